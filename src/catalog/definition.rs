@@ -1,0 +1,78 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::authority::Grant;
+use crate::task::{ComponentId, RetryPolicy, TaskLimits};
+
+/// What a client sees of a tool, and how its calls are answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolDefinition {
+    pub name: String,
+    pub title: Option<String>,
+    pub description: String,
+    /// JSON Schema 2020-12 of the arguments: an object.
+    pub input_schema: Value,
+    /// JSON Schema of the tool's own structured result, before it is widened for links.
+    pub output_schema: Option<Value>,
+    pub annotations: Annotations,
+    pub reply: Reply,
+    /// Seconds that an inline reply waits; 0 is without end; `None` is the default.
+    pub inline_wait_seconds: Option<u64>,
+    /// An equal call of the same principal within this time returns the task that is still open.
+    pub dedupe_seconds: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reply {
+    #[default]
+    Link,
+    Inline,
+    Task,
+}
+
+/// Hints of MCP; `None` says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Annotations {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
+}
+
+/// What a runner finds in a component.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspection {
+    pub tools: Vec<InspectedTool>,
+    /// Host interfaces that it imports, as `namespace:package/interface@version`.
+    pub imports: Vec<String>,
+    /// Imports that no grant can satisfy in this version (sockets, file system …): they link and are denied.
+    pub denied_imports: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct InspectedTool {
+    pub definition: ToolDefinition,
+    /// How the runner finds it again; opaque to everybody else.
+    pub binding: String,
+    /// `ns:pkg/iface#func` of a typed export: what a manifest's `export` names.
+    pub export: Option<String>,
+}
+
+/// A tool that can be called: definition, component, bounds and grant.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    pub definition: ToolDefinition,
+    pub component: ComponentId,
+    /// The component's name, as `tool list` shows it.
+    pub component_name: String,
+    pub binding: String,
+    pub limits: TaskLimits,
+    pub grant: Grant,
+    pub retry: RetryPolicy,
+}

@@ -1,0 +1,7 @@
+//! Lives here: which components are there, their tools, manifests, and what the operator grants them.
+//! May import: `store`, `task`, `authority`, `limits`. Never here: running anything, MCP, wasmtime.
+//! Read first: `definition.rs`, then `manifest.rs`.
+
+mod definition;
+
+pub use definition::{Annotations, InspectedTool, Inspection, Reply, Tool, ToolDefinition};

@@ -1,0 +1,30 @@
+//! Longhaul: an embedded durable task engine with a WASM tool sandbox, speaking MCP.
+//!
+//! The house, from the ground up. An import goes down, never up, never between wings:
+//!
+//! ```text
+//! roof     cli
+//! 4th      mcp | sandbox
+//! 3rd      engine
+//! 2nd      catalog
+//! 1st      store
+//! ground   task   authority   clock   limits
+//! ```
+//!
+//! Features are walls: without `sandbox` nothing here can name wasmtime, without `mcp` nothing can name
+//! rmcp. `--no-default-features` leaves the durable engine alone, for programs that embed it.
+#![deny(unsafe_code)]
+
+pub mod authority;
+pub mod catalog;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod clock;
+pub mod engine;
+pub mod limits;
+#[cfg(feature = "mcp")]
+pub mod mcp;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod store;
+pub mod task;

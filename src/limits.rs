@@ -1,0 +1,141 @@
+//! Every bound of Longhaul, unit last, with its reason. A bound that is not here does not exist.
+
+/// Bytes of one argument object; a model does not write more, and it is held in memory several times.
+pub const MAX_ARGUMENTS_BYTES: usize = 4 * 1024 * 1024;
+/// Payloads above this are stored once, by digest, beside the row that names them.
+pub const MAX_INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
+/// Characters of an idempotency key; a digest or a UUID fits many times.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// Bytes of a principal's name.
+pub const MAX_PRINCIPAL_BYTES: usize = 128;
+
+/// Memory of one instance, MiB, unless the manifest or the operator says otherwise.
+pub const DEFAULT_MEMORY_MIB: u64 = 256;
+/// Awake time of one task, seconds: what it may compute, over all its attempts, without replay.
+pub const DEFAULT_RUN_SECONDS: u64 = 300;
+/// Total time of one task, seconds: with all its waits.
+pub const DEFAULT_TOTAL_SECONDS: u64 = 7 * 86_400;
+/// Journal of one task, MiB. Replay reads all of it.
+pub const DEFAULT_JOURNAL_MIB: u64 = 256;
+/// Result of one task, KiB.
+pub const DEFAULT_RESULT_KIB: u64 = 1024;
+/// Questions that one task may ask.
+pub const DEFAULT_QUESTIONS: u32 = 10;
+/// Samples that one task may request.
+pub const DEFAULT_SAMPLES: u32 = 20;
+/// Tokens that all samples of one task may cost.
+pub const DEFAULT_SAMPLE_TOKENS: u64 = 20_000;
+
+/// What a manifest may ask for at most; beyond, loading it fails. 4 GiB is all a 32-bit memory has.
+pub const MAX_MEMORY_MIB: u64 = 4096;
+/// Replay may take this many times the awake time that was spent before, and never less than the floor.
+pub const REPLAY_BUDGET_FACTOR: u64 = 3;
+/// Floor of the replay budget, seconds: compiling, loading and a slow disk are in it.
+pub const REPLAY_BUDGET_FLOOR_SECONDS: u64 = 30;
+
+/// Instances that live at once. Each takes about seven of the kernel's 65,530 maps per process.
+pub const MAX_LIVE_INSTANCES: usize = 512;
+/// Tasks that may be open (not finished) at once; beyond, a submission is refused with that word.
+pub const MAX_OPEN_TASKS: usize = 1_000_000;
+/// A task that waits for a timer alone that is due later than this leaves memory at once. Milliseconds.
+pub const SUSPEND_GRACE_MS: u64 = 5_000;
+/// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
+pub const CANCEL_GRACE_MS: u64 = 5_000;
+/// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.
+pub const FLUSH_INTERVAL_MS: u64 = 50;
+/// Journal bytes that wait for a commit before a record has to wait for one. Bounds memory per task.
+pub const MAX_PENDING_JOURNAL_BYTES: usize = 1024 * 1024;
+
+/// Log of one task, bytes (stdout, stderr and log lines); the rest is dropped and counted.
+pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
+/// One log line or status message, bytes.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1024;
+/// Named outputs of one task.
+pub const MAX_OUTPUTS: usize = 1_024;
+/// Name of an output, bytes of UTF-8.
+pub const MAX_OUTPUT_NAME_BYTES: usize = 256;
+/// All outputs of one task together, bytes.
+pub const MAX_OUTPUT_BYTES: u64 = 64 * 1024 * 1024;
+/// One checkpoint, bytes.
+pub const MAX_CHECKPOINT_BYTES: usize = 16 * 1024 * 1024;
+/// Tickets of one task that are open at once.
+pub const MAX_OPEN_TICKETS: usize = 1_024;
+/// Progress reports that wait for a commit; beyond, the oldest are dropped (the last one counts).
+pub const MAX_PENDING_PROGRESS: usize = 256;
+
+/// Batches that wait for the writer; beyond, a commit is refused as busy.
+pub const MAX_QUEUED_BATCHES: usize = 65_536;
+/// Batches that share one fsync.
+pub const MAX_GROUP_BATCHES: usize = 4_096;
+/// Bytes that share one fsync; a commit of more is one big row, and latency grows with it.
+pub const MAX_GROUP_BYTES: usize = 1024 * 1024;
+/// Bytes of the unfolded end of the log; start-up reads this much at most (twice, while folding).
+pub const MAX_UNFOLDED_BYTES: usize = 32 * 1024 * 1024;
+/// Rows that one commit folds along the way, so that folding shows in no p99.
+pub const FOLD_SLICE_ROWS: usize = 256;
+/// redb's page cache, bytes.
+pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
+pub const IDLE_QUICK_REPAIR_MS: u64 = 100;
+
+/// Change subscribers at once.
+pub const MAX_SUBSCRIBERS: usize = 20_000;
+/// Resources that one subscriber watches.
+pub const MAX_WATCHED_PER_SUBSCRIBER: usize = 1_024;
+/// Events that a follower of one task may lag behind; beyond, the oldest are dropped and it is told.
+pub const MAX_FOLLOW_QUEUE: usize = 1_024;
+/// Rows of one page of a list.
+pub const MAX_PAGE_ROWS: usize = 100;
+/// Rows that one page may look at to find them, where a filter is given.
+pub const MAX_PAGE_SCAN_ROWS: usize = 10_000;
+/// Seconds that `task_wait` may wait; hosts give up at 60.
+pub const MAX_TASK_WAIT_SECONDS: u64 = 50;
+/// Seconds that `task_wait` waits unless told otherwise.
+pub const DEFAULT_TASK_WAIT_SECONDS: u64 = 30;
+/// Seconds that an inline reply waits before it turns into a link.
+pub const DEFAULT_INLINE_WAIT_SECONDS: u64 = 45;
+/// Bytes that `task_output` returns at once.
+pub const MAX_OUTPUT_READ_BYTES: usize = 1024 * 1024;
+
+/// One component file, bytes. Python and JavaScript components are 12 to 18 MB.
+pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
+/// Tools of one component.
+pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
+/// Name of a tool, characters.
+pub const MAX_TOOL_NAME_CHARS: usize = 64;
+/// Description or schema of a tool, bytes.
+pub const MAX_DEFINITION_BYTES: usize = 256 * 1024;
+/// Core instances, tables and memories of one store. Python components need some; hostile ones want all.
+pub const MAX_CORE_INSTANCES: usize = 256;
+pub const MAX_TABLES: usize = 256;
+pub const MAX_MEMORIES: usize = 32;
+/// Elements of one table.
+pub const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Handles that a guest holds at once.
+pub const MAX_HANDLES: usize = 4_096;
+/// Bytes that one host call may move into the host.
+pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that one call to random may ask for.
+pub const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
+/// Guest stack, bytes.
+pub const MAX_WASM_STACK_BYTES: usize = 1024 * 1024;
+/// A spinning guest gives way after one tick, and its limits are checked. Milliseconds.
+pub const EPOCH_TICK_MS: u64 = 10;
+/// Nesting of a JSON value that becomes a component value, or the other way.
+pub const MAX_JSON_DEPTH: usize = 64;
+
+/// One HTTP request body, bytes.
+pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
+/// One manifest or configuration file, bytes.
+pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+/// Seconds that a graceful shutdown waits for running guests to reach a commit.
+pub const SHUTDOWN_GRACE_SECONDS: u64 = 5;
+
+const _: () = {
+    assert!(MAX_INLINE_PAYLOAD_BYTES < MAX_GROUP_BYTES);
+    assert!(MAX_ARGUMENTS_BYTES < MAX_REQUEST_BYTES, "a call carries its arguments and an envelope");
+    assert!(MAX_GROUP_BYTES < MAX_UNFOLDED_BYTES);
+    assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
+    assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
+    assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);
+};

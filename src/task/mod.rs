@@ -1,0 +1,17 @@
+//! Lives here: what a task is: ids, states and the one transition table, records, results, retry policy.
+//! May import: `authority`, `limits`. Never here: I/O, async, a clock: time and randomness are arguments.
+//! Read first: `state.rs` (the table), then `record.rs`.
+
+mod error;
+mod id;
+mod record;
+mod result;
+mod retry;
+mod state;
+
+pub use error::{FailedReason, TaskError};
+pub use id::{ComponentId, ParseTaskIdError, TaskId};
+pub use record::{AnsweredBy, CancelRequest, OutputMeta, Progress, Status, Task, TaskLimits, Wake, WakeOn};
+pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
+pub use retry::RetryPolicy;
+pub use state::{IllegalTransition, QueuedReason, State, TaskEvent, WaitingReason};

@@ -1,0 +1,135 @@
+use serde::{Deserialize, Serialize};
+
+use super::error::TaskError;
+use super::id::{ComponentId, TaskId};
+use super::retry::RetryPolicy;
+use super::state::State;
+use crate::authority::Grant;
+use crate::clock::UnixNanos;
+use crate::limits;
+
+/// What was submitted: written once, never changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub id: TaskId,
+    pub tool: String,
+    pub component: ComponentId,
+    /// How the runner finds the tool in the component; opaque to everybody else.
+    pub binding: String,
+    /// Who owns it.
+    pub principal: String,
+    /// A JSON object as text.
+    pub arguments: String,
+    pub idempotency_key: Option<String>,
+    pub created_at: UnixNanos,
+    pub limits: TaskLimits,
+    pub grant: Grant,
+    pub retry: RetryPolicy,
+    pub parent: Option<TaskId>,
+    /// The task at the top of the tree; itself, where it has no parent.
+    pub root: TaskId,
+}
+
+/// The bounds of one task, fixed when it is submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskLimits {
+    pub memory_mib: u64,
+    pub run_seconds: u64,
+    pub total_seconds: u64,
+    pub journal_mib: u64,
+    pub result_kib: u64,
+    pub questions: u32,
+    pub samples: u32,
+    pub sample_tokens: u64,
+}
+
+impl Default for TaskLimits {
+    fn default() -> Self {
+        Self {
+            memory_mib: limits::DEFAULT_MEMORY_MIB,
+            run_seconds: limits::DEFAULT_RUN_SECONDS,
+            total_seconds: limits::DEFAULT_TOTAL_SECONDS,
+            journal_mib: limits::DEFAULT_JOURNAL_MIB,
+            result_kib: limits::DEFAULT_RESULT_KIB,
+            questions: limits::DEFAULT_QUESTIONS,
+            samples: limits::DEFAULT_SAMPLES,
+            sample_tokens: limits::DEFAULT_SAMPLE_TOKENS,
+        }
+    }
+}
+
+/// Where a task stands and what it has shown so far: rewritten whenever one of these changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub state: State,
+    pub updated_at: UnixNanos,
+    /// Counts interruptions and retries, from 1.
+    pub attempt: u32,
+    /// Failures since the task was submitted or retried by its owner: what the retry policy counts.
+    pub failures: u32,
+    /// Numbers the journal: a retry or a checkpoint begins a fresh one.
+    pub epoch: u32,
+    /// The seed of the guest's randomness, new with each retry.
+    pub seed: [u8; 32],
+    /// The retry of which this is the journal; part of every idempotency key.
+    pub retry: u32,
+    pub message: Option<String>,
+    pub progress: Option<Progress>,
+    /// Progress reports and status messages so far: on replay, as many are not told again.
+    pub reports: u64,
+    pub outputs: Vec<OutputMeta>,
+    /// While queued for a retry or waiting: when it is due.
+    pub wake: Option<Wake>,
+    pub cancel: Option<CancelRequest>,
+    pub error: Option<TaskError>,
+    /// Set with the last transition: steps, awake time and log of the whole task, once no journal tells them.
+    pub steps: u64,
+    pub awake_nanos: u64,
+    pub log_bytes: u64,
+    pub ended_at: Option<UnixNanos>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub done: u64,
+    pub total: Option<u64>,
+}
+
+/// A named partial result; its bytes are rows of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputMeta {
+    pub name: String,
+    pub mime_type: String,
+    pub bytes: u64,
+    /// Closed: it will not grow any more.
+    pub done: bool,
+}
+
+/// When, or by what, a sleeping task is woken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    pub due: Option<UnixNanos>,
+    /// What was left of the wait when this was written. A wall clock that was set back meanwhile
+    /// cannot make the wait longer than this.
+    pub remaining_nanos: u64,
+    /// Other things that end the wait.
+    pub on: Vec<WakeOn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WakeOn {
+    Cancellation,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    pub at: UnixNanos,
+    pub reason: Option<String>,
+}
+
+/// Whose hand answered a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredBy {
+    pub principal: String,
+    pub channel: String,
+}

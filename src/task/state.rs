@@ -1,0 +1,163 @@
+use serde::{Deserialize, Serialize};
+
+use super::error::FailedReason;
+
+/// Where a task stands. The reasons are part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Queued(QueuedReason),
+    Running,
+    Waiting(WaitingReason),
+    Completed,
+    Failed(FailedReason),
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueuedReason {
+    New,
+    Retry,
+    Interrupted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitingReason {
+    Input,
+    Message,
+    Timer,
+    Child,
+}
+
+/// A fact about a task that changes where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskEvent {
+    /// An instance was given to it: the first, or the next after a crash, a retry or an eviction.
+    Started,
+    /// Its instance left memory until something happens.
+    Suspended(WaitingReason),
+    /// The process that ran it died, or was stopped.
+    Interrupted,
+    /// It failed and its policy tries again.
+    RetryScheduled,
+    /// Its owner tries again.
+    Retried,
+    Completed,
+    Failed(FailedReason),
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a task that is {from} cannot have the event {event:?}")]
+pub struct IllegalTransition {
+    from: State,
+    event: TaskEvent,
+}
+
+impl State {
+    /// The one transition table, for running tasks and for recovery alike.
+    pub fn after(self, event: TaskEvent) -> Result<State, IllegalTransition> {
+        use TaskEvent as E;
+        match (self, event) {
+            (Self::Queued(_) | Self::Waiting(_), E::Started) => Ok(Self::Running),
+            (Self::Running, E::Suspended(reason)) => Ok(Self::Waiting(reason)),
+            (Self::Running, E::Interrupted) => Ok(Self::Queued(QueuedReason::Interrupted)),
+            (Self::Running, E::RetryScheduled) => Ok(Self::Queued(QueuedReason::Retry)),
+            (Self::Running, E::Completed) => Ok(Self::Completed),
+            // Also before it ran: the total time is over, its component is gone, its journal is damaged.
+            (Self::Queued(_) | Self::Running | Self::Waiting(_), E::Failed(reason)) => {
+                Ok(Self::Failed(reason))
+            }
+            (Self::Queued(_) | Self::Running | Self::Waiting(_), E::Cancelled) => Ok(Self::Cancelled),
+            (Self::Failed(_) | Self::Cancelled, E::Retried) => Ok(Self::Queued(QueuedReason::Retry)),
+            (from, event) => Err(IllegalTransition { from, event }),
+        }
+    }
+
+    /// Whether nothing more happens to it by itself.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed(_) | Self::Cancelled)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued(_) => "queued",
+            Self::Running => "running",
+            Self::Waiting(_) => "waiting",
+            Self::Completed => "completed",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn reason(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Queued(QueuedReason::New) => "new",
+            Self::Queued(QueuedReason::Retry) => "retry",
+            Self::Queued(QueuedReason::Interrupted) => "interrupted",
+            Self::Waiting(WaitingReason::Input) => "input",
+            Self::Waiting(WaitingReason::Message) => "message",
+            Self::Waiting(WaitingReason::Timer) => "timer",
+            Self::Waiting(WaitingReason::Child) => "child",
+            Self::Failed(reason) => reason.as_str(),
+            Self::Running | Self::Completed | Self::Cancelled => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.reason() {
+            Some(reason) => write!(f, "{} ({reason})", self.name()),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use QueuedReason as Q;
+    use TaskEvent as E;
+
+    const STATES: [State; 6] = [
+        State::Queued(Q::New),
+        State::Running,
+        State::Waiting(WaitingReason::Timer),
+        State::Completed,
+        State::Failed(FailedReason::Trap),
+        State::Cancelled,
+    ];
+    const EVENTS: [TaskEvent; 8] = [
+        E::Started,
+        E::Suspended(WaitingReason::Timer),
+        E::Interrupted,
+        E::RetryScheduled,
+        E::Retried,
+        E::Completed,
+        E::Failed(FailedReason::Trap),
+        E::Cancelled,
+    ];
+
+    /// The whole table, drawn: a row a state, a column an event, in the order above; `.` is refused.
+    #[test]
+    fn the_table_is_what_is_drawn_here() {
+        let drawn: Vec<String> = STATES
+            .iter()
+            .map(|state| {
+                EVENTS
+                    .iter()
+                    .map(|event| state.after(*event).map_or(".", |next| &next.name()[..1]))
+                    .collect::<String>()
+            })
+            .collect();
+        // started suspended interrupted retry-scheduled retried completed failed cancelled
+        assert_eq!(drawn, ["r.....fc", ".wqq.cfc", "r.....fc", "........", "....q...", "....q..."]);
+    }
+
+    #[test]
+    fn a_completed_task_never_changes() {
+        for event in EVENTS {
+            assert!(State::Completed.after(event).is_err(), "{event:?}");
+        }
+    }
+}
