@@ -25,10 +25,27 @@ pub struct Attempt {
     pub task: Arc<Task>,
     /// As it stood when the attempt began.
     pub status: Status,
-    /// The component's bytes; `None` for tools made of closures.
-    pub component: Option<Arc<[u8]>>,
+    /// Where the component's bytes are, should the runner not have it loaded.
+    pub component: ComponentSource,
     /// The journal: replay or execute.
     pub recorder: Recorder,
+}
+
+/// Reads a component from the store when it is needed: a runner keeps what it has loaded.
+#[derive(Clone)]
+pub struct ComponentSource {
+    load: Arc<dyn Fn() -> Result<Arc<[u8]>, String> + Send + Sync>,
+}
+
+impl ComponentSource {
+    pub fn new(load: impl Fn() -> Result<Arc<[u8]>, String> + Send + Sync + 'static) -> Self {
+        Self { load: Arc::new(load) }
+    }
+
+    /// Blocks on the disk. The bytes fit the digest in `Task::component`; the error is a host fault.
+    pub fn load(&self) -> Result<Arc<[u8]>, String> {
+        (self.load)()
+    }
 }
 
 /// How an attempt ended.
@@ -50,6 +67,8 @@ pub enum Outcome {
     Suspended(Suspension),
     /// The guest ended because it was cancelled.
     Cancelled,
+    /// The runner does not know the component, or not this tool of it.
+    MissingComponent { message: String },
     /// Longhaul's own fault, or its machine's: tried again by replay.
     HostFault { message: String },
 }

@@ -1,0 +1,50 @@
+use crate::catalog::ArgumentError;
+use crate::store::StoreError;
+use crate::task::{ComponentId, IllegalTransition, TaskId};
+
+/// What can go wrong with a request to the engine; a task that fails tells it in its own record.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Also another principal's task: the two must look alike.
+    #[error("there is no task {0}; `longhaul task list` shows yours")]
+    NoSuchTask(TaskId),
+    #[error("the task {task} has no output named '{name}'{}", listed(.have))]
+    NoSuchOutput { task: TaskId, name: String, have: Vec<String> },
+    #[error("there is no tool '{name}'{}", nearest(.near))]
+    NoSuchTool { name: String, near: Option<String> },
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
+    #[error("the arguments are {bytes} bytes of JSON; at most {limit} are taken: pass a reference instead")]
+    ArgumentsTooLarge { bytes: usize, limit: usize },
+    #[error("the idempotency key '{key}' already stands for task {task}, which has other arguments: use a new key")]
+    IdempotencyConflict { key: String, task: TaskId },
+    #[error("an idempotency key is 1 to {limit} bytes of text, this one is {bytes}")]
+    BadIdempotencyKey { bytes: usize, limit: usize },
+    #[error("{open} tasks are open already, which is the bound: wait until some have ended, or cancel some")]
+    TooManyOpenTasks { open: usize },
+    #[error("the task {task} is {state}: {hint}")]
+    WrongState { task: TaskId, state: String, hint: &'static str },
+    #[error("step {step} is not in the journal of task {task}, which has steps 0 to {last}")]
+    NoSuchStep { task: TaskId, step: u64, last: u64 },
+    #[error("the component {0} is not in the store")]
+    NoSuchComponent(ComponentId),
+    #[error("the engine is shutting down; start longhaul again, the task goes on where it was")]
+    ShuttingDown,
+    #[error("the machine gives no random numbers: {0}")]
+    Random(String),
+    #[error(transparent)]
+    Transition(#[from] IllegalTransition),
+}
+
+fn nearest(near: &Option<String>) -> String {
+    match near {
+        Some(near) => format!("; did you mean '{near}'?"),
+        None => "; `longhaul tool list` shows what there is".to_owned(),
+    }
+}
+
+fn listed(have: &[String]) -> String {
+    if have.is_empty() { "; it has none yet".to_owned() } else { format!("; it has: {}", have.join(", ")) }
+}

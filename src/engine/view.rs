@@ -1,0 +1,202 @@
+//! What is shown of a task: its document, as `task://{id}` has it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::clock::UnixNanos;
+use crate::task::{OutputMeta, State, Status, Task, TaskId};
+
+/// The JSON document of a task. Fields that do not apply are left out; times are RFC 3339 in UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskDocument {
+    pub id: String,
+    pub uri: String,
+    pub tool: String,
+    pub component: String,
+    /// `queued`, `running`, `waiting`, `completed`, `failed` or `cancelled`.
+    pub state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressDocument>,
+    pub attempt: u32,
+    /// Records in the task's journal so far.
+    pub steps: u64,
+    pub created_at: String,
+    pub updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// When a waiting or queued task is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_requested: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_uri: Option<String>,
+    pub log_uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorDocument>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgressDocument {
+    pub done: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputDocument {
+    pub name: String,
+    pub uri: String,
+    pub mime_type: String,
+    pub bytes: u64,
+    /// It will not grow any more.
+    pub done: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorDocument {
+    pub reason: String,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The command that goes on from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl TaskDocument {
+    /// Whether nothing more happens to it by itself.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.state.as_str(), "completed" | "failed" | "cancelled")
+    }
+
+    pub(super) fn new(task: &Task, status: &Status, steps: u64, replaying: Option<bool>) -> Self {
+        let reason = match (status.state, replaying) {
+            (State::Running, Some(true)) => Some("replaying".to_owned()),
+            (State::Running, _) => Some("live".to_owned()),
+            (state, _) => state.reason().map(str::to_owned),
+        };
+        let ended_with_result = status.state == State::Completed;
+        Self {
+            id: task.id.to_string(),
+            uri: task.id.uri(),
+            tool: task.tool.clone(),
+            component: task.component.to_string(),
+            state: status.state.name().to_owned(),
+            reason,
+            message: status.message.clone(),
+            progress: status.progress.map(|p| ProgressDocument { done: p.done, total: p.total }),
+            attempt: status.attempt,
+            steps,
+            created_at: rfc3339(task.created_at),
+            updated_at: rfc3339(status.updated_at),
+            ended_at: status.ended_at.map(rfc3339),
+            wake_at: status.wake.as_ref().and_then(|wake| wake.due).map(rfc3339),
+            parent: task.parent.map(|id| id.to_string()),
+            root: (task.root != task.id).then(|| task.root.to_string()),
+            idempotency_key: task.idempotency_key.clone(),
+            cancel_requested: status.cancel.is_some().then_some(true),
+            arguments: serde_json::from_str(&task.arguments).ok(),
+            outputs: status.outputs.iter().map(|output| OutputDocument::new(task.id, output)).collect(),
+            result_uri: ended_with_result.then(|| format!("{}/result", task.id.uri())),
+            log_uri: format!("{}/log", task.id.uri()),
+            error: error_document(task, status),
+        }
+    }
+
+    /// As lists show it: without arguments.
+    pub fn shortened(mut self) -> Self {
+        self.arguments = None;
+        self
+    }
+}
+
+impl OutputDocument {
+    fn new(task: TaskId, output: &OutputMeta) -> Self {
+        Self {
+            name: output.name.clone(),
+            uri: output_uri(task, &output.name),
+            mime_type: output.mime_type.clone(),
+            bytes: output.bytes,
+            done: output.done,
+        }
+    }
+}
+
+/// `task://{id}/output/{name}`, the name percent-encoded, `/` included.
+pub fn output_uri(task: TaskId, name: &str) -> String {
+    format!("{}/output/{}", task.uri(), percent_encode(name))
+}
+
+/// One path segment: everything but RFC 3986's unreserved characters is encoded.
+pub fn percent_encode(segment: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(segment, SEGMENT).to_string()
+}
+
+/// The other way; `None` where what is decoded is no UTF-8.
+pub fn percent_decode(segment: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned())
+}
+
+pub fn rfc3339(at: UnixNanos) -> String {
+    let micros = i128::from(at / 1_000) * 1_000;
+    OffsetDateTime::from_unix_timestamp_nanos(micros)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("@{at}"))
+}
+
+fn error_document(task: &Task, status: &Status) -> Option<ErrorDocument> {
+    let id = task.id;
+    match (&status.error, status.state) {
+        (Some(error), _) => Some(ErrorDocument {
+            reason: error.reason.as_str().to_owned(),
+            message: error.message.clone(),
+            detail: error.detail.clone(),
+            next: status.state.is_terminal().then(|| format!("longhaul task retry {id}")),
+        }),
+        (None, State::Cancelled) => Some(ErrorDocument {
+            reason: "cancelled".to_owned(),
+            message: match status.cancel.as_ref().and_then(|cancel| cancel.reason.as_ref()) {
+                Some(reason) => format!("cancelled: {reason}"),
+                None => "cancelled".to_owned(),
+            },
+            detail: None,
+            next: Some(format!("longhaul task retry {id}")),
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_names_are_spelled_as_the_standards_say() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_700_000_000_123_456_789), "2023-11-14T22:13:20.123456Z");
+        let task = TaskId::from_bytes([7; 16]);
+        assert_eq!(output_uri(task, "a/b c"), format!("task://{task}/output/a%2Fb%20c"));
+        assert_eq!(percent_decode("a%2Fb%20c").as_deref(), Some("a/b c"));
+        assert_eq!(percent_decode("%ff"), None);
+    }
+}
