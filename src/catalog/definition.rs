@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::authority::Grant;
+use crate::limits::MAX_TOOL_NAME_CHARS;
 use crate::task::{ComponentId, RetryPolicy, TaskLimits};
 
 /// What a client sees of a tool, and how its calls are answered.
@@ -46,22 +47,41 @@ pub struct Annotations {
 }
 
 /// What a runner finds in a component.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inspection {
     pub tools: Vec<InspectedTool>,
     /// Host interfaces that it imports, as `namespace:package/interface@version`.
     pub imports: Vec<String>,
     /// Imports that no grant can satisfy in this version (sockets, file system …): they link and are denied.
     pub denied_imports: Vec<String>,
+    /// Exported functions that are no tools.
+    pub skipped: Vec<SkippedExport>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedExport {
+    /// As `InspectedTool::export`.
+    pub export: String,
+    /// Why it is no tool, as a clause: "returns a resource, which JSON cannot carry".
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct InspectedTool {
+    /// A typed export's name may still be too long, or another's too: a manifest can rename it by its
+    /// `export`, so names are judged after that. The tool of a plain command has no name at all yet.
     pub definition: ToolDefinition,
     /// How the runner finds it again; opaque to everybody else.
     pub binding: String,
-    /// `ns:pkg/iface#func` of a typed export: what a manifest's `export` names.
+    /// `ns:pkg/iface#func` of a typed export (`func` alone if the world itself exports it): what a
+    /// manifest's `export` names. Holds the interface's version only where two versions are exported.
     pub export: Option<String>,
+}
+
+/// `[A-Za-z0-9_-]`, 1 to `MAX_TOOL_NAME_CHARS` characters.
+pub fn is_tool_name(name: &str) -> bool {
+    (1..=MAX_TOOL_NAME_CHARS).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// A tool that can be called: definition, component, bounds and grant.

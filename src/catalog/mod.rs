@@ -3,5 +3,9 @@
 //! Read first: `definition.rs`, then `manifest.rs`.
 
 mod definition;
+mod hidden;
 
-pub use definition::{Annotations, InspectedTool, Inspection, Reply, Tool, ToolDefinition};
+pub use definition::{
+    Annotations, InspectedTool, Inspection, Reply, SkippedExport, Tool, ToolDefinition, is_tool_name,
+};
+pub use hidden::{HiddenChar, find_hidden};
