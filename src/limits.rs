@@ -105,6 +105,24 @@ pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
 pub const MAX_TOOL_NAME_CHARS: usize = 64;
 /// Description or schema of a tool, bytes.
 pub const MAX_DEFINITION_BYTES: usize = 256 * 1024;
+/// Regular expressions of one schema; each may take up to `MAX_PATTERN_BYTES` when compiled.
+pub const MAX_SCHEMA_PATTERNS: usize = 128;
+/// One compiled regular expression, bytes.
+pub const MAX_PATTERN_BYTES: usize = 256 * 1024;
+/// Steps that a regular expression with look-around may go back; others match in linear time.
+pub const MAX_PATTERN_BACKTRACKS: usize = 100_000;
+/// Subschemas that apply to one value by way of each other (`$ref`, `allOf` ...): they nest the host's stack,
+/// and multiply by the depth of the value.
+pub const MAX_SCHEMA_CHAIN: usize = 32;
+/// Subschemas of one schema once every `$ref` stands for what it names: what checking may cost.
+pub const MAX_SCHEMA_NODES: u64 = 20_000;
+/// Violations that one answer names; a model corrects a few at a time.
+pub const MAX_VIOLATIONS: usize = 3;
+/// Characters of one violation; it may quote a pattern or a whole enumeration.
+pub const MAX_VIOLATION_CHARS: usize = 400;
+/// JSON values in arguments of which every violation is looked for; in larger ones the first is told alone,
+/// since a million wrong items would make a million errors.
+pub const MAX_NODES_FOR_ALL_VIOLATIONS: usize = 1_000;
 /// Core instances, tables and memories of one store. Python components need some; hostile ones want all.
 pub const MAX_CORE_INSTANCES: usize = 256;
 pub const MAX_TABLES: usize = 256;

@@ -23,6 +23,23 @@ pub struct ToolDefinition {
     pub dedupe_seconds: Option<u64>,
 }
 
+impl ToolDefinition {
+    /// A tool that is answered with a link and says nothing more about itself.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, input_schema: Value) -> Self {
+        Self {
+            name: name.into(),
+            title: None,
+            description: description.into(),
+            input_schema,
+            output_schema: None,
+            annotations: Annotations::default(),
+            reply: Reply::default(),
+            inline_wait_seconds: None,
+            dedupe_seconds: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
@@ -95,4 +112,23 @@ pub struct Tool {
     pub limits: TaskLimits,
     pub grant: Grant,
     pub retry: RetryPolicy,
+}
+
+impl Tool {
+    /// A tool with the default bounds and no grant, bound by its own name.
+    pub fn new(
+        definition: ToolDefinition,
+        component: ComponentId,
+        component_name: impl Into<String>,
+    ) -> Self {
+        Self {
+            binding: definition.name.clone(),
+            definition,
+            component,
+            component_name: component_name.into(),
+            limits: TaskLimits::default(),
+            grant: Grant::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
 }

@@ -3,9 +3,150 @@
 //! Read first: `definition.rs`, then `manifest.rs`.
 
 mod definition;
+mod entry;
+mod error;
 mod hidden;
+mod schema;
 
 pub use definition::{
     Annotations, InspectedTool, Inspection, Reply, SkippedExport, Tool, ToolDefinition, is_tool_name,
 };
+pub use entry::{ArgumentError, Component, Holdings, ToolEntry};
+pub use error::{CatalogError, DefinitionError};
 pub use hidden::{HiddenChar, find_hidden};
+pub use schema::{Schema, SchemaError, Violation};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Longhaul's own tools: a component's may be called neither so nor alike.
+pub const OWN_TOOL_NAMES: [&str; 13] = [
+    "task_list",
+    "task_status",
+    "task_wait",
+    "task_result",
+    "task_output",
+    "task_cancel",
+    "task_retry",
+    "task_answer",
+    "task_send",
+    "state_get",
+    "state_put",
+    "state_list",
+    "state_delete",
+];
+
+/// The tools that can be called: a value. Adding a component makes another catalog, so that whoever holds an
+/// `Arc<Catalog>` sees one and the same list for as long as it needs.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    tools: BTreeMap<String, Arc<ToolEntry>>,
+    components: BTreeMap<String, Arc<Component>>,
+}
+
+impl Catalog {
+    pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
+        self.tools.get(name)
+    }
+
+    /// Sorted by name.
+    pub fn tools(&self) -> impl ExactSizeIterator<Item = &Arc<ToolEntry>> {
+        self.tools.values()
+    }
+
+    /// Sorted by name.
+    pub fn components(&self) -> impl ExactSizeIterator<Item = &Arc<Component>> {
+        self.components.values()
+    }
+
+    pub fn component(&self, name: &str) -> Option<&Arc<Component>> {
+        self.components.get(name)
+    }
+
+    /// This catalog and one component more; nothing changes where any of its tools is refused.
+    pub fn with(&self, component: Component) -> Result<Self, CatalogError> {
+        let alike = |name: &str| self.components.values().find(|there| folded(&there.name) == folded(name));
+        if let Some(there) = alike(&component.name) {
+            return Err(CatalogError::ComponentTaken { name: component.name, there: there.name.clone() });
+        }
+        let mut taken: BTreeMap<String, (&str, &str)> =
+            OWN_TOOL_NAMES.iter().map(|name| (folded(name), (*name, "Longhaul itself"))).collect();
+        for entry in self.tools.values() {
+            let tool = &entry.tool;
+            taken.insert(folded(&tool.definition.name), (&tool.definition.name, &tool.component_name));
+        }
+        let mut next = self.clone();
+        for entry in &component.tools {
+            let name = &entry.tool.definition.name;
+            if let Some((other, owner)) = taken.insert(folded(name), (name, &component.name)) {
+                return Err(CatalogError::ToolTaken {
+                    tool: name.clone(),
+                    component: component.name.clone(),
+                    other: other.to_owned(),
+                    owner: owner.to_owned(),
+                });
+            }
+            next.tools.insert(name.clone(), Arc::clone(entry));
+        }
+        next.components.insert(component.name.clone(), Arc::new(component));
+        Ok(next)
+    }
+
+    /// This catalog without a component and its tools.
+    pub fn without(&self, component: &str) -> Self {
+        let mut next = self.clone();
+        next.components.remove(component);
+        next.tools.retain(|_, entry| entry.tool.component_name != component);
+        next
+    }
+}
+
+/// Names that differ in case, or in `-` and `_` alone, are the same name to a reader.
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::ComponentId;
+    use serde_json::json;
+
+    fn component(name: &str, tools: &[&str]) -> Component {
+        let id = ComponentId::of_closures(name, "1");
+        let tool = |tool: &&str| {
+            let definition = ToolDefinition::new(*tool, "", json!({"type": "object"}));
+            Tool::new(definition, id.clone(), name)
+        };
+        Component::of_tools(name, id.clone(), tools.iter().map(tool).collect()).expect("a component")
+    }
+
+    fn names(catalog: &Catalog) -> Vec<&str> {
+        catalog.tools().map(|entry| entry.tool.definition.name.as_str()).collect()
+    }
+
+    #[test]
+    fn tools_are_sorted_and_a_snapshot_stays_as_it_was() {
+        let one = Catalog::default().with(component("b", &["run", "b"])).expect("fits");
+        let two = one.with(component("a", &["z", "a"])).expect("fits");
+        assert_eq!(names(&one), ["b", "run"]);
+        assert_eq!(names(&two), ["a", "b", "run", "z"]);
+        assert_eq!(names(&two.without("b")), ["a", "z"]);
+        assert!(two.tool("run").is_some() && two.without("b").tool("run").is_none());
+    }
+
+    #[test]
+    fn a_taken_or_confusable_name_is_refused_with_the_lines_to_write() {
+        let catalog = Catalog::default().with(component("first", &["save_ticket"])).expect("fits");
+        for name in ["save_ticket", "Save_Ticket", "save-ticket"] {
+            let told = catalog.with(component("second", &["other", name])).expect_err("refused").to_string();
+            for part in [name, "save_ticket", "'first'", "[components.second]", "prefix = \"second\""] {
+                assert!(told.contains(part), "{part} in {told}");
+            }
+        }
+        let told = catalog.with(component("third", &["Task-List"])).expect_err("refused").to_string();
+        assert!(told.contains("task_list") && told.contains("Longhaul itself"), "{told}");
+        let told = catalog.with(component("First", &["x"])).expect_err("refused").to_string();
+        assert!(told.contains("'First'") && told.contains("'first'"), "{told}");
+    }
+}

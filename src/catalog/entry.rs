@@ -1,0 +1,202 @@
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::definition::{Tool, ToolDefinition, is_tool_name};
+use super::error::{CatalogError, DefinitionError};
+use super::hidden::find_hidden;
+use super::schema::{Schema, Violation};
+use crate::authority::Grant;
+use crate::limits;
+use crate::task::{ComponentId, TaskLimits};
+
+/// A tool with its schemas compiled.
+#[derive(Debug)]
+pub struct ToolEntry {
+    pub tool: Tool,
+    arguments: Schema,
+    result: Option<Schema>,
+}
+
+/// A component that is served, or could be.
+#[derive(Clone, Debug)]
+pub struct Component {
+    pub name: String,
+    pub id: ComponentId,
+    pub version: Option<String>,
+    /// In the component's own order.
+    pub tools: Vec<Arc<ToolEntry>>,
+    pub holdings: Holdings,
+}
+
+/// What holds for a component: what `tool inspect` and the start of a server say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holdings {
+    pub limits: TaskLimits,
+    pub grant: Grant,
+    /// What its manifest requests beyond the grant.
+    pub denied: Grant,
+    /// Whether it got what it requests without the operator writing it down.
+    pub trusted: bool,
+}
+
+/// Arguments that do not fit the tool's input schema.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("arguments are wrong{}", list(violations))]
+pub struct ArgumentError {
+    pub violations: Vec<Violation>,
+}
+
+impl ToolEntry {
+    pub fn new(tool: Tool) -> Result<Self, DefinitionError> {
+        let definition = &tool.definition;
+        if !is_tool_name(&definition.name) {
+            return Err(DefinitionError::Name(definition.name.clone()));
+        }
+        check_texts(definition)?;
+        let tool_name = || definition.name.clone();
+        let arguments = Schema::of_arguments(&definition.input_schema)
+            .map_err(|source| DefinitionError::InputSchema { tool: tool_name(), source })?;
+        let result = definition
+            .output_schema
+            .as_ref()
+            .map(Schema::compile)
+            .transpose()
+            .map_err(|source| DefinitionError::OutputSchema { tool: tool_name(), source })?;
+        Ok(Self { tool, arguments, result })
+    }
+
+    /// Whether these are arguments of the tool. Defaults are not filled in: the tool knows them.
+    pub fn validate(&self, arguments: &Value) -> Result<(), ArgumentError> {
+        self.arguments.check(arguments).map_err(|violations| ArgumentError { violations })
+    }
+
+    /// Whether this is a structured result as the tool promised; any is, where it promised nothing.
+    pub fn validate_result(&self, structured: &Value) -> Result<(), Vec<Violation>> {
+        self.result.as_ref().map_or(Ok(()), |schema| schema.check(structured))
+    }
+}
+
+impl Component {
+    /// A component of ready-made tools, such as closures. It holds what each of them holds.
+    pub fn of_tools(
+        name: impl Into<String>,
+        id: ComponentId,
+        tools: Vec<Tool>,
+    ) -> Result<Self, CatalogError> {
+        let name = name.into();
+        let entry = |tool| ToolEntry::new(tool).map(Arc::new);
+        let tools = tools.into_iter().map(entry).collect::<Result<_, _>>();
+        let tools = tools.map_err(|source| CatalogError::Definition { component: name.clone(), source })?;
+        Ok(Self { name, id, version: None, tools, holdings: Holdings::default() })
+    }
+}
+
+/// Texts that people approve and models read: what they say must be what one sees.
+fn check_texts(definition: &ToolDefinition) -> Result<(), DefinitionError> {
+    let texts =
+        [("title", definition.title.as_deref()), ("description", Some(definition.description.as_str()))];
+    for (part, text) in texts {
+        let text = text.unwrap_or_default();
+        if text.len() > limits::MAX_DEFINITION_BYTES {
+            let tool = definition.name.clone();
+            return Err(DefinitionError::TooLong { tool, part, bytes: text.len() });
+        }
+        if let Some(source) = find_hidden(text) {
+            return Err(DefinitionError::Hidden { tool: definition.name.clone(), part, source });
+        }
+    }
+    let schemas = [
+        ("input schema", Some(&definition.input_schema)),
+        ("output schema", definition.output_schema.as_ref()),
+    ];
+    for (part, schema) in schemas {
+        if let Some(source) = schema.and_then(hidden_in) {
+            return Err(DefinitionError::Hidden { tool: definition.name.clone(), part, source });
+        }
+    }
+    Ok(())
+}
+
+fn hidden_in(value: &Value) -> Option<super::HiddenChar> {
+    match value {
+        Value::String(text) => find_hidden(text),
+        Value::Array(items) => items.iter().find_map(hidden_in),
+        Value::Object(fields) => {
+            fields.iter().find_map(|(key, value)| find_hidden(key).or_else(|| hidden_in(value)))
+        }
+        _ => None,
+    }
+}
+
+fn list(violations: &[Violation]) -> String {
+    let mut text = String::new();
+    for (index, violation) in violations.iter().enumerate() {
+        text.push_str(match (index, violation.path.is_empty()) {
+            (0, true) => ": ",
+            (0, false) => " ",
+            _ => "; ",
+        });
+        text.push_str(&violation.to_string());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(definition: ToolDefinition) -> Result<ToolEntry, DefinitionError> {
+        ToolEntry::new(Tool::new(definition, ComponentId::of_closures("t", "1"), "t"))
+    }
+
+    fn definition() -> ToolDefinition {
+        ToolDefinition::new(
+            "t",
+            "Does.",
+            json!({"type": "object", "properties": {"steps": {"type": "integer"}}}),
+        )
+    }
+
+    #[test]
+    fn wrong_arguments_are_told_with_their_path() {
+        let entry = entry(definition()).expect("a tool");
+        assert!(entry.validate(&json!({"steps": 3})).is_ok());
+        let told = entry.validate(&json!({"steps": "x"})).expect_err("wrong").to_string();
+        assert_eq!(told, "arguments are wrong at /steps: \"x\" is not of type \"integer\"");
+        let told = entry.validate(&json!([])).expect_err("wrong").to_string();
+        assert_eq!(told, "arguments are wrong: the value is not of type \"object\"");
+    }
+
+    #[test]
+    fn a_result_is_held_against_the_output_schema_if_there_is_one() {
+        let mut promising = definition();
+        assert!(entry(promising.clone()).expect("a tool").validate_result(&json!(1)).is_ok());
+        promising.output_schema = Some(json!({"type": "string"}));
+        let promising = entry(promising).expect("a tool");
+        assert!(promising.validate_result(&json!("x")).is_ok());
+        assert!(promising.validate_result(&json!(1)).is_err());
+    }
+
+    #[test]
+    fn definitions_that_mislead_or_do_not_compile_are_refused() {
+        let refused = |change: fn(&mut ToolDefinition)| {
+            let mut wrong = definition();
+            change(&mut wrong);
+            entry(wrong).expect_err("refused").to_string()
+        };
+        assert!(refused(|d| d.name = "a b".into()).contains("'a b' is no tool name"));
+        assert!(
+            refused(|d| d.description = "x\u{200b}y".into()).contains("description of tool 't' holds U+200B")
+        );
+        assert!(refused(|d| d.title = Some("\u{1b}[2J".into())).contains("title"));
+        assert!(
+            refused(|d| d.input_schema["properties"]["steps"]["title"] = json!("\u{e0041}"))
+                .contains("U+E0041")
+        );
+        assert!(refused(|d| d.input_schema = json!({"type": "array"})).contains("\"type\": \"object\""));
+        assert!(refused(|d| d.output_schema = Some(json!({"type": "strung"}))).contains("output schema"));
+        assert!(refused(|d| d.description = "x".repeat(300_000)).contains("300000 bytes"));
+    }
+}

@@ -1,0 +1,513 @@
+//! Compiled JSON Schemas. A schema comes from a component's author and is checked on the host's own threads,
+//! so that what it may cost is bounded before it is compiled: it names nothing outside itself, and its
+//! references neither run in a circle on one value nor multiply without end.
+
+use std::collections::{HashMap, HashSet};
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::{Map, Value};
+
+use crate::limits;
+
+/// A schema that has been checked and compiled.
+pub struct Schema {
+    validator: Validator,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error("it is no JSON Schema of an object: write \"type\": \"object\" at its top")]
+    NotAnObject,
+    #[error(
+        "it refers to '{0}', and a schema may refer to itself alone ('#…'): put the definition under $defs"
+    )]
+    Outside(String),
+    #[error("'{0}' leads back to itself without going down into the value")]
+    Circle(String),
+    #[error("it goes {what} deep, {limit} at most")]
+    TooDeep { what: &'static str, limit: usize },
+    #[error("with its references written out it has more than {limit} subschemas", limit = limits::MAX_SCHEMA_NODES)]
+    TooManyNodes,
+    #[error("it has {0} regular expressions, {limit} at most", limit = limits::MAX_SCHEMA_PATTERNS)]
+    TooManyPatterns(usize),
+    #[error("it is {0} bytes, {limit} at most", limit = limits::MAX_DEFINITION_BYTES)]
+    TooLarge(usize),
+    #[error("{message}{at}", at = if path.is_empty() { String::new() } else { format!(" (at {path})") })]
+    Wrong { path: String, message: String },
+}
+
+/// What is wrong with a value, in words for whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// JSON Pointer; empty for the whole.
+    pub path: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "at {}: {}", self.path, self.message)
+        }
+    }
+}
+
+impl std::fmt::Debug for Schema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Schema")
+    }
+}
+
+impl Schema {
+    /// A schema of tool arguments: its type must be an object.
+    pub fn of_arguments(schema: &Value) -> Result<Self, SchemaError> {
+        if schema.get("type").and_then(Value::as_str) != Some("object") {
+            return Err(SchemaError::NotAnObject);
+        }
+        Self::compile(schema)
+    }
+
+    pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        check_bounds(schema)?;
+        let patterns = PatternOptions::fancy_regex()
+            .backtrack_limit(limits::MAX_PATTERN_BACKTRACKS)
+            .size_limit(limits::MAX_PATTERN_BYTES)
+            .dfa_size_limit(limits::MAX_PATTERN_BYTES);
+        let validator =
+            jsonschema::options().offline().with_pattern_options(patterns).build(schema).map_err(
+                |error| SchemaError::Wrong {
+                    path: shorten(error.instance_path().as_str()),
+                    message: shorten(&error.to_string()),
+                },
+            )?;
+        Ok(Self { validator })
+    }
+
+    /// At most `limits::MAX_VIOLATIONS` of what is wrong.
+    pub fn check(&self, value: &Value) -> Result<(), Vec<Violation>> {
+        if is_deeper_than(value, limits::MAX_JSON_DEPTH) {
+            let message = format!("it nests deeper than {} levels", limits::MAX_JSON_DEPTH);
+            return Err(vec![Violation { path: String::new(), message }]);
+        }
+        if self.validator.is_valid(value) {
+            return Ok(());
+        }
+        let found: Vec<Violation> = if counts_at_most(value, limits::MAX_NODES_FOR_ALL_VIOLATIONS) {
+            self.validator.iter_errors(value).take(limits::MAX_VIOLATIONS).map(violation).collect()
+        } else {
+            self.validator.validate(value).err().map(violation).into_iter().collect()
+        };
+        Err(found)
+    }
+}
+
+fn violation(error: jsonschema::ValidationError<'_>) -> Violation {
+    // Scalars are quoted, as they tell most; a whole object would bury the message.
+    let quoted = match error.instance().as_ref() {
+        Value::String(text) => text.len() <= 80,
+        Value::Array(_) | Value::Object(_) => false,
+        _ => true,
+    };
+    let message = if quoted { error.to_string() } else { error.masked_with("the value").to_string() };
+    Violation { path: shorten(error.instance_path().as_str()), message: shorten(&message) }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(limits::MAX_VIOLATION_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(|item| is_deeper_than(item, levels - 1)),
+        Value::Object(fields) => levels == 0 || fields.values().any(|item| is_deeper_than(item, levels - 1)),
+        _ => false,
+    }
+}
+
+fn counts_at_most(value: &Value, most: usize) -> bool {
+    fn spend(value: &Value, left: &mut usize) -> bool {
+        if *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        match value {
+            Value::Array(items) => items.iter().all(|item| spend(item, left)),
+            Value::Object(fields) => fields.values().all(|item| spend(item, left)),
+            _ => true,
+        }
+    }
+    spend(value, &mut most.clone())
+}
+
+/// How a subschema hangs below another: on the same value, or on a part of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    SameValue,
+    Part,
+}
+
+const SAME_VALUE: [&str; 4] = ["not", "if", "then", "else"];
+const SAME_VALUE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+const SAME_VALUE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
+const PARTS: [&str; 8] = [
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contains",
+    "propertyNames",
+    "contentSchema",
+];
+const PART_LISTS: [&str; 2] = ["prefixItems", "items"];
+const PART_MAPS: [&str; 2] = ["properties", "patternProperties"];
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
+const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+/// Keywords whose values are data: a "$ref" in there is none.
+const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
+
+fn check_bounds(schema: &Value) -> Result<(), SchemaError> {
+    let bytes = schema.to_string().len();
+    if bytes > limits::MAX_DEFINITION_BYTES {
+        return Err(SchemaError::TooLarge(bytes));
+    }
+    if is_deeper_than(schema, limits::MAX_JSON_DEPTH) {
+        return Err(SchemaError::TooDeep { what: "levels", limit: limits::MAX_JSON_DEPTH });
+    }
+    let mut document = Document { root: schema, nodes: Vec::new(), anchors: HashMap::new(), patterns: 0 };
+    document.read(schema)?;
+    if document.patterns > limits::MAX_SCHEMA_PATTERNS {
+        return Err(SchemaError::TooManyPatterns(document.patterns));
+    }
+    let mut settled = HashMap::new();
+    for node in &document.nodes {
+        document.chain(node, &mut HashSet::new(), &mut settled)?;
+    }
+    if document.cost(schema, &mut HashSet::new(), &mut HashMap::new(), 0)? > limits::MAX_SCHEMA_NODES {
+        return Err(SchemaError::TooManyNodes);
+    }
+    Ok(())
+}
+
+struct Document<'a> {
+    root: &'a Value,
+    /// Every subschema, the root first.
+    nodes: Vec<&'a Value>,
+    anchors: HashMap<&'a str, &'a Value>,
+    patterns: usize,
+}
+
+impl<'a> Document<'a> {
+    /// Collects the subschemas, and refuses references that leave the document.
+    fn read(&mut self, node: &'a Value) -> Result<(), SchemaError> {
+        let Value::Object(fields) = node else { return Ok(()) };
+        self.nodes.push(node);
+        for key in ["$anchor", "$dynamicAnchor"] {
+            if let Some(name) = fields.get(key).and_then(Value::as_str) {
+                self.anchors.insert(name, node);
+            }
+        }
+        for key in REFERENCES {
+            if let Some(target) = fields.get(key).and_then(Value::as_str)
+                && !target.starts_with('#')
+            {
+                return Err(SchemaError::Outside(shorten(target)));
+            }
+        }
+        self.patterns += usize::from(fields.get("pattern").is_some_and(Value::is_string));
+        self.patterns += fields.get("patternProperties").and_then(Value::as_object).map_or(0, Map::len);
+        for (key, value) in fields {
+            if DATA.contains(&key.as_str()) {
+                continue;
+            }
+            let is_map = [&PART_MAPS[..], &SAME_VALUE_MAPS, &DEFINITIONS].concat().contains(&key.as_str());
+            match value {
+                Value::Object(named) if is_map => {
+                    named.values().try_for_each(|below| self.read(below))?;
+                }
+                Value::Object(_) => self.read(value)?,
+                Value::Array(list) => list.iter().try_for_each(|below| self.read(below))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, reference: &str) -> Option<&'a Value> {
+        let fragment = reference.strip_prefix('#')?;
+        if fragment.is_empty() || fragment.starts_with('/') {
+            let decoded = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;
+            return self.root.pointer(&decoded);
+        }
+        self.anchors.get(fragment).copied()
+    }
+
+    fn below(&self, node: &'a Value) -> Vec<(Reach, &'a Value)> {
+        let mut found = Vec::new();
+        let Value::Object(fields) = node else { return found };
+        for (key, value) in fields {
+            let key = key.as_str();
+            match value {
+                Value::String(target) if REFERENCES.contains(&key) => {
+                    found.extend(self.resolve(target).map(|node| (Reach::SameValue, node)));
+                }
+                Value::Array(list) if SAME_VALUE_LISTS.contains(&key) => {
+                    found.extend(list.iter().map(|node| (Reach::SameValue, node)));
+                }
+                Value::Array(list) if PART_LISTS.contains(&key) => {
+                    found.extend(list.iter().map(|node| (Reach::Part, node)));
+                }
+                Value::Object(named) if SAME_VALUE_MAPS.contains(&key) => {
+                    found.extend(named.values().map(|node| (Reach::SameValue, node)));
+                }
+                Value::Object(named) if PART_MAPS.contains(&key) => {
+                    found.extend(named.values().map(|node| (Reach::Part, node)));
+                }
+                Value::Object(_) if SAME_VALUE.contains(&key) => found.push((Reach::SameValue, value)),
+                Value::Object(_) if PARTS.contains(&key) => found.push((Reach::Part, value)),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// How many subschemas follow each other on one value, from here.
+    fn chain(
+        &self,
+        node: &'a Value,
+        open: &mut HashSet<*const Value>,
+        settled: &mut HashMap<*const Value, usize>,
+    ) -> Result<usize, SchemaError> {
+        let id = std::ptr::from_ref(node);
+        if let Some(length) = settled.get(&id) {
+            return Ok(*length);
+        }
+        if !open.insert(id) {
+            return Err(SchemaError::Circle(reference_in(node)));
+        }
+        // The stack of this walk is bounded by the same number as the stack of the check itself.
+        if open.len() > limits::MAX_SCHEMA_CHAIN {
+            return Err(too_long());
+        }
+        let mut longest = 0;
+        for (reach, below) in self.below(node) {
+            if reach == Reach::SameValue {
+                longest = longest.max(self.chain(below, open, settled)?);
+            }
+        }
+        open.remove(&id);
+        if longest + 1 > limits::MAX_SCHEMA_CHAIN {
+            return Err(too_long());
+        }
+        settled.insert(id, longest + 1);
+        Ok(longest + 1)
+    }
+
+    /// How many subschemas there are from here, with each reference written out. One that leads back up to
+    /// where it came from, by way of a part of the value, counts as one: the value's depth bounds it.
+    fn cost(
+        &self,
+        node: &'a Value,
+        open: &mut HashSet<*const Value>,
+        settled: &mut HashMap<*const Value, u64>,
+        depth: usize,
+    ) -> Result<u64, SchemaError> {
+        let id = std::ptr::from_ref(node);
+        if let Some(cost) = settled.get(&id) {
+            return Ok(*cost);
+        }
+        if !open.insert(id) {
+            return Ok(1);
+        }
+        let limit = limits::MAX_SCHEMA_CHAIN * 8;
+        if depth > limit {
+            return Err(SchemaError::TooDeep { what: "subschemas", limit });
+        }
+        let mut cost: u64 = 1;
+        for (_, below) in self.below(node) {
+            cost = cost.saturating_add(self.cost(below, open, settled, depth + 1)?);
+        }
+        open.remove(&id);
+        settled.insert(id, cost);
+        Ok(cost)
+    }
+}
+
+fn too_long() -> SchemaError {
+    SchemaError::TooDeep { what: "references or combinations", limit: limits::MAX_SCHEMA_CHAIN }
+}
+
+fn reference_in(node: &Value) -> String {
+    let target = REFERENCES.iter().find_map(|key| node.get(*key).and_then(Value::as_str));
+    shorten(target.unwrap_or("a combination of schemas"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn violations(schema: Value, value: Value) -> Vec<String> {
+        let schema = Schema::of_arguments(&schema).expect("a schema");
+        schema.check(&value).expect_err("a violation").iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_violation_names_its_path_and_what_was_expected() {
+        let schema = json!({
+            "type": "object",
+            "properties": {"steps": {"type": "integer"}, "nest": {"type": "object", "properties": {"a": {"maxLength": 2}}}},
+            "required": ["topic"],
+        });
+        assert_eq!(
+            violations(schema.clone(), json!({"topic": "x", "steps": "x"})),
+            ["at /steps: \"x\" is not of type \"integer\""]
+        );
+        assert_eq!(violations(schema.clone(), json!({})), ["\"topic\" is a required property"]);
+        assert_eq!(
+            violations(schema.clone(), json!({"topic": 1, "nest": {"a": "long"}})),
+            ["at /nest/a: \"long\" is longer than 2 characters"]
+        );
+        // A large value is not quoted back, or the message would drown in it.
+        let quoted = violations(schema, json!({"topic": 1, "steps": ["x".repeat(10_000)]}));
+        assert_eq!(quoted, ["at /steps: the value is not of type \"integer\""]);
+    }
+
+    #[test]
+    fn only_a_few_violations_are_told_and_one_of_a_large_value() {
+        let schema = json!({"type": "object", "properties": {"list": {"items": {"type": "integer"}}}});
+        let wrong = |count: usize| json!({"list": vec!["x"; count]});
+        assert_eq!(violations(schema.clone(), wrong(100)).len(), limits::MAX_VIOLATIONS);
+        assert_eq!(violations(schema, wrong(100_000)).len(), 1);
+    }
+
+    #[test]
+    fn deep_arguments_are_refused() {
+        let mut deep = json!({});
+        for _ in 0..limits::MAX_JSON_DEPTH + 1 {
+            deep = json!({"a": deep});
+        }
+        let told = violations(json!({"type": "object"}), deep);
+        assert!(told[0].contains("deeper than 64"), "{told:?}");
+    }
+
+    #[test]
+    fn defaults_are_not_filled_in_and_formats_are_not_enforced() {
+        let schema = Schema::of_arguments(
+            &json!({"type": "object", "properties": {"n": {"type": "integer", "default": 5}, "d": {"format": "date"}}}),
+        )
+        .expect("a schema");
+        assert!(schema.check(&json!({"d": "no date"})).is_ok());
+    }
+
+    fn refused(schema: Value) -> String {
+        Schema::of_arguments(&schema).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_schema_refers_to_itself_alone() {
+        for outside in [
+            "http://127.0.0.1:1/x.json",
+            "file:///etc/passwd",
+            "other.json",
+            "https://json-schema.org/draft/2020-12/schema",
+        ] {
+            let told = refused(json!({"type": "object", "properties": {"a": {"$ref": outside}}}));
+            assert!(told.contains(outside) && told.contains("$defs"), "{told}");
+        }
+        // Also where an unknown keyword hides it, or an id would move the base.
+        refused(json!({"type": "object", "x-more": {"$ref": "http://127.0.0.1:1/x"}}));
+        refused(json!({"type": "object", "$schema": "http://127.0.0.1:1/meta.json"}));
+        // Data is no reference.
+        let data = json!({"type": "object", "properties": {"a": {"const": {"$ref": "http://x"}}, "$ref": {"type": "string"}}});
+        assert!(Schema::of_arguments(&data).is_ok());
+    }
+
+    #[test]
+    fn circles_on_one_value_are_refused_and_recursive_types_are_not() {
+        for circle in [
+            json!({"type": "object", "$ref": "#"}),
+            json!({"type": "object", "allOf": [{"anyOf": [{"$ref": "#"}]}]}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}},
+                   "$defs": {"x": {"not": {"$ref": "#/$defs/y"}}, "y": {"$ref": "#/$defs/x"}}}),
+            json!({"type": "object", "$dynamicAnchor": "here", "$dynamicRef": "#here"}),
+        ] {
+            let told = refused(circle.clone());
+            assert!(told.contains("back to itself"), "{circle}: {told}");
+        }
+        let tree = Schema::of_arguments(&json!({
+            "type": "object",
+            "properties": {"left": {"$ref": "#"}, "right": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
+        }))
+        .expect("a recursive type");
+        assert!(tree.check(&json!({"left": {"right": null}})).is_ok());
+        assert!(tree.check(&json!({"left": {"right": 1}})).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_would_cost_much_is_refused_at_once() {
+        let mut defs = Map::new();
+        for level in 0..14 {
+            let next = format!("#/$defs/d{}", level + 1);
+            defs.insert(format!("d{level}"), json!({"anyOf": [{"$ref": next}, {"$ref": next}]}));
+        }
+        defs.insert("d14".into(), json!({"const": 1}));
+        let started = std::time::Instant::now();
+        let doubling = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d8"}}, "$defs": defs});
+        assert!(Schema::of_arguments(&doubling).is_ok(), "2^6 is fine");
+        let doubling = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubling["$defs"]});
+        assert!(refused(doubling).contains("more than"));
+        let patterns: Vec<Value> = (0..200).map(|n| json!({"pattern": format!("^{n}$")})).collect();
+        assert!(
+            refused(json!({"type": "object", "properties": {"a": {"anyOf": patterns}}}))
+                .contains("200 regular")
+        );
+        let huge = json!({"type": "object", "properties": {"a": {"pattern": "((a{1000}){1000}){1000}"}}});
+        Schema::of_arguments(&huge).expect_err("a huge pattern");
+        let mut chain = Map::new();
+        for level in 0..5_000 {
+            chain.insert(format!("c{level}"), json!({"$ref": format!("#/$defs/c{}", level + 1)}));
+        }
+        assert!(refused(json!({"type": "object", "$defs": chain})).contains("deep"));
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn a_regular_expression_cannot_go_back_for_ever() {
+        let schema = json!({"type": "object", "properties": {"a": {"pattern": "^(?=(a+)+$)(a|aa)+b$"}}});
+        let schema = Schema::of_arguments(&schema).expect("a schema");
+        let started = std::time::Instant::now();
+        assert!(schema.check(&json!({"a": "a".repeat(100)})).is_err());
+        assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+    }
+
+    /// The worst that the bounds let through: the longest chain at every level of the deepest value.
+    #[test]
+    fn the_longest_chain_on_the_deepest_value_fits_a_small_stack() {
+        let mut defs = Map::new();
+        // Two subschemas a level, the reference to the first, and the last, which goes down.
+        let last = limits::MAX_SCHEMA_CHAIN / 2 - 1;
+        for level in 0..last {
+            defs.insert(format!("c{level}"), json!({"allOf": [{"$ref": format!("#/$defs/c{}", level + 1)}]}));
+        }
+        defs.insert(format!("c{last}"), json!({"properties": {"a": {"$ref": "#/$defs/c0"}}}));
+        let schema = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/c0"}}, "$defs": defs});
+        let mut deep = json!({});
+        for _ in 1..limits::MAX_JSON_DEPTH {
+            deep = json!({"a": deep});
+        }
+        let checked = std::thread::Builder::new()
+            .stack_size(2 * 1024 * 1024)
+            .spawn(move || {
+                let schema = Schema::of_arguments(&schema).expect("a schema");
+                schema.check(&deep).is_ok()
+            })
+            .expect("a thread");
+        assert!(checked.join().expect("no overflow"));
+    }
+}
