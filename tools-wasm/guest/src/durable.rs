@@ -15,6 +15,11 @@ pub mod progress {
         host::progress::report(done, total.into(), Some(message.as_ref()));
     }
 
+    /// Leaves the status line as it is.
+    pub fn advance(done: u64, total: impl Into<Option<u64>>) {
+        host::progress::report(done, total.into(), None);
+    }
+
     /// Changes the status line alone.
     pub fn status(message: impl AsRef<str>) {
         host::progress::status(message.as_ref());

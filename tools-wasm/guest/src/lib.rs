@@ -2,7 +2,7 @@
 //!
 //! A tool is a function from its arguments to a result; [`export_tools!`] makes a component of it:
 //!
-//! ```ignore
+//! ```no_run
 //! use longhaul_guest::{Output, Tool, ToolResult, export_tools, json, progress};
 //! use serde::Deserialize;
 //!
@@ -20,6 +20,7 @@
 //! }
 //!
 //! export_tools!(tools);
+//! # fn main() {}
 //! ```
 //!
 //! An import that a component does not use is not in the component: the linker leaves it out. What has no helper

@@ -1,0 +1,106 @@
+//! `run_program {program}`: an interpreter for the fault tests. What a program computes can be worked out from the
+//! program alone, so a test can tell whether a run that was killed and resumed came to the right end.
+//!
+//! # Ops
+//!
+//! A program is a list of objects, each with its `op`:
+//!
+//! | `op` | Fields | Does | Value |
+//! |---|---|---|---|
+//! | `step` | `name` | appends the line `N name` to the output `trace`, N counting steps from 1; the first one opens it | hash of `name` |
+//! | `output` | `name`, `text` | writes a whole output | hash of `text` |
+//! | `progress` | `done`, `total?`, `message?` | reports progress | `done` |
+//! | `status` | `text` | changes the status line | hash of `text` |
+//! | `log` | `text` | writes a log line, level info | hash of `text` |
+//! | `print` | `text` | prints it | hash of `text` |
+//! | `compute` | `rounds` | xorshift of the accumulator, see below | `rounds` |
+//! | `clock` | | prints the time, nanoseconds since 1970 | 0 |
+//! | `clock2` | | reads the time twice in a row, then prints both | 0 |
+//! | `instant` | | prints the nanoseconds of the monotonic clock since the last `instant`, 0 the first time | 0 |
+//! | `random` | `bytes` | prints the hash of that many random bytes | `bytes` |
+//! | `sleep` | `ms` | `timers.sleep` | `ms` |
+//! | `nap` | `ms` | `std::thread::sleep` | `ms` |
+//! | `timer` | `ms` | starts a timer and waits for its ticket | `ms` |
+//! | `wait_many` | `ms` (list), `timeout_ms?` | starts all timers, then waits until each is ready; prints their positions in the order in which they came. Where no timer comes within `timeout_ms`, prints `timeout` and abandons the others | length of `ms` |
+//! | `checkpoint` | | saves everything; a restart goes on behind it | 0 |
+//! | `await_cancel` | `timeout_ms?` | waits to be cancelled, then writes the output `cleanup` and ends the program; goes on after the timeout | 0 |
+//! | `cancel_requested` | | prints `true` or `false` | 0 |
+//! | `loop` | `times`, `body` (list) | runs the body that often | `times` |
+//! | `trap` | | panics | 0 |
+//! | `fail` | `text` | ends with a tool error: this text and the usual structured result | 0 |
+//! | `protocol_error` | `code`, `message` | ends with that protocol error | 0 |
+//!
+//! # Result
+//!
+//! Structured: `{acc, ops, steps, cancelled, printed_lines, printed_bytes, observed}`; `acc` and `observed` are 16
+//! hexadecimal digits. At the end the output `trace` is closed, if there is one (a trap leaves it open).
+//!
+//! `acc`, `ops` and `steps` follow from the program alone, unless it was cancelled. `ops` counts the ops that were
+//! executed: a loop as one when it is entered, then its body once each pass. All numbers are 64 bits, unsigned, and
+//! wrap around:
+//!
+//! - hash(bytes): FNV-1a, start 0xcbf29ce484222325, prime 0x100000001b3;
+//! - fold(acc, n) = rotate_left((acc xor n) * 0x9e3779b97f4a7c15, 29);
+//! - acc begins as 0xcbf29ce484222325. Each op, before it does anything: acc = fold(fold(acc, index), value), where
+//!   index is the op's position in the program's text from 0 (a loop counts as one, then come the ops of its body);
+//! - `compute` then repeats `rounds` times: acc ^= acc << 13, acc ^= acc >> 7, acc ^= acc << 17;
+//! - a loop folds the number of the pass, from 0, at the begin of each pass.
+//!
+//! `observed` is the hash of all bytes on stdout. Each line there is `> N op text`, N being `ops` at that moment, the
+//! present op included; no other line of a task's log begins with `> ` unless the program logs it. So a test takes
+//! those lines from the log, newlines included, and compares their hash, number and length with the result.
+//!
+//! A `clock` or `clock2` that shows less time gone by since the last one than was slept in between (by `sleep`, `nap`,
+//! `timer`, and `wait_many` without timeout), or a wait that answers with something that was not asked for, ends the
+//! program with a tool error that begins with `inconsistent:`.
+
+mod machine;
+mod program;
+
+use longhaul_guest::{Output, Tool, ToolResult, export_tools, json};
+use serde::Deserialize;
+
+use machine::Machine;
+use program::{Instruction, Op};
+
+#[derive(Deserialize)]
+struct Arguments {
+    program: Vec<Op>,
+}
+
+fn run_program(arguments: Arguments) -> ToolResult {
+    let code = Instruction::flatten(arguments.program);
+    let machine = Machine::start()?.run(&code)?;
+    let summary = machine.summary();
+    Ok(Output::text(format!("{summary}")).structured(summary))
+}
+
+fn tools() -> Vec<Tool> {
+    let input = json!({
+        "type": "object",
+        "properties": {
+            "program": {
+                "type": "array",
+                "items": { "type": "object", "properties": { "op": { "type": "string" } }, "required": ["op"] },
+            },
+        },
+        "required": ["program"],
+        "additionalProperties": false,
+    });
+    let output = json!({
+        "type": "object",
+        "properties": {
+            "acc": { "type": "string" },
+            "ops": { "type": "integer" },
+            "steps": { "type": "integer" },
+            "cancelled": { "type": "boolean" },
+            "printed_lines": { "type": "integer" },
+            "printed_bytes": { "type": "integer" },
+            "observed": { "type": "string" },
+        },
+        "required": ["acc", "ops", "steps", "cancelled", "printed_lines", "printed_bytes", "observed"],
+    });
+    vec![Tool::new("run_program", "Runs a small program, for tests.", input, run_program).output(output)]
+}
+
+export_tools!(tools);

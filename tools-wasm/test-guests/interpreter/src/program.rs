@@ -1,0 +1,104 @@
+//! The ops as JSON has them, and the flat code that is made of them.
+
+use longhaul_guest::Value;
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Op {
+    Step { name: String },
+    Output { name: String, text: String },
+    Progress { done: u64, total: Option<u64>, message: Option<String> },
+    Status { text: String },
+    Log { text: String },
+    Print { text: String },
+    Compute { rounds: u64 },
+    Clock {},
+    Clock2 {},
+    Instant {},
+    Random { bytes: u64 },
+    Sleep { ms: u64 },
+    Nap { ms: u64 },
+    Timer { ms: u64 },
+    WaitMany { ms: Vec<u64>, timeout_ms: Option<u64> },
+    Checkpoint {},
+    AwaitCancel { timeout_ms: Option<u64> },
+    CancelRequested {},
+    Loop { times: u64, body: Vec<Op> },
+    Trap {},
+    Fail { text: String },
+    ProtocolError { code: i32, message: String, data: Option<Value> },
+}
+
+impl Op {
+    /// What the accumulator folds beside the op's index.
+    pub fn value(&self) -> u64 {
+        match self {
+            Self::Step { name: text }
+            | Self::Output { text, .. }
+            | Self::Status { text }
+            | Self::Log { text }
+            | Self::Print { text } => hash(HASH_START, text.as_bytes()),
+            Self::Progress { done, .. } => *done,
+            Self::Compute { rounds } => *rounds,
+            Self::Random { bytes } => *bytes,
+            Self::Sleep { ms } | Self::Nap { ms } | Self::Timer { ms } => *ms,
+            Self::WaitMany { ms, .. } => ms.len() as u64,
+            Self::Loop { times, .. } => *times,
+            Self::Clock {}
+            | Self::Clock2 {}
+            | Self::Instant {}
+            | Self::Checkpoint {}
+            | Self::AwaitCancel { .. }
+            | Self::CancelRequested {}
+            | Self::Trap {}
+            | Self::Fail { .. }
+            | Self::ProtocolError { .. } => 0,
+        }
+    }
+}
+
+/// A program without nesting, so that its state is a position and the passes of the open loops.
+#[derive(Debug)]
+pub enum Instruction {
+    /// For a loop, only its entry; its body follows, then its `LoopEnd`.
+    Op { index: u64, op: Op, after_loop: usize },
+    /// Back to `body`, the position of the loop's first instruction, or on.
+    LoopEnd { body: usize, times: u64 },
+}
+
+impl Instruction {
+    pub fn flatten(program: Vec<Op>) -> Vec<Self> {
+        let (mut code, mut index) = (Vec::new(), 0);
+        flatten_into(&mut code, &mut index, program);
+        code
+    }
+}
+
+fn flatten_into(code: &mut Vec<Instruction>, next_index: &mut u64, ops: Vec<Op>) {
+    for op in ops {
+        let index = *next_index;
+        *next_index += 1;
+        let (op, body) = match op {
+            Op::Loop { times, body } => (Op::Loop { times, body: Vec::new() }, Some((times, body))),
+            op => (op, None),
+        };
+        let entry = code.len();
+        code.push(Instruction::Op { index, op, after_loop: 0 });
+        if let Some((times, body)) = body {
+            flatten_into(code, next_index, body);
+            code.push(Instruction::LoopEnd { body: entry + 1, times });
+            let end = code.len();
+            if let Instruction::Op { after_loop, .. } = &mut code[entry] {
+                *after_loop = end;
+            }
+        }
+    }
+}
+
+pub const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a, goes on from `start`.
+pub fn hash(start: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
