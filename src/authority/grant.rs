@@ -77,12 +77,73 @@ impl Grant {
         *self == Self::default()
     }
 
+    /// What of this `given` does not cover: what was requested and is denied. A folder or secret counts as
+    /// given where `given` binds one of that name to a source, at the same place, for as much.
+    pub fn beyond(&self, given: &Self) -> Self {
+        let file_given = |wanted: &FileGrant| {
+            given.files.iter().any(|file| {
+                file.path.is_some()
+                    && (&file.slot, &file.at) == (&wanted.slot, &wanted.at)
+                    && (file.access == Access::Write || wanted.access == Access::Read)
+            })
+        };
+        let secret_given = |wanted: &SecretGrant| {
+            given.secrets.iter().any(|secret| {
+                secret.from.is_some()
+                    && (&secret.name, &secret.host, &secret.header)
+                        == (&wanted.name, &wanted.host, &wanted.header)
+            })
+        };
+        Self {
+            http: left(&self.http, |p| given.http.iter().any(|g| g.covers(p))),
+            files: left(&self.files, file_given),
+            env: left(&self.env, |name| given.env.contains(name)),
+            secrets: left(&self.secrets, secret_given),
+            state: left(&self.state, |p| given.state.iter().any(|g| g.covers(p))),
+            // A star in what is wanted is text that only a star of what is given takes in.
+            tools: left(&self.tools, |wanted| given.tools.iter().any(|glob| glob_matches(glob, wanted))),
+            elicit: self.elicit && !given.elicit,
+            sample: self.sample && !given.sample,
+        }
+    }
+
+    /// Both together.
+    pub fn and(mut self, more: Self) -> Self {
+        fn add<T: PartialEq>(to: &mut Vec<T>, more: Vec<T>) {
+            for item in more {
+                if !to.contains(&item) {
+                    to.push(item);
+                }
+            }
+        }
+        add(&mut self.http, more.http);
+        add(&mut self.files, more.files);
+        add(&mut self.env, more.env);
+        add(&mut self.secrets, more.secrets);
+        add(&mut self.state, more.state);
+        add(&mut self.tools, more.tools);
+        self.elicit |= more.elicit;
+        self.sample |= more.sample;
+        self
+    }
+
+    /// The same without folders and secrets that are bound to nothing.
+    pub fn bound(mut self) -> Self {
+        self.files.retain(|file| file.path.is_some());
+        self.secrets.retain(|secret| secret.from.is_some());
+        self
+    }
+
     /// The same without sources: what a component requests but is not trusted to bind by itself.
     pub fn without_bindings(mut self) -> Self {
         self.files.iter_mut().for_each(|file| file.path = None);
         self.secrets.iter_mut().for_each(|secret| secret.from = None);
         self
     }
+}
+
+fn left<T: Clone>(wanted: &[T], given: impl Fn(&T) -> bool) -> Vec<T> {
+    wanted.iter().filter(|item| !given(item)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -129,5 +190,37 @@ mod tests {
         assert!(!grant.allows(Capability::Http { scheme: "https", host: "b.example", port: 443 }));
         assert!(!grant.allows(Capability::CallTool { name: "travel_agent" }));
         assert!(!grant.allows(Capability::Env { name: "HOME" }));
+    }
+
+    #[test]
+    fn what_is_wanted_beyond_a_grant_is_left() {
+        let docs = |access, path: Option<&str>| FileGrant {
+            slot: "docs".into(),
+            at: "/docs".into(),
+            access,
+            path: path.map(str::to_owned),
+        };
+        let given = Grant { files: vec![docs(Access::Read, Some("/srv"))], ..everything() };
+        assert!(everything().beyond(&given).is_empty());
+        assert_eq!(everything().beyond(&Grant::default()), everything());
+        let wanted = Grant {
+            files: vec![docs(Access::Read, None), docs(Access::Write, None)],
+            state: vec![StatePattern::parse("trips").expect("a pattern")],
+            tools: vec!["research_agent".into(), "*".into()],
+            ..Grant::default()
+        };
+        let denied = wanted.beyond(&given);
+        assert_eq!(denied.files, [docs(Access::Write, None)]);
+        assert_eq!(denied.state, wanted.state, "reading was given, writing is wanted");
+        assert_eq!(denied.tools, ["*"]);
+        assert_eq!(wanted.beyond(&wanted.clone()).files.len(), 2, "bound to nothing is not given");
+    }
+
+    #[test]
+    fn two_grants_together_hold_what_either_holds_once() {
+        let more = Grant { env: vec!["LANG".into(), "TZ".into()], ..Grant::default() };
+        let both = everything().and(more);
+        assert_eq!(both.env, ["LANG", "TZ"]);
+        assert!(both.elicit);
     }
 }

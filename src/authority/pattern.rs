@@ -90,6 +90,18 @@ impl HttpPattern {
     }
 }
 
+impl HttpPattern {
+    /// Whether everything that `other` matches is matched by this one too.
+    pub fn covers(&self, other: &Self) -> bool {
+        if !self.subdomains {
+            return self == other;
+        }
+        let below = other.host.strip_suffix(&self.host).is_some_and(|left| left.ends_with('.'));
+        let same = other.host == self.host && other.subdomains;
+        (self.scheme.as_str(), self.port) == (other.scheme.as_str(), other.port) && (below || same)
+    }
+}
+
 impl std::fmt::Display for HttpPattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let star = if self.subdomains { "*." } else { "" };
@@ -143,6 +155,26 @@ impl StatePattern {
 
     pub fn matches(&self, namespace: &str, key: &str, write: bool) -> bool {
         !(write && self.read_only) && glob_matches(&self.namespace, namespace) && glob_matches(&self.key, key)
+    }
+}
+
+impl StatePattern {
+    /// Whether everything that `other` matches is matched by this one too.
+    pub fn covers(&self, other: &Self) -> bool {
+        // A star in the other pattern is text that only a star of this one takes in.
+        (other.read_only || !self.read_only)
+            && glob_matches(&self.namespace, &other.namespace)
+            && glob_matches(&self.key, &other.key)
+    }
+}
+
+impl std::fmt::Display for StatePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.namespace)?;
+        if self.key != "*" {
+            write!(f, "/{}", self.key)?;
+        }
+        f.write_str(if self.read_only { ":read" } else { "" })
     }
 }
 
@@ -200,5 +232,37 @@ mod tests {
         assert!(!trips.matches("trips", "us-1", false));
         assert!(StatePattern::parse("Trips").is_err());
         assert!(StatePattern::parse("/x").is_err());
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_matches_and_no_more() {
+        let http = |text: &str| HttpPattern::parse(text).expect("a pattern");
+        for (wide, narrow, covers) in [
+            ("https://a.example", "https://a.example:443", true),
+            ("https://*.example", "https://a.example", true),
+            ("https://*.example", "https://*.example", true),
+            ("https://*.example", "https://*.a.example", true),
+            ("https://*.example", "https://example", false),
+            ("https://*.a.example", "https://*.example", false),
+            ("https://a.example", "https://*.a.example", false),
+            ("https://*.example", "http://a.example", false),
+            ("https://*.example", "https://a.example:8443", false),
+            ("https://*.example", "https://aexample", false),
+        ] {
+            assert_eq!(http(wide).covers(&http(narrow)), covers, "{wide} {narrow}");
+        }
+        let state = |text: &str| StatePattern::parse(text).expect("a pattern");
+        for (wide, narrow, covers) in [
+            ("trips", "trips/a", true),
+            ("trips", "trips:read", true),
+            ("trips:read", "trips", false),
+            ("trips/a*", "trips/ab*", true),
+            ("trips/ab*", "trips/a*", false),
+            ("*", "trips", true),
+            ("trips", "*", false),
+        ] {
+            assert_eq!(state(wide).covers(&state(narrow)), covers, "{wide} {narrow}");
+            assert_eq!(state(&state(wide).to_string()), state(wide));
+        }
     }
 }

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::definition::{Tool, ToolDefinition, is_tool_name};
+use super::definition::{SkippedExport, Tool, ToolDefinition, is_tool_name};
 use super::error::{CatalogError, DefinitionError};
 use super::hidden::find_hidden;
+use super::manifest::Effects;
 use super::schema::{Schema, Violation};
 use crate::authority::Grant;
 use crate::limits;
@@ -27,6 +28,9 @@ pub struct Component {
     /// In the component's own order.
     pub tools: Vec<Arc<ToolEntry>>,
     pub holdings: Holdings,
+    pub effects: Effects,
+    /// Exported functions that are no tools.
+    pub skipped: Vec<SkippedExport>,
 }
 
 /// What holds for a component: what `tool inspect` and the start of a server say.
@@ -34,10 +38,16 @@ pub struct Component {
 pub struct Holdings {
     pub limits: TaskLimits,
     pub grant: Grant,
-    /// What its manifest requests beyond the grant.
+    /// What its manifest requests.
+    pub requested: Grant,
+    /// What it requests beyond the grant.
     pub denied: Grant,
     /// Whether it got what it requests without the operator writing it down.
     pub trusted: bool,
+    /// Host interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Of these, those that no grant can satisfy: they link and are denied.
+    pub denied_imports: Vec<String>,
 }
 
 /// Arguments that do not fit the tool's input schema.
@@ -88,7 +98,15 @@ impl Component {
         let entry = |tool| ToolEntry::new(tool).map(Arc::new);
         let tools = tools.into_iter().map(entry).collect::<Result<_, _>>();
         let tools = tools.map_err(|source| CatalogError::Definition { component: name.clone(), source })?;
-        Ok(Self { name, id, version: None, tools, holdings: Holdings::default() })
+        Ok(Self {
+            name,
+            id,
+            version: None,
+            tools,
+            holdings: Holdings::default(),
+            effects: Effects::default(),
+            skipped: Vec::new(),
+        })
     }
 }
 

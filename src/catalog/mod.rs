@@ -2,19 +2,31 @@
 //! May import: `store`, `task`, `authority`, `limits`. Never here: running anything, MCP, wasmtime.
 //! Read first: `definition.rs`, then `manifest.rs`.
 
+mod assemble;
 mod definition;
 mod entry;
 mod error;
+mod file;
 mod hidden;
+mod manifest;
+mod operator;
 mod schema;
+mod source;
 
+pub use assemble::Candidate;
 pub use definition::{
     Annotations, InspectedTool, Inspection, Reply, SkippedExport, Tool, ToolDefinition, is_tool_name,
 };
 pub use entry::{ArgumentError, Component, Holdings, ToolEntry};
 pub use error::{CatalogError, DefinitionError};
+pub use file::{FileError, read_toml};
 pub use hidden::{HiddenChar, find_hidden};
+pub use manifest::{Capabilities, Effects, LimitRequest, Manifest, RetryRequest, ToolText, UnknownOutcome};
+pub use operator::{
+    ComponentTable, FileBinding, GrantTable, Operator, SecretBinding, ToolOverride, grant_lines,
+};
 pub use schema::{Schema, SchemaError, Violation};
+pub use source::{ComponentFile, ToolPath};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,157 @@
+//! What `serve --tools PATH` may name, and reading components from it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::{FileError, read_file};
+use super::manifest::Manifest;
+use crate::limits;
+use crate::task::ComponentId;
+
+/// What a path to tools turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolPath {
+    /// Component files, sorted by name.
+    Components(Vec<PathBuf>),
+    /// The `Cargo.toml` of a workspace (or package) of guests, to be built first.
+    Workspace(PathBuf),
+}
+
+/// A component's file and its manifest, as they are on disk.
+#[derive(Clone, Debug)]
+pub struct ComponentFile {
+    pub path: PathBuf,
+    /// The file's name without `.wasm`.
+    pub name: String,
+    pub id: ComponentId,
+    pub bytes: Arc<[u8]>,
+    pub manifest: Manifest,
+    /// Where there is one.
+    pub manifest_path: Option<PathBuf>,
+}
+
+impl ToolPath {
+    /// Looks at a `.wasm` file, a folder of them (not at folders below), or a folder with a `Cargo.toml`.
+    pub fn look(path: &Path) -> Result<Self, FileError> {
+        let kind = std::fs::metadata(path).map_err(|error| {
+            FileError::new(
+                path,
+                format!(
+                    "cannot be read: {error}; tools are a .wasm file, a folder of them, or a Cargo workspace"
+                ),
+            )
+        })?;
+        if !kind.is_dir() {
+            if has_ending(path, "wasm") {
+                return Ok(Self::Components(vec![path.to_owned()]));
+            }
+            return Err(FileError::new(path, "is neither a .wasm file nor a folder"));
+        }
+        let cargo = path.join("Cargo.toml");
+        if cargo.is_file() {
+            return Ok(Self::Workspace(cargo));
+        }
+        let failed = |error: std::io::Error| FileError::new(path, format!("cannot be listed: {error}"));
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            let file = entry.map_err(failed)?.path();
+            if has_ending(&file, "wasm") && file.is_file() {
+                found.push(file);
+            }
+        }
+        if found.is_empty() {
+            return Err(FileError::new(path, "holds no .wasm file and is no Cargo workspace"));
+        }
+        found.sort();
+        Ok(Self::Components(found))
+    }
+}
+
+impl ComponentFile {
+    /// Reads `NAME.wasm`, and `NAME.toml` beside it where there is one.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let name = name.ok_or_else(|| FileError::new(path, "has a name that is not UTF-8"))?.to_owned();
+        let bytes = read_file(path, limits::MAX_COMPONENT_BYTES as u64)?;
+        let beside = path.with_extension("toml");
+        let (manifest, manifest_path) = match beside.symlink_metadata() {
+            Ok(_) => (Manifest::read(&beside)?, Some(beside)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Manifest::default(), None),
+            // A manifest that cannot be read must not pass for one that requests nothing.
+            Err(error) => return Err(FileError::new(&beside, format!("cannot be read: {error}"))),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            name,
+            id: ComponentId::of_bytes(&bytes),
+            bytes: bytes.into(),
+            manifest,
+            manifest_path,
+        })
+    }
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|there| there.eq_ignore_ascii_case(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn told(path: &Path) -> String {
+        ToolPath::look(path).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_folder_gives_its_components_in_order_and_nothing_below() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["b.wasm", "a.wasm", "a.toml", "notes.txt"] {
+            fs::write(at(name), "").expect("written");
+        }
+        fs::create_dir_all(at("deps.wasm")).expect("a folder");
+        fs::create_dir_all(at("below")).expect("a folder");
+        fs::write(at("below/c.wasm"), "").expect("written");
+        assert_eq!(ToolPath::look(folder.path()), Ok(ToolPath::Components(vec![at("a.wasm"), at("b.wasm")])));
+        assert_eq!(ToolPath::look(&at("b.wasm")), Ok(ToolPath::Components(vec![at("b.wasm")])));
+        fs::write(at("Cargo.toml"), "").expect("written");
+        assert_eq!(ToolPath::look(folder.path()), Ok(ToolPath::Workspace(at("Cargo.toml"))));
+        assert!(told(&at("notes.txt")).contains("notes.txt: is neither a .wasm file nor a folder"));
+        assert!(told(&at("none")).contains("none: cannot be read"));
+        fs::create_dir(at("empty")).expect("a folder");
+        assert!(told(&at("empty")).contains("holds no .wasm file"));
+    }
+
+    #[test]
+    fn a_component_is_read_with_its_manifest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("text-stats.wasm");
+        fs::write(&path, b"\0asm").expect("written");
+        let plain = ComponentFile::read(&path).expect("a file");
+        assert_eq!((plain.name.as_str(), &plain.manifest), ("text-stats", &Manifest::default()));
+        assert_eq!(plain.id, ComponentId::of_bytes(b"\0asm"));
+        let beside = folder.path().join("text-stats.toml");
+        fs::write(&beside, "version = \"2\"").expect("written");
+        let told = ComponentFile::read(&path).expect("a file");
+        assert_eq!((told.manifest.version.as_deref(), told.manifest_path), (Some("2"), Some(beside.clone())));
+        fs::write(&beside, "versoin = \"2\"").expect("written");
+        let wrong = ComponentFile::read(&path).expect_err("refused").to_string();
+        assert!(wrong.contains("text-stats.toml, line 1, column 1"), "{wrong}");
+        // A broken link is no missing manifest.
+        fs::remove_file(&beside).expect("removed");
+        std::os::unix::fs::symlink("nowhere", &beside).expect("linked");
+        assert!(ComponentFile::read(&path).expect_err("refused").to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_component_that_is_too_large_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("big.wasm");
+        let file = fs::File::create(&path).expect("a file");
+        file.set_len(limits::MAX_COMPONENT_BYTES as u64 + 1).expect("a hole");
+        let told = ComponentFile::read(&path).expect_err("refused").to_string();
+        assert!(told.contains("big.wasm: is larger than 67108864 bytes"), "{told}");
+    }
+}
