@@ -90,6 +90,23 @@ pub const MAX_GROUP_BYTES: usize = 1024 * 1024;
 pub const MAX_UNFOLDED_BYTES: usize = 32 * 1024 * 1024;
 /// Rows that one commit folds along the way, so that folding shows in no p99.
 pub const FOLD_SLICE_ROWS: usize = 256;
+/// Bytes that one commit folds along the way, about; rows may be large.
+pub const FOLD_SLICE_BYTES: usize = 512 * 1024;
+/// Slices that a commit folds when nobody waits for it.
+pub const IDLE_FOLD_SLICES: usize = 16;
+/// Folded log rows that one commit removes. More than one, or the log would never get shorter.
+pub const LOG_TRIM_ROWS: usize = 64;
+/// Values above this go straight into their base table instead of through the log: a large value is written
+/// once, and would otherwise be read again at each start. Bytes.
+pub const MAX_LOGGED_VALUE_BYTES: usize = 256 * 1024;
+/// What one batch may put into the log, bytes. It is one row, and held in memory until it is folded.
+pub const MAX_BATCH_LOG_BYTES: usize = 8 * 1024 * 1024;
+/// What one batch may write past the log, bytes: a component, or all outputs of a task, twice over.
+pub const MAX_BATCH_DIRECT_BYTES: usize = 128 * 1024 * 1024;
+/// Bytes that wait for the writer; beyond, a commit is refused as busy. Room for two of the largest batches.
+pub const MAX_QUEUED_BYTES: usize = 288 * 1024 * 1024;
+/// Bytes of a key: ids and names, some of them chosen by clients, never documents.
+pub const MAX_KEY_BYTES: usize = 4 * 1024;
 /// redb's page cache, bytes.
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
@@ -170,6 +187,11 @@ const _: () = {
     assert!(MAX_INLINE_PAYLOAD_BYTES < MAX_GROUP_BYTES);
     assert!(MAX_ARGUMENTS_BYTES < MAX_REQUEST_BYTES, "a call carries its arguments and an envelope");
     assert!(MAX_GROUP_BYTES < MAX_UNFOLDED_BYTES);
+    assert!(MAX_LOGGED_VALUE_BYTES < MAX_BATCH_LOG_BYTES);
+    assert!(MAX_BATCH_LOG_BYTES <= MAX_UNFOLDED_BYTES / 4, "two layers and one batch must fit");
+    assert!(2 * (MAX_BATCH_LOG_BYTES + MAX_BATCH_DIRECT_BYTES) <= MAX_QUEUED_BYTES);
+    assert!(MAX_COMPONENT_BYTES < MAX_BATCH_DIRECT_BYTES);
+    assert!(LOG_TRIM_ROWS > 1, "each commit adds a row");
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);

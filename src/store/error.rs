@@ -1,0 +1,116 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::batch::Guard;
+use super::space::Space;
+
+/// Why the store said no. Cheap to clone: one failed commit answers many batches.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A guard of the batch did not hold; nothing of the batch was written.
+    #[error("refused: {0}")]
+    Refused(Box<Refusal>),
+    /// The writer cannot keep up; nothing was queued. Try again after a moment.
+    #[error("the store is busy: {queued} batches of {bytes} bytes wait for the disk; try again in a moment")]
+    Busy { queued: usize, bytes: usize },
+    /// The batch is over a bound of `limits.rs`; nothing was queued.
+    #[error("{what} has {found} bytes and may have {limit}")]
+    TooLarge { what: &'static str, found: usize, limit: usize },
+    /// A commit failed before; nothing is written any more, and nothing unacknowledged may be relied on.
+    #[error("{0}")]
+    Latched(Arc<str>),
+    #[error("the store is closed")]
+    Closed,
+    #[error("{path} is in use by another longhaul process; stop that one first, or name another folder")]
+    Locked { path: PathBuf },
+    #[error(
+        "{path} was written by a newer longhaul (store format {found}; this one reads up to {supported}); \
+         start that version again, the file was not touched"
+    )]
+    NewerFormat { path: PathBuf, found: u32, supported: u32 },
+    #[error("the store is damaged at {place}: {why}; keep a copy of the file and restore a backup")]
+    Damaged { place: Arc<str>, why: Arc<str> },
+    #[error("{what} failed: {why}")]
+    Io { what: Arc<str>, why: Arc<str> },
+    /// A value could not be encoded: an error in the program.
+    #[error("a row could not be encoded: {0}")]
+    Encode(Arc<str>),
+}
+
+/// The guard that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its position among the batch's guards, from 0.
+    pub index: usize,
+    pub guard: Guard,
+}
+
+impl StoreError {
+    /// A row that does not read as it must.
+    pub fn damaged_row(space: Space, key: &[u8], why: impl fmt::Display) -> Self {
+        Self::Damaged {
+            place: format!("space {space}, key {}", Hex(key)).into(),
+            why: why.to_string().into(),
+        }
+    }
+
+    pub(super) fn damaged(place: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::Damaged { place: place.to_string().into(), why: why.to_string().into() }
+    }
+
+    pub(super) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        Self::Io { what: what.to_string().into(), why: explain(error).into() }
+    }
+
+    pub(super) fn of_redb(what: impl fmt::Display, error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            redb::Error::Io(error) => Self::io(what, &error),
+            redb::Error::Corrupted(why) => Self::damaged(what, why),
+            redb::Error::PreviousIo => {
+                Self::Io { what: what.to_string().into(), why: "an earlier read or write failed".into() }
+            }
+            error @ (redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::UpgradeRequired(_)) => Self::damaged(what, error),
+            error => Self::Io { what: what.to_string().into(), why: error.to_string().into() },
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.guard {
+            Guard::Lease { task, token } => {
+                write!(f, "lease {token} of task {} is no longer held", Hex(task))
+            }
+            Guard::Absent { space, key } => write!(f, "{space} {} is already there", Hex(key)),
+            Guard::Present { space, key } => write!(f, "{space} {} is not there", Hex(key)),
+            Guard::Is { space, key, .. } => write!(f, "{space} {} has changed meanwhile", Hex(key)),
+        }
+    }
+}
+
+/// The words of an I/O error, plain where the cause is plain.
+fn explain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => format!("the disk is full ({error})"),
+        std::io::ErrorKind::ReadOnlyFilesystem => format!("the file system is read-only ({error})"),
+        std::io::ErrorKind::PermissionDenied => format!("access is denied ({error})"),
+        _ => error.to_string(),
+    }
+}
+
+/// Bytes of a key for a message, cut to a length that a line bears.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 32;
+        for byte in self.0.iter().take(SHOWN) {
+            write!(f, "{byte:02x}")?;
+        }
+        if self.0.len() > SHOWN { f.write_str("…") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,274 @@
+//! Opening the file: folder, lock, format version, repair, boot number, the unfolded end of the log.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableError,
+};
+
+use super::base::{LOG, META, guarded};
+use super::error::StoreError;
+use super::frame;
+use super::gate::Gated;
+use super::layer::Layer;
+
+/// The store format that this code writes, and the newest that it reads.
+pub(super) const FORMAT: u32 = 1;
+pub(super) const FILE_NAME: &str = "longhaul.redb";
+const NEW_FILE_NAME: &str = "longhaul.redb.new";
+
+/// Dead space that is worth compacting at start-up: this many bytes, and more than half of the file.
+const COMPACT_DEAD_BYTES: u64 = 64 * 1024 * 1024;
+/// A page holds about two thirds of itself in rows.
+const ROOM_PER_STORED: (u64, u64) = (3, 2);
+
+const META_FORMAT: &str = "format";
+const META_BOOT: &str = "boot";
+const META_FOLDED: &str = "folded";
+const META_BASE_BYTES: &str = "base-bytes";
+const META_COMPACTED: &str = "compacted";
+
+/// What start-up found.
+pub(super) struct Opened {
+    pub db: Database,
+    pub boot: u64,
+    pub position: Position,
+    /// The rows of the log that are not folded.
+    pub unfolded: Layer,
+    pub unfolded_bytes: usize,
+    pub unfolded_rows: u64,
+    /// The last commit's number, 0 if there is none.
+    pub last_lsn: u64,
+}
+
+/// How far folding has come; written in the transaction that goes that far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The base tables hold everything up to this commit.
+    pub folded: u64,
+    /// Bytes of keys and values in the base tables.
+    pub base_bytes: u64,
+}
+
+/// The file in `folder`, made if there is none, readable by its owner alone.
+pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(FILE_NAME);
+    let failed = |what: &str, path: &Path, error: io::Error| {
+        StoreError::io(format!("{what} {}", path.display()), &error)
+    };
+    match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => return Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("opening", &path, error)),
+    }
+    create_folder(folder).map_err(|error| failed("making the folder", folder, error))?;
+
+    // Made complete under another name: a crash half way leaves no file that looks like a damaged store.
+    let new_path = folder.join(NEW_FILE_NAME);
+    match std::fs::remove_file(&new_path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("removing", &new_path, error));
+        }
+        _ => {}
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new_path);
+    let file = file.map_err(|error| failed("making", &new_path, error))?;
+    let copy = file.try_clone().map_err(|error| failed("making", &new_path, error))?;
+    let made = Builder::new().create_file(copy);
+    drop(made.map_err(|error| StoreError::of_redb(format!("making {}", new_path.display()), error))?);
+    file.sync_all().map_err(|error| failed("syncing", &new_path, error))?;
+    let renamed = std::fs::rename(&new_path, &path);
+    // Another process may have done the same at the same time; the one whose file has the name has won.
+    let is_ours = || Ok::<_, io::Error>(std::fs::metadata(&path)?.ino() == file.metadata()?.ino());
+    if !is_ours().unwrap_or(false) {
+        renamed.map_err(|error| failed("renaming", &new_path, error))?;
+        return Err(StoreError::Locked { path });
+    }
+    sync_folder(folder).map_err(|error| failed("syncing the folder", folder, error))?;
+    Ok(file)
+}
+
+/// Open the store on a file, or on what stands for one.
+pub(super) fn open<B: StorageBackend>(
+    file: B,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<Opened, StoreError> {
+    let gated = Gated::new(file);
+    let backend = gated.clone();
+    let mut db = guarded("the file", || {
+        Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: path.to_path_buf() },
+            DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() == io::ErrorKind::InvalidData =>
+            {
+                StoreError::damaged(path.display(), error)
+            }
+            error => StoreError::of_redb(format!("opening {}", path.display()), error),
+        })
+    })?;
+    let what = format!("opening {}", path.display());
+    guarded("the file", || {
+        let found = read_format(&db)?;
+        if found.is_some_and(|found| found > FORMAT) {
+            let path = path.to_path_buf();
+            return Err(StoreError::NewerFormat { path, found: found.unwrap_or(0), supported: FORMAT });
+        }
+        gated.open().map_err(|error| StoreError::io(&what, &error))?;
+        if found.is_some() {
+            compact_if_worthwhile(&mut db, &gated, path)?;
+        }
+        let (boot, position) = begin_boot(&db, &what)?;
+        let mut opened = Opened {
+            db,
+            boot,
+            position,
+            unfolded: Layer::default(),
+            unfolded_bytes: 0,
+            unfolded_rows: 0,
+            last_lsn: position.folded,
+        };
+        replay(&mut opened, &what)?;
+        Ok(opened)
+    })
+}
+
+/// Write how far folding has come, in the transaction that goes that far.
+pub(super) fn write_position(
+    transaction: &redb::WriteTransaction,
+    position: Position,
+) -> Result<(), redb::Error> {
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(META_FOLDED, &position.folded.to_le_bytes()[..])?;
+    meta.insert(META_BASE_BYTES, &position.base_bytes.to_le_bytes()[..])?;
+    Ok(())
+}
+
+/// `None` for a file that holds nothing yet.
+fn read_format(db: &Database) -> Result<Option<u32>, StoreError> {
+    let what = "reading the store's format";
+    let failed = |error: redb::Error| StoreError::of_redb(what, error);
+    let transaction = db.begin_read().map_err(|error| failed(error.into()))?;
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => {
+            let mut tables = transaction.list_tables().map_err(|error| failed(error.into()))?;
+            return match tables.next() {
+                None => Ok(None),
+                Some(_) => Err(StoreError::damaged("table meta", "it is missing: is this a longhaul store?")),
+            };
+        }
+        Err(error) => return Err(failed(error.into())),
+    };
+    let row = meta.get(META_FORMAT).map_err(|error| failed(error.into()))?;
+    let bytes = row.as_ref().and_then(|row| row.value().try_into().ok());
+    bytes
+        .map(u32::from_le_bytes)
+        .map(Some)
+        .ok_or_else(|| StoreError::damaged("meta row format", "it is missing"))
+}
+
+/// Bump the boot number, durably.
+fn begin_boot(db: &Database, what: &str) -> Result<(u64, Position), StoreError> {
+    let bump = || {
+        let mut transaction = db.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let found = {
+            let mut meta = transaction.open_table(META)?;
+            let number = |name: &str| -> Result<u64, redb::Error> {
+                let row = meta.get(name)?;
+                let bytes = row.as_ref().map_or(Some([0; 8]), |row| row.value().try_into().ok());
+                bytes.map(u64::from_le_bytes).ok_or_else(|| {
+                    redb::Error::Corrupted(format!("meta row {name} does not have eight bytes"))
+                })
+            };
+            let position = Position { folded: number(META_FOLDED)?, base_bytes: number(META_BASE_BYTES)? };
+            let boot = number(META_BOOT)? + 1;
+            meta.insert(META_FORMAT, &FORMAT.to_le_bytes()[..])?;
+            meta.insert(META_BOOT, &boot.to_le_bytes()[..])?;
+            (boot, position)
+        };
+        transaction.open_table(LOG)?;
+        transaction.commit()?;
+        Ok(found)
+    };
+    bump().map_err(|error: redb::Error| StoreError::of_redb(what, error))
+}
+
+/// Read the unfolded rows of the log into memory. Their number and bytes are bounded by the pace of folding.
+fn replay(opened: &mut Opened, what: &str) -> Result<(), StoreError> {
+    let failed = |error: redb::Error| StoreError::of_redb(what, error);
+    let transaction = opened.db.begin_read().map_err(|error| failed(error.into()))?;
+    let log = transaction.open_table(LOG).map_err(|error| failed(error.into()))?;
+    let mut next = opened.position.folded + 1;
+    for row in log.range(next..).map_err(|error| failed(error.into()))? {
+        let (lsn, row) = row.map_err(|error| failed(error.into()))?;
+        let (lsn, row) = (lsn.value(), row.value());
+        let damaged = |why: String| StoreError::damaged(format!("log row {lsn}"), why);
+        if lsn != next {
+            return Err(damaged(format!("log row {next} should come first and is missing")));
+        }
+        let batches = frame::read_row(lsn, row, |op| opened.unfolded.replay(op)).map_err(damaged)?;
+        next += batches;
+        opened.unfolded_bytes += row.len();
+        opened.unfolded_rows += 1;
+    }
+    opened.last_lsn = next - 1;
+    Ok(())
+}
+
+/// Space that earlier rows left behind is given back only here, where nobody waits for a commit.
+fn compact_if_worthwhile(
+    db: &mut Database,
+    file: &impl StorageBackend,
+    path: &Path,
+) -> Result<(), StoreError> {
+    let what = format!("compacting {}", path.display());
+    let failed = |error: redb::Error| StoreError::of_redb(&what, error);
+    let length = || file.len().map_err(|error| StoreError::io(&what, &error));
+    let (live, compacted) = {
+        let transaction = db.begin_read().map_err(|error| failed(error.into()))?;
+        let meta = transaction.open_table(META).map_err(|error| failed(error.into()))?;
+        let number = |name: &str| -> Result<u64, StoreError> {
+            let row = meta.get(name).map_err(|error| failed(error.into()))?;
+            Ok(row.and_then(|row| row.value().try_into().ok()).map_or(0, u64::from_le_bytes))
+        };
+        let (room, stored) = ROOM_PER_STORED;
+        (number(META_BASE_BYTES)? * room / stored, number(META_COMPACTED)?)
+    };
+    let found = length()?;
+    let dead = found.saturating_sub(live);
+    // What compacting could not give back last time, it cannot give back now.
+    if dead <= COMPACT_DEAD_BYTES || dead <= found / 2 || found <= compacted + compacted / 4 {
+        return Ok(());
+    }
+    db.compact().map_err(|error| failed(error.into()))?;
+    let after = length()?;
+    tracing::info!(file = %path.display(), before_bytes = found, after_bytes = after, "compacted the store");
+    let remember = || {
+        let transaction = db.begin_write()?;
+        transaction.open_table(META)?.insert(META_COMPACTED, &after.to_le_bytes()[..])?;
+        transaction.commit()?;
+        Ok(())
+    };
+    remember().map_err(failed)
+}
+
+fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// A new name in a folder survives a power cut only once the folder is synced.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,195 @@
+//! Rows in memory that are not folded into the base tables yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::frame::Logged;
+use super::space::Space;
+
+/// What memory an entry takes beside its key and value, about. Only paces folding.
+const ENTRY_BYTES: usize = 64;
+
+/// What a layer says about a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    Value(Arc<[u8]>),
+    Deleted,
+    /// The base table holds the newest value: it was too large for the log.
+    InBase,
+}
+
+/// A layer's verdict on a key.
+pub(super) enum Found<'a> {
+    Value(&'a Arc<[u8]>),
+    Deleted,
+    InBase,
+    /// This layer does not know it: ask the one below.
+    Below,
+}
+
+/// Newer rows over whatever is below. An entry goes before the layer's own deleted prefixes, which hide only
+/// what is below the layer.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub spaces: [SpaceLayer; Space::COUNT],
+    /// About the bytes of memory held.
+    pub weight: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct SpaceLayer {
+    pub entries: BTreeMap<Vec<u8>, Entry>,
+    /// No prefix here is the beginning of another one.
+    pub prefixes: BTreeSet<Vec<u8>>,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Self { spaces: std::array::from_fn(|_| SpaceLayer::default()), weight: 0 }
+    }
+}
+
+impl Layer {
+    pub fn get(&self, space: Space, key: &[u8]) -> Found<'_> {
+        let rows = self.space(space);
+        match rows.entries.get(key) {
+            Some(Entry::Value(value)) => Found::Value(value),
+            Some(Entry::Deleted) => Found::Deleted,
+            Some(Entry::InBase) => Found::InBase,
+            None if rows.hides(key) => Found::Deleted,
+            None => Found::Below,
+        }
+    }
+
+    pub fn space(&self, space: Space) -> &SpaceLayer {
+        &self.spaces[space.index()]
+    }
+
+    pub fn set(&mut self, space: Space, key: Vec<u8>, entry: Entry) {
+        let key_bytes = key.len();
+        self.weight += weigh(key_bytes, &entry);
+        if let Some(old) = self.spaces[space.index()].entries.insert(key, entry) {
+            self.weight -= weigh(key_bytes, &old);
+        }
+    }
+
+    pub fn delete_prefix(&mut self, space: Space, prefix: Vec<u8>) {
+        let rows = &mut self.spaces[space.index()];
+        let mut freed = 0;
+        let end = prefix_end(&prefix);
+        for (key, entry) in rows.entries.extract_if(within(&prefix, &end), |_, _| true) {
+            freed += weigh(key.len(), &entry);
+        }
+        self.weight -= freed;
+        if rows.hides(&prefix) {
+            return;
+        }
+        for inner in rows.prefixes.extract_if(within(&prefix, &end), |_| true) {
+            self.weight -= inner.len() + ENTRY_BYTES;
+        }
+        self.weight += prefix.len() + ENTRY_BYTES;
+        rows.prefixes.insert(prefix);
+    }
+
+    /// What start-up does with an op of the log.
+    pub fn replay(&mut self, op: Logged<'_>) {
+        match op {
+            Logged::Put { space, key, value } => self.set(space, key.to_vec(), Entry::Value(value)),
+            Logged::Delete { space, key } => self.set(space, key.to_vec(), Entry::Deleted),
+            Logged::DeletePrefix { space, prefix } => self.delete_prefix(space, prefix.to_vec()),
+            Logged::Direct { space, key } => self.set(space, key.to_vec(), Entry::InBase),
+        }
+    }
+
+    /// Drop the first `count` entries of a space, which the base tables hold by now.
+    pub fn drop_entries(&mut self, space: Space, count: usize) {
+        let rows = &mut self.spaces[space.index()];
+        for _ in 0..count {
+            if let Some((key, entry)) = rows.entries.pop_first() {
+                self.weight -= weigh(key.len(), &entry);
+            }
+        }
+    }
+
+    /// Drop the first `count` deleted prefixes of a space, which the base tables hold nothing of by now.
+    pub fn drop_prefixes(&mut self, space: Space, count: usize) {
+        for _ in 0..count {
+            if let Some(prefix) = self.spaces[space.index()].prefixes.pop_first() {
+                self.weight -= prefix.len() + ENTRY_BYTES;
+            }
+        }
+    }
+}
+
+impl SpaceLayer {
+    /// Whether a deleted prefix hides the key's rows below this layer.
+    pub fn hides(&self, key: &[u8]) -> bool {
+        // As no prefix begins another one, only the last one up to the key can cover it.
+        let up_to = (Bound::Unbounded, Bound::Included(key));
+        self.prefixes.range::<[u8], _>(up_to).next_back().is_some_and(|prefix| key.starts_with(prefix))
+    }
+
+    /// Whether anything here goes before a lower layer's row of that key.
+    pub fn supersedes(&self, key: &[u8]) -> bool {
+        self.entries.contains_key(key) || self.hides(key)
+    }
+}
+
+/// Where the keys that start with `prefix` end.
+pub(super) fn prefix_end(prefix: &[u8]) -> Bound<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Bound::Excluded(end);
+        }
+    }
+    Bound::Unbounded
+}
+
+pub(super) fn weigh(key_bytes: usize, entry: &Entry) -> usize {
+    let value_bytes = if let Entry::Value(value) = entry { value.len() } else { 0 };
+    key_bytes + value_bytes + ENTRY_BYTES
+}
+
+fn within<'a>(prefix: &'a Vec<u8>, end: &'a Bound<Vec<u8>>) -> (Bound<&'a Vec<u8>>, Bound<&'a Vec<u8>>) {
+    (Bound::Included(prefix), end.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_deleted(layer: &Layer, key: &[u8]) -> bool {
+        matches!(layer.get(Space::Op, key), Found::Deleted)
+    }
+
+    #[test]
+    fn a_deleted_prefix_hides_what_is_below_but_no_later_entry() {
+        let mut layer = Layer::default();
+        layer.set(Space::Op, b"ab1".to_vec(), Entry::Value(vec![1].into()));
+        layer.delete_prefix(Space::Op, b"ab".to_vec());
+        assert!(is_deleted(&layer, b"ab1") && is_deleted(&layer, b"ab") && is_deleted(&layer, b"ab\xff"));
+        assert!(matches!(layer.get(Space::Op, b"ac"), Found::Below));
+        assert!(matches!(layer.get(Space::Wake, b"ab1"), Found::Below));
+        layer.set(Space::Op, b"ab1".to_vec(), Entry::Value(vec![2].into()));
+        assert!(matches!(layer.get(Space::Op, b"ab1"), Found::Value(value) if **value == [2]));
+    }
+
+    #[test]
+    fn prefixes_never_begin_one_another_and_weigh_nothing_when_gone() {
+        let mut layer = Layer::default();
+        for prefix in [&b"abc"[..], b"ab\xff", b"b", b"ab", b"abd", b"\xff", b"\xff\xff"] {
+            layer.delete_prefix(Space::Op, prefix.to_vec());
+        }
+        let prefixes: Vec<_> = layer.space(Space::Op).prefixes.iter().map(Vec::as_slice).collect();
+        assert_eq!(prefixes, [&b"ab"[..], b"b", b"\xff"]);
+        assert!(is_deleted(&layer, b"\xff\xff\xff") && !is_deleted(&layer, b"a"));
+        layer.set(Space::Op, b"k".to_vec(), Entry::Deleted);
+        layer.set(Space::Op, b"k".to_vec(), Entry::InBase);
+        layer.delete_prefix(Space::Op, Vec::new());
+        layer.drop_prefixes(Space::Op, 1);
+        assert_eq!(layer.weight, 0);
+    }
+}

@@ -1,0 +1,157 @@
+//! What the handles and the writer thread share.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use redb::Database;
+use tokio::sync::watch;
+
+use super::StoreOptions;
+use super::error::StoreError;
+use super::file::Position;
+use super::snapshot::{Overlay, Snapshot};
+use super::writer::Request;
+use crate::limits::{MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
+
+pub(super) struct Shared {
+    pub path: PathBuf,
+    pub options: StoreOptions,
+    pub boot: u64,
+    queue: Mutex<Queue>,
+    /// Rung when something is queued while the writer waits.
+    pub bell: Condvar,
+    state: RwLock<State>,
+    latch: watch::Sender<Option<Arc<str>>>,
+    pub meters: Meters,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub waiting: VecDeque<Request>,
+    /// Batches that the writer has taken and not begun to commit.
+    pub taken: usize,
+    /// Bytes of both.
+    pub bytes: usize,
+    pub is_writer_parked: bool,
+    pub is_closing: bool,
+    /// Why nothing is queued any more.
+    pub refusal: Option<StoreError>,
+}
+
+pub(super) struct State {
+    /// `None` once closed.
+    pub db: Option<Database>,
+    pub overlay: Overlay,
+}
+
+/// What the writer last reported.
+#[derive(Default)]
+pub(super) struct Meters {
+    pub unfolded_bytes: AtomicU64,
+    pub unfolded_rows: AtomicU64,
+    pub base_bytes: AtomicU64,
+    pub last_lsn: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(path: PathBuf, options: StoreOptions, boot: u64, state: State) -> Self {
+        Self {
+            path,
+            options,
+            boot,
+            queue: Mutex::default(),
+            bell: Condvar::new(),
+            state: RwLock::new(state),
+            latch: watch::Sender::new(None),
+            meters: Meters::default(),
+        }
+    }
+
+    pub fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn enqueue(&self, request: Request) -> Result<(), StoreError> {
+        let mut queue = self.queue();
+        if let Some(refusal) = &queue.refusal {
+            return Err(refusal.clone());
+        }
+        let (queued, bytes) = (queue.waiting.len() + queue.taken, queue.bytes + request.batch.bytes());
+        if queued >= MAX_QUEUED_BATCHES || bytes > MAX_QUEUED_BYTES {
+            return Err(StoreError::Busy { queued, bytes: queue.bytes });
+        }
+        queue.bytes = bytes;
+        queue.waiting.push_back(request);
+        if std::mem::take(&mut queue.is_writer_parked) {
+            drop(queue);
+            self.bell.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Take no more batches; the writer ends when it has committed those that are queued.
+    pub fn begin_close(&self) {
+        let mut queue = self.queue();
+        queue.is_closing = true;
+        queue.refusal.get_or_insert(StoreError::Closed);
+        drop(queue);
+        self.bell.notify_one();
+    }
+
+    /// Refuse everything from now on, and answer whatever is queued.
+    pub fn latch(&self, cause: &str) -> StoreError {
+        let words: Arc<str> = format!(
+            "the store {} has stopped writing: {cause}. Restart longhaul: what was acknowledged is safe",
+            self.path.display()
+        )
+        .into();
+        let refusal = StoreError::Latched(words.clone());
+        let waiting = {
+            let mut queue = self.queue();
+            queue.refusal = Some(refusal.clone());
+            std::mem::take(&mut queue.waiting)
+        };
+        self.latch.send_replace(Some(words));
+        for request in waiting {
+            let _ = request.ack.send(Err(refusal.clone()));
+        }
+        refusal
+    }
+
+    pub fn watch_latch(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.latch.subscribe()
+    }
+
+    pub fn latched(&self) -> Option<Arc<str>> {
+        self.latch.borrow().clone()
+    }
+}
+
+impl State {
+    pub fn db(&self) -> Result<&Database, StoreError> {
+        self.db.as_ref().ok_or(StoreError::Closed)
+    }
+
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+        Ok(Snapshot::new(&self.overlay, self.db()?))
+    }
+}
+
+impl Meters {
+    pub fn set(&self, unfolded_bytes: u64, unfolded_rows: u64, position: Position, last_lsn: u64) {
+        self.unfolded_bytes.store(unfolded_bytes, Ordering::Relaxed);
+        self.unfolded_rows.store(unfolded_rows, Ordering::Relaxed);
+        self.base_bytes.store(position.base_bytes, Ordering::Relaxed);
+        self.last_lsn.store(last_lsn, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,201 @@
+use std::collections::btree_map;
+use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::sync::Arc;
+
+use redb::{AccessGuard, Database};
+
+use super::base::{Base, Rows, unseal};
+use super::error::StoreError;
+use super::layer::{Entry, Found, Layer, prefix_end};
+use super::space::Space;
+
+/// What memory holds over the base tables.
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    /// Takes the new rows.
+    pub active: Layer,
+    /// Older than `active`, and on its way into the base tables.
+    pub frozen: Layer,
+}
+
+/// The store as of one moment, for the length of one closure. Commits wait while it is held: read, and go.
+pub struct Snapshot<'a> {
+    overlay: &'a Overlay,
+    base: Base<'a>,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(super) fn new(overlay: &'a Overlay, db: &'a Database) -> Self {
+        Self { overlay, base: Base::new(db) }
+    }
+
+    pub(super) fn base(&self) -> &Base<'a> {
+        &self.base
+    }
+
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Arc<[u8]>>, StoreError> {
+        for layer in [&self.overlay.active, &self.overlay.frozen] {
+            match layer.get(space, key) {
+                Found::Value(value) => return Ok(Some(value.clone())),
+                Found::Deleted => return Ok(None),
+                Found::InBase => {
+                    let value = self.base.get(space, key)?;
+                    return value.map(Some).ok_or_else(|| missing(space, key));
+                }
+                Found::Below => {}
+            }
+        }
+        self.base.get(space, key)
+    }
+
+    pub fn contains(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
+        for layer in [&self.overlay.active, &self.overlay.frozen] {
+            match layer.get(space, key) {
+                Found::Value(_) | Found::InBase => return Ok(true),
+                Found::Deleted => return Ok(false),
+                Found::Below => {}
+            }
+        }
+        self.base.contains(space, key)
+    }
+
+    /// Visit the rows whose keys start with `prefix`, in key order or against it.
+    pub fn scan_prefix(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        reverse: bool,
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let end = prefix_end(prefix);
+        let range = (Bound::Included(prefix), end.as_ref().map(Vec::as_slice));
+        self.scan(space, range, reverse, visit)
+    }
+
+    /// Visit the rows whose keys are in `range`, in key order or against it. A range of slices is written
+    /// as a pair of bounds: `(Bound::Included(from), Bound::Excluded(to))`.
+    pub fn scan(
+        &self,
+        space: Space,
+        range: impl RangeBounds<[u8]>,
+        reverse: bool,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let range = (range.start_bound(), range.end_bound());
+        if is_empty(&range) {
+            return Ok(());
+        }
+        let (active, frozen) = (self.overlay.active.space(space), self.overlay.frozen.space(space));
+        let mut newest = MemoryRows::new(active.entries.range::<[u8], _>(range), reverse);
+        let mut older = MemoryRows::new(frozen.entries.range::<[u8], _>(range), reverse);
+        let mut oldest = BaseRows::new(self.base.range(space, range)?, space, reverse)?;
+        loop {
+            let heads = [newest.key(), older.key(), oldest.key()];
+            let heads = heads.iter().flatten();
+            let Some(&key) = (if reverse { heads.max() } else { heads.min() }) else { return Ok(()) };
+            let at = |head: Option<&[u8]>| head == Some(key);
+            let (in_newest, in_older, in_oldest) = (at(newest.key()), at(older.key()), at(oldest.key()));
+            let entry = match (newest.entry(), older.entry()) {
+                (Some(entry), _) if in_newest => Some(entry),
+                _ if active.hides(key) => Some(&Entry::Deleted),
+                (_, Some(entry)) if in_older => Some(entry),
+                _ if frozen.hides(key) => Some(&Entry::Deleted),
+                _ => None,
+            };
+            let flow = match entry {
+                Some(Entry::Value(value)) => visit(key, value),
+                Some(Entry::Deleted) => ControlFlow::Continue(()),
+                Some(Entry::InBase) | None => match oldest.value() {
+                    Some(row) if in_oldest => visit(key, unseal(space, key, row)?),
+                    _ => return Err(missing(space, key)),
+                },
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+            if in_newest {
+                newest.advance();
+            }
+            if in_older {
+                older.advance();
+            }
+            if in_oldest {
+                oldest.advance()?;
+            }
+        }
+    }
+}
+
+struct MemoryRows<'a> {
+    rows: btree_map::Range<'a, Vec<u8>, Entry>,
+    head: Option<(&'a Vec<u8>, &'a Entry)>,
+    reverse: bool,
+}
+
+impl<'a> MemoryRows<'a> {
+    fn new(rows: btree_map::Range<'a, Vec<u8>, Entry>, reverse: bool) -> Self {
+        let mut rows = Self { rows, head: None, reverse };
+        rows.advance();
+        rows
+    }
+
+    fn key(&self) -> Option<&'a [u8]> {
+        self.head.map(|(key, _)| key.as_slice())
+    }
+
+    fn entry(&self) -> Option<&'a Entry> {
+        self.head.map(|(_, entry)| entry)
+    }
+
+    fn advance(&mut self) {
+        self.head = if self.reverse { self.rows.next_back() } else { self.rows.next() };
+    }
+}
+
+type Bytes = AccessGuard<'static, &'static [u8]>;
+
+struct BaseRows {
+    rows: Option<Rows>,
+    head: Option<(Bytes, Bytes)>,
+    space: Space,
+    reverse: bool,
+}
+
+impl BaseRows {
+    fn new(rows: Option<Rows>, space: Space, reverse: bool) -> Result<Self, StoreError> {
+        let mut rows = Self { rows, head: None, space, reverse };
+        rows.advance()?;
+        Ok(rows)
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.head.as_ref().map(|(key, _)| key.value())
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.head.as_ref().map(|(_, value)| value.value())
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        self.head = match &mut self.rows {
+            Some(rows) => Base::step(rows, self.space, self.reverse)?,
+            None => None,
+        };
+        Ok(())
+    }
+}
+
+fn missing(space: Space, key: &[u8]) -> StoreError {
+    StoreError::damaged_row(space, key, "its large value is missing")
+}
+
+/// Whether the bounds leave nothing between them; a map panics on some of those.
+fn is_empty(range: &(Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+    match range {
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
+            from >= to
+        }
+        _ => false,
+    }
+}

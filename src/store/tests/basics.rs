@@ -1,0 +1,42 @@
+use std::ops::ControlFlow;
+
+use super::super::*;
+
+#[test]
+fn rows_survive_closing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let store = Store::open(&path, StoreOptions::default()).unwrap();
+    assert_eq!(store.boot(), 1);
+    let batch = Batch::new()
+        .put(Space::Task, b"a".to_vec(), b"1".to_vec())
+        .put(Space::Task, b"b".to_vec(), b"2".to_vec())
+        .put(Space::Blob, b"big".to_vec(), vec![7; 1_000_000]);
+    assert_eq!(store.enqueue(batch).unwrap().wait_blocking(), Ok(1));
+    assert_eq!(
+        store.enqueue(Batch::new().delete(Space::Task, b"a".to_vec())).unwrap().wait_blocking(),
+        Ok(2)
+    );
+    store.close_blocking().unwrap();
+
+    let store = Store::open(&path, StoreOptions::default()).unwrap();
+    assert_eq!(store.boot(), 2);
+    store
+        .read(|snapshot| {
+            assert_eq!(snapshot.get(Space::Task, b"a")?, None);
+            assert_eq!(snapshot.get(Space::Task, b"b")?.as_deref(), Some(&b"2"[..]));
+            assert_eq!(snapshot.get(Space::Blob, b"big")?.map(|value| value.len()), Some(1_000_000));
+            let mut keys = Vec::new();
+            snapshot.scan(Space::Task, .., false, |key, _| {
+                keys.push(key.to_vec());
+                ControlFlow::Continue(())
+            })?;
+            assert_eq!(keys, [b"b"]);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(
+        store.enqueue(Batch::new().delete(Space::Task, b"b".to_vec())).unwrap().wait_blocking(),
+        Ok(3)
+    );
+}

@@ -1,0 +1,3 @@
+//! The store as a whole, on files, in memory and on backends that fail.
+
+mod basics;

@@ -1,0 +1,445 @@
+//! The one thread that writes: it takes what is queued, checks the guards, commits it as one log row, applies
+//! it to memory, tells, acknowledges.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use redb::{Durability as Redb, ReadableTable, WriteTransaction};
+use tokio::sync::oneshot;
+
+use super::base::LOG;
+use super::batch::{Batch, Guard, LeaseChange, Op};
+use super::error::{Refusal, StoreError};
+use super::file::{Position, write_position};
+use super::fold::{Budget, Fold, Slice, Target, fold_slice};
+use super::frame;
+use super::layer::{Entry, Found, Layer};
+use super::shared::{Shared, State};
+use super::snapshot::Snapshot;
+use super::{Durability, Lsn};
+use crate::limits::{
+    FOLD_SLICE_BYTES, FOLD_SLICE_ROWS, IDLE_FOLD_SLICES, IDLE_QUICK_REPAIR_MS, LOG_TRIM_ROWS,
+    MAX_GROUP_BATCHES, MAX_GROUP_BYTES,
+};
+
+/// A batch on its way, and whom to tell.
+pub(super) struct Request {
+    pub batch: Batch,
+    pub ack: oneshot::Sender<Result<Lsn, StoreError>>,
+}
+
+pub(super) struct Writer {
+    pub shared: Arc<Shared>,
+    /// Taken from the queue and not committed yet, in order.
+    backlog: VecDeque<Request>,
+    /// The group in hand. Whatever is in it when the writer fails is answered with the failure.
+    group: Vec<Request>,
+    refusals: Vec<Option<Refusal>>,
+    leases: HashMap<[u8; 16], u64>,
+    last_lsn: u64,
+    position: Position,
+    fold: Option<Fold>,
+    active_bytes: usize,
+    active_rows: u64,
+    /// There are log rows that are folded and not removed yet.
+    is_trimming: bool,
+    /// Something was committed since the last quick-repair commit.
+    is_dirty: bool,
+    row: Vec<u8>,
+}
+
+enum Work {
+    Group,
+    Idle,
+    Close,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, position: Position, last_lsn: u64, bytes: usize, rows: u64) -> Self {
+        Self {
+            shared,
+            backlog: VecDeque::new(),
+            group: Vec::new(),
+            refusals: Vec::new(),
+            leases: HashMap::new(),
+            last_lsn,
+            position,
+            fold: None,
+            active_bytes: bytes,
+            active_rows: rows,
+            is_trimming: true,
+            is_dirty: true,
+            row: Vec::new(),
+        }
+    }
+
+    /// Until the store is closed or fails.
+    pub fn run(mut self) {
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve()));
+        let cause = match served {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the writer panicked; please report this, with what longhaul printed".to_string(),
+        };
+        let refusal = self.shared.latch(&cause);
+        for request in self.group.drain(..).chain(self.backlog.drain(..)) {
+            let _ = request.ack.send(Err(refusal.clone()));
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), StoreError> {
+        self.freeze_if_full();
+        loop {
+            self.report();
+            match self.next() {
+                Work::Group => self.commit_group()?,
+                Work::Idle => self.commit_idle()?,
+                Work::Close => {
+                    let db = self.shared.write_state().db.take();
+                    drop(db);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Wait for work, and put a group together: what is queued, up to the bounds, and at least one batch.
+    fn next(&mut self) -> Work {
+        let idle = self.shared.options.idle.unwrap_or(Duration::from_millis(IDLE_QUICK_REPAIR_MS));
+        {
+            let mut queue = self.shared.queue();
+            while self.backlog.is_empty() && queue.waiting.is_empty() {
+                if queue.is_closing {
+                    return Work::Close;
+                }
+                queue.is_writer_parked = true;
+                queue = if self.is_dirty {
+                    let waited = self.shared.bell.wait_timeout(queue, idle);
+                    let (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if timeout.timed_out() && queue.waiting.is_empty() && !queue.is_closing {
+                        return Work::Idle;
+                    }
+                    queue
+                } else {
+                    self.shared.bell.wait(queue).unwrap_or_else(PoisonError::into_inner)
+                };
+            }
+            queue.is_writer_parked = false;
+            self.backlog.append(&mut queue.waiting);
+            let mut bytes = 0;
+            while let Some(request) = self.backlog.front() {
+                bytes += request.batch.bytes();
+                let is_full = self.group.len() >= MAX_GROUP_BATCHES || bytes > MAX_GROUP_BYTES;
+                if is_full && !self.group.is_empty() {
+                    break;
+                }
+                queue.bytes -= request.batch.bytes();
+                self.group.extend(self.backlog.pop_front());
+            }
+            queue.taken = self.backlog.len();
+        }
+        Work::Group
+    }
+
+    fn commit_group(&mut self) -> Result<(), StoreError> {
+        self.judge()?;
+        let first_lsn = self.last_lsn + 1;
+        let writing = |(request, refusal): &(&Request, &Option<Refusal>)| {
+            refusal.is_none() && !request.batch.is_empty()
+        };
+        let batches = self.group.iter().zip(&self.refusals).filter(writing).count();
+        if batches > 0 {
+            frame::begin_row(&mut self.row, batches);
+            let mut has_direct = false;
+            for (request, _) in self.group.iter().zip(&self.refusals).filter(writing) {
+                frame::push_batch(&mut self.row, request.batch.ops.len(), &request.batch.frame);
+                has_direct |= request.batch.direct_bytes > 0;
+            }
+            frame::end_row(&mut self.row, first_lsn);
+
+            let shared = self.shared.clone();
+            let transaction = self.begin()?;
+            self.active_bytes += self.row.len();
+            self.active_rows += 1;
+            let slice = self.fold_some(&transaction, self.due())?;
+            self.write_direct(&transaction, slice.as_ref())?;
+            self.write_log(&transaction, Some(first_lsn))?;
+            if has_direct {
+                // Readers must not see a large value before the rest of its batch.
+                let mut state = shared.write_state();
+                self.commit(transaction)?;
+                self.apply(&mut state, slice);
+            } else {
+                self.commit(transaction)?;
+                self.apply(&mut shared.write_state(), slice);
+            }
+            self.is_dirty = true;
+        }
+        self.freeze_if_full();
+        self.tell(first_lsn);
+        Ok(())
+    }
+
+    /// Decide for each batch of the group whether its guards hold, as of the batches before it.
+    fn judge(&mut self) -> Result<(), StoreError> {
+        self.refusals.clear();
+        let guarded = self.group.iter().flat_map(|request| &request.batch.guards);
+        let guarded = guarded.filter_map(Guard::key).fold(0u32, |spaces, (space, _)| spaces | bit(space));
+        let state = self.shared.read_state();
+        let snapshot = state.snapshot()?;
+        // What the earlier batches of the group write to spaces that guards ask about.
+        let mut pending = Layer::default();
+        for request in &self.group {
+            let mut refusal = None;
+            for (index, guard) in request.batch.guards.iter().enumerate() {
+                if !holds(guard, &self.leases, &pending, &snapshot)? {
+                    refusal = Some(Refusal { index, guard: guard.clone() });
+                    break;
+                }
+            }
+            if refusal.is_none() {
+                for change in &request.batch.leases {
+                    match change {
+                        LeaseChange::Begin { task, token } => self.leases.insert(*task, *token),
+                        LeaseChange::End { task } => self.leases.remove(task),
+                    };
+                }
+                let ops = request.batch.ops.iter();
+                for op in ops.filter(|op| guarded & bit(op.space()) != 0) {
+                    apply_op(&mut pending, op.clone(), false);
+                }
+            }
+            self.refusals.push(refusal);
+        }
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        let state = self.shared.read_state();
+        let failed = |error: redb::Error| self.failed(error);
+        let mut transaction = state.db()?.begin_write().map_err(|error| failed(error.into()))?;
+        transaction.set_durability(Redb::Immediate).map_err(|error| failed(error.into()))?;
+        transaction.set_two_phase_commit(self.shared.options.durability == Durability::Strict);
+        Ok(transaction)
+    }
+
+    fn commit(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
+        transaction.commit().map_err(|error| self.failed(error.into()))
+    }
+
+    fn failed(&self, error: redb::Error) -> StoreError {
+        StoreError::of_redb(format!("writing {}", self.shared.path.display()), error)
+    }
+
+    /// What this commit must fold so that the frozen layer is gone before the bound is reached.
+    fn due(&self) -> Option<Budget> {
+        let fold = self.fold.as_ref()?;
+        let left = self.shared.read_state().overlay.frozen.weight;
+        let room = self.shared.options.max_unfolded_bytes.saturating_sub(fold.log_bytes);
+        if self.active_bytes >= room {
+            return Some(Budget::ALL);
+        }
+        // In proportion: as much of the layer is folded as the room for new rows is used up.
+        let target = (fold.weight as u128 * self.active_bytes as u128 / room as u128) as usize;
+        let weight = target.saturating_sub(fold.weight.saturating_sub(left));
+        (weight > 0).then_some(Budget { weight, rows: FOLD_SLICE_ROWS, bytes: FOLD_SLICE_BYTES })
+    }
+
+    fn fold_some(
+        &self,
+        transaction: &WriteTransaction,
+        budget: Option<Budget>,
+    ) -> Result<Option<Slice>, StoreError> {
+        let (Some(fold), Some(budget)) = (&self.fold, budget) else { return Ok(None) };
+        let state = self.shared.read_state();
+        let snapshot = state.snapshot()?;
+        fold_slice(transaction, &state.overlay, snapshot.base(), fold.cursor.clone(), budget).map(Some)
+    }
+
+    /// Large values go to their base tables, after the slice, which may remove older ones.
+    fn write_direct(
+        &mut self,
+        transaction: &WriteTransaction,
+        slice: Option<&Slice>,
+    ) -> Result<(), StoreError> {
+        let (mut gained, mut lost) = slice.map_or((0, 0), |slice| (slice.gained, slice.lost));
+        for (request, refusal) in self.group.iter().zip(&self.refusals) {
+            if refusal.is_some() || request.batch.direct_bytes == 0 {
+                continue;
+            }
+            for op in &request.batch.ops {
+                if let Op::Put { space, key, value } = op
+                    && op.is_direct()
+                {
+                    let mut target = Target::new(transaction, *space);
+                    target.put(key, value)?;
+                    gained += target.gained;
+                    lost += target.lost;
+                }
+            }
+        }
+        let finished = slice.is_some_and(|slice| slice.finished);
+        let through = self.fold.as_ref().map_or(0, |fold| fold.through);
+        let position = Position {
+            folded: if finished { through } else { self.position.folded },
+            base_bytes: (self.position.base_bytes + gained).saturating_sub(lost),
+        };
+        if position != self.position {
+            write_position(transaction, position).map_err(|error| self.failed(error))?;
+            self.position = position;
+            self.is_trimming |= finished;
+        }
+        Ok(())
+    }
+
+    /// Append the row, if there is one, and remove some of those that are folded.
+    fn write_log(&mut self, transaction: &WriteTransaction, lsn: Option<u64>) -> Result<(), StoreError> {
+        if lsn.is_none() && !self.is_trimming {
+            return Ok(());
+        }
+        let mut write = || {
+            let mut log = transaction.open_table(LOG)?;
+            if let Some(lsn) = lsn {
+                log.insert(lsn, self.row.as_slice())?;
+            }
+            for _ in 0..if self.is_trimming { LOG_TRIM_ROWS } else { 0 } {
+                let first = log.first()?.map(|(lsn, _)| lsn.value());
+                if first.is_none_or(|lsn| lsn > self.position.folded) {
+                    self.is_trimming = false;
+                    break;
+                }
+                log.pop_first()?;
+            }
+            Ok(())
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// Make the commit visible.
+    fn apply(&mut self, state: &mut State, slice: Option<Slice>) {
+        for (request, refusal) in self.group.iter_mut().zip(&self.refusals) {
+            if refusal.is_some() || request.batch.is_empty() {
+                continue;
+            }
+            for op in request.batch.ops.drain(..) {
+                let is_direct = op.is_direct();
+                apply_op(&mut state.overlay.active, op, is_direct);
+            }
+            self.last_lsn += 1;
+        }
+        let Some(slice) = slice else { return };
+        for (space, prefixes, entries) in slice.done {
+            state.overlay.frozen.drop_prefixes(space, prefixes);
+            state.overlay.frozen.drop_entries(space, entries);
+        }
+        if slice.finished {
+            self.fold = None;
+        } else if let Some(fold) = &mut self.fold {
+            fold.cursor = slice.cursor;
+        }
+    }
+
+    /// When the active layer is large enough, and the frozen one gone, it becomes the frozen one. Two layers
+    /// of three eighths leave room to fold what a crash left behind as one layer.
+    fn freeze_if_full(&mut self) {
+        if self.fold.is_some() || self.active_bytes < self.shared.options.max_unfolded_bytes / 8 * 3 {
+            return;
+        }
+        let mut state = self.shared.write_state();
+        let overlay = &mut state.overlay;
+        overlay.frozen = std::mem::take(&mut overlay.active);
+        self.fold = Some(Fold {
+            through: self.last_lsn,
+            log_bytes: std::mem::take(&mut self.active_bytes),
+            log_rows: std::mem::take(&mut self.active_rows),
+            weight: overlay.frozen.weight,
+            cursor: None,
+        });
+    }
+
+    /// Commit, then tell: in the order of commits.
+    fn tell(&mut self, first_lsn: u64) {
+        let mut lsn = first_lsn - 1;
+        let refusals = std::mem::take(&mut self.refusals);
+        // Taken one by one: if a `then` panics, those behind it are still in the group.
+        self.group.reverse();
+        for refusal in refusals {
+            let Some(request) = self.group.pop() else { break };
+            let answer = match refusal {
+                Some(refusal) => Err(StoreError::Refused(Box::new(refusal))),
+                None => {
+                    lsn += u64::from(!request.batch.frame.is_empty());
+                    for then in request.batch.thens {
+                        then();
+                    }
+                    Ok(lsn)
+                }
+            };
+            let _ = request.ack.send(answer);
+        }
+    }
+
+    /// Nobody waits: fold more than else, and leave a file that opens fast after a crash.
+    fn commit_idle(&mut self) -> Result<(), StoreError> {
+        let mut transaction = self.begin()?;
+        transaction.set_quick_repair(true);
+        let budget = Budget {
+            weight: 1,
+            rows: IDLE_FOLD_SLICES * FOLD_SLICE_ROWS,
+            bytes: IDLE_FOLD_SLICES * FOLD_SLICE_BYTES,
+        };
+        let slice = self.fold_some(&transaction, Some(budget))?;
+        self.write_direct(&transaction, slice.as_ref())?;
+        self.write_log(&transaction, None)?;
+        self.commit(transaction)?;
+        let shared = self.shared.clone();
+        self.apply(&mut shared.write_state(), slice);
+        self.is_dirty = self.fold.is_some() || self.is_trimming;
+        Ok(())
+    }
+
+    fn report(&self) {
+        let fold = self.fold.as_ref();
+        let bytes = self.active_bytes + fold.map_or(0, |fold| fold.log_bytes);
+        let rows = self.active_rows + fold.map_or(0, |fold| fold.log_rows);
+        self.shared.meters.set(bytes as u64, rows, self.position, self.last_lsn);
+    }
+}
+
+fn holds(
+    guard: &Guard,
+    leases: &HashMap<[u8; 16], u64>,
+    pending: &Layer,
+    snapshot: &Snapshot<'_>,
+) -> Result<bool, StoreError> {
+    let is_there = |space, key: &[u8]| match pending.get(space, key) {
+        Found::Value(_) | Found::InBase => Ok(true),
+        Found::Deleted => Ok(false),
+        Found::Below => snapshot.contains(space, key),
+    };
+    match guard {
+        Guard::Lease { task, token } => Ok(leases.get(task) == Some(token)),
+        Guard::Absent { space, key } => is_there(*space, key).map(|is_there| !is_there),
+        Guard::Present { space, key } => is_there(*space, key),
+        Guard::Is { space, key, value } => match pending.get(*space, key) {
+            Found::Value(found) => Ok(found == value),
+            Found::Deleted => Ok(false),
+            Found::InBase | Found::Below => Ok(snapshot.get(*space, key)?.as_ref() == Some(value)),
+        },
+    }
+}
+
+fn apply_op(layer: &mut Layer, op: Op, is_direct: bool) {
+    match op {
+        Op::Put { space, key, .. } if is_direct => layer.set(space, key, Entry::InBase),
+        Op::Put { space, key, value } => layer.set(space, key, Entry::Value(value)),
+        Op::Delete { space, key } => layer.set(space, key, Entry::Deleted),
+        Op::DeletePrefix { space, prefix } => layer.delete_prefix(space, prefix),
+    }
+}
+
+fn bit(space: super::Space) -> u32 {
+    1 << space.index()
+}
