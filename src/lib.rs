@@ -20,6 +20,8 @@ pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+#[doc(hidden)]
+pub mod crash;
 pub mod engine;
 pub mod limits;
 #[cfg(feature = "mcp")]

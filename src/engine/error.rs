@@ -18,7 +18,9 @@ pub enum EngineError {
     Arguments(#[from] ArgumentError),
     #[error("the arguments are {bytes} bytes of JSON; at most {limit} are taken: pass a reference instead")]
     ArgumentsTooLarge { bytes: usize, limit: usize },
-    #[error("the idempotency key '{key}' already stands for task {task}, which has other arguments: use a new key")]
+    #[error(
+        "the idempotency key '{key}' already stands for task {task}, which has other arguments: use a new key"
+    )]
     IdempotencyConflict { key: String, task: TaskId },
     #[error("an idempotency key is 1 to {limit} bytes of text, this one is {bytes}")]
     BadIdempotencyKey { bytes: usize, limit: usize },
@@ -36,6 +38,8 @@ pub enum EngineError {
     Random(String),
     #[error(transparent)]
     Transition(#[from] IllegalTransition),
+    #[error("an error inside longhaul, please report it: {0}")]
+    Internal(String),
 }
 
 fn nearest(near: &Option<String>) -> String {

@@ -28,8 +28,14 @@ pub enum ResourceKey {
 pub enum TaskChange {
     State(State),
     /// One report of the guest; `number` counts them from 1 over the task's life.
-    Progress { number: u64, progress: Option<Progress>, message: Option<String> },
-    Output { name: String },
+    Progress {
+        number: u64,
+        progress: Option<Progress>,
+        message: Option<String>,
+    },
+    Output {
+        name: String,
+    },
     Log,
     /// So many older changes were dropped because the follower was slow: read the task.
     Lagged(usize),
@@ -57,13 +63,15 @@ impl Feed {
     /// `None` when there are too many subscribers.
     pub fn watch(&self) -> Option<Watcher> {
         self.admit()?;
-        let inner = Arc::new(WatcherInner { number: self.number(), dirty: Mutex::default(), wake: Notify::new() });
+        let inner =
+            Arc::new(WatcherInner { number: self.number(), dirty: Mutex::default(), wake: Notify::new() });
         Some(Watcher { feed: self.clone(), inner, keys: BTreeSet::new() })
     }
 
     pub fn follow(&self, task: TaskId) -> Option<Follower> {
         self.admit()?;
-        let inner = Arc::new(FollowerInner { number: self.number(), queue: Mutex::default(), wake: Notify::new() });
+        let inner =
+            Arc::new(FollowerInner { number: self.number(), queue: Mutex::default(), wake: Notify::new() });
         self.routes().followers.entry(task).or_default().push(inner.clone());
         Some(Follower { feed: self.clone(), task, inner })
     }

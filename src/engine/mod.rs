@@ -1,3 +1,246 @@
 //! Lives here: running tasks: submit, view, list, cancel, retry; dispatch; the journal; recovery; the ports.
 //! May import: `catalog`, `store` and the ground. Never here: WASM, MCP, redb.
-//! Read first: `ports.rs`, then `recorder.rs`.
+//! Read first: `ports.rs`, then `recorder.rs`, then `attempt.rs`.
+
+mod attempt;
+mod checkpoint;
+mod control;
+mod entry;
+mod error;
+mod feed;
+mod journal;
+mod metrics;
+mod output;
+mod ports;
+mod query;
+mod ready;
+mod recorder;
+mod recovery;
+mod rows;
+mod submit;
+mod timers;
+mod view;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+
+pub use error::EngineError;
+pub use feed::{Feed, Follower, ResourceKey, TaskChange, Watcher};
+pub use journal::Next;
+pub use metrics::Metrics;
+pub use output::{OutputError, OutputOp, call_hash};
+pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, Outcome, Runner, Suspension};
+pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
+pub use recorder::{Recorder, RecorderError};
+pub use submit::{Submission, Submitted};
+pub use view::{
+    ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, output_uri, percent_decode,
+    percent_encode, rfc3339,
+};
+
+use crate::catalog::{Catalog, Inspection};
+use crate::clock::{Clock, SystemClock};
+use crate::limits;
+use crate::store::{Batch, Space, Store, StoreOptions, Usage};
+use crate::task::{ComponentId, TaskId};
+use entry::Entry;
+use metrics::Counters;
+use ready::Ready;
+use timers::Timers;
+
+/// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
+#[derive(Clone)]
+pub struct TaskEngine {
+    shared: Arc<Shared>,
+}
+
+/// How an engine is opened; the default is right for most.
+pub struct EngineOptions {
+    pub store: StoreOptions,
+    pub clock: Arc<dyn Clock>,
+    /// Instances that live at once; see [`limits::MAX_LIVE_INSTANCES`].
+    pub live_instances: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            store: StoreOptions::default(),
+            clock: Arc::new(SystemClock::default()),
+            live_instances: limits::MAX_LIVE_INSTANCES,
+        }
+    }
+}
+
+/// What all parts of one engine share.
+pub(crate) struct Shared {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    feed: Feed,
+    runner: Arc<dyn Runner>,
+    catalog: RwLock<Arc<Catalog>>,
+    open: Mutex<HashMap<TaskId, Arc<Entry>>>,
+    ready: Ready,
+    timers: Timers,
+    live: Arc<Semaphore>,
+    live_bound: usize,
+    counters: Counters,
+    leases: AtomicU64,
+    /// False until it is started, true while it dispatches.
+    running: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
+        self.open_tasks().get(&id).cloned()
+    }
+
+    fn is_running(&self) -> bool {
+        *self.running.borrow()
+    }
+
+    /// Never given before: the boot number in the upper half makes those of earlier processes void.
+    fn next_lease(&self) -> u64 {
+        self.store.boot() << 32 | self.leases.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl TaskEngine {
+    /// Opens, or creates, the store in `folder`; one process owns it. Nothing runs before [`Self::start`].
+    pub async fn open(
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let (folder, store_options) = (folder.to_owned(), options.store);
+        let store = tokio::task::spawn_blocking(move || Store::open(&folder, store_options))
+            .await
+            .map_err(|error| EngineError::Internal(error.to_string()))??;
+        let shared = Shared {
+            store,
+            clock: options.clock,
+            feed: Feed::default(),
+            runner,
+            catalog: RwLock::default(),
+            open: Mutex::default(),
+            ready: Ready::default(),
+            timers: Timers::default(),
+            live: Arc::new(Semaphore::new(options.live_instances)),
+            live_bound: options.live_instances,
+            counters: Counters::default(),
+            leases: AtomicU64::new(1),
+            running: watch::Sender::new(false),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Takes up the open tasks where they are and begins to run them.
+    pub async fn start(&self) -> Result<(), EngineError> {
+        recovery::recover(&self.shared).await?;
+        self.shared.running.send_replace(true);
+        tokio::spawn(ready::dispatch(self.shared.clone()));
+        tokio::spawn(timers::run(self.shared.clone()));
+        Ok(())
+    }
+
+    /// Stops dispatch, lets each instance reach a commit, and closes the store. Open tasks go on with the
+    /// next start.
+    pub async fn shutdown(&self) {
+        self.shared.running.send_replace(false);
+        self.shared.ready.wake.notify_one();
+        self.shared.timers.wake.notify_one();
+        let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);
+        let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
+        // Each attempt gives its permit back when it has ended; one that does not is cut off by its lease.
+        if tokio::time::timeout(grace, self.shared.live.acquire_many(all)).await.is_err() {
+            tracing::warn!("some guests did not stop in time; they are taken up from their last commit");
+        }
+        if let Err(error) = self.shared.store.clone().close().await {
+            tracing::error!(%error, "the store did not close cleanly; the next start repairs it");
+        }
+    }
+
+    /// Why the store takes nothing any more, if so. What was acknowledged is safe; start again.
+    pub fn latched(&self) -> Option<Arc<str>> {
+        self.shared.store.latched()
+    }
+
+    /// Ends when the store has failed, with the reason.
+    pub async fn failed(&self) -> Arc<str> {
+        let mut latch = self.shared.store.on_latch();
+        match latch.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            // Closed without ever failing.
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub async fn inspect(&self, component: Arc<[u8]>) -> Result<Inspection, InspectError> {
+        self.shared.runner.inspect(component).await
+    }
+
+    /// Keeps a component's bytes, so that its tasks resume without the file it came from.
+    pub async fn store_component(&self, bytes: Arc<[u8]>, name: &str) -> Result<ComponentId, EngineError> {
+        let id = ComponentId::of_bytes(&bytes);
+        let key = id.as_str().as_bytes().to_vec();
+        let there = self.shared.store.read(|snapshot| Ok(snapshot.get(Space::Component, &key)?.is_some()))?;
+        if there {
+            return Ok(id);
+        }
+        let row = rows::ComponentRow {
+            name: name.to_owned(),
+            bytes: bytes.len() as u64,
+            installed_at: self.shared.clock.wall(),
+        };
+        let mut batch = Batch::new().put(Space::Component, key, rows::encode(&row)?);
+        rows::put_blob(&mut batch, *blake3::hash(&bytes).as_bytes(), b"component", bytes);
+        self.shared.store.enqueue(batch)?.await?;
+        Ok(id)
+    }
+
+    pub fn set_catalog(&self, catalog: Arc<Catalog>) {
+        *self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        self.shared.feed.changed(&[ResourceKey::Tools]);
+    }
+
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shared.catalog()
+    }
+
+    /// Who wants to know what changed.
+    pub fn feed(&self) -> &Feed {
+        &self.shared.feed
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        metrics::read(&self.shared)
+    }
+
+    pub fn usage(&self) -> Result<Usage, EngineError> {
+        Ok(self.shared.store.usage()?)
+    }
+
+    /// A small durable value, such as a key.
+    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+        let value = self.shared.store.read(|snapshot| snapshot.get(Space::Setting, name.as_bytes()))?;
+        Ok(value.map(|bytes| bytes.to_vec()))
+    }
+
+    pub async fn put_setting(&self, name: &str, value: Vec<u8>) -> Result<(), EngineError> {
+        self.shared.store.enqueue(Batch::new().put(Space::Setting, name.as_bytes(), value))?.await?;
+        Ok(())
+    }
+}

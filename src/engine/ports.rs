@@ -18,6 +18,11 @@ pub trait Runner: Send + Sync + 'static {
     /// Run one attempt to its end. Dropping the future ends the attempt: nothing it does afterwards may
     /// have an effect (its lease is void by then).
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome>;
+
+    /// A record of this runner for people: what kind it is and, where that can be told, what it is about.
+    fn describe(&self, _kind: u8, _payload: &[u8]) -> (&'static str, Option<String>) {
+        ("call", None)
+    }
 }
 
 /// One attempt at a task, with everything it may use.

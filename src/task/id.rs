@@ -73,6 +73,12 @@ impl ComponentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The digest, unless it is made of closures.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let hex = self.0.strip_prefix("blake3:")?;
+        blake3::Hash::from_hex(hex).ok().map(|hash| *hash.as_bytes())
+    }
 }
 
 impl fmt::Display for ComponentId {

@@ -63,6 +63,8 @@ impl Default for TaskLimits {
 pub struct Status {
     pub state: State,
     pub updated_at: UnixNanos,
+    /// The total time counts from here: creation, or the last retry by the owner.
+    pub since: UnixNanos,
     /// Counts interruptions and retries, from 1.
     pub attempt: u32,
     /// Failures since the task was submitted or retried by its owner: what the retry policy counts.

@@ -1,0 +1,459 @@
+//! One attempt, from dispatch to its end: what is read before, what runs beside it, what its outcome means.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::control::{self, Ending};
+use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
+use super::feed::{ResourceKey, TaskChange};
+use super::journal::Journal;
+use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
+use super::recorder::{Recorder, RecorderError};
+use super::submit::random;
+use super::{EngineError, Shared, checkpoint, rows};
+use crate::limits;
+use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::task::{
+    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, TaskEvent, ToolResult, Wake, WakeOn,
+};
+
+/// A fault of our own or of the machine is tried again this often, whatever the tool's policy.
+const HOST_FAULT_RETRY: RetryPolicy = RetryPolicy { attempts: 6, backoff: Duration::from_secs(1) };
+
+/// Runs an attempt at a task that is next; the permit stands for its instance.
+pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphorePermit) {
+    let ended = match begin(&shared, &entry).await {
+        Ok(Some((attempt, recorder))) => {
+            shared.counters.count(&shared.counters.attempts);
+            let end = run(&shared, &entry, attempt, &recorder).await;
+            settle(&shared, &entry, end).await
+        }
+        Ok(None) => Ok(()),
+        Err(error) => fail_to_begin(&shared, &entry, error).await,
+    };
+    drop(permit);
+    if let Err(error) = ended {
+        // The store has latched, or somebody else ended the task meanwhile: then its row tells.
+        tracing::error!(task = %entry.id, %error, "an attempt's end could not be recorded");
+    }
+}
+
+/// How an attempt ended, seen from outside.
+enum End {
+    Outcome(Outcome),
+    /// It was decided elsewhere, and committed there.
+    Stopped,
+    Timeout,
+    CancelGraceOver,
+    Shutdown,
+}
+
+/// What a task's rows say of its journal.
+struct Past {
+    task: Arc<Task>,
+    records: Vec<u8>,
+    journal_bytes: u64,
+    awake_nanos: u64,
+    logical: u64,
+    log_durable: u64,
+    log_hash: Option<[u8; 8]>,
+    checkpoint: Option<(checkpoint::CheckpointRow, Arc<[u8]>)>,
+    has_component: bool,
+}
+
+async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attempt, Recorder)>, EngineError> {
+    let (cached, fresh, epoch) = {
+        let state = entry.lock();
+        if state.live.is_some() || state.status.state.is_terminal() {
+            return Ok(None);
+        }
+        (state.task.clone(), state.fresh, state.status.epoch)
+    };
+    let past = match cached {
+        Some(task) if fresh => shared.store.read(|snapshot| Past::none(snapshot, task))?,
+        cached => {
+            let (shared, id) = (shared.clone(), entry.id);
+            tokio::task::spawn_blocking(move || {
+                shared.store.read(|snapshot| Past::read(snapshot, id, cached, epoch))
+            })
+            .await
+            .map_err(|error| EngineError::Internal(error.to_string()))??
+        }
+    };
+    if !past.has_component {
+        let id = past.task.component.clone();
+        return Err(EngineError::NoSuchComponent(id));
+    }
+    let task = past.task.clone();
+    let lease = shared.next_lease();
+    let status = {
+        let mut state = entry.lock();
+        let state = &mut *state;
+        if state.live.is_some() || state.status.state.is_terminal() {
+            return Ok(None);
+        }
+        state.status.state = state.status.state.after(TaskEvent::Started)?;
+        state.status.wake = None;
+        let wall = shared.clock.wall();
+        state.status.updated_at = wall;
+        if state.anchor.is_none() {
+            // The wall clock is asked once a process, and never takes time back.
+            let logical = wall.saturating_sub(task.created_at).max(past.logical);
+            state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+        }
+        state.task = Some(task.clone());
+        state.fresh = false;
+        state.lease = lease;
+        state.live = Some(past.into_live());
+        // Not awaited: whatever the guest commits comes after it.
+        let mut batch = Batch::new().lease(*entry.id.as_bytes(), lease);
+        batch.add_put(Space::Status, entry.id.as_bytes().as_slice(), rows::encode(&state.status)?);
+        let (id, feed) = (entry.id, shared.feed.clone());
+        batch.add_then(move || {
+            feed.changed(&[ResourceKey::Task(id)]);
+            feed.happened(id, &[TaskChange::State(State::Running)]);
+        });
+        drop(shared.store.enqueue(batch)?);
+        state.status.clone()
+    };
+    let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
+    let component = component_source(shared.clone(), task.component.clone());
+    Ok(Some((Attempt { task, status, component, recorder: recorder.clone() }, recorder)))
+}
+
+impl Past {
+    fn none(snapshot: &Snapshot<'_>, task: Arc<Task>) -> Result<Self, StoreError> {
+        Ok(Self {
+            has_component: has_component(snapshot, &task.component)?,
+            task,
+            records: Vec::new(),
+            journal_bytes: 0,
+            awake_nanos: 0,
+            logical: 0,
+            log_durable: 0,
+            log_hash: None,
+            checkpoint: None,
+        })
+    }
+
+    fn read(
+        snapshot: &Snapshot<'_>,
+        id: crate::task::TaskId,
+        cached: Option<Arc<Task>>,
+        epoch: u32,
+    ) -> Result<Self, StoreError> {
+        let task = match cached {
+            Some(task) => task,
+            None => rows::read_task(snapshot, id)?
+                .map(Arc::new)
+                .ok_or_else(|| StoreError::damaged_row(Space::Task, id.as_bytes(), "the row is missing"))?,
+        };
+        let mut past = Self::none(snapshot, task)?;
+        if let Some(row) = checkpoint::read(snapshot, id)? {
+            let bytes = rows::read_payload(snapshot, &row.state)?;
+            (past.awake_nanos, past.logical) = (row.awake_nanos, row.logical);
+            past.checkpoint = Some((row, bytes));
+        }
+        let base = past.checkpoint.as_ref().map_or(0, |(row, _)| row.records);
+        let journal = control::read_records(snapshot, id, epoch, base)?;
+        if let Some((awake_nanos, logical)) = journal.end {
+            (past.awake_nanos, past.logical) = (awake_nanos, logical);
+        }
+        past.journal_bytes = journal.records.len() as u64;
+        past.records = journal.records;
+        snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
+            if let (Some(offset), Some((hash, text))) = (rows::trailing_number(key), split_log_row(row)) {
+                past.log_durable = offset + text.len() as u64;
+                past.log_hash = Some(hash);
+            }
+            std::ops::ControlFlow::Break(())
+        })?;
+        Ok(past)
+    }
+
+    fn into_live(self) -> Live {
+        let awake = Duration::from_nanos(self.awake_nanos);
+        let (number, logical, log_start, reports, restored) = match self.checkpoint {
+            Some((row, state)) => (row.records, row.logical, row.log_position, row.reports, Some(state)),
+            None => (0, 0, 0, 0, None),
+        };
+        Live {
+            journal: Journal::resumed(self.records, number, logical),
+            log: LogTail::new(log_start, self.log_durable, self.log_hash),
+            reports,
+            changes: Vec::new(),
+            writes: Vec::new(),
+            journal_bytes: self.journal_bytes,
+            awake,
+            awake_before: awake,
+            replay_spent: Duration::ZERO,
+            heeds_cancellation: false,
+            restored,
+            enqueued: 0,
+            committed: Arc::new(AtomicU64::new(0)),
+        }
+    }
+}
+
+async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorder: &Recorder) -> End {
+    let mut stop = entry.stop.subscribe();
+    stop.mark_unchanged();
+    let mut running = shared.running.subscribe();
+    let (deadline, is_over) = {
+        let state = entry.lock();
+        let anchor = state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 });
+        (anchor.moment(entry.total_nanos()), state.live.is_none())
+    };
+    if is_over {
+        return End::Stopped;
+    }
+    let guest = shared.runner.run(attempt);
+    tokio::pin!(guest);
+    tokio::select! {
+        biased;
+        outcome = &mut guest => End::Outcome(outcome),
+        _ = stop.changed() => End::Stopped,
+        _ = running.wait_for(|running| !running) => End::Shutdown,
+        () = shared.clock.sleep_until(deadline) => End::Timeout,
+        () = cancel_grace(shared, entry) => End::CancelGraceOver,
+        error = flush_when_dirty(entry, recorder) => End::Outcome(Outcome::HostFault { message: error.to_string() }),
+    }
+}
+
+/// Ends when a guest that was asked to end has had its time for it.
+async fn cancel_grace(shared: &Shared, entry: &Entry) {
+    let mut requests = entry.cancel.subscribe();
+    if requests.wait_for(|requested| *requested).await.is_err() {
+        return std::future::pending().await;
+    }
+    let until = shared.clock.elapsed() + Duration::from_millis(limits::CANCEL_GRACE_MS);
+    shared.clock.sleep_until(until).await;
+}
+
+/// What a busy guest recorded or told is committed after a moment, whether or not it waits for anything.
+async fn flush_when_dirty(entry: &Entry, recorder: &Recorder) -> RecorderError {
+    loop {
+        entry.dirty.notified().await;
+        tokio::time::sleep(Duration::from_millis(limits::FLUSH_INTERVAL_MS)).await;
+        if let Err(error) = recorder.flush() {
+            return error;
+        }
+    }
+}
+
+/// Records what an attempt came to.
+async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<(), EngineError> {
+    let ack = {
+        let mut state = entry.lock();
+        if state.live.is_none() {
+            return Ok(());
+        }
+        match end {
+            End::Stopped => return Ok(()),
+            End::Shutdown => interrupted(shared, entry, &mut state)?,
+            End::Timeout => {
+                control::end(shared, entry, &mut state, Ending::Failed(control::total_time_over(entry)))?
+            }
+            End::CancelGraceOver => control::end(shared, entry, &mut state, Ending::Cancelled(None))?,
+            End::Outcome(outcome) => of_outcome(shared, entry, &mut state, outcome)?,
+        }
+    };
+    ack.await?;
+    crate::crash_point!("settled");
+    let (at, wake_now) = {
+        let state = entry.lock();
+        if state.live.is_some() || state.status.state.is_terminal() || !shared.is_running() {
+            return Ok(());
+        }
+        let on_cancel =
+            state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation));
+        (control::moment(entry, &state), on_cancel && state.status.cancel.is_some())
+    };
+    if wake_now {
+        shared.ready.push(entry.clone());
+    } else {
+        shared.timers.set(entry.id, at);
+    }
+    Ok(())
+}
+
+fn of_outcome(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    outcome: Outcome,
+) -> Result<crate::store::Ack, EngineError> {
+    let failed = |reason, message: String, detail| TaskError { reason, message, detail, protocol: None };
+    let was_asked_to_end = state.status.cancel.is_some();
+    let error = match outcome {
+        Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Cancelled if was_asked_to_end => {
+            return control::end(shared, entry, state, Ending::Cancelled(None));
+        }
+        Outcome::Completed(result) => match check_size(&result, state) {
+            Ok(()) => return control::end(shared, entry, state, Ending::Completed(result)),
+            Err(error) => error,
+        },
+        Outcome::Suspended(suspension) => return suspend(shared, entry, state, &suspension),
+        Outcome::Protocol(protocol) => TaskError {
+            reason: FailedReason::ProtocolError,
+            message: protocol.message.clone(),
+            detail: None,
+            protocol: Some(protocol),
+        },
+        Outcome::Trap { message, backtrace } => {
+            let policy = state.task.as_ref().map(|task| task.retry.clone()).unwrap_or_default();
+            let error = failed(FailedReason::Trap, message, backtrace);
+            return retry_or_fail(shared, entry, state, &policy, error);
+        }
+        Outcome::HostFault { message } => {
+            let error = failed(FailedReason::HostFault, message, None);
+            return retry_or_fail(shared, entry, state, &HOST_FAULT_RETRY, error);
+        }
+        Outcome::Diverged(divergence) => failed(FailedReason::Diverged, divergence.to_string(), None),
+        Outcome::Limit { bound, message } => {
+            failed(FailedReason::Limit, message, Some(format!("bound: {bound}")))
+        }
+        Outcome::Refused { message } => failed(FailedReason::Refused, message, None),
+        Outcome::MissingComponent { message } => failed(FailedReason::MissingComponent, message, None),
+        Outcome::Cancelled => {
+            failed(FailedReason::HostFault, "the guest ended without an outcome".to_owned(), None)
+        }
+    };
+    control::end(shared, entry, state, Ending::Failed(error))
+}
+
+fn check_size(result: &ToolResult, state: &EntryState) -> Result<(), TaskError> {
+    let bound = state.task.as_ref().map_or(limits::DEFAULT_RESULT_KIB, |task| task.limits.result_kib);
+    let bytes = result.size_bytes() as u64;
+    if bytes <= bound << 10 {
+        return Ok(());
+    }
+    Err(TaskError {
+        reason: FailedReason::Limit,
+        message: format!("the result has {bytes} bytes, which is more than result_kib = {bound}"),
+        detail: Some("bound: result_kib".to_owned()),
+        protocol: None,
+    })
+}
+
+fn suspend(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    suspension: &Suspension,
+) -> Result<crate::store::Ack, EngineError> {
+    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
+    let wake = Wake {
+        due: suspension.until.map(|until| entry.created_at.saturating_add(until)),
+        remaining_nanos: suspension.until.map_or(0, |until| until.saturating_sub(now)),
+        on: suspension.on_cancel.then_some(WakeOn::Cancellation).into_iter().collect(),
+    };
+    leave(shared, entry, state, TaskEvent::Suspended(suspension.reason), Some(wake), Batch::new())
+}
+
+fn interrupted(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+) -> Result<crate::store::Ack, EngineError> {
+    state.status.attempt += 1;
+    leave(shared, entry, state, TaskEvent::Interrupted, None, Batch::new())
+}
+
+/// A trap begins anew with a fresh journal and seed; a host fault goes on from the journal.
+fn retry_or_fail(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    policy: &RetryPolicy,
+    error: TaskError,
+) -> Result<crate::store::Ack, EngineError> {
+    state.status.failures += 1;
+    let jitter = u32::from_le_bytes(random()?);
+    let Some(delay) = policy.delay_after(state.status.failures, jitter) else {
+        return control::end(shared, entry, state, Ending::Failed(error));
+    };
+    tracing::warn!(task = %entry.id, failures = state.status.failures, error = %error.message, "retrying");
+    let delay_nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
+    let due = Some(entry.created_at.saturating_add(now).saturating_add(delay_nanos));
+    let wake = Wake { due, remaining_nanos: delay_nanos, on: Vec::new() };
+    state.status.attempt += 1;
+    let mut batch = Batch::new();
+    if error.reason != FailedReason::HostFault {
+        // What the failed try recorded and told is not worth a commit of its own.
+        if let Some(live) = state.live.as_mut() {
+            live.journal.take_flush();
+        }
+        batch = control::leave_memory(shared, entry.id, state)?;
+        control::start_over(entry.id, &mut state.status, random()?, &mut batch);
+    }
+    leave(shared, entry, state, TaskEvent::RetryScheduled, Some(wake), batch)
+}
+
+/// The instance leaves memory, the task stays open.
+fn leave(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    event: TaskEvent,
+    wake: Option<Wake>,
+    batch: Batch,
+) -> Result<crate::store::Ack, EngineError> {
+    let id = entry.id;
+    let next = state.status.state.after(event)?;
+    let mut batch = if state.live.is_some() { control::leave_memory(shared, id, state)? } else { batch };
+    state.status.state = next;
+    state.status.wake = wake;
+    state.status.updated_at = shared.clock.wall();
+    // Sleepers are many: what they were asked for is read again when they wake.
+    state.task = None;
+    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
+    let feed = shared.feed.clone();
+    batch.add_then(move || {
+        feed.changed(&[ResourceKey::Task(id)]);
+        feed.happened(id, &[TaskChange::State(next)]);
+    });
+    Ok(shared.store.enqueue(batch)?)
+}
+
+/// The attempt could not even begin: that one task fails visibly, the others go on.
+async fn fail_to_begin(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    error: EngineError,
+) -> Result<(), EngineError> {
+    let reason = match &error {
+        EngineError::NoSuchComponent(_) => FailedReason::MissingComponent,
+        EngineError::Store(StoreError::Damaged { .. }) => FailedReason::Damaged,
+        _ => return Err(error),
+    };
+    let error = TaskError { reason, message: error.to_string(), detail: None, protocol: None };
+    let ack = {
+        let mut state = entry.lock();
+        if state.status.state.is_terminal() {
+            return Ok(());
+        }
+        control::end(shared, entry, &mut state, Ending::Failed(error))?
+    };
+    ack.await?;
+    Ok(())
+}
+
+fn has_component(snapshot: &Snapshot<'_>, component: &ComponentId) -> Result<bool, StoreError> {
+    // Closures are the runner's own; it says so itself if it does not know them.
+    if !component.as_str().starts_with("blake3:") {
+        return Ok(true);
+    }
+    Ok(snapshot.get(Space::Component, component.as_str().as_bytes())?.is_some())
+}
+
+fn component_source(shared: Arc<Shared>, component: ComponentId) -> ComponentSource {
+    ComponentSource::new(move || {
+        let digest = component.digest().ok_or_else(|| format!("{component} has no bytes"))?;
+        shared.store.read(|snapshot| rows::read_blob(snapshot, &digest)).map_err(|error| error.to_string())
+    })
+}

@@ -1,0 +1,433 @@
+//! What moves a task beside its own guest: its end, a timer, cancellation, a retry by its owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::checkpoint::{self, CheckpointRow};
+use super::entry::{Anchor, Entry, EntryState};
+use super::feed::{ResourceKey, TaskChange};
+use super::journal::{self, KIND_OUTPUT, Record, Segment};
+use super::output;
+use super::submit::random;
+use super::view::TaskDocument;
+use super::{EngineError, Shared, TaskEngine, rows};
+use crate::authority::Principal;
+use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
+use crate::task::{
+    CancelRequest, FailedReason, OutputMeta, QueuedReason, State, Status, TaskError, TaskEvent, TaskId,
+    ToolResult, WakeOn,
+};
+
+/// How a task leaves the open ones.
+pub enum Ending {
+    Completed(ToolResult),
+    Failed(TaskError),
+    Cancelled(Option<CancelRequest>),
+}
+
+/// Ends a task: one commit with everything that was not committed yet. Enqueued before the lock is let go;
+/// whatever an instance does afterwards finds its lease void.
+pub fn end(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    ending: Ending,
+) -> Result<Ack, EngineError> {
+    let id = entry.id;
+    let next = state.status.state.after(match &ending {
+        Ending::Completed(_) => TaskEvent::Completed,
+        Ending::Failed(error) => TaskEvent::Failed(error.reason),
+        Ending::Cancelled(_) => TaskEvent::Cancelled,
+    })?;
+    if let (Ending::Completed(_), Some(live)) = (&ending, state.live.as_mut()) {
+        // Nobody will replay it: its last records need not be written to be deleted in the same breath.
+        live.journal.take_flush();
+    }
+    let mut batch = leave_memory(shared, id, state)?;
+    let now = shared.clock.wall();
+    let status = &mut state.status;
+    (status.state, status.updated_at, status.ended_at, status.wake) = (next, now, Some(now), None);
+    match ending {
+        Ending::Completed(result) => {
+            let payload = rows::put_payload(&mut batch, id, &rows::encode(&result)?);
+            batch.add_put(Space::Result, id.as_bytes().as_slice(), rows::encode(&payload)?);
+            batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
+            batch.add_delete(Space::Checkpoint, id.as_bytes().as_slice());
+            shared.counters.count(&shared.counters.completed);
+        }
+        Ending::Failed(error) => {
+            status.error = Some(error);
+            shared.counters.count(&shared.counters.failed);
+        }
+        Ending::Cancelled(request) => {
+            status.cancel = request.or(status.cancel.take());
+            shared.counters.count(&shared.counters.cancelled);
+        }
+    }
+    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(status)?);
+    batch.add_delete(Space::Open, id.as_bytes().as_slice());
+    let after = shared.clone();
+    let principal = entry.principal.clone();
+    let mut keys = vec![ResourceKey::Task(id), ResourceKey::Result(id), ResourceKey::Tasks(principal)];
+    // Whoever reads an output is told that it will not grow any more.
+    keys.extend(status.outputs.iter().map(|output| ResourceKey::Output(id, output.name.clone())));
+    batch.add_then(move || {
+        after.open_tasks().remove(&id);
+        after.timers.clear(id);
+        after.feed.changed(&keys);
+        after.feed.happened(id, &[TaskChange::State(next)]);
+    });
+    let ack = shared.store.enqueue(batch)?;
+    entry.stop.send_modify(|count| *count += 1);
+    Ok(ack)
+}
+
+/// Takes the instance out of an entry: a batch with what it had not committed yet, and the end of its lease.
+/// The counters that its journal held stand in the status from here on.
+pub fn leave_memory(shared: &Shared, id: TaskId, state: &mut EntryState) -> Result<Batch, StoreError> {
+    let mut batch = state.take_batch(id, &shared.feed)?.unwrap_or_default();
+    if let Some(live) = state.live.take() {
+        state.status.steps = live.journal.next_number();
+        state.status.awake_nanos = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
+        state.status.log_bytes = live.log.position().max(live.log.durable());
+        batch = batch.end_lease(*id.as_bytes());
+    }
+    state.lease = 0;
+    Ok(batch)
+}
+
+/// A timer of this task has fired.
+pub fn due(shared: &Arc<Shared>, id: TaskId) {
+    let Some(entry) = shared.entry(id) else { return };
+    let mut state = entry.lock();
+    if state.live.is_some() || state.status.state.is_terminal() {
+        return;
+    }
+    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
+    if now >= entry.total_nanos() {
+        let error = total_time_over(&entry);
+        if let Err(error) = end(shared, &entry, &mut state, Ending::Failed(error)) {
+            tracing::error!(task = %id, %error, "cannot end a task whose total time is over");
+        }
+        return;
+    }
+    let wake_at = state.status.wake.as_ref().and_then(|wake| wake.due);
+    if wake_at.is_some_and(|at| at.saturating_sub(entry.created_at) <= now) {
+        drop(state);
+        shared.ready.push(entry);
+    } else {
+        let at = moment(&entry, &state);
+        drop(state);
+        shared.timers.set(id, at);
+    }
+}
+
+/// When this process has to look at a task that is not live: its wake, or the end of its total time.
+pub fn moment(entry: &Entry, state: &EntryState) -> Duration {
+    let total = entry.total_nanos();
+    let wake = state.status.wake.as_ref().and_then(|wake| wake.due);
+    let logical = wake.map_or(total, |at| at.saturating_sub(entry.created_at).min(total));
+    state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 }).moment(logical)
+}
+
+pub fn total_time_over(entry: &Entry) -> TaskError {
+    TaskError {
+        reason: FailedReason::Timeout,
+        message: format!("the total time of {} s (total_seconds) is over", entry.total_seconds),
+        detail: None,
+        protocol: None,
+    }
+}
+
+impl TaskEngine {
+    /// Asks a task to end, or ends it at once where its guest does not heed cancellation. A task that has
+    /// ended already stays as it is.
+    pub async fn cancel(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: Option<String>,
+    ) -> Result<TaskDocument, EngineError> {
+        let document = self.task(principal, id)?;
+        if document.is_terminal() {
+            return Ok(document);
+        }
+        if let Some(entry) = self.shared.entry(id) {
+            let request = CancelRequest { at: self.shared.clock.wall(), reason };
+            if let Some(ack) = cancel(&self.shared, &entry, request)? {
+                ack.await?;
+            }
+        } else if !self.shared.is_running() {
+            self.cancel_on_disk(id, reason).await?;
+        }
+        self.task(principal, id)
+    }
+
+    /// Without a running engine there is no entry: the row alone changes.
+    async fn cancel_on_disk(&self, id: TaskId, reason: Option<String>) -> Result<(), EngineError> {
+        let task = self.shared.store.read(|snapshot| rows::read_task(snapshot, id))?;
+        let status = self.shared.store.read(|snapshot| rows::read_status(snapshot, id))?;
+        let (Some(task), Some(status)) = (task, status) else { return Err(EngineError::NoSuchTask(id)) };
+        let entry = Entry::of(&task, status);
+        let request = CancelRequest { at: self.shared.clock.wall(), reason };
+        let ack = end(&self.shared, &entry, &mut entry.lock(), Ending::Cancelled(Some(request)))?;
+        ack.await?;
+        Ok(())
+    }
+
+    /// Tries a failed or cancelled task again, under its id: from the start, or keeping its journal's records
+    /// before `from_step`.
+    pub async fn retry(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        from_step: Option<u64>,
+    ) -> Result<TaskDocument, EngineError> {
+        let document = self.task(principal, id)?;
+        let shared = &self.shared;
+        let (task, mut status, was) = shared
+            .store
+            .read(|snapshot| {
+                let row = snapshot.get(Space::Status, id.as_bytes())?;
+                Ok((rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?, row))
+            })
+            .map(|(task, status, was)| (task, status, was.unwrap_or_default()))
+            .and_then(|(task, status, was)| match (task, status) {
+                (Some(task), Some(status)) => Ok((task, status, was)),
+                _ => Err(StoreError::damaged_row(Space::Task, id.as_bytes(), "the row is missing")),
+            })?;
+        status.state = status.state.after(TaskEvent::Retried).map_err(|_| EngineError::WrongState {
+            task: id,
+            state: document.state.clone(),
+            hint: "only a failed or cancelled task can be retried",
+        })?;
+        let now = shared.clock.wall();
+        let guard = Guard::Is { space: Space::Status, key: id.as_bytes().to_vec(), value: was };
+        let mut batch = Batch::new().guard(guard);
+        match from_step {
+            None => start_over(id, &mut status, random()?, &mut batch),
+            Some(step) => {
+                shared.store.read(|snapshot| keep_prefix(snapshot, id, &mut status, step, &mut batch))??
+            }
+        }
+        status.attempt += 1;
+        (status.failures, status.updated_at, status.ended_at) = (0, now, None);
+        status.since = now.max(task.created_at);
+        (status.error, status.cancel, status.wake) = (None, None, None);
+        batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+        batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        let mut keys = vec![ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
+        keys.push(ResourceKey::Log(id));
+        let logical = now.saturating_sub(task.created_at);
+        let entry = Entry::of(&task, status);
+        entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+        let after = shared.clone();
+        batch.add_then(move || {
+            after.feed.changed(&keys);
+            after.feed.happened(id, &[TaskChange::State(State::Queued(QueuedReason::Retry))]);
+            if after.is_running() {
+                after.open_tasks().insert(id, entry.clone());
+                after.ready.push(entry);
+            }
+        });
+        shared.store.enqueue(batch)?.await.map_err(|error| match error {
+            StoreError::Refused(_) => EngineError::WrongState {
+                task: id,
+                state: "being changed by somebody else".to_owned(),
+                hint: "look at it again",
+            },
+            other => other.into(),
+        })?;
+        self.task(principal, id)
+    }
+}
+
+/// `None` where somebody was faster.
+fn cancel(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    request: CancelRequest,
+) -> Result<Option<Ack>, EngineError> {
+    let mut state = entry.lock();
+    if state.status.state.is_terminal() {
+        return Ok(None);
+    }
+    let heeds = match &state.live {
+        Some(live) => live.heeds_cancellation,
+        None => state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation)),
+    };
+    if !heeds {
+        return end(shared, entry, &mut state, Ending::Cancelled(Some(request))).map(Some);
+    }
+    if state.status.cancel.is_some() {
+        return Ok(None);
+    }
+    let id = entry.id;
+    state.status.cancel = Some(request);
+    state.status.updated_at = shared.clock.wall();
+    let mut batch = Batch::new();
+    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
+    let is_suspended = state.live.is_none();
+    let (after, entry) = (shared.clone(), entry.clone());
+    batch.add_then(move || {
+        after.feed.changed(&[ResourceKey::Task(id)]);
+        entry.cancel.send_replace(true);
+        if is_suspended {
+            after.ready.push(entry);
+        }
+    });
+    Ok(Some(shared.store.enqueue(batch)?))
+}
+
+/// A retry from the start: a fresh journal and seed; what the failed try had shown goes.
+pub fn start_over(id: TaskId, status: &mut Status, seed: [u8; 32], batch: &mut Batch) {
+    batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
+    batch.add_delete_prefix(Space::Log, id.as_bytes().as_slice());
+    batch.add_delete_prefix(Space::Output, id.as_bytes().as_slice());
+    batch.add_delete(Space::Checkpoint, id.as_bytes().as_slice());
+    status.epoch += 1;
+    status.retry += 1;
+    status.seed = seed;
+    (status.reports, status.steps, status.awake_nanos, status.log_bytes) = (0, 0, 0, 0);
+    (status.progress, status.message) = (None, None);
+    status.outputs.clear();
+}
+
+/// A retry that keeps the records before `step`: replay brings back all that they led to.
+fn keep_prefix(
+    snapshot: &Snapshot<'_>,
+    id: TaskId,
+    status: &mut Status,
+    step: u64,
+    batch: &mut Batch,
+) -> Result<Result<(), EngineError>, StoreError> {
+    let checkpoint = checkpoint::read(snapshot, id)?;
+    let base = checkpoint.as_ref().map_or(0, |row| row.records);
+    let damaged = |why| StoreError::damaged_row(Space::Journal, id.as_bytes(), why);
+    let journal = read_records(snapshot, id, status.epoch, base)?;
+    let (records, awake_nanos) = (journal.records, journal.end.map_or(0, |(awake, _)| awake));
+
+    let mut outputs = checkpoint.as_ref().map_or_else(Vec::new, |row| row.outputs.clone());
+    let mut logical = checkpoint.as_ref().map_or(0, |row| row.logical);
+    let (mut rest, mut number) = (&records[..], base);
+    while number < step && !rest.is_empty() {
+        match journal::take_record(&mut rest).ok_or_else(|| damaged("a record is unreadable"))? {
+            Record::Time { delta, .. } => logical = logical.saturating_add(delta),
+            Record::Call { kind: KIND_OUTPUT, payload, .. } => note_output(&mut outputs, payload),
+            Record::Call { .. } => {}
+        }
+        number += 1;
+    }
+    if number < step || step < base {
+        return Ok(Err(EngineError::NoSuchStep { task: id, step, last: number }));
+    }
+    let kept = &records[..records.len() - rest.len()];
+    batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
+    if number > base {
+        let row = Segment::encode(number - base, awake_nanos, logical, kept);
+        batch.add_put(Space::Journal, rows::journal_key(id, status.epoch, base), row);
+    }
+    cut_outputs(snapshot, id, status, &outputs, batch)?;
+    cut_log(snapshot, id, checkpoint.as_ref(), batch)?;
+    status.outputs = outputs;
+    status.reports = checkpoint.as_ref().map_or(0, |row| row.reports);
+    (status.steps, status.awake_nanos) = (number, awake_nanos);
+    Ok(Ok(()))
+}
+
+/// A journal as it is on disk.
+pub struct JournalRows {
+    pub records: Vec<u8>,
+    /// Awake and logical nanoseconds at its end, where it has one.
+    pub end: Option<(u64, u64)>,
+}
+
+/// All records of a journal. A gap, or a row that cannot be read, is damage, and told as such.
+pub fn read_records(
+    snapshot: &Snapshot<'_>,
+    id: TaskId,
+    epoch: u32,
+    base: u64,
+) -> Result<JournalRows, StoreError> {
+    let (mut rows_read, mut expected, mut fault) =
+        (JournalRows { records: Vec::new(), end: None }, base, None);
+    snapshot.scan_prefix(Space::Journal, &rows::journal_prefix(id, epoch), false, |key, row| {
+        match (rows::trailing_number(key), Segment::decode(row)) {
+            (Some(first), Some(segment)) if first == expected => {
+                rows_read.records.extend_from_slice(segment.records);
+                rows_read.end = Some((segment.awake_nanos, segment.logical_nanos));
+                expected = first + segment.count;
+                std::ops::ControlFlow::Continue(())
+            }
+            (_, None) => {
+                fault = Some(format!("the segment at record {expected} is unreadable"));
+                std::ops::ControlFlow::Break(())
+            }
+            (first, _) => {
+                fault = Some(format!("record {expected} is missing, the next is {first:?}"));
+                std::ops::ControlFlow::Break(())
+            }
+        }
+    })?;
+    match fault {
+        Some(why) => Err(StoreError::damaged_row(Space::Journal, id.as_bytes(), why)),
+        None => Ok(rows_read),
+    }
+}
+
+fn note_output(outputs: &mut Vec<OutputMeta>, payload: &[u8]) {
+    let Some(record) = output::decode(payload).filter(output::OutputRecord::is_done_well) else { return };
+    match outputs.iter_mut().find(|output| output.name == record.name) {
+        Some(output) => (output.bytes, output.done) = (record.bytes, record.done),
+        None => outputs.push(OutputMeta {
+            name: record.name,
+            mime_type: record.mime_type,
+            bytes: record.bytes,
+            done: record.done,
+        }),
+    }
+}
+
+/// Outputs are numbered in the order in which they were opened, so the kept ones come first.
+fn cut_outputs(
+    snapshot: &Snapshot<'_>,
+    id: TaskId,
+    status: &Status,
+    kept: &[OutputMeta],
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    for number in 0..status.outputs.len() {
+        let Some(output) = kept.get(number) else {
+            batch.add_delete_prefix(Space::Output, rows::output_prefix(id, number));
+            continue;
+        };
+        snapshot.scan_prefix(Space::Output, &rows::output_prefix(id, number), true, |key, _| {
+            if rows::trailing_number(key).is_some_and(|offset| offset < output.bytes) {
+                return std::ops::ControlFlow::Break(());
+            }
+            batch.add_delete(Space::Output, key);
+            std::ops::ControlFlow::Continue(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The log behind the last checkpoint is written again by replay.
+fn cut_log(
+    snapshot: &Snapshot<'_>,
+    id: TaskId,
+    checkpoint: Option<&CheckpointRow>,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let Some(checkpoint) = checkpoint else {
+        batch.add_delete_prefix(Space::Log, id.as_bytes().as_slice());
+        return Ok(());
+    };
+    snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, _| {
+        if rows::trailing_number(key).is_some_and(|offset| offset < checkpoint.log_position) {
+            return std::ops::ControlFlow::Break(());
+        }
+        batch.add_delete(Space::Log, key);
+        std::ops::ControlFlow::Continue(())
+    })
+}

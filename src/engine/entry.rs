@@ -1,0 +1,325 @@
+//! An open task in memory: its status, and, while an instance lives, its journal. One lock per task:
+//! whatever is taken from here to be committed is enqueued before the lock is let go, so that the order
+//! of commits is the order of what happened.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::feed::{Feed, ResourceKey, TaskChange};
+use super::journal::{Journal, Segment};
+use super::ports::Divergence;
+use super::rows;
+use crate::clock::{Clock, UnixNanos};
+use crate::limits;
+use crate::store::{Batch, Guard, Space, StoreError};
+use crate::task::{Status, Task, TaskId};
+
+pub struct Entry {
+    pub id: TaskId,
+    pub principal: String,
+    pub created_at: UnixNanos,
+    /// Seconds from creation to the end of its total time.
+    pub total_seconds: u64,
+    state: Mutex<EntryState>,
+    /// Something waits for a commit.
+    pub dirty: Notify,
+    /// Cancellation was requested and the guest is to be told.
+    pub cancel: watch::Sender<bool>,
+    /// Counts decisions that end the present attempt whatever the guest says.
+    pub stop: watch::Sender<u64>,
+}
+
+pub struct EntryState {
+    pub status: Status,
+    /// The status differs from its row.
+    pub status_dirty: bool,
+    pub anchor: Option<Anchor>,
+    pub live: Option<Live>,
+    pub lease: u64,
+    /// What was submitted, as long as it need not be read again.
+    pub task: Option<Arc<Task>>,
+    /// No instance ever ran: there is no journal to read.
+    pub fresh: bool,
+}
+
+/// Where logical time stood at a moment of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    pub elapsed: Duration,
+    /// Nanoseconds since the task was created.
+    pub logical: u64,
+}
+
+impl Anchor {
+    pub fn now(&self, clock: &dyn Clock) -> u64 {
+        let passed = clock.elapsed().saturating_sub(self.elapsed);
+        self.logical.saturating_add(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment of this process at which logical time reaches `logical`.
+    pub fn moment(&self, logical: u64) -> Duration {
+        self.elapsed + Duration::from_nanos(logical.saturating_sub(self.logical))
+    }
+}
+
+/// What exists only while an instance lives.
+pub struct Live {
+    pub journal: Journal,
+    pub log: LogTail,
+    /// Progress reports and status messages of the guest so far, replayed ones included.
+    pub reports: u64,
+    /// Told after the next commit.
+    pub changes: Vec<TaskChange>,
+    /// Writes that belong to the next commit.
+    pub writes: Vec<(Space, Vec<u8>, Vec<u8>)>,
+    pub journal_bytes: u64,
+    pub awake: Duration,
+    pub awake_before: Duration,
+    pub replay_spent: Duration,
+    pub heeds_cancellation: bool,
+    pub restored: Option<Arc<[u8]>>,
+    pub enqueued: u64,
+    pub committed: Arc<AtomicU64>,
+}
+
+impl Entry {
+    pub fn new(
+        id: TaskId,
+        principal: String,
+        created_at: UnixNanos,
+        total_seconds: u64,
+        status: Status,
+    ) -> Arc<Self> {
+        let cancelling = status.cancel.is_some() && !status.state.is_terminal();
+        Arc::new(Self {
+            id,
+            principal,
+            created_at,
+            total_seconds,
+            state: Mutex::new(EntryState {
+                status,
+                status_dirty: false,
+                anchor: None,
+                live: None,
+                lease: 0,
+                task: None,
+                fresh: false,
+            }),
+            dirty: Notify::new(),
+            cancel: watch::Sender::new(cancelling),
+            stop: watch::Sender::new(0),
+        })
+    }
+
+    pub fn of(task: &Task, status: Status) -> Arc<Self> {
+        let before = status.since.saturating_sub(task.created_at) / 1_000_000_000;
+        let total_seconds = task.limits.total_seconds.saturating_add(before);
+        Self::new(task.id, task.principal.clone(), task.created_at, total_seconds, status)
+    }
+
+    /// Logical time at which the task's total time is over, nanoseconds.
+    pub fn total_nanos(&self) -> u64 {
+        self.total_seconds.saturating_mul(1_000_000_000)
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, EntryState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EntryState {
+    /// What is not committed yet, as one batch; `None` if there is nothing. Enqueue it under the same lock.
+    pub fn take_batch(&mut self, id: TaskId, feed: &Feed) -> Result<Option<Batch>, StoreError> {
+        let Some(live) = self.live.as_mut() else { return Ok(None) };
+        let flush = live.journal.take_flush();
+        let log = live.log.take();
+        if flush.is_none() && log.is_none() && live.writes.is_empty() && !self.status_dirty {
+            return Ok(None);
+        }
+        let mut batch = Batch::new().guard(Guard::Lease { task: *id.as_bytes(), token: self.lease });
+        let mut keys = Vec::new();
+        if let Some(flush) = flush {
+            let awake = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
+            let row = Segment::encode(flush.count, awake, flush.logical, &flush.records);
+            live.journal_bytes += row.len() as u64;
+            batch.add_put(Space::Journal, rows::journal_key(id, self.status.epoch, flush.first), row);
+        }
+        if let Some((offset, row)) = log {
+            batch.add_put(Space::Log, rows::log_key(id, offset), row);
+            keys.push(ResourceKey::Log(id));
+            live.changes.push(TaskChange::Log);
+        }
+        for (space, key, value) in live.writes.drain(..) {
+            batch.add_put(space, key, value);
+        }
+        if std::mem::take(&mut self.status_dirty) {
+            self.status.steps = live.journal.next_number();
+            batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
+            keys.push(ResourceKey::Task(id));
+        }
+        let changes = std::mem::take(&mut live.changes);
+        keys.extend(changes.iter().filter_map(|change| match change {
+            TaskChange::Output { name } => Some(ResourceKey::Output(id, name.clone())),
+            _ => None,
+        }));
+        live.enqueued += 1;
+        let (number, committed, feed) = (live.enqueued, live.committed.clone(), feed.clone());
+        batch.add_then(move || {
+            committed.store(number, Ordering::Release);
+            feed.changed(&keys);
+            feed.happened(id, &changes);
+        });
+        Ok(Some(batch))
+    }
+}
+
+impl Live {
+    /// Whether all that was enqueued is on disk.
+    pub fn is_settled(&self) -> bool {
+        self.committed.load(Ordering::Acquire) == self.enqueued
+    }
+}
+
+/// The task's log as this attempt writes it. What is durable already is regenerated by replay, compared,
+/// and not written again. A row is eight bytes of BLAKE3 over the epoch's log up to its end, then the text.
+pub struct LogTail {
+    /// Bytes so far, replayed ones included.
+    position: u64,
+    durable: u64,
+    hasher: blake3::Hasher,
+    expected: Option<[u8; 8]>,
+    pending: Vec<u8>,
+    full: bool,
+}
+
+const LOG_FULL: &[u8] = b"\n[the log is full: what follows is dropped]\n";
+
+impl LogTail {
+    /// `start` is where the epoch's log begins, `durable` how far it is on disk, `expected` the hash there.
+    pub fn new(start: u64, durable: u64, expected: Option<[u8; 8]>) -> Self {
+        let hasher = blake3::Hasher::new();
+        let expected = expected.filter(|_| durable > start);
+        Self { position: start, durable, hasher, expected, pending: Vec::new(), full: false }
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How far it is on disk, or on its way there.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub fn write(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
+        if self.full || bytes.is_empty() {
+            return Ok(());
+        }
+        let room = usize::try_from(limits::MAX_LOG_BYTES.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        if bytes.len() > room {
+            self.full = true;
+            self.append(&bytes[..room], record)?;
+            return self.append(LOG_FULL, record);
+        }
+        self.append(bytes, record)
+    }
+
+    fn append(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
+        let known = usize::try_from(self.durable.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let (replayed, new) = bytes.split_at(known.min(bytes.len()));
+        self.hasher.update(replayed);
+        self.position += replayed.len() as u64;
+        if self.position == self.durable
+            && let Some(expected) = self.expected.take()
+            && expected != self.hash()
+        {
+            return Err(Divergence {
+                record,
+                expected: format!("the log's first {} bytes as they were published", self.durable),
+                actual: "other bytes of the same length".to_owned(),
+            });
+        }
+        self.hasher.update(new);
+        self.position += new.len() as u64;
+        self.pending.extend_from_slice(new);
+        Ok(())
+    }
+
+    /// The guest has ended: all that was published must have come again.
+    pub fn finish(&self, record: u64) -> Result<(), Divergence> {
+        if self.position >= self.durable {
+            return Ok(());
+        }
+        Err(Divergence {
+            record,
+            expected: format!("a log of at least {} bytes, which were published", self.durable),
+            actual: format!("a log of {} bytes", self.position),
+        })
+    }
+
+    fn hash(&self) -> [u8; 8] {
+        let mut hash = [0; 8];
+        self.hasher.finalize_xof().fill(&mut hash);
+        hash
+    }
+
+    /// The offset and the row of what is new.
+    fn take(&mut self) -> Option<(u64, Vec<u8>)> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let text = std::mem::take(&mut self.pending);
+        let offset = self.position - text.len() as u64;
+        let mut row = self.hash().to_vec();
+        row.extend_from_slice(&text);
+        self.durable = self.position;
+        Some((offset, row))
+    }
+}
+
+/// Splits a log row into its hash and its text.
+pub fn split_log_row(row: &[u8]) -> Option<([u8; 8], &[u8])> {
+    row.split_first_chunk::<8>().map(|(hash, text)| (*hash, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replayed_log_is_compared_and_not_written_again() {
+        let mut first = LogTail::new(0, 0, None);
+        first.write(b"one\ntwo\n", 0).expect("new");
+        let (offset, row) = first.take().expect("pending");
+        let (hash, text) = split_log_row(&row).expect("a row");
+        assert_eq!((offset, text), (0, &b"one\ntwo\n"[..]));
+
+        let mut again = LogTail::new(0, 8, Some(hash));
+        again.write(b"one\ntw", 1).expect("the same");
+        assert!(again.finish(1).is_err(), "published bytes are missing");
+        again.write(b"o\nthree\n", 1).expect("the same, then new");
+        assert_eq!(again.finish(1), Ok(()));
+        let (offset, row) = again.take().expect("pending");
+        assert_eq!((offset, &row[8..]), (8, &b"three\n"[..]));
+
+        let mut other = LogTail::new(0, 8, Some(hash));
+        assert!(other.write(b"one\ntwO\n", 1).is_err());
+    }
+
+    #[test]
+    fn a_full_log_says_so_once() {
+        let mut log = LogTail::new(0, 0, None);
+        let kilobyte = [b'x'; 1024];
+        for _ in 0..limits::MAX_LOG_BYTES / 1024 + 10 {
+            log.write(&kilobyte, 0).expect("within or dropped");
+        }
+        assert_eq!(log.position(), limits::MAX_LOG_BYTES + LOG_FULL.len() as u64);
+    }
+}

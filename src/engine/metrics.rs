@@ -1,0 +1,65 @@
+//! Counts for `/metrics` and `doctor`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Shared;
+use crate::task::State;
+
+#[derive(Default)]
+pub struct Counters {
+    pub submitted: AtomicU64,
+    pub completed: AtomicU64,
+    pub failed: AtomicU64,
+    pub cancelled: AtomicU64,
+    pub attempts: AtomicU64,
+}
+
+impl Counters {
+    pub fn count(&self, counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts since the process started, and what there is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    pub submitted: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// Instances that were given to tasks.
+    pub attempts: u64,
+    pub open: u64,
+    pub queued: u64,
+    pub running: u64,
+    pub waiting: u64,
+    pub live_instances: u64,
+    pub timers: u64,
+    pub subscribers: u64,
+}
+
+pub fn read(shared: &Shared) -> Metrics {
+    let counters = &shared.counters;
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut metrics = Metrics {
+        submitted: of(&counters.submitted),
+        completed: of(&counters.completed),
+        failed: of(&counters.failed),
+        cancelled: of(&counters.cancelled),
+        attempts: of(&counters.attempts),
+        live_instances: (shared.live_bound - shared.live.available_permits().min(shared.live_bound)) as u64,
+        timers: shared.timers.len() as u64,
+        subscribers: shared.feed.subscribers() as u64,
+        ..Metrics::default()
+    };
+    for entry in shared.open_tasks().values() {
+        metrics.open += 1;
+        match entry.lock().status.state {
+            State::Queued(_) => metrics.queued += 1,
+            State::Running => metrics.running += 1,
+            State::Waiting(_) => metrics.waiting += 1,
+            State::Completed | State::Failed(_) | State::Cancelled => {}
+        }
+    }
+    metrics
+}

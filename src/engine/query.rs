@@ -1,0 +1,354 @@
+//! Reading: what is committed, and nothing else.
+
+use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::split_log_row;
+use super::journal::{self, KIND_CLOSURE, KIND_OUTPUT, Record, Segment};
+use super::rows::{self, Payload};
+use super::view::TaskDocument;
+use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, control, output};
+use crate::authority::Principal;
+use crate::limits;
+use crate::store::{Snapshot, Space, StoreError, codec};
+use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+
+/// Which tasks a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct TaskQuery {
+    pub state: Option<String>,
+    pub tool: Option<String>,
+    /// Rows; 0 and more than [`limits::MAX_PAGE_ROWS`] mean that many.
+    pub limit: usize,
+    /// From the page before.
+    pub cursor: Option<String>,
+}
+
+/// Newest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskPage {
+    pub tasks: Vec<TaskDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// What there is to say when a task's result is asked for.
+#[derive(Clone, Debug)]
+pub enum TaskEnd {
+    NotYet(TaskDocument),
+    Completed(ToolResult),
+    Failed(TaskDocument, TaskError),
+    Cancelled(TaskDocument),
+}
+
+/// A piece of an output or of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub bytes: Vec<u8>,
+    pub mime_type: String,
+    /// Bytes of the whole, so far.
+    pub total: u64,
+    /// It will not grow any more.
+    pub done: bool,
+}
+
+/// A task's journal, for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JournalDocument {
+    pub task: String,
+    pub epoch: u32,
+    pub records: Vec<RecordDocument>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecordDocument {
+    /// Number of the record; what `task retry --from` takes.
+    pub step: u64,
+    /// What kind of record it is, in the runner's words.
+    pub kind: String,
+    /// What it stands for, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    pub bytes: u64,
+}
+
+impl TaskEngine {
+    /// A task of this principal, as it is on disk.
+    pub fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
+        let found = self.shared.store.read(|snapshot| self.document(snapshot, principal, id))?;
+        found.map(|(document, ..)| document).ok_or(EngineError::NoSuchTask(id))
+    }
+
+    pub fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {
+        let limit =
+            if query.limit == 0 { limits::MAX_PAGE_ROWS } else { query.limit.min(limits::MAX_PAGE_ROWS) };
+        // An unreadable cursor is like one behind the last page: nothing comes after it.
+        let before = match &query.cursor {
+            Some(cursor) => match cursor.parse::<TaskId>() {
+                Ok(id) => Some(id),
+                Err(_) => return Ok(TaskPage { tasks: Vec::new(), next_cursor: None }),
+            },
+            None => None,
+        };
+        Ok(self.shared.store.read(|snapshot| self.page(snapshot, principal, query, limit, before))?)
+    }
+
+    /// What a task came to.
+    pub fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
+        let found = self.shared.store.read(|snapshot| {
+            let Some((document, _, status)) = self.document(snapshot, principal, id)? else {
+                return Ok(None);
+            };
+            Ok(Some(match (status.state, status.error) {
+                (State::Completed, _) => TaskEnd::Completed(read_result(snapshot, id)?),
+                (State::Failed(_), Some(error)) => TaskEnd::Failed(document, error),
+                (State::Cancelled, _) => TaskEnd::Cancelled(document),
+                _ => TaskEnd::NotYet(document),
+            }))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// A piece of a named output.
+    pub fn output(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        name: &str,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Slice, EngineError> {
+        let found = self.shared.store.read(|snapshot| {
+            let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let Some(number) = status.outputs.iter().position(|output| output.name == name) else {
+                let have = status.outputs.into_iter().map(|output| output.name).collect();
+                return Ok(Some(Err(have)));
+            };
+            let meta = &status.outputs[number];
+            let bytes = read_pieces(
+                snapshot,
+                Space::Output,
+                &rows::output_prefix(id, number),
+                offset,
+                limit,
+                whole_row,
+            )?;
+            let done = meta.done || status.state.is_terminal();
+            Ok(Some(Ok(Slice { bytes, mime_type: meta.mime_type.clone(), total: meta.bytes, done })))
+        })?;
+        match found {
+            None => Err(EngineError::NoSuchTask(id)),
+            Some(Err(have)) => Err(EngineError::NoSuchOutput { task: id, name: name.to_owned(), have }),
+            Some(Ok(slice)) => Ok(slice),
+        }
+    }
+
+    /// A piece of the task's log: stdout, stderr and log lines.
+    pub fn log(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Slice, EngineError> {
+        let found = self.shared.store.read(|snapshot| {
+            let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let bytes = read_pieces(snapshot, Space::Log, id.as_bytes(), offset, limit, log_text)?;
+            let mut total = 0;
+            snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
+                let length = log_text(row).map_or(0, <[u8]>::len) as u64;
+                total = rows::trailing_number(key).unwrap_or(0) + length;
+                ControlFlow::Break(())
+            })?;
+            let mime_type = "text/plain; charset=utf-8".to_owned();
+            Ok(Some(Slice { bytes, mime_type, total, done: status.state.is_terminal() }))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// The records that a restart would replay.
+    pub fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
+        let runner = self.shared.runner.clone();
+        let found = self.shared.store.read(|snapshot| {
+            let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
+            let journal = control::read_records(snapshot, id, status.epoch, base)?;
+            let (mut rest, mut records) = (&journal.records[..], Vec::new());
+            while let Some(record) = journal::take_record(&mut rest) {
+                let step = base + records.len() as u64;
+                let document = |kind: &str, about, bytes: usize| RecordDocument {
+                    step,
+                    kind: kind.to_owned(),
+                    about,
+                    bytes: bytes as u64,
+                };
+                records.push(match record {
+                    Record::Time { delta, .. } => {
+                        document("time", Some(format!("+{} ms", delta / 1_000_000)), 0)
+                    }
+                    Record::Call { kind: KIND_OUTPUT, payload, .. } => {
+                        document("output", output::decode(payload).map(|record| record.name), payload.len())
+                    }
+                    Record::Call { kind: KIND_CLOSURE, hash, payload } => {
+                        document("step", Some(format!("{hash:016x}")), payload.len())
+                    }
+                    Record::Call { kind, payload, .. } => {
+                        let (name, about) = runner.describe(kind, payload);
+                        document(name, about, payload.len())
+                    }
+                });
+            }
+            Ok(Some(JournalDocument { task: id.to_string(), epoch: status.epoch, records }))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// Waits until a task has ended, at most so long; its document either way.
+    pub async fn wait(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        at_most: Duration,
+    ) -> Result<TaskDocument, EngineError> {
+        let Some(mut watcher) = self.shared.feed.watch() else { return self.task(principal, id) };
+        watcher.add(ResourceKey::Task(id));
+        let waiting = async {
+            loop {
+                let document = self.task(principal, id)?;
+                if document.is_terminal() {
+                    return Ok(document);
+                }
+                watcher.next().await;
+            }
+        };
+        match tokio::time::timeout(at_most, waiting).await {
+            Ok(ended) => ended,
+            Err(_) => self.task(principal, id),
+        }
+    }
+
+    fn page(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        query: &TaskQuery,
+        limit: usize,
+        before: Option<TaskId>,
+    ) -> Result<TaskPage, StoreError> {
+        let prefix = rows::by_principal_prefix(principal.name());
+        let start = rows::by_principal_key(principal.name(), TaskId::from_bytes([0; 16]));
+        let end = rows::by_principal_key(principal.name(), before.unwrap_or(TaskId::from_bytes([0xff; 16])));
+        debug_assert!(start.starts_with(&prefix));
+        let mut ids = Vec::new();
+        let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+        snapshot.scan(Space::ByPrincipal, bounds, true, |key, _| {
+            ids.extend(rows::trailing_id(key));
+            if ids.len() > limits::MAX_PAGE_SCAN_ROWS {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        let (mut tasks, mut next_cursor) = (Vec::new(), None);
+        let all = ids.len();
+        for (number, id) in ids.into_iter().enumerate() {
+            let fits = match self.document(snapshot, principal, id)? {
+                Some((document, ..)) if query.fits(&document) => {
+                    tasks.push(document.shortened());
+                    true
+                }
+                _ => false,
+            };
+            let is_last = number + 1 == all;
+            if (fits && tasks.len() == limit && !is_last) || (is_last && all > limits::MAX_PAGE_SCAN_ROWS) {
+                next_cursor = Some(id.to_string());
+                break;
+            }
+        }
+        Ok(TaskPage { tasks, next_cursor })
+    }
+
+    /// `None` for another principal's task as for one that does not exist.
+    fn document(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        id: TaskId,
+    ) -> Result<Option<(TaskDocument, Task, Status)>, StoreError> {
+        let Some(task) = rows::read_task(snapshot, id)? else { return Ok(None) };
+        if task.principal != principal.name() {
+            return Ok(None);
+        }
+        let Some(mut status) = rows::read_status(snapshot, id)? else { return Ok(None) };
+        let replaying = replaying(&self.shared, id);
+        if status.state == State::Running && replaying.is_none() {
+            // Nobody runs it: the process that did is gone.
+            status.state = State::Queued(QueuedReason::Interrupted);
+        }
+        let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
+        Ok(Some((TaskDocument::new(&task, &status, steps, replaying), task, status)))
+    }
+}
+
+impl TaskQuery {
+    fn fits(&self, document: &TaskDocument) -> bool {
+        self.state.as_ref().is_none_or(|state| *state == document.state)
+            && self.tool.as_ref().is_none_or(|tool| *tool == document.tool)
+    }
+}
+
+/// Whether its instance replays; `None` where there is none.
+fn replaying(shared: &Shared, id: TaskId) -> Option<bool> {
+    shared.entry(id)?.lock().live.as_ref().map(|live| live.journal.is_replaying())
+}
+
+/// Records on disk so far.
+fn steps(snapshot: &Snapshot<'_>, status: &Status, id: TaskId) -> Result<u64, StoreError> {
+    let mut steps = status.steps;
+    snapshot.scan_prefix(Space::Journal, &rows::journal_prefix(id, status.epoch), true, |key, row| {
+        if let (Some(first), Some(segment)) = (rows::trailing_number(key), Segment::decode(row)) {
+            steps = first + segment.count;
+        }
+        ControlFlow::Break(())
+    })?;
+    Ok(steps)
+}
+
+fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
+    let missing = || StoreError::damaged_row(Space::Result, id.as_bytes(), "the row is missing");
+    let payload: Payload = rows::read_row(snapshot, Space::Result, id.as_bytes())?.ok_or_else(missing)?;
+    let bytes = rows::read_payload(snapshot, &payload)?;
+    codec::decode(rows::ROW_VERSION, Space::Result, id.as_bytes(), &bytes)
+}
+
+fn whole_row(row: &[u8]) -> Option<&[u8]> {
+    Some(row)
+}
+
+fn log_text(row: &[u8]) -> Option<&[u8]> {
+    split_log_row(row).map(|(_, text)| text)
+}
+
+/// Bytes from `offset` on, at most `limit`, of rows that are keyed by their offset.
+fn read_pieces(
+    snapshot: &Snapshot<'_>,
+    space: Space,
+    prefix: &[u8],
+    offset: u64,
+    limit: usize,
+    text: fn(&[u8]) -> Option<&[u8]>,
+) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    snapshot.scan_prefix(space, prefix, false, |key, row| {
+        let (Some(at), Some(piece)) = (rows::trailing_number(key), text(row)) else {
+            return ControlFlow::Continue(());
+        };
+        let skip = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
+        let room = limit - bytes.len();
+        bytes.extend(piece[skip..].iter().take(room));
+        if bytes.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(bytes)
+}

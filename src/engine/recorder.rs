@@ -1,0 +1,349 @@
+//! What a runner holds of an attempt: replay or execute, logical time, and what the guest tells the
+//! world. Cheap to clone, used from the guest's threads.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Anchor, Entry, EntryState, Live};
+use super::feed::TaskChange;
+use super::journal::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
+use super::output::{self, OutputError, OutputOp};
+use super::ports::Divergence;
+use super::{Shared, checkpoint};
+use crate::limits;
+use crate::store::{Batch, Guard};
+use crate::task::{Progress, TaskLimits};
+
+/// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecorderError {
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
+    #[error("{message}")]
+    Limit { bound: &'static str, message: String },
+    /// The store refuses, or the attempt has lost its lease.
+    #[error("{0}")]
+    Fault(String),
+}
+
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    lease: u64,
+    bounds: Arc<TaskLimits>,
+}
+
+impl Recorder {
+    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, lease: u64, bounds: TaskLimits) -> Self {
+        Self { shared, entry, lease, bounds: Arc::new(bounds) }
+    }
+
+    /// Replay or execute, the one branch. Kinds 1 to 199 are the runner's; `hash` stands for the call with
+    /// its arguments and must be what the journal has at this place; `what` names the call for people.
+    pub fn next(&self, kind: u8, hash: u64, what: &str) -> Result<Next, RecorderError> {
+        debug_assert!(kind != KIND_TIME && kind < FIRST_ENGINE_KIND);
+        self.next_any(kind, hash, what)
+    }
+
+    pub(super) fn next_any(&self, kind: u8, hash: u64, what: &str) -> Result<Next, RecorderError> {
+        self.with(|_, live| Ok(live.journal.next(kind, hash, what)?))
+    }
+
+    /// Append what happened, after [`Next::Live`]. Durable with the next barrier or flush.
+    pub fn record(&self, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
+        self.with(|_, live| self.append(live, kind, hash, payload))?;
+        self.entry.dirty.notify_one();
+        Ok(())
+    }
+
+    /// Whether records are left to replay.
+    pub fn is_replaying(&self) -> bool {
+        self.with(|_, live| Ok(live.journal.is_replaying())).unwrap_or(false)
+    }
+
+    /// To be called when the guest has ended, in whatever way: nothing may be left to replay. Its error
+    /// wins over the guest's own end.
+    pub fn finish(&self) -> Result<(), RecorderError> {
+        self.with(|_, live| {
+            live.journal.finish()?;
+            Ok(live.log.finish(live.journal.next_number())?)
+        })
+    }
+
+    /// The guest's clock: nanoseconds since the task was created, in whole milliseconds.
+    pub fn now(&self) -> Result<u64, RecorderError> {
+        let clock = self.shared.clock.clone();
+        let now = self.with(|state, live| {
+            let anchor = state.anchor;
+            let now = live.journal.read_clock(|| anchor.map_or(0, |anchor| anchor.now(&*clock)));
+            self.check_journal(live)?;
+            Ok(now)
+        })?;
+        self.entry.dirty.notify_one();
+        Ok(now)
+    }
+
+    /// When the task was created: nanoseconds since the Unix epoch. With [`Recorder::now`], the wall clock.
+    pub fn created_at(&self) -> u64 {
+        // The first 48 bits of a UUIDv7 are its milliseconds.
+        let bytes = self.entry.id.as_bytes();
+        let millis = bytes[..6].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        millis.saturating_mul(1_000_000)
+    }
+
+    /// Logical time as it is, for timers; what the guest sees is [`Recorder::now`].
+    pub fn raw_now(&self) -> u64 {
+        self.anchor().now(&*self.shared.clock)
+    }
+
+    /// Ends when logical time has reached `deadline`.
+    pub fn sleep_until(&self, deadline: u64) -> impl Future<Output = ()> + Send + 'static {
+        let at = self.anchor().moment(deadline);
+        self.shared.clock.sleep_until(at)
+    }
+
+    /// All that was recorded and told so far is on disk when this returns.
+    pub async fn barrier(&self) -> Result<(), RecorderError> {
+        let ack = {
+            let mut state = self.entry.lock();
+            self.check_lease(&state)?;
+            let batch = match state.take_batch(self.entry.id, &self.shared.feed).map_err(fault)? {
+                Some(batch) => batch,
+                None if state.live.as_ref().is_none_or(Live::is_settled) => return Ok(()),
+                // What is on its way is committed before this.
+                None => {
+                    Batch::new().guard(Guard::Lease { task: *self.entry.id.as_bytes(), token: self.lease })
+                }
+            };
+            self.shared.store.enqueue(batch).map_err(fault)?
+        };
+        ack.await.map(|_| ()).map_err(fault)
+    }
+
+    /// The same without waiting for it.
+    pub fn flush(&self) -> Result<(), RecorderError> {
+        let mut state = self.entry.lock();
+        self.check_lease(&state)?;
+        if let Some(batch) = state.take_batch(self.entry.id, &self.shared.feed).map_err(fault)? {
+            drop(self.shared.store.enqueue(batch).map_err(fault)?);
+        }
+        Ok(())
+    }
+
+    /// Waits for the disk if too much waits for it; for loops of cheap records.
+    pub async fn relieve(&self) -> Result<(), RecorderError> {
+        let pending = self.with(|_, live| Ok(live.journal.pending_bytes() + live.log.pending_bytes()))?;
+        if pending > limits::MAX_PENDING_JOURNAL_BYTES { self.barrier().await } else { Ok(()) }
+    }
+
+    /// Bytes for the task's log: stdout, stderr, log lines. What replay brings again is compared, not repeated.
+    pub fn log(&self, bytes: &[u8]) -> Result<(), RecorderError> {
+        self.with(|_, live| Ok(live.log.write(bytes, live.journal.next_number())?))?;
+        self.entry.dirty.notify_one();
+        Ok(())
+    }
+
+    pub fn progress(
+        &self,
+        done: u64,
+        total: Option<u64>,
+        message: Option<String>,
+    ) -> Result<(), RecorderError> {
+        self.report(Some(Progress { done, total }), message)
+    }
+
+    /// Change the status line alone.
+    pub fn status(&self, message: String) -> Result<(), RecorderError> {
+        self.report(None, Some(message))
+    }
+
+    /// One step: an output is opened, grows, or is closed. Durable when this returns; the inner error is the
+    /// guest's.
+    pub async fn output(&self, op: OutputOp<'_>) -> Result<Result<(), OutputError>, RecorderError> {
+        let (hash, what) = (op.hash(), op.describe());
+        let answer = {
+            let mut state = self.entry.lock();
+            self.check_lease(&state)?;
+            let state = &mut *state;
+            let Some(live) = state.live.as_mut() else { return Err(lost()) };
+            match live.journal.next(KIND_OUTPUT, hash, &what)? {
+                Next::Replayed(payload) => {
+                    return output::replayed(&payload).ok_or_else(|| {
+                        RecorderError::Fault(format!("the journal's record of '{what}' is unreadable"))
+                    });
+                }
+                Next::Live => {}
+            }
+            let answer = output::apply(self.entry.id, &mut state.status, live, &op);
+            self.append(live, KIND_OUTPUT, hash, &output::record(&op, &state.status, &answer))?;
+            if answer.is_ok() {
+                state.status_dirty = true;
+                state.status.updated_at = self.shared.clock.wall();
+                live.changes.push(TaskChange::Output { name: op.name().to_owned() });
+            }
+            answer
+        };
+        self.barrier().await?;
+        Ok(answer)
+    }
+
+    /// Saves `state`, drops the journal so far and begins the next epoch: one commit.
+    pub async fn checkpoint(&self, state: Vec<u8>) -> Result<(), RecorderError> {
+        let ack = {
+            let mut entry = self.entry.lock();
+            self.check_lease(&entry)?;
+            let batch = checkpoint::save(&self.shared, self.entry.id, &mut entry, state)?;
+            self.shared.store.enqueue(batch).map_err(fault)?
+        };
+        ack.await.map(|_| ()).map_err(fault)
+    }
+
+    /// What the last checkpoint saved, if the task has one.
+    pub fn restored(&self) -> Option<Arc<[u8]>> {
+        self.with(|_, live| Ok(live.restored.clone())).ok().flatten()
+    }
+
+    /// Whether the guest was asked to end. Not journaled: the runner records what the guest sees of it.
+    pub fn cancel_requested(&self) -> bool {
+        *self.entry.cancel.borrow()
+    }
+
+    /// Ends once the guest is asked to end.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut requests = self.entry.cancel.subscribe();
+        async move {
+            if requests.wait_for(|requested| *requested).await.is_err() {
+                // The entry is gone and with it whoever could ask.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// This guest wants to be told of a cancellation, and to have CANCEL_GRACE_MS to clean up.
+    pub fn heeds_cancellation(&self) {
+        // Without a live instance there is nobody to heed anything.
+        let _ = self.with(|_, live| {
+            live.heeds_cancellation = true;
+            Ok(())
+        });
+    }
+
+    /// 32 bytes of randomness, the same at every replay of this epoch.
+    pub fn seed(&self) -> [u8; 32] {
+        self.entry.lock().status.seed
+    }
+
+    /// The guest was awake for so long since the last call. The error is a bound that is used up.
+    pub fn spent(&self, awake: Duration) -> Result<(), RecorderError> {
+        let run = Duration::from_secs(self.bounds.run_seconds);
+        self.with(|_, live| {
+            if live.journal.is_replaying() {
+                live.replay_spent += awake;
+                let floor = Duration::from_secs(limits::REPLAY_BUDGET_FLOOR_SECONDS);
+                let factor = u32::try_from(limits::REPLAY_BUDGET_FACTOR).unwrap_or(u32::MAX);
+                let budget = live.awake_before.saturating_mul(factor).max(floor);
+                if live.replay_spent > budget {
+                    let message = format!("replay took more than {} s of computing", budget.as_secs());
+                    return Err(RecorderError::Limit { bound: "replay", message });
+                }
+            } else {
+                live.awake += awake;
+                if live.awake > run {
+                    let message = format!("the task computed for more than run_seconds = {}", run.as_secs());
+                    return Err(RecorderError::Limit { bound: "run_seconds", message });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn report(&self, progress: Option<Progress>, message: Option<String>) -> Result<(), RecorderError> {
+        let message = message.map(|text| truncated(text, limits::MAX_MESSAGE_BYTES));
+        let wall = self.shared.clock.wall();
+        self.with(|state, live| {
+            live.reports += 1;
+            if live.reports <= state.status.reports {
+                return Ok(());
+            }
+            state.status.reports = live.reports;
+            state.status.progress = progress.or(state.status.progress);
+            if message.is_some() {
+                state.status.message.clone_from(&message);
+            }
+            state.status.updated_at = wall;
+            state.status_dirty = true;
+            if live.changes.len() >= limits::MAX_PENDING_PROGRESS {
+                live.changes.remove(0);
+            }
+            let number = live.reports;
+            live.changes.push(TaskChange::Progress { number, progress: state.status.progress, message });
+            Ok(())
+        })?;
+        self.entry.dirty.notify_one();
+        Ok(())
+    }
+
+    fn append(&self, live: &mut Live, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
+        live.journal.append(kind, hash, payload);
+        crate::crash_point!("record");
+        self.check_journal(live)
+    }
+
+    fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
+        let bytes = live.journal_bytes + live.journal.pending_bytes() as u64;
+        if bytes > self.bounds.journal_mib << 20 {
+            let message = format!("the journal has grown past journal_mib = {}", self.bounds.journal_mib);
+            return Err(RecorderError::Limit { bound: "journal_mib", message });
+        }
+        Ok(())
+    }
+
+    fn anchor(&self) -> Anchor {
+        let here = Anchor { elapsed: self.shared.clock.elapsed(), logical: 0 };
+        self.entry.lock().anchor.unwrap_or(here)
+    }
+
+    fn check_lease(&self, state: &EntryState) -> Result<(), RecorderError> {
+        if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lost()) }
+    }
+
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut StateBesideLive<'_>, &mut Live) -> Result<T, RecorderError>,
+    ) -> Result<T, RecorderError> {
+        let mut state = self.entry.lock();
+        self.check_lease(&state)?;
+        let EntryState { status, status_dirty, anchor, live, .. } = &mut *state;
+        let Some(live) = live.as_mut() else { return Err(lost()) };
+        let mut beside = StateBesideLive { status, status_dirty: false, anchor: *anchor };
+        let answer = act(&mut beside, live);
+        *status_dirty |= beside.status_dirty;
+        answer
+    }
+}
+
+/// The parts of an entry beside its live instance.
+struct StateBesideLive<'a> {
+    status: &'a mut crate::task::Status,
+    status_dirty: bool,
+    anchor: Option<Anchor>,
+}
+
+fn fault(error: crate::store::StoreError) -> RecorderError {
+    RecorderError::Fault(error.to_string())
+}
+
+fn lost() -> RecorderError {
+    RecorderError::Fault("the attempt has ended: its lease is void".to_owned())
+}
+
+/// At most `bytes` of it, cut between characters.
+pub(super) fn truncated(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}

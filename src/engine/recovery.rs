@@ -1,0 +1,90 @@
+//! What a start takes up: the rows of open tasks. Their journals are read when they are dispatched.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::entry::{Anchor, Entry};
+use super::{EngineError, Shared, control, rows};
+use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
+use crate::task::{State, Status, Task, TaskEvent, TaskId, WakeOn};
+
+/// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
+pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
+    let reader = shared.clone();
+    let found = tokio::task::spawn_blocking(move || reader.store.read(open_tasks))
+        .await
+        .map_err(|error| EngineError::Internal(error.to_string()))??;
+    let mut acks: Vec<Ack> = Vec::new();
+    for (task, mut status) in found {
+        let id = task.id;
+        let mut batch = Batch::new();
+        if status.state == State::Running {
+            status.state = status.state.after(TaskEvent::Interrupted)?;
+            status.attempt += 1;
+            status.updated_at = shared.clock.wall();
+            batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+        }
+        let entry = Entry::of(&task, status);
+        take_up(shared, &task, &entry);
+        if !batch.is_empty() {
+            acks.push(shared.store.enqueue(batch)?);
+        }
+        if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
+            for ack in acks.drain(..) {
+                ack.await?;
+            }
+        }
+    }
+    for ack in acks {
+        ack.await?;
+    }
+    Ok(())
+}
+
+fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
+    let mut state = entry.lock();
+    let wake = state.status.wake.clone();
+    let told = wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation))
+        && state.status.cancel.is_some();
+    let due = wake.as_ref().and_then(|wake| wake.due).map(|due| due.saturating_sub(task.created_at));
+    let sleeps = matches!(state.status.state, State::Waiting(_)) || due.is_some();
+    if let (true, Some(wake)) = (sleeps, &wake) {
+        // What was left of the wait when it was written is all that can be left now: a wall clock that was
+        // set back while nobody ran cannot stretch it.
+        let at_least = due.map_or(0, |due| due.saturating_sub(wake.remaining_nanos));
+        let logical = shared.clock.wall().saturating_sub(task.created_at).max(at_least);
+        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+    }
+    let at = control::moment(entry, &state);
+    drop(state);
+    shared.open_tasks().insert(entry.id, entry.clone());
+    if sleeps && !told {
+        shared.timers.set(entry.id, at);
+    } else {
+        shared.ready.push(entry.clone());
+    }
+}
+
+fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<(Task, Status)>, StoreError> {
+    let mut ids = Vec::new();
+    snapshot.scan_prefix(Space::Open, &[], false, |key, _| {
+        ids.extend(rows::trailing_id(key));
+        ControlFlow::Continue(())
+    })?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        match read_open(snapshot, id) {
+            Ok(pair) => found.push(pair),
+            // One unreadable task must not keep the others from going on.
+            Err(error) => tracing::error!(task = %id, %error, "an open task cannot be taken up"),
+        }
+    }
+    Ok(found)
+}
+
+fn read_open(snapshot: &Snapshot<'_>, id: TaskId) -> Result<(Task, Status), StoreError> {
+    let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
+    let task = rows::read_task(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
+    let status = rows::read_status(snapshot, id)?.ok_or_else(|| missing(Space::Status))?;
+    Ok((task, status))
+}

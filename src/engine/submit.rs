@@ -1,0 +1,251 @@
+//! Submission: from a request to a durable task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::entry::{Anchor, Entry};
+use super::feed::ResourceKey;
+use super::rows::{self, IdempotencyRow};
+use super::view::TaskDocument;
+use super::{EngineError, Shared, TaskEngine};
+use crate::authority::Principal;
+use crate::catalog::Tool;
+use crate::limits;
+use crate::store::{Batch, Guard, Space, StoreError};
+use crate::task::{QueuedReason, State, Status, Task, TaskId};
+
+/// A call that is to become a task.
+pub struct Submission {
+    pub tool: String,
+    /// A JSON object that fits the tool's input schema.
+    pub arguments: Value,
+    pub principal: Principal,
+    /// The caller's name for "the same call": repeated, it leads to the same task.
+    pub idempotency_key: Option<String>,
+}
+
+/// A task that is on disk.
+pub struct Submitted {
+    pub id: TaskId,
+    pub task: TaskDocument,
+    /// It was there already: an idempotency key, or the tool's `dedupe_seconds`, led to it.
+    pub existing: bool,
+}
+
+/// A row that stands for "the same call".
+struct Claim {
+    key: [u8; 32],
+    /// The client's own key, where there is one.
+    named: Option<String>,
+    dedupe: Option<Duration>,
+}
+
+impl TaskEngine {
+    /// Makes a task of a call. It is durable when this returns.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        let shared = &self.shared;
+        let catalog = shared.catalog();
+        let tool = catalog
+            .tool(&submission.tool)
+            .filter(|_| submission.principal.may_call(&submission.tool))
+            .ok_or_else(|| no_such_tool(&catalog, &submission))?;
+        let arguments = arguments_text(&submission.arguments)?;
+        tool.validate(&submission.arguments)?;
+        let claim = claim(&tool.tool, &submission, &arguments)?;
+        let arguments_hash = *blake3::hash(arguments.as_bytes()).as_bytes();
+        loop {
+            let open = shared.open_tasks().len();
+            if open >= limits::MAX_OPEN_TASKS {
+                return Err(EngineError::TooManyOpenTasks { open });
+            }
+            if let Some(claim) = &claim
+                && let Some(there) = self.claimed(claim, &submission, &arguments_hash)?
+            {
+                return Ok(there);
+            }
+            let task = new_task(shared, &tool.tool, &submission, arguments.clone())?;
+            match self.insert(task, claim.as_ref(), arguments_hash).await {
+                // Another submission claimed the key meanwhile: look again.
+                Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
+                other => return other,
+            }
+        }
+    }
+
+    /// The task that the claim stands for already, if any.
+    fn claimed(
+        &self,
+        claim: &Claim,
+        submission: &Submission,
+        arguments: &[u8; 32],
+    ) -> Result<Option<Submitted>, EngineError> {
+        let row: Option<IdempotencyRow> =
+            self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Idempotency, &claim.key))?;
+        let Some(row) = row else { return Ok(None) };
+        if let Some(within) = claim.dedupe {
+            let age = self.shared.clock.wall().saturating_sub(row.created_at);
+            let is_open = self.shared.entry(row.task).is_some();
+            if !is_open || u128::from(age) > within.as_nanos() {
+                return Ok(None);
+            }
+        } else if row.arguments != *arguments {
+            let key = claim.named.clone().unwrap_or_default();
+            return Err(EngineError::IdempotencyConflict { key, task: row.task });
+        }
+        let task = self.task(&submission.principal, row.task)?;
+        Ok(Some(Submitted { id: row.task, task, existing: true }))
+    }
+
+    async fn insert(
+        &self,
+        task: Task,
+        claim: Option<&Claim>,
+        arguments: [u8; 32],
+    ) -> Result<Submitted, EngineError> {
+        let shared = &self.shared;
+        let (id, principal, created_at) = (task.id, task.principal.clone(), task.created_at);
+        let status = new_status(created_at, random()?);
+        let mut batch = Batch::new();
+        if let Some(claim) = claim {
+            let row = IdempotencyRow { task: id, arguments, created_at };
+            // A stale row of `dedupe_seconds` is replaced, but only the one that was looked at.
+            let key = claim.key.to_vec();
+            let there = shared.store.read(|snapshot| snapshot.get(Space::Idempotency, &key))?;
+            batch.add_guard(match there {
+                Some(value) if claim.dedupe.is_some() => Guard::Is { space: Space::Idempotency, key, value },
+                _ => Guard::Absent { space: Space::Idempotency, key },
+            });
+            batch.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
+        }
+        rows::put_task(&mut batch, &task)?;
+        batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+        batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        batch.add_put(Space::ByPrincipal, rows::by_principal_key(&principal, id), Vec::new());
+        let document = TaskDocument::new(&task, &status, 0, None);
+
+        let entry = Entry::of(&task, status);
+        {
+            let mut state = entry.lock();
+            state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
+            state.task = Some(Arc::new(task));
+            state.fresh = true;
+        }
+        // After the commit, whether or not the caller still waits for it.
+        let after = shared.clone();
+        batch.add_then(move || {
+            after.counters.count(&after.counters.submitted);
+            after.open_tasks().insert(id, entry.clone());
+            after.feed.changed(&[ResourceKey::Tasks(principal)]);
+            after.ready.push(entry);
+        });
+        shared.store.enqueue(batch)?.await?;
+        crate::crash_point!("submitted");
+        Ok(Submitted { id, task: document, existing: false })
+    }
+}
+
+/// How every task begins.
+pub fn new_status(created_at: u64, seed: [u8; 32]) -> Status {
+    Status {
+        state: State::Queued(QueuedReason::New),
+        updated_at: created_at,
+        since: created_at,
+        attempt: 1,
+        failures: 0,
+        epoch: 0,
+        seed,
+        retry: 0,
+        message: None,
+        progress: None,
+        reports: 0,
+        outputs: Vec::new(),
+        wake: None,
+        cancel: None,
+        error: None,
+        steps: 0,
+        awake_nanos: 0,
+        log_bytes: 0,
+        ended_at: None,
+    }
+}
+
+pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| EngineError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn new_task(
+    shared: &Shared,
+    tool: &Tool,
+    submission: &Submission,
+    arguments: String,
+) -> Result<Task, EngineError> {
+    let millis = shared.clock.wall() / 1_000_000;
+    let id = TaskId::new(millis, &random()?);
+    Ok(Task {
+        id,
+        tool: tool.definition.name.clone(),
+        component: tool.component.clone(),
+        binding: tool.binding.clone(),
+        principal: submission.principal.name().to_owned(),
+        arguments,
+        idempotency_key: submission.idempotency_key.clone(),
+        // What the id says, so that the two never differ.
+        created_at: millis * 1_000_000,
+        limits: tool.limits.clone(),
+        grant: tool.grant.clone(),
+        retry: tool.retry.clone(),
+        parent: None,
+        root: id,
+    })
+}
+
+fn arguments_text(arguments: &Value) -> Result<String, EngineError> {
+    let text = arguments.to_string();
+    let limit = limits::MAX_ARGUMENTS_BYTES;
+    if text.len() > limit {
+        return Err(EngineError::ArgumentsTooLarge { bytes: text.len(), limit });
+    }
+    Ok(text)
+}
+
+fn claim(tool: &Tool, submission: &Submission, arguments: &str) -> Result<Option<Claim>, EngineError> {
+    let (principal, name) = (submission.principal.name(), tool.definition.name.as_str());
+    if let Some(key) = &submission.idempotency_key {
+        let limit = limits::MAX_IDEMPOTENCY_KEY_BYTES;
+        if key.is_empty() || key.len() > limit {
+            return Err(EngineError::BadIdempotencyKey { bytes: key.len(), limit });
+        }
+        let named = Some(key.clone());
+        return Ok(Some(Claim {
+            key: rows::idempotency_key("key", principal, name, key),
+            named,
+            dedupe: None,
+        }));
+    }
+    Ok(tool.definition.dedupe_seconds.map(|seconds| Claim {
+        key: rows::idempotency_key("dedupe", principal, name, arguments),
+        named: None,
+        dedupe: Some(Duration::from_secs(seconds)),
+    }))
+}
+
+fn no_such_tool(catalog: &crate::catalog::Catalog, submission: &Submission) -> EngineError {
+    let folded = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    let wanted = folded(&submission.tool);
+    let near = catalog
+        .tools()
+        .map(|entry| &entry.tool.definition.name)
+        .filter(|name| submission.principal.may_call(name))
+        .find(|name| {
+            folded(name) == wanted || folded(name).starts_with(&wanted) || wanted.starts_with(&folded(name))
+        })
+        .cloned();
+    EngineError::NoSuchTool {
+        name: submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect(),
+        near,
+    }
+}
