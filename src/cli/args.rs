@@ -1,0 +1,247 @@
+//! The words of the command line, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::task::TaskId;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "longhaul",
+    version,
+    about = "Runs agent tools as sandboxed WebAssembly components and makes their work durable.",
+    long_about = "Runs agent tools as sandboxed WebAssembly components and makes their work durable: a tool call over \
+                  MCP becomes a task that survives kill -9, with its progress and results readable all the while.",
+    after_help = "Begin here:\n  \
+                  longhaul demo                                   see a task survive kill -9\n  \
+                  longhaul serve --tools tools-wasm               build the example tools and serve them\n  \
+                  longhaul call long_running_agent steps=20       call one and follow it\n  \
+                  longhaul task list                              see every task\n\n\
+                  Exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 not found, 4 refused.",
+    disable_help_subcommand = true,
+    infer_subcommands = false
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GlobalArgs {
+    /// Folder with the tasks [env: LONGHAUL_DATA] [default: the XDG data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Configuration [default: longhaul.toml here, else in the XDG config folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON on stdout, and nothing else
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to log to stderr, such as `debug` or `longhaul=trace` [env: LONGHAUL_LOG, RUST_LOG]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve tools over MCP, on HTTP or stdio
+    #[command(after_help = "Examples:\n  \
+        longhaul serve --tools tools-wasm                 build a workspace of guests and serve it\n  \
+        longhaul serve --tools plugin.wasm --tools more/  serve a component, and a folder of them\n  \
+        longhaul serve --stdio --tools plugin.wasm        for a host that spawns its servers\n\n\
+        What a component may do stands in longhaul.toml under [grants.NAME]; what was built here from a workspace \
+        gets what its manifest requests, and so does everything with --trust.")]
+    Serve(ServeArgs),
+    /// See a task survive kill -9: builds a tool, runs it, kills the server half way, goes on
+    Demo,
+    /// Call a tool and follow its task to the end
+    #[command(after_help = "Examples:\n  \
+        longhaul call long_running_agent steps=20 step_ms=500\n  \
+        longhaul call book_agent --args '{\"topic\": \"tides\"}' --detach\n  \
+        longhaul call book_agent topic=tides --key order-17     twice is the same task\n\n\
+        A value has the type that the tool's schema names; write lists and objects as JSON. Ctrl-C detaches: the \
+        task goes on, `longhaul task watch ID` comes back to it.")]
+    Call(CallArgs),
+    /// Look at tasks and steer them
+    #[command(
+        after_help = "With a server running, it is asked; where none runs, the data folder is read directly and \
+        nothing is run.\n\nExamples:\n  \
+        longhaul task list --state failed\n  \
+        longhaul task watch 01982f3e-7c41-7b2a-9d3e-5f6a7b8c9d0e\n  \
+        longhaul task output 01982f3e-7c41-7b2a-9d3e-5f6a7b8c9d0e chapter-1 > chapter.md"
+    )]
+    Task(TaskArgs),
+    /// List tools, look into components, build guests
+    Tool(ToolArgs),
+    /// Check this machine and this data folder, and say what to do
+    Doctor,
+    /// Print completions for a shell
+    #[command(after_help = "Examples:\n  \
+        longhaul completions bash > ~/.local/share/bash-completion/completions/longhaul\n  \
+        longhaul completions fish > ~/.config/fish/completions/longhaul.fish")]
+    Completions { shell: Shell },
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Listen here; port 0 takes a free one and says which [default: 127.0.0.1:1919]
+    #[arg(long, value_name = "ADDR", conflicts_with = "stdio")]
+    pub http: Option<String>,
+    /// Speak MCP on stdin and stdout
+    #[arg(long)]
+    pub stdio: bool,
+    /// A component, a folder of components, or a Cargo workspace of guests (which is built first)
+    #[arg(long, value_name = "PATH")]
+    pub tools: Vec<PathBuf>,
+    /// Grant every component what its manifest requests
+    #[arg(long)]
+    pub trust: bool,
+}
+
+/// Which server a command talks to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArgs {
+    /// The server's MCP endpoint [default: the one that serves the data folder, else http://127.0.0.1:1919/mcp]
+    #[arg(long, env = "LONGHAUL_URL", hide_env_values = true)]
+    pub url: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CallArgs {
+    /// Name of the tool
+    pub tool: String,
+    /// Arguments, typed by the tool's schema
+    #[arg(value_name = "KEY=VALUE")]
+    pub pairs: Vec<String>,
+    /// All arguments as one JSON object; KEY=VALUE stands on top of it
+    #[arg(long, value_name = "JSON")]
+    pub args: Option<String>,
+    /// The same key, tool and arguments are the same task, however often it is called
+    #[arg(long, value_name = "IDEMPOTENCY_KEY")]
+    pub key: Option<String>,
+    /// Print the task and leave it to itself
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TaskArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub command: TaskCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TaskCommand {
+    /// List tasks, newest first
+    List {
+        /// Only those that are queued, running, waiting, completed, failed or cancelled
+        #[arg(long, value_parser = ["queued", "running", "waiting", "completed", "failed", "cancelled"])]
+        state: Option<String>,
+        /// Only those of this tool
+        #[arg(long)]
+        tool: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show all that is known about a task
+    Show { id: TaskId },
+    /// Follow a task to its end
+    Watch { id: TaskId },
+    /// Print what a task handed back
+    Result { id: TaskId },
+    /// Print a named partial result as far as it is there; the name `log` is the log
+    Output { id: TaskId, name: String },
+    /// Show the journal: every recorded step
+    Journal { id: TaskId },
+    /// Stop a task; what it has published stays readable
+    Cancel {
+        id: TaskId,
+        /// Told to the tool and shown with the task
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Try a failed or cancelled task again, under the same id
+    Retry {
+        id: TaskId,
+        /// Keep the journal up to this step instead of beginning anew
+        #[arg(long, value_name = "STEP")]
+        from: Option<u64>,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ToolArgs {
+    #[command(subcommand)]
+    pub command: ToolCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ToolCommand {
+    /// List the tools of the running server
+    List {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Show a component's tools, schemas, imports, requests, grants and limits
+    #[command(
+        after_help = "Examples:\n  longhaul tool inspect plugin.wasm\n  longhaul tool inspect book_agent"
+    )]
+    Inspect {
+        /// A component, a folder of them, a workspace of guests, or the name of a tool that the server has
+        #[arg(value_name = "PATH_OR_NAME")]
+        what: String,
+        /// As `serve --trust` would have it
+        #[arg(long)]
+        trust: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Build a Cargo workspace of guests for wasm32-wasip2
+    #[command(after_help = "Example:\n  longhaul tool build tools-wasm -p book_agent")]
+    Build {
+        dir: PathBuf,
+        /// Only this package
+        #[arg(short, long, value_name = "NAME")]
+        package: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} has no purpose", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn json_data_and_config_are_understood_anywhere() {
+        let words = ["longhaul", "task", "list", "--json", "--data", "/tmp/x", "--limit", "3"];
+        let cli = Cli::try_parse_from(words).expect("parses");
+        assert!(cli.global.json);
+        assert_eq!(cli.global.data, Some(PathBuf::from("/tmp/x")));
+        assert!(Cli::try_parse_from(["longhaul", "task", "show", "nonsense"]).is_err());
+        assert!(Cli::try_parse_from(["longhaul", "serve", "--http", "x", "--stdio"]).is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! `KEY=VALUE` words to the JSON arguments of a call, typed by the tool's input schema.
+
+use serde_json::{Map, Value};
+
+use super::exit::{CliError, Result};
+
+/// The arguments of a call: `--args` first, then each `KEY=VALUE` on top.
+pub fn arguments(schema: &Value, pairs: &[String], args: Option<&str>) -> Result<Map<String, Value>> {
+    let mut arguments = match args {
+        Some(text) => match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => map,
+            Ok(other) => {
+                return Err(CliError::usage(format_args!(
+                    "--args wants a JSON object, this is {}",
+                    kind_of(&other).name()
+                )));
+            }
+            Err(e) => return Err(CliError::usage(format_args!("--args is no JSON: {e}"))),
+        },
+        None => Map::new(),
+    };
+    let mut seen = Vec::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err(CliError::usage(format_args!("'{pair}' is no KEY=VALUE"))
+                .next("for example: topic='deep sea'"));
+        };
+        if seen.contains(&key) {
+            return Err(CliError::usage(format_args!("'{key}' is given twice")));
+        }
+        seen.push(key);
+        arguments.insert(key.to_owned(), typed(schema, key, value)?);
+    }
+    Ok(arguments)
+}
+
+/// What JSON calls a type; `Integer` is JSON Schema's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Null,
+    Boolean,
+    Integer,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    const ALL: [Self; 7] =
+        [Self::Null, Self::Boolean, Self::Integer, Self::Number, Self::String, Self::Array, Self::Object];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "true or false",
+            Self::Integer => "5",
+            Self::Number => "2.5",
+            Self::String => "text",
+            Self::Array => "'[\"a\", \"b\"]'",
+            Self::Object => "'{\"a\": 1}'",
+        }
+    }
+
+    fn admits(self, value: &Value) -> bool {
+        let kind = kind_of(value);
+        kind == self || (self == Self::Number && kind == Self::Integer)
+    }
+}
+
+fn kind_of(value: &Value) -> Kind {
+    match value {
+        Value::Null => Kind::Null,
+        Value::Bool(_) => Kind::Boolean,
+        Value::Number(number) if number.is_f64() => {
+            // 5.0 is an integer to JSON Schema.
+            if number.as_f64().is_some_and(|n| n.fract() == 0.0) { Kind::Integer } else { Kind::Number }
+        }
+        Value::Number(_) => Kind::Integer,
+        Value::String(_) => Kind::String,
+        Value::Array(_) => Kind::Array,
+        Value::Object(_) => Kind::Object,
+    }
+}
+
+fn typed(schema: &Value, key: &str, text: &str) -> Result<Value> {
+    let mut kinds = Vec::new();
+    match schema.pointer("/properties").and_then(|properties| properties.get(key)) {
+        Some(property) => collect_kinds(schema, property, &mut kinds, 0),
+        None => known_or_free(schema, key)?,
+    }
+    let free = kinds.is_empty();
+    let text_is_fine = free || kinds.contains(&Kind::String);
+    let others: Vec<Kind> = if free { Kind::ALL.to_vec() } else { kinds };
+    let parsed = serde_json::from_str::<Value>(text).ok();
+    // Text stays text, whatever it looks like, unless the schema takes something else too.
+    if let Some(value) = parsed
+        && others.iter().any(|kind| *kind != Kind::String && kind.admits(&value))
+    {
+        return Ok(value);
+    }
+    if text_is_fine {
+        return Ok(Value::String(text.to_owned()));
+    }
+    let names: Vec<&str> = others.iter().map(|kind| kind.name()).collect();
+    let example = others.first().map_or("text", |kind| kind.example());
+    Err(CliError::usage(format_args!("{key}: '{text}' is no {}", names.join(" or ")))
+        .next(format!("for example: {key}={example}")))
+}
+
+/// An argument that the schema does not name: an error where it says that there is no other.
+fn known_or_free(schema: &Value, key: &str) -> Result<()> {
+    if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
+        return Ok(());
+    }
+    let known: Vec<&str> = match schema.get("properties").and_then(Value::as_object) {
+        Some(properties) => properties.keys().map(String::as_str).collect(),
+        None => Vec::new(),
+    };
+    let error = CliError::usage(format_args!("the tool has no argument '{key}'"));
+    Err(if known.is_empty() {
+        error.next("call it without arguments")
+    } else {
+        error.next(format!("it takes: {}", known.join(", ")))
+    })
+}
+
+/// The types that a schema lets through; empty means any.
+fn collect_kinds(root: &Value, schema: &Value, kinds: &mut Vec<Kind>, depth: usize) {
+    // A schema that refers to itself ends here.
+    const MAX_DEPTH: usize = 8;
+    if depth > MAX_DEPTH {
+        return;
+    }
+    let mut add = |kind: Kind| {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    };
+    let by_name = |name: &Value| Kind::ALL.into_iter().find(|kind| Some(kind.name()) == name.as_str());
+    match schema.get("type") {
+        Some(Value::Array(names)) => names.iter().filter_map(by_name).for_each(&mut add),
+        Some(name) => by_name(name).into_iter().for_each(&mut add),
+        None => {
+            let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+            values.chain(schema.get("const")).map(kind_of).for_each(&mut add);
+        }
+    }
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str)
+        && let Some(pointer) = target.strip_prefix('#')
+        && let Some(target) = root.pointer(pointer)
+    {
+        collect_kinds(root, target, kinds, depth + 1);
+    }
+    for word in ["anyOf", "oneOf", "allOf"] {
+        for branch in schema.get(word).and_then(Value::as_array).into_iter().flatten() {
+            collect_kinds(root, branch, kinds, depth + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exit::Exit;
+    use super::*;
+    use serde_json::json;
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "topic": { "type": "string" },
+                "chapters": { "type": "integer" },
+                "price": { "type": "number" },
+                "deep": { "type": "boolean" },
+                "tags": { "type": "array" },
+                "where": { "$ref": "#/$defs/place" },
+                "note": { "anyOf": [{ "type": "string" }, { "type": "null" }] },
+                "count": { "type": ["integer", "string"] },
+                "mood": { "enum": ["good", "bad"] },
+                "anything": {},
+            },
+            "$defs": { "place": { "type": "object" } },
+            "additionalProperties": false,
+        })
+    }
+
+    fn parse(pairs: &[&str]) -> Result<Value> {
+        let pairs: Vec<String> = pairs.iter().map(|pair| (*pair).to_owned()).collect();
+        arguments(&schema(), &pairs, None).map(Value::Object)
+    }
+
+    #[test]
+    fn values_get_the_type_that_the_schema_names() {
+        let pairs = [
+            "topic=123",
+            "chapters=5",
+            "price=2",
+            "deep=true",
+            "tags=[1]",
+            "where={\"x\":1}",
+            "note=true",
+            "count=18446744073709551615",
+            "mood=good",
+            "anything=a=b",
+        ];
+        let expected = json!({
+            "topic": "123", "chapters": 5, "price": 2, "deep": true, "tags": [1], "where": { "x": 1 }, "note": "true",
+            "count": u64::MAX, "mood": "good", "anything": "a=b",
+        });
+        assert_eq!(parse(&pairs), Ok(expected));
+        assert_eq!(
+            parse(&["note=null", "topic=", "anything=7"]),
+            Ok(json!({ "note": null, "topic": "", "anything": 7 }))
+        );
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_refused_with_an_example() {
+        for (pair, said) in [
+            ("chapters=many", "chapters: 'many' is no integer"),
+            ("chapters=1.5", "chapters: '1.5' is no integer"),
+            ("deep=yes", "deep: 'yes' is no boolean"),
+            ("tags=a,b", "tags: 'a,b' is no array"),
+            ("pages=3", "the tool has no argument 'pages'"),
+            ("=3", "'=3' is no KEY=VALUE"),
+            ("topic", "'topic' is no KEY=VALUE"),
+        ] {
+            let error = parse(&[pair]).expect_err(pair);
+            assert_eq!((error.exit, error.message.as_str()), (Exit::Usage, said));
+            assert!(error.next.is_some(), "{pair}");
+        }
+        assert!(parse(&["topic=a", "topic=b"]).is_err());
+    }
+
+    #[test]
+    fn pairs_stand_on_top_of_args() {
+        let merged =
+            arguments(&schema(), &["chapters=2".to_owned()], Some(r#"{"topic":"sea","chapters":9}"#));
+        assert_eq!(merged.map(Value::Object), Ok(json!({ "topic": "sea", "chapters": 2 })));
+        assert!(arguments(&schema(), &[], Some("[1]")).expect_err("no object").message.contains("array"));
+        assert!(arguments(&schema(), &[], Some("{")).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        let schema = json!({ "properties": { "x": { "$ref": "#/properties/x" } } });
+        assert_eq!(arguments(&schema, &["x=1".to_owned()], None).map(Value::Object), Ok(json!({ "x": 1 })));
+    }
+}

@@ -1,0 +1,184 @@
+//! Everything that goes to stdout: tables on a terminal, tab-separated lines elsewhere, JSON where asked for.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::exit::{CliError, Result};
+
+/// Where and how a command prints its answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    pub json: bool,
+    pub terminal: bool,
+}
+
+impl Output {
+    pub fn new(json: bool) -> Self {
+        Self { json, terminal: io::stdout().is_terminal() }
+    }
+
+    /// One line of text. Whatever came from a guest or a client was escaped before.
+    pub fn line(self, line: impl AsRef<str>) -> Result<()> {
+        self.raw(format!("{}\n", line.as_ref()).as_bytes())
+    }
+
+    /// One JSON document on one line.
+    pub fn json(self, document: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(document).map_err(CliError::failed)?;
+        self.line(text)
+    }
+
+    pub fn table(self, table: &Table) -> Result<()> {
+        let text = if self.terminal { table.drawn(terminal_columns()) } else { table.tab_separated() };
+        self.raw(text.as_bytes())
+    }
+
+    /// Text of a guest or a client, over several lines: escaped, with a line end.
+    pub fn foreign_text(self, text: &str) -> Result<()> {
+        let mut text = escape_text(text);
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.raw(text.as_bytes())
+    }
+
+    /// Bytes of a guest: as they are into a file or pipe, escaped on a terminal.
+    pub fn foreign_bytes(self, bytes: &[u8]) -> Result<()> {
+        if self.terminal { self.foreign_text(&String::from_utf8_lossy(bytes)) } else { self.raw(bytes) }
+    }
+
+    fn raw(self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(CliError::reader_left()),
+            Err(e) => Err(CliError::failed(format_args!("cannot write to stdout: {e}"))),
+        }
+    }
+}
+
+/// Rows under headers. Cells are escaped when they are added.
+pub struct Table {
+    headers: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(headers: &[&'static str]) -> Self {
+        Self { headers: headers.to_vec(), rows: Vec::new() }
+    }
+
+    pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        self.rows.push(cells.into_iter().map(|cell| escape(cell.as_ref())).collect());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn drawn(&self, columns: u16) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(
+            comfy_table::presets::UTF8_HORIZONTAL_ONLY.row_separator(comfy_table::LineStyle::none()),
+        );
+        table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+        table.set_width(columns);
+        table.set_header(self.headers.clone());
+        table.add_rows(self.rows.iter());
+        let mut text = table.trim_fmt();
+        text.push('\n');
+        text
+    }
+
+    fn tab_separated(&self) -> String {
+        let mut text = String::new();
+        for row in &self.rows {
+            text.push_str(&row.join("\t"));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// One line, safe to print: control characters, line ends and whatever changes the direction of text become
+/// visible escapes, so that a guest can neither move the cursor nor forge a line of ours.
+pub fn escape(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+/// The same for text of several lines: line ends and tabs stay.
+pub fn escape_text(text: &str) -> String {
+    escaped(&text.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if keep(c) => safe.push(c),
+            '\n' => safe.push_str("\\n"),
+            '\t' => safe.push_str("\\t"),
+            '\r' => safe.push_str("\\r"),
+            c if c.is_control() || reorders(c) => {
+                // Writing to a String cannot fail.
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Marks that reorder or hide the text around them (Unicode's bidirectional controls, line separators and
+/// zero-width characters).
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+fn terminal_columns() -> u16 {
+    const USUAL: u16 = 100;
+    terminal_size::terminal_size().map_or(USUAL, |(width, _)| width.0.max(40))
+}
+
+/// `1.5 MiB`
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (count as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_says_cannot_steer_the_terminal() {
+        assert_eq!(escape("a\u{1b}[2Jb\u{7}\u{9b}c\r\n"), "a\\u{1b}[2Jb\\u{7}\\u{9b}c\\r\\n");
+        assert_eq!(escape("user\u{202e}gnp.exe\u{200b}"), "user\\u{202e}gnp.exe\\u{200b}");
+        assert_eq!(escape("Größe 5 µm – 日本 🙂"), "Größe 5 µm – 日本 🙂");
+        assert_eq!(escape_text("one\r\n\ttwo\rthree\u{1b}]0;x\u{7}"), "one\n\ttwo\\rthree\\u{1b}]0;x\\u{7}");
+    }
+
+    #[test]
+    fn a_table_is_lines_of_tabs_where_no_terminal_is() {
+        let mut table = Table::new(&["ID", "MESSAGE"]);
+        table.row(["1", "two\tcells\nand a line"]);
+        table.row(["2", ""]);
+        assert_eq!(table.tab_separated(), "1\ttwo\\tcells\\nand a line\n2\t\n");
+        let drawn = table.drawn(60);
+        assert!(drawn.contains("MESSAGE") && drawn.contains("two\\tcells"), "{drawn}");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
+    }
+}
