@@ -1,0 +1,65 @@
+//! Lives here: values of the component model: as JSON, as JSON Schema, as bytes of the journal.
+//! May import: `limits`, `task`, `catalog`. Never here: a wasmtime store, a linker, a component's code.
+//! Read first: `mapping.md`, then `json.rs`.
+#![doc = ""]
+#![doc = include_str!("mapping.md")]
+
+mod call;
+mod codec;
+mod json;
+mod schema;
+#[cfg(test)]
+mod testing;
+
+pub use call::{arguments, input_schema, output_schema, tool_result};
+pub use codec::{DecodeError, decode, decode_all, encode, encode_all};
+pub use json::{JsonError, from_val, to_val};
+pub use schema::{SchemaError, schema};
+
+use wasmtime::component::Type;
+
+/// A value is not of the type that it is said to have. Values that wasmtime lifted always are, so this is a
+/// mistake of the host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the host met a value that is no {expected}, where its type says so")]
+pub struct Mismatch {
+    pub expected: &'static str,
+}
+
+/// How a tool, a parameter or a record's field is called in JSON: kebab case becomes snake case.
+pub fn snake(kebab: &str) -> String {
+    kebab.replace('-', "_").to_ascii_lowercase()
+}
+
+/// What the type is called in WIT.
+pub(crate) fn describe(ty: &Type) -> &'static str {
+    match ty {
+        Type::Bool => "bool",
+        Type::S8 => "s8",
+        Type::U8 => "u8",
+        Type::S16 => "s16",
+        Type::U16 => "u16",
+        Type::S32 => "s32",
+        Type::U32 => "u32",
+        Type::S64 => "s64",
+        Type::U64 => "u64",
+        Type::Float32 => "f32",
+        Type::Float64 => "f64",
+        Type::Char => "char",
+        Type::String => "string",
+        Type::List(_) => "list",
+        Type::FixedLengthList(_) => "list of fixed length",
+        Type::Map(_) => "map",
+        Type::Record(_) => "record",
+        Type::Tuple(_) => "tuple",
+        Type::Variant(_) => "variant",
+        Type::Enum(_) => "enum",
+        Type::Option(_) => "option",
+        Type::Result(_) => "result",
+        Type::Flags(_) => "flags",
+        Type::Own(_) | Type::Borrow(_) => "resource",
+        Type::Future(_) => "future",
+        Type::Stream(_) => "stream",
+        Type::ErrorContext => "error-context",
+    }
+}

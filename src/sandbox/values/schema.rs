@@ -1,0 +1,218 @@
+use serde_json::{Map, Value, json};
+use wasmtime::component::Type;
+
+use super::{describe, snake};
+use crate::limits::{MAX_DEFINITION_BYTES, MAX_JSON_DEPTH};
+
+/// Why a type has no JSON Schema. Each reads as a clause behind "the function".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error("uses a {0}, which JSON cannot carry")]
+    NoValue(&'static str),
+    #[error("uses a type that is nested deeper than {MAX_JSON_DEPTH} levels")]
+    TooDeep,
+    #[error("uses types whose schema is larger than {MAX_DEFINITION_BYTES} bytes")]
+    TooLarge,
+    #[error("has two names that are both `{0}` in snake case")]
+    Collision(String),
+}
+
+/// The JSON Schema (2020-12) of what [`to_val`](super::to_val) accepts and [`from_val`](super::from_val)
+/// gives for the type.
+pub fn schema(ty: &Type) -> Result<Value, SchemaError> {
+    Builder::new().schema(ty, 0)
+}
+
+/// The object schema of named values: a record's fields, a function's parameters.
+pub(super) fn object_schema<'a>(fields: impl Iterator<Item = (&'a str, Type)>) -> Result<Value, SchemaError> {
+    Builder::new().object(fields, 0)
+}
+
+pub(super) const SAFE_INTEGER: i64 = (1 << 53) - 1;
+/// Standard alphabet, padded, as RFC 4648 has it.
+pub(super) const BASE64_PATTERN: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
+
+/// Types share their parts, schemas do not: a small component can name a type whose schema is huge. So what
+/// is built is counted, in bytes.
+struct Builder {
+    bytes_left: usize,
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self { bytes_left: MAX_DEFINITION_BYTES }
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), SchemaError> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(SchemaError::TooLarge)?;
+        Ok(())
+    }
+
+    fn schema(&mut self, ty: &Type, depth: usize) -> Result<Value, SchemaError> {
+        if depth >= MAX_JSON_DEPTH {
+            return Err(SchemaError::TooDeep);
+        }
+        // About the shortest schema, `{"type":"string"},`.
+        self.spend(18)?;
+        let depth = depth + 1;
+        Ok(match ty {
+            Type::Bool => json!({ "type": "boolean" }),
+            Type::S8 => integer(i8::MIN, i8::MAX),
+            Type::U8 => integer(u8::MIN, u8::MAX),
+            Type::S16 => integer(i16::MIN, i16::MAX),
+            Type::U16 => integer(u16::MIN, u16::MAX),
+            Type::S32 => integer(i32::MIN, i32::MAX),
+            Type::U32 => integer(u32::MIN, u32::MAX),
+            Type::S64 => long_integer(i64::MIN, i64::MAX, "^-?[0-9]{1,19}$"),
+            Type::U64 => long_integer(u64::MIN, u64::MAX, "^[0-9]{1,20}$"),
+            Type::Float32 => json!({
+                "type": ["number", "string"],
+                "minimum": f64::from(f32::MIN),
+                "maximum": f64::from(f32::MAX),
+                "pattern": "^(?:NaN|-?Infinity)$",
+            }),
+            Type::Float64 => json!({ "type": ["number", "string"], "pattern": "^(?:NaN|-?Infinity)$" }),
+            Type::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
+            Type::String => json!({ "type": "string" }),
+            Type::List(list) => match list.ty() {
+                Type::U8 => {
+                    json!({ "type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN })
+                }
+                element => json!({ "type": "array", "items": self.schema(&element, depth)? }),
+            },
+            Type::FixedLengthList(list) => {
+                let items = self.schema(&list.ty(), depth)?;
+                json!({ "type": "array", "items": items, "minItems": list.len(), "maxItems": list.len() })
+            }
+            Type::Map(map) => {
+                let value = self.schema(&map.value(), depth)?;
+                match map.key() {
+                    Type::String => json!({ "type": "object", "additionalProperties": value }),
+                    key => {
+                        let pair = positions(vec![self.schema(&key, depth)?, value]);
+                        json!({ "type": "array", "items": pair })
+                    }
+                }
+            }
+            Type::Tuple(tuple) => {
+                positions(tuple.types().map(|ty| self.schema(&ty, depth)).collect::<Result<_, _>>()?)
+            }
+            Type::Record(record) => {
+                self.object(record.fields().map(|field| (field.name, field.ty)), depth)?
+            }
+            Type::Variant(variant) => self.cases(variant.cases().map(|case| (case.name, case.ty)), depth)?,
+            Type::Result(result) => {
+                self.cases([("ok", result.ok()), ("err", result.err())].into_iter(), depth)?
+            }
+            Type::Enum(names) => self.one_of(names.names())?,
+            Type::Flags(flags) => {
+                let items = self.one_of(flags.names())?;
+                json!({ "type": "array", "items": items, "uniqueItems": true })
+            }
+            Type::Option(option) => match option.ty() {
+                inner @ Type::Option(_) => either(single("some", self.schema(&inner, depth)?), null()),
+                inner => either(self.schema(&inner, depth)?, null()),
+            },
+            Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
+                return Err(SchemaError::NoValue(describe(ty)));
+            }
+        })
+    }
+
+    fn object<'a>(
+        &mut self,
+        fields: impl Iterator<Item = (&'a str, Type)>,
+        depth: usize,
+    ) -> Result<Value, SchemaError> {
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for (name, ty) in fields {
+            let name = snake(name);
+            self.spend(2 * name.len())?;
+            if !matches!(ty, Type::Option(_)) {
+                required.push(Value::from(name.clone()));
+            }
+            if properties.insert(name.clone(), self.schema(&ty, depth)?).is_some() {
+                return Err(SchemaError::Collision(name));
+            }
+        }
+        let mut object = Map::new();
+        object.insert("type".to_owned(), json!("object"));
+        object.insert("properties".to_owned(), Value::Object(properties));
+        if !required.is_empty() {
+            object.insert("required".to_owned(), Value::Array(required));
+        }
+        object.insert("additionalProperties".to_owned(), Value::Bool(false));
+        Ok(Value::Object(object))
+    }
+
+    fn cases<'a>(
+        &mut self,
+        cases: impl Iterator<Item = (&'a str, Option<Type>)>,
+        depth: usize,
+    ) -> Result<Value, SchemaError> {
+        let mut plain = Vec::new();
+        let mut any_of = Vec::new();
+        for (name, payload) in cases {
+            self.spend(2 * name.len())?;
+            match payload {
+                None => plain.push(name),
+                Some(ty) => any_of.push(single(name, self.schema(&ty, depth)?)),
+            }
+        }
+        if !plain.is_empty() {
+            any_of.insert(0, json!({ "type": "string", "enum": plain }));
+        }
+        Ok(if any_of.len() == 1 { any_of.remove(0) } else { json!({ "anyOf": any_of }) })
+    }
+
+    fn one_of<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Result<Value, SchemaError> {
+        let names: Vec<&str> = names.collect();
+        self.spend(names.iter().map(|name| name.len() + 3).sum())?;
+        Ok(json!({ "type": "string", "enum": names }))
+    }
+}
+
+fn integer(minimum: impl Into<Value>, maximum: impl Into<Value>) -> Value {
+    json!({ "type": "integer", "minimum": minimum.into(), "maximum": maximum.into() })
+}
+
+/// Bounds count for numbers alone, the pattern for strings alone.
+fn long_integer(minimum: impl Into<Value>, maximum: impl Into<Value>, pattern: &str) -> Value {
+    json!({
+        "type": ["integer", "string"],
+        "minimum": minimum.into(),
+        "maximum": maximum.into(),
+        "pattern": pattern,
+    })
+}
+
+fn positions(items: Vec<Value>) -> Value {
+    let len = items.len();
+    json!({ "type": "array", "prefixItems": items, "minItems": len, "maxItems": len })
+}
+
+fn single(name: &str, value: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": { name: value },
+        "required": [name],
+        "additionalProperties": false,
+    })
+}
+
+fn null() -> Value {
+    json!({ "type": "null" })
+}
+
+fn either(first: Value, second: Value) -> Value {
+    match first {
+        Value::Object(mut object) if object.len() == 1 && object.contains_key("anyOf") => {
+            if let Some(Value::Array(any_of)) = object.get_mut("anyOf") {
+                any_of.push(second);
+            }
+            Value::Object(object)
+        }
+        first => json!({ "anyOf": [first, second] }),
+    }
+}
