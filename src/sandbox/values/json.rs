@@ -252,8 +252,8 @@ fn value(ty: &Type, json: &Value, depth: usize) -> Result<Val, JsonError> {
                     return Err(JsonError::new(format!("{json} stands here twice")).inside(i));
                 }
             }
-            let names = flags.names().zip(set).filter_map(|(name, set)| set.then(|| name.to_owned()));
-            Val::Flags(names.collect())
+            let names = flags.names().zip(set).filter(|(_, set)| *set);
+            Val::Flags(names.map(|(name, _)| name.to_owned()).collect())
         }
         Type::Option(_) if json.is_null() => Val::Option(None),
         Type::Option(option) => Val::Option(Some(Box::new(match option.ty() {
