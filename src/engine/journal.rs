@@ -11,7 +11,6 @@ use super::ports::Divergence;
 pub const FIRST_ENGINE_KIND: u8 = 200;
 pub const KIND_TIME: u8 = 0;
 pub const KIND_OUTPUT: u8 = 200;
-pub const KIND_CLOSURE: u8 = 201;
 
 const SEGMENT_VERSION: u8 = 1;
 

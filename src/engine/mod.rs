@@ -4,6 +4,7 @@
 
 mod attempt;
 mod checkpoint;
+pub mod closures;
 mod control;
 mod entry;
 mod error;
@@ -18,6 +19,8 @@ mod recorder;
 mod recovery;
 mod rows;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod view;
 

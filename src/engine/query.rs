@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::entry::split_log_row;
-use super::journal::{self, KIND_CLOSURE, KIND_OUTPUT, Record, Segment};
+use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::rows::{self, Payload};
 use super::view::TaskDocument;
 use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, control, output};
@@ -190,9 +190,6 @@ impl TaskEngine {
                     }
                     Record::Call { kind: KIND_OUTPUT, payload, .. } => {
                         document("output", output::decode(payload).map(|record| record.name), payload.len())
-                    }
-                    Record::Call { kind: KIND_CLOSURE, hash, payload } => {
-                        document("step", Some(format!("{hash:016x}")), payload.len())
                     }
                     Record::Call { kind, payload, .. } => {
                         let (name, about) = runner.describe(kind, payload);

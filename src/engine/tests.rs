@@ -1,0 +1,465 @@
+//! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::closures::{Closures, StepError, Steps};
+use super::*;
+use crate::authority::Principal;
+use crate::catalog::ToolDefinition;
+use crate::clock::ManualClock;
+use crate::task::{FailedReason, RetryPolicy, TaskLimits, ToolResult};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const START: u64 = 1_800_000_000_000_000_000;
+
+fn definition(name: &str) -> ToolDefinition {
+    ToolDefinition::new(name, "a test", json!({"type": "object"}))
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    clock: ManualClock,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), clock: ManualClock::starting_at(START) }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn open(&self, closures: Closures) -> TaskEngine {
+        let catalog = Arc::new(closures.catalog().expect("a catalog"));
+        let options = EngineOptions { clock: Arc::new(self.clock.clone()), ..EngineOptions::default() };
+        let engine = TaskEngine::open(self.path(), Arc::new(closures), options).await.expect("an engine");
+        engine.set_catalog(catalog);
+        engine
+    }
+
+    async fn start(&self, closures: Closures) -> TaskEngine {
+        let engine = self.open(closures).await;
+        engine.start().await.expect("a start");
+        engine
+    }
+}
+
+async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
+    let submission =
+        Submission { tool: tool.into(), arguments, principal: Principal::local(), idempotency_key: None };
+    engine.submit(submission).await.expect("a task").id
+}
+
+async fn ended(engine: &TaskEngine, id: TaskId) -> TaskDocument {
+    engine.wait(&Principal::local(), id, Duration::from_secs(20)).await.expect("a task")
+}
+
+/// Waits until the task's document fits, as a subscriber would.
+async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
+    let mut watcher = engine.feed().watch().expect("room");
+    watcher.add(ResourceKey::Task(id));
+    let waiting = async {
+        loop {
+            let document = engine.task(&Principal::local(), id).expect("a task");
+            if fits(&document) {
+                return document;
+            }
+            watcher.next().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time")
+}
+
+fn text(end: TaskEnd) -> String {
+    match end {
+        TaskEnd::Completed(result) => match &result.content[..] {
+            [crate::task::Content::Text(text)] => text.clone(),
+            other => panic!("not one text: {other:?}"),
+        },
+        other => panic!("not completed: {other:?}"),
+    }
+}
+
+/// Counts, sleeps a day in the middle, counts again.
+fn two_steps(done: &Arc<AtomicU64>) -> Closures {
+    let done = done.clone();
+    Closures::new().tool(definition("two_steps"), "1", move |steps: Steps, _| {
+        let done = done.clone();
+        async move {
+            let count = || async { Ok(done.fetch_add(1, Ordering::SeqCst)) };
+            let first: u64 = steps.step("first", count).await?;
+            steps.log("between")?;
+            steps.progress(1, Some(2), Some("half"))?;
+            steps.sleep(DAY).await?;
+            let second: u64 = steps.step("second", count).await?;
+            let now = steps.now()?.as_secs();
+            Ok(ToolResult::text(format!("{first} {second} after {now}")))
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_task_sleeps_a_day_across_a_restart_and_repeats_nothing() {
+    let world = World::new();
+    let done = Arc::new(AtomicU64::new(0));
+    let engine = world.start(two_steps(&done)).await;
+    let id = submit(&engine, "two_steps", json!({})).await;
+    let document = until(&engine, id, |document| document.state == "waiting").await;
+    assert_eq!(document.reason.as_deref(), Some("timer"));
+    assert_eq!(document.progress.map(|p| (p.done, p.total)), Some((1, Some(2))));
+    assert_eq!(engine.metrics().live_instances, 0);
+    engine.shutdown().await;
+
+    let engine = world.start(two_steps(&done)).await;
+    let document = engine.task(&Principal::local(), id).expect("a task");
+    assert_eq!((document.state.as_str(), document.attempt), ("waiting", 1));
+    world.clock.advance(DAY / 2);
+    assert_eq!(engine.task(&Principal::local(), id).expect("a task").state, "waiting");
+    world.clock.advance(DAY / 2);
+    let document = ended(&engine, id).await;
+    assert_eq!((document.state.as_str(), document.attempt), ("completed", 1));
+    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0 1 after 86400");
+    assert_eq!(done.load(Ordering::SeqCst), 2);
+    let log = engine.log(&Principal::local(), id, 0, 100).expect("a log");
+    assert_eq!((log.bytes.as_slice(), log.done), (&b"between\n"[..], true));
+    assert!(engine.journal(&Principal::local(), id).expect("a journal").records.is_empty());
+}
+
+/// A wall clock that a dead battery sets back ten years must not turn what is left of a sleep into ten years.
+#[tokio::test]
+async fn a_clock_set_back_between_two_lives_stretches_no_sleep() {
+    let world = World::new();
+    let done = Arc::new(AtomicU64::new(0));
+    let engine = world.start(two_steps(&done)).await;
+    let id = submit(&engine, "two_steps", json!({})).await;
+    until(&engine, id, |document| document.state == "waiting").await;
+    engine.shutdown().await;
+    world.clock.set_wall(START - 3_650 * DAY.as_nanos() as u64);
+    let engine = world.start(two_steps(&done)).await;
+    world.clock.advance(DAY);
+    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0 1 after 86400");
+}
+
+/// A crash: the process is gone without a word. Nothing that was acknowledged may be done again.
+#[tokio::test]
+async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
+    let world = World::new();
+    let (done, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let closures = || {
+        let (done, gate) = (done.clone(), gate.clone());
+        Closures::new().tool(definition("gated"), "1", move |steps: Steps, _| {
+            let (done, gate) = (done.clone(), gate.clone());
+            async move {
+                let before: u64 =
+                    steps.step("a", || async { Ok(done.fetch_add(1, Ordering::SeqCst)) }).await?;
+                steps.progress(1, Some(2), None)?;
+                gate.acquire().await.map_err(|error| StepError::Tool(error.to_string()))?.forget();
+                steps.progress(2, Some(2), None)?;
+                Ok(ToolResult::text(format!("{before}")))
+            }
+        })
+    };
+    let engine = world.start(closures()).await;
+    let id = submit(&engine, "gated", json!({})).await;
+    until(&engine, id, |document| document.progress.is_some()).await;
+    // The row says running; nobody may be told so once its process is gone.
+    engine.shared.store.clone().close().await.expect("closed");
+    drop(engine);
+
+    let offline = world.open(closures()).await;
+    let document = offline.task(&Principal::local(), id).expect("a task");
+    assert_eq!((document.state.as_str(), document.reason.as_deref()), ("queued", Some("interrupted")));
+    offline.shutdown().await;
+
+    let engine = world.start(closures()).await;
+    let follower = engine.feed().follow(id).expect("room");
+    gate.add_permits(1);
+    let document = ended(&engine, id).await;
+    assert_eq!((document.state.as_str(), document.attempt), ("completed", 2));
+    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0");
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+    let reports: Vec<u64> = std::iter::from_fn(|| follower.try_next())
+        .filter_map(|change| match change {
+            TaskChange::Progress { number, .. } => Some(number),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reports, [2], "the first report was told before the crash");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_one_task_and_one_set_of_arguments() {
+    let world = World::new();
+    let engine = world.start(two_steps(&Arc::default())).await;
+    let call = |arguments: Value, principal: &str| Submission {
+        tool: "two_steps".into(),
+        arguments,
+        principal: Principal::new(principal, vec!["*".into()]),
+        idempotency_key: Some("k".into()),
+    };
+    let first = engine.submit(call(json!({"a": 1}), "ann")).await.expect("a task");
+    let (again, same) = tokio::join!(
+        engine.submit(call(json!({"a": 1}), "ann")),
+        engine.submit(call(json!({"a": 1}), "ann"))
+    );
+    for repeated in [again.expect("a task"), same.expect("a task")] {
+        assert!(repeated.existing);
+        assert_eq!(repeated.id, first.id);
+    }
+    let error = engine.submit(call(json!({"a": 2}), "ann")).await.err().expect("a conflict");
+    assert!(matches!(error, EngineError::IdempotencyConflict { .. }), "{error}");
+    let other = engine.submit(call(json!({"a": 1}), "bob")).await.expect("a task");
+    assert!(!other.existing);
+    let ann = Principal::new("ann", vec!["*".into()]);
+    assert!(matches!(engine.task(&ann, other.id), Err(EngineError::NoSuchTask(_))));
+    assert_eq!(engine.tasks(&ann, &TaskQuery::default()).expect("a page").tasks.len(), 1);
+}
+
+#[tokio::test]
+async fn concurrent_calls_with_one_key_make_one_task() {
+    let world = World::new();
+    let engine = world.start(two_steps(&Arc::default())).await;
+    let calls = (0..32).map(|_| {
+        engine.submit(Submission {
+            tool: "two_steps".into(),
+            arguments: json!({}),
+            principal: Principal::local(),
+            idempotency_key: Some("same".into()),
+        })
+    });
+    let ids: std::collections::BTreeSet<TaskId> =
+        futures::future::join_all(calls).await.into_iter().map(|made| made.expect("a task").id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(engine.metrics().submitted, 1);
+}
+
+#[tokio::test]
+async fn cancellation_reaches_a_sleeper_and_a_guest_that_waits() {
+    let world = World::new();
+    let closures = two_steps(&Arc::default()).tool(definition("stuck"), "1", |_steps, _| async {
+        std::future::pending::<()>().await;
+        Ok(ToolResult::default())
+    });
+    let engine = world.start(closures).await;
+    let local = Principal::local();
+    let asleep = submit(&engine, "two_steps", json!({})).await;
+    until(&engine, asleep, |document| document.state == "waiting").await;
+    let stuck = submit(&engine, "stuck", json!({})).await;
+    until(&engine, stuck, |document| document.state == "running").await;
+    for id in [asleep, stuck] {
+        let document = engine.cancel(&local, id, Some("enough".into())).await.expect("cancelled");
+        assert_eq!(document.state, "cancelled");
+        assert_eq!(document.error.map(|error| error.message).as_deref(), Some("cancelled: enough"));
+        assert_eq!(engine.cancel(&local, id, None).await.expect("still cancelled").state, "cancelled");
+    }
+    // Its permit comes back.
+    let all = engine.shared.live_bound as u32;
+    drop(tokio::time::timeout(DAY, engine.shared.live.acquire_many(all)).await.expect("free").expect("open"));
+    assert_eq!(engine.metrics().open, 0);
+}
+
+#[tokio::test]
+async fn the_total_time_ends_sleepers_and_guests_that_wait() {
+    let world = World::new();
+    let limits = TaskLimits { total_seconds: 60, ..TaskLimits::default() };
+    let closures = Closures::new()
+        .tool_with(
+            definition("sleeper"),
+            "1",
+            limits.clone(),
+            RetryPolicy::default(),
+            |steps, _| async move {
+                steps.sleep(DAY).await?;
+                Ok(ToolResult::default())
+            },
+        )
+        .tool_with(definition("stuck"), "1", limits, RetryPolicy::default(), |_, _| async {
+            std::future::pending::<()>().await;
+            Ok(ToolResult::default())
+        });
+    let engine = world.start(closures).await;
+    let ids = [submit(&engine, "sleeper", json!({})).await, submit(&engine, "stuck", json!({})).await];
+    until(&engine, ids[0], |document| document.state == "waiting").await;
+    until(&engine, ids[1], |document| document.state == "running").await;
+    world.clock.advance(Duration::from_secs(61));
+    for id in ids {
+        let document = ended(&engine, id).await;
+        assert_eq!((document.state.as_str(), document.reason.as_deref()), ("failed", Some("timeout")));
+        let error = document.error.expect("an error");
+        assert!(error.message.contains("60 s"), "{}", error.message);
+        assert_eq!(error.next, Some(format!("longhaul task retry {id}")));
+    }
+}
+
+#[tokio::test]
+async fn a_failed_try_begins_anew_with_backoff_and_then_the_owner_can_retry() {
+    let world = World::new();
+    let tries = Arc::new(AtomicU64::new(0));
+    let closures = {
+        let tries = tries.clone();
+        let retry = RetryPolicy { attempts: 2, backoff: Duration::from_secs(10) };
+        Closures::new().tool_with(definition("flaky"), "1", TaskLimits::default(), retry, move |steps, _| {
+            let tries = tries.clone();
+            async move {
+                steps.log("a try")?;
+                let number: u64 =
+                    steps.step("count", || async { Ok(tries.fetch_add(1, Ordering::SeqCst)) }).await?;
+                assert!(number >= 2, "try {number} fails");
+                Ok(ToolResult::text(format!("{number}")))
+            }
+        })
+    };
+    let engine = world.start(closures).await;
+    let id = submit(&engine, "flaky", json!({})).await;
+    let queued = until(&engine, id, |document| document.reason.as_deref() == Some("retry")).await;
+    assert_eq!((queued.attempt, queued.steps, queued.wake_at.is_some()), (2, 0, true));
+    world.clock.advance(Duration::from_secs(10));
+    let failed = ended(&engine, id).await;
+    assert_eq!(failed.reason.as_deref(), Some("trap"));
+    assert!(failed.error.expect("an error").message.contains("try 1 fails"));
+    let local = Principal::local();
+    assert_eq!(engine.journal(&local, id).expect("kept").records.len(), 1);
+
+    let retried = engine.retry(&local, id, None).await.expect("a retry");
+    assert_eq!((retried.attempt, retried.error), (3, None));
+    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(text(engine.result(&local, id).expect("an end")), "2");
+    assert_eq!(engine.log(&local, id, 0, 100).expect("a log").bytes, b"a try\n");
+    let error = engine.retry(&local, id, None).await.expect_err("it is completed");
+    assert!(matches!(error, EngineError::WrongState { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_retry_can_keep_the_good_part_of_the_journal() {
+    let world = World::new();
+    let done = Arc::new(AtomicU64::new(0));
+    let broken = Arc::new(AtomicU64::new(1));
+    let closures = {
+        let (done, broken) = (done.clone(), broken.clone());
+        Closures::new().tool(definition("parts"), "1", move |steps: Steps, _| {
+            let (done, broken) = (done.clone(), broken.clone());
+            async move {
+                let mut sum = 0;
+                for part in 0..3u64 {
+                    let name = format!("part-{part}");
+                    sum += steps
+                        .step::<u64, _, _>(&name, || async { Ok(done.fetch_add(1, Ordering::SeqCst)) })
+                        .await?;
+                    steps
+                        .output(OutputOp::Write {
+                            name: &name,
+                            mime_type: "text/plain",
+                            data: name.as_bytes(),
+                        })
+                        .await?;
+                    steps.log(&name)?;
+                }
+                assert!(broken.load(Ordering::SeqCst) == 0, "broken");
+                Ok(ToolResult::text(format!("{sum}")))
+            }
+        })
+    };
+    let engine = world.start(closures).await;
+    let local = Principal::local();
+    let id = submit(&engine, "parts", json!({})).await;
+    assert_eq!(ended(&engine, id).await.reason.as_deref(), Some("trap"));
+    let error = engine.retry(&local, id, Some(99)).await.expect_err("no such step");
+    assert!(error.to_string().contains("steps 0 to 6"), "{error}");
+    broken.store(0, Ordering::SeqCst);
+    // Records: step, output, step, output, step, output. Keep the first three.
+    let retried = engine.retry(&local, id, Some(3)).await.expect("a retry");
+    assert_eq!(retried.outputs.len(), 1, "the second part's output comes again");
+    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(done.load(Ordering::SeqCst), 4, "the third step alone was done again");
+    assert_eq!(text(engine.result(&local, id).expect("an end")), "4", "0 + 1 + 3");
+    for name in ["part-0", "part-1", "part-2"] {
+        let slice = engine.output(&local, id, name, 0, 100).expect("an output");
+        assert_eq!((slice.bytes.as_slice(), slice.done), (name.as_bytes(), true));
+    }
+    assert_eq!(engine.log(&local, id, 0, 100).expect("a log").bytes, b"part-0\npart-1\npart-2\n");
+}
+
+#[tokio::test]
+async fn another_program_on_an_old_journal_is_a_divergence() {
+    let world = World::new();
+    let engine = world.start(two_steps(&Arc::default())).await;
+    let id = submit(&engine, "two_steps", json!({})).await;
+    until(&engine, id, |document| document.state == "waiting").await;
+    engine.shutdown().await;
+    let other = Closures::new().tool(definition("two_steps"), "1", |steps: Steps, _| async move {
+        steps.step("another", || async { Ok(1u64) }).await?;
+        Ok(ToolResult::default())
+    });
+    let engine = world.start(other).await;
+    world.clock.advance(DAY);
+    let document = ended(&engine, id).await;
+    assert_eq!(document.reason.as_deref(), Some("diverged"));
+    assert!(document.error.expect("an error").message.contains("record 0"));
+    assert!(!engine.journal(&Principal::local(), id).expect("kept").records.is_empty());
+    engine.shutdown().await;
+    let none = Closures::new().tool(definition("two_steps"), "2", |_, _| async { Ok(ToolResult::default()) });
+    let engine = world.start(none).await;
+    engine.retry(&Principal::local(), id, None).await.expect("a retry");
+    assert_eq!(ended(&engine, id).await.reason.as_deref(), Some(FailedReason::MissingComponent.as_str()));
+}
+
+#[tokio::test]
+async fn wrong_calls_make_no_task() {
+    let world = World::new();
+    let mut strict = definition("strict");
+    strict.input_schema =
+        json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+    let engine =
+        world.start(Closures::new().tool(strict, "1", |_, _| async { Ok(ToolResult::default()) })).await;
+    let call = |tool: &str, arguments: Value, principal: Principal| {
+        engine.submit(Submission { tool: tool.into(), arguments, principal, idempotency_key: None })
+    };
+    let local = Principal::local;
+    let error = call("strikt", json!({}), local()).await.err().expect("unknown").to_string();
+    assert!(error.contains("no tool 'strikt'"), "{error}");
+    let error = call("strict_", json!({}), local()).await.err().expect("unknown").to_string();
+    assert!(error.contains("did you mean 'strict'"), "{error}");
+    let error = call("strict", json!({"n": "x"}), local()).await.err().expect("wrong").to_string();
+    assert!(error.contains("/n"), "{error}");
+    let stranger = Principal::new("stranger", vec!["other_*".into()]);
+    assert!(matches!(call("strict", json!({"n": 1}), stranger).await, Err(EngineError::NoSuchTool { .. })));
+    let huge = json!({"n": 1, "pad": "x".repeat(limits::MAX_ARGUMENTS_BYTES)});
+    assert!(matches!(call("strict", huge, local()).await, Err(EngineError::ArgumentsTooLarge { .. })));
+    assert_eq!(engine.metrics(), Metrics::default());
+    assert!(engine.tasks(&local(), &TaskQuery::default()).expect("a page").tasks.is_empty());
+}
+
+#[tokio::test]
+async fn lists_come_newest_first_in_pages() {
+    let world = World::new();
+    let quick = Closures::new().tool(definition("quick"), "1", |_, _| async { Ok(ToolResult::default()) });
+    let engine = world.start(quick).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        world.clock.advance(Duration::from_millis(2));
+        ids.push(submit(&engine, "quick", json!({})).await.to_string());
+        ended(&engine, ids[ids.len() - 1].parse().expect("an id")).await;
+    }
+    ids.reverse();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let query = TaskQuery { limit: 2, cursor, state: Some("completed".into()), ..TaskQuery::default() };
+        let page = engine.tasks(&Principal::local(), &query).expect("a page");
+        assert!(page.tasks.len() <= 2);
+        seen.extend(page.tasks.into_iter().map(|document| document.id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ids);
+    let none = TaskQuery { state: Some("failed".into()), ..TaskQuery::default() };
+    assert!(engine.tasks(&Principal::local(), &none).expect("a page").tasks.is_empty());
+}
