@@ -138,6 +138,7 @@ impl Journal {
                 let payload = payload.to_vec();
                 self.at = self.replay.len() - rest.len();
                 self.next_number += 1;
+                self.pass_marks();
                 Ok(Next::Replayed(payload))
             }
             found => Err(self.divergence(found, format!("{what} (kind {kind}, {hash:016x})"))),
@@ -165,6 +166,7 @@ impl Journal {
             {
                 self.at = self.replay.len() - rest.len();
                 self.pass_time(delta);
+                self.pass_marks();
             }
             return self.logical;
         }
@@ -198,6 +200,20 @@ impl Journal {
         let mut rest = &self.replay[self.at..];
         let found = take_record(&mut rest);
         Err(self.divergence(found, "the end of the guest".to_owned()))
+    }
+
+    /// A commit that came after a call which came after a read marked that read behind the call.
+    fn pass_marks(&mut self) {
+        while self.is_replaying() {
+            let mut rest = &self.replay[self.at..];
+            match take_record(&mut rest) {
+                Some(Record::Time { reads, delta: 0 }) if reads == self.reads => {
+                    self.at = self.replay.len() - rest.len();
+                    self.pass_time(0);
+                }
+                _ => return,
+            }
+        }
     }
 
     fn pass_time(&mut self, delta: u64) {

@@ -76,6 +76,13 @@ async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskDocument) -> 
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time")
 }
 
+/// Waits until every instance has given its permit back.
+async fn nothing_lives(engine: &TaskEngine) {
+    let all = engine.shared.live_bound as u32;
+    let permits = tokio::time::timeout(Duration::from_secs(20), engine.shared.live.acquire_many(all)).await;
+    drop(permits.expect("in time").expect("open"));
+}
+
 fn text(end: TaskEnd) -> String {
     match end {
         TaskEnd::Completed(result) => match &result.content[..] {
@@ -113,7 +120,7 @@ async fn a_task_sleeps_a_day_across_a_restart_and_repeats_nothing() {
     let document = until(&engine, id, |document| document.state == "waiting").await;
     assert_eq!(document.reason.as_deref(), Some("timer"));
     assert_eq!(document.progress.map(|p| (p.done, p.total)), Some((1, Some(2))));
-    assert_eq!(engine.metrics().live_instances, 0);
+    nothing_lives(&engine).await;
     engine.shutdown().await;
 
     let engine = world.start(two_steps(&done)).await;
@@ -151,8 +158,8 @@ async fn a_clock_set_back_between_two_lives_stretches_no_sleep() {
 #[tokio::test]
 async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
     let world = World::new();
-    let (done, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
-    let closures = || {
+    let done = Arc::new(AtomicU64::new(0));
+    let closures = |gate: &Arc<tokio::sync::Semaphore>| {
         let (done, gate) = (done.clone(), gate.clone());
         Closures::new().tool(definition("gated"), "1", move |steps: Steps, _| {
             let (done, gate) = (done.clone(), gate.clone());
@@ -166,19 +173,20 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
             }
         })
     };
-    let engine = world.start(closures()).await;
+    let [shut, gate] = [0; 2].map(|permits| Arc::new(tokio::sync::Semaphore::new(permits)));
+    let engine = world.start(closures(&shut)).await;
     let id = submit(&engine, "gated", json!({})).await;
     until(&engine, id, |document| document.progress.is_some()).await;
     // The row says running; nobody may be told so once its process is gone.
     engine.shared.store.clone().close().await.expect("closed");
     drop(engine);
 
-    let offline = world.open(closures()).await;
+    let offline = world.open(closures(&shut)).await;
     let document = offline.task(&Principal::local(), id).expect("a task");
     assert_eq!((document.state.as_str(), document.reason.as_deref()), ("queued", Some("interrupted")));
     offline.shutdown().await;
 
-    let engine = world.start(closures()).await;
+    let engine = world.start(closures(&gate)).await;
     let follower = engine.feed().follow(id).expect("room");
     gate.add_permits(1);
     let document = ended(&engine, id).await;
@@ -259,9 +267,7 @@ async fn cancellation_reaches_a_sleeper_and_a_guest_that_waits() {
         assert_eq!(document.error.map(|error| error.message).as_deref(), Some("cancelled: enough"));
         assert_eq!(engine.cancel(&local, id, None).await.expect("still cancelled").state, "cancelled");
     }
-    // Its permit comes back.
-    let all = engine.shared.live_bound as u32;
-    drop(tokio::time::timeout(DAY, engine.shared.live.acquire_many(all)).await.expect("free").expect("open"));
+    nothing_lives(&engine).await;
     assert_eq!(engine.metrics().open, 0);
 }
 
