@@ -40,12 +40,14 @@ const CLOSINGS: [&str; 5] = [
 ];
 
 const PARAGRAPHS: u64 = 4;
-const SENTENCES: u64 = 5;
+const SENTENCES: usize = 5;
 
 /// Chapters are numbered from 1.
 pub fn title(topic: &str, number: u64) -> String {
     let round = (number - 1) / TITLES.len() as u64;
     let title = TITLES[((number - 1) % TITLES.len() as u64) as usize].replace("{}", topic);
+    let mut chars = title.chars();
+    let title: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
     if round == 0 { title } else { format!("{title}, part {}", round + 1) }
 }
 
@@ -62,9 +64,9 @@ pub fn pieces(topic: &str, number: u64, title: &str) -> impl Iterator<Item = Str
     let heading = format!("## Chapter {number}: {title}\n");
     std::iter::once(heading).chain((0..PARAGRAPHS).map(move |paragraph| {
         let mut pick = Pick::new(topic, number * PARAGRAPHS + paragraph);
-        let mut sentences = vec![pick.from(&OPENINGS)];
-        sentences.extend((2..SENTENCES).map(|_| pick.from(&MIDDLES)));
-        sentences.push(pick.from(&CLOSINGS));
+        let mut sentences = vec![pick.one(&OPENINGS)];
+        sentences.extend(pick.some(&MIDDLES, SENTENCES - 2));
+        sentences.push(pick.one(&CLOSINGS));
         format!("\n{}\n", sentences.join(" ").replace("{}", topic))
     }))
 }
@@ -80,10 +82,19 @@ impl Pick {
         Self(seed)
     }
 
-    fn from<'a>(&mut self, sentences: &[&'a str]) -> &'a str {
+    fn one<'a>(&mut self, sentences: &[&'a str]) -> &'a str {
+        sentences[self.place(sentences.len())]
+    }
+
+    /// Neighbours, so that none comes twice.
+    fn some<'a>(&mut self, sentences: &[&'a str], count: usize) -> impl Iterator<Item = &'a str> {
+        sentences.iter().copied().cycle().skip(self.place(sentences.len())).take(count)
+    }
+
+    fn place(&mut self, places: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        sentences[((mixed ^ (mixed >> 31)) % sentences.len() as u64) as usize]
+        ((mixed ^ (mixed >> 31)) % places as u64) as usize
     }
 }

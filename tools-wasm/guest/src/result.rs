@@ -33,6 +33,7 @@ impl Output {
         self
     }
 
+    /// Adds a block of content.
     pub fn and(mut self, content: Content) -> Self {
         self.content.push(content);
         self

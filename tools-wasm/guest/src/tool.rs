@@ -51,8 +51,10 @@ impl Tool {
         self
     }
 
-    pub fn annotations(mut self, annotations: Annotations) -> Self {
-        self.definition.annotations = Some(annotations);
+    /// Sets hints for clients: `.annotate(|hints| hints.read_only = Some(true))`. What is not set says nothing.
+    pub fn annotate(mut self, set: impl FnOnce(&mut Annotations)) -> Self {
+        let nothing = Annotations { read_only: None, destructive: None, idempotent: None, open_world: None };
+        set(self.definition.annotations.get_or_insert(nothing));
         self
     }
 
