@@ -56,6 +56,8 @@ pub const MAX_LIVE_INSTANCES: usize = 512;
 pub const MAX_OPEN_TASKS: usize = 1_000_000;
 /// A task that waits for a timer alone that is due later than this leaves memory at once. Milliseconds.
 pub const SUSPEND_GRACE_MS: u64 = 5_000;
+/// What that grace may be set to; an hour in memory for nothing is much. Milliseconds.
+pub const MAX_SUSPEND_GRACE_MS: u64 = 3_600_000;
 /// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 5_000;
 /// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.

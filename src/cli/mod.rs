@@ -4,6 +4,7 @@
 
 mod args;
 mod arguments;
+pub mod config;
 mod exit;
 mod guests;
 mod logging;

@@ -1,0 +1,405 @@
+//! Settings: flags, then `LONGHAUL_*`, then `longhaul.toml`, then defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::catalog::{ComponentTable, FileError, GrantTable, Operator, ToolOverride, read_toml};
+use crate::limits;
+use crate::store::Durability;
+
+/// The name of the file, here and in the XDG configuration folder.
+pub const FILE_NAME: &str = "longhaul.toml";
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1919);
+
+/// Everything that can be set, with nothing left open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    pub data: PathBuf,
+    pub http: SocketAddr,
+    pub tool_paths: Vec<PathBuf>,
+    pub trust: bool,
+    pub durability: Durability,
+    /// A filter for the log, where one was set.
+    pub log: Option<String>,
+    pub mcp: McpSettings,
+    pub engine: EngineSettings,
+    pub operator: Operator,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct McpSettings {
+    /// Whether `task_list` and its like are offered.
+    pub task_tools: bool,
+    /// Whether `state_get` and its like are offered.
+    pub state_tools: bool,
+    /// Host headers that are let in beside those of loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of browser pages that are let in.
+    pub allowed_origins: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    pub live_instances: usize,
+    pub suspend_grace: Duration,
+}
+
+/// What the command line says; `None` and empty say nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub config: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+    pub http: Option<String>,
+    pub tool_paths: Vec<PathBuf>,
+    /// The flag can only switch it on.
+    pub trust: bool,
+    pub durability: Option<String>,
+    pub log: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{from}: '{}' {why}", value.escape_debug())]
+    Value { from: String, value: String, why: String },
+    #[error("no data folder: neither XDG_DATA_HOME nor HOME names one; say --data DIR")]
+    NoDataFolder,
+}
+
+impl Settings {
+    /// `env` looks an environment variable up; relative paths of flags and variables start at `cwd`, those
+    /// in a file at its folder.
+    pub fn load(
+        overrides: Overrides,
+        env: impl Fn(&str) -> Option<String>,
+        cwd: &Path,
+    ) -> Result<Self, ConfigError> {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        let home = env("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let config = overrides.config.clone().or_else(|| env("LONGHAUL_CONFIG").map(PathBuf::from));
+        let file = find_file(config, xdg(&env, "XDG_CONFIG_HOME", home.as_deref(), ".config"), cwd)?;
+        let tables = match &file {
+            None => FileTables::default(),
+            Some(path) => read_toml::<FileTables>(path)?,
+        };
+        let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
+        let (of_file, operator) = tables.split(folder, home.as_deref());
+        let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
+        let data = said.data.or_else(|| {
+            xdg(&env, "XDG_DATA_HOME", home.as_deref(), ".local/share").map(|base| base.join("longhaul"))
+        });
+        Ok(Self {
+            file,
+            data: data.ok_or(ConfigError::NoDataFolder)?,
+            http: said.http.unwrap_or(DEFAULT_ADDRESS),
+            tool_paths: said.tool_paths.unwrap_or_default(),
+            trust: said.trust.unwrap_or(false),
+            durability: said.durability.unwrap_or_default(),
+            log: said.log,
+            mcp: McpSettings {
+                task_tools: said.task_tools.unwrap_or(true),
+                state_tools: said.state_tools.unwrap_or(false),
+                allowed_hosts: said.allowed_hosts.unwrap_or_default(),
+                allowed_origins: said.allowed_origins.unwrap_or_default(),
+            },
+            engine: EngineSettings {
+                live_instances: said.live_instances.unwrap_or(limits::MAX_LIVE_INSTANCES),
+                suspend_grace: Duration::from_millis(
+                    said.suspend_grace_ms.unwrap_or(limits::SUSPEND_GRACE_MS),
+                ),
+            },
+            operator,
+        })
+    }
+}
+
+/// A named file must be there; the two that are looked for need not, but one that is there must be readable.
+fn find_file(
+    named: Option<PathBuf>,
+    config_home: Option<PathBuf>,
+    cwd: &Path,
+) -> Result<Option<PathBuf>, ConfigError> {
+    if let Some(path) = named {
+        return Ok(Some(cwd.join(path)));
+    }
+    let usual = [Some(cwd.join(FILE_NAME)), config_home.map(|home| home.join("longhaul").join(FILE_NAME))];
+    for path in usual.into_iter().flatten() {
+        match path.symlink_metadata() {
+            Ok(_) => return Ok(Some(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(FileError::new(&path, format!("cannot be read: {error}")).into()),
+        }
+    }
+    Ok(None)
+}
+
+/// A base folder as the XDG specification has it: a relative one does not count.
+fn xdg(
+    env: &impl Fn(&str) -> Option<String>,
+    variable: &str,
+    home: Option<&Path>,
+    below_home: &str,
+) -> Option<PathBuf> {
+    let named = env(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| Some(home?.join(below_home)))
+}
+
+/// What one source says.
+#[derive(Default)]
+struct Layer {
+    data: Option<PathBuf>,
+    http: Option<SocketAddr>,
+    tool_paths: Option<Vec<PathBuf>>,
+    trust: Option<bool>,
+    durability: Option<Durability>,
+    log: Option<String>,
+    task_tools: Option<bool>,
+    state_tools: Option<bool>,
+    allowed_hosts: Option<Vec<String>>,
+    allowed_origins: Option<Vec<String>>,
+    live_instances: Option<usize>,
+    suspend_grace_ms: Option<u64>,
+}
+
+impl Layer {
+    /// This one, and the lower one where this one says nothing.
+    fn or(self, lower: Self) -> Self {
+        Self {
+            data: self.data.or(lower.data),
+            http: self.http.or(lower.http),
+            tool_paths: self.tool_paths.or(lower.tool_paths),
+            trust: self.trust.or(lower.trust),
+            durability: self.durability.or(lower.durability),
+            log: self.log.or(lower.log),
+            task_tools: self.task_tools.or(lower.task_tools),
+            state_tools: self.state_tools.or(lower.state_tools),
+            allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
+            allowed_origins: self.allowed_origins.or(lower.allowed_origins),
+            live_instances: self.live_instances.or(lower.live_instances),
+            suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
+        }
+    }
+
+    fn of_flags(flags: Overrides, cwd: &Path) -> Result<Self, ConfigError> {
+        let here = |path: PathBuf| cwd.join(path);
+        let paths: Vec<_> = flags.tool_paths.into_iter().map(here).collect();
+        Ok(Self {
+            data: flags.data.map(here),
+            http: flags.http.map(|text| parsed("--http", text, address)).transpose()?,
+            tool_paths: (!paths.is_empty()).then_some(paths),
+            trust: flags.trust.then_some(true),
+            durability: flags.durability.map(|text| parsed("--durability", text, durability)).transpose()?,
+            log: flags.log,
+            ..Self::default()
+        })
+    }
+
+    fn of_env(env: &impl Fn(&str) -> Option<String>, cwd: &Path) -> Result<Self, ConfigError> {
+        let here = |path: PathBuf| cwd.join(path);
+        let list = |name| {
+            let items = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect();
+            env(name).map(items)
+        };
+        fn read<T>(
+            env: &impl Fn(&str) -> Option<String>,
+            name: &str,
+            parse: impl Fn(&str) -> Result<T, String>,
+        ) -> Result<Option<T>, ConfigError> {
+            env(name).map(|text| parsed(name, text, parse)).transpose()
+        }
+        Ok(Self {
+            data: env("LONGHAUL_DATA").map(PathBuf::from).map(here),
+            http: read(env, "LONGHAUL_HTTP", address)?,
+            tool_paths: env("LONGHAUL_TOOLS").map(|text| std::env::split_paths(&text).map(here).collect()),
+            trust: read(env, "LONGHAUL_TRUST", switch)?,
+            durability: read(env, "LONGHAUL_DURABILITY", durability)?,
+            log: env("LONGHAUL_LOG"),
+            task_tools: read(env, "LONGHAUL_MCP_TASK_TOOLS", switch)?,
+            state_tools: read(env, "LONGHAUL_MCP_STATE_TOOLS", switch)?,
+            allowed_hosts: list("LONGHAUL_MCP_ALLOWED_HOSTS"),
+            allowed_origins: list("LONGHAUL_MCP_ALLOWED_ORIGINS"),
+            live_instances: read(env, "LONGHAUL_ENGINE_LIVE_INSTANCES", |text| {
+                live_instances(number(text)?)
+            })?,
+            suspend_grace_ms: read(env, "LONGHAUL_ENGINE_SUSPEND_GRACE_MS", |text| {
+                suspend_grace_ms(number(text)?)
+            })?,
+        })
+    }
+}
+
+fn parsed<T>(from: &str, value: String, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+    parse(&value).map_err(|why| ConfigError::Value { from: from.to_owned(), value, why })
+}
+
+/// `IP:PORT` or `localhost:PORT`: no name is looked up.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
+        None => text.to_owned(),
+    };
+    numeric.parse().map_err(|_| "is no address such as 127.0.0.1:1919, [::1]:1919 or localhost:0".to_owned())
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "standard" => Ok(Durability::Standard),
+        "strict" => Ok(Durability::Strict),
+        _ => Err("is neither standard nor strict".to_owned()),
+    }
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("is neither true nor false".to_owned()),
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "is no whole number".to_owned())
+}
+
+fn live_instances(count: u64) -> Result<usize, String> {
+    let most = limits::MAX_LIVE_INSTANCES;
+    let fits = usize::try_from(count).ok().filter(|count| (1..=most).contains(count));
+    fits.ok_or_else(|| format!("is not from 1 to {most}"))
+}
+
+fn suspend_grace_ms(millis: u64) -> Result<u64, String> {
+    let most = limits::MAX_SUSPEND_GRACE_MS;
+    if millis <= most { Ok(millis) } else { Err(format!("is not from 0 to {most}")) }
+}
+
+/// The file, as it is written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileTables {
+    data: Option<PathBuf>,
+    #[serde(deserialize_with = "read_address")]
+    http: Option<SocketAddr>,
+    tool_paths: Option<Vec<PathBuf>>,
+    trust: Option<bool>,
+    #[serde(deserialize_with = "read_durability")]
+    durability: Option<Durability>,
+    log: Option<String>,
+    mcp: McpTable,
+    engine: EngineTable,
+    grants: BTreeMap<String, GrantTable>,
+    #[serde(deserialize_with = "read_tools")]
+    tools: BTreeMap<String, ToolOverride>,
+    components: BTreeMap<String, ComponentTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct McpTable {
+    task_tools: Option<bool>,
+    state_tools: Option<bool>,
+    allowed_hosts: Option<Vec<String>>,
+    allowed_origins: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EngineTable {
+    #[serde(deserialize_with = "read_live_instances")]
+    live_instances: Option<usize>,
+    #[serde(deserialize_with = "read_suspend_grace_ms")]
+    suspend_grace_ms: Option<u64>,
+}
+
+impl FileTables {
+    /// Its paths start at `folder`; a leading `~/` is the home folder.
+    fn split(self, folder: &Path, home: Option<&Path>) -> (Layer, Operator) {
+        let absolute = |path: &Path| match (path.strip_prefix("~"), home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => folder.join(path),
+        };
+        let as_text = |path: &str| absolute(Path::new(path)).to_string_lossy().into_owned();
+        let mut grants = self.grants;
+        for grant in grants.values_mut() {
+            grant.files.iter_mut().for_each(|file| file.path = as_text(&file.path));
+            for secret in &mut grant.secrets {
+                if let Some(path) = secret.from.strip_prefix("file:") {
+                    secret.from = format!("file:{}", as_text(path));
+                }
+            }
+        }
+        let layer = Layer {
+            data: self.data.map(|path| absolute(&path)),
+            http: self.http,
+            tool_paths: self.tool_paths.map(|paths| paths.iter().map(|path| absolute(path)).collect()),
+            trust: self.trust,
+            durability: self.durability,
+            log: self.log,
+            task_tools: self.mcp.task_tools,
+            state_tools: self.mcp.state_tools,
+            allowed_hosts: self.mcp.allowed_hosts,
+            allowed_origins: self.mcp.allowed_origins,
+            live_instances: self.engine.live_instances,
+            suspend_grace_ms: self.engine.suspend_grace_ms,
+        };
+        (layer, Operator { grants, tools: self.tools, components: self.components })
+    }
+}
+
+fn read_address<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(input)?;
+    address(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+}
+
+fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durability>, D::Error> {
+    let text = String::deserialize(input)?;
+    durability(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+}
+
+fn read_live_instances<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usize>, D::Error> {
+    let count = u64::deserialize(input)?;
+    live_instances(count).map(Some).map_err(|why| D::Error::custom(format!("{count} {why}")))
+}
+
+fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let millis = u64::deserialize(input)?;
+    suspend_grace_ms(millis).map(Some).map_err(|why| D::Error::custom(format!("{millis} {why}")))
+}
+
+/// `[tools.NAME]`; `tools = ["path"]` is what one might try first, so that it gets an answer of its own.
+fn read_tools<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, ToolOverride>, D::Error> {
+    struct Tables;
+    impl<'de> Visitor<'de> for Tables {
+        type Value = BTreeMap<String, ToolOverride>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("tables [tools.NAME]")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut tools = BTreeMap::new();
+            while let Some((name, table)) = map.next_entry()? {
+                tools.insert(name, table);
+            }
+            Ok(tools)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+            Err(A::Error::custom(
+                "paths of tools are written tool_paths = [...]; [tools.NAME] says how a tool is answered",
+            ))
+        }
+    }
+    input.deserialize_any(Tables)
+}
+
+#[cfg(test)]
+mod tests;

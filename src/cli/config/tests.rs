@@ -1,0 +1,213 @@
+use std::collections::HashMap;
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::catalog::Reply;
+
+/// A working folder, a home, and an environment.
+struct Machine {
+    cwd: TempDir,
+    home: TempDir,
+    env: HashMap<String, String>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = || tempfile::tempdir().expect("a folder");
+        let (cwd, home) = (folder(), folder());
+        let env = [("HOME".to_owned(), home.path().to_string_lossy().into_owned())].into();
+        Self { cwd, home, env }
+    }
+
+    fn with_file(self, text: &str) -> Self {
+        fs::write(self.cwd.path().join(FILE_NAME), text).expect("written");
+        self
+    }
+
+    fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn load_with(&self, overrides: Overrides) -> Result<Settings, ConfigError> {
+        Settings::load(overrides, |name| self.env.get(name).cloned(), self.cwd.path())
+    }
+
+    fn load(&self) -> Settings {
+        self.load_with(Overrides::default()).expect("settings")
+    }
+
+    fn refused(&self) -> String {
+        self.load_with(Overrides::default()).expect_err("refused").to_string()
+    }
+}
+
+#[test]
+fn without_anything_said_the_defaults_hold() {
+    let machine = Machine::new();
+    let settings = machine.load();
+    assert_eq!(settings.file, None);
+    assert_eq!(settings.data, machine.home.path().join(".local/share/longhaul"));
+    assert_eq!(settings.http.to_string(), "127.0.0.1:1919");
+    assert!(settings.tool_paths.is_empty() && !settings.trust && settings.log.is_none());
+    assert!(settings.mcp.task_tools && !settings.mcp.state_tools);
+    assert_eq!(settings.engine.live_instances, limits::MAX_LIVE_INSTANCES);
+    assert_eq!(settings.engine.suspend_grace, Duration::from_millis(limits::SUSPEND_GRACE_MS));
+    assert_eq!((settings.durability, settings.operator), (Durability::Standard, Operator::default()));
+}
+
+#[test]
+fn a_file_says_everything_and_its_paths_start_at_its_folder() {
+    let machine = Machine::new().with_file(
+        r#"
+        data = "~/work"
+        http = "[::1]:0"
+        tool_paths = ["tools", "/abs/a.wasm"]
+        trust = true
+        durability = "strict"
+        log = "debug"
+        [mcp]
+        task_tools = false
+        state_tools = true
+        allowed_hosts = ["box.lan:1919"]
+        allowed_origins = ["https://app.example"]
+        [engine]
+        live_instances = 8
+        suspend_grace_ms = 0
+        [grants.travel]
+        elicit = true
+        files = [{ slot = "docs", at = "/docs", access = "read", path = "docs" }]
+        secrets = [{ name = "k", host = "h", header = "x", from = "file:key" }]
+        [grants.travel.limits]
+        memory_mib = 512
+        [tools.book_agent]
+        reply = "inline"
+        [components.a]
+        prefix = "b"
+        "#,
+    );
+    let settings = machine.load();
+    let here = machine.cwd.path();
+    assert_eq!(settings.file.as_deref(), Some(here.join(FILE_NAME).as_path()));
+    assert_eq!(settings.data, machine.home.path().join("work"));
+    assert_eq!(settings.tool_paths, [here.join("tools"), PathBuf::from("/abs/a.wasm")]);
+    assert_eq!((settings.http.to_string().as_str(), settings.durability), ("[::1]:0", Durability::Strict));
+    assert!(settings.trust && !settings.mcp.task_tools && settings.mcp.state_tools);
+    assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
+    assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);
+    assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace), (8, Duration::ZERO));
+    let travel = &settings.operator.grants["travel"];
+    assert!(travel.elicit && travel.limits.memory_mib == Some(512));
+    assert_eq!(travel.files[0].path, here.join("docs").to_string_lossy());
+    assert_eq!(travel.secrets[0].from, format!("file:{}", here.join("key").display()));
+    assert_eq!(settings.operator.tools["book_agent"].reply, Some(Reply::Inline));
+    assert_eq!(settings.operator.components["a"].prefix.as_deref(), Some("b"));
+}
+
+#[test]
+fn flags_go_before_variables_and_those_before_the_file() {
+    let machine = Machine::new().with_file(
+        "data = \"of-file\"\nhttp = \"127.0.0.1:1\"\ntool_paths = [\"of-file\"]\nlog = \"of-file\"\ntrust = true",
+    );
+    let machine = machine
+        .with_env("LONGHAUL_HTTP", "localhost:2")
+        .with_env("LONGHAUL_TOOLS", "one:two")
+        .with_env("LONGHAUL_TRUST", "0")
+        .with_env("LONGHAUL_DATA", "")
+        .with_env("LONGHAUL_MCP_ALLOWED_HOSTS", "a, b")
+        .with_env("LONGHAUL_MCP_STATE_TOOLS", "on")
+        .with_env("LONGHAUL_ENGINE_LIVE_INSTANCES", "3")
+        .with_env("LONGHAUL_ENGINE_SUSPEND_GRACE_MS", "7");
+    let here = |name: &str| machine.cwd.path().join(name);
+    let settings = machine.load();
+    assert_eq!(settings.data, here("of-file"), "an empty variable says nothing");
+    assert_eq!(settings.http.to_string(), "127.0.0.1:2");
+    assert_eq!(settings.tool_paths, [here("one"), here("two")]);
+    assert!(!settings.trust && settings.mcp.state_tools);
+    assert_eq!(settings.mcp.allowed_hosts, ["a", "b"]);
+    assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace.as_millis()), (3, 7));
+    let flags = Overrides {
+        data: Some("of-flag".into()),
+        http: Some("127.0.0.1:3".to_owned()),
+        tool_paths: vec!["three".into()],
+        trust: true,
+        durability: Some("strict".to_owned()),
+        log: Some("of-flag".to_owned()),
+        config: None,
+    };
+    let settings = machine.load_with(flags).expect("settings");
+    assert_eq!((settings.data, settings.http.port()), (here("of-flag"), 3));
+    assert_eq!((settings.tool_paths, settings.log.as_deref()), (vec![here("three")], Some("of-flag")));
+    assert!(settings.trust && settings.durability == Durability::Strict);
+}
+
+#[test]
+fn the_file_is_the_named_one_else_the_one_here_else_the_one_at_home() {
+    let machine = Machine::new();
+    let at_home = machine.home.path().join(".config/longhaul");
+    fs::create_dir_all(&at_home).expect("a folder");
+    fs::write(at_home.join(FILE_NAME), "log = \"home\"").expect("written");
+    assert_eq!(machine.load().log.as_deref(), Some("home"));
+    let elsewhere = machine.home.path().join("xdg/longhaul");
+    fs::create_dir_all(&elsewhere).expect("a folder");
+    fs::write(elsewhere.join(FILE_NAME), "log = \"xdg\"").expect("written");
+    let xdg_home = machine.home.path().join("xdg").to_string_lossy().into_owned();
+    let machine = machine.with_env("XDG_CONFIG_HOME", &xdg_home);
+    assert_eq!(machine.load().log.as_deref(), Some("xdg"));
+    let machine = machine.with_file("log = \"here\"");
+    assert_eq!(machine.load().log.as_deref(), Some("here"));
+    fs::write(machine.cwd.path().join("other.toml"), "log = \"named\"").expect("written");
+    let machine = machine.with_env("LONGHAUL_CONFIG", "other.toml");
+    assert_eq!(machine.load().log.as_deref(), Some("named"));
+    let missing = Overrides { config: Some("none.toml".into()), ..Overrides::default() };
+    let told = machine.load_with(missing).expect_err("refused").to_string();
+    assert!(told.contains("none.toml: cannot be read"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_there_but_cannot_be_read_is_an_error() {
+    let machine = Machine::new();
+    std::os::unix::fs::symlink("nowhere", machine.cwd.path().join(FILE_NAME)).expect("linked");
+    assert!(machine.refused().contains("longhaul.toml: cannot be read"), "{}", machine.refused());
+}
+
+#[test]
+fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
+    for (text, parts) in [
+        ("dta = \"x\"", vec!["longhaul.toml, line 1, column 1", "unknown field `dta`", "`data`"]),
+        ("[mcp]\nretention = 1", vec!["line 2", "unknown field `retention`", "`task_tools`"]),
+        ("\nhttp = \"here\"", vec!["line 2, column 8", "in `http`", "127.0.0.1:1919"]),
+        ("durability = \"fast\"", vec!["in `durability`", "'fast' is neither standard nor strict"]),
+        ("tools = [\"a.wasm\"]", vec!["line 1", "tool_paths = [...]"]),
+        ("[tools.a]\ntitle = \"x\"", vec!["line 2, column 1", "tools.a", "unknown field `title`", "`reply`"]),
+        ("[grants.a]\nhttp = [\"x\"]", vec!["line 2, column 8", "in `grants.a.http`", "no http pattern"]),
+        ("[engine]\nlive_instances = 0", vec!["engine.live_instances", "0 is not from 1 to 512"]),
+        ("trust = 1", vec!["in `trust`", "expected a boolean"]),
+    ] {
+        let told = Machine::new().with_file(text).refused();
+        for part in parts {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    }
+    for (name, value, part) in [
+        ("LONGHAUL_HTTP", "example.com:80", "LONGHAUL_HTTP: 'example.com:80' is no address"),
+        ("LONGHAUL_TRUST", "maybe", "LONGHAUL_TRUST: 'maybe' is neither true nor false"),
+        ("LONGHAUL_ENGINE_LIVE_INSTANCES", "1e3", "is no whole number"),
+        ("LONGHAUL_ENGINE_SUSPEND_GRACE_MS", "99999999", "is not from 0 to 3600000"),
+    ] {
+        let told = Machine::new().with_env(name, value).refused();
+        assert!(told.contains(part), "{part} in {told}");
+    }
+}
+
+#[test]
+fn without_a_home_the_data_folder_must_be_named() {
+    let homeless = Machine::new().with_env("HOME", "");
+    assert!(homeless.refused().contains("--data DIR"));
+    let relative = Machine::new().with_env("HOME", "").with_env("XDG_DATA_HOME", "relative");
+    assert!(relative.refused().contains("--data DIR"));
+    let named = Machine::new().with_env("HOME", "").with_env("XDG_DATA_HOME", "/data");
+    assert_eq!(named.load().data, Path::new("/data/longhaul"));
+}
