@@ -1,3 +1,5 @@
 //! (under construction)
 
+pub mod binding;
+pub mod inspect;
 pub mod values;

@@ -9,7 +9,7 @@ mod codec;
 mod json;
 mod schema;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 pub use call::{arguments, input_schema, output_schema, tool_result};
 pub use codec::{DecodeError, decode, decode_all, encode, encode_all};

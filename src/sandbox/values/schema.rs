@@ -65,13 +65,11 @@ impl Builder {
             Type::U32 => integer(u32::MIN, u32::MAX),
             Type::S64 => long_integer(i64::MIN, i64::MAX, "^-?[0-9]{1,19}$"),
             Type::U64 => long_integer(u64::MIN, u64::MAX, "^[0-9]{1,20}$"),
-            Type::Float32 => json!({
-                "type": ["number", "string"],
-                "minimum": f64::from(f32::MIN),
-                "maximum": f64::from(f32::MAX),
-                "pattern": "^(?:NaN|-?Infinity)$",
-            }),
-            Type::Float64 => json!({ "type": ["number", "string"], "pattern": "^(?:NaN|-?Infinity)$" }),
+            Type::Float32 => {
+                let number = json!({ "type": "number", "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX) });
+                either(number, not_finite())
+            }
+            Type::Float64 => either(json!({ "type": "number" }), not_finite()),
             Type::Char => json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
             Type::String => json!({ "type": "string" }),
             Type::List(list) => match list.ty() {
@@ -185,6 +183,11 @@ fn long_integer(minimum: impl Into<Value>, maximum: impl Into<Value>, pattern: &
         "maximum": maximum.into(),
         "pattern": pattern,
     })
+}
+
+/// No pattern, since the catalog bounds how many a schema may have, and floats are common.
+fn not_finite() -> Value {
+    json!({ "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] })
 }
 
 fn positions(items: Vec<Value>) -> Value {
