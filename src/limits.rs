@@ -178,10 +178,35 @@ pub const EPOCH_TICK_MS: u64 = 10;
 /// Nesting of a JSON value that becomes a component value, or the other way.
 pub const MAX_JSON_DEPTH: usize = 64;
 
+/// Seconds that a call may choose for its inline reply; a day. For longer, 0 is without end.
+pub const MAX_INLINE_WAIT_SECONDS: u64 = 86_400;
+/// Bytes that one `resources/read` returns; what is larger is read in parts by `task_output`.
+pub const MAX_RESOURCE_READ_BYTES: usize = 16 * 1024 * 1024;
+/// Tools of one page of `tools/list`. Many hosts never ask for a second page.
+pub const MAX_TOOLS_PAGE: usize = 1_000;
+/// Subscriptions of one connection that wait for their acknowledgment to be sent.
+pub const MAX_ARMED_SUBSCRIPTIONS: usize = 16;
+/// A subscriber is told of changed lists at most this often. Milliseconds.
+pub const LIST_CHANGE_INTERVAL_MS: u64 = 1_000;
+/// Messages that one call's stream holds for a client that does not read them; then the call waits.
+pub const MAX_CALL_STREAM_MESSAGES: usize = 16;
+/// Legacy sessions at once. Each has two tasks and a few channels.
+pub const MAX_SESSIONS: usize = 10_000;
+/// A legacy session without an open stream or a request ends after this. Seconds.
+pub const SESSION_IDLE_SECONDS: u64 = 3_600;
+/// What clients may keep of `server/discover` and the templates: they change with the version only. Milliseconds.
+pub const DISCOVER_TTL_MS: u64 = 3_600_000;
+/// What clients may keep of `tools/list` without asking again. Milliseconds.
+pub const TOOLS_TTL_MS: u64 = 10_000;
+/// What clients may keep of a completed task's result, which never changes. Milliseconds.
+pub const RESULT_TTL_MS: u64 = 86_400_000;
+
 /// One HTTP request body, bytes.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+/// Calls that wait are answered within this when the server stops, then streams are cut. Milliseconds.
+pub const HTTP_ANSWER_GRACE_MS: u64 = 500;
 /// Seconds that a graceful shutdown waits for running guests to reach a commit.
 pub const SHUTDOWN_GRACE_SECONDS: u64 = 5;
 
@@ -194,6 +219,7 @@ const _: () = {
     assert!(2 * (MAX_BATCH_LOG_BYTES + MAX_BATCH_DIRECT_BYTES) <= MAX_QUEUED_BYTES);
     assert!(MAX_COMPONENT_BYTES < MAX_BATCH_DIRECT_BYTES);
     assert!(LOG_TRIM_ROWS > 1, "each commit adds a row");
+    assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);

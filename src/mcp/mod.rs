@@ -1,1 +1,27 @@
-//! (under construction)
+//! Lives here: MCP: tools, resources, subscriptions, sessions, transports, the client; wire to domain by hand.
+//! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
+//! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
+
+//mod client;
+mod convert;
+mod error;
+mod http;
+mod reply;
+mod report;
+mod resources;
+mod schema;
+mod server;
+mod sessions;
+mod stdio;
+mod subscriptions;
+mod task_tools;
+mod tools;
+mod uri;
+
+//pub use client::{
+//    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
+//    ToolInfo, Updates,
+//};
+pub use http::{HttpError, HttpOptions, HttpServer};
+pub use server::{McpOptions, McpServer};
+pub use stdio::{StdioError, serve_stdio};

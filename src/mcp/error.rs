@@ -1,0 +1,117 @@
+//! Errors on the wire. The only place with JSON-RPC codes.
+
+use rmcp::ErrorData;
+use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode};
+use serde_json::{Value, json};
+
+use crate::engine::EngineError;
+use crate::task::ProtocolError;
+
+/// How a failed `tools/call` is answered.
+pub enum Refusal {
+    /// A result with `isError`: the model reads it and can do better.
+    Result(Box<CallToolResult>),
+    /// A JSON-RPC error: the client, or we, did something wrong.
+    Error(ErrorData),
+}
+
+impl Refusal {
+    pub fn told(text: impl Into<String>) -> Self {
+        Self::Result(Box::new(tool_error(text)))
+    }
+}
+
+impl From<ErrorData> for Refusal {
+    fn from(error: ErrorData) -> Self {
+        Self::Error(error)
+    }
+}
+
+pub fn tool_error(text: impl Into<String>) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(text)])
+}
+
+/// As the answer of a call: what the arguments' author can mend is a result, all else an error.
+pub fn refusal(error: EngineError) -> Refusal {
+    match error {
+        EngineError::NoSuchTask(_)
+        | EngineError::NoSuchOutput { .. }
+        | EngineError::Arguments(_)
+        | EngineError::ArgumentsTooLarge { .. }
+        | EngineError::TooManyOpenTasks { .. }
+        | EngineError::WrongState { .. }
+        | EngineError::NoSuchStep { .. } => Refusal::told(error.to_string()),
+        error => Refusal::Error(rpc(&error)),
+    }
+}
+
+/// As a JSON-RPC error.
+pub fn rpc(error: &EngineError) -> ErrorData {
+    let message = error.to_string();
+    match error {
+        // Answered as -32602 under 2026-07-28; the library sees to that.
+        EngineError::NoSuchTask(id) => ErrorData::resource_not_found(message, Some(json!({ "uri": id.uri() }))),
+        EngineError::NoSuchOutput { .. } => ErrorData::resource_not_found(message, None),
+        EngineError::NoSuchTool { .. }
+        | EngineError::Arguments(_)
+        | EngineError::ArgumentsTooLarge { .. }
+        | EngineError::IdempotencyConflict { .. }
+        | EngineError::BadIdempotencyKey { .. }
+        | EngineError::WrongState { .. }
+        | EngineError::NoSuchStep { .. } => ErrorData::invalid_params(message, None),
+        EngineError::Store(_)
+        | EngineError::TooManyOpenTasks { .. }
+        | EngineError::NoSuchComponent(_)
+        | EngineError::ShuttingDown
+        | EngineError::Random(_)
+        | EngineError::Transition(_) => ErrorData::internal_error(message, None),
+    }
+}
+
+/// A URI that is none of ours, or whose resource is not there, or is somebody else's: all alike.
+pub fn no_such_resource(uri: &str) -> ErrorData {
+    let shown: String = uri.chars().take(200).collect();
+    ErrorData::resource_not_found(
+        format!("there is no resource '{shown}'; resources/list shows your newest tasks"),
+        Some(json!({ "uri": shown })),
+    )
+}
+
+pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
+    ErrorData::resource_not_found(format!("there is nothing at '{uri}' yet: {why}"), Some(json!({ "uri": uri })))
+}
+
+pub fn bad_params(message: impl Into<String>) -> ErrorData {
+    ErrorData::invalid_params(message.into(), None)
+}
+
+pub fn too_many_subscriptions(why: &str) -> ErrorData {
+    ErrorData::internal_error(format!("{why}: end some subscriptions first"), None)
+}
+
+/// A tool that wants to be answered by the tasks extension was called by a client without it.
+pub fn tasks_extension_missing() -> ErrorData {
+    ErrorData::missing_required_client_capability(ClientCapabilities::builder().enable_tasks().build())
+}
+
+/// The JSON-RPC error that a tool answered its call with.
+pub fn of_tool(error: &ProtocolError) -> ErrorData {
+    let data = error.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    ErrorData::new(ErrorCode(error.code), error.message.clone(), data)
+}
+
+/// What does not even reach a session, as the body of an HTTP answer.
+pub fn http_body(code: HttpFault, message: &str) -> Value {
+    let code = match code {
+        HttpFault::NotJson => ErrorCode::PARSE_ERROR,
+        HttpFault::NotARequest | HttpFault::TooLarge => ErrorCode::INVALID_REQUEST,
+    };
+    json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code.0, "message": message } })
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum HttpFault {
+    NotJson,
+    NotARequest,
+    TooLarge,
+}

@@ -1,0 +1,304 @@
+//! The HTTP server: MCP at `/mcp`, and `/healthz`, `/readyz`, `/metrics` beside it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::error::{self, HttpFault};
+use super::server::McpServer;
+use super::sessions::Sessions;
+use crate::authority::Principal;
+use crate::limits;
+
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Names beside those of loopback by which clients may call this server: `host` or `host:port`.
+    pub allowed_hosts: Vec<String>,
+    /// Pages beside those of loopback that may call this server: `scheme://host:port`, `:*` for any port.
+    pub allowed_origins: Vec<String>,
+}
+
+impl HttpOptions {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, allowed_hosts: Vec::new(), allowed_origins: Vec::new() }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("{0} is not a loopback address, and there are no tokens to tell callers apart: use 127.0.0.1")]
+    BeyondLoopback(SocketAddr),
+    #[error("port {} is in use, perhaps by another `longhaul serve`: end that, or choose a port with --http {}:PORT", .0.port(), .0.ip())]
+    PortInUse(SocketAddr),
+    #[error("listening on {address} failed: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+}
+
+const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+const LOOPBACK_ORIGINS: [&str; 6] = [
+    "http://localhost:*",
+    "http://127.0.0.1:*",
+    "http://[::1]:*",
+    "https://localhost:*",
+    "https://127.0.0.1:*",
+    "https://[::1]:*",
+];
+
+/// A server that listens. Dropping it cuts everything off; [`HttpServer::shutdown`] does not.
+pub struct HttpServer {
+    address: SocketAddr,
+    server: McpServer,
+    /// Begins the end: no new connections.
+    closing: CancellationToken,
+    /// Ends every stream that is left.
+    cut: CancellationToken,
+    serving: JoinHandle<()>,
+    _idle: DropGuard,
+}
+
+impl HttpServer {
+    pub async fn bind(server: McpServer, options: HttpOptions) -> Result<Self, HttpError> {
+        let HttpOptions { address, allowed_hosts, allowed_origins } = options;
+        if !address.ip().is_loopback() {
+            return Err(HttpError::BeyondLoopback(address));
+        }
+        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => HttpError::PortInUse(address),
+            _ => HttpError::Listen { address, source },
+        })?;
+        let address = listener.local_addr().map_err(|source| HttpError::Listen { address, source })?;
+        let hosts: Vec<String> =
+            LOOPBACK_HOSTS.iter().map(|host| (*host).to_owned()).chain(allowed_hosts).collect();
+        let origins = LOOPBACK_ORIGINS.iter().map(|origin| (*origin).to_owned()).chain(allowed_origins);
+
+        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
+        let sessions = Arc::new(Sessions::default());
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(true)
+            .with_allowed_hosts(hosts.clone())
+            .with_allowed_origins(origins)
+            // Also where the list above should ever be empty.
+            .enforce_origin_validation()
+            .with_max_request_body_bytes(limits::MAX_REQUEST_BYTES)
+            .with_cancellation_token(cut.clone());
+        let factory = server.clone();
+        let mcp = StreamableHttpService::new(
+            move || Ok(factory.handler(Principal::local())),
+            sessions.clone(),
+            config,
+        );
+        let mcp = Router::new().route_service("/mcp", mcp).layer(middleware::from_fn(well_formed));
+        let app = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state((server.clone(), sessions.clone()))
+            .merge(mcp)
+            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host));
+
+        let idle = CancellationToken::new();
+        tokio::spawn(end_idle_sessions(sessions, idle.clone()));
+        // Answers are small and each is waited for.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let closed = closing.clone();
+        let serving = tokio::spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(async move { closed.cancelled().await });
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Self { address, server, closing, cut, serving, _idle: idle.drop_guard() })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients find MCP.
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// Answers what waits, ends what listens, then cuts off what is left. Tasks go on.
+    pub async fn shutdown(mut self) {
+        self.server.stop();
+        self.closing.cancel();
+        let answering = Duration::from_millis(limits::HTTP_ANSWER_GRACE_MS);
+        if tokio::time::timeout(answering, &mut self.serving).await.is_ok() {
+            return;
+        }
+        self.cut.cancel();
+        let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
+        if tokio::time::timeout(grace, &mut self.serving).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut off");
+        }
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        // Whoever waits is not cancelled by this: see `closed_by_client` in `reply.rs`.
+        self.server.stop();
+        self.cut.cancel();
+        self.serving.abort();
+    }
+}
+
+async fn end_idle_sessions(sessions: Arc<Sessions>, over: CancellationToken) {
+    let idle = Duration::from_secs(limits::SESSION_IDLE_SECONDS);
+    while tokio::time::timeout(idle / 10, over.cancelled()).await.is_err() {
+        sessions.end_idle(idle).await;
+    }
+}
+
+/// A page that had its own name resolved to this machine is told apart by the name it calls.
+async fn known_host(State(hosts): State<Arc<Vec<String>>>, request: Request, next: Next) -> Response {
+    match called_host(request.headers(), request.uri()) {
+        Some(host) if hosts.iter().any(|allowed| same_host(allowed, &host)) => next.run(request).await,
+        host => {
+            tracing::warn!(?host, "refused a request with a foreign Host");
+            (StatusCode::FORBIDDEN, "this server is not called by that Host; see allowed_hosts\n").into_response()
+        }
+    }
+}
+
+fn called_host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
+    match headers.get(header::HOST) {
+        Some(host) => host.to_str().ok()?.parse().ok(),
+        None => uri.authority().cloned(),
+    }
+}
+
+/// An entry without a port stands for all ports.
+fn same_host(allowed: &str, called: &Authority) -> bool {
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let called_host = bare(called.host());
+    match allowed.parse::<Authority>() {
+        Ok(entry) if entry.port_u16().is_some() => {
+            bare(entry.host()) == called_host && entry.port_u16() == called.port_u16()
+        }
+        // An IPv6 address without brackets is no authority; it has no port then.
+        _ => bare(allowed) == called_host,
+    }
+}
+
+/// What is no JSON-RPC request is told so in JSON-RPC's own words; rmcp answers with an odd status.
+async fn well_formed(request: Request, next: Next) -> Response {
+    let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
+        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    if request.method() != axum::http::Method::POST || !is_json {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
+        let bound = limits::MAX_REQUEST_BYTES;
+        let message = format!("the request is larger than {bound} bytes: pass large data by reference");
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, HttpFault::TooLarge, &message);
+    };
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+        let message = format!("the request is no JSON: {error}");
+        return refused(StatusCode::BAD_REQUEST, HttpFault::NotJson, &message);
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        let message = "the request is JSON, but no JSON-RPC request of MCP: it has one object with jsonrpc \
+             \"2.0\", a method and its params";
+        return refused(StatusCode::BAD_REQUEST, HttpFault::NotARequest, message);
+    }
+    response
+}
+
+fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
+    let body = error::http_body(fault, message).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+type Beside = (McpServer, Arc<Sessions>);
+
+async fn ready(State((server, _)): State<Beside>) -> Response {
+    if let Some(why) = server.engine().latched() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store takes nothing any more: {why}\n")).into_response();
+    }
+    if server.stopping().is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    "ready\n".into_response()
+}
+
+async fn metrics(State((server, sessions)): State<Beside>) -> Response {
+    let m = server.engine().metrics();
+    let mut text = String::new();
+    let mut add = |kind: &str, name: &str, help: &str, values: &[(&str, u64)]| {
+        text.push_str(&format!("# HELP longhaul_{name} {help}\n# TYPE longhaul_{name} {kind}\n"));
+        for (labels, value) in values {
+            text.push_str(&format!("longhaul_{name}{labels} {value}\n"));
+        }
+    };
+    add("counter", "tasks_submitted_total", "Tasks made since the start.", &[("", m.submitted)]);
+    add(
+        "counter",
+        "tasks_ended_total",
+        "Tasks ended since the start, by state.",
+        &[
+            ("{state=\"completed\"}", m.completed),
+            ("{state=\"failed\"}", m.failed),
+            ("{state=\"cancelled\"}", m.cancelled),
+        ],
+    );
+    add("counter", "attempts_total", "Instances given to tasks since the start.", &[("", m.attempts)]);
+    add(
+        "gauge",
+        "tasks_open",
+        "Tasks that have not ended, by state.",
+        &[
+            ("{state=\"queued\"}", m.queued),
+            ("{state=\"running\"}", m.running),
+            ("{state=\"waiting\"}", m.waiting),
+        ],
+    );
+    add("gauge", "live_instances", "Instances in memory.", &[("", m.live_instances)]);
+    add("gauge", "timers", "Waits that are due at a time.", &[("", m.timers)]);
+    add("gauge", "subscribers", "Subscribers of changes.", &[("", m.subscribers)]);
+    add("gauge", "mcp_sessions", "Sessions of clients before 2026-07-28.", &[("", sessions.count() as u64)]);
+    let latched = u64::from(server.engine().latched().is_some());
+    add("gauge", "store_latched", "1 once the store takes nothing any more.", &[("", latched)]);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_by_its_name_and_its_port_where_one_is_given() {
+        let called = |host: &str| host.parse::<Authority>().expect("an authority");
+        for (allowed, host, same) in [
+            ("localhost", "LOCALHOST:1919", true),
+            ("::1", "[::1]:1919", true),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("example.com:8080", "example.com:8080", true),
+            ("example.com:8080", "example.com:8081", false),
+            ("localhost", "localhost.evil.example", false),
+            ("localhost", "evil.example:80", false),
+        ] {
+            assert_eq!(same_host(allowed, &called(host)), same, "{allowed} {host}");
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! How a call is answered: at once with a link, or with the result as long as it comes in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::*;
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::convert::{self, document};
+use super::error::{self, Refusal};
+use super::report::Reports;
+use super::server::{Handler, is_http, is_modern};
+use crate::catalog::{Reply, ToolDefinition, ToolEntry};
+use crate::engine::{Follower, Submitted, TaskChange, TaskDocument, TaskEnd};
+use crate::limits;
+use crate::task::{State, TaskError, TaskId, WaitingReason};
+
+/// Names of what a call may choose in its `_meta`.
+pub const REPLY_META: &str = "longhaul/reply";
+pub const WAIT_META: &str = "longhaul/inline-wait-seconds";
+pub const KEY_META: &str = "longhaul/idempotency-key";
+
+/// What holds for one call: the tool's definition, overridden by the call's `_meta`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choice {
+    /// `None` is a link.
+    pub inline: Option<Inline>,
+    pub idempotency_key: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Inline {
+    /// `None` is without end.
+    pub at_most: Option<Duration>,
+}
+
+pub fn choose(definition: &ToolDefinition, meta: &MetaObject) -> Result<Choice, ErrorData> {
+    let wrong = |name: &str, value: &Value, expected: &str| {
+        let shown: String = value.to_string().chars().take(80).collect();
+        error::bad_params(format!("_meta[\"{name}\"] is {shown}; it may be {expected}"))
+    };
+    let mode = match meta.get(REPLY_META) {
+        None => definition.reply,
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|_| wrong(REPLY_META, value, "\"link\", \"inline\" or \"task\""))?,
+    };
+    let seconds = match meta.get(WAIT_META) {
+        None => definition.inline_wait_seconds,
+        Some(value) => {
+            let bound = limits::MAX_INLINE_WAIT_SECONDS;
+            let expected = format!("a whole number of seconds up to {bound}, 0 for without end");
+            let seconds = value.as_u64().filter(|seconds| *seconds <= bound);
+            Some(seconds.ok_or_else(|| wrong(WAIT_META, value, &expected))?)
+        }
+    };
+    let idempotency_key = match meta.get(KEY_META) {
+        None => None,
+        Some(Value::String(key)) => Some(key.clone()),
+        Some(value) => return Err(wrong(KEY_META, value, "a text")),
+    };
+    let inline = match mode {
+        Reply::Link => None,
+        Reply::Inline => {
+            let seconds = seconds.unwrap_or(limits::DEFAULT_INLINE_WAIT_SECONDS);
+            Some(Inline { at_most: (seconds > 0).then(|| Duration::from_secs(seconds)) })
+        }
+        Reply::Task => return Err(error::tasks_extension_missing()),
+    };
+    Ok(Choice { inline, idempotency_key })
+}
+
+/// The answer that says where the task is.
+pub fn link(task: &TaskDocument, id: TaskId) -> CallToolResult {
+    let text = format!(
+        "Started {} as task {id}. Call task_wait {{\"task_id\":\"{id}\"}} for its result.",
+        task.tool
+    );
+    let mut answer = CallToolResult::success(vec![
+        ContentBlock::resource_link(convert::task_resource(task)),
+        ContentBlock::text(text),
+    ]);
+    answer.structured_content = Some(link_value(task));
+    answer.meta = Some(convert::task_meta(id));
+    answer
+}
+
+fn link_value(task: &TaskDocument) -> Value {
+    json!({ "task_id": task.id, "uri": task.uri, "state": task.state })
+}
+
+/// The answer for a task that has ended; `None` while it has not.
+pub fn ended(end: TaskEnd, entry: Option<&ToolEntry>, id: TaskId) -> Option<Result<CallToolResult, Refusal>> {
+    let mut answer = match end {
+        TaskEnd::NotYet(_) => return None,
+        TaskEnd::Completed(result) => convert::completed(entry, result),
+        TaskEnd::Failed(_, TaskError { protocol: Some(protocol), .. }) => {
+            return Some(Err(Refusal::Error(error::of_tool(&protocol))));
+        }
+        TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => not_completed(&task),
+    };
+    answer.meta = Some(convert::task_meta(id));
+    Some(Ok(answer))
+}
+
+/// A task that failed or was cancelled, in words that name reason, message and what to do next.
+pub fn not_completed(task: &TaskDocument) -> CallToolResult {
+    let error = task.error.as_ref();
+    let message = error.map_or("", |error| error.message.as_str());
+    let mut text = match task.state.as_str() {
+        "cancelled" => format!("The task {} of {} was cancelled", task.id, task.tool),
+        _ => {
+            let reason = task.reason.as_deref().unwrap_or("host_fault");
+            format!("The task {} of {} failed ({reason})", task.id, task.tool)
+        }
+    };
+    if !message.is_empty() {
+        text.push_str(&format!(": {message}"));
+    }
+    text.push('.');
+    if let Some(detail) = error.and_then(|error| error.detail.as_deref()) {
+        text.push_str(&format!("\n{detail}"));
+    }
+    text.push_str(&format!("\nNext: task_retry {{\"task_id\":\"{}\"}}", task.id));
+    if let Some(next) = error.and_then(|error| error.next.as_deref()) {
+        text.push_str(&format!(", or on a command line: {next}"));
+    }
+    let mut answer = error::tool_error(text);
+    let mut value = link_value(task);
+    if let (Some(error), Some(fields)) = (error, value.as_object_mut()) {
+        fields.insert("error".to_owned(), document(error));
+    }
+    answer.structured_content = Some(value);
+    answer
+}
+
+/// A task that is followed for a call.
+#[derive(Clone, Copy)]
+pub struct Followed<'a> {
+    pub follower: &'a Follower,
+    pub id: TaskId,
+    pub tool: &'a str,
+    /// It was followed from before its commit: nothing was missed.
+    pub fresh: bool,
+}
+
+/// Why following a task stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It ended, or it asks.
+    Ended,
+    TimeOver,
+    /// The client gave the call up.
+    GivenUp,
+    /// The server is stopping.
+    Stopping,
+}
+
+impl Handler {
+    pub(super) async fn inline(
+        &self,
+        entry: &Arc<ToolEntry>,
+        submitted: Submitted,
+        follower: Option<Follower>,
+        (inline, key): (Inline, Option<&str>),
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Refusal> {
+        let (engine, principal, id) = (self.server.engine(), &self.connection.principal, submitted.id);
+        // Without a place in the feed there is nothing to wait with.
+        let Some(follower) = follower else { return Ok(link(&submitted.task, id)) };
+        let followed = Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
+        let stopped = self.follow(followed, inline.at_most, context).await?;
+        match stopped {
+            Stopped::GivenUp if key.is_none() => {
+                // 2026-07-28 takes a closed response for a cancellation. With a key the client can come back.
+                let reason = "the client closed the call".to_owned();
+                let task = engine.cancel(principal, id, Some(reason)).await.map_err(error::refusal)?;
+                Ok(link(&task, id))
+            }
+            Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Stopping => {
+                let end = engine.result(principal, id).map_err(error::refusal)?;
+                match ended(end, Some(entry), id) {
+                    Some(answer) => answer,
+                    None => Ok(link(&engine.task(principal, id).map_err(error::refusal)?, id)),
+                }
+            }
+        }
+    }
+
+    /// Tells the call's stream what happens to the task until it ends or asks, or one of the others.
+    pub(super) async fn follow(
+        &self,
+        followed: Followed<'_>,
+        at_most: Option<Duration>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Stopped, Refusal> {
+        let Followed { follower, id, tool, fresh } = followed;
+        let mut reports = Reports::new(&self.connection, tool, id, context);
+        if !fresh {
+            // It may have ended before anyone followed it, and what it reported so far is in its document.
+            let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+            reports.present(&task).await;
+            if task.is_terminal() {
+                return Ok(Stopped::Ended);
+            }
+        }
+        let changes = async {
+            loop {
+                match follower.next().await {
+                    TaskChange::Progress { progress, message, .. } => reports.tell(progress, message).await,
+                    TaskChange::State(State::Waiting(WaitingReason::Input)) => return Stopped::Ended,
+                    TaskChange::State(state) if state.is_terminal() => return Stopped::Ended,
+                    TaskChange::Lagged(_) => {
+                        let task = self.server.engine().task(&self.connection.principal, id);
+                        if let Ok(task) = task {
+                            reports.present(&task).await;
+                            if task.is_terminal() {
+                                return Stopped::Ended;
+                            }
+                        }
+                    }
+                    TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Log => {}
+                }
+            }
+        };
+        let time_over = async {
+            match at_most {
+                Some(at_most) => tokio::time::sleep(at_most).await,
+                None => std::future::pending().await,
+            }
+        };
+        Ok(tokio::select! {
+            biased;
+            stopped = changes => stopped,
+            () = self.server.stopping().cancelled() => Stopped::Stopping,
+            () = self.given_up(context) => Stopped::GivenUp,
+            () = time_over => Stopped::TimeOver,
+        })
+    }
+
+    /// Ends when the client gives the call up: never under the protocols with sessions, where a lost
+    /// connection is none; when its response is closed over HTTP; when it says so over pipes.
+    async fn given_up(&self, context: &RequestContext<RoleServer>) {
+        if !is_modern(context) {
+            std::future::pending::<()>().await;
+        }
+        if !is_http(context) {
+            let given_up = self.connection.given_up(&context.id);
+            return given_up.token.cancelled().await;
+        }
+        closed_by_client(&context.ct, self.server.stopping()).await;
+    }
+}
+
+/// A response stream also closes because the server shuts down, and that is no cancellation.
+async fn closed_by_client(closed: &CancellationToken, stopping: &CancellationToken) {
+    closed.cancelled().await;
+    if stopping.is_cancelled() {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(name: &str, value: Value) -> MetaObject {
+        let mut meta = MetaObject::new();
+        meta.insert(name.to_owned(), value);
+        meta
+    }
+
+    fn definition(reply: Reply, seconds: Option<u64>) -> ToolDefinition {
+        let mut definition = ToolDefinition::new("t", "", json!({"type": "object"}));
+        definition.reply = reply;
+        definition.inline_wait_seconds = seconds;
+        definition
+    }
+
+    fn inline(seconds: u64) -> Option<Inline> {
+        Some(Inline { at_most: (seconds > 0).then(|| Duration::from_secs(seconds)) })
+    }
+
+    #[test]
+    fn a_call_overrides_the_definition() {
+        let none = MetaObject::new();
+        let link = definition(Reply::Link, None);
+        let endless = definition(Reply::Inline, Some(0));
+        let chosen = |definition: &ToolDefinition, meta: &MetaObject| {
+            choose(definition, meta).expect("a choice").inline
+        };
+        assert_eq!(chosen(&link, &none), None);
+        assert_eq!(chosen(&endless, &none), inline(0));
+        assert_eq!(chosen(&endless, &meta(REPLY_META, json!("link"))), None);
+        assert_eq!(
+            chosen(&link, &meta(REPLY_META, json!("inline"))),
+            inline(limits::DEFAULT_INLINE_WAIT_SECONDS)
+        );
+        assert_eq!(chosen(&endless, &meta(WAIT_META, json!(3))), inline(3));
+        let key = choose(&link, &meta(KEY_META, json!("k"))).expect("a choice").idempotency_key;
+        assert_eq!(key.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn a_bad_choice_is_told_with_its_name_and_what_may_stand_there() {
+        for (name, value, part) in [
+            (REPLY_META, json!("later"), "\"inline\""),
+            (REPLY_META, json!(1), "\"inline\""),
+            (WAIT_META, json!(-1), "whole number"),
+            (WAIT_META, json!(limits::MAX_INLINE_WAIT_SECONDS + 1), "whole number"),
+            (WAIT_META, json!("3"), "whole number"),
+            (KEY_META, json!(3), "a text"),
+        ] {
+            let error = choose(&definition(Reply::Link, None), &meta(name, value)).expect_err(name);
+            assert_eq!(error.code, ErrorCode::INVALID_PARAMS);
+            assert!(error.message.contains(name) && error.message.contains(part), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_tool_that_wants_the_extension_is_refused_without_it() {
+        for (definition, meta) in [
+            (definition(Reply::Task, None), MetaObject::new()),
+            (definition(Reply::Link, None), meta(REPLY_META, json!("task"))),
+        ] {
+            let error = choose(&definition, &meta).expect_err("no extension");
+            assert_eq!(error.code, ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY);
+            let data = error.data.expect("data").to_string();
+            assert!(data.contains("io.modelcontextprotocol/tasks"), "{data}");
+        }
+    }
+}

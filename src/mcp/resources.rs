@@ -1,0 +1,184 @@
+//! `resources/*` and completions.
+
+use rmcp::ErrorData;
+use rmcp::model::*;
+
+use super::convert::{self, JSON, PLAIN, document};
+use super::error;
+use super::server::{Handler, stamp};
+use super::uri::ResourceUri;
+use crate::engine::{EngineError, Slice, TaskDocument, TaskEnd, TaskQuery};
+use crate::limits;
+
+impl Handler {
+    pub(super) fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
+        let tasks = self.newest()?;
+        let mut list = ListResourcesResult::with_all_items(tasks.iter().map(convert::task_resource).collect());
+        list.ttl_ms = Some(0);
+        list.cache_scope = Some(CacheScope::Private);
+        stamp(&mut list.meta);
+        Ok(list)
+    }
+
+    pub(super) fn resource_templates(&self) -> ListResourceTemplatesResult {
+        let template = |uri: &str, name: &str, title: &str, description: &str| {
+            ResourceTemplate::new(uri, name).with_title(title).with_description(description)
+        };
+        let templates = vec![
+            template(
+                ResourceUri::TASK,
+                "task",
+                "A task",
+                "Where a task stands: state, message, progress, outputs, error.",
+            )
+            .with_mime_type(JSON),
+            template(ResourceUri::RESULT, "task-result", "A task's result", "What a completed task handed back."),
+            template(
+                ResourceUri::OUTPUT,
+                "task-output",
+                "A task's output",
+                "A named partial result, as it grows. The name is percent-encoded.",
+            ),
+            template(ResourceUri::LOG, "task-log", "A task's log", "What the tool wrote: stdout, stderr, log lines.")
+                .with_mime_type(PLAIN),
+        ];
+        let mut list = ListResourceTemplatesResult::with_all_items(templates);
+        list.ttl_ms = Some(limits::DISCOVER_TTL_MS);
+        list.cache_scope = Some(CacheScope::Public);
+        stamp(&mut list.meta);
+        list
+    }
+
+    pub(super) fn read(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+        let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
+        let (contents, final_for_ever) = self.contents(&parsed, uri)?;
+        let mut result = ReadResourceResult::new(vec![contents]);
+        // A completed task's result never changes; all else may.
+        result.ttl_ms = Some(if final_for_ever { limits::RESULT_TTL_MS } else { 0 });
+        result.cache_scope = Some(CacheScope::Private);
+        stamp(&mut result.meta);
+        Ok(result)
+    }
+
+    fn contents(&self, parsed: &ResourceUri, uri: &str) -> Result<(ResourceContents, bool), ErrorData> {
+        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let missing = |error: EngineError| missing(&error, uri);
+        match parsed {
+            ResourceUri::Task(id) => {
+                let task = engine.task(principal, *id).map_err(missing)?;
+                let text = serde_json::to_string_pretty(&document(&task)).unwrap_or_default();
+                Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
+            }
+            ResourceUri::Result(id) => match engine.result(principal, *id).map_err(missing)? {
+                TaskEnd::Completed(result) => Ok((convert::result_contents(parsed, result), true)),
+                TaskEnd::NotYet(task) => {
+                    Err(error::not_there_yet(uri, format_args!("the task is {}", task.state)))
+                }
+                TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
+                    Err(error::not_there_yet(uri, ended_without(&task)))
+                }
+            },
+            ResourceUri::Output(id, name) => {
+                let slice = read_whole(uri, |offset, limit| {
+                    engine.output(principal, *id, name, offset, limit).map_err(missing)
+                })?;
+                let mime_type = Some(slice.mime_type.clone());
+                let contents = match convert::as_text(&slice.mime_type, &slice.bytes, !slice.done) {
+                    Some(text) => convert::text_contents(uri, mime_type, text.to_owned()),
+                    None => convert::blob_contents(uri, mime_type, &slice.bytes),
+                };
+                Ok((contents, false))
+            }
+            ResourceUri::Log(id) => {
+                let slice =
+                    read_whole(uri, |offset, limit| engine.log(principal, *id, offset, limit).map_err(missing))?;
+                let text = String::from_utf8_lossy(&slice.bytes).into_owned();
+                Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
+            }
+        }
+    }
+
+    /// Whether this principal may watch what the URI names. What a task has not published yet may be watched.
+    pub(super) fn may_watch(&self, uri: &str) -> Result<ResourceUri, ErrorData> {
+        let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
+        self.server.engine().task(&self.connection.principal, parsed.task()).map_err(|e| missing(&e, uri))?;
+        Ok(parsed)
+    }
+
+    pub(super) fn completion(&self, request: &CompleteRequestParams) -> Result<CompleteResult, ErrorData> {
+        let Reference::Resource(template) = &request.r#ref else {
+            return Err(error::bad_params("there are no prompts here; complete a resource template"));
+        };
+        let templates = [ResourceUri::TASK, ResourceUri::RESULT, ResourceUri::OUTPUT, ResourceUri::LOG];
+        if !templates.contains(&template.uri.as_str()) {
+            return Err(error::no_such_resource(&template.uri));
+        }
+        let begun = request.argument.value.as_str();
+        let candidates: Vec<String> = match request.argument.name.as_str() {
+            "id" => self.newest()?.into_iter().map(|task| task.id).collect(),
+            "name" if template.uri == ResourceUri::OUTPUT => {
+                let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
+                let id = id.and_then(|id| id.parse().ok());
+                // Without a task, or with somebody else's, there is nothing to propose.
+                let task = id.and_then(|id| self.server.engine().task(&self.connection.principal, id).ok());
+                task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect()
+            }
+            other => {
+                return Err(error::bad_params(format!("the template {} has no argument '{other}'", template.uri)));
+            }
+        };
+        let mut values: Vec<String> = candidates.into_iter().filter(|value| value.starts_with(begun)).collect();
+        let total = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        let more = values.len() > CompletionInfo::MAX_VALUES;
+        values.truncate(CompletionInfo::MAX_VALUES);
+        let completion =
+            CompletionInfo::with_pagination(values, Some(total), more).map_err(error::bad_params)?;
+        let mut result = CompleteResult::new(completion);
+        stamp(&mut result.meta);
+        Ok(result)
+    }
+
+    fn newest(&self) -> Result<Vec<TaskDocument>, ErrorData> {
+        let query = TaskQuery { limit: limits::MAX_PAGE_ROWS, ..TaskQuery::default() };
+        let page = self.server.engine().tasks(&self.connection.principal, &query);
+        Ok(page.map_err(|error| error::rpc(&error))?.tasks)
+    }
+}
+
+fn missing(error: &EngineError, uri: &str) -> ErrorData {
+    match error {
+        EngineError::NoSuchTask(_) => error::no_such_resource(uri),
+        error => error::rpc(error),
+    }
+}
+
+fn ended_without(task: &TaskDocument) -> String {
+    let message = task.error.as_ref().map_or("", |error| error.message.as_str());
+    let next = task.error.as_ref().and_then(|error| error.next.as_deref()).unwrap_or_default();
+    format!("the task has {}: {message}; next: {next}", task.state)
+}
+
+/// All of it as of one moment, as far as one answer may hold it.
+fn read_whole(
+    uri: &str,
+    read: impl Fn(u64, usize) -> Result<Slice, ErrorData>,
+) -> Result<Slice, ErrorData> {
+    let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES)?;
+    let bound = limits::MAX_RESOURCE_READ_BYTES as u64;
+    if whole.total > bound {
+        return Err(error::bad_params(format!(
+            "'{uri}' has {} bytes, and one read gives at most {bound}: read it in parts with task_output",
+            whole.total
+        )));
+    }
+    while (whole.bytes.len() as u64) < whole.total {
+        let more = read(whole.bytes.len() as u64, limits::MAX_RESOURCE_READ_BYTES)?;
+        if more.bytes.is_empty() {
+            break;
+        }
+        // What was appended meanwhile is for the next read.
+        let missing = usize::try_from(whole.total).unwrap_or(usize::MAX) - whole.bytes.len();
+        whole.bytes.extend(more.bytes.into_iter().take(missing));
+    }
+    Ok(whole)
+}

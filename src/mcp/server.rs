@@ -1,0 +1,293 @@
+//! The server as rmcp sees it: one cheap handler a session or, under 2026-07-28, a request.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rmcp::model::*;
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio_util::sync::CancellationToken;
+
+use super::error;
+use super::subscriptions::{Armed, SessionSubscriptions};
+use super::task_tools::TaskTools;
+use crate::authority::Principal;
+use crate::engine::TaskEngine;
+use crate::limits;
+
+/// What the operator may choose.
+#[derive(Clone, Debug)]
+pub struct McpOptions {
+    /// Offer `task_list`, `task_wait` and their like, for hosts that know neither tasks nor resources.
+    pub task_tools: bool,
+}
+
+impl Default for McpOptions {
+    fn default() -> Self {
+        Self { task_tools: true }
+    }
+}
+
+/// MCP over a task engine. Cheap to clone; transports are given one.
+#[derive(Clone)]
+pub struct McpServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: TaskEngine,
+    task_tools: Option<TaskTools>,
+    /// Calls that wait answer with a link, subscriptions end.
+    stopping: CancellationToken,
+}
+
+impl McpServer {
+    pub fn new(engine: TaskEngine, options: McpOptions) -> Self {
+        let task_tools = options.task_tools.then(TaskTools::default);
+        Self { inner: Arc::new(Inner { engine, task_tools, stopping: CancellationToken::new() }) }
+    }
+
+    pub fn engine(&self) -> &TaskEngine {
+        &self.inner.engine
+    }
+
+    /// Answer what waits and end what listens; tasks go on. A transport calls this when it shuts down.
+    pub fn stop(&self) {
+        self.inner.stopping.cancel();
+    }
+
+    pub(super) fn task_tools(&self) -> Option<&TaskTools> {
+        self.inner.task_tools.as_ref()
+    }
+
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
+    }
+
+    /// A handler for one connection of this principal.
+    pub(super) fn handler(&self, principal: Principal) -> Handler {
+        Handler { server: self.clone(), connection: Arc::new(Connection::new(principal)) }
+    }
+}
+
+/// Serves one connection: a legacy session, one 2026-07-28 request over HTTP, or a pair of pipes.
+#[derive(Clone)]
+pub struct Handler {
+    pub(super) server: McpServer,
+    pub(super) connection: Arc<Connection>,
+}
+
+/// What belongs to one connection and ends with it.
+pub struct Connection {
+    pub principal: Principal,
+    /// What a legacy client asked for with `logging/setLevel`.
+    log_level: Mutex<LoggingLevel>,
+    /// Calls that an explicit `notifications/cancelled` ends.
+    calls: Mutex<HashMap<RequestId, CancellationToken>>,
+    /// Watchers that were set before their subscription was acknowledged.
+    pub armed: Mutex<Vec<Armed>>,
+    pub subscriptions: SessionSubscriptions,
+}
+
+impl Connection {
+    fn new(principal: Principal) -> Self {
+        Self {
+            principal,
+            log_level: Mutex::new(LoggingLevel::Info),
+            calls: Mutex::default(),
+            armed: Mutex::default(),
+            subscriptions: SessionSubscriptions::default(),
+        }
+    }
+
+    pub fn log_level(&self) -> LoggingLevel {
+        *lock(&self.log_level)
+    }
+
+    /// Cancelled once the client says that it gives the request up; a lost connection says nothing.
+    pub fn given_up(&self, request: &RequestId) -> GivenUp<'_> {
+        let token = CancellationToken::new();
+        lock(&self.calls).insert(request.clone(), token.clone());
+        GivenUp { connection: self, request: request.clone(), token }
+    }
+}
+
+pub struct GivenUp<'a> {
+    connection: &'a Connection,
+    request: RequestId,
+    pub token: CancellationToken,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        lock(&self.connection.calls).remove(&self.request);
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a request is of the protocol that has no sessions.
+pub fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+/// Whether a request came over HTTP, where its answer is a stream of its own.
+pub fn is_http(context: &RequestContext<RoleServer>) -> bool {
+    context.extensions.get::<http::request::Parts>().is_some()
+}
+
+fn server_info() -> Implementation {
+    Implementation::new("longhaul", env!("CARGO_PKG_VERSION"))
+        .with_title("Longhaul")
+        .with_description("Durable tasks from sandboxed WebAssembly tools")
+}
+
+/// Also for results: 2026-07-28 wants every one of them to say who answered.
+pub fn stamp(meta: &mut Option<MetaObject>) {
+    if let Ok(info) = serde_json::to_value(server_info()) {
+        meta.get_or_insert_default().insert("io.modelcontextprotocol/serverInfo".to_owned(), info);
+    }
+}
+
+const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at once with a link to task://ID: \
+     call task_wait {\"task_id\":\"ID\"} for its result, task_status for its progress, task_output for what it \
+     has published so far, or read or subscribe to task://ID. A task goes on when the connection is lost, and \
+     across restarts of the server.";
+
+#[expect(deprecated, reason = "legacy clients log and subscribe by methods that 2026-07-28 removed")]
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_logging()
+            .enable_completions()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        ServerConfig::new(capabilities).with_server_info(server_info()).with_instructions(INSTRUCTIONS)
+    }
+
+    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+            .with_ttl_ms(limits::DISCOVER_TTL_MS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        *lock(&self.connection.log_level) = request.level;
+        Ok(())
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.tools_page(request.and_then(|page| page.cursor))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.wire_tool(name)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let mut answer = match self.call(request, &context).await {
+            Ok(result) => result,
+            Err(error::Refusal::Result(result)) => *result,
+            Err(error::Refusal::Error(error)) => return Err(error),
+        };
+        if is_modern(&context) {
+            stamp(&mut answer.meta);
+        }
+        Ok(answer.into())
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.newest_tasks()
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(self.resource_templates())
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.read(&request.uri).map(Into::into)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        self.completion(&request)
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(self.arm(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.tell_changes(context).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribe_session(request.uri, &context).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.unsubscribe_session(request.uri).await
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.watch_lists(context.peer);
+    }
+
+    async fn on_cancelled(
+        &self,
+        notification: CancelledNotificationParam,
+        _context: NotificationContext<RoleServer>,
+    ) {
+        let Some(request) = notification.request_id else { return };
+        if let Some(call) = lock(&self.connection.calls).get(&request) {
+            call.cancel();
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Who is told that a resource changed: legacy sessions by `resources/subscribe`, 2026-07-28 by
+//! `subscriptions/listen`. Both read the engine's change feed, which speaks after the commit, never waits
+//! for a reader and tells each resource once to one that is slow.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rmcp::model::*;
+use rmcp::service::{Peer, RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::error;
+use super::server::{Handler, lock};
+use crate::engine::{ResourceKey, Watcher};
+use crate::limits;
+
+/// Watchers that were set before their subscription was acknowledged, so that no change falls in between.
+pub struct Armed {
+    requested: SubscriptionFilter,
+    watched: Option<(Watched, Watcher)>,
+}
+
+/// The resources that are watched, and the URIs by which the client calls each.
+struct Watched {
+    watcher: Watcher,
+    uris: HashMap<ResourceKey, Vec<String>>,
+}
+
+impl Watched {
+    fn new(watcher: Watcher) -> Self {
+        Self { watcher, uris: HashMap::new() }
+    }
+
+    fn add(&mut self, key: ResourceKey, uri: String) -> bool {
+        if !self.watcher.add(key.clone()) {
+            return false;
+        }
+        let uris = self.uris.entry(key).or_default();
+        if !uris.contains(&uri) {
+            uris.push(uri);
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &ResourceKey, uri: &str) {
+        if let Some(uris) = self.uris.get_mut(key) {
+            uris.retain(|there| there != uri);
+            if uris.is_empty() {
+                self.uris.remove(key);
+                self.watcher.remove(key);
+            }
+        }
+    }
+
+    /// The next changed resource, by all its names.
+    async fn next(&self) -> Vec<String> {
+        let key = self.watcher.next().await;
+        self.uris.get(&key).cloned().unwrap_or_default()
+    }
+}
+
+impl Handler {
+    /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
+    pub(super) fn arm(&self, requested: &SubscriptionFilter) -> SubscriptionFilter {
+        let mut accepted = SubscriptionFilter::new();
+        let feed = self.server.engine().feed();
+        let mut watched = feed.watch().map(Watched::new).zip(feed.watch());
+        if let Some((resources, lists)) = &mut watched {
+            if requested.tools_list_changed == Some(true) {
+                accepted.tools_list_changed = Some(lists.add(ResourceKey::Tools));
+            }
+            if requested.resources_list_changed == Some(true) {
+                accepted.resources_list_changed = Some(lists.add(self.task_list_key()));
+            }
+            let uris = requested.resource_subscriptions.iter().flatten();
+            let honoured: Vec<String> = uris
+                .filter(|uri| self.may_watch(uri).is_ok_and(|parsed| resources.add(parsed.key(), (*uri).clone())))
+                .cloned()
+                .collect();
+            accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
+        }
+        let mut all = lock(&self.connection.armed);
+        // One that was never taken up, because its acknowledgment failed, must not stay for ever.
+        if all.len() >= limits::MAX_ARMED_SUBSCRIPTIONS {
+            all.remove(0);
+        }
+        all.push(Armed { requested: requested.clone(), watched });
+        accepted
+    }
+
+    /// One `subscriptions/listen`, from its acknowledgment to its end.
+    pub(super) async fn tell_changes(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let armed = {
+            let mut all = lock(&self.connection.armed);
+            all.iter().position(|armed| armed.requested == *context.requested()).map(|at| all.remove(at))
+        };
+        let (resources, lists) = armed.and_then(|armed| armed.watched).ok_or_else(no_room)?;
+        let sink = context.sink();
+        let tell_resources = async {
+            loop {
+                for uri in resources.next().await {
+                    if sink.notify_resource_updated(uri).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        let tell_lists = tell_lists(&lists, async |notification| sink.send(notification).await.is_ok());
+        tokio::select! {
+            () = tell_resources => {}
+            () = tell_lists => {}
+            () = context.cancelled() => {}
+            () = self.server.stopping().cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// A legacy session's `resources/subscribe`. When this returns, no later change is missed.
+    pub(super) async fn subscribe_session(
+        &self,
+        uri: String,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let key = self.may_watch(&uri)?.key();
+        let commands = self.session(&context.peer)?;
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Add { key, uri, answer };
+        if commands.send(command).await.is_ok() && answered.await.unwrap_or(false) {
+            return Ok(());
+        }
+        Err(error::too_many_subscriptions("this session watches all that one session may"))
+    }
+
+    /// A legacy session's `resources/unsubscribe`. When this returns, no notification is begun any more.
+    pub(super) async fn unsubscribe_session(&self, uri: String) -> Result<(), ErrorData> {
+        let parsed = super::uri::ResourceUri::parse(&uri).ok_or_else(|| error::no_such_resource(&uri))?;
+        let commands = lock(&self.connection.subscriptions.commands).clone();
+        let (answer, answered) = oneshot::channel();
+        if let Some(commands) = commands
+            && commands.send(Command::Remove { key: parsed.key(), uri, answer }).await.is_ok()
+        {
+            // No answer: the session is over, and its subscriptions with it.
+            let _ = answered.await;
+        }
+        Ok(())
+    }
+
+    /// A legacy session is told of changed lists without asking: the capability promises it.
+    pub(super) fn watch_lists(&self, peer: Peer<RoleServer>) {
+        let Some(mut lists) = self.server.engine().feed().watch() else { return };
+        if !(lists.add(ResourceKey::Tools) && lists.add(self.task_list_key())) {
+            return;
+        }
+        let over = self.connection.subscriptions.over.clone();
+        tokio::spawn(async move {
+            let send = async |notification| peer.send_notification(notification).await.is_ok();
+            tokio::select! {
+                () = tell_lists(&lists, send) => {}
+                () = over.cancelled() => {}
+            }
+        });
+    }
+
+    fn task_list_key(&self) -> ResourceKey {
+        ResourceKey::Tasks(self.connection.principal.name().to_owned())
+    }
+
+    /// The one loop that tells this session; begun with its first subscription.
+    fn session(&self, peer: &Peer<RoleServer>) -> Result<mpsc::Sender<Command>, ErrorData> {
+        let mut commands = lock(&self.connection.subscriptions.commands);
+        if let Some(there) = commands.as_ref().filter(|there| !there.is_closed()) {
+            return Ok(there.clone());
+        }
+        let watcher = self.server.engine().feed().watch().ok_or_else(no_room)?;
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(tell_session(Watched::new(watcher), receiver, peer.clone()));
+        *commands = Some(sender.clone());
+        Ok(sender)
+    }
+}
+
+/// The subscriptions of one legacy session; they end with it.
+pub struct SessionSubscriptions {
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    over: CancellationToken,
+    _ends: DropGuard,
+}
+
+impl Default for SessionSubscriptions {
+    fn default() -> Self {
+        let over = CancellationToken::new();
+        Self { commands: Mutex::default(), _ends: over.clone().drop_guard(), over }
+    }
+}
+
+enum Command {
+    Add { key: ResourceKey, uri: String, answer: oneshot::Sender<bool> },
+    Remove { key: ResourceKey, uri: String, answer: oneshot::Sender<()> },
+}
+
+async fn tell_session(mut watched: Watched, mut commands: mpsc::Receiver<Command>, peer: Peer<RoleServer>) {
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                // Whoever asked may be gone.
+                Some(Command::Add { key, uri, answer }) => drop(answer.send(watched.add(key, uri))),
+                Some(Command::Remove { key, uri, answer }) => {
+                    watched.remove(&key, &uri);
+                    drop(answer.send(()));
+                }
+                // The session is over.
+                None => return,
+            },
+            uris = watched.next() => {
+                for uri in uris {
+                    let params = ResourceUpdatedNotificationParam::new(uri);
+                    let updated = ResourceUpdatedNotification::new(params);
+                    let updated = ServerNotification::ResourceUpdatedNotification(updated);
+                    if peer.send_notification(updated).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lists change with every task: once in a while is enough, and the last change is always told.
+async fn tell_lists(lists: &Watcher, send: impl AsyncFn(ServerNotification) -> bool) {
+    loop {
+        let notification = match lists.next().await {
+            ResourceKey::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
+            _ => ServerNotification::ResourceListChangedNotification(Default::default()),
+        };
+        if !send(notification).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
+    }
+}
+
+fn no_room() -> ErrorData {
+    error::too_many_subscriptions("this server has all the subscribers it takes")
+}

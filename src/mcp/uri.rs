@@ -1,0 +1,99 @@
+//! The URIs of this server, and what changes behind them.
+
+use crate::engine::{ResourceKey, output_uri, percent_decode};
+use crate::task::TaskId;
+
+/// What a URI of this server names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceUri {
+    Task(TaskId),
+    Result(TaskId),
+    Output(TaskId, String),
+    Log(TaskId),
+}
+
+impl ResourceUri {
+    pub const TASK: &str = "task://{id}";
+    pub const RESULT: &str = "task://{id}/result";
+    pub const OUTPUT: &str = "task://{id}/output/{name}";
+    pub const LOG: &str = "task://{id}/log";
+
+    pub fn parse(uri: &str) -> Option<Self> {
+        let rest = uri.strip_prefix("task://")?;
+        let (id, path) = rest.split_once('/').map_or((rest, None), |(id, path)| (id, Some(path)));
+        let id: TaskId = id.parse().ok()?;
+        match path {
+            None => Some(Self::Task(id)),
+            Some("result") => Some(Self::Result(id)),
+            Some("log") => Some(Self::Log(id)),
+            Some(path) => {
+                let name = path.strip_prefix("output/").filter(|name| !name.is_empty() && !name.contains('/'))?;
+                Some(Self::Output(id, percent_decode(name)?))
+            }
+        }
+    }
+
+    pub fn task(&self) -> TaskId {
+        match self {
+            Self::Task(id) | Self::Result(id) | Self::Output(id, _) | Self::Log(id) => *id,
+        }
+    }
+
+    /// What to watch for changes behind it.
+    pub fn key(&self) -> ResourceKey {
+        match self {
+            Self::Task(id) => ResourceKey::Task(*id),
+            Self::Result(id) => ResourceKey::Result(*id),
+            Self::Output(id, name) => ResourceKey::Output(*id, name.clone()),
+            Self::Log(id) => ResourceKey::Log(*id),
+        }
+    }
+}
+
+impl std::fmt::Display for ResourceUri {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Task(id) => f.write_str(&id.uri()),
+            Self::Result(id) => write!(f, "{}/result", id.uri()),
+            Self::Output(id, name) => f.write_str(&output_uri(*id, name)),
+            Self::Log(id) => write!(f, "{}/log", id.uri()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_reads_back_as_it_was_written() {
+        let id = TaskId::from_bytes([9; 16]);
+        for uri in [
+            ResourceUri::Task(id),
+            ResourceUri::Result(id),
+            ResourceUri::Output(id, "a/b c%".to_owned()),
+            ResourceUri::Log(id),
+        ] {
+            assert_eq!(ResourceUri::parse(&uri.to_string()), Some(uri));
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_ours_is_refused() {
+        let id = TaskId::from_bytes([9; 16]);
+        for wrong in [
+            "task://",
+            "task://1",
+            "file:///etc/passwd",
+            &format!("task://{id}/"),
+            &format!("task://{id}/output/"),
+            &format!("task://{id}/output/a/b"),
+            &format!("task://{id}/output/%ff"),
+            &format!("task://{id}/results"),
+            &format!("TASK://{id}"),
+            &id.to_string(),
+        ] {
+            assert_eq!(ResourceUri::parse(wrong), None, "{wrong}");
+        }
+    }
+}
