@@ -190,6 +190,10 @@ pub const MAX_ARMED_SUBSCRIPTIONS: usize = 16;
 pub const LIST_CHANGE_INTERVAL_MS: u64 = 1_000;
 /// Messages that one call's stream holds for a client that does not read them; then the call waits.
 pub const MAX_CALL_STREAM_MESSAGES: usize = 16;
+/// One message that the client takes: a resource of the bound above, as base64 within JSON.
+pub const MAX_CLIENT_EVENT_BYTES: usize = 64 * 1024 * 1024;
+/// A client that waits for a server to come up tries again after this. Milliseconds.
+pub const CLIENT_RETRY_MS: u64 = 50;
 /// Legacy sessions at once. Each has two tasks and a few channels.
 pub const MAX_SESSIONS: usize = 10_000;
 /// A legacy session without an open stream or a request ends after this. Seconds.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::entry::{Anchor, Entry};
-use super::feed::ResourceKey;
+use super::feed::{Follower, ResourceKey};
 use super::rows::{self, IdempotencyRow};
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine};
@@ -45,6 +45,23 @@ struct Claim {
 impl TaskEngine {
     /// Makes a task of a call. It is durable when this returns.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        Ok(self.submit_with(submission, false).await?.0)
+    }
+
+    /// The same, and a follower that misses nothing: a new task is followed from before its commit. There is
+    /// none when there are too many subscribers.
+    pub async fn submit_followed(
+        &self,
+        submission: Submission,
+    ) -> Result<(Submitted, Option<Follower>), EngineError> {
+        self.submit_with(submission, true).await
+    }
+
+    async fn submit_with(
+        &self,
+        submission: Submission,
+        follow: bool,
+    ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let shared = &self.shared;
         let catalog = shared.catalog();
         let tool = catalog
@@ -63,13 +80,15 @@ impl TaskEngine {
             if let Some(claim) = &claim
                 && let Some(there) = self.claimed(claim, &submission, &arguments_hash)?
             {
-                return Ok(there);
+                let follower = follow.then(|| shared.feed.follow(there.id)).flatten();
+                return Ok((there, follower));
             }
             let task = new_task(shared, &tool.tool, &submission, arguments.clone())?;
+            let follower = follow.then(|| shared.feed.follow(task.id)).flatten();
             match self.insert(task, claim.as_ref(), arguments_hash).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
-                other => return other,
+                other => return other.map(|submitted| (submitted, follower)),
             }
         }
     }

@@ -103,6 +103,34 @@ pub fn block(content: Content) -> ContentBlock {
     }
 }
 
+/// The other way; `None` for what is of no kind that is known here.
+pub fn content(block: ContentBlock) -> Option<Content> {
+    let bytes = |data: &str| BASE64.decode(data).ok();
+    Some(match block {
+        ContentBlock::Text(text) => Content::Text(text.text),
+        ContentBlock::Image(image) => {
+            Content::Image { data: bytes(&image.data)?, mime_type: image.mime_type }
+        }
+        ContentBlock::Audio(audio) => {
+            Content::Audio { data: bytes(&audio.data)?, mime_type: audio.mime_type }
+        }
+        ContentBlock::ResourceLink(link) => {
+            let Resource { uri, name, title, description, mime_type, .. } = link;
+            Content::Link { uri, name, title, description, mime_type }
+        }
+        ContentBlock::Resource(embedded) => match embedded.resource {
+            ResourceContents::TextResourceContents { uri, mime_type, text, .. } => {
+                Content::Embedded { uri, mime_type, body: EmbeddedBody::Text(text) }
+            }
+            ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
+                Content::Embedded { uri, mime_type, body: EmbeddedBody::Data(bytes(&blob)?) }
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
 /// A task as a resource: in lists and in links.
 pub fn task_resource(task: &TaskDocument) -> Resource {
     let mut state = task.state.clone();
@@ -133,7 +161,9 @@ pub fn result_contents(uri: &ResourceUri, result: ToolResult) -> ResourceContent
         ([Content::Text(text)], None) => text_contents(uri, Some(PLAIN.to_owned()), text.clone()),
         ([], Some(value)) => text_contents(uri, Some(JSON.to_owned()), value.to_string()),
         // The text that goes along with a structured result for older clients says the same again.
-        ([Content::Text(text)], Some(value)) if serde_json::from_str(text).is_ok_and(|v: Value| v == value) => {
+        ([Content::Text(text)], Some(value))
+            if serde_json::from_str(text).is_ok_and(|v: Value| v == value) =>
+        {
             text_contents(uri, Some(JSON.to_owned()), value.to_string())
         }
         ([Content::Image { data, mime_type } | Content::Audio { data, mime_type }], None) => {
@@ -262,7 +292,8 @@ mod tests {
         };
         assert_eq!(read(ToolResult::text("hi")), (PLAIN.to_owned(), "hi".to_owned()));
         assert_eq!(read(structured("{\"b\":1,\"a\":2}")), (JSON.to_owned(), "{\"b\":1,\"a\":2}".to_owned()));
-        let both = ToolResult { content: vec![Content::Text("{\"a\": 2}".into())], ..structured("{\"a\":2}") };
+        let both =
+            ToolResult { content: vec![Content::Text("{\"a\": 2}".into())], ..structured("{\"a\":2}") };
         assert_eq!(read(both), (JSON.to_owned(), "{\"a\":2}".to_owned()));
         let image = Content::Image { data: vec![1, 2], mime_type: "image/png".into() };
         let one = ToolResult { content: vec![image.clone()], ..ToolResult::default() };

@@ -50,7 +50,9 @@ pub fn rpc(error: &EngineError) -> ErrorData {
     let message = error.to_string();
     match error {
         // Answered as -32602 under 2026-07-28; the library sees to that.
-        EngineError::NoSuchTask(id) => ErrorData::resource_not_found(message, Some(json!({ "uri": id.uri() }))),
+        EngineError::NoSuchTask(id) => {
+            ErrorData::resource_not_found(message, Some(json!({ "uri": id.uri() })))
+        }
         EngineError::NoSuchOutput { .. } => ErrorData::resource_not_found(message, None),
         EngineError::NoSuchTool { .. }
         | EngineError::Arguments(_)
@@ -64,7 +66,8 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::NoSuchComponent(_)
         | EngineError::ShuttingDown
         | EngineError::Random(_)
-        | EngineError::Transition(_) => ErrorData::internal_error(message, None),
+        | EngineError::Transition(_)
+        | EngineError::Internal(_) => ErrorData::internal_error(message, None),
     }
 }
 
@@ -78,7 +81,10 @@ pub fn no_such_resource(uri: &str) -> ErrorData {
 }
 
 pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
-    ErrorData::resource_not_found(format!("there is nothing at '{uri}' yet: {why}"), Some(json!({ "uri": uri })))
+    ErrorData::resource_not_found(
+        format!("there is nothing at '{uri}' yet: {why}"),
+        Some(json!({ "uri": uri })),
+    )
 }
 
 pub fn bad_params(message: impl Into<String>) -> ErrorData {

@@ -117,7 +117,8 @@ impl HttpServer {
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let closed = closing.clone();
         let serving = tokio::spawn(async move {
-            let served = axum::serve(listener, app).with_graceful_shutdown(async move { closed.cancelled().await });
+            let served =
+                axum::serve(listener, app).with_graceful_shutdown(async move { closed.cancelled().await });
             if let Err(error) = served.await {
                 tracing::error!(%error, "the HTTP server ended");
             }
@@ -172,7 +173,8 @@ async fn known_host(State(hosts): State<Arc<Vec<String>>>, request: Request, nex
         Some(host) if hosts.iter().any(|allowed| same_host(allowed, &host)) => next.run(request).await,
         host => {
             tracing::warn!(?host, "refused a request with a foreign Host");
-            (StatusCode::FORBIDDEN, "this server is not called by that Host; see allowed_hosts\n").into_response()
+            (StatusCode::FORBIDDEN, "this server is not called by that Host; see allowed_hosts\n")
+                .into_response()
         }
     }
 }
@@ -234,7 +236,8 @@ type Beside = (McpServer, Arc<Sessions>);
 
 async fn ready(State((server, _)): State<Beside>) -> Response {
     if let Some(why) = server.engine().latched() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store takes nothing any more: {why}\n")).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store takes nothing any more: {why}\n"))
+            .into_response();
     }
     if server.stopping().is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();

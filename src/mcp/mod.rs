@@ -2,7 +2,7 @@
 //! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
-//mod client;
+mod client;
 mod convert;
 mod error;
 mod http;
@@ -18,10 +18,10 @@ mod task_tools;
 mod tools;
 mod uri;
 
-//pub use client::{
-//    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
-//    ToolInfo, Updates,
-//};
+pub use client::{
+    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
+    TaskLink, ToolInfo, Updates,
+};
 pub use http::{HttpError, HttpOptions, HttpServer};
 pub use server::{McpOptions, McpServer};
 pub use stdio::{StdioError, serve_stdio};

@@ -170,7 +170,8 @@ impl Handler {
         let (engine, principal, id) = (self.server.engine(), &self.connection.principal, submitted.id);
         // Without a place in the feed there is nothing to wait with.
         let Some(follower) = follower else { return Ok(link(&submitted.task, id)) };
-        let followed = Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
+        let followed =
+            Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
         let stopped = self.follow(followed, inline.at_most, context).await?;
         match stopped {
             Stopped::GivenUp if key.is_none() => {

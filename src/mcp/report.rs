@@ -1,8 +1,9 @@
 //! What a call's stream is told while its task runs.
+#![expect(deprecated, reason = "legacy clients without a progress token have nothing but log messages")]
 
+use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::{Peer, RequestContext};
-use rmcp::RoleServer;
 use serde_json::Value;
 
 use super::convert;
@@ -100,7 +101,6 @@ fn text(progress: Option<Progress>, message: Option<String>) -> String {
     [counted, message].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-#[expect(deprecated, reason = "legacy clients without a progress token have nothing else")]
 fn log_notification(tool: &str, text: String, meta: Option<NotificationMetaObject>) -> ServerNotification {
     let mut entry = LoggingMessageNotificationParam::new(LoggingLevel::Info, Value::String(text));
     entry.logger = Some(tool.to_owned());

@@ -13,7 +13,8 @@ use crate::limits;
 impl Handler {
     pub(super) fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
         let tasks = self.newest()?;
-        let mut list = ListResourcesResult::with_all_items(tasks.iter().map(convert::task_resource).collect());
+        let mut list =
+            ListResourcesResult::with_all_items(tasks.iter().map(convert::task_resource).collect());
         list.ttl_ms = Some(0);
         list.cache_scope = Some(CacheScope::Private);
         stamp(&mut list.meta);
@@ -32,15 +33,25 @@ impl Handler {
                 "Where a task stands: state, message, progress, outputs, error.",
             )
             .with_mime_type(JSON),
-            template(ResourceUri::RESULT, "task-result", "A task's result", "What a completed task handed back."),
+            template(
+                ResourceUri::RESULT,
+                "task-result",
+                "A task's result",
+                "What a completed task handed back.",
+            ),
             template(
                 ResourceUri::OUTPUT,
                 "task-output",
                 "A task's output",
                 "A named partial result, as it grows. The name is percent-encoded.",
             ),
-            template(ResourceUri::LOG, "task-log", "A task's log", "What the tool wrote: stdout, stderr, log lines.")
-                .with_mime_type(PLAIN),
+            template(
+                ResourceUri::LOG,
+                "task-log",
+                "A task's log",
+                "What the tool wrote: stdout, stderr, log lines.",
+            )
+            .with_mime_type(PLAIN),
         ];
         let mut list = ListResourceTemplatesResult::with_all_items(templates);
         list.ttl_ms = Some(limits::DISCOVER_TTL_MS);
@@ -90,8 +101,9 @@ impl Handler {
                 Ok((contents, false))
             }
             ResourceUri::Log(id) => {
-                let slice =
-                    read_whole(uri, |offset, limit| engine.log(principal, *id, offset, limit).map_err(missing))?;
+                let slice = read_whole(uri, |offset, limit| {
+                    engine.log(principal, *id, offset, limit).map_err(missing)
+                })?;
                 let text = String::from_utf8_lossy(&slice.bytes).into_owned();
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
@@ -124,10 +136,14 @@ impl Handler {
                 task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect()
             }
             other => {
-                return Err(error::bad_params(format!("the template {} has no argument '{other}'", template.uri)));
+                return Err(error::bad_params(format!(
+                    "the template {} has no argument '{other}'",
+                    template.uri
+                )));
             }
         };
-        let mut values: Vec<String> = candidates.into_iter().filter(|value| value.starts_with(begun)).collect();
+        let mut values: Vec<String> =
+            candidates.into_iter().filter(|value| value.starts_with(begun)).collect();
         let total = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let more = values.len() > CompletionInfo::MAX_VALUES;
         values.truncate(CompletionInfo::MAX_VALUES);
@@ -159,10 +175,7 @@ fn ended_without(task: &TaskDocument) -> String {
 }
 
 /// All of it as of one moment, as far as one answer may hold it.
-fn read_whole(
-    uri: &str,
-    read: impl Fn(u64, usize) -> Result<Slice, ErrorData>,
-) -> Result<Slice, ErrorData> {
+fn read_whole(uri: &str, read: impl Fn(u64, usize) -> Result<Slice, ErrorData>) -> Result<Slice, ErrorData> {
     let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES)?;
     let bound = limits::MAX_RESOURCE_READ_BYTES as u64;
     if whole.total > bound {

@@ -1,4 +1,5 @@
 //! The server as rmcp sees it: one cheap handler a session or, under 2026-07-28, a request.
+#![expect(deprecated, reason = "legacy clients log and subscribe by methods that 2026-07-28 removed")]
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -157,7 +158,6 @@ const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at onc
      has published so far, or read or subscribe to task://ID. A task goes on when the connection is lost, and \
      across restarts of the server.";
 
-#[expect(deprecated, reason = "legacy clients log and subscribe by methods that 2026-07-28 removed")]
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()

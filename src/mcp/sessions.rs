@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use futures::Stream;
 use rmcp::model::*;
 use rmcp::transport::streamable_http_server::SessionManager;
-use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, LocalSessionManagerError};
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError,
+};
 use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionId};
 use tokio::sync::mpsc;
 
@@ -88,7 +90,12 @@ impl Sessions {
         }
     }
 
-    fn open<S>(&self, id: &SessionId, inner: S, extra: Option<mpsc::Receiver<ServerSseMessage>>) -> SessionStream<S> {
+    fn open<S>(
+        &self,
+        id: &SessionId,
+        inner: S,
+        extra: Option<mpsc::Receiver<ServerSseMessage>>,
+    ) -> SessionStream<S> {
         if let Some(used) = self.used().get_mut(id) {
             used.streams += 1;
         }

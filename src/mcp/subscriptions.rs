@@ -77,7 +77,9 @@ impl Handler {
             }
             let uris = requested.resource_subscriptions.iter().flatten();
             let honoured: Vec<String> = uris
-                .filter(|uri| self.may_watch(uri).is_ok_and(|parsed| resources.add(parsed.key(), (*uri).clone())))
+                .filter(|uri| {
+                    self.may_watch(uri).is_ok_and(|parsed| resources.add(parsed.key(), (*uri).clone()))
+                })
                 .cloned()
                 .collect();
             accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
@@ -108,7 +110,14 @@ impl Handler {
                 }
             }
         };
-        let tell_lists = tell_lists(&lists, async |notification| sink.send(notification).await.is_ok());
+        let tell_lists = async {
+            loop {
+                if sink.send(next_list_change(&lists).await).await.is_err() {
+                    return;
+                }
+                between_list_changes().await;
+            }
+        };
         tokio::select! {
             () = tell_resources => {}
             () = tell_lists => {}
@@ -156,9 +165,16 @@ impl Handler {
         }
         let over = self.connection.subscriptions.over.clone();
         tokio::spawn(async move {
-            let send = async |notification| peer.send_notification(notification).await.is_ok();
+            let tell = async {
+                loop {
+                    if peer.send_notification(next_list_change(&lists).await).await.is_err() {
+                        return;
+                    }
+                    between_list_changes().await;
+                }
+            };
             tokio::select! {
-                () = tell_lists(&lists, send) => {}
+                () = tell => {}
                 () = over.cancelled() => {}
             }
         });
@@ -206,10 +222,12 @@ async fn tell_session(mut watched: Watched, mut commands: mpsc::Receiver<Command
         tokio::select! {
             command = commands.recv() => match command {
                 // Whoever asked may be gone.
-                Some(Command::Add { key, uri, answer }) => drop(answer.send(watched.add(key, uri))),
+                Some(Command::Add { key, uri, answer }) => {
+                    let _ = answer.send(watched.add(key, uri));
+                }
                 Some(Command::Remove { key, uri, answer }) => {
                     watched.remove(&key, &uri);
-                    drop(answer.send(()));
+                    let _ = answer.send(());
                 }
                 // The session is over.
                 None => return,
@@ -228,18 +246,16 @@ async fn tell_session(mut watched: Watched, mut commands: mpsc::Receiver<Command
     }
 }
 
-/// Lists change with every task: once in a while is enough, and the last change is always told.
-async fn tell_lists(lists: &Watcher, send: impl AsyncFn(ServerNotification) -> bool) {
-    loop {
-        let notification = match lists.next().await {
-            ResourceKey::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
-            _ => ServerNotification::ResourceListChangedNotification(Default::default()),
-        };
-        if !send(notification).await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
+async fn next_list_change(lists: &Watcher) -> ServerNotification {
+    match lists.next().await {
+        ResourceKey::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
+        _ => ServerNotification::ResourceListChangedNotification(Default::default()),
     }
+}
+
+/// Lists change with every task: once in a while is enough, and the last change is always told.
+async fn between_list_changes() {
+    tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
 }
 
 fn no_room() -> ErrorData {

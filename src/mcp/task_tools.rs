@@ -186,7 +186,8 @@ impl Handler {
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
         let name = arguments.name.unwrap_or_default();
         let offset = arguments.offset.unwrap_or_default();
-        let limit = arguments.limit.unwrap_or(limits::MAX_OUTPUT_READ_BYTES).min(limits::MAX_OUTPUT_READ_BYTES);
+        let limit =
+            arguments.limit.unwrap_or(limits::MAX_OUTPUT_READ_BYTES).min(limits::MAX_OUTPUT_READ_BYTES);
         let slice = match name.as_str() {
             "log" => engine.log(principal, id, offset, limit),
             name => engine.output(principal, id, name, offset, limit),
@@ -263,7 +264,8 @@ fn definitions() -> Vec<Definition> {
     };
     let task_id = json!({ "type": "string", "description": "The id of the task, as its link gave it." });
     let mut wait_output = document_schema();
-    wait_output["properties"]["result"] = json!({ "description": "The tool's structured result, once completed." });
+    wait_output["properties"]["result"] =
+        json!({ "description": "The tool's structured result, once completed." });
     vec![
         Definition {
             name: "task_list",
@@ -460,7 +462,10 @@ mod tests {
         let first = output_value(slice(&text[..2], 3, true), 0);
         assert_eq!((&first["text"], &first["next_offset"]), (&json!("a"), &json!(1)));
         let rest = output_value(slice(&text[1..], 3, true), 1);
-        assert_eq!((&rest["text"], &rest["next_offset"], &rest["done"]), (&json!("é"), &json!(3), &json!(true)));
+        assert_eq!(
+            (&rest["text"], &rest["next_offset"], &rest["done"]),
+            (&json!("é"), &json!(3), &json!(true))
+        );
         // One byte of a character of two never stands still.
         let half = output_value(slice(&text[1..2], 3, true), 1);
         assert_eq!((&half["base64"], &half["next_offset"]), (&json!("ww=="), &json!(2)));

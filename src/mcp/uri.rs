@@ -27,7 +27,8 @@ impl ResourceUri {
             Some("result") => Some(Self::Result(id)),
             Some("log") => Some(Self::Log(id)),
             Some(path) => {
-                let name = path.strip_prefix("output/").filter(|name| !name.is_empty() && !name.contains('/'))?;
+                let name =
+                    path.strip_prefix("output/").filter(|name| !name.is_empty() && !name.contains('/'))?;
                 Some(Self::Output(id, percent_decode(name)?))
             }
         }

@@ -1,0 +1,215 @@
+//! A client of any MCP server over Streamable HTTP, as the command line needs it. No type of rmcp shows.
+
+mod call;
+mod error;
+mod tap;
+mod updates;
+
+pub use call::{CallEvent, CallOptions, CallOutcome, RunningCall, TaskLink};
+pub use error::ClientError;
+pub use updates::Updates;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use rmcp::model::*;
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::{ClientHandler, RoleClient};
+use serde_json::Value;
+
+use crate::engine::TaskDocument;
+use crate::limits;
+use tap::{Routes, Tap};
+
+/// Which protocol is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Era {
+    /// 2026-07-28: every request stands for itself, so that a restart of the server ends nothing but streams.
+    Modern,
+    /// 2025-11-25 and before: sessions.
+    Legacy,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `http://HOST:PORT/mcp`
+    pub url: String,
+    /// `None` is the newest that both speak.
+    pub era: Option<Era>,
+}
+
+/// A connection to one server.
+pub struct Client {
+    running: RunningService<RoleClient, Quiet>,
+    routes: Arc<Routes>,
+    url: String,
+}
+
+/// A tool as the server lists it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolInfo {
+    pub name: String,
+    pub title: Option<String>,
+    pub description: String,
+    pub input_schema: Value,
+    pub output_schema: Option<Value>,
+}
+
+/// What `resources/read` gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceBody {
+    pub mime_type: Option<String>,
+    pub bytes: Vec<u8>,
+    /// It came as text.
+    pub is_text: bool,
+}
+
+impl ResourceBody {
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok().filter(|_| self.is_text)
+    }
+}
+
+impl Client {
+    /// Speaks the newest protocol that both know.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ClientError> {
+        Self::connect_with(ClientOptions { url: url.into(), era: None }).await
+    }
+
+    /// The same, again and again for a while, as long as nothing answers there: a server that was just
+    /// started needs a moment.
+    pub async fn connect_within(options: ClientOptions, patience: Duration) -> Result<Self, ClientError> {
+        let begun = Instant::now();
+        loop {
+            match Self::connect_with(options.clone()).await {
+                Err(ClientError::Unreachable { .. }) if begun.elapsed() < patience => {
+                    tokio::time::sleep(Duration::from_millis(limits::CLIENT_RETRY_MS)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub async fn connect_with(options: ClientOptions) -> Result<Self, ClientError> {
+        let ClientOptions { url, era } = options;
+        let http = http_client(&url)?;
+        let config = StreamableHttpClientTransportConfig::with_uri(url.clone())
+            .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
+        let routes = Arc::new(Routes::default());
+        let transport = Tap::new(StreamableHttpClientTransport::with_client(http, config), routes.clone());
+        let modern = vec![ProtocolVersion::V_2026_07_28];
+        let legacy = ProtocolVersion::V_2025_11_25;
+        let lifecycle = match era {
+            Some(Era::Modern) => ClientLifecycleMode::Discover { preferred_versions: modern },
+            Some(Era::Legacy) => ClientLifecycleMode::Initialize,
+            None => ClientLifecycleMode::Auto { preferred_versions: modern, legacy_version: Some(legacy) },
+        };
+        let running = Quiet
+            .serve_with_lifecycle(transport, lifecycle)
+            .await
+            .map_err(|error| ClientError::of_connecting(&url, &error))?;
+        Ok(Self { running, routes, url })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn era(&self) -> Era {
+        let version = self.running.peer().peer_info().map(|info| info.protocol_version.clone());
+        match version {
+            Some(version) if version >= ProtocolVersion::V_2026_07_28 => Era::Modern,
+            _ => Era::Legacy,
+        }
+    }
+
+    /// Name and version of the server, where it tells them.
+    pub fn server(&self) -> Option<(String, String)> {
+        let info = self.running.peer().peer_info()?;
+        info.server_info.as_ref().map(|server| (server.name.clone(), server.version.clone()))
+    }
+
+    pub async fn tools(&self) -> Result<Vec<ToolInfo>, ClientError> {
+        let tools = self.running.peer().list_all_tools().await.map_err(|error| self.error(error))?;
+        Ok(tools
+            .into_iter()
+            .map(|tool| ToolInfo {
+                name: tool.name.into_owned(),
+                title: tool.title,
+                description: tool.description.unwrap_or_default().into_owned(),
+                input_schema: Value::Object(tool.input_schema.as_ref().clone()),
+                output_schema: tool.output_schema.map(|schema| Value::Object(schema.as_ref().clone())),
+            })
+            .collect())
+    }
+
+    pub async fn read(&self, uri: &str) -> Result<ResourceBody, ClientError> {
+        let params = ReadResourceRequestParams::new(uri);
+        let result = self.running.peer().read_resource(params).await.map_err(|error| self.error(error))?;
+        let contents = result.contents.into_iter().next();
+        match contents {
+            Some(ResourceContents::TextResourceContents { mime_type, text, .. }) => {
+                Ok(ResourceBody { mime_type, bytes: text.into_bytes(), is_text: true })
+            }
+            Some(ResourceContents::BlobResourceContents { mime_type, blob, .. }) => {
+                let decoded = base64::engine::general_purpose::STANDARD.decode(blob);
+                let bytes =
+                    decoded.map_err(|error| self.unexpected(format!("'{uri}' is no base64: {error}")))?;
+                Ok(ResourceBody { mime_type, bytes, is_text: false })
+            }
+            _ => Err(self.unexpected(format!("'{uri}' reads as nothing that is known here"))),
+        }
+    }
+
+    /// The document of a task, by its URI.
+    pub async fn task(&self, uri: &str) -> Result<TaskDocument, ClientError> {
+        let body = self.read(uri).await?;
+        serde_json::from_slice(&body.bytes)
+            .map_err(|error| self.unexpected(format!("'{uri}' is no task document: {error}")))
+    }
+
+    pub async fn close(mut self) {
+        // Nothing more is wanted of it, whatever it says.
+        let _ = self.running.close_with_timeout(Duration::from_millis(limits::HTTP_ANSWER_GRACE_MS)).await;
+    }
+
+    fn error(&self, error: rmcp::ServiceError) -> ClientError {
+        ClientError::of_service(&self.url, &error)
+    }
+
+    fn unexpected(&self, what: String) -> ClientError {
+        ClientError::Unexpected { url: self.url.clone(), what }
+    }
+}
+
+/// Answers nothing: what the server asks goes through the task tools. A later wing asks a person here.
+#[derive(Clone)]
+struct Quiet;
+
+impl ClientHandler for Quiet {
+    fn get_info(&self) -> ClientConfig {
+        let us = Implementation::new("longhaul-cli", env!("CARGO_PKG_VERSION")).with_title("Longhaul");
+        ClientConfig::new(ClientCapabilities::default(), us)
+            .with_protocol_version(ProtocolVersion::V_2025_11_25)
+    }
+}
+
+fn http_client(url: &str) -> Result<reqwest::Client, ClientError> {
+    let bad_url = |why: String| ClientError::BadUrl { url: url.to_owned(), why };
+    let parsed = reqwest::Url::parse(url).map_err(|error| bad_url(error.to_string()))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(bad_url("it begins neither with http:// nor with https://".to_owned()));
+    }
+    let host = parsed.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    // As rmcp's own client: a connection whose answer was not read to its end is not used again.
+    let mut builder =
+        reqwest::Client::builder().pool_max_idle_per_host(0).redirect(reqwest::redirect::Policy::none());
+    if is_local {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| bad_url(error.to_string()))
+}
