@@ -712,5 +712,7 @@ mod tests {
                 assert_eq!(to_val(ty, &back).unwrap(), val, "{text}");
             }
         }
+        // Its shortest digits are those of a number beyond it.
+        assert_eq!(from_val(&f32, &Val::Float32(f32::MAX)).unwrap(), json!(f64::from(f32::MAX)));
     }
 }
