@@ -17,7 +17,7 @@ use super::folded;
 use super::manifest::{Manifest, ToolText};
 use super::operator::{Operator, ToolOverride};
 use crate::limits;
-use crate::task::{ComponentId, TaskLimits};
+use crate::task::{ComponentId, Effects, TaskLimits};
 
 /// A component that was read and inspected, not judged yet.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ impl Component {
         }
         let holdings = holdings(&name, &manifest, &inspection, operator, trusted);
         let named = Names { component: &name, manifest: &manifest, operator }.settle(&inspection)?;
+        let effects = Effects::from(manifest.effects.clone());
         let mut entries: Vec<Arc<ToolEntry>> = Vec::with_capacity(tools);
         for (tool, Named { name: tool_name, text }) in inspection.tools.into_iter().zip(named) {
             let over = operator.tools.get(&tool_name);
@@ -57,6 +58,7 @@ impl Component {
                 limits: holdings.limits.clone(),
                 grant: holdings.grant.clone(),
                 retry: manifest.retry.policy(),
+                effects: effects.clone(),
             };
             let entry = ToolEntry::new(tool)
                 .map_err(|source| CatalogError::Definition { component: name.clone(), source })?;
@@ -68,7 +70,6 @@ impl Component {
             version: manifest.version,
             tools: entries,
             holdings,
-            effects: manifest.effects,
             skipped: inspection.skipped,
         })
     }

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::authority::Grant;
 use crate::limits::MAX_TOOL_NAME_CHARS;
-use crate::task::{ComponentId, RetryPolicy, TaskLimits};
+use crate::task::{ComponentId, Effects, RetryPolicy, TaskLimits};
 
 /// What a client sees of a tool, and how its calls are answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +112,7 @@ pub struct Tool {
     pub limits: TaskLimits,
     pub grant: Grant,
     pub retry: RetryPolicy,
+    pub effects: Effects,
 }
 
 impl Tool {
@@ -129,6 +130,7 @@ impl Tool {
             limits: TaskLimits::default(),
             grant: Grant::default(),
             retry: RetryPolicy::default(),
+            effects: Effects::default(),
         }
     }
 }

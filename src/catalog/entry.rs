@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::definition::{SkippedExport, Tool, ToolDefinition, is_tool_name};
 use super::error::{CatalogError, DefinitionError};
 use super::hidden::find_hidden;
-use super::manifest::Effects;
 use super::schema::{Schema, Violation};
 use crate::authority::Grant;
 use crate::limits;
@@ -28,7 +27,6 @@ pub struct Component {
     /// In the component's own order.
     pub tools: Vec<Arc<ToolEntry>>,
     pub holdings: Holdings,
-    pub effects: Effects,
     /// Exported functions that are no tools.
     pub skipped: Vec<SkippedExport>,
 }
@@ -98,15 +96,7 @@ impl Component {
         let entry = |tool| ToolEntry::new(tool).map(Arc::new);
         let tools = tools.into_iter().map(entry).collect::<Result<_, _>>();
         let tools = tools.map_err(|source| CatalogError::Definition { component: name.clone(), source })?;
-        Ok(Self {
-            name,
-            id,
-            version: None,
-            tools,
-            holdings: Holdings::default(),
-            effects: Effects::default(),
-            skipped: Vec::new(),
-        })
+        Ok(Self { name, id, version: None, tools, holdings: Holdings::default(), skipped: Vec::new() })
     }
 }
 

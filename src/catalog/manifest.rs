@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize};
 
 use super::definition::{Annotations, Reply};
 use super::file::{
@@ -14,7 +14,7 @@ use super::file::{
 };
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
 use crate::limits;
-use crate::task::{RetryPolicy, TaskLimits};
+use crate::task::{Effects, RetryPolicy, TaskLimits, UnknownOutcome};
 
 /// What a manifest says. A component without one has an empty one.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Manifest {
     pub capabilities: Capabilities,
     pub limits: LimitRequest,
     pub retry: RetryRequest,
-    pub effects: Effects,
+    pub effects: EffectsTable,
 }
 
 /// What a manifest says of one tool; the component says the rest.
@@ -124,23 +124,20 @@ pub struct RetryRequest {
     pub backoff: Option<Duration>,
 }
 
-/// What to do about an effect that left and of which nobody knows whether it arrived.
+/// `[effects]`, in the file's form.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Effects {
+pub struct EffectsTable {
     pub unknown_outcome: UnknownOutcome,
     /// Hosts that heed an idempotency key: a request to them may be sent again.
     #[serde(deserialize_with = "host_names")]
     pub idempotent_hosts: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UnknownOutcome {
-    #[default]
-    Fail,
-    Retry,
-    Ask,
+impl From<EffectsTable> for Effects {
+    fn from(table: EffectsTable) -> Self {
+        Self { unknown_outcome: table.unknown_outcome, idempotent_hosts: table.idempotent_hosts }
+    }
 }
 
 impl Manifest {

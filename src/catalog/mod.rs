@@ -21,7 +21,7 @@ pub use entry::{ArgumentError, Component, Holdings, ToolEntry};
 pub use error::{CatalogError, DefinitionError};
 pub use file::{FileError, read_toml};
 pub use hidden::{HiddenChar, find_hidden};
-pub use manifest::{Capabilities, Effects, LimitRequest, Manifest, RetryRequest, ToolText, UnknownOutcome};
+pub use manifest::{Capabilities, EffectsTable, LimitRequest, Manifest, RetryRequest, ToolText};
 pub use operator::{
     ComponentTable, FileBinding, GrantTable, Operator, SecretBinding, ToolOverride, grant_lines,
 };

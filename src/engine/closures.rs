@@ -21,7 +21,7 @@ use super::recorder::{Recorder, RecorderError};
 use crate::authority::Grant;
 use crate::catalog::{Catalog, CatalogError, Component, Inspection, Tool, ToolDefinition};
 use crate::limits;
-use crate::task::{ComponentId, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
+use crate::task::{ComponentId, Effects, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
 
 const KIND_STEP: u8 = 1;
 const KIND_SLEEP: u8 = 2;
@@ -96,6 +96,7 @@ impl Closures {
             limits,
             grant: Grant::default(),
             retry,
+            effects: Effects::default(),
         });
         self
     }

@@ -217,6 +217,7 @@ fn new_task(
         limits: tool.limits.clone(),
         grant: tool.grant.clone(),
         retry: tool.retry.clone(),
+        effects: tool.effects.clone(),
         parent: None,
         root: id,
     })

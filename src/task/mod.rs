@@ -2,6 +2,7 @@
 //! May import: `authority`, `limits`. Never here: I/O, async, a clock: time and randomness are arguments.
 //! Read first: `state.rs` (the table), then `record.rs`.
 
+mod effects;
 mod error;
 mod id;
 mod record;
@@ -9,6 +10,7 @@ mod result;
 mod retry;
 mod state;
 
+pub use effects::{Effects, UnknownOutcome};
 pub use error::{FailedReason, TaskError};
 pub use id::{ComponentId, ParseTaskIdError, TaskId};
 pub use record::{AnsweredBy, CancelRequest, OutputMeta, Progress, Status, Task, TaskLimits, Wake, WakeOn};

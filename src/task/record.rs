@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::effects::Effects;
 use super::error::TaskError;
 use super::id::{ComponentId, TaskId};
 use super::retry::RetryPolicy;
@@ -25,6 +26,7 @@ pub struct Task {
     pub limits: TaskLimits,
     pub grant: Grant,
     pub retry: RetryPolicy,
+    pub effects: Effects,
     pub parent: Option<TaskId>,
     /// The task at the top of the tree; itself, where it has no parent.
     pub root: TaskId,
