@@ -11,6 +11,7 @@ mod fold;
 mod frame;
 mod gate;
 mod layer;
+mod presence;
 mod shared;
 mod snapshot;
 mod space;
@@ -34,6 +35,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use batch::{Batch, Guard};
 pub use error::{Refusal, StoreError};
+pub use presence::Presence;
 pub use snapshot::Snapshot;
 pub use space::Space;
 
