@@ -52,6 +52,13 @@ impl Handler {
                 "What the tool wrote: stdout, stderr, log lines.",
             )
             .with_mime_type(PLAIN),
+            template(
+                ResourceUri::JOURNAL,
+                "task-journal",
+                "A task's journal",
+                "Every recorded step that a restart would replay.",
+            )
+            .with_mime_type(JSON),
         ];
         let mut list = ListResourceTemplatesResult::with_all_items(templates);
         list.ttl_ms = Some(limits::DISCOVER_TTL_MS);
@@ -107,6 +114,18 @@ impl Handler {
                 let text = String::from_utf8_lossy(&slice.bytes).into_owned();
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
+            ResourceUri::Journal(id) => {
+                let journal = engine.journal(principal, *id).map_err(missing)?;
+                let text = document(&journal).to_string();
+                if text.len() > limits::MAX_RESOURCE_READ_BYTES {
+                    return Err(error::bad_params(format!(
+                        "the journal has {} records, more than one read gives: stop the server, then \
+                         `longhaul task journal {id}`",
+                        journal.records.len()
+                    )));
+                }
+                Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
+            }
         }
     }
 
@@ -121,7 +140,13 @@ impl Handler {
         let Reference::Resource(template) = &request.r#ref else {
             return Err(error::bad_params("there are no prompts here; complete a resource template"));
         };
-        let templates = [ResourceUri::TASK, ResourceUri::RESULT, ResourceUri::OUTPUT, ResourceUri::LOG];
+        let templates = [
+            ResourceUri::TASK,
+            ResourceUri::RESULT,
+            ResourceUri::OUTPUT,
+            ResourceUri::LOG,
+            ResourceUri::JOURNAL,
+        ];
         if !templates.contains(&template.uri.as_str()) {
             return Err(error::no_such_resource(&template.uri));
         }

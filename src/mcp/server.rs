@@ -38,15 +38,22 @@ pub struct McpServer {
 
 struct Inner {
     engine: TaskEngine,
-    task_tools: Option<TaskTools>,
+    task_tools: TaskTools,
+    /// Whether they are listed.
+    shows_task_tools: bool,
     /// Calls that wait answer with a link, subscriptions end.
     stopping: CancellationToken,
 }
 
 impl McpServer {
     pub fn new(engine: TaskEngine, options: McpOptions) -> Self {
-        let task_tools = options.task_tools.then(TaskTools::default);
-        Self { inner: Arc::new(Inner { engine, task_tools, stopping: CancellationToken::new() }) }
+        let inner = Inner {
+            engine,
+            task_tools: TaskTools::default(),
+            shows_task_tools: options.task_tools,
+            stopping: CancellationToken::new(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     pub fn engine(&self) -> &TaskEngine {
@@ -58,8 +65,13 @@ impl McpServer {
         self.inner.stopping.cancel();
     }
 
-    pub(super) fn task_tools(&self) -> Option<&TaskTools> {
-        self.inner.task_tools.as_ref()
+    /// They answer also where they are not listed: the command line calls them.
+    pub(super) fn task_tools(&self) -> &TaskTools {
+        &self.inner.task_tools
+    }
+
+    pub(super) fn listed_task_tools(&self) -> impl Iterator<Item = Tool> {
+        self.inner.shows_task_tools.then(|| self.inner.task_tools.listed()).into_iter().flatten()
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {

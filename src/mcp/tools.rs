@@ -22,7 +22,7 @@ impl Handler {
             .filter(|definition| self.connection.principal.may_call(&definition.name))
             .map(convert::tool)
             .collect();
-        tools.extend(self.server.task_tools().into_iter().flat_map(|own| own.listed()));
+        tools.extend(self.server.listed_task_tools());
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(cursor) = cursor {
             tools.retain(|tool| *tool.name > *cursor);
@@ -38,7 +38,7 @@ impl Handler {
     }
 
     pub(super) fn wire_tool(&self, name: &str) -> Option<Tool> {
-        if let Some(own) = self.server.task_tools().and_then(|own| own.wire(name)) {
+        if let Some(own) = self.server.task_tools().wire(name) {
             return Some(own);
         }
         let catalog = self.server.engine().catalog();
@@ -52,7 +52,7 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
-        if let Some(own) = self.server.task_tools().and_then(|own| own.find(&request.name)) {
+        if let Some(own) = self.server.task_tools().find(&request.name) {
             own.check(&arguments)?;
             return self.call_task_tool(own.name, arguments, context).await;
         }

@@ -10,6 +10,7 @@ pub enum ResourceUri {
     Result(TaskId),
     Output(TaskId, String),
     Log(TaskId),
+    Journal(TaskId),
 }
 
 impl ResourceUri {
@@ -17,6 +18,7 @@ impl ResourceUri {
     pub const RESULT: &str = "task://{id}/result";
     pub const OUTPUT: &str = "task://{id}/output/{name}";
     pub const LOG: &str = "task://{id}/log";
+    pub const JOURNAL: &str = "task://{id}/journal";
 
     pub fn parse(uri: &str) -> Option<Self> {
         let rest = uri.strip_prefix("task://")?;
@@ -26,6 +28,7 @@ impl ResourceUri {
             None => Some(Self::Task(id)),
             Some("result") => Some(Self::Result(id)),
             Some("log") => Some(Self::Log(id)),
+            Some("journal") => Some(Self::Journal(id)),
             Some(path) => {
                 let name =
                     path.strip_prefix("output/").filter(|name| !name.is_empty() && !name.contains('/'))?;
@@ -36,14 +39,17 @@ impl ResourceUri {
 
     pub fn task(&self) -> TaskId {
         match self {
-            Self::Task(id) | Self::Result(id) | Self::Output(id, _) | Self::Log(id) => *id,
+            Self::Task(id) | Self::Result(id) | Self::Output(id, _) | Self::Log(id) | Self::Journal(id) => {
+                *id
+            }
         }
     }
 
     /// What to watch for changes behind it.
     pub fn key(&self) -> ResourceKey {
         match self {
-            Self::Task(id) => ResourceKey::Task(*id),
+            // A journal grows with its task's steps.
+            Self::Task(id) | Self::Journal(id) => ResourceKey::Task(*id),
             Self::Result(id) => ResourceKey::Result(*id),
             Self::Output(id, name) => ResourceKey::Output(*id, name.clone()),
             Self::Log(id) => ResourceKey::Log(*id),
@@ -58,6 +64,7 @@ impl std::fmt::Display for ResourceUri {
             Self::Result(id) => write!(f, "{}/result", id.uri()),
             Self::Output(id, name) => f.write_str(&output_uri(*id, name)),
             Self::Log(id) => write!(f, "{}/log", id.uri()),
+            Self::Journal(id) => write!(f, "{}/journal", id.uri()),
         }
     }
 }
@@ -74,6 +81,7 @@ mod tests {
             ResourceUri::Result(id),
             ResourceUri::Output(id, "a/b c%".to_owned()),
             ResourceUri::Log(id),
+            ResourceUri::Journal(id),
         ] {
             assert_eq!(ResourceUri::parse(&uri.to_string()), Some(uri));
         }

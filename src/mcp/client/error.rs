@@ -4,7 +4,9 @@ use rmcp::ServiceError;
 use rmcp::model::ErrorCode;
 use rmcp::service::ClientInitializeError;
 use rmcp::transport::DynamicTransportError;
-use rmcp::transport::streamable_http_client::{AuthRequiredError, HttpStatusError, InsufficientScopeError};
+use rmcp::transport::streamable_http_client::{
+    AuthRequiredError, HttpStatusError, InsufficientScopeError, StreamableHttpError,
+};
 use serde_json::Value;
 
 /// What can go wrong with a server that is spoken to.
@@ -75,7 +77,12 @@ impl ClientError {
         let mut last = String::new();
         while let Some(current) = cause {
             last = current.to_string();
-            if let Some(http) = current.downcast_ref::<reqwest::Error>() {
+            // The library does not name the HTTP client's error as the source of its own.
+            let wrapped = match current.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+                Some(StreamableHttpError::Client(http)) => Some(http),
+                _ => None,
+            };
+            if let Some(http) = wrapped.or_else(|| current.downcast_ref::<reqwest::Error>()) {
                 if http.is_connect() {
                     return Self::Unreachable { url, why: innermost(http) };
                 }
