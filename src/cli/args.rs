@@ -101,6 +101,9 @@ pub struct ServeArgs {
     /// Grant every component what its manifest requests
     #[arg(long)]
     pub trust: bool,
+    /// `standard` or `strict`: one or two syncs of the disk for each commit [default: standard]
+    #[arg(long, value_name = "MODE")]
+    pub durability: Option<String>,
 }
 
 /// Which server a command talks to.

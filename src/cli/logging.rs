@@ -6,9 +6,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit::{CliError, Result};
 
-/// What is logged where nobody says otherwise: what an operator has to know.
-pub const SERVER_DEFAULT: &str = "warn,longhaul=info";
-pub const COMMAND_DEFAULT: &str = "error";
+/// What is logged where nobody says otherwise: what an operator has to know. The MCP library calls every
+/// client that leaves an error, and a command tells its own errors itself.
+pub const SERVER_DEFAULT: &str = "warn,longhaul=info,rmcp=off";
+pub const COMMAND_DEFAULT: &str = "error,rmcp=off";
 
 /// `--log`, else LONGHAUL_LOG, else RUST_LOG, else `default`.
 pub fn start(flag: Option<&str>, default: &str) -> Result<()> {
@@ -27,7 +28,6 @@ pub fn start(flag: Option<&str>, default: &str) -> Result<()> {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(colours_wanted(&io::stderr()))
-        .with_target(false)
         .try_init();
     Ok(())
 }

@@ -2,22 +2,44 @@
 //! May import: everything below. Never here: rmcp, axum, wasmtime, redb: their rooms have doors.
 //! Read first: `args.rs` (what can be said), then `serve.rs` (the wiring).
 
+mod access;
 mod args;
 mod arguments;
+mod call;
 pub mod config;
+mod context;
+mod demo;
+mod doctor;
 mod exit;
+mod follow;
 mod guests;
+mod load;
 mod logging;
+mod progress;
+mod remote;
 mod render;
+mod scratch;
+mod serve;
 mod server_file;
+mod show;
+mod signals;
+mod task;
+mod tool;
+mod tools;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
+use config::Overrides;
+use context::Context;
 use exit::{CliError, Exit, Result};
 use render::Output;
+
+/// What may still run when a command is done gets this long.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// The `longhaul` command.
 pub fn main() -> ExitCode {
@@ -30,17 +52,46 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit> {
+    let of_command = match &cli.command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "longhaul", &mut script);
+            return output.raw(&script).map(|()| Exit::Done);
+        }
+        Command::Serve(args) => Overrides {
+            http: args.http.clone(),
+            tool_paths: args.tools.clone(),
+            trust: args.trust,
+            durability: args.durability.clone(),
+            ..Overrides::default()
+        },
+        _ => Overrides::default(),
+    };
+    let context = Context::new(&cli.global, of_command, output)?;
     let default_filter = match cli.command {
         Command::Serve(_) => logging::SERVER_DEFAULT,
         _ => logging::COMMAND_DEFAULT,
     };
-    logging::start(cli.global.log.as_deref(), default_filter)?;
-    match cli.command {
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "longhaul", &mut std::io::stdout());
-            Ok(Exit::Done)
-        }
-        _ => Err(CliError::failed("not wired yet")),
+    logging::start(context.settings.log.as_deref(), default_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::failed(format_args!("cannot start threads: {e}")))?;
+    let done = runtime.block_on(perform(cli.command, &context));
+    // A thread that still reads stdin, or a guest that does not stop, must not keep the process.
+    runtime.shutdown_timeout(LINGER);
+    done
+}
+
+async fn perform(command: Command, context: &Context) -> Result<Exit> {
+    match command {
+        Command::Serve(args) => serve::run(args, context).await,
+        Command::Demo => demo::run(context).await,
+        Command::Call(args) => call::run(args, context).await,
+        Command::Task(args) => task::run(args, context).await,
+        Command::Tool(args) => tool::run(args, context).await,
+        Command::Doctor => doctor::run(context).await,
+        Command::Completions { .. } => Ok(Exit::Done),
     }
 }
 

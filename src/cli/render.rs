@@ -49,7 +49,8 @@ impl Output {
         if self.terminal { self.foreign_text(&String::from_utf8_lossy(bytes)) } else { self.raw(bytes) }
     }
 
-    fn raw(self, bytes: &[u8]) -> Result<()> {
+    /// Bytes of our own.
+    pub fn raw(self, bytes: &[u8]) -> Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
@@ -72,10 +73,6 @@ impl Table {
 
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
         self.rows.push(cells.into_iter().map(|cell| escape(cell.as_ref())).collect());
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     fn drawn(&self, columns: u16) -> String {

@@ -1,0 +1,200 @@
+//! How tasks are reached: by the server that owns the data folder, or, where none runs, in the store itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::exit::{CliError, Result};
+use super::remote::{Remote, RemoteError};
+use super::server_file::ServerInfo;
+use crate::authority::Principal;
+use crate::catalog::Inspection;
+use crate::engine::{
+    Attempt, BoxFuture, EngineError, EngineOptions, InspectError, JournalDocument, Outcome, Runner, Slice,
+    TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery,
+};
+use crate::limits;
+use crate::store::{Presence, Store, StoreError};
+use crate::task::{TaskId, ToolResult};
+
+pub enum Access {
+    Server(Box<Remote>),
+    /// Opened by this process alone; nothing is run.
+    Store(TaskEngine),
+}
+
+impl Access {
+    /// With `url`, that server and no other. Without, the server of the data folder, and where none runs the
+    /// store itself; a data folder without a store is left as it is.
+    pub async fn open(url: Option<&str>, context: &Context) -> Result<Self> {
+        if url.is_some() {
+            return Ok(Self::Server(Box::new(Remote::of_server(url, context).await?)));
+        }
+        match Remote::find(context).await {
+            Ok(remote) => return Ok(Self::Server(Box::new(remote))),
+            Err(RemoteError::Lost(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Self::open_offline(context).await.map(Self::Store)
+    }
+
+    /// The store itself, where there is one and nobody else has it.
+    pub async fn open_offline(context: &Context) -> Result<TaskEngine> {
+        let folder = context.data();
+        if Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
+            let told = format!("no server runs, and there are no tasks in {}", folder.display());
+            return Err(CliError::not_found(told)
+                .next("longhaul serve --tools PATH, or name the server's --url or its --data folder"));
+        }
+        open_store(folder, Arc::new(Nothing), EngineOptions::default()).await
+    }
+
+    /// True where tasks can be looked at but do not go on.
+    pub fn runs_nothing(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+
+    pub async fn close(self) {
+        match self {
+            Self::Server(remote) => remote.close().await,
+            Self::Store(engine) => engine.shutdown().await,
+        }
+    }
+
+    pub async fn task(&mut self, id: TaskId) -> Result<TaskDocument> {
+        match self {
+            Self::Server(remote) => Ok(remote.task(id).await?),
+            Self::Store(engine) => Ok(engine.task(&local(), id)?),
+        }
+    }
+
+    pub async fn tasks(&mut self, query: TaskQuery) -> Result<TaskPage> {
+        match self {
+            Self::Server(remote) => Ok(remote.tasks(query).await?),
+            Self::Store(engine) => Ok(engine.tasks(&local(), &query)?),
+        }
+    }
+
+    /// Of a completed task.
+    pub async fn result(&mut self, task: &TaskDocument) -> Result<ToolResult> {
+        match self {
+            Self::Server(remote) => Ok(remote.result(task).await?),
+            Self::Store(engine) => {
+                let id: TaskId = task.id.parse().map_err(CliError::failed)?;
+                match engine.result(&local(), id)? {
+                    TaskEnd::Completed(result) => Ok(result),
+                    _ => Err(CliError::failed(format_args!("task {id} has no result"))),
+                }
+            }
+        }
+    }
+
+    pub async fn output(&mut self, id: TaskId, name: &str, offset: u64) -> Result<Slice> {
+        match self {
+            Self::Server(remote) => Ok(remote.output(id, name, offset).await?),
+            Self::Store(engine) if name == "log" => {
+                Ok(engine.log(&local(), id, offset, limits::MAX_OUTPUT_READ_BYTES)?)
+            }
+            Self::Store(engine) => {
+                Ok(engine.output(&local(), id, name, offset, limits::MAX_OUTPUT_READ_BYTES)?)
+            }
+        }
+    }
+
+    pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
+        match self {
+            Self::Server(remote) => Ok(remote.journal(id).await?),
+            Self::Store(engine) => Ok(engine.journal(&local(), id)?),
+        }
+    }
+
+    pub async fn cancel(&mut self, id: TaskId, reason: Option<String>) -> Result<TaskDocument> {
+        match self {
+            Self::Server(remote) => Ok(remote.cancel(id, reason).await?),
+            Self::Store(engine) => Ok(engine.cancel(&local(), id, reason).await?),
+        }
+    }
+
+    pub async fn retry(&mut self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument> {
+        match self {
+            Self::Server(remote) => Ok(remote.retry(id, from_step).await?),
+            Self::Store(engine) => Ok(engine.retry(&local(), id, from_step).await?),
+        }
+    }
+}
+
+/// Opens the engine on a data folder; where another process has it, says which.
+pub async fn open_store(
+    folder: &Path,
+    runner: Arc<dyn Runner>,
+    options: EngineOptions,
+) -> Result<TaskEngine> {
+    TaskEngine::open(folder, runner, options).await.map_err(|error| match error {
+        EngineError::Store(StoreError::Locked { .. }) => owned_by_another(folder),
+        error => error.into(),
+    })
+}
+
+/// A task as the store in `folder` has it, which nobody else may have open.
+pub async fn look_at(folder: &Path, id: TaskId) -> Result<TaskDocument> {
+    let engine = open_store(folder, Arc::new(Nothing), EngineOptions::default()).await?;
+    let task = engine.task(&local(), id);
+    engine.shutdown().await;
+    Ok(task?)
+}
+
+/// The lock is held: whoever holds it may have written where it listens.
+fn owned_by_another(folder: &Path) -> CliError {
+    let place = folder.display();
+    match ServerInfo::read(folder) {
+        Some(ServerInfo { pid, url: Some(url), .. }) => CliError::failed(format_args!(
+            "another longhaul, pid {pid} at {url}, owns {place}"
+        ))
+        .next(format!(
+            "talk to it with --url {url}, stop it with kill {pid}, or serve another folder with --data"
+        )),
+        Some(ServerInfo { pid, url: None, .. }) => {
+            CliError::failed(format_args!("another longhaul, pid {pid}, serves {place} on stdio"))
+                .next(format!("stop it with kill {pid}, or use another folder with --data"))
+        }
+        None => {
+            CliError::failed(format_args!("another longhaul owns {place} and has not said where it listens"))
+                .next("try again in a moment, or use another folder with --data")
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        match &error {
+            EngineError::NoSuchTask(_)
+            | EngineError::NoSuchOutput { .. }
+            | EngineError::NoSuchTool { .. }
+            | EngineError::NoSuchStep { .. } => Self::not_found(error),
+            EngineError::Arguments(_)
+            | EngineError::ArgumentsTooLarge { .. }
+            | EngineError::IdempotencyConflict { .. }
+            | EngineError::BadIdempotencyKey { .. } => Self::usage(error),
+            EngineError::TooManyOpenTasks { .. } => Self::refused(error),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+fn local() -> Principal {
+    Principal::local()
+}
+
+/// Runs nothing: the store is only looked at.
+struct Nothing;
+
+impl Runner for Nothing {
+    fn inspect(&self, _: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
+        Box::pin(std::future::ready(Err(InspectError::HostFault("nothing runs here".to_owned()))))
+    }
+
+    fn run(&self, _: Attempt) -> BoxFuture<Outcome> {
+        let message = "nothing runs here".to_owned();
+        Box::pin(std::future::ready(Outcome::HostFault { message }))
+    }
+}

@@ -1,0 +1,206 @@
+//! `longhaul doctor`: what is there, what is missing, and what to do about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::access::Access;
+use super::context::Context;
+use super::exit::{CliError, Exit, Result};
+use super::guests;
+use super::remote::Remote;
+use super::render::{Table, bytes};
+use super::server_file::ServerInfo;
+use crate::store::{Presence, Store};
+
+/// Maps of the kernel that one live instance takes, and what the rest of the process needs.
+const MAPS_PER_INSTANCE: u64 = 7;
+const MAPS_OF_THE_PROCESS: u64 = 4_000;
+/// Less free disk than this deserves a warning.
+const LOW_DISK_BYTES: u64 = 1024 * 1024 * 1024;
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Check {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, ok: true, found: found.into(), advice: None }
+    }
+
+    fn warn(what: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what, ok: false, found: found.into(), advice: Some(advice.into()) }
+    }
+}
+
+pub async fn run(context: &Context) -> Result<Exit> {
+    let mut checks = vec![
+        configuration(context),
+        target(),
+        map_limit(context),
+        data_folder(context.data()),
+        disk(context.data()),
+    ];
+    checks.extend(server_and_store(context).await);
+    let exit = if checks.iter().all(|check| check.ok) { Exit::Done } else { Exit::Failed };
+    if context.output.json {
+        context.output.json(&serde_json::json!({ "ok": exit == Exit::Done, "checks": checks }))?;
+        return Ok(exit);
+    }
+    let mut table = Table::new(&["", "WHAT", "FOUND", "WHAT TO DO"]);
+    for check in &checks {
+        let verdict = if check.ok { "ok" } else { "warn" };
+        table.row([verdict, check.what, &check.found, check.advice.as_deref().unwrap_or_default()]);
+    }
+    context.output.table(&table)?;
+    Ok(exit)
+}
+
+fn configuration(context: &Context) -> Check {
+    match &context.settings.file {
+        Some(file) => Check::ok("configuration", file.display().to_string()),
+        None => Check::ok("configuration", "none: the defaults hold"),
+    }
+}
+
+/// Only who builds guests needs it, but those who do not will not mind.
+fn target() -> Check {
+    const WHAT: &str = "toolchain for guests";
+    match guests::target_installed(Path::new(".")) {
+        Ok(true) => Check::ok(WHAT, format!("rustc with {}", guests::TARGET)),
+        Ok(false) => Check::warn(
+            WHAT,
+            format!("rustc without {}", guests::TARGET),
+            format!("rustup target add {}, if you build guests here", guests::TARGET),
+        ),
+        Err(error) => Check::warn(WHAT, error.to_string(), "https://rustup.rs, if you build guests here"),
+    }
+}
+
+fn map_limit(context: &Context) -> Check {
+    const WHAT: &str = "kernel maps";
+    let instances = context.settings.engine.live_instances as u64;
+    let needed = instances * MAPS_PER_INSTANCE + MAPS_OF_THE_PROCESS;
+    let limit = fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    match limit {
+        None => Check::ok(WHAT, "this kernel sets no limit"),
+        Some(limit) if limit >= needed => {
+            Check::ok(WHAT, format!("{limit}, {instances} live instances need {needed}"))
+        }
+        Some(limit) => Check::warn(
+            WHAT,
+            format!("{limit}, {instances} live instances need {needed}"),
+            format!(
+                "sysctl -w vm.max_map_count={needed}, or a lower live_instances under [engine] in longhaul.toml"
+            ),
+        ),
+    }
+}
+
+fn data_folder(folder: &Path) -> Check {
+    const WHAT: &str = "data folder";
+    let shown = folder.display().to_string();
+    match fs::metadata(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Check::ok(WHAT, format!("{shown}: not there yet, the first start makes it"))
+        }
+        Err(e) => Check::warn(WHAT, format!("{shown}: {e}"), "name another with --data"),
+        Ok(kind) if !kind.is_dir() => {
+            Check::warn(WHAT, format!("{shown}: no folder"), "name another with --data")
+        }
+        Ok(_) if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() => Check::warn(
+            WHAT,
+            format!("{shown}: cannot be written"),
+            "give yourself the right to, or name another with --data",
+        ),
+        Ok(_) => Check::ok(WHAT, shown),
+    }
+}
+
+fn disk(folder: &Path) -> Check {
+    const WHAT: &str = "disk";
+    // The folder may not be there yet: its nearest parent is on the same disk.
+    let there =
+        folder.ancestors().find(|place| place.exists()).map_or_else(|| PathBuf::from("/"), Path::to_owned);
+    match rustix::fs::statvfs(&there) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let found = format!("{} free", bytes(free));
+            if free < LOW_DISK_BYTES {
+                Check::warn(WHAT, found, "make room: a full disk stops the store")
+            } else {
+                Check::ok(WHAT, found)
+            }
+        }
+        Err(e) => Check::warn(WHAT, format!("{}: {e}", there.display()), "see whether it is mounted"),
+    }
+}
+
+async fn server_and_store(context: &Context) -> Vec<Check> {
+    const SERVER: &str = "server";
+    const STORE: &str = "store";
+    let folder = context.data();
+    let presence = match Store::presence(folder) {
+        Ok(presence) => presence,
+        Err(error) => return vec![Check::warn(STORE, error.to_string(), "see who may read it")],
+    };
+    match presence {
+        Presence::Missing => {
+            vec![
+                Check::ok(SERVER, "none on this folder"),
+                Check::ok(STORE, "not there yet, the first start makes it"),
+            ]
+        }
+        Presence::InUse { file_bytes } => {
+            let info = ServerInfo::read(folder);
+            let server = match Remote::find(context).await {
+                Ok(remote) => Check::ok(SERVER, format!("answers at {}", remote.url())),
+                Err(error) => Check::warn(
+                    SERVER,
+                    match &info {
+                        Some(info) => format!("pid {} has the folder and does not answer: {error}", info.pid),
+                        None => {
+                            format!("a process has the folder and does not say where it listens: {error}")
+                        }
+                    },
+                    "wait until it has started or ended; look at its log",
+                ),
+            };
+            vec![server, Check::ok(STORE, format!("in use by its server, {}", bytes(file_bytes)))]
+        }
+        Presence::Free { .. } => {
+            let store = match Access::open_offline(context).await {
+                Ok(engine) => {
+                    let usage = engine.usage();
+                    engine.shutdown().await;
+                    usage.map_err(CliError::from)
+                }
+                Err(error) => Err(error),
+            };
+            let store = match store {
+                Ok(usage) => Check::ok(
+                    STORE,
+                    format!(
+                        "format {}, {} in the file, {} live, {} free in it",
+                        Store::FORMAT,
+                        bytes(usage.file_bytes),
+                        bytes(usage.live_bytes),
+                        bytes(usage.free_bytes)
+                    ),
+                ),
+                Err(error) => {
+                    Check::warn(STORE, error.message, error.next.unwrap_or_else(|| "see above".to_owned()))
+                }
+            };
+            vec![Check::ok(SERVER, "none on this folder"), store]
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Following a task over MCP to its end, across restarts of its server.
+
+use std::time::{Duration, Instant};
+
+use super::exit::{CliError, Result};
+use super::progress::Reporter;
+use super::remote::{Remote, RemoteError};
+use crate::engine::TaskDocument;
+use crate::task::TaskId;
+
+/// How long a server may be away before following gives up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// Waits between two tries to reach it.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// A task is read at least this often, should a notification be lost on the way.
+const READ_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// Reports how the task goes on until it has ended.
+pub async fn to_the_end(remote: &mut Remote, id: TaskId, reporter: &mut Reporter) -> Result<TaskDocument> {
+    loop {
+        match until_lost(remote, id, reporter).await {
+            Ok(task) => return Ok(task),
+            Err(RemoteError::Lost(why)) => {
+                tracing::info!(%why, "connection lost");
+                reporter.note("the server is away; the task is safe, and goes on when the server is back");
+                again(async || remote.reconnect().await).await.map_err(|error| come_back(error, id))?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Tries something that needs the server until it is back, or away for too long.
+pub async fn again<T>(mut attempt: impl AsyncFnMut() -> Result<T, RemoteError>) -> Result<T> {
+    let began = Instant::now();
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        match attempt().await {
+            Err(RemoteError::Lost(_)) if began.elapsed() + backoff < GIVE_UP_AFTER => {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+            }
+            other => return other.map_err(CliError::from),
+        }
+    }
+}
+
+/// The command that takes a task up again.
+pub fn watch_command(id: impl std::fmt::Display) -> String {
+    format!("longhaul task watch {id}")
+}
+
+async fn until_lost(
+    remote: &mut Remote,
+    id: TaskId,
+    reporter: &mut Reporter,
+) -> Result<TaskDocument, RemoteError> {
+    // Subscribed before it is read: a change in between is told.
+    let mut changes = remote.watch(id).await?;
+    loop {
+        let task = remote.task(id).await?;
+        reporter.show(&task);
+        if task.is_terminal() {
+            return Ok(task);
+        }
+        // A timeout is no fault: read again.
+        if let Ok(changed) = tokio::time::timeout(READ_AT_LEAST_EVERY, changes.next()).await {
+            changed.map_err(RemoteError::from)?;
+        }
+    }
+}
+
+fn come_back(error: CliError, id: TaskId) -> CliError {
+    error.next(format!("start the server again (longhaul serve), then {}", watch_command(id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_comes_back_is_found_again_and_a_refusal_is_not_repeated() {
+        let mut tries = 0;
+        let answer = again(async || {
+            tries += 1;
+            if tries < 3 { Err(RemoteError::Lost("away".into())) } else { Ok(tries) }
+        });
+        assert_eq!(answer.await, Ok(3));
+        let mut tries = 0;
+        let refused = again(async || {
+            tries += 1;
+            Err::<(), _>(RemoteError::Refused("no".into()))
+        });
+        assert!(refused.await.is_err());
+        assert_eq!(tries, 1);
+    }
+}

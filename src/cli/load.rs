@@ -1,0 +1,149 @@
+//! From component files to a catalog: read, inspect, assemble.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::exit::{CliError, Result};
+use super::render::escape;
+use super::tools::{self, ComponentFile};
+use crate::authority::{Access, Grant};
+use crate::catalog::{Candidate, Component, Manifest, Operator};
+use crate::engine::{InspectError, Runner};
+use crate::task::{ComponentId, TaskLimits};
+
+/// A component with its bytes, as it would be served.
+pub struct Loaded {
+    pub file: ComponentFile,
+    pub bytes: Arc<[u8]>,
+    pub component: Component,
+}
+
+/// As [`tools::find`], away from the threads that must not block. Cargo and we speak on stderr.
+pub async fn find(paths: Vec<PathBuf>) -> Result<Vec<ComponentFile>> {
+    let found = tokio::task::spawn_blocking(move || tools::find(&paths, &|line| eprintln!("{line}"))).await;
+    found.map_err(CliError::failed)?
+}
+
+/// Reads a component, looks into it without running it, and applies its manifest and the operator's word.
+pub async fn load(
+    file: ComponentFile,
+    runner: &dyn Runner,
+    operator: &Operator,
+    trust: bool,
+) -> Result<Loaded> {
+    let bytes = tools::read(&file)?;
+    let place = file.component.display().to_string();
+    let inspection = runner.inspect(bytes.clone()).await.map_err(|error| match error {
+        InspectError::HostFault(_) => CliError::failed(format_args!("{place}: {error}")),
+        _ => CliError::failed(format_args!("{place}: {error}"))
+            .next(format!("leave it out, or look into it with longhaul tool inspect {place}")),
+    })?;
+    let manifest = match &file.manifest {
+        Some(path) => Manifest::read(path).map_err(CliError::usage)?,
+        None => Manifest::default(),
+    };
+    let candidate = Candidate {
+        name: file.name.clone(),
+        id: ComponentId::of_bytes(&bytes),
+        manifest,
+        inspection,
+        trusted: trust || file.own,
+    };
+    let component = Component::assemble(candidate, operator)
+        .map_err(|error| CliError::usage(format_args!("{place}: {error}")))?;
+    Ok(Loaded { file, bytes, component })
+}
+
+/// What the start of a server says of a component, line by line.
+pub fn summary(component: &Component) -> Vec<String> {
+    let tools: Vec<String> =
+        component.tools.iter().map(|entry| escape(&entry.tool.definition.name)).collect();
+    let held = &component.holdings;
+    let because =
+        if held.trusted && !held.grant.is_empty() { " (trusted: as its manifest requests)" } else { "" };
+    let mut lines = vec![format!("{}: tools {}", escape(&component.name), tools.join(", "))];
+    lines.extend(powers(&held.grant).into_iter().map(|power| format!("  granted {power}{because}")));
+    lines.extend(powers(&held.denied).into_iter().map(|power| {
+        format!(
+            "  requested, not granted: {power} (see [grants.{}] in longhaul.toml)",
+            escape(&component.name)
+        )
+    }));
+    lines
+}
+
+/// A grant in words, one line a power.
+pub fn powers(grant: &Grant) -> Vec<String> {
+    let mut lines: Vec<String> = grant.http.iter().map(|pattern| format!("http {pattern}")).collect();
+    for file in &grant.files {
+        let access = match file.access {
+            Access::Read => "read",
+            Access::Write => "write",
+        };
+        let from = file.path.as_deref().map(|path| format!(" from {}", escape(path))).unwrap_or_default();
+        lines.push(format!("files {} at {} ({access}){from}", escape(&file.slot), escape(&file.at)));
+    }
+    lines.extend(grant.env.iter().map(|name| format!("env {}", escape(name))));
+    lines.extend(grant.secrets.iter().map(|secret| {
+        let from = secret.from.as_deref().map(|from| format!(" from {}", escape(from))).unwrap_or_default();
+        format!(
+            "secret {} as {} to {}{from}",
+            escape(&secret.name),
+            escape(&secret.header),
+            escape(&secret.host)
+        )
+    }));
+    lines.extend(grant.state.iter().map(|pattern| format!("state {pattern}")));
+    lines.extend(grant.tools.iter().map(|name| format!("calls to the tool {}", escape(name))));
+    lines.extend(grant.elicit.then(|| "questions to people".to_owned()));
+    lines.extend(grant.sample.then(|| "samples of the client's model".to_owned()));
+    lines
+}
+
+/// The bounds that hold, each under its name in a manifest.
+pub fn bounds(limits: &TaskLimits) -> [(&'static str, u64); 8] {
+    [
+        ("memory_mib", limits.memory_mib),
+        ("run_seconds", limits.run_seconds),
+        ("total_seconds", limits.total_seconds),
+        ("journal_mib", limits.journal_mib),
+        ("result_kib", limits.result_kib),
+        ("questions", limits.questions.into()),
+        ("samples", limits.samples.into()),
+        ("sample_tokens", limits.sample_tokens),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::{FileGrant, HttpPattern, SecretGrant, StatePattern};
+
+    #[test]
+    fn a_grant_is_told_power_by_power() {
+        let grant = Grant {
+            http: vec![HttpPattern::parse("https://api.example.com").expect("a pattern")],
+            files: vec![FileGrant {
+                slot: "docs".into(),
+                at: "/docs".into(),
+                access: Access::Read,
+                path: Some("/srv\n".into()),
+            }],
+            env: vec!["LANG".into()],
+            secrets: vec![SecretGrant {
+                name: "key".into(),
+                host: "api.example.com".into(),
+                header: "authorization".into(),
+                from: Some("env:KEY".into()),
+            }],
+            state: vec![StatePattern::parse("trips:read").expect("a pattern")],
+            tools: vec!["research_agent".into()],
+            elicit: true,
+            sample: true,
+        };
+        let told = powers(&grant);
+        assert_eq!(told.len(), 8, "{told:?}");
+        assert_eq!(told[1], "files docs at /docs (read) from /srv\\n");
+        assert!(powers(&Grant::default()).is_empty());
+    }
+}

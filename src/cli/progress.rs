@@ -1,0 +1,145 @@
+//! How a task is followed on stderr: a progress bar on a terminal, plain lines elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::render::escape;
+use crate::engine::TaskDocument;
+
+/// Shows a task as it goes on. What it prints is for people; the result goes to stdout by other ways.
+pub struct Reporter {
+    bar: Option<ProgressBar>,
+    /// What was said last: the same is not said twice.
+    last: String,
+}
+
+impl Reporter {
+    pub fn new() -> Self {
+        Self::with_bar(io::stderr().is_terminal())
+    }
+
+    fn with_bar(terminal: bool) -> Self {
+        let bar = terminal.then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, last: String::new() }
+    }
+
+    /// Shows where the task stands.
+    pub fn show(&mut self, task: &TaskDocument) {
+        let line = describe(task);
+        match &self.bar {
+            None => self.say(line),
+            Some(bar) => {
+                if let Some(progress) = &task.progress
+                    && let Some(total) = progress.total
+                {
+                    if bar.length() != Some(total) {
+                        bar.set_style(bar_style());
+                        bar.set_length(total);
+                    }
+                    bar.set_position(progress.done);
+                }
+                bar.set_message(wording(task));
+            }
+        }
+    }
+
+    /// One line beside the task's own, such as a lost connection.
+    pub fn note(&mut self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(escape(text)),
+            None => self.say(escape(text)),
+        }
+    }
+
+    /// Takes the bar away, so that what follows stands on a clean line.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&mut self, line: String) {
+        if line != self.last {
+            eprintln!("{line}");
+            self.last = line;
+        }
+    }
+}
+
+/// One plain line: `[3/12] step 3 of 12`, or the state where nothing was reported yet.
+fn describe(task: &TaskDocument) -> String {
+    match &task.progress {
+        Some(progress) => {
+            let total = progress.total.map(|total| format!("/{total}")).unwrap_or_default();
+            format!("[{}{total}] {}", progress.done, wording(task))
+        }
+        None => wording(task),
+    }
+}
+
+/// The task's message, and its state where that is news.
+fn wording(task: &TaskDocument) -> String {
+    let state = match (&task.reason, &task.wake_at) {
+        (Some(reason), Some(at)) if task.state == "waiting" => format!("waiting ({reason}) until {at}"),
+        (Some(reason), _) if reason != "live" => format!("{} ({reason})", task.state),
+        _ => task.state.clone(),
+    };
+    match &task.message {
+        Some(message) if state == "running" => escape(message),
+        Some(message) => format!("{state}: {}", escape(message)),
+        None => state,
+    }
+}
+
+fn bar_style() -> ProgressStyle {
+    // A template that does not parse would show the plain bar.
+    ProgressStyle::with_template("[{bar:30}] {pos}/{len}  {wide_msg}  {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn document(more: serde_json::Value) -> TaskDocument {
+        let mut document = json!({
+            "id": "1", "uri": "task://1", "tool": "t", "component": "c", "state": "running", "reason": "live",
+            "attempt": 1, "steps": 3, "created_at": "", "updated_at": "", "log_uri": "task://1/log",
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            document[key] = value.clone();
+        }
+        serde_json::from_value(document).expect("a document")
+    }
+
+    #[test]
+    fn a_line_says_what_is_news() {
+        let line = |more| describe(&document(more));
+        assert_eq!(line(json!({})), "running");
+        assert_eq!(line(json!({ "state": "queued", "reason": "new" })), "queued (new)");
+        let progress = json!({ "progress": { "done": 3, "total": 12 }, "message": "step\u{1b}[1m" });
+        assert_eq!(line(progress), "[3/12] step\\u{1b}[1m");
+        let replaying = json!({ "reason": "replaying", "progress": { "done": 3 }, "message": "m" });
+        assert_eq!(line(replaying), "[3] running (replaying): m");
+        let waiting = json!({ "state": "waiting", "reason": "timer", "wake_at": "2026-01-01T00:00:00Z" });
+        assert_eq!(line(waiting), "waiting (timer) until 2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_bar_follows_a_total_that_is_told_late() {
+        let mut reporter = Reporter::with_bar(true);
+        reporter.show(&document(json!({})));
+        reporter.show(&document(json!({ "progress": { "done": 3, "total": 12 } })));
+        let bar = reporter.bar.as_ref().expect("a bar");
+        assert_eq!((bar.position(), bar.length()), (3, Some(12)));
+        reporter.finish();
+    }
+}

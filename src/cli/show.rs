@@ -1,0 +1,249 @@
+//! Tasks and results for people.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use super::exit::Result;
+use super::render::{Output, Table, bytes, escape};
+use crate::engine::{JournalDocument, Slice, TaskDocument};
+use crate::task::{Content, EmbeddedBody, ToolResult};
+
+/// The list of tasks, newest first.
+pub fn tasks(output: Output, tasks: &[TaskDocument]) -> Result<()> {
+    let mut table = Table::new(&["ID", "TOOL", "STATE", "PROGRESS", "MESSAGE", "UPDATED"]);
+    for task in tasks {
+        let message = task.error.as_ref().map(|error| &error.message).or(task.message.as_ref());
+        table.row([
+            task.id.as_str(),
+            &task.tool,
+            &state(task),
+            &progress(task),
+            message.map_or("", String::as_str),
+            &task.updated_at,
+        ]);
+    }
+    output.table(&table)
+}
+
+/// All that a document says, field by field.
+pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
+    let mut table = Table::new(&["FIELD", "VALUE"]);
+    let mut field = |name: &str, value: &str| table.row([name, value]);
+    field("id", &task.id);
+    field("tool", &task.tool);
+    field("component", &task.component);
+    if let Some(arguments) = &task.arguments {
+        field("arguments", &arguments.to_string());
+    }
+    field("state", &state(task));
+    if let Some(message) = &task.message {
+        field("message", message);
+    }
+    if task.progress.is_some() {
+        field("progress", &progress(task));
+    }
+    field("attempt", &task.attempt.to_string());
+    field("steps", &task.steps.to_string());
+    field("created", &task.created_at);
+    field("updated", &task.updated_at);
+    let times = [("ended", &task.ended_at), ("due", &task.wake_at)];
+    let links = [("parent", &task.parent), ("root", &task.root), ("key", &task.idempotency_key)];
+    for (name, value) in times.into_iter().chain(links) {
+        if let Some(value) = value {
+            field(name, value);
+        }
+    }
+    if task.cancel_requested == Some(true) {
+        field("cancel", "requested");
+    }
+    for named in &task.outputs {
+        let grows = if named.done { "" } else { ", grows" };
+        let what = format!("{} ({}, {}{grows})", named.name, named.mime_type, bytes(named.bytes));
+        field("output", &what);
+    }
+    if let Some(error) = &task.error {
+        let told = match error.message.starts_with(&error.reason) {
+            true => error.message.clone(),
+            false => format!("{}: {}", error.reason, error.message),
+        };
+        field("error", &told);
+        if let Some(detail) = &error.detail {
+            detail.lines().for_each(|line| field("detail", line));
+        }
+        if let Some(next) = &error.next {
+            field("next", next);
+        }
+    }
+    output.table(&table)
+}
+
+/// `failed (trap)`; `running` alone where it runs as usual.
+pub fn state(task: &TaskDocument) -> String {
+    match &task.reason {
+        Some(reason) if reason != "live" => format!("{} ({reason})", task.state),
+        _ => task.state.clone(),
+    }
+}
+
+fn progress(task: &TaskDocument) -> String {
+    match &task.progress {
+        Some(progress) => match progress.total {
+            Some(total) => format!("{}/{total}", progress.done),
+            None => progress.done.to_string(),
+        },
+        None => String::new(),
+    }
+}
+
+/// Why an ended task has no result, in one line.
+pub fn why_it_ended(task: &TaskDocument) -> String {
+    match &task.error {
+        Some(error) => format!("task {} is {}: {}", task.id, state(task), escape(&error.message)),
+        None => format!("task {} is {}", task.id, state(task)),
+    }
+}
+
+/// The records of a journal.
+pub fn journal(output: Output, journal: &JournalDocument) -> Result<()> {
+    let mut table = Table::new(&["STEP", "KIND", "ABOUT", "BYTES"]);
+    for record in &journal.records {
+        let about = record.about.as_deref().unwrap_or_default();
+        table.row([&record.step.to_string(), record.kind.as_str(), about, &record.bytes.to_string()]);
+    }
+    output.table(&table)
+}
+
+/// A named output as one document: text where it is text.
+pub fn output_json(name: &str, piece: &Slice) -> Value {
+    let mut document = json!({ "name": name, "mime_type": piece.mime_type });
+    match std::str::from_utf8(&piece.bytes) {
+        Ok(text) => document["text"] = json!(text),
+        Err(_) => document["base64"] = json!(BASE64.encode(&piece.bytes)),
+    }
+    document["bytes"] = json!(piece.total);
+    document["done"] = json!(piece.done);
+    document
+}
+
+/// What a tool handed back: text as text, what a terminal cannot show by its kind and size.
+pub fn result(output: Output, result: &ToolResult) -> Result<()> {
+    for content in &result.content {
+        match content {
+            Content::Text(text) => output.foreign_text(text)?,
+            Content::Image { data, mime_type } | Content::Audio { data, mime_type } => {
+                output.line(format!("[{}, {}]", escape(mime_type), bytes(data.len() as u64)))?;
+            }
+            Content::Link { uri, name, .. } => output.line(format!("{}: {}", escape(name), escape(uri)))?,
+            Content::Embedded { uri, body, .. } => {
+                output.line(format!("{}:", escape(uri)))?;
+                match body {
+                    EmbeddedBody::Text(text) => output.foreign_text(text)?,
+                    EmbeddedBody::Data(data) => output.line(format!("[{}]", bytes(data.len() as u64)))?,
+                }
+            }
+        }
+    }
+    match &result.structured {
+        Some(structured) if result.content.is_empty() => output.foreign_text(&pretty(structured)),
+        _ => Ok(()),
+    }
+}
+
+/// The result as MCP spells it.
+pub fn result_json(result: &ToolResult) -> Value {
+    let mut document = json!({ "content": result.content.iter().map(content_json).collect::<Vec<_>>() });
+    if let Some(structured) = &result.structured {
+        document["structuredContent"] = parsed(structured);
+    }
+    if result.is_error {
+        document["isError"] = json!(true);
+    }
+    document
+}
+
+fn content_json(content: &Content) -> Value {
+    let mut block = match content {
+        Content::Text(text) => json!({ "type": "text", "text": text }),
+        Content::Image { data, mime_type } => {
+            json!({ "type": "image", "data": BASE64.encode(data), "mimeType": mime_type })
+        }
+        Content::Audio { data, mime_type } => {
+            json!({ "type": "audio", "data": BASE64.encode(data), "mimeType": mime_type })
+        }
+        Content::Link { uri, name, title, description, mime_type } => json!({
+            "type": "resource_link", "uri": uri, "name": name, "title": title, "description": description,
+            "mimeType": mime_type,
+        }),
+        Content::Embedded { uri, mime_type, body } => {
+            let mut resource = match body {
+                EmbeddedBody::Text(text) => json!({ "uri": uri, "mimeType": mime_type, "text": text }),
+                EmbeddedBody::Data(data) => {
+                    json!({ "uri": uri, "mimeType": mime_type, "blob": BASE64.encode(data) })
+                }
+            };
+            drop_nulls(&mut resource);
+            json!({ "type": "resource", "resource": resource })
+        }
+    };
+    drop_nulls(&mut block);
+    block
+}
+
+fn drop_nulls(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.retain(|_, field| !field.is_null());
+    }
+}
+
+fn pretty(json: &str) -> String {
+    serde_json::to_string_pretty(&parsed(json)).unwrap_or_else(|_| json.to_owned())
+}
+
+fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_spelled_as_mcp_has_it() {
+        let result = ToolResult {
+            content: vec![
+                Content::Text("done".into()),
+                Content::Image { data: vec![1, 2], mime_type: "image/png".into() },
+                Content::Link {
+                    uri: "task://1".into(),
+                    name: "task".into(),
+                    title: None,
+                    description: None,
+                    mime_type: None,
+                },
+                Content::Embedded {
+                    uri: "x:y".into(),
+                    mime_type: None,
+                    body: EmbeddedBody::Text("t".into()),
+                },
+            ],
+            structured: Some("{\"steps\":2}".into()),
+            is_error: true,
+        };
+        let expected = json!({
+            "content": [
+                { "type": "text", "text": "done" },
+                { "type": "image", "data": "AQI=", "mimeType": "image/png" },
+                { "type": "resource_link", "uri": "task://1", "name": "task" },
+                { "type": "resource", "resource": { "uri": "x:y", "text": "t" } },
+            ],
+            "structuredContent": { "steps": 2 },
+            "isError": true,
+        });
+        assert_eq!(result_json(&result), expected);
+        assert_eq!(
+            result_json(&ToolResult::text("a")),
+            json!({ "content": [{ "type": "text", "text": "a" }] })
+        );
+    }
+}

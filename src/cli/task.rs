@@ -1,0 +1,145 @@
+//! `longhaul task …`
+
+use serde_json::json;
+
+use super::access::Access;
+use super::args::{TaskArgs, TaskCommand};
+use super::call;
+use super::context::Context;
+use super::exit::{CliError, Exit, Result};
+use super::follow::{self, watch_command};
+use super::progress::Reporter;
+use super::show;
+use crate::engine::{TaskDocument, TaskQuery};
+use crate::limits;
+use crate::task::TaskId;
+
+pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
+    let mut access = Access::open(args.server.url.as_deref(), context).await?;
+    let done = perform(&mut access, args.command, context).await;
+    access.close().await;
+    done
+}
+
+async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -> Result<Exit> {
+    let output = context.output;
+    match command {
+        TaskCommand::List { state, tool, limit } => {
+            let tasks = list(access, state, tool, limit as usize).await?;
+            match output.json {
+                true => output.json(&json!({ "tasks": tasks }))?,
+                false => show::tasks(output, &tasks)?,
+            }
+        }
+        TaskCommand::Show { id } => print_task(&access.task(id).await?, context)?,
+        TaskCommand::Watch { id } => return watch(access, id, context).await,
+        TaskCommand::Result { id } => {
+            let task = access.task(id).await?;
+            if !task.is_terminal() {
+                let told = format!("task {id} has no result yet: it is {}", show::state(&task));
+                return Err(CliError::failed(told).next(watch_command(id)));
+            }
+            if task.state != "completed" {
+                return Err(
+                    CliError::failed(show::why_it_ended(&task)).next(format!("longhaul task retry {id}"))
+                );
+            }
+            let result = access.result(&task).await?;
+            match output.json {
+                true => output.json(&show::result_json(&result))?,
+                false => show::result(output, &result)?,
+            }
+            return Ok(if result.is_error { Exit::Failed } else { Exit::Done });
+        }
+        TaskCommand::Output { id, name } => print_output(access, id, &name, context).await?,
+        TaskCommand::Journal { id } => {
+            let journal = access.journal(id).await?;
+            match output.json {
+                true => output.json(&journal)?,
+                false => show::journal(output, &journal)?,
+            }
+        }
+        TaskCommand::Cancel { id, reason } => print_task(&access.cancel(id, reason).await?, context)?,
+        TaskCommand::Retry { id, from } => {
+            print_task(&access.retry(id, from).await?, context)?;
+            if access.runs_nothing() {
+                eprintln!("no server runs here: the task goes on with the next `longhaul serve`");
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// As many pages as it takes.
+async fn list(
+    access: &mut Access,
+    state: Option<String>,
+    tool: Option<String>,
+    limit: usize,
+) -> Result<Vec<TaskDocument>> {
+    let mut tasks = Vec::new();
+    let mut cursor = None;
+    loop {
+        let wanted = (limit - tasks.len()).min(limits::MAX_PAGE_ROWS);
+        let page = TaskQuery { state: state.clone(), tool: tool.clone(), limit: wanted, cursor };
+        let page = access.tasks(page).await?;
+        tasks.extend(page.tasks);
+        cursor = page.next_cursor;
+        if cursor.is_none() || tasks.len() >= limit {
+            return Ok(tasks);
+        }
+    }
+}
+
+async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exit> {
+    // A task that is not there is told before anything is followed.
+    let task = access.task(id).await?;
+    let remote = match access {
+        Access::Server(remote) => remote,
+        Access::Store(_) if task.is_terminal() => {
+            print_task(&task, context)?;
+            return Ok(if task.state == "completed" { Exit::Done } else { Exit::Failed });
+        }
+        Access::Store(_) => {
+            let told =
+                format!("no server runs here, so task {id} stands still: it is {}", show::state(&task));
+            return Err(CliError::failed(told).next("longhaul serve"));
+        }
+    };
+    let mut reporter = Reporter::new();
+    let followed = tokio::select! {
+        ended = follow::to_the_end(remote, id, &mut reporter) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            Err(CliError::failed(format_args!("detached: task {id} goes on by itself")).next(watch_command(id)))
+        }
+    };
+    reporter.finish();
+    call::print_end(remote, &followed?, context).await
+}
+
+async fn print_output(access: &mut Access, id: TaskId, name: &str, context: &Context) -> Result<()> {
+    let task = access.task(id).await?;
+    let names: Vec<&str> = task.outputs.iter().map(|output| output.name.as_str()).collect();
+    if name != "log" && !names.contains(&name) {
+        let have = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
+        return Err(CliError::not_found(format_args!("task {id} has no output '{name}'"))
+            .next(format!("it has: {have} (and `log`)")));
+    }
+    let mut whole = access.output(id, name, 0).await?;
+    while (whole.bytes.len() as u64) < whole.total {
+        let piece = access.output(id, name, whole.bytes.len() as u64).await?;
+        if piece.bytes.is_empty() {
+            break;
+        }
+        whole.bytes.extend(piece.bytes);
+        (whole.total, whole.done) = (piece.total, piece.done);
+    }
+    match context.output.json {
+        true => context.output.json(&show::output_json(name, &whole)),
+        false => context.output.foreign_bytes(&whole.bytes),
+    }
+}
+
+fn print_task(task: &TaskDocument, context: &Context) -> Result<()> {
+    if context.output.json { context.output.json(task) } else { show::task(context.output, task) }
+}
