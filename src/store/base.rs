@@ -97,7 +97,12 @@ impl<'a> Base<'a> {
     pub fn step(rows: &mut Rows, space: Space, reverse: bool) -> Result<Option<RowGuard>, StoreError> {
         guarded("a base table", || {
             let row = if reverse { rows.next_back() } else { rows.next() };
-            row.transpose().map_err(|error| failed(space, error))
+            let row = row.transpose().map_err(|error| failed(space, error))?;
+            if let Some((key, value)) = &row {
+                // A damaged page may point outside itself, which shows here and nowhere later.
+                let _ = (key.value(), value.value());
+            }
+            Ok(row)
         })
     }
 

@@ -40,7 +40,8 @@ pub use snapshot::Snapshot;
 pub use space::Space;
 
 use crate::limits::{
-    MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES, MAX_UNFOLDED_BYTES, STORE_CACHE_BYTES,
+    FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES,
+    MAX_UNFOLDED_BYTES, STORE_CACHE_BYTES,
 };
 use shared::{Shared, State};
 use snapshot::Overlay;
@@ -63,8 +64,10 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// Bytes of the log that start-up may have to read.
     pub(crate) max_unfolded_bytes: usize,
-    /// How long without a commit counts as idle, where that is not `IDLE_QUICK_REPAIR_MS`.
-    pub(crate) idle: Option<Duration>,
+    /// Rows that a commit folds along the way.
+    pub(crate) fold_slice_rows: usize,
+    /// How long without a commit counts as idle.
+    pub(crate) idle: Duration,
 }
 
 /// What an acknowledgement promises beyond a crash of the process: both survive the loss of power.
@@ -219,7 +222,8 @@ impl Default for StoreOptions {
             durability: Durability::Standard,
             cache_bytes: STORE_CACHE_BYTES,
             max_unfolded_bytes: MAX_UNFOLDED_BYTES,
-            idle: None,
+            fold_slice_rows: FOLD_SLICE_ROWS,
+            idle: Duration::from_millis(IDLE_QUICK_REPAIR_MS),
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::sync::oneshot;
@@ -19,10 +18,7 @@ use super::layer::{Entry, Found, Layer};
 use super::shared::{Shared, State};
 use super::snapshot::Snapshot;
 use super::{Durability, Lsn};
-use crate::limits::{
-    FOLD_SLICE_BYTES, FOLD_SLICE_ROWS, IDLE_FOLD_SLICES, IDLE_QUICK_REPAIR_MS, LOG_TRIM_ROWS,
-    MAX_GROUP_BATCHES, MAX_GROUP_BYTES,
-};
+use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP_BATCHES, MAX_GROUP_BYTES};
 
 /// A batch on its way, and whom to tell.
 pub(super) struct Request {
@@ -107,7 +103,7 @@ impl Writer {
 
     /// Wait for work, and put a group together: what is queued, up to the bounds, and at least one batch.
     fn next(&mut self) -> Work {
-        let idle = self.shared.options.idle.unwrap_or(Duration::from_millis(IDLE_QUICK_REPAIR_MS));
+        let idle = self.shared.options.idle;
         {
             let mut queue = self.shared.queue();
             while self.backlog.is_empty() && queue.waiting.is_empty() {
@@ -244,7 +240,8 @@ impl Writer {
         // In proportion: as much of the layer is folded as the room for new rows is used up.
         let target = (fold.weight as u128 * self.active_bytes as u128 / room as u128) as usize;
         let weight = target.saturating_sub(fold.weight.saturating_sub(left));
-        (weight > 0).then_some(Budget { weight, rows: FOLD_SLICE_ROWS, bytes: FOLD_SLICE_BYTES })
+        let rows = self.shared.options.fold_slice_rows;
+        (weight > 0).then_some(Budget { weight, rows, bytes: FOLD_SLICE_BYTES })
     }
 
     fn fold_some(
@@ -387,7 +384,7 @@ impl Writer {
         transaction.set_quick_repair(true);
         let budget = Budget {
             weight: 1,
-            rows: IDLE_FOLD_SLICES * FOLD_SLICE_ROWS,
+            rows: IDLE_FOLD_SLICES * self.shared.options.fold_slice_rows,
             bytes: IDLE_FOLD_SLICES * FOLD_SLICE_BYTES,
         };
         let slice = self.fold_some(&transaction, Some(budget))?;

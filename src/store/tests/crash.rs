@@ -1,0 +1,141 @@
+//! Power cuts at any point of the work, with any of the unsynced sectors on the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::*;
+use crate::limits::MAX_LOGGED_VALUE_BYTES;
+
+const IMAGES: usize = 1_500;
+
+/// What a run did to its disk, and what it may have left of its batches.
+struct Run {
+    disk: Disk,
+    /// Contents after so many batches.
+    states: Vec<Contents>,
+    /// The disk's number of changes when batch `index + 1` was committed.
+    committed: Vec<usize>,
+    /// The disk's number of changes when the store was open.
+    opened: usize,
+}
+
+fn counter() -> (Space, Vec<u8>) {
+    (Space::Setting, b"batches".to_vec())
+}
+
+/// What `check` writes.
+fn extra() -> (Space, Vec<u8>) {
+    (Space::Task, b"extra".to_vec())
+}
+
+/// Batches of rows that come and go, some at once and some alone, with folding all the while.
+fn run(options: StoreOptions, seed: u64, batches: usize) -> Run {
+    let mut dice = Dice(seed);
+    let disk = Disk::recording(Vec::new());
+    let store = open(&disk, options).unwrap();
+    let opened = disk.changes();
+    let mut state = Contents::new();
+    let mut states = vec![state.clone()];
+    let committed = Arc::new(Mutex::new(Vec::new()));
+    let mut acks = Vec::new();
+    for number in 1..=batches as u64 {
+        let mut batch = Batch::new();
+        for _ in 0..1 + dice.below(5) {
+            let key = vec![dice.below(6) as u8, dice.below(6) as u8];
+            let byte = dice.next() as u8;
+            match dice.below(40) {
+                0 => {
+                    let value = vec![byte; MAX_LOGGED_VALUE_BYTES + 1];
+                    state.insert((Space::Blob, key.clone()), value.clone());
+                    batch.add_put(Space::Blob, key, value);
+                }
+                1..=4 => {
+                    state.remove(&(Space::Blob, key.clone()));
+                    batch.add_delete(Space::Blob, key);
+                }
+                5..=8 => {
+                    let prefix = key[..1].to_vec();
+                    state.retain(|(space, key), _| *space != Space::Journal || !key.starts_with(&prefix));
+                    batch.add_delete_prefix(Space::Journal, prefix);
+                }
+                _ => {
+                    let value = vec![byte; dice.below(300)];
+                    state.insert((Space::Journal, key.clone()), value.clone());
+                    batch.add_put(Space::Journal, key, value);
+                }
+            }
+        }
+        let (space, key) = counter();
+        state.insert((space, key.clone()), number.to_le_bytes().to_vec());
+        batch.add_put(space, key, number.to_le_bytes().to_vec());
+        states.push(state.clone());
+        let (clock, committed) = (disk.clone(), committed.clone());
+        batch.add_then(move || committed.lock().unwrap().push(clock.changes()));
+        acks.push(store.enqueue(batch).unwrap());
+        if dice.below(3) > 0 {
+            for ack in acks.drain(..) {
+                ack.wait_blocking().unwrap();
+            }
+        }
+    }
+    store.close_blocking().unwrap();
+    let committed = std::mem::take(&mut *committed.lock().unwrap());
+    assert_eq!(committed.len(), batches);
+    Run { disk, states, committed, opened }
+}
+
+/// Open what a power cut left; the contents must be those after some batch at or behind the last
+/// acknowledged one, and the store must go on from there. Gives the number of that batch.
+fn check(run: &Run, disk: &Disk, acknowledged: usize, options: StoreOptions) -> usize {
+    let store = open(disk, options).unwrap();
+    let mut found = contents(&store).unwrap();
+    let batches = found.get(&counter()).map_or(0, |bytes| u64::from_le_bytes(bytes[..].try_into().unwrap()));
+    assert!(batches as usize >= acknowledged, "{acknowledged} were acknowledged, {batches} are there");
+    found.remove(&extra());
+    assert!(found == run.states[batches as usize], "the contents are those of no batch");
+    let (space, key) = extra();
+    let answer = store.enqueue(Batch::new().put(space, key, b"v".to_vec()));
+    assert!(answer.unwrap().wait_blocking().unwrap() > batches);
+    batches as usize
+}
+
+fn cut_anywhere(options: StoreOptions, seed: u64) {
+    let images = IMAGES * scale() / 3;
+    let run = run(options, seed, 60);
+    let mut dice = Dice(!seed);
+    let span = run.disk.changes() - run.opened;
+    let mut cuts: Vec<_> = (0..images).map(|_| run.opened + dice.below(span + 1)).collect();
+    cuts.sort_unstable();
+    let mut cutter = run.disk.images();
+    for cut in cuts {
+        let disk = Disk::recording(cutter.cut(cut, &mut dice));
+        let acknowledged = run.committed.iter().take_while(|at| **at <= cut).count();
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            let batches = check(&run, &disk, acknowledged, options);
+            // And now and then once more, while it recovers, goes on or closes: what it had shown must
+            // still be there.
+            if dice.below(4) == 0 {
+                let again = dice.below(disk.changes() + 1);
+                let image = disk.images().cut(again, &mut dice);
+                check(&run, &Disk::holding(image), batches, options);
+            }
+        }));
+        assert!(checked.is_ok(), "cut after {cut} changes, seed {seed}");
+    }
+}
+
+#[test]
+fn a_power_cut_loses_nothing_acknowledged_and_halves_nothing() {
+    cut_anywhere(small(), 1);
+}
+
+#[test]
+fn nor_does_one_under_two_phase_commits() {
+    cut_anywhere(StoreOptions { durability: Durability::Strict, ..small() }, 2);
+}
+
+#[test]
+fn nor_does_one_while_idle_work_goes_on() {
+    cut_anywhere(StoreOptions { idle: Duration::from_micros(20), fold_slice_rows: 1, ..small() }, 3);
+}

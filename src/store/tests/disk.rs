@@ -1,0 +1,221 @@
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::StorageBackend;
+
+use super::Dice;
+
+const SECTOR_BYTES: usize = 512;
+
+/// A disk in memory that remembers every change, and fails when told to. A clone is the same disk.
+#[derive(Debug, Clone, Default)]
+pub struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: Vec<u8>,
+    /// What it held before the first change.
+    original: Vec<u8>,
+    is_recording: bool,
+    changes: Vec<Change>,
+    calls: u64,
+    fault: Option<Fault>,
+    capacity: Option<usize>,
+    syncs_after_failure: u64,
+    has_failed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// This call fails, and no other one.
+    Once(u64),
+    /// This call fails, and all that follow.
+    From(u64),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Change {
+    Write(usize, Vec<u8>),
+    Length(usize),
+    Sync,
+}
+
+/// What is left of a disk's changes after power cuts.
+pub struct Images {
+    changes: Vec<Change>,
+    /// Number of changes up to the last sync at or before the cut, and the bytes that are safe since.
+    synced: usize,
+    durable: Vec<u8>,
+}
+
+impl Disk {
+    pub fn holding(bytes: Vec<u8>) -> Self {
+        let disk = Self::default();
+        disk.state().bytes = bytes;
+        disk
+    }
+
+    pub fn recording(bytes: Vec<u8>) -> Self {
+        let disk = Self::holding(bytes.clone());
+        disk.state().is_recording = true;
+        disk.state().original = bytes;
+        disk
+    }
+
+    /// How many changes there have been.
+    pub fn changes(&self) -> usize {
+        self.state().changes.len()
+    }
+
+    pub fn same_changes(&self, other: &Self) -> bool {
+        self.state().changes == other.state().changes
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        self.state().bytes.clone()
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    pub fn fail(&self, fault: Fault) {
+        self.state().fault = Some(fault);
+    }
+
+    /// Writes beyond this fail, as on a full disk.
+    pub fn fill_up(&self, capacity: usize) {
+        self.state().capacity = Some(capacity);
+    }
+
+    pub fn syncs_after_failure(&self) -> u64 {
+        self.state().syncs_after_failure
+    }
+
+    pub fn images(&self) -> Images {
+        let state = self.state();
+        Images { changes: state.changes.clone(), synced: 0, durable: state.original.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    fn call(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        state.calls += 1;
+        let fails = match state.fault {
+            Some(Fault::Once(call)) => state.calls == call,
+            Some(Fault::From(call)) => state.calls >= call,
+            None => false,
+        };
+        if fails {
+            state.has_failed = true;
+            return Err(io::Error::other("the disk failed"));
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.bytes);
+        if self.is_recording {
+            self.changes.push(change);
+        }
+    }
+
+    fn make_room(&self, end: usize) -> io::Result<()> {
+        match self.capacity {
+            Some(capacity) if end > capacity => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Change::Write(at, data) => write(bytes, *at, data),
+            Change::Length(length) => bytes.resize(*length, 0),
+            Change::Sync => {}
+        }
+    }
+}
+
+impl Images {
+    /// What a power cut after `cut` changes may leave: all that was synced, and any sectors of the rest.
+    /// `cut` must not go back from one call to the next.
+    pub fn cut(&mut self, cut: usize, dice: &mut Dice) -> Vec<u8> {
+        for number in self.synced..cut {
+            if matches!(self.changes[number], Change::Sync) {
+                for change in &self.changes[self.synced..=number] {
+                    change.apply(&mut self.durable);
+                }
+                self.synced = number + 1;
+            }
+        }
+        let mut image = self.durable.clone();
+        // Sometimes nearly all of it was written, sometimes nearly nothing.
+        let odds = [1, 8, 15, 16][dice.below(4)];
+        for change in &self.changes[self.synced..cut] {
+            match change {
+                Change::Write(at, data) => {
+                    for (number, sector) in data.chunks(SECTOR_BYTES).enumerate() {
+                        if dice.below(16) < odds {
+                            write(&mut image, at + number * SECTOR_BYTES, sector);
+                        }
+                    }
+                }
+                Change::Length(_) if dice.below(16) < odds => change.apply(&mut image),
+                Change::Length(_) | Change::Sync => {}
+            }
+        }
+        image
+    }
+}
+
+fn write(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
+    let end = at + data.len();
+    if end > bytes.len() {
+        bytes.resize(end, 0);
+    }
+    bytes[at..end].copy_from_slice(data);
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.call()?.bytes.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.call()?;
+        let at = offset as usize;
+        let bytes = at.checked_add(out.len()).and_then(|end| state.bytes.get(at..end));
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut state = self.call()?;
+        state.make_room(length as usize)?;
+        state.change(Change::Length(length as usize));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        {
+            let mut state = self.state();
+            state.syncs_after_failure += u64::from(state.has_failed);
+        }
+        self.call()?.change(Change::Sync);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.call()?;
+        state.make_room(offset as usize + data.len())?;
+        state.change(Change::Write(offset as usize, data.to_vec()));
+        Ok(())
+    }
+}

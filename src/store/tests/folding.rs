@@ -1,0 +1,119 @@
+//! Rows on their way into the base tables.
+
+use super::*;
+
+fn put(store: &Store, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Arc<[u8]>>) {
+    store.enqueue(Batch::new().put(space, key, value)).unwrap().wait_blocking().unwrap();
+}
+
+/// Rows of the base table, whatever lies over them.
+fn base_rows(store: &Store, space: Space) -> usize {
+    use std::ops::Bound;
+    let state = store.inner.shared.read_state();
+    let snapshot = state.snapshot().unwrap();
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    snapshot.base().range(space, all).unwrap().map_or(0, Iterator::count)
+}
+
+fn is_folded(store: &Store) -> bool {
+    let state = store.inner.shared.read_state();
+    state.overlay.frozen.weight == 0
+}
+
+#[test]
+fn folding_under_load_keeps_the_unfolded_end_bounded() {
+    let disk = Disk::default();
+    let options = StoreOptions { max_unfolded_bytes: 64 * 1024, fold_slice_rows: 16, ..small() };
+    let store = open(&disk, options).unwrap();
+    let mut most = 0;
+    for round in 0..200u32 {
+        let acks: Vec<_> = (0..20u32)
+            .map(|number| {
+                let key = [number.to_be_bytes(), round.to_be_bytes()].concat();
+                store.enqueue(Batch::new().put(Space::Journal, key, vec![round as u8; 150])).unwrap()
+            })
+            .collect();
+        for ack in acks {
+            ack.wait_blocking().unwrap();
+        }
+        most = most.max(store.usage().unwrap().unfolded_bytes);
+    }
+    let group_bytes = 20 * 200;
+    assert!(most <= (options.max_unfolded_bytes + group_bytes) as u64, "{most} bytes were unfolded");
+    assert!(most > 32 * 1024, "{most}: the test is to fill the log");
+    assert!(base_rows(&store, Space::Journal) > 3_000);
+    let rows = contents(&store).unwrap();
+    assert_eq!(rows.len(), 4_000);
+    store.close_blocking().unwrap();
+    assert!(contents(&open(&disk, options).unwrap()).unwrap() == rows);
+}
+
+#[test]
+fn what_came_and_went_does_not_reach_the_base() {
+    let disk = Disk::default();
+    let store = open(&disk, small()).unwrap();
+    for task in 0..200u8 {
+        for sequence in 0..5u8 {
+            put(&store, Space::Journal, [task, sequence], vec![1; 50]);
+            // Only what is alive when a layer is frozen may be folded: one task, and the one before it,
+            // whose rows are still to be removed.
+            assert!(base_rows(&store, Space::Journal) <= 10);
+        }
+        let end = Batch::new().delete_prefix(Space::Journal, [task]).delete(Space::Open, [task]).put(
+            Space::Result,
+            [task],
+            vec![2; 20],
+        );
+        store.enqueue(end).unwrap().wait_blocking().unwrap();
+    }
+    assert!(base_rows(&store, Space::Result) > 100);
+    assert_eq!(base_rows(&store, Space::Open), 0);
+}
+
+#[test]
+fn a_deleted_prefix_reaches_rows_that_were_folded_long_ago() {
+    let disk = Disk::default();
+    let store = open(&disk, small()).unwrap();
+    let fill = |space| (0..400u16).for_each(|number| put(&store, space, number.to_be_bytes(), vec![1; 50]));
+    fill(Space::Journal);
+    fill(Space::Task);
+    assert_eq!(base_rows(&store, Space::Journal), 400);
+    store.enqueue(Batch::new().delete_prefix(Space::Journal, *b"\x00")).unwrap().wait_blocking().unwrap();
+    let left =
+        |store: &Store| contents(store).unwrap().keys().filter(|(of, _)| *of == Space::Journal).count();
+    assert_eq!(left(&store), 144);
+    store.close_blocking().unwrap();
+    let store = open(&disk, small()).unwrap();
+    assert_eq!(left(&store), 144);
+    for _ in 0..2 {
+        (0..400u16).for_each(|number| put(&store, Space::Status, number.to_be_bytes(), vec![1; 50]));
+    }
+    assert_eq!((left(&store), base_rows(&store, Space::Journal)), (144, 144));
+}
+
+#[test]
+fn idle_time_finishes_what_was_begun() {
+    let options = StoreOptions { idle: Duration::from_millis(1), ..small() };
+    let store = Store::open_in_memory(options).unwrap();
+    (0..100u8).for_each(|number| put(&store, Space::Journal, [number], vec![1; 50]));
+    // The writer works on by itself; nothing is queued that could make it.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_folded(&store) {
+        assert!(std::time::Instant::now() < deadline, "idle folding does not end");
+        std::thread::yield_now();
+    }
+    assert!(base_rows(&store, Space::Journal) > 0);
+}
+
+#[test]
+fn the_folded_part_of_the_log_is_removed() {
+    let disk = Disk::default();
+    let store = open(&disk, small()).unwrap();
+    (0..2_000u16).for_each(|number| put(&store, Space::Journal, (number % 50).to_be_bytes(), vec![1; 50]));
+    let usage = store.usage().unwrap();
+    store.close_blocking().unwrap();
+    let db = redb::Builder::new().create_with_backend(Disk::holding(disk.bytes())).unwrap();
+    let log = redb::ReadableDatabase::begin_read(&db).unwrap().open_table(base::LOG).unwrap();
+    let rows = redb::ReadableTableMetadata::len(&log).unwrap();
+    assert!(rows < usage.unfolded_rows + 64, "{rows} rows for {} unfolded ones", usage.unfolded_rows);
+}
