@@ -10,6 +10,7 @@ use super::control::{self, Ending};
 use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
 use super::feed::{ResourceKey, TaskChange};
 use super::journal::Journal;
+use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
 use super::submit::random;
@@ -17,7 +18,8 @@ use super::{EngineError, Shared, checkpoint, rows};
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{
-    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, TaskEvent, ToolResult, Wake, WakeOn,
+    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, TaskEvent, ToolResult, UnknownOutcome,
+    WaitingReason, Wake, WakeOn,
 };
 
 /// A fault of our own or of the machine is tried again this often, whatever the tool's policy.
@@ -60,6 +62,7 @@ struct Past {
     logical: u64,
     log_durable: u64,
     log_hash: Option<[u8; 8]>,
+    ops: Ops,
     checkpoint: Option<(checkpoint::CheckpointRow, Arc<[u8]>)>,
     has_component: bool,
 }
@@ -135,6 +138,7 @@ impl Past {
             logical: 0,
             log_durable: 0,
             log_hash: None,
+            ops: Ops::default(),
             checkpoint: None,
         })
     }
@@ -162,6 +166,7 @@ impl Past {
         if let Some((awake_nanos, logical)) = journal.end {
             (past.awake_nanos, past.logical) = (awake_nanos, logical);
         }
+        past.ops = Ops::read(snapshot, id, epoch)?;
         past.journal_bytes = journal.records.len() as u64;
         past.records = journal.records;
         snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
@@ -186,6 +191,7 @@ impl Past {
             reports,
             changes: Vec::new(),
             writes: Vec::new(),
+            ops: self.ops,
             journal_bytes: self.journal_bytes,
             awake,
             awake_before: awake,
@@ -286,7 +292,8 @@ fn of_outcome(
     state: &mut EntryState,
     outcome: Outcome,
 ) -> Result<crate::store::Ack, EngineError> {
-    let failed = |reason, message: String, detail| TaskError { reason, message, detail, protocol: None };
+    let failed =
+        |reason, message: String, detail| TaskError { reason, message, detail, op: None, protocol: None };
     let was_asked_to_end = state.status.cancel.is_some();
     let error = match outcome {
         Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Cancelled if was_asked_to_end => {
@@ -301,6 +308,7 @@ fn of_outcome(
             reason: FailedReason::ProtocolError,
             message: protocol.message.clone(),
             detail: None,
+            op: None,
             protocol: Some(protocol),
         },
         Outcome::Trap { message, backtrace } => {
@@ -318,6 +326,14 @@ fn of_outcome(
         }
         Outcome::Refused { message } => failed(FailedReason::Refused, message, None),
         Outcome::MissingComponent { message } => failed(FailedReason::MissingComponent, message, None),
+        Outcome::UnknownOutcome { op, message } => {
+            let asks =
+                state.task.as_ref().is_some_and(|task| task.effects.unknown_outcome == UnknownOutcome::Ask);
+            if asks {
+                return ask(shared, entry, state, op, message);
+            }
+            TaskError { op: Some(op), ..failed(FailedReason::UnknownOutcome, message, None) }
+        }
         Outcome::Cancelled => {
             failed(FailedReason::HostFault, "the guest ended without an outcome".to_owned(), None)
         }
@@ -335,6 +351,7 @@ fn check_size(result: &ToolResult, state: &EntryState) -> Result<(), TaskError> 
         reason: FailedReason::Limit,
         message: format!("the result has {bytes} bytes, which is more than result_kib = {bound}"),
         detail: Some("bound: result_kib".to_owned()),
+        op: None,
         protocol: None,
     })
 }
@@ -352,6 +369,25 @@ fn suspend(
         on: suspension.on_cancel.then_some(WakeOn::Cancellation).into_iter().collect(),
     };
     leave(shared, entry, state, TaskEvent::Suspended(suspension.reason), Some(wake), Batch::new())
+}
+
+/// Waits, without an instance, until a person says what became of an operation.
+fn ask(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    op: u64,
+    message: String,
+) -> Result<crate::store::Ack, EngineError> {
+    let wake = Wake { due: None, remaining_nanos: 0, on: vec![WakeOn::Resolution(op)] };
+    let how = resolve_command(entry.id, op);
+    state.status.message = Some(format!("{message}; say what became of it: {how}"));
+    leave(shared, entry, state, TaskEvent::Suspended(WaitingReason::Input), Some(wake), Batch::new())
+}
+
+/// The command that settles an operation of unknown outcome.
+pub fn resolve_command(id: crate::task::TaskId, op: u64) -> String {
+    format!("longhaul task resolve {id} --step {op} --done JSON | --failed | --resend")
 }
 
 fn interrupted(
@@ -431,7 +467,7 @@ async fn fail_to_begin(
         EngineError::Store(StoreError::Damaged { .. }) => FailedReason::Damaged,
         _ => return Err(error),
     };
-    let error = TaskError { reason, message: error.to_string(), detail: None, protocol: None };
+    let error = TaskError { reason, message: error.to_string(), detail: None, op: None, protocol: None };
     let ack = {
         let mut state = entry.lock();
         if state.status.state.is_terminal() {

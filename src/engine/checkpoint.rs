@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Shared;
 use super::entry::{EntryState, LogTail};
 use super::journal::Journal;
+use super::ops::Ops;
 use super::ports::Divergence;
 use super::recorder::RecorderError;
 use super::rows::{self, Payload};
@@ -65,11 +66,13 @@ pub(super) fn save(
     let outputs = entry.status.outputs.clone();
     let row = CheckpointRow { state: payload, log_position, reports, logical, records, awake_nanos, outputs };
     batch.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
+    batch.add_delete_prefix(Space::Op, old.clone());
     batch.add_delete_prefix(Space::Journal, old);
     if let Some(live) = entry.live.as_mut() {
         live.journal = Journal::resumed(Vec::new(), records, logical);
         live.log = LogTail::new(log_position, log_position, None);
         live.journal_bytes = 0;
+        live.ops = Ops::default();
         live.restored = Some(state.into());
     }
     Ok(batch)

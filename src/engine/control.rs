@@ -7,10 +7,10 @@ use super::checkpoint::{self, CheckpointRow};
 use super::entry::{Anchor, Entry, EntryState};
 use super::feed::{ResourceKey, TaskChange};
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
-use super::output;
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
+use super::{ops, output};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
@@ -52,6 +52,7 @@ pub fn end(
             let payload = rows::put_payload(&mut batch, id, &rows::encode(&result)?);
             batch.add_put(Space::Result, id.as_bytes().as_slice(), rows::encode(&payload)?);
             batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
+            batch.add_delete_prefix(Space::Op, id.as_bytes().as_slice());
             batch.add_delete(Space::Checkpoint, id.as_bytes().as_slice());
             shared.counters.count(&shared.counters.completed);
         }
@@ -135,6 +136,7 @@ pub fn total_time_over(entry: &Entry) -> TaskError {
         reason: FailedReason::Timeout,
         message: format!("the total time of {} s (total_seconds) is over", entry.total_seconds),
         detail: None,
+        op: None,
         protocol: None,
     }
 }
@@ -281,6 +283,7 @@ fn cancel(
 
 /// A retry from the start: a fresh journal and seed; what the failed try had shown goes.
 pub fn start_over(id: TaskId, status: &mut Status, seed: [u8; 32], batch: &mut Batch) {
+    batch.add_delete_prefix(Space::Op, id.as_bytes().as_slice());
     batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
     batch.add_delete_prefix(Space::Log, id.as_bytes().as_slice());
     batch.add_delete_prefix(Space::Output, id.as_bytes().as_slice());
@@ -329,6 +332,11 @@ fn keep_prefix(
     }
     cut_outputs(snapshot, id, status, &outputs, batch)?;
     cut_log(snapshot, id, checkpoint.as_ref(), batch)?;
+    for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
+        if row.at >= step {
+            batch.add_delete(Space::Op, rows::journal_key(id, status.epoch, number));
+        }
+    }
     status.outputs = outputs;
     status.reports = checkpoint.as_ref().map_or(0, |row| row.reports);
     (status.steps, status.awake_nanos) = (number, awake_nanos);

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::feed::{Feed, ResourceKey, TaskChange};
 use super::journal::{Journal, Segment};
+use super::ops::Ops;
 use super::ports::Divergence;
 use super::rows;
 use crate::clock::{Clock, UnixNanos};
@@ -75,6 +76,7 @@ pub struct Live {
     pub changes: Vec<TaskChange>,
     /// Writes that belong to the next commit.
     pub writes: Vec<(Space, Vec<u8>, Vec<u8>)>,
+    pub ops: Ops,
     pub journal_bytes: u64,
     pub awake: Duration,
     pub awake_before: Duration,

@@ -30,6 +30,10 @@ pub enum EngineError {
     WrongState { task: TaskId, state: String, hint: &'static str },
     #[error("step {step} is not in the journal of task {task}, which has steps 0 to {last}")]
     NoSuchStep { task: TaskId, step: u64, last: u64 },
+    #[error("step {step} of task {task} is not in question: settle step {asked}")]
+    NotInQuestion { task: TaskId, step: u64, asked: u64 },
+    #[error("that is no outcome: {0}")]
+    BadOutcome(String),
     #[error("the component {0} is not in the store")]
     NoSuchComponent(ComponentId),
     #[error("the engine is shutting down; start longhaul again, the task goes on where it was")]

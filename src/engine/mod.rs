@@ -11,12 +11,14 @@ mod error;
 mod feed;
 mod journal;
 mod metrics;
+mod ops;
 mod output;
 mod ports;
 mod query;
 mod ready;
 mod recorder;
 mod recovery;
+mod resolve;
 mod rows;
 mod submit;
 #[cfg(test)]
@@ -36,10 +38,12 @@ pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, TaskChange, Watcher};
 pub use journal::Next;
 pub use metrics::Metrics;
+pub use ops::{Op, OpHandle};
 pub use output::{OutputError, OutputOp, call_hash};
 pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, Outcome, Runner, Suspension};
 pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 pub use recorder::{Recorder, RecorderError};
+pub use resolve::Resolution;
 pub use submit::{Submission, Submitted};
 pub use view::{
     ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, output_uri, percent_decode,

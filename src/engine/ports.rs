@@ -19,6 +19,11 @@ pub trait Runner: Send + Sync + 'static {
     /// have an effect (its lease is void by then).
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome>;
 
+    /// The outcome of an operation as its owner tells it (`None`: it failed), in the runner's own form.
+    fn settle(&self, _outcome: Option<serde_json::Value>) -> Result<Vec<u8>, String> {
+        Err("tools of this engine have no operations".to_owned())
+    }
+
     /// A record of this runner for people: what kind it is and, where that can be told, what it is about.
     fn describe(&self, _kind: u8, _payload: &[u8]) -> (&'static str, Option<String>) {
         ("call", None)
@@ -74,6 +79,8 @@ pub enum Outcome {
     Cancelled,
     /// The runner does not know the component, or not this tool of it.
     MissingComponent { message: String },
+    /// Operation `op` left and nobody knows whether it arrived; the task's policy says what follows.
+    UnknownOutcome { op: u64, message: String },
     /// Longhaul's own fault, or its machine's: tried again by replay.
     HostFault { message: String },
 }

@@ -10,9 +10,10 @@ use super::feed::TaskChange;
 use super::journal::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
 use super::output::{self, OutputError, OutputOp};
 use super::ports::Divergence;
+use super::rows::{self, Payload};
 use super::{Shared, checkpoint};
 use crate::limits;
-use crate::store::{Batch, Guard};
+use crate::store::{Batch, Guard, Space};
 use crate::task::{Progress, TaskLimits};
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
@@ -285,6 +286,28 @@ impl Recorder {
         Ok(())
     }
 
+    pub(super) fn task_id(&self) -> crate::task::TaskId {
+        self.entry.id
+    }
+
+    pub(super) fn mark_dirty(&self) {
+        self.entry.dirty.notify_one();
+    }
+
+    /// A payload for a row: inside it, or, where it is large, a blob of the next commit.
+    pub(super) fn large_payload(&self, bytes: &[u8]) -> Result<Payload, RecorderError> {
+        if bytes.len() <= limits::MAX_INLINE_PAYLOAD_BYTES {
+            return Ok(Payload::Inline(bytes.to_vec()));
+        }
+        let digest = *blake3::hash(bytes).as_bytes();
+        let reference = rows::blob_reference(digest, self.entry.id.as_bytes());
+        self.with(|_, live| {
+            live.writes.push((Space::Blob, digest.to_vec(), bytes.to_vec()));
+            live.writes.push((Space::BlobRef, reference, Vec::new()));
+            Ok(Payload::Blob(digest))
+        })
+    }
+
     fn append(&self, live: &mut Live, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
         live.journal.append(kind, hash, payload);
         crate::crash_point!("record");
@@ -309,7 +332,7 @@ impl Recorder {
         if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lost()) }
     }
 
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         act: impl FnOnce(&mut StateBesideLive<'_>, &mut Live) -> Result<T, RecorderError>,
     ) -> Result<T, RecorderError> {
@@ -325,10 +348,16 @@ impl Recorder {
 }
 
 /// The parts of an entry beside its live instance.
-struct StateBesideLive<'a> {
+pub(super) struct StateBesideLive<'a> {
     status: &'a mut crate::task::Status,
     status_dirty: bool,
     anchor: Option<Anchor>,
+}
+
+impl StateBesideLive<'_> {
+    pub fn epoch(&self) -> u32 {
+        self.status.epoch
+    }
 }
 
 fn fault(error: crate::store::StoreError) -> RecorderError {

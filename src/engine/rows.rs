@@ -112,6 +112,10 @@ pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     codec::encode(ROW_VERSION, row)
 }
 
+pub fn decode<T: for<'a> Deserialize<'a>>(space: Space, key: &[u8], row: &[u8]) -> Result<T, StoreError> {
+    codec::decode(ROW_VERSION, space, key, row)
+}
+
 pub fn read_status(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Option<Status>, StoreError> {
     read_row(snapshot, Space::Status, task.as_bytes())
 }
@@ -122,7 +126,7 @@ pub fn read_row<T: for<'a> Deserialize<'a>>(
     key: &[u8],
 ) -> Result<Option<T>, StoreError> {
     match snapshot.get(space, key)? {
-        Some(row) => codec::decode(ROW_VERSION, space, key, &row).map(Some),
+        Some(row) => decode(space, key, &row).map(Some),
         None => Ok(None),
     }
 }
@@ -158,10 +162,15 @@ pub fn put_payload(batch: &mut Batch, task: TaskId, bytes: &[u8]) -> Payload {
 
 /// A blob and who refers to it: a task's id, or `component`.
 pub fn put_blob(batch: &mut Batch, digest: [u8; 32], referrer: &[u8], bytes: impl Into<Arc<[u8]>>) {
-    let mut reference = digest.to_vec();
-    reference.extend_from_slice(referrer);
     batch.add_put(Space::Blob, digest.as_slice(), bytes);
-    batch.add_put(Space::BlobRef, reference, Vec::new());
+    batch.add_put(Space::BlobRef, blob_reference(digest, referrer), Vec::new());
+}
+
+/// `digest | referrer`
+pub fn blob_reference(digest: [u8; 32], referrer: &[u8]) -> Vec<u8> {
+    let mut key = digest.to_vec();
+    key.extend_from_slice(referrer);
+    key
 }
 
 pub fn read_payload(snapshot: &Snapshot<'_>, payload: &Payload) -> Result<Arc<[u8]>, StoreError> {

@@ -75,6 +75,9 @@ pub struct ErrorDocument {
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The operation whose outcome is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
     /// The command that goes on from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -171,7 +174,11 @@ fn error_document(task: &Task, status: &Status) -> Option<ErrorDocument> {
             reason: error.reason.as_str().to_owned(),
             message: error.message.clone(),
             detail: error.detail.clone(),
-            next: status.state.is_terminal().then(|| format!("longhaul task retry {id}")),
+            step: error.op,
+            next: status.state.is_terminal().then(|| match error.op {
+                Some(op) => super::attempt::resolve_command(id, op),
+                None => format!("longhaul task retry {id}"),
+            }),
         }),
         (None, State::Cancelled) => Some(ErrorDocument {
             reason: "cancelled".to_owned(),
@@ -180,6 +187,7 @@ fn error_document(task: &Task, status: &Status) -> Option<ErrorDocument> {
                 None => "cancelled".to_owned(),
             },
             detail: None,
+            step: None,
             next: Some(format!("longhaul task retry {id}")),
         }),
         _ => None,

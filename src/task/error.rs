@@ -51,6 +51,8 @@ pub struct TaskError {
     pub message: String,
     /// A backtrace, both sides of a divergence, the bound and its value.
     pub detail: Option<String>,
+    /// The operation whose outcome is unknown: what `task resolve --step` takes.
+    pub op: Option<u64>,
     /// The JSON-RPC error that a tool answered with (`reason` is then `protocol_error`).
     pub protocol: Option<super::ProtocolError>,
 }

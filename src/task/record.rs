@@ -123,6 +123,8 @@ pub struct Wake {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WakeOn {
     Cancellation,
+    /// A person says what became of this operation.
+    Resolution(u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

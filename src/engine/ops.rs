@@ -1,0 +1,162 @@
+//! Operations: effects that leave the process and come back in their own order. Each has a number that
+//! follows from the guest's own doings; its outcome stands in a row, apart from what the guest has seen of
+//! it, which stands in the journal. So an outcome that nobody has looked at yet can never diverge.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::recorder::{Recorder, RecorderError};
+use super::rows::{self, Payload};
+use crate::store::{Snapshot, Space, StoreError};
+use crate::task::TaskId;
+
+/// What is known of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It was about to leave, or left; nobody knows whether it arrived. `sends` counts how often.
+    Intent { hash: u64, sends: u32 },
+    /// It came back.
+    Done { hash: u64, outcome: Arc<[u8]> },
+    /// The guest gave it up before it came back.
+    Abandoned { hash: u64 },
+    /// A person decided that it is to be sent again.
+    Resend { hash: u64, sends: u32 },
+}
+
+/// A row of [`Space::Op`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpRow {
+    /// Number of the record that the guest had reached when it began.
+    pub at: u64,
+    pub hash: u64,
+    pub sends: u32,
+    pub state: OpState,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum OpState {
+    Intent,
+    Done(Payload),
+    Abandoned,
+    Resend,
+}
+
+/// One operation of a guest: its number in the epoch, and where in the journal it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpHandle {
+    pub number: u64,
+    at: u64,
+}
+
+/// The operations of a live instance.
+#[derive(Default)]
+pub struct Ops {
+    begun: u64,
+    known: HashMap<u64, Op>,
+}
+
+impl Ops {
+    /// Those of one epoch, as they are on disk.
+    pub fn read(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Self, StoreError> {
+        let mut known = HashMap::new();
+        for (number, row) in read_rows(snapshot, task, epoch)? {
+            let (hash, sends) = (row.hash, row.sends);
+            let op = match &row.state {
+                OpState::Intent => Op::Intent { hash, sends },
+                OpState::Done(payload) => Op::Done { hash, outcome: rows::read_payload(snapshot, payload)? },
+                OpState::Abandoned => Op::Abandoned { hash },
+                OpState::Resend => Op::Resend { hash, sends },
+            };
+            known.insert(number, op);
+        }
+        Ok(Self { begun: 0, known })
+    }
+
+    /// Those that left, or were about to, and neither came back nor were given up.
+    fn open(&self) -> usize {
+        self.known.values().filter(|op| matches!(op, Op::Intent { .. } | Op::Resend { .. })).count()
+    }
+}
+
+/// The rows of one epoch, by number.
+pub fn read_rows(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Vec<(u64, OpRow)>, StoreError> {
+    let (mut found, mut fault) = (Vec::new(), None);
+    snapshot.scan_prefix(Space::Op, &rows::journal_prefix(task, epoch), false, |key, row| {
+        match (rows::trailing_number(key), rows::decode(Space::Op, key, row)) {
+            (Some(number), Ok(row)) => found.push((number, row)),
+            (None, _) => fault = Some(StoreError::damaged_row(Space::Op, key, "the key is no operation's")),
+            (_, Err(error)) => fault = Some(error),
+        }
+        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+impl Recorder {
+    /// The operation that the guest begins now. To be called in the order in which the guest does it.
+    pub fn begin_op(&self) -> Result<OpHandle, RecorderError> {
+        self.with(|_, live| {
+            let handle = OpHandle { number: live.ops.begun, at: live.journal.next_number() };
+            live.ops.begun += 1;
+            Ok(handle)
+        })
+    }
+
+    /// What is known of it: from an earlier attempt, or from this one.
+    pub fn op(&self, op: OpHandle) -> Result<Option<Op>, RecorderError> {
+        self.with(|_, live| Ok(live.ops.known.get(&op.number).cloned()))
+    }
+
+    /// How many have left and are neither done nor given up.
+    pub fn open_ops(&self) -> usize {
+        self.with(|_, live| Ok(live.ops.open())).unwrap_or(0)
+    }
+
+    /// The key under which an operation is sent, however often: it follows from the task's history alone.
+    pub fn op_key(&self, op: OpHandle, hash: u64) -> String {
+        let seed = self.seed();
+        let mut hasher = blake3::Hasher::new_keyed(&seed);
+        hasher.update(b"idempotency key").update(&op.number.to_le_bytes()).update(&hash.to_le_bytes());
+        hasher.finalize().to_hex().as_str()[..32].to_owned()
+    }
+
+    /// All that the guest has seen so far, and the intent, are on disk when this returns: now it may leave.
+    pub async fn op_intent(&self, op: OpHandle, hash: u64, sends: u32) -> Result<(), RecorderError> {
+        self.put_op(
+            op,
+            OpRow { at: op.at, hash, sends, state: OpState::Intent },
+            Op::Intent { hash, sends },
+        )?;
+        self.barrier().await
+    }
+
+    /// The outcome is on disk when this returns: now the guest may see it.
+    pub async fn op_done(&self, op: OpHandle, hash: u64, outcome: Vec<u8>) -> Result<(), RecorderError> {
+        let payload = self.large_payload(&outcome)?;
+        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Done(payload) };
+        self.put_op(op, row, Op::Done { hash, outcome: outcome.into() })?;
+        crate::crash_point!("op_done");
+        self.barrier().await
+    }
+
+    /// The guest gave it up; told with the next commit.
+    pub fn op_abandoned(&self, op: OpHandle, hash: u64) -> Result<(), RecorderError> {
+        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Abandoned };
+        self.put_op(op, row, Op::Abandoned { hash })
+    }
+
+    fn put_op(&self, op: OpHandle, row: OpRow, known: Op) -> Result<(), RecorderError> {
+        let bytes = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
+        self.with(|state, live| {
+            let key = rows::journal_key(self.task_id(), state.epoch(), op.number);
+            live.writes.push((Space::Op, key, bytes));
+            live.ops.known.insert(op.number, known);
+            Ok(())
+        })?;
+        self.mark_dirty();
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! An effect left and nobody knows whether it arrived: its owner says what became of it, and the task goes on.
+
+use serde_json::Value;
+
+use super::entry::{Anchor, Entry};
+use super::feed::{ResourceKey, TaskChange};
+use super::ops::{self, OpState};
+use super::view::TaskDocument;
+use super::{EngineError, TaskEngine, rows};
+use crate::authority::Principal;
+use crate::store::{Batch, Guard, Space, StoreError};
+use crate::task::{FailedReason, QueuedReason, State, TaskEvent, TaskId, WakeOn};
+
+/// What the owner knows of an operation of unknown outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    /// It arrived, and this is what came back, in the form that the runner documents.
+    Done(Value),
+    /// It did not arrive: the guest is told that it failed.
+    Failed,
+    /// Send it again, under the same idempotency key.
+    Resend,
+}
+
+impl TaskEngine {
+    /// Settles operation `step` of a task whose outcome is unknown; the task goes on from its journal.
+    pub async fn resolve(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        step: u64,
+        resolution: Resolution,
+    ) -> Result<TaskDocument, EngineError> {
+        let document = self.task(principal, id)?;
+        let shared = &self.shared;
+        let wrong = |hint| EngineError::WrongState { task: id, state: document.state.clone(), hint };
+        let (task, status, was, rows_of_ops) = shared.store.read(|snapshot| {
+            let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
+            let task = rows::read_task(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
+            let status = rows::read_status(snapshot, id)?.ok_or_else(|| missing(Space::Status))?;
+            let was = snapshot.get(Space::Status, id.as_bytes())?.ok_or_else(|| missing(Space::Status))?;
+            let ops = ops::read_rows(snapshot, id, status.epoch)?;
+            Ok((task, status, was, ops))
+        })?;
+        let asked = match status.state {
+            State::Failed(FailedReason::UnknownOutcome) => status.error.as_ref().and_then(|error| error.op),
+            State::Waiting(_) => status.wake.as_ref().and_then(|wake| {
+                wake.on.iter().find_map(|on| match on {
+                    WakeOn::Resolution(op) => Some(*op),
+                    WakeOn::Cancellation => None,
+                })
+            }),
+            _ => None,
+        };
+        let asked = asked.ok_or_else(|| wrong("it has no step of unknown outcome"))?;
+        let row = rows_of_ops.into_iter().find(|(number, _)| *number == step && step == asked);
+        let Some((_, mut row)) = row else {
+            return Err(EngineError::NotInQuestion { task: id, step, asked });
+        };
+        let mut batch = Batch::new();
+        let key = id.as_bytes().to_vec();
+        batch.add_guard(Guard::Is { space: Space::Status, key, value: was });
+        row.state = match resolution {
+            Resolution::Resend => OpState::Resend,
+            Resolution::Done(outcome) => OpState::Done(self.settled(&mut batch, id, Some(outcome))?),
+            Resolution::Failed => OpState::Done(self.settled(&mut batch, id, None)?),
+        };
+        batch.add_put(Space::Op, rows::journal_key(id, status.epoch, step), rows::encode(&row)?);
+        let is_waiting = matches!(status.state, State::Waiting(_));
+        let mut status = status;
+        let now = shared.clock.wall();
+        status.updated_at = now;
+        status.wake = None;
+        if !is_waiting {
+            status.state = status.state.after(TaskEvent::Retried)?;
+            status.attempt += 1;
+            (status.failures, status.ended_at, status.error) = (0, None, None);
+            status.since = now.max(task.created_at);
+        }
+        batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+        batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        let keys = [ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
+        let state = if is_waiting { status.state } else { State::Queued(QueuedReason::Retry) };
+        let entry = Entry::of(&task, status);
+        let logical = now.saturating_sub(task.created_at);
+        entry.lock().anchor = Some(match shared.entry(id).and_then(|there| there.lock().anchor) {
+            Some(anchor) => anchor,
+            None => Anchor { elapsed: shared.clock.elapsed(), logical },
+        });
+        let after = shared.clone();
+        batch.add_then(move || {
+            after.feed.changed(&keys);
+            after.feed.happened(id, &[TaskChange::State(state)]);
+            if after.is_running() {
+                after.open_tasks().insert(id, entry.clone());
+                after.ready.push(entry);
+            }
+        });
+        shared.store.enqueue(batch)?.await.map_err(|error| match error {
+            StoreError::Refused(_) => wrong("somebody else is changing it: look at it again"),
+            other => other.into(),
+        })?;
+        self.task(principal, id)
+    }
+
+    fn settled(
+        &self,
+        batch: &mut Batch,
+        id: TaskId,
+        outcome: Option<Value>,
+    ) -> Result<rows::Payload, EngineError> {
+        let bytes = self.shared.runner.settle(outcome).map_err(EngineError::BadOutcome)?;
+        Ok(rows::put_payload(batch, id, &bytes))
+    }
+}
