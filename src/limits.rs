@@ -114,6 +114,14 @@ pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
 pub const IDLE_QUICK_REPAIR_MS: u64 = 100;
 
+/// Seconds that an ended task is kept, with its result, outputs and log, unless the operator says otherwise.
+pub const DEFAULT_RETENTION_SECONDS: u64 = 30 * 86_400;
+/// Seconds between two sweeps.
+pub const SWEEP_INTERVAL_SECONDS: u64 = 600;
+/// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.
+pub const SWEEP_SLICE_TASKS: usize = 64;
+pub const SWEEP_SCAN_TASKS: usize = 1_000;
+
 /// Change subscribers at once.
 pub const MAX_SUBSCRIBERS: usize = 20_000;
 /// Resources that one subscriber watches.

@@ -10,7 +10,7 @@ use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
-use super::{ops, output};
+use super::{ops, output, sweep};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
@@ -67,6 +67,7 @@ pub fn end(
     }
     batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(status)?);
     batch.add_delete(Space::Open, id.as_bytes().as_slice());
+    batch.add_put(Space::Ended, sweep::ended_key(now, id), Vec::new());
     let after = shared.clone();
     let principal = entry.principal.clone();
     let mut keys = vec![ResourceKey::Task(id), ResourceKey::Result(id), ResourceKey::Tasks(principal)];
@@ -213,6 +214,9 @@ impl TaskEngine {
             }
         }
         status.attempt += 1;
+        if let Some(at) = status.ended_at {
+            batch.add_delete(Space::Ended, sweep::ended_key(at, id));
+        }
         (status.failures, status.updated_at, status.ended_at) = (0, now, None);
         status.since = now.max(task.created_at);
         (status.error, status.cancel, status.wake) = (None, None, None);

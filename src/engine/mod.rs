@@ -21,6 +21,7 @@ mod recovery;
 mod resolve;
 mod rows;
 mod submit;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -45,6 +46,7 @@ pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQ
 pub use recorder::{Recorder, RecorderError};
 pub use resolve::Resolution;
 pub use submit::{Submission, Submitted};
+pub use sweep::Swept;
 pub use view::{
     ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, output_uri, percent_decode,
     percent_encode, rfc3339,
@@ -72,6 +74,8 @@ pub struct EngineOptions {
     pub clock: Arc<dyn Clock>,
     /// Instances that live at once; see [`limits::MAX_LIVE_INSTANCES`].
     pub live_instances: usize,
+    /// How long ended tasks are kept; `None` is for ever.
+    pub retention: Option<Duration>,
 }
 
 impl Default for EngineOptions {
@@ -80,6 +84,7 @@ impl Default for EngineOptions {
             store: StoreOptions::default(),
             clock: Arc::new(SystemClock::default()),
             live_instances: limits::MAX_LIVE_INSTANCES,
+            retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
         }
     }
 }
@@ -96,6 +101,7 @@ pub(crate) struct Shared {
     timers: Timers,
     live: Arc<Semaphore>,
     live_bound: usize,
+    retention: Option<Duration>,
     counters: Counters,
     leases: AtomicU64,
     /// False until it is started, true while it dispatches.
@@ -147,6 +153,7 @@ impl TaskEngine {
             timers: Timers::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
+            retention: options.retention,
             counters: Counters::default(),
             leases: AtomicU64::new(1),
             running: watch::Sender::new(false),
@@ -160,6 +167,7 @@ impl TaskEngine {
         self.shared.running.send_replace(true);
         tokio::spawn(ready::dispatch(self.shared.clone()));
         tokio::spawn(timers::run(self.shared.clone()));
+        sweep::start(&self.shared);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::entry::{Anchor, Entry};
 use super::feed::{ResourceKey, TaskChange};
 use super::ops::{self, OpState};
 use super::view::TaskDocument;
-use super::{EngineError, TaskEngine, rows};
+use super::{EngineError, TaskEngine, rows, sweep};
 use crate::authority::Principal;
 use crate::store::{Batch, Guard, Space, StoreError};
 use crate::task::{FailedReason, QueuedReason, State, TaskEvent, TaskId, WakeOn};
@@ -74,6 +74,9 @@ impl TaskEngine {
         if !is_waiting {
             status.state = status.state.after(TaskEvent::Retried)?;
             status.attempt += 1;
+            if let Some(at) = status.ended_at {
+                batch.add_delete(Space::Ended, sweep::ended_key(at, id));
+            }
             (status.failures, status.ended_at, status.error) = (0, None, None);
             status.since = now.max(task.created_at);
         }

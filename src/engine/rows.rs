@@ -140,14 +140,18 @@ pub fn put_task(batch: &mut Batch, task: &Task) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The task without its arguments, and where those are.
+pub fn read_task_row(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<(Task, Payload)>, StoreError> {
+    let row = read_row::<TaskRow>(snapshot, Space::Task, id.as_bytes())?;
+    Ok(row.map(|row| (row.task, row.arguments)))
+}
+
 pub fn read_task(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<Task>, StoreError> {
-    let Some(row) = read_row::<TaskRow>(snapshot, Space::Task, id.as_bytes())? else {
-        return Ok(None);
-    };
-    let arguments = read_payload(snapshot, &row.arguments)?;
+    let Some((task, arguments)) = read_task_row(snapshot, id)? else { return Ok(None) };
+    let arguments = read_payload(snapshot, &arguments)?;
     let arguments = String::from_utf8(arguments.to_vec())
         .map_err(|_| StoreError::damaged_row(Space::Task, id.as_bytes(), "the arguments are no UTF-8"))?;
-    Ok(Some(Task { arguments, ..row.task }))
+    Ok(Some(Task { arguments, ..task }))
 }
 
 /// A payload for a row: large ones go into a blob, once per digest, that this task refers to.

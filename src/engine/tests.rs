@@ -193,12 +193,14 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
     assert_eq!((document.state.as_str(), document.attempt), ("completed", 2));
     assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0");
     assert_eq!(done.load(Ordering::SeqCst), 1);
-    let reports: Vec<u64> = std::iter::from_fn(|| follower.try_next())
-        .filter_map(|change| match change {
-            TaskChange::Progress { number, .. } => Some(number),
-            _ => None,
-        })
-        .collect();
+    let mut reports = Vec::new();
+    loop {
+        match follower.next().await {
+            TaskChange::Progress { number, .. } => reports.push(number),
+            TaskChange::State(crate::task::State::Completed) => break,
+            _ => {}
+        }
+    }
     assert_eq!(reports, [2], "the first report was told before the crash");
 }
 
@@ -390,6 +392,62 @@ async fn a_retry_can_keep_the_good_part_of_the_journal() {
         assert_eq!((slice.bytes.as_slice(), slice.done), (name.as_bytes(), true));
     }
     assert_eq!(engine.log(&local, id, 0, 100).expect("a log").bytes, b"part-0\npart-1\npart-2\n");
+}
+
+/// Ended tasks go after the retention, with their blobs unless another task has the same; open ones stay.
+#[tokio::test]
+async fn what_was_kept_long_enough_is_swept() {
+    let world = World::new();
+    let large = |_steps: Steps, arguments: Value| async move {
+        Ok(ToolResult::text(arguments["text"].as_str().unwrap_or_default().to_owned()))
+    };
+    let closures = two_steps(&Arc::default()).tool(definition("large"), "1", large);
+    let engine = world.start(closures).await;
+    let local = Principal::local();
+    let text = "x".repeat(limits::MAX_INLINE_PAYLOAD_BYTES + 1);
+    let call = |key: &str| Submission {
+        tool: "large".into(),
+        arguments: json!({"text": text}),
+        principal: Principal::local(),
+        idempotency_key: Some(key.into()),
+    };
+    let old = engine.submit(call("old")).await.expect("a task").id;
+    let open = submit(&engine, "two_steps", json!({})).await;
+    ended(&engine, old).await;
+    let kept = Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS);
+    until(&engine, open, |document| document.state == "waiting").await;
+    world.clock.advance(DAY);
+    assert_eq!(ended(&engine, open).await.state, "completed");
+    world.clock.advance(kept / 2);
+    let late = engine.submit(call("late")).await.expect("a task").id;
+    ended(&engine, late).await;
+    world.clock.advance(kept / 2 - DAY / 2);
+    engine.sweep().await.expect("a sweep");
+    assert!(matches!(engine.task(&local, old), Err(EngineError::NoSuchTask(_))));
+    let left = engine.tasks(&local, &TaskQuery::default()).expect("a page").tasks;
+    assert_eq!(left.len(), 2, "{left:?}");
+    // The blobs are the younger task's too.
+    let TaskEnd::Completed(result) = engine.result(&local, late).expect("an end") else {
+        panic!("completed")
+    };
+    assert_eq!(result, ToolResult::text(text.clone()));
+    let again = engine.submit(call("old")).await.expect("the key is free");
+    assert!(!again.existing);
+    ended(&engine, again.id).await;
+    world.clock.advance(kept * 2);
+    engine.sweep().await.expect("a sweep");
+    assert!(engine.tasks(&local, &TaskQuery::default()).expect("a page").tasks.is_empty());
+    let left = engine.shared.store.read(|snapshot| {
+        let mut left = Vec::new();
+        for space in Space::ALL.iter().filter(|space| !matches!(space, Space::Setting)) {
+            snapshot.scan_prefix(*space, &[], false, |key, _| {
+                left.push((*space, key.to_vec()));
+                std::ops::ControlFlow::Continue(())
+            })?;
+        }
+        Ok(left)
+    });
+    assert_eq!(left.expect("a read"), [], "nothing is left of them");
 }
 
 #[tokio::test]

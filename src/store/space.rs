@@ -49,6 +49,8 @@ spaces! {
     Event = 21, "event";
     Question = 22, "question";
     Message = 23, "message";
+    /// `ended at | task`: what a sweep looks through.
+    Ended = 24, "ended";
 }
 
 impl Space {

@@ -70,6 +70,11 @@ impl ComponentId {
         Self(format!("{name}@{version}"))
     }
 
+    /// As it was written before.
+    pub fn from_stored(id: String) -> Self {
+        Self(id)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
