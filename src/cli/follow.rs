@@ -18,15 +18,24 @@ const READ_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Reports how the task goes on until it has ended.
 pub async fn to_the_end(remote: &mut Remote, id: TaskId, reporter: &mut Reporter) -> Result<TaskDocument> {
+    let mut failing_since = None;
     loop {
-        match until_lost(remote, id, reporter).await {
+        let error = match read_on(remote, id, reporter, &mut failing_since).await {
             Ok(task) => return Ok(task),
-            Err(RemoteError::Lost(why)) => {
-                tracing::info!(%why, "connection lost");
-                reporter.note("the server is away; the task is safe, and goes on when the server is back");
-                again(async || remote.reconnect().await).await.map_err(|error| come_back(error, id))?;
-            }
-            Err(error) => return Err(error.into()),
+            Err(error @ RemoteError::NotFound(_)) => return Err(error.into()),
+            // A server that is going down says all kinds of things.
+            Err(error) => error,
+        };
+        let failing = failing_since.get_or_insert_with(Instant::now).elapsed();
+        if failing > GIVE_UP_AFTER {
+            let next = format!("start the server again (longhaul serve), then {}", watch_command(id));
+            return Err(CliError::from(error).next(next));
+        }
+        tracing::info!(%error, "following is interrupted");
+        reporter.note("the server is away; the task is safe, and goes on when the server is back");
+        tokio::time::sleep((failing / 2).clamp(FIRST_BACKOFF, MAX_BACKOFF)).await;
+        if let Err(error) = remote.reconnect().await {
+            tracing::debug!(%error, "not back yet");
         }
     }
 }
@@ -51,28 +60,26 @@ pub fn watch_command(id: impl std::fmt::Display) -> String {
     format!("longhaul task watch {id}")
 }
 
-async fn until_lost(
+async fn read_on(
     remote: &mut Remote,
     id: TaskId,
     reporter: &mut Reporter,
+    failing_since: &mut Option<Instant>,
 ) -> Result<TaskDocument, RemoteError> {
     // Subscribed before it is read: a change in between is told.
     let mut changes = remote.watch(id).await?;
     loop {
         let task = remote.task(id).await?;
+        *failing_since = None;
         reporter.show(&task);
         if task.is_terminal() {
             return Ok(task);
         }
         // A timeout is no fault: read again.
         if let Ok(changed) = tokio::time::timeout(READ_AT_LEAST_EVERY, changes.next()).await {
-            changed.map_err(RemoteError::from)?;
+            changed?;
         }
     }
-}
-
-fn come_back(error: CliError, id: TaskId) -> CliError {
-    error.next(format!("start the server again (longhaul serve), then {}", watch_command(id)))
 }
 
 #[cfg(test)]

@@ -51,10 +51,7 @@ impl Reporter {
 
     /// One line beside the task's own, such as a lost connection.
     pub fn note(&mut self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(escape(text)),
-            None => self.say(escape(text)),
-        }
+        self.say(escape(text));
     }
 
     /// Takes the bar away, so that what follows stands on a clean line.
@@ -65,10 +62,14 @@ impl Reporter {
     }
 
     fn say(&mut self, line: String) {
-        if line != self.last {
-            eprintln!("{line}");
-            self.last = line;
+        if line == self.last {
+            return;
         }
+        match &self.bar {
+            Some(bar) => bar.println(&line),
+            None => eprintln!("{line}"),
+        }
+        self.last = line;
     }
 }
 

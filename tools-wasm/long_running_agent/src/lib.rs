@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_guest::{Output, Tool, ToolResult, export_tools, json, progress, timers};
+use longhaul_guest::{Output, Tool, ToolResult, export_tools, json, log, progress, timers};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -26,6 +26,7 @@ fn run(arguments: Arguments) -> ToolResult {
     for step in 1..=steps {
         timers::sleep(Duration::from_millis(step_ms));
         progress::report(step, steps, format!("step {step} of {steps}"));
+        log::info(format!("step {step} of {steps} is done"));
     }
     Ok(Output::text(format!("Completed {steps} steps")).structured(json!({ "steps": steps })))
 }
