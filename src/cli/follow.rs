@@ -46,7 +46,10 @@ pub async fn again<T>(mut attempt: impl AsyncFnMut() -> Result<T, RemoteError>) 
     let mut backoff = FIRST_BACKOFF;
     loop {
         match attempt().await {
-            Err(RemoteError::Lost(_)) if began.elapsed() + backoff < GIVE_UP_AFTER => {
+            Err(RemoteError::Lost(why)) if began.elapsed() + backoff < GIVE_UP_AFTER => {
+                if backoff == FIRST_BACKOFF {
+                    eprintln!("{why}; trying again for a minute");
+                }
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(MAX_BACKOFF);
             }

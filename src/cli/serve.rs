@@ -34,7 +34,6 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         served = serve(&engine, runner.as_ref(), args.stdio, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
-    signals.end_at_the_next();
     match engine.latched() {
         Some(_) => drop(tokio::time::timeout(LATCHED_GRACE, engine.shutdown()).await),
         None => engine.shutdown().await,
@@ -70,7 +69,7 @@ async fn serve(
 ) -> Result<Exit> {
     tokio::select! {
         loaded = set_up(engine, runner, context) => loaded?,
-        signal = signals.next() => {
+        signal = signals.first() => {
             eprintln!("{signal}: stopped before it served");
             return Ok(Exit::Done);
         }
@@ -108,7 +107,7 @@ async fn over_http(server: McpServer, context: &Context, signals: &mut StopSigna
     let told = tell_where(Some(&http.url()), context);
     let ended = match &told {
         Ok(_) => {
-            eprintln!("{}: shutting down", signals.next().await);
+            eprintln!("{}: shutting down", signals.first().await);
             Ok(Exit::Done)
         }
         Err(error) => Err(error.clone()),
@@ -124,7 +123,7 @@ async fn over_stdio(server: McpServer, context: &Context, signals: &mut StopSign
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,
-        signal = signals.next() => {
+        signal = signals.first() => {
             eprintln!("{signal}: shutting down");
             stop.cancel();
             serving.await

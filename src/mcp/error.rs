@@ -40,7 +40,9 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::ArgumentsTooLarge { .. }
         | EngineError::TooManyOpenTasks { .. }
         | EngineError::WrongState { .. }
-        | EngineError::NoSuchStep { .. } => Refusal::told(error.to_string()),
+        | EngineError::NoSuchStep { .. }
+        | EngineError::NotInQuestion { .. }
+        | EngineError::BadOutcome(_) => Refusal::told(error.to_string()),
         error => Refusal::Error(rpc(&error)),
     }
 }
@@ -60,7 +62,9 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::IdempotencyConflict { .. }
         | EngineError::BadIdempotencyKey { .. }
         | EngineError::WrongState { .. }
-        | EngineError::NoSuchStep { .. } => ErrorData::invalid_params(message, None),
+        | EngineError::NoSuchStep { .. }
+        | EngineError::NotInQuestion { .. }
+        | EngineError::BadOutcome(_) => ErrorData::invalid_params(message, None),
         EngineError::Store(_)
         | EngineError::TooManyOpenTasks { .. }
         | EngineError::NoSuchComponent(_)

@@ -54,7 +54,7 @@ enum Work {
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, position: Position, last_lsn: u64, bytes: usize, rows: u64) -> Self {
-        Self {
+        let writer = Self {
             shared,
             backlog: VecDeque::new(),
             group: Vec::new(),
@@ -68,7 +68,10 @@ impl Writer {
             is_trimming: true,
             is_dirty: true,
             row: Vec::new(),
-        }
+        };
+        // Also a store that nothing is written to tells its sizes.
+        writer.report();
+        writer
     }
 
     /// Until the store is closed or fails.
