@@ -15,6 +15,8 @@ mod sessions;
 mod stdio;
 mod subscriptions;
 mod task_tools;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod uri;
 

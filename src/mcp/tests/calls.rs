@@ -1,0 +1,318 @@
+use super::raw::{Raw, messages};
+use super::*;
+use crate::catalog::Schema;
+use crate::task::Content;
+
+fn inline() -> CallOptions {
+    CallOptions { reply: Some(Reply::Inline), ..CallOptions::default() }
+}
+
+async fn output_schema(client: &Client, tool: &str) -> Schema {
+    let tools = client.tools().await.expect("tools");
+    let tool = tools.into_iter().find(|listed| listed.name == tool).expect("listed");
+    Schema::compile(&tool.output_schema.expect("an output schema")).expect("a schema")
+}
+
+#[tokio::test]
+async fn a_link_comes_at_once_and_resolves() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let options = CallOptions::default();
+        let outcome = client.call("stages", json!({"stages": 1}), &options).await.expect("an answer");
+        let link = outcome.link().expect("a link");
+        assert_eq!(outcome.task.as_deref(), Some(link.task_id.as_str()));
+        assert_eq!(link.uri, format!("task://{}", link.task_id));
+        let text = format!(
+            "Started stages as task {id}. Call task_wait {{\"task_id\":\"{id}\"}} for its result.",
+            id = link.task_id
+        );
+        assert!(matches!(&outcome.content[0], Content::Link { uri, .. } if *uri == link.uri));
+        assert_eq!(outcome.content[1], Content::Text(text));
+        // What a checking client does with it.
+        let schema = output_schema(&client, "stages").await;
+        schema.check(outcome.structured.as_ref().expect("structured")).expect("fits");
+        let task = client.task(&link.uri).await.expect("resolves");
+        assert_eq!((task.id, task.tool.as_str()), (link.task_id, "stages"));
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_inline_call_tells_every_report_in_order_before_its_result() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        world.pass(50);
+        let mut call = client.start_call("stages", json!({"stages": 50}), &inline()).await.expect("a call");
+        let mut told = Vec::new();
+        let mut named = Vec::new();
+        while let Some(event) = in_time(call.next()).await {
+            let CallEvent::Progress { progress, total, message, task } = event else { panic!("{event:?}") };
+            assert_eq!(total, Some(50.0));
+            assert_eq!(message, Some(format!("stage {progress} is done")));
+            told.push(progress as u64);
+            named.extend(task);
+        }
+        assert_eq!(told, (1..=50).collect::<Vec<u64>>());
+        let outcome = call.answer().await.expect("an answer");
+        assert_eq!((outcome.is_error, outcome.link()), (false, None));
+        assert_eq!(outcome.structured, Some(json!({"done": 50})));
+        // The first report, and it alone, names the task, as does the answer.
+        assert_eq!(named, [outcome.task.expect("a task")]);
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_object_is_wrapped_as_its_schema_says() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let outcome =
+            client.call("double", json!({"n": 21}), &CallOptions::default()).await.expect("an answer");
+        assert_eq!(outcome.structured, Some(json!({"result": 42})));
+        assert_eq!(outcome.text(), "42");
+        output_schema(&client, "double").await.check(&json!({"result": 42})).expect("fits");
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_legacy_call_without_a_token_gets_log_messages_on_its_own_stream() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    world.pass(3);
+    let params = json!({
+        "name": "stages", "arguments": {"stages": 3}, "_meta": {"longhaul/reply": "inline"},
+    });
+    let got = session.ask("tools/call", params.clone()).await;
+    let logs: Vec<&Value> = got.iter().filter(|m| m["method"] == "notifications/message").collect();
+    let texts: Vec<&str> = logs.iter().filter_map(|log| log["params"]["data"].as_str()).collect();
+    assert_eq!(texts, ["1/3 stage 1 is done", "2/3 stage 2 is done", "3/3 stage 3 is done"]);
+    assert_eq!(
+        (&logs[0]["params"]["level"], &logs[0]["params"]["logger"]),
+        (&json!("info"), &json!("stages"))
+    );
+    let answer = got.last().expect("an answer");
+    assert_eq!(answer["result"]["structuredContent"], json!({"done": 3}));
+    assert_eq!(logs[0]["params"]["_meta"]["longhaul/task"], answer["result"]["_meta"]["longhaul/task"]);
+    // A client that wants only warnings gets none.
+    session.ask("logging/setLevel", json!({"level": "warning"})).await;
+    world.pass(3);
+    assert_eq!(session.ask("tools/call", params).await.len(), 1);
+}
+
+#[tokio::test]
+async fn under_2026_07_28_log_messages_come_only_where_the_request_wants_them() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let params = json!({"name": "stages", "arguments": {"stages": 1}});
+    for (level, expected) in [(Value::Null, 0), (json!("info"), 1), (json!("error"), 0)] {
+        world.pass(1);
+        let mut meta = json!({"longhaul/reply": "inline"});
+        if !level.is_null() {
+            meta["io.modelcontextprotocol/logLevel"] = level.clone();
+        }
+        let got = raw.ask_modern("tools/call", params.clone(), meta).await;
+        let logs = got.iter().filter(|m| m["method"] == "notifications/message").count();
+        assert_eq!((logs, got.len()), (expected, expected + 1), "{level}: {got:?}");
+    }
+}
+
+#[tokio::test]
+async fn past_its_time_an_inline_call_turns_into_a_link_and_its_task_goes_on() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let options = CallOptions { inline_wait_seconds: Some(1), ..inline() };
+        let outcome = client.call("stages", json!({"stages": 1}), &options).await.expect("an answer");
+        let link = outcome.link().expect("a link");
+        world.pass(1);
+        let task = world.until(&link.task_id, TaskDocument::is_terminal).await;
+        assert_eq!(task.state, "completed");
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tools_own_error_a_crash_and_a_missing_extension_are_three_things() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let options = CallOptions::default();
+        let refused = client.call("refuse", json!({}), &options).await.expect("an answer");
+        assert_eq!((refused.is_error, refused.text().as_str()), (true, "the ticket is closed"));
+
+        let crashed = client.call("crash", json!({}), &options).await.expect("an answer");
+        let id = crashed.task.clone().expect("a task");
+        assert!(crashed.is_error);
+        for part in ["failed (trap)", "out of cheese", &format!("longhaul task retry {id}"), "task_retry"] {
+            assert!(crashed.text().contains(part), "{part} in {}", crashed.text());
+        }
+        assert_eq!(crashed.structured.expect("structured")["error"]["reason"], "trap");
+
+        match client.call("needs_tasks", json!({}), &options).await {
+            Err(ClientError::Protocol { code: -32021, data: Some(data), .. }) => {
+                assert!(data.to_string().contains("io.modelcontextprotocol/tasks"), "{data}");
+            }
+            other => panic!("{other:?}"),
+        }
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn wrong_arguments_come_back_with_their_path_and_no_task_is_made() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let options = CallOptions::default();
+        for (arguments, part) in [
+            (json!({"stages": "two"}), "/stages"),
+            (json!({}), "stages"),
+            (json!({"stages": 1, "colour": "red"}), "colour"),
+        ] {
+            let outcome = client.call("stages", arguments, &options).await.expect("an answer");
+            assert!(outcome.is_error && outcome.text().contains(part), "{}", outcome.text());
+        }
+        match client.call("stagse", json!({}), &options).await {
+            Err(ClientError::Protocol { code: -32602, message, .. }) => assert!(message.contains("stagse")),
+            other => panic!("{other:?}"),
+        }
+        let large = json!({"stages": 1, "text": "x".repeat(crate::limits::MAX_ARGUMENTS_BYTES)});
+        let outcome = client.call("stages", large, &options).await.expect("an answer");
+        assert!(outcome.is_error && outcome.text().contains("bytes"), "{}", outcome.text());
+        client.close().await;
+    }
+    assert_eq!(world.engine.metrics().submitted, 0);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_leads_to_the_same_task_and_to_no_other() {
+    let world = World::new().await;
+    let client = world.client(Era::Modern).await;
+    let options = CallOptions { idempotency_key: Some("once".into()), ..CallOptions::default() };
+    let call =
+        async |arguments: Value, options: &CallOptions| client.call("stages", arguments, options).await;
+    let first = call(json!({"stages": 2}), &options).await.expect("an answer");
+    world.pass(1);
+    // Again, inline: it is told where the task is, and gets its result.
+    world.until(first.task.as_deref().expect("a task"), |task| task.progress.is_some()).await;
+    let again = CallOptions { reply: Some(Reply::Inline), ..options.clone() };
+    let mut running = client.start_call("stages", json!({"stages": 2}), &again).await.expect("a call");
+    let told = in_time(running.next()).await;
+    assert!(matches!(told, Some(CallEvent::Progress { progress: 1.0, .. })), "{told:?}");
+    world.pass(1);
+    let second = running.answer().await.expect("an answer");
+    assert_eq!((&second.task, &second.structured), (&first.task, &Some(json!({"done": 2}))));
+    // Once more, when it has ended.
+    let third = call(json!({"stages": 2}), &again).await.expect("an answer");
+    assert_eq!((third.task, third.structured), (first.task, Some(json!({"done": 2}))));
+    match call(json!({"stages": 3}), &options).await {
+        Err(ClientError::Protocol { code: -32602, message, .. }) => {
+            assert!(message.contains("once"), "{message}")
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.engine.metrics().submitted, 1);
+    client.close().await;
+}
+
+/// Who closes the response of an inline call gives up its task under 2026-07-28, unless a key brings it back.
+/// Nobody else does.
+#[tokio::test]
+async fn a_closed_response_cancels_its_task_only_where_the_protocol_says_so() {
+    for (era, key, cancelled) in
+        [(Era::Modern, None, true), (Era::Modern, Some("back-soon"), false), (Era::Legacy, None, false)]
+    {
+        let world = World::new().await;
+        let raw = Raw::new(&world);
+        let mut meta = json!({"longhaul/reply": "inline", "progressToken": "p"});
+        if let Some(key) = key {
+            meta["longhaul/idempotency-key"] = json!(key);
+        }
+        let mut params = json!({"name": "stages", "arguments": {"stages": 2}});
+        world.pass(1);
+        let mut answer = match era {
+            Era::Modern => raw.modern("tools/call", params, meta).send().await.expect("an answer"),
+            Era::Legacy => {
+                params["_meta"] = meta;
+                raw.session().await.send("tools/call", params).await
+            }
+        };
+        // Not before the first report: it names the task.
+        let mut text = String::new();
+        while !text.contains("longhaul/task") {
+            let chunk = in_time(answer.chunk()).await.expect("a stream").expect("more");
+            text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        drop(answer);
+        let id = world.only_task().await;
+        if !cancelled {
+            world.pass(1);
+        }
+        let task = world.until(&id, TaskDocument::is_terminal).await;
+        assert_eq!(task.state, if cancelled { "cancelled" } else { "completed" }, "{era:?} {key:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_server_answers_what_waits_with_a_link_and_cancels_nothing() {
+    let World { folder, engine, http, gate } = World::new().await;
+    let mut calls = Vec::new();
+    for era in ERAS {
+        let client =
+            Client::connect_with(ClientOptions { url: http.url(), era: Some(era) }).await.expect("a client");
+        gate.add_permits(1);
+        let mut call = client.start_call("stages", json!({"stages": 2}), &inline()).await.expect("a call");
+        assert!(in_time(call.next()).await.is_some());
+        calls.push((client, call));
+    }
+    // A client that only listens must not hold the server up.
+    let idle = Client::connect_with(ClientOptions { url: http.url(), era: Some(Era::Legacy) })
+        .await
+        .expect("a client");
+    in_time(http.shutdown()).await;
+    let mut tasks = Vec::new();
+    for (_client, call) in calls {
+        let outcome = in_time(call.answer()).await.expect("an answer");
+        tasks.push(outcome.link().expect("a link").task_id);
+    }
+    drop(idle);
+    in_time(engine.shutdown()).await;
+    drop(engine);
+    // The next server takes both up where they were.
+    let gate = Arc::new(Semaphore::new(2));
+    let engine = self::engine(folder.path(), &gate).await;
+    for id in tasks {
+        let task = until(&engine, &id, TaskDocument::is_terminal).await;
+        assert_eq!((task.state.as_str(), task.progress.map(|p| p.done)), ("completed", Some(2)));
+    }
+}
+
+#[tokio::test]
+async fn bad_choices_of_a_call_are_errors_that_name_them() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let params = json!({"name": "double", "arguments": {}});
+    for meta in [
+        json!({"longhaul/reply": "soon"}),
+        json!({"longhaul/inline-wait-seconds": 1e9}),
+        json!({"longhaul/idempotency-key": ""}),
+        json!({"longhaul/idempotency-key": "k".repeat(257)}),
+    ] {
+        let got = raw.ask_modern("tools/call", params.clone(), meta.clone()).await;
+        assert_eq!(got[0]["error"]["code"], -32602, "{meta}: {got:?}");
+    }
+    let session = raw.session().await;
+    let mut params = params.clone();
+    params["_meta"] = json!({"longhaul/reply": 1});
+    let got = session.ask("tools/call", params).await;
+    assert!(got[0]["error"]["message"].as_str().expect("a message").contains("longhaul/reply"));
+    assert_eq!(
+        messages(raw.modern("tools/list", json!({}), json!({})).send().await.expect("an answer")).await.len(),
+        1
+    );
+}

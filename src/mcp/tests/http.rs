@@ -1,0 +1,143 @@
+use super::raw::{Raw, messages};
+use super::*;
+
+#[tokio::test]
+async fn pages_and_names_from_elsewhere_are_refused() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let port = world.http.address().port();
+    let list = || raw.modern("tools/list", json!({}), json!({}));
+    for (header, value, status) in [
+        ("host", "evil.example".to_owned(), 403),
+        ("host", format!("localhost.evil.example:{port}"), 403),
+        ("origin", "https://evil.example".to_owned(), 403),
+        ("origin", "null".to_owned(), 403),
+        ("origin", format!("http://127.0.0.1.evil.example:{port}"), 403),
+        ("origin", format!("http://localhost:{port}"), 200),
+        ("origin", "http://127.0.0.1:5173".to_owned(), 200),
+        ("host", format!("localhost:{port}"), 200),
+    ] {
+        let answer = list().header(header, &value).send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{header}: {value}");
+    }
+    let metrics = raw.http.get(raw.url.replace("/mcp", "/metrics")).header("host", "evil.example");
+    assert_eq!(metrics.send().await.expect("an answer").status(), 403);
+    // What a page can send without asking first.
+    let simple = raw.http.post(&raw.url).header("content-type", "text/plain").body("{}");
+    let simple = simple.header("accept", "application/json, text/event-stream");
+    assert_eq!(simple.send().await.expect("an answer").status(), 415);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_so() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    for (body, status, code, part) in [
+        ("{\"jsonrpc\":".to_owned(), 400, -32700, "line 1"),
+        ("\u{0}".to_owned(), 400, -32700, "JSON"),
+        ("[]".to_owned(), 400, -32600, "JSON-RPC"),
+        ("{\"method\":7}".to_owned(), 400, -32600, "JSON-RPC"),
+        (format!("\"{}\"", "x".repeat(crate::limits::MAX_REQUEST_BYTES)), 413, -32600, "larger"),
+    ] {
+        let shown: String = body.chars().take(20).collect();
+        let answer = raw.post().body(body).send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{shown}");
+        let error = &messages(answer).await[0]["error"];
+        assert_eq!(error["code"], code, "{shown}");
+        assert!(error["message"].as_str().expect("a message").contains(part), "{error}");
+    }
+    let session = raw.session().await;
+    let unknown = session.ask("tools/guess", json!({})).await;
+    assert_eq!(unknown[0]["error"]["code"], -32601);
+    let unknown = raw.modern("tools/guess", json!({}), json!({})).send().await.expect("an answer");
+    assert_eq!(unknown.status(), 404);
+    // Nothing was lost by all that.
+    assert!(session.ask("tools/list", json!({})).await[0]["result"]["tools"].is_array());
+}
+
+#[tokio::test]
+async fn discovery_tells_who_answers_and_how_long_it_holds() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let found = &raw.ask_modern("server/discover", json!({}), json!({})).await[0]["result"];
+    assert_eq!(found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "longhaul");
+    assert_eq!(found["cacheScope"], "public");
+    assert!(found["ttlMs"].as_u64() > Some(0));
+    assert_eq!(found["capabilities"]["resources"], json!({"subscribe": true, "listChanged": true}));
+    let tools = &raw.ask_modern("tools/list", json!({}), json!({})).await[0]["result"];
+    assert!(tools["ttlMs"].is_u64() && tools["cacheScope"] == "private" && tools["resultType"] == "complete");
+    // Sessions know nothing of all that.
+    let legacy = &raw.session().await.ask("tools/list", json!({})).await[0]["result"];
+    assert!(legacy.get("resultType").is_none());
+    assert_eq!(legacy["tools"], tools["tools"]);
+}
+
+#[tokio::test]
+async fn health_readiness_and_counts() {
+    let world = World::new().await;
+    let client = world.client(Era::Legacy).await;
+    client.call("double", json!({"n": 1}), &CallOptions::default()).await.expect("an answer");
+    let raw = Raw::new(&world);
+    let get = async |path: &str| {
+        let answer = raw.http.get(raw.url.replace("/mcp", path)).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    };
+    assert_eq!(get("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get("/readyz").await, (200, "ready\n".to_owned()));
+    let (status, counts) = get("/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "longhaul_tasks_submitted_total 1",
+        "longhaul_tasks_ended_total{state=\"completed\"} 1",
+        "longhaul_mcp_sessions 1",
+        "longhaul_store_latched 0",
+        "# TYPE longhaul_tasks_open gauge",
+    ] {
+        assert!(counts.lines().any(|there| there == line), "{line} in {counts}");
+    }
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_and_an_address_for_all_are_refused_with_what_to_do() {
+    let world = World::new().await;
+    let server = || McpServer::new(world.engine.clone(), McpOptions::default());
+    let taken = HttpServer::bind(server(), HttpOptions::new(world.http.address())).await;
+    let told = taken.err().expect("in use").to_string();
+    assert!(told.contains("in use") && told.contains("--http"), "{told}");
+    let open = HttpServer::bind(server(), HttpOptions::new(SocketAddr::from(([0, 0, 0, 0], 0)))).await;
+    assert!(matches!(open, Err(HttpError::BeyondLoopback(_))));
+}
+
+#[tokio::test]
+async fn a_client_says_what_is_wrong_and_what_to_do() {
+    let world = World::new().await;
+    let url = world.http.url();
+    let failure = async |url: &str| Client::connect(url).await.err().expect("an error");
+    assert!(matches!(failure("localhost:1919").await, ClientError::BadUrl { .. }));
+    assert!(matches!(failure(&url.replace("/mcp", "/healthz")).await, ClientError::NotMcp { .. }));
+    let client = Client::connect(&url).await.expect("a client");
+    assert_eq!((client.era(), client.server().expect("a name").0.as_str()), (Era::Modern, "longhaul"));
+    let missing = client.read("task://nothing").await.err().expect("an error");
+    assert!(matches!(missing, ClientError::NotFound { .. }), "{missing:?}");
+    in_time(world.http.shutdown()).await;
+    let gone = failure(&url).await;
+    assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
+    assert!(gone.to_string().contains("longhaul serve"), "{gone}");
+    let gone = client.tools().await.err().expect("an error");
+    assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
+}
+
+#[tokio::test]
+async fn an_idle_session_ends() {
+    use crate::mcp::sessions::Sessions;
+    use rmcp::transport::streamable_http_server::SessionManager;
+    let sessions = Sessions::default();
+    let (quiet, _transport) = sessions.create_session().await.expect("a session");
+    assert_eq!(sessions.count(), 1);
+    sessions.end_idle(LIMIT).await;
+    assert_eq!(sessions.count(), 1);
+    sessions.end_idle(Duration::ZERO).await;
+    assert_eq!(sessions.count(), 0);
+    assert!(!sessions.has_session(&quiet).await.expect("known"));
+}

@@ -1,0 +1,102 @@
+use rmcp::model::*;
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::mcp::stdio::serve_pipes;
+
+/// Serves one client over pipes; the client's end comes back.
+fn served(
+    world: &World,
+    stop: CancellationToken,
+) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<Result<(), StdioError>>) {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let server = McpServer::new(world.engine.clone(), McpOptions::default());
+    let serving = tokio::spawn(serve_pipes(server, tokio::io::split(ours), stop));
+    (theirs, serving)
+}
+
+fn lifecycle(era: Era) -> ClientLifecycleMode {
+    match era {
+        Era::Modern => {
+            ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
+        }
+        Era::Legacy => ClientLifecycleMode::Initialize,
+    }
+}
+
+fn inline_call(stages: u64) -> (ClientRequest, PeerRequestOptions) {
+    let mut params = CallToolRequestParams::new("stages");
+    params.arguments = json!({"stages": stages}).as_object().cloned();
+    let mut meta = RequestMetaObject::new();
+    meta.insert("longhaul/reply".to_owned(), json!("inline"));
+    let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+    (request, PeerRequestOptions::no_options().with_meta(meta))
+}
+
+#[tokio::test]
+async fn over_pipes_both_protocols_work_and_a_client_that_goes_ends_no_task() {
+    for era in ERAS {
+        let world = World::new().await;
+        let (pipe, serving) = served(&world, CancellationToken::new());
+        let client = ().serve_with_lifecycle(pipe, lifecycle(era)).await.expect("a client");
+        world.pass(1);
+        let (request, options) = inline_call(1);
+        let answer = client.peer().send_request_with_option(request, options).await.expect("sent");
+        let ServerResult::CallToolResult(result) = in_time(answer.await_response()).await.expect("an answer")
+        else {
+            panic!("no tool result")
+        };
+        assert_eq!(result.structured_content, Some(json!({"done": 1})));
+
+        let (request, options) = inline_call(2);
+        let _waiting = client.peer().send_request_with_option(request, options).await.expect("sent");
+        let running = async {
+            loop {
+                let page = world.engine.tasks(&Principal::local(), &Default::default()).expect("a page");
+                if let Some(task) = page.tasks.into_iter().find(|task| !task.is_terminal()) {
+                    return task.id;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let id = in_time(running).await;
+        in_time(client.cancel()).await.expect("closed");
+        in_time(serving).await.expect("no panic").expect("served");
+        world.pass(2);
+        assert_eq!(world.until(&id, TaskDocument::is_terminal).await.state, "completed", "{era:?}");
+    }
+}
+
+#[tokio::test]
+async fn over_pipes_an_explicit_cancellation_cancels_under_2026_07_28() {
+    let world = World::new().await;
+    let (pipe, serving) = served(&world, CancellationToken::new());
+    let client = ().serve_with_lifecycle(pipe, lifecycle(Era::Modern)).await.expect("a client");
+    let (request, options) = inline_call(1);
+    let waiting = client.peer().send_request_with_option(request, options).await.expect("sent");
+    let id = world.only_task().await;
+    world.until(&id, |task| task.state == "running").await;
+    waiting.cancel(None).await.expect("sent");
+    assert_eq!(world.until(&id, TaskDocument::is_terminal).await.state, "cancelled");
+    in_time(client.cancel()).await.expect("closed");
+    in_time(serving).await.expect("no panic").expect("served");
+}
+
+#[tokio::test]
+async fn told_to_stop_it_answers_what_waits() {
+    let world = World::new().await;
+    let stop = CancellationToken::new();
+    let (pipe, serving) = served(&world, stop.clone());
+    let client = ().serve_with_lifecycle(pipe, lifecycle(Era::Legacy)).await.expect("a client");
+    let (request, options) = inline_call(1);
+    let waiting = client.peer().send_request_with_option(request, options).await.expect("sent");
+    let id = world.only_task().await;
+    stop.cancel();
+    let ServerResult::CallToolResult(result) = in_time(waiting.await_response()).await.expect("an answer")
+    else {
+        panic!("no tool result")
+    };
+    assert_eq!(result.structured_content.expect("structured")["task_id"], json!(id));
+    in_time(serving).await.expect("no panic").expect("served");
+}
