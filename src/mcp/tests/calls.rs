@@ -249,7 +249,7 @@ async fn a_closed_response_cancels_its_task_only_where_the_protocol_says_so() {
             text.push_str(&String::from_utf8_lossy(&chunk));
         }
         drop(answer);
-        let id = world.only_task().await;
+        let id = world.open_tasks(1).await.remove(0);
         if !cancelled {
             world.pass(1);
         }
@@ -260,20 +260,17 @@ async fn a_closed_response_cancels_its_task_only_where_the_protocol_says_so() {
 
 #[tokio::test]
 async fn a_stopping_server_answers_what_waits_with_a_link_and_cancels_nothing() {
-    let World { folder, engine, http, gate } = World::new().await;
+    let world = World::new().await;
     let mut calls = Vec::new();
     for era in ERAS {
-        let client =
-            Client::connect_with(ClientOptions { url: http.url(), era: Some(era) }).await.expect("a client");
-        gate.add_permits(1);
-        let mut call = client.start_call("stages", json!({"stages": 2}), &inline()).await.expect("a call");
-        assert!(in_time(call.next()).await.is_some());
+        let client = world.client(era).await;
+        let call = client.start_call("stages", json!({"stages": 1}), &inline()).await.expect("a call");
         calls.push((client, call));
+        world.open_tasks(calls.len()).await;
     }
     // A client that only listens must not hold the server up.
-    let idle = Client::connect_with(ClientOptions { url: http.url(), era: Some(Era::Legacy) })
-        .await
-        .expect("a client");
+    let idle = world.client(Era::Legacy).await;
+    let World { folder, engine, http, .. } = world;
     in_time(http.shutdown()).await;
     let mut tasks = Vec::new();
     for (_client, call) in calls {
@@ -288,7 +285,7 @@ async fn a_stopping_server_answers_what_waits_with_a_link_and_cancels_nothing() 
     let engine = self::engine(folder.path(), &gate).await;
     for id in tasks {
         let task = until(&engine, &id, TaskDocument::is_terminal).await;
-        assert_eq!((task.state.as_str(), task.progress.map(|p| p.done)), ("completed", Some(2)));
+        assert_eq!((task.state.as_str(), task.progress.map(|p| p.done)), ("completed", Some(1)));
     }
 }
 

@@ -113,18 +113,18 @@ async fn a_port_in_use_and_an_address_for_all_are_refused_with_what_to_do() {
 async fn a_client_says_what_is_wrong_and_what_to_do() {
     let world = World::new().await;
     let url = world.http.url();
-    let failure = async |url: &str| Client::connect(url).await.err().expect("an error");
+    let failure = async |url: &str| Client::connect(url).await.expect_err("an error");
     assert!(matches!(failure("localhost:1919").await, ClientError::BadUrl { .. }));
     assert!(matches!(failure(&url.replace("/mcp", "/healthz")).await, ClientError::NotMcp { .. }));
     let client = Client::connect(&url).await.expect("a client");
     assert_eq!((client.era(), client.server().expect("a name").0.as_str()), (Era::Modern, "longhaul"));
-    let missing = client.read("task://nothing").await.err().expect("an error");
+    let missing = client.read("task://nothing").await.expect_err("an error");
     assert!(matches!(missing, ClientError::NotFound { .. }), "{missing:?}");
     in_time(world.http.shutdown()).await;
     let gone = failure(&url).await;
     assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
     assert!(gone.to_string().contains("longhaul serve"), "{gone}");
-    let gone = client.tools().await.err().expect("an error");
+    let gone = client.tools().await.expect_err("an error");
     assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
 }
 

@@ -60,26 +60,27 @@ impl World {
         self.gate.add_permits(stages);
     }
 
-    fn task(&self, id: &str) -> TaskDocument {
-        self.engine.task(&Principal::local(), id.parse().expect("an id")).expect("a task")
-    }
-
     /// Waits until the task's document fits, as a subscriber would.
     async fn until(&self, id: &str, fits: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
         until(&self.engine, id, fits).await
     }
 
-    /// The only task there is, once it is there.
-    async fn only_task(&self) -> String {
+    /// The tasks that have not ended, once there are so many.
+    async fn open_tasks(&self, count: usize) -> Vec<String> {
         let mut watcher = self.engine.feed().watch().expect("room");
         watcher.add(ResourceKey::Tasks("local".to_owned()));
-        loop {
-            let page = self.engine.tasks(&Principal::local(), &Default::default()).expect("a page");
-            if let [task] = page.tasks.as_slice() {
-                return task.id.clone();
+        let waiting = async {
+            loop {
+                let page = self.engine.tasks(&Principal::local(), &Default::default()).expect("a page");
+                let open = page.tasks.into_iter().filter(|task| !task.is_terminal());
+                let open: Vec<String> = open.map(|task| task.id).collect();
+                if open.len() == count {
+                    return open;
+                }
+                watcher.next().await;
             }
-            watcher.next().await;
-        }
+        };
+        in_time(waiting).await
     }
 
     /// A task of somebody else.

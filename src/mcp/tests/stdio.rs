@@ -51,16 +51,7 @@ async fn over_pipes_both_protocols_work_and_a_client_that_goes_ends_no_task() {
 
         let (request, options) = inline_call(2);
         let _waiting = client.peer().send_request_with_option(request, options).await.expect("sent");
-        let running = async {
-            loop {
-                let page = world.engine.tasks(&Principal::local(), &Default::default()).expect("a page");
-                if let Some(task) = page.tasks.into_iter().find(|task| !task.is_terminal()) {
-                    return task.id;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let id = in_time(running).await;
+        let id = world.open_tasks(1).await.remove(0);
         in_time(client.cancel()).await.expect("closed");
         in_time(serving).await.expect("no panic").expect("served");
         world.pass(2);
@@ -75,7 +66,7 @@ async fn over_pipes_an_explicit_cancellation_cancels_under_2026_07_28() {
     let client = ().serve_with_lifecycle(pipe, lifecycle(Era::Modern)).await.expect("a client");
     let (request, options) = inline_call(1);
     let waiting = client.peer().send_request_with_option(request, options).await.expect("sent");
-    let id = world.only_task().await;
+    let id = world.open_tasks(1).await.remove(0);
     world.until(&id, |task| task.state == "running").await;
     waiting.cancel(None).await.expect("sent");
     assert_eq!(world.until(&id, TaskDocument::is_terminal).await.state, "cancelled");
@@ -91,7 +82,7 @@ async fn told_to_stop_it_answers_what_waits() {
     let client = ().serve_with_lifecycle(pipe, lifecycle(Era::Legacy)).await.expect("a client");
     let (request, options) = inline_call(1);
     let waiting = client.peer().send_request_with_option(request, options).await.expect("sent");
-    let id = world.only_task().await;
+    let id = world.open_tasks(1).await.remove(0);
     stop.cancel();
     let ServerResult::CallToolResult(result) = in_time(waiting.await_response()).await.expect("an answer")
     else {
