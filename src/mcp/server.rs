@@ -10,10 +10,11 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
-use super::error;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_tools::TaskTools;
+use super::{convert, error};
 use crate::authority::Principal;
+use crate::catalog::Catalog;
 use crate::engine::TaskEngine;
 use crate::limits;
 
@@ -41,6 +42,8 @@ struct Inner {
     task_tools: TaskTools,
     /// Whether they are listed.
     shows_task_tools: bool,
+    /// As `tools/list` shows them, for the catalog they were made from.
+    listed: Mutex<Option<(Arc<Catalog>, Arc<Vec<Tool>>)>>,
     /// Calls that wait answer with a link, subscriptions end.
     stopping: CancellationToken,
 }
@@ -51,6 +54,7 @@ impl McpServer {
             engine,
             task_tools: TaskTools::default(),
             shows_task_tools: options.task_tools,
+            listed: Mutex::default(),
             stopping: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -70,8 +74,24 @@ impl McpServer {
         &self.inner.task_tools
     }
 
-    pub(super) fn listed_task_tools(&self) -> impl Iterator<Item = Tool> {
-        self.inner.shows_task_tools.then(|| self.inner.task_tools.listed()).into_iter().flatten()
+    /// All tools as clients see them, sorted by name; made anew only when the catalog is another.
+    pub(super) fn listed(&self) -> Arc<Vec<Tool>> {
+        let catalog = self.inner.engine.catalog();
+        let mut listed = lock(&self.inner.listed);
+        if let Some((of, tools)) = listed.as_ref()
+            && Arc::ptr_eq(of, &catalog)
+        {
+            return tools.clone();
+        }
+        let mut tools: Vec<Tool> =
+            catalog.tools().map(|entry| convert::tool(&entry.tool.definition)).collect();
+        if self.inner.shows_task_tools {
+            tools.extend(self.inner.task_tools.listed());
+        }
+        tools.sort_by(|a, b| a.name.cmp(&b.name));
+        let tools = Arc::new(tools);
+        *listed = Some((catalog, tools.clone()));
+        tools
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {

@@ -43,10 +43,6 @@ impl TaskTools {
     pub fn find(&self, name: &str) -> Option<&TaskTool> {
         self.tools.iter().find(|tool| tool.name == name)
     }
-
-    pub fn wire(&self, name: &str) -> Option<Tool> {
-        self.find(name).map(|tool| tool.wire.clone())
-    }
 }
 
 impl TaskTool {

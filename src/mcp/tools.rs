@@ -5,7 +5,6 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
-use super::convert;
 use super::error::{self, Refusal};
 use super::reply::{self, Choice};
 use super::server::{Handler, stamp};
@@ -15,21 +14,12 @@ use crate::limits;
 impl Handler {
     /// Sorted by name, Longhaul's own among them; the cursor is the last name of the page before.
     pub(super) fn tools_page(&self, cursor: Option<String>) -> Result<ListToolsResult, ErrorData> {
-        let catalog = self.server.engine().catalog();
-        let mut tools: Vec<Tool> = catalog
-            .tools()
-            .map(|entry| &entry.tool.definition)
-            .filter(|definition| self.connection.principal.may_call(&definition.name))
-            .map(convert::tool)
-            .collect();
-        tools.extend(self.server.listed_task_tools());
-        tools.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(cursor) = cursor {
-            tools.retain(|tool| *tool.name > *cursor);
-        }
-        let more = tools.len() > limits::MAX_TOOLS_PAGE;
-        tools.truncate(limits::MAX_TOOLS_PAGE);
-        let mut page = ListToolsResult::with_all_items(tools);
+        let listed = self.server.listed();
+        let after = |tool: &&Tool| cursor.as_ref().is_none_or(|cursor| *tool.name > **cursor);
+        let mut tools = listed.iter().filter(|tool| self.may_see(&tool.name)).filter(after);
+        let page: Vec<Tool> = tools.by_ref().take(limits::MAX_TOOLS_PAGE).cloned().collect();
+        let more = tools.next().is_some();
+        let mut page = ListToolsResult::with_all_items(page);
         page.next_cursor = more.then(|| page.tools.last().map(|tool| tool.name.to_string())).flatten();
         page.ttl_ms = Some(limits::TOOLS_TTL_MS);
         page.cache_scope = Some(CacheScope::Private);
@@ -37,13 +27,16 @@ impl Handler {
         Ok(page)
     }
 
+    /// A tool as it is listed; what is not listed needs no check of its headers.
     pub(super) fn wire_tool(&self, name: &str) -> Option<Tool> {
-        if let Some(own) = self.server.task_tools().wire(name) {
-            return Some(own);
-        }
-        let catalog = self.server.engine().catalog();
-        let entry = catalog.tool(name).filter(|_| self.connection.principal.may_call(name))?;
-        Some(convert::tool(&entry.tool.definition))
+        let listed = self.server.listed();
+        let at = listed.binary_search_by(|tool| (*tool.name).cmp(name)).ok()?;
+        self.may_see(name).then(|| listed[at].clone())
+    }
+
+    /// Longhaul's own tools are everybody's: each shows its caller's tasks alone.
+    fn may_see(&self, name: &str) -> bool {
+        self.server.task_tools().find(name).is_some() || self.connection.principal.may_call(name)
     }
 
     pub(super) async fn call(

@@ -113,7 +113,7 @@ async fn a_port_in_use_and_an_address_for_all_are_refused_with_what_to_do() {
 async fn a_client_says_what_is_wrong_and_what_to_do() {
     let world = World::new().await;
     let url = world.http.url();
-    let failure = async |url: &str| Client::connect(url).await.expect_err("an error");
+    let failure = async |url: &str| Client::connect(url).await.err().expect("an error");
     assert!(matches!(failure("localhost:1919").await, ClientError::BadUrl { .. }));
     assert!(matches!(failure(&url.replace("/mcp", "/healthz")).await, ClientError::NotMcp { .. }));
     let client = Client::connect(&url).await.expect("a client");

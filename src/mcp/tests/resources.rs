@@ -95,7 +95,16 @@ async fn lists_templates_and_completions_show_the_callers_tasks() {
         .iter()
         .filter_map(|t| t["uriTemplate"].as_str())
         .collect();
-    assert_eq!(uris, ["task://{id}", "task://{id}/result", "task://{id}/output/{name}", "task://{id}/log"]);
+    assert_eq!(
+        uris,
+        [
+            "task://{id}",
+            "task://{id}/result",
+            "task://{id}/output/{name}",
+            "task://{id}/log",
+            "task://{id}/journal"
+        ]
+    );
     let complete = async |template: &str, argument: &str, value: &str, id: &str| {
         let params = json!({
             "ref": {"type": "ref/resource", "uri": template},
