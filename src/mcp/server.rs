@@ -43,9 +43,14 @@ struct Inner {
     /// Whether they are listed.
     shows_task_tools: bool,
     /// As `tools/list` shows them, for the catalog they were made from.
-    listed: Mutex<Option<(Arc<Catalog>, Arc<Vec<Tool>>)>>,
+    listed: Mutex<Option<Listed>>,
     /// Calls that wait answer with a link, subscriptions end.
     stopping: CancellationToken,
+}
+
+struct Listed {
+    of: Arc<Catalog>,
+    tools: Arc<Vec<Tool>>,
 }
 
 impl McpServer {
@@ -78,10 +83,8 @@ impl McpServer {
     pub(super) fn listed(&self) -> Arc<Vec<Tool>> {
         let catalog = self.inner.engine.catalog();
         let mut listed = lock(&self.inner.listed);
-        if let Some((of, tools)) = listed.as_ref()
-            && Arc::ptr_eq(of, &catalog)
-        {
-            return tools.clone();
+        if let Some(listed) = listed.as_ref().filter(|listed| Arc::ptr_eq(&listed.of, &catalog)) {
+            return listed.tools.clone();
         }
         let mut tools: Vec<Tool> =
             catalog.tools().map(|entry| convert::tool(&entry.tool.definition)).collect();
@@ -90,7 +93,7 @@ impl McpServer {
         }
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         let tools = Arc::new(tools);
-        *listed = Some((catalog, tools.clone()));
+        *listed = Some(Listed { of: catalog, tools: tools.clone() });
         tools
     }
 
