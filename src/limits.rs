@@ -179,6 +179,15 @@ pub const MAX_HANDLES: usize = 4_096;
 pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes that one call to random may ask for.
 pub const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
+/// Bookkeeping of one instance (functions, globals, handles), bytes: about 32 for each function whose address
+/// is taken, of which Python's interpreter has tens of thousands.
+pub const MAX_INSTANCE_BYTES: usize = 4 * 1024 * 1024;
+/// Loaded components that are kept in memory; Python's takes about 50 MB.
+pub const MAX_LOADED_COMPONENTS: usize = 64;
+/// Time that a component has to tell its own tool definitions, milliseconds: it only returns a list.
+pub const MAX_INSPECTION_MS: u64 = 5_000;
+/// Memory for that, MiB: Python's and JavaScript's interpreters start within it.
+pub const INSPECTION_MEMORY_MIB: u64 = 256;
 /// Guest stack, bytes.
 pub const MAX_WASM_STACK_BYTES: usize = 1024 * 1024;
 /// A spinning guest gives way after one tick, and its limits are checked. Milliseconds.

@@ -1,5 +1,23 @@
-//! (under construction)
+//! Lives here: running components: load, compile, limits, the deterministic world, one file per host interface.
+//! May import: the engine's ports and recorder, `catalog`'s values, `task`, `limits`. Never here: MCP, redb.
+//! Read first: `run.rs`, then `world/mod.rs`.
 
+mod admit;
+mod artifact;
 pub mod binding;
+mod cache;
+mod config;
+mod end;
+mod host;
 pub mod inspect;
+mod instance;
+mod limiter;
+mod run;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod threads;
 pub mod values;
+mod world;
+
+pub use run::{Sandbox, SandboxError, SandboxOptions};

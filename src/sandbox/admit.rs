@@ -1,0 +1,105 @@
+//! Which bytes are taken as a component, and in what words the others are refused.
+
+use wasmparser::{Parser, Payload};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use crate::engine::InspectError;
+use crate::limits;
+
+const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
+const CORE_MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
+
+/// Checks what can be checked without work, compiles, then checks what the component asks for. Takes seconds
+/// for a big component: not for threads that serve others.
+pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, InspectError> {
+    if bytes.len() > limits::MAX_COMPONENT_BYTES {
+        return Err(InspectError::Unsupported(format!(
+            "the component has {} bytes, more than the {} that are taken (MAX_COMPONENT_BYTES)",
+            bytes.len(),
+            limits::MAX_COMPONENT_BYTES
+        )));
+    }
+    if bytes.starts_with(&CORE_MODULE) {
+        return Err(InspectError::NotAComponent(
+            "this is a core WebAssembly module, not a component: build it for the target wasm32-wasip2, or wrap \
+             it with `wasm-tools component new`"
+                .to_owned(),
+        ));
+    }
+    if !bytes.starts_with(&COMPONENT) {
+        return Err(InspectError::NotAComponent(
+            "this is no WebAssembly component: it does not begin as one".to_owned(),
+        ));
+    }
+    // Before compiling: what the validator meets first of the proposals behind WASI 0.3 tells less.
+    if let Some(name) = wasi_0_3_name(bytes) {
+        return Err(InspectError::Unsupported(format!(
+            "the component uses {name}; WASI 0.3 is not supported yet: build it for WASI 0.2 (target \
+             wasm32-wasip2)"
+        )));
+    }
+    let component = Component::from_binary(engine, bytes).map_err(|error| rejected(&error))?;
+    for (name, item) in component.component_type().exports(engine) {
+        refuse_async(engine, name, &item.ty)?;
+    }
+    Ok(component)
+}
+
+/// The linker found no implementation for an import.
+pub(super) fn missing_import(error: &wasmtime::Error) -> InspectError {
+    InspectError::Unsupported(format!(
+        "the component needs an interface that Longhaul does not offer; it offers WASI 0.2 and longhaul:tool@0.1: \
+         {error:#}"
+    ))
+}
+
+fn rejected(error: &wasmtime::Error) -> InspectError {
+    let text = format!("{error:#}");
+    if text.contains("async") {
+        return InspectError::Unsupported(format!(
+            "the component uses asynchronous functions of the component model, which are not supported yet: \
+             build it for WASI 0.2 ({text})"
+        ));
+    }
+    InspectError::NotAComponent(format!("the component is not valid, or exceeds a bound: {text}"))
+}
+
+fn refuse_async(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(), InspectError> {
+    match item {
+        ComponentItem::ComponentFunc(function) if function.async_() => {
+            Err(InspectError::Unsupported(format!(
+                "the exported function {name} is `async`, which is not supported yet: export a plain function"
+            )))
+        }
+        ComponentItem::ComponentInstance(instance) => {
+            for (inner, item) in instance.exports(engine) {
+                refuse_async(engine, &format!("{name}#{inner}"), &item.ty)?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first import or export of WASI 0.3. Bytes that cannot be parsed have none: compiling says why.
+fn wasi_0_3_name(bytes: &[u8]) -> Option<String> {
+    let is_wasi_0_3 = |name: &str| name.starts_with("wasi:") && name.contains("@0.3");
+    for payload in Parser::new(0).parse_all(bytes) {
+        let mut names: Vec<&str> = Vec::new();
+        match payload.ok()? {
+            Payload::ComponentImportSection(section) => {
+                names.extend(section.into_iter().flatten().map(|import| import.name.name));
+            }
+            Payload::ComponentExportSection(section) => {
+                names.extend(section.into_iter().flatten().map(|export| export.name.name));
+            }
+            _ => {}
+        }
+        if let Some(name) = names.into_iter().find(|name| is_wasi_0_3(name)) {
+            return Some(name.to_owned());
+        }
+    }
+    None
+}

@@ -1,0 +1,192 @@
+//! From a component's bytes to one that can be instantiated: from memory, from the folder `compiled`, or
+//! compiled anew.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::OnceCell;
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::admit;
+use super::artifact::{self, Identity};
+use super::config;
+use crate::engine::InspectError;
+use crate::limits;
+use crate::task::ComponentId;
+
+/// Where compiled code is kept, and the key that seals it.
+pub(super) struct Folder {
+    path: PathBuf,
+    key: [u8; 32],
+}
+
+/// All components of one engine, each compiled at most once at a time.
+pub(super) struct Cache<T: 'static> {
+    engine: Engine,
+    linker: Linker<T>,
+    fingerprint: blake3::Hash,
+    folder: OnceLock<Folder>,
+    loaded: Mutex<Loaded<T>>,
+}
+
+struct Loaded<T: 'static> {
+    components: HashMap<ComponentId, Entry<T>>,
+    /// Counts uses; the entry with the lowest mark is the first to go.
+    clock: u64,
+}
+
+struct Entry<T: 'static> {
+    cell: Arc<OnceCell<InstancePre<T>>>,
+    used: u64,
+}
+
+impl<T: Send + 'static> Cache<T> {
+    pub fn new(engine: Engine, linker: Linker<T>) -> Self {
+        let fingerprint = config::fingerprint(&engine);
+        let loaded = Mutex::new(Loaded { components: HashMap::new(), clock: 0 });
+        Self { engine, linker, fingerprint, folder: OnceLock::new(), loaded }
+    }
+
+    /// The folder is made, readable by its owner alone, and rid of code that no engine like this one made.
+    /// Without a usable folder everything is compiled at each start, which is slower and nothing else.
+    pub fn keep_in(&self, path: PathBuf, key: [u8; 32]) {
+        match prepare(&path, &self.fingerprint) {
+            // The first one stays: nothing is lost where there are two.
+            Ok(()) => drop(self.folder.set(Folder { path, key })),
+            Err(error) => {
+                tracing::warn!("compiled code is not kept, since {} is not usable: {error}", path.display());
+            }
+        }
+    }
+
+    /// The component, ready to be instantiated. `bytes` is called where it is not in memory, and must give
+    /// what `id` names; its error is a host fault. To be called on the guests' threads.
+    pub async fn load<F>(self: &Arc<Self>, id: &ComponentId, bytes: F) -> Result<InstancePre<T>, InspectError>
+    where
+        F: FnOnce() -> Result<Arc<[u8]>, String> + Send + 'static,
+    {
+        let cell = self.lock().cell(id);
+        let load = || async {
+            let (cache, id) = (self.clone(), id.clone());
+            // On the blocking threads of the guests' runtime: compiling takes seconds.
+            tokio::task::spawn_blocking(move || {
+                let component = cache.compiled(&id, bytes)?;
+                cache.linker.instantiate_pre(&component).map_err(|error| admit::missing_import(&error))
+            })
+            .await
+            .map_err(|error| InspectError::HostFault(format!("the compilation ended early: {error}")))?
+        };
+        cell.get_or_try_init(load).await.cloned()
+    }
+
+    fn compiled(
+        &self,
+        id: &ComponentId,
+        bytes: impl FnOnce() -> Result<Arc<[u8]>, String>,
+    ) -> Result<Component, InspectError> {
+        if let Some(component) = self.kept_code(id) {
+            return Ok(component);
+        }
+        let component = admit::compile(&self.engine, &bytes().map_err(InspectError::HostFault)?)?;
+        self.keep_code(id, &component);
+        Ok(component)
+    }
+
+    fn kept_code(&self, id: &ComponentId) -> Option<Component> {
+        let folder = self.folder.get()?;
+        let path = self.file(folder, id);
+        let sealed = match fs::read(&path) {
+            Ok(sealed) => sealed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!("compiled anew, since {} cannot be read: {error}", path.display());
+                return None;
+            }
+        };
+        match artifact::unseal(&folder.key, self.identity(id), &self.engine, &sealed) {
+            Some(Ok(component)) => Some(component),
+            Some(Err(error)) => {
+                tracing::warn!("compiled anew, since {} does not fit: {error:#}", path.display());
+                None
+            }
+            None => {
+                tracing::warn!("compiled anew, since {} was changed or is not ours", path.display());
+                None
+            }
+        }
+    }
+
+    /// A failure leaves no file, or one whose seal does not fit; either way the code is compiled again.
+    fn keep_code(&self, id: &ComponentId, component: &Component) {
+        let Some(folder) = self.folder.get() else { return };
+        let path = self.file(folder, id);
+        let written = component
+            .serialize()
+            .map_err(io::Error::other)
+            .and_then(|code| replace(&path, &artifact::seal(&folder.key, self.identity(id), &code)));
+        if let Err(error) = written {
+            tracing::warn!("compiled code is not kept in {}: {error}", path.display());
+        }
+    }
+
+    fn identity<'a>(&'a self, id: &'a ComponentId) -> Identity<'a> {
+        Identity { component: id.as_str(), fingerprint: &self.fingerprint }
+    }
+
+    fn file(&self, folder: &Folder, id: &ComponentId) -> PathBuf {
+        folder.path.join(format!("{}{}", id.as_str().replace(':', "-"), suffix(&self.fingerprint)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loaded<T>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Loaded<T> {
+    fn cell(&mut self, id: &ComponentId) -> Arc<OnceCell<InstancePre<T>>> {
+        self.clock += 1;
+        let used = self.clock;
+        if let Some(entry) = self.components.get_mut(id) {
+            entry.used = used;
+            return entry.cell.clone();
+        }
+        if self.components.len() >= limits::MAX_LOADED_COMPONENTS {
+            let oldest = self.components.iter().min_by_key(|(_, entry)| entry.used).map(|(id, _)| id.clone());
+            oldest.and_then(|oldest| self.components.remove(&oldest));
+        }
+        let cell = Arc::new(OnceCell::new());
+        self.components.insert(id.clone(), Entry { cell: cell.clone(), used });
+        cell
+    }
+}
+
+fn suffix(fingerprint: &blake3::Hash) -> String {
+    let hex = fingerprint.to_hex();
+    format!(".{}.compiled", &hex[..16])
+}
+
+fn prepare(path: &Path, fingerprint: &blake3::Hash) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    let ours = suffix(fingerprint);
+    for file in fs::read_dir(path)? {
+        let file = file?;
+        if !file.file_name().to_string_lossy().ends_with(&ours) {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Readers see the old file or the new one. It need not survive a power cut: its seal tells.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    fs::rename(&draft, path)
+}

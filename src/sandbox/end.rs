@@ -1,0 +1,106 @@
+//! From the way in which an instance ended to the outcome of its attempt.
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+use super::instance::Returned;
+use super::limiter::OutOfMemory;
+use super::stop::Stop;
+use super::world::World;
+use crate::engine::{Outcome, Recorder, RecorderError};
+use crate::task::ToolResult;
+
+/// An instance is over.
+pub(super) enum End {
+    Outcome(Outcome),
+    /// It is to begin anew, from the checkpoint that it saved.
+    Restart,
+}
+
+/// Where the guest was when it ended with an error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Instantiating,
+    Called,
+}
+
+pub(super) fn of_return(returned: Returned, result_kib: u64) -> Outcome {
+    match returned {
+        Returned::Result(result) => Outcome::Completed(bounded(result, result_kib)),
+        Returned::Protocol(error) => Outcome::Protocol(error),
+    }
+}
+
+pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> End {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let error = match error.downcast::<Stop>() {
+        Ok(stop) => return of_stop(stop),
+        Err(error) => error,
+    };
+    let message = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    let machine =
+        error.is::<OutOfMemory>() || error.is::<PoolConcurrencyLimitError>() || error.is::<std::io::Error>();
+    End::Outcome(if machine {
+        Outcome::HostFault { message: format!("{error:#}") }
+    } else if stage == Stage::Instantiating
+        && backtrace.is_none()
+        && let Some(bound) = world.limiter.denied()
+    {
+        Outcome::Limit {
+            bound,
+            message: format!("the component needs more than its {bound} to start: {message}"),
+        }
+    } else {
+        Outcome::Trap { message, backtrace }
+    })
+}
+
+/// What replay left over wins over whatever the guest made of it.
+pub(super) fn checked(outcome: Outcome, recorder: &Recorder, saw_cancellation: bool) -> Outcome {
+    let ended_itself = matches!(
+        outcome,
+        Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Trap { .. } | Outcome::Cancelled
+    );
+    if !ended_itself {
+        return outcome;
+    }
+    match recorder.finish() {
+        Ok(()) if saw_cancellation => Outcome::Cancelled,
+        Ok(()) => outcome,
+        Err(error) => of_recorder(error),
+    }
+}
+
+pub(super) fn of_recorder(error: RecorderError) -> Outcome {
+    match error {
+        RecorderError::Diverged(divergence) => Outcome::Diverged(divergence),
+        RecorderError::Limit { bound, message } => Outcome::Limit { bound, message },
+        RecorderError::Fault(message) => Outcome::HostFault { message },
+    }
+}
+
+fn of_stop(stop: Stop) -> End {
+    End::Outcome(match stop {
+        Stop::Restart => return End::Restart,
+        Stop::Diverged(divergence) => Outcome::Diverged(divergence),
+        Stop::Limit { bound, message } => Outcome::Limit { bound, message },
+        Stop::Suspended(suspension) => Outcome::Suspended(suspension),
+        Stop::MissingTool { message } => Outcome::MissingComponent { message },
+        stop @ (Stop::HostFault(_) | Stop::Inspecting { .. }) => {
+            Outcome::HostFault { message: stop.to_string() }
+        }
+    })
+}
+
+fn bounded(result: ToolResult, result_kib: u64) -> ToolResult {
+    let bytes = result.size_bytes();
+    if bytes as u64 <= result_kib.saturating_mul(1024) {
+        return result;
+    }
+    ToolResult::error(format!(
+        "the tool's result has {bytes} bytes, more than result_kib = {result_kib} allows; big results belong into \
+         named outputs"
+    ))
+}

@@ -1,0 +1,32 @@
+use wasmtime::Result;
+
+use super::bindings::longhaul::tool::cancellation;
+use super::waits::Ticket;
+use crate::sandbox::world::World;
+use crate::sandbox::world::journal::{Call, Kind};
+
+const REQUESTED: Call<'static> =
+    Call { kind: Kind::CancelRequested, hash: 0, what: "cancellation.requested" };
+
+impl cancellation::Host for World {
+    async fn requested(&mut self) -> Result<bool> {
+        let requested = match self.journal.replayed(REQUESTED)? {
+            Some(payload) => payload == [1],
+            None => {
+                self.journal.relieve().await?;
+                let requested = self.journal.task(REQUESTED.what)?.cancel_requested();
+                self.journal.record(REQUESTED, &[u8::from(requested)])?;
+                requested
+            }
+        };
+        self.saw_cancellation |= requested;
+        Ok(requested)
+    }
+
+    fn signal(&mut self) -> Result<u64> {
+        match self.tickets.cancellation() {
+            Some(ticket) => Ok(ticket),
+            None => Ok(self.tickets.issue(Ticket::Cancellation)?),
+        }
+    }
+}

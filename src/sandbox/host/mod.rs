@@ -1,0 +1,53 @@
+//! The host's side of `longhaul:tool`: one file per interface that a component may import.
+
+mod calls;
+mod cancellation;
+mod checkpoint;
+mod elicitation;
+mod log;
+mod messages;
+mod outputs;
+mod progress;
+mod refusal;
+mod roots;
+mod sampling;
+mod state;
+mod timers;
+mod waits;
+
+use wasmtime::Result;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::world::World;
+
+pub use self::waits::Tickets;
+
+/// Generated from the WIT package.
+pub mod bindings {
+    wasmtime::component::bindgen!({
+        path: "src/sandbox/wit",
+        world: "longhaul:tool/tool",
+        imports: {
+            "longhaul:tool/cancellation.requested": async | trappable,
+            "longhaul:tool/checkpoint.save": async | trappable,
+            "longhaul:tool/log.write": async | trappable,
+            "longhaul:tool/outputs.append": async | trappable,
+            "longhaul:tool/outputs.close": async | trappable,
+            "longhaul:tool/outputs.open": async | trappable,
+            "longhaul:tool/outputs.write": async | trappable,
+            "longhaul:tool/timers.sleep": async | trappable,
+            "longhaul:tool/waits.wait": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+    });
+}
+
+use self::bindings::longhaul::tool;
+
+pub fn add_to_linker(linker: &mut Linker<World>) -> Result<()> {
+    bindings::Tool::add_to_linker::<World, HasSelf<World>>(linker, |world| world)
+}
+
+/// Types alone: there is nothing to call.
+impl tool::types::Host for World {}

@@ -1,0 +1,33 @@
+use wasmtime::Result;
+
+use super::bindings::longhaul::tool::timers;
+use super::waits::Ticket;
+use crate::sandbox::world::World;
+use crate::sandbox::world::journal::{Call, Kind, WaitOn};
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+impl timers::Host for World {
+    fn start(&mut self, after_ms: u64) -> Result<u64> {
+        let due = self.due_after(after_ms)?;
+        Ok(self.tickets.issue(Ticket::Timer { due })?)
+    }
+
+    async fn sleep(&mut self, ms: u64) -> Result<()> {
+        let due = self.due_after(ms)?;
+        let call = Call { kind: Kind::Sleep, hash: ms, what: "timers.sleep" };
+        if self.journal.replayed(call)?.is_none() {
+            let on = WaitOn::Timers { due: Some(due), on_cancel: false };
+            self.journal.wait(self.journal.sleep_until(due), on, self.meter.total()).await?;
+            self.journal.record(call, &[])?;
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// The logical time that is so long after the present one, as the guest's clock shows it.
+    pub(super) fn due_after(&self, ms: u64) -> Result<u64> {
+        Ok(self.journal.now()?.saturating_add(ms.saturating_mul(NANOS_PER_MILLI)))
+    }
+}

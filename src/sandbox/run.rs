@@ -1,0 +1,163 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::InstancePre;
+
+use super::binding::Binding;
+use super::cache::Cache;
+use super::config;
+use super::end::{self, End, Stage};
+use super::inspect::{self, Told};
+use super::instance;
+use super::stop::Stop;
+use super::threads::{GuestThreads, Metered};
+use super::world::journal::Journal;
+use super::world::stdio::Capture;
+use super::world::{self, World};
+use crate::authority::Grant;
+use crate::catalog::Inspection;
+use crate::engine::{Attempt, BoxFuture, InspectError, Outcome, Runner};
+use crate::limits;
+use crate::task::ComponentId;
+
+const CANCELLATION_INTERFACE: &str = "longhaul:tool/cancellation";
+
+/// What may differ from one sandbox to another.
+#[derive(Clone, Debug)]
+pub struct SandboxOptions {
+    /// Threads that run guests.
+    pub threads: usize,
+    /// A guest that waits for timers alone, longer than this, leaves memory.
+    pub suspend_grace: Duration,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            suspend_grace: Duration::from_millis(limits::SUSPEND_GRACE_MS),
+        }
+    }
+}
+
+/// Runs tools that are components.
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+/// This machine cannot run components.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error("wasmtime cannot be set up on this machine: {0}")]
+    Engine(String),
+    #[error("the threads for guests cannot be started: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+struct Inner {
+    cache: Arc<Cache<World>>,
+    threads: GuestThreads,
+    options: SandboxOptions,
+}
+
+impl Sandbox {
+    pub fn new(options: SandboxOptions) -> Result<Self, SandboxError> {
+        let broken = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
+        let engine = config::engine().map_err(broken)?;
+        let linker = world::linker(&engine).map_err(broken)?;
+        let threads = GuestThreads::start(&engine, options.threads)?;
+        let cache = Arc::new(Cache::new(engine, linker));
+        Ok(Self { inner: Arc::new(Inner { cache, threads, options }) })
+    }
+
+    /// Keeps compiled code in `folder` from now on, sealed with `key`, which must be secret, stay the same from
+    /// start to start, and be used for nothing else. Only the first call counts.
+    pub fn keep_compiled(&self, folder: PathBuf, key: [u8; 32]) {
+        self.inner.cache.keep_in(folder, key);
+    }
+}
+
+impl Runner for Sandbox {
+    fn inspect(&self, component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
+        let inspection = self.inner.threads.spawn(inspection(self.inner.clone(), component));
+        Box::pin(
+            async move { inspection.await.unwrap_or_else(|message| Err(InspectError::HostFault(message))) },
+        )
+    }
+
+    fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
+        let run = self.inner.threads.spawn(run(self.inner.clone(), attempt));
+        Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
+    }
+}
+
+async fn run(inner: Arc<Inner>, attempt: Attempt) -> Outcome {
+    let Attempt { task, component, recorder, .. } = attempt;
+    let binding: Binding = match task.binding.parse() {
+        Ok(binding) => binding,
+        Err(error) => return Outcome::MissingComponent { message: format!("{error}") },
+    };
+    let pre = match inner.cache.load(&task.component, move || component.load()).await {
+        Ok(pre) => pre,
+        Err(InspectError::HostFault(message)) => return Outcome::HostFault { message },
+        Err(error) => return Outcome::MissingComponent { message: error.to_string() },
+    };
+    if instance::imports(pre.component(), pre.engine(), CANCELLATION_INTERFACE) {
+        recorder.heeds_cancellation();
+    }
+    loop {
+        let journal = Journal::of_task(recorder.clone(), inner.options.suspend_grace);
+        let capture =
+            Capture::new(usize::try_from(task.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
+        let stdout = matches!(binding, Binding::Command { .. }).then(|| capture.clone());
+        let world = World::new(journal, task.limits.memory_mib, task.grant.clone(), stdout);
+        let meter = world.meter.clone();
+        let mut store = instance::store(pre.engine(), world);
+
+        let mut stage = Stage::Instantiating;
+        let guest = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            stage = Stage::Called;
+            instance::call(&mut store, &instance, &binding, &task.arguments, &capture).await
+        };
+        let returned = Metered::new(inner.threads.ticker(), meter.clone(), guest).await;
+        let spent = recorder.spent(meter.take());
+
+        let outcome = match returned {
+            Ok(returned) => end::of_return(returned, task.limits.result_kib),
+            Err(error) => match end::of_error(error, stage, store.data()) {
+                End::Outcome(outcome) => outcome,
+                End::Restart => match spent {
+                    Ok(()) => continue,
+                    // Where each instance ends before its first tick, nothing else stops it.
+                    Err(error) => end::of_recorder(error),
+                },
+            },
+        };
+        return end::checked(outcome, &recorder, store.data().saw_cancellation);
+    }
+}
+
+async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection, InspectError> {
+    let id = ComponentId::of_bytes(&component);
+    let pre = inner.cache.load(&id, move || Ok(component)).await?;
+    let told =
+        if inspect::tells(pre.engine(), pre.component()) { told(&inner, &pre).await? } else { Vec::new() };
+    inspect::inspect(pre.engine(), pre.component(), told)
+}
+
+/// Asks the component itself which tools it has, in a world where nothing has an effect.
+async fn told(inner: &Inner, pre: &InstancePre<World>) -> Result<Vec<Told>, InspectError> {
+    let world = World::new(Journal::of_inspection(), limits::INSPECTION_MEMORY_MIB, Grant::default(), None);
+    let meter = world.meter.clone();
+    let mut store = instance::store(pre.engine(), world);
+    let asked = instance::told(&mut store, pre);
+    Metered::new(inner.threads.ticker(), meter, asked).await.map_err(|error| match error.downcast::<Stop>() {
+        Ok(Stop::HostFault(message)) => InspectError::HostFault(message),
+        Ok(stop) => InspectError::BadDefinition(stop.to_string()),
+        Err(error) => {
+            InspectError::BadDefinition(format!("the component fails to tell its tools: {error:#}"))
+        }
+    })
+}

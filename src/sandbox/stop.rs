@@ -1,0 +1,35 @@
+use crate::engine::{Divergence, RecorderError, Suspension};
+
+/// Why the host takes a guest off its stack. It travels through wasmtime as the root of an error; the guest
+/// cannot catch it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    #[error(transparent)]
+    Diverged(Divergence),
+    #[error("{message}")]
+    Limit { bound: &'static str, message: String },
+    #[error("the instance leaves memory until its wait is over")]
+    Suspended(Suspension),
+    /// A checkpoint was saved: the guest begins anew from it.
+    #[error("the guest begins anew from its checkpoint")]
+    Restart,
+    /// A component did, while it was only inspected, what only a task may do.
+    #[error(
+        "the component calls {what} while it is inspected: what tools it has must not depend on anything"
+    )]
+    Inspecting { what: String },
+    #[error("{message}")]
+    MissingTool { message: String },
+    #[error("{0}")]
+    HostFault(String),
+}
+
+impl From<RecorderError> for Stop {
+    fn from(error: RecorderError) -> Self {
+        match error {
+            RecorderError::Diverged(divergence) => Self::Diverged(divergence),
+            RecorderError::Limit { bound, message } => Self::Limit { bound, message },
+            RecorderError::Fault(message) => Self::HostFault(message),
+        }
+    }
+}

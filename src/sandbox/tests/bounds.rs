@@ -1,0 +1,128 @@
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{House, NEVER_SUSPENDED, completed, failed, value};
+use crate::authority::Principal;
+use crate::engine::TaskEnd;
+use crate::task::{FailedReason, TaskLimits};
+
+/// A component that exports one function of a core module.
+fn component(signature: &str, core: &str) -> String {
+    format!(
+        r#"(component
+            (core module $m {core})
+            (core instance $i (instantiate $m))
+            (func (export "run") {signature} (canon lift (core func $i "run"))))"#
+    )
+}
+
+const BINDING: &str = "export:#run";
+
+#[tokio::test]
+async fn guests_that_spin_on_every_thread_let_others_run() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let spin = component("", r#"(func (export "run") (loop br 0))"#);
+    house.install("spin", &spin, BINDING, TaskLimits::default()).await;
+    let quick = component("(result u32)", r#"(func (export "run") (result i32) i32.const 7)"#);
+    house.install("quick", &quick, BINDING, TaskLimits::default()).await;
+
+    let spinning = [house.submit("spin", json!({})).await, house.submit("spin", json!({})).await];
+    for id in spinning {
+        house.until(id, |document| document.state == "running").await;
+    }
+    assert_eq!(value(house.call("quick", json!({})).await), json!(7));
+    for id in spinning {
+        assert_eq!(house.document(id).state, "running");
+        house.engine.cancel(&Principal::local(), id, None).await.unwrap();
+        assert!(matches!(house.end(id).await, TaskEnd::Cancelled(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_computes_for_too_long_is_stopped_also_while_it_starts() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let limits = TaskLimits { run_seconds: 1, ..TaskLimits::default() };
+    let spin = component("", r#"(func (export "run") (loop br 0))"#);
+    house.install("spin", &spin, BINDING, limits.clone()).await;
+    let early = component("", r#"(func $spin (loop br 0)) (start $spin) (func (export "run"))"#);
+    house.install("early", &early, BINDING, limits).await;
+    for tool in ["spin", "early"] {
+        let begun = Instant::now();
+        let error = failed(house.call(tool, json!({})).await);
+        assert_eq!(error.reason, FailedReason::Limit, "{error:?}");
+        assert!(error.message.contains("run_seconds"), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn endless_recursion_is_a_trap_with_a_backtrace() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let deep = component("", r#"(func $f (export "run") call $f)"#);
+    house.install("deep", &deep, BINDING, TaskLimits::default()).await;
+    let error = failed(house.call("deep", json!({})).await);
+    assert_eq!(error.reason, FailedReason::Trap, "{error:?}");
+    assert!(error.message.contains("call stack exhausted"), "{error:?}");
+    let detail = error.detail.unwrap_or_default();
+    assert!(detail.contains("m!f"), "no backtrace: {detail:?}");
+}
+
+const GROW: &str = r#"
+    (memory 1)
+    (func (export "run") (param i32) (result i32) (memory.grow (local.get 0)))"#;
+
+#[tokio::test]
+async fn past_its_memory_a_guest_sees_minus_one() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let grow = component(r#"(param "pages" u32) (result s32)"#, GROW);
+    let limits = TaskLimits { memory_mib: 2, ..TaskLimits::default() };
+    house.install("grow", &grow, BINDING, limits).await;
+    assert_eq!(value(house.call("grow", json!({"pages": 31})).await), json!(1), "2 MiB are 32 pages");
+    assert_eq!(value(house.call("grow", json!({"pages": 32})).await), json!(-1));
+}
+
+#[tokio::test]
+async fn a_guest_that_needs_more_memory_to_start_than_it_may_have_is_told_the_bound() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let big = component("", r#"(memory 1600) (func (export "run"))"#);
+    let limits = TaskLimits { memory_mib: 64, ..TaskLimits::default() };
+    house.install("big", &big, BINDING, limits).await;
+    let error = failed(house.call("big", json!({})).await);
+    assert_eq!(error.reason, FailedReason::Limit, "{error:?}");
+    assert!(error.message.contains("memory_mib"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_result_past_its_bound_is_the_tools_error() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    // Returns 100,000 bytes of text from a memory of zeros, which are valid characters.
+    let long = r#"(component
+        (core module $m
+            (memory (export "memory") 4)
+            (func (export "run") (result i32)
+                (i32.store (i32.const 0) (i32.const 1024))
+                (i32.store (i32.const 4) (i32.const 100000))
+                i32.const 0))
+        (core instance $i (instantiate $m))
+        (func (export "run") (result string)
+            (canon lift (core func $i "run") (memory $i "memory"))))"#;
+    let limits = TaskLimits { result_kib: 16, ..TaskLimits::default() };
+    house.install("long", long, BINDING, limits).await;
+    let result = completed(house.call("long", json!({})).await);
+    assert!(result.is_error);
+    assert!(result.size_bytes() < 1024);
+}
+
+#[tokio::test]
+async fn tables_do_not_grow_without_end() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let grow = component(
+        r#"(param "by" u32) (result s32)"#,
+        r#"(table 1 funcref)
+           (func (export "run") (param i32) (result i32) (table.grow (ref.null func) (local.get 0)))"#,
+    );
+    house.install("grow", &grow, BINDING, TaskLimits::default()).await;
+    assert_eq!(value(house.call("grow", json!({"by": 1000})).await), json!(1));
+    assert_eq!(value(house.call("grow", json!({"by": 100_000})).await), json!(-1));
+}

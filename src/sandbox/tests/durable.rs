@@ -1,0 +1,240 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{House, NEVER_SUSPENDED, completed, failed, value};
+use crate::authority::Principal;
+use crate::engine::TaskEnd;
+use crate::task::{FailedReason, TaskLimits};
+
+/// Imports of our own, and a core module that gets them as `host`. `extra` goes between.
+const IMPORTS: &str = r#"
+    (import "longhaul:tool/timers@0.1.0" (instance $timers
+        (export "start" (func (param "after-ms" u64) (result u64)))
+        (export "sleep" (func (param "ms" u64)))))
+    (import "longhaul:tool/progress@0.1.0" (instance $progress
+        (export "report" (func (param "done" u64) (param "total" (option u64)) (param "message" (option string))))))
+    (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
+    (import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))
+    (core module $libc
+        (memory (export "memory") 2)
+        (global $next (mut i32) (i32.const 4096))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+            (global.set $next (i32.add (local.get $at) (local.get 3)))
+            (local.get $at)))
+    (core instance $libc (instantiate $libc))
+    (core func $sleep (canon lower (func $timers "sleep")))
+    (core func $start (canon lower (func $timers "start")))
+    (core func $report (canon lower (func $progress "report") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core func $now (canon lower (func $clock "now")))
+    (core func $draw (canon lower (func $random "get-random-u64")))
+"#;
+
+fn component(signature: &str, body: &str) -> String {
+    format!(
+        r#"(component {IMPORTS}
+            (core module $m
+                (import "host" "sleep" (func $sleep (param i64)))
+                (import "host" "start" (func $start (param i64) (result i64)))
+                (import "host" "report" (func $report (param i64 i32 i64 i32 i32 i32)))
+                (import "host" "now" (func $now (result i64)))
+                (import "host" "draw" (func $draw (result i64)))
+                {body})
+            (core instance $i (instantiate $m (with "host" (instance
+                (export "sleep" (func $sleep)) (export "start" (func $start)) (export "report" (func $report))
+                (export "now" (func $now)) (export "draw" (func $draw))))))
+            (func (export "run") {signature} (canon lift (core func $i "run"))))"#
+    )
+}
+
+const BINDING: &str = "export:#run";
+
+/// Draws a number and reads the clock, sleeps three times, and returns the number as it was, plus one if the
+/// clock then showed that the sleeps were slept.
+const SLEEPER: &str = r#"
+    (func (export "run") (result i64)
+        (local $drawn i64) (local $begun i64) (local $left i32)
+        (local.set $drawn (i64.and (call $draw) (i64.const 0xfffffffffffe)))
+        (local.set $begun (call $now))
+        (local.set $left (i32.const 3))
+        (loop $again
+            (call $sleep (i64.const 30))
+            (call $report (i64.extend_i32_u (i32.sub (i32.const 4) (local.get $left))) (i32.const 0) (i64.const 0)
+                (i32.const 0) (i32.const 0) (i32.const 0))
+            (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+            (br_if $again (local.get $left)))
+        (i64.add (local.get $drawn)
+            (i64.extend_i32_u (i64.ge_u (i64.sub (call $now) (local.get $begun)) (i64.const 90000000)))))"#;
+
+#[tokio::test]
+async fn a_sleeper_that_leaves_memory_at_each_sleep_ends_as_if_it_had_stayed() {
+    let house = House::open(Duration::ZERO).await;
+    house.install("sleeper", &component("(result u64)", SLEEPER), BINDING, TaskLimits::default()).await;
+    let id = house.submit("sleeper", json!({})).await;
+    let slept = value(house.end(id).await).as_u64().unwrap();
+    assert_eq!(slept % 2, 1, "the clock went on over the waits");
+    let document = house.document(id);
+    assert_eq!(document.attempt, 1, "leaving memory is no new attempt");
+    assert_eq!(document.progress.unwrap().done, 3);
+
+    let other = value(house.call("sleeper", json!({})).await).as_u64().unwrap();
+    assert_ne!(other, slept, "another task draws other numbers");
+}
+
+#[tokio::test]
+async fn a_restart_of_the_engine_goes_on_where_the_sleeper_was() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let patient = SLEEPER.replace("i64.const 30)", "i64.const 300)");
+    house.install("sleeper", &component("(result u64)", &patient), BINDING, TaskLimits::default()).await;
+    let id = house.submit("sleeper", json!({})).await;
+    house.until(id, |document| document.progress.as_ref().is_some_and(|progress| progress.done >= 1)).await;
+    let house = house.restart(NEVER_SUSPENDED).await;
+    assert_eq!(value(house.end(id).await).as_u64().unwrap() % 2, 1);
+    assert_eq!(house.document(id).progress.unwrap().done, 3);
+}
+
+#[tokio::test]
+async fn a_wait_of_years_takes_no_memory_and_can_be_cancelled() {
+    let house = House::open(Duration::from_millis(50)).await;
+    let body = r#"(func (export "run") (call $sleep (i64.const 100000000000)))"#;
+    house.install("sleeper", &component("", body), BINDING, TaskLimits::default()).await;
+    let id = house.submit("sleeper", json!({})).await;
+    let waiting = house.until(id, |document| document.state == "waiting").await;
+    assert_eq!(waiting.reason, Some("timer".into()));
+    house.engine.cancel(&Principal::local(), id, None).await.unwrap();
+    assert!(matches!(house.end(id).await, TaskEnd::Cancelled(_)));
+}
+
+/// Tickets of timers that nobody waits for.
+#[tokio::test]
+async fn tickets_are_bounded() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let body = r#"(func (export "run") (loop (drop (call $start (i64.const 1))) (br 0)))"#;
+    house.install("hoarder", &component("", body), BINDING, TaskLimits::default()).await;
+    let error = failed(house.call("hoarder", json!({})).await);
+    assert_eq!(error.reason, FailedReason::Limit, "{error:?}");
+    assert!(error.message.contains("1024"), "{error:?}");
+}
+
+/// Saves `restored + 1` as its checkpoint until that is 3, then returns it. Before each save it draws a number
+/// and reads the clock, which a guest that merely went on would not do again.
+const SAVER: &str = r#"(component
+    (import "longhaul:tool/types@0.1.0" (instance $types
+        (type $e' (variant (case "not-granted" string) (case "invalid" string) (case "limit" string)
+            (case "not-found" string) (case "unavailable" string)))
+        (export "error" (type (eq $e')))))
+    (alias export $types "error" (type $error))
+    (import "longhaul:tool/checkpoint@0.1.0" (instance $checkpoint
+        (alias outer 1 $error (type $e'))
+        (export "error" (type $e (eq $e')))
+        (export "save" (func (param "state" (list u8)) (result (result (error $e)))))
+        (export "restore" (func (result (option (list u8)))))))
+    (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
+    (import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))
+    (core module $libc
+        (memory (export "memory") 2)
+        (global $next (mut i32) (i32.const 4096))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+            (global.set $next (i32.add (local.get $at) (local.get 3)))
+            (local.get $at)))
+    (core instance $libc (instantiate $libc))
+    (core func $save (canon lower (func $checkpoint "save") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core func $restore (canon lower (func $checkpoint "restore") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core func $now (canon lower (func $clock "now")))
+    (core func $draw (canon lower (func $random "get-random-u64")))
+    (core module $m
+        (import "libc" "memory" (memory 2))
+        (import "host" "save" (func $save (param i32 i32 i32)))
+        (import "host" "restore" (func $restore (param i32)))
+        (import "host" "now" (func $now (result i64)))
+        (import "host" "draw" (func $draw (result i64)))
+        (func (export "run") (result i32)
+            (local $count i32)
+            (drop (call $draw))
+            (drop (call $now))
+            (call $restore (i32.const 16))
+            (if (i32.load8_u (i32.const 16))
+                (then (local.set $count (i32.load8_u (i32.load (i32.const 20))))))
+            (loop $again
+                (if (i32.eq (local.get $count) (i32.const 3)) (then (return (local.get $count))))
+                (local.set $count (i32.add (local.get $count) (i32.const 1)))
+                (i32.store8 (i32.const 64) (local.get $count))
+                (call $save (i32.const 64) (i32.const 1) (i32.const 128))
+                (br $again))
+            unreachable))
+    (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "host" (instance
+        (export "save" (func $save)) (export "restore" (func $restore)) (export "now" (func $now))
+        (export "draw" (func $draw))))))
+    (func (export "run") (result u32) (canon lift (core func $i "run"))))"#;
+
+#[tokio::test]
+async fn a_checkpoint_begins_the_guest_anew_with_what_it_saved() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    house.install("saver", SAVER, BINDING, TaskLimits::default()).await;
+    let id = house.submit("saver", json!({})).await;
+    assert_eq!(value(house.end(id).await), json!(3));
+    assert_eq!(house.document(id).attempt, 1);
+}
+
+#[tokio::test]
+async fn a_plain_programs_output_is_its_result_and_its_log() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let program = |ok: u32| {
+        format!(
+            r#"(component
+    (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
+    (alias export $error "error" (type $error-type))
+    (import "wasi:io/streams@0.2.0" (instance $streams
+        (export "output-stream" (type $stream (sub resource)))
+        (alias outer 1 $error-type (type $e'))
+        (export "error" (type $e (eq $e')))
+        (type $se (variant (case "last-operation-failed" (own $e)) (case "closed")))
+        (export "stream-error" (type $stream-error (eq $se)))
+        (export "[method]output-stream.blocking-write-and-flush"
+            (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $stream-error)))))))
+    (alias export $streams "output-stream" (type $output))
+    (import "wasi:cli/stdout@0.2.0" (instance $stdout
+        (alias outer 1 $output (type $o'))
+        (export "output-stream" (type $o (eq $o')))
+        (export "get-stdout" (func (result (own $o))))))
+    (core module $memory (memory (export "memory") 1) (data (i32.const 64) "printed\n"))
+    (core instance $memory (instantiate $memory))
+    (core func $get (canon lower (func $stdout "get-stdout")))
+    (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush")
+        (memory $memory "memory")))
+    (core module $m
+        (import "host" "get" (func $get (result i32)))
+        (import "host" "write" (func $write (param i32 i32 i32 i32)))
+        (func (export "run") (result i32)
+            (call $write (call $get) (i32.const 64) (i32.const 8) (i32.const 128))
+            i32.const {ok}))
+    (core instance $i (instantiate $m
+        (with "host" (instance (export "get" (func $get)) (export "write" (func $write))))))
+    (func $run (result (result)) (canon lift (core func $i "run")))
+    (instance $exported (export "run" (func $run)))
+    (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+        )
+    };
+    house.install("good", &program(0), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
+    house.install("bad", &program(1), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
+
+    let id = house.submit("good", json!({})).await;
+    assert_eq!(completed(house.end(id).await), crate::task::ToolResult::text("printed\n"));
+    assert_eq!(house.log(id), "printed\n");
+    let bad = completed(house.call("bad", json!({})).await);
+    assert!(bad.is_error);
+    assert!(format!("{:?}", bad.content).contains("ended with status 1"), "{bad:?}");
+}
+
+#[tokio::test]
+async fn a_tool_that_its_component_has_not_is_missing() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    house.install("gone", "(component)", "export:a:b/c#gone", TaskLimits::default()).await;
+    let error = failed(house.call("gone", json!({})).await);
+    assert_eq!(error.reason, FailedReason::MissingComponent, "{error:?}");
+    assert!(error.message.contains("gone"), "{error:?}");
+}

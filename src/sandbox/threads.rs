@@ -1,0 +1,226 @@
+//! Where guests run: threads of their own at a lower priority, and the ticker that makes them give way.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use wasmtime::Engine;
+
+use crate::limits;
+
+/// How much nicer guests are than the threads that serve clients and write the store. Spinning guests at
+/// equal priority make every fsync of the writer several times slower.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// The guests' runtime. Dropping it ends every guest at its next yield.
+pub(super) struct GuestThreads {
+    runtime: Option<Runtime>,
+    ticker: Arc<Ticker>,
+}
+
+impl GuestThreads {
+    /// `threads` is the number of worker threads; as many again may compile.
+    pub fn start(engine: &Engine, threads: usize) -> std::io::Result<Self> {
+        let threads = threads.max(1);
+        let number = AtomicUsize::new(0);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .max_blocking_threads(threads)
+            .thread_name_fn(move || format!("guest-{}", number.fetch_add(1, Ordering::Relaxed)))
+            .on_thread_start(|| {
+                #[cfg(target_os = "linux")]
+                if let Err(error) = rustix::process::nice(NICENESS) {
+                    tracing::debug!("a guest thread keeps its priority: {error}");
+                }
+            })
+            .enable_all()
+            .build()?;
+        let ticker = Ticker::start(engine.clone())?;
+        Ok(Self { runtime: Some(runtime), ticker })
+    }
+
+    /// Runs the future to its end on the guests' threads; dropping what is returned ends it.
+    pub fn spawn<F>(&self, future: F) -> impl Future<Output = Result<F::Output, String>> + Send + 'static
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let handle = self.runtime.as_ref().map(|runtime| AbortOnDrop(runtime.spawn(future)));
+        async move {
+            match handle {
+                Some(mut handle) => (&mut handle.0).await.map_err(|error| error.to_string()),
+                None => Err("the guests' threads have ended".to_owned()),
+            }
+        }
+    }
+
+    pub fn ticker(&self) -> &Arc<Ticker> {
+        &self.ticker
+    }
+}
+
+impl Drop for GuestThreads {
+    fn drop(&mut self) {
+        self.ticker.stop();
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting here would block, and may not be done inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Time that one instance was awake: inside its host functions and its own code, not waiting.
+#[derive(Default)]
+pub(super) struct Meter {
+    since: Mutex<Option<Instant>>,
+    unreported_nanos: AtomicU64,
+    total_nanos: AtomicU64,
+}
+
+impl Meter {
+    /// Awake time that was not asked for yet.
+    pub fn take(&self) -> Duration {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = since.as_mut() {
+            let now = Instant::now();
+            self.add(now.duration_since(*since));
+            *since = now;
+        }
+        Duration::from_nanos(self.unreported_nanos.swap(0, Ordering::Relaxed))
+    }
+
+    /// All of it, of this instance.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.total_nanos.load(Ordering::Relaxed))
+    }
+
+    fn begin(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn end(&self) {
+        if let Some(since) = self.since.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.add(since.elapsed());
+        }
+    }
+
+    fn add(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.unreported_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.total_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+/// Measures a future's awake time and keeps the ticker ticking while it is awake.
+pub(super) struct Metered<F> {
+    future: Pin<Box<F>>,
+    meter: Arc<Meter>,
+    ticker: Arc<Ticker>,
+}
+
+impl<F> Metered<F> {
+    pub fn new(ticker: &Arc<Ticker>, meter: Arc<Meter>, future: F) -> Self {
+        Self { future: Box::pin(future), meter, ticker: ticker.clone() }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let _awake = Awake::begin(&this.meter, &this.ticker);
+        this.future.as_mut().poll(context)
+    }
+}
+
+/// Ends the measurement also where the guest's future panics.
+struct Awake<'a> {
+    meter: &'a Meter,
+    ticker: &'a Ticker,
+}
+
+impl<'a> Awake<'a> {
+    fn begin(meter: &'a Meter, ticker: &'a Ticker) -> Self {
+        ticker.enter();
+        meter.begin();
+        Self { meter, ticker }
+    }
+}
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        self.meter.end();
+        self.ticker.leave();
+    }
+}
+
+/// Moves the engine's epoch on while any guest is awake, and sleeps while none is.
+pub(super) struct Ticker {
+    awake: AtomicUsize,
+    ended: AtomicBool,
+    thread: Mutex<Option<thread::Thread>>,
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> std::io::Result<Arc<Self>> {
+        let ticker = Arc::new(Self {
+            awake: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        });
+        let own = ticker.clone();
+        let handle =
+            thread::Builder::new().name("guest-ticker".to_owned()).spawn(move || own.tick(&engine))?;
+        *ticker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.thread().clone());
+        Ok(ticker)
+    }
+
+    fn tick(&self, engine: &Engine) {
+        while !self.ended.load(Ordering::SeqCst) {
+            if self.awake.load(Ordering::SeqCst) == 0 {
+                // An `enter` between the load and here is not lost: `unpark` makes the next `park` return.
+                thread::park();
+            } else {
+                thread::sleep(Duration::from_millis(limits::EPOCH_TICK_MS));
+                engine.increment_epoch();
+            }
+        }
+    }
+
+    fn enter(&self) {
+        if self.awake.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.unpark();
+        }
+    }
+
+    fn leave(&self) {
+        self.awake.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn stop(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+            thread.unpark();
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The recorder as the guest's world uses it: what kinds of records there are, and how a guest waits.
+//!
+//! | kind | call                       | hash over             | payload                              |
+//! |------|----------------------------|-----------------------|--------------------------------------|
+//! | 0    | logical time (recorder's)  | -                     | clock reads, nanoseconds since then  |
+//! | 1    | `poll.poll`                | number of pollables   | indices of the ready ones            |
+//! | 2    | `pollable.ready`           | nothing               | one byte: 0 or 1                     |
+//! | 3    | `pollable.block`           | nothing               | empty                                |
+//! | 4    | `waits.wait`               | tickets, timeout      | the ready tickets                    |
+//! | 5    | `timers.sleep`             | milliseconds          | empty                                |
+//! | 6    | `cancellation.requested`   | nothing               | one byte: 0 or 1                     |
+//!
+//! Lists are postcard's. What is not here is a function of the task and of what is: random numbers, streams
+//! of stdio, refusals. Outputs are records of the recorder's own.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::engine::{Next, Recorder, Suspension};
+use crate::limits;
+use crate::sandbox::stop::Stop;
+use crate::task::WaitingReason;
+
+/// A record of the runner. The numbers are a format on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    Poll = 1,
+    Ready = 2,
+    Block = 3,
+    Wait = 4,
+    Sleep = 5,
+    CancelRequested = 6,
+}
+
+/// A call that is replayed or executed.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub kind: Kind,
+    /// Stands for the arguments.
+    pub hash: u64,
+    /// For people, where replay diverges.
+    pub what: &'a str,
+}
+
+/// What a live wait is on, so far as it matters to whether the instance may leave memory meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitOn {
+    /// Timers alone, and perhaps the request to cancel: the first is due at this logical time, if any is.
+    Timers { due: Option<u64>, on_cancel: bool },
+    /// Something that lives in this process.
+    Process,
+}
+
+/// The task's recorder, or nothing, while a component is only inspected: then the clock stands at 0, what it
+/// prints is dropped, and what would have an effect or wait ends it.
+#[derive(Clone)]
+pub struct Journal {
+    recorder: Option<Recorder>,
+    /// A wait for timers alone that lasts longer takes the instance out of memory.
+    grace: Duration,
+}
+
+impl Journal {
+    pub fn of_task(recorder: Recorder, grace: Duration) -> Self {
+        Self { recorder: Some(recorder), grace }
+    }
+
+    pub fn of_inspection() -> Self {
+        Self { recorder: None, grace: Duration::ZERO }
+    }
+
+    pub fn seed(&self) -> [u8; 32] {
+        self.recorder.as_ref().map_or([0; 32], Recorder::seed)
+    }
+
+    /// What the guest's clock shows: nanoseconds since the task was created, in whole milliseconds.
+    pub fn now(&self) -> Result<u64, Stop> {
+        Ok(self.recorder.as_ref().map_or(Ok(0), Recorder::now)?)
+    }
+
+    /// The guest's wall clock: nanoseconds since the Unix epoch.
+    pub fn wall(&self) -> Result<u64, Stop> {
+        let created = self.recorder.as_ref().map_or(0, Recorder::created_at);
+        Ok(created.saturating_add(self.now()?))
+    }
+
+    /// The recorded answer, or `None` where the guest has come to the end of its journal: do it, then
+    /// [`Journal::record`] it.
+    pub fn replayed(&self, call: Call<'_>) -> Result<Option<Vec<u8>>, Stop> {
+        match self.task(call.what)?.next(call.kind as u8, call.hash, call.what)? {
+            Next::Replayed(payload) => Ok(Some(payload)),
+            Next::Live => Ok(None),
+        }
+    }
+
+    pub fn record(&self, call: Call<'_>, payload: &[u8]) -> Result<(), Stop> {
+        Ok(self.task(call.what)?.record(call.kind as u8, call.hash, payload)?)
+    }
+
+    /// The recorder, for what only a task may do. `what` is the call that needs it.
+    pub fn task(&self, what: &str) -> Result<&Recorder, Stop> {
+        self.recorder.as_ref().ok_or_else(|| Stop::Inspecting { what: what.to_owned() })
+    }
+
+    /// The guest's stdout, stderr and log lines.
+    pub fn log(&self, bytes: &[u8]) -> Result<(), Stop> {
+        Ok(self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.log(bytes))?)
+    }
+
+    /// To be called in whatever a guest may do in a loop without waiting.
+    pub async fn relieve(&self) -> Result<(), Stop> {
+        match &self.recorder {
+            Some(recorder) => Ok(recorder.relieve().await?),
+            None => Ok(()),
+        }
+    }
+
+    pub fn restored(&self) -> Option<Arc<[u8]>> {
+        self.recorder.as_ref().and_then(Recorder::restored)
+    }
+
+    /// The guest was awake for `new`, and for `total` since its instance began.
+    pub fn spent(&self, new: Duration, total: Duration) -> Result<(), Stop> {
+        match &self.recorder {
+            Some(recorder) => Ok(recorder.spent(new)?),
+            None if total <= Duration::from_millis(limits::MAX_INSPECTION_MS) => Ok(()),
+            None => Err(Stop::Limit {
+                bound: "MAX_INSPECTION_MS",
+                message: format!(
+                    "the component needs more than {} ms to be inspected",
+                    limits::MAX_INSPECTION_MS
+                ),
+            }),
+        }
+    }
+
+    /// Waits, live. What is ready at once costs no wait for the disk; what is not is a good moment to make
+    /// the past durable, beside the wait. `awake` is what replaying this instance would cost.
+    pub async fn wait<F: Future>(&self, future: F, on: WaitOn, awake: Duration) -> Result<F::Output, Stop> {
+        // Loops of waits that never wait must not fill memory with records.
+        self.relieve().await?;
+        let mut future = pin!(future);
+        if let Poll::Ready(output) = futures::poll!(future.as_mut()) {
+            return Ok(output);
+        }
+        if let WaitOn::Timers { due, on_cancel } = on
+            && due.is_none_or(|due| self.is_worth_leaving(due, awake))
+        {
+            let until = due.filter(|due| *due < NEVER);
+            return Err(Stop::Suspended(Suspension { reason: WaitingReason::Timer, until, on_cancel }));
+        }
+        self.task("a wait")?.flush()?;
+        Ok(future.await)
+    }
+
+    /// Ends when the guest's clock has reached `due`.
+    pub async fn sleep_until(&self, due: u64) {
+        while let Some(recorder) = &self.recorder
+            && !self.is_due(due)
+        {
+            recorder.sleep_until(shown(due)).await;
+        }
+    }
+
+    pub fn is_due(&self, due: u64) -> bool {
+        self.raw_now() >= shown(due)
+    }
+
+    /// Logical time itself, which may not reach the guest.
+    fn raw_now(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, Recorder::raw_now)
+    }
+
+    fn is_worth_leaving(&self, due: u64, awake: Duration) -> bool {
+        let left = Duration::from_nanos(due.saturating_sub(self.raw_now()));
+        // Coming back computes everything again.
+        left > self.grace && left > awake.saturating_mul(2)
+    }
+}
+
+/// The first moment at which the guest's clock, in whole milliseconds, shows no less than `due`.
+fn shown(due: u64) -> u64 {
+    const MILLISECOND: u64 = 1_000_000;
+    due.div_ceil(MILLISECOND).saturating_mul(MILLISECOND)
+}
+
+/// Logical times from here on (146 years) are no times any more, but "for ever".
+const NEVER: u64 = 1 << 62;

@@ -1,0 +1,133 @@
+//! The deterministic world: stock WASI 0.2, with our own in place of what two runs could see differently.
+//!
+//! | interface                          | treatment                                                        |
+//! |------------------------------------|------------------------------------------------------------------|
+//! | `io/poll`                          | which were ready is journaled                                    |
+//! | `clocks/*`                         | logical time of the recorder; timers have an absolute due time   |
+//! | `random/*`                         | a function of the task's seed                                    |
+//! | `cli/stdout`, `cli/stderr`         | into the task's log; any write is taken at once                  |
+//! | `cli/stdin`                        | empty and closed                                                 |
+//! | `cli/environment`                  | no variables, no arguments but the program's name, no directory  |
+//! | `filesystem/*`                     | no preopened folder, so that no descriptor ever exists           |
+//! | `sockets/*`                        | denied                                                           |
+//! | `http/*`                           | see `http.rs`                                                    |
+//!
+//! Handles (streams, pollables, futures) are not virtual: replay makes them again by the same calls.
+
+pub mod clocks;
+pub mod http;
+pub mod journal;
+pub mod poll;
+pub mod random;
+pub mod stdio;
+
+use std::sync::Arc;
+
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine, Result};
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use self::clocks::{Clocks, HasClocks, Timers};
+use self::journal::Journal;
+use self::poll::{HasPolling, Polling};
+use self::random::{Purpose, SeededRandom};
+use self::stdio::{Capture, LogStream};
+use super::host::{self, Tickets};
+use super::limiter::Limiter;
+use super::threads::Meter;
+use crate::authority::Grant;
+use crate::limits;
+
+/// What every guest sees as its own name.
+const PROGRAM_NAME: &str = "tool";
+
+/// The state of one instance.
+pub struct World {
+    pub journal: Journal,
+    pub meter: Arc<Meter>,
+    pub limiter: Limiter,
+    pub tickets: Tickets,
+    pub grant: Grant,
+    /// The guest was told that it is to be cancelled.
+    pub saw_cancellation: bool,
+    timers: Timers,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    http_hooks: http::Hooks,
+}
+
+impl World {
+    /// A world at the beginning of an epoch, or at that of its replay. `stdout` also gets what is printed.
+    pub fn new(journal: Journal, memory_mib: u64, grant: Grant, stdout: Option<Capture>) -> Self {
+        let seed = journal.seed();
+        let stream = |capture| LogStream { journal: journal.clone(), capture };
+        let wasi = WasiCtx::builder()
+            .arg(PROGRAM_NAME)
+            .stdout(stream(stdout))
+            .stderr(stream(None))
+            .secure_random(SeededRandom::new(&seed, Purpose::Secure))
+            .insecure_random(SeededRandom::new(&seed, Purpose::Insecure))
+            .insecure_random_seed(u128::from_le_bytes(SeededRandom::new(&seed, Purpose::HashSeed).bytes()))
+            .max_random_size(limits::MAX_RANDOM_BYTES)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::MAX_HANDLES);
+        Self {
+            meter: Arc::default(),
+            limiter: Limiter::new(memory_mib),
+            tickets: Tickets::default(),
+            grant,
+            saw_cancellation: false,
+            timers: Timers::default(),
+            table,
+            wasi,
+            http: WasiHttpCtx::new(),
+            http_hooks: http::Hooks,
+            journal,
+        }
+    }
+}
+
+/// Everything that a component may import.
+pub fn linker(engine: &Engine) -> Result<Linker<World>> {
+    let mut linker = Linker::<World>::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
+    io::poll::add_to_linker::<World, HasPolling>(&mut linker, |world| Polling {
+        table: &mut world.table,
+        timers: &mut world.timers,
+        journal: &world.journal,
+        meter: &world.meter,
+    })?;
+    monotonic_clock::add_to_linker::<World, HasClocks>(&mut linker, World::clocks)?;
+    wall_clock::add_to_linker::<World, HasClocks>(&mut linker, World::clocks)?;
+    linker.allow_shadowing(false);
+    host::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+impl World {
+    fn clocks(&mut self) -> Clocks<'_> {
+        Clocks { table: &mut self.table, timers: &mut self.timers, journal: &self.journal }
+    }
+}
+
+impl WasiView for World {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for World {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http_hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
