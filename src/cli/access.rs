@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::context::Context;
 use super::exit::{CliError, Result};
 use super::remote::{Remote, RemoteError};
+use super::serve::sandbox;
 use super::server_file::ServerInfo;
 use crate::authority::Principal;
-use crate::catalog::Inspection;
 use crate::engine::{
-    Attempt, BoxFuture, EngineError, EngineOptions, InspectError, JournalDocument, Outcome, Runner, Slice,
-    TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery,
+    EngineError, EngineOptions, JournalDocument, Runner, Slice, TaskDocument, TaskEnd, TaskEngine, TaskPage,
+    TaskQuery,
 };
 use crate::limits;
 use crate::store::{Presence, Store, StoreError};
@@ -46,7 +46,8 @@ impl Access {
             return Err(CliError::not_found(told)
                 .next("longhaul serve --tools PATH, or name the server's --url or its --data folder"));
         }
-        open_store(folder, Arc::new(Nothing), EngineOptions::default()).await
+        // It starts nothing; it tells what the records of a journal are.
+        open_store(folder, sandbox(context)?, EngineOptions::default()).await
     }
 
     /// True where tasks can be looked at but do not go on.
@@ -136,8 +137,8 @@ pub async fn open_store(
 }
 
 /// A task as the store in `folder` has it, which nobody else may have open.
-pub async fn look_at(folder: &Path, id: TaskId) -> Result<TaskDocument> {
-    let engine = open_store(folder, Arc::new(Nothing), EngineOptions::default()).await?;
+pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
+    let engine = open_store(folder, sandbox(context)?, EngineOptions::default()).await?;
     let task = engine.task(&local(), id);
     engine.shutdown().await;
     Ok(task?)
@@ -183,18 +184,4 @@ impl From<EngineError> for CliError {
 
 fn local() -> Principal {
     Principal::local()
-}
-
-/// Runs nothing: the store is only looked at.
-struct Nothing;
-
-impl Runner for Nothing {
-    fn inspect(&self, _: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
-        Box::pin(std::future::ready(Err(InspectError::HostFault("nothing runs here".to_owned()))))
-    }
-
-    fn run(&self, _: Attempt) -> BoxFuture<Outcome> {
-        let message = "nothing runs here".to_owned();
-        Box::pin(std::future::ready(Outcome::HostFault { message }))
-    }
 }

@@ -34,12 +34,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn run(context: &Context) -> Result<Exit> {
     // The scratch folder and the server live in the future: dropped, it takes both with it.
     tokio::select! {
-        shown = show_it(context.output) => shown,
+        shown = show_it(context) => shown,
         _ = tokio::signal::ctrl_c() => Err(CliError::failed("interrupted; its server and its scratch folder are gone")),
     }
 }
 
-async fn show_it(output: Output) -> Result<Exit> {
+async fn show_it(context: &Context) -> Result<Exit> {
+    let output = context.output;
     let say = Narrator { output };
     say.line("Longhaul demo: a task that survives kill -9.")?;
 
@@ -68,7 +69,7 @@ async fn show_it(output: Output) -> Result<Exit> {
     server.kill().await?;
     drop(remote);
     say.line(format!("\n4. kill -9 {}: the server had no chance to save anything.", server.pid))?;
-    let kept = look_at(&scratch.path().join(DATA), id).await?;
+    let kept = look_at(&scratch.path().join(DATA), id, context).await?;
     say.line(format!(
         "   on disk: {} of {STEPS} steps done, {} records in the task's journal, state {}",
         done(&kept),

@@ -84,6 +84,10 @@ impl Table {
         table.set_width(columns);
         table.set_header(self.headers.clone());
         table.add_rows(self.rows.iter());
+        // What names the row is copied from the screen: it is never broken over lines.
+        if let Some(first) = table.column_mut(0) {
+            first.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+        }
         let mut text = table.trim_fmt();
         text.push('\n');
         text
@@ -168,8 +172,10 @@ mod tests {
         table.row(["1", "two\tcells\nand a line"]);
         table.row(["2", ""]);
         assert_eq!(table.tab_separated(), "1\ttwo\\tcells\\nand a line\n2\t\n");
+        let id = "01a1fe16-779f-732b-b218-fc31f9140629";
+        table.row([id, &"long ".repeat(20)]);
         let drawn = table.drawn(60);
-        assert!(drawn.contains("MESSAGE") && drawn.contains("two\\tcells"), "{drawn}");
+        assert!(drawn.contains("MESSAGE") && drawn.contains("two\\tcells") && drawn.contains(id), "{drawn}");
     }
 
     #[test]

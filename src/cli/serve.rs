@@ -15,11 +15,13 @@ use super::load;
 use super::server_file::{ServerFile, ServerInfo};
 use super::signals::StopSignals;
 use crate::catalog::Catalog;
-use crate::engine::closures::Closures;
 use crate::engine::{EngineOptions, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, serve_stdio};
+use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::StoreOptions;
 
+/// In the data folder: compiled code.
+const COMPILED: &str = "compiled";
 /// A store that has failed takes nothing any more, so there is nothing to wait for.
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
@@ -28,10 +30,11 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         refuse_beyond_loopback(context.settings.http)?;
     }
     let mut signals = StopSignals::new()?;
-    let runner = runner(context)?;
-    let engine = open_engine(runner.clone(), context).await?;
+    let sandbox = sandbox(context)?;
+    let engine = open_engine(sandbox.clone(), context).await?;
+    sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
     let served = tokio::select! {
-        served = serve(&engine, runner.as_ref(), args.stdio, context, &mut signals) => served,
+        served = serve(&engine, sandbox.as_ref(), args.stdio, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -45,9 +48,24 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
 }
 
-/// What runs the tools.
-pub fn runner(_context: &Context) -> Result<Arc<dyn Runner>> {
-    Ok(Arc::new(Closures::new()))
+/// What runs components, as the settings want it.
+pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
+    let suspend_grace = context.settings.engine.suspend_grace;
+    let sandbox = Sandbox::new(SandboxOptions { suspend_grace, ..SandboxOptions::default() });
+    Ok(Arc::new(sandbox.map_err(CliError::failed)?))
+}
+
+/// Seals the compiled code that is kept: whoever can write to the cache alone cannot forge it.
+async fn cache_key(engine: &TaskEngine) -> Result<[u8; 32]> {
+    const SETTING: &str = "compiled-code-key";
+    if let Some(key) = engine.setting(SETTING)?.and_then(|key| key.try_into().ok()) {
+        return Ok(key);
+    }
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)
+        .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
+    engine.put_setting(SETTING, key.to_vec()).await?;
+    Ok(key)
 }
 
 async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {

@@ -20,10 +20,18 @@ pub fn tasks(output: Output, tasks: &[TaskDocument]) -> Result<()> {
             &state(task),
             &progress(task),
             message.map_or("", String::as_str),
-            &task.updated_at,
+            &to_the_second(&task.updated_at),
         ]);
     }
     output.table(&table)
+}
+
+/// An RFC 3339 time without its fraction.
+fn to_the_second(time: &str) -> String {
+    match (time.split_once('.'), time.strip_suffix('Z')) {
+        (Some((whole, _)), Some(_)) => format!("{whole}Z"),
+        _ => time.to_owned(),
+    }
 }
 
 /// All that a document says, field by field.
@@ -207,6 +215,12 @@ fn parsed(json: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_shows_times_to_the_second() {
+        assert_eq!(to_the_second("2026-11-21T12:30:48.616545Z"), "2026-11-21T12:30:48Z");
+        assert_eq!(to_the_second("2026-11-21T12:30:48Z"), "2026-11-21T12:30:48Z");
+    }
 
     #[test]
     fn a_result_is_spelled_as_mcp_has_it() {

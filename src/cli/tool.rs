@@ -1,7 +1,6 @@
 //! `longhaul tool …`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -11,9 +10,8 @@ use super::exit::{CliError, Exit, Result};
 use super::load::{self, Loaded};
 use super::remote::{Remote, is_own};
 use super::render::{Output, Table, bytes, escape};
-use super::{guests, tools};
+use super::{guests, serve, tools};
 use crate::catalog::Reply;
-use crate::engine::Runner;
 use crate::mcp::ToolInfo;
 
 pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
@@ -76,9 +74,9 @@ fn wire(tool: &ToolInfo) -> Value {
 }
 
 async fn inspect_path(path: PathBuf, trust: bool, context: &Context) -> Result<()> {
-    let runner: Arc<dyn Runner> = super::serve::runner(context)?;
+    let sandbox = serve::sandbox(context)?;
     for file in load::find(vec![path]).await? {
-        let loaded = load::load(file, runner.as_ref(), &context.settings.operator, trust).await?;
+        let loaded = load::load(file, sandbox.as_ref(), &context.settings.operator, trust).await?;
         match context.output.json {
             true => context.output.json(&document(&loaded))?,
             false => print(&loaded, context.output)?,
