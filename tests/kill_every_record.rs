@@ -1,0 +1,248 @@
+//! Ordinary programs, without any SDK, killed at every record of their journals. What was published before
+//! is a prefix of what is published in the end, and the end agrees with itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use longhaul::authority::Principal;
+use longhaul::catalog::Inspection;
+use longhaul::engine::closures::Closures;
+use longhaul::engine::{
+    Attempt, BoxFuture, ComponentSource, EngineOptions, InspectError, Outcome, Runner, TaskEngine,
+};
+use longhaul::sandbox::{Sandbox, SandboxOptions};
+use longhaul::task::ComponentId;
+
+use crate::support::{Client, Dice, Server, copy_folder, guest, scale};
+
+/// A data folder in which the component is compiled already, to be copied for each kill.
+struct Template {
+    root: tempfile::TempDir,
+    tools: Vec<PathBuf>,
+    tool: &'static str,
+    copies: u64,
+}
+
+/// What an undisturbed or resumed run came to.
+struct Run {
+    log: String,
+    result: String,
+    records: u64,
+    attempt: u64,
+}
+
+impl Template {
+    fn new(tool: &'static str) -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        let tools = vec![guest(tool)];
+        let server = Server::start(&root.path().join("template"), &tools);
+        assert!(server.stop().success());
+        Self { root, tools, tool, copies: 0 }
+    }
+
+    fn copy(&mut self) -> PathBuf {
+        self.copies += 1;
+        let data = self.root.path().join(format!("run-{}", self.copies));
+        copy_folder(&self.root.path().join("template"), &data);
+        data
+    }
+
+    async fn undisturbed(&mut self) -> Run {
+        let data = self.copy();
+        let server = Server::start(&data, &self.tools);
+        let client = server.client();
+        let id = client.start(self.tool, serde_json::json!({}), None).await.expect("a task");
+        self.finish(&client, &id).await
+    }
+
+    /// Killed by `plan` on the way, then started again.
+    async fn killed(&mut self, plan: Plan) -> Option<Run> {
+        let data = self.copy();
+        let id: Option<String> = match plan {
+            Plan::AtRecord(number) => {
+                let crash = format!("record:{number}");
+                let mut server =
+                    Server::start_with(&data, &self.tools, &[("LONGHAUL_CRASH", &crash)]).expect("a server");
+                let id = server.client().start(self.tool, serde_json::json!({}), None).await;
+                let status = server.died();
+                assert!(status.code().is_none(), "record {number} was never reached: {status}");
+                // Died before the link was out? Then nobody was promised anything.
+                id.ok()
+            }
+            Plan::After(pause) => {
+                let server = Server::start(&data, &self.tools);
+                let id = server.client().start(self.tool, serde_json::json!({}), None).await.expect("a task");
+                // The moment itself is under test here.
+                std::thread::sleep(std::time::Duration::from_millis(pause));
+                server.kill();
+                Some(id)
+            }
+        };
+        let id = id?;
+        let before = published(&data, &id).await;
+        let server = Server::start(&data, &self.tools);
+        let run = self.finish(&server.client(), &id).await;
+        assert!(
+            run.log.starts_with(&before),
+            "published before the kill:\n{before}\nin the end:\n{}\n{}",
+            run.log,
+            server.said()
+        );
+        Some(run)
+    }
+
+    async fn finish(&self, client: &Client, id: &str) -> Run {
+        let document = client.ended(id).await.expect("an end");
+        assert_eq!(document["state"], "completed", "{document}");
+        Run {
+            log: client.read(&format!("task://{id}/log")).await.expect("a log"),
+            result: client.read(&format!("task://{id}/result")).await.expect("a result"),
+            records: document["steps"].as_u64().expect("a number"),
+            attempt: document["attempt"].as_u64().expect("a number"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Plan {
+    AtRecord(u64),
+    After(u64),
+}
+
+/// The task's log as it stands on disk, read without running anything.
+async fn published(data: &Path, id: &str) -> String {
+    let runner = Arc::new(Closures::new());
+    let engine = TaskEngine::open(data, runner, EngineOptions::default()).await.expect("the store opens");
+    let log =
+        engine.log(&Principal::local(), id.parse().expect("an id"), 0, 1 << 20).expect("the link resolves");
+    engine.shutdown().await;
+    String::from_utf8(log.bytes).expect("text")
+}
+
+/// FNV-1a over little-endian numbers: the programs' hash chain.
+fn chain(values: impl IntoIterator<Item = u64>) -> u64 {
+    values
+        .into_iter()
+        .flat_map(u64::to_le_bytes)
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn numbers(line: &str) -> Vec<u64> {
+    line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+/// Every record of `std_program`: a map with random hash keys, both clocks, sleeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_std_program_survives_a_kill_at_every_record() {
+    let mut template = Template::new("std_program");
+    let undisturbed = template.undisturbed().await;
+    assert_eq!(undisturbed.attempt, 1);
+    let (mut kills, mut resumed) = (0, 0);
+    for number in 1..=undisturbed.records {
+        let Some(run) = template.killed(Plan::AtRecord(number)).await else { continue };
+        kills += 1;
+        resumed += u64::from(run.attempt > 1);
+        assert_eq!(run.log.lines().count(), undisturbed.log.lines().count(), "killed at record {number}");
+        assert_eq!(last_line(&run.log), last_line(&run.result), "killed at record {number}");
+    }
+    println!("std_program: {kills} kills at {} records, {resumed} resumed", undisturbed.records);
+    assert!(
+        resumed * 10 >= kills * 9,
+        "most kills must have hit a task that had begun: {resumed} of {kills}"
+    );
+}
+
+/// Both clocks read twice in a row: the second reading mostly leaves no record of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_reads_the_clock_twice_survives_kills() {
+    let mut template = Template::new("clock_twice");
+    let undisturbed = template.undisturbed().await;
+    let mut plans: Vec<Plan> = (1..=undisturbed.records).step_by(7).map(Plan::AtRecord).collect();
+    let mut dice = Dice::new(7);
+    plans.extend((0..scale("LONGHAUL_RANDOM_KILLS", 10)).map(|_| Plan::After(dice.roll(150))));
+    for plan in plans {
+        let Some(run) = template.killed(plan).await else { continue };
+        let mut seen = Vec::new();
+        for line in run.log.lines().filter(|line| line.starts_with("round ")) {
+            let (readings, told) = line.rsplit_once(" | ").expect("a line of readings");
+            seen.extend(&numbers(readings)[1..]);
+            assert_eq!(told, format!("{:016x}", chain(seen.iter().copied())), "{line}");
+        }
+        assert_eq!(last_line(&run.log), format!("result {:016x} after 200 rounds", chain(seen)));
+    }
+}
+
+/// A loop of sleeps: no sleep is shorter than asked for, however often the process dies in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_of_sleeps_survives_kills() {
+    let mut template = Template::new("sleep_loop");
+    let undisturbed = template.undisturbed().await;
+    let mut plans: Vec<Plan> = (1..=undisturbed.records).step_by(5).map(Plan::AtRecord).collect();
+    let mut dice = Dice::new(11);
+    plans.extend((0..scale("LONGHAUL_RANDOM_KILLS", 10)).map(|_| Plan::After(dice.roll(250))));
+    for plan in plans {
+        let Some(run) = template.killed(plan).await else { continue };
+        let sleeps: Vec<Vec<u64>> =
+            run.log.lines().filter(|l| l.starts_with("sleep ")).map(numbers).collect();
+        assert_eq!(sleeps.len(), 40);
+        assert!(sleeps.iter().all(|sleep| sleep[1] >= sleep[2]), "{}", run.log);
+        let told = format!("result {:016x} after 40 sleeps", chain(sleeps.iter().map(|sleep| sleep[1])));
+        assert_eq!(last_line(&run.log), told);
+    }
+}
+
+/// A foreign component under an old digest: its replay must be found out, and told as a divergence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_component_on_an_old_journal_is_found_out() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (data, tools) = (root.path().join("data"), vec![guest("sleep_loop")]);
+    let server = Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", "record:40")]);
+    let mut server = server.expect("a server");
+    let id = server.client().start("sleep_loop", serde_json::json!({}), None).await.expect("a task");
+    server.died();
+    let foreign: Arc<[u8]> = std::fs::read(guest("other_program")).expect("a file").into();
+    let runner =
+        Arc::new(Swapped { sandbox: Sandbox::new(SandboxOptions::default()).expect("a sandbox"), foreign });
+    let engine = TaskEngine::open(&data, runner, EngineOptions::default()).await.expect("the store opens");
+    engine.start().await.expect("a start");
+    let (local, id) = (Principal::local(), id.parse().expect("an id"));
+    let document = engine.wait(&local, id, Duration::from_secs(60)).await.expect("a task");
+    assert_eq!(
+        (document.state.as_str(), document.reason.as_deref()),
+        ("failed", Some("diverged")),
+        "{document:?}"
+    );
+    let error = document.error.expect("an error");
+    assert!(error.message.contains("record"), "{error:?}");
+    assert_eq!(error.next, Some(format!("longhaul task retry {id}")));
+    assert!(!engine.journal(&local, id).expect("kept").records.is_empty());
+    engine.shutdown().await;
+}
+
+/// What no user can do, since the bytes are checked against the digest: another component in the place of
+/// the task's own.
+struct Swapped {
+    sandbox: Sandbox,
+    foreign: Arc<[u8]>,
+}
+
+impl Runner for Swapped {
+    fn inspect(&self, component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
+        self.sandbox.inspect(component)
+    }
+
+    fn run(&self, mut attempt: Attempt) -> BoxFuture<Outcome> {
+        let foreign = self.foreign.clone();
+        let mut task = (*attempt.task).clone();
+        task.component = ComponentId::of_bytes(&foreign);
+        attempt.task = Arc::new(task);
+        attempt.component = ComponentSource::new(move || Ok(foreign.clone()));
+        self.sandbox.run(attempt)
+    }
+}

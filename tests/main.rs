@@ -1,0 +1,7 @@
+//! The one integration binary: each further one would link everything again.
+
+mod support;
+
+mod kill_every_record;
+mod kill_random;
+mod rooms;

@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// A bare client of the stateless era (2026-07-28): one POST a request, nothing remembered. Written from the
+/// specification, beside Longhaul's own client and the stock ones.
+#[derive(Clone)]
+pub struct Client {
+    url: String,
+    http: reqwest::Client,
+}
+
+#[derive(Debug)]
+pub enum RpcError {
+    /// No answer: the server is gone, or went while it answered.
+    Lost(String),
+    /// A JSON-RPC error.
+    Refused { code: i64, message: String },
+}
+
+const VERSION: &str = "2026-07-28";
+
+impl Client {
+    pub fn new(url: &str) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build();
+        Self { url: url.to_owned(), http: http.expect("a client") }
+    }
+
+    /// One request and its result; what comes on the stream before the result is passed over.
+    pub async fn request(
+        &self,
+        method: &str,
+        name: Option<&str>,
+        mut params: Value,
+    ) -> Result<Value, RpcError> {
+        let meta = &mut params["_meta"];
+        meta["io.modelcontextprotocol/protocolVersion"] = json!(VERSION);
+        meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "test", "version": "1"});
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", VERSION)
+            .header("mcp-method", method);
+        if let Some(name) = name {
+            request = request.header("mcp-name", name);
+        }
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let lost = |error: reqwest::Error| RpcError::Lost(format!("{error:?}"));
+        let response = request.json(&body).send().await.map_err(lost)?;
+        let text = response.text().await.map_err(lost)?;
+        let messages = text.lines().filter_map(|line| match line.strip_prefix("data:") {
+            Some(data) => serde_json::from_str::<Value>(data.trim()).ok(),
+            None => serde_json::from_str::<Value>(line).ok().filter(Value::is_object),
+        });
+        for message in messages {
+            if message.get("result").is_some() {
+                return Ok(message["result"].clone());
+            }
+            if let Some(error) = message.get("error") {
+                let code = error["code"].as_i64().unwrap_or_default();
+                let message = error["message"].as_str().unwrap_or_default().to_owned();
+                return Err(RpcError::Refused { code, message });
+            }
+        }
+        Err(RpcError::Lost(format!("no answer in {text:?}")))
+    }
+
+    pub async fn call(&self, tool: &str, arguments: Value, meta: Value) -> Result<Value, RpcError> {
+        let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
+        self.request("tools/call", Some(tool), params).await
+    }
+
+    /// Calls a tool as a link; the id of its task.
+    pub async fn start(&self, tool: &str, arguments: Value, key: Option<&str>) -> Result<String, RpcError> {
+        let mut meta = json!({"longhaul/reply": "link"});
+        if let Some(key) = key {
+            meta["longhaul/idempotency-key"] = json!(key);
+        }
+        let result = self.call(tool, arguments, meta).await?;
+        match result["structuredContent"]["task_id"].as_str() {
+            Some(id) => Ok(id.to_owned()),
+            None => panic!("no link in {result}"),
+        }
+    }
+
+    /// The task's document.
+    pub async fn task(&self, id: &str) -> Result<Value, RpcError> {
+        Ok(serde_json::from_str(&self.read(&format!("task://{id}")).await?).expect("a document"))
+    }
+
+    /// The text of a resource.
+    pub async fn read(&self, uri: &str) -> Result<String, RpcError> {
+        let result = self.request("resources/read", Some(uri), json!({"uri": uri})).await?;
+        match result["contents"][0]["text"].as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => panic!("no text in {result}"),
+        }
+    }
+
+    /// Waits until the task has ended; its document.
+    pub async fn ended(&self, id: &str) -> Result<Value, RpcError> {
+        loop {
+            let result = self.call("task_wait", json!({"task_id": id, "seconds": 30}), json!({})).await?;
+            let document = &result["structuredContent"];
+            if matches!(document["state"].as_str(), Some("completed" | "failed" | "cancelled")) {
+                return self.task(id).await;
+            }
+            assert!(document["state"].is_string(), "no document in {result}");
+        }
+    }
+
+    /// The structured result of a task that has completed.
+    pub async fn result(&self, id: &str) -> Result<Value, RpcError> {
+        let result = self.call("task_result", json!({"task_id": id}), json!({})).await?;
+        Ok(result["structuredContent"].clone())
+    }
+}

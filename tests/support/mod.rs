@@ -1,0 +1,36 @@
+//! What the scenarios share: guests that are built once, a server as a child process, a bare client.
+
+mod client;
+mod guests;
+mod oracle;
+mod server;
+
+pub use client::{Client, RpcError};
+pub use guests::guest;
+pub use oracle::Oracle;
+pub use server::{Server, copy_folder};
+
+/// A number from the environment, for a longer run than CI's.
+pub fn scale(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+/// Small, seeded, and good enough to choose moments and programs.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// xorshift64.
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}

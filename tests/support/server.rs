@@ -1,0 +1,100 @@
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+
+use super::client::Client;
+
+/// `longhaul serve` as a child process. Killed when dropped.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Serves `tools` from the data folder on a port of the system's choice.
+    pub fn start(data: &Path, tools: &[PathBuf]) -> Self {
+        Self::start_with(data, tools, &[]).unwrap_or_else(|words| panic!("the server did not start: {words}"))
+    }
+
+    /// With variables in its environment; the error is what it said.
+    pub fn start_with(data: &Path, tools: &[PathBuf], variables: &[(&str, &str)]) -> Result<Self, String> {
+        let log = data.with_extension("server.log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.args(["serve", "--http", "127.0.0.1:0", "--json", "--trust", "--data"]).arg(data);
+        for tool in tools {
+            command.arg("--tools").arg(tool);
+        }
+        command.envs(variables.iter().copied());
+        // No configuration of the machine's owner.
+        command.env("XDG_CONFIG_HOME", data).current_dir(std::env::temp_dir());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(File::create(&log).map_err(|error| error.to_string())?);
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        // Blocks until it listens, or has ended.
+        BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
+        match serde_json::from_str::<Value>(&line)
+            .ok()
+            .and_then(|told| told["url"].as_str().map(str::to_owned))
+        {
+            Some(url) => Ok(Self { child, url, log }),
+            None => {
+                let _ = child.wait();
+                Err(fs::read_to_string(&log).unwrap_or_default())
+            }
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// `kill -9`, and gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server was ours");
+    }
+
+    /// Waits until it has died by itself.
+    pub fn died(&mut self) -> ExitStatus {
+        self.child.wait().expect("the server was ours")
+    }
+
+    /// SIGTERM, and its exit status.
+    pub fn stop(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server is there");
+        self.child.wait().expect("the server was ours")
+    }
+
+    /// What it said on stderr.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A copy of a data folder whose server is not running.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        match entry.file_type().expect("a type") {
+            kind if kind.is_dir() => copy_folder(&entry.path(), &target),
+            kind if kind.is_file() => drop(fs::copy(entry.path(), target).expect("a copy")),
+            _ => {}
+        }
+    }
+}
