@@ -12,7 +12,7 @@ use super::inspect::{self, Told};
 use super::instance;
 use super::stop::Stop;
 use super::threads::{GuestThreads, Metered};
-use super::world::journal::Journal;
+use super::world::journal::{self, Journal};
 use super::world::stdio::Capture;
 use super::world::{self, World};
 use crate::authority::Grant;
@@ -89,6 +89,10 @@ impl Runner for Sandbox {
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
         let run = self.inner.threads.spawn(run(self.inner.clone(), attempt));
         Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
+    }
+
+    fn describe(&self, kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
+        journal::describe(kind, payload)
     }
 }
 

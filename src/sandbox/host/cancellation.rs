@@ -5,8 +5,7 @@ use super::waits::Ticket;
 use crate::sandbox::world::World;
 use crate::sandbox::world::journal::{Call, Kind};
 
-const REQUESTED: Call<'static> =
-    Call { kind: Kind::CancelRequested, hash: 0, what: "cancellation.requested" };
+const REQUESTED: Call = Call { kind: Kind::CancelRequested, hash: 0 };
 
 impl cancellation::Host for World {
     async fn requested(&mut self) -> Result<bool> {
@@ -14,7 +13,7 @@ impl cancellation::Host for World {
             Some(payload) => payload == [1],
             None => {
                 self.journal.relieve().await?;
-                let requested = self.journal.task(REQUESTED.what)?.cancel_requested();
+                let requested = self.journal.task(REQUESTED.kind.name())?.cancel_requested();
                 self.journal.record(REQUESTED, &[u8::from(requested)])?;
                 requested
             }

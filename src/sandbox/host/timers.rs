@@ -15,7 +15,7 @@ impl timers::Host for World {
 
     async fn sleep(&mut self, ms: u64) -> Result<()> {
         let due = self.due_after(ms)?;
-        let call = Call { kind: Kind::Sleep, hash: ms, what: "timers.sleep" };
+        let call = Call { kind: Kind::Sleep, hash: ms };
         if self.journal.replayed(call)?.is_none() {
             let on = WaitOn::Timers { due: Some(due), on_cancel: false };
             self.journal.wait(self.journal.sleep_until(due), on, self.meter.total()).await?;

@@ -65,14 +65,14 @@ impl waits::Host for World {
         let bytes: Vec<u8> = tickets.iter().flat_map(|ticket| ticket.to_le_bytes()).collect();
         let limit = timeout_ms.map_or_else(Vec::new, |ms| ms.to_le_bytes().to_vec());
         let hash = call_hash("waits.wait", &[&bytes, &limit]);
-        let call = Call { kind: Kind::Wait, hash, what: "waits.wait" };
+        let call = Call { kind: Kind::Wait, hash };
 
         let ready: Vec<u64> = match self.journal.replayed(call)? {
             Some(payload) => postcard::from_bytes(&payload)
                 .map_err(|_| Stop::HostFault("the journal's record of a wait is unreadable".to_owned()))?,
             None => {
                 let on = set.wait_on(timeout);
-                let ready = set.ready(self.journal.task(call.what)?.clone(), &self.journal, timeout);
+                let ready = set.ready(self.journal.task(call.kind.name())?.clone(), &self.journal, timeout);
                 let ready = self.journal.wait(ready, on, self.meter.total()).await?;
                 self.journal.record(call, &postcard::to_stdvec(&ready)?)?;
                 ready

@@ -107,6 +107,104 @@ async fn a_wait_of_years_takes_no_memory_and_can_be_cancelled() {
     assert!(matches!(house.end(id).await, TaskEnd::Cancelled(_)));
 }
 
+/// Looks every few milliseconds whether it is to end, and reports 1 when it is not and 2 when it is.
+const HEEDFUL: &str = r#"(component
+    (import "longhaul:tool/timers@0.1.0" (instance $timers (export "sleep" (func (param "ms" u64)))))
+    (import "longhaul:tool/cancellation@0.1.0" (instance $cancellation
+        (export "requested" (func (result bool)))))
+    (import "longhaul:tool/progress@0.1.0" (instance $progress
+        (export "report" (func (param "done" u64) (param "total" (option u64)) (param "message" (option string))))))
+    (core module $memory (memory (export "memory") 1))
+    (core instance $memory (instantiate $memory))
+    (core func $sleep (canon lower (func $timers "sleep")))
+    (core func $requested (canon lower (func $cancellation "requested")))
+    (core func $report (canon lower (func $progress "report") (memory $memory "memory")))
+    (core module $m
+        (import "host" "sleep" (func $sleep (param i64)))
+        (import "host" "requested" (func $requested (result i32)))
+        (import "host" "report" (func $report (param i64 i32 i64 i32 i32 i32)))
+        (func $tell (param i64)
+            (call $report (local.get 0) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+        (func (export "run")
+            (loop $again
+                (call $tell (i64.const 1))
+                (call $sleep (i64.const 5))
+                (br_if $again (i32.eqz (call $requested))))
+            (call $tell (i64.const 2))))
+    (core instance $i (instantiate $m (with "host" (instance
+        (export "sleep" (func $sleep)) (export "requested" (func $requested)) (export "report" (func $report))))))
+    (func (export "run") (canon lift (core func $i "run"))))"#;
+
+/// Reports 1, waits for the signal of its cancellation, and reports 2.
+const WAITER: &str = r#"(component
+    (import "longhaul:tool/types@0.1.0" (instance $types
+        (type $e' (variant (case "not-granted" string) (case "invalid" string) (case "limit" string)
+            (case "not-found" string) (case "unavailable" string)))
+        (export "error" (type (eq $e')))))
+    (alias export $types "error" (type $error))
+    (import "longhaul:tool/waits@0.1.0" (instance $waits
+        (alias outer 1 $error (type $e'))
+        (export "error" (type $e (eq $e')))
+        (export "wait" (func (param "tickets" (list u64)) (param "timeout-ms" (option u64))
+            (result (result (list u64) (error $e)))))))
+    (import "longhaul:tool/cancellation@0.1.0" (instance $cancellation (export "signal" (func (result u64)))))
+    (import "longhaul:tool/progress@0.1.0" (instance $progress
+        (export "report" (func (param "done" u64) (param "total" (option u64)) (param "message" (option string))))))
+    (core module $libc
+        (memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 4096))
+    (core instance $libc (instantiate $libc))
+    (core func $wait (canon lower (func $waits "wait") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core func $signal (canon lower (func $cancellation "signal")))
+    (core func $report (canon lower (func $progress "report") (memory $libc "memory")))
+    (core module $m
+        (import "libc" "memory" (memory 1))
+        (import "host" "wait" (func $wait (param i32 i32 i32 i64 i32)))
+        (import "host" "signal" (func $signal (result i64)))
+        (import "host" "report" (func $report (param i64 i32 i64 i32 i32 i32)))
+        (func $tell (param i64)
+            (call $report (local.get 0) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+        (func (export "run")
+            (call $tell (i64.const 1))
+            (i64.store (i32.const 64) (call $signal))
+            (call $wait (i32.const 64) (i32.const 1) (i32.const 0) (i64.const 0) (i32.const 128))
+            (call $tell (i64.const 2))))
+    (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "host" (instance
+        (export "wait" (func $wait)) (export "signal" (func $signal)) (export "report" (func $report))))))
+    (func (export "run") (canon lift (core func $i "run"))))"#;
+
+#[tokio::test]
+async fn a_guest_that_heeds_its_cancellation_cleans_up_first() {
+    // The last one has left memory when it is told: a wait for the signal alone lasts for ever.
+    for (name, wat, state) in [("heedful", HEEDFUL, "running"), ("waiter", WAITER, "waiting")] {
+        let house = House::open(NEVER_SUSPENDED).await;
+        house.install(name, wat, BINDING, TaskLimits::default()).await;
+        let id = house.submit(name, json!({})).await;
+        house.until(id, |document| document.progress.is_some() && document.state == state).await;
+        house.engine.cancel(&Principal::local(), id, None).await.unwrap();
+        assert!(matches!(house.end(id).await, TaskEnd::Cancelled(_)));
+        assert_eq!(house.document(id).progress.unwrap().done, 2, "{name} was told, and had time");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_reads_in_the_words_of_its_calls() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    house.install("sleeper", &component("(result u64)", SLEEPER), BINDING, TaskLimits::default()).await;
+    let id = house.submit("sleeper", json!({})).await;
+    let follower = house.engine.feed().follow(id).unwrap();
+    let kinds = loop {
+        let journal = house.engine.journal(&Principal::local(), id).unwrap();
+        let kinds: Vec<String> = journal.records.into_iter().map(|record| record.kind).collect();
+        if kinds.iter().any(|kind| kind == "timers.sleep") {
+            break kinds;
+        }
+        assert!(!house.document(id).is_terminal(), "{kinds:?}");
+        follower.next().await;
+    };
+    assert!(!kinds.iter().any(|kind| kind == "call"), "{kinds:?}");
+}
+
 /// Tickets of timers that nobody waits for.
 #[tokio::test]
 async fn tickets_are_bounded() {

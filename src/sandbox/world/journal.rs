@@ -36,14 +36,40 @@ pub enum Kind {
     CancelRequested = 6,
 }
 
+impl Kind {
+    const ALL: [Self; 6] =
+        [Self::Poll, Self::Ready, Self::Block, Self::Wait, Self::Sleep, Self::CancelRequested];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "poll.poll",
+            Self::Ready => "pollable.ready",
+            Self::Block => "pollable.block",
+            Self::Wait => "waits.wait",
+            Self::Sleep => "timers.sleep",
+            Self::CancelRequested => "cancellation.requested",
+        }
+    }
+}
+
+/// A record for people: the call, and what it came to.
+pub fn describe(kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
+    let Some(kind) = Kind::ALL.into_iter().find(|known| *known as u8 == kind) else { return ("call", None) };
+    let about = match kind {
+        Kind::Poll => postcard::from_bytes::<Vec<u32>>(payload).ok().map(|ready| format!("ready: {ready:?}")),
+        Kind::Wait => postcard::from_bytes::<Vec<u64>>(payload).ok().map(|ready| format!("ready: {ready:?}")),
+        Kind::Ready | Kind::CancelRequested => Some((payload == [1]).to_string()),
+        Kind::Block | Kind::Sleep => None,
+    };
+    (kind.name(), about)
+}
+
 /// A call that is replayed or executed.
 #[derive(Clone, Copy)]
-pub struct Call<'a> {
+pub struct Call {
     pub kind: Kind,
     /// Stands for the arguments.
     pub hash: u64,
-    /// For people, where replay diverges.
-    pub what: &'a str,
 }
 
 /// What a live wait is on, so far as it matters to whether the instance may leave memory meanwhile.
@@ -90,15 +116,15 @@ impl Journal {
 
     /// The recorded answer, or `None` where the guest has come to the end of its journal: do it, then
     /// [`Journal::record`] it.
-    pub fn replayed(&self, call: Call<'_>) -> Result<Option<Vec<u8>>, Stop> {
-        match self.task(call.what)?.next(call.kind as u8, call.hash, call.what)? {
+    pub fn replayed(&self, call: Call) -> Result<Option<Vec<u8>>, Stop> {
+        match self.task(call.kind.name())?.next(call.kind as u8, call.hash, call.kind.name())? {
             Next::Replayed(payload) => Ok(Some(payload)),
             Next::Live => Ok(None),
         }
     }
 
-    pub fn record(&self, call: Call<'_>, payload: &[u8]) -> Result<(), Stop> {
-        Ok(self.task(call.what)?.record(call.kind as u8, call.hash, payload)?)
+    pub fn record(&self, call: Call, payload: &[u8]) -> Result<(), Stop> {
+        Ok(self.task(call.kind.name())?.record(call.kind as u8, call.hash, payload)?)
     }
 
     /// The recorder, for what only a task may do. `what` is the call that needs it.
@@ -190,3 +216,26 @@ fn shown(due: u64) -> u64 {
 
 /// Logical times from here on (146 years) are no times any more, but "for ever".
 const NEVER: u64 = 1 << 62;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_number_and_is_told_to_people() {
+        let numbers = Kind::ALL.map(|kind| kind as u8);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+        let ready = postcard::to_stdvec(&vec![2u32, 0]).unwrap();
+        assert_eq!(describe(1, &ready), ("poll.poll", Some("ready: [2, 0]".to_owned())));
+        assert_eq!(describe(2, &[0]), ("pollable.ready", Some("false".to_owned())));
+        assert_eq!(describe(5, &[]), ("timers.sleep", None));
+        assert_eq!(describe(99, &[]), ("call", None));
+    }
+
+    #[test]
+    fn a_timer_is_due_when_the_guests_clock_shows_it() {
+        assert_eq!(shown(1), 1_000_000);
+        assert_eq!(shown(3_000_000), 3_000_000);
+        assert_eq!(shown(u64::MAX), u64::MAX);
+    }
+}

@@ -26,12 +26,12 @@ impl HasData for HasPolling {
     type Data<'a> = Polling<'a>;
 }
 
-const READY: Call<'static> = Call { kind: Kind::Ready, hash: 0, what: "pollable.ready" };
-const BLOCK: Call<'static> = Call { kind: Kind::Block, hash: 0, what: "pollable.block" };
+const READY: Call = Call { kind: Kind::Ready, hash: 0 };
+const BLOCK: Call = Call { kind: Kind::Block, hash: 0 };
 
 impl poll::Host for Polling<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
-        let call = Call { kind: Kind::Poll, hash: pollables.len() as u64, what: "poll.poll" };
+        let call = Call { kind: Kind::Poll, hash: pollables.len() as u64 };
         if let Some(payload) = self.journal.replayed(call)? {
             let ready: Vec<u32> = postcard::from_bytes(&payload).map_err(|_| unreadable(call))?;
             for index in &ready {
@@ -105,6 +105,6 @@ impl Polling<'_> {
     }
 }
 
-fn unreadable(call: Call<'_>) -> Stop {
-    Stop::HostFault(format!("the journal's record of {} is unreadable", call.what))
+fn unreadable(call: Call) -> Stop {
+    Stop::HostFault(format!("the journal's record of {} is unreadable", call.kind.name()))
 }
