@@ -255,17 +255,35 @@ fn claim(tool: &Tool, submission: &Submission, arguments: &str) -> Result<Option
 
 fn no_such_tool(catalog: &crate::catalog::Catalog, submission: &Submission) -> EngineError {
     let folded = |name: &str| name.to_ascii_lowercase().replace('-', "_");
-    let wanted = folded(&submission.tool);
+    let name: String = submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
+    let wanted = folded(&name);
+    let away = |there: &String| {
+        let there = folded(there);
+        let begins_alike = there.starts_with(&wanted) || wanted.starts_with(&there);
+        if begins_alike && !wanted.is_empty() { 1 } else { edits(&there, &wanted) }
+    };
     let near = catalog
         .tools()
         .map(|entry| &entry.tool.definition.name)
-        .filter(|name| submission.principal.may_call(name))
-        .find(|name| {
-            folded(name) == wanted || folded(name).starts_with(&wanted) || wanted.starts_with(&folded(name))
-        })
-        .cloned();
-    EngineError::NoSuchTool {
-        name: submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect(),
-        near,
+        .filter(|there| submission.principal.may_call(there))
+        .map(|there| (away(there), there))
+        .min()
+        .filter(|(away, there)| *away <= 1 + there.len() / 5)
+        .map(|(_, there)| there.clone());
+    EngineError::NoSuchTool { name, near }
+}
+
+/// How many characters are to be changed, added or left out to make one of the other (Levenshtein).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, there) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, wanted) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(there != *wanted);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
     }
+    row[b.len()]
 }

@@ -85,10 +85,7 @@ pub fn no_such_resource(uri: &str) -> ErrorData {
 }
 
 pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
-    ErrorData::resource_not_found(
-        format!("there is nothing at '{uri}' yet: {why}"),
-        Some(json!({ "uri": uri })),
-    )
+    ErrorData::resource_not_found(format!("there is nothing at '{uri}': {why}"), Some(json!({ "uri": uri })))
 }
 
 pub fn bad_params(message: impl Into<String>) -> ErrorData {

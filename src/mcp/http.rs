@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -205,7 +205,15 @@ async fn well_formed(request: Request, next: Next) -> Response {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/json")
     });
-    if request.method() != axum::http::Method::POST || !is_json {
+    if request.method() == Method::DELETE {
+        let mut response = next.run(request).await;
+        // Stock clients take 200 and 204 for the end of a session; rmcp says that it was accepted.
+        if response.status() == StatusCode::ACCEPTED {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        return response;
+    }
+    if request.method() != Method::POST || !is_json {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();

@@ -189,6 +189,7 @@ impl Handler {
 fn missing(error: &EngineError, uri: &str) -> ErrorData {
     match error {
         EngineError::NoSuchTask(_) => error::no_such_resource(uri),
+        EngineError::NoSuchOutput { .. } => error::not_there_yet(uri, error),
         error => error::rpc(error),
     }
 }

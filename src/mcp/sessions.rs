@@ -211,3 +211,44 @@ impl Drop for OpenStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_ends_by_idleness_only_without_an_open_stream() {
+        let sessions = Sessions::default();
+        let (id, _transport) = sessions.create_session().await.expect("a session");
+        let stream = sessions.open(&id, futures::stream::pending::<ServerSseMessage>(), None);
+        sessions.end_idle(Duration::ZERO).await;
+        assert_eq!(sessions.count(), 1);
+        drop(stream);
+        sessions.end_idle(Duration::from_secs(3600)).await;
+        assert_eq!(sessions.count(), 1);
+        sessions.end_idle(Duration::ZERO).await;
+        assert!(!sessions.has_session(&id).await.expect("told"));
+        assert_eq!(sessions.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_call_tells_comes_before_its_answer() {
+        let sessions = Sessions::default();
+        let (id, _transport) = sessions.create_session().await.expect("a session");
+        let (messages, extra) = mpsc::channel(limits::MAX_CALL_STREAM_MESSAGES);
+        let call = CallStream { messages };
+        for _ in 0..2 {
+            call.send(ServerNotification::ToolListChangedNotification(Default::default())).await;
+        }
+        drop(call);
+        let answer = ServerSseMessage::new(
+            "answer",
+            ServerJsonRpcMessage::response(ServerResult::empty(()), RequestId::Number(1)),
+        );
+        let stream = sessions.open(&id, futures::stream::iter([answer]), Some(extra));
+        let ids: Vec<Option<String>> = stream.map(|message| message.event_id).collect().await;
+        assert_eq!(ids, [None, None, Some("answer".to_owned())]);
+    }
+}

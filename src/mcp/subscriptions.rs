@@ -20,7 +20,8 @@ use crate::limits;
 /// Watchers that were set before their subscription was acknowledged, so that no change falls in between.
 pub struct Armed {
     requested: SubscriptionFilter,
-    watched: Option<(Watched, Watcher)>,
+    resources: Option<Watched>,
+    lists: Option<Watcher>,
 }
 
 /// The resources that are watched, and the URIs by which the client calls each.
@@ -65,23 +66,22 @@ impl Watched {
 impl Handler {
     /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
     pub(super) fn arm(&self, requested: &SubscriptionFilter) -> SubscriptionFilter {
-        let mut accepted = SubscriptionFilter::new();
         let feed = self.server.engine().feed();
-        let mut watched = feed.watch().map(Watched::new).zip(feed.watch());
-        if let Some((resources, lists)) = &mut watched {
-            if requested.tools_list_changed == Some(true) {
-                accepted.tools_list_changed = Some(lists.add(ResourceKey::Tools));
-            }
-            if requested.resources_list_changed == Some(true) {
-                accepted.resources_list_changed = Some(lists.add(self.task_list_key()));
-            }
-            let uris = requested.resource_subscriptions.iter().flatten();
-            let honoured: Vec<String> = uris
-                .filter(|uri| {
-                    self.may_watch(uri).is_ok_and(|parsed| resources.add(parsed.key(), (*uri).clone()))
-                })
-                .cloned()
-                .collect();
+        let mut accepted = SubscriptionFilter::new();
+        let wants_lists =
+            [requested.tools_list_changed, requested.resources_list_changed].contains(&Some(true));
+        let mut lists = wants_lists.then(|| feed.watch()).flatten();
+        if let Some(lists) = &mut lists {
+            let mut watch = |wanted: Option<bool>, key| (wanted == Some(true)).then(|| lists.add(key));
+            accepted.tools_list_changed = watch(requested.tools_list_changed, ResourceKey::Tools);
+            accepted.resources_list_changed = watch(requested.resources_list_changed, self.task_list_key());
+        }
+        let uris = requested.resource_subscriptions.as_deref().unwrap_or_default();
+        let mut resources = if uris.is_empty() { None } else { feed.watch().map(Watched::new) };
+        if let Some(resources) = &mut resources {
+            let mut watch =
+                |uri: &str| self.may_watch(uri).is_ok_and(|at| resources.add(at.key(), uri.to_owned()));
+            let honoured: Vec<String> = uris.iter().filter(|uri| watch(uri)).cloned().collect();
             accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
         }
         let mut all = lock(&self.connection.armed);
@@ -89,7 +89,7 @@ impl Handler {
         if all.len() >= limits::MAX_ARMED_SUBSCRIPTIONS {
             all.remove(0);
         }
-        all.push(Armed { requested: requested.clone(), watched });
+        all.push(Armed { requested: requested.clone(), resources, lists });
         accepted
     }
 
@@ -99,9 +99,10 @@ impl Handler {
             let mut all = lock(&self.connection.armed);
             all.iter().position(|armed| armed.requested == *context.requested()).map(|at| all.remove(at))
         };
-        let (resources, lists) = armed.and_then(|armed| armed.watched).ok_or_else(no_room)?;
+        let Armed { resources, lists, .. } = armed.ok_or_else(no_room)?;
         let sink = context.sink();
         let tell_resources = async {
+            let Some(resources) = &resources else { return std::future::pending().await };
             loop {
                 for uri in resources.next().await {
                     if sink.notify_resource_updated(uri).await.is_err() {
@@ -111,8 +112,9 @@ impl Handler {
             }
         };
         let tell_lists = async {
+            let Some(lists) = &lists else { return std::future::pending().await };
             loop {
-                if sink.send(next_list_change(&lists).await).await.is_err() {
+                if sink.send(next_list_change(lists).await).await.is_err() {
                     return;
                 }
                 between_list_changes().await;

@@ -178,7 +178,9 @@ async fn wrong_arguments_come_back_with_their_path_and_no_task_is_made() {
             assert!(outcome.is_error && outcome.text().contains(part), "{}", outcome.text());
         }
         match client.call("stagse", json!({}), &options).await {
-            Err(ClientError::Protocol { code: -32602, message, .. }) => assert!(message.contains("stagse")),
+            Err(ClientError::Protocol { code: -32602, message, .. }) => {
+                assert!(message.contains("did you mean 'stages'"), "{message}")
+            }
             other => panic!("{other:?}"),
         }
         let large = json!({"stages": 1, "text": "x".repeat(crate::limits::MAX_ARGUMENTS_BYTES)});

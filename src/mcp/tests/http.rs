@@ -127,17 +127,3 @@ async fn a_client_says_what_is_wrong_and_what_to_do() {
     let gone = client.tools().await.expect_err("an error");
     assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
 }
-
-#[tokio::test]
-async fn an_idle_session_ends() {
-    use crate::mcp::sessions::Sessions;
-    use rmcp::transport::streamable_http_server::SessionManager;
-    let sessions = Sessions::default();
-    let (quiet, _transport) = sessions.create_session().await.expect("a session");
-    assert_eq!(sessions.count(), 1);
-    sessions.end_idle(LIMIT).await;
-    assert_eq!(sessions.count(), 1);
-    sessions.end_idle(Duration::ZERO).await;
-    assert_eq!(sessions.count(), 0);
-    assert!(!sessions.has_session(&quiet).await.expect("known"));
-}
