@@ -160,8 +160,9 @@ async fn told(inner: &Inner, pre: &InstancePre<World>) -> Result<Vec<Told>, Insp
     Metered::new(inner.threads.ticker(), meter, asked).await.map_err(|error| match error.downcast::<Stop>() {
         Ok(Stop::HostFault(message)) => InspectError::HostFault(message),
         Ok(stop) => InspectError::BadDefinition(stop.to_string()),
-        Err(error) => {
-            InspectError::BadDefinition(format!("the component fails to tell its tools: {error:#}"))
-        }
+        Err(error) => InspectError::BadDefinition(format!(
+            "the component fails to tell its tools: {}",
+            error.root_cause()
+        )),
     })
 }
