@@ -84,7 +84,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         longhaul completions bash > ~/.local/share/bash-completion/completions/longhaul\n  \
         longhaul completions fish > ~/.config/fish/completions/longhaul.fish")]
-    Completions { shell: Shell },
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -110,8 +113,15 @@ pub struct ServeArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServerArgs {
     /// The server's MCP endpoint [default: the one that serves the data folder, else http://127.0.0.1:1919/mcp]
-    #[arg(long, env = "LONGHAUL_URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "LONGHAUL_URL", hide_env_values = true)]
     pub url: Option<String>,
+}
+
+impl ServerArgs {
+    /// As for every variable, an empty one says nothing.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| !url.is_empty())
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -157,17 +167,35 @@ pub enum TaskCommand {
         limit: u32,
     },
     /// Show all that is known about a task
-    Show { id: TaskId },
+    Show {
+        /// The task's id
+        id: TaskId,
+    },
     /// Follow a task to its end
-    Watch { id: TaskId },
+    Watch {
+        /// The task's id
+        id: TaskId,
+    },
     /// Print what a task handed back
-    Result { id: TaskId },
+    Result {
+        /// The task's id
+        id: TaskId,
+    },
     /// Print a named partial result as far as it is there; the name `log` is the log
-    Output { id: TaskId, name: String },
+    Output {
+        /// The task's id
+        id: TaskId,
+        /// The output's name; `task show` lists them
+        name: String,
+    },
     /// Show the journal: every recorded step
-    Journal { id: TaskId },
+    Journal {
+        /// The task's id
+        id: TaskId,
+    },
     /// Stop a task; what it has published stays readable
     Cancel {
+        /// The task's id
         id: TaskId,
         /// Told to the tool and shown with the task
         #[arg(long)]
@@ -175,6 +203,7 @@ pub enum TaskCommand {
     },
     /// Try a failed or cancelled task again, under the same id
     Retry {
+        /// The task's id
         id: TaskId,
         /// Keep the journal up to this step instead of beginning anew
         #[arg(long, value_name = "STEP")]
@@ -212,6 +241,7 @@ pub enum ToolCommand {
     /// Build a Cargo workspace of guests for wasm32-wasip2
     #[command(after_help = "Example:\n  longhaul tool build tools-wasm -p book_agent")]
     Build {
+        /// The workspace: a folder with a Cargo.toml
         dir: PathBuf,
         /// Only this package
         #[arg(short, long, value_name = "NAME")]
@@ -244,6 +274,11 @@ mod tests {
         let cli = Cli::try_parse_from(words).expect("parses");
         assert!(cli.global.json);
         assert_eq!(cli.global.data, Some(PathBuf::from("/tmp/x")));
+        let id = "01982f3e-7c41-7b2a-9d3e-5f6a7b8c9d0e";
+        for words in [["--url", "http://x/mcp", "show", id], ["show", id, "--url", "http://x/mcp"]] {
+            let cli = Cli::try_parse_from(["longhaul", "task"].into_iter().chain(words)).expect("parses");
+            assert!(matches!(&cli.command, Command::Task(task) if task.server.url() == Some("http://x/mcp")));
+        }
         assert!(Cli::try_parse_from(["longhaul", "task", "show", "nonsense"]).is_err());
         assert!(Cli::try_parse_from(["longhaul", "serve", "--http", "x", "--stdio"]).is_err());
     }

@@ -21,7 +21,7 @@ use crate::mcp::ToolInfo;
 use crate::task::TaskId;
 
 pub async fn run(args: CallArgs, context: &Context) -> Result<Exit> {
-    let mut remote = Remote::of_server(args.server.url.as_deref(), context).await?;
+    let mut remote = Remote::of_server(args.server.url(), context).await?;
     let tools = remote.tools().await?;
     let tool =
         tools.iter().find(|tool| tool.name == args.tool).ok_or_else(|| no_such_tool(&args.tool, &tools))?;

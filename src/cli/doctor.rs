@@ -162,6 +162,9 @@ async fn server_and_store(context: &Context) -> Vec<Check> {
         Presence::InUse { file_bytes } => {
             let info = ServerInfo::read(folder);
             let server = match Remote::find(context).await {
+                Err(_) if info.as_ref().is_some_and(|info| info.url.is_none()) => {
+                    Check::ok(SERVER, "serves its own client on stdio")
+                }
                 Ok(remote) => Check::ok(SERVER, format!("answers at {}", remote.url())),
                 Err(error) => Check::warn(
                     SERVER,

@@ -61,7 +61,7 @@ impl Remote {
             Some(ServerInfo { url: Some(url), .. }) => return Self::connect(&url).await,
             Some(ServerInfo { pid, url: None, .. }) => {
                 return Err(RemoteError::Other(format!(
-                    "the server of {}, pid {pid}, speaks to its own client on stdio alone",
+                    "the server of {}, pid {pid}, speaks to its own client on stdio alone; kill {pid} stops it",
                     folder.display()
                 )));
             }

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::task::TaskId;
 
 pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
-    let mut access = Access::open(args.server.url.as_deref(), context).await?;
+    let mut access = Access::open(args.server.url(), context).await?;
     let done = perform(&mut access, args.command, context).await;
     access.close().await;
     done

@@ -31,7 +31,7 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
 }
 
 async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
-    let remote = Remote::of_server(server.url.as_deref(), context).await?;
+    let remote = Remote::of_server(server.url(), context).await?;
     let listed = remote.tools().await?;
     remote.close().await;
     let of_components = listed.iter().filter(|tool| !is_own(tool));
@@ -49,7 +49,7 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
         message: format!("{name} is no file or folder, and the server cannot be asked: {error}"),
         ..error
     };
-    let remote = Remote::of_server(server.url.as_deref(), context).await.map_err(nowhere)?;
+    let remote = Remote::of_server(server.url(), context).await.map_err(nowhere)?;
     let listed = remote.tools().await?;
     remote.close().await;
     let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| {
