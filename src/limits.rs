@@ -226,8 +226,8 @@ pub const RESULT_TTL_MS: u64 = 86_400_000;
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
-/// Calls that wait are answered within this when the server stops, then streams are cut. Milliseconds.
-pub const HTTP_ANSWER_GRACE_MS: u64 = 500;
+/// Calls that wait have this long to end by themselves when the server stops or stdin ends. Milliseconds.
+pub const ANSWER_GRACE_MS: u64 = 500;
 /// Seconds that a graceful shutdown waits for running guests to reach a commit.
 pub const SHUTDOWN_GRACE_SECONDS: u64 = 5;
 

@@ -1,7 +1,7 @@
 //! Errors on the wire. The only place with JSON-RPC codes.
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode};
+use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod};
 use serde_json::{Value, json};
 
 use crate::engine::EngineError;
@@ -90,6 +90,10 @@ pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
 
 pub fn bad_params(message: impl Into<String>) -> ErrorData {
     ErrorData::invalid_params(message.into(), None)
+}
+
+pub fn no_prompts() -> ErrorData {
+    ErrorData::method_not_found::<ListPromptsRequestMethod>()
 }
 
 pub fn too_many_subscriptions(why: &str) -> ErrorData {

@@ -139,7 +139,7 @@ impl HttpServer {
     pub async fn shutdown(mut self) {
         self.server.stop();
         self.closing.cancel();
-        let answering = Duration::from_millis(limits::HTTP_ANSWER_GRACE_MS);
+        let answering = Duration::from_millis(limits::ANSWER_GRACE_MS);
         if tokio::time::timeout(answering, &mut self.serving).await.is_ok() {
             return;
         }

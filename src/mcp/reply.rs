@@ -154,7 +154,7 @@ pub enum Stopped {
     TimeOver,
     /// The client gave the call up.
     GivenUp,
-    /// The server is stopping.
+    /// The server is stopping, or nobody is there to read the answer.
     Stopping,
 }
 
@@ -232,10 +232,16 @@ impl Handler {
                 None => std::future::pending().await,
             }
         };
+        let gone = async {
+            self.connection.gone.cancelled().await;
+            // What was piped in, and nothing after it, still wants its answer.
+            tokio::time::sleep(Duration::from_millis(limits::ANSWER_GRACE_MS)).await;
+        };
         Ok(tokio::select! {
             biased;
             stopped = changes => stopped,
             () = self.server.stopping().cancelled() => Stopped::Stopping,
+            () = gone => Stopped::Stopping,
             () = self.given_up(context) => Stopped::GivenUp,
             () = time_over => Stopped::TimeOver,
         })

@@ -117,6 +117,8 @@ pub struct Handler {
 /// What belongs to one connection and ends with it.
 pub struct Connection {
     pub principal: Principal,
+    /// Nobody reads answers any more. Only pipes tell: over HTTP each response has its own end.
+    pub gone: CancellationToken,
     /// What a legacy client asked for with `logging/setLevel`.
     log_level: Mutex<LoggingLevel>,
     /// Calls that an explicit `notifications/cancelled` ends.
@@ -130,6 +132,7 @@ impl Connection {
     fn new(principal: Principal) -> Self {
         Self {
             principal,
+            gone: CancellationToken::new(),
             log_level: Mutex::new(LoggingLevel::Info),
             calls: Mutex::default(),
             armed: Mutex::default(),
@@ -277,6 +280,15 @@ impl ServerHandler for Handler {
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         self.read(&request.uri).map(Into::into)
+    }
+
+    /// There are none, and no capability says otherwise.
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(error::no_prompts())
     }
 
     async fn complete(

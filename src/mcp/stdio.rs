@@ -1,6 +1,11 @@
 //! One client over stdin and stdout, in this process.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use rmcp::service::ServiceExt;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::server::McpServer;
@@ -27,13 +32,14 @@ pub(super) async fn serve_pipes<R, W>(
     stop: CancellationToken,
 ) -> Result<(), StdioError>
 where
-    R: tokio::io::AsyncRead + Send + Unpin + 'static,
+    R: AsyncRead + Send + Unpin + 'static,
     W: tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
     use rmcp::service::ServerInitializeError as Failure;
     // The one who owns the process is the one who started it.
     let handler = server.handler(Principal::local());
     let connection = CancellationToken::new();
+    let pipes = (TellsItsEnd { inner: pipes.0, ended: handler.connection.gone.clone() }, pipes.1);
     let serving = async {
         let running = match handler.serve_with_ct(pipes, connection.clone()).await {
             Ok(running) => running,
@@ -52,5 +58,32 @@ where
             connection.cancel();
             serving.await
         }
+    }
+}
+
+/// Tells when there is nothing more to read. rmcp waits a while for calls that are being answered, and they
+/// would wait for their tasks.
+struct TellsItsEnd<R> {
+    inner: R,
+    ended: CancellationToken,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for TellsItsEnd<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let is_over = match &read {
+            Poll::Ready(Ok(())) => buf.filled().len() == before && buf.remaining() > 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if is_over {
+            self.ended.cancel();
+        }
+        read
     }
 }

@@ -173,7 +173,7 @@ impl Client {
 
     pub async fn close(mut self) {
         // Nothing more is wanted of it, whatever it says.
-        let _ = self.running.close_with_timeout(Duration::from_millis(limits::HTTP_ANSWER_GRACE_MS)).await;
+        let _ = self.running.close_with_timeout(Duration::from_millis(limits::ANSWER_GRACE_MS)).await;
     }
 
     fn error(&self, error: rmcp::ServiceError) -> ClientError {

@@ -47,8 +47,10 @@ async fn what_is_no_request_is_told_so() {
         assert!(error["message"].as_str().expect("a message").contains(part), "{error}");
     }
     let session = raw.session().await;
-    let unknown = session.ask("tools/guess", json!({})).await;
-    assert_eq!(unknown[0]["error"]["code"], -32601);
+    for method in ["tools/guess", "prompts/list"] {
+        let unknown = session.ask(method, json!({})).await;
+        assert_eq!(unknown[0]["error"]["code"], -32601, "{method}");
+    }
     let unknown = raw.modern("tools/guess", json!({}), json!({})).send().await.expect("an answer");
     assert_eq!(unknown.status(), 404);
     // Nothing was lost by all that.
