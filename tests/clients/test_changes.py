@@ -93,7 +93,7 @@ async def test_a_lost_connection_cancels_nothing(connect_http: Connect) -> None:
         assert (await ended(peer, uri))["result"] == {"steps": 3}
 
 
-async def test_giving_an_inline_call_up(connect_http: Connect, way: str) -> None:
+async def test_giving_an_inline_call_up(connect: Connect, way: str) -> None:
     """It cancels the task where the protocol says so, unless a key was given to come back with."""
     arguments = {"steps": 20, "step_ms": 50}
     for key in (None, f"{way}-given-up"):
@@ -102,7 +102,7 @@ async def test_giving_an_inline_call_up(connect_http: Connect, way: str) -> None
         async def give_up(_done: float, _total: float | None, _message: str | None) -> None:
             scope.cancel()
 
-        async with connect_http() as peer:
+        async with connect() as peer:
             meta = {"longhaul/idempotency-key": key} if key else None
             with scope:
                 await peer.call("long_running_agent", arguments, meta=meta, on_progress=give_up)
