@@ -42,8 +42,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         with anyio.fail_after(TEST_SECONDS):
             await test(**arguments)
 
-    anyio.run(in_time)
+    try:
+        anyio.run(in_time)
+    except BaseExceptionGroup as group:
+        # Each context of a client wraps what is raised in it once more.
+        raise innermost(group) from None
     return True
+
+
+def innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        [error] = error.exceptions
+    return error
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,11 @@ async def document(peer: Peer, uri: str) -> dict[str, Any]:
     return task
 
 
+def outputs_of(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Fields that do not apply are left out."""
+    return task.get("outputs", [])
+
+
 async def ended(peer: Peer, uri: str) -> dict[str, Any]:
     """The document of the task once it has ended, as `task_wait` gives it."""
     while True:
@@ -52,7 +57,7 @@ async def ended(peer: Peer, uri: str) -> dict[str, Any]:
             return task
 
 
-async def structured(peer: Peer, tool: str, **arguments: Any) -> dict[str, Any]:
+async def structured(peer: Peer, tool: str, /, **arguments: Any) -> dict[str, Any]:
     answer = await peer.call(tool, arguments)
     assert "structuredContent" in answer, answer
     return answer["structuredContent"]

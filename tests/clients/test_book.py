@@ -6,7 +6,7 @@ import anyio.to_thread
 from conftest import Connect, mode_of
 from longhaul_server import Server
 from peer import Peer, Updates, over_http
-from tasks import ENDED, document, ended, start, structured, task_id
+from tasks import ENDED, document, ended, outputs_of, start, structured, task_id
 
 
 def chapter(uri: str, number: int) -> str:
@@ -15,7 +15,7 @@ def chapter(uri: str, number: int) -> str:
 
 async def begun(peer: Peer, uri: str, number: int, updates: Updates) -> bytes:
     """What there is of a chapter as soon as there is something. The updates are those of that chapter alone."""
-    outputs = {output["uri"]: output for output in (await document(peer, uri))["outputs"]}
+    outputs = {output["uri"]: output for output in outputs_of(await document(peer, uri))}
     text = (await peer.read(chapter(uri, number))).data if chapter(uri, number) in outputs else b""
     while not text:
         assert await updates.next() == chapter(uri, number)
@@ -77,8 +77,8 @@ async def test_finished_chapters_survive_a_kill_in_the_second(own_server: Server
         undisturbed = await start(peer, "book_agent", {**arguments, "pause_ms": 1})
         assert (await ended(peer, undisturbed))["result"] == (await ended(peer, uri))["result"]
         for output in task["outputs"]:
-            one, other = (await peer.read(f"{book}/output/{output['name']}") for book in (uri, undisturbed))
-            assert one.data == other.data, output["name"]
+            text = (await peer.read(f"{uri}/output/{output['name']}")).data
+            assert (await peer.read(f"{undisturbed}/output/{output['name']}")).data == text, output["name"]
     own_server.stop()
 
 

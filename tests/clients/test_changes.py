@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import anyio
 from conftest import Connect
-from tasks import ENDED, document, ended, start, structured, task_id
+from tasks import ENDED, document, ended, outputs_of, start, structured, task_id
 
 
 async def test_the_last_change_is_always_told(connect: Connect) -> None:
@@ -49,10 +49,10 @@ async def test_an_output_is_told_once_it_can_be_read_and_to_its_last_byte(connec
         first = await document(peer, uri)
         chapters = [f"{uri}/output/chapter-{number}" for number in (1, 2, 3)]
         # The last of them cannot be there yet: the others take their time.
-        assert chapters[2] not in [output["uri"] for output in first["outputs"]]
+        assert chapters[2] not in [output["uri"] for output in outputs_of(first)]
         async with peer.updates(uri, *chapters) as updates:
             seen: dict[str, bytes] = {}
-            for output in (await document(peer, uri))["outputs"]:
+            for output in outputs_of(await document(peer, uri)):
                 if output["uri"] in chapters:
                     seen[output["uri"]] = (await peer.read(output["uri"])).data
             task = first

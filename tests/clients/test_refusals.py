@@ -37,10 +37,10 @@ async def is_well(peer: Peer) -> None:
 async def test_an_unknown_tool_is_named(connect: Connect) -> None:
     async with connect() as peer:
         with pytest.raises(Refused) as refused:
-            await peer.call("analyse", {"text": "x"})
+            await peer.call("book-agent", {"topic": "x"})
         assert refused.value.code == -32602
-        assert "analyse" in refused.value.message
-        assert "analyze" in refused.value.message, "the name that was meant"
+        assert "'book-agent'" in refused.value.message
+        assert "'book_agent'" in refused.value.message, "the name that was meant"
         await is_well(peer)
 
 
