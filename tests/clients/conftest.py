@@ -23,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--guests", type=Path, required=True, help="what `serve --tools` gets: the example tools")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # The older protocol is meant where it is used.
+    config.addinivalue_line("filterwarnings", "ignore:resources/(un)?subscribe is removed")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`connect` runs a test with every client and transport, `connect_http` with those over HTTP."""
     if "way" in metafunc.fixturenames:

@@ -124,7 +124,8 @@ class _Inbox:
 
     async def take(self, message: Any) -> None:
         message = getattr(message, "root", message)
-        if isinstance(message, Exception):
+        # What `mcp` 1 says to the answer of a call that was given up.
+        if isinstance(message, Exception) and "unknown request ID" not in str(message):
             raise message
         if getattr(message, "method", None) == "notifications/resources/updated":
             self._send.send_nowait(str(message.params.uri))
