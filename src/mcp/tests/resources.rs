@@ -6,7 +6,7 @@ use super::*;
 async fn started(world: &World, client: &Client, stages: u64) -> TaskLink {
     let outcome = client.call("stages", json!({"stages": stages}), &CallOptions::default()).await;
     let link = outcome.expect("an answer").link().expect("a link");
-    world.until(&link.task_id, |task| task.state == "running").await;
+    world.until(&link.task_id, |task| !task.outputs.is_empty()).await;
     link
 }
 
@@ -173,6 +173,16 @@ async fn a_slow_subscriber_holds_nobody_up_and_is_told_the_last_change() {
     client.close().await;
 }
 
+/// Waits until there are so many: tasks of the server's own come and go.
+async fn subscribers(world: &World, count: usize) {
+    let waiting = async {
+        while world.engine.feed().subscribers() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(waiting).await;
+}
+
 #[tokio::test]
 async fn an_unsubscribed_session_is_told_nothing_more_and_a_closed_one_frees_its_place() {
     let world = World::new().await;
@@ -180,12 +190,13 @@ async fn an_unsubscribed_session_is_told_nothing_more_and_a_closed_one_frees_its
     let client = world.client(Era::Modern).await;
     let link = started(&world, &client, 2).await;
     let session = raw.session().await;
-    let before = world.engine.feed().subscribers();
+    // What watches the lists for it begins after its notification was accepted.
+    subscribers(&world, 1).await;
     for uri in [link.uri.clone(), format!("{}/log", link.uri)] {
         let got = session.ask("resources/subscribe", json!({"uri": uri})).await;
         assert_eq!(got[0]["result"], json!({}));
     }
-    assert_eq!(world.engine.feed().subscribers(), before + 1);
+    assert_eq!(world.engine.feed().subscribers(), 2);
     let got = session.ask("resources/unsubscribe", json!({"uri": link.uri})).await;
     assert_eq!(got[0]["result"], json!({}));
     let get =
@@ -201,12 +212,6 @@ async fn an_unsubscribed_session_is_told_nothing_more_and_a_closed_one_frees_its
     assert!(!told.contains(&format!("\"{}\"", link.uri)), "{told}");
     let delete = raw.http.delete(&raw.url).header("mcp-session-id", &session.id).send().await;
     assert_eq!(delete.expect("an answer").status(), 204);
-    let gone = async {
-        // The session's tasks end on their own.
-        while world.engine.feed().subscribers() >= before {
-            tokio::task::yield_now().await;
-        }
-    };
-    in_time(gone).await;
+    subscribers(&world, 0).await;
     client.close().await;
 }
