@@ -244,3 +244,115 @@ fn without_nulls(mut value: Value) -> Value {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::super::follow;
+    use super::super::progress::Reporter;
+    use super::*;
+    use crate::catalog::ToolDefinition;
+    use crate::engine::closures::{Closures, Steps};
+    use crate::engine::{EngineOptions, TaskEngine};
+    use crate::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
+
+    /// An engine whose tool `count {to}` takes so many short steps and logs each.
+    async fn engine(folder: &std::path::Path) -> TaskEngine {
+        let schema =
+            json!({ "type": "object", "properties": { "to": { "type": "integer" } }, "required": ["to"] });
+        let tools = Closures::new().tool(
+            ToolDefinition::new("count", "Counts.", schema),
+            "1",
+            |steps: Steps, arguments: Value| async move {
+                let to = arguments["to"].as_u64().unwrap_or_default();
+                for step in 1..=to {
+                    steps.sleep(Duration::from_millis(20)).await?;
+                    steps.log(&format!("{step}"))?;
+                    steps.progress(step, Some(to), None)?;
+                }
+                Ok(ToolResult::text(format!("counted to {to}")))
+            },
+        );
+        let catalog = tools.catalog().expect("a catalog");
+        let engine =
+            TaskEngine::open(folder, Arc::new(tools), EngineOptions::default()).await.expect("opened");
+        engine.set_catalog(Arc::new(catalog));
+        engine.start().await.expect("started");
+        engine
+    }
+
+    async fn serve(engine: &TaskEngine, address: SocketAddr) -> HttpServer {
+        // Hidden task tools answer the command line all the same.
+        let server = McpServer::new(engine.clone(), McpOptions { task_tools: false });
+        HttpServer::bind(server, HttpOptions::new(address)).await.expect("listens")
+    }
+
+    const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_command_asks_is_answered_or_refused_in_a_way_that_it_can_tell() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = engine(folder.path()).await;
+        let http = serve(&engine, ANY_PORT).await;
+        let mut remote = Remote::connect(&http.url()).await.expect("connects");
+        assert_eq!(remote.tools().await.expect("listed").len(), 1);
+
+        let id = remote.start("count", &json!({ "to": 3 }), "k").await.expect("started");
+        assert_eq!(
+            remote.start("count", &json!({ "to": 3 }), "k").await,
+            Ok(id),
+            "the same key is the same task"
+        );
+        let ended = follow::to_the_end(&mut remote, id, &mut Reporter::new()).await.expect("ends");
+        assert_eq!(ended.state, "completed");
+        assert_eq!(remote.result(&ended).await, Ok(ToolResult::text("counted to 3")));
+        let log = remote.output(id, "log", 2).await.expect("a log");
+        assert_eq!((log.bytes.as_slice(), log.total, log.done), (b"2\n3\n".as_slice(), 6, true));
+        assert_eq!(remote.journal(id).await.expect("a journal").task, id.to_string());
+        let page = TaskQuery { state: Some("completed".to_owned()), limit: 5, ..TaskQuery::default() };
+        assert_eq!(remote.tasks(page).await.expect("a page").tasks.len(), 1);
+
+        let long = remote.start("count", &json!({ "to": 100_000 }), "long").await.expect("started");
+        assert_eq!(remote.cancel(long, None).await.expect("cancelled").id, long.to_string());
+        assert_eq!(
+            follow::to_the_end(&mut remote, long, &mut Reporter::new()).await.expect("ends").state,
+            "cancelled"
+        );
+
+        let nobody = TaskId::from_bytes([7; 16]);
+        assert!(matches!(remote.task(nobody).await, Err(RemoteError::NotFound(_))));
+        assert!(matches!(
+            remote.start("count", &json!({ "to": "x" }), "x").await,
+            Err(RemoteError::Refused(_))
+        ));
+        assert!(matches!(
+            remote.start("count", &json!({ "to": 4 }), "k").await,
+            Err(RemoteError::Refused(_))
+        ));
+        assert!(matches!(remote.retry(id, None).await, Err(RemoteError::Refused(_))), "it has completed");
+        let url = http.url();
+        http.shutdown().await;
+        assert!(matches!(Remote::connect(&url).await, Err(RemoteError::Lost(_))));
+        engine.shutdown().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_task_is_followed_across_a_server_that_goes_away_and_comes_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = engine(folder.path()).await;
+        let http = serve(&engine, ANY_PORT).await;
+        let address = http.address();
+        let mut remote = Remote::connect(&http.url()).await.expect("connects");
+        let id = remote.start("count", &json!({ "to": 40 }), "k").await.expect("started");
+        let following =
+            tokio::spawn(async move { follow::to_the_end(&mut remote, id, &mut Reporter::new()).await });
+        http.shutdown().await;
+        let again = serve(&engine, address).await;
+        let ended = following.await.expect("no panic").expect("ends");
+        assert_eq!((ended.state.as_str(), ended.progress.map(|p| p.done)), ("completed", Some(40)));
+        again.shutdown().await;
+        engine.shutdown().await;
+    }
+}
