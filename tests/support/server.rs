@@ -2,6 +2,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -60,9 +61,17 @@ impl Server {
         self.child.wait().expect("the server was ours");
     }
 
-    /// Waits until it has died by itself.
-    pub fn died(&mut self) -> ExitStatus {
-        self.child.wait().expect("the server was ours")
+    /// Waits until it has died by itself; `None` if it does not within a minute.
+    pub fn died(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("the server was ours") {
+                return Some(status);
+            }
+            // A child's end is no event that std can wait for with a bound.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        None
     }
 
     /// SIGTERM, and its exit status.
