@@ -2,6 +2,10 @@
 
 mod support;
 
+mod cancel;
+mod demo;
 mod kill_every_record;
 mod kill_random;
+mod partial_results;
+mod refusals;
 mod rooms;

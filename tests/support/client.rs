@@ -11,6 +11,8 @@ pub struct Client {
 }
 
 #[derive(Debug)]
+// The fields are for the words of a failed test.
+#[allow(dead_code)]
 pub enum RpcError {
     /// No answer: the server is gone, or went while it answered.
     Lost(String),
