@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::recorder::Recorder;
 use crate::catalog::Inspection;
-use crate::task::{ProtocolError, Status, Task, ToolResult, WaitingReason};
+use crate::task::{ComponentId, ProtocolError, Status, Task, ToolResult, WaitingReason};
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -18,6 +18,9 @@ pub trait Runner: Send + Sync + 'static {
     /// Run one attempt to its end. Dropping the future ends the attempt: nothing it does afterwards may
     /// have an effect (its lease is void by then).
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome>;
+
+    /// No task needs this component any more: what was kept of it may go.
+    fn forget(&self, _component: &ComponentId) {}
 
     /// The outcome of an operation as its owner tells it (`None`: it failed), in the runner's own form.
     fn settle(&self, _outcome: Option<serde_json::Value>) -> Result<Vec<u8>, String> {

@@ -96,6 +96,7 @@ impl TaskEngine {
                 .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
                 .delete(Space::Blob, digest.as_slice());
             self.shared.store.enqueue(batch)?.await?;
+            self.shared.runner.forget(&component);
             count += 1;
         }
         Ok(count)

@@ -84,6 +84,18 @@ impl<T: Send + 'static> Cache<T> {
         cell.get_or_try_init(load).await.cloned()
     }
 
+    /// Nothing needs this component any more: its compiled code goes, from memory and from the folder.
+    pub fn forget(&self, id: &ComponentId) {
+        self.lock().components.remove(id);
+        let Some(folder) = self.folder.get() else { return };
+        let path = self.file(folder, id);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("compiled code that nothing needs stays in {}: {error}", path.display());
+        }
+    }
+
     fn compiled(
         &self,
         id: &ComponentId,

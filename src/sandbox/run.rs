@@ -91,6 +91,10 @@ impl Runner for Sandbox {
         Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
     }
 
+    fn forget(&self, component: &ComponentId) {
+        self.inner.cache.forget(component);
+    }
+
     fn describe(&self, kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
         journal::describe(kind, payload)
     }

@@ -120,6 +120,23 @@ async fn compiled_code_is_used_again_unless_anybody_touched_it() {
 }
 
 #[tokio::test]
+async fn what_is_forgotten_leaves_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let engine = config::engine().unwrap();
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine)));
+    cache.keep_in(folder.path().join("compiled"), [1; 32]);
+    let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
+    let id = ComponentId::of_bytes(&bytes);
+    let given = bytes.clone();
+    cache.load(&id, move || Ok(given)).await.map(drop).unwrap();
+    only_file(&folder);
+    cache.forget(&id);
+    assert_eq!(fs::read_dir(folder.path().join("compiled")).unwrap().count(), 0);
+    let error = cache.load(&id, || Err("read again".to_owned())).await.err().unwrap();
+    assert!(error.to_string().contains("read again"), "not in memory either: {error}");
+}
+
+#[tokio::test]
 async fn the_folder_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
