@@ -82,8 +82,10 @@ def shared_server(binary: Path, guests: Path, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
     """One server for all tests that do it no harm. What it logged meanwhile is shown where a test fails."""
+    shared_server.still_runs()
     before = shared_server.log.stat().st_size
     yield shared_server
+    shared_server.still_runs()
     print(shared_server.log.read_bytes()[before:].decode(errors="replace"))
 
 

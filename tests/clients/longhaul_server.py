@@ -44,6 +44,11 @@ class Server:
             raise RuntimeError(f"the server did not start: {said}\n{self.log.read_text()}")
         self.url = said["url"]
 
+    def still_runs(self) -> None:
+        assert self._process is not None
+        status = self._process.poll()
+        assert status is None, f"the server ended with {status}:\n{self.log.read_text()}"
+
     def kill(self) -> None:
         """As the machine would: no handler runs, nothing is flushed."""
         assert self._process is not None
