@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::frame;
+use super::key::Key;
 use super::space::Space;
 use crate::limits::MAX_LOGGED_VALUE_BYTES;
 
@@ -44,9 +45,9 @@ pub enum Guard {
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    Put { space: Space, key: Vec<u8>, value: Arc<[u8]> },
-    Delete { space: Space, key: Vec<u8> },
-    DeletePrefix { space: Space, prefix: Vec<u8> },
+    Put { space: Space, key: Key, value: Arc<[u8]> },
+    Delete { space: Space, key: Key },
+    DeletePrefix { space: Space, prefix: Key },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,20 +62,20 @@ impl Batch {
     }
 
     #[must_use]
-    pub fn put(mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Arc<[u8]>>) -> Self {
+    pub fn put(mut self, space: Space, key: impl AsRef<[u8]>, value: impl Into<Arc<[u8]>>) -> Self {
         self.add_put(space, key, value);
         self
     }
 
     #[must_use]
-    pub fn delete(mut self, space: Space, key: impl Into<Vec<u8>>) -> Self {
+    pub fn delete(mut self, space: Space, key: impl AsRef<[u8]>) -> Self {
         self.add_delete(space, key);
         self
     }
 
     /// Delete every row of the space whose key starts with `prefix`.
     #[must_use]
-    pub fn delete_prefix(mut self, space: Space, prefix: impl Into<Vec<u8>>) -> Self {
+    pub fn delete_prefix(mut self, space: Space, prefix: impl AsRef<[u8]>) -> Self {
         self.add_delete_prefix(space, prefix);
         self
     }
@@ -108,8 +109,8 @@ impl Batch {
         self
     }
 
-    pub fn add_put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Arc<[u8]>>) {
-        let (key, value) = (key.into(), value.into());
+    pub fn add_put(&mut self, space: Space, key: impl AsRef<[u8]>, value: impl Into<Arc<[u8]>>) {
+        let (key, value) = (Key::from(key.as_ref()), value.into());
         if value.len() > MAX_LOGGED_VALUE_BYTES {
             self.direct_bytes += value.len();
             frame::push_direct(&mut self.frame, space, &key);
@@ -120,15 +121,15 @@ impl Batch {
         self.ops.push(Op::Put { space, key, value });
     }
 
-    pub fn add_delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
-        let key = key.into();
+    pub fn add_delete(&mut self, space: Space, key: impl AsRef<[u8]>) {
+        let key = Key::from(key.as_ref());
         frame::push_delete(&mut self.frame, space, &key);
         self.longest_key = self.longest_key.max(key.len());
         self.ops.push(Op::Delete { space, key });
     }
 
-    pub fn add_delete_prefix(&mut self, space: Space, prefix: impl Into<Vec<u8>>) {
-        let prefix = prefix.into();
+    pub fn add_delete_prefix(&mut self, space: Space, prefix: impl AsRef<[u8]>) {
+        let prefix = Key::from(prefix.as_ref());
         frame::push_delete_prefix(&mut self.frame, space, &prefix);
         self.longest_key = self.longest_key.max(prefix.len());
         self.ops.push(Op::DeletePrefix { space, prefix });

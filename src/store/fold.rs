@@ -124,7 +124,7 @@ fn remove_prefix(
     let space = target.space;
     let end = prefix_end(prefix);
     let from = cursor.as_deref().unwrap_or(prefix);
-    let range = (Bound::Included(from), end.as_ref().map(Vec::as_slice));
+    let range = (Bound::Included(from), end.as_ref().map(|end| &**end));
     // A large value written after the deletion is in the base already.
     let is_newer = |key: &[u8]| {
         let in_base = |layer: &Layer| matches!(layer.space(space).entries.get(key), Some(Entry::InBase));

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::frame::Logged;
+use super::key::Key;
 use super::space::Space;
 
 /// What memory an entry takes beside its key and value, about. Only paces folding.
@@ -39,9 +40,9 @@ pub(super) struct Layer {
 
 #[derive(Debug, Default)]
 pub(super) struct SpaceLayer {
-    pub entries: BTreeMap<Vec<u8>, Entry>,
+    pub entries: BTreeMap<Key, Entry>,
     /// No prefix here is the beginning of another one.
-    pub prefixes: BTreeSet<Vec<u8>>,
+    pub prefixes: BTreeSet<Key>,
 }
 
 impl Default for Layer {
@@ -66,7 +67,7 @@ impl Layer {
         &self.spaces[space.index()]
     }
 
-    pub fn set(&mut self, space: Space, key: Vec<u8>, entry: Entry) {
+    pub fn set(&mut self, space: Space, key: Key, entry: Entry) {
         let key_bytes = key.len();
         self.weight += weigh(key_bytes, &entry);
         if let Some(old) = self.spaces[space.index()].entries.insert(key, entry) {
@@ -74,7 +75,7 @@ impl Layer {
         }
     }
 
-    pub fn delete_prefix(&mut self, space: Space, prefix: Vec<u8>) {
+    pub fn delete_prefix(&mut self, space: Space, prefix: Key) {
         let rows = &mut self.spaces[space.index()];
         let mut freed = 0;
         let end = prefix_end(&prefix);
@@ -95,10 +96,10 @@ impl Layer {
     /// What start-up does with an op of the log.
     pub fn replay(&mut self, op: Logged<'_>) {
         match op {
-            Logged::Put { space, key, value } => self.set(space, key.to_vec(), Entry::Value(value)),
-            Logged::Delete { space, key } => self.set(space, key.to_vec(), Entry::Deleted),
-            Logged::DeletePrefix { space, prefix } => self.delete_prefix(space, prefix.to_vec()),
-            Logged::Direct { space, key } => self.set(space, key.to_vec(), Entry::InBase),
+            Logged::Put { space, key, value } => self.set(space, key.into(), Entry::Value(value)),
+            Logged::Delete { space, key } => self.set(space, key.into(), Entry::Deleted),
+            Logged::DeletePrefix { space, prefix } => self.delete_prefix(space, prefix.into()),
+            Logged::Direct { space, key } => self.set(space, key.into(), Entry::InBase),
         }
     }
 
@@ -137,12 +138,12 @@ impl SpaceLayer {
 }
 
 /// Where the keys that start with `prefix` end.
-pub(super) fn prefix_end(prefix: &[u8]) -> Bound<Vec<u8>> {
+pub(super) fn prefix_end(prefix: &[u8]) -> Bound<Key> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
             end.push(last + 1);
-            return Bound::Excluded(end);
+            return Bound::Excluded(end.as_slice().into());
         }
     }
     Bound::Unbounded
@@ -153,13 +154,17 @@ pub(super) fn weigh(key_bytes: usize, entry: &Entry) -> usize {
     key_bytes + value_bytes + ENTRY_BYTES
 }
 
-fn within<'a>(prefix: &'a Vec<u8>, end: &'a Bound<Vec<u8>>) -> (Bound<&'a Vec<u8>>, Bound<&'a Vec<u8>>) {
+fn within<'a>(prefix: &'a Key, end: &'a Bound<Key>) -> (Bound<&'a Key>, Bound<&'a Key>) {
     (Bound::Included(prefix), end.as_ref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn key(bytes: &[u8]) -> Key {
+        bytes.into()
+    }
 
     fn is_deleted(layer: &Layer, key: &[u8]) -> bool {
         matches!(layer.get(Space::Op, key), Found::Deleted)
@@ -168,12 +173,12 @@ mod tests {
     #[test]
     fn a_deleted_prefix_hides_what_is_below_but_no_later_entry() {
         let mut layer = Layer::default();
-        layer.set(Space::Op, b"ab1".to_vec(), Entry::Value(vec![1].into()));
-        layer.delete_prefix(Space::Op, b"ab".to_vec());
+        layer.set(Space::Op, key(b"ab1"), Entry::Value(vec![1].into()));
+        layer.delete_prefix(Space::Op, key(b"ab"));
         assert!(is_deleted(&layer, b"ab1") && is_deleted(&layer, b"ab") && is_deleted(&layer, b"ab\xff"));
         assert!(matches!(layer.get(Space::Op, b"ac"), Found::Below));
         assert!(matches!(layer.get(Space::Wake, b"ab1"), Found::Below));
-        layer.set(Space::Op, b"ab1".to_vec(), Entry::Value(vec![2].into()));
+        layer.set(Space::Op, key(b"ab1"), Entry::Value(vec![2].into()));
         assert!(matches!(layer.get(Space::Op, b"ab1"), Found::Value(value) if **value == [2]));
     }
 
@@ -181,14 +186,14 @@ mod tests {
     fn prefixes_never_begin_one_another_and_weigh_nothing_when_gone() {
         let mut layer = Layer::default();
         for prefix in [&b"abc"[..], b"ab\xff", b"b", b"ab", b"abd", b"\xff", b"\xff\xff"] {
-            layer.delete_prefix(Space::Op, prefix.to_vec());
+            layer.delete_prefix(Space::Op, prefix.into());
         }
-        let prefixes: Vec<_> = layer.space(Space::Op).prefixes.iter().map(Vec::as_slice).collect();
+        let prefixes: Vec<_> = layer.space(Space::Op).prefixes.iter().map(|prefix| &**prefix).collect();
         assert_eq!(prefixes, [&b"ab"[..], b"b", b"\xff"]);
         assert!(is_deleted(&layer, b"\xff\xff\xff") && !is_deleted(&layer, b"a"));
-        layer.set(Space::Op, b"k".to_vec(), Entry::Deleted);
-        layer.set(Space::Op, b"k".to_vec(), Entry::InBase);
-        layer.delete_prefix(Space::Op, Vec::new());
+        layer.set(Space::Op, key(b"k"), Entry::Deleted);
+        layer.set(Space::Op, key(b"k"), Entry::InBase);
+        layer.delete_prefix(Space::Op, key(b""));
         layer.drop_prefixes(Space::Op, 1);
         assert_eq!(layer.weight, 0);
     }

@@ -10,6 +10,7 @@ mod file;
 mod fold;
 mod frame;
 mod gate;
+mod key;
 mod layer;
 mod presence;
 mod shared;
@@ -45,7 +46,7 @@ use crate::limits::{
 };
 use shared::{Shared, State};
 use snapshot::Overlay;
-use writer::{Request, Writer};
+use writer::{Answer, Request, Writer};
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
 pub type Lsn = u64;
@@ -85,7 +86,7 @@ pub enum Durability {
 #[derive(Debug)]
 #[must_use = "a batch is not durable before its acknowledgement"]
 pub struct Ack {
-    answer: oneshot::Receiver<Result<Lsn, StoreError>>,
+    answer: oneshot::Receiver<Answer>,
 }
 
 /// Sizes, for `doctor` and metrics.
@@ -269,7 +270,11 @@ impl Future for Ack {
     type Output = Result<Lsn, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(StoreError::Closed)))
+        Pin::new(&mut self.answer).poll(context).map(|answer| match answer {
+            Ok((answer, _)) => answer,
+            // The writer is gone with the batch in hand: it panicked.
+            Err(_) => Err(StoreError::Closed),
+        })
     }
 }
 

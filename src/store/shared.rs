@@ -123,7 +123,7 @@ impl Shared {
         };
         self.latch.send_replace(Some(words));
         for request in waiting {
-            let _ = request.ack.send(Err(refusal.clone()));
+            request.answer(Err(refusal.clone()));
         }
         refusal
     }

@@ -6,6 +6,7 @@ use redb::{AccessGuard, Database};
 
 use super::base::{Base, Rows, unseal};
 use super::error::StoreError;
+use super::key::Key;
 use super::layer::{Entry, Found, Layer, prefix_end};
 use super::space::Space;
 
@@ -68,7 +69,7 @@ impl<'a> Snapshot<'a> {
         visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let end = prefix_end(prefix);
-        let range = (Bound::Included(prefix), end.as_ref().map(Vec::as_slice));
+        let range = (Bound::Included(prefix), end.as_ref().map(|end| &**end));
         self.scan(space, range, reverse, visit)
     }
 
@@ -127,20 +128,20 @@ impl<'a> Snapshot<'a> {
 }
 
 struct MemoryRows<'a> {
-    rows: btree_map::Range<'a, Vec<u8>, Entry>,
-    head: Option<(&'a Vec<u8>, &'a Entry)>,
+    rows: btree_map::Range<'a, Key, Entry>,
+    head: Option<(&'a Key, &'a Entry)>,
     reverse: bool,
 }
 
 impl<'a> MemoryRows<'a> {
-    fn new(rows: btree_map::Range<'a, Vec<u8>, Entry>, reverse: bool) -> Self {
+    fn new(rows: btree_map::Range<'a, Key, Entry>, reverse: bool) -> Self {
         let mut rows = Self { rows, head: None, reverse };
         rows.advance();
         rows
     }
 
     fn key(&self) -> Option<&'a [u8]> {
-        self.head.map(|(key, _)| key.as_slice())
+        self.head.map(|(key, _)| &**key)
     }
 
     fn entry(&self) -> Option<&'a Entry> {

@@ -23,8 +23,11 @@ use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP
 /// A batch on its way, and whom to tell.
 pub(super) struct Request {
     pub batch: Batch,
-    pub ack: oneshot::Sender<Result<Lsn, StoreError>>,
+    pub ack: oneshot::Sender<Answer>,
 }
+
+/// With what is left of the batch: whoever waits for it frees its memory, and the writer has the time.
+pub(super) type Answer = (Result<Lsn, StoreError>, Batch);
 
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
@@ -50,6 +53,13 @@ enum Work {
     Group,
     Idle,
     Close,
+}
+
+impl Request {
+    /// Nobody may be waiting for it, which is no harm.
+    pub fn answer(self, answer: Result<Lsn, StoreError>) {
+        let _ = self.ack.send((answer, self.batch));
+    }
 }
 
 impl Writer {
@@ -84,7 +94,7 @@ impl Writer {
         };
         let refusal = self.shared.latch(&cause);
         for request in self.group.drain(..).chain(self.backlog.drain(..)) {
-            let _ = request.ack.send(Err(refusal.clone()));
+            request.answer(Err(refusal.clone()));
         }
     }
 
@@ -366,18 +376,18 @@ impl Writer {
         // Taken one by one: if a `then` panics, those behind it are still in the group.
         self.group.reverse();
         for refusal in refusals {
-            let Some(request) = self.group.pop() else { break };
+            let Some(mut request) = self.group.pop() else { break };
             let answer = match refusal {
                 Some(refusal) => Err(StoreError::Refused(Box::new(refusal))),
                 None => {
                     lsn += u64::from(!request.batch.frame.is_empty());
-                    for then in request.batch.thens {
+                    for then in request.batch.thens.drain(..) {
                         then();
                     }
                     Ok(lsn)
                 }
             };
-            let _ = request.ack.send(answer);
+            request.answer(answer);
         }
     }
 

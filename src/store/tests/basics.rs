@@ -9,12 +9,12 @@ fn rows_survive_closing() {
     let store = Store::open(&path, StoreOptions::default()).unwrap();
     assert_eq!(store.boot(), 1);
     let batch = Batch::new()
-        .put(Space::Task, b"a".to_vec(), b"1".to_vec())
-        .put(Space::Task, b"b".to_vec(), b"2".to_vec())
-        .put(Space::Blob, b"big".to_vec(), vec![7; 1_000_000]);
+        .put(Space::Task, b"a", b"1".to_vec())
+        .put(Space::Task, b"b", b"2".to_vec())
+        .put(Space::Blob, b"big", vec![7; 1_000_000]);
     assert_eq!(store.enqueue(batch).unwrap().wait_blocking(), Ok(1));
     assert_eq!(
-        store.enqueue(Batch::new().delete(Space::Task, b"a".to_vec())).unwrap().wait_blocking(),
+        store.enqueue(Batch::new().delete(Space::Task, b"a")).unwrap().wait_blocking(),
         Ok(2)
     );
     store.close_blocking().unwrap();
@@ -36,7 +36,7 @@ fn rows_survive_closing() {
         })
         .unwrap();
     assert_eq!(
-        store.enqueue(Batch::new().delete(Space::Task, b"b".to_vec())).unwrap().wait_blocking(),
+        store.enqueue(Batch::new().delete(Space::Task, b"b")).unwrap().wait_blocking(),
         Ok(3)
     );
 }
