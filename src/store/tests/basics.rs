@@ -8,15 +8,13 @@ fn rows_survive_closing() {
     let path = folder.path().join("data");
     let store = Store::open(&path, StoreOptions::default()).unwrap();
     assert_eq!(store.boot(), 1);
-    let batch = Batch::new()
-        .put(Space::Task, b"a", b"1".to_vec())
-        .put(Space::Task, b"b", b"2".to_vec())
-        .put(Space::Blob, b"big", vec![7; 1_000_000]);
-    assert_eq!(store.enqueue(batch).unwrap().wait_blocking(), Ok(1));
-    assert_eq!(
-        store.enqueue(Batch::new().delete(Space::Task, b"a")).unwrap().wait_blocking(),
-        Ok(2)
+    let batch = Batch::new().put(Space::Task, b"a", b"1".to_vec()).put(Space::Task, b"b", b"2".to_vec()).put(
+        Space::Blob,
+        b"big",
+        vec![7; 1_000_000],
     );
+    assert_eq!(store.enqueue(batch).unwrap().wait_blocking(), Ok(1));
+    assert_eq!(store.enqueue(Batch::new().delete(Space::Task, b"a")).unwrap().wait_blocking(), Ok(2));
     store.close_blocking().unwrap();
 
     let store = Store::open(&path, StoreOptions::default()).unwrap();
@@ -35,8 +33,5 @@ fn rows_survive_closing() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(
-        store.enqueue(Batch::new().delete(Space::Task, b"b")).unwrap().wait_blocking(),
-        Ok(3)
-    );
+    assert_eq!(store.enqueue(Batch::new().delete(Space::Task, b"b")).unwrap().wait_blocking(), Ok(3));
 }
