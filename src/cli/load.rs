@@ -36,7 +36,7 @@ pub async fn load(
     let inspection = runner.inspect(bytes.clone()).await.map_err(|error| match error {
         InspectError::HostFault(_) => CliError::failed(format_args!("{place}: {error}")),
         _ => CliError::failed(format_args!("{place}: {error}"))
-            .next(format!("leave it out, or look into it with longhaul tool inspect {place}")),
+            .next("leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace"),
     })?;
     let manifest = match &file.manifest {
         Some(path) => Manifest::read(path).map_err(CliError::usage)?,

@@ -84,13 +84,21 @@ impl Table {
         table.set_width(columns);
         table.set_header(self.headers.clone());
         table.add_rows(self.rows.iter());
-        // What names the row is copied from the screen: it is never broken over lines.
-        if let Some(first) = table.column_mut(0) {
-            first.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+        // What names the row is copied from the screen, and words are to be read: only the widest column,
+        // which holds sentences, is broken over lines.
+        let widest = self.widest_column();
+        for column in table.column_iter_mut().enumerate().filter(|(number, _)| *number != widest) {
+            column.1.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
         }
         let mut text = table.trim_fmt();
         text.push('\n');
         text
+    }
+
+    /// Never the first one.
+    fn widest_column(&self) -> usize {
+        let width = |column: &usize| self.rows.iter().map(|row| row[*column].len()).max().unwrap_or(0);
+        (1..self.headers.len()).max_by_key(width).unwrap_or(0)
     }
 
     fn tab_separated(&self) -> String {

@@ -110,6 +110,9 @@ async fn set_up(engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> 
     if catalog.tools().len() == 0 {
         eprintln!("no tools are served: name some with --tools PATH");
     }
+    for table in settings.operator.unused(&catalog) {
+        tracing::warn!("{table} in longhaul.toml speaks of nothing that is served: is it misspelt?");
+    }
     engine.set_catalog(Arc::new(catalog));
     Ok(engine.start().await?)
 }

@@ -119,6 +119,12 @@ pub fn journal(output: Output, journal: &JournalDocument) -> Result<()> {
         let about = record.about.as_deref().unwrap_or_default();
         table.row([&record.step.to_string(), record.kind.as_str(), about, &record.bytes.to_string()]);
     }
+    if journal.records.is_empty() {
+        // On stderr: it is no record.
+        eprintln!(
+            "no records: the journal goes when a task completes, and begins anew at a checkpoint or a retry"
+        );
+    }
     output.table(&table)
 }
 
