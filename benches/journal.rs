@@ -16,6 +16,7 @@ use longhaul::store::{Batch, Guard, Space, Store, StoreOptions};
 use tokio::sync::oneshot;
 
 const RECORD_BYTES: usize = 200;
+const TASK_RECORDS: u64 = 12;
 const ROUNDS: usize = 3;
 const SUBMITTERS: [usize; 3] = [1, 32, 1_000];
 
@@ -27,32 +28,30 @@ fn main() {
 
     println!("{RECORD_BYTES}-byte records, each acknowledged after its fsync; median of {ROUNDS} rounds");
     println!(
-        "{:>10}  {:>10} {:>9} {:>9}   {:>10} {:>9} {:>9}   {:>6}",
-        "submitters", "log /s", "p50 us", "p99 us", "store /s", "p50 us", "p99 us", "ratio"
+        "{:>10} {:>28} {:>9} {:>8} {:>8} {:>6}",
+        "submitters", "", "records/s", "p50 us", "p99 us", "of log"
     );
     for submitters in SUBMITTERS {
-        let (mut logs, mut stores, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rounds: [Vec<Measured>; 3] = Default::default();
         for round in 0..ROUNDS {
-            let name = format!("{submitters}-{round}");
-            let log = runtime.block_on(run_log(&folder.path().join(format!("log-{name}")), submitters, span));
-            let store =
-                runtime.block_on(run_store(&folder.path().join(format!("store-{name}")), submitters, span));
-            ratios.push(store.per_second / log.per_second);
-            logs.push(log);
-            stores.push(store);
+            let path = |what: &str| folder.path().join(format!("{what}-{submitters}-{round}"));
+            rounds[0].push(runtime.block_on(run_log(&path("log"), submitters, span)));
+            let ending = path("ending");
+            rounds[1].push(runtime.block_on(run_store(&ending, submitters, span, Some(TASK_RECORDS))));
+            rounds[2].push(runtime.block_on(run_store(&path("endless"), submitters, span, None)));
         }
-        let (log, store) = (median(logs), median(stores));
-        ratios.sort_by(f64::total_cmp);
-        println!(
-            "{submitters:>10}  {:>10.0} {:>9.0} {:>9.0}   {:>10.0} {:>9.0} {:>9.0}   {:>5.0}%",
-            log.per_second,
-            log.p50,
-            log.p99,
-            store.per_second,
-            store.p50,
-            store.p99,
-            ratios[ROUNDS / 2] * 100.0
-        );
+        let names = ["bare log", "store, tasks of 12 records", "store, endless tasks"];
+        let mut ratios: [Vec<f64>; 3] = Default::default();
+        for (number, ratios) in ratios.iter_mut().enumerate() {
+            let ratio = |round: usize| rounds[number][round].per_second / rounds[0][round].per_second;
+            ratios.extend((0..ROUNDS).map(ratio));
+            ratios.sort_by(f64::total_cmp);
+        }
+        for ((name, measured), ratios) in names.into_iter().zip(rounds).zip(ratios) {
+            let Measured { per_second, p50, p99 } = median(measured);
+            let ratio = ratios[ROUNDS / 2] * 100.0;
+            println!("{submitters:>10} {name:>28} {per_second:>9.0} {p50:>8.0} {p99:>8.0} {ratio:>5.0}%");
+        }
     }
 }
 
@@ -67,7 +66,8 @@ fn median(mut rounds: Vec<Measured>) -> Measured {
     rounds.swap_remove(ROUNDS / 2)
 }
 
-async fn run_store(folder: &Path, submitters: usize, span: Duration) -> Measured {
+/// `records`: after how many of them a task's journal is deleted, as when its result is recorded.
+async fn run_store(folder: &Path, submitters: usize, span: Duration, records: Option<u64>) -> Measured {
     let store = Store::open(folder, StoreOptions::default()).expect("a store");
     let measured = measure(submitters, span, |submitter| {
         let store = store.clone();
@@ -81,11 +81,14 @@ async fn run_store(folder: &Path, submitters: usize, span: Duration) -> Measured
             key.extend_from_slice(&task);
             key.extend_from_slice(&sequence.to_be_bytes());
             sequence += 1;
-            let batch = Batch::new().guard(Guard::Lease { task, token: 1 }).put(
+            let mut batch = Batch::new().guard(Guard::Lease { task, token: 1 }).put(
                 Space::Journal,
                 key,
                 vec![sequence as u8; RECORD_BYTES],
             );
+            if records.is_some_and(|records| sequence.is_multiple_of(records)) {
+                batch.add_delete_prefix(Space::Journal, task);
+            }
             let ack = store.enqueue(batch).expect("room in the queue");
             async {
                 ack.await.expect("an acknowledgement");

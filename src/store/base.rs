@@ -10,38 +10,19 @@ use redb::{
 };
 
 use super::error::StoreError;
+use super::key::Key;
+use super::run::Rows;
 use super::space::Space;
 
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
 
-const CHECK_BYTES: usize = 4;
-
-pub(super) type Rows = redb::Range<'static, &'static [u8], &'static [u8]>;
-type RowGuard = (AccessGuard<'static, &'static [u8]>, AccessGuard<'static, &'static [u8]>);
+type Runs = redb::Range<'static, &'static [u8], &'static [u8]>;
+type Bytes = AccessGuard<'static, &'static [u8]>;
 type BaseTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 pub(super) fn table(space: Space) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
     TableDefinition::new(space.table())
-}
-
-/// A row as its base table holds it: the value and a check over space, key and value, put into `out`.
-pub(super) fn seal(out: &mut Vec<u8>, space: Space, key: &[u8], value: &[u8]) {
-    out.clear();
-    out.extend_from_slice(value);
-    out.extend_from_slice(&check(space, key, value));
-}
-
-/// The value of a base row, if it is the one that was written there.
-pub(super) fn unseal<'a>(space: Space, key: &[u8], row: &'a [u8]) -> Result<&'a [u8], StoreError> {
-    let damaged = |why: &str| StoreError::damaged_row(space, key, why);
-    let bytes = row.len().checked_sub(CHECK_BYTES).ok_or_else(|| damaged("the row is too short"))?;
-    let (value, found) = row.split_at(bytes);
-    if check(space, key, value) == found {
-        Ok(value)
-    } else {
-        Err(damaged("the row does not match its check"))
-    }
 }
 
 /// Run what calls into redb. It panics on some kinds of damage; that is reported like the others.
@@ -69,40 +50,53 @@ impl<'a> Base<'a> {
     }
 
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Arc<[u8]>>, StoreError> {
-        let Some(table) = self.table(space)? else { return Ok(None) };
-        guarded("a base table", || match table.get(key).map_err(|error| failed(space, error))? {
-            Some(row) => Ok(Some(unseal(space, key, row.value())?.into())),
-            None => Ok(None),
-        })
+        self.find(space, key, |value| value.into())
     }
 
     pub fn contains(&self, space: Space, key: &[u8]) -> Result<bool, StoreError> {
-        let Some(table) = self.table(space)? else { return Ok(false) };
-        guarded("a base table", || Ok(table.get(key).map_err(|error| failed(space, error))?.is_some()))
+        Ok(self.find(space, key, |_| ())?.is_some())
     }
 
     /// The rows of a range that is not empty by its bounds.
-    pub fn range(
+    pub fn rows(
         &self,
         space: Space,
         range: (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> Result<Option<Rows>, StoreError> {
-        let Some(table) = self.table(space)? else { return Ok(None) };
-        guarded("a base table", || {
-            table.range::<&[u8]>(range).map(Some).map_err(|error| failed(space, error))
-        })
+        reverse: bool,
+    ) -> Result<BaseRows, StoreError> {
+        let (from, to) = (range.0.map(Key::from), range.1.map(Key::from));
+        let mut rows = BaseRows { runs: None, run: None, space, reverse, from, to };
+        let Some(table) = self.table(space)? else { return Ok(rows) };
+        rows.runs = guarded("a base table", || {
+            let failed = |error| failed(space, error);
+            // The range may begin within a run.
+            let first = match range.0 {
+                Bound::Included(from) | Bound::Excluded(from) => {
+                    table.range::<&[u8]>(..=from).map_err(failed)?.next_back().transpose().map_err(failed)?
+                }
+                Bound::Unbounded => None,
+            };
+            let from = first.as_ref().map_or(range.0, |(key, _)| Bound::Included(key.value()));
+            table.range::<&[u8]>((from, range.1)).map(Some).map_err(failed)
+        })?;
+        rows.advance()?;
+        Ok(rows)
     }
 
-    /// The next row, from the front or from the back.
-    pub fn step(rows: &mut Rows, space: Space, reverse: bool) -> Result<Option<RowGuard>, StoreError> {
+    fn find<T>(
+        &self,
+        space: Space,
+        key: &[u8],
+        with: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(table) = self.table(space)? else { return Ok(None) };
         guarded("a base table", || {
-            let row = if reverse { rows.next_back() } else { rows.next() };
-            let row = row.transpose().map_err(|error| failed(space, error))?;
-            if let Some((key, value)) = &row {
-                // A damaged page may point outside itself, which shows here and nowhere later.
-                let _ = (key.value(), value.value());
-            }
-            Ok(row)
+            let failed = |error| failed(space, error);
+            let run = table.range::<&[u8]>(..=key).map_err(failed)?.next_back();
+            let Some((first, run)) = run.transpose().map_err(failed)? else { return Ok(None) };
+            let run = run.value();
+            let rows = Rows::of(space, first.value(), run)?;
+            Ok(rows.find(run, key).ok().map(|number| with(rows.value(run, number))))
         })
     }
 
@@ -135,13 +129,68 @@ fn failed(space: Space, error: redb::StorageError) -> StoreError {
     StoreError::of_redb(format!("reading space {space}"), error)
 }
 
-fn check(space: Space, key: &[u8], value: &[u8]) -> [u8; CHECK_BYTES] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[space.id()]);
-    hasher.update(&(key.len() as u64).to_le_bytes());
-    hasher.update(key);
-    hasher.update(value);
-    let mut check = [0; CHECK_BYTES];
-    check.copy_from_slice(&hasher.finalize().as_bytes()[..CHECK_BYTES]);
-    check
+/// Rows of a base table, one at a time.
+pub(super) struct BaseRows {
+    runs: Option<Runs>,
+    /// The run that is read, and the number of the current row.
+    run: Option<(Bytes, Rows, usize)>,
+    space: Space,
+    reverse: bool,
+    from: Bound<Key>,
+    to: Bound<Key>,
+}
+
+impl BaseRows {
+    pub fn key(&self) -> Option<&[u8]> {
+        self.run.as_ref().map(|(run, rows, number)| rows.key(run.value(), *number))
+    }
+
+    pub fn value(&self) -> Option<&[u8]> {
+        self.run.as_ref().map(|(run, rows, number)| rows.value(run.value(), *number))
+    }
+
+    pub fn advance(&mut self) -> Result<(), StoreError> {
+        loop {
+            self.run = match self.run.take() {
+                Some((run, rows, number)) if !self.reverse && number + 1 < rows.len() => {
+                    Some((run, rows, number + 1))
+                }
+                Some((run, rows, number)) if self.reverse && number > 0 => Some((run, rows, number - 1)),
+                _ => self.next_run()?,
+            };
+            // A run may begin before the range and end behind it.
+            let Some(key) = self.key() else { return Ok(()) };
+            let is_before = match &self.from {
+                Bound::Included(from) => key < &**from,
+                Bound::Excluded(from) => key <= &**from,
+                Bound::Unbounded => false,
+            };
+            let is_behind = match &self.to {
+                Bound::Included(to) => key > &**to,
+                Bound::Excluded(to) => key >= &**to,
+                Bound::Unbounded => false,
+            };
+            if if self.reverse { is_before } else { is_behind } {
+                (self.runs, self.run) = (None, None);
+                return Ok(());
+            }
+            if !is_before && !is_behind {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_run(&mut self) -> Result<Option<(Bytes, Rows, usize)>, StoreError> {
+        let (space, reverse) = (self.space, self.reverse);
+        let Some(runs) = &mut self.runs else { return Ok(None) };
+        guarded("a base table", || {
+            let run = if reverse { runs.next_back() } else { runs.next() };
+            let Some((key, run)) = run.transpose().map_err(|error| failed(space, error))? else {
+                return Ok(None);
+            };
+            let rows = Rows::of(space, key.value(), run.value())?;
+            let number = if reverse { rows.len() - 1 } else { 0 };
+            Ok(Some((run, rows, number)))
+        })
+    }
 }

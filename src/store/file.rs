@@ -14,15 +14,14 @@ use super::error::StoreError;
 use super::frame;
 use super::gate::Gated;
 use super::layer::Layer;
+use crate::limits::MIN_COMPACT_BYTES;
 
 /// The store format that this code writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const FILE_NAME: &str = "longhaul.redb";
 const NEW_FILE_NAME: &str = "longhaul.redb.new";
 
-/// Dead space that is worth compacting at start-up: this many bytes, and more than half of the file.
-const COMPACT_DEAD_BYTES: u64 = 64 * 1024 * 1024;
-/// A page holds about two thirds of itself in rows.
+/// A page holds about two thirds of itself in rows, where they come and go.
 const ROOM_PER_STORED: (u64, u64) = (3, 2);
 
 const META_FORMAT: &str = "format";
@@ -242,7 +241,7 @@ fn compact_if_worthwhile(
     let found = length()?;
     let dead = found.saturating_sub(live);
     // What compacting could not give back last time, it cannot give back now.
-    if dead <= COMPACT_DEAD_BYTES || dead <= found / 2 || found <= compacted + compacted / 4 {
+    if dead <= MIN_COMPACT_BYTES || dead <= found / 2 || found <= compacted + compacted / 4 {
         return Ok(());
     }
     db.compact().map_err(|error| failed(error.into()))?;

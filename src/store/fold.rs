@@ -2,13 +2,16 @@
 
 use std::ops::Bound;
 
-use redb::{Table, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::base::{Base, seal, table};
+use super::base::{Base, table};
 use super::error::StoreError;
+use super::key::Key;
 use super::layer::{Entry, Layer, prefix_end, weigh};
+use super::run::{Rows, write_runs};
 use super::snapshot::Overlay;
 use super::space::Space;
+use crate::limits::MAX_RUN_BYTES;
 
 /// A frozen layer on its way into the base tables.
 #[derive(Debug)]
@@ -90,23 +93,28 @@ pub(super) fn fold_slice(
     for &space in Space::ALL {
         let mut target = Target::new(transaction, space);
         let active = overlay.active.space(space);
+        let entries = &overlay.frozen.space(space).entries;
+        let mut changes: Vec<Change<'_>> = Vec::new();
         let mut done = 0;
-        for (key, entry) in &overlay.frozen.space(space).entries {
+        for (key, entry) in entries {
             if budget.is_spent() {
-                slice.add(&target, space, 0, done);
-                return Ok(slice);
+                break;
             }
             match entry {
                 _ if active.supersedes(key) => {}
-                Entry::Value(value) => target.put(key, value)?,
-                Entry::Deleted if base.contains(space, key)? => target.remove(key)?,
+                Entry::Value(value) => changes.push((key, Some(value))),
+                Entry::Deleted if base.contains(space, key)? => changes.push((key, None)),
                 Entry::Deleted | Entry::InBase => {}
             }
             let weight = weigh(key.len(), entry);
             budget.spend(weight, weight);
             done += 1;
         }
+        target.change(&changes)?;
         slice.add(&target, space, 0, done);
+        if done < entries.len() {
+            return Ok(slice);
+        }
     }
     slice.finished = true;
     Ok(slice)
@@ -130,19 +138,21 @@ fn remove_prefix(
         let in_base = |layer: &Layer| matches!(layer.space(space).entries.get(key), Some(Entry::InBase));
         in_base(&overlay.active) || in_base(&overlay.frozen)
     };
-    budget.spend(prefix.len(), 0);
-    let Some(mut rows) = base.range(space, range)? else { return Ok(None) };
-    while let Some((key, row)) = Base::step(&mut rows, space, false)? {
-        let key = key.value();
-        if budget.is_spent() {
-            return Ok(Some(key.to_vec()));
-        }
+    let mut rows = base.rows(space, range, false)?;
+    let mut gone: Vec<Key> = Vec::new();
+    while let (Some(key), Some(value)) = (rows.key(), rows.value())
+        && !budget.is_spent()
+    {
         if !is_newer(key) {
-            target.remove(key)?;
+            gone.push(key.into());
         }
-        budget.spend(0, key.len() + row.value().len());
+        budget.spend(0, key.len() + value.len());
+        rows.advance()?;
     }
-    Ok(None)
+    let changes: Vec<Change<'_>> = gone.iter().map(|key| (&**key, None)).collect();
+    target.change(&changes)?;
+    budget.spend(prefix.len(), 0);
+    Ok(rows.key().map(<[u8]>::to_vec))
 }
 
 impl Slice {
@@ -155,39 +165,109 @@ impl Slice {
     }
 }
 
+/// A key and its new value, or that it has none any more.
+pub(super) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// A base table to write to, opened when something is written.
 pub(super) struct Target<'a> {
     transaction: &'a WriteTransaction,
     space: Space,
     table: Option<Table<'a, &'static [u8], &'static [u8]>>,
-    row: Vec<u8>,
     pub gained: u64,
     pub lost: u64,
 }
 
 impl<'a> Target<'a> {
     pub fn new(transaction: &'a WriteTransaction, space: Space) -> Self {
-        Self { transaction, space, table: None, row: Vec::new(), gained: 0, lost: 0 }
+        Self { transaction, space, table: None, gained: 0, lost: 0 }
     }
 
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let space = self.space;
-        let mut row = std::mem::take(&mut self.row);
-        seal(&mut row, space, key, value);
-        let lost = {
-            let old = self.table()?.insert(key, row.as_slice()).map_err(|error| failed(space, error))?;
-            old.map_or(0, |old| key.len() + old.value().len())
-        };
-        self.lost += lost as u64;
-        self.gained += (key.len() + row.len()) as u64;
-        self.row = row;
+    /// Make changes, which are in order and one a key.
+    pub fn change(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        let mut rest = changes;
+        while let Some((first, _)) = rest.first() {
+            let space = self.space;
+            let failed = |error| failed(space, error);
+            let table = self.table()?;
+            // All changes before the next run are the affair of this one.
+            let next =
+                table.range::<&[u8]>((Bound::Excluded(*first), Bound::Unbounded)).map_err(failed)?.next();
+            let count = match next.transpose().map_err(failed)? {
+                Some((next, _)) => rest.partition_point(|(key, _)| *key < next.value()),
+                None => rest.len(),
+            };
+            let before = table.range::<&[u8]>(..=*first).map_err(failed)?.next_back();
+            let before = before.transpose().map_err(failed)?;
+            let mut old = None;
+            if let Some((key, run)) = &before {
+                let rows = Rows::of(space, key.value(), run.value())?;
+                let ends_before = rows.key(run.value(), rows.len() - 1) < *first;
+                // What follows a run that is full enough begins a new one.
+                if !ends_before || run.value().len() < MAX_RUN_BYTES / 2 {
+                    old = Some((run.value().to_vec(), rows));
+                }
+            }
+            drop(before);
+            let (these, behind) = rest.split_at(count);
+            rest = behind;
+            match old {
+                Some((run, rows)) => self.rewrite(&run, &rows, these)?,
+                None => {
+                    let rows: Vec<_> =
+                        these.iter().filter_map(|(key, value)| Some((*key, (*value)?))).collect();
+                    self.write(&rows, false)?;
+                }
+            }
+        }
         Ok(())
     }
 
-    pub fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
+    /// Merge changes into a run.
+    fn rewrite(&mut self, run: &[u8], rows: &Rows, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        let mut merged = Vec::with_capacity(rows.len() + changes.len());
+        let mut changes = changes.iter().peekable();
+        let mut has_changed = false;
+        for number in 0..rows.len() {
+            let (key, value) = (rows.key(run, number), rows.value(run, number));
+            while let Some((new, value)) = changes.next_if(|(new, _)| *new < key) {
+                has_changed |= value.is_some();
+                merged.extend(value.map(|value| (*new, value)));
+            }
+            match changes.next_if(|(new, _)| *new == key) {
+                Some((_, value)) => {
+                    has_changed = true;
+                    merged.extend(value.map(|value| (key, value)));
+                }
+                None => merged.push((key, value)),
+            }
+        }
+        for (new, value) in changes {
+            has_changed |= value.is_some();
+            merged.extend(value.map(|value| (*new, value)));
+        }
+        if !has_changed {
+            return Ok(());
+        }
+        let first = rows.key(run, 0);
+        if merged.first().is_none_or(|(key, _)| *key != first) {
+            let space = self.space;
+            self.table()?.remove(first).map_err(|error| failed(space, error))?;
+            self.lost += (first.len() + run.len()) as u64;
+        }
+        self.write(&merged, true)
+    }
+
+    fn write(&mut self, rows: &[(&[u8], &[u8])], evenly: bool) -> Result<(), StoreError> {
         let space = self.space;
-        let old = self.table()?.remove(key).map_err(|error| failed(space, error))?;
-        let lost = old.map_or(0, |old| key.len() + old.value().len());
+        let (mut gained, mut lost) = (0, 0);
+        let table = self.table()?;
+        write_runs(space, rows, evenly, |key, run| {
+            let old = table.insert(key, run).map_err(|error| failed(space, error))?;
+            lost += old.map_or(0, |old| key.len() + old.value().len());
+            gained += key.len() + run.len();
+            Ok(())
+        })?;
+        self.gained += gained as u64;
         self.lost += lost as u64;
         Ok(())
     }

@@ -96,8 +96,8 @@ pub(super) fn read_row(lsn: u64, row: &[u8], mut visit: impl FnMut(Logged<'_>)) 
 
 fn row_check(lsn: u64, body: &[u8]) -> [u8; CHECK_BYTES] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&lsn.to_le_bytes());
     hasher.update(body);
+    hasher.update(&lsn.to_le_bytes());
     let mut check = [0; CHECK_BYTES];
     check.copy_from_slice(&hasher.finalize().as_bytes()[..CHECK_BYTES]);
     check
@@ -109,7 +109,7 @@ fn push_key(out: &mut Vec<u8>, kind: u8, space: Space, key: &[u8]) {
     push_bytes(out, key);
 }
 
-fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
@@ -122,11 +122,12 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-struct Input<'a>(&'a [u8]);
+/// Bytes yet to be read.
+pub(super) struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
-    fn byte(&mut self) -> Result<u8, String> {
-        let (first, rest) = self.0.split_first().ok_or("the row ends early")?;
+    pub fn byte(&mut self) -> Result<u8, String> {
+        let (first, rest) = self.0.split_first().ok_or("it ends early")?;
         self.0 = rest;
         Ok(*first)
     }
@@ -143,9 +144,9 @@ impl<'a> Input<'a> {
         Err("a number is too long".into())
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], String> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], String> {
         let length = usize::try_from(self.varint()?).map_err(|_| "a length is too large")?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or("the row ends early")?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or("it ends early")?;
         self.0 = rest;
         Ok(bytes)
     }

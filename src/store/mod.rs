@@ -13,6 +13,7 @@ mod gate;
 mod key;
 mod layer;
 mod presence;
+mod run;
 mod shared;
 mod snapshot;
 mod space;

@@ -2,9 +2,9 @@ use std::collections::btree_map;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use redb::{AccessGuard, Database};
+use redb::Database;
 
-use super::base::{Base, Rows, unseal};
+use super::base::Base;
 use super::error::StoreError;
 use super::key::Key;
 use super::layer::{Entry, Found, Layer, prefix_end};
@@ -89,7 +89,7 @@ impl<'a> Snapshot<'a> {
         let (active, frozen) = (self.overlay.active.space(space), self.overlay.frozen.space(space));
         let mut newest = MemoryRows::new(active.entries.range::<[u8], _>(range), reverse);
         let mut older = MemoryRows::new(frozen.entries.range::<[u8], _>(range), reverse);
-        let mut oldest = BaseRows::new(self.base.range(space, range)?, space, reverse)?;
+        let mut oldest = self.base.rows(space, range, reverse)?;
         loop {
             let heads = [newest.key(), older.key(), oldest.key()];
             let heads = heads.iter().flatten();
@@ -107,7 +107,7 @@ impl<'a> Snapshot<'a> {
                 Some(Entry::Value(value)) => visit(key, value),
                 Some(Entry::Deleted) => ControlFlow::Continue(()),
                 Some(Entry::InBase) | None => match oldest.value() {
-                    Some(row) if in_oldest => visit(key, unseal(space, key, row)?),
+                    Some(value) if in_oldest => visit(key, value),
                     _ => return Err(missing(space, key)),
                 },
             };
@@ -150,39 +150,6 @@ impl<'a> MemoryRows<'a> {
 
     fn advance(&mut self) {
         self.head = if self.reverse { self.rows.next_back() } else { self.rows.next() };
-    }
-}
-
-type Bytes = AccessGuard<'static, &'static [u8]>;
-
-struct BaseRows {
-    rows: Option<Rows>,
-    head: Option<(Bytes, Bytes)>,
-    space: Space,
-    reverse: bool,
-}
-
-impl BaseRows {
-    fn new(rows: Option<Rows>, space: Space, reverse: bool) -> Result<Self, StoreError> {
-        let mut rows = Self { rows, head: None, space, reverse };
-        rows.advance()?;
-        Ok(rows)
-    }
-
-    fn key(&self) -> Option<&[u8]> {
-        self.head.as_ref().map(|(key, _)| key.value())
-    }
-
-    fn value(&self) -> Option<&[u8]> {
-        self.head.as_ref().map(|(_, value)| value.value())
-    }
-
-    fn advance(&mut self) -> Result<(), StoreError> {
-        self.head = match &mut self.rows {
-            Some(rows) => Base::step(rows, self.space, self.reverse)?,
-            None => None,
-        };
-        Ok(())
     }
 }
 

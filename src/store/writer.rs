@@ -284,7 +284,7 @@ impl Writer {
                     && op.is_direct()
                 {
                     let mut target = Target::new(transaction, *space);
-                    target.put(key, value)?;
+                    target.change(&[(key, Some(value))])?;
                     gained += target.gained;
                     lost += target.lost;
                 }

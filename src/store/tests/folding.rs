@@ -12,7 +12,13 @@ fn base_rows(store: &Store, space: Space) -> usize {
     let state = store.inner.shared.read_state();
     let snapshot = state.snapshot().unwrap();
     let all = (Bound::Unbounded, Bound::Unbounded);
-    snapshot.base().range(space, all).unwrap().map_or(0, Iterator::count)
+    let mut rows = snapshot.base().rows(space, all, false).unwrap();
+    let mut count = 0;
+    while rows.key().is_some() {
+        count += 1;
+        rows.advance().unwrap();
+    }
+    count
 }
 
 fn is_folded(store: &Store) -> bool {
