@@ -1,0 +1,30 @@
+//! The last lines of `cargo test`: what it does not run, and the command that does.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What needs more than cargo, or more time: what it is, the file it stands in, its command.
+const BESIDE: [(&str, &str, &str); 4] = [
+    (
+        "stock MCP clients (Python)",
+        "tests/clients/run",
+        "cargo build && tests/clients/run target/debug/longhaul tools-wasm",
+    ),
+    ("a thousand random kills", "tests/kill_random.rs", "LONGHAUL_KILLS=1000 cargo test --test main kill_random"),
+    ("everything that CI runs", ".ci/run", "bash .ci/run"),
+    ("the benches", "benches", "cargo bench"),
+];
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    println!("\nNot run here, since it needs more than cargo or more time:");
+    let mut missing = 0;
+    for (what, file, command) in BESIDE {
+        println!("  {what}: {command}");
+        if !root.join(file).exists() {
+            eprintln!("{file} is not there any more: mend tests/closing/main.rs");
+            missing += 1;
+        }
+    }
+    if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
