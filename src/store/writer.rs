@@ -20,6 +20,11 @@ use super::snapshot::Snapshot;
 use super::{Durability, Lsn};
 use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP_BATCHES, MAX_GROUP_BYTES};
 
+/// Two layers of three eighths leave room to fold what a crash left behind as one layer.
+const FULL_EIGHTHS: usize = 3;
+/// When idle, less is worth folding, so that a crash then leaves little to read at the next start.
+const IDLE_EIGHTHS: usize = 1;
+
 /// A batch on its way, and whom to tell.
 pub(super) struct Request {
     pub batch: Batch,
@@ -99,7 +104,7 @@ impl Writer {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
-        self.freeze_if_full();
+        self.freeze_from(FULL_EIGHTHS);
         loop {
             self.report();
             match self.next() {
@@ -186,7 +191,7 @@ impl Writer {
             }
             self.is_dirty = true;
         }
-        self.freeze_if_full();
+        self.freeze_from(FULL_EIGHTHS);
         self.tell(first_lsn);
         Ok(())
     }
@@ -351,10 +356,11 @@ impl Writer {
         }
     }
 
-    /// When the active layer is large enough, and the frozen one gone, it becomes the frozen one. Two layers
-    /// of three eighths leave room to fold what a crash left behind as one layer.
-    fn freeze_if_full(&mut self) {
-        if self.fold.is_some() || self.active_bytes < self.shared.options.max_unfolded_bytes / 8 * 3 {
+    /// When the active layer has so many eighths of what may be unfolded, and the frozen one is gone, it
+    /// becomes the frozen one.
+    fn freeze_from(&mut self, eighths: usize) {
+        let bytes = self.shared.options.max_unfolded_bytes / 8 * eighths;
+        if self.fold.is_some() || self.active_bytes < bytes {
             return;
         }
         let mut state = self.shared.write_state();
@@ -406,6 +412,7 @@ impl Writer {
         self.commit(transaction)?;
         let shared = self.shared.clone();
         self.apply(&mut shared.write_state(), slice);
+        self.freeze_from(IDLE_EIGHTHS);
         self.is_dirty = self.fold.is_some() || self.is_trimming;
         Ok(())
     }

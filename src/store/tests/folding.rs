@@ -108,7 +108,8 @@ fn idle_time_finishes_what_was_begun() {
         assert!(std::time::Instant::now() < deadline, "idle folding does not end");
         std::thread::yield_now();
     }
-    assert!(base_rows(&store, Space::Journal) > 0);
+    // What is left in memory is not worth folding.
+    assert!(base_rows(&store, Space::Journal) > 90);
 }
 
 #[test]
@@ -122,4 +123,29 @@ fn the_folded_part_of_the_log_is_removed() {
     let log = redb::ReadableDatabase::begin_read(&db).unwrap().open_table(base::LOG).unwrap();
     let rows = redb::ReadableTableMetadata::len(&log).unwrap();
     assert!(rows < usage.unfolded_rows + 64, "{rows} rows for {} unfolded ones", usage.unfolded_rows);
+}
+
+#[test]
+fn dead_space_is_given_back_at_the_next_start() {
+    let disk = Disk::default();
+    let store = open(&disk, small()).unwrap();
+    (0..100u8).for_each(|number| put(&store, Space::Blob, [number], vec![number; 1024 * 1024]));
+    // The last one stays, at the end of the file, which redb therefore cannot cut by itself.
+    let delete = (0..99u8).fold(Batch::new(), |batch, number| batch.delete(Space::Blob, [number]));
+    store.enqueue(delete).unwrap().wait_blocking().unwrap();
+    for number in 0..1_000u16 {
+        put(&store, Space::Status, number.to_be_bytes(), vec![1; 50]);
+        if base_rows(&store, Space::Blob) == 1 {
+            break;
+        }
+    }
+    assert_eq!(base_rows(&store, Space::Blob), 1);
+    let rows = contents(&store).unwrap();
+    store.close_blocking().unwrap();
+    let before = disk.bytes().len();
+    assert!(before > 100 * 1024 * 1024, "{before} bytes before");
+    let store = open(&disk, small()).unwrap();
+    let after = disk.bytes().len();
+    assert!(after < before / 10, "{after} bytes of {before} are left");
+    assert!(contents(&store).unwrap() == rows);
 }
