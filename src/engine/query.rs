@@ -4,6 +4,8 @@ use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::entry::split_log_row;
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
@@ -79,6 +81,19 @@ impl TaskEngine {
     pub fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
         let found = self.shared.store.read(|snapshot| self.document(snapshot, principal, id))?;
         found.map(|(document, ..)| document).ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// How long after its creation a task goes, as far as that can be told now; `None` is never. One that has
+    /// not ended is kept for the whole retention after its end.
+    pub fn kept_for(&self, task: &TaskDocument) -> Option<Duration> {
+        let kept = self.shared.retention?;
+        let parse = |at: &str| OffsetDateTime::parse(at, &Rfc3339).ok();
+        let now = || OffsetDateTime::from_unix_timestamp_nanos(self.shared.clock.wall().into()).ok();
+        let created = parse(&task.created_at);
+        let ended = task.ended_at.as_deref().map_or_else(now, parse);
+        // A clock that was set back makes it no shorter.
+        let lived = ended.zip(created).and_then(|(ended, created)| (ended - created).try_into().ok());
+        Some(kept + lived.unwrap_or(Duration::ZERO))
     }
 
     pub fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {

@@ -415,9 +415,14 @@ async fn what_was_kept_long_enough_is_swept() {
     let open = submit(&engine, "two_steps", json!({})).await;
     ended(&engine, old).await;
     let kept = Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS);
-    until(&engine, open, |document| document.state == "waiting").await;
+    let waiting = until(&engine, open, |document| document.state == "waiting").await;
+    assert_eq!(engine.kept_for(&waiting), Some(kept));
     world.clock.advance(DAY);
-    assert_eq!(ended(&engine, open).await.state, "completed");
+    assert_eq!(engine.kept_for(&waiting), Some(kept + DAY), "as long as it is open, its time to go moves on");
+    let ended_late = ended(&engine, open).await;
+    assert_eq!(ended_late.state, "completed");
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(engine.kept_for(&ended_late), Some(kept + DAY), "once it has ended, it is fixed");
     world.clock.advance(kept / 2);
     let late = engine.submit(call("late")).await.expect("a task").id;
     ended(&engine, late).await;

@@ -17,6 +17,9 @@ use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 /// Names the task in the `_meta` of whatever answers for it.
 pub const TASK_META: &str = "longhaul/task";
 
+/// And the resource where it can be read.
+pub const RESOURCE_META: &str = "longhaul/resource";
+
 pub const JSON: &str = "application/json";
 pub const PLAIN: &str = "text/plain";
 

@@ -4,7 +4,7 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod};
 use serde_json::{Value, json};
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, TaskDocument};
 use crate::task::ProtocolError;
 
 /// How a failed `tools/call` is answered.
@@ -105,6 +105,21 @@ pub fn tasks_extension_missing() -> ErrorData {
     ErrorData::missing_required_client_capability(ClientCapabilities::builder().enable_tasks().build())
 }
 
+/// A task that is not there, or is somebody else's, or whose id is none: all alike.
+pub fn no_such_task(id: &str) -> ErrorData {
+    let shown: String = id.chars().take(200).collect();
+    bad_params(format!("there is no task '{shown}'; it may have been kept long enough and deleted"))
+}
+
+/// What a task failed with, where it was no error that the tool chose.
+pub fn of_failed(task: &TaskDocument) -> ErrorData {
+    let (message, data) = match &task.error {
+        Some(error) => (error.message.clone(), serde_json::to_value(error).ok()),
+        None => ("the task failed".to_owned(), None),
+    };
+    ErrorData::internal_error(message, data)
+}
+
 /// The JSON-RPC error that a tool answered its call with.
 pub fn of_tool(error: &ProtocolError) -> ErrorData {
     let data = error.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -117,7 +132,12 @@ pub fn http_body(code: HttpFault, message: &str) -> Value {
         HttpFault::NotJson => ErrorCode::PARSE_ERROR,
         HttpFault::NotARequest | HttpFault::TooLarge => ErrorCode::INVALID_REQUEST,
     };
-    json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code.0, "message": message } })
+    rpc_body(&Value::Null, &ErrorData::new(code, message.to_owned(), None))
+}
+
+/// The answer to a request, where rmcp does not give it.
+pub fn rpc_body(id: &Value, error: &ErrorData) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": error })
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::error::{self, HttpFault};
 use super::server::McpServer;
 use super::sessions::Sessions;
+use super::task_ids::{self, TaskIds};
 use crate::authority::Principal;
 use crate::limits;
 
@@ -98,11 +99,14 @@ impl HttpServer {
             .with_cancellation_token(cut.clone());
         let factory = server.clone();
         let mcp = StreamableHttpService::new(
-            move || Ok(factory.handler(Principal::local())),
+            move || Ok(factory.handler(Principal::local(), TaskIds::of_this_request())),
             sessions.clone(),
             config,
         );
-        let mcp = Router::new().route_service("/mcp", mcp).layer(middleware::from_fn(well_formed));
+        let mcp = Router::new()
+            .route_service("/mcp", mcp)
+            .layer(middleware::from_fn(task_ids::read))
+            .layer(middleware::from_fn(well_formed));
         let app = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))

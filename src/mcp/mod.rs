@@ -14,7 +14,9 @@ mod server;
 mod sessions;
 mod stdio;
 mod subscriptions;
+mod task_ids;
 mod task_tools;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod tools;

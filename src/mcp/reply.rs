@@ -37,7 +37,12 @@ pub struct Inline {
     pub at_most: Option<Duration>,
 }
 
-pub fn choose(definition: &ToolDefinition, meta: &MetaObject) -> Result<Choice, ErrorData> {
+/// `takes_tasks`: the client declared the tasks extension with this request.
+pub fn choose(
+    definition: &ToolDefinition,
+    meta: &MetaObject,
+    takes_tasks: bool,
+) -> Result<Choice, ErrorData> {
     let wrong = |name: &str, value: &Value, expected: &str| {
         let shown: String = value.to_string().chars().take(80).collect();
         error::bad_params(format!("_meta[\"{name}\"] is {shown}; it may be {expected}"))
@@ -63,6 +68,7 @@ pub fn choose(definition: &ToolDefinition, meta: &MetaObject) -> Result<Choice, 
     };
     let inline = match mode {
         Reply::Link => None,
+        Reply::Task if takes_tasks => None,
         Reply::Inline => {
             let seconds = seconds.unwrap_or(limits::DEFAULT_INLINE_WAIT_SECONDS);
             Some(Inline { at_most: (seconds > 0).then(|| Duration::from_secs(seconds)) })
@@ -159,6 +165,16 @@ pub enum Stopped {
 }
 
 impl Handler {
+    /// The answer for a task that goes on: a task for a client that takes tasks, a link for any other.
+    pub(super) fn started(
+        &self,
+        task: &TaskDocument,
+        id: TaskId,
+        context: &RequestContext<RoleServer>,
+    ) -> CallToolResponse {
+        if self.takes_tasks(context) { self.created(task, id).into() } else { link(task, id).into() }
+    }
+
     pub(super) async fn inline(
         &self,
         entry: &Arc<ToolEntry>,
@@ -166,10 +182,12 @@ impl Handler {
         follower: Option<Follower>,
         (inline, key): (Inline, Option<&str>),
         context: &RequestContext<RoleServer>,
-    ) -> Result<CallToolResult, Refusal> {
+    ) -> Result<CallToolResponse, Refusal> {
         let (engine, principal, id) = (self.server.engine(), &self.connection.principal, submitted.id);
         // Without a place in the feed there is nothing to wait with.
-        let Some(follower) = follower else { return Ok(link(&submitted.task, id)) };
+        let Some(follower) = follower else {
+            return Ok(self.started(&submitted.task, id, context));
+        };
         let followed =
             Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
         let stopped = self.follow(followed, inline.at_most, context).await?;
@@ -178,13 +196,16 @@ impl Handler {
                 // 2026-07-28 takes a closed response for a cancellation. With a key the client can come back.
                 let reason = "the client closed the call".to_owned();
                 let task = engine.cancel(principal, id, Some(reason)).await.map_err(error::refusal)?;
-                Ok(link(&task, id))
+                Ok(self.started(&task, id, context))
             }
             Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Stopping => {
                 let end = engine.result(principal, id).map_err(error::refusal)?;
                 match ended(end, Some(entry), id) {
-                    Some(answer) => answer,
-                    None => Ok(link(&engine.task(principal, id).map_err(error::refusal)?, id)),
+                    Some(answer) => answer.map(CallToolResponse::Complete),
+                    None => {
+                        let task = engine.task(principal, id).map_err(error::refusal)?;
+                        Ok(self.started(&task, id, context))
+                    }
                 }
             }
         }
@@ -296,7 +317,7 @@ mod tests {
         let link = definition(Reply::Link, None);
         let endless = definition(Reply::Inline, Some(0));
         let chosen = |definition: &ToolDefinition, meta: &MetaObject| {
-            choose(definition, meta).expect("a choice").inline
+            choose(definition, meta, false).expect("a choice").inline
         };
         assert_eq!(chosen(&link, &none), None);
         assert_eq!(chosen(&endless, &none), inline(0));
@@ -306,7 +327,7 @@ mod tests {
             inline(limits::DEFAULT_INLINE_WAIT_SECONDS)
         );
         assert_eq!(chosen(&endless, &meta(WAIT_META, json!(3))), inline(3));
-        let key = choose(&link, &meta(KEY_META, json!("k"))).expect("a choice").idempotency_key;
+        let key = choose(&link, &meta(KEY_META, json!("k")), false).expect("a choice").idempotency_key;
         assert_eq!(key.as_deref(), Some("k"));
     }
 
@@ -320,7 +341,7 @@ mod tests {
             (WAIT_META, json!("3"), "whole number"),
             (KEY_META, json!(3), "a text"),
         ] {
-            let error = choose(&definition(Reply::Link, None), &meta(name, value)).expect_err(name);
+            let error = choose(&definition(Reply::Link, None), &meta(name, value), true).expect_err(name);
             assert_eq!(error.code, ErrorCode::INVALID_PARAMS);
             assert!(error.message.contains(name) && error.message.contains(part), "{}", error.message);
         }
@@ -332,7 +353,8 @@ mod tests {
             (definition(Reply::Task, None), MetaObject::new()),
             (definition(Reply::Link, None), meta(REPLY_META, json!("task"))),
         ] {
-            let error = choose(&definition, &meta).expect_err("no extension");
+            assert_eq!(choose(&definition, &meta, true).expect("a choice").inline, None);
+            let error = choose(&definition, &meta, false).expect_err("no extension");
             assert_eq!(error.code, ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY);
             let data = error.data.expect("data").to_string();
             assert!(data.contains("io.modelcontextprotocol/tasks"), "{data}");

@@ -93,7 +93,8 @@ impl<'a> Reports<'a> {
     }
 }
 
-fn text(progress: Option<Progress>, message: Option<String>) -> String {
+/// Both in one line, for those who are told in words alone.
+pub fn text(progress: Option<Progress>, message: Option<String>) -> String {
     let counted = progress.map(|progress| match progress.total {
         Some(total) => format!("{}/{total}", progress.done),
         None => progress.done.to_string(),

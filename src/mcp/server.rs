@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::*;
@@ -11,6 +12,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
 use super::subscriptions::{Armed, SessionSubscriptions};
+use super::task_ids::TaskIds;
 use super::task_tools::TaskTools;
 use super::{convert, error};
 use crate::authority::Principal;
@@ -101,9 +103,9 @@ impl McpServer {
         &self.inner.stopping
     }
 
-    /// A handler for one connection of this principal.
-    pub(super) fn handler(&self, principal: Principal) -> Handler {
-        Handler { server: self.clone(), connection: Arc::new(Connection::new(principal)) }
+    /// A handler for one connection of this principal, and what rmcp does not tell it of its one request.
+    pub(super) fn handler(&self, principal: Principal, task_ids: Option<Arc<TaskIds>>) -> Handler {
+        Handler { server: self.clone(), connection: Arc::new(Connection::new(principal, task_ids)) }
     }
 }
 
@@ -117,6 +119,10 @@ pub struct Handler {
 /// What belongs to one connection and ends with it.
 pub struct Connection {
     pub principal: Principal,
+    /// It began with a handshake, which 2026-07-28 has not.
+    pub legacy: AtomicBool,
+    /// What a `subscriptions/listen` wants to be told of.
+    pub task_ids: Option<Arc<TaskIds>>,
     /// Nobody reads answers any more. Only pipes tell: over HTTP each response has its own end.
     pub gone: CancellationToken,
     /// What a legacy client asked for with `logging/setLevel`.
@@ -129,9 +135,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(principal: Principal) -> Self {
+    fn new(principal: Principal, task_ids: Option<Arc<TaskIds>>) -> Self {
         Self {
             principal,
+            legacy: AtomicBool::new(false),
+            task_ids,
             gone: CancellationToken::new(),
             log_level: Mutex::new(LoggingLevel::Info),
             calls: Mutex::default(),
@@ -198,7 +206,7 @@ const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at onc
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
+        let mut capabilities = ServerCapabilities::builder()
             .enable_logging()
             .enable_completions()
             .enable_resources()
@@ -206,8 +214,23 @@ impl ServerHandler for Handler {
             .enable_resources_subscribe()
             .enable_tools()
             .enable_tool_list_changed()
+            .enable_tasks()
             .build();
+        if self.connection.legacy.load(Ordering::Relaxed) {
+            // No extension, the one of tasks included, is for the protocols with sessions.
+            capabilities.extensions = None;
+        }
         ServerConfig::new(capabilities).with_server_info(server_info()).with_instructions(INSTRUCTIONS)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        self.connection.legacy.store(true, Ordering::Relaxed);
+        context.peer.set_peer_info(request.clone());
+        self.negotiate_initialize(&request)
     }
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
@@ -248,14 +271,45 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let mut answer = match self.call(request, &context).await {
-            Ok(result) => result,
-            Err(error::Refusal::Result(result)) => *result,
+            Ok(answer) => answer,
+            Err(error::Refusal::Result(result)) => (*result).into(),
             Err(error::Refusal::Error(error)) => return Err(error),
         };
         if is_modern(&context) {
-            stamp(&mut answer.meta);
+            match &mut answer {
+                CallToolResponse::Complete(result) => stamp(&mut result.meta),
+                CallToolResponse::InputRequired(result) => stamp(&mut result.meta),
+                CallToolResponse::Task(result) => stamp(&mut result.meta),
+                _ => {}
+            }
         }
-        Ok(answer.into())
+        Ok(answer)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let mut result = GetTaskResult::new(self.task(&request.task_id)?);
+        stamp(&mut result.meta);
+        Ok(result)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.answer_task(&request.task_id)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.cancel_task_of(&request.task_id).await
     }
 
     async fn list_resources(
@@ -300,7 +354,7 @@ impl ServerHandler for Handler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(self.arm(requested))
+        self.arm(requested)
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {

@@ -37,7 +37,7 @@ where
 {
     use rmcp::service::ServerInitializeError as Failure;
     // The one who owns the process is the one who started it.
-    let handler = server.handler(Principal::local());
+    let handler = server.handler(Principal::local(), None);
     let connection = CancellationToken::new();
     let pipes = (TellsItsEnd { inner: pipes.0, ended: handler.connection.gone.clone() }, pipes.1);
     let serving = async {

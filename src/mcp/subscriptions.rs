@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error;
 use super::server::{Handler, lock};
+use super::tasks::WatchedTasks;
 use crate::engine::{ResourceKey, Watcher};
 use crate::limits;
 
@@ -22,6 +23,7 @@ pub struct Armed {
     requested: SubscriptionFilter,
     resources: Option<Watched>,
     lists: Option<Watcher>,
+    tasks: Option<WatchedTasks>,
 }
 
 /// The resources that are watched, and the URIs by which the client calls each.
@@ -65,7 +67,9 @@ impl Watched {
 
 impl Handler {
     /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
-    pub(super) fn arm(&self, requested: &SubscriptionFilter) -> SubscriptionFilter {
+    /// `None` refuses all of it.
+    pub(super) fn arm(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let tasks = self.arm_tasks()?;
         let feed = self.server.engine().feed();
         let mut accepted = SubscriptionFilter::new();
         let wants_lists =
@@ -89,8 +93,8 @@ impl Handler {
         if all.len() >= limits::MAX_ARMED_SUBSCRIPTIONS {
             all.remove(0);
         }
-        all.push(Armed { requested: requested.clone(), resources, lists });
-        accepted
+        all.push(Armed { requested: requested.clone(), resources, lists, tasks });
+        Some(accepted)
     }
 
     /// One `subscriptions/listen`, from its acknowledgment to its end.
@@ -99,7 +103,7 @@ impl Handler {
             let mut all = lock(&self.connection.armed);
             all.iter().position(|armed| armed.requested == *context.requested()).map(|at| all.remove(at))
         };
-        let Armed { resources, lists, .. } = armed.ok_or_else(no_room)?;
+        let Armed { resources, lists, tasks, .. } = armed.ok_or_else(no_room)?;
         let sink = context.sink();
         let tell_resources = async {
             let Some(resources) = &resources else { return std::future::pending().await };
@@ -123,6 +127,7 @@ impl Handler {
         tokio::select! {
             () = tell_resources => {}
             () = tell_lists => {}
+            () = self.tell_tasks(tasks, &context) => {}
             () = context.cancelled() => {}
             () = self.server.stopping().cancelled() => {}
         }

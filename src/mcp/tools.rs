@@ -43,18 +43,18 @@ impl Handler {
         &self,
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
-    ) -> Result<CallToolResult, Refusal> {
+    ) -> Result<CallToolResponse, Refusal> {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         if let Some(own) = self.server.task_tools().find(&request.name) {
             own.check(&arguments)?;
-            return self.call_task_tool(own.name, arguments, context).await;
+            return self.call_task_tool(own.name, arguments, context).await.map(CallToolResponse::Complete);
         }
         let engine = self.server.engine();
         let catalog = engine.catalog();
         let principal = &self.connection.principal;
         let entry = catalog.tool(&request.name).filter(|_| principal.may_call(&request.name)).cloned();
         let choice = match &entry {
-            Some(entry) => reply::choose(&entry.tool.definition, &context.meta)?,
+            Some(entry) => reply::choose(&entry.tool.definition, &context.meta, self.takes_tasks(context))?,
             // The engine says so, and which name is near.
             None => Choice::default(),
         };
@@ -66,7 +66,7 @@ impl Handler {
         };
         let (Some(entry), Some(inline)) = (entry, choice.inline) else {
             let submitted = engine.submit(submission).await.map_err(error::refusal)?;
-            return Ok(reply::link(&submitted.task, submitted.id));
+            return Ok(self.started(&submitted.task, submitted.id, context));
         };
         let (submitted, follower) = engine.submit_followed(submission).await.map_err(error::refusal)?;
         let how = (inline, choice.idempotency_key.as_deref());

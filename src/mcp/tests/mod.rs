@@ -6,6 +6,7 @@ mod raw;
 mod resources;
 mod stdio;
 mod task_tools;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -175,7 +176,7 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
             },
         )
         .tool(definition("needs_tasks", Reply::Task, anything, None), "1", |_: Steps, _| async {
-            Ok(ToolResult::text("never called"))
+            Ok(ToolResult::text("as a task"))
         })
 }
 

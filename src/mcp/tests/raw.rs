@@ -30,7 +30,8 @@ impl Raw {
         for (key, value) in meta.as_object().expect("an object") {
             all[key] = value.clone();
         }
-        let name = ["name", "uri"].iter().find_map(|key| params.get(key)?.as_str().map(str::to_owned));
+        let name =
+            ["name", "uri", "taskId"].iter().find_map(|key| params.get(key)?.as_str().map(str::to_owned));
         params["_meta"] = all;
         let mut request =
             self.post().header("mcp-protocol-version", "2026-07-28").header("mcp-method", method);
@@ -46,14 +47,20 @@ impl Raw {
 
     /// A session of 2025-11-25.
     pub async fn session(&self) -> Session<'_> {
+        self.session_with(json!({})).await
+    }
+
+    /// One whose client declares these capabilities.
+    pub async fn session_with(&self, capabilities: Value) -> Session<'_> {
         let params = json!({
-            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "by hand", "version": "1"},
+            "protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": {"name": "by hand", "version": "1"},
         });
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
         let answer = self.post().body(body.to_string()).send().await.expect("an answer");
         let id = answer.headers()["mcp-session-id"].to_str().expect("text").to_owned();
         let initialized = &messages(answer).await[0];
         assert_eq!(initialized["result"]["protocolVersion"], "2025-11-25");
+        assert_eq!(initialized["result"]["capabilities"].get("extensions"), None, "none are for sessions");
         let session = Session { raw: self, id };
         let body = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         let accepted = session.post().body(body.to_string()).send().await.expect("an answer");

@@ -1,0 +1,184 @@
+//! What rmcp does not read of the tasks extension in an HTTP request: the `taskIds` of a
+//! `subscriptions/listen`, and the name of a task that a client left out of its headers.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use rmcp::model::ClientCapabilities;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error;
+use crate::limits;
+
+/// The tasks of which one `subscriptions/listen` wants to be told.
+pub struct TaskIds {
+    pub asked: Vec<String>,
+    /// The request declares the tasks extension.
+    pub declared: bool,
+    honoured: OnceLock<Vec<String>>,
+}
+
+tokio::task_local! {
+    /// rmcp makes the handler of such a request within the request's own future.
+    static OF_REQUEST: Arc<TaskIds>;
+}
+
+impl TaskIds {
+    pub fn of_this_request() -> Option<Arc<Self>> {
+        OF_REQUEST.try_with(Arc::clone).ok()
+    }
+
+    /// Called before the subscription is acknowledged.
+    pub fn honour(&self, ids: Vec<String>) {
+        // A request is armed once.
+        let _ = self.honoured.set(ids);
+    }
+}
+
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// As much of a request as is looked at here; what does not fit is rmcp's to refuse.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Peek {
+    id: Value,
+    params: Params,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Params {
+    #[serde(rename = "taskId")]
+    task_id: Option<String>,
+    notifications: Notifications,
+    #[serde(rename = "_meta")]
+    meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Notifications {
+    #[serde(rename = "taskIds")]
+    task_ids: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: ClientCapabilities,
+}
+
+/// Reads what rmcp does not, and adds it to its answer.
+pub async fn read(request: Request, next: Next) -> Response {
+    let method =
+        request.headers().get(MCP_METHOD).and_then(|method| method.to_str().ok()).unwrap_or_default();
+    let listens = method == "subscriptions/listen";
+    let wants_name = method.starts_with("tasks/") && !request.headers().contains_key(MCP_NAME);
+    if !listens && !wants_name {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let Peek { id, params } = serde_json::from_slice(&bytes).unwrap_or_default();
+    if wants_name {
+        add_name(&mut parts.headers, params.task_id.as_deref());
+    }
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let Some(asked) = params.notifications.task_ids.filter(|_| listens) else {
+        return next.run(request).await;
+    };
+    let declared = params.meta.capabilities.supports_tasks();
+    let ids = Arc::new(TaskIds { asked, declared, honoured: OnceLock::new() });
+    let response = OF_REQUEST.scope(ids.clone(), next.run(request)).await;
+    if !declared && response.status() == StatusCode::NOT_FOUND {
+        // The handler has but this one word for a refusal.
+        let body = error::rpc_body(&id, &error::tasks_extension_missing()).to_string();
+        return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream");
+    if is_stream { acknowledged(response, ids) } else { response }
+}
+
+/// A well-known client names no task in its headers. What a header contradicts is refused all the same.
+fn add_name(headers: &mut HeaderMap, task_id: Option<&str>) {
+    if let Some(name) = task_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+        headers.insert(MCP_NAME, name);
+    }
+}
+
+/// The answer, its acknowledgment naming the tasks that are honoured.
+fn acknowledged(response: Response, ids: Arc<TaskIds>) -> Response {
+    let (parts, body) = response.into_parts();
+    let mut pending = Some(Vec::new());
+    let chunks = body.into_data_stream().map(move |chunk| {
+        chunk.map(|bytes| {
+            let Some(held) = &mut pending else { return bytes };
+            held.extend_from_slice(&bytes);
+            match with_task_ids(held, ids.honoured.get().map_or(&[], Vec::as_slice)) {
+                Some(whole) => {
+                    pending = None;
+                    whole
+                }
+                None => Bytes::new(),
+            }
+        })
+    });
+    Response::from_parts(parts, Body::from_stream(chunks))
+}
+
+/// Once the first message is whole: all that was held, with the ids in it if it is the acknowledgment.
+fn with_task_ids(held: &[u8], ids: &[String]) -> Option<Bytes> {
+    let held = std::str::from_utf8(held).ok()?;
+    // What ends in no empty line is not whole yet.
+    let whole = &held[..held.rfind("\n\n")? + 2];
+    // Comments and events that only prime the stream have no message.
+    let mut data = whole.lines().filter_map(|line| line.strip_prefix("data:"));
+    let (data, mut message) =
+        data.find_map(|data| Some((data, serde_json::from_str::<Value>(data).ok()?)))?;
+    if message["method"] == "notifications/subscriptions/acknowledged" && !ids.is_empty() {
+        message["params"]["notifications"]["taskIds"] = json!(ids);
+        return Some(held.replacen(data.trim(), &message.to_string(), 1).into());
+    }
+    Some(held.to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACK: &str = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\
+         \"notifications/subscriptions/acknowledged\",\"params\":{\"notifications\":{}}}\n\n";
+
+    fn told(held: &str) -> Option<String> {
+        let told = with_task_ids(held.as_bytes(), &["a".to_owned()])?;
+        Some(String::from_utf8(told.to_vec()).expect("text"))
+    }
+
+    #[test]
+    fn the_acknowledgment_names_the_tasks_however_it_is_cut_up() {
+        for cut in 0..ACK.len() {
+            assert_eq!(told(&ACK[..cut]), None, "{cut}");
+        }
+        let primed = format!(": comment\n\nid: 1\ndata:\n\n{ACK}data: {{\"n\":1}}\n\ndata: {{\"n");
+        let got = told(&primed).expect("whole");
+        assert!(got.starts_with(": comment\n\nid: 1\ndata:\n\nevent: message\ndata: {"), "{got}");
+        assert!(got.contains("\"notifications\":{\"taskIds\":[\"a\"]}"), "{got}");
+        assert!(got.ends_with("}\n\ndata: {\"n\":1}\n\ndata: {\"n"), "{got}");
+    }
+
+    #[test]
+    fn what_is_no_acknowledgment_passes() {
+        let error = "data: {\"id\":1,\"error\":{}}\n\n";
+        assert_eq!(told(error).as_deref(), Some(error));
+    }
+}

@@ -1,0 +1,173 @@
+//! The tasks extension of 2026-07-28: `tasks/*`, and what a call and a listener are told of a task.
+
+use std::sync::atomic::Ordering;
+
+use rmcp::model::*;
+use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer};
+use serde_json::Value;
+
+use super::error::{self, Refusal};
+use super::server::{Handler, is_modern};
+use super::{convert, reply, report};
+use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd, Watcher};
+use crate::limits;
+use crate::task::{Progress, TaskId};
+
+/// Tasks that a listener is told of, watched since before it was acknowledged.
+pub struct WatchedTasks {
+    watcher: Watcher,
+    ids: Vec<TaskId>,
+}
+
+impl Handler {
+    /// Whether this very request declares the extension, which no session may use.
+    pub(super) fn takes_tasks(&self, context: &RequestContext<RoleServer>) -> bool {
+        is_modern(context)
+            && !self.connection.legacy.load(Ordering::Relaxed)
+            && context.meta.client_capabilities().is_some_and(|declared| declared.supports_tasks())
+    }
+
+    /// The answer of a call whose task is on disk.
+    pub(super) fn created(&self, task: &TaskDocument, id: TaskId) -> CreateTaskResult {
+        let mut meta = convert::task_meta(id);
+        meta.insert(convert::RESOURCE_META.to_owned(), Value::String(task.uri.clone()));
+        CreateTaskResult::new(self.bare(task, status(task))).with_meta(meta)
+    }
+
+    /// `tasks/get`.
+    pub(super) fn task(&self, id: &str) -> Result<DetailedTask, ErrorData> {
+        self.detailed(parse(id)?)
+    }
+
+    /// `tasks/update`. No task asks anything yet, and answers to what was not asked are to be ignored.
+    pub(super) fn answer_task(&self, id: &str) -> Result<(), ErrorData> {
+        let found = self.server.engine().task(&self.connection.principal, parse(id)?);
+        found.map(drop).map_err(|error| told(&error))
+    }
+
+    /// `tasks/cancel`; a task that has ended stays as it is.
+    pub(super) async fn cancel_task_of(&self, id: &str) -> Result<(), ErrorData> {
+        let cancelled = self.server.engine().cancel(&self.connection.principal, parse(id)?, None).await;
+        cancelled.map(drop).map_err(|error| told(&error))
+    }
+
+    /// Watches what the request asks for, as far as it is the caller's. The outer `None` refuses the request:
+    /// it asks for tasks without declaring them.
+    pub(super) fn arm_tasks(&self) -> Option<Option<WatchedTasks>> {
+        let Some(asked) = &self.connection.task_ids else { return Some(None) };
+        if !asked.declared {
+            return None;
+        }
+        let Some(mut watcher) = self.server.engine().feed().watch() else { return Some(None) };
+        let mut ids = Vec::new();
+        for id in asked.asked.iter().take(limits::MAX_WATCHED_PER_SUBSCRIBER) {
+            let Ok(id) = id.parse::<TaskId>() else { continue };
+            let is_theirs = || self.server.engine().task(&self.connection.principal, id).is_ok();
+            if !ids.contains(&id) && is_theirs() && watcher.add(ResourceKey::Task(id)) {
+                ids.push(id);
+            }
+        }
+        asked.honour(ids.iter().map(TaskId::to_string).collect());
+        Some((!ids.is_empty()).then_some(WatchedTasks { watcher, ids }))
+    }
+
+    /// Where each task stands now, then every change; of many changes at once, the last. rmcp's own sink lets
+    /// no such notification through.
+    pub(super) async fn tell_tasks(&self, tasks: Option<WatchedTasks>, context: &SubscriptionContext) {
+        let Some(WatchedTasks { watcher, ids }) = tasks else { return std::future::pending().await };
+        let mut present = ids.into_iter();
+        loop {
+            let id = match present.next() {
+                Some(id) => id,
+                None => match watcher.next().await {
+                    ResourceKey::Task(id) => id,
+                    _ => continue,
+                },
+            };
+            // Deleted meanwhile: there is nothing to tell.
+            let Ok(task) = self.detailed(id) else { continue };
+            let mut meta = NotificationMetaObject::new();
+            meta.set_subscription_id(context.sink().id().clone());
+            let params = TaskStatusNotificationParams::new(task).with_meta(meta);
+            let told = ServerNotification::TaskStatusNotification(TaskStatusNotification::new(params));
+            if context.request_context().peer.send_notification(told).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn detailed(&self, id: TaskId) -> Result<DetailedTask, ErrorData> {
+        let engine = self.server.engine();
+        let end = engine.result(&self.connection.principal, id).map_err(|error| told(&error))?;
+        let (document, payload) = match end {
+            TaskEnd::NotYet(task) => (task, TaskPayload::Working),
+            TaskEnd::Cancelled(task) => (task, TaskPayload::Cancelled),
+            TaskEnd::Failed(task, error) => {
+                let error = match error.protocol {
+                    Some(protocol) => error::of_tool(&protocol),
+                    None => error::of_failed(&task),
+                };
+                (task, TaskPayload::Failed { error: object(&error)? })
+            }
+            completed @ TaskEnd::Completed(_) => {
+                // Which does not change any more.
+                let document = engine.task(&self.connection.principal, id).map_err(|error| told(&error))?;
+                let catalog = engine.catalog();
+                let entry = catalog.tool(&document.tool).map(|entry| &**entry);
+                let answer = match reply::ended(completed, entry, id) {
+                    Some(Ok(answer)) => answer,
+                    Some(Err(Refusal::Result(answer))) => *answer,
+                    Some(Err(Refusal::Error(error))) => return Err(error),
+                    None => return Err(ErrorData::internal_error("a completed task has no result", None)),
+                };
+                (document, TaskPayload::Completed { result: object(&answer)? })
+            }
+        };
+        Ok(DetailedTask::new(self.bare(&document, payload.status()), payload))
+    }
+
+    fn bare(&self, task: &TaskDocument, status: TaskStatus) -> Task {
+        let mut wire = Task::new(&task.id, status, &task.created_at, &task.updated_at);
+        wire.status_message = message(task);
+        let kept = self.server.engine().kept_for(task);
+        wire.ttl_ms = kept.map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+        wire.with_poll_interval_ms(limits::TASK_POLL_INTERVAL_MS)
+    }
+}
+
+fn status(task: &TaskDocument) -> TaskStatus {
+    match task.state.as_str() {
+        "completed" => TaskStatus::Completed,
+        "failed" => TaskStatus::Failed,
+        "cancelled" => TaskStatus::Cancelled,
+        _ => TaskStatus::Working,
+    }
+}
+
+/// Why it ended, or how far it is: the extension has no progress, so that is told in words.
+fn message(task: &TaskDocument) -> Option<String> {
+    if let Some(error) = &task.error {
+        return Some(error.message.clone());
+    }
+    let progress = task.progress.as_ref().map(|p| Progress { done: p.done, total: p.total });
+    Some(report::text(progress, task.message.clone())).filter(|text| !text.is_empty())
+}
+
+fn parse(id: &str) -> Result<TaskId, ErrorData> {
+    id.parse().map_err(|_| error::no_such_task(id))
+}
+
+fn told(error: &EngineError) -> ErrorData {
+    match error {
+        EngineError::NoSuchTask(id) => error::no_such_task(&id.to_string()),
+        error => error::rpc(error),
+    }
+}
+
+fn object(value: &impl serde::Serialize) -> Result<JsonObject, ErrorData> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(ErrorData::internal_error("what the task came to has no JSON form", None)),
+    }
+}
