@@ -10,7 +10,11 @@ const BESIDE: [(&str, &str, &str); 4] = [
         "tests/clients/run",
         "cargo build && tests/clients/run target/debug/longhaul tools-wasm",
     ),
-    ("a thousand random kills", "tests/kill_random.rs", "LONGHAUL_KILLS=1000 cargo test --test main kill_random"),
+    (
+        "a thousand random kills",
+        "tests/kill_random.rs",
+        "LONGHAUL_KILLS=1000 cargo test --test main kill_random",
+    ),
     ("everything that CI runs", ".ci/run", "bash .ci/run"),
     ("the benches", "benches", "cargo bench"),
 ];
