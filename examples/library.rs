@@ -6,6 +6,7 @@
 //! the step that was done is not done again. Remove the folder that it names to begin anew.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,10 @@ async fn count_words(steps: Steps, arguments: Value) -> Result<ToolResult, StepE
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::temp_dir().join("longhaul-library-example");
+    run(&std::env::temp_dir().join("longhaul-library-example")).await
+}
+
+async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     println!("the store is in {}", folder.display());
 
     let mut definition = ToolDefinition::new("count_words", "Counts words.", json!({ "type": "object" }));
@@ -44,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let catalog = Arc::new(closures.catalog()?);
 
     // One process owns the folder. Open tasks go on with `start`.
-    let engine = TaskEngine::open(&folder, Arc::new(closures), EngineOptions::default()).await?;
+    let engine = TaskEngine::open(folder, Arc::new(closures), EngineOptions::default()).await?;
     engine.set_catalog(catalog);
     engine.start().await?;
 
@@ -94,4 +98,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Lets running tasks reach a commit and closes the store; without it the next start repairs the file.
     engine.shutdown().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn it_runs_and_then_runs_again_on_what_it_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        super::run(folder.path()).await.expect("a first run");
+        super::run(folder.path()).await.expect("the first task is there already");
+    }
 }

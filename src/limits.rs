@@ -122,6 +122,8 @@ pub const IDLE_QUICK_REPAIR_MS: u64 = 100;
 
 /// Seconds that an ended task is kept, with its result, outputs and log, unless the operator says otherwise.
 pub const DEFAULT_RETENTION_SECONDS: u64 = 30 * 86_400;
+/// Days that it may be set to: a century. Longer is for ever, which is written 0.
+pub const MAX_RETENTION_DAYS: u64 = 36_525;
 /// Seconds between two sweeps.
 pub const SWEEP_INTERVAL_SECONDS: u64 = 600;
 /// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.
@@ -149,6 +151,15 @@ pub const MAX_OUTPUT_READ_BYTES: usize = 1024 * 1024;
 
 /// One component file, bytes. Python and JavaScript components are 12 to 18 MB.
 pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
+/// Functions of one component, all its modules together. Interpreters that were compiled to WASM have tens of
+/// thousands; a file of the size above could hold millions, and each costs the compiler some work.
+pub const MAX_COMPONENT_FUNCTIONS: usize = 100_000;
+/// Body of one function, bytes. What the compiler does with it grows faster than it; the loop of an
+/// interpreter has some hundred thousand.
+pub const MAX_FUNCTION_BYTES: usize = 1024 * 1024;
+/// Who waits for a component to be compiled waits this long at most, seconds. The biggest take tens of
+/// seconds on a slow machine.
+pub const MAX_COMPILE_SECONDS: u64 = 300;
 /// Tools of one component.
 pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
 /// Name of a tool, characters.
@@ -196,8 +207,9 @@ pub const MAX_INSPECTION_MS: u64 = 5_000;
 pub const INSPECTION_MEMORY_MIB: u64 = 256;
 /// Guest stack, bytes.
 pub const MAX_WASM_STACK_BYTES: usize = 1024 * 1024;
-/// A spinning guest gives way after one tick, and its limits are checked. Milliseconds.
-pub const EPOCH_TICK_MS: u64 = 10;
+/// A spinning guest gives way after one tick, and its limits are checked: so long may a neighbour's call wait
+/// behind it. Milliseconds.
+pub const EPOCH_TICK_MS: u64 = 2;
 /// Nesting of a JSON value that becomes a component value, or the other way.
 pub const MAX_JSON_DEPTH: usize = 64;
 

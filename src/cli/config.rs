@@ -50,6 +50,8 @@ pub struct McpSettings {
 pub struct EngineSettings {
     pub live_instances: usize,
     pub suspend_grace: Duration,
+    /// How long ended tasks are kept; `None` is for ever.
+    pub retention: Option<Duration>,
 }
 
 /// What the command line says; `None` and empty say nothing.
@@ -116,6 +118,11 @@ impl Settings {
                 suspend_grace: Duration::from_millis(
                     said.suspend_grace_ms.unwrap_or(limits::SUSPEND_GRACE_MS),
                 ),
+                retention: match said.retention_days {
+                    None => Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
+                    Some(0) => None,
+                    Some(days) => Some(Duration::from_secs(days * 86_400)),
+                },
             },
             operator,
         })
@@ -168,6 +175,8 @@ struct Layer {
     allowed_origins: Option<Vec<String>>,
     live_instances: Option<usize>,
     suspend_grace_ms: Option<u64>,
+    /// 0 is for ever.
+    retention_days: Option<u64>,
 }
 
 impl Layer {
@@ -186,6 +195,7 @@ impl Layer {
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
             live_instances: self.live_instances.or(lower.live_instances),
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
+            retention_days: self.retention_days.or(lower.retention_days),
         }
     }
 
@@ -233,6 +243,7 @@ impl Layer {
             suspend_grace_ms: read(env, "LONGHAUL_ENGINE_SUSPEND_GRACE_MS", |text| {
                 suspend_grace_ms(number(text)?)
             })?,
+            retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
         })
     }
 }
@@ -281,6 +292,11 @@ fn suspend_grace_ms(millis: u64) -> Result<u64, String> {
     if millis <= most { Ok(millis) } else { Err(format!("is not from 0 to {most}")) }
 }
 
+fn retention_days(days: u64) -> Result<u64, String> {
+    let most = limits::MAX_RETENTION_DAYS;
+    if days <= most { Ok(days) } else { Err(format!("is not from 1 to {most}, nor 0, which is for ever")) }
+}
+
 /// The file, as it is written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -295,6 +311,7 @@ struct FileTables {
     log: Option<String>,
     mcp: McpTable,
     engine: EngineTable,
+    retention: RetentionTable,
     grants: BTreeMap<String, GrantTable>,
     #[serde(deserialize_with = "read_tools")]
     tools: BTreeMap<String, ToolOverride>,
@@ -317,6 +334,14 @@ struct EngineTable {
     live_instances: Option<usize>,
     #[serde(deserialize_with = "read_suspend_grace_ms")]
     suspend_grace_ms: Option<u64>,
+}
+
+/// How long ended tasks are kept, with their results, outputs and logs.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RetentionTable {
+    #[serde(deserialize_with = "read_retention_days")]
+    days: Option<u64>,
 }
 
 impl FileTables {
@@ -349,6 +374,7 @@ impl FileTables {
             allowed_origins: self.mcp.allowed_origins,
             live_instances: self.engine.live_instances,
             suspend_grace_ms: self.engine.suspend_grace_ms,
+            retention_days: self.retention.days,
         };
         (layer, Operator { grants, tools: self.tools, components: self.components })
     }
@@ -372,6 +398,11 @@ fn read_live_instances<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usi
 fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     let millis = u64::deserialize(input)?;
     suspend_grace_ms(millis).map(Some).map_err(|why| D::Error::custom(format!("{millis} {why}")))
+}
+
+fn read_retention_days<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let days = u64::deserialize(input)?;
+    retention_days(days).map(Some).map_err(|why| D::Error::custom(format!("{days} {why}")))
 }
 
 /// `[tools.NAME]`; `tools = ["path"]` is what one might try first, so that it gets an answer of its own.

@@ -72,6 +72,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
     let options = EngineOptions {
         store: StoreOptions { durability: context.settings.durability, ..StoreOptions::default() },
         live_instances: context.settings.engine.live_instances,
+        retention: context.settings.engine.retention,
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await

@@ -299,9 +299,9 @@ fn of_outcome(
         Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Cancelled if was_asked_to_end => {
             return control::end(shared, entry, state, Ending::Cancelled(None));
         }
-        Outcome::Completed(result) => match check_size(&result, state) {
-            Ok(()) => return control::end(shared, entry, state, Ending::Completed(result)),
-            Err(error) => error,
+        Outcome::Completed(result) => match too_large(&result, state) {
+            None => return control::end(shared, entry, state, Ending::Completed(result)),
+            Some(error) => error,
         },
         Outcome::Suspended(suspension) => return suspend(shared, entry, state, &suspension),
         Outcome::Protocol(protocol) => TaskError {
@@ -341,13 +341,11 @@ fn of_outcome(
     control::end(shared, entry, state, Ending::Failed(error))
 }
 
-fn check_size(result: &ToolResult, state: &EntryState) -> Result<(), TaskError> {
+/// The error of a result past its bound.
+fn too_large(result: &ToolResult, state: &EntryState) -> Option<TaskError> {
     let bound = state.task.as_ref().map_or(limits::DEFAULT_RESULT_KIB, |task| task.limits.result_kib);
     let bytes = result.size_bytes() as u64;
-    if bytes <= bound << 10 {
-        return Ok(());
-    }
-    Err(TaskError {
+    (bytes > bound << 10).then(|| TaskError {
         reason: FailedReason::Limit,
         message: format!("the result has {bytes} bytes, which is more than result_kib = {bound}"),
         detail: Some("bound: result_kib".to_owned()),

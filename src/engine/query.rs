@@ -283,7 +283,7 @@ impl TaskEngine {
     }
 
     /// `None` for another principal's task as for one that does not exist.
-    fn document(
+    pub(super) fn document(
         &self,
         snapshot: &Snapshot<'_>,
         principal: &Principal,
@@ -295,8 +295,9 @@ impl TaskEngine {
         }
         let Some(mut status) = rows::read_status(snapshot, id)? else { return Ok(None) };
         let replaying = replaying(&self.shared, id);
-        if status.state == State::Running && replaying.is_none() {
-            // Nobody runs it: the process that did is gone.
+        // A start takes up all that ran before it dispatches anything. From then on a running row without an
+        // instance is only older than the instance's end, whose commit is on its way.
+        if status.state == State::Running && replaying.is_none() && !self.shared.is_running() {
             status.state = State::Queued(QueuedReason::Interrupted);
         }
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };

@@ -247,7 +247,7 @@ impl Recorder {
                 let budget = live.awake_before.saturating_mul(factor).max(floor);
                 if live.replay_spent > budget {
                     let message = format!("replay took more than {} s of computing", budget.as_secs());
-                    return Err(RecorderError::Limit { bound: "replay", message });
+                    return Err(RecorderError::Limit { bound: "REPLAY_BUDGET_FACTOR", message });
                 }
             } else {
                 live.awake += awake;
@@ -372,6 +372,8 @@ pub(super) fn truncated(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
+        // What is kept of a megabyte must not keep the megabyte.
+        text.shrink_to_fit();
     }
     text
 }

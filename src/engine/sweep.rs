@@ -56,7 +56,11 @@ impl TaskEngine {
                 let shared = self.shared.clone();
                 let (batch, blobs) =
                     blocking(move || shared.store.read(|snapshot| delete_task(snapshot, key, id))).await?;
-                match self.shared.store.enqueue(batch)?.await {
+                let ack = self.shared.store.enqueue(batch)?;
+                crate::crash_point!("sweeping");
+                let deleted = ack.await;
+                crate::crash_point!("swept");
+                match deleted {
                     Ok(_) => (swept.tasks, swept.blobs) = (swept.tasks + 1, swept.blobs + blobs),
                     // Its owner took it up again in this moment.
                     Err(StoreError::Refused(_)) => {}

@@ -1,5 +1,7 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
+mod sleepers;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -202,6 +204,37 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
         }
     }
     assert_eq!(reports, [2], "the first report was told before the crash");
+}
+
+/// Who reads beside a task's end sees what was before it or what came of it, and never a crash that was none.
+#[tokio::test]
+async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
+    let world = World::new();
+    let stuck = Closures::new().tool(definition("stuck"), "1", |_steps, _| async {
+        std::future::pending::<()>().await;
+        Ok(ToolResult::default())
+    });
+    let engine = world.start(stuck).await;
+    let local = Principal::local();
+    let id = submit(&engine, "stuck", json!({})).await;
+    until(&engine, id, |document| document.state == "running").await;
+    let (looks, looking) = tokio::sync::oneshot::channel();
+    let reader = engine.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        reader.shared.store.read(|snapshot| {
+            looks.send(()).expect("awaited");
+            // The instance leaves memory before the commit that says so.
+            while reader.shared.entry(id).is_some_and(|entry| entry.lock().live.is_some()) {
+                std::thread::yield_now();
+            }
+            reader.document(snapshot, &Principal::local(), id)
+        })
+    });
+    looking.await.expect("a snapshot");
+    engine.cancel(&local, id, None).await.expect("cancelled");
+    let (document, ..) = reading.await.expect("read").expect("a read").expect("a task");
+    assert_eq!((document.state.as_str(), document.reason.as_deref()), ("running", Some("live")));
+    assert_eq!(engine.task(&local, id).expect("a task").state, "cancelled");
 }
 
 #[tokio::test]

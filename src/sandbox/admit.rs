@@ -33,6 +33,7 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Inspec
             "this is no WebAssembly component: it does not begin as one".to_owned(),
         ));
     }
+    refuse_bombs(bytes)?;
     // Before compiling: what the validator meets first of the proposals behind WASI 0.3 tells less.
     if let Some(name) = wasi_0_3_name(bytes) {
         return Err(InspectError::Unsupported(format!(
@@ -81,6 +82,36 @@ fn refuse_async(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// What would take the compiler very long, or very much memory. Bytes that cannot be parsed pass: compiling
+/// says why.
+fn refuse_bombs(bytes: &[u8]) -> Result<(), InspectError> {
+    let mut functions = 0usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let Ok(Payload::CodeSectionEntry(body)) = payload else {
+            if payload.is_err() {
+                break;
+            }
+            continue;
+        };
+        functions += 1;
+        let length = body.range().len();
+        if functions > limits::MAX_COMPONENT_FUNCTIONS {
+            return Err(InspectError::Unsupported(format!(
+                "the component has more than {} functions (MAX_COMPONENT_FUNCTIONS)",
+                limits::MAX_COMPONENT_FUNCTIONS
+            )));
+        }
+        if length > limits::MAX_FUNCTION_BYTES {
+            return Err(InspectError::Unsupported(format!(
+                "a function of the component has {length} bytes, more than the {} that are compiled \
+                 (MAX_FUNCTION_BYTES): build it without so much inlining",
+                limits::MAX_FUNCTION_BYTES
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The first import or export of WASI 0.3. Bytes that cannot be parsed have none: compiling says why.

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
@@ -15,6 +16,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use super::admit;
 use super::artifact::{self, Identity};
 use super::config;
+use super::threads::Compilers;
 use crate::engine::InspectError;
 use crate::limits;
 use crate::task::ComponentId;
@@ -32,6 +34,7 @@ pub(super) struct Cache<T: 'static> {
     fingerprint: blake3::Hash,
     folder: OnceLock<Folder>,
     loaded: Mutex<Loaded<T>>,
+    compilers: Compilers,
 }
 
 struct Loaded<T: 'static> {
@@ -46,10 +49,18 @@ struct Entry<T: 'static> {
 }
 
 impl<T: Send + 'static> Cache<T> {
-    pub fn new(engine: Engine, linker: Linker<T>) -> Self {
+    /// At most `compilers` components are compiled at once.
+    pub fn new(engine: Engine, linker: Linker<T>, compilers: usize) -> Self {
         let fingerprint = config::fingerprint(&engine);
         let loaded = Mutex::new(Loaded { components: HashMap::new(), clock: 0 });
-        Self { engine, linker, fingerprint, folder: OnceLock::new(), loaded }
+        Self {
+            engine,
+            linker,
+            fingerprint,
+            folder: OnceLock::new(),
+            loaded,
+            compilers: Compilers::new(compilers),
+        }
     }
 
     /// The folder is made, readable by its owner alone, and rid of code that no engine like this one made.
@@ -73,13 +84,20 @@ impl<T: Send + 'static> Cache<T> {
         let cell = self.lock().cell(id);
         let load = || async {
             let (cache, id) = (self.clone(), id.clone());
-            // On the blocking threads of the guests' runtime: compiling takes seconds.
-            tokio::task::spawn_blocking(move || {
+            let loading = self.compilers.run(move || {
                 let component = cache.compiled(&id, bytes)?;
                 cache.linker.instantiate_pre(&component).map_err(|error| admit::missing_import(&error))
-            })
-            .await
-            .map_err(|error| InspectError::HostFault(format!("the compilation ended early: {error}")))?
+            });
+            let at_most = Duration::from_secs(limits::MAX_COMPILE_SECONDS);
+            tokio::time::timeout(at_most, loading)
+                .await
+                .map_err(|_| {
+                    InspectError::Unsupported(format!(
+                        "compiling the component takes more than {} s (MAX_COMPILE_SECONDS)",
+                        limits::MAX_COMPILE_SECONDS
+                    ))
+                })?
+                .map_err(InspectError::HostFault)?
         };
         cell.get_or_try_init(load).await.cloned()
     }

@@ -1,5 +1,6 @@
 //! From the way in which an instance ended to the outcome of its attempt.
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use super::instance::Returned;
@@ -36,7 +37,10 @@ pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> E
         Ok(stop) => return of_stop(stop),
         Err(error) => error,
     };
-    let message = match error.downcast_ref::<Trap>() {
+    if let Some((bound, what)) = host_bound(&error) {
+        return End::Outcome(Outcome::Limit { bound, message: format!("the guest {what} ({bound})") });
+    }
+    let mut message = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
@@ -53,8 +57,27 @@ pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> E
             message: format!("the component needs more than its {bound} to start: {message}"),
         }
     } else {
+        if let Some(bound) = world.limiter.denied() {
+            // It went on after it was refused, so this may or may not be why it ended.
+            message += &format!("; before that it had asked for more than its {bound} allows");
+        }
         Outcome::Trap { message, backtrace }
     })
+}
+
+/// The bound of the host's own bookkeeping that was in the way, and what the guest did. Two of wasmtime's
+/// errors have no type that could be asked for.
+fn host_bound(error: &wasmtime::Error) -> Option<(&'static str, &'static str)> {
+    const HANDLES: (&str, &str) = ("MAX_HANDLES", "holds more handles than a guest may at once");
+    const BYTES: (&str, &str) = ("MAX_HOSTCALL_BYTES", "hands the host more bytes than one call may move");
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ResourceTableError::Full))) {
+        return Some(HANDLES);
+    }
+    let root = error.root_cause().to_string();
+    if root.ends_with("store handle limit exceeded") {
+        return Some(HANDLES);
+    }
+    root.ends_with("fuel allocated for hostcalls has been exhausted").then_some(BYTES)
 }
 
 /// What replay left over wins over whatever the guest made of it.

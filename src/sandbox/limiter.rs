@@ -4,13 +4,16 @@ use wasmtime::ResourceLimiter;
 
 use crate::limits;
 
-/// Counts the memories of one store together, so that many small ones are no way around the bound.
+/// Counts the memories and tables of one store together, so that many small ones are no way around the bound.
 /// Everything that it decides depends on the guest alone, so that replay decides the same.
 pub(super) struct Limiter {
     max_memory_bytes: usize,
     memory_bytes: usize,
     denied: Option<&'static str>,
 }
+
+/// What one element of a table takes: a pointer.
+const TABLE_ELEMENT_BYTES: usize = 8;
 
 /// The machine could not give memory that the guest is entitled to.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,17 @@ impl Limiter {
     pub fn denied(&self) -> Option<&'static str> {
         self.denied
     }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let total = self.memory_bytes.saturating_add(bytes);
+        let allowed = total <= self.max_memory_bytes;
+        if allowed {
+            self.memory_bytes = total;
+        } else {
+            self.denied = Some("memory_mib");
+        }
+        allowed
+    }
 }
 
 impl ResourceLimiter for Limiter {
@@ -39,13 +53,7 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        if total > self.max_memory_bytes {
-            self.denied = Some("memory_mib");
-            return Ok(false);
-        }
-        self.memory_bytes = total;
-        Ok(true)
+        Ok(self.take(desired.saturating_sub(current)))
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -61,15 +69,18 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= limits::MAX_TABLE_ELEMENTS;
-        if !allowed {
-            self.denied = Some("MAX_TABLE_ELEMENTS");
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
-        Ok(allowed)
+        if desired > limits::MAX_TABLE_ELEMENTS {
+            self.denied = Some("MAX_TABLE_ELEMENTS");
+            return Ok(false);
+        }
+        Ok(self.take(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
     }
 
     fn instances(&self) -> usize {
@@ -99,6 +110,16 @@ mod tests {
         assert_eq!(limiter.denied(), Some("memory_mib"));
         assert!(limiter.memory_growing(0, MIB, None).unwrap());
         assert!(!limiter.memory_growing(2 * MIB, 2 * MIB + 1, None).unwrap(), "not a byte more");
+    }
+
+    #[test]
+    fn tables_count_as_memory() {
+        let mut limiter = Limiter::new(1);
+        assert!(limiter.table_growing(0, 100_000, None).unwrap(), "800,000 bytes");
+        assert!(!limiter.table_growing(0, 100_000, None).unwrap(), "a second table");
+        assert!(!limiter.memory_growing(0, MIB / 2, None).unwrap());
+        assert_eq!(limiter.denied(), Some("memory_mib"));
+        assert!(limiter.memory_growing(0, MIB / 8, None).unwrap());
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Sandbox {
         let engine = config::engine().map_err(broken)?;
         let linker = world::linker(&engine).map_err(broken)?;
         let threads = GuestThreads::start(&engine, options.threads)?;
-        let cache = Arc::new(Cache::new(engine, linker));
+        let cache = Arc::new(Cache::new(engine, linker, options.threads));
         Ok(Self { inner: Arc::new(Inner { cache, threads, options }) })
     }
 

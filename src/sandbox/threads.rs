@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use wasmtime::Engine;
 
@@ -19,6 +20,45 @@ use crate::limits;
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 
+/// Takes the calling thread behind those that serve.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!("a thread keeps its priority: {error}");
+    }
+}
+
+/// Where components are compiled: threads of their own, so that neither guests nor what waits for the disk or
+/// the network on their behalf ever stands behind a compilation.
+pub(super) struct Compilers {
+    room: Arc<Semaphore>,
+}
+
+impl Compilers {
+    pub fn new(threads: usize) -> Self {
+        Self { room: Arc::new(Semaphore::new(threads.max(1))) }
+    }
+
+    /// Does the work when there is room for it. It goes on also where nobody waits for it any more: a
+    /// compilation cannot be stopped in the middle, and keeps its room. The error is a fault of ours.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let place = self.room.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+        let (tell, told) = oneshot::channel();
+        let compile = move || {
+            give_way();
+            // Whoever wanted it may have given up.
+            let _ = tell.send(work());
+            drop(place);
+        };
+        let name = "guest-compiler".to_owned();
+        thread::Builder::new().name(name).spawn(compile).map_err(|error| error.to_string())?;
+        told.await.map_err(|_| "the compilation ended early".to_owned())
+    }
+}
+
 /// The guests' runtime. Dropping it ends every guest at its next yield.
 pub(super) struct GuestThreads {
     runtime: Option<Runtime>,
@@ -26,7 +66,7 @@ pub(super) struct GuestThreads {
 }
 
 impl GuestThreads {
-    /// `threads` is the number of worker threads; as many again may compile.
+    /// `threads` is the number of worker threads.
     pub fn start(engine: &Engine, threads: usize) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let number = AtomicUsize::new(0);
@@ -34,12 +74,9 @@ impl GuestThreads {
             .worker_threads(threads)
             .max_blocking_threads(threads)
             .thread_name_fn(move || format!("guest-{}", number.fetch_add(1, Ordering::Relaxed)))
-            .on_thread_start(|| {
-                #[cfg(target_os = "linux")]
-                if let Err(error) = rustix::process::nice(NICENESS) {
-                    tracing::debug!("a guest thread keeps its priority: {error}");
-                }
-            })
+            // Who is new runs before the spinners that have just given way, not after some turns of theirs.
+            .global_queue_interval(1)
+            .on_thread_start(give_way)
             .enable_all()
             .build()?;
         let ticker = Ticker::start(engine.clone())?;

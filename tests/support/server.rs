@@ -55,6 +55,13 @@ impl Server {
         Client::new(&self.url)
     }
 
+    /// Resident memory, KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
+    }
+
     /// `kill -9`, and gone.
     pub fn kill(mut self) {
         self.child.kill().expect("the server can be killed");

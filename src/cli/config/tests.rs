@@ -55,6 +55,7 @@ fn without_anything_said_the_defaults_hold() {
     assert!(settings.mcp.task_tools && !settings.mcp.state_tools);
     assert_eq!(settings.engine.live_instances, limits::MAX_LIVE_INSTANCES);
     assert_eq!(settings.engine.suspend_grace, Duration::from_millis(limits::SUSPEND_GRACE_MS));
+    assert_eq!(settings.engine.retention, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!((settings.durability, settings.operator), (Durability::Standard, Operator::default()));
 }
 
@@ -76,6 +77,8 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         [engine]
         live_instances = 8
         suspend_grace_ms = 0
+        [retention]
+        days = 7
         [grants.travel]
         elicit = true
         files = [{ slot = "docs", at = "/docs", access = "read", path = "docs" }]
@@ -98,6 +101,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
     assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);
     assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace), (8, Duration::ZERO));
+    assert_eq!(settings.engine.retention, Some(Duration::from_secs(7 * 86_400)));
     let travel = &settings.operator.grants["travel"];
     assert!(travel.elicit && travel.limits.memory_mib == Some(512));
     assert_eq!(travel.files[0].path, here.join("docs").to_string_lossy());
@@ -119,7 +123,8 @@ fn flags_go_before_variables_and_those_before_the_file() {
         .with_env("LONGHAUL_MCP_ALLOWED_HOSTS", "a, b")
         .with_env("LONGHAUL_MCP_STATE_TOOLS", "on")
         .with_env("LONGHAUL_ENGINE_LIVE_INSTANCES", "3")
-        .with_env("LONGHAUL_ENGINE_SUSPEND_GRACE_MS", "7");
+        .with_env("LONGHAUL_ENGINE_SUSPEND_GRACE_MS", "7")
+        .with_env("LONGHAUL_RETENTION_DAYS", "0");
     let here = |name: &str| machine.cwd.path().join(name);
     let settings = machine.load();
     assert_eq!(settings.data, here("of-file"), "an empty variable says nothing");
@@ -128,6 +133,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
     assert!(!settings.trust && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["a", "b"]);
     assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace.as_millis()), (3, 7));
+    assert_eq!(settings.engine.retention, None, "0 is for ever");
     let flags = Overrides {
         data: Some("of-flag".into()),
         http: Some("127.0.0.1:3".to_owned()),
@@ -184,6 +190,7 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("[tools.a]\ntitle = \"x\"", vec!["line 2, column 1", "tools.a", "unknown field `title`", "`reply`"]),
         ("[grants.a]\nhttp = [\"x\"]", vec!["line 2, column 8", "in `grants.a.http`", "no http pattern"]),
         ("[engine]\nlive_instances = 0", vec!["engine.live_instances", "0 is not from 1 to 512"]),
+        ("[retention]\ndays = 40000", vec!["retention.days", "40000 is not from 1 to 36525, nor 0"]),
         ("trust = 1", vec!["in `trust`", "expected a boolean"]),
     ] {
         let told = Machine::new().with_file(text).refused();

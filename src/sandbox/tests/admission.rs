@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use wasmtime::component::Linker;
 
 use crate::engine::InspectError;
+use crate::limits;
 use crate::sandbox::cache::Cache;
 use crate::sandbox::{admit, config};
 use crate::task::ComponentId;
@@ -28,6 +29,19 @@ fn what_is_no_component_is_told_so() {
     if let Ok(bytes) = &mut broken {
         assert!(matches!(admit::compile(&engine, bytes), Err(InspectError::NotAComponent(_))));
     }
+}
+
+#[test]
+fn what_would_keep_the_compiler_busy_for_long_is_refused_before_it_begins() {
+    let unsupported = |wat: &str, words: &str| {
+        let error = refused(wat);
+        assert!(matches!(&error, InspectError::Unsupported(text) if text.contains(words)), "{error}");
+    };
+    let half = "(func)".repeat(limits::MAX_COMPONENT_FUNCTIONS / 2 + 1);
+    let many = format!("(component (core module {half}) (component (core module {half})))");
+    unsupported(&many, "MAX_COMPONENT_FUNCTIONS");
+    let long = "nop ".repeat(limits::MAX_FUNCTION_BYTES);
+    unsupported(&format!("(component (core module (func {long})))"), "MAX_FUNCTION_BYTES");
 }
 
 #[test]
@@ -54,7 +68,7 @@ fn asynchronous_functions_are_refused_as_such() {
 #[tokio::test]
 async fn an_import_that_nobody_offers_is_named() {
     let engine = config::engine().unwrap();
-    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine)));
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
     let wat = r#"(component (import "other:host/thing@1.0.0" (instance (export "f" (func)))))"#;
     let bytes: Arc<[u8]> = wat::parse_str(wat).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
@@ -73,7 +87,7 @@ const SMALL: &str = r#"(component
 /// Loads [`SMALL`] with a cache of its own, as another process would, and says whether it was compiled.
 async fn compiles(folder: &TempDir, key: [u8; 32]) -> bool {
     let engine = config::engine().unwrap();
-    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine)));
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
     cache.keep_in(folder.path().join("compiled"), key);
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
@@ -123,7 +137,7 @@ async fn compiled_code_is_used_again_unless_anybody_touched_it() {
 async fn what_is_forgotten_leaves_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let engine = config::engine().unwrap();
-    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine)));
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
     cache.keep_in(folder.path().join("compiled"), [1; 32]);
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);

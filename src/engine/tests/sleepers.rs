@@ -1,0 +1,80 @@
+//! Waiting costs nothing: ten thousand tasks that sleep, and what they take of the process meanwhile.
+
+use std::time::Instant;
+
+use futures::StreamExt;
+
+use super::*;
+
+const SLEEPERS: usize = 10_000;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn sleeper() -> Closures {
+    Closures::new().tool(definition("sleeper"), "1", |steps: Steps, arguments| async move {
+        steps.sleep(HOUR).await?;
+        Ok(ToolResult::text(arguments["number"].to_string()))
+    })
+}
+
+/// Resident memory of this process, KiB; other tests of the process are in it.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
+/// Waits until so many tasks wait for their timers and none has an instance.
+async fn all_asleep(engine: &TaskEngine) {
+    let asleep = async {
+        loop {
+            let metrics = engine.metrics();
+            if metrics.timers as usize == SLEEPERS && metrics.live_instances == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), asleep).await.expect("all fall asleep");
+}
+
+#[tokio::test]
+async fn ten_thousand_sleepers_have_no_instances_and_all_wake_after_a_restart() {
+    let world = World::new();
+    let engine = world.start(sleeper()).await;
+    let (begun, before) = (Instant::now(), resident_kib());
+    let ids: Vec<TaskId> = futures::stream::iter(0..SLEEPERS)
+        .map(|number| {
+            let engine = &engine;
+            async move { submit(engine, "sleeper", json!({ "number": number })).await }
+        })
+        .buffered(256)
+        .collect()
+        .await;
+    all_asleep(&engine).await;
+    let (asleep, grown) = (begun.elapsed(), resident_kib().saturating_sub(before));
+    for entry in engine.shared.open_tasks().values() {
+        let state = entry.lock();
+        assert!(state.live.is_none() && state.task.is_none(), "what it was asked for is on disk alone");
+    }
+    engine.shutdown().await;
+    drop(engine);
+
+    let (begun, before) = (Instant::now(), resident_kib());
+    let engine = world.start(sleeper()).await;
+    let (started, again) = (begun.elapsed(), resident_kib().saturating_sub(before));
+    let metrics = engine.metrics();
+    assert_eq!((metrics.open as usize, metrics.live_instances), (SLEEPERS, 0), "a start wakes nobody");
+    let begun = Instant::now();
+    world.clock.advance(HOUR);
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(ended(&engine, *id).await.state, "completed");
+        let end = engine.result(&Principal::local(), *id).expect("an end");
+        assert_eq!(text(end), number.to_string());
+    }
+    println!(
+        "{SLEEPERS} sleepers: asleep after {asleep:?} with {grown} KiB more, restarted in {started:?} with {again} \
+         KiB more, all awake and done {:?} later",
+        begun.elapsed()
+    );
+    engine.shutdown().await;
+}
