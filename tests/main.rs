@@ -2,6 +2,7 @@
 
 mod support;
 
+mod http;
 mod kill_every_record;
 mod kill_random;
 mod rooms;

@@ -51,6 +51,13 @@ pub struct OpHandle {
     at: u64,
 }
 
+impl OpHandle {
+    /// Number of the record that the guest had reached when it began.
+    pub fn at(self) -> u64 {
+        self.at
+    }
+}
+
 /// The operations of a live instance.
 #[derive(Default)]
 pub struct Ops {

@@ -4,11 +4,13 @@ mod client;
 mod guests;
 mod oracle;
 mod server;
+mod web;
 
 pub use client::{Client, RpcError};
 pub use guests::guest;
 pub use oracle::Oracle;
 pub use server::{Server, copy_folder};
+pub use web::{Seen, Web};
 
 /// A number from the environment, for a longer run than CI's.
 pub fn scale(variable: &str, default: u64) -> u64 {

@@ -262,28 +262,27 @@ impl Exchanges {
         let hash = request.hash(&body);
         let sends = match known {
             None => 0,
-            Some(Op::Done { hash: known, outcome }) if known == hash => {
+            Some(
+                Op::Intent { hash: known, .. }
+                | Op::Done { hash: known, .. }
+                | Op::Abandoned { hash: known }
+                | Op::Resend { hash: known, .. },
+            ) if known != hash => return Err(diverged(exchange, "the request", known, hash)),
+            Some(Op::Done { outcome, .. }) => {
                 exchange.step(Phase::Over, || Ok(()))?;
                 let outcome = outcome::decode(&outcome).ok_or_else(|| {
                     Stop::HostFault(format!("the recorded outcome of {} is unreadable", exchange.what))
                 })?;
                 return Ok(Some(outcome.map_err(outcome::error)));
             }
-            Some(Op::Intent { hash: known, sends } | Op::Resend { hash: known, sends }) if known == hash => {
-                sends
+            Some(Op::Abandoned { .. }) => {
+                // The guest lets it go before it waits for anything that is not in its journal.
+                self.is_live().await;
+                return Err(diverged(exchange, "to let go of", hash, hash));
             }
-            // It was let go where the guest does not let it go now, or the request is another one.
-            Some(Op::Done { hash: known, .. } | Op::Abandoned { hash: known }) => {
-                return Err(diverged(exchange, known, hash));
-            }
-            Some(Op::Intent { hash: known, .. } | Op::Resend { hash: known, .. }) => {
-                return Err(diverged(exchange, known, hash));
-            }
+            Some(Op::Intent { sends, .. } | Op::Resend { sends, .. }) => sends,
         };
-        if self.0.gate.subscribe().wait_for(|open| *open).await.is_err() || exchange.unknown {
-            // The gate opens for none of these.
-            return std::future::pending().await;
-        }
+        self.is_live().await;
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
         let timeouts = request.timeouts();
@@ -305,6 +304,16 @@ impl Exchanges {
         crate::crash_point!("op_done");
         recorder.barrier().await?;
         Ok(Some(outcome.map_err(outcome::error)))
+    }
+}
+
+impl Exchanges {
+    /// The gate is open, which it never is while one is known whose outcome is not.
+    async fn is_live(&self) {
+        if self.0.gate.subscribe().wait_for(|open| *open).await.is_err() {
+            // The sender lives as long as this does.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -412,11 +421,12 @@ fn may_resend(effects: &Effects, method: &Method, target: &Target) -> bool {
         || effects.idempotent_hosts.iter().any(honours_keys)
 }
 
-fn diverged(exchange: &Exchange, expected: u64, actual: u64) -> Stop {
+fn diverged(exchange: &Exchange, expected: &str, was: u64, is: u64) -> Stop {
+    let Exchange { op, what, .. } = exchange;
     Stop::Diverged(Divergence {
-        record: exchange.op.number,
-        expected: format!("operation {} with the request {expected:016x}", exchange.op.number),
-        actual: format!("{} ({actual:016x})", exchange.what),
+        record: op.at(),
+        expected: format!("operation {}: {expected} {was:016x}", op.number),
+        actual: format!("{what} ({is:016x})"),
     })
 }
 
