@@ -194,6 +194,25 @@ pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 pub const MAX_HANDLES: usize = 4_096;
 /// Bytes that one host call may move into the host.
 pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
+/// HTTP exchanges of one guest: answers that it holds or waits for. Each may hold two bodies in memory.
+pub const MAX_OPEN_EXCHANGES: usize = 64;
+/// Body of one request that a guest sends, bytes; it is held in memory until it is complete.
+pub const MAX_SENT_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Writes that make up one such body: each costs bookkeeping of the host's, however short it is.
+pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
+/// Body of one answer that a guest gets, bytes; it is kept in the store until the task is swept.
+pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// All headers of one answer, bytes; servers rarely send more than 8 KiB.
+pub const MAX_ANSWER_HEADER_BYTES: usize = 64 * 1024;
+/// Name lookup and connection of one exchange together, unless the guest wants less. Milliseconds.
+pub const HTTP_CONNECT_MS: u64 = 10_000;
+/// Wait for an answer's head, and then between two pieces of its body, unless the guest wants less: models
+/// think for minutes. Milliseconds.
+pub const HTTP_ANSWER_MS: u64 = 600_000;
+/// HTTP clients that are kept, one for each time that guests give to connect.
+pub const MAX_HTTP_CLIENTS: usize = 16;
+/// What replay knows to be ready is ready but for a lookup and a change of threads. Seconds.
+pub const MAX_FORCED_WAIT_SECONDS: u64 = 60;
 /// Bytes that one call to random may ask for.
 pub const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
 /// Bookkeeping of one instance (functions, globals, handles), bytes: about 32 for each function whose address

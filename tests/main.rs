@@ -4,6 +4,7 @@ mod support;
 
 mod cancel;
 mod demo;
+mod http;
 mod kill_every_record;
 mod kill_random;
 mod neighbours;

@@ -51,6 +51,13 @@ pub struct OpHandle {
     at: u64,
 }
 
+impl OpHandle {
+    /// Number of the record that the guest had reached when it began.
+    pub fn at(self) -> u64 {
+        self.at
+    }
+}
+
 /// The operations of a live instance.
 #[derive(Default)]
 pub struct Ops {
@@ -123,23 +130,17 @@ impl Recorder {
         hasher.finalize().to_hex().as_str()[..32].to_owned()
     }
 
-    /// All that the guest has seen so far, and the intent, are on disk when this returns: now it may leave.
-    pub async fn op_intent(&self, op: OpHandle, hash: u64, sends: u32) -> Result<(), RecorderError> {
-        self.put_op(
-            op,
-            OpRow { at: op.at, hash, sends, state: OpState::Intent },
-            Op::Intent { hash, sends },
-        )?;
-        self.barrier().await
+    /// With the next [`Recorder::barrier`], all that the guest has seen so far and the intent are on disk: then
+    /// it may leave.
+    pub fn op_intent(&self, op: OpHandle, hash: u64, sends: u32) -> Result<(), RecorderError> {
+        self.put_op(op, OpRow { at: op.at, hash, sends, state: OpState::Intent }, Op::Intent { hash, sends })
     }
 
-    /// The outcome is on disk when this returns: now the guest may see it.
-    pub async fn op_done(&self, op: OpHandle, hash: u64, outcome: Vec<u8>) -> Result<(), RecorderError> {
+    /// With the next [`Recorder::barrier`] the outcome is on disk: then the guest may see it.
+    pub fn op_done(&self, op: OpHandle, hash: u64, outcome: Vec<u8>) -> Result<(), RecorderError> {
         let payload = self.large_payload(&outcome)?;
         let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Done(payload) };
-        self.put_op(op, row, Op::Done { hash, outcome: outcome.into() })?;
-        crate::crash_point!("op_done");
-        self.barrier().await
+        self.put_op(op, row, Op::Done { hash, outcome: outcome.into() })
     }
 
     /// The guest gave it up; told with the next commit.

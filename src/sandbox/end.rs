@@ -110,6 +110,7 @@ fn of_stop(stop: Stop) -> End {
         Stop::Diverged(divergence) => Outcome::Diverged(divergence),
         Stop::Limit { bound, message } => Outcome::Limit { bound, message },
         Stop::Suspended(suspension) => Outcome::Suspended(suspension),
+        Stop::UnknownOutcome { op, message } => Outcome::UnknownOutcome { op, message },
         Stop::MissingTool { message } => Outcome::MissingComponent { message },
         stop @ (Stop::HostFault(_) | Stop::Inspecting { .. }) => {
             Outcome::HostFault { message: stop.to_string() }

@@ -85,10 +85,9 @@ fn is_tools(export: &str) -> bool {
 }
 
 /// Interfaces that link, and refuse every call whatever is granted.
-const DENIED: [&str; 9] = [
+const DENIED: [&str; 8] = [
     "wasi:filesystem/",
     "wasi:sockets/",
-    "wasi:http/outgoing-handler",
     "longhaul:tool/calls",
     "longhaul:tool/elicitation",
     "longhaul:tool/messages",

@@ -7,6 +7,7 @@ mod artifact;
 pub mod binding;
 mod cache;
 mod config;
+mod egress;
 mod end;
 mod host;
 pub mod inspect;

@@ -7,11 +7,13 @@ use wasmtime::component::InstancePre;
 use super::binding::Binding;
 use super::cache::Cache;
 use super::config;
+use super::egress::{Client, Connector, Dialler};
 use super::end::{self, End, Stage};
 use super::inspect::{self, Told};
 use super::instance;
 use super::stop::Stop;
 use super::threads::{GuestThreads, Metered};
+use super::world::http::{self, Egress, Exchanges};
 use super::world::journal::{self, Journal};
 use super::world::stdio::Capture;
 use super::world::{self, World};
@@ -58,17 +60,24 @@ pub enum SandboxError {
 struct Inner {
     cache: Arc<Cache<World>>,
     threads: GuestThreads,
+    connector: Connector,
     options: SandboxOptions,
 }
 
 impl Sandbox {
     pub fn new(options: SandboxOptions) -> Result<Self, SandboxError> {
+        Self::dialling(options, Arc::new(Client::default()))
+    }
+
+    /// With its own way to the outside.
+    pub(super) fn dialling(options: SandboxOptions, dialler: Arc<dyn Dialler>) -> Result<Self, SandboxError> {
         let broken = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
         let engine = config::engine().map_err(broken)?;
         let linker = world::linker(&engine).map_err(broken)?;
         let threads = GuestThreads::start(&engine, options.threads)?;
         let cache = Arc::new(Cache::new(engine, linker, options.threads));
-        Ok(Self { inner: Arc::new(Inner { cache, threads, options }) })
+        let connector = Connector::new(dialler);
+        Ok(Self { inner: Arc::new(Inner { cache, threads, connector, options }) })
     }
 
     /// Keeps compiled code in `folder` from now on, sealed with `key`, which must be secret, stay the same from
@@ -87,7 +96,12 @@ impl Runner for Sandbox {
     }
 
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
-        let run = self.inner.threads.spawn(run(self.inner.clone(), attempt));
+        let egress = Egress {
+            connector: self.inner.connector.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            effects: attempt.task.effects.clone(),
+        };
+        let run = self.inner.threads.spawn(run(self.inner.clone(), attempt, egress));
         Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
     }
 
@@ -95,12 +109,18 @@ impl Runner for Sandbox {
         self.inner.cache.forget(component);
     }
 
+    /// The answer to an HTTP request: `{"status": 200, "headers": {"name": "value" | ["value", …]}, "body": "text" |
+    /// "body_base64": "…"}`, of which the status alone is needed.
+    fn settle(&self, outcome: Option<serde_json::Value>) -> Result<Vec<u8>, String> {
+        http::settled(outcome)
+    }
+
     fn describe(&self, kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
         journal::describe(kind, payload)
     }
 }
 
-async fn run(inner: Arc<Inner>, attempt: Attempt) -> Outcome {
+async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
     let Attempt { task, component, recorder, .. } = attempt;
     let binding: Binding = match task.binding.parse() {
         Ok(binding) => binding,
@@ -115,7 +135,8 @@ async fn run(inner: Arc<Inner>, attempt: Attempt) -> Outcome {
         recorder.heeds_cancellation();
     }
     loop {
-        let journal = Journal::of_task(recorder.clone(), inner.options.suspend_grace);
+        let exchanges = Exchanges::new(recorder.clone(), egress.clone());
+        let journal = Journal::of_task(recorder.clone(), exchanges.clone(), inner.options.suspend_grace);
         let capture =
             Capture::new(usize::try_from(task.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
         let stdout = matches!(binding, Binding::Command { .. }).then(|| capture.clone());
@@ -132,6 +153,11 @@ async fn run(inner: Arc<Inner>, attempt: Attempt) -> Outcome {
         let returned = Metered::new(inner.threads.ticker(), meter.clone(), guest).await;
         let spent = recorder.spent(meter.take());
 
+        let returned = match exchanges.take_stop() {
+            // A guest that did not wait for the exchange may have ended before it could be stopped.
+            Some(stop) if returned.is_ok() => Err(stop.into()),
+            _ => returned,
+        };
         let outcome = match returned {
             Ok(returned) => end::of_return(returned, task.limits.result_kib),
             Err(error) => match end::of_error(error, stage, store.data()) {

@@ -10,6 +10,9 @@ pub(super) enum Stop {
     Limit { bound: &'static str, message: String },
     #[error("the instance leaves memory until its wait is over")]
     Suspended(Suspension),
+    /// Operation `op` left in an earlier attempt, and the task's effects do not allow to send it again.
+    #[error("{message}")]
+    UnknownOutcome { op: u64, message: String },
     /// A checkpoint was saved: the guest begins anew from it.
     #[error("the guest begins anew from its checkpoint")]
     Restart,

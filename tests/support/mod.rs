@@ -6,6 +6,7 @@ mod oracle;
 mod server;
 mod timing;
 mod wat;
+mod web;
 
 pub use client::{Client, RpcError};
 pub use guests::guest;
@@ -13,6 +14,7 @@ pub use oracle::Oracle;
 pub use server::{Server, copy_folder};
 pub use timing::Timing;
 pub use wat::{export, install};
+pub use web::{Seen, Web};
 
 /// A number from the environment, for a longer run than CI's.
 pub fn scale(variable: &str, default: u64) -> u64 {

@@ -69,6 +69,10 @@ fn value(op: &Value) -> u64 {
         "compute" => number("rounds"),
         "random" => number("bytes"),
         "sleep" | "nap" | "timer" => number("ms"),
+        "http" | "http_clock" | "http_drop" => {
+            Oracle::hash(op["request"]["url"].as_str().unwrap_or_default().as_bytes())
+        }
+        "http_many" => op["requests"].as_array().map_or(0, |all| all.len() as u64),
         "wait_many" => op["ms"].as_array().map_or(0, |all| all.len() as u64),
         "loop" => number("times"),
         _ => 0,

@@ -24,6 +24,13 @@ impl checkpoint::Host for World {
                 "the tickets {open:?} are open, and a checkpoint would lose them: wait for them or abandon them first"
             ))));
         }
+        let awaited = self.awaited_answers();
+        if awaited > 0 {
+            return Ok(Err(Error::Invalid(format!(
+                "{awaited} HTTP requests have no answer yet, and a checkpoint would lose them: wait for them or drop \
+                 them first"
+            ))));
+        }
         // Nothing to shorten. It also lets a guest save first and look for what to do after.
         if self.journal.restored().is_some_and(|restored| *restored == *state) {
             return Ok(Ok(()));

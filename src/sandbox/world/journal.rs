@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::http::Exchanges;
 use crate::engine::{Next, Recorder, Suspension};
 use crate::limits;
 use crate::sandbox::stop::Stop;
@@ -86,17 +87,23 @@ pub enum WaitOn {
 #[derive(Clone)]
 pub struct Journal {
     recorder: Option<Recorder>,
+    exchanges: Option<Exchanges>,
     /// A wait for timers alone that lasts longer takes the instance out of memory.
     grace: Duration,
 }
 
 impl Journal {
-    pub fn of_task(recorder: Recorder, grace: Duration) -> Self {
-        Self { recorder: Some(recorder), grace }
+    pub fn of_task(recorder: Recorder, exchanges: Exchanges, grace: Duration) -> Self {
+        Self { recorder: Some(recorder), exchanges: Some(exchanges), grace }
     }
 
     pub fn of_inspection() -> Self {
-        Self { recorder: None, grace: Duration::ZERO }
+        Self { recorder: None, exchanges: None, grace: Duration::ZERO }
+    }
+
+    /// The task's exchanges; none while a component is only inspected.
+    pub fn exchanges(&self) -> Option<&Exchanges> {
+        self.exchanges.as_ref()
     }
 
     pub fn seed(&self) -> [u8; 32] {
@@ -169,18 +176,45 @@ impl Journal {
     pub async fn wait<F: Future>(&self, future: F, on: WaitOn, awake: Duration) -> Result<F::Output, Stop> {
         // Loops of waits that never wait must not fill memory with records.
         self.relieve().await?;
+        let Some(exchanges) = &self.exchanges else { return Ok(future.await) };
+        exchanges.go_live()?;
         let mut future = pin!(future);
         if let Poll::Ready(output) = futures::poll!(future.as_mut()) {
             return Ok(output);
         }
-        if let WaitOn::Timers { due, on_cancel } = on
-            && due.is_none_or(|due| self.is_worth_leaving(due, awake))
-        {
-            let until = due.filter(|due| *due < NEVER);
-            return Err(Stop::Suspended(Suspension { reason: WaitingReason::Timer, until, on_cancel }));
+        let mut is_flushed = false;
+        loop {
+            let under_way = exchanges.under_way();
+            if let WaitOn::Timers { due, on_cancel } = on
+                && !under_way
+                && due.is_none_or(|due| self.is_worth_leaving(due, awake))
+            {
+                let until = due.filter(|due| *due < NEVER);
+                return Err(Stop::Suspended(Suspension { reason: WaitingReason::Timer, until, on_cancel }));
+            }
+            if !is_flushed {
+                self.task("a wait")?.flush()?;
+                is_flushed = true;
+            }
+            tokio::select! {
+                output = future.as_mut() => return Ok(output),
+                stop = exchanges.stopped() => return Err(stop),
+                () = exchanges.changed(), if under_way => {}
+            }
         }
-        self.task("a wait")?.flush()?;
-        Ok(future.await)
+    }
+
+    /// Replays a wait: what is behind it must come to the state in which it was, and is on disk.
+    pub async fn forced<F: Future>(&self, future: F) -> Result<F::Output, Stop> {
+        let Some(exchanges) = &self.exchanges else { return Ok(future.await) };
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            stop = exchanges.stopped() => Err(stop),
+            () = tokio::time::sleep(Duration::from_secs(limits::MAX_FORCED_WAIT_SECONDS)) => {
+                Err(Stop::HostFault("what was ready when the journal was written is not ready now".to_owned()))
+            }
+        }
     }
 
     /// Ends when the guest's clock has reached `due`.

@@ -10,7 +10,7 @@
 //! | `cli/environment`                  | no variables, no arguments but the program's name, no directory  |
 //! | `filesystem/*`                     | no preopened folder, so that no descriptor ever exists           |
 //! | `sockets/*`                        | denied                                                           |
-//! | `http/*`                           | see `http.rs`                                                    |
+//! | `http/*`                           | each exchange is an operation with its outcome on disk: `http/`  |
 //!
 //! Handles (streams, pollables, futures) are not virtual: replay makes them again by the same calls.
 
@@ -23,10 +23,11 @@ pub mod stdio;
 
 use std::sync::Arc;
 
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Result};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::types::HostFutureIncomingResponse;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
@@ -83,13 +84,13 @@ impl World {
             meter: Arc::default(),
             limiter: Limiter::new(memory_mib),
             tickets: Tickets::default(),
-            grant,
             saw_cancellation: false,
             timers: Timers::default(),
             table,
             wasi,
             http: WasiHttpCtx::new(),
-            http_hooks: http::Hooks,
+            http_hooks: http::Hooks::new(journal.exchanges().cloned(), grant.clone()),
+            grant,
             journal,
         }
     }
@@ -99,7 +100,7 @@ impl World {
 pub fn linker(engine: &Engine) -> Result<Linker<World>> {
     let mut linker = Linker::<World>::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    http::add_to_linker(&mut linker)?;
     linker.allow_shadowing(true);
     io::poll::add_to_linker::<World, HasPolling>(&mut linker, |world| Polling {
         table: &mut world.table,
@@ -115,6 +116,16 @@ pub fn linker(engine: &Engine) -> Result<Linker<World>> {
 }
 
 impl World {
+    /// Exchanges whose answers the guest has not been shown yet: a checkpoint would lose them.
+    pub fn awaited_answers(&self) -> usize {
+        let held = self.journal.exchanges().map(http::Exchanges::held).unwrap_or_default();
+        let is_awaited = |handle: &u32| {
+            let future = self.table.get(&Resource::<HostFutureIncomingResponse>::new_borrow(*handle));
+            matches!(future, Ok(HostFutureIncomingResponse::Pending(_)))
+        };
+        held.iter().filter(|handle| is_awaited(handle)).count()
+    }
+
     fn clocks(&mut self) -> Clocks<'_> {
         Clocks { table: &mut self.table, timers: &mut self.timers, journal: &self.journal }
     }

@@ -86,7 +86,8 @@ impl Polling<'_> {
         if self.timers.due(pollable).is_some() {
             return Ok(());
         }
-        poll::HostPollable::block(self.table, Resource::new_borrow(pollable.rep())).await
+        let pollable = Resource::new_borrow(pollable.rep());
+        self.journal.forced(poll::HostPollable::block(self.table, pollable)).await?
     }
 
     fn wait_on(&self, pollables: &[Resource<DynPollable>]) -> WaitOn {

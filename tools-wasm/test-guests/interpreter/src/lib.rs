@@ -22,6 +22,10 @@
 //! | `nap` | `ms` | `std::thread::sleep` | `ms` |
 //! | `timer` | `ms` | starts a timer and waits for its ticket | `ms` |
 //! | `wait_many` | `ms` (list), `timeout_ms?` | starts all timers, then waits until each is ready; prints their positions in the order in which they came. Where no timer comes within `timeout_ms`, prints `timeout` and abandons the others | length of `ms` |
+//! | `http` | `request`, `timeout_ms?` | sends it and prints what it came to, see below | hash of the URL |
+//! | `http_many` | `requests` (list), `timeout_ms?` | sends all at once and waits for all in one poll; prints what each came to, in the order given | length of `requests` |
+//! | `http_clock` | `request` | reads the time twice and sends both as the body; prints both and what it came to | hash of the URL |
+//! | `http_drop` | `request` | writes half of the body, drops the answer, writes the rest; prints what the writes came to | hash of the URL |
 //! | `checkpoint` | | saves everything; a restart goes on behind it | 0 |
 //! | `await_cancel` | `timeout_ms?` | waits to be cancelled, then writes the output `cleanup` and ends the program; goes on after the timeout | 0 |
 //! | `cancel_requested` | | prints `true` or `false` | 0 |
@@ -29,6 +33,10 @@
 //! | `trap` | | panics | 0 |
 //! | `fail` | `text` | ends with a tool error: this text and the usual structured result | 0 |
 //! | `protocol_error` | `code`, `message` | ends with that protocol error | 0 |
+//!
+//! A request is `{method, url, body?, body_bytes?, key?, first_byte_ms?}`; `body_bytes` stands for a body of that many
+//! `x`, `key` for an `Idempotency-Key` of the guest's own. What it came to is `STATUS HASH`, the hash being that of
+//! the answer's body, or `error NAME`, or `timeout` after `timeout_ms`; of several, with `, ` between.
 //!
 //! # Result
 //!
@@ -54,6 +62,7 @@
 //! `timer`, and `wait_many` without timeout), or a wait that answers with something that was not asked for, ends the
 //! program with a tool error that begins with `inconsistent:`.
 
+mod http;
 mod machine;
 mod program;
 

@@ -8,6 +8,7 @@ use longhaul_guest::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::http;
 use crate::program::{HASH_START, Instruction, Op, hash};
 
 mod random {
@@ -155,6 +156,19 @@ impl Machine {
                 self.slept(*ms);
             }
             Op::WaitMany { ms, timeout_ms } => self.wait_many(ms, *timeout_ms)?,
+            Op::Http { request, timeout_ms } => {
+                self.print("http", http::send_all(std::slice::from_ref(request), *timeout_ms).join(", "));
+            }
+            Op::HttpMany { requests, timeout_ms } => {
+                self.print("http_many", http::send_all(requests, *timeout_ms).join(", "));
+            }
+            Op::HttpClock { request } => {
+                let (first, second) = (wall_clock_ns(), wall_clock_ns());
+                let request = request.clone().with_body(format!("{first} {second}"));
+                let answer = http::send_all(&[request], None).join(", ");
+                self.print("http_clock", format_args!("{first} {second} {answer}"));
+            }
+            Op::HttpDrop { request } => self.print("http_drop", http::send_and_drop(request)),
             Op::Checkpoint {} => checkpoint::save(&self.state)?,
             Op::AwaitCancel { timeout_ms } => self.await_cancel(*timeout_ms)?,
             Op::CancelRequested {} => self.print("cancel_requested", cancellation::requested()),

@@ -3,6 +3,8 @@
 use longhaul_guest::Value;
 use serde::Deserialize;
 
+use crate::http::Request;
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Op {
@@ -21,6 +23,10 @@ pub enum Op {
     Nap { ms: u64 },
     Timer { ms: u64 },
     WaitMany { ms: Vec<u64>, timeout_ms: Option<u64> },
+    Http { request: Request, timeout_ms: Option<u64> },
+    HttpMany { requests: Vec<Request>, timeout_ms: Option<u64> },
+    HttpClock { request: Request },
+    HttpDrop { request: Request },
     Checkpoint {},
     AwaitCancel { timeout_ms: Option<u64> },
     CancelRequested {},
@@ -45,6 +51,10 @@ impl Op {
             Self::Sleep { ms } | Self::Nap { ms } | Self::Timer { ms } => *ms,
             Self::WaitMany { ms, .. } => ms.len() as u64,
             Self::Loop { times, .. } => *times,
+            Self::Http { request, .. } | Self::HttpClock { request } | Self::HttpDrop { request } => {
+                hash(HASH_START, request.url.as_bytes())
+            }
+            Self::HttpMany { requests, .. } => requests.len() as u64,
             Self::Clock {}
             | Self::Clock2 {}
             | Self::Instant {}

@@ -1,0 +1,254 @@
+//! One exchange from its name to its answer: looked up once, every address judged, and only those dialled.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::address::is_public;
+use super::{Failure, Target};
+use crate::engine::BoxFuture;
+use crate::limits;
+
+/// A request that is ready to go.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    pub target: Target,
+    pub headers: HeaderMap,
+    /// `None` where the guest gave it none, not even an empty one.
+    pub body: Option<Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// The begin of an answer; its body is still on its way.
+pub struct Head {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: BoxStream<'static, Result<Bytes, Failure>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the name lookup and the connection, each.
+    pub connect: Duration,
+    /// From there to the answer's head.
+    pub first_byte: Duration,
+    /// Between two pieces of its body.
+    pub between_bytes: Duration,
+}
+
+/// Looks names up and talks to addresses. Tests put one in its place that only takes notes.
+pub trait Dialler: Send + Sync + 'static {
+    fn resolve(&self, host: &str) -> BoxFuture<Result<Vec<IpAddr>, Failure>>;
+
+    /// Sends the request to one of `addresses`, which were judged, and to nothing else.
+    fn send(
+        &self,
+        request: Outgoing,
+        addresses: Vec<SocketAddr>,
+        connect: Duration,
+    ) -> BoxFuture<Result<Head, Failure>>;
+}
+
+/// Time as the task has it.
+pub trait Timer: Send + Sync {
+    fn sleep(&self, time: Duration) -> BoxFuture<()>;
+}
+
+#[derive(Clone)]
+pub struct Connector {
+    dialler: Arc<dyn Dialler>,
+}
+
+impl Connector {
+    pub fn new(dialler: Arc<dyn Dialler>) -> Self {
+        Self { dialler }
+    }
+
+    /// The request must be granted. Redirects are the guest's affair.
+    pub async fn exchange(
+        &self,
+        request: Outgoing,
+        timeouts: Timeouts,
+        timer: &dyn Timer,
+    ) -> Result<Answer, Failure> {
+        let resolving = self.addresses(&request.target);
+        let addresses = within(timer, timeouts.connect, resolving, Failure::ConnectTimeout).await?;
+        let sending = self.dialler.send(request, addresses, timeouts.connect);
+        let wait = timeouts.connect.saturating_add(timeouts.first_byte);
+        let Head { status, headers, mut body } = within(timer, wait, sending, Failure::AnswerTimeout).await?;
+        let header_bytes: usize =
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if header_bytes > limits::MAX_ANSWER_HEADER_BYTES {
+            return Err(Failure::HeadersTooLarge);
+        }
+        let mut whole = Vec::new();
+        loop {
+            let next = body.next().map(|piece| piece.transpose());
+            match within(timer, timeouts.between_bytes, next, Failure::AnswerTimeout).await? {
+                None => return Ok(Answer { status, headers, body: whole.into() }),
+                Some(piece) if whole.len() + piece.len() > limits::MAX_ANSWER_BODY_BYTES => {
+                    return Err(Failure::BodyTooLarge);
+                }
+                Some(piece) => whole.extend_from_slice(&piece),
+            }
+        }
+    }
+
+    /// Looked up once, and judged all together: a name that leads to one wrong address is not dialled at all.
+    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Failure> {
+        let found = match target.literal() {
+            // The grant names it as it is.
+            Some(address) => vec![address],
+            None => {
+                let found = self.dialler.resolve(target.host()).await?;
+                let is_allowed = |address: &IpAddr| match target.host() {
+                    "localhost" => address.is_loopback(),
+                    _ => is_public(*address),
+                };
+                if !found.iter().all(is_allowed) {
+                    return Err(Failure::AddressProhibited);
+                }
+                found
+            }
+        };
+        if found.is_empty() {
+            return Err(Failure::Name("it has no address".to_owned()));
+        }
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port())).collect())
+    }
+}
+
+async fn within<T>(
+    timer: &dyn Timer,
+    time: Duration,
+    future: impl Future<Output = Result<T, Failure>>,
+    late: Failure,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        output = future => output,
+        () = timer.sleep(time) => Err(late),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Answers each lookup with the next list, and notes what it would have dialled.
+    #[derive(Default)]
+    struct Notes {
+        lookups: AtomicUsize,
+        lists: Vec<Vec<&'static str>>,
+        dialled: Mutex<Vec<SocketAddr>>,
+    }
+
+    impl Dialler for Notes {
+        fn resolve(&self, _host: &str) -> BoxFuture<Result<Vec<IpAddr>, Failure>> {
+            let at = self.lookups.fetch_add(1, Ordering::SeqCst);
+            let list = self.lists[at % self.lists.len()].iter().map(|text| text.parse().unwrap()).collect();
+            Box::pin(async move { Ok(list) })
+        }
+
+        fn send(
+            &self,
+            _request: Outgoing,
+            addresses: Vec<SocketAddr>,
+            _connect: Duration,
+        ) -> BoxFuture<Result<Head, Failure>> {
+            self.dialled.lock().unwrap().extend(addresses);
+            Box::pin(async {
+                let body = futures::stream::iter([Ok(Bytes::from_static(b"ok"))]).boxed();
+                Ok(Head { status: StatusCode::OK, headers: HeaderMap::new(), body })
+            })
+        }
+    }
+
+    struct NoTime;
+
+    impl Timer for NoTime {
+        fn sleep(&self, _time: Duration) -> BoxFuture<()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        connect: Duration::from_secs(1),
+        first_byte: Duration::from_secs(1),
+        between_bytes: Duration::from_secs(1),
+    };
+
+    async fn dialled(
+        authority: &str,
+        lists: Vec<Vec<&'static str>>,
+    ) -> (Vec<String>, Result<Answer, Failure>) {
+        let notes = Arc::new(Notes { lists, ..Notes::default() });
+        let answer = exchange(&notes, authority).await;
+        let dialled = notes.dialled.lock().unwrap().iter().map(ToString::to_string).collect();
+        (dialled, answer)
+    }
+
+    async fn exchange(notes: &Arc<Notes>, authority: &str) -> Result<Answer, Failure> {
+        let target = Target::of("http", authority, "/").unwrap();
+        let request = Outgoing { method: Method::GET, target, headers: HeaderMap::new(), body: None };
+        Connector::new(notes.clone()).exchange(request, TIMEOUTS, &NoTime).await
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_one_wrong_address_is_not_dialled() {
+        for list in [
+            vec!["127.0.0.1"],
+            vec!["1.1.1.1", "10.0.0.1"],
+            vec!["169.254.169.254"],
+            vec!["::1"],
+            vec!["::ffff:127.0.0.1"],
+            vec!["64:ff9b::7f00:1"],
+            vec!["2606:4700::1111", "fe80::1"],
+        ] {
+            let (dialled, answer) = dialled("a.example", vec![list.clone()]).await;
+            assert_eq!(answer, Err(Failure::AddressProhibited), "{list:?}");
+            assert!(dialled.is_empty(), "{list:?} was dialled: {dialled:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_dialled_is_what_was_judged() {
+        let (told, answer) = dialled("a.example:81", vec![vec!["1.1.1.1", "2606:4700::1111"]]).await;
+        assert_eq!(answer.unwrap().body, "ok");
+        assert_eq!(told, ["1.1.1.1:81", "[2606:4700::1111]:81"]);
+
+        // A name that is something else at each lookup: one lookup an exchange, and that one is judged.
+        let notes = Arc::new(Notes { lists: vec![vec!["1.1.1.1"], vec!["127.0.0.1"]], ..Notes::default() });
+        for turn in 0..4 {
+            assert_eq!(exchange(&notes, "a.example").await.is_ok(), turn % 2 == 0);
+        }
+        assert_eq!(notes.lookups.load(Ordering::SeqCst), 4);
+        assert!(notes.dialled.lock().unwrap().iter().all(|address| !address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn localhost_and_addresses_are_dialled_as_they_are_named() {
+        assert_eq!(
+            dialled("localhost", vec![vec!["127.0.0.1", "::1"]]).await.0,
+            ["127.0.0.1:80", "[::1]:80"]
+        );
+        assert!(dialled("localhost", vec![vec!["1.1.1.1"]]).await.0.is_empty());
+        assert!(dialled("x.localhost", vec![vec!["127.0.0.1"]]).await.0.is_empty());
+        assert_eq!(dialled("127.1:8080", vec![vec![]]).await.0, ["127.0.0.1:8080"]);
+    }
+}

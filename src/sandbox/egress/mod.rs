@@ -1,0 +1,14 @@
+//! Lives here: the one way out of a guest: where it may go, which addresses are dialled, and the HTTP client.
+//! May import: `authority`'s grant, `limits`. Never here: the journal, wasmtime, what an exchange means to a task.
+//! Read first: `connector.rs`, then `address.rs`.
+
+mod address;
+mod client;
+mod connector;
+mod failure;
+mod target;
+
+pub use self::client::Client;
+pub use self::connector::{Answer, Connector, Dialler, Outgoing, Timeouts, Timer};
+pub use self::failure::Failure;
+pub use self::target::Target;

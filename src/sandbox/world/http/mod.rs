@@ -1,0 +1,133 @@
+//! `wasi:http`: exchanges with the outside, whole bodies at a time. What comes back is an operation with its
+//! outcome on disk before the guest sees it, an error no less than an answer.
+//!
+//! A request that is not safe bears an `Idempotency-Key` that stays the same however often it is sent; where the
+//! guest sets one itself, that one is sent: it follows from the guest's own doings and so stays the same too.
+
+mod body;
+mod exchanges;
+mod outcome;
+mod overrides;
+
+use std::future::Future;
+
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+pub use self::exchanges::{Egress, Exchanges};
+pub use self::outcome::settled;
+pub use self::overrides::add_to_linker;
+use crate::authority::Grant;
+use crate::limits;
+use crate::sandbox::egress::{Answer, Target};
+
+/// Bytes that a guest writes to a request's body at once.
+const BODY_CHUNK_BYTES: usize = 64 * 1024;
+
+type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Exchange = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send>;
+
+/// The instance's side of its exchanges; nothing is under way any more when it is dropped.
+pub struct Hooks {
+    /// `None` while a component is only inspected: then every request is refused.
+    exchanges: Option<Exchanges>,
+    grant: Grant,
+}
+
+impl Hooks {
+    pub fn new(exchanges: Option<Exchanges>, grant: Grant) -> Self {
+        Self { exchanges, grant }
+    }
+
+    fn hold(&self, handle: u32) {
+        if let Some(exchanges) = &self.exchanges {
+            exchanges.hold(handle);
+        }
+    }
+
+    fn let_go(&self, handle: u32) {
+        if let Some(exchanges) = &self.exchanges {
+            exchanges.let_go(handle);
+        }
+    }
+
+    /// What follows from the grant and the request alone.
+    fn judge(&self, request: &Request<WasiBody>) -> Result<(&Exchanges, Target), Error> {
+        let uri = request.uri();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let target = Target::of(uri.scheme_str().unwrap_or_default(), authority, path)
+            .map_err(|_| Error::HttpRequestUriInvalid)?;
+        let exchanges = self.exchanges.as_ref().ok_or(Error::HttpRequestDenied)?;
+        if !target.is_granted(&self.grant) {
+            return Err(Error::HttpRequestDenied);
+        }
+        // A tunnel would lead anywhere; an echo would show headers that were added here.
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return Err(Error::HttpRequestMethodInvalid);
+        }
+        if exchanges.held().len() >= limits::MAX_OPEN_EXCHANGES {
+            return Err(Error::ConnectionLimitReached);
+        }
+        Ok((exchanges, target))
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        if let Some(exchanges) = &self.exchanges {
+            exchanges.cut();
+        }
+    }
+}
+
+impl WasiHttpHooks for Hooks {
+    /// A body must fit whole: how fast the host takes it off may not show.
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        limits::MAX_SENT_BODY_CHUNKS + 1
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    /// Called inside the guest's `outgoing-handler.handle`, in the guest's own order.
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _transmission: Transmission,
+    ) -> Exchange {
+        let judged = self.judge(&request).map(|(exchanges, target)| (exchanges.clone(), target));
+        let (parts, body) = request.into_parts();
+        let (exchanges, target) = match judged {
+            Ok(judged) => judged,
+            Err(error) => {
+                // From its next call on the guest may write.
+                tokio::spawn(body::drain(body));
+                return Box::new(async { Err(error) });
+            }
+        };
+        let answered = exchanges.begin(parts, target, body, options);
+        Box::new(async move {
+            match answered {
+                Ok(receiver) => match receiver.await {
+                    Ok(answered) => answered.map(response),
+                    // The instance ends: `Exchanges::stopped` says why.
+                    Err(_) => std::future::pending().await,
+                },
+                // The attempt has ended.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+fn response(answer: Answer) -> (Response<WasiBody>, Transmission) {
+    let Answer { status, headers, body } = answer;
+    let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    (response, Box::new(async { Ok(()) }))
+}

@@ -1,0 +1,168 @@
+//! What an exchange came to, as it stands on disk.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wasmtime_wasi_http::Error;
+
+use crate::limits;
+use crate::sandbox::egress::{Answer, Failure};
+
+/// Its first byte on disk.
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    Answered { status: u16, headers: Vec<(String, Vec<u8>)>, body: Vec<u8> },
+    Failed(Failure),
+}
+
+pub fn encode(outcome: &Result<Answer, Failure>) -> Result<Vec<u8>, String> {
+    let stored = match outcome {
+        Err(failure) => Stored::Failed(failure.clone()),
+        Ok(Answer { status, headers, body }) => Stored::Answered {
+            status: status.as_u16(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                .collect(),
+            body: body.to_vec(),
+        },
+    };
+    postcard::to_extend(&stored, vec![VERSION]).map_err(|error| error.to_string())
+}
+
+/// `None` where the bytes are no outcome.
+pub fn decode(bytes: &[u8]) -> Option<Result<Answer, Failure>> {
+    let (version, rest) = bytes.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    let (status, stored, body) = match postcard::from_bytes(rest).ok()? {
+        Stored::Failed(failure) => return Some(Err(failure)),
+        Stored::Answered { status, headers, body } => (status, headers, body),
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in &stored {
+        headers.append(header_name(name)?, HeaderValue::from_bytes(value).ok()?);
+    }
+    Some(Ok(Answer { status: StatusCode::from_u16(status).ok()?, headers, body: body.into() }))
+}
+
+/// The outcome as a task's owner tells it: `{"status": 200, "headers": {"name": "value" | ["value", …]},
+/// "body": "text"}`, where `body_base64` may stand for `body`, and all but the status may be left out; `None`
+/// is a failure.
+pub fn settled(told: Option<Value>) -> Result<Vec<u8>, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Told {
+        status: u16,
+        #[serde(default)]
+        headers: serde_json::Map<String, Value>,
+        body: Option<String>,
+        body_base64: Option<String>,
+    }
+    let Some(told) = told else { return encode(&Err(Failure::Settled)) };
+    const SHAPE: &str = "an answer is {\"status\": 200, \"headers\": {…}, \"body\": \"text\"} (or body_base64), status alone being needed";
+    let told: Told = serde_json::from_value(told).map_err(|error| format!("{error}; {SHAPE}"))?;
+    let status =
+        StatusCode::from_u16(told.status).map_err(|_| format!("{} is no HTTP status", told.status))?;
+    let mut headers = HeaderMap::new();
+    for (name, values) in &told.headers {
+        let values = match values {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for value in values {
+            let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
+            let (Some(name), Some(value)) = (header_name(&name.to_ascii_lowercase()), value) else {
+                return Err(format!("'{name}' is no HTTP header with a text or a list of texts; {SHAPE}"));
+            };
+            headers.append(name, value);
+        }
+    }
+    let body = match (told.body, told.body_base64) {
+        (Some(_), Some(_)) => return Err("body and body_base64 cannot both be given".to_owned()),
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(text)) => {
+            BASE64_STANDARD.decode(text).map_err(|error| format!("body_base64 is no base64: {error}"))?
+        }
+        (None, None) => Vec::new(),
+    };
+    if body.len() > limits::MAX_ANSWER_BODY_BYTES {
+        return Err(format!("a body has at most {} bytes", limits::MAX_ANSWER_BODY_BYTES));
+    }
+    encode(&Ok(Answer { status, headers, body: Bytes::from(body) }))
+}
+
+/// How `wasi:http` names it.
+pub fn error(failure: Failure) -> Error {
+    let answer_bytes = u64::try_from(limits::MAX_ANSWER_BODY_BYTES).ok();
+    match failure {
+        Failure::Name(_) => Error::DnsError { rcode: None, info_code: None },
+        Failure::AddressProhibited => Error::DestinationIpProhibited,
+        Failure::ConnectionRefused => Error::ConnectionRefused,
+        Failure::ConnectTimeout => Error::ConnectionTimeout,
+        Failure::Unreachable => Error::DestinationUnavailable,
+        Failure::Certificate => Error::TlsCertificateError,
+        Failure::Tls => Error::TlsProtocolError,
+        Failure::Terminated => Error::ConnectionTerminated,
+        Failure::AnswerTimeout => Error::HttpResponseTimeout,
+        Failure::Incomplete => Error::HttpResponseIncomplete,
+        Failure::BodyTooLarge => Error::HttpResponseBodySize(answer_bytes),
+        Failure::HeadersTooLarge => {
+            Error::HttpResponseHeaderSectionSize(u32::try_from(limits::MAX_ANSWER_HEADER_BYTES).ok())
+        }
+        Failure::Protocol => Error::HttpProtocolError,
+        Failure::Settled => Error::InternalError(Some(Failure::Settled.to_string())),
+        Failure::Other(why) => Error::InternalError(Some(why)),
+    }
+}
+
+fn header_name(name: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn outcomes_come_back_from_disk() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-one", HeaderValue::from_static("1"));
+        headers.append("x-one", HeaderValue::from_bytes(b"\xff2").unwrap());
+        let answer = Answer { status: StatusCode::IM_A_TEAPOT, headers, body: Bytes::from_static(b"\0tea") };
+        for outcome in [Ok(answer), Err(Failure::Incomplete), Err(Failure::Name("no".into()))] {
+            assert_eq!(decode(&encode(&outcome).unwrap()), Some(outcome));
+        }
+        assert_eq!(decode(&[]), None);
+        assert_eq!(decode(&[9, 1, 2]), None);
+    }
+
+    #[test]
+    fn an_owner_tells_an_answer_as_json() {
+        let told = |json: Value| decode(&settled(Some(json)).unwrap()).unwrap().unwrap();
+        let answer = told(json!({"status": 201, "headers": {"X-A": ["1", "2"], "b": "3"}, "body": "done"}));
+        assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (201, &b"done"[..]));
+        assert_eq!(answer.headers.get_all("x-a").iter().count(), 2);
+        assert_eq!(told(json!({"status": 200, "body_base64": "AAE="})).body.as_ref(), [0, 1]);
+        assert_eq!(decode(&settled(None).unwrap()), Some(Err(Failure::Settled)));
+        for wrong in [
+            json!({}),
+            json!({"status": 99}),
+            json!({"status": 200, "headers": {"a": 1}}),
+            json!({"status": 200, "headers": {"a b": "1"}}),
+            json!({"status": 200, "body": "a", "body_base64": ""}),
+            json!({"status": 200, "body_base64": "?"}),
+            json!({"status": 200, "text": "a"}),
+        ] {
+            assert!(settled(Some(wrong.clone())).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Three functions of `wasi:http` in which the host must know what the guest does, at the moment it does it.
+
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime::{Result, StoreContextMut};
+use wasmtime_wasi::p2::DynOutputStream;
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    ErrorCode, HostFutureIncomingResponse, HostOutgoingBody as _, RequestOptions,
+};
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+use wasmtime_wasi_http::p2::types::{self, HostOutgoingRequest};
+use wasmtime_wasi_http::{WasiHttpView, p2};
+
+use super::body::Bounded;
+use crate::sandbox::world::World;
+
+const TYPES: &str = "wasi:http/types@0.2.12";
+const HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
+
+type Handled = Result<Resource<types::HostFutureIncomingResponse>, ErrorCode>;
+
+/// Stock `wasi:http`, with these three in place of its own.
+pub fn add_to_linker(linker: &mut Linker<World>) -> Result<()> {
+    p2::add_only_http_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    linker.instance(HANDLER)?.func_wrap("handle", handle)?;
+    let mut interface = linker.instance(TYPES)?;
+    interface.func_wrap("[method]outgoing-body.write", write)?;
+    let future = ResourceType::host::<types::HostFutureIncomingResponse>();
+    interface.resource(
+        "future-incoming-response",
+        future,
+        |mut store: StoreContextMut<'_, World>, rep| {
+            let world = store.data_mut();
+            world.http_hooks.let_go(rep);
+            HostFutureIncomingResponse::drop(&mut world.http(), Resource::new_own(rep))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn handle(
+    mut store: StoreContextMut<'_, World>,
+    (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>),
+) -> Result<(Handled,)> {
+    let world = store.data_mut();
+    let future = match world.http().handle(request, options) {
+        Ok(future) => future,
+        Err(error) => return Ok((Err(error.downcast()?),)),
+    };
+    world.http_hooks.hold(future.rep());
+    Ok((Ok(future),))
+}
+
+fn write(
+    mut store: StoreContextMut<'_, World>,
+    (body,): (Resource<HostOutgoingBody>,),
+) -> Result<(Result<Resource<DynOutputStream>, ()>,)> {
+    let world = store.data_mut();
+    let Ok(stream) = world.http().write(Resource::new_borrow(body.rep()))? else { return Ok((Err(()),)) };
+    let inner = world.table.delete(stream)?;
+    let bounded: DynOutputStream = Box::new(Bounded::new(inner));
+    Ok((Ok(world.table.push_child(bounded, &body)?),))
+}

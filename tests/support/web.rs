@@ -1,0 +1,121 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Oracle;
+
+/// A web server on loopback that notes every request. Its answer to one follows from the request alone:
+/// `METHOD PATH HASH-OF-BODY`. `/slow/N/…` waits N milliseconds before it answers, `/never/…` does not answer.
+pub struct Web {
+    pub port: u16,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<Mutex<usize>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub key: Option<String>,
+    pub body: String,
+}
+
+impl Web {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (seen, connections) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<usize>>::default());
+        let (notes, count) = (seen.clone(), connections.clone());
+        // Ends with the process; nobody waits for it.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                *count.lock().expect("no panic") += 1;
+                let notes = notes.clone();
+                std::thread::spawn(move || serve(stream, &notes));
+            }
+        });
+        Self { port, seen, connections }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// All requests so far, in the order of their arrival.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no panic").clone()
+    }
+
+    /// How often this path was asked for.
+    pub fn count(&self, path: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.path == path).count()
+    }
+
+    pub fn forget(&self) {
+        self.seen.lock().expect("no panic").clear();
+    }
+
+    pub fn connections(&self) -> usize {
+        *self.connections.lock().expect("no panic")
+    }
+
+    /// What a guest sees of the answer to a request.
+    pub fn answer(method: &str, path: &str, body: &str) -> String {
+        format!("200 {:016x}", Oracle::hash(text(method, path, body).as_bytes()))
+    }
+}
+
+fn text(method: &str, path: &str, body: &str) -> String {
+    format!("{method} {path} {:016x}", Oracle::hash(body.as_bytes()))
+}
+
+fn serve(stream: TcpStream, notes: &Mutex<Vec<Seen>>) {
+    let Ok(mut writer) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(stream);
+    while let Some(seen) = request(&mut reader) {
+        notes.lock().expect("no panic").push(seen.clone());
+        let mut parts = seen.path.split('/').skip(1);
+        match parts.next() {
+            Some("never") => loop {
+                std::thread::park();
+            },
+            Some("slow") => {
+                let ms = parts.next().and_then(|ms| ms.parse().ok()).unwrap_or_default();
+                std::thread::sleep(Duration::from_millis(ms));
+            }
+            _ => {}
+        }
+        let text = text(&seen.method, &seen.path, &seen.body);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+        if writer.write_all(format!("{head}{text}").as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// `None` where the connection ends first.
+fn request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+    let mut line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
+        Some(line.trim_end().to_owned())
+    };
+    let first = line()?;
+    let (mut length, mut key) = (0, None);
+    loop {
+        let header = line()?;
+        let Some((name, value)) = header.split_once(':') else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().ok()?,
+            "idempotency-key" => key = Some(value.trim().to_owned()),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let (method, rest) = first.split_once(' ')?;
+    let (path, _) = rest.split_once(' ')?;
+    let body = String::from_utf8(body).ok()?;
+    Some(Seen { method: method.to_owned(), path: path.to_owned(), key, body })
+}
