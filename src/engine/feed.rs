@@ -78,6 +78,10 @@ impl Feed {
 
     /// Tell watchers that resources changed. Called after the commit.
     pub fn changed(&self, keys: &[ResourceKey]) {
+        // Most commits of a guest change nothing that is readable: those need not wait for the lock.
+        if keys.is_empty() {
+            return;
+        }
         let routes = self.routes();
         for key in keys {
             for watcher in routes.watchers.get(key).into_iter().flatten() {
@@ -89,6 +93,9 @@ impl Feed {
 
     /// Tell followers of a task what happened. Called after the commit, in its order.
     pub fn happened(&self, task: TaskId, changes: &[TaskChange]) {
+        if changes.is_empty() {
+            return;
+        }
         let routes = self.routes();
         for follower in routes.followers.get(&task).into_iter().flatten() {
             let mut queue = lock(&follower.queue);

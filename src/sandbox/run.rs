@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::InstancePre;
 
@@ -84,6 +84,22 @@ impl Sandbox {
     /// start to start, and be used for nothing else. Only the first call counts.
     pub fn keep_compiled(&self, folder: PathBuf, key: [u8; 32]) {
         self.inner.cache.keep_in(folder, key);
+    }
+
+    /// For the bench of instances: makes so many of them, as each attempt has one, and tells how long each took
+    /// with its end.
+    #[doc(hidden)]
+    pub async fn instantiate(
+        &self,
+        component: Arc<[u8]>,
+        times: usize,
+    ) -> Result<Vec<Duration>, InspectError> {
+        let instances = instances(self.inner.clone(), component, times);
+        self.inner
+            .threads
+            .spawn(instances)
+            .await
+            .unwrap_or_else(|message| Err(InspectError::HostFault(message)))
     }
 }
 
@@ -171,6 +187,26 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
         };
         return end::checked(outcome, &recorder, store.data().saw_cancellation);
     }
+}
+
+async fn instances(
+    inner: Arc<Inner>,
+    component: Arc<[u8]>,
+    times: usize,
+) -> Result<Vec<Duration>, InspectError> {
+    let id = ComponentId::of_bytes(&component);
+    let pre = inner.cache.load(&id, move || Ok(component)).await?;
+    let mut taken = Vec::with_capacity(times);
+    for _ in 0..times {
+        let began = Instant::now();
+        let world = World::new(Journal::of_inspection(), limits::DEFAULT_MEMORY_MIB, Grant::default(), None);
+        let mut store = instance::store(pre.engine(), world);
+        let made = pre.instantiate_async(&mut store).await;
+        drop(store);
+        taken.push(began.elapsed());
+        made.map_err(|error| InspectError::HostFault(format!("{error:#}")))?;
+    }
+    Ok(taken)
 }
 
 async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection, InspectError> {

@@ -1,0 +1,94 @@
+//! Every bench in one report, with the machine's facts and, beside each figure, what it is compared with in the
+//! same run: `cargo bench --bench report`. About three minutes, once built; loopback only.
+//!
+//! `-- journal restart` runs only those. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set
+//! the sizes of the stores. Without default features the benches that need no WASM and no HTTP are left.
+
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod client;
+mod filler;
+mod history;
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod instantiate;
+mod journal;
+mod machine;
+mod measure;
+mod restart;
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod server;
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod submit_to_link;
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod throughput;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use measure::{Row, fdatasyncs, shown};
+
+type Question = (&'static str, fn(&Path) -> Vec<Row>);
+
+const QUESTIONS: &[Question] = &[
+    #[cfg(all(feature = "sandbox", feature = "mcp"))]
+    ("submit_to_link", submit_to_link::run),
+    #[cfg(all(feature = "sandbox", feature = "mcp"))]
+    ("throughput", throughput::run),
+    #[cfg(all(feature = "sandbox", feature = "mcp"))]
+    ("instantiate", instantiate::run),
+    ("journal", journal::run),
+    ("restart", restart::run),
+    ("history", history::run),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let Some((restart::CHILD, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        return restart::child(rest);
+    }
+    if let Some(unknown) = arguments.iter().find(|word| QUESTIONS.iter().all(|(name, _)| name != word)) {
+        let names: Vec<&str> = QUESTIONS.iter().map(|(name, _)| *name).collect();
+        eprintln!("there is no bench '{unknown}'; there are: {}", names.join(", "));
+        std::process::exit(2);
+    }
+    let start = Instant::now();
+    // A folder of Cargo's, so that it is on a disk: /tmp is often memory, where a sync costs nothing.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for fact in machine::facts(folder) {
+        println!("{fact}");
+    }
+    let control = fdatasyncs(folder, Duration::from_secs(1));
+    println!("fdatasync of a 4 KiB append: p50 {}, p99 {}", shown(control.p50()), shown(control.p99()));
+    if control.p50() > 1_000.0 {
+        println!("NOTE: that is slow; either the disk is, or the machine is busy with other work");
+    }
+    println!();
+    println!("{:<58} {:<42} {:<60} goal", "question", "measured", "compared with");
+    for (name, run) in QUESTIONS {
+        if arguments.is_empty() || arguments.iter().any(|word| word == name) {
+            for row in run(folder) {
+                tell(&row);
+            }
+        }
+    }
+    println!("\ntook {:.0} s", start.elapsed().as_secs_f64());
+}
+
+fn tell(row: &Row) {
+    let Row { what, measured, compared, goal } = row;
+    let goal = goal.as_ref().map_or(String::new(), |goal| {
+        format!("{} {}", goal.words(), if goal.is_met() { "met" } else { "MISSED" })
+    });
+    println!("{what:<58} {measured:<42} {compared:<60} {goal}");
+}
+
+/// As `serve` has it.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}
+
+/// A setting from the environment.
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}

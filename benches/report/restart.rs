@@ -1,0 +1,170 @@
+//! How long after its start does a store take its first submission, next to redb alone on the same file?
+//!
+//! A child process fills a store and is stopped, killed while idle, or killed under load. What it left is copied
+//! for each try: once for the engine, once for redb. The copies are in the page cache and synced.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use longhaul::limits;
+
+use crate::filler;
+use crate::measure::{Row, median, micros, shown};
+
+/// First argument of the child process.
+pub const CHILD: &str = "fill-a-store";
+const FILE_NAME: &str = "longhaul.redb";
+const STORE_MIB: u64 = 200;
+/// Results stay beside their task below 16 KiB; this is a long answer of a model.
+const RESULT_BYTES: u64 = 8 * 1024;
+const TRIES: usize = 3;
+
+#[derive(Clone, Copy)]
+enum Left {
+    CleanStop,
+    IdleCrash,
+    LoadedCrash,
+}
+
+pub fn run(folder: &Path) -> Vec<Row> {
+    let mib = crate::number("LONGHAUL_BENCH_STORE_MIB").unwrap_or(STORE_MIB);
+    let scratch = tempfile::tempdir_in(folder).expect("a folder");
+    let filled = scratch.path().join("store");
+    let states = [
+        (Left::CleanStop, "clean stop", "fill"),
+        (Left::IdleCrash, "idle crash", "touch"),
+        (Left::LoadedCrash, "crash under load", "load"),
+    ];
+    let runtime = crate::runtime();
+    let mut rows = Vec::new();
+    for (left, name, task) in states {
+        leave(&filled, left, task, mib);
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for attempt in 0..TRIES {
+            let at = |kind: &str| scratch.path().join(format!("{name}-{kind}-{attempt}"));
+            let (engine, redb) = (at("engine"), at("redb"));
+            copy(&filled, &engine);
+            copy(&filled, &redb);
+            bare.push(open_redb(&redb.join(FILE_NAME)));
+            ours.push(runtime.block_on(open_engine(&engine)));
+            fs::remove_dir_all(engine).expect("removed");
+            fs::remove_dir_all(redb).expect("removed");
+        }
+        let bytes = fs::metadata(filled.join(FILE_NAME)).map_or(0, |file| file.len());
+        let (ours, bare) = (median(ours), median(bare));
+        rows.push(
+            Row::new(
+                format!("start to first submission, {name}, file of {} MiB", bytes >> 20),
+                shown(ours),
+                format!("{:.2} times redb's own opening, {}", ours / bare, shown(bare)),
+            )
+            .at_most((ours / bare * 100.0).round() / 100.0, 1.5),
+        );
+    }
+    rows
+}
+
+/// Brings the store into the state that is asked for, by a process of its own.
+fn leave(folder: &Path, left: Left, task: &str, mib: u64) {
+    let mut filler = Filler::start(folder, task, mib);
+    match left {
+        Left::CleanStop => {
+            // Its stdin ends, and it shuts down.
+            drop(filler.stdin);
+            assert!(filler.child.wait().expect("a child").success());
+        }
+        Left::IdleCrash => {
+            std::thread::sleep(Duration::from_secs(2));
+            filler.kill();
+        }
+        Left::LoadedCrash => {
+            std::thread::sleep(Duration::from_secs(1));
+            filler.kill();
+        }
+    }
+}
+
+struct Filler {
+    child: Child,
+    stdin: ChildStdin,
+}
+
+impl Filler {
+    /// Returns when the child has done what comes before its end.
+    fn start(folder: &Path, task: &str, mib: u64) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg(CHILD).arg(folder).arg(task).arg(mib.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
+        let stdin = child.stdin.take().expect("piped");
+        let stdout: ChildStdout = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n", "the child failed: its words are above");
+        Self { child, stdin }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("a child");
+    }
+}
+
+/// The child: `FOLDER fill|touch|load MIB`.
+pub fn child(arguments: &[String]) {
+    let [folder, task, mib] = arguments else { panic!("FOLDER fill|touch|load MIB") };
+    let (folder, mib) = (PathBuf::from(folder), mib.parse::<u64>().expect("a number"));
+    crate::runtime().block_on(async {
+        let engine = filler::open(&folder).await;
+        engine.start().await.expect("started");
+        match task.as_str() {
+            "fill" => filler::fill(&engine, (mib << 20) / RESULT_BYTES, RESULT_BYTES).await,
+            "touch" => filler::fill(&engine, 100, RESULT_BYTES).await,
+            // Until it is killed.
+            _ => drop(tokio::spawn({
+                let engine = engine.clone();
+                async move { filler::fill(&engine, u64::MAX, RESULT_BYTES).await }
+            })),
+        }
+        println!("ready");
+        std::io::stdout().flush().expect("told");
+        tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))
+            .await
+            .expect("a thread")
+            .expect("a line");
+        engine.shutdown().await;
+    });
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for file in fs::read_dir(from).expect("a folder") {
+        let file = file.expect("a file");
+        if file.file_type().expect("a type").is_file() {
+            let target = to.join(file.file_name());
+            fs::copy(file.path(), &target).expect("copied");
+            // Or the first sync that is measured would write the whole copy.
+            File::open(target).and_then(|file| file.sync_all()).expect("synced");
+        }
+    }
+}
+
+fn open_redb(path: &Path) -> f64 {
+    let began = Instant::now();
+    let database = redb::Builder::new().set_cache_size(limits::STORE_CACHE_BYTES).open(path).expect("redb");
+    let taken = micros(began.elapsed());
+    drop(database);
+    taken
+}
+
+async fn open_engine(folder: &Path) -> f64 {
+    let began = Instant::now();
+    let engine = filler::open(folder).await;
+    engine.start().await.expect("started");
+    filler::submit(&engine, RESULT_BYTES).await;
+    let taken = micros(began.elapsed());
+    engine.shutdown().await;
+    taken
+}

@@ -1,0 +1,163 @@
+//! A whole server on a scratch store: engine, sandbox, MCP over HTTP, as `serve` wires them, and clients on a
+//! thread of their own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use longhaul::catalog::{Candidate, Catalog, Component, Manifest, Operator};
+use longhaul::engine::{EngineOptions, TaskEngine};
+use longhaul::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
+use longhaul::sandbox::{Sandbox, SandboxOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::client::{Call, Client};
+use crate::measure::{Sample, micros};
+
+/// The guests: one of the world `longhaul:tool` that does what its argument says, and an ordinary component.
+const GUESTS: [&str; 2] = ["interpreter", "text_stats"];
+const WARM_UP: Duration = Duration::from_millis(300);
+
+pub struct Server {
+    runtime: Runtime,
+    engine: TaskEngine,
+    http: HttpServer,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub fn start(folder: &Path) -> Self {
+        let runtime = crate::runtime();
+        let scratch = tempfile::tempdir_in(folder).expect("a folder");
+        let (engine, http) = runtime.block_on(async {
+            let sandbox = Sandbox::new(SandboxOptions::default()).expect("a sandbox");
+            let options = EngineOptions::default();
+            let engine =
+                TaskEngine::open(scratch.path(), Arc::new(sandbox), options).await.expect("an engine");
+            let mut catalog = Catalog::default();
+            for name in GUESTS {
+                catalog = catalog.with(install(&engine, name).await).expect("a catalog");
+            }
+            engine.set_catalog(Arc::new(catalog));
+            engine.start().await.expect("started");
+            let server = McpServer::new(engine.clone(), McpOptions::default());
+            let address = SocketAddr::from(([127, 0, 0, 1], 0));
+            let http = HttpServer::bind(server, HttpOptions::new(address)).await.expect("a server");
+            (engine, http)
+        });
+        Self { runtime, engine, http, _folder: scratch }
+    }
+
+    pub fn call(&self, tool: &str, arguments: Value, reply: &str) -> Call {
+        Call::new(self.http.address(), tool, arguments, reply)
+    }
+
+    /// Each client has one call under way, always. Every answer must hold `expected`.
+    pub fn closed_loop(&self, clients: usize, call: &Call, expected: &str, span: Duration) -> Sample {
+        let (address, call, expected) = (self.http.address(), call.clone(), expected.to_owned());
+        let measuring = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(closed_loop(address, clients, call, expected, span))
+        });
+        measuring.join().expect("the clients")
+    }
+
+    /// Until no task is open.
+    pub fn settle(&self) {
+        loop {
+            let metrics = self.engine.metrics();
+            if metrics.queued + metrics.running + metrics.waiting == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn stop(self) {
+        let Self { runtime, engine, http, _folder } = self;
+        runtime.block_on(async {
+            http.shutdown().await;
+            engine.shutdown().await;
+        });
+    }
+}
+
+async fn closed_loop(
+    address: SocketAddr,
+    clients: usize,
+    call: Call,
+    expected: String,
+    span: Duration,
+) -> Sample {
+    let start = Instant::now() + WARM_UP;
+    let end = start + span;
+    let (call, expected) = (Arc::new(call), Arc::new(expected));
+    let clients: Vec<_> = (0..clients)
+        .map(|_| {
+            let (call, expected) = (call.clone(), expected.clone());
+            tokio::spawn(async move {
+                let mut client = Client::connect(address).await;
+                let mut taken = Vec::new();
+                loop {
+                    let began = Instant::now();
+                    let answer = client.call(&call).await;
+                    let ended = Instant::now();
+                    assert!(answer.contains(&*expected), "no {expected} in {answer}");
+                    if ended >= end {
+                        return taken;
+                    }
+                    if ended >= start {
+                        taken.push(micros(ended - began));
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut taken = Vec::new();
+    for client in clients {
+        taken.extend(client.await.expect("a client"));
+    }
+    Sample::new(taken, span)
+}
+
+async fn install(engine: &TaskEngine, name: &str) -> Component {
+    let bytes = component(name);
+    let inspection = engine.inspect(bytes.clone()).await.expect("a component");
+    let id = engine.store_component(bytes, name).await.expect("stored");
+    let candidate =
+        Candidate { name: name.to_owned(), id, manifest: Manifest::default(), inspection, trusted: true };
+    Component::assemble(candidate, &Operator::default()).expect("tools")
+}
+
+/// A guest of `tools-wasm`, built by cargo once.
+pub fn component(name: &str) -> Arc<[u8]> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(build);
+    std::fs::read(folder.join(format!("{name}.wasm"))).expect("a built guest").into()
+}
+
+fn build() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools-wasm");
+    let target = std::env::var_os("LONGHAUL_GUEST_TARGET_DIR");
+    let target = target.map_or_else(|| workspace.join("target"), PathBuf::from);
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&workspace).args(["build", "--quiet", "--release", "--locked"]);
+    cargo.args(["--target", "wasm32-wasip2", "--target-dir"]).arg(&target);
+    for name in GUESTS {
+        cargo.args(["--package", name]);
+    }
+    // What cargo set for this bench is not meant for the guests.
+    for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_")) {
+        cargo.env_remove(variable);
+    }
+    for variable in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        cargo.env_remove(variable);
+    }
+    let built = cargo.status().expect("cargo, which builds the guests");
+    assert!(built.success(), "building the guests failed: cargo's own words are above");
+    target.join("wasm32-wasip2/release")
+}
