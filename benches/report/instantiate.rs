@@ -11,7 +11,7 @@ use longhaul::sandbox::{Sandbox, SandboxOptions};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
-use crate::measure::{Row, Sample, median, micros, shown};
+use crate::measure::{Row, Sample, median, micros};
 use crate::server::component;
 
 const ROUNDS: usize = 5;
