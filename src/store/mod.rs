@@ -52,7 +52,8 @@ use writer::{Answer, Request, Writer};
 /// Number of an applied batch; they count up in the order of commits, across restarts.
 pub type Lsn = u64;
 
-/// An ordered key-value space on one file. A clone is the same store.
+/// An ordered key-value space on one file. A clone is the same store. Dropping the last one closes it as
+/// `close_blocking` does, which waits for the disk.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,

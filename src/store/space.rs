@@ -83,6 +83,10 @@ mod tests {
             assert_eq!(space.index(), index);
             assert_eq!(Space::from_id(space.id()), Some(*space));
         }
+        for space in Space::ALL {
+            let line = format!("{:>2} {}", space.id(), space.name());
+            assert!(include_str!("format.md").contains(&line), "format.md does not list '{line}'");
+        }
         assert_eq!(Space::from_id(0), None);
         assert_eq!(Space::from_id(Space::COUNT as u8 + 1), None);
     }
