@@ -1,4 +1,6 @@
 //! The one integration binary: each further one would link everything again.
+// What a test cannot set up, it may die of.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
