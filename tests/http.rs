@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ impl Place {
     }
 
     /// Takes a task up again that was left open.
-    async fn resumed(&self, data: &PathBuf, id: &str, program: &[Value]) -> Run {
+    async fn resumed(&self, data: &Path, id: &str, program: &[Value]) -> Run {
         let server = Server::start(data, &self.tools);
         let client = server.client();
         let id = match id {
@@ -106,9 +106,8 @@ async fn run_of(client: &Client, id: &str, program: &[Value]) -> Run {
 
 /// Words behind `> N op `.
 fn words<'a>(run: &'a Run, op: &str) -> Vec<&'a str> {
-    let of_op = |line: &'a String| {
-        line.splitn(4, ' ').nth(2).filter(|name| *name == op).and(line.splitn(4, ' ').nth(3))
-    };
+    let of_op =
+        |line: &'a String| line.split(' ').nth(2).filter(|name| *name == op).and(line.splitn(4, ' ').nth(3));
     run.lines.iter().filter_map(of_op).collect()
 }
 

@@ -228,10 +228,13 @@ where
     Sample::new(taken, SPAN)
 }
 
+/// A record and who waits for it.
+type Waiting = (Vec<u8>, oneshot::Sender<()>);
+
 /// Append, fdatasync, acknowledge: the least that durable records can cost.
 #[derive(Default)]
 struct BareLog {
-    queue: Mutex<(Vec<(Vec<u8>, oneshot::Sender<()>)>, bool)>,
+    queue: Mutex<(Vec<Waiting>, bool)>,
     bell: Condvar,
 }
 

@@ -3,6 +3,8 @@
 //!
 //! `-- journal restart` runs only those. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set
 //! the sizes of the stores. Without default features the benches that need no WASM and no HTTP are left.
+// What a bench cannot set up, it may die of.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod client;
