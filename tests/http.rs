@@ -341,3 +341,136 @@ async fn a_listener_that_is_not_granted_sees_no_connection() {
     assert_eq!(told[urls.len()], Web::answer("GET", "/yes", ""));
     assert_eq!(hidden.connections(), 0);
 }
+
+/// A POST left, the server died before the answer was on disk: what follows is the manifest's to say, and in
+/// the end the owner's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_of_unknown_outcome_goes_by_the_policy() {
+    let web = Web::start();
+    let program = [
+        json!({"op": "http", "request": request(&web, "POST", "/pay", "100")}),
+        json!({"op": "step", "name": "end"}),
+    ];
+    let answered = Web::answer("POST", "/pay", "100");
+
+    for effects in ["unknown_outcome = \"retry\"", "idempotent_hosts = [\"127.0.0.1\"]"] {
+        web.forget();
+        let mut place = Place::new(&web, effects);
+        let (data, id) = place.crashed(&program, "op_done:1").await.expect("killed");
+        let run = place.resumed(&data, &id, &program).await;
+        assert_eq!(words(&run, "http"), [&answered], "{effects}: {}", run.document);
+        check_repeats(&web.seen(), 1, 1, effects);
+        assert_eq!(web.count("/pay"), 2, "{effects}");
+    }
+
+    let mut fails = Place::new(&web, "");
+    for (resolution, told, sent) in [
+        (vec!["--resend"], answered.clone(), 2),
+        (vec!["--failed"], "error InternalError".to_owned(), 1),
+        (
+            vec!["--done", "{\"status\": 201, \"body\": \"paid\"}"],
+            format!("201 {:016x}", Oracle::hash(b"paid")),
+            1,
+        ),
+    ] {
+        web.forget();
+        let (data, id) = fails.crashed(&program, "op_done:1").await.expect("killed");
+        let run = fails.resumed(&data, &id, &program).await;
+        assert_eq!(
+            (&run.document["state"], &run.document["reason"]),
+            (&json!("failed"), &json!("unknown_outcome"))
+        );
+        assert!(
+            run.document["error"]["next"].as_str().is_some_and(|next| next.contains("--step 0")),
+            "{}",
+            run.document
+        );
+        assert_eq!(web.count("/pay"), 1, "nothing is sent before the owner says so");
+        let id = run.document["id"].as_str().expect("an id").to_owned();
+        // Without a server, then with one: the task goes on from its journal.
+        resolve(&["--data".as_ref(), data.as_os_str()], &id, &resolution);
+        let run = fails.resumed(&data, &id, &program).await;
+        assert_eq!(words(&run, "http"), [told], "{resolution:?}: {}", run.document);
+        assert_eq!(web.count("/pay"), sent, "{resolution:?}");
+        check_repeats(&web.seen(), 1, 1, "resolved");
+    }
+
+    web.forget();
+    let mut asks = Place::new(&web, "unknown_outcome = \"ask\"");
+    let (data, id) = asks.crashed(&program, "op_done:1").await.expect("killed");
+    let server = Server::start(&data, &asks.tools);
+    let client = server.client();
+    let id = if id.is_empty() { start(&client, &program).await.expect("a task") } else { id };
+    loop {
+        let document = client.task(&id).await.expect("a task");
+        if document["state"] == "waiting" {
+            assert_eq!(document["reason"], "input");
+            break;
+        }
+        // A question of this kind is no event of the protocol's.
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let by_model = json!({"task_id": id, "step": 0, "resolution": "resend"});
+    let refused = client.call("task_resolve", by_model, json!({})).await.expect("an answer");
+    assert_eq!(refused["isError"], true, "{refused}");
+    assert_eq!(web.count("/pay"), 1);
+    resolve(&["--url".as_ref(), server.url.as_ref()], &id, &["--resend"]);
+    assert_eq!(words(&run_of(&client, &id, &program).await, "http"), [&answered]);
+    assert_eq!(web.count("/pay"), 2);
+}
+
+/// `longhaul task resolve`, as a person would.
+fn resolve(place: &[&std::ffi::OsStr], id: &str, how: &[&str]) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    if place[0] == "--data" {
+        command.args(place);
+    }
+    command.args(["task"]);
+    if place[0] == "--url" {
+        command.args(place);
+    }
+    command.args(["resolve", id, "--step", "0"]).args(how);
+    let output = command.output().expect("longhaul runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The web digest knows nothing of Longhaul; killed while its pages are under way, it comes to the same end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_digest_survives_kills() {
+    let web = Web::start();
+    let root = tempfile::tempdir().expect("a folder");
+    let component = root.path().join("web_digest.wasm");
+    fs::copy(guest("web_digest"), &component).expect("a copy");
+    let manifest = format!("name = \"web_digest\"\n[capabilities]\nhttp = [{:?}]\n", web.url(""));
+    fs::write(root.path().join("web_digest.toml"), manifest).expect("a manifest");
+    let tools = vec![component];
+    let urls: Vec<String> = (0..6).map(|page| web.url(&format!("/slow/{}/{page}", 40 - page * 5))).collect();
+    let arguments = json!({"urls": urls});
+    let mut ends = Vec::new();
+    for round in 0..6 {
+        web.forget();
+        let data = root.path().join(format!("run-{round}"));
+        if round > 0 {
+            let edge = if round % 2 == 0 { format!("op_done:{round}") } else { format!("record:{round}") };
+            let mut server =
+                Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", &edge)]).expect("a server");
+            if let Ok(id) = server.client().start("web_digest", arguments.clone(), Some("k")).await {
+                let _ = server.client().ended(&id).await;
+            }
+            // Where fewer edges are passed it has ended by itself.
+            server.kill();
+        }
+        let server = Server::start(&data, &tools);
+        let client = server.client();
+        let id = client.start("web_digest", arguments.clone(), Some("k")).await.expect("a task");
+        assert_eq!(client.ended(&id).await.expect("an end")["state"], "completed");
+        ends.push(client.result(&id).await.expect("a result"));
+    }
+    let pages = ends[0]["result"].as_array().expect("pages");
+    assert_eq!(pages.len(), 6);
+    assert!(
+        pages.iter().all(|page| page["digest"]["status"] == 200 && page["digest"]["words"] == 5),
+        "{pages:?}"
+    );
+    assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+}

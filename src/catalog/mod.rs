@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Longhaul's own tools: a component's may be called neither so nor alike.
-pub const OWN_TOOL_NAMES: [&str; 13] = [
+pub const OWN_TOOL_NAMES: [&str; 14] = [
     "task_list",
     "task_status",
     "task_wait",
@@ -40,6 +40,7 @@ pub const OWN_TOOL_NAMES: [&str; 13] = [
     "task_output",
     "task_cancel",
     "task_retry",
+    "task_resolve",
     "task_answer",
     "task_send",
     "state_get",

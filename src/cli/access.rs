@@ -10,8 +10,8 @@ use super::serve::sandbox;
 use super::server_file::ServerInfo;
 use crate::authority::Principal;
 use crate::engine::{
-    EngineError, EngineOptions, JournalDocument, Runner, Slice, TaskDocument, TaskEnd, TaskEngine, TaskPage,
-    TaskQuery,
+    EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice, TaskDocument, TaskEnd,
+    TaskEngine, TaskPage, TaskQuery,
 };
 use crate::limits;
 use crate::store::{Presence, Store, StoreError};
@@ -120,6 +120,13 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.retry(id, from_step).await?),
             Self::Store(engine) => Ok(engine.retry(&local(), id, from_step).await?),
+        }
+    }
+
+    pub async fn resolve(&mut self, id: TaskId, step: u64, resolution: Resolution) -> Result<TaskDocument> {
+        match self {
+            Self::Server(remote) => Ok(remote.resolve(id, step, resolution).await?),
+            Self::Store(engine) => Ok(engine.resolve(&local(), id, step, resolution).await?),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::engine::Resolution;
 use crate::task::TaskId;
 
 #[derive(Debug, Parser)]
@@ -209,6 +210,47 @@ pub enum TaskCommand {
         #[arg(long, value_name = "STEP")]
         from: Option<u64>,
     },
+    /// Say what became of a step of unknown outcome; the task goes on from there
+    #[command(
+        after_help = "Example:\n  longhaul task resolve ID --step 3 --done '{\"status\": 201, \"body\": \"…\"}'"
+    )]
+    Resolve {
+        /// The task's id
+        id: TaskId,
+        /// The step in question, as the task's error tells it
+        #[arg(long, value_name = "N")]
+        step: u64,
+        #[command(flatten)]
+        resolution: ResolutionArgs,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ResolutionArgs {
+    /// It arrived, and this came back: {"status": 200, "headers": {…}, "body": "text"}
+    #[arg(long, value_name = "JSON", value_parser = json_value)]
+    pub done: Option<serde_json::Value>,
+    /// It did not arrive: the tool is told that it failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Send it again, under the same idempotency key
+    #[arg(long)]
+    pub resend: bool,
+}
+
+impl ResolutionArgs {
+    pub fn resolution(self) -> Resolution {
+        match self {
+            Self { done: Some(answer), .. } => Resolution::Done(answer),
+            Self { failed: true, .. } => Resolution::Failed,
+            Self { .. } => Resolution::Resend,
+        }
+    }
+}
+
+fn json_value(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
 }
 
 #[derive(Clone, Debug, Args)]

@@ -12,7 +12,7 @@ use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
 use super::server_file::ServerInfo;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
-use crate::engine::{JournalDocument, Slice, TaskDocument, TaskPage, TaskQuery};
+use crate::engine::{JournalDocument, Resolution, Slice, TaskDocument, TaskPage, TaskQuery};
 use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ToolInfo, Updates};
 use crate::store::{Presence, Store};
 use crate::task::{TaskId, ToolResult};
@@ -176,13 +176,28 @@ impl Remote {
         parsed(self.own_tool("task_retry", arguments).await?)
     }
 
+    pub async fn resolve(
+        &self,
+        id: TaskId,
+        step: u64,
+        resolution: Resolution,
+    ) -> Result<TaskDocument, RemoteError> {
+        let mut arguments = json!({ "task_id": id, "step": step });
+        arguments["resolution"] = match resolution {
+            Resolution::Done(outcome) => {
+                arguments["outcome"] = outcome;
+                json!("done")
+            }
+            Resolution::Failed => json!("failed"),
+            Resolution::Resend => json!("resend"),
+        };
+        let options = CallOptions { by_person: true, ..CallOptions::default() };
+        parsed(structured("task_resolve", self.client.call("task_resolve", arguments, &options).await?)?)
+    }
+
     /// What one of Longhaul's own tools answers with.
     async fn own_tool(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
-        let outcome = self.call_own(tool, arguments).await?;
-        if outcome.is_error {
-            return Err(RemoteError::Refused(outcome.text()));
-        }
-        outcome.structured.ok_or_else(|| RemoteError::Other(format!("{tool} answered without a value")))
+        structured(tool, self.call_own(tool, arguments).await?)
     }
 
     async fn call_own(&self, tool: &str, arguments: Value) -> Result<CallOutcome, RemoteError> {
@@ -231,6 +246,13 @@ async fn connect(url: &str) -> Result<Client, RemoteError> {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(RemoteError::Lost(format!("the server at {url} does not answer"))),
     }
+}
+
+fn structured(tool: &str, outcome: CallOutcome) -> Result<Value, RemoteError> {
+    if outcome.is_error {
+        return Err(RemoteError::Refused(outcome.text()));
+    }
+    outcome.structured.ok_or_else(|| RemoteError::Other(format!("{tool} answered without a value")))
 }
 
 fn parsed<T: DeserializeOwned>(value: Value) -> Result<T, RemoteError> {

@@ -62,12 +62,20 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
         TaskCommand::Cancel { id, reason } => print_task(&access.cancel(id, reason).await?, context)?,
         TaskCommand::Retry { id, from } => {
             print_task(&access.retry(id, from).await?, context)?;
-            if access.runs_nothing() {
-                eprintln!("no server runs here: the task goes on with the next `longhaul serve`");
-            }
+            tell_if_it_stands_still(access);
+        }
+        TaskCommand::Resolve { id, step, resolution } => {
+            print_task(&access.resolve(id, step, resolution.resolution()).await?, context)?;
+            tell_if_it_stands_still(access);
         }
     }
     Ok(Exit::Done)
+}
+
+fn tell_if_it_stands_still(access: &Access) {
+    if access.runs_nothing() {
+        eprintln!("no server runs here: the task goes on with the next `longhaul serve`");
+    }
 }
 
 /// As many pages as it takes.

@@ -22,6 +22,8 @@ use crate::task::{State, TaskError, TaskId, WaitingReason};
 pub const REPLY_META: &str = "longhaul/reply";
 pub const WAIT_META: &str = "longhaul/inline-wait-seconds";
 pub const KEY_META: &str = "longhaul/idempotency-key";
+/// What only a person may do bears this. Models cannot set `_meta`.
+pub const PERSON_META: &str = "longhaul/by-person";
 
 /// What holds for one call: the tool's definition, overridden by the call's `_meta`.
 #[derive(Clone, Debug, Default, PartialEq)]

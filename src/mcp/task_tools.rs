@@ -11,12 +11,15 @@ use serde_json::{Value, json};
 
 use super::convert::{self, document};
 use super::error::{self, Refusal, refusal};
-use super::reply::{self, Followed};
+use super::reply::{self, Followed, PERSON_META};
 use super::server::Handler;
 use crate::catalog::{Annotations, Schema};
-use crate::engine::{Slice, TaskDocument, TaskEnd, TaskQuery};
+use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
 use crate::limits;
 use crate::task::TaskId;
+
+/// A person's hand alone: it is never listed, and refused to a call that does not say that it is one.
+const RESOLVE: &str = "task_resolve";
 
 /// The task tools, with their schemas compiled.
 pub struct TaskTools {
@@ -37,7 +40,7 @@ impl Default for TaskTools {
 
 impl TaskTools {
     pub fn listed(&self) -> impl Iterator<Item = Tool> {
-        self.tools.iter().map(|tool| tool.wire.clone())
+        self.tools.iter().filter(|tool| tool.name != RESOLVE).map(|tool| tool.wire.clone())
     }
 
     pub fn find(&self, name: &str) -> Option<&TaskTool> {
@@ -82,6 +85,9 @@ struct TaskArguments {
     limit: Option<usize>,
     reason: Option<String>,
     from_step: Option<u64>,
+    step: Option<u64>,
+    resolution: Option<String>,
+    outcome: Option<Value>,
 }
 
 impl Handler {
@@ -110,8 +116,33 @@ impl Handler {
                 let task = engine.retry(principal, id, arguments.from_step).await.map_err(refusal)?;
                 Ok(structured(document(&task)))
             }
+            RESOLVE => self.task_resolve(id, arguments, context).await,
             other => Err(Refusal::Error(error::bad_params(format!("there is no tool '{other}'")))),
         }
+    }
+
+    async fn task_resolve(
+        &self,
+        id: TaskId,
+        arguments: TaskArguments,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Refusal> {
+        let step = arguments.step.unwrap_or_default();
+        if context.meta.get(PERSON_META) != Some(&Value::Bool(true)) {
+            return Err(Refusal::told(format!(
+                "only a person can say what became of step {step}: longhaul task resolve {id} --step {step} --done JSON \
+                 | --failed | --resend"
+            )));
+        }
+        let resolution = match (arguments.resolution.as_deref(), arguments.outcome) {
+            (Some("done"), Some(outcome)) => Resolution::Done(outcome),
+            (Some("failed"), None) => Resolution::Failed,
+            (Some("resend"), None) => Resolution::Resend,
+            _ => return Err(Refusal::told("'done' comes with an outcome, the others come without")),
+        };
+        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let task = engine.resolve(principal, id, step, resolution).await.map_err(refusal)?;
+        Ok(structured(document(&task)))
     }
 
     fn task_list(&self, arguments: ListArguments) -> Result<CallToolResult, Refusal> {
@@ -374,6 +405,22 @@ fn definitions() -> Vec<Definition> {
             input: arguments(
                 json!({ "task_id": task_id, "from_step": { "type": "integer", "minimum": 0 } }),
                 &["task_id"],
+            ),
+            output: Some(document_schema()),
+            hints: changes(false),
+        },
+        Definition {
+            name: RESOLVE,
+            title: "Resolve a step of unknown outcome",
+            description: "A person says what became of a step whose outcome nobody knows.",
+            input: arguments(
+                json!({
+                    "task_id": task_id,
+                    "step": { "type": "integer", "minimum": 0 },
+                    "resolution": { "enum": ["done", "failed", "resend"] },
+                    "outcome": { "description": "With 'done': what came back." },
+                }),
+                &["task_id", "step", "resolution"],
             ),
             output: Some(document_schema()),
             hints: changes(false),

@@ -9,7 +9,7 @@ use super::{Client, ClientError};
 use crate::catalog::Reply;
 use crate::limits;
 use crate::mcp::convert::{self, TASK_META};
-use crate::mcp::reply::{KEY_META, REPLY_META, WAIT_META};
+use crate::mcp::reply::{KEY_META, PERSON_META, REPLY_META, WAIT_META};
 use crate::task::Content as Block;
 
 /// What a call may choose; the default leaves it to the tool.
@@ -19,6 +19,8 @@ pub struct CallOptions {
     /// 0 is without end.
     pub inline_wait_seconds: Option<u64>,
     pub idempotency_key: Option<String>,
+    /// It is a person's own doing and not a model's.
+    pub by_person: bool,
 }
 
 /// What is told of a call before its answer.
@@ -157,6 +159,9 @@ fn meta(options: &CallOptions) -> RequestMetaObject {
     }
     if let Some(key) = &options.idempotency_key {
         meta.insert(KEY_META.to_owned(), key.clone().into());
+    }
+    if options.by_person {
+        meta.insert(PERSON_META.to_owned(), true.into());
     }
     meta
 }

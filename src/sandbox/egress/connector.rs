@@ -42,7 +42,7 @@ pub struct Head {
 pub struct Timeouts {
     /// For the name lookup and the connection, each.
     pub connect: Duration,
-    /// From there to the answer's head.
+    /// From the lookup's end to the answer's head, connecting included.
     pub first_byte: Duration,
     /// Between two pieces of its body.
     pub between_bytes: Duration,
@@ -86,8 +86,8 @@ impl Connector {
         let resolving = self.addresses(&request.target);
         let addresses = within(timer, timeouts.connect, resolving, Failure::ConnectTimeout).await?;
         let sending = self.dialler.send(request, addresses, timeouts.connect);
-        let wait = timeouts.connect.saturating_add(timeouts.first_byte);
-        let Head { status, headers, mut body } = within(timer, wait, sending, Failure::AnswerTimeout).await?;
+        let Head { status, headers, mut body } =
+            within(timer, timeouts.first_byte, sending, Failure::AnswerTimeout).await?;
         let header_bytes: usize =
             headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if header_bytes > limits::MAX_ANSWER_HEADER_BYTES {
