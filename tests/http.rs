@@ -452,12 +452,10 @@ async fn a_web_digest_survives_kills() {
         let data = root.path().join(format!("run-{round}"));
         if round > 0 {
             let edge = if round % 2 == 0 { format!("op_done:{round}") } else { format!("record:{round}") };
-            let mut server =
-                Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", &edge)]).expect("a server");
+            let server = Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", &edge)]).expect("a server");
             if let Ok(id) = server.client().start("web_digest", arguments.clone(), Some("k")).await {
                 let _ = server.client().ended(&id).await;
             }
-            // Where fewer edges are passed it has ended by itself.
             server.kill();
         }
         let server = Server::start(&data, &tools);
