@@ -119,7 +119,7 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attem
             feed.changed(&[ResourceKey::Task(id)]);
             feed.happened(id, &[TaskChange::State(State::Running)]);
         });
-        drop(shared.store.enqueue(batch)?);
+        drop(shared.enqueue(batch)?);
         state.status.clone()
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
@@ -451,7 +451,7 @@ fn leave(
         feed.changed(&[ResourceKey::Task(id)]);
         feed.happened(id, &[TaskChange::State(next)]);
     });
-    Ok(shared.store.enqueue(batch)?)
+    Ok(shared.enqueue(batch)?)
 }
 
 /// The attempt could not even begin: that one task fails visibly, the others go on.

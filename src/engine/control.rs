@@ -79,7 +79,7 @@ pub fn end(
         after.feed.changed(&keys);
         after.feed.happened(id, &[TaskChange::State(next)]);
     });
-    let ack = shared.store.enqueue(batch)?;
+    let ack = shared.enqueue(batch)?;
     entry.stop.send_modify(|count| *count += 1);
     Ok(ack)
 }
@@ -236,7 +236,7 @@ impl TaskEngine {
                 after.ready.push(entry);
             }
         });
-        shared.store.enqueue(batch)?.await.map_err(|error| match error {
+        shared.enqueue(batch)?.await.map_err(|error| match error {
             StoreError::Refused(_) => EngineError::WrongState {
                 task: id,
                 state: "being changed by somebody else".to_owned(),
@@ -282,7 +282,7 @@ fn cancel(
             after.ready.push(entry);
         }
     });
-    Ok(Some(shared.store.enqueue(batch)?))
+    Ok(Some(shared.enqueue(batch)?))
 }
 
 /// A retry from the start: a fresh journal and seed; what the failed try had shown goes.

@@ -55,7 +55,7 @@ pub use view::{
 use crate::catalog::{Catalog, Inspection};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
-use crate::store::{Batch, Space, Store, StoreOptions, Usage};
+use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
 use entry::Entry;
 use metrics::Counters;
@@ -102,6 +102,9 @@ pub(crate) struct Shared {
     live: Arc<Semaphore>,
     live_bound: usize,
     retention: Option<Duration>,
+    /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
+    /// enqueued in between that refers to it.
+    sweeping: RwLock<()>,
     counters: Counters,
     leases: AtomicU64,
     /// False until it is started, true while it dispatches.
@@ -111,6 +114,12 @@ pub(crate) struct Shared {
 impl Shared {
     fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every write of the engine but the sweep's goes through here.
+    fn enqueue(&self, batch: Batch) -> Result<Ack, StoreError> {
+        let _open = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        self.store.enqueue(batch)
     }
 
     fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
@@ -153,6 +162,7 @@ impl TaskEngine {
             timers: Timers::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
+            sweeping: RwLock::default(),
             retention: options.retention,
             counters: Counters::default(),
             leases: AtomicU64::new(1),
@@ -222,7 +232,7 @@ impl TaskEngine {
         };
         let mut batch = Batch::new().put(Space::Component, key, rows::encode(&row)?);
         rows::put_blob(&mut batch, *blake3::hash(&bytes).as_bytes(), b"component", bytes);
-        self.shared.store.enqueue(batch)?.await?;
+        self.shared.enqueue(batch)?.await?;
         Ok(id)
     }
 
@@ -255,7 +265,7 @@ impl TaskEngine {
     }
 
     pub async fn put_setting(&self, name: &str, value: Vec<u8>) -> Result<(), EngineError> {
-        self.shared.store.enqueue(Batch::new().put(Space::Setting, name.as_bytes(), value))?.await?;
+        self.shared.enqueue(Batch::new().put(Space::Setting, name.as_bytes(), value))?.await?;
         Ok(())
     }
 }

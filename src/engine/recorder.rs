@@ -118,7 +118,7 @@ impl Recorder {
                     Batch::new().guard(Guard::Lease { task: *self.entry.id.as_bytes(), token: self.lease })
                 }
             };
-            self.shared.store.enqueue(batch).map_err(fault)?
+            self.shared.enqueue(batch).map_err(fault)?
         };
         ack.await.map(|_| ()).map_err(fault)
     }
@@ -128,7 +128,7 @@ impl Recorder {
         let mut state = self.entry.lock();
         self.check_lease(&state)?;
         if let Some(batch) = state.take_batch(self.entry.id, &self.shared.feed).map_err(fault)? {
-            drop(self.shared.store.enqueue(batch).map_err(fault)?);
+            drop(self.shared.enqueue(batch).map_err(fault)?);
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Recorder {
             let mut entry = self.entry.lock();
             self.check_lease(&entry)?;
             let batch = checkpoint::save(&self.shared, self.entry.id, &mut entry, state)?;
-            self.shared.store.enqueue(batch).map_err(fault)?
+            self.shared.enqueue(batch).map_err(fault)?
         };
         ack.await.map(|_| ()).map_err(fault)
     }

@@ -27,7 +27,7 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
         let entry = Entry::of(&task, status);
         take_up(shared, &task, &entry);
         if !batch.is_empty() {
-            acks.push(shared.store.enqueue(batch)?);
+            acks.push(shared.enqueue(batch)?);
         }
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
             for ack in acks.drain(..) {

@@ -99,7 +99,7 @@ impl TaskEngine {
                 after.ready.push(entry);
             }
         });
-        shared.store.enqueue(batch)?.await.map_err(|error| match error {
+        shared.enqueue(batch)?.await.map_err(|error| match error {
             StoreError::Refused(_) => wrong("somebody else is changing it: look at it again"),
             other => other.into(),
         })?;

@@ -159,7 +159,7 @@ impl TaskEngine {
             after.feed.changed(&[ResourceKey::Tasks(principal)]);
             after.ready.push(entry);
         });
-        shared.store.enqueue(batch)?.await?;
+        shared.enqueue(batch)?.await?;
         crate::crash_point!("submitted");
         Ok(Submitted { id, task: document, existing: false })
     }

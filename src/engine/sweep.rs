@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::ops::{self, OpState};
 use super::rows::{self, ComponentRow, Payload};
 use super::{EngineError, Shared, TaskEngine, checkpoint};
 use crate::limits;
-use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
 
 /// What a sweep took away.
@@ -54,9 +54,7 @@ impl TaskEngine {
             }
             for (key, id) in slice {
                 let shared = self.shared.clone();
-                let (batch, blobs) =
-                    blocking(move || shared.store.read(|snapshot| delete_task(snapshot, key, id))).await?;
-                let ack = self.shared.store.enqueue(batch)?;
+                let (ack, blobs) = blocking(move || enqueue_deletion(&shared, &key, id)).await?;
                 crate::crash_point!("sweeping");
                 let deleted = ack.await;
                 crate::crash_point!("swept");
@@ -99,7 +97,7 @@ impl TaskEngine {
                 .delete(Space::Component, component.as_str().as_bytes())
                 .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
                 .delete(Space::Blob, digest.as_slice());
-            self.shared.store.enqueue(batch)?.await?;
+            self.shared.enqueue(batch)?.await?;
             self.shared.runner.forget(&component);
             count += 1;
         }
@@ -112,6 +110,20 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, EngineError> {
     let done = tokio::task::spawn_blocking(read).await;
     Ok(done.map_err(|error| EngineError::Internal(error.to_string()))??)
+}
+
+/// Hands the deletion of one task over, and says how many blobs go with it.
+fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64), StoreError> {
+    let (batch, blobs) = shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id))?;
+    if blobs == 0 {
+        return Ok((shared.enqueue(batch)?, 0));
+    }
+    // Another task may be about to refer to the same blob: let what is on its way arrive, look again, and let
+    // nothing through until the deletion stands in the queue. What comes after it brings the blob again.
+    let _closed = shared.sweeping.write().unwrap_or_else(PoisonError::into_inner);
+    shared.store.enqueue(Batch::new())?.wait_blocking()?;
+    let (batch, blobs) = shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id))?;
+    Ok((shared.store.enqueue(batch)?, blobs))
 }
 
 fn ended_before(snapshot: &Snapshot<'_>, before: u64) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
