@@ -59,6 +59,7 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
         arguments: json!({ "text": "the tide waits for nobody" }),
         principal: me.clone(),
         idempotency_key: Some(key.to_owned()),
+        trace: None,
     };
     let (submitted, follower) = engine.submit_followed(call("first")).await?;
     let id = submitted.id;

@@ -6,6 +6,12 @@ pub const MAX_ARGUMENTS_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
 /// Characters of an idempotency key; a digest or a UUID fits many times.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// Bytes of a `traceparent`: version 00 has 55, and later ones may say more.
+pub const MAX_TRACEPARENT_BYTES: usize = 128;
+/// Bytes of a `tracestate`: what W3C wants everybody to pass on at least.
+pub const MAX_TRACESTATE_BYTES: usize = 512;
+/// Bytes of a `baggage`: what W3C wants everybody to pass on at least.
+pub const MAX_BAGGAGE_BYTES: usize = 8192;
 /// Bytes of a principal's name.
 pub const MAX_PRINCIPAL_BYTES: usize = 128;
 
@@ -69,6 +75,8 @@ pub const MAX_PENDING_JOURNAL_BYTES: usize = 1024 * 1024;
 pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 /// One log line or status message, bytes.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024;
+/// What is read of a log at once to tell its lines to a call, bytes. Many of the longest lines.
+pub const MAX_LOG_READ_BYTES: usize = 64 * 1024;
 /// Named outputs of one task.
 pub const MAX_OUTPUTS: usize = 1_024;
 /// Name of an output, bytes of UTF-8.

@@ -57,6 +57,7 @@ async fn two_months_old(data: &Path) -> Vec<TaskId> {
             arguments: json!({ "text": text(number) }),
             principal: Principal::local(),
             idempotency_key: None,
+            trace: None,
         };
         let id = engine.submit(submission).await.expect("a task").id;
         let ended = engine.wait(&Principal::local(), id, Duration::from_secs(60)).await.expect("an end");

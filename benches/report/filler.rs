@@ -36,6 +36,7 @@ pub async fn submit(engine: &TaskEngine, bytes: u64) -> TaskId {
         arguments: json!({ "bytes": bytes }),
         principal: Principal::local(),
         idempotency_key: None,
+        trace: None,
     };
     engine.submit(submission).await.expect("submitted").id
 }

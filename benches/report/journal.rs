@@ -139,6 +139,7 @@ async fn of_engine(folder: &Path, submitters: usize) -> Sample {
             arguments: json!({}),
             principal: Principal::local(),
             idempotency_key: None,
+            trace: None,
         };
         tasks.push(engine.submit(submission).await.expect("submitted").id);
     }

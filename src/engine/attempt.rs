@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 
 use super::control::{self, Ending};
 use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
@@ -30,8 +31,12 @@ pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphor
     let ended = match begin(&shared, &entry).await {
         Ok(Some((attempt, recorder))) => {
             shared.counters.count(&shared.counters.attempts);
-            let end = run(&shared, &entry, attempt, &recorder).await;
-            settle(&shared, &entry, end).await
+            let span = span_of(&attempt.task);
+            let driven = async {
+                let end = run(&shared, &entry, attempt, &recorder).await;
+                settle(&shared, &entry, end).await
+            };
+            driven.instrument(span).await
         }
         Ok(None) => Ok(()),
         Err(error) => fail_to_begin(&shared, &entry, error).await,
@@ -41,6 +46,17 @@ pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphor
         // The store has latched, or somebody else ended the task meanwhile: then its row tells.
         tracing::error!(task = %entry.id, %error, "an attempt's end could not be recorded");
     }
+}
+
+/// What is logged of an attempt bears the trace of the call that made its task.
+fn span_of(task: &Task) -> tracing::Span {
+    let trace = task.trace.as_ref();
+    tracing::info_span!(
+        "attempt",
+        tool = task.tool,
+        traceparent = trace.and_then(|trace| trace.traceparent.as_deref()),
+        tracestate = trace.and_then(|trace| trace.tracestate.as_deref()),
+    )
 }
 
 /// How an attempt ended, seen from outside.

@@ -48,7 +48,7 @@ pub use resolve::Resolution;
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
 pub use view::{
-    ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, output_uri, percent_decode,
+    ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, TraceDocument, output_uri, percent_decode,
     percent_encode, rfc3339,
 };
 

@@ -353,8 +353,17 @@ fn read_pieces(
     limit: usize,
     text: fn(&[u8]) -> Option<&[u8]>,
 ) -> Result<Vec<u8>, StoreError> {
+    let numbered = |number: u64| [prefix, &number.to_be_bytes()].concat();
+    // The piece with the first byte that is asked for begins there or before.
+    let mut first = prefix.to_vec();
+    let before: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(prefix), Bound::Included(&numbered(offset)));
+    snapshot.scan(space, before, true, |key, _| {
+        first = key.to_vec();
+        ControlFlow::Break(())
+    })?;
     let mut bytes = Vec::new();
-    snapshot.scan_prefix(space, prefix, false, |key, row| {
+    let from: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&first), Bound::Included(&numbered(u64::MAX)));
+    snapshot.scan(space, from, false, |key, row| {
         let (Some(at), Some(piece)) = (rows::trailing_number(key), text(row)) else {
             return ControlFlow::Continue(());
         };

@@ -14,7 +14,7 @@ use crate::authority::Principal;
 use crate::catalog::Tool;
 use crate::limits;
 use crate::store::{Batch, Guard, Space, StoreError};
-use crate::task::{QueuedReason, State, Status, Task, TaskId};
+use crate::task::{QueuedReason, State, Status, Task, TaskId, TraceContext};
 
 /// A call that is to become a task.
 pub struct Submission {
@@ -24,6 +24,8 @@ pub struct Submission {
     pub principal: Principal,
     /// The caller's name for "the same call": repeated, it leads to the same task.
     pub idempotency_key: Option<String>,
+    /// Where the call stands in its caller's trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// A task that is on disk.
@@ -220,6 +222,7 @@ fn new_task(
         effects: tool.effects.clone(),
         parent: None,
         root: id,
+        trace: submission.trace.clone(),
     })
 }
 

@@ -54,7 +54,7 @@ impl World {
 
 async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
     let submission =
-        Submission { tool: tool.into(), arguments, principal: Principal::local(), idempotency_key: None };
+        Submission { tool: tool.into(), arguments, principal: Principal::local(), idempotency_key: None, trace: None };
     engine.submit(submission).await.expect("a task").id
 }
 
@@ -246,6 +246,7 @@ async fn an_idempotency_key_stands_for_one_task_and_one_set_of_arguments() {
         arguments,
         principal: Principal::new(principal, vec!["*".into()]),
         idempotency_key: Some("k".into()),
+        trace: None,
     };
     let first = engine.submit(call(json!({"a": 1}), "ann")).await.expect("a task");
     let (again, same) = tokio::join!(
@@ -275,6 +276,7 @@ async fn concurrent_calls_with_one_key_make_one_task() {
             arguments: json!({}),
             principal: Principal::local(),
             idempotency_key: Some("same".into()),
+            trace: None,
         })
     });
     let ids: std::collections::BTreeSet<TaskId> =
@@ -443,6 +445,7 @@ async fn what_was_kept_long_enough_is_swept() {
         arguments: json!({"text": text}),
         principal: Principal::local(),
         idempotency_key: Some(key.into()),
+        trace: None,
     };
     let old = engine.submit(call("old")).await.expect("a task").id;
     let open = submit(&engine, "two_steps", json!({})).await;
@@ -521,7 +524,7 @@ async fn wrong_calls_make_no_task() {
     let engine =
         world.start(Closures::new().tool(strict, "1", |_, _| async { Ok(ToolResult::default()) })).await;
     let call = |tool: &str, arguments: Value, principal: Principal| {
-        engine.submit(Submission { tool: tool.into(), arguments, principal, idempotency_key: None })
+        engine.submit(Submission { tool: tool.into(), arguments, principal, idempotency_key: None, trace: None })
     };
     let local = Principal::local;
     let error = call("strikt", json!({}), local()).await.err().expect("unknown").to_string();

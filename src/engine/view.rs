@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::clock::UnixNanos;
-use crate::task::{OutputMeta, State, Status, Task, TaskId};
+use crate::task::{OutputMeta, State, Status, Task, TaskId, TraceContext};
 
 /// The JSON document of a task. Fields that do not apply are left out; times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,20 @@ pub struct TaskDocument {
     pub log_uri: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDocument>,
+    /// Where the call stood in its caller's trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceDocument>,
+}
+
+/// As the call's `_meta` had it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceDocument {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baggage: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,13 +134,22 @@ impl TaskDocument {
             result_uri: ended_with_result.then(|| format!("{}/result", task.id.uri())),
             log_uri: format!("{}/log", task.id.uri()),
             error: error_document(task, status),
+            trace: task.trace.as_ref().map(TraceDocument::new),
         }
     }
 
-    /// As lists show it: without arguments.
+    /// As lists show it: without arguments and trace.
     pub fn shortened(mut self) -> Self {
         self.arguments = None;
+        self.trace = None;
         self
+    }
+}
+
+impl TraceDocument {
+    fn new(trace: &TraceContext) -> Self {
+        let TraceContext { traceparent, tracestate, baggage } = trace.clone();
+        Self { traceparent, tracestate, baggage }
     }
 }
 
@@ -159,12 +182,16 @@ pub fn percent_decode(segment: &str) -> Option<String> {
     percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned())
 }
 
+/// With six digits of the second always, so that times sort as text.
 pub fn rfc3339(at: UnixNanos) -> String {
-    let micros = i128::from(at / 1_000) * 1_000;
-    OffsetDateTime::from_unix_timestamp_nanos(micros)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("@{at}"))
+    let whole_second = i64::try_from(at / 1_000_000_000).ok();
+    let text = whole_second
+        .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok())
+        .and_then(|second| second.format(&Rfc3339).ok());
+    match text.as_deref().and_then(|text| text.strip_suffix('Z')) {
+        Some(text) => format!("{text}.{:06}Z", at / 1_000 % 1_000_000),
+        None => format!("@{at}"),
+    }
 }
 
 fn error_document(task: &Task, status: &Status) -> Option<ErrorDocument> {
@@ -200,7 +227,8 @@ mod tests {
 
     #[test]
     fn times_and_names_are_spelled_as_the_standards_say() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(rfc3339(1_700_000_000_120_000_000), "2023-11-14T22:13:20.120000Z");
         assert_eq!(rfc3339(1_700_000_000_123_456_789), "2023-11-14T22:13:20.123456Z");
         let task = TaskId::from_bytes([7; 16]);
         assert_eq!(output_uri(task, "a/b c"), format!("task://{task}/output/a%2Fb%20c"));

@@ -4,8 +4,9 @@ use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod};
 use serde_json::{Value, json};
 
+use super::convert::TASK_META;
 use crate::engine::{EngineError, TaskDocument};
-use crate::task::ProtocolError;
+use crate::task::{ProtocolError, TaskId};
 
 /// How a failed `tools/call` is answered.
 pub enum Refusal {
@@ -120,10 +121,22 @@ pub fn of_failed(task: &TaskDocument) -> ErrorData {
     ErrorData::internal_error(message, data)
 }
 
-/// The JSON-RPC error that a tool answered its call with.
-pub fn of_tool(error: &ProtocolError) -> ErrorData {
+/// The JSON-RPC error that a tool answered its call with. It names its task beside what the tool says: in the
+/// data where that is an object or nothing, else in the message.
+pub fn of_tool(error: &ProtocolError, id: TaskId) -> ErrorData {
     let data = error.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    ErrorData::new(ErrorCode(error.code), error.message.clone(), data)
+    let mut message = error.message.clone();
+    let data = match data.unwrap_or_else(|| json!({})) {
+        Value::Object(mut fields) => {
+            fields.insert(TASK_META.to_owned(), Value::String(id.to_string()));
+            Value::Object(fields)
+        }
+        other => {
+            message.push_str(&format!(" (task {id})"));
+            other
+        }
+    };
+    ErrorData::new(ErrorCode(error.code), message, Some(data))
 }
 
 /// What does not even reach a session, as the body of an HTTP answer.

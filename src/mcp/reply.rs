@@ -105,7 +105,7 @@ pub fn ended(end: TaskEnd, entry: Option<&ToolEntry>, id: TaskId) -> Option<Resu
         TaskEnd::NotYet(_) => return None,
         TaskEnd::Completed(result) => convert::completed(entry, result),
         TaskEnd::Failed(_, TaskError { protocol: Some(protocol), .. }) => {
-            return Some(Err(Refusal::Error(error::of_tool(&protocol))));
+            return Some(Err(Refusal::Error(error::of_tool(&protocol, id))));
         }
         TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => not_completed(&task),
     };
@@ -221,11 +221,12 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<Stopped, Refusal> {
         let Followed { follower, id, tool, fresh } = followed;
-        let mut reports = Reports::new(&self.connection, tool, id, context);
+        let mut reports = Reports::new(self, tool, id, context);
         if !fresh {
             // It may have ended before anyone followed it, and what it reported so far is in its document.
             let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
             reports.present(&task).await;
+            reports.skip_log();
             if task.is_terminal() {
                 return Ok(Stopped::Ended);
             }
@@ -240,12 +241,14 @@ impl Handler {
                         let task = self.server.engine().task(&self.connection.principal, id);
                         if let Ok(task) = task {
                             reports.present(&task).await;
+                            reports.log().await;
                             if task.is_terminal() {
                                 return Stopped::Ended;
                             }
                         }
                     }
-                    TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Log => {}
+                    TaskChange::Log => reports.log().await,
+                    TaskChange::State(_) | TaskChange::Output { .. } => {}
                 }
             }
         };

@@ -105,7 +105,7 @@ impl Handler {
             TaskEnd::Cancelled(task) => (task, TaskPayload::Cancelled),
             TaskEnd::Failed(task, error) => {
                 let error = match error.protocol {
-                    Some(protocol) => error::of_tool(&protocol),
+                    Some(protocol) => error::of_tool(&protocol, id),
                     None => error::of_failed(&task),
                 };
                 (task, TaskPayload::Failed { error: object(&error)? })

@@ -10,6 +10,7 @@ use super::reply::{self, Choice};
 use super::server::{Handler, stamp};
 use crate::engine::Submission;
 use crate::limits;
+use crate::task::TraceContext;
 
 impl Handler {
     /// Sorted by name, Longhaul's own among them; the cursor is the last name of the page before.
@@ -63,6 +64,7 @@ impl Handler {
             arguments,
             principal: principal.clone(),
             idempotency_key: choice.idempotency_key.clone(),
+            trace: trace(&context.meta),
         };
         let (Some(entry), Some(inline)) = (entry, choice.inline) else {
             let submitted = engine.submit(submission).await.map_err(error::refusal)?;
@@ -72,4 +74,8 @@ impl Handler {
         let how = (inline, choice.idempotency_key.as_deref());
         self.inline(&entry, submitted, follower, how, context).await
     }
+}
+
+fn trace(meta: &MetaObject) -> Option<TraceContext> {
+    TraceContext::of(meta.get_traceparent(), meta.get_tracestate(), meta.get_baggage())
 }

@@ -5,15 +5,19 @@
 mod effects;
 mod error;
 mod id;
+mod log;
 mod record;
 mod result;
 mod retry;
 mod state;
+mod trace;
 
 pub use effects::{Effects, UnknownOutcome};
 pub use error::{FailedReason, TaskError};
 pub use id::{ComponentId, ParseTaskIdError, TaskId};
+pub use log::{LogLevel, log_lines, parse_log_line};
 pub use record::{AnsweredBy, CancelRequest, OutputMeta, Progress, Status, Task, TaskLimits, Wake, WakeOn};
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;
 pub use state::{IllegalTransition, QueuedReason, State, TaskEvent, WaitingReason};
+pub use trace::TraceContext;

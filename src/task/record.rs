@@ -5,6 +5,7 @@ use super::error::TaskError;
 use super::id::{ComponentId, TaskId};
 use super::retry::RetryPolicy;
 use super::state::State;
+use super::trace::TraceContext;
 use crate::authority::Grant;
 use crate::clock::UnixNanos;
 use crate::limits;
@@ -30,6 +31,8 @@ pub struct Task {
     pub parent: Option<TaskId>,
     /// The task at the top of the tree; itself, where it has no parent.
     pub root: TaskId,
+    /// Where the call stood in its caller's trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// The bounds of one task, fixed when it is submitted.

@@ -92,6 +92,7 @@ impl World {
             arguments: json!({"stages": 1}),
             principal,
             idempotency_key: None,
+            trace: None,
         };
         self.engine.submit(submission).await.expect("a task").id
     }

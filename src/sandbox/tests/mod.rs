@@ -64,6 +64,7 @@ impl House {
             arguments,
             principal: Principal::local(),
             idempotency_key: None,
+            trace: None,
         };
         self.engine.submit(submission).await.unwrap().id
     }
