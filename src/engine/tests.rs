@@ -53,8 +53,13 @@ impl World {
 }
 
 async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
-    let submission =
-        Submission { tool: tool.into(), arguments, principal: Principal::local(), idempotency_key: None, trace: None };
+    let submission = Submission {
+        tool: tool.into(),
+        arguments,
+        principal: Principal::local(),
+        idempotency_key: None,
+        trace: None,
+    };
     engine.submit(submission).await.expect("a task").id
 }
 
@@ -524,7 +529,13 @@ async fn wrong_calls_make_no_task() {
     let engine =
         world.start(Closures::new().tool(strict, "1", |_, _| async { Ok(ToolResult::default()) })).await;
     let call = |tool: &str, arguments: Value, principal: Principal| {
-        engine.submit(Submission { tool: tool.into(), arguments, principal, idempotency_key: None, trace: None })
+        engine.submit(Submission {
+            tool: tool.into(),
+            arguments,
+            principal,
+            idempotency_key: None,
+            trace: None,
+        })
     };
     let local = Principal::local;
     let error = call("strikt", json!({}), local()).await.err().expect("unknown").to_string();

@@ -68,8 +68,7 @@ impl<'a> Reports<'a> {
     pub async fn log(&mut self) {
         let Some(least) = self.least else { return };
         loop {
-            let piece =
-                self.engine.log(self.principal, self.task, self.log_told, limits::MAX_LOG_READ_BYTES);
+            let piece = self.engine.log(self.principal, self.task, self.log_told, limits::MAX_LOG_READ_BYTES);
             // A task that is gone has nothing more to tell.
             let Ok(piece) = piece else { return };
             let whole = match piece.bytes.iter().rposition(|byte| *byte == b'\n') {
@@ -117,8 +116,7 @@ impl<'a> Reports<'a> {
         let mut entry = LoggingMessageNotificationParam::new(level, Value::String(text));
         entry.logger = Some(self.tool.to_owned());
         entry.meta = self.name();
-        let told =
-            ServerNotification::LoggingMessageNotification(LoggingMessageNotification::new(entry));
+        let told = ServerNotification::LoggingMessageNotification(LoggingMessageNotification::new(entry));
         match &self.stream {
             Some(stream) => stream.send(told).await,
             None => drop(self.peer.send_notification(told).await),
