@@ -64,6 +64,17 @@ pub const MAX_OPEN_TASKS: usize = 1_000_000;
 pub const SUSPEND_GRACE_MS: u64 = 5_000;
 /// What that grace may be set to; an hour in memory for nothing is much. Milliseconds.
 pub const MAX_SUSPEND_GRACE_MS: u64 = 3_600_000;
+/// A task that waits for a person, a message or a child leaves memory after this: answers of programs come
+/// sooner, those of people later. Milliseconds.
+pub const EVENT_GRACE_MS: u64 = 500;
+/// Messages that one task may be sent in all; a conversation, not a stream of data.
+pub const MAX_TASK_MESSAGES: u64 = 1_000;
+/// Name of a message, bytes of UTF-8.
+pub const MAX_MESSAGE_NAME_BYTES: usize = 128;
+/// Payload of one message, bytes of JSON; larger things are outputs or shared state.
+pub const MAX_MESSAGE_PAYLOAD_BYTES: usize = 64 * 1024;
+/// Names that one receive may list.
+pub const MAX_RECEIVED_NAMES: usize = 64;
 /// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 5_000;
 /// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.

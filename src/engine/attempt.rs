@@ -15,7 +15,7 @@ use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
 use super::submit::random;
-use super::{EngineError, Shared, checkpoint, rows};
+use super::{EngineError, Shared, checkpoint, rows, wake};
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{
@@ -285,19 +285,9 @@ async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<()
     };
     ack.await?;
     crate::crash_point!("settled");
-    let (at, wake_now) = {
-        let state = entry.lock();
-        if state.live.is_some() || state.status.state.is_terminal() || !shared.is_running() {
-            return Ok(());
-        }
-        let on_cancel =
-            state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation));
-        (control::moment(entry, &state), on_cancel && state.status.cancel.is_some())
-    };
-    if wake_now {
-        shared.ready.push(entry.clone());
-    } else {
-        shared.timers.set(entry.id, at);
+    let state = entry.lock();
+    if state.live.is_none() && !state.status.state.is_terminal() && shared.is_running() {
+        wake::arm(shared, entry, &state);
     }
     Ok(())
 }
@@ -380,7 +370,7 @@ fn suspend(
     let wake = Wake {
         due: suspension.until.map(|until| entry.created_at.saturating_add(until)),
         remaining_nanos: suspension.until.map_or(0, |until| until.saturating_sub(now)),
-        on: suspension.on_cancel.then_some(WakeOn::Cancellation).into_iter().collect(),
+        on: suspension.on.clone(),
     };
     leave(shared, entry, state, TaskEvent::Suspended(suspension.reason), Some(wake), Batch::new())
 }

@@ -202,7 +202,7 @@ impl Steps {
         let left = deadline.saturating_sub(self.recorder.raw_now());
         if Duration::from_nanos(left) > Duration::from_millis(limits::SUSPEND_GRACE_MS) {
             let suspension =
-                Suspension { reason: WaitingReason::Timer, until: Some(deadline), on_cancel: false };
+                Suspension { reason: WaitingReason::Timer, until: Some(deadline), on: Vec::new() };
             return Err(StepError::Stop(Stop(StopReason::Suspend(suspension))));
         }
         self.recorder.flush()?;

@@ -10,7 +10,7 @@ use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
-use super::{ops, output, sweep};
+use super::{messages, ops, output, sweep, wake};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
@@ -117,10 +117,19 @@ pub fn due(shared: &Arc<Shared>, id: TaskId) {
     if wake_at.is_some_and(|at| at.saturating_sub(entry.created_at) <= now) {
         drop(state);
         shared.ready.push(entry);
-    } else {
-        let at = moment(&entry, &state);
-        drop(state);
-        shared.timers.set(id, at);
+        return;
+    }
+    // Before the store is asked: a nudge that comes after the question sets the timer anew.
+    shared.timers.set(id, moment(&entry, &state));
+    let on = state.status.wake.as_ref().map_or_else(Vec::new, |wake| wake.on.clone());
+    drop(state);
+    if on.is_empty() {
+        return;
+    }
+    match shared.store.read(|snapshot| wake::any_met(snapshot, id, &on)) {
+        Ok(false) => {}
+        Ok(true) => shared.ready.push(entry),
+        Err(error) => tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over"),
     }
 }
 
@@ -273,14 +282,11 @@ fn cancel(
     state.status.updated_at = shared.clock.wall();
     let mut batch = Batch::new();
     batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
-    let is_suspended = state.live.is_none();
     let (after, entry) = (shared.clone(), entry.clone());
     batch.add_then(move || {
         after.feed.changed(&[ResourceKey::Task(id)]);
         entry.cancel.send_replace(true);
-        if is_suspended {
-            after.ready.push(entry);
-        }
+        after.nudge(id);
     });
     Ok(Some(shared.enqueue(batch)?))
 }
@@ -336,6 +342,7 @@ fn keep_prefix(
     }
     cut_outputs(snapshot, id, status, &outputs, batch)?;
     cut_log(snapshot, id, checkpoint.as_ref(), batch)?;
+    messages::give_back(snapshot, id, status.retry, step, batch)?;
     for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
         if row.at >= step {
             batch.add_delete(Space::Op, rows::journal_key(id, status.epoch, number));

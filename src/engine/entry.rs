@@ -31,6 +31,8 @@ pub struct Entry {
     pub cancel: watch::Sender<bool>,
     /// Counts decisions that end the present attempt whatever the guest says.
     pub stop: watch::Sender<u64>,
+    /// Counts what was committed from outside that may end a wait of the guest; see `wake.rs`.
+    pub news: watch::Sender<u64>,
 }
 
 pub struct EntryState {
@@ -113,6 +115,7 @@ impl Entry {
             dirty: Notify::new(),
             cancel: watch::Sender::new(cancelling),
             stop: watch::Sender::new(0),
+            news: watch::Sender::new(0),
         })
     }
 

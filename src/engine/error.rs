@@ -32,6 +32,8 @@ pub enum EngineError {
     NoSuchStep { task: TaskId, step: u64, last: u64 },
     #[error("step {step} of task {task} is not in question: settle step {asked}")]
     NotInQuestion { task: TaskId, step: u64, asked: u64 },
+    #[error("the message is refused: {0}")]
+    BadMessage(String),
     #[error("that is no outcome: {0}")]
     BadOutcome(String),
     #[error("the component {0} is not in the store")]

@@ -191,6 +191,16 @@ impl Journal {
         Some(Flush { first: self.next_number - count, count, logical: self.logical, records })
     }
 
+    /// The guest begins what nothing on disk knows of: nothing may be left to replay.
+    pub fn expect_live(&self, what: &str) -> Result<(), Divergence> {
+        if !self.is_replaying() {
+            return Ok(());
+        }
+        let mut rest = &self.replay[self.at..];
+        let found = take_record(&mut rest);
+        Err(self.divergence(found, format!("{what}, which no row on disk knows")))
+    }
+
     /// The guest has ended: nothing may be left.
     pub fn finish(&mut self) -> Result<(), Divergence> {
         if !self.is_replaying() {

@@ -10,6 +10,7 @@ mod entry;
 mod error;
 mod feed;
 mod journal;
+pub mod messages;
 mod metrics;
 mod ops;
 mod output;
@@ -26,6 +27,7 @@ mod sweep;
 mod tests;
 mod timers;
 mod view;
+mod wake;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ports::Divergence;
 use super::recorder::{Recorder, RecorderError};
 use super::rows::{self, Payload};
 use crate::store::{Snapshot, Space, StoreError};
@@ -24,6 +25,18 @@ pub enum Op {
     Abandoned { hash: u64 },
     /// A person decided that it is to be sent again.
     Resend { hash: u64, sends: u32 },
+}
+
+impl Op {
+    /// Stands for the call that began it.
+    pub fn hash(&self) -> u64 {
+        match self {
+            Self::Intent { hash, .. }
+            | Self::Done { hash, .. }
+            | Self::Abandoned { hash }
+            | Self::Resend { hash, .. } => *hash,
+        }
+    }
 }
 
 /// A row of [`Space::Op`].
@@ -115,6 +128,15 @@ impl Recorder {
     /// What is known of it: from an earlier attempt, or from this one.
     pub fn op(&self, op: OpHandle) -> Result<Option<Op>, RecorderError> {
         self.with(|_, live| Ok(live.ops.known.get(&op.number).cloned()))
+    }
+
+    /// On disk, this operation was begun by another call than `what`.
+    pub fn op_divergence(&self, op: OpHandle, known: &Op, what: &str, hash: u64) -> RecorderError {
+        RecorderError::Diverged(Divergence {
+            record: op.at(),
+            expected: format!("operation {} ({:016x})", op.number, known.hash()),
+            actual: format!("operation {} is {what} ({hash:016x})", op.number),
+        })
     }
 
     /// How many have left and are neither done nor given up.

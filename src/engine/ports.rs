@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::recorder::Recorder;
 use crate::catalog::Inspection;
-use crate::task::{ComponentId, ProtocolError, Status, Task, ToolResult, WaitingReason};
+use crate::task::{ComponentId, ProtocolError, Status, Task, ToolResult, WaitingReason, WakeOn};
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -94,8 +94,8 @@ pub struct Suspension {
     pub reason: WaitingReason,
     /// Logical time of the task, nanoseconds since its creation, at which it is due.
     pub until: Option<u64>,
-    /// A request to cancel also ends the wait.
-    pub on_cancel: bool,
+    /// What else ends the wait.
+    pub on: Vec<WakeOn>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -290,6 +290,14 @@ impl Recorder {
         self.entry.id
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
     pub(super) fn mark_dirty(&self) {
         self.entry.dirty.notify_one();
     }
@@ -356,6 +364,10 @@ pub(super) struct StateBesideLive<'a> {
 impl StateBesideLive<'_> {
     pub fn epoch(&self) -> u32 {
         self.status.epoch
+    }
+
+    pub fn retry(&self) -> u32 {
+        self.status.retry
     }
 }
 

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::entry::{Anchor, Entry};
-use super::{EngineError, Shared, control, rows};
+use super::{EngineError, Shared, rows, wake};
 use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
-use crate::task::{State, Status, Task, TaskEvent, TaskId, WakeOn};
+use crate::task::{State, Status, Task, TaskEvent, TaskId};
 
 /// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
 pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
@@ -44,8 +44,6 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
 fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
     let mut state = entry.lock();
     let wake = state.status.wake.clone();
-    let told = wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation))
-        && state.status.cancel.is_some();
     let due = wake.as_ref().and_then(|wake| wake.due).map(|due| due.saturating_sub(task.created_at));
     let sleeps = matches!(state.status.state, State::Waiting(_)) || due.is_some();
     if let (true, Some(wake)) = (sleeps, &wake) {
@@ -55,11 +53,9 @@ fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
         let logical = shared.clock.wall().saturating_sub(task.created_at).max(at_least);
         state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
     }
-    let at = control::moment(entry, &state);
-    drop(state);
     shared.open_tasks().insert(entry.id, entry.clone());
-    if sleeps && !told {
-        shared.timers.set(entry.id, at);
+    if sleeps {
+        wake::arm(shared, entry, &state);
     } else {
         shared.ready.push(entry.clone());
     }

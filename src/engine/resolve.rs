@@ -47,7 +47,7 @@ impl TaskEngine {
             State::Waiting(_) => status.wake.as_ref().and_then(|wake| {
                 wake.on.iter().find_map(|on| match on {
                     WakeOn::Resolution(op) => Some(*op),
-                    WakeOn::Cancellation => None,
+                    _ => None,
                 })
             }),
             _ => None,

@@ -181,6 +181,7 @@ pub fn new_status(created_at: u64, seed: [u8; 32]) -> Status {
         message: None,
         progress: None,
         reports: 0,
+        messages: 0,
         outputs: Vec::new(),
         wake: None,
         cancel: None,

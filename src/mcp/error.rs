@@ -43,7 +43,8 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::WrongState { .. }
         | EngineError::NoSuchStep { .. }
         | EngineError::NotInQuestion { .. }
-        | EngineError::BadOutcome(_) => Refusal::told(error.to_string()),
+        | EngineError::BadOutcome(_)
+        | EngineError::BadMessage(_) => Refusal::told(error.to_string()),
         error => Refusal::Error(rpc(&error)),
     }
 }
@@ -65,7 +66,8 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::WrongState { .. }
         | EngineError::NoSuchStep { .. }
         | EngineError::NotInQuestion { .. }
-        | EngineError::BadOutcome(_) => ErrorData::invalid_params(message, None),
+        | EngineError::BadOutcome(_)
+        | EngineError::BadMessage(_) => ErrorData::invalid_params(message, None),
         EngineError::Store(_)
         | EngineError::TooManyOpenTasks { .. }
         | EngineError::NoSuchComponent(_)

@@ -84,6 +84,8 @@ pub struct Status {
     pub progress: Option<Progress>,
     /// Progress reports and status messages so far: on replay, as many are not told again.
     pub reports: u64,
+    /// Messages that were sent to it so far.
+    pub messages: u64,
     pub outputs: Vec<OutputMeta>,
     /// While queued for a retry or waiting: when it is due.
     pub wake: Option<Wake>,
@@ -123,11 +125,14 @@ pub struct Wake {
     pub on: Vec<WakeOn>,
 }
 
+/// What ends a wait beside a timer. Whether it is there already is asked of the store, so that none is missed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WakeOn {
     Cancellation,
     /// A person says what became of this operation.
     Resolution(u64),
+    /// A message with one of these names; with any, if there are none.
+    Message(Vec<String>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,49 @@
 use wasmtime::Result;
 
+use super::awaited::Awaited;
 use super::bindings::longhaul::tool::messages::{self, Error, Message};
-use super::refusal::unavailable;
+use super::waits::Ticket;
+use crate::engine::{Op, messages as engine};
+use crate::limits;
+use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
+use crate::task::{WaitingReason, WakeOn};
 
 impl messages::Host for World {
-    fn receive(&mut self, _names: Vec<String>) -> Result<Result<u64, Error>> {
-        Ok(Err(unavailable("messages")))
+    fn receive(&mut self, names: Vec<String>) -> Result<Result<u64, Error>> {
+        if names.len() > limits::MAX_RECEIVED_NAMES {
+            let bound = limits::MAX_RECEIVED_NAMES;
+            return Ok(Err(Error::Limit(format!(
+                "a receive takes at most {bound} names, this one has {}",
+                names.len()
+            ))));
+        }
+        let parts: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        let begun = self.begin_awaited("messages.receive", &parts)?;
+        let ticket = Ticket::Awaited(Awaited {
+            op: begun.op,
+            hash: begun.hash,
+            on: WakeOn::Message(names),
+            reason: WaitingReason::Message,
+            deadline: None,
+        });
+        Ok(Ok(self.tickets.issue(ticket)?))
     }
 
-    fn take(&mut self, _ticket: u64) -> Result<Result<Message, Error>> {
-        Ok(Err(unavailable("messages")))
+    async fn take(&mut self, ticket: u64) -> Result<Result<Message, Error>> {
+        const WHAT: &str = "messages.take";
+        let awaited = match self.arrived(ticket, WHAT, |on| matches!(on, WakeOn::Message(_))).await? {
+            Ok(awaited) => awaited,
+            Err(error) => return Ok(Err(error)),
+        };
+        let recorder = self.journal.task(WHAT)?.clone();
+        let WakeOn::Message(names) = &awaited.on else { return Ok(Err(Error::Invalid(WHAT.to_owned()))) };
+        let taken = match recorder.op(awaited.op)? {
+            Some(Op::Done { outcome, .. }) => Some(engine::decode(&outcome)?),
+            _ => recorder.take_message(awaited.op, awaited.hash, names).await?,
+        };
+        let engine::Message { seq, name, payload, sender } =
+            taken.ok_or_else(|| Stop::HostFault("a message that was there is gone".to_owned()))?;
+        Ok(Ok(Message { seq, name, payload, sender }))
     }
 }

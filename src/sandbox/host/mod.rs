@@ -1,5 +1,6 @@
 //! The host's side of `longhaul:tool`: one file per interface that a component may import.
 
+mod awaited;
 mod calls;
 mod cancellation;
 mod checkpoint;
@@ -31,6 +32,7 @@ pub mod bindings {
             "longhaul:tool/cancellation.requested": async | trappable,
             "longhaul:tool/checkpoint.save": async | trappable,
             "longhaul:tool/log.write": async | trappable,
+            "longhaul:tool/messages.take": async | trappable,
             "longhaul:tool/outputs.append": async | trappable,
             "longhaul:tool/outputs.close": async | trappable,
             "longhaul:tool/outputs.open": async | trappable,

@@ -17,8 +17,9 @@ impl timers::Host for World {
         let due = self.due_after(ms)?;
         let call = Call { kind: Kind::Sleep, hash: ms };
         if self.journal.replayed(call)?.is_none() {
-            let on = WaitOn::Timers { due: Some(due), on_cancel: false };
-            self.journal.wait(self.journal.sleep_until(due), on, self.meter.total()).await?;
+            self.journal
+                .wait(self.journal.sleep_until(due), WaitOn::timers(Some(due)), self.meter.total())
+                .await?;
             self.journal.record(call, &[])?;
         }
         Ok(())

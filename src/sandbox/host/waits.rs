@@ -3,12 +3,14 @@ use std::future::Future;
 
 use wasmtime::Result;
 
+use super::awaited::Awaited;
 use super::bindings::longhaul::tool::waits::{self, Error};
-use crate::engine::{Recorder, call_hash};
+use crate::engine::{Recorder, Suspension, call_hash};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
 use crate::sandbox::world::journal::{Call, Journal, Kind, WaitOn};
+use crate::task::{WaitingReason, WakeOn};
 
 /// What was started and is not over. The guest numbers nothing itself: the order of its calls does.
 #[derive(Default)]
@@ -17,12 +19,14 @@ pub struct Tickets {
     open: BTreeMap<u64, Ticket>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ticket {
     /// Over once a wait has told that it is ready.
     Timer { due: u64 },
     /// Never over.
     Cancellation,
+    /// Over once it was taken.
+    Awaited(Awaited),
 }
 
 impl Tickets {
@@ -48,7 +52,15 @@ impl Tickets {
 
     /// A wait has told the guest that they are ready.
     fn told(&mut self, ready: &[u64]) {
-        self.open.retain(|number, ticket| *ticket == Ticket::Cancellation || !ready.contains(number));
+        self.open.retain(|number, ticket| !matches!(ticket, Ticket::Timer { .. }) || !ready.contains(number));
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Ticket> {
+        self.open.get(&number)
+    }
+
+    pub(super) fn over(&mut self, number: u64) {
+        self.open.remove(&number);
     }
 }
 
@@ -73,7 +85,7 @@ impl waits::Host for World {
             None => {
                 let on = set.wait_on(timeout);
                 let ready = set.ready(self.journal.task(call.kind.name())?.clone(), &self.journal, timeout);
-                let ready = self.journal.wait(ready, on, self.meter.total()).await?;
+                let ready = self.journal.wait(ready, on, self.meter.total()).await??;
                 self.journal.record(call, &postcard::to_stdvec(&ready)?)?;
                 ready
             }
@@ -84,13 +96,15 @@ impl waits::Host for World {
     }
 
     fn abandon(&mut self, ticket: u64) -> Result<()> {
-        self.tickets.open.remove(&ticket);
+        if let Some(Ticket::Awaited(awaited)) = self.tickets.open.remove(&ticket) {
+            self.give_up(&awaited)?;
+        }
         Ok(())
     }
 }
 
 /// The tickets of one wait, in the order given.
-struct Waited(Vec<(u64, Ticket)>);
+pub(super) struct Waited(pub(super) Vec<(u64, Ticket)>);
 
 impl Waited {
     fn of(tickets: &Tickets, numbers: &[u64], has_timeout: bool) -> Result<Self, Error> {
@@ -103,7 +117,7 @@ impl Waited {
             return Err(Error::Limit(format!("a wait takes at most {} tickets", limits::MAX_OPEN_TICKETS)));
         }
         let find = |number: &u64| match tickets.open.get(number) {
-            Some(ticket) => Ok((*number, *ticket)),
+            Some(ticket) => Ok((*number, ticket.clone())),
             None => {
                 Err(Error::NotFound(format!("there is no open ticket {number}: it is over, or never was")))
             }
@@ -111,36 +125,53 @@ impl Waited {
         numbers.iter().map(find).collect::<Result<_, _>>().map(Self)
     }
 
-    fn wait_on(&self, timeout: Option<u64>) -> WaitOn {
-        WaitOn::Timers { due: self.due(timeout), on_cancel: self.heeds_cancellation() }
+    pub(super) fn wait_on(&self, timeout: Option<u64>) -> WaitOn {
+        let mut on: Vec<WakeOn> =
+            self.heeds_cancellation().then_some(WakeOn::Cancellation).into_iter().collect();
+        on.extend(self.awaited().map(|awaited| awaited.on.clone()));
+        // A person who looks at the task is told first of what a person can end.
+        let reason = self.awaited().map(|awaited| awaited.reason).min_by_key(|reason| match reason {
+            WaitingReason::Input => 0,
+            WaitingReason::Message => 1,
+            WaitingReason::Child => 2,
+            WaitingReason::Timer => 3,
+        });
+        let reason = reason.unwrap_or(WaitingReason::Timer);
+        WaitOn::Durable(Suspension { reason, until: self.due(timeout), on })
     }
 
     /// Ends when one is ready or the time is over.
-    fn ready(
+    pub(super) fn ready(
         &self,
         recorder: Recorder,
         journal: &Journal,
         timeout: Option<u64>,
-    ) -> impl Future<Output = Vec<u64>> + Send + use<> {
+    ) -> impl Future<Output = Result<Vec<u64>, Stop>> + Send + use<> {
         let (journal, tickets) = (journal.clone(), self.0.clone());
         let (due, heeds_cancellation) = (self.due(timeout), self.heeds_cancellation());
         async move {
+            let mut news = recorder.news();
             loop {
-                let is_ready = |ticket: &Ticket| match ticket {
-                    Ticket::Timer { due } => journal.is_due(*due),
-                    Ticket::Cancellation => recorder.cancel_requested(),
-                };
-                let ready: Vec<u64> = tickets
-                    .iter()
-                    .filter(|(_, ticket)| is_ready(ticket))
-                    .map(|(number, _)| *number)
-                    .collect();
+                news.mark_unchanged();
+                let mut ready = Vec::new();
+                for (number, ticket) in &tickets {
+                    let is_ready = match ticket {
+                        Ticket::Timer { due } => journal.is_due(*due),
+                        Ticket::Cancellation => recorder.cancel_requested(),
+                        Ticket::Awaited(awaited) => awaited.is_ready(&recorder, &journal)?,
+                    };
+                    if is_ready {
+                        ready.push(*number);
+                    }
+                }
                 if !ready.is_empty() || timeout.is_some_and(|timeout| journal.is_due(timeout)) {
-                    return ready;
+                    return Ok(ready);
                 }
                 tokio::select! {
                     () = journal.sleep_until(due.unwrap_or(u64::MAX)), if due.is_some() => {}
                     () = recorder.cancelled(), if heeds_cancellation => {}
+                    // Its sender lives as long as the task is open.
+                    Ok(()) = news.changed() => {}
                 }
             }
         }
@@ -150,9 +181,17 @@ impl Waited {
     fn due(&self, timeout: Option<u64>) -> Option<u64> {
         let timers = self.0.iter().filter_map(|(_, ticket)| match ticket {
             Ticket::Timer { due } => Some(*due),
+            Ticket::Awaited(awaited) => awaited.deadline,
             Ticket::Cancellation => None,
         });
         timers.chain(timeout).min()
+    }
+
+    fn awaited(&self) -> impl Iterator<Item = &Awaited> {
+        self.0.iter().filter_map(|(_, ticket)| match ticket {
+            Ticket::Awaited(awaited) => Some(awaited),
+            Ticket::Timer { .. } | Ticket::Cancellation => None,
+        })
     }
 
     fn heeds_cancellation(&self) -> bool {
@@ -181,10 +220,12 @@ mod tests {
     #[test]
     fn a_wait_knows_its_earliest_end() {
         let set = Waited(vec![(1, Ticket::Timer { due: 7 }), (2, Ticket::Timer { due: 4 })]);
-        assert_eq!(set.wait_on(None), WaitOn::Timers { due: Some(4), on_cancel: false });
-        assert_eq!(set.wait_on(Some(3)), WaitOn::Timers { due: Some(3), on_cancel: false });
+        assert_eq!(set.wait_on(None), WaitOn::timers(Some(4)));
+        assert_eq!(set.wait_on(Some(3)), WaitOn::timers(Some(3)));
         let set = Waited(vec![(1, Ticket::Cancellation)]);
-        assert_eq!(set.wait_on(None), WaitOn::Timers { due: None, on_cancel: true });
+        let on = vec![WakeOn::Cancellation];
+        let suspension = Suspension { reason: WaitingReason::Timer, until: None, on };
+        assert_eq!(set.wait_on(None), WaitOn::Durable(suspension));
     }
 
     #[test]

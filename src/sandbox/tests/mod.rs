@@ -3,6 +3,7 @@
 mod admission;
 mod bounds;
 mod durable;
+mod messages;
 
 use std::sync::Arc;
 use std::time::Duration;

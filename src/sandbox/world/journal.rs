@@ -19,11 +19,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::http::Exchanges;
 use crate::engine::{Next, Recorder, Suspension};
 use crate::limits;
 use crate::sandbox::stop::Stop;
-use crate::task::WaitingReason;
+use crate::task::{WaitingReason, WakeOn};
 
 /// A record of the runner. The numbers are a format on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +76,19 @@ pub struct Call {
 }
 
 /// What a live wait is on, so far as it matters to whether the instance may leave memory meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitOn {
-    /// Timers alone, and perhaps the request to cancel: the first is due at this logical time, if any is.
-    Timers { due: Option<u64>, on_cancel: bool },
+    /// What is on disk: timers and what others do.
+    Durable(Suspension),
     /// Something that lives in this process.
     Process,
+}
+
+impl WaitOn {
+    /// Timers alone: the first is due at this logical time, if any is.
+    pub fn timers(due: Option<u64>) -> Self {
+        Self::Durable(Suspension { reason: WaitingReason::Timer, until: due, on: Vec::new() })
+    }
 }
 
 /// The task's recorder, or nothing, while a component is only inspected: then the clock stands at 0, what it
@@ -88,7 +97,7 @@ pub enum WaitOn {
 pub struct Journal {
     recorder: Option<Recorder>,
     exchanges: Option<Exchanges>,
-    /// A wait for timers alone that lasts longer takes the instance out of memory.
+    /// A wait that lasts longer takes the instance out of memory.
     grace: Duration,
 }
 
@@ -182,15 +191,22 @@ impl Journal {
         if let Poll::Ready(output) = futures::poll!(future.as_mut()) {
             return Ok(output);
         }
+        let leaving = match on {
+            WaitOn::Durable(suspension) => {
+                self.patience(&suspension, awake).map(|patience| (patience, suspension))
+            }
+            WaitOn::Process => None,
+        };
+        let began = Instant::now();
         let mut is_flushed = false;
         loop {
             let under_way = exchanges.under_way();
-            if let WaitOn::Timers { due, on_cancel } = on
-                && !under_way
-                && due.is_none_or(|due| self.is_worth_leaving(due, awake))
+            let leave_at = leaving.as_ref().filter(|_| !under_way).map(|(patience, _)| began + *patience);
+            if let Some((_, suspension)) = &leaving
+                && leave_at.is_some_and(|at| at <= Instant::now())
             {
-                let until = due.filter(|due| *due < NEVER);
-                return Err(Stop::Suspended(Suspension { reason: WaitingReason::Timer, until, on_cancel }));
+                let until = suspension.until.filter(|due| *due < NEVER);
+                return Err(Stop::Suspended(Suspension { until, ..suspension.clone() }));
             }
             if !is_flushed {
                 self.task("a wait")?.flush()?;
@@ -200,8 +216,21 @@ impl Journal {
                 output = future.as_mut() => return Ok(output),
                 stop = exchanges.stopped() => return Err(stop),
                 () = exchanges.changed(), if under_way => {}
+                () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
             }
         }
+    }
+
+    /// How long the instance stays for this wait; `None` is to its end.
+    fn patience(&self, suspension: &Suspension, awake: Duration) -> Option<Duration> {
+        let left = suspension.until.map(|due| Duration::from_nanos(due.saturating_sub(self.raw_now())));
+        // Coming back computes everything again.
+        let price = awake.saturating_mul(2);
+        if suspension.on.iter().all(|on| *on == WakeOn::Cancellation) {
+            return left.is_none_or(|left| left > self.grace && left > price).then_some(Duration::ZERO);
+        }
+        let patience = self.grace.min(Duration::from_millis(limits::EVENT_GRACE_MS)).max(price);
+        left.is_none_or(|left| left > patience).then_some(patience)
     }
 
     /// Replays a wait: what is behind it must come to the state in which it was, and is on disk.
@@ -233,12 +262,6 @@ impl Journal {
     /// Logical time itself, which may not reach the guest.
     fn raw_now(&self) -> u64 {
         self.recorder.as_ref().map_or(0, Recorder::raw_now)
-    }
-
-    fn is_worth_leaving(&self, due: u64, awake: Duration) -> bool {
-        let left = Duration::from_nanos(due.saturating_sub(self.raw_now()));
-        // Coming back computes everything again.
-        left > self.grace && left > awake.saturating_mul(2)
     }
 }
 

@@ -98,7 +98,7 @@ impl Polling<'_> {
                 Some(due) => earliest = Some(earliest.map_or(due, |earliest: u64| earliest.min(due))),
             }
         }
-        WaitOn::Timers { due: earliest, on_cancel: false }
+        WaitOn::timers(earliest)
     }
 
     fn awake(&self) -> Duration {

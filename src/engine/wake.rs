@@ -1,0 +1,72 @@
+//! What ends a wait beside a timer. Whoever changes such a thing commits it first and nudges the task afterwards;
+//! the task looks for itself, live or suspended, now or after a restart. So no word can be lost between the two:
+//! a nudge says "look", never "it is there".
+
+use tokio::sync::watch;
+
+use super::entry::{Entry, EntryState};
+use super::recorder::{Recorder, RecorderError};
+use super::{Shared, control, messages, rows};
+use crate::store::{Snapshot, StoreError};
+use crate::task::{TaskId, WakeOn};
+
+/// Whether one of them is there.
+pub fn any_met(snapshot: &Snapshot<'_>, task: TaskId, on: &[WakeOn]) -> Result<bool, StoreError> {
+    for on in on {
+        if is_met(snapshot, task, on)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn) -> Result<bool, StoreError> {
+    match on {
+        WakeOn::Cancellation => {
+            Ok(rows::read_status(snapshot, task)?.is_some_and(|status| status.cancel.is_some()))
+        }
+        // Its owner's word starts the task itself.
+        WakeOn::Resolution(_) => Ok(false),
+        WakeOn::Message(names) => Ok(messages::first(snapshot, task, names)?.is_some()),
+    }
+}
+
+/// Sets the timer of a task that has no instance. What it waits for beside the timer may be there already.
+pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
+    let waits_for_more = state.status.wake.as_ref().is_some_and(|wake| !wake.on.is_empty());
+    let at = if waits_for_more { shared.clock.elapsed() } else { control::moment(entry, state) };
+    shared.timers.set(entry.id, at);
+}
+
+impl Shared {
+    /// Something was committed that this task may wait for. Takes no task's lock: the writer thread calls it.
+    pub fn nudge(&self, task: TaskId) {
+        let Some(entry) = self.entry(task) else { return };
+        entry.news.send_modify(|count| *count += 1);
+        if self.is_running() {
+            self.timers.set(task, self.clock.elapsed());
+        }
+    }
+}
+
+impl Recorder {
+    /// Whether it is there, on disk.
+    pub fn is_met(&self, on: &WakeOn) -> Result<bool, RecorderError> {
+        if *on == WakeOn::Cancellation {
+            return Ok(self.cancel_requested());
+        }
+        let task = self.task_id();
+        let met = self.shared().store.read(|snapshot| is_met(snapshot, task, on));
+        met.map_err(|error| RecorderError::Fault(error.to_string()))
+    }
+
+    /// Changes whenever something was committed that the guest may wait for: subscribe, then look.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.entry().news.subscribe()
+    }
+
+    /// The guest begins what nothing on disk knows of: nothing may be left to replay.
+    pub fn expect_live(&self, what: &str) -> Result<(), RecorderError> {
+        self.with(|_, live| Ok(live.journal.expect_live(what)?))
+    }
+}

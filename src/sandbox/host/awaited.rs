@@ -1,0 +1,98 @@
+//! What a guest starts and somebody else ends: a question, a message to come, a child. It is an operation: its
+//! row is written when it begins, and its outcome is on disk before the guest gets it. Taking waits until there is
+//! an outcome, which never changes: so replay needs no record of it, only the row.
+
+use wasmtime::Result;
+
+use super::bindings::longhaul::tool::types::Error;
+use super::waits::{Ticket, Waited};
+use crate::engine::{Op, OpHandle, Recorder, call_hash};
+use crate::sandbox::stop::Stop;
+use crate::sandbox::world::World;
+use crate::sandbox::world::journal::Journal;
+use crate::task::{WaitingReason, WakeOn};
+
+/// A ticket whose end comes from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    pub op: OpHandle,
+    /// Stands for the call that began it.
+    pub hash: u64,
+    pub on: WakeOn,
+    /// Why the task waits, while it waits for this.
+    pub reason: WaitingReason,
+    /// Logical time at which it is over in any case.
+    pub deadline: Option<u64>,
+}
+
+/// An operation as the guest begins it.
+pub struct Begun {
+    pub op: OpHandle,
+    pub hash: u64,
+}
+
+impl Awaited {
+    /// Whether taking it would not wait.
+    pub fn is_ready(&self, recorder: &Recorder, journal: &Journal) -> Result<bool, Stop> {
+        Ok(matches!(recorder.op(self.op)?, Some(Op::Done { .. }))
+            || recorder.is_met(&self.on)?
+            || self.deadline.is_some_and(|deadline| journal.is_due(deadline)))
+    }
+}
+
+impl World {
+    /// Begins an operation; to be called in the order in which the guest does it. `parts` are the arguments of
+    /// `what`, which must be the same at every replay.
+    pub(super) fn begin_awaited(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<Begun, Stop> {
+        let recorder = self.journal.task(what)?;
+        let (op, hash) = (recorder.begin_op()?, call_hash(what, parts));
+        match recorder.op(op)? {
+            None => {
+                recorder.expect_live(what)?;
+                recorder.op_intent(op, hash, 0)?;
+            }
+            Some(known) if known.hash() == hash => {}
+            Some(known) => return Err(recorder.op_divergence(op, &known, what, hash).into()),
+        }
+        Ok(Begun { op, hash })
+    }
+
+    /// Waits until what is behind this ticket is there or its time is over. The ticket is over with it. `fits`
+    /// tells whether the ticket is one of those that `what` takes.
+    pub(super) async fn arrived(
+        &mut self,
+        number: u64,
+        what: &'static str,
+        fits: fn(&WakeOn) -> bool,
+    ) -> Result<Result<Awaited, Error>, Stop> {
+        let awaited = match self.tickets.get(number) {
+            Some(Ticket::Awaited(awaited)) if fits(&awaited.on) => awaited.clone(),
+            Some(_) => {
+                return Ok(Err(Error::Invalid(format!("the ticket {number} is not one that {what} takes"))));
+            }
+            None => {
+                return Ok(Err(Error::NotFound(format!(
+                    "there is no open ticket {number}: it is over, or never was"
+                ))));
+            }
+        };
+        let recorder = self.journal.task(what)?.clone();
+        if !matches!(recorder.op(awaited.op)?, Some(Op::Done { .. })) {
+            recorder.expect_live(what)?;
+            let alone = Waited(vec![(number, Ticket::Awaited(awaited.clone()))]);
+            let ready = alone.ready(recorder, &self.journal, None);
+            self.journal.wait(ready, alone.wait_on(None), self.meter.total()).await??;
+        }
+        self.tickets.over(number);
+        Ok(Ok(awaited))
+    }
+
+    /// The guest does not want it any more.
+    pub(super) fn give_up(&mut self, awaited: &Awaited) -> Result<(), Stop> {
+        let recorder = self.journal.task("waits.abandon")?;
+        if matches!(recorder.op(awaited.op)?, Some(Op::Intent { .. })) {
+            recorder.op_abandoned(awaited.op, awaited.hash)?;
+        }
+        Ok(())
+    }
+}
