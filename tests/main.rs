@@ -9,6 +9,7 @@ mod demo;
 mod http;
 mod kill_every_record;
 mod kill_random;
+mod messages;
 mod neighbours;
 mod partial_results;
 mod refusals;

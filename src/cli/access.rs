@@ -9,6 +9,7 @@ use super::remote::{Remote, RemoteError};
 use super::serve::sandbox;
 use super::server_file::ServerInfo;
 use crate::authority::Principal;
+use crate::engine::messages::Outgoing;
 use crate::engine::{
     EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice, TaskDocument, TaskEnd,
     TaskEngine, TaskPage, TaskQuery,
@@ -116,6 +117,14 @@ impl Access {
         }
     }
 
+    /// The message's number.
+    pub async fn send(&mut self, id: TaskId, message: Outgoing) -> Result<u64> {
+        match self {
+            Self::Server(remote) => Ok(remote.send(id, message).await?),
+            Self::Store(engine) => Ok(engine.send(&local(), id, message).await?),
+        }
+    }
+
     pub async fn retry(&mut self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument> {
         match self {
             Self::Server(remote) => Ok(remote.retry(id, from_step).await?),
@@ -182,7 +191,8 @@ impl From<EngineError> for CliError {
             EngineError::Arguments(_)
             | EngineError::ArgumentsTooLarge { .. }
             | EngineError::IdempotencyConflict { .. }
-            | EngineError::BadIdempotencyKey { .. } => Self::usage(error),
+            | EngineError::BadIdempotencyKey { .. }
+            | EngineError::BadMessage(_) => Self::usage(error),
             EngineError::TooManyOpenTasks { .. } => Self::refused(error),
             _ => Self::failed(error),
         }

@@ -202,6 +202,25 @@ pub enum TaskCommand {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Send a message to a running task
+    #[command(after_help = "Examples:\n  \
+        longhaul task send ID redirect chapter=3 instruction='more on tides'\n  \
+        longhaul task send ID note --args '\"any JSON\"' --key note-1")]
+    Send {
+        /// The task's id
+        id: TaskId,
+        /// Name of the message; the tool says which ones it listens to
+        name: String,
+        /// Fields of the message
+        #[arg(value_name = "KEY=VALUE")]
+        pairs: Vec<String>,
+        /// The whole message as JSON; KEY=VALUE stands on top of an object
+        #[arg(long, value_name = "JSON")]
+        args: Option<String>,
+        /// The same key again is the same message
+        #[arg(long)]
+        key: Option<String>,
+    },
     /// Try a failed or cancelled task again, under the same id
     Retry {
         /// The task's id

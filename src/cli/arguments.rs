@@ -34,6 +34,16 @@ pub fn arguments(schema: &Value, pairs: &[String], args: Option<&str>) -> Result
     Ok(arguments)
 }
 
+/// Any JSON value that nothing describes: `--args` as it is, or, with `KEY=VALUE`, an object.
+pub fn free_value(pairs: &[String], args: Option<&str>) -> Result<Value> {
+    match args {
+        Some(text) if pairs.is_empty() => serde_json::from_str(text).map_err(|e| {
+            CliError::usage(format_args!("--args is no JSON: {e}")).next("text stands in quotes: '\"text\"'")
+        }),
+        args => arguments(&Value::Bool(true), pairs, args).map(Value::Object),
+    }
+}
+
 /// What JSON calls a type; `Integer` is JSON Schema's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -252,6 +262,15 @@ mod tests {
         assert_eq!(merged.map(Value::Object), Ok(json!({ "topic": "sea", "chapters": 2 })));
         assert!(arguments(&schema(), &[], Some("[1]")).expect_err("no object").message.contains("array"));
         assert!(arguments(&schema(), &[], Some("{")).is_err());
+    }
+
+    #[test]
+    fn a_free_value_is_any_json_or_an_object_of_pairs() {
+        assert_eq!(free_value(&[], None), Ok(json!({})));
+        assert_eq!(free_value(&[], Some("[1]")), Ok(json!([1])));
+        assert_eq!(free_value(&["a=1".to_owned(), "b=x".to_owned()], None), Ok(json!({ "a": 1, "b": "x" })));
+        assert!(free_value(&[], Some("text")).is_err());
+        assert!(free_value(&["a=1".to_owned()], Some("[1]")).is_err());
     }
 
     #[test]

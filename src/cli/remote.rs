@@ -12,6 +12,7 @@ use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
 use super::server_file::ServerInfo;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
+use crate::engine::messages::Outgoing;
 use crate::engine::{JournalDocument, Resolution, Slice, TaskDocument, TaskPage, TaskQuery};
 use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ToolInfo, Updates};
 use crate::store::{Presence, Store};
@@ -169,6 +170,17 @@ impl Remote {
     pub async fn cancel(&self, id: TaskId, reason: Option<String>) -> Result<TaskDocument, RemoteError> {
         let arguments = without_nulls(json!({ "task_id": id, "reason": reason }));
         parsed(self.own_tool("task_cancel", arguments).await?)
+    }
+
+    /// The message's number.
+    pub async fn send(&self, id: TaskId, message: Outgoing) -> Result<u64, RemoteError> {
+        let Outgoing { name, payload, key } = message;
+        let mut arguments = json!({ "task_id": id, "name": name, "payload": payload });
+        if let Some(key) = key {
+            arguments["key"] = json!(key);
+        }
+        let answer = self.own_tool("task_send", arguments).await?;
+        answer["seq"].as_u64().ok_or_else(|| RemoteError::Other("task_send gave no number".to_owned()))
     }
 
     pub async fn retry(&self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument, RemoteError> {

@@ -4,12 +4,14 @@ use serde_json::json;
 
 use super::access::Access;
 use super::args::{TaskArgs, TaskCommand};
+use super::arguments;
 use super::call;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::follow::{self, watch_command};
 use super::progress::Reporter;
 use super::show;
+use crate::engine::messages::Outgoing;
 use crate::engine::{TaskDocument, TaskQuery};
 use crate::limits;
 use crate::task::TaskId;
@@ -60,6 +62,15 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
             }
         }
         TaskCommand::Cancel { id, reason } => print_task(&access.cancel(id, reason).await?, context)?,
+        TaskCommand::Send { id, name, pairs, args, key } => {
+            let payload = arguments::free_value(&pairs, args.as_deref())?;
+            let seq = access.send(id, Outgoing { name, payload, key }).await?;
+            match output.json {
+                true => output.json(&json!({ "seq": seq }))?,
+                false => output.line(format!("message {seq} to task {id}"))?,
+            }
+            tell_if_it_stands_still(access);
+        }
         TaskCommand::Retry { id, from } => {
             print_task(&access.retry(id, from).await?, context)?;
             tell_if_it_stands_still(access);

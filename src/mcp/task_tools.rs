@@ -14,6 +14,7 @@ use super::error::{self, Refusal, refusal};
 use super::reply::{self, Followed, PERSON_META};
 use super::server::Handler;
 use crate::catalog::{Annotations, Schema};
+use crate::engine::messages::Outgoing;
 use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
 use crate::limits;
 use crate::task::TaskId;
@@ -77,6 +78,14 @@ struct ListArguments {
 }
 
 #[derive(Deserialize)]
+struct SendArguments {
+    task_id: String,
+    name: String,
+    payload: Value,
+    key: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct TaskArguments {
     task_id: String,
     seconds: Option<u64>,
@@ -101,6 +110,9 @@ impl Handler {
         if name == "task_list" {
             return self.task_list(parsed(arguments)?);
         }
+        if name == "task_send" {
+            return self.task_send(parsed(arguments)?).await;
+        }
         let arguments: TaskArguments = parsed(arguments)?;
         let id: TaskId = arguments.task_id.parse().map_err(told)?;
         match name {
@@ -119,6 +131,14 @@ impl Handler {
             RESOLVE => self.task_resolve(id, arguments, context).await,
             other => Err(Refusal::Error(error::bad_params(format!("there is no tool '{other}'")))),
         }
+    }
+
+    async fn task_send(&self, arguments: SendArguments) -> Result<CallToolResult, Refusal> {
+        let SendArguments { task_id, name, payload, key } = arguments;
+        let id: TaskId = task_id.parse().map_err(told)?;
+        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let seq = engine.send(principal, id, Outgoing { name, payload, key }).await.map_err(refusal)?;
+        Ok(structured(json!({ "seq": seq })))
     }
 
     async fn task_resolve(
@@ -396,6 +416,27 @@ fn definitions() -> Vec<Definition> {
             ),
             output: Some(document_schema()),
             hints: changes(true),
+        },
+        Definition {
+            name: "task_send",
+            title: "Send a message to a task",
+            description: "Send a message to a task that has not ended; the tool's description says which names \
+                 it listens to. It is delivered once, in order. The same key again is the same message.",
+            input: arguments(
+                json!({
+                    "task_id": task_id,
+                    "name": { "type": "string", "minLength": 1, "maxLength": limits::MAX_MESSAGE_NAME_BYTES },
+                    "payload": { "description": "Any JSON; what the tool expects." },
+                    "key": { "type": "string", "minLength": 1, "maxLength": limits::MAX_IDEMPOTENCY_KEY_BYTES },
+                }),
+                &["task_id", "name", "payload"],
+            ),
+            output: Some(json!({
+                "type": "object",
+                "properties": { "seq": { "type": "integer", "description": "Its number, from 1." } },
+                "required": ["seq"],
+            })),
+            hints: changes(false),
         },
         Definition {
             name: "task_retry",

@@ -135,3 +135,25 @@ async fn tools_are_listed_in_order_and_task_tools_can_be_hidden() {
     assert!(names.iter().any(|name| name == "task_wait"));
     client.close().await;
 }
+
+#[tokio::test]
+async fn a_message_is_sent_once_and_another_principals_task_takes_none() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let outcome = client.call("stages", json!({"stages": 2}), &CallOptions::default()).await;
+        let id = outcome.expect("an answer").link().expect("a link").task_id;
+        let message = json!({"task_id": id, "name": "go", "payload": {"n": 1}, "key": "k"});
+        assert_eq!(value(ask(&client, "task_send", message.clone()).await), json!({"seq": 1}));
+        assert_eq!(value(ask(&client, "task_send", message).await), json!({"seq": 1}));
+        let bare = json!({"task_id": id, "name": "go", "payload": null});
+        assert_eq!(value(ask(&client, "task_send", bare).await), json!({"seq": 2}));
+        let nobody = json!({"task_id": world.foreign_task().await, "name": "go", "payload": 1});
+        assert!(ask(&client, "task_send", nobody).await.is_error);
+        let long = "x".repeat(crate::limits::MAX_MESSAGE_PAYLOAD_BYTES);
+        let large = ask(&client, "task_send", json!({"task_id": id, "name": "go", "payload": long})).await;
+        assert!(large.is_error && large.text().contains("payload"), "{}", large.text());
+        world.pass(2);
+        client.close().await;
+    }
+}

@@ -59,10 +59,11 @@ pub fn outline(topic: &str, titles: &[String]) -> String {
     text
 }
 
-/// A chapter's pieces: the heading, then one paragraph each.
-pub fn pieces(topic: &str, number: u64, title: &str) -> impl Iterator<Item = String> {
+/// A chapter's pieces: the heading, what its editor asked for, then one paragraph each.
+pub fn pieces(topic: &str, number: u64, title: &str, wish: Option<&str>) -> impl Iterator<Item = String> {
     let heading = format!("## Chapter {number}: {title}\n");
-    std::iter::once(heading).chain((0..PARAGRAPHS).map(move |paragraph| {
+    let wish = wish.map(|wish| format!("\nAs its editor asked, this chapter keeps to: {wish}\n"));
+    std::iter::once(heading).chain(wish).chain((0..PARAGRAPHS).map(move |paragraph| {
         let mut pick = Pick::new(topic, number * PARAGRAPHS + paragraph);
         let mut sentences = vec![pick.one(&OPENINGS)];
         sentences.extend(pick.some(&MIDDLES, SENTENCES - 2));

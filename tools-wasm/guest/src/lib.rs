@@ -24,9 +24,10 @@
 //! ```
 //!
 //! An import that a component does not use is not in the component: the linker leaves it out. What has no helper
-//! here (questions, sampling, messages, shared state, calls to other tools) is reached through [`bindings`].
+//! here (questions, sampling, shared state, calls to other tools) is reached through [`bindings`].
 
 mod durable;
+pub mod messages;
 mod result;
 mod tool;
 

@@ -29,6 +29,7 @@
 //! | `checkpoint` | | saves everything; a restart goes on behind it | 0 |
 //! | `await_cancel` | `timeout_ms?` | waits to be cancelled, then writes the output `cleanup` and ends the program; goes on after the timeout | 0 |
 //! | `cancel_requested` | | prints `true` or `false` | 0 |
+//! | `receive` | `names`, `timeout_ms?` | waits for a message with one of the names (any, if none); prints `SEQ NAME PAYLOAD`, or `timeout` | length of `names` |
 //! | `loop` | `times`, `body` (list) | runs the body that often | `times` |
 //! | `trap` | | panics | 0 |
 //! | `fail` | `text` | ends with a tool error: this text and the usual structured result | 0 |

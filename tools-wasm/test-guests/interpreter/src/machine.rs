@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use longhaul_guest::{
-    Failure, Output, Ticket, Value, cancellation, checkpoint, json, log, outputs, progress, timers, waits,
+    Failure, Output, Ticket, Value, cancellation, checkpoint, json, log, messages, outputs, progress, timers,
+    waits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +173,7 @@ impl Machine {
             Op::Checkpoint {} => checkpoint::save(&self.state)?,
             Op::AwaitCancel { timeout_ms } => self.await_cancel(*timeout_ms)?,
             Op::CancelRequested {} => self.print("cancel_requested", cancellation::requested()),
+            Op::Receive { names, timeout_ms } => self.receive(names, *timeout_ms)?,
             Op::Loop { times: 0, .. } => self.state.position = after_loop,
             Op::Loop { .. } => {
                 self.state.passes.push(0);
@@ -267,6 +269,17 @@ impl Machine {
         }
         self.state.cancelled = true;
         Ok(outputs::write("cleanup", "text/plain", "cleaned up\n")?)
+    }
+
+    fn receive(&mut self, names: &[String], timeout_ms: Option<u64>) -> Result<(), Failure> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match messages::receive(&names, timeout_ms.map(Duration::from_millis))? {
+            Some(message) => {
+                self.print("receive", format_args!("{} {} {}", message.seq, message.name, message.payload));
+            }
+            None => self.print("receive", "timeout"),
+        }
+        Ok(())
     }
 
     fn print(&mut self, op: &str, text: impl Display) {

@@ -30,6 +30,7 @@ pub enum Op {
     Checkpoint {},
     AwaitCancel { timeout_ms: Option<u64> },
     CancelRequested {},
+    Receive { names: Vec<String>, timeout_ms: Option<u64> },
     Loop { times: u64, body: Vec<Op> },
     Trap {},
     Fail { text: String },
@@ -50,6 +51,7 @@ impl Op {
             Self::Random { bytes } => *bytes,
             Self::Sleep { ms } | Self::Nap { ms } | Self::Timer { ms } => *ms,
             Self::WaitMany { ms, .. } => ms.len() as u64,
+            Self::Receive { names, .. } => names.len() as u64,
             Self::Loop { times, .. } => *times,
             Self::Http { request, .. } | Self::HttpClock { request } | Self::HttpDrop { request } => {
                 hash(HASH_START, request.url.as_bytes())
