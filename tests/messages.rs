@@ -49,7 +49,7 @@ async fn each_message_is_received_once_and_in_order_under_kills() {
         };
         let sending = send(&client, &id, &mut sent, all);
         // The moment of death is what is random here.
-        let life = Duration::from_millis(20 + dice.roll(400));
+        let life = Duration::from_millis(20 + dice.roll(200));
         match tokio::time::timeout(life, sending).await {
             Ok(true) => break (server, client),
             _ => {

@@ -85,12 +85,11 @@ fn is_tools(export: &str) -> bool {
 }
 
 /// Interfaces that link, and refuse every call whatever is granted.
-const DENIED: [&str; 8] = [
+const DENIED: [&str; 7] = [
     "wasi:filesystem/",
     "wasi:sockets/",
     "longhaul:tool/calls",
     "longhaul:tool/elicitation",
-    "longhaul:tool/messages",
     "longhaul:tool/roots",
     "longhaul:tool/sampling",
     "longhaul:tool/state",

@@ -62,7 +62,8 @@ fn write_book(arguments: Arguments) -> ToolResult {
     }
 
     let text = format!("Wrote {chapters} chapters on {topic}, {words} words.");
-    Ok(Output::text(text).structured(json!({ "topic": topic, "chapters": titles, "words": words, "redirected": redirected })))
+    Ok(Output::text(text)
+        .structured(json!({ "topic": topic, "chapters": titles, "words": words, "redirected": redirected })))
 }
 
 /// All that was sent since the last chapter; `next` is the first that can still be redirected.
@@ -133,8 +134,7 @@ fn tools() -> Vec<Tool> {
         },
         "required": ["topic", "chapters", "words", "redirected"],
     });
-    let description =
-        "Writes a small book on a topic. The outline and each chapter can be read while it is written. A message \
+    let description = "Writes a small book on a topic. The outline and each chapter can be read while it is written. A message \
          `redirect {chapter, instruction}` redirects a chapter that is not begun yet.";
     vec![Tool::new("book_agent", description, input, write_book).title("Book agent").output(output).link()]
 }
