@@ -4,11 +4,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const BESIDE: [(&str, &str, &str); 4] = [
+const BESIDE: [(&str, &str, &str); 5] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
         "cargo build && tests/clients/run target/debug/longhaul tools-wasm",
+    ),
+    (
+        "tools in Python and JavaScript",
+        "tests/languages/run",
+        "cargo build && tests/languages/run target/debug/longhaul",
     ),
     (
         "a thousand random kills",
