@@ -5,6 +5,7 @@
 mod client;
 mod convert;
 mod error;
+mod fixtures;
 mod http;
 mod reply;
 mod report;

@@ -5,6 +5,7 @@ use rmcp::model::*;
 
 use super::convert::{self, JSON, PLAIN, document};
 use super::error;
+use super::fixtures::Fixtures;
 use super::server::{Handler, stamp};
 use super::uri::ResourceUri;
 use crate::engine::{EngineError, Slice, TaskDocument, TaskEnd, TaskQuery};
@@ -13,8 +14,9 @@ use crate::limits;
 impl Handler {
     pub(super) fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
         let tasks = self.newest()?;
-        let mut list =
-            ListResourcesResult::with_all_items(tasks.iter().map(convert::task_resource).collect());
+        let mut resources: Vec<Resource> = tasks.iter().map(convert::task_resource).collect();
+        resources.extend(self.server.fixtures().into_iter().flat_map(Fixtures::resources));
+        let mut list = ListResourcesResult::with_all_items(resources);
         list.ttl_ms = Some(0);
         list.cache_scope = Some(CacheScope::Private);
         stamp(&mut list.meta);
@@ -25,7 +27,7 @@ impl Handler {
         let template = |uri: &str, name: &str, title: &str, description: &str| {
             ResourceTemplate::new(uri, name).with_title(title).with_description(description)
         };
-        let templates = vec![
+        let mut templates = vec![
             template(
                 ResourceUri::TASK,
                 "task",
@@ -60,6 +62,7 @@ impl Handler {
             )
             .with_mime_type(JSON),
         ];
+        templates.extend(self.server.fixtures().map(Fixtures::template));
         let mut list = ListResourceTemplatesResult::with_all_items(templates);
         list.ttl_ms = Some(limits::DISCOVER_TTL_MS);
         list.cache_scope = Some(CacheScope::Public);
@@ -68,8 +71,13 @@ impl Handler {
     }
 
     pub(super) fn read(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
-        let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
-        let (contents, final_for_ever) = self.contents(&parsed, uri)?;
+        let (contents, final_for_ever) = match self.server.fixtures().and_then(|own| own.read(uri)) {
+            Some(contents) => (contents, false),
+            None => {
+                let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
+                self.contents(&parsed, uri)?
+            }
+        };
         let mut result = ReadResourceResult::new(vec![contents]);
         // A completed task's result never changes; all else may.
         result.ttl_ms = Some(if final_for_ever { limits::RESULT_TTL_MS } else { 0 });
@@ -136,7 +144,11 @@ impl Handler {
         Ok(parsed)
     }
 
-    pub(super) fn completion(&self, request: &CompleteRequestParams) -> Result<CompleteResult, ErrorData> {
+    /// What the argument may be, as far as its beginning does not say otherwise.
+    fn candidates(&self, request: &CompleteRequestParams) -> Result<Vec<String>, ErrorData> {
+        if let Some(candidates) = self.server.fixtures().and_then(|own| own.completion(request)) {
+            return Ok(candidates);
+        }
         let Reference::Resource(template) = &request.r#ref else {
             return Err(error::bad_params("there are no prompts here; complete a resource template"));
         };
@@ -150,23 +162,25 @@ impl Handler {
         if !templates.contains(&template.uri.as_str()) {
             return Err(error::no_such_resource(&template.uri));
         }
-        let begun = request.argument.value.as_str();
-        let candidates: Vec<String> = match request.argument.name.as_str() {
-            "id" => self.newest()?.into_iter().map(|task| task.id).collect(),
+        match request.argument.name.as_str() {
+            "id" => Ok(self.newest()?.into_iter().map(|task| task.id).collect()),
             "name" if template.uri == ResourceUri::OUTPUT => {
                 let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
                 let id = id.and_then(|id| id.parse().ok());
                 // Without a task, or with somebody else's, there is nothing to propose.
                 let task = id.and_then(|id| self.server.engine().task(&self.connection.principal, id).ok());
-                task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect()
+                Ok(task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect())
             }
             other => {
-                return Err(error::bad_params(format!(
-                    "the template {} has no argument '{other}'",
-                    template.uri
-                )));
+                let template = &template.uri;
+                Err(error::bad_params(format!("the template {template} has no argument '{other}'")))
             }
-        };
+        }
+    }
+
+    pub(super) fn completion(&self, request: &CompleteRequestParams) -> Result<CompleteResult, ErrorData> {
+        let begun = request.argument.value.as_str();
+        let candidates = self.candidates(request)?;
         let mut values: Vec<String> =
             candidates.into_iter().filter(|value| value.starts_with(begun)).collect();
         let total = u32::try_from(values.len()).unwrap_or(u32::MAX);

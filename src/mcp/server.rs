@@ -11,6 +11,7 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
+use super::fixtures::Fixtures;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
 use super::task_tools::TaskTools;
@@ -48,6 +49,8 @@ struct Inner {
     listed: Mutex<Option<Listed>>,
     /// Calls that wait answer with a link, subscriptions end.
     stopping: CancellationToken,
+    /// For the conformance suite alone.
+    fixtures: Option<Fixtures>,
 }
 
 struct Listed {
@@ -63,6 +66,7 @@ impl McpServer {
             shows_task_tools: options.task_tools,
             listed: Mutex::default(),
             stopping: CancellationToken::new(),
+            fixtures: Fixtures::of_environment(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -93,10 +97,15 @@ impl McpServer {
         if self.inner.shows_task_tools {
             tools.extend(self.inner.task_tools.listed());
         }
+        tools.extend(self.fixtures().into_iter().flat_map(Fixtures::tools));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         let tools = Arc::new(tools);
         *listed = Some(Listed { of: catalog, tools: tools.clone() });
         tools
+    }
+
+    pub(super) fn fixtures(&self) -> Option<&Fixtures> {
+        self.inner.fixtures.as_ref()
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {
@@ -216,6 +225,10 @@ impl ServerHandler for Handler {
             .enable_tool_list_changed()
             .enable_tasks()
             .build();
+        if self.server.fixtures().is_some() {
+            let prompts = ServerCapabilities::builder().enable_prompts().enable_prompts_list_changed();
+            capabilities.prompts = prompts.build().prompts;
+        }
         if self.connection.legacy.load(Ordering::Relaxed) {
             // No extension, the one of tasks included, is for the protocols with sessions.
             capabilities.extensions = None;
@@ -342,7 +355,21 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Err(error::no_prompts())
+        let fixtures = self.server.fixtures().ok_or_else(error::no_prompts)?;
+        let mut list = ListPromptsResult::with_all_items(fixtures.prompts());
+        list.ttl_ms = Some(0);
+        list.cache_scope = Some(CacheScope::Private);
+        stamp(&mut list.meta);
+        Ok(list)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let fixtures = self.server.fixtures();
+        fixtures.ok_or_else(ErrorData::method_not_found::<GetPromptRequestMethod>)?.prompt(&request)
     }
 
     async fn complete(

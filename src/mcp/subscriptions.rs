@@ -9,10 +9,11 @@ use std::time::Duration;
 use rmcp::model::*;
 use rmcp::service::{Peer, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error;
+use super::fixtures::Fixtures;
 use super::server::{Handler, lock};
 use super::tasks::WatchedTasks;
 use crate::engine::{ResourceKey, Watcher};
@@ -23,6 +24,8 @@ pub struct Armed {
     requested: SubscriptionFilter,
     resources: Option<Watched>,
     lists: Option<Watcher>,
+    /// Tells changes of the list of prompts.
+    prompts: Option<watch::Receiver<u64>>,
     tasks: Option<WatchedTasks>,
 }
 
@@ -80,6 +83,9 @@ impl Handler {
             accepted.tools_list_changed = watch(requested.tools_list_changed, ResourceKey::Tools);
             accepted.resources_list_changed = watch(requested.resources_list_changed, self.task_list_key());
         }
+        let wants_prompts = requested.prompts_list_changed == Some(true);
+        let prompts = self.server.fixtures().filter(|_| wants_prompts).map(Fixtures::prompts_changed);
+        accepted.prompts_list_changed = prompts.is_some().then_some(true);
         let uris = requested.resource_subscriptions.as_deref().unwrap_or_default();
         let mut resources = if uris.is_empty() { None } else { feed.watch().map(Watched::new) };
         if let Some(resources) = &mut resources {
@@ -93,7 +99,7 @@ impl Handler {
         if all.len() >= limits::MAX_ARMED_SUBSCRIPTIONS {
             all.remove(0);
         }
-        all.push(Armed { requested: requested.clone(), resources, lists, tasks });
+        all.push(Armed { requested: requested.clone(), resources, lists, prompts, tasks });
         Some(accepted)
     }
 
@@ -103,7 +109,7 @@ impl Handler {
             let mut all = lock(&self.connection.armed);
             all.iter().position(|armed| armed.requested == *context.requested()).map(|at| all.remove(at))
         };
-        let Armed { resources, lists, tasks, .. } = armed.ok_or_else(no_room)?;
+        let Armed { resources, lists, prompts, tasks, .. } = armed.ok_or_else(no_room)?;
         let sink = context.sink();
         let tell_resources = async {
             let Some(resources) = &resources else { return std::future::pending().await };
@@ -124,9 +130,14 @@ impl Handler {
                 between_list_changes().await;
             }
         };
+        let tell_prompts = async {
+            let Some(mut prompts) = prompts else { return std::future::pending().await };
+            while prompts.changed().await.is_ok() && sink.notify_prompt_list_changed().await.is_ok() {}
+        };
         tokio::select! {
             () = tell_resources => {}
             () = tell_lists => {}
+            () = tell_prompts => {}
             () = self.tell_tasks(tasks, &context) => {}
             () = context.cancelled() => {}
             () = self.server.stopping().cancelled() => {}
@@ -140,6 +151,9 @@ impl Handler {
         uri: String,
         context: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if self.server.fixtures().is_some_and(|own| own.is_watched(&uri)) {
+            return Ok(());
+        }
         let key = self.may_watch(&uri)?.key();
         let commands = self.session(&context.peer)?;
         let (answer, answered) = oneshot::channel();
@@ -152,6 +166,9 @@ impl Handler {
 
     /// A legacy session's `resources/unsubscribe`. When this returns, no notification is begun any more.
     pub(super) async fn unsubscribe_session(&self, uri: String) -> Result<(), ErrorData> {
+        if self.server.fixtures().is_some_and(|own| own.is_watched(&uri)) {
+            return Ok(());
+        }
         let parsed = super::uri::ResourceUri::parse(&uri).ok_or_else(|| error::no_such_resource(&uri))?;
         let commands = lock(&self.connection.subscriptions.commands).clone();
         let (answer, answered) = oneshot::channel();

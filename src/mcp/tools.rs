@@ -37,7 +37,9 @@ impl Handler {
 
     /// Longhaul's own tools are everybody's: each shows its caller's tasks alone.
     fn may_see(&self, name: &str) -> bool {
-        self.server.task_tools().find(name).is_some() || self.connection.principal.may_call(name)
+        self.server.task_tools().find(name).is_some()
+            || self.server.fixtures().is_some_and(|fixtures| fixtures.has_tool(name))
+            || self.connection.principal.may_call(name)
     }
 
     pub(super) async fn call(
@@ -51,6 +53,9 @@ impl Handler {
             return self.call_task_tool(own.name, arguments, context).await.map(CallToolResponse::Complete);
         }
         let engine = self.server.engine();
+        if let Some(answer) = self.server.fixtures().and_then(|own| own.call(&request.name, engine.feed())) {
+            return Ok(answer.into());
+        }
         let catalog = engine.catalog();
         let principal = &self.connection.principal;
         let entry = catalog.tool(&request.name).filter(|_| principal.may_call(&request.name)).cloned();

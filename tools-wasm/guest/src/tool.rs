@@ -70,6 +70,12 @@ impl Tool {
         self.definition.inline_wait_seconds = Some(wait_seconds);
         self
     }
+
+    /// As [`Tool::link`], for clients that speak the tasks extension only: any other is refused.
+    pub fn task(mut self) -> Self {
+        self.definition.reply = Some(Reply::Task);
+        self
+    }
 }
 
 /// JSON-RPC's "invalid params".
