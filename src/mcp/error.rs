@@ -161,3 +161,24 @@ pub enum HttpFault {
     NotARequest,
     TooLarge,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tools_error_names_its_task_and_keeps_what_the_tool_says() {
+        let id = TaskId::from_bytes([5; 16]);
+        let told = |data: Option<&str>| {
+            let data = data.map(str::to_owned);
+            of_tool(&ProtocolError { code: -32000, message: "no".to_owned(), data }, id)
+        };
+        let error = told(None);
+        assert_eq!((error.code.0, &*error.message), (-32000, "no"));
+        assert_eq!(error.data, Some(json!({ TASK_META: id.to_string() })));
+        let error = told(Some("{\"why\": 1}"));
+        assert_eq!(error.data, Some(json!({ "why": 1, TASK_META: id.to_string() })));
+        let error = told(Some("[1]"));
+        assert_eq!((error.data, &*error.message), (Some(json!([1])), &*format!("no (task {id})")));
+    }
+}

@@ -77,11 +77,7 @@ impl Fixtures {
                 "Repeats its arguments.",
                 vec![argument("arg1"), argument("arg2")],
             ),
-            prompt(
-                "test_prompt_with_embedded_resource",
-                "Holds a resource.",
-                vec![argument("resourceUri")],
-            ),
+            prompt("test_prompt_with_embedded_resource", "Holds a resource.", vec![argument("resourceUri")]),
             prompt("test_prompt_with_image", "Holds a picture.", vec![]),
             prompt("test_simple_prompt", "Is one sentence.", vec![]),
         ]
@@ -101,8 +97,7 @@ impl Fixtures {
             }
             "test_prompt_with_embedded_resource" => {
                 let body = "Embedded resource content for testing.".to_owned();
-                let contents =
-                    convert::text_contents(argument("resourceUri")?, Some(PLAIN.to_owned()), body);
+                let contents = convert::text_contents(argument("resourceUri")?, Some(PLAIN.to_owned()), body);
                 vec![
                     PromptMessage::new(Role::User, ContentBlock::resource(contents)),
                     text("Please process the embedded resource above.".to_owned()),
@@ -141,7 +136,8 @@ impl Fixtures {
     }
 
     pub fn read(&self, uri: &str) -> Option<ResourceContents> {
-        let text = |mime_type: &str, text: String| convert::text_contents(uri, Some(mime_type.to_owned()), text);
+        let text =
+            |mime_type: &str, text: String| convert::text_contents(uri, Some(mime_type.to_owned()), text);
         match uri {
             STATIC_TEXT => Some(text(PLAIN, "This is the content of the static text resource.".to_owned())),
             STATIC_BINARY => Some(convert::blob_contents(uri, Some("image/png".to_owned()), PNG)),

@@ -105,6 +105,61 @@ async fn a_legacy_call_without_a_token_gets_log_messages_on_its_own_stream() {
 }
 
 #[tokio::test]
+async fn a_tools_log_lines_come_on_its_calls_stream_as_far_as_the_client_wants_them() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    let params = json!({"name": "chatty", "arguments": {}, "_meta": {"progressToken": "t"}});
+    let messages = |got: &[Value]| -> Vec<(String, String)> {
+        let logs = got.iter().filter(|m| m["method"] == "notifications/message");
+        logs.map(|m| (m["params"]["level"].to_string(), m["params"]["data"].to_string())).collect()
+    };
+    let told = |levels: &[(&str, &str)]| -> Vec<(String, String)> {
+        levels.iter().map(|(level, text)| (format!("{level:?}"), format!("{text:?}"))).collect()
+    };
+    let loud = [("warning", "hot"), ("error", "burnt")];
+    let all = [&[("debug", "a detail"), ("info", "1/1 it begins")][..], &loud].concat();
+    for (level, expected) in [("info", &all[1..]), ("debug", &all), ("warning", &loud), ("alert", &[])] {
+        session.ask("logging/setLevel", json!({"level": level})).await;
+        let got = session.ask("tools/call", params.clone()).await;
+        assert_eq!(messages(&got), told(expected), "{level}");
+        assert_eq!(got.last().expect("an answer")["result"]["content"][0]["text"], "said");
+
+        let meta = json!({"io.modelcontextprotocol/logLevel": level});
+        let got = raw.ask_modern("tools/call", params.clone(), meta).await;
+        assert_eq!(messages(&got), told(expected), "{level}, 2026-07-28");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_repeated_by_its_key_is_not_told_the_log_again() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    let params = json!({"name": "chatty", "arguments": {}, "_meta": {"longhaul/idempotency-key": "k"}});
+    assert_eq!(session.ask("tools/call", params.clone()).await.len(), 4);
+    assert_eq!(session.ask("tools/call", params).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_trace_of_a_call_is_kept_with_its_task() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let call = async |meta: Value| {
+        let answer =
+            raw.ask_modern("tools/call", json!({"name": "double", "arguments": {"n": 1}}), meta).await;
+        let id = answer[0]["result"]["_meta"]["longhaul/task"].as_str().expect("a task").to_owned();
+        world.until(&id, TaskDocument::is_terminal).await.trace
+    };
+    let trace = call(json!({"traceparent": PARENT, "tracestate": "a=1", "baggage": "user=x"})).await;
+    let trace = serde_json::to_value(trace).expect("JSON");
+    assert_eq!(trace, json!({"traceparent": PARENT, "tracestate": "a=1", "baggage": "user=x"}));
+    assert_eq!(call(json!({"traceparent": "nonsense", "tracestate": 7})).await, None);
+    assert_eq!(call(json!({})).await, None);
+}
+
+#[tokio::test]
 async fn under_2026_07_28_log_messages_come_only_where_the_request_wants_them() {
     let world = World::new().await;
     let raw = Raw::new(&world);

@@ -176,6 +176,18 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
                 async move { if crashes { panic!("out of cheese") } else { Ok(ToolResult::text("well")) } }
             },
         )
+        .tool(
+            definition("chatty", Reply::Inline, anything.clone(), None),
+            "1",
+            |steps: Steps, _| async move {
+                for line in
+                    ["debug: a detail", "info: 1/1 it begins", "printed", "warning: hot", "error: burnt"]
+                {
+                    steps.log(line)?;
+                }
+                Ok(ToolResult::text("said"))
+            },
+        )
         .tool(definition("needs_tasks", Reply::Task, anything, None), "1", |_: Steps, _| async {
             Ok(ToolResult::text("as a task"))
         })
