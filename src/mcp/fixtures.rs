@@ -1,6 +1,5 @@
 //! What the official conformance suite asks for beside tools: prompts, static resources, lists that change. Off
 //! unless a development build is started with `LONGHAUL_CONFORMANCE_FIXTURES` set: a release has none of it.
-#![expect(deprecated, reason = "what is asked for by a prompt is asked the way the suite wants")]
 
 use std::sync::Arc;
 
