@@ -75,6 +75,29 @@ pub const MAX_MESSAGE_NAME_BYTES: usize = 128;
 pub const MAX_MESSAGE_PAYLOAD_BYTES: usize = 64 * 1024;
 /// Names that one receive may list.
 pub const MAX_RECEIVED_NAMES: usize = 64;
+/// Key of a question, bytes: a word for people and programs to name it by.
+pub const MAX_QUESTION_KEY_BYTES: usize = 64;
+/// Message of a question, bytes; a person reads it before they answer.
+pub const MAX_QUESTION_BYTES: usize = 16 * 1024;
+/// Fields of one form; nobody fills in more.
+pub const MAX_FORM_FIELDS: usize = 64;
+/// Request of one sample, bytes of JSON; pictures are in it.
+pub const MAX_SAMPLE_REQUEST_BYTES: usize = 2 * 1024 * 1024;
+/// One answer, bytes of JSON.
+pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Questions of one task that are open at once; all are in its document.
+pub const MAX_OPEN_QUESTIONS: usize = 32;
+/// Answered questions that a task's document shows, the newest.
+pub const MAX_SHOWN_ANSWERS: usize = 100;
+/// Time to answer a question unless it says otherwise; people look once a day. Seconds.
+pub const DEFAULT_QUESTION_SECONDS: u64 = 86_400;
+/// A sample that nobody who could do it takes up ends after this, and one that somebody works on is looked at
+/// again so often. Seconds.
+pub const AT_HAND_SECONDS: u64 = 60;
+/// Samples that the configured endpoint is asked for at once.
+pub const MAX_ENDPOINT_SAMPLES: usize = 16;
+/// What a token of an answer is taken for where nobody tells the count; texts in English have about four bytes.
+pub const BYTES_PER_TOKEN: u64 = 4;
 /// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 5_000;
 /// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.

@@ -10,7 +10,7 @@ use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
-use super::{messages, ops, output, sweep, wake};
+use super::{messages, ops, output, questions, sweep, wake};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
@@ -47,6 +47,8 @@ pub fn end(
     let now = shared.clock.wall();
     let status = &mut state.status;
     (status.state, status.updated_at, status.ended_at, status.wake) = (next, now, Some(now), None);
+    // Nobody waits for an answer any more.
+    status.questions.open.clear();
     match ending {
         Ending::Completed(result) => {
             let payload = rows::put_payload(&mut batch, id, &rows::encode(&result)?);
@@ -216,6 +218,7 @@ impl TaskEngine {
         let now = shared.clock.wall();
         let guard = Guard::Is { space: Space::Status, key: id.as_bytes().to_vec(), value: was };
         let mut batch = Batch::new().guard(guard);
+        status.questions.renew();
         match from_step {
             None => start_over(id, &mut status, random()?, &mut batch),
             Some(step) => {
@@ -304,6 +307,7 @@ pub fn start_over(id: TaskId, status: &mut Status, seed: [u8; 32], batch: &mut B
     (status.reports, status.steps, status.awake_nanos, status.log_bytes) = (0, 0, 0, 0);
     (status.progress, status.message) = (None, None);
     status.outputs.clear();
+    status.questions.open.clear();
 }
 
 /// A retry that keeps the records before `step`: replay brings back all that they led to.
@@ -343,6 +347,7 @@ fn keep_prefix(
     cut_outputs(snapshot, id, status, &outputs, batch)?;
     cut_log(snapshot, id, checkpoint.as_ref(), batch)?;
     messages::give_back(snapshot, id, status.retry, step, batch)?;
+    questions::reopen(snapshot, id, status, step)?;
     for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
         if row.at >= step {
             batch.add_delete(Space::Op, rows::journal_key(id, status.epoch, number));

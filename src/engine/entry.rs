@@ -12,6 +12,7 @@ use super::feed::{Feed, ResourceKey, TaskChange};
 use super::journal::{Journal, Segment};
 use super::ops::Ops;
 use super::ports::Divergence;
+use super::questions::Held;
 use super::rows;
 use crate::clock::{Clock, UnixNanos};
 use crate::limits;
@@ -33,6 +34,10 @@ pub struct Entry {
     pub stop: watch::Sender<u64>,
     /// Counts what was committed from outside that may end a wait of the guest; see `wake.rs`.
     pub news: watch::Sender<u64>,
+    /// Counts clients at hand whose model can sample for this task.
+    pub models: watch::Sender<usize>,
+    /// Samples that somebody works on.
+    pub held: Held,
 }
 
 pub struct EntryState {
@@ -116,6 +121,8 @@ impl Entry {
             cancel: watch::Sender::new(cancelling),
             stop: watch::Sender::new(0),
             news: watch::Sender::new(0),
+            models: watch::Sender::new(0),
+            held: Held::default(),
         })
     }
 

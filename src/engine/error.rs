@@ -32,6 +32,18 @@ pub enum EngineError {
     NoSuchStep { task: TaskId, step: u64, last: u64 },
     #[error("step {step} of task {task} is not in question: settle step {asked}")]
     NotInQuestion { task: TaskId, step: u64, asked: u64 },
+    #[error("the task {task} asks nothing by the key '{key}'{}", asked(.open))]
+    NoSuchQuestion { task: TaskId, key: String, open: Vec<String> },
+    #[error("name the question of task {task} by its key{}", asked(.open))]
+    WhichQuestion { task: TaskId, open: Vec<String> },
+    #[error("the question '{key}' of task {task} was {how}")]
+    QuestionOver { task: TaskId, key: String, how: String },
+    #[error("the answer to '{key}' of task {task} does not fit: {why}")]
+    BadAnswer { task: TaskId, key: String, why: String },
+    #[error(
+        "'{key}' of task {task} is asked of a person, who answers with: longhaul task answer {task} --key {key} FIELD=VALUE…"
+    )]
+    PersonAsked { task: TaskId, key: String },
     #[error("the message is refused: {0}")]
     BadMessage(String),
     #[error("that is no outcome: {0}")]
@@ -53,6 +65,10 @@ fn nearest(near: &Option<String>) -> String {
         Some(near) => format!("; did you mean '{near}'?"),
         None => "; `longhaul tool list` shows what there is".to_owned(),
     }
+}
+
+fn asked(open: &[String]) -> String {
+    if open.is_empty() { "; it asks nothing at present".to_owned() } else { format!("; it asks: {}", open.join(", ")) }
 }
 
 fn listed(have: &[String]) -> String {

@@ -37,6 +37,8 @@ pub enum TaskChange {
         name: String,
     },
     Log,
+    /// Other questions are open than before.
+    Questions,
     /// So many older changes were dropped because the follower was slow: read the task.
     Lagged(usize),
 }

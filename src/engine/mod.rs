@@ -16,6 +16,7 @@ mod ops;
 mod output;
 mod ports;
 mod query;
+pub mod questions;
 mod ready;
 mod recorder;
 mod recovery;
@@ -35,6 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 pub use error::EngineError;
@@ -61,6 +63,7 @@ use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
 use entry::Entry;
 use metrics::Counters;
+use questions::Sampler;
 use ready::Ready;
 use timers::Timers;
 
@@ -78,6 +81,8 @@ pub struct EngineOptions {
     pub live_instances: usize,
     /// How long ended tasks are kept; `None` is for ever.
     pub retention: Option<Duration>,
+    /// What samples where no client can.
+    pub sampler: Option<Arc<dyn Sampler>>,
 }
 
 impl Default for EngineOptions {
@@ -87,6 +92,7 @@ impl Default for EngineOptions {
             clock: Arc::new(SystemClock::default()),
             live_instances: limits::MAX_LIVE_INSTANCES,
             retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
+            sampler: None,
         }
     }
 }
@@ -107,6 +113,11 @@ pub(crate) struct Shared {
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     sweeping: RwLock<()>,
+    sampler: Option<Arc<dyn Sampler>>,
+    /// Samples of the endpoint at once.
+    sampling: Semaphore,
+    /// Where the engine was opened: guests run on threads of their own.
+    runtime: Handle,
     counters: Counters,
     leases: AtomicU64,
     /// False until it is started, true while it dispatches.
@@ -166,6 +177,9 @@ impl TaskEngine {
             live_bound: options.live_instances,
             sweeping: RwLock::default(),
             retention: options.retention,
+            sampler: options.sampler,
+            sampling: Semaphore::new(limits::MAX_ENDPOINT_SAMPLES),
+            runtime: Handle::current(),
             counters: Counters::default(),
             leases: AtomicU64::new(1),
             running: watch::Sender::new(false),

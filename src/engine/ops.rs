@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::Live;
 use super::ports::Divergence;
 use super::recorder::{Recorder, RecorderError};
 use super::rows::{self, Payload};
@@ -115,6 +116,17 @@ pub fn read_rows(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Ve
     fault.map_or(Ok(found), Err)
 }
 
+/// Whether this operation was begun and is neither done nor given up.
+pub fn is_intent(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    epoch: u32,
+    number: u64,
+) -> Result<bool, StoreError> {
+    let row: Option<OpRow> = rows::read_row(snapshot, Space::Op, &rows::journal_key(task, epoch, number))?;
+    Ok(row.is_some_and(|row| matches!(row.state, OpState::Intent)))
+}
+
 impl Recorder {
     /// The operation that the guest begins now. To be called in the order in which the guest does it.
     pub fn begin_op(&self) -> Result<OpHandle, RecorderError> {
@@ -169,6 +181,22 @@ impl Recorder {
     pub fn op_abandoned(&self, op: OpHandle, hash: u64) -> Result<(), RecorderError> {
         let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Abandoned };
         self.put_op(op, row, Op::Abandoned { hash })
+    }
+
+    /// The intent of an operation whose own rows go into the same commit.
+    pub(super) fn put_intent(
+        &self,
+        task: TaskId,
+        epoch: u32,
+        live: &mut Live,
+        op: OpHandle,
+        hash: u64,
+    ) -> Result<(), RecorderError> {
+        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Intent };
+        let row = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
+        live.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), row));
+        live.ops.known.insert(op.number, Op::Intent { hash, sends: 0 });
+        Ok(())
     }
 
     fn put_op(&self, op: OpHandle, row: OpRow, known: Op) -> Result<(), RecorderError> {

@@ -301,7 +301,9 @@ impl TaskEngine {
             status.state = State::Queued(QueuedReason::Interrupted);
         }
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
-        Ok(Some((TaskDocument::new(&task, &status, steps, replaying), task, status)))
+        let document = TaskDocument::new(&task, &status, steps, replaying);
+        let document = document.with_questions(snapshot, &task, &status)?;
+        Ok(Some((document, task, status)))
     }
 }
 

@@ -14,7 +14,7 @@ use super::rows::{self, Payload};
 use super::{Shared, checkpoint};
 use crate::limits;
 use crate::store::{Batch, Guard, Space};
-use crate::task::{Progress, TaskLimits};
+use crate::task::{Progress, Status, TaskLimits};
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -298,6 +298,10 @@ impl Recorder {
         &self.entry
     }
 
+    pub(super) fn bounds(&self) -> &TaskLimits {
+        &self.bounds
+    }
+
     pub(super) fn mark_dirty(&self) {
         self.entry.dirty.notify_one();
     }
@@ -356,12 +360,22 @@ impl Recorder {
 
 /// The parts of an entry beside its live instance.
 pub(super) struct StateBesideLive<'a> {
-    status: &'a mut crate::task::Status,
+    status: &'a mut Status,
     status_dirty: bool,
     anchor: Option<Anchor>,
 }
 
 impl StateBesideLive<'_> {
+    pub fn status(&self) -> &Status {
+        self.status
+    }
+
+    /// The status goes with the next commit.
+    pub fn status_mut(&mut self) -> &mut Status {
+        self.status_dirty = true;
+        self.status
+    }
+
     pub fn epoch(&self) -> u32 {
         self.status.epoch
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::entry::{Anchor, Entry};
-use super::{EngineError, Shared, rows, wake};
+use super::{EngineError, Shared, questions, rows, wake};
 use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task, TaskEvent, TaskId};
 
@@ -26,6 +26,7 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
         }
         let entry = Entry::of(&task, status);
         take_up(shared, &task, &entry);
+        questions::resume(shared, &entry);
         if !batch.is_empty() {
             acks.push(shared.enqueue(batch)?);
         }

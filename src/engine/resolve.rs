@@ -6,7 +6,7 @@ use super::entry::{Anchor, Entry};
 use super::feed::{ResourceKey, TaskChange};
 use super::ops::{self, OpState};
 use super::view::TaskDocument;
-use super::{EngineError, TaskEngine, rows, sweep};
+use super::{EngineError, TaskEngine, questions, rows, sweep};
 use crate::authority::Principal;
 use crate::store::{Batch, Guard, Space, StoreError};
 use crate::task::{FailedReason, QueuedReason, State, TaskEvent, TaskId, WakeOn};
@@ -40,6 +40,10 @@ impl TaskEngine {
             let status = rows::read_status(snapshot, id)?.ok_or_else(|| missing(Space::Status))?;
             let was = snapshot.get(Space::Status, id.as_bytes())?.ok_or_else(|| missing(Space::Status))?;
             let ops = ops::read_rows(snapshot, id, status.epoch)?;
+            let mut status = status;
+            if status.state.is_terminal() {
+                questions::reopen(snapshot, id, &mut status, u64::MAX)?;
+            }
             Ok((task, status, was, ops))
         })?;
         let asked = match status.state {

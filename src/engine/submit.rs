@@ -14,7 +14,7 @@ use crate::authority::Principal;
 use crate::catalog::Tool;
 use crate::limits;
 use crate::store::{Batch, Guard, Space, StoreError};
-use crate::task::{QueuedReason, State, Status, Task, TaskId, TraceContext};
+use crate::task::{Questions, QueuedReason, State, Status, Task, TaskId, TraceContext};
 
 /// A call that is to become a task.
 pub struct Submission {
@@ -182,6 +182,7 @@ pub fn new_status(created_at: u64, seed: [u8; 32]) -> Status {
         progress: None,
         reports: 0,
         messages: 0,
+        questions: Questions::default(),
         outputs: Vec::new(),
         wake: None,
         cancel: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ops::{self, OpState};
 use super::rows::{self, ComponentRow, Payload};
-use super::{EngineError, Shared, TaskEngine, checkpoint};
+use super::{EngineError, Shared, TaskEngine, checkpoint, messages, questions};
 use crate::limits;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
@@ -169,6 +169,9 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
             }
         }
     }
+    for payload in questions::payloads(snapshot, id)?.iter().chain(&messages::payloads(snapshot, id)?) {
+        note(&mut digests, payload);
+    }
     let mut blobs = 0;
     for digest in digests {
         let own = rows::blob_reference(digest, bytes);
@@ -183,7 +186,7 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
             blobs += 1;
         }
     }
-    for space in [Space::Journal, Space::Op, Space::Output, Space::Log, Space::Message] {
+    for space in [Space::Journal, Space::Op, Space::Output, Space::Log, Space::Message, Space::Question] {
         batch.add_delete_prefix(space, bytes);
     }
     for space in [Space::Task, Space::Status, Space::Result, Space::Checkpoint] {

@@ -1,10 +1,13 @@
 //! What is shown of a task: its document, as `task://{id}` has it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::questions::{AnsweredDocument, InputRequest};
 use crate::clock::UnixNanos;
 use crate::task::{OutputMeta, State, Status, Task, TaskId, TraceContext};
 
@@ -43,6 +46,11 @@ pub struct TaskDocument {
     pub cancel_requested: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Value>,
+    /// What it asks, by the key that an answer names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub input_requests: BTreeMap<String, InputRequest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions_answered: Vec<AnsweredDocument>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +138,8 @@ impl TaskDocument {
             idempotency_key: task.idempotency_key.clone(),
             cancel_requested: status.cancel.is_some().then_some(true),
             arguments: serde_json::from_str(&task.arguments).ok(),
+            input_requests: BTreeMap::new(),
+            questions_answered: Vec::new(),
             outputs: status.outputs.iter().map(|output| OutputDocument::new(task.id, output)).collect(),
             result_uri: ended_with_result.then(|| format!("{}/result", task.id.uri())),
             log_uri: format!("{}/log", task.id.uri()),
@@ -142,6 +152,9 @@ impl TaskDocument {
     pub fn shortened(mut self) -> Self {
         self.arguments = None;
         self.trace = None;
+        self.questions_answered.clear();
+        let requests = std::mem::take(&mut self.input_requests).into_iter();
+        self.input_requests = requests.map(|(key, request)| (key, request.shortened())).collect();
         self
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::entry::{Entry, EntryState};
 use super::recorder::{Recorder, RecorderError};
-use super::{Shared, control, messages, rows};
+use super::{Shared, control, messages, questions, rows};
 use crate::store::{Snapshot, StoreError};
 use crate::task::{TaskId, WakeOn};
 
@@ -28,6 +28,7 @@ fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn) -> Result<bool, St
         // Its owner's word starts the task itself.
         WakeOn::Resolution(_) => Ok(false),
         WakeOn::Message(names) => Ok(messages::first(snapshot, task, names)?.is_some()),
+        WakeOn::Answer(number) => questions::is_answered(snapshot, task, *number),
     }
 }
 

@@ -44,6 +44,11 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::NoSuchStep { .. }
         | EngineError::NotInQuestion { .. }
         | EngineError::BadOutcome(_)
+        | EngineError::NoSuchQuestion { .. }
+        | EngineError::WhichQuestion { .. }
+        | EngineError::QuestionOver { .. }
+        | EngineError::BadAnswer { .. }
+        | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_) => Refusal::told(error.to_string()),
         error => Refusal::Error(rpc(&error)),
     }
@@ -67,6 +72,11 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::NoSuchStep { .. }
         | EngineError::NotInQuestion { .. }
         | EngineError::BadOutcome(_)
+        | EngineError::NoSuchQuestion { .. }
+        | EngineError::WhichQuestion { .. }
+        | EngineError::QuestionOver { .. }
+        | EngineError::BadAnswer { .. }
+        | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_) => ErrorData::invalid_params(message, None),
         EngineError::Store(_)
         | EngineError::TooManyOpenTasks { .. }

@@ -248,7 +248,7 @@ impl Handler {
                         }
                     }
                     TaskChange::Log => reports.log().await,
-                    TaskChange::State(_) | TaskChange::Output { .. } => {}
+                    TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Questions => {}
                 }
             }
         };

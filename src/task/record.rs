@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::effects::Effects;
 use super::error::TaskError;
 use super::id::{ComponentId, TaskId};
+use super::question::Questions;
 use super::retry::RetryPolicy;
 use super::state::State;
 use super::trace::TraceContext;
@@ -86,6 +87,7 @@ pub struct Status {
     pub reports: u64,
     /// Messages that were sent to it so far.
     pub messages: u64,
+    pub questions: Questions,
     pub outputs: Vec<OutputMeta>,
     /// While queued for a retry or waiting: when it is due.
     pub wake: Option<Wake>,
@@ -133,6 +135,8 @@ pub enum WakeOn {
     Resolution(u64),
     /// A message with one of these names; with any, if there are none.
     Message(Vec<String>),
+    /// The answer to the question of this number.
+    Answer(u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,7 +36,13 @@ impl Awaited {
     pub fn is_ready(&self, recorder: &Recorder, journal: &Journal) -> Result<bool, Stop> {
         Ok(matches!(recorder.op(self.op)?, Some(Op::Done { .. }))
             || recorder.is_met(&self.on)?
-            || self.deadline.is_some_and(|deadline| journal.is_due(deadline)))
+            || self.due(recorder).is_some_and(|due| journal.is_due(due)))
+    }
+
+    /// When it is over as things stand.
+    pub fn due(&self, recorder: &Recorder) -> Option<u64> {
+        let deadline = self.deadline?;
+        Some(recorder.held_until(&self.on).map_or(deadline, |held| held.max(deadline)))
     }
 }
 
@@ -44,17 +50,24 @@ impl World {
     /// Begins an operation; to be called in the order in which the guest does it. `parts` are the arguments of
     /// `what`, which must be the same at every replay.
     pub(super) fn begin_awaited(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<Begun, Stop> {
+        let (begun, known) = self.begun(what, parts)?;
+        if known.is_none() {
+            self.journal.task(what)?.op_intent(begun.op, begun.hash, 0)?;
+        }
+        Ok(begun)
+    }
+
+    /// The same for whoever writes the intent along with rows of its own, where nothing is known of it yet.
+    pub(super) fn begun(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<(Begun, Option<Op>), Stop> {
         let recorder = self.journal.task(what)?;
         let (op, hash) = (recorder.begin_op()?, call_hash(what, parts));
-        match recorder.op(op)? {
-            None => {
-                recorder.expect_live(what)?;
-                recorder.op_intent(op, hash, 0)?;
-            }
+        let known = recorder.op(op)?;
+        match &known {
+            None => recorder.expect_live(what)?,
             Some(known) if known.hash() == hash => {}
-            Some(known) => return Err(recorder.op_divergence(op, &known, what, hash).into()),
+            Some(known) => return Err(recorder.op_divergence(op, known, what, hash).into()),
         }
-        Ok(Begun { op, hash })
+        Ok((Begun { op, hash }, known))
     }
 
     /// Waits until what is behind this ticket is there or its time is over. The ticket is over with it. `fits`
@@ -80,8 +93,9 @@ impl World {
         if !matches!(recorder.op(awaited.op)?, Some(Op::Done { .. })) {
             recorder.expect_live(what)?;
             let alone = Waited(vec![(number, Ticket::Awaited(awaited.clone()))]);
+            let on = alone.wait_on(None);
             let ready = alone.ready(recorder, &self.journal, None);
-            self.journal.wait(ready, alone.wait_on(None), self.meter.total()).await??;
+            self.journal.wait(ready, on, self.meter.total()).await??;
         }
         self.tickets.over(number);
         Ok(Ok(awaited))
@@ -92,6 +106,9 @@ impl World {
         let recorder = self.journal.task("waits.abandon")?;
         if matches!(recorder.op(awaited.op)?, Some(Op::Intent { .. })) {
             recorder.op_abandoned(awaited.op, awaited.hash)?;
+            if let WakeOn::Answer(number) = awaited.on {
+                recorder.withdraw(number)?;
+            }
         }
         Ok(())
     }

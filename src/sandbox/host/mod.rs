@@ -9,6 +9,7 @@ mod log;
 mod messages;
 mod outputs;
 mod progress;
+mod question;
 mod refusal;
 mod roots;
 mod sampling;
@@ -31,12 +32,15 @@ pub mod bindings {
         imports: {
             "longhaul:tool/cancellation.requested": async | trappable,
             "longhaul:tool/checkpoint.save": async | trappable,
+            "longhaul:tool/elicitation.take": async | trappable,
             "longhaul:tool/log.write": async | trappable,
             "longhaul:tool/messages.take": async | trappable,
             "longhaul:tool/outputs.append": async | trappable,
             "longhaul:tool/outputs.close": async | trappable,
             "longhaul:tool/outputs.open": async | trappable,
             "longhaul:tool/outputs.write": async | trappable,
+            "longhaul:tool/roots.take": async | trappable,
+            "longhaul:tool/sampling.take": async | trappable,
             "longhaul:tool/timers.sleep": async | trappable,
             "longhaul:tool/waits.wait": async | trappable,
             default: trappable,

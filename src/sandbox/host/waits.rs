@@ -83,8 +83,9 @@ impl waits::Host for World {
             Some(payload) => postcard::from_bytes(&payload)
                 .map_err(|_| Stop::HostFault("the journal's record of a wait is unreadable".to_owned()))?,
             None => {
+                let recorder = self.journal.task(call.kind.name())?.clone();
                 let on = set.wait_on(timeout);
-                let ready = set.ready(self.journal.task(call.kind.name())?.clone(), &self.journal, timeout);
+                let ready = set.ready(recorder, &self.journal, timeout);
                 let ready = self.journal.wait(ready, on, self.meter.total()).await??;
                 self.journal.record(call, &postcard::to_stdvec(&ready)?)?;
                 ready
@@ -137,7 +138,7 @@ impl Waited {
             WaitingReason::Timer => 3,
         });
         let reason = reason.unwrap_or(WaitingReason::Timer);
-        WaitOn::Durable(Suspension { reason, until: self.due(timeout), on })
+        WaitOn::Durable(Suspension { reason, until: self.due(timeout, |awaited| awaited.deadline), on })
     }
 
     /// Ends when one is ready or the time is over.
@@ -148,13 +149,13 @@ impl Waited {
         timeout: Option<u64>,
     ) -> impl Future<Output = Result<Vec<u64>, Stop>> + Send + use<> {
         let (journal, tickets) = (journal.clone(), self.0.clone());
-        let (due, heeds_cancellation) = (self.due(timeout), self.heeds_cancellation());
+        let (set, heeds_cancellation) = (Waited(tickets), self.heeds_cancellation());
         async move {
             let mut news = recorder.news();
             loop {
                 news.mark_unchanged();
                 let mut ready = Vec::new();
-                for (number, ticket) in &tickets {
+                for (number, ticket) in &set.0 {
                     let is_ready = match ticket {
                         Ticket::Timer { due } => journal.is_due(*due),
                         Ticket::Cancellation => recorder.cancel_requested(),
@@ -167,6 +168,7 @@ impl Waited {
                 if !ready.is_empty() || timeout.is_some_and(|timeout| journal.is_due(timeout)) {
                     return Ok(ready);
                 }
+                let due = set.due(timeout, |awaited| awaited.due(&recorder));
                 tokio::select! {
                     () = journal.sleep_until(due.unwrap_or(u64::MAX)), if due.is_some() => {}
                     () = recorder.cancelled(), if heeds_cancellation => {}
@@ -178,10 +180,10 @@ impl Waited {
     }
 
     /// The earliest logical time that ends the wait.
-    fn due(&self, timeout: Option<u64>) -> Option<u64> {
+    fn due(&self, timeout: Option<u64>, of: impl Fn(&Awaited) -> Option<u64>) -> Option<u64> {
         let timers = self.0.iter().filter_map(|(_, ticket)| match ticket {
             Ticket::Timer { due } => Some(*due),
-            Ticket::Awaited(awaited) => awaited.deadline,
+            Ticket::Awaited(awaited) => of(awaited),
             Ticket::Cancellation => None,
         });
         timers.chain(timeout).min()

@@ -1,0 +1,344 @@
+//! Answering: the first valid answer wins; the same one again is no error.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
+use crate::authority::Principal;
+use crate::catalog::Schema;
+use crate::engine::entry::Entry;
+use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::view::{TaskDocument, rfc3339};
+use crate::engine::{EngineError, Shared, TaskEngine, messages, rows};
+use crate::limits;
+use crate::store::{Ack, Batch};
+use crate::task::{AnsweredBy, By, QuestionKind, TaskId};
+
+/// An answer as it is given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given {
+    /// The form's content (`{}` for a page), the model's message, or the roots.
+    Accept(Value),
+    Decline,
+    Cancel,
+    /// Whoever was to do it cannot, and this is why.
+    Unavailable(String),
+}
+
+/// Whose hand it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hand {
+    /// How it came, in a word that the task tells.
+    pub channel: &'static str,
+    pub is_person: bool,
+}
+
+/// An answer on its way.
+pub(super) struct Giving<'a> {
+    pub principal: &'a str,
+    pub given: Given,
+    pub hand: Hand,
+    /// What a sample cost, where that is known.
+    pub tokens: Option<u64>,
+}
+
+/// Which question is meant.
+#[derive(Clone, Copy)]
+pub(super) enum Which<'a> {
+    Key(&'a str),
+    Number(u64),
+    /// The one that is open.
+    Only,
+}
+
+/// A question as it is on disk.
+struct Found {
+    number: u64,
+    row: QuestionRow,
+    ask: Ask,
+    /// What it was answered with.
+    answer: Option<Answer>,
+}
+
+impl TaskEngine {
+    /// Answers a question of a task; without a key the one that is open. On disk when it returns.
+    pub async fn answer(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&str>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
+        let document = self.task(principal, id)?;
+        let entry = match self.shared.entry(id) {
+            Some(entry) => entry,
+            // Also of a task that has ended: the same answer again is no error.
+            None => self.entry_on_disk(id)?,
+        };
+        let which = key.map_or(Which::Only, Which::Key);
+        let giving = Giving { principal: principal.name(), given, hand, tokens: None };
+        if document.is_terminal() && key.is_none() {
+            let hint = "it asks nothing any more";
+            return Err(EngineError::WrongState { task: id, state: document.state, hint });
+        }
+        give(&self.shared, &entry, which, giving).await?;
+        self.task(principal, id)
+    }
+}
+
+pub(super) async fn give(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    which: Which<'_>,
+    giving: Giving<'_>,
+) -> Result<(), EngineError> {
+    loop {
+        let found = find(shared, entry, which)?;
+        check_hand(entry.id, &found, giving.hand)?;
+        let answer = checked(&found, &giving.given)
+            .map_err(|why| EngineError::BadAnswer { task: entry.id, key: found.row.key.clone(), why })?;
+        if let (Some(there), Some(answered)) = (&found.answer, &found.row.answered) {
+            if is_same(there, &answer) {
+                return Ok(());
+            }
+            let AnsweredBy { principal, channel } = &answered.by;
+            let how = format!("answered by {principal} ({channel}) at {}", rfc3339(answered.at));
+            return Err(EngineError::QuestionOver { task: entry.id, key: found.row.key, how });
+        }
+        let Some(number) = still_open(shared, entry, &found)? else {
+            let how = "withdrawn, or its time is over".to_owned();
+            return Err(EngineError::QuestionOver { task: entry.id, key: found.row.key, how });
+        };
+        match commit(shared, entry, number, found, answer, &giving)? {
+            Some(ack) => {
+                ack.await?;
+                return Ok(());
+            }
+            // Somebody was faster: what they said is about to be on disk.
+            None => {
+                shared.enqueue(Batch::new())?.await?;
+            }
+        }
+    }
+}
+
+fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found, EngineError> {
+    let open: Vec<(u64, String)> = {
+        let state = entry.lock();
+        let open = state.status.questions.open.iter();
+        open.map(|open| (open.number, open.key.clone())).collect()
+    };
+    let keys = || open.iter().map(|(_, key)| key.clone()).collect();
+    if let (Which::Only, false) = (which, open.len() == 1) {
+        return Err(EngineError::WhichQuestion { task: entry.id, open: keys() });
+    }
+    let is_it = |number: u64, row: &QuestionRow| match which {
+        Which::Key(key) => row.key == key,
+        Which::Number(wanted) => number == wanted,
+        Which::Only => open.iter().any(|(open, _)| *open == number),
+    };
+    let found = shared.store.read(|snapshot| {
+        let rows = read_all(snapshot, entry.id)?;
+        let Some((number, row)) = rows.into_iter().rev().find(|(number, row)| is_it(*number, row)) else {
+            return Ok(None);
+        };
+        let ask = read_ask(snapshot, &row)?;
+        let answer = row.answered.as_ref().map(|answered| answer_of(snapshot, answered)).transpose()?;
+        Ok(Some(Found { number, row, ask, answer }))
+    })?;
+    found.ok_or_else(|| {
+        let key = match which {
+            Which::Key(key) => key.chars().take(limits::MAX_QUESTION_KEY_BYTES).collect(),
+            _ => String::new(),
+        };
+        EngineError::NoSuchQuestion { task: entry.id, key, open: keys() }
+    })
+}
+
+fn check_hand(task: TaskId, found: &Found, hand: Hand) -> Result<(), EngineError> {
+    if found.row.by == By::Person && !hand.is_person {
+        return Err(EngineError::PersonAsked { task, key: found.row.key.clone() });
+    }
+    Ok(())
+}
+
+/// Its number, unless it was withdrawn or its time is over.
+fn still_open(shared: &Shared, entry: &Entry, found: &Found) -> Result<Option<u64>, EngineError> {
+    let state = entry.lock();
+    if state.status.state.is_terminal() || state.status.questions.find(found.number).is_none() {
+        // It may have been answered after it was looked up: then its row tells.
+        drop(state);
+        let answered =
+            shared.store.read(|snapshot| super::is_answered(snapshot, entry.id, found.number))?;
+        return Ok(answered.then_some(found.number));
+    }
+    let now = match state.anchor {
+        Some(anchor) => entry.created_at.saturating_add(anchor.now(&*shared.clock)),
+        None => shared.clock.wall(),
+    };
+    let is_over = found.row.kind == QuestionKind::Elicit && now >= found.row.expires_at;
+    Ok((!is_over).then_some(found.number))
+}
+
+/// `None` where it is not open any more.
+fn commit(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    number: u64,
+    found: Found,
+    answer: Answer,
+    giving: &Giving<'_>,
+) -> Result<Option<Ack>, EngineError> {
+    let id = entry.id;
+    let mut state = entry.lock();
+    if state.status.state.is_terminal() {
+        return Ok(None);
+    }
+    let Some(open) = state.status.questions.close(number) else { return Ok(None) };
+    let (model, tokens) = match (&answer, open.kind) {
+        (Answer::Accept(message), QuestionKind::Sample) => {
+            let model = serde_json::from_str::<Value>(message).ok().and_then(|m| Some(m["model"].as_str()?.to_owned()));
+            let estimate = (message.len() as u64).div_ceil(limits::BYTES_PER_TOKEN).min(open.reserved_tokens);
+            (model, Some(giving.tokens.unwrap_or(estimate)))
+        }
+        _ => (None, giving.tokens),
+    };
+    let questions = &mut state.status.questions;
+    questions.sample_tokens = questions.sample_tokens.saturating_add(tokens.unwrap_or(0));
+    let at = shared.clock.wall();
+    state.status.updated_at = at;
+    let mut batch = messages::with_status(shared, entry, &mut state)?;
+    let by = AnsweredBy { principal: giving.principal.to_owned(), channel: giving.hand.channel.to_owned() };
+    let answer = rows::put_payload(&mut batch, id, &rows::encode(&answer)?);
+    put_answered(&mut batch, id, number, found.row, Answered { answer, by, at, model, tokens })?;
+    let after = shared.clone();
+    batch.add_then(move || {
+        after.feed.changed(&[ResourceKey::Task(id)]);
+        after.feed.happened(id, &[TaskChange::Questions]);
+        after.nudge(id);
+    });
+    Ok(Some(shared.enqueue(batch)?))
+}
+
+fn is_same(there: &Answer, given: &Answer) -> bool {
+    match (there, given) {
+        // The order of an object's fields does not matter.
+        (Answer::Accept(there), Answer::Accept(given)) => {
+            let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+            parsed(there) == parsed(given)
+        }
+        (there, given) => there == given,
+    }
+}
+
+/// What the guest would get; the error says what is wrong with the answer.
+fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
+    let content = match given {
+        Given::Decline => return Ok(Answer::Decline),
+        Given::Cancel => return Ok(Answer::Cancel),
+        Given::Unavailable(why) => return Ok(Answer::Unavailable(why.clone())),
+        Given::Accept(content) => content,
+    };
+    let content = match &found.ask {
+        Ask::Form { schema, .. } => {
+            fits(schema, content)?;
+            content.to_string()
+        }
+        Ask::Url { .. } => "{}".to_owned(),
+        Ask::Sample { .. } => message(content)?.to_string(),
+        Ask::Roots => roots(content)?.to_string(),
+    };
+    let limit = limits::MAX_ANSWER_BYTES;
+    if content.len() > limit {
+        return Err(format!("it is {} bytes of JSON; at most {limit} are taken", content.len()));
+    }
+    Ok(Answer::Accept(content))
+}
+
+fn fits(schema: &str, content: &Value) -> Result<(), String> {
+    let schema = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+    let schema = Schema::compile(&schema).map_err(|error| error.to_string())?;
+    schema.check(content).map_err(|violations| {
+        let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        told.join("; ")
+    })
+}
+
+/// A model's message as MCP has it; a text alone stands for one.
+fn message(given: &Value) -> Result<Value, String> {
+    const SHAPE: &str =
+        "a model's message is {\"model\": …, \"role\": \"assistant\", \"content\": {\"type\": \"text\", \"text\": …}}";
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let mut message = match given {
+        Value::String(said) => json!({"content": text(said)}),
+        Value::Object(_) => given.clone(),
+        _ => return Err(SHAPE.to_owned()),
+    };
+    if let Some(said) = message["content"].as_str().map(text) {
+        message["content"] = said;
+    }
+    let is_block = |block: &Value| block["type"].is_string();
+    let has_content = match &message["content"] {
+        Value::Array(blocks) => !blocks.is_empty() && blocks.iter().all(is_block),
+        block => is_block(block),
+    };
+    if !has_content {
+        return Err(SHAPE.to_owned());
+    }
+    for (field, default) in [("role", "assistant"), ("model", "unknown")] {
+        if message[field].is_null() {
+            message[field] = json!(default);
+        }
+        if !message[field].is_string() {
+            return Err(SHAPE.to_owned());
+        }
+    }
+    Ok(message)
+}
+
+fn roots(given: &Value) -> Result<Value, String> {
+    let roots = if given.is_array() { given } else { &given["roots"] };
+    let all = roots.as_array().filter(|roots| roots.iter().all(|root| root["uri"].is_string()));
+    match all {
+        Some(_) => Ok(json!({"roots": roots})),
+        None => Err("roots are {\"roots\": [{\"uri\": \"file:///…\", \"name\": …}]}".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_message_is_taken_in_its_short_forms_too() {
+        let full = json!({"model": "m", "role": "assistant", "content": {"type": "text", "text": "hi"}});
+        assert_eq!(message(&full), Ok(full.clone()));
+        let unknown = json!({"content": {"type": "text", "text": "hi"}, "role": "assistant", "model": "unknown"});
+        assert_eq!(message(&json!("hi")), Ok(unknown.clone()));
+        assert_eq!(message(&json!({"content": "hi"})), Ok(unknown));
+        let blocks = json!({"model": "m", "role": "assistant", "content": [{"type": "tool_use", "id": "1"}]});
+        assert_eq!(message(&blocks), Ok(blocks.clone()));
+        for wrong in [json!(1), json!({}), json!({"content": []}), json!({"content": "hi", "model": 1})] {
+            assert!(message(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn roots_are_a_list_of_uris() {
+        let all = json!({"roots": [{"uri": "file:///a", "name": "a"}]});
+        assert_eq!(roots(&all), Ok(all.clone()));
+        assert_eq!(roots(&all["roots"]), Ok(all));
+        assert!(roots(&json!({"roots": [{"name": "a"}]})).is_err());
+        assert!(roots(&json!({})).is_err());
+    }
+
+    #[test]
+    fn the_order_of_fields_makes_no_other_answer() {
+        let accept = |text: &str| Answer::Accept(text.to_owned());
+        assert!(is_same(&accept("{\"a\":1,\"b\":2}"), &accept("{\"b\":2,\"a\":1}")));
+        assert!(!is_same(&accept("{\"a\":1}"), &accept("{\"a\":2}")));
+        assert!(!is_same(&accept("{}"), &Answer::Decline));
+    }
+}

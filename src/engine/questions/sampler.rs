@@ -1,0 +1,182 @@
+//! Samples that no client's model serves: the endpoint of the configuration does, if there is one. A client whose
+//! model can do it is asked first, as long as one is at hand.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::answer::{Giving, Which, give};
+use super::{Ask, Given, Hand, read, read_ask};
+use crate::engine::entry::Entry;
+use crate::engine::ports::BoxFuture;
+use crate::engine::recorder::Recorder;
+use crate::engine::{Shared, TaskEngine};
+use crate::limits;
+use crate::task::{QuestionKind, TaskId};
+
+/// A model at an address. One wing fills it.
+pub trait Sampler: Send + Sync + 'static {
+    /// `request` is the parameters of MCP's `sampling/createMessage`; the error says why there is no answer.
+    fn sample(&self, request: Value) -> BoxFuture<Result<Sampled, String>>;
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// The result of MCP's `sampling/createMessage`.
+    pub message: Value,
+    /// What it cost, as it was told.
+    pub tokens: Option<u64>,
+}
+
+/// Somebody whose model can sample for a task is there as long as this lives.
+pub struct AtHand {
+    entry: Arc<Entry>,
+}
+
+/// Questions that somebody works on: until which logical time.
+#[derive(Default)]
+pub struct Held {
+    until: Mutex<HashMap<u64, u64>>,
+}
+
+impl Held {
+    pub(super) fn get(&self, number: u64) -> u64 {
+        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.get(&number).copied().unwrap_or(0)
+    }
+
+    fn set(&self, number: u64, until: u64) {
+        let mut all = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = all.entry(number).or_default();
+        *there = until.max(*there);
+    }
+}
+
+impl TaskEngine {
+    /// To be held by whoever can sample for this task; `None` where it has ended.
+    pub fn at_hand(&self, id: TaskId) -> Option<AtHand> {
+        let entry = self.shared.entry(id)?;
+        entry.models.send_modify(|count| *count += 1);
+        Some(AtHand { entry })
+    }
+
+    /// Somebody works on this question: for so long it is not given up for want of anybody.
+    pub fn hold(&self, id: TaskId, key: &str, time: Duration) {
+        let Some(entry) = self.shared.entry(id) else { return };
+        let number = {
+            let state = entry.lock();
+            state.status.questions.open.iter().find(|open| open.key == key).map(|open| open.number)
+        };
+        if let Some(number) = number {
+            hold(&self.shared, &entry, number, time);
+        }
+    }
+}
+
+impl Drop for AtHand {
+    fn drop(&mut self) {
+        self.entry.models.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+fn hold(shared: &Shared, entry: &Entry, number: u64, time: Duration) {
+    let Some(anchor) = entry.lock().anchor else { return };
+    let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    entry.held.set(number, anchor.now(&*shared.clock).saturating_add(time));
+}
+
+/// A sample was asked for.
+pub(super) fn serve(recorder: Recorder, number: u64) {
+    let shared = recorder.shared().clone();
+    if shared.sampler.is_none() {
+        return;
+    }
+    let runtime = shared.runtime.clone();
+    runtime.spawn(async move {
+        // Nothing leaves before the question is on disk.
+        if recorder.barrier().await.is_ok() {
+            let (shared, entry) = (recorder.shared().clone(), recorder.entry().clone());
+            drop(recorder);
+            work(shared, entry, number).await;
+        }
+    });
+}
+
+/// A start takes up the samples that were open.
+pub(in crate::engine) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>) {
+    if shared.sampler.is_none() {
+        return;
+    }
+    let open: Vec<u64> = {
+        let state = entry.lock();
+        let samples = state.status.questions.open.iter().filter(|open| open.kind == QuestionKind::Sample);
+        samples.map(|open| open.number).collect()
+    };
+    for number in open {
+        shared.runtime.spawn(work(shared.clone(), entry.clone(), number));
+    }
+}
+
+async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
+    let Some(sampler) = shared.sampler.clone() else { return };
+    let mut stop = entry.stop.subscribe();
+    let mut running = shared.running.subscribe();
+    let answered = async {
+        nobody_at_hand(&entry, number).await?;
+        let ask = shared.store.read(|snapshot| {
+            let row = read(snapshot, entry.id, number)?;
+            row.map(|row| read_ask(snapshot, &row)).transpose()
+        });
+        let Ok(Some(Ask::Sample { request, .. })) = ask else { return None };
+        let request = serde_json::from_str(&request).ok()?;
+        let sampling = async {
+            let _turn = shared.sampling.acquire().await;
+            sampler.sample(request).await
+        };
+        Some(holding(&shared, &entry, number, sampling).await)
+    };
+    let answered = tokio::select! {
+        answered = answered => answered,
+        _ = stop.changed() => None,
+        _ = running.wait_for(|running| !running) => None,
+    };
+    let Some(answered) = answered else { return };
+    let (given, tokens) = match answered {
+        Ok(sampled) => (Given::Accept(sampled.message), sampled.tokens),
+        Err(why) => (Given::Unavailable(why), None),
+    };
+    let hand = Hand { channel: "endpoint", is_person: false };
+    let giving = Giving { principal: &entry.principal, given, hand, tokens };
+    if let Err(error) = give(&shared, &entry, Which::Number(number), giving).await {
+        tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
+    }
+}
+
+/// `None` once the question is not open any more.
+async fn nobody_at_hand(entry: &Entry, number: u64) -> Option<()> {
+    let (mut models, mut news) = (entry.models.subscribe(), entry.news.subscribe());
+    loop {
+        entry.lock().status.questions.find(number)?;
+        if *models.borrow_and_update() == 0 {
+            return Some(());
+        }
+        tokio::select! {
+            changed = models.changed() => changed.ok()?,
+            changed = news.changed() => changed.ok()?,
+        }
+    }
+}
+
+async fn holding<T>(shared: &Shared, entry: &Entry, number: u64, work: impl Future<Output = T>) -> T {
+    let time = Duration::from_secs(limits::AT_HAND_SECONDS);
+    tokio::pin!(work);
+    loop {
+        hold(shared, entry, number, time);
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(time / 2) => {}
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What is shown of questions, in a task's document.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Ask, read, read_all, read_ask};
+use crate::engine::view::{TaskDocument, rfc3339};
+use crate::limits;
+use crate::store::{Snapshot, StoreError};
+use crate::task::{AnsweredBy, By, QuestionKind, Status, Task};
+
+/// A question that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputRequest {
+    pub kind: QuestionKind,
+    pub by: By,
+    /// Who asks: the tool and its component's digest, told by Longhaul and not by the tool.
+    pub tool: String,
+    pub component: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Of a form: the JSON Schema of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    /// The page where the person does it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Of a sample: the parameters of MCP's `sampling/createMessage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Value>,
+    pub asked_at: String,
+    pub expires_at: String,
+}
+
+/// A question that was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnsweredDocument {
+    pub key: String,
+    pub answered_by: AnsweredByDocument,
+    pub at: String,
+    /// Of a sample: the model that spoke, as it named itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Of a sample: what it cost, as it was told or estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnsweredByDocument {
+    pub principal: String,
+    pub channel: String,
+}
+
+impl TaskDocument {
+    /// Adds what the task asks and what it was answered.
+    pub(in crate::engine) fn with_questions(
+        mut self,
+        snapshot: &Snapshot<'_>,
+        task: &Task,
+        status: &Status,
+    ) -> Result<Self, StoreError> {
+        if status.questions.asked == 0 {
+            return Ok(self);
+        }
+        let mut requests = BTreeMap::new();
+        for open in &status.questions.open {
+            if let Some(row) = read(snapshot, task.id, open.number)? {
+                let ask = read_ask(snapshot, &row)?;
+                let mut request = InputRequest::new(task, row.by, &ask);
+                (request.asked_at, request.expires_at) = (rfc3339(row.asked_at), rfc3339(row.expires_at));
+                requests.insert(open.key.clone(), request);
+            }
+        }
+        self.input_requests = requests;
+        let mut answered = Vec::new();
+        for (_, row) in read_all(snapshot, task.id)?.into_iter().rev() {
+            let Some(by) = row.answered else { continue };
+            let AnsweredBy { principal, channel } = by.by;
+            answered.push(AnsweredDocument {
+                key: row.key,
+                answered_by: AnsweredByDocument { principal, channel },
+                at: rfc3339(by.at),
+                model: by.model,
+                tokens: by.tokens,
+            });
+            if answered.len() == limits::MAX_SHOWN_ANSWERS {
+                break;
+            }
+        }
+        answered.reverse();
+        self.questions_answered = answered;
+        Ok(self)
+    }
+}
+
+impl InputRequest {
+    fn new(task: &Task, by: By, ask: &Ask) -> Self {
+        let (mut message, mut schema, mut url, mut request) = (None, None, None, None);
+        match ask {
+            Ask::Form { message: text, schema: form } => {
+                (message, schema) = (Some(text.clone()), serde_json::from_str(form).ok());
+            }
+            Ask::Url { message: text, url: page } => (message, url) = (Some(text.clone()), Some(page.clone())),
+            Ask::Sample { request: params, .. } => request = serde_json::from_str(params).ok(),
+            Ask::Roots => {}
+        }
+        Self {
+            kind: ask.kind(),
+            by,
+            tool: task.tool.clone(),
+            component: task.component.to_string(),
+            message,
+            schema,
+            url,
+            request,
+            asked_at: String::new(),
+            expires_at: String::new(),
+        }
+    }
+
+    /// As lists show it.
+    pub fn shortened(mut self) -> Self {
+        (self.schema, self.request) = (None, None);
+        self
+    }
+}

@@ -1,0 +1,107 @@
+use serde::{Deserialize, Serialize};
+
+/// What a task asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuestionKind {
+    /// A person's word.
+    Elicit,
+    /// A model's message.
+    Sample,
+    /// The client's root folders.
+    Roots,
+}
+
+impl QuestionKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Elicit => "elicit",
+            Self::Sample => "sample",
+            Self::Roots => "roots",
+        }
+    }
+}
+
+/// Who may answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    #[default]
+    Person,
+    Any,
+}
+
+/// A question that waits for its answer; what it says stands in a row of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenQuestion {
+    /// Numbers the questions of a task, of all kinds, from 1.
+    pub number: u64,
+    pub key: String,
+    pub kind: QuestionKind,
+    /// Tokens that a sample may cost, held back from the task's budget until it is answered.
+    pub reserved_tokens: u64,
+}
+
+/// What a task has asked so far, and what of its budget that took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Questions {
+    /// All that were ever asked; numbers them.
+    pub asked: u64,
+    pub open: Vec<OpenQuestion>,
+    /// Keys that the guest chose, each taken for the task's whole life.
+    pub keys: Vec<String>,
+    /// Counted from the submission or the owner's last retry, over all retries of its own in between.
+    pub questions: u32,
+    pub samples: u32,
+    pub sample_tokens: u64,
+}
+
+impl Questions {
+    /// The key as the guest wants it or, where it was used before, with the first number from 2 that makes it new.
+    pub fn fresh_key(&self, wanted: &str) -> String {
+        let is_taken = |key: &str| self.keys.iter().any(|taken| taken == key);
+        if !is_taken(wanted) {
+            return wanted.to_owned();
+        }
+        let numbered = (2u64..).map(|number| format!("{wanted}-{number}"));
+        numbered.into_iter().find(|key| !is_taken(key)).unwrap_or_else(|| wanted.to_owned())
+    }
+
+    pub fn find(&self, number: u64) -> Option<&OpenQuestion> {
+        self.open.iter().find(|open| open.number == number)
+    }
+
+    /// Takes one out of the open ones; what it held back of the budget is free again.
+    pub fn close(&mut self, number: u64) -> Option<OpenQuestion> {
+        let at = self.open.iter().position(|open| open.number == number)?;
+        Some(self.open.remove(at))
+    }
+
+    /// The owner tries again: what was open is withdrawn and the budget is a new one.
+    pub fn renew(&mut self) {
+        self.open.clear();
+        (self.questions, self.samples, self.sample_tokens) = (0, 0, 0);
+    }
+
+    pub fn reserved_tokens(&self) -> u64 {
+        self.open.iter().map(|open| open.reserved_tokens).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_used_once() {
+        let mut questions = Questions::default();
+        for expected in ["price", "price-2", "price-3"] {
+            let key = questions.fresh_key("price");
+            assert_eq!(key, expected);
+            questions.keys.push(key);
+        }
+        questions.keys.push("date-2".to_owned());
+        questions.keys.push("date".to_owned());
+        assert_eq!(questions.fresh_key("date"), "date-3");
+    }
+}
