@@ -203,7 +203,7 @@ impl Steps {
         if Duration::from_nanos(left) > Duration::from_millis(limits::SUSPEND_GRACE_MS) {
             let suspension =
                 Suspension { reason: WaitingReason::Timer, until: Some(deadline), on: Vec::new() };
-            return Err(StepError::Stop(Stop(StopReason::Suspend(suspension))));
+            return Err(StepError::suspend(suspension));
         }
         self.recorder.flush()?;
         self.recorder.sleep_until(deadline).await;
@@ -227,6 +227,18 @@ impl Steps {
     /// One step on a named output; durable when it returns.
     pub async fn output(&self, op: OutputOp<'_>) -> Result<(), StepError> {
         self.recorder.output(op).await?.map_err(|error| StepError::Tool(error.to_string()))
+    }
+}
+
+impl Steps {
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+}
+
+impl StepError {
+    pub(super) fn suspend(suspension: Suspension) -> Self {
+        Self::Stop(Stop(StopReason::Suspend(suspension)))
     }
 }
 

@@ -68,7 +68,11 @@ fn nearest(near: &Option<String>) -> String {
 }
 
 fn asked(open: &[String]) -> String {
-    if open.is_empty() { "; it asks nothing at present".to_owned() } else { format!("; it asks: {}", open.join(", ")) }
+    if open.is_empty() {
+        "; it asks nothing at present".to_owned()
+    } else {
+        format!("; it asks: {}", open.join(", "))
+    }
 }
 
 fn listed(have: &[String]) -> String {

@@ -117,12 +117,7 @@ pub fn read_rows(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Ve
 }
 
 /// Whether this operation was begun and is neither done nor given up.
-pub fn is_intent(
-    snapshot: &Snapshot<'_>,
-    task: TaskId,
-    epoch: u32,
-    number: u64,
-) -> Result<bool, StoreError> {
+pub fn is_intent(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32, number: u64) -> Result<bool, StoreError> {
     let row: Option<OpRow> = rows::read_row(snapshot, Space::Op, &rows::journal_key(task, epoch, number))?;
     Ok(row.is_some_and(|row| matches!(row.state, OpState::Intent)))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use crate::authority::Principal;
 use crate::catalog::Schema;
-use crate::engine::entry::Entry;
+use crate::engine::entry::{Entry, EntryState};
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::view::{TaskDocument, rfc3339};
 use crate::engine::{EngineError, Shared, TaskEngine, messages, rows};
@@ -94,33 +94,34 @@ pub(super) async fn give(
     which: Which<'_>,
     giving: Giving<'_>,
 ) -> Result<(), EngineError> {
+    let mut looked_again = false;
     loop {
         let found = find(shared, entry, which)?;
+        let key = found.row.key.clone();
         check_hand(entry.id, &found, giving.hand)?;
-        let answer = checked(&found, &giving.given)
-            .map_err(|why| EngineError::BadAnswer { task: entry.id, key: found.row.key.clone(), why })?;
+        let answer = checked(&found, &giving.given).map_err(|why| EngineError::BadAnswer {
+            task: entry.id,
+            key: found.row.key.clone(),
+            why,
+        })?;
         if let (Some(there), Some(answered)) = (&found.answer, &found.row.answered) {
             if is_same(there, &answer) {
                 return Ok(());
             }
             let AnsweredBy { principal, channel } = &answered.by;
             let how = format!("answered by {principal} ({channel}) at {}", rfc3339(answered.at));
-            return Err(EngineError::QuestionOver { task: entry.id, key: found.row.key, how });
+            return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
-        let Some(number) = still_open(shared, entry, &found)? else {
+        if let Some(ack) = commit(shared, entry, found, answer, &giving)? {
+            ack.await?;
+            return Ok(());
+        }
+        if std::mem::replace(&mut looked_again, true) {
             let how = "withdrawn, or its time is over".to_owned();
-            return Err(EngineError::QuestionOver { task: entry.id, key: found.row.key, how });
-        };
-        match commit(shared, entry, number, found, answer, &giving)? {
-            Some(ack) => {
-                ack.await?;
-                return Ok(());
-            }
-            // Somebody was faster: what they said is about to be on disk.
-            None => {
-                shared.enqueue(Batch::new())?.await?;
-            }
+            return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
+        // Somebody may have been faster: what they said is then about to be on disk.
+        shared.enqueue(Batch::new())?.await?;
     }
 }
 
@@ -164,42 +165,35 @@ fn check_hand(task: TaskId, found: &Found, hand: Hand) -> Result<(), EngineError
     Ok(())
 }
 
-/// Its number, unless it was withdrawn or its time is over.
-fn still_open(shared: &Shared, entry: &Entry, found: &Found) -> Result<Option<u64>, EngineError> {
-    let state = entry.lock();
-    if state.status.state.is_terminal() || state.status.questions.find(found.number).is_none() {
-        // It may have been answered after it was looked up: then its row tells.
-        drop(state);
-        let answered =
-            shared.store.read(|snapshot| super::is_answered(snapshot, entry.id, found.number))?;
-        return Ok(answered.then_some(found.number));
-    }
+/// The time of a person's question is over, though its guest has not looked yet.
+fn is_late(shared: &Shared, entry: &Entry, state: &EntryState, row: &QuestionRow) -> bool {
     let now = match state.anchor {
         Some(anchor) => entry.created_at.saturating_add(anchor.now(&*shared.clock)),
         None => shared.clock.wall(),
     };
-    let is_over = found.row.kind == QuestionKind::Elicit && now >= found.row.expires_at;
-    Ok((!is_over).then_some(found.number))
+    row.kind == QuestionKind::Elicit && now >= row.expires_at
 }
 
 /// `None` where it is not open any more.
 fn commit(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
-    number: u64,
     found: Found,
     answer: Answer,
     giving: &Giving<'_>,
 ) -> Result<Option<Ack>, EngineError> {
     let id = entry.id;
     let mut state = entry.lock();
-    if state.status.state.is_terminal() {
+    if state.status.state.is_terminal() || is_late(shared, entry, &state, &found.row) {
         return Ok(None);
     }
+    let number = found.number;
     let Some(open) = state.status.questions.close(number) else { return Ok(None) };
     let (model, tokens) = match (&answer, open.kind) {
         (Answer::Accept(message), QuestionKind::Sample) => {
-            let model = serde_json::from_str::<Value>(message).ok().and_then(|m| Some(m["model"].as_str()?.to_owned()));
+            let model = serde_json::from_str::<Value>(message)
+                .ok()
+                .and_then(|m| Some(m["model"].as_str()?.to_owned()));
             let estimate = (message.len() as u64).div_ceil(limits::BYTES_PER_TOKEN).min(open.reserved_tokens);
             (model, Some(giving.tokens.unwrap_or(estimate)))
         }
@@ -268,8 +262,7 @@ fn fits(schema: &str, content: &Value) -> Result<(), String> {
 
 /// A model's message as MCP has it; a text alone stands for one.
 fn message(given: &Value) -> Result<Value, String> {
-    const SHAPE: &str =
-        "a model's message is {\"model\": …, \"role\": \"assistant\", \"content\": {\"type\": \"text\", \"text\": …}}";
+    const SHAPE: &str = "a model's message is {\"model\": …, \"role\": \"assistant\", \"content\": {\"type\": \"text\", \"text\": …}}";
     let text = |text: &str| json!({"type": "text", "text": text});
     let mut message = match given {
         Value::String(said) => json!({"content": text(said)}),
@@ -315,7 +308,8 @@ mod tests {
     fn a_models_message_is_taken_in_its_short_forms_too() {
         let full = json!({"model": "m", "role": "assistant", "content": {"type": "text", "text": "hi"}});
         assert_eq!(message(&full), Ok(full.clone()));
-        let unknown = json!({"content": {"type": "text", "text": "hi"}, "role": "assistant", "model": "unknown"});
+        let unknown =
+            json!({"content": {"type": "text", "text": "hi"}, "role": "assistant", "model": "unknown"});
         assert_eq!(message(&json!("hi")), Ok(unknown.clone()));
         assert_eq!(message(&json!({"content": "hi"})), Ok(unknown));
         let blocks = json!({"model": "m", "role": "assistant", "content": [{"type": "tool_use", "id": "1"}]});

@@ -11,7 +11,11 @@ pub fn check_form(schema: &Value) -> Result<(), String> {
         return Err("the schema of a form is {\"type\": \"object\", \"properties\": {…}}".to_owned());
     };
     if fields.len() > limits::MAX_FORM_FIELDS {
-        return Err(format!("the form has {} fields; at most {} are taken", fields.len(), limits::MAX_FORM_FIELDS));
+        return Err(format!(
+            "the form has {} fields; at most {} are taken",
+            fields.len(),
+            limits::MAX_FORM_FIELDS
+        ));
     }
     for (name, field) in fields {
         if !is_plain(field) {
@@ -32,17 +36,23 @@ pub fn check_form(schema: &Value) -> Result<(), String> {
 fn is_plain(field: &Value) -> bool {
     match field.get("type").and_then(Value::as_str) {
         Some("string" | "number" | "integer" | "boolean") => true,
-        Some("array") => field.get("items").is_some_and(|items| is_choice(items, "anyOf") || is_choice(items, "oneOf")),
+        Some("array") => {
+            field.get("items").is_some_and(|items| is_choice(items, "anyOf") || is_choice(items, "oneOf"))
+        }
         Some(_) => false,
         None => is_choice(field, "oneOf") || is_choice(field, "anyOf"),
     }
 }
 
 fn is_choice(field: &Value, titled: &str) -> bool {
-    let names = |value: &Value| value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string));
+    let names = |value: &Value| {
+        value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string))
+    };
     let consts = |value: &Value| {
         let all = value.as_array();
-        all.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.get("const").is_some_and(Value::is_string)))
+        all.is_some_and(|all| {
+            !all.is_empty() && all.iter().all(|one| one.get("const").is_some_and(Value::is_string))
+        })
     };
     field.get("enum").is_some_and(names) || field.get(titled).is_some_and(consts)
 }

@@ -10,6 +10,7 @@
 mod answer;
 mod form;
 mod sampler;
+mod steps;
 mod view;
 
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ pub use answer::{Given, Hand};
 pub use form::check_form;
 pub use sampler::{AtHand, Sampled, Sampler};
 pub(super) use sampler::{Held, resume};
+pub use steps::Asking;
 pub use view::{AnsweredDocument, InputRequest};
 
 use super::entry::Entry;
@@ -164,8 +166,16 @@ impl Recorder {
                 at: op.at(),
                 answered: None,
             };
-            live.writes.push((Space::Question, question_key(task, number), rows::encode(&row).map_err(fault)?));
-            live.writes.push((Space::Question, op_key(task, epoch, op.number), number.to_be_bytes().to_vec()));
+            live.writes.push((
+                Space::Question,
+                question_key(task, number),
+                rows::encode(&row).map_err(fault)?,
+            ));
+            live.writes.push((
+                Space::Question,
+                op_key(task, epoch, op.number),
+                number.to_be_bytes().to_vec(),
+            ));
             live.changes.push(TaskChange::Questions);
             self.put_intent(task, epoch, live, op, hash)?;
             Ok(number)
@@ -186,7 +196,10 @@ impl Recorder {
         }
         let task = self.task_id();
         let epoch = self.with(|state, _| Ok(state.epoch()))?;
-        let row = self.shared().store.read(|snapshot| snapshot.get(Space::Question, &op_key(task, epoch, op.number)));
+        let row = self
+            .shared()
+            .store
+            .read(|snapshot| snapshot.get(Space::Question, &op_key(task, epoch, op.number)));
         let number = row.map_err(fault)?.as_deref().and_then(rows::trailing_number);
         let lost = || RecorderError::Fault("the row of a question is gone".to_owned());
         number.map(Asked::Open).ok_or_else(lost)
@@ -261,10 +274,12 @@ fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, tokens: 
         return Some(format!("the task has {bound} open questions, which is the bound: wait for some"));
     }
     match kind {
-        QuestionKind::Elicit | QuestionKind::Roots if questions.questions >= bounds.questions => Some(format!(
-            "the task has asked {} questions, which is what its limit 'questions' allows",
-            questions.questions
-        )),
+        QuestionKind::Elicit | QuestionKind::Roots if questions.questions >= bounds.questions => {
+            Some(format!(
+                "the task has asked {} questions, which is what its limit 'questions' allows",
+                questions.questions
+            ))
+        }
         QuestionKind::Sample if questions.samples >= bounds.samples => Some(format!(
             "the task has asked for {} samples, which is what its limit 'samples' allows",
             questions.samples
@@ -323,7 +338,10 @@ pub(super) fn reopen(
 /// Blobs that the rows of this task refer to.
 pub(super) fn payloads(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<Payload>, StoreError> {
     let rows = read_all(snapshot, task)?.into_iter();
-    Ok(rows.flat_map(|(_, row)| [Some(row.ask), row.answered.map(|answered| answered.answer)]).flatten().collect())
+    Ok(rows
+        .flat_map(|(_, row)| [Some(row.ask), row.answered.map(|answered| answered.answer)])
+        .flatten()
+        .collect())
 }
 
 fn read(snapshot: &Snapshot<'_>, task: TaskId, number: u64) -> Result<Option<QuestionRow>, StoreError> {
@@ -349,7 +367,9 @@ fn read_all(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<(u64, QuestionR
     snapshot.scan_prefix(Space::Question, &prefix(task, 0), false, |key, row| {
         match (rows::trailing_number(key), rows::decode(Space::Question, key, row)) {
             (Some(number), Ok(row)) => found.push((number, row)),
-            (None, _) => fault = Some(StoreError::damaged_row(Space::Question, key, "the key is no question's")),
+            (None, _) => {
+                fault = Some(StoreError::damaged_row(Space::Question, key, "the key is no question's"))
+            }
             (_, Err(error)) => fault = Some(error),
         }
         if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -103,7 +103,9 @@ impl InputRequest {
             Ask::Form { message: text, schema: form } => {
                 (message, schema) = (Some(text.clone()), serde_json::from_str(form).ok());
             }
-            Ask::Url { message: text, url: page } => (message, url) = (Some(text.clone()), Some(page.clone())),
+            Ask::Url { message: text, url: page } => {
+                (message, url) = (Some(text.clone()), Some(page.clone()))
+            }
             Ask::Sample { request: params, .. } => request = serde_json::from_str(params).ok(),
             Ask::Roots => {}
         }

@@ -65,7 +65,10 @@ fn check(question: &Question) -> Result<(), String> {
     }
     let limit = limits::MAX_QUESTION_BYTES;
     if question.message.is_empty() || question.message.len() > limit {
-        return Err(format!("the message of a question is 1 to {limit} bytes, not {}", question.message.len()));
+        return Err(format!(
+            "the message of a question is 1 to {limit} bytes, not {}",
+            question.message.len()
+        ));
     }
     match &question.form {
         Form::Schema(schema) => {
@@ -73,8 +76,8 @@ fn check(question: &Question) -> Result<(), String> {
             if schema.len() > limit {
                 return Err(format!("the schema of a form is at most {limit} bytes, not {}", schema.len()));
             }
-            let schema: Value =
-                serde_json::from_str(schema).map_err(|error| format!("the schema of the form is no JSON: {error}"))?;
+            let schema: Value = serde_json::from_str(schema)
+                .map_err(|error| format!("the schema of the form is no JSON: {error}"))?;
             check_form(&schema)
         }
         Form::Url(url) => {

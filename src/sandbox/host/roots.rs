@@ -34,6 +34,8 @@ impl roots::Host for World {
             .map_err(|error| Stop::HostFault(format!("stored roots are no JSON: {error}")))?;
         let text = |root: &Value, name: &str| root[name].as_str().map(str::to_owned);
         let roots = answer["roots"].as_array().into_iter().flatten();
-        Ok(Ok(roots.filter_map(|root| Some(Root { uri: text(root, "uri")?, name: text(root, "name") })).collect()))
+        Ok(Ok(roots
+            .filter_map(|root| Some(Root { uri: text(root, "uri")?, name: text(root, "name") }))
+            .collect()))
     }
 }

@@ -30,7 +30,9 @@ impl sampling::Host for World {
         let limit = limits::MAX_SAMPLE_REQUEST_BYTES;
         if request.len() > limit {
             let bytes = request.len();
-            return Ok(Err(Error::Limit(format!("a sample's request is at most {limit} bytes, not {bytes}"))));
+            return Ok(Err(Error::Limit(format!(
+                "a sample's request is at most {limit} bytes, not {bytes}"
+            ))));
         }
         let deadline = self.due_after(AT_HAND_MS)?;
         let parts = request.clone();
@@ -104,7 +106,8 @@ fn block(content: Content) -> Result<Value, String> {
         Content::Image(blob) => data("image", blob),
         Content::Audio(blob) => data("audio", blob),
         Content::Link(_) | Content::Embedded(_) => {
-            Err("a model is told texts, images and sounds; write a link or an embedded text as text".to_owned())
+            Err("a model is told texts, images and sounds; write a link or an embedded text as text"
+                .to_owned())
         }
     }
 }

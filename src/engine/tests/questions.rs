@@ -1,0 +1,280 @@
+//! Questions, asked by closures: answered once, by whom, in time, and what a restart or a retry makes of them.
+
+use tokio::sync::Notify;
+
+use super::*;
+use crate::engine::questions::{Answer, Ask, Given, Hand, Sampled, Sampler};
+use crate::task::By;
+
+const PERSON: Hand = Hand { channel: "test", is_person: true };
+const MODEL: Hand = Hand { channel: "model", is_person: false };
+
+fn price() -> Ask {
+    let schema = json!({
+        "type": "object", "properties": {"confirm": {"type": "boolean"}}, "required": ["confirm"],
+    });
+    Ask::Form { message: "Book for $1200?".to_owned(), schema: schema.to_string() }
+}
+
+fn sample(max_tokens: u64) -> Ask {
+    let request = json!({"messages": [], "maxTokens": max_tokens}).to_string();
+    Ask::Sample { request, max_tokens }
+}
+
+fn told(answer: &Answer) -> ToolResult {
+    ToolResult::text(match answer {
+        Answer::Accept(content) => content.clone(),
+        other => format!("{other:?}"),
+    })
+}
+
+/// Asks for a price once; counts how often it begins.
+fn asker(begun: &Arc<AtomicU64>) -> Closures {
+    let begun = begun.clone();
+    Closures::new()
+        .tool(definition("asker"), "1", move |steps: Steps, _| {
+            let begun = begun.clone();
+            async move {
+                steps.step("begin", || async { Ok(begun.fetch_add(1, Ordering::SeqCst)) }).await?;
+                let asking = steps.ask(Some("price"), By::Person, price(), DAY)?;
+                Ok(told(&steps.answer(asking).await?))
+            }
+        })
+        .tool(definition("sampler"), "1", |steps: Steps, _| async move {
+            let asking = steps.ask(None, By::Any, sample(100), Duration::from_secs(60))?;
+            Ok(told(&steps.answer(asking).await?))
+        })
+}
+
+fn local() -> Principal {
+    Principal::local()
+}
+
+fn accept(confirm: bool) -> Given {
+    Given::Accept(json!({"confirm": confirm}))
+}
+
+async fn asks(engine: &TaskEngine, id: TaskId) -> TaskDocument {
+    until(engine, id, |task| !task.input_requests.is_empty()).await
+}
+
+#[tokio::test]
+async fn a_question_is_shown_answered_once_and_told_to_the_guest() {
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let id = submit(&engine, "asker", json!({})).await;
+    let document = asks(&engine, id).await;
+    let request = &document.input_requests["price"];
+    assert_eq!((request.tool.as_str(), request.component.as_str()), ("asker", "asker@1"));
+    assert_eq!(request.schema.as_ref().expect("a form")["required"], json!(["confirm"]));
+
+    let wrong = engine.answer(&local(), id, None, Given::Accept(json!({"confirm": "yes"})), PERSON).await;
+    assert!(matches!(wrong, Err(EngineError::BadAnswer { .. })), "{wrong:?}");
+    let unknown = engine.answer(&local(), id, Some("prize"), accept(true), PERSON).await;
+    assert!(matches!(unknown, Err(EngineError::NoSuchQuestion { .. })), "{unknown:?}");
+    let model =
+        engine.answer(&local(), id, Some("price"), accept(true), MODEL).await.expect_err("a person's");
+    assert!(model.to_string().contains("longhaul task answer"), "{model}");
+    let other = Principal::new("other", vec!["*".to_owned()]);
+    let stranger = engine.answer(&other, id, Some("price"), accept(true), PERSON).await;
+    assert!(matches!(stranger, Err(EngineError::NoSuchTask(_))), "{stranger:?}");
+
+    engine.answer(&local(), id, None, accept(true), PERSON).await.expect("taken");
+    let document = ended(&engine, id).await;
+    assert_eq!(text(engine.result(&local(), id).expect("an end")), "{\"confirm\":true}");
+    assert!(document.input_requests.is_empty());
+    let by = &document.questions_answered[0];
+    assert_eq!((by.key.as_str(), by.answered_by.channel.as_str()), ("price", "test"));
+
+    // The same answer once more is the present state, another one comes too late.
+    engine.answer(&local(), id, Some("price"), accept(true), PERSON).await.expect("the same");
+    let late = engine.answer(&local(), id, Some("price"), accept(false), PERSON).await.expect_err("late");
+    assert!(late.to_string().contains("answered by local (test)"), "{late}");
+    assert_eq!(begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn of_many_answers_at_once_one_is_taken() {
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let id = submit(&engine, "asker", json!({})).await;
+    asks(&engine, id).await;
+    let local = local();
+    let answers =
+        (0..32).map(|number| engine.answer(&local, id, Some("price"), accept(number % 2 == 0), PERSON));
+    let taken = futures::future::join_all(answers).await;
+    let kinds: Vec<bool> = taken.iter().map(Result::is_ok).collect();
+    // All that said the same as the first got its outcome.
+    assert_eq!(kinds.iter().filter(|ok| **ok).count(), 16, "{kinds:?}");
+    ended(&engine, id).await;
+    assert_eq!(text(engine.result(&local, id).expect("an end")), format!("{{\"confirm\":{}}}", kinds[0]));
+}
+
+#[tokio::test]
+async fn a_question_outlives_restarts_and_is_answered_in_a_closed_store_too() {
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let id = submit(&engine, "asker", json!({})).await;
+    let waiting = until(&engine, id, |task| task.state == "waiting").await;
+    assert_eq!(waiting.reason.as_deref(), Some("input"));
+    nothing_lives(&engine).await;
+    engine.shutdown().await;
+    drop(engine);
+
+    let closed = world.open(asker(&begun)).await;
+    closed.answer(&local(), id, None, Given::Decline, PERSON).await.expect("taken");
+    closed.shutdown().await;
+    drop(closed);
+
+    let engine = world.start(asker(&begun)).await;
+    ended(&engine, id).await;
+    assert_eq!(text(engine.result(&local(), id).expect("an end")), "Decline");
+    assert_eq!(begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_question_ends_with_its_time() {
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let id = submit(&engine, "asker", json!({})).await;
+    until(&engine, id, |task| task.state == "waiting").await;
+    world.clock.advance(DAY);
+    ended(&engine, id).await;
+    assert_eq!(text(engine.result(&local(), id).expect("an end")), "Expired");
+    let late = engine.answer(&local(), id, Some("price"), accept(true), PERSON).await;
+    assert!(matches!(late, Err(EngineError::QuestionOver { .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn an_end_withdraws_and_a_retry_asks_anew_under_another_key() {
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let id = submit(&engine, "asker", json!({})).await;
+    asks(&engine, id).await;
+    let cancelled = engine.cancel(&local(), id, None).await.expect("cancelled");
+    assert!(cancelled.input_requests.is_empty());
+    let late = engine.answer(&local(), id, Some("price"), accept(true), PERSON).await;
+    assert!(matches!(late, Err(EngineError::QuestionOver { .. })), "{late:?}");
+
+    engine.retry(&local(), id, None).await.expect("a retry");
+    let document = asks(&engine, id).await;
+    assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["price-2"]);
+    engine.cancel(&local(), id, None).await.expect("cancelled");
+
+    // A retry that keeps the journal up to its end asks nothing anew: it is the same question.
+    engine.retry(&local(), id, Some(document.steps)).await.expect("a retry");
+    let document = asks(&engine, id).await;
+    assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["price-2"]);
+    engine.answer(&local(), id, None, accept(true), PERSON).await.expect("taken");
+    ended(&engine, id).await;
+    assert_eq!(text(engine.result(&local(), id).expect("an end")), "{\"confirm\":true}");
+}
+
+#[tokio::test]
+async fn the_budget_bounds_questions_and_tokens() {
+    let world = World::new();
+    let limits = TaskLimits { questions: 1, samples: 2, sample_tokens: 150, ..TaskLimits::default() };
+    let closures = Closures::new().tool_with(
+        definition("asker"),
+        "1",
+        limits,
+        RetryPolicy::default(),
+        |steps, _| async move {
+            let asked = [
+                steps.ask(Some("a"), By::Any, price(), DAY),
+                steps.ask(Some("b"), By::Any, price(), DAY),
+                steps.ask(None, By::Any, sample(100), DAY),
+                steps.ask(None, By::Any, sample(100), DAY),
+            ];
+            let refused: Vec<String> =
+                asked.iter().filter_map(|asked| Some(asked.as_ref().err()?.to_string())).collect();
+            // The same again, whatever was asked before: it comes from the disk.
+            for asking in asked.into_iter().flatten() {
+                steps.answer(asking).await?;
+            }
+            Ok(ToolResult::text(refused.join("\n")))
+        },
+    );
+    let engine = world.start(closures).await;
+    let id = submit(&engine, "asker", json!({})).await;
+    let document = until(&engine, id, |task| task.state == "waiting").await;
+    assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["a", "sample:2"]);
+    engine.answer(&local(), id, Some("sample:2"), Given::Accept(json!("well")), MODEL).await.expect("taken");
+    engine.answer(&local(), id, Some("a"), accept(true), MODEL).await.expect("anybody may");
+    let document = ended(&engine, id).await;
+    let refused = text(engine.result(&local(), id).expect("an end"));
+    assert!(refused.contains("'questions'") && refused.contains("'sample_tokens'"), "{refused}");
+    let sampled =
+        document.questions_answered.iter().find(|answered| answered.key == "sample:2").expect("told");
+    assert_eq!(sampled.model.as_deref(), Some("unknown"));
+    assert!(sampled.tokens.is_some_and(|tokens| tokens > 0 && tokens <= 100), "{sampled:?}");
+}
+
+#[tokio::test]
+async fn a_sample_that_nobody_can_do_ends_after_a_minute_unless_somebody_works_on_it() {
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let (alone, held) =
+        (submit(&engine, "sampler", json!({})).await, submit(&engine, "sampler", json!({})).await);
+    asks(&engine, alone).await;
+    asks(&engine, held).await;
+    engine.hold(held, "sample:1", Duration::from_secs(3_600));
+    world.clock.advance(Duration::from_secs(61));
+    ended(&engine, alone).await;
+    assert!(text(engine.result(&local(), alone).expect("an end")).contains("no client with a model"));
+    assert!(!engine.task(&local(), held).expect("a task").is_terminal());
+    engine.answer(&local(), held, None, Given::Accept(json!("hi")), MODEL).await.expect("taken");
+    ended(&engine, held).await;
+    assert!(text(engine.result(&local(), held).expect("an end")).contains("\"hi\""));
+}
+
+/// Answers once it is let.
+struct Endpoint {
+    asked: AtomicU64,
+    let_go: Notify,
+}
+
+impl Sampler for Endpoint {
+    fn sample(&self, request: Value) -> BoxFuture<Result<Sampled, String>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let message = json!({"model": "stand-in", "content": format!("{} tokens", request["maxTokens"])});
+        Box::pin(async move { Ok(Sampled { message, tokens: Some(17) }) })
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_samples_where_no_client_is_at_hand() {
+    let world = World::new();
+    let endpoint = Arc::new(Endpoint { asked: AtomicU64::new(0), let_go: Notify::new() });
+    let closures = Closures::new().tool(definition("sampler"), "1", {
+        let endpoint = endpoint.clone();
+        move |steps: Steps, _| {
+            let endpoint = endpoint.clone();
+            async move {
+                endpoint.let_go.notified().await;
+                let asking = steps.ask(None, By::Any, sample(100), Duration::from_secs(60))?;
+                Ok(told(&steps.answer(asking).await?))
+            }
+        }
+    });
+    let catalog = Arc::new(closures.catalog().expect("a catalog"));
+    let options = EngineOptions {
+        clock: Arc::new(world.clock.clone()),
+        sampler: Some(endpoint.clone()),
+        ..EngineOptions::default()
+    };
+    let engine = TaskEngine::open(world.path(), Arc::new(closures), options).await.expect("an engine");
+    engine.set_catalog(catalog);
+    engine.start().await.expect("a start");
+    let id = submit(&engine, "sampler", json!({})).await;
+    let at_hand = engine.at_hand(id).expect("an open task");
+    endpoint.let_go.notify_one();
+    asks(&engine, id).await;
+    assert_eq!(endpoint.asked.load(Ordering::SeqCst), 0, "the client comes first");
+    drop(at_hand);
+    let document = ended(&engine, id).await;
+    assert!(text(engine.result(&local(), id).expect("an end")).contains("100 tokens"));
+    let sampled = &document.questions_answered[0];
+    assert_eq!((sampled.model.as_deref(), sampled.tokens), (Some("stand-in"), Some(17)));
+    assert_eq!(sampled.answered_by.channel, "endpoint");
+}
