@@ -15,6 +15,8 @@ mod instantiate;
 mod journal;
 mod machine;
 mod measure;
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod neighbours;
 mod restart;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
@@ -37,6 +39,8 @@ const QUESTIONS: &[Question] = &[
     ("throughput", throughput::run),
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
     ("instantiate", instantiate::run),
+    #[cfg(all(feature = "sandbox", feature = "mcp"))]
+    ("neighbours", neighbours::run),
     ("journal", journal::run),
     ("restart", restart::run),
     ("history", history::run),

@@ -79,6 +79,10 @@ impl Sample {
         self.at(0.99)
     }
 
+    pub fn longest(&self) -> f64 {
+        self.at(1.0)
+    }
+
     pub fn per_second(&self) -> f64 {
         self.micros.len() as f64 / self.seconds
     }

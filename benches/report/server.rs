@@ -7,10 +7,12 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use longhaul::authority::Principal;
 use longhaul::catalog::{Candidate, Catalog, Component, Manifest, Operator};
-use longhaul::engine::{EngineOptions, TaskEngine};
+use longhaul::engine::{EngineOptions, Submission, TaskEngine};
 use longhaul::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
 use longhaul::sandbox::{Sandbox, SandboxOptions};
+use longhaul::task::TaskId;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -20,6 +22,12 @@ use crate::measure::{Sample, micros};
 
 /// The guests: one of the world `longhaul:tool` that does what its argument says, and an ordinary component.
 const GUESTS: [&str; 2] = ["interpreter", "text_stats"];
+/// A tool that computes until it may not any more, which is after a second.
+pub const SPIN: &str = "spin";
+const SPIN_COMPONENT: &str = r#"(component
+    (core module $m (func (export "run") (loop br 0)))
+    (core instance $i (instantiate $m))
+    (func (export "spin") (canon lift (core func $i "run"))))"#;
 const WARM_UP: Duration = Duration::from_millis(300);
 
 pub struct Server {
@@ -40,8 +48,12 @@ impl Server {
                 TaskEngine::open(scratch.path(), Arc::new(sandbox), options).await.expect("an engine");
             let mut catalog = Catalog::default();
             for name in GUESTS {
-                catalog = catalog.with(install(&engine, name).await).expect("a catalog");
+                let component = install(&engine, name, component(name), "").await;
+                catalog = catalog.with(component).expect("a catalog");
             }
+            let spin = wat::parse_str(SPIN_COMPONENT).expect("a component").into();
+            let spin = install(&engine, SPIN, spin, "[limits]\nrun_seconds = 1").await;
+            catalog = catalog.with(spin).expect("a catalog");
             engine.set_catalog(Arc::new(catalog));
             engine.start().await.expect("started");
             let server = McpServer::new(engine.clone(), McpOptions::default());
@@ -64,6 +76,38 @@ impl Server {
             runtime.expect("a runtime").block_on(closed_loop(address, clients, call, expected, span))
         });
         measuring.join().expect("the clients")
+    }
+
+    /// Starts tasks that run once this returns.
+    pub fn begin(&self, tool: &str, arguments: &Value, count: usize) -> Vec<TaskId> {
+        let begin = async || {
+            let mut tasks = Vec::new();
+            for _ in 0..count {
+                let submission = Submission {
+                    tool: tool.to_owned(),
+                    arguments: arguments.clone(),
+                    principal: Principal::local(),
+                    idempotency_key: None,
+                    trace: None,
+                };
+                tasks.push(self.engine.submit(submission).await.expect("a task").id);
+            }
+            tasks
+        };
+        let tasks = self.runtime.block_on(begin());
+        while self.engine.metrics().running < tasks.len() as u64 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tasks
+    }
+
+    pub fn cancel(&self, tasks: &[TaskId]) {
+        self.runtime.block_on(async {
+            for task in tasks {
+                self.engine.cancel(&Principal::local(), *task, None).await.expect("cancelled");
+            }
+        });
+        self.settle();
     }
 
     /// Until no task is open.
@@ -124,12 +168,11 @@ async fn closed_loop(
     Sample::new(taken, span)
 }
 
-async fn install(engine: &TaskEngine, name: &str) -> Component {
-    let bytes = component(name);
+async fn install(engine: &TaskEngine, name: &str, bytes: Arc<[u8]>, manifest: &str) -> Component {
+    let manifest = Manifest::parse(Path::new(name), manifest).expect("a manifest");
     let inspection = engine.inspect(bytes.clone()).await.expect("a component");
     let id = engine.store_component(bytes, name).await.expect("stored");
-    let candidate =
-        Candidate { name: name.to_owned(), id, manifest: Manifest::default(), inspection, trusted: true };
+    let candidate = Candidate { name: name.to_owned(), id, manifest, inspection, trusted: true };
     Component::assemble(candidate, &Operator::default()).expect("tools")
 }
 
