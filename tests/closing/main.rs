@@ -4,11 +4,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const BESIDE: [(&str, &str, &str); 5] = [
+const BESIDE: [(&str, &str, &str); 6] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
         "cargo build && tests/clients/run target/debug/longhaul tools-wasm",
+    ),
+    (
+        "MCP's official conformance suite (Node)",
+        "tests/conformance/run",
+        "cargo build && tests/conformance/run target/debug/longhaul",
     ),
     (
         "tools in Python and JavaScript",

@@ -42,13 +42,19 @@ pub fn tools() -> Vec<Tool> {
             timers::sleep(PAUSE * 2);
             Ok(Output::text("Reconnection test completed"))
         }),
-        Tool::new("json_schema_2020_12_tool", "Has a schema of many keywords.", json_schema(), |args: Value| {
-            Ok(Output::text(format!("JSON Schema 2020-12 tool called with: {args}")))
-        })
+        Tool::new(
+            "json_schema_2020_12_tool",
+            "Has a schema of many keywords.",
+            json_schema(),
+            |args: Value| Ok(Output::text(format!("JSON Schema 2020-12 tool called with: {args}"))),
+        )
         .inline(0),
-        Tool::new("test_x_mcp_header", "Repeats a header of the request.", header_schema(), |args: Region| {
-            Ok(Output::text(format!("The region is {}", args.region)))
-        })
+        Tool::new(
+            "test_x_mcp_header",
+            "Repeats a header of the request.",
+            header_schema(),
+            |args: Region| Ok(Output::text(format!("The region is {}", args.region))),
+        )
         .inline(0),
     ]
 }

@@ -17,15 +17,21 @@ pub fn tools() -> Vec<Tool> {
             Ok(Output::text(format!("Hello, {}!", args.name)))
         })
         .inline(0),
-        Tool::new("slow_compute", "Takes as many seconds as it is told to.", slow_schema(), slow_compute).link(),
+        Tool::new("slow_compute", "Takes as many seconds as it is told to.", slow_schema(), slow_compute)
+            .link(),
         Tool::new("failing_job", "Works for a second and reports an error.", no_arguments(), failing_job)
             .task(),
         Tool::new("protocol_error_job", "Ends with a JSON-RPC error.", no_arguments(), |_: Nothing| {
             Err(Failure::protocol(INTERNAL_ERROR, "the job failed as it was meant to"))
         })
         .link(),
-        Tool::new("confirm_delete", "Asks before it deletes.", one_text("filename", "What to delete"), confirm_delete)
-            .link(),
+        Tool::new(
+            "confirm_delete",
+            "Asks before it deletes.",
+            one_text("filename", "What to delete"),
+            confirm_delete,
+        )
+        .link(),
         Tool::new("multi_input", "Asks two questions at once.", no_arguments(), multi_input).link(),
     ]
 }

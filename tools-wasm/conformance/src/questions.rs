@@ -1,9 +1,9 @@
 //! Tools that ask the client: for a person's answer, for its model, for its folders.
 
 use longhaul_guest::bindings::longhaul::tool::elicitation::{self, Answer, By, Form, Question};
+use longhaul_guest::bindings::longhaul::tool::roots;
 use longhaul_guest::bindings::longhaul::tool::sampling::{self, Message, Request, Response, Role};
 use longhaul_guest::bindings::longhaul::tool::types::Content;
-use longhaul_guest::bindings::longhaul::tool::roots;
 use longhaul_guest::{Failure, HostError, Output, Ticket, Tool, ToolResult, Value, json, waits};
 use serde::Deserialize;
 
@@ -14,14 +14,22 @@ const MISSING_CAPABILITY: i32 = -32021;
 
 pub fn tools() -> Vec<Tool> {
     vec![
-        Tool::new("test_sampling", "Asks the client's model.", one_text("prompt", "What to ask"), |args: Prompt| {
-            Ok(Output::text(format!("LLM response: {}", sample(&args.prompt)?.wait()?)))
-        })
+        Tool::new(
+            "test_sampling",
+            "Asks the client's model.",
+            one_text("prompt", "What to ask"),
+            |args: Prompt| Ok(Output::text(format!("LLM response: {}", sample(&args.prompt)?.wait()?))),
+        )
         .inline(0),
-        Tool::new("test_elicitation", "Asks the user.", one_text("message", "What to ask"), |args: Wording| {
-            let answer = ask("response", &args.message, text_form("response"))?.wait()?;
-            Ok(Output::text(format!("User response: {}", told(&answer))))
-        })
+        Tool::new(
+            "test_elicitation",
+            "Asks the user.",
+            one_text("message", "What to ask"),
+            |args: Wording| {
+                let answer = ask("response", &args.message, text_form("response"))?.wait()?;
+                Ok(Output::text(format!("User response: {}", told(&answer))))
+            },
+        )
         .inline(0),
         plain("test_elicitation_sep1034_defaults", "Asks with defaults.", || completed(defaults())),
         plain("test_elicitation_sep1330_enums", "Asks with choices.", || completed(choices())),
@@ -44,7 +52,11 @@ pub fn tools() -> Vec<Tool> {
             ask("confirm", "Please confirm", yes_or_no())?.wait()?;
             Ok(Output::text("state-ok"))
         }),
-        plain("test_input_required_result_multiple_inputs", "Asks for three things at once.", multiple_inputs),
+        plain(
+            "test_input_required_result_multiple_inputs",
+            "Asks for three things at once.",
+            multiple_inputs,
+        ),
         plain("test_input_required_result_multi_round", "Asks twice.", multi_round),
         plain("test_input_required_result_capabilities", "Asks for what the client can give.", capabilities),
     ]
@@ -228,7 +240,8 @@ fn multi_round() -> ToolResult {
 fn capabilities() -> ToolResult {
     let name = ask("user_name", "What is your name?", text_form("name")).ok();
     let greeting = sample("Generate a greeting").ok();
-    let tickets: Vec<Ticket> = [name.map(|asked| asked.ticket), greeting.map(|asked| asked.ticket)].into_iter().flatten().collect();
+    let tickets: Vec<Ticket> =
+        [name.map(|asked| asked.ticket), greeting.map(|asked| asked.ticket)].into_iter().flatten().collect();
     let ready = waits::any(&tickets, None)?;
     tickets.iter().filter(|ticket| !ready.contains(ticket)).for_each(|ticket| waits::abandon(*ticket));
     Ok(Output::text("Thank you."))
