@@ -159,6 +159,39 @@ async fn the_trace_of_a_call_is_kept_with_its_task() {
     assert_eq!(call(json!({})).await, None);
 }
 
+/// Needs the subscriber that the command line brings.
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn what_is_logged_of_an_attempt_bears_the_trace_of_its_call() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("a log").write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (log, parent) = (Log::default(), "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::NEW)
+        .finish();
+    // The runtime of this test has one thread.
+    let _here = tracing::subscriber::set_default(subscriber);
+    let world = World::new().await;
+    let call = json!({"name": "double", "arguments": {"n": 1}});
+    Raw::new(&world)
+        .ask_modern("tools/call", call, json!({"traceparent": parent, "tracestate": "a=1"}))
+        .await;
+    let text = String::from_utf8(log.0.lock().expect("a log").clone()).expect("text");
+    let expected = format!("attempt{{tool=\"double\" traceparent={parent:?} tracestate=\"a=1\"}}");
+    assert!(text.contains(&expected), "{expected} in {text}");
+}
+
 #[tokio::test]
 async fn under_2026_07_28_log_messages_come_only_where_the_request_wants_them() {
     let world = World::new().await;
