@@ -73,6 +73,15 @@ pub const MAX_TASK_MESSAGES: u64 = 1_000;
 pub const MAX_MESSAGE_NAME_BYTES: usize = 128;
 /// Payload of one message, bytes of JSON; larger things are outputs or shared state.
 pub const MAX_MESSAGE_PAYLOAD_BYTES: usize = 64 * 1024;
+/// Generations of tasks that call tasks. Circles of tools that call each other end here.
+pub const MAX_CALL_DEPTH: u32 = 8;
+/// Children of one task that are open at once: more is a queue, which the tool can keep itself.
+pub const MAX_OPEN_CHILDREN: usize = 256;
+/// Tasks under one root, in all its life: what a tree that only grows may cost.
+pub const MAX_TREE_TASKS: u64 = 10_000;
+/// Tools that one call may name beside the first, and how often each may be tried again.
+pub const MAX_ALTERNATIVES: usize = 16;
+pub const MAX_CHILD_RETRIES: u32 = 100;
 /// Names that one receive may list.
 pub const MAX_RECEIVED_NAMES: usize = 64;
 /// Key of a question, bytes: a word for people and programs to name it by.
@@ -325,5 +334,6 @@ const _: () = {
     assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
+    assert!(MAX_OPEN_CHILDREN < MAX_OPEN_TICKETS, "each child has a ticket");
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);
 };

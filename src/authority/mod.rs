@@ -32,6 +32,11 @@ impl Principal {
         &self.name
     }
 
+    /// Globs.
+    pub fn tools(&self) -> &[String] {
+        &self.tools
+    }
+
     pub fn may_call(&self, tool: &str) -> bool {
         self.tools.iter().any(|glob| glob_matches(glob, tool))
     }

@@ -163,6 +163,9 @@ pub enum TaskCommand {
         /// Only those of this tool
         #[arg(long)]
         tool: Option<String>,
+        /// Only those that this task called, oldest first
+        #[arg(long, value_name = "ID")]
+        parent: Option<TaskId>,
         /// At most this many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,

@@ -127,6 +127,7 @@ impl Remote {
     pub async fn tasks(&self, query: TaskQuery) -> Result<TaskPage, RemoteError> {
         let arguments = without_nulls(json!({
             "state": query.state, "tool": query.tool, "limit": query.limit, "cursor": query.cursor,
+            "parent": query.parent.map(|id| id.to_string()),
         }));
         let mut page = self.own_tool("task_list", arguments).await?;
         let next_cursor = page["next_cursor"].as_str().map(str::to_owned);

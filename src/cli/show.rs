@@ -62,6 +62,9 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
             field(name, value);
         }
     }
+    for child in &task.children {
+        field("child", child);
+    }
     if task.cancel_requested == Some(true) {
         field("cancel", "requested");
     }

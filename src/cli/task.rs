@@ -26,8 +26,8 @@ pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
 async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -> Result<Exit> {
     let output = context.output;
     match command {
-        TaskCommand::List { state, tool, limit } => {
-            let tasks = list(access, state, tool, limit as usize).await?;
+        TaskCommand::List { state, tool, parent, limit } => {
+            let tasks = list(access, state, tool, parent, limit as usize).await?;
             match output.json {
                 true => output.json(&json!({ "tasks": tasks }))?,
                 false => show::tasks(output, &tasks)?,
@@ -94,13 +94,14 @@ async fn list(
     access: &mut Access,
     state: Option<String>,
     tool: Option<String>,
+    parent: Option<TaskId>,
     limit: usize,
 ) -> Result<Vec<TaskDocument>> {
     let mut tasks = Vec::new();
     let mut cursor = None;
     loop {
         let wanted = (limit - tasks.len()).min(limits::MAX_PAGE_ROWS);
-        let page = TaskQuery { state: state.clone(), tool: tool.clone(), limit: wanted, cursor };
+        let page = TaskQuery { state: state.clone(), tool: tool.clone(), parent, limit: wanted, cursor };
         let page = access.tasks(page).await?;
         tasks.extend(page.tasks);
         cursor = page.next_cursor;

@@ -15,7 +15,7 @@ use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
 use super::submit::random;
-use super::{EngineError, Shared, checkpoint, rows, wake};
+use super::{EngineError, Shared, checkpoint, children, rows, wake};
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{
@@ -430,6 +430,7 @@ fn retry_or_fail(
         }
         batch = control::leave_memory(shared, entry.id, state)?;
         control::start_over(entry.id, &mut state.status, random()?, &mut batch);
+        children::leave_behind(shared, entry, &mut batch);
     }
     leave(shared, entry, state, TaskEvent::RetryScheduled, Some(wake), batch)
 }

@@ -10,7 +10,7 @@ use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
-use super::{messages, ops, output, questions, sweep, wake};
+use super::{children, messages, ops, output, questions, sweep, wake};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
@@ -43,7 +43,16 @@ pub fn end(
         // Nobody will replay it: its last records need not be written to be deleted in the same breath.
         live.journal.take_flush();
     }
+    // What else may be tried in the place of a child stands in the commit of its end.
+    let failed = match &ending {
+        Ending::Completed(result) => result.is_error,
+        Ending::Failed(_) => true,
+        Ending::Cancelled(_) => false,
+    };
+    let parent = entry.link.and_then(|link| shared.entry(link.parent));
+    let mut siblings = parent.as_ref().map(|parent| parent.children());
     let mut batch = leave_memory(shared, id, state)?;
+    children::at_end(shared, entry, state, failed, siblings.as_deref_mut(), &mut batch)?;
     let now = shared.clock.wall();
     let status = &mut state.status;
     (status.state, status.updated_at, status.ended_at, status.wake) = (next, now, Some(now), None);
@@ -82,6 +91,7 @@ pub fn end(
         after.feed.happened(id, &[TaskChange::State(next)]);
     });
     let ack = shared.enqueue(batch)?;
+    drop(siblings);
     entry.stop.send_modify(|count| *count += 1);
     Ok(ack)
 }
@@ -199,7 +209,7 @@ impl TaskEngine {
     ) -> Result<TaskDocument, EngineError> {
         let document = self.task(principal, id)?;
         let shared = &self.shared;
-        let (task, mut status, was) = shared
+        let (mut task, mut status, was) = shared
             .store
             .read(|snapshot| {
                 let row = snapshot.get(Space::Status, id.as_bytes())?;
@@ -237,7 +247,13 @@ impl TaskEngine {
         let mut keys = vec![ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
         keys.push(ResourceKey::Log(id));
         let logical = now.saturating_sub(task.created_at);
-        let entry = Entry::of(&task, status);
+        let again = |snapshot: &Snapshot<'_>| {
+            children::take_up_again(shared, snapshot, &mut task, &mut batch)?;
+            let entry = Entry::of(&task, status);
+            children::find_again(shared, snapshot, &entry)?;
+            Ok(entry)
+        };
+        let entry = shared.store.read(again)?;
         entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
         let after = shared.clone();
         batch.add_then(move || {
@@ -261,7 +277,7 @@ impl TaskEngine {
 }
 
 /// `None` where somebody was faster.
-fn cancel(
+pub fn cancel(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
     request: CancelRequest,
@@ -301,6 +317,7 @@ pub fn start_over(id: TaskId, status: &mut Status, seed: [u8; 32], batch: &mut B
     batch.add_delete_prefix(Space::Log, id.as_bytes().as_slice());
     batch.add_delete_prefix(Space::Output, id.as_bytes().as_slice());
     batch.add_delete(Space::Checkpoint, id.as_bytes().as_slice());
+    children::forget_pointers(id, batch);
     status.epoch += 1;
     status.retry += 1;
     status.seed = seed;
@@ -351,6 +368,7 @@ fn keep_prefix(
     for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
         if row.at >= step {
             batch.add_delete(Space::Op, rows::journal_key(id, status.epoch, number));
+            batch.add_delete(Space::Child, children::pointer_key(id, status.epoch, number));
         }
     }
     status.outputs = outputs;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::children::{Children, Link};
 use super::feed::{Feed, ResourceKey, TaskChange};
 use super::journal::{Journal, Segment};
 use super::ops::Ops;
@@ -32,6 +33,9 @@ pub struct Entry {
     pub cancel: watch::Sender<bool>,
     /// Counts decisions that end the present attempt whatever the guest says.
     pub stop: watch::Sender<u64>,
+    /// Which call of which task it came from.
+    pub link: Option<Link>,
+    children: Mutex<Children>,
     /// Counts what was committed from outside that may end a wait of the guest; see `wake.rs`.
     pub news: watch::Sender<u64>,
     /// Counts clients at hand whose model can sample for this task.
@@ -101,6 +105,7 @@ impl Entry {
         created_at: UnixNanos,
         total_seconds: u64,
         status: Status,
+        link: Option<Link>,
     ) -> Arc<Self> {
         let cancelling = status.cancel.is_some() && !status.state.is_terminal();
         Arc::new(Self {
@@ -120,6 +125,8 @@ impl Entry {
             dirty: Notify::new(),
             cancel: watch::Sender::new(cancelling),
             stop: watch::Sender::new(0),
+            link,
+            children: Mutex::default(),
             news: watch::Sender::new(0),
             models: watch::Sender::new(0),
             held: Held::default(),
@@ -129,12 +136,18 @@ impl Entry {
     pub fn of(task: &Task, status: Status) -> Arc<Self> {
         let before = status.since.saturating_sub(task.created_at) / 1_000_000_000;
         let total_seconds = task.limits.total_seconds.saturating_add(before);
-        Self::new(task.id, task.principal.clone(), task.created_at, total_seconds, status)
+        let link = Link::of(task);
+        Self::new(task.id, task.principal.clone(), task.created_at, total_seconds, status, link)
     }
 
     /// Logical time at which the task's total time is over, nanoseconds.
     pub fn total_nanos(&self) -> u64 {
         self.total_seconds.saturating_mul(1_000_000_000)
+    }
+
+    /// Its open children that are wanted. May be locked under any task's own lock; nothing is locked under it.
+    pub fn children(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn lock(&self) -> MutexGuard<'_, EntryState> {

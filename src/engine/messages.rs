@@ -100,7 +100,7 @@ impl TaskEngine {
 }
 
 /// Enqueues a message; `None` where the task has ended, and no acknowledgement where it was sent before.
-fn send(
+pub(super) fn send(
     shared: &std::sync::Arc<Shared>,
     entry: &Entry,
     sender: String,

@@ -3,7 +3,9 @@
 //! Read first: `ports.rs`, then `recorder.rs`, then `attempt.rs`.
 
 mod attempt;
+mod calling;
 mod checkpoint;
+mod children;
 pub mod closures;
 mod control;
 mod entry;
@@ -39,6 +41,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+pub use calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
+pub use children::TreeBounds;
 pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, TaskChange, Watcher};
 pub use journal::Next;
@@ -61,6 +65,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
+use children::Families;
 use entry::Entry;
 use metrics::Counters;
 use questions::Sampler;
@@ -83,6 +88,8 @@ pub struct EngineOptions {
     pub retention: Option<Duration>,
     /// What samples where no client can.
     pub sampler: Option<Arc<dyn Sampler>>,
+    /// How far tasks may call tasks.
+    pub tree: TreeBounds,
 }
 
 impl Default for EngineOptions {
@@ -93,6 +100,7 @@ impl Default for EngineOptions {
             live_instances: limits::MAX_LIVE_INSTANCES,
             retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
             sampler: None,
+            tree: TreeBounds::default(),
         }
     }
 }
@@ -110,6 +118,8 @@ pub(crate) struct Shared {
     live: Arc<Semaphore>,
     live_bound: usize,
     retention: Option<Duration>,
+    tree: TreeBounds,
+    families: Families,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     sweeping: RwLock<()>,
@@ -180,6 +190,8 @@ impl TaskEngine {
             sampler: options.sampler,
             sampling: Semaphore::new(limits::MAX_ENDPOINT_SAMPLES),
             runtime: Handle::current(),
+            tree: options.tree,
+            families: Families::default(),
             counters: Counters::default(),
             leases: AtomicU64::new(1),
             running: watch::Sender::new(false),
@@ -193,6 +205,7 @@ impl TaskEngine {
         self.shared.running.send_replace(true);
         tokio::spawn(ready::dispatch(self.shared.clone()));
         tokio::spawn(timers::run(self.shared.clone()));
+        tokio::spawn(children::run(self.shared.clone()));
         sweep::start(&self.shared);
         Ok(())
     }
@@ -203,6 +216,7 @@ impl TaskEngine {
         self.shared.running.send_replace(false);
         self.shared.ready.wake.notify_one();
         self.shared.timers.wake.notify_one();
+        self.shared.families.wake.notify_one();
         let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);
         let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
         // Each attempt gives its permit back when it has ended; one that does not is cut off by its lease.

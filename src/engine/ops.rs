@@ -195,14 +195,48 @@ impl Recorder {
     }
 
     fn put_op(&self, op: OpHandle, row: OpRow, known: Op) -> Result<(), RecorderError> {
-        let bytes = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
-        self.with(|state, live| {
-            let key = rows::journal_key(self.task_id(), state.epoch(), op.number);
-            live.writes.push((Space::Op, key, bytes));
-            live.ops.known.insert(op.number, known);
-            Ok(())
-        })?;
+        self.with(|state, live| live.put_op(self.task_id(), state.epoch(), op, &row, known))?;
         self.mark_dirty();
+        Ok(())
+    }
+}
+
+impl Live {
+    /// As [`Recorder::op_intent`], under a lock that is held already.
+    pub(super) fn put_intent(
+        &mut self,
+        task: TaskId,
+        epoch: u32,
+        op: OpHandle,
+        hash: u64,
+    ) -> Result<(), RecorderError> {
+        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Intent };
+        self.put_op(task, epoch, op, &row, Op::Intent { hash, sends: 0 })
+    }
+
+    /// As [`Recorder::op_abandoned`].
+    pub(super) fn put_abandoned(
+        &mut self,
+        task: TaskId,
+        epoch: u32,
+        op: OpHandle,
+        hash: u64,
+    ) -> Result<(), RecorderError> {
+        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Abandoned };
+        self.put_op(task, epoch, op, &row, Op::Abandoned { hash })
+    }
+
+    fn put_op(
+        &mut self,
+        task: TaskId,
+        epoch: u32,
+        op: OpHandle,
+        row: &OpRow,
+        known: Op,
+    ) -> Result<(), RecorderError> {
+        let bytes = rows::encode(row).map_err(|error| RecorderError::Fault(error.to_string()))?;
+        self.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), bytes));
+        self.ops.known.insert(op.number, known);
         Ok(())
     }
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::calling::{self, KIND_CALLS, KIND_SEND};
+use super::children;
 use super::entry::split_log_row;
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::rows::{self, Payload};
@@ -22,6 +24,8 @@ use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskId, ToolResu
 pub struct TaskQuery {
     pub state: Option<String>,
     pub tool: Option<String>,
+    /// Its children alone, oldest first.
+    pub parent: Option<TaskId>,
     /// Rows; 0 and more than [`limits::MAX_PAGE_ROWS`] mean that many.
     pub limit: usize,
     /// From the page before.
@@ -79,8 +83,13 @@ pub struct RecordDocument {
 impl TaskEngine {
     /// A task of this principal, as it is on disk.
     pub fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
-        let found = self.shared.store.read(|snapshot| self.document(snapshot, principal, id))?;
-        found.map(|(document, ..)| document).ok_or(EngineError::NoSuchTask(id))
+        let found = self.shared.store.read(|snapshot| {
+            let Some((mut document, ..)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let children = children::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
+            document.children = children.iter().map(ToString::to_string).collect();
+            Ok(Some(document))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
     }
 
     /// How long after its creation a task goes, as far as that can be told now; `None` is never. One that has
@@ -207,7 +216,10 @@ impl TaskEngine {
                         document("output", output::decode(payload).map(|record| record.name), payload.len())
                     }
                     Record::Call { kind, payload, .. } => {
-                        let (name, about) = runner.describe(kind, payload);
+                        let (name, about) = match kind {
+                            KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
+                            _ => runner.describe(kind, payload),
+                        };
                         document(name, about, payload.len())
                     }
                 });
@@ -249,6 +261,9 @@ impl TaskEngine {
         limit: usize,
         before: Option<TaskId>,
     ) -> Result<TaskPage, StoreError> {
+        if let Some(parent) = query.parent {
+            return self.page_of_children(snapshot, principal, query, limit, before, parent);
+        }
         let prefix = rows::by_principal_prefix(principal.name());
         let start = rows::by_principal_key(principal.name(), TaskId::from_bytes([0; 16]));
         let end = rows::by_principal_key(principal.name(), before.unwrap_or(TaskId::from_bytes([0xff; 16])));
@@ -275,6 +290,35 @@ impl TaskEngine {
             };
             let is_last = number + 1 == all;
             if (fits && tasks.len() == limit && !is_last) || (is_last && all > limits::MAX_PAGE_SCAN_ROWS) {
+                next_cursor = Some(id.to_string());
+                break;
+            }
+        }
+        Ok(TaskPage { tasks, next_cursor })
+    }
+
+    /// The children of a task that is this principal's; ids grow with time, so a cursor is the last one shown.
+    fn page_of_children(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        query: &TaskQuery,
+        limit: usize,
+        after: Option<TaskId>,
+        parent: TaskId,
+    ) -> Result<TaskPage, StoreError> {
+        let ids = children::list(snapshot, parent, limits::MAX_PAGE_SCAN_ROWS, |id| {
+            after.is_none_or(|after| id > after)
+        })?;
+        let (mut tasks, mut next_cursor) = (Vec::new(), None);
+        for (number, id) in ids.iter().enumerate() {
+            if let Some((document, ..)) = self.document(snapshot, principal, *id)?
+                && query.fits(&document)
+            {
+                tasks.push(document.shortened());
+            }
+            let is_last = number + 1 == ids.len();
+            if (tasks.len() == limit && !is_last) || (is_last && ids.len() == limits::MAX_PAGE_SCAN_ROWS) {
                 next_cursor = Some(id.to_string());
                 break;
             }
@@ -331,7 +375,7 @@ fn steps(snapshot: &Snapshot<'_>, status: &Status, id: TaskId) -> Result<u64, St
     Ok(steps)
 }
 
-fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
+pub(super) fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
     let missing = || StoreError::damaged_row(Space::Result, id.as_bytes(), "the row is missing");
     let payload: Payload = rows::read_row(snapshot, Space::Result, id.as_bytes())?.ok_or_else(missing)?;
     let bytes = rows::read_payload(snapshot, &payload)?;

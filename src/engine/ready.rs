@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::entry::Entry;
 use super::{Shared, attempt};
@@ -12,6 +12,8 @@ use super::{Shared, attempt};
 pub struct Ready {
     queues: Mutex<Queues>,
     pub wake: Notify,
+    /// Changes with each entry that is queued.
+    pushed: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -34,6 +36,16 @@ impl Ready {
         }
         drop(queues);
         self.wake.notify_one();
+        self.pushed.send_replace(());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).turns.is_empty()
+    }
+
+    /// Tells of entries that are queued from now on.
+    pub fn pushes(&self) -> watch::Receiver<()> {
+        self.pushed.subscribe()
     }
 
     fn pop(&self) -> Option<Arc<Entry>> {
@@ -80,7 +92,8 @@ mod tests {
     fn principals_take_turns() {
         let ready = Ready::default();
         let entry = |number: u8, principal: &str| {
-            Entry::new(TaskId::from_bytes([number; 16]), principal.to_owned(), 0, 1, new_status(0, [0; 32]))
+            let (id, status) = (TaskId::from_bytes([number; 16]), new_status(0, [0; 32]));
+            Entry::new(id, principal.to_owned(), 0, 1, status, None)
         };
         for (number, principal) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")] {
             ready.push(entry(number, principal));

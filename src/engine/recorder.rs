@@ -320,7 +320,13 @@ impl Recorder {
         })
     }
 
-    fn append(&self, live: &mut Live, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
+    pub(super) fn append(
+        &self,
+        live: &mut Live,
+        kind: u8,
+        hash: u64,
+        payload: &[u8],
+    ) -> Result<(), RecorderError> {
         live.journal.append(kind, hash, payload);
         self.check_journal(live)
     }
@@ -339,7 +345,7 @@ impl Recorder {
         self.entry.lock().anchor.unwrap_or(here)
     }
 
-    fn check_lease(&self, state: &EntryState) -> Result<(), RecorderError> {
+    pub(super) fn check_lease(&self, state: &EntryState) -> Result<(), RecorderError> {
         if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lost()) }
     }
 

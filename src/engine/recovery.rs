@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::entry::{Anchor, Entry};
-use super::{EngineError, Shared, questions, rows, wake};
+use super::{EngineError, Shared, children, questions, rows, wake};
 use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task, TaskEvent, TaskId};
 
@@ -36,6 +36,7 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
             }
         }
     }
+    acks.extend(children::adopt(shared)?);
     for ack in acks {
         ack.await?;
     }

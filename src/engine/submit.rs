@@ -225,6 +225,8 @@ fn new_task(
         parent: None,
         root: id,
         trace: submission.trace.clone(),
+        scope: submission.principal.tools().to_vec(),
+        called: None,
     })
 }
 

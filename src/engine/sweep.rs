@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ops::{self, OpState};
 use super::rows::{self, ComponentRow, Payload};
-use super::{EngineError, Shared, TaskEngine, checkpoint, messages, questions};
+use super::{EngineError, Shared, TaskEngine, checkpoint, children, messages, questions};
 use crate::limits;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
@@ -45,13 +45,16 @@ impl TaskEngine {
         let Some(kept) = self.shared.retention else { return Ok(swept) };
         let kept = u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX);
         let before = self.shared.clock.wall().saturating_sub(kept);
+        let mut from = Vec::new();
         loop {
             let shared = self.shared.clone();
+            let start = from.clone();
             let slice =
-                blocking(move || shared.store.read(|snapshot| ended_before(snapshot, before))).await?;
-            if slice.is_empty() {
-                break;
-            }
+                blocking(move || shared.store.read(|snapshot| ended_before(snapshot, &start, before)))
+                    .await?;
+            // What stays is passed over until the next sweep.
+            let Some((last, _)) = slice.last() else { break };
+            from.clone_from(last);
             for (key, id) in slice {
                 let shared = self.shared.clone();
                 let (ack, blobs) = blocking(move || enqueue_deletion(&shared, &key, id)).await?;
@@ -60,7 +63,7 @@ impl TaskEngine {
                 crate::crash_point!("swept");
                 match deleted {
                     Ok(_) => (swept.tasks, swept.blobs) = (swept.tasks + 1, swept.blobs + blobs),
-                    // Its owner took it up again in this moment.
+                    // Its owner took it up again in this moment, or its parent is open.
                     Err(StoreError::Refused(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -126,10 +129,14 @@ fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64
     Ok((shared.store.enqueue(batch)?, blobs))
 }
 
-fn ended_before(snapshot: &Snapshot<'_>, before: u64) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
+fn ended_before(
+    snapshot: &Snapshot<'_>,
+    from: &[u8],
+    before: u64,
+) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
     let mut found = Vec::new();
     let end = before.to_be_bytes();
-    let bounds = (Bound::Unbounded, Bound::Excluded(&end[..]));
+    let bounds = (Bound::Excluded(from), Bound::Excluded(&end[..]));
     snapshot.scan(Space::Ended, bounds, false, |key, _| {
         found.extend(rows::trailing_id(key).map(|id| (key.to_vec(), id)));
         if found.len() < limits::SWEEP_SLICE_TASKS {
@@ -141,7 +148,8 @@ fn ended_before(snapshot: &Snapshot<'_>, before: u64) -> Result<Vec<(Vec<u8>, Ta
     Ok(found)
 }
 
-/// All rows of one task, and the blobs that only it refers to. Refused if it is open again.
+/// All rows of one task, and the blobs that only it refers to. Refused if it is open again, or if it is the child
+/// of a task that is open: that may still ask for it.
 fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Batch, u64), StoreError> {
     let bytes = id.as_bytes().as_slice();
     let mut batch = Batch::new()
@@ -152,6 +160,10 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
     if let Some((task, arguments)) = rows::read_task_row(snapshot, id)? {
         note(&mut digests, &arguments);
         batch.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
+        children::sweep(snapshot, &task, &mut batch)?;
+        if let Some(parent) = task.parent {
+            batch.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });
+        }
         for claim in claims(snapshot, &task, &arguments)? {
             batch.add_delete(Space::Idempotency, claim);
         }

@@ -40,6 +40,9 @@ pub struct TaskDocument {
     pub parent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
+    /// Ids of the tasks that it called, oldest first; the first of them, where they are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,6 +137,7 @@ impl TaskDocument {
             ended_at: status.ended_at.map(rfc3339),
             wake_at: status.wake.as_ref().and_then(|wake| wake.due).map(rfc3339),
             parent: task.parent.map(|id| id.to_string()),
+            children: Vec::new(),
             root: (task.root != task.id).then(|| task.root.to_string()),
             idempotency_key: task.idempotency_key.clone(),
             cancel_requested: status.cancel.is_some().then_some(true),

@@ -2,11 +2,14 @@
 //! the task looks for itself, live or suspended, now or after a restart. So no word can be lost between the two:
 //! a nudge says "look", never "it is there".
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use super::entry::{Entry, EntryState};
 use super::recorder::{Recorder, RecorderError};
-use super::{Shared, control, messages, questions, rows};
+use super::{Shared, children, control, messages, questions, rows};
 use crate::store::{Snapshot, StoreError};
 use crate::task::{TaskId, WakeOn};
 
@@ -29,6 +32,7 @@ fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn) -> Result<bool, St
         WakeOn::Resolution(_) => Ok(false),
         WakeOn::Message(names) => Ok(messages::first(snapshot, task, names)?.is_some()),
         WakeOn::Answer(number) => questions::is_answered(snapshot, task, *number),
+        WakeOn::Child { epoch, op } => children::is_over(snapshot, task, *epoch, *op),
     }
 }
 
@@ -40,6 +44,18 @@ pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
 }
 
 impl Shared {
+    /// Runs a new task, once `delay` is over.
+    pub fn start_after(&self, entry: Arc<Entry>, delay: Duration) {
+        if !self.is_running() {
+            return;
+        }
+        if delay.is_zero() {
+            self.ready.push(entry);
+        } else {
+            self.timers.set(entry.id, self.clock.elapsed() + delay);
+        }
+    }
+
     /// Something was committed that this task may wait for. Takes no task's lock: the writer thread calls it.
     pub fn nudge(&self, task: TaskId) {
         let Some(entry) = self.entry(task) else { return };
@@ -64,6 +80,20 @@ impl Recorder {
     /// Changes whenever something was committed that the guest may wait for: subscribe, then look.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.entry().news.subscribe()
+    }
+
+    /// Ends when a task is queued and there is no room for its instance.
+    pub fn crowded(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = self.shared().clone();
+        async move {
+            let mut pushes = shared.ready.pushes();
+            while shared.live.available_permits() > 0 || shared.ready.is_empty() {
+                // Its sender lives as long as the engine.
+                if pushes.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
     }
 
     /// The guest begins what nothing on disk knows of: nothing may be left to replay.

@@ -73,6 +73,7 @@ impl TaskTool {
 struct ListArguments {
     state: Option<String>,
     tool: Option<String>,
+    parent: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -166,8 +167,9 @@ impl Handler {
     }
 
     fn task_list(&self, arguments: ListArguments) -> Result<CallToolResult, Refusal> {
-        let ListArguments { state, tool, limit, cursor } = arguments;
-        let query = TaskQuery { state, tool, limit: limit.unwrap_or_default(), cursor };
+        let ListArguments { state, tool, parent, limit, cursor } = arguments;
+        let parent = parent.map(|id| id.parse()).transpose().map_err(told)?;
+        let query = TaskQuery { state, tool, parent, limit: limit.unwrap_or_default(), cursor };
         let page = self.server.engine().tasks(&self.connection.principal, &query).map_err(refusal)?;
         let mut value = json!({ "tasks": document_list(&page.tasks) });
         if let Some(cursor) = page.next_cursor {
@@ -325,6 +327,7 @@ fn definitions() -> Vec<Definition> {
                         "description": "Only tasks in this state.",
                     },
                     "tool": { "type": "string", "description": "Only tasks of this tool." },
+                    "parent": { "type": "string", "description": "Only tasks that this task called, oldest first." },
                     "limit": { "type": "integer", "minimum": 1, "maximum": limits::MAX_PAGE_ROWS },
                     "cursor": { "type": "string", "description": "next_cursor of the page before." },
                 }),

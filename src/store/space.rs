@@ -51,6 +51,8 @@ spaces! {
     Message = 23, "message";
     /// `ended at | task`: what a sweep looks through.
     Ended = 24, "ended";
+    /// Which tasks are whose children.
+    Child = 25, "child";
 }
 
 impl Space {

@@ -18,7 +18,9 @@ pub use error::{FailedReason, TaskError};
 pub use id::{ComponentId, ParseTaskIdError, TaskId};
 pub use log::{LogLevel, log_lines, parse_log_line};
 pub use question::{By, OpenQuestion, QuestionKind, Questions};
-pub use record::{AnsweredBy, CancelRequest, OutputMeta, Progress, Status, Task, TaskLimits, Wake, WakeOn};
+pub use record::{
+    AnsweredBy, Called, CancelRequest, OutputMeta, Progress, Status, Task, TaskLimits, Wake, WakeOn,
+};
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;
 pub use state::{IllegalTransition, QueuedReason, State, TaskEvent, WaitingReason};

@@ -34,6 +34,30 @@ pub struct Task {
     pub root: TaskId,
     /// Where the call stood in its caller's trace.
     pub trace: Option<TraceContext>,
+    /// Tools that its owner may call, as it was when the root was submitted; globs.
+    pub scope: Vec<String>,
+    /// Which of its parent's calls it came from, as long as that is anybody's concern.
+    pub called: Option<Called>,
+}
+
+/// How a task came to be a child, and what is tried where it fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// Of the parent's journal.
+    pub epoch: u32,
+    /// The parent's operation.
+    pub op: u64,
+    /// Generations under the root; its children have 1.
+    pub depth: u32,
+    /// It lives on when its parent ends.
+    pub detached: bool,
+    pub timeout_seconds: Option<u64>,
+    /// How often each tool is tried again.
+    pub retries: u32,
+    /// How often this tool has failed before.
+    pub failures: u32,
+    /// Tools that are tried after this one, in turn.
+    pub alternatives: Vec<String>,
 }
 
 /// The bounds of one task, fixed when it is submitted.
@@ -137,6 +161,11 @@ pub enum WakeOn {
     Message(Vec<String>),
     /// The answer to the question of this number.
     Answer(u64),
+    /// The child that this operation of the task began, in this epoch of its journal, has ended.
+    Child {
+        epoch: u32,
+        op: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,9 @@ use wasmtime::Result;
 
 use super::awaited::Awaited;
 use super::bindings::longhaul::tool::messages::{self, Error, Message};
+use super::calls::refused;
 use super::waits::Ticket;
-use crate::engine::{Op, messages as engine};
+use crate::engine::{Addressee, Op, messages as engine};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
@@ -45,5 +46,20 @@ impl messages::Host for World {
         let engine::Message { seq, name, payload, sender } =
             taken.ok_or_else(|| Stop::HostFault("a message that was there is gone".to_owned()))?;
         Ok(Ok(Message { seq, name, payload, sender }))
+    }
+
+    async fn send(&mut self, to: String, name: String, payload: String) -> Result<Result<u64, Error>> {
+        let to = match to.as_str() {
+            "parent" => Addressee::Parent,
+            id => match id.parse() {
+                Ok(id) => Addressee::Child(id),
+                Err(_) => {
+                    let text = format!("a message goes to `parent` or to the id of a child, not to '{id}'");
+                    return Ok(Err(Error::Invalid(text)));
+                }
+            },
+        };
+        let recorder = self.journal.task("messages.send")?.clone();
+        Ok(recorder.send_message(to, &name, &payload).await?.map_err(refused))
     }
 }

@@ -30,10 +30,13 @@ pub mod bindings {
         path: "src/sandbox/wit",
         world: "longhaul:tool/tool",
         imports: {
+            "longhaul:tool/calls.start": async | trappable,
+            "longhaul:tool/calls.take": async | trappable,
             "longhaul:tool/cancellation.requested": async | trappable,
             "longhaul:tool/checkpoint.save": async | trappable,
             "longhaul:tool/elicitation.take": async | trappable,
             "longhaul:tool/log.write": async | trappable,
+            "longhaul:tool/messages.send": async | trappable,
             "longhaul:tool/messages.take": async | trappable,
             "longhaul:tool/outputs.append": async | trappable,
             "longhaul:tool/outputs.close": async | trappable,

@@ -198,10 +198,12 @@ impl Journal {
             WaitOn::Process => None,
         };
         let began = Instant::now();
-        let mut is_flushed = false;
+        let gives_way = leaving.as_ref().is_some_and(|(_, suspension)| is_for_others(&suspension.on));
+        let (mut is_flushed, mut leave_now) = (false, false);
         loop {
             let under_way = exchanges.under_way();
-            let leave_at = leaving.as_ref().filter(|_| !under_way).map(|(patience, _)| began + *patience);
+            let leave_at = leaving.as_ref().filter(|_| !under_way);
+            let leave_at = leave_at.map(|(patience, _)| if leave_now { began } else { began + *patience });
             if let Some((_, suspension)) = &leaving
                 && leave_at.is_some_and(|at| at <= Instant::now())
             {
@@ -212,10 +214,13 @@ impl Journal {
                 self.task("a wait")?.flush()?;
                 is_flushed = true;
             }
+            let crowded = self.task("a wait")?.crowded();
             tokio::select! {
                 output = future.as_mut() => return Ok(output),
                 stop = exchanges.stopped() => return Err(stop),
                 () = exchanges.changed(), if under_way => {}
+                // Somebody waits for an instance, perhaps the very child that this one waits for.
+                () = crowded, if gives_way && !under_way => leave_now = true,
                 () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
             }
         }
@@ -226,7 +231,7 @@ impl Journal {
         let left = suspension.until.map(|due| Duration::from_nanos(due.saturating_sub(self.raw_now())));
         // Coming back computes everything again.
         let price = awake.saturating_mul(2);
-        if suspension.on.iter().all(|on| *on == WakeOn::Cancellation) {
+        if !is_for_others(&suspension.on) {
             return left.is_none_or(|left| left > self.grace && left > price).then_some(Duration::ZERO);
         }
         let patience = self.grace.min(Duration::from_millis(limits::EVENT_GRACE_MS)).max(price);
@@ -263,6 +268,11 @@ impl Journal {
     fn raw_now(&self) -> u64 {
         self.recorder.as_ref().map_or(0, Recorder::raw_now)
     }
+}
+
+/// Whether a wait is for what others do, and not for time alone.
+fn is_for_others(on: &[WakeOn]) -> bool {
+    on.iter().any(|on| *on != WakeOn::Cancellation)
 }
 
 /// The first moment at which the guest's clock, in whole milliseconds, shows no less than `due`.

@@ -24,8 +24,9 @@
 //! ```
 //!
 //! An import that a component does not use is not in the component: the linker leaves it out. What has no helper
-//! here (questions, sampling, shared state, calls to other tools) is reached through [`bindings`].
+//! here (questions, sampling, shared state) is reached through [`bindings`].
 
+pub mod calls;
 mod durable;
 pub mod messages;
 mod result;

@@ -41,6 +41,11 @@ pub fn try_receive(names: &[&str]) -> Result<Option<Message>, Failure> {
     receive(names, Duration::ZERO)
 }
 
+/// Sends one, once, to `parent` or to the id of a child; its number there.
+pub fn send(to: &str, name: &str, payload: &Value) -> Result<u64, HostError> {
+    host::send(to, name, &payload.to_string())
+}
+
 /// A ticket that is ready when such a message is there; for a wait for several things.
 pub fn ticket(names: &[&str]) -> Result<Ticket, HostError> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -26,6 +26,13 @@
 //! | `http_many` | `requests` (list), `timeout_ms?` | sends all at once and waits for all in one poll; prints what each came to, in the order given | length of `requests` |
 //! | `http_clock` | `request` | reads the time twice and sends both as the body; prints both and what it came to | hash of the URL |
 //! | `http_drop` | `request` | writes half of the body, drops the answer, writes the rest; prints what the writes came to | hash of the URL |
+//! | `call` | `tool`, `arguments`, `alternatives?`, `retries?`, `timeout_seconds?`, `detached?` | calls another tool and waits for it; prints what it came to, see below | hash of `tool` |
+//! | `spawn` | `calls` (list, each with the fields of `call`) | starts all in one; prints how many, or `refused NAME` | length of `calls` |
+//! | `join_all` | | waits for all that was spawned; prints what each came to, in the order of their start | 0 |
+//! | `join_any` | | waits for the first that is over, takes it out and prints what it came to, or `none` | 0 |
+//! | `cancel_children` | | gives up all that was spawned and not joined | 0 |
+//! | `granted` | | prints the names of the tools that it may call | 0 |
+//! | `send` | `to`, `name`, `payload` | sends a message to `parent`, to the first open `child` or to an id; prints its number or the name of the refusal | hash of `name` |
 //! | `checkpoint` | | saves everything; a restart goes on behind it | 0 |
 //! | `await_cancel` | `timeout_ms?` | waits to be cancelled, then writes the output `cleanup` and ends the program; goes on after the timeout | 0 |
 //! | `cancel_requested` | | prints `true` or `false` | 0 |
@@ -38,6 +45,9 @@
 //! A request is `{method, url, body?, body_bytes?, key?, first_byte_ms?}`; `body_bytes` stands for a body of that many
 //! `x`, `key` for an `Idempotency-Key` of the guest's own. What it came to is `STATUS HASH`, the hash being that of
 //! the answer's body, or `error NAME`, or `timeout` after `timeout_ms`; of several, with `, ` between.
+//!
+//! What a call came to is `ok HASH`, `tool_error HASH` (the hash is that of its text), `protocol CODE`, `refused NAME`,
+//! `failed`, `timed_out` or `cancelled`.
 //!
 //! # Result
 //!
@@ -63,6 +73,7 @@
 //! `timer`, and `wait_many` without timeout), or a wait that answers with something that was not asked for, ends the
 //! program with a tool error that begins with `inconsistent:`.
 
+mod children;
 mod http;
 mod machine;
 mod program;

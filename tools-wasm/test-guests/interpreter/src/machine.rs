@@ -4,11 +4,12 @@ use std::fmt::Display;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use longhaul_guest::{
-    Failure, Output, Ticket, Value, cancellation, checkpoint, json, log, messages, outputs, progress, timers,
+    Failure, Output, Ticket, Value, calls, cancellation, checkpoint, json, log, messages, outputs, progress, timers,
     waits,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::children::{self, Call};
 use crate::http;
 use crate::program::{HASH_START, Instruction, Op, hash};
 
@@ -52,6 +53,8 @@ struct State {
 pub struct Machine {
     state: State,
     last_instant: Option<Instant>,
+    /// Calls under way; none are at a checkpoint.
+    children: Vec<calls::Child>,
 }
 
 impl Machine {
@@ -70,7 +73,7 @@ impl Machine {
             last_clock_ns: 0,
             slept_since_clock_ns: 0,
         });
-        Ok(Self { state, last_instant: None })
+        Ok(Self { state, last_instant: None, children: Vec::new() })
     }
 
     pub fn run(mut self, code: &[Instruction]) -> Result<Self, Failure> {
@@ -173,6 +176,41 @@ impl Machine {
             Op::Checkpoint {} => checkpoint::save(&self.state)?,
             Op::AwaitCancel { timeout_ms } => self.await_cancel(*timeout_ms)?,
             Op::CancelRequested {} => self.print("cancel_requested", cancellation::requested()),
+            Op::Call(call) => {
+                let outcome = children::outcome(calls::call(call.as_call()));
+                self.print("call", outcome);
+            }
+            Op::Spawn { calls } => match calls::spawn_all(calls.iter().map(Call::as_call)) {
+                Ok(children) => {
+                    self.print("spawn", children.len());
+                    self.children.extend(children);
+                }
+                Err(error) => self.print("spawn", children::outcome(Err(error))),
+            },
+            Op::JoinAll {} => {
+                let ends = calls::join_all(self.children.drain(..));
+                self.print("join_all", ends.into_iter().map(children::outcome).collect::<Vec<_>>().join(", "));
+            }
+            Op::JoinAny {} => match calls::join_any(&mut self.children, None)? {
+                Some((_, end)) => self.print("join_any", children::outcome(end)),
+                None => self.print("join_any", "none"),
+            },
+            Op::CancelChildren {} => self.children.drain(..).for_each(calls::Child::cancel),
+            Op::Granted {} => {
+                let names: Vec<String> = calls::granted()?.into_iter().map(|tool| tool.name).collect();
+                self.print("granted", names.join(" "));
+            }
+            Op::Send { to, name, payload } => {
+                let to = match to.as_str() {
+                    "child" => self.children.first().map_or("none", |child| &child.task_id),
+                    to => to,
+                };
+                let sent = match messages::send(to, name, payload) {
+                    Ok(seq) => seq.to_string(),
+                    Err(error) => children::refusal(&error).to_owned(),
+                };
+                self.print("send", sent);
+            }
             Op::Receive { names, timeout_ms } => self.receive(names, *timeout_ms)?,
             Op::Loop { times: 0, .. } => self.state.position = after_loop,
             Op::Loop { .. } => {

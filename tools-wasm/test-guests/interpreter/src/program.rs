@@ -3,6 +3,7 @@
 use longhaul_guest::Value;
 use serde::Deserialize;
 
+use crate::children::Call;
 use crate::http::Request;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +31,13 @@ pub enum Op {
     Checkpoint {},
     AwaitCancel { timeout_ms: Option<u64> },
     CancelRequested {},
+    Call(Box<Call>),
+    Spawn { calls: Vec<Call> },
+    JoinAll {},
+    JoinAny {},
+    CancelChildren {},
+    Granted {},
+    Send { to: String, name: String, payload: Value },
     Receive { names: Vec<String>, timeout_ms: Option<u64> },
     Loop { times: u64, body: Vec<Op> },
     Trap {},
@@ -51,6 +59,9 @@ impl Op {
             Self::Random { bytes } => *bytes,
             Self::Sleep { ms } | Self::Nap { ms } | Self::Timer { ms } => *ms,
             Self::WaitMany { ms, .. } => ms.len() as u64,
+            Self::Call(call) => hash(HASH_START, call.tool.as_bytes()),
+            Self::Spawn { calls } => calls.len() as u64,
+            Self::Send { name, .. } => hash(HASH_START, name.as_bytes()),
             Self::Receive { names, .. } => names.len() as u64,
             Self::Loop { times, .. } => *times,
             Self::Http { request, .. } | Self::HttpClock { request } | Self::HttpDrop { request } => {
@@ -60,6 +71,10 @@ impl Op {
             Self::Clock {}
             | Self::Clock2 {}
             | Self::Instant {}
+            | Self::JoinAll {}
+            | Self::JoinAny {}
+            | Self::CancelChildren {}
+            | Self::Granted {}
             | Self::Checkpoint {}
             | Self::AwaitCancel { .. }
             | Self::CancelRequested {}

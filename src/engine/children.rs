@@ -1,0 +1,439 @@
+//! Children: the tasks that a task's calls made. A child is wanted as long as the operation that called it points to
+//! it and its parent is open; one that nobody wants is cancelled, unless it is detached. Whoever changes that commits
+//! it first and looks afterwards, and a start looks at all of them: so a crash in between loses nothing.
+//!
+//! Keys: `parent | 0 | child` lists a task's children, `parent | 1 | epoch BE | operation BE` holds the child that the
+//! operation waits for, `root | 2 | task` counts the tasks under a root.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::entry::{Anchor, Entry, EntryState};
+use super::feed::ResourceKey;
+use super::submit::{new_status, random};
+use super::{EngineError, Shared, control, rows};
+use crate::authority::glob_matches;
+use crate::catalog::{Catalog, ToolEntry};
+use crate::limits;
+use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
+use crate::task::{Called, CancelRequest, RetryPolicy, Task, TaskId};
+
+/// What is told of a child that nobody wants any more.
+const UNWANTED: &str = "the task that called it has ended, begun anew or given it up";
+
+/// The bounds of one tree of tasks; the defaults are those of `limits.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeBounds {
+    /// Generations under the root.
+    pub depth: u32,
+    /// Children of one task that are open at once.
+    pub open_children: usize,
+    /// Tasks under one root in all its life.
+    pub tasks: u64,
+}
+
+impl Default for TreeBounds {
+    fn default() -> Self {
+        Self {
+            depth: limits::MAX_CALL_DEPTH,
+            open_children: limits::MAX_OPEN_CHILDREN,
+            tasks: limits::MAX_TREE_TASKS,
+        }
+    }
+}
+
+/// Which call of which task a child came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub parent: TaskId,
+    pub epoch: u32,
+    pub op: u64,
+    pub detached: bool,
+}
+
+impl Link {
+    pub fn of(task: &Task) -> Option<Self> {
+        let (parent, called) = (task.parent?, task.called.as_ref()?);
+        Some(Self { parent, epoch: called.epoch, op: called.op, detached: called.detached })
+    }
+}
+
+/// The open children of one task that are wanted.
+pub type Children = BTreeMap<TaskId, Link>;
+
+/// What the trees of tasks share.
+#[derive(Default)]
+pub struct Families {
+    /// Tasks under each root, where somebody asked.
+    totals: Mutex<HashMap<TaskId, u64>>,
+    /// Those that nobody wants any more, on disk.
+    unwanted: Mutex<Vec<TaskId>>,
+    pub wake: Notify,
+}
+
+impl Families {
+    /// Takes room for so many tasks more; `None` where the root has no more.
+    pub fn reserve(
+        &self,
+        store: &Store,
+        root: TaskId,
+        count: u64,
+        bound: u64,
+    ) -> Result<Option<()>, StoreError> {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = match totals.get(&root) {
+            Some(total) => *total,
+            None => store.read(|snapshot| count_tree(snapshot, root))?,
+        };
+        if total.saturating_add(count) > bound {
+            return Ok(None);
+        }
+        totals.insert(root, total + count);
+        Ok(Some(()))
+    }
+
+    fn forget(&self, root: TaskId) {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
+    }
+
+    /// To be called after the commit that says so. Takes no task's lock: the writer thread calls it.
+    pub fn disown(&self, children: Vec<TaskId>) {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner).extend(children);
+        self.wake.notify_one();
+    }
+
+    fn take_unwanted(&self) -> Vec<TaskId> {
+        std::mem::take(&mut *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Cancels what nobody wants any more, as long as the engine runs.
+pub async fn run(shared: Arc<Shared>) {
+    loop {
+        let told = shared.families.wake.notified();
+        if !shared.is_running() {
+            return;
+        }
+        for id in shared.families.take_unwanted() {
+            let Some(entry) = shared.entry(id) else { continue };
+            if let Err(error) = cancel_unwanted(&shared, &entry) {
+                tracing::error!(task = %id, %error, "cannot cancel a child that nobody wants any more");
+            }
+        }
+        told.await;
+    }
+}
+
+/// A start: joins open children to their open parents, and cancels those that lost theirs while nobody ran.
+pub fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
+    let entries: Vec<Arc<Entry>> =
+        shared.open_tasks().values().filter(|entry| entry.link.is_some()).cloned().collect();
+    let mut unwanted = Vec::new();
+    for entry in entries {
+        let Some(link) = entry.link else { continue };
+        let parent = shared.entry(link.parent);
+        let pointed_at = shared.store.read(|snapshot| current(snapshot, link.parent, link.epoch, link.op))?;
+        if !link.detached && (parent.is_none() || pointed_at != Some(entry.id)) {
+            unwanted.push(entry);
+        } else if let Some(parent) = parent {
+            parent.children().insert(entry.id, link);
+        }
+    }
+    let acks = unwanted.iter().map(|entry| cancel_unwanted(shared, entry));
+    acks.filter_map(Result::transpose).collect()
+}
+
+fn cancel_unwanted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
+    let request = CancelRequest { at: shared.clock.wall(), reason: Some(UNWANTED.to_owned()) };
+    control::cancel(shared, entry, request)
+}
+
+/// What a task's end, as `batch` commits it, means for its children and for its parent. `siblings` are its parent's
+/// children, locked until the batch is enqueued; `failed` says that something else may be tried in its place.
+pub fn at_end(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    state: &EntryState,
+    failed: bool,
+    siblings: Option<&mut Children>,
+    batch: &mut Batch,
+) -> Result<(), EngineError> {
+    let id = entry.id;
+    leave_behind(shared, entry, batch);
+    let Some(link) = entry.link else {
+        let after = shared.clone();
+        batch.add_then(move || after.families.forget(id));
+        return Ok(());
+    };
+    let (wanted, siblings) = match siblings {
+        Some(siblings) => (siblings.remove(&id).is_some(), Some(siblings)),
+        None => (link.detached, None),
+    };
+    if failed
+        && wanted
+        && let Some((next, delay)) = successor(shared, entry, state)?
+    {
+        let next = add(shared, batch, next, delay)?;
+        if let Some(siblings) = siblings {
+            siblings.insert(next, link);
+        }
+        return Ok(());
+    }
+    let after = shared.clone();
+    batch.add_then(move || after.nudge(link.parent));
+    Ok(())
+}
+
+/// The task has ended, or begins anew with `batch`: what its calls have begun is not wanted any more.
+pub fn leave_behind(shared: &Arc<Shared>, entry: &Entry, batch: &mut Batch) {
+    let mut left = Vec::new();
+    entry.children().retain(|child, link| {
+        if !link.detached {
+            left.push(*child);
+        }
+        link.detached
+    });
+    if !left.is_empty() {
+        let after = shared.clone();
+        batch.add_then(move || after.families.disown(left));
+    }
+}
+
+/// What is tried where this child has failed: the same tool after a while, or the next that can be reached.
+fn successor(
+    shared: &Shared,
+    entry: &Entry,
+    state: &EntryState,
+) -> Result<Option<(Task, Duration)>, EngineError> {
+    let task = match &state.task {
+        Some(task) => Some(task.clone()),
+        None => shared.store.read(|snapshot| rows::read_task(snapshot, entry.id))?.map(Arc::new),
+    };
+    let Some((task, called)) = task.as_deref().and_then(|task| Some((task, task.called.clone()?))) else {
+        return Ok(None);
+    };
+    let catalog = shared.catalog();
+    let arguments: Value = serde_json::from_str(&task.arguments)
+        .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
+    let failures = called.failures + 1;
+    let policy = RetryPolicy { attempts: called.retries.saturating_add(1), ..RetryPolicy::default() };
+    let again = policy.delay_after(failures, u32::from_le_bytes(random()?)).and_then(|delay| {
+        let tool = reachable(&catalog, &task.scope, &task.tool, &arguments)?;
+        Some((tool, Called { failures, ..called.clone() }, delay))
+    });
+    let next = again.or_else(|| {
+        called.alternatives.iter().enumerate().find_map(|(number, name)| {
+            let tool = reachable(&catalog, &task.scope, name, &arguments)?;
+            let alternatives = called.alternatives[number + 1..].to_vec();
+            Some((tool, Called { failures: 0, alternatives, ..called.clone() }, Duration::ZERO))
+        })
+    });
+    let Some((tool, called, delay)) = next else { return Ok(None) };
+    if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some((child(shared, task, &tool, called)?, delay)))
+}
+
+/// The tool, where it is there, may be called and takes these arguments.
+pub fn reachable(
+    catalog: &Catalog,
+    scope: &[String],
+    name: &str,
+    arguments: &Value,
+) -> Option<Arc<ToolEntry>> {
+    let tool = catalog.tool(name).filter(|_| scope.iter().any(|glob| glob_matches(glob, name)))?;
+    tool.validate(arguments).is_ok().then(|| tool.clone())
+}
+
+/// A new task of this tool, which has all else from `like`.
+pub fn child(shared: &Shared, like: &Task, tool: &ToolEntry, called: Called) -> Result<Task, EngineError> {
+    let millis = shared.clock.wall() / 1_000_000;
+    let tool = &tool.tool;
+    let mut bounds = tool.limits.clone();
+    if let Some(seconds) = called.timeout_seconds {
+        bounds.total_seconds = bounds.total_seconds.min(seconds);
+    }
+    Ok(Task {
+        id: TaskId::new(millis, &random()?),
+        tool: tool.definition.name.clone(),
+        component: tool.component.clone(),
+        binding: tool.binding.clone(),
+        created_at: millis * 1_000_000,
+        limits: bounds,
+        grant: tool.grant.clone(),
+        retry: tool.retry.clone(),
+        effects: tool.effects.clone(),
+        idempotency_key: None,
+        called: Some(called),
+        ..like.clone()
+    })
+}
+
+/// Adds a child to a batch; it is run after the commit, once `delay` is over.
+pub fn add(
+    shared: &Arc<Shared>,
+    batch: &mut Batch,
+    task: Task,
+    delay: Duration,
+) -> Result<TaskId, EngineError> {
+    let (id, principal) = (task.id, task.principal.clone());
+    let status = new_status(task.created_at, random()?);
+    rows::put_task(batch, &task)?;
+    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+    batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+    batch.add_put(Space::ByPrincipal, rows::by_principal_key(&principal, id), Vec::new());
+    batch.add_put(Space::Child, tree_key(task.root, id), Vec::new());
+    let link = Link::of(&task);
+    if let Some(link) = link {
+        batch.add_put(Space::Child, listing_key(link.parent, id), Vec::new());
+        let pointer = pointer_key(link.parent, link.epoch, link.op);
+        batch.add_put(Space::Child, pointer, id.as_bytes().as_slice());
+    }
+    let entry = Entry::of(&task, status);
+    {
+        let mut state = entry.lock();
+        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
+        state.task = Some(Arc::new(task));
+        state.fresh = true;
+    }
+    let after = shared.clone();
+    let mut keys = vec![ResourceKey::Tasks(principal)];
+    keys.extend(link.map(|link| ResourceKey::Task(link.parent)));
+    batch.add_then(move || {
+        after.counters.count(&after.counters.submitted);
+        after.open_tasks().insert(id, entry.clone());
+        after.feed.changed(&keys);
+        after.start_after(entry, delay);
+    });
+    Ok(id)
+}
+
+/// The child that an operation waits for; none where it was given up.
+pub fn current(
+    snapshot: &Snapshot<'_>,
+    parent: TaskId,
+    epoch: u32,
+    op: u64,
+) -> Result<Option<TaskId>, StoreError> {
+    let row = snapshot.get(Space::Child, &pointer_key(parent, epoch, op))?;
+    Ok(row.as_deref().and_then(rows::trailing_id))
+}
+
+/// Whether nothing more comes of an operation: what is tried after a child stands in the commit of its end.
+pub fn is_over(snapshot: &Snapshot<'_>, parent: TaskId, epoch: u32, op: u64) -> Result<bool, StoreError> {
+    let Some(child) = current(snapshot, parent, epoch, op)? else { return Ok(true) };
+    Ok(rows::read_status(snapshot, child)?.is_none_or(|status| status.state.is_terminal()))
+}
+
+/// A task's children that `keep` takes, oldest first, at most so many.
+pub fn list(
+    snapshot: &Snapshot<'_>,
+    parent: TaskId,
+    limit: usize,
+    mut keep: impl FnMut(TaskId) -> bool,
+) -> Result<Vec<TaskId>, StoreError> {
+    let mut found = Vec::new();
+    snapshot.scan_prefix(Space::Child, &prefix(parent, LISTING), false, |key, _| {
+        found.extend(rows::trailing_id(key).filter(|id| keep(*id)));
+        if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(found)
+}
+
+pub fn is_child(snapshot: &Snapshot<'_>, parent: TaskId, child: TaskId) -> Result<bool, StoreError> {
+    Ok(snapshot.get(Space::Child, &listing_key(parent, child))?.is_some())
+}
+
+/// A task's owner tries it again. Where nobody waits for it any more, it stands on its own from here on, or the next
+/// start would cancel it.
+pub fn take_up_again(
+    shared: &Shared,
+    snapshot: &Snapshot<'_>,
+    task: &mut Task,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let Some(link) = Link::of(task) else { return Ok(()) };
+    let pointed_at = current(snapshot, link.parent, link.epoch, link.op)?;
+    let parent = shared.entry(link.parent);
+    let is_open = snapshot.get(Space::Open, link.parent.as_bytes())?.is_some();
+    if link.detached || (is_open && pointed_at == Some(task.id)) {
+        if let Some(parent) = parent {
+            parent.children().insert(task.id, link);
+        }
+        return Ok(());
+    }
+    task.called = None;
+    rows::put_task(batch, task)
+}
+
+/// A parent's owner tries it again: its detached children that are still open are its children as before.
+pub fn find_again(shared: &Shared, snapshot: &Snapshot<'_>, entry: &Entry) -> Result<(), StoreError> {
+    for id in list(snapshot, entry.id, usize::MAX, |_| true)? {
+        let child = shared.entry(id).and_then(|child| child.link).filter(|link| link.detached);
+        entry.children().extend(child.map(|link| (id, link)));
+    }
+    Ok(())
+}
+
+/// A task is swept: what lists it, and what it listed.
+pub fn sweep(snapshot: &Snapshot<'_>, task: &Task, batch: &mut Batch) -> Result<(), StoreError> {
+    batch.add_delete_prefix(Space::Child, task.id.as_bytes().as_slice());
+    if let Some(parent) = task.parent {
+        batch.add_delete(Space::Child, listing_key(parent, task.id));
+        // The root counts all that it ever had, as long as it is there itself.
+        if snapshot.get(Space::Task, task.root.as_bytes())?.is_none() {
+            batch.add_delete(Space::Child, tree_key(task.root, task.id));
+        }
+    }
+    Ok(())
+}
+
+/// All that a task's operations point to goes.
+pub fn forget_pointers(task: TaskId, batch: &mut Batch) {
+    batch.add_delete_prefix(Space::Child, prefix(task, POINTER));
+}
+
+/// Holds the child that an operation waits for; empty where it was given up.
+pub fn pointer_key(parent: TaskId, epoch: u32, op: u64) -> Vec<u8> {
+    let mut key = prefix(parent, POINTER);
+    key.extend_from_slice(&epoch.to_be_bytes());
+    key.extend_from_slice(&op.to_be_bytes());
+    key
+}
+
+const LISTING: u8 = 0;
+const POINTER: u8 = 1;
+const TREE: u8 = 2;
+
+fn listing_key(parent: TaskId, child: TaskId) -> Vec<u8> {
+    let mut key = prefix(parent, LISTING);
+    key.extend_from_slice(child.as_bytes());
+    key
+}
+
+fn tree_key(root: TaskId, task: TaskId) -> Vec<u8> {
+    let mut key = prefix(root, TREE);
+    key.extend_from_slice(task.as_bytes());
+    key
+}
+
+fn prefix(task: TaskId, kind: u8) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.push(kind);
+    key
+}
+
+fn count_tree(snapshot: &Snapshot<'_>, root: TaskId) -> Result<u64, StoreError> {
+    let mut count = 0;
+    snapshot.scan_prefix(Space::Child, &prefix(root, TREE), false, |_, _| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
