@@ -5,6 +5,7 @@
 mod support;
 
 mod cancel;
+mod children;
 mod demo;
 mod http;
 mod kill_every_record;

@@ -248,7 +248,14 @@ impl Recorder {
             let task = children::child(shared, &like, &tool, called)?;
             Ok(Task { arguments: call.arguments.clone(), ..task })
         };
-        chosen.into_iter().zip(ops.iter().zip(calls)).map(of_call).collect()
+        let planned: Result<Vec<Task>, Unplanned> =
+            chosen.into_iter().zip(ops.iter().zip(calls)).map(of_call).collect();
+        // A list shows them in the order in which they were asked for.
+        let mut tasks = planned?;
+        let mut named: Vec<_> = tasks.iter().map(|task| (task.id, task.created_at)).collect();
+        named.sort_unstable();
+        tasks.iter_mut().zip(named).for_each(|(task, named)| (task.id, task.created_at) = named);
+        Ok(tasks)
     }
 
     async fn deliver(&self, to: Addressee, name: &str, payload: &str, hash: u64) -> Answer<u64> {

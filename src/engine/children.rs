@@ -21,7 +21,7 @@ use crate::authority::glob_matches;
 use crate::catalog::{Catalog, ToolEntry};
 use crate::limits;
 use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
-use crate::task::{Called, CancelRequest, RetryPolicy, Task, TaskId};
+use crate::task::{Called, CancelRequest, RetryPolicy, Task, TaskId, Wake};
 
 /// What is told of a child that nobody wants any more.
 const UNWANTED: &str = "the task that called it has ended, begun anew or given it up";
@@ -283,7 +283,12 @@ pub fn add(
     delay: Duration,
 ) -> Result<TaskId, EngineError> {
     let (id, principal) = (task.id, task.principal.clone());
-    let status = new_status(task.created_at, random()?);
+    let mut status = new_status(task.created_at, random()?);
+    if !delay.is_zero() {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let due = Some(task.created_at.saturating_add(nanos));
+        status.wake = Some(Wake { due, remaining_nanos: nanos, on: Vec::new() });
+    }
     rows::put_task(batch, &task)?;
     batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
     batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());

@@ -74,6 +74,9 @@ fn value(op: &Value) -> u64 {
         }
         "http_many" => op["requests"].as_array().map_or(0, |all| all.len() as u64),
         "wait_many" => op["ms"].as_array().map_or(0, |all| all.len() as u64),
+        "call" => text("tool"),
+        "spawn" => op["calls"].as_array().map_or(0, |all| all.len() as u64),
+        "send" => text("name"),
         "receive" => op["names"].as_array().map_or(0, |all| all.len() as u64),
         "loop" => number("times"),
         _ => 0,
