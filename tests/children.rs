@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longhaul::authority::{Grant, Principal};
 use longhaul::catalog::{Catalog, Component, Tool};
-use longhaul::engine::{EngineOptions, Submission, TaskDocument, TaskEnd, TaskEngine, TaskQuery, TreeBounds};
+use longhaul::engine::{EngineOptions, Submission, TaskDocument, TaskEngine, TaskQuery, TreeBounds};
 use longhaul::sandbox::{Sandbox, SandboxOptions};
 use longhaul::task::{RetryPolicy, TaskId};
 use serde_json::{Value, json};
@@ -299,7 +299,7 @@ async fn a_child_that_is_given_up_or_left_by_a_retry_is_cancelled() {
     let house = House::open().await;
     let wait = call("other", json!([{"op": "sleep", "ms": DAY_MS}]));
     let parent = house
-        .submit(json!([spawn(&[wait.clone()]), {"op": "cancel_children"}, op(call("other", json!([])))]))
+        .submit(json!([spawn(std::slice::from_ref(&wait)), {"op": "cancel_children"}, op(call("other", json!([])))]))
         .await;
     assert_eq!(house.printed(parent).await[0], "spawn 1");
     assert_eq!(house.ended(id(&house.children(parent)[0])).await.state, "cancelled");

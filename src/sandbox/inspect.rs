@@ -85,10 +85,9 @@ fn is_tools(export: &str) -> bool {
 }
 
 /// Interfaces that link, and refuse every call whatever is granted.
-const DENIED: [&str; 7] = [
+const DENIED: [&str; 6] = [
     "wasi:filesystem/",
     "wasi:sockets/",
-    "longhaul:tool/calls",
     "longhaul:tool/elicitation",
     "longhaul:tool/roots",
     "longhaul:tool/sampling",

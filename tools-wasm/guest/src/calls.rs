@@ -85,7 +85,10 @@ pub enum CallError {
     /// The tool reports an error of its own.
     Tool(Answer),
     /// The tool refuses the call.
-    Protocol { code: i32, message: String },
+    Protocol {
+        code: i32,
+        message: String,
+    },
     /// The host did not make the call.
     Refused(HostError),
     Failed(String),

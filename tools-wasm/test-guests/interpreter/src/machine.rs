@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use longhaul_guest::{
-    Failure, Output, Ticket, Value, calls, cancellation, checkpoint, json, log, messages, outputs, progress, timers,
-    waits,
+    Failure, Output, Ticket, Value, calls, cancellation, checkpoint, json, log, messages, outputs, progress,
+    timers, waits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,7 +189,10 @@ impl Machine {
             },
             Op::JoinAll {} => {
                 let ends = calls::join_all(self.children.drain(..));
-                self.print("join_all", ends.into_iter().map(children::outcome).collect::<Vec<_>>().join(", "));
+                self.print(
+                    "join_all",
+                    ends.into_iter().map(children::outcome).collect::<Vec<_>>().join(", "),
+                );
             }
             Op::JoinAny {} => match calls::join_any(&mut self.children, None)? {
                 Some((_, end)) => self.print("join_any", children::outcome(end)),
