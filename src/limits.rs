@@ -141,13 +141,16 @@ pub const MAX_GROUP_BATCHES: usize = 4_096;
 pub const MAX_GROUP_BYTES: usize = 1024 * 1024;
 /// Bytes of the unfolded end of the log; start-up reads this much at most (twice, while folding).
 pub const MAX_UNFOLDED_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of it that are left unfolded when the store is idle: so much is read in no time, and a slow trickle of
+/// tasks need not pay for folding each row as it comes.
+pub const MAX_IDLE_UNFOLDED_BYTES: usize = 64 * 1024;
 /// Rows that one commit folds along the way, so that folding shows in no p99.
 pub const FOLD_SLICE_ROWS: usize = 256;
 /// Bytes that one commit folds along the way, about; rows may be large.
 pub const FOLD_SLICE_BYTES: usize = 512 * 1024;
 /// Slices that a commit folds when nobody waits for it.
 pub const IDLE_FOLD_SLICES: usize = 16;
-/// Folded log rows that one commit removes. More than one, or the log would never get shorter.
+/// Folded log rows that one commit removes, and so many times `IDLE_FOLD_SLICES` when nobody waits. More than one, or the log would never get shorter.
 pub const LOG_TRIM_ROWS: usize = 64;
 /// Values above this go straight into their base table instead of through the log: a large value is written
 /// once, and would otherwise be read again at each start. Bytes.

@@ -268,31 +268,30 @@ impl TaskEngine {
         let start = rows::by_principal_key(principal.name(), TaskId::from_bytes([0; 16]));
         let end = rows::by_principal_key(principal.name(), before.unwrap_or(TaskId::from_bytes([0xff; 16])));
         debug_assert!(start.starts_with(&prefix));
-        let mut ids = Vec::new();
         let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+        let (mut tasks, mut next_cursor, mut last) = (Vec::new(), None, None);
+        let (mut scanned, mut failed) = (0, None);
+        // Only as far as the page needs: what it costs must not grow with the tasks that there are.
         snapshot.scan(Space::ByPrincipal, bounds, true, |key, _| {
-            ids.extend(rows::trailing_id(key));
-            if ids.len() > limits::MAX_PAGE_SCAN_ROWS {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
+            let Some(id) = rows::trailing_id(key) else { return ControlFlow::Continue(()) };
+            if tasks.len() == limit || scanned == limits::MAX_PAGE_SCAN_ROWS {
+                // There is one more behind the last that was looked at.
+                next_cursor = last.map(|id: TaskId| id.to_string());
+                return ControlFlow::Break(());
             }
-        })?;
-        let (mut tasks, mut next_cursor) = (Vec::new(), None);
-        let all = ids.len();
-        for (number, id) in ids.into_iter().enumerate() {
-            let fits = match self.document(snapshot, principal, id)? {
-                Some((document, ..)) if query.fits(&document) => {
-                    tasks.push(document.shortened());
-                    true
+            (scanned, last) = (scanned + 1, Some(id));
+            match self.document(snapshot, principal, id) {
+                Ok(Some((document, ..))) if query.fits(&document) => tasks.push(document.shortened()),
+                Ok(_) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
                 }
-                _ => false,
-            };
-            let is_last = number + 1 == all;
-            if (fits && tasks.len() == limit && !is_last) || (is_last && all > limits::MAX_PAGE_SCAN_ROWS) {
-                next_cursor = Some(id.to_string());
-                break;
             }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
         }
         Ok(TaskPage { tasks, next_cursor })
     }

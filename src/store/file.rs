@@ -5,9 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableError,
-};
+use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
 
 use super::base::{LOG, META, guarded};
 use super::error::StoreError;
@@ -29,6 +27,7 @@ const META_BOOT: &str = "boot";
 const META_FOLDED: &str = "folded";
 const META_BASE_BYTES: &str = "base-bytes";
 const META_COMPACTED: &str = "compacted";
+const META_CLOSED: &str = "closed";
 
 /// What start-up found.
 pub(super) struct Opened {
@@ -41,6 +40,15 @@ pub(super) struct Opened {
     pub unfolded_rows: u64,
     /// The last commit's number, 0 if there is none.
     pub last_lsn: u64,
+}
+
+/// The numbers of the table `meta`, 0 where there is none yet.
+struct Meta {
+    boot: u64,
+    /// The last opening that ended as it should.
+    closed: u64,
+    compacted: u64,
+    position: Position,
 }
 
 /// How far folding has come; written in the transaction that goes that far.
@@ -117,22 +125,38 @@ pub(super) fn open<B: StorageBackend>(
             return Err(StoreError::NewerFormat { path, found: found.unwrap_or(0), supported: FORMAT });
         }
         gated.open().map_err(|error| StoreError::io(&what, &error))?;
-        if found.is_some() {
-            compact_if_worthwhile(&mut db, &gated, path)?;
+        if found.is_none() {
+            make_tables(&db).map_err(|error| StoreError::of_redb(&what, error))?;
         }
-        let (boot, position) = begin_boot(&db, &what)?;
+        let meta = Meta::read(&db, &what)?;
+        // A crashed file ends in room that redb gives back by itself; and who starts after a crash waits.
+        if meta.boot > 0 && meta.closed == meta.boot {
+            compact_if_worthwhile(&mut db, &gated, path, &meta)?;
+        }
         let mut opened = Opened {
             db,
-            boot,
-            position,
+            boot: meta.boot + 1,
+            position: meta.position,
             unfolded: Layer::default(),
             unfolded_bytes: 0,
             unfolded_rows: 0,
-            last_lsn: position.folded,
+            last_lsn: meta.position.folded,
         };
         replay(&mut opened, &what)?;
         Ok(opened)
     })
+}
+
+/// Write the number of this opening, in its first commit.
+pub(super) fn write_boot(transaction: &redb::WriteTransaction, boot: u64) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert(META_BOOT, &boot.to_le_bytes()[..])?;
+    Ok(())
+}
+
+/// Write that this opening ends as it should, in its last commit.
+pub(super) fn write_closed(transaction: &redb::WriteTransaction, boot: u64) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert(META_CLOSED, &boot.to_le_bytes()[..])?;
+    Ok(())
 }
 
 /// Write how far folding has come, in the transaction that goes that far.
@@ -170,13 +194,20 @@ fn read_format(db: &Database) -> Result<Option<u32>, StoreError> {
         .ok_or_else(|| StoreError::damaged("meta row format", "it is missing"))
 }
 
-/// Bump the boot number, durably.
-fn begin_boot(db: &Database, what: &str) -> Result<(u64, Position), StoreError> {
-    let bump = || {
-        let mut transaction = db.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        let found = {
-            let mut meta = transaction.open_table(META)?;
+fn make_tables(db: &Database) -> Result<(), redb::Error> {
+    let mut transaction = db.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.open_table(META)?.insert(META_FORMAT, &FORMAT.to_le_bytes()[..])?;
+    transaction.open_table(LOG)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+impl Meta {
+    fn read(db: &Database, what: &str) -> Result<Self, StoreError> {
+        let read = || {
+            let transaction = db.begin_read()?;
+            let meta = transaction.open_table(META)?;
             let number = |name: &str| -> Result<u64, redb::Error> {
                 let row = meta.get(name)?;
                 let bytes = row.as_ref().map_or(Some([0; 8]), |row| row.value().try_into().ok());
@@ -184,17 +215,15 @@ fn begin_boot(db: &Database, what: &str) -> Result<(u64, Position), StoreError> 
                     redb::Error::Corrupted(format!("meta row {name} does not have eight bytes"))
                 })
             };
-            let position = Position { folded: number(META_FOLDED)?, base_bytes: number(META_BASE_BYTES)? };
-            let boot = number(META_BOOT)? + 1;
-            meta.insert(META_FORMAT, &FORMAT.to_le_bytes()[..])?;
-            meta.insert(META_BOOT, &boot.to_le_bytes()[..])?;
-            (boot, position)
+            Ok(Self {
+                boot: number(META_BOOT)?,
+                closed: number(META_CLOSED)?,
+                compacted: number(META_COMPACTED)?,
+                position: Position { folded: number(META_FOLDED)?, base_bytes: number(META_BASE_BYTES)? },
+            })
         };
-        transaction.open_table(LOG)?;
-        transaction.commit()?;
-        Ok(found)
-    };
-    bump().map_err(|error: redb::Error| StoreError::of_redb(what, error))
+        read().map_err(|error: redb::Error| StoreError::of_redb(what, error))
+    }
 }
 
 /// Read the unfolded rows of the log into memory. Their number and bytes are bounded by the pace of folding.
@@ -219,25 +248,18 @@ fn replay(opened: &mut Opened, what: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Space that earlier rows left behind is given back only here, where nobody waits for a commit.
+/// Space that earlier rows left behind is given back only here, where no commit waits.
 fn compact_if_worthwhile(
     db: &mut Database,
     file: &impl StorageBackend,
     path: &Path,
+    meta: &Meta,
 ) -> Result<(), StoreError> {
     let what = format!("compacting {}", path.display());
     let failed = |error: redb::Error| StoreError::of_redb(&what, error);
     let length = || file.len().map_err(|error| StoreError::io(&what, &error));
-    let (live, compacted) = {
-        let transaction = db.begin_read().map_err(|error| failed(error.into()))?;
-        let meta = transaction.open_table(META).map_err(|error| failed(error.into()))?;
-        let number = |name: &str| -> Result<u64, StoreError> {
-            let row = meta.get(name).map_err(|error| failed(error.into()))?;
-            Ok(row.and_then(|row| row.value().try_into().ok()).map_or(0, u64::from_le_bytes))
-        };
-        let (room, stored) = ROOM_PER_STORED;
-        (number(META_BASE_BYTES)? * room / stored, number(META_COMPACTED)?)
-    };
+    let (room, stored) = ROOM_PER_STORED;
+    let (live, compacted) = (meta.position.base_bytes * room / stored, meta.compacted);
     let found = length()?;
     let dead = found.saturating_sub(live);
     // What compacting could not give back last time, it cannot give back now.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
@@ -20,6 +20,8 @@ struct Inner<B> {
     file: B,
     is_open: AtomicBool,
     held: Mutex<Held>,
+    /// Of the file itself, which does not change before `open`.
+    length: OnceLock<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +48,12 @@ impl<B> Clone for Gated<B> {
 
 impl<B: StorageBackend> Gated<B> {
     pub fn new(file: B) -> Self {
-        Self(Arc::new(Inner { file, is_open: AtomicBool::new(false), held: Mutex::default() }))
+        Self(Arc::new(Inner {
+            file,
+            is_open: AtomicBool::new(false),
+            held: Mutex::default(),
+            length: OnceLock::new(),
+        }))
     }
 
     /// Do what was held back; from now on changes go straight to the file.
@@ -72,14 +79,22 @@ impl<B: StorageBackend> Gated<B> {
     }
 
     fn length(&self, held: &Held) -> io::Result<u64> {
-        held.length.map_or_else(|| self.0.file.len(), Ok)
+        held.length.map_or_else(|| self.file_length(), Ok)
+    }
+
+    fn file_length(&self) -> io::Result<u64> {
+        if let Some(length) = self.0.length.get() {
+            return Ok(*length);
+        }
+        let length = self.0.file.len()?;
+        Ok(*self.0.length.get_or_init(|| length))
     }
 
     /// The page as the file has it; zeros behind its end.
     fn file_page(&self, number: u64) -> io::Result<Vec<u8>> {
         let mut page = vec![0; PAGE_BYTES as usize];
         let at = number * PAGE_BYTES;
-        let there = self.0.file.len()?.saturating_sub(at).min(PAGE_BYTES) as usize;
+        let there = self.file_length()?.saturating_sub(at).min(PAGE_BYTES) as usize;
         if there > 0 {
             self.0.file.read(at, &mut page[..there])?;
         }
@@ -100,15 +115,22 @@ impl<B: StorageBackend> StorageBackend for Gated<B> {
         if held.changes.is_empty() {
             return self.0.file.read(offset, out);
         }
-        if offset + out.len() as u64 > self.length(&held)? {
+        let end = offset + out.len() as u64;
+        if end > self.length(&held)? {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        for (number, within, part) in pages(offset, out.len()) {
-            let out = &mut out[part];
-            match held.pages.get(&number) {
-                Some(page) => out.copy_from_slice(&page[within..within + out.len()]),
-                None => out.copy_from_slice(&self.file_page(number)?[within..within + out.len()]),
-            }
+        // A repair changes a few pages and reads all of a large file: in one go what it reads of that.
+        let there = self.file_length()?.saturating_sub(offset).min(out.len() as u64) as usize;
+        let (in_file, behind) = out.split_at_mut(there);
+        if there > 0 {
+            self.0.file.read(offset, in_file)?;
+        }
+        behind.fill(0);
+        for (number, page) in held.pages.range(offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES)) {
+            let at = number * PAGE_BYTES;
+            let (from, to) = (at.max(offset), (at + PAGE_BYTES).min(end));
+            let target = &mut out[(from - offset) as usize..(to - offset) as usize];
+            target.copy_from_slice(&page[(from - at) as usize..(to - at) as usize]);
         }
         Ok(())
     }

@@ -11,19 +11,20 @@ use tokio::sync::oneshot;
 use super::base::LOG;
 use super::batch::{Batch, Guard, LeaseChange, Op};
 use super::error::{Refusal, StoreError};
-use super::file::{Position, write_position};
+use super::file::{Position, write_boot, write_closed, write_position};
 use super::fold::{Budget, Fold, Slice, Target, fold_slice};
 use super::frame;
 use super::layer::{Entry, Found, Layer};
 use super::shared::{Shared, State};
 use super::snapshot::Snapshot;
 use super::{Durability, Lsn};
-use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP_BATCHES, MAX_GROUP_BYTES};
+use crate::limits::{
+    FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP_BATCHES, MAX_GROUP_BYTES,
+    MAX_IDLE_UNFOLDED_BYTES,
+};
 
 /// Two layers of three eighths leave room to fold what a crash left behind as one layer.
 const FULL_EIGHTHS: usize = 3;
-/// When idle, less is worth folding, so that a crash then leaves little to read at the next start.
-const IDLE_EIGHTHS: usize = 1;
 
 /// A batch on its way, and whom to tell.
 pub(super) struct Request {
@@ -51,6 +52,8 @@ pub(super) struct Writer {
     is_trimming: bool,
     /// Something was committed since the last quick-repair commit.
     is_dirty: bool,
+    /// The number of this opening is on disk.
+    is_boot_written: bool,
     row: Vec<u8>,
 }
 
@@ -82,6 +85,7 @@ impl Writer {
             active_rows: rows,
             is_trimming: true,
             is_dirty: true,
+            is_boot_written: false,
             row: Vec::new(),
         };
         // Also a store that nothing is written to tells its sizes.
@@ -104,13 +108,14 @@ impl Writer {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
-        self.freeze_from(FULL_EIGHTHS);
+        self.freeze_when_full();
         loop {
             self.report();
             match self.next() {
                 Work::Group => self.commit_group()?,
                 Work::Idle => self.commit_idle()?,
                 Work::Close => {
+                    self.commit_last()?;
                     let db = self.shared.write_state().db.take();
                     drop(db);
                     return Ok(());
@@ -179,7 +184,7 @@ impl Writer {
             self.active_rows += 1;
             let slice = self.fold_some(&transaction, self.due())?;
             self.write_direct(&transaction, slice.as_ref())?;
-            self.write_log(&transaction, Some(first_lsn))?;
+            self.write_log(&transaction, Some(first_lsn), LOG_TRIM_ROWS)?;
             if has_direct {
                 // Readers must not see a large value before the rest of its batch.
                 let mut state = shared.write_state();
@@ -191,7 +196,7 @@ impl Writer {
             }
             self.is_dirty = true;
         }
-        self.freeze_from(FULL_EIGHTHS);
+        self.freeze_when_full();
         self.tell(first_lsn);
         Ok(())
     }
@@ -230,12 +235,21 @@ impl Writer {
         Ok(())
     }
 
-    fn begin(&self) -> Result<WriteTransaction, StoreError> {
+    fn begin(&mut self) -> Result<WriteTransaction, StoreError> {
         let state = self.shared.read_state();
-        let failed = |error: redb::Error| self.failed(error);
-        let mut transaction = state.db()?.begin_write().map_err(|error| failed(error.into()))?;
-        transaction.set_durability(Redb::Immediate).map_err(|error| failed(error.into()))?;
-        transaction.set_two_phase_commit(self.shared.options.durability == Durability::Strict);
+        let db = state.db()?;
+        let begin = || {
+            let mut transaction = db.begin_write()?;
+            transaction.set_durability(Redb::Immediate)?;
+            transaction.set_two_phase_commit(self.shared.options.durability == Durability::Strict);
+            if !self.is_boot_written {
+                write_boot(&transaction, self.shared.boot)?;
+            }
+            Ok(transaction)
+        };
+        let transaction = begin().map_err(|error| self.failed(error))?;
+        // If this transaction fails, there is no further one.
+        self.is_boot_written = true;
         Ok(transaction)
     }
 
@@ -309,8 +323,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Append the row, if there is one, and remove some of those that are folded.
-    fn write_log(&mut self, transaction: &WriteTransaction, lsn: Option<u64>) -> Result<(), StoreError> {
+    /// Append the row, if there is one, and remove so many of those that are folded.
+    fn write_log(
+        &mut self,
+        transaction: &WriteTransaction,
+        lsn: Option<u64>,
+        trim_rows: usize,
+    ) -> Result<(), StoreError> {
         if lsn.is_none() && !self.is_trimming {
             return Ok(());
         }
@@ -319,7 +338,7 @@ impl Writer {
             if let Some(lsn) = lsn {
                 log.insert(lsn, self.row.as_slice())?;
             }
-            for _ in 0..if self.is_trimming { LOG_TRIM_ROWS } else { 0 } {
+            for _ in 0..if self.is_trimming { trim_rows } else { 0 } {
                 let first = log.first()?.map(|(lsn, _)| lsn.value());
                 if first.is_none_or(|lsn| lsn > self.position.folded) {
                     self.is_trimming = false;
@@ -356,11 +375,15 @@ impl Writer {
         }
     }
 
-    /// When the active layer has so many eighths of what may be unfolded, and the frozen one is gone, it
+    /// Under load, one layer gathers new rows while the one before it is folded.
+    fn freeze_when_full(&mut self) {
+        self.freeze_from(self.shared.options.max_unfolded_bytes / 8 * FULL_EIGHTHS);
+    }
+
+    /// When the active layer has so many bytes of log rows, and at least one, and the frozen one is gone, it
     /// becomes the frozen one.
-    fn freeze_from(&mut self, eighths: usize) {
-        let bytes = self.shared.options.max_unfolded_bytes / 8 * eighths;
-        if self.fold.is_some() || self.active_bytes < bytes {
+    fn freeze_from(&mut self, bytes: usize) {
+        if self.fold.is_some() || self.active_rows == 0 || self.active_bytes < bytes {
             return;
         }
         let mut state = self.shared.write_state();
@@ -399,21 +422,48 @@ impl Writer {
 
     /// Nobody waits: fold more than else, and leave a file that opens fast after a crash.
     fn commit_idle(&mut self) -> Result<(), StoreError> {
+        let (rows, most) = (self.shared.options.fold_slice_rows, self.shared.options.max_unfolded_bytes);
+        let worth_folding = MAX_IDLE_UNFOLDED_BYTES.min(most / 8);
+        self.freeze_from(worth_folding);
+        let budget =
+            Budget { weight: 1, rows: IDLE_FOLD_SLICES * rows, bytes: IDLE_FOLD_SLICES * FOLD_SLICE_BYTES };
         let mut transaction = self.begin()?;
         transaction.set_quick_repair(true);
-        let budget = Budget {
-            weight: 1,
-            rows: IDLE_FOLD_SLICES * self.shared.options.fold_slice_rows,
-            bytes: IDLE_FOLD_SLICES * FOLD_SLICE_BYTES,
-        };
+        self.commit_fold(transaction, budget, IDLE_FOLD_SLICES * LOG_TRIM_ROWS)?;
+        self.freeze_from(worth_folding);
+        self.is_dirty = self.fold.is_some() || self.is_trimming;
+        Ok(())
+    }
+
+    /// Leave a file that the next start need only open: nothing to repair, no log to read.
+    fn commit_last(&mut self) -> Result<(), StoreError> {
+        // First what is frozen, if anything is, then the active layer.
+        for _ in 0..2 {
+            self.freeze_from(0);
+            if self.fold.is_some() {
+                let transaction = self.begin()?;
+                self.commit_fold(transaction, Budget::ALL, 0)?;
+            }
+        }
+        let transaction = self.begin()?;
+        write_closed(&transaction, self.shared.boot).map_err(|error| self.failed(error))?;
+        self.write_log(&transaction, None, usize::MAX)?;
+        self.commit(transaction)
+    }
+
+    /// Commit a slice of what is frozen, without any new row.
+    fn commit_fold(
+        &mut self,
+        transaction: WriteTransaction,
+        budget: Budget,
+        trim_rows: usize,
+    ) -> Result<(), StoreError> {
         let slice = self.fold_some(&transaction, Some(budget))?;
         self.write_direct(&transaction, slice.as_ref())?;
-        self.write_log(&transaction, None)?;
+        self.write_log(&transaction, None, trim_rows)?;
         self.commit(transaction)?;
         let shared = self.shared.clone();
         self.apply(&mut shared.write_state(), slice);
-        self.freeze_from(IDLE_EIGHTHS);
-        self.is_dirty = self.fold.is_some() || self.is_trimming;
         Ok(())
     }
 
