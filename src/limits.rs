@@ -166,7 +166,7 @@ pub const MAX_KEY_BYTES: usize = 4 * 1024;
 /// Neighbouring rows that are stored as one, bytes. With the key they fit two pages of the file: large
 /// enough that a journal is folded in few writes, small enough to be rewritten when one row changes.
 pub const MAX_RUN_BYTES: usize = 8_000;
-/// Dead space that start-up compacts, bytes, if it is also more than half of the file; less is not worth the
+/// Dead space that start-up compacts, bytes, if it is also three quarters of the file; less is not worth the
 /// wait, since new rows will fill it.
 pub const MIN_COMPACT_BYTES: u64 = 64 * 1024 * 1024;
 /// redb's page cache, bytes.

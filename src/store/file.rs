@@ -1,6 +1,6 @@
 //! Opening the file: folder, lock, format version, repair, boot number, the unfolded end of the log.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -257,13 +257,16 @@ fn compact_if_worthwhile(
 ) -> Result<(), StoreError> {
     let what = format!("compacting {}", path.display());
     let failed = |error: redb::Error| StoreError::of_redb(&what, error);
-    let length = || file.len().map_err(|error| StoreError::io(&what, &error));
+    let length = || match std::fs::metadata(path) {
+        Ok(there) => Ok(occupied(&there)),
+        Err(_) => file.len().map_err(|error| StoreError::io(&what, &error)),
+    };
     let (room, stored) = ROOM_PER_STORED;
     let (live, compacted) = (meta.position.base_bytes * room / stored, meta.compacted);
     let found = length()?;
     let dead = found.saturating_sub(live);
     // What compacting could not give back last time, it cannot give back now.
-    if dead <= MIN_COMPACT_BYTES || dead <= found / 2 || found <= compacted + compacted / 4 {
+    if dead <= MIN_COMPACT_BYTES || dead <= found / 4 * 3 || found <= compacted + compacted / 4 {
         return Ok(());
     }
     db.compact().map_err(|error| failed(error.into()))?;
@@ -276,6 +279,13 @@ fn compact_if_worthwhile(
         Ok(())
     };
     remember().map_err(failed)
+}
+
+/// What a file takes of its disk. redb doubles its file when it needs room, and what it does not use of that
+/// takes none.
+pub(super) fn occupied(file: &Metadata) -> u64 {
+    const BLOCK_BYTES: u64 = 512;
+    file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
 }
 
 fn create_folder(folder: &Path) -> io::Result<()> {

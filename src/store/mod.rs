@@ -94,6 +94,7 @@ pub struct Ack {
 /// Sizes, for `doctor` and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
+    /// What the file takes of its disk.
     pub file_bytes: u64,
     /// Keys and values in the base tables and in the log's unfolded end.
     pub live_bytes: u64,
@@ -191,7 +192,7 @@ impl Store {
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let shared = &self.inner.shared;
         let meters = &shared.meters;
-        let file_bytes = std::fs::metadata(&shared.path).map_or(0, |file| file.len());
+        let file_bytes = std::fs::metadata(&shared.path).map_or(0, |there| file::occupied(&there));
         let unfolded_bytes = meters.unfolded_bytes.load(Ordering::Relaxed);
         let live_bytes = meters.base_bytes.load(Ordering::Relaxed) + unfolded_bytes;
         let queue = shared.queue();

@@ -8,7 +8,7 @@ use std::path::Path;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use super::file::{FILE_NAME, FORMAT};
+use super::file::{FILE_NAME, FORMAT, occupied};
 use super::{Store, StoreError};
 
 /// Whether there is a store, and whether a process has it.
@@ -38,7 +38,7 @@ impl Store {
             }
             Err(error) => return Err(failed(&error)),
         };
-        let file_bytes = file.metadata().map_err(|error| failed(&error))?.len();
+        let file_bytes = occupied(&file.metadata().map_err(|error| failed(&error))?);
         let in_use = FileBackend::new(file)
             .map_err(|error| StoreError::of_redb(format!("looking at {}", path.display()), error))?
             .query_lock_range(Bound::Unbounded, Bound::Unbounded)

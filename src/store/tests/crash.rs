@@ -101,24 +101,28 @@ fn check(run: &Run, disk: &Disk, acknowledged: usize, options: StoreOptions) -> 
 }
 
 fn cut_anywhere(options: StoreOptions, seed: u64) {
-    let images = IMAGES * scale() / 3;
     let run = run(options, seed, 60);
+    cut_from(&run, run.opened, IMAGES * scale() / 3, options, seed);
+}
+
+/// Cut the power at so many moments of the run, none of them before `first` changes.
+fn cut_from(run: &Run, first: usize, images: usize, options: StoreOptions, seed: u64) {
     let mut dice = Dice(!seed);
-    let span = run.disk.changes() - run.opened;
-    let mut cuts: Vec<_> = (0..images).map(|_| run.opened + dice.below(span + 1)).collect();
+    let span = run.disk.changes() - first;
+    let mut cuts: Vec<_> = (0..images).map(|_| first + dice.below(span + 1)).collect();
     cuts.sort_unstable();
     let mut cutter = run.disk.images();
     for cut in cuts {
         let disk = Disk::recording(cutter.cut(cut, &mut dice));
         let acknowledged = run.committed.iter().take_while(|at| **at <= cut).count();
         let checked = catch_unwind(AssertUnwindSafe(|| {
-            let batches = check(&run, &disk, acknowledged, options);
+            let batches = check(run, &disk, acknowledged, options);
             // And now and then once more, while it recovers, goes on or closes: what it had shown must
             // still be there.
             if dice.below(4) == 0 {
                 let again = dice.below(disk.changes() + 1);
                 let image = disk.images().cut(again, &mut dice);
-                check(&run, &Disk::holding(image), batches, options);
+                check(run, &Disk::holding(image), batches, options);
             }
         }));
         assert!(checked.is_ok(), "cut after {cut} changes, seed {seed}");
@@ -138,4 +142,14 @@ fn nor_does_one_under_two_phase_commits() {
 #[test]
 fn nor_does_one_while_idle_work_goes_on() {
     cut_anywhere(StoreOptions { idle: Duration::from_micros(20), fold_slice_rows: 1, ..small() }, 3);
+}
+
+#[test]
+fn nor_does_one_while_the_store_is_closing() {
+    // All of the log is still to be folded then.
+    let options = StoreOptions { max_unfolded_bytes: 1024 * 1024, ..small() };
+    let run = run(options, 4, 60);
+    let closing = run.committed.last().copied().unwrap();
+    assert!(run.disk.changes() - closing > 20, "closing is to change the disk");
+    cut_from(&run, closing, IMAGES * scale() / 6, options, 4);
 }

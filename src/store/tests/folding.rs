@@ -125,6 +125,77 @@ fn the_folded_part_of_the_log_is_removed() {
     assert!(rows < usage.unfolded_rows + 64, "{rows} rows for {} unfolded ones", usage.unfolded_rows);
 }
 
+/// Rows of the log on disk, and whether redb has to repair the file to read them.
+fn log_rows(disk: &Disk) -> (u64, bool) {
+    let repaired = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = repaired.clone();
+    let mut builder = redb::Builder::new();
+    builder.set_repair_callback(move |_| seen.store(true, Ordering::Relaxed));
+    let db = builder.create_with_backend(Disk::holding(disk.bytes())).unwrap();
+    let log = redb::ReadableDatabase::begin_read(&db).unwrap().open_table(base::LOG).unwrap();
+    let rows = redb::ReadableTableMetadata::len(&log).unwrap();
+    (rows, repaired.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_closed_store_has_no_log_to_read_and_nothing_to_repair() {
+    let disk = Disk::default();
+    let options = StoreOptions { max_unfolded_bytes: 1024 * 1024, ..small() };
+    let store = open(&disk, options).unwrap();
+    (0..200u8).for_each(|number| put(&store, Space::Journal, [number], vec![number; 1_000]));
+    store.enqueue(Batch::new().delete_prefix(Space::Journal, [7])).unwrap().wait_blocking().unwrap();
+    put(&store, Space::Blob, *b"large", vec![1; 300 * 1024]);
+    assert_eq!(base_rows(&store, Space::Journal), 0, "nothing is folded yet");
+    assert!(log_rows(&disk).0 > 200);
+    let (rows, last_lsn) = (contents(&store).unwrap(), store.usage().unwrap().last_lsn);
+    store.close_blocking().unwrap();
+    assert_eq!(log_rows(&disk), (0, false));
+    let store = open(&disk, options).unwrap();
+    assert!(contents(&store).unwrap() == rows);
+    let usage = store.usage().unwrap();
+    assert_eq!((usage.unfolded_rows, usage.unfolded_bytes, usage.last_lsn), (0, 0, last_lsn));
+    assert_eq!(base_rows(&store, Space::Journal), 199);
+}
+
+#[test]
+fn a_crash_while_idle_leaves_little_log_to_read_and_nothing_to_repair() {
+    let disk = Disk::default();
+    let options = StoreOptions {
+        max_unfolded_bytes: 1024 * 1024,
+        idle: Duration::from_millis(1),
+        ..StoreOptions::default()
+    };
+    let store = open(&disk, options).unwrap();
+    for round in 0..3u8 {
+        (0..200u8).for_each(|number| put(&store, Space::Journal, [round, number], vec![number; 1_000]));
+        let bound = crate::limits::MAX_IDLE_UNFOLDED_BYTES as u64;
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let is_settled = || log_rows(&disk) == (store.usage().unwrap().unfolded_rows, false);
+        while store.usage().unwrap().unfolded_bytes > bound || !is_settled() {
+            assert!(std::time::Instant::now() < deadline, "{:?}, {:?}", store.usage(), log_rows(&disk));
+            std::thread::yield_now();
+        }
+        let crashed = open(&Disk::holding(disk.bytes()), options).unwrap();
+        assert!(contents(&crashed).unwrap() == contents(&store).unwrap());
+    }
+}
+
+#[test]
+fn an_opening_has_its_number_on_disk_before_anything_else_of_it() {
+    let disk = Disk::default();
+    let boot_after = |disk: &Disk| open(&Disk::holding(disk.bytes()), small()).unwrap().boot();
+    for boot in 1..4u64 {
+        let store = open(&disk, small()).unwrap();
+        assert_eq!(store.boot(), boot);
+        // Nothing of this opening is durable, so another one may have its number.
+        assert_eq!(boot_after(&disk), boot);
+        put(&store, Space::Task, [1], vec![1]);
+        assert_eq!(boot_after(&disk), boot + 1);
+    }
+    drop(open(&disk, small()).unwrap());
+    assert_eq!(boot_after(&disk), 5, "closing counts too");
+}
+
 #[test]
 fn dead_space_is_given_back_at_the_next_start() {
     let disk = Disk::default();
@@ -141,9 +212,15 @@ fn dead_space_is_given_back_at_the_next_start() {
     }
     assert_eq!(base_rows(&store, Space::Blob), 1);
     let rows = contents(&store).unwrap();
+    let crashed = Disk::holding(disk.bytes());
     store.close_blocking().unwrap();
     let before = disk.bytes().len();
     assert!(before > 100 * 1024 * 1024, "{before} bytes before");
+    // Not after a crash, when somebody waits for the store.
+    let recovered = open(&crashed, small()).unwrap();
+    assert!(crashed.bytes().len() >= before, "{} bytes", crashed.bytes().len());
+    assert!(contents(&recovered).unwrap() == rows);
+    drop(recovered);
     let store = open(&disk, small()).unwrap();
     let after = disk.bytes().len();
     assert!(after < before / 10, "{after} bytes of {before} are left");
