@@ -14,6 +14,26 @@ pub const MAX_TRACESTATE_BYTES: usize = 512;
 pub const MAX_BAGGAGE_BYTES: usize = 8192;
 /// Bytes of a principal's name.
 pub const MAX_PRINCIPAL_BYTES: usize = 128;
+/// Tokens that are valid at once; all are held in memory.
+pub const MAX_TOKENS: usize = 10_000;
+/// Globs of tools, and of state, that one token names; each call is compared with all of them.
+pub const MAX_TOKEN_GLOBS: usize = 256;
+/// Bytes of what a client calls itself, as far as it is kept.
+pub const MAX_CLIENT_NAME_BYTES: usize = 128;
+
+/// Kinds of refusals that are told apart until they are written; with more, less of each is kept.
+pub const MAX_AUDIT_PENDING_ROWS: usize = 64;
+/// Rows of what was refused or repeated that are kept, about 20 MB; the oldest go. What was done has a
+/// retention only.
+pub const MAX_AUDIT_REFUSALS: u64 = 100_000;
+/// Refusals are written at most this often. Milliseconds.
+pub const AUDIT_INTERVAL_MS: u64 = 1_000;
+/// Rows of the audit that one page looks at.
+pub const MAX_AUDIT_PAGE_ROWS: usize = 1_000;
+/// Seconds that a row of the audit is kept, unless the operator says otherwise: a quarter of a year.
+pub const DEFAULT_AUDIT_RETENTION_SECONDS: u64 = 90 * 86_400;
+/// Rows of the audit that one commit of a sweep deletes.
+pub const SWEEP_AUDIT_ROWS: usize = 1_000;
 
 /// Memory of one instance, MiB, unless the manifest or the operator says otherwise.
 pub const DEFAULT_MEMORY_MIB: u64 = 256;

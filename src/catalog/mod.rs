@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Longhaul's own tools: a component's may be called neither so nor alike.
-pub const OWN_TOOL_NAMES: [&str; 14] = [
+pub const OWN_TOOL_NAMES: [&str; 18] = [
     "task_list",
     "task_status",
     "task_wait",
@@ -47,6 +47,10 @@ pub const OWN_TOOL_NAMES: [&str; 14] = [
     "state_put",
     "state_list",
     "state_delete",
+    "token_new",
+    "token_list",
+    "token_revoke",
+    "audit_list",
 ];
 
 /// The tools that can be called: a value. Adding a component makes another catalog, so that whoever holds an

@@ -11,8 +11,8 @@ use super::server_file::ServerInfo;
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
 use crate::engine::{
-    EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice, TaskDocument, TaskEnd,
-    TaskEngine, TaskPage, TaskQuery,
+    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice,
+    TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument, TokenError, TokenGrant,
 };
 use crate::limits;
 use crate::store::{Presence, Store, StoreError};
@@ -37,6 +37,16 @@ impl Access {
             Err(error) => return Err(error.into()),
         }
         Self::open_offline(context).await.map(Self::Store)
+    }
+
+    /// The same, but a store that is not there is made.
+    pub async fn open_or_make(url: Option<&str>, context: &Context) -> Result<Self> {
+        let folder = context.data();
+        if url.is_none() && Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
+            // A server at the usual address, if any, has another folder.
+            return Ok(Self::Store(open_store(folder, sandbox(context)?, EngineOptions::default()).await?));
+        }
+        Self::open(url, context).await
     }
 
     /// The store itself, where there is one and nobody else has it.
@@ -132,6 +142,34 @@ impl Access {
         }
     }
 
+    pub async fn new_token(&mut self, grant: TokenGrant) -> Result<String> {
+        match self {
+            Self::Server(remote) => Ok(remote.new_token(grant).await?),
+            Self::Store(engine) => Ok(engine.new_token(&local(), grant).await?),
+        }
+    }
+
+    pub async fn tokens(&mut self) -> Result<Vec<TokenDocument>> {
+        match self {
+            Self::Server(remote) => Ok(remote.tokens().await?),
+            Self::Store(engine) => Ok(engine.tokens()),
+        }
+    }
+
+    pub async fn revoke_token(&mut self, name: &str) -> Result<()> {
+        match self {
+            Self::Server(remote) => Ok(remote.revoke_token(name).await?),
+            Self::Store(engine) => Ok(engine.revoke_token(&local(), name).await?),
+        }
+    }
+
+    pub async fn audit(&mut self, query: AuditQuery) -> Result<AuditPage> {
+        match self {
+            Self::Server(remote) => Ok(remote.audit(query).await?),
+            Self::Store(engine) => Ok(engine.audit(query).await?),
+        }
+    }
+
     pub async fn resolve(&mut self, id: TaskId, step: u64, resolution: Resolution) -> Result<TaskDocument> {
         match self {
             Self::Server(remote) => Ok(remote.resolve(id, step, resolution).await?),
@@ -193,12 +231,20 @@ impl From<EngineError> for CliError {
             | EngineError::IdempotencyConflict { .. }
             | EngineError::BadIdempotencyKey { .. }
             | EngineError::BadMessage(_) => Self::usage(error),
+            EngineError::Token(token) => match token {
+                TokenError::Missing(_) => Self::not_found(error),
+                TokenError::Exists(_) | TokenError::TooMany(_) => Self::refused(error),
+                TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_) => {
+                    Self::usage(error)
+                }
+            },
             EngineError::TooManyOpenTasks { .. } => Self::refused(error),
             _ => Self::failed(error),
         }
     }
 }
 
+/// Whoever may open the store is its owner.
 fn local() -> Principal {
-    Principal::local()
+    Principal::local().through(Some("longhaul-cli (closed store)".into()))
 }

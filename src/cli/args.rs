@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use crate::engine::Resolution;
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{Resolution, Verdict};
 use crate::task::TaskId;
 
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     name = "longhaul",
     version,
@@ -32,7 +35,7 @@ pub struct Cli {
 }
 
 /// What every command understands.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Default, Args)]
 pub struct GlobalArgs {
     /// Folder with the tasks [env: LONGHAUL_DATA] [default: the XDG data folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -43,6 +46,9 @@ pub struct GlobalArgs {
     /// Print JSON on stdout, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
+    /// A bearer token for the server that is talked to; better in the environment, where no list of processes shows it
+    #[arg(long, global = true, value_name = "TOKEN", env = "LONGHAUL_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
     /// What to log to stderr, such as `debug` or `longhaul=trace` [env: LONGHAUL_LOG, RUST_LOG]
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
@@ -79,6 +85,18 @@ pub enum Command {
     Task(TaskArgs),
     /// List tools, look into components, build guests
     Tool(ToolArgs),
+    /// Make, list and revoke the tokens by which callers are told apart
+    #[command(after_help = "Examples:\n  \
+        longhaul token new ann --tools 'book_*' --tools triage --state 'tickets/*'\n  \
+        longhaul token revoke ann\n\n\
+        A request over loopback without a token is `local`, who may do all; from elsewhere a token is needed. The token \
+        is shown once: only its hash is stored.")]
+    Token(TokenArgs),
+    /// Show who did what, and what was refused
+    #[command(after_help = "Examples:\n  \
+        longhaul audit list --since 2h --verdict refused\n  \
+        longhaul audit list --principal ann --tool book_agent --json")]
+    Audit(AuditArgs),
     /// Check this machine and this data folder, and say what to do
     Doctor,
     /// Print completions for a shell
@@ -273,6 +291,92 @@ impl ResolutionArgs {
 
 fn json_value(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct TokenArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, this once
+    New {
+        /// Its principal: A-Z, a-z, 0-9, '.', '_', '@' and '-'
+        name: String,
+        /// Tools that it may call and see, such as 'book_*'; repeat it for more [default: none]
+        #[arg(long, value_name = "GLOB")]
+        tools: Vec<String>,
+        /// Shared state: NAMESPACE or NAMESPACE/KEY-GLOB, with :read for reading alone [default: none]
+        #[arg(long, value_name = "GLOB")]
+        state: Vec<String>,
+    },
+    /// List the tokens that are valid
+    List,
+    /// Make a token invalid, at once; what its principal started goes on
+    Revoke {
+        /// Its principal
+        name: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List what was done and refused, newest first
+    List {
+        /// Only from then on: 90s, 30m, 2h, 7d ago, or a time such as 2026-11-21T10:00:00Z
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        since: Option<u64>,
+        /// Only what this principal did
+        #[arg(long)]
+        principal: Option<String>,
+        /// Only calls of this tool
+        #[arg(long)]
+        tool: Option<String>,
+        /// Only what was admitted, repeated or refused
+        #[arg(long, value_parser = verdict)]
+        verdict: Option<Verdict>,
+        /// At most this many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+}
+
+fn verdict(text: &str) -> Result<Verdict, String> {
+    let all = [Verdict::Admitted, Verdict::Repeated, Verdict::Refused];
+    let found = all.into_iter().find(|verdict| verdict.to_string() == text);
+    found.ok_or_else(|| "it is admitted, repeated or refused".to_owned())
+}
+
+/// Nanoseconds since 1970 of a time, or of so long ago.
+fn moment(text: &str) -> Result<u64, String> {
+    let wrong =
+        || "it is neither a time such as 2026-11-21T10:00:00Z nor so long ago: 90s, 30m, 2h, 7d".to_owned();
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        return u64::try_from(time.unix_timestamp_nanos()).map_err(|_| wrong());
+    }
+    let unit = match text.as_bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3_600,
+        Some(b'd') => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    let ago =
+        count.checked_mul(unit).and_then(|seconds| seconds.checked_mul(1_000_000_000)).ok_or_else(wrong)?;
+    Ok(SystemClock::default().wall().saturating_sub(ago))
 }
 
 #[derive(Clone, Debug, Args)]

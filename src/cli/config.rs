@@ -52,6 +52,8 @@ pub struct EngineSettings {
     pub suspend_grace: Duration,
     /// How long ended tasks are kept; `None` is for ever.
     pub retention: Option<Duration>,
+    /// How long rows of the audit are kept; `None` is for ever.
+    pub audit_retention: Option<Duration>,
 }
 
 /// What the command line says; `None` and empty say nothing.
@@ -118,14 +120,20 @@ impl Settings {
                 suspend_grace: Duration::from_millis(
                     said.suspend_grace_ms.unwrap_or(limits::SUSPEND_GRACE_MS),
                 ),
-                retention: match said.retention_days {
-                    None => Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
-                    Some(0) => None,
-                    Some(days) => Some(Duration::from_secs(days * 86_400)),
-                },
+                retention: kept(said.retention_days, limits::DEFAULT_RETENTION_SECONDS),
+                audit_retention: kept(said.audit_days, limits::DEFAULT_AUDIT_RETENTION_SECONDS),
             },
             operator,
         })
+    }
+}
+
+/// 0 days are for ever.
+fn kept(days: Option<u64>, default_seconds: u64) -> Option<Duration> {
+    match days {
+        None => Some(Duration::from_secs(default_seconds)),
+        Some(0) => None,
+        Some(days) => Some(Duration::from_secs(days * 86_400)),
     }
 }
 
@@ -177,6 +185,8 @@ struct Layer {
     suspend_grace_ms: Option<u64>,
     /// 0 is for ever.
     retention_days: Option<u64>,
+    /// 0 is for ever.
+    audit_days: Option<u64>,
 }
 
 impl Layer {
@@ -196,6 +206,7 @@ impl Layer {
             live_instances: self.live_instances.or(lower.live_instances),
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
             retention_days: self.retention_days.or(lower.retention_days),
+            audit_days: self.audit_days.or(lower.audit_days),
         }
     }
 
@@ -244,6 +255,7 @@ impl Layer {
                 suspend_grace_ms(number(text)?)
             })?,
             retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
+            audit_days: read(env, "LONGHAUL_RETENTION_AUDIT_DAYS", |text| retention_days(number(text)?))?,
         })
     }
 }
@@ -342,6 +354,9 @@ struct EngineTable {
 struct RetentionTable {
     #[serde(deserialize_with = "read_retention_days")]
     days: Option<u64>,
+    /// Rows of the audit.
+    #[serde(deserialize_with = "read_retention_days")]
+    audit_days: Option<u64>,
 }
 
 impl FileTables {
@@ -375,6 +390,7 @@ impl FileTables {
             live_instances: self.engine.live_instances,
             suspend_grace_ms: self.engine.suspend_grace_ms,
             retention_days: self.retention.days,
+            audit_days: self.retention.audit_days,
         };
         (layer, Operator { grants, tools: self.tools, components: self.components })
     }

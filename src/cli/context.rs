@@ -4,6 +4,7 @@ use super::args::GlobalArgs;
 use super::config::{ConfigError, Overrides, Settings};
 use super::exit::{CliError, Result};
 use super::render::Output;
+use crate::authority::Secret;
 
 /// What every command is given: the settings, and how to print.
 pub struct Context {
@@ -11,6 +12,8 @@ pub struct Context {
     pub output: Output,
     /// The data folder was named, not taken by default: no other server than its own is meant.
     pub data_named: bool,
+    /// What servers are shown, where they want it.
+    pub token: Option<Secret>,
 }
 
 impl Context {
@@ -26,7 +29,8 @@ impl Context {
         let data_named = overrides.data.is_some()
             || std::env::var_os("LONGHAUL_DATA").is_some_and(|path| !path.is_empty());
         let settings = Settings::load(overrides, |name| std::env::var(name).ok(), &cwd)?;
-        Ok(Self { settings, output, data_named })
+        let token = global.token.clone().filter(|token| !token.is_empty()).map(Secret::new);
+        Ok(Self { settings, output, data_named, token })
     }
 
     pub fn data(&self) -> &Path {

@@ -59,7 +59,7 @@ async fn show_it(context: &Context) -> Result<Exit> {
     say.line(format!("\n2. Start a server on a scratch store: pid {}, {}", server.pid, server.url))?;
 
     say.line(format!("\n3. Call the tool over MCP: {TOOL} steps={STEPS} step_ms={STEP_MS}"))?;
-    let mut remote = Remote::connect(&server.url).await?;
+    let mut remote = Remote::connect(&server.url, None).await?;
     let asked = Instant::now();
     let id = remote.start(TOOL, &json!({ "steps": STEPS, "step_ms": STEP_MS }), "demo").await?;
     say.line(format!("   answered in {} ms with a link: {}", asked.elapsed().as_millis(), id.uri()))?;
@@ -83,7 +83,7 @@ async fn show_it(context: &Context) -> Result<Exit> {
         "\n5. Start it again on the same store: pid {}. The task goes on by itself.",
         server.pid
     ))?;
-    let mut remote = Remote::connect(&server.url).await?;
+    let mut remote = Remote::connect(&server.url, None).await?;
     let ended = watched.until(&mut remote, id, say, TaskDocument::is_terminal).await?;
     let took = restarted.elapsed();
     if ended.state != "completed" {

@@ -5,6 +5,7 @@
 mod access;
 mod args;
 mod arguments;
+mod audit;
 mod call;
 pub mod config;
 mod context;
@@ -24,6 +25,7 @@ mod server_file;
 mod show;
 mod signals;
 mod task;
+mod token;
 mod tool;
 mod tools;
 
@@ -90,6 +92,8 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Call(args) => call::run(args, context).await,
         Command::Task(args) => task::run(args, context).await,
         Command::Tool(args) => tool::run(args, context).await,
+        Command::Token(args) => token::run(args, context).await,
+        Command::Audit(args) => audit::run(args, context).await,
         Command::Doctor => doctor::run(context).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }

@@ -11,10 +11,17 @@ use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
 use super::server_file::ServerInfo;
+use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
-use crate::engine::{JournalDocument, Resolution, Slice, TaskDocument, TaskPage, TaskQuery};
-use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ToolInfo, Updates};
+use crate::engine::{
+    AuditPage, AuditQuery, JournalDocument, Resolution, Slice, TaskDocument, TaskPage, TaskQuery,
+    TokenDocument, TokenGrant,
+};
+use crate::mcp::{
+    AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
+    TOKEN_REVOKE, ToolInfo, Updates,
+};
 use crate::store::{Presence, Store};
 use crate::task::{TaskId, ToolResult};
 
@@ -24,6 +31,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Remote {
     client: Client,
     url: String,
+    token: Option<Secret>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,14 +49,14 @@ pub enum RemoteError {
 }
 
 impl Remote {
-    pub async fn connect(url: &str) -> Result<Self, RemoteError> {
-        Ok(Self { client: connect(url).await?, url: url.to_owned() })
+    pub async fn connect(url: &str, token: Option<Secret>) -> Result<Self, RemoteError> {
+        Ok(Self { client: connect(url, token.clone()).await?, url: url.to_owned(), token })
     }
 
     /// The server at `url`, or the one that is meant where nobody names one.
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
-            Some(url) => Ok(Self::connect(url).await?),
+            Some(url) => Ok(Self::connect(url, context.token.clone()).await?),
             None => Ok(Self::find(context).await?),
         }
     }
@@ -59,7 +67,11 @@ impl Remote {
         let presence = Store::presence(folder).map_err(|e| RemoteError::Other(e.to_string()))?;
         let in_use = matches!(presence, Presence::InUse { .. });
         match ServerInfo::read(folder).filter(|_| in_use) {
-            Some(ServerInfo { url: Some(url), .. }) => return Self::connect(&url).await,
+            // Without a token of one's own, the server's key says that this is its folder's owner.
+            Some(ServerInfo { url: Some(url), key, .. }) => {
+                let token = context.token.clone().or(key.map(Secret::new));
+                return Self::connect(&url, token).await;
+            }
             Some(ServerInfo { pid, url: None, .. }) => {
                 return Err(RemoteError::Other(format!(
                     "the server of {}, pid {pid}, speaks to its own client on stdio alone; kill {pid} stops it",
@@ -73,7 +85,7 @@ impl Remote {
                 format!("no server runs on {0}: longhaul serve --data {0} starts one", folder.display());
             return Err(RemoteError::Lost(told));
         }
-        Self::connect(&format!("http://{}/mcp", context.settings.http)).await
+        Self::connect(&format!("http://{}/mcp", context.settings.http), context.token.clone()).await
     }
 
     pub fn url(&self) -> &str {
@@ -87,7 +99,7 @@ impl Remote {
 
     /// A new connection to the same server.
     pub async fn reconnect(&mut self) -> Result<(), RemoteError> {
-        self.client = connect(&self.url).await?;
+        self.client = connect(&self.url, self.token.clone()).await?;
         Ok(())
     }
 
@@ -208,6 +220,38 @@ impl Remote {
         parsed(structured("task_resolve", self.client.call("task_resolve", arguments, &options).await?)?)
     }
 
+    pub async fn new_token(&self, grant: TokenGrant) -> Result<String, RemoteError> {
+        let TokenGrant { name, tools, state } = grant;
+        let made = self.admin(TOKEN_NEW, json!({ "name": name, "tools": tools, "state": state })).await?;
+        let none = || RemoteError::Other("the server made a token and did not tell it".to_owned());
+        made["token"].as_str().map(str::to_owned).ok_or_else(none)
+    }
+
+    pub async fn tokens(&self) -> Result<Vec<TokenDocument>, RemoteError> {
+        parsed(self.admin(TOKEN_LIST, json!({})).await?["tokens"].take())
+    }
+
+    pub async fn revoke_token(&self, name: &str) -> Result<(), RemoteError> {
+        self.admin(TOKEN_REVOKE, json!({ "name": name })).await.map(drop)
+    }
+
+    pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, RemoteError> {
+        let query = serde_json::to_value(query).map_err(|e| RemoteError::Other(e.to_string()))?;
+        parsed(self.admin(AUDIT_LIST, query).await?)
+    }
+
+    /// What a tool for the server's owner answers with; for anybody else there is none.
+    async fn admin(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
+        let options = CallOptions { by_person: true, ..CallOptions::default() };
+        match self.client.call(tool, arguments, &options).await {
+            Err(ClientError::Protocol { code: -32602, .. }) => Err(RemoteError::Refused(format!(
+                "the server at {} does this for its owner alone: without --token, on its machine",
+                self.url
+            ))),
+            outcome => structured(tool, outcome?),
+        }
+    }
+
     /// What one of Longhaul's own tools answers with.
     async fn own_tool(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
         structured(tool, self.call_own(tool, arguments).await?)
@@ -254,8 +298,9 @@ impl From<RemoteError> for CliError {
     }
 }
 
-async fn connect(url: &str) -> Result<Client, RemoteError> {
-    match tokio::time::timeout(CONNECT_PATIENCE, Client::connect(url)).await {
+async fn connect(url: &str, token: Option<Secret>) -> Result<Client, RemoteError> {
+    let options = ClientOptions { url: url.to_owned(), era: None, token };
+    match tokio::time::timeout(CONNECT_PATIENCE, Client::connect_with(options)).await {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(RemoteError::Lost(format!("the server at {url} does not answer"))),
     }
@@ -331,7 +376,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = engine(folder.path()).await;
         let http = serve(&engine, ANY_PORT).await;
-        let mut remote = Remote::connect(&http.url()).await.expect("connects");
+        let mut remote = Remote::connect(&http.url(), None).await.expect("connects");
         assert_eq!(remote.tools().await.expect("listed").len(), 1);
 
         let id = remote.start("count", &json!({ "to": 3 }), "k").await.expect("started");
@@ -369,7 +414,7 @@ mod tests {
         assert!(matches!(remote.retry(id, None).await, Err(RemoteError::Refused(_))), "it has completed");
         let url = http.url();
         http.shutdown().await;
-        assert!(matches!(Remote::connect(&url).await, Err(RemoteError::Lost(_))));
+        assert!(matches!(Remote::connect(&url, None).await, Err(RemoteError::Lost(_))));
         engine.shutdown().await;
     }
 
@@ -379,7 +424,7 @@ mod tests {
         let engine = engine(folder.path()).await;
         let http = serve(&engine, ANY_PORT).await;
         let address = http.address();
-        let mut remote = Remote::connect(&http.url()).await.expect("connects");
+        let mut remote = Remote::connect(&http.url(), None).await.expect("connects");
         let id = remote.start("count", &json!({ "to": 40 }), "k").await.expect("started");
         let following =
             tokio::spawn(async move { follow::to_the_end(&mut remote, id, &mut Reporter::new()).await });

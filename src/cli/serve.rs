@@ -1,6 +1,7 @@
 //! `longhaul serve`: the wiring, in the order in which things depend on each other, and shutdown in reverse.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::exit::{CliError, Exit, Result};
 use super::load;
 use super::server_file::{ServerFile, ServerInfo};
 use super::signals::StopSignals;
+use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
 use crate::engine::{EngineOptions, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, serve_stdio};
@@ -26,12 +28,15 @@ const COMPILED: &str = "compiled";
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
 pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
-    if !args.stdio {
-        refuse_beyond_loopback(context.settings.http)?;
-    }
     let mut signals = StopSignals::new()?;
     let sandbox = sandbox(context)?;
     let engine = open_engine(sandbox.clone(), context).await?;
+    if !args.stdio
+        && let Err(error) = refuse_beyond_loopback(context.settings.http, engine.has_tokens(), context.data())
+    {
+        engine.shutdown().await;
+        return Err(error);
+    }
     sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
     let served = tokio::select! {
         served = serve(&engine, sandbox.as_ref(), args.stdio, context, &mut signals) => served,
@@ -73,6 +78,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         store: StoreOptions { durability: context.settings.durability, ..StoreOptions::default() },
         live_instances: context.settings.engine.live_instances,
         retention: context.settings.engine.retention,
+        audit_retention: context.settings.engine.audit_retention,
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await
@@ -114,19 +120,22 @@ async fn set_up(engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> 
     for table in settings.operator.unused(&catalog) {
         tracing::warn!("{table} in longhaul.toml speaks of nothing that is served: is it misspelt?");
     }
+    engine.audit_grants(&Principal::local(), &catalog).await?;
     engine.set_catalog(Arc::new(catalog));
     Ok(engine.start().await?)
 }
 
 async fn over_http(server: McpServer, context: &Context, signals: &mut StopSignals) -> Result<Exit> {
     let settings = &context.settings;
+    let key = owner_key()?;
     let options = HttpOptions {
         address: settings.http,
         allowed_hosts: settings.mcp.allowed_hosts.clone(),
         allowed_origins: settings.mcp.allowed_origins.clone(),
+        key: Some(key.clone()),
     };
     let http = HttpServer::bind(server, options).await?;
-    let told = tell_where(Some(&http.url()), context);
+    let told = tell_where(Some(&http.url()), Some(&key), context);
     let ended = match &told {
         Ok(_) => {
             eprintln!("{}: shutting down", signals.first().await);
@@ -139,7 +148,7 @@ async fn over_http(server: McpServer, context: &Context, signals: &mut StopSigna
 }
 
 async fn over_stdio(server: McpServer, context: &Context, signals: &mut StopSignals) -> Result<Exit> {
-    let _file = tell_where(None, context)?;
+    let _file = tell_where(None, None, context)?;
     let stop = CancellationToken::new();
     let serving = serve_stdio(server, stop.clone());
     tokio::pin!(serving);
@@ -156,8 +165,8 @@ async fn over_stdio(server: McpServer, context: &Context, signals: &mut StopSign
 
 /// Says where the server listens: on stderr for people, in the data folder for the other commands, and with
 /// `--json` on stdout for whoever started it.
-fn tell_where(url: Option<&str>, context: &Context) -> Result<ServerFile> {
-    let info = ServerInfo::of_this_process(url.map(str::to_owned));
+fn tell_where(url: Option<&str>, key: Option<&Secret>, context: &Context) -> Result<ServerFile> {
+    let info = ServerInfo::of_this_process(url.map(str::to_owned), key);
     let folder = context.data();
     let file = ServerFile::write(folder, &info).map_err(|e| {
         CliError::failed(format_args!(
@@ -177,14 +186,23 @@ fn tell_where(url: Option<&str>, context: &Context) -> Result<ServerFile> {
     Ok(file)
 }
 
-fn refuse_beyond_loopback(address: SocketAddr) -> Result<()> {
-    if address.ip().is_loopback() {
+/// Before tools are built and tasks go on, for the server would not listen anyway.
+fn refuse_beyond_loopback(address: SocketAddr, has_tokens: bool, folder: &Path) -> Result<()> {
+    if has_tokens || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
     Err(CliError::refused(format_args!(
-        "{address} is reachable from other machines, and this version cannot tell its callers apart"
+        "{address} is reachable from other machines, and there is no token to tell callers apart"
     ))
-    .next("listen on 127.0.0.1, and put a proxy that authenticates in front if others are to reach it"))
+    .next(format!("longhaul token new NAME --tools '*' --data {}, or listen on 127.0.0.1", folder.display())))
+}
+
+/// What the other commands show this server: whoever can read it from the data folder owns all that is in it.
+fn owner_key() -> Result<Secret> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)
+        .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
+    Ok(Secret::new(blake3::Hash::from_bytes(key).to_hex().to_string()))
 }
 
 fn store_failed(why: &str) -> CliError {
@@ -194,7 +212,10 @@ fn store_failed(why: &str) -> CliError {
 
 impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
-        Self::failed(error)
+        match error {
+            HttpError::BeyondLoopback(_) => Self::refused(error).next("longhaul token new NAME --tools '*'"),
+            error => Self::failed(error),
+        }
     }
 }
 
@@ -204,12 +225,17 @@ mod tests {
 
     #[test]
     fn only_loopback_is_served_without_tokens() {
+        let beyond = |address: &str, has_tokens| {
+            refuse_beyond_loopback(address.parse().expect("an address"), has_tokens, Path::new("/data"))
+        };
         for address in ["127.0.0.1:1919", "127.0.0.2:1", "[::1]:1919"] {
-            assert_eq!(refuse_beyond_loopback(address.parse().expect("an address")), Ok(()));
+            assert_eq!(beyond(address, false), Ok(()));
         }
         for address in ["0.0.0.0:1919", "[::]:1919", "192.168.1.5:80"] {
-            let error = refuse_beyond_loopback(address.parse().expect("an address")).expect_err(address);
+            let error = beyond(address, false).expect_err(address);
             assert_eq!(error.exit, Exit::Refused);
+            assert!(error.next.expect("a command").contains("longhaul token new"));
+            assert_eq!(beyond(address, true), Ok(()));
         }
     }
 }

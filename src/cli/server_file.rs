@@ -1,6 +1,7 @@
 //! `server.json` in the data folder: who serves it, and where. Written once the server listens, removed when it
 //! ends. It is a hint: only the lock on the store says who owns the folder, so one that was left behind does no harm.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,19 +9,31 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::Secret;
+
 const NAME: &str = "server.json";
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
     pub pid: u32,
     /// The MCP endpoint; none while it serves stdio alone.
     pub url: Option<String>,
     pub version: String,
+    /// A bearer token of the server's owner, as long as it runs: the file is theirs alone.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+impl fmt::Debug for ServerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerInfo").field("pid", &self.pid).field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl ServerInfo {
-    pub fn of_this_process(url: Option<String>) -> Self {
-        Self { pid: std::process::id(), url, version: env!("CARGO_PKG_VERSION").to_owned() }
+    pub fn of_this_process(url: Option<String>, key: Option<&Secret>) -> Self {
+        let key = key.map(|key| key.expose().to_owned());
+        Self { pid: std::process::id(), url, version: env!("CARGO_PKG_VERSION").to_owned(), key }
     }
 
     /// What the file in `folder` says; `None` where there is none, or one that makes no sense.
@@ -64,7 +77,10 @@ mod tests {
     fn the_file_is_private_and_lives_as_long_as_the_server() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(ServerInfo::read(folder.path()), None);
-        let info = ServerInfo::of_this_process(Some("http://127.0.0.1:1919/mcp".to_owned()));
+        let info = ServerInfo::of_this_process(
+            Some("http://127.0.0.1:1919/mcp".to_owned()),
+            Some(&Secret::new("k")),
+        );
         let file = ServerFile::write(folder.path(), &info).expect("written");
         assert_eq!(ServerInfo::read(folder.path()), Some(info));
         let mode = fs::metadata(folder.path().join(NAME)).expect("there").permissions().mode();

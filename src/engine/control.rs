@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::{self, Deed, Subject};
 use super::checkpoint::{self, CheckpointRow};
 use super::entry::{Anchor, Entry, EntryState};
 use super::feed::{ResourceKey, TaskChange};
@@ -33,6 +34,27 @@ pub fn end(
     state: &mut EntryState,
     ending: Ending,
 ) -> Result<Ack, EngineError> {
+    end_by(shared, entry, state, ending, None)
+}
+
+/// A cancellation that its guest does not hear of, with its row in the audit.
+fn cancel_now(
+    shared: &Arc<Shared>,
+    by: &Principal,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    request: CancelRequest,
+) -> Result<Ack, EngineError> {
+    end_by(shared, entry, state, Ending::Cancelled(Some(request)), Some(by))
+}
+
+fn end_by(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    state: &mut EntryState,
+    ending: Ending,
+    by: Option<&Principal>,
+) -> Result<Ack, EngineError> {
     let id = entry.id;
     let next = state.status.state.after(match &ending {
         Ending::Completed(_) => TaskEvent::Completed,
@@ -53,6 +75,9 @@ pub fn end(
     let mut siblings = parent.as_ref().map(|parent| parent.children());
     let mut batch = leave_memory(shared, id, state)?;
     children::at_end(shared, entry, state, failed, siblings.as_deref_mut(), &mut batch)?;
+    if let Some(by) = by {
+        audit::admitted(shared, &mut batch, by, Subject::of_task(Deed::Cancel, id))?;
+    }
     let now = shared.clock.wall();
     let status = &mut state.status;
     (status.state, status.updated_at, status.ended_at, status.wake) = (next, now, Some(now), None);
@@ -172,29 +197,47 @@ impl TaskEngine {
         id: TaskId,
         reason: Option<String>,
     ) -> Result<TaskDocument, EngineError> {
+        let done = self.cancel_task(principal, id, reason).await;
+        self.audited(principal, Subject::of_task(Deed::Cancel, id), done)
+    }
+
+    async fn cancel_task(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: Option<String>,
+    ) -> Result<TaskDocument, EngineError> {
         let document = self.task(principal, id)?;
+        let subject = Subject::of_task(Deed::Cancel, id);
         if document.is_terminal() {
+            audit::repeated(&self.shared, principal, subject, "ended");
             return Ok(document);
         }
         if let Some(entry) = self.shared.entry(id) {
             let request = CancelRequest { at: self.shared.clock.wall(), reason };
-            if let Some(ack) = cancel(&self.shared, &entry, request)? {
-                ack.await?;
+            match cancel(&self.shared, principal, &entry, request)? {
+                Some(ack) => drop(ack.await?),
+                None => audit::repeated(&self.shared, principal, subject, "cancelled_already"),
             }
         } else if !self.shared.is_running() {
-            self.cancel_on_disk(id, reason).await?;
+            self.cancel_on_disk(principal, id, reason).await?;
         }
         self.task(principal, id)
     }
 
     /// Without a running engine there is no entry: the row alone changes.
-    async fn cancel_on_disk(&self, id: TaskId, reason: Option<String>) -> Result<(), EngineError> {
+    async fn cancel_on_disk(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: Option<String>,
+    ) -> Result<(), EngineError> {
         let task = self.shared.store.read(|snapshot| rows::read_task(snapshot, id))?;
         let status = self.shared.store.read(|snapshot| rows::read_status(snapshot, id))?;
         let (Some(task), Some(status)) = (task, status) else { return Err(EngineError::NoSuchTask(id)) };
         let entry = Entry::of(&task, status);
         let request = CancelRequest { at: self.shared.clock.wall(), reason };
-        let ack = end(&self.shared, &entry, &mut entry.lock(), Ending::Cancelled(Some(request)))?;
+        let ack = cancel_now(&self.shared, principal, &entry, &mut entry.lock(), request)?;
         ack.await?;
         Ok(())
     }
@@ -202,6 +245,16 @@ impl TaskEngine {
     /// Tries a failed or cancelled task again, under its id: from the start, or keeping its journal's records
     /// before `from_step`.
     pub async fn retry(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        from_step: Option<u64>,
+    ) -> Result<TaskDocument, EngineError> {
+        let done = self.retry_task(principal, id, from_step).await;
+        self.audited(principal, Subject::of_task(Deed::Retry, id), done)
+    }
+
+    async fn retry_task(
         &self,
         principal: &Principal,
         id: TaskId,
@@ -244,6 +297,8 @@ impl TaskEngine {
         (status.error, status.cancel, status.wake) = (None, None, None);
         batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
         batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        let subject = Subject::of_task(Deed::Retry, id).tool(&task.tool, &task.component);
+        audit::admitted(shared, &mut batch, principal, subject)?;
         let mut keys = vec![ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
         keys.push(ResourceKey::Log(id));
         let logical = now.saturating_sub(task.created_at);
@@ -279,6 +334,7 @@ impl TaskEngine {
 /// `None` where somebody was faster.
 pub fn cancel(
     shared: &Arc<Shared>,
+    by: &Principal,
     entry: &Arc<Entry>,
     request: CancelRequest,
 ) -> Result<Option<Ack>, EngineError> {
@@ -291,7 +347,7 @@ pub fn cancel(
         None => state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation)),
     };
     if !heeds {
-        return end(shared, entry, &mut state, Ending::Cancelled(Some(request))).map(Some);
+        return cancel_now(shared, by, entry, &mut state, request).map(Some);
     }
     if state.status.cancel.is_some() {
         return Ok(None);
@@ -301,6 +357,7 @@ pub fn cancel(
     state.status.updated_at = shared.clock.wall();
     let mut batch = Batch::new();
     batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
+    audit::admitted(shared, &mut batch, by, Subject::of_task(Deed::Cancel, id))?;
     let (after, entry) = (shared.clone(), entry.clone());
     batch.add_then(move || {
         after.feed.changed(&[ResourceKey::Task(id)]);

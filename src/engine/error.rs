@@ -1,3 +1,4 @@
+use super::tokens::TokenError;
 use crate::catalog::ArgumentError;
 use crate::store::StoreError;
 use crate::task::{ComponentId, IllegalTransition, TaskId};
@@ -48,6 +49,8 @@ pub enum EngineError {
     BadMessage(String),
     #[error("that is no outcome: {0}")]
     BadOutcome(String),
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error("the component {0} is not in the store")]
     NoSuchComponent(ComponentId),
     #[error("the engine is shutting down; start longhaul again, the task goes on where it was")]
@@ -58,6 +61,38 @@ pub enum EngineError {
     Transition(#[from] IllegalTransition),
     #[error("an error inside longhaul, please report it: {0}")]
     Internal(String),
+}
+
+impl EngineError {
+    /// In a word, for the audit: what a caller sent is not to stand there.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::NoSuchTask(_) => "no_such_task",
+            Self::NoSuchOutput { .. } => "no_such_output",
+            Self::NoSuchTool { .. } => "no_such_tool",
+            Self::Arguments(_) => "bad_arguments",
+            Self::ArgumentsTooLarge { .. } => "arguments_too_large",
+            Self::IdempotencyConflict { .. } => "idempotency_conflict",
+            Self::BadIdempotencyKey { .. } => "bad_idempotency_key",
+            Self::TooManyOpenTasks { .. } => "too_many_open_tasks",
+            Self::WrongState { .. } => "wrong_state",
+            Self::NoSuchStep { .. } => "no_such_step",
+            Self::NotInQuestion { .. } => "not_in_question",
+            Self::BadOutcome(_) => "bad_outcome",
+            Self::BadMessage(_) => "bad_message",
+            Self::Token(TokenError::BadName(_)) => "bad_name",
+            Self::Token(TokenError::BadTools(_) | TokenError::BadState(_)) => "bad_grant",
+            Self::Token(TokenError::Exists(_)) => "token_exists",
+            Self::Token(TokenError::Missing(_)) => "no_such_token",
+            Self::Token(TokenError::TooMany(_)) => "too_many_tokens",
+            Self::NoSuchComponent(_) => "no_such_component",
+            Self::ShuttingDown => "shutting_down",
+            Self::Random(_) => "no_random_numbers",
+            Self::Transition(_) => "illegal_transition",
+            Self::Internal(_) => "internal",
+        }
+    }
 }
 
 fn nearest(near: &Option<String>) -> String {

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::audit::{self, Deed, Subject};
 use super::entry::{Entry, EntryState};
 use super::ops::OpHandle;
 use super::recorder::{Recorder, RecorderError};
@@ -64,6 +65,16 @@ impl TaskEngine {
         id: TaskId,
         message: Outgoing,
     ) -> Result<u64, EngineError> {
+        let sent = self.send_message(principal, id, message).await;
+        self.audited(principal, Subject::of_task(Deed::Send, id), sent)
+    }
+
+    async fn send_message(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        message: Outgoing,
+    ) -> Result<u64, EngineError> {
         let document = self.task(principal, id)?;
         let over = || EngineError::WrongState {
             task: id,
@@ -78,10 +89,13 @@ impl TaskEngine {
             None if self.shared.is_running() => return Err(over()),
             None => self.entry_on_disk(id)?,
         };
-        let (seq, ack) =
-            send(&self.shared, &entry, principal.name().to_owned(), message)?.ok_or_else(over)?;
-        if let Some(ack) = ack {
-            ack.await?;
+        let (seq, ack) = send(&self.shared, &entry, principal, message)?.ok_or_else(over)?;
+        match ack {
+            Some(ack) => drop(ack.await?),
+            None => {
+                let subject = Subject::of_task(Deed::Send, id);
+                audit::repeated(&self.shared, principal, subject, "same_message");
+            }
         }
         Ok(seq)
     }
@@ -103,13 +117,13 @@ impl TaskEngine {
 pub(super) fn send(
     shared: &std::sync::Arc<Shared>,
     entry: &Entry,
-    sender: String,
+    by: &Principal,
     message: Outgoing,
 ) -> Result<Option<(u64, Option<Ack>)>, EngineError> {
     let payload = message.payload.to_string();
     check(&message, &payload)?;
     let id = entry.id;
-    let key = message.key.as_deref().map(|key| sent_key(id, &sender, key));
+    let key = message.key.as_deref().map(|key| sent_key(id, by.name(), key));
     let mut state = entry.lock();
     if state.status.state.is_terminal() {
         return Ok(None);
@@ -132,7 +146,7 @@ pub(super) fn send(
     let row = MessageRow {
         name: message.name,
         payload: rows::put_payload(&mut batch, id, payload.as_bytes()),
-        sender,
+        sender: by.name().to_owned(),
         sent_at: shared.clock.wall(),
         taken: None,
     };
@@ -140,6 +154,8 @@ pub(super) fn send(
     if let Some(key) = key {
         batch.add_put(Space::Message, key, seq.to_be_bytes().to_vec());
     }
+    let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
+    audit::admitted(shared, &mut batch, by, subject)?;
     let after = shared.clone();
     batch.add_then(move || after.nudge(id));
     Ok(Some((seq, Some(shared.enqueue(batch)?))))

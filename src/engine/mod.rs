@@ -4,6 +4,7 @@
 
 mod attempt;
 mod calling;
+mod audit;
 mod checkpoint;
 mod children;
 pub mod closures;
@@ -29,6 +30,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tokens;
 mod view;
 mod wake;
 
@@ -43,6 +45,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
 pub use children::TreeBounds;
+pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
 pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, TaskChange, Watcher};
 pub use journal::Next;
@@ -55,6 +58,7 @@ pub use recorder::{Recorder, RecorderError};
 pub use resolve::Resolution;
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
+pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};
 pub use view::{
     ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, TraceDocument, output_uri, percent_decode,
     percent_encode, rfc3339,
@@ -66,11 +70,13 @@ use crate::limits;
 use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
 use children::Families;
+use audit::Audit;
 use entry::Entry;
 use metrics::Counters;
 use questions::Sampler;
 use ready::Ready;
 use timers::Timers;
+use tokens::Tokens;
 
 /// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
 #[derive(Clone)]
@@ -90,6 +96,8 @@ pub struct EngineOptions {
     pub sampler: Option<Arc<dyn Sampler>>,
     /// How far tasks may call tasks.
     pub tree: TreeBounds,
+    /// How long rows of the audit are kept; `None` is for ever.
+    pub audit_retention: Option<Duration>,
 }
 
 impl Default for EngineOptions {
@@ -101,6 +109,7 @@ impl Default for EngineOptions {
             retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
             sampler: None,
             tree: TreeBounds::default(),
+            audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
         }
     }
 }
@@ -120,6 +129,9 @@ pub(crate) struct Shared {
     retention: Option<Duration>,
     tree: TreeBounds,
     families: Families,
+    audit_retention: Option<Duration>,
+    audit: Audit,
+    tokens: Tokens,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     sweeping: RwLock<()>,
@@ -174,8 +186,11 @@ impl TaskEngine {
         let store = tokio::task::spawn_blocking(move || Store::open(&folder, store_options))
             .await
             .map_err(|error| EngineError::Internal(error.to_string()))??;
+        let tokens = store.read(Tokens::load)?;
         let shared = Shared {
             store,
+            audit: Audit::default(),
+            tokens,
             clock: options.clock,
             feed: Feed::default(),
             runner,
@@ -192,6 +207,7 @@ impl TaskEngine {
             runtime: Handle::current(),
             tree: options.tree,
             families: Families::default(),
+            audit_retention: options.audit_retention,
             counters: Counters::default(),
             leases: AtomicU64::new(1),
             running: watch::Sender::new(false),
@@ -206,6 +222,7 @@ impl TaskEngine {
         tokio::spawn(ready::dispatch(self.shared.clone()));
         tokio::spawn(timers::run(self.shared.clone()));
         tokio::spawn(children::run(self.shared.clone()));
+        tokio::spawn(audit::run(self.shared.clone()));
         sweep::start(&self.shared);
         Ok(())
     }
@@ -222,6 +239,9 @@ impl TaskEngine {
         // Each attempt gives its permit back when it has ended; one that does not is cut off by its lease.
         if tokio::time::timeout(grace, self.shared.live.acquire_many(all)).await.is_err() {
             tracing::warn!("some guests did not stop in time; they are taken up from their last commit");
+        }
+        if let Err(error) = audit::flush(&self.shared).await {
+            tracing::warn!(%error, "what was refused last is not in the audit");
         }
         if let Err(error) = self.shared.store.clone().close().await {
             tracing::error!(%error, "the store did not close cleanly; the next start repairs it");

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::audit::{self, Deed, Subject};
 use super::entry::{Anchor, Entry};
 use super::feed::{ResourceKey, TaskChange};
 use super::ops::{self, OpState};
@@ -22,9 +23,28 @@ pub enum Resolution {
     Resend,
 }
 
+fn said(resolution: &Resolution) -> String {
+    match resolution {
+        Resolution::Done(outcome) => outcome.to_string(),
+        Resolution::Failed => "failed".to_owned(),
+        Resolution::Resend => "resend".to_owned(),
+    }
+}
+
 impl TaskEngine {
     /// Settles operation `step` of a task whose outcome is unknown; the task goes on from its journal.
     pub async fn resolve(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        step: u64,
+        resolution: Resolution,
+    ) -> Result<TaskDocument, EngineError> {
+        let done = self.resolve_step(principal, id, step, resolution).await;
+        self.audited(principal, Subject::of_task(Deed::Resolve, id), done)
+    }
+
+    async fn resolve_step(
         &self,
         principal: &Principal,
         id: TaskId,
@@ -64,6 +84,7 @@ impl TaskEngine {
         let mut batch = Batch::new();
         let key = id.as_bytes().to_vec();
         batch.add_guard(Guard::Is { space: Space::Status, key, value: was });
+        let said = *blake3::hash(said(&resolution).as_bytes()).as_bytes();
         row.state = match resolution {
             Resolution::Resend => OpState::Resend,
             Resolution::Done(outcome) => OpState::Done(self.settled(&mut batch, id, Some(outcome))?),
@@ -86,6 +107,8 @@ impl TaskEngine {
         }
         batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
         batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        let subject = Subject::of_task(Deed::Resolve, id).tool(&task.tool, &task.component).hash(said);
+        audit::admitted(shared, &mut batch, principal, subject)?;
         let keys = [ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
         let state = if is_waiting { status.state } else { State::Queued(QueuedReason::Retry) };
         let entry = Entry::of(&task, status);

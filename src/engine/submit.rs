@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::audit::{self, Deed, Subject};
 use super::entry::{Anchor, Entry};
 use super::feed::{Follower, ResourceKey};
 use super::rows::{self, IdempotencyRow};
@@ -64,6 +65,16 @@ impl TaskEngine {
         submission: Submission,
         follow: bool,
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
+        let (by, named) = (submission.principal.clone(), submission.tool.clone());
+        let done = self.submit_call(submission, follow).await;
+        self.audited(&by, Subject { tool: Some(&named), ..Subject::new(Deed::Call) }, done)
+    }
+
+    async fn submit_call(
+        &self,
+        submission: Submission,
+        follow: bool,
+    ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let shared = &self.shared;
         let catalog = shared.catalog();
         let tool = catalog
@@ -82,12 +93,16 @@ impl TaskEngine {
             if let Some(claim) = &claim
                 && let Some(there) = self.claimed(claim, &submission, &arguments_hash)?
             {
+                let subject = Subject::of_task(Deed::Call, there.id)
+                    .tool(&tool.tool.definition.name, &tool.tool.component)
+                    .hash(arguments_hash);
+                audit::repeated(shared, &submission.principal, subject, "same_call");
                 let follower = follow.then(|| shared.feed.follow(there.id)).flatten();
                 return Ok((there, follower));
             }
             let task = new_task(shared, &tool.tool, &submission, arguments.clone())?;
             let follower = follow.then(|| shared.feed.follow(task.id)).flatten();
-            match self.insert(task, claim.as_ref(), arguments_hash).await {
+            match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
                 other => return other.map(|submitted| (submitted, follower)),
@@ -121,6 +136,7 @@ impl TaskEngine {
 
     async fn insert(
         &self,
+        by: &Principal,
         task: Task,
         claim: Option<&Claim>,
         arguments: [u8; 32],
@@ -144,6 +160,8 @@ impl TaskEngine {
         batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
         batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
         batch.add_put(Space::ByPrincipal, rows::by_principal_key(&principal, id), Vec::new());
+        let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
+        audit::admitted(shared, &mut batch, by, subject)?;
         let document = TaskDocument::new(&task, &status, 0, None);
 
         let entry = Entry::of(&task, status);

@@ -1,5 +1,5 @@
-//! Retention: ended tasks go after a while, with all that belonged to them, so that the file does not grow
-//! for ever. In small commits, oldest first; a crash in between leaves whole tasks or none.
+//! Retention: ended tasks go after a while, with all that belonged to them, and so do rows of the audit, so
+//! that the file does not grow for ever. In small commits, oldest first; a crash in between leaves whole tasks or none.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ops::{self, OpState};
 use super::rows::{self, ComponentRow, Payload};
-use super::{EngineError, Shared, TaskEngine, checkpoint, children, messages, questions};
+use super::{EngineError, Shared, TaskEngine, audit, checkpoint, children, messages, questions};
 use crate::limits;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
@@ -19,6 +19,8 @@ pub struct Swept {
     pub tasks: u64,
     pub blobs: u64,
     pub components: u64,
+    /// Rows of the audit.
+    pub audit: u64,
 }
 
 /// Sweeps now and then, as long as the engine runs.
@@ -26,7 +28,7 @@ pub async fn run(engine: TaskEngine) {
     let mut running = engine.shared.running.subscribe();
     loop {
         match engine.sweep().await {
-            Ok(Swept { tasks: 0, blobs: 0, components: 0 }) => {}
+            Ok(swept) if swept == Swept::default() => {}
             Ok(swept) => tracing::info!(?swept, "swept what was kept long enough"),
             Err(error) => tracing::warn!(%error, "the sweep could not finish; it is tried again"),
         }
@@ -41,10 +43,9 @@ pub async fn run(engine: TaskEngine) {
 impl TaskEngine {
     /// Deletes the tasks that ended longer ago than the retention, and components that nothing needs.
     pub async fn sweep(&self) -> Result<Swept, EngineError> {
-        let mut swept = Swept::default();
+        let mut swept = Swept { audit: self.sweep_audit().await?, ..Swept::default() };
         let Some(kept) = self.shared.retention else { return Ok(swept) };
-        let kept = u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX);
-        let before = self.shared.clock.wall().saturating_sub(kept);
+        let before = self.before(kept);
         let mut from = Vec::new();
         loop {
             let shared = self.shared.clone();
@@ -73,6 +74,28 @@ impl TaskEngine {
             swept.components = self.sweep_components().await?;
         }
         Ok(swept)
+    }
+
+    fn before(&self, kept: Duration) -> u64 {
+        let kept = u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX);
+        self.shared.clock.wall().saturating_sub(kept)
+    }
+
+    /// Rows of the audit that are older than its own retention.
+    async fn sweep_audit(&self) -> Result<u64, EngineError> {
+        let Some(kept) = self.shared.audit_retention else { return Ok(0) };
+        let (before, mut count) = (self.before(kept), 0);
+        loop {
+            let shared = self.shared.clone();
+            let old =
+                blocking(move || shared.store.read(|snapshot| audit::older_than(snapshot, before))).await?;
+            if old.is_empty() {
+                return Ok(count);
+            }
+            count += old.len() as u64;
+            let batch = old.into_iter().fold(Batch::new(), |batch, key| batch.delete(Space::Audit, key));
+            self.shared.enqueue(batch)?.await?;
+        }
     }
 
     /// Components that are neither served nor named by any task that is kept.
@@ -270,7 +293,7 @@ pub fn ended_key(at: u64, id: TaskId) -> Vec<u8> {
 
 /// Started with the engine, unless everything is kept for ever.
 pub fn start(shared: &Arc<Shared>) {
-    if shared.retention.is_some() {
+    if shared.retention.is_some() || shared.audit_retention.is_some() {
         tokio::spawn(run(TaskEngine { shared: shared.clone() }));
     }
 }

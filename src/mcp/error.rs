@@ -49,7 +49,8 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::QuestionOver { .. }
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
-        | EngineError::BadMessage(_) => Refusal::told(error.to_string()),
+        | EngineError::BadMessage(_)
+        | EngineError::Token(_) => Refusal::told(error.to_string()),
         error => Refusal::Error(rpc(&error)),
     }
 }
@@ -77,7 +78,8 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::QuestionOver { .. }
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
-        | EngineError::BadMessage(_) => ErrorData::invalid_params(message, None),
+        | EngineError::BadMessage(_)
+        | EngineError::Token(_) => ErrorData::invalid_params(message, None),
         EngineError::Store(_)
         | EngineError::TooManyOpenTasks { .. }
         | EngineError::NoSuchComponent(_)

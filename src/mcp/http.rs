@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -17,11 +17,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::caller::{self, Caller, Door};
 use super::error::{self, HttpFault};
 use super::server::McpServer;
 use super::sessions::Sessions;
 use super::task_ids::{self, TaskIds};
-use crate::authority::Principal;
+use crate::authority::Secret;
 use crate::limits;
 
 #[derive(Clone, Debug)]
@@ -32,17 +33,19 @@ pub struct HttpOptions {
     pub allowed_hosts: Vec<String>,
     /// Pages beside those of loopback that may call this server: `scheme://host:port`, `:*` for any port.
     pub allowed_origins: Vec<String>,
+    /// A token of `local`: who has it may do all, from wherever.
+    pub key: Option<Secret>,
 }
 
 impl HttpOptions {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, allowed_hosts: Vec::new(), allowed_origins: Vec::new() }
+        Self { address, allowed_hosts: Vec::new(), allowed_origins: Vec::new(), key: None }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("{0} is not a loopback address, and there are no tokens to tell callers apart: use 127.0.0.1")]
+    #[error("{0} is reachable from other machines, and there is no token to tell callers apart")]
     BeyondLoopback(SocketAddr),
     #[error("port {} is in use, perhaps by another `longhaul serve`: end that, or choose a port with --http {}:PORT", .0.port(), .0.ip())]
     PortInUse(SocketAddr),
@@ -74,8 +77,9 @@ pub struct HttpServer {
 
 impl HttpServer {
     pub async fn bind(server: McpServer, options: HttpOptions) -> Result<Self, HttpError> {
-        let HttpOptions { address, allowed_hosts, allowed_origins } = options;
-        if !address.ip().is_loopback() {
+        let HttpOptions { address, allowed_hosts, allowed_origins, key } = options;
+        let beyond_loopback = !address.ip().to_canonical().is_loopback();
+        if beyond_loopback && !server.engine().has_tokens() {
             return Err(HttpError::BeyondLoopback(address));
         }
         let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
@@ -83,15 +87,16 @@ impl HttpServer {
             _ => HttpError::Listen { address, source },
         })?;
         let address = listener.local_addr().map_err(|source| HttpError::Listen { address, source })?;
-        let hosts: Vec<String> =
-            LOOPBACK_HOSTS.iter().map(|host| (*host).to_owned()).chain(allowed_hosts).collect();
+        let names = LOOPBACK_HOSTS.iter().map(|host| (*host).to_owned()).chain(allowed_hosts).collect();
+        let hosts = Hosts { names, any_address: beyond_loopback };
         let origins = LOOPBACK_ORIGINS.iter().map(|origin| (*origin).to_owned()).chain(allowed_origins);
 
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let sessions = Arc::new(Sessions::default());
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(true)
-            .with_allowed_hosts(hosts.clone())
+            // `known_host` asks before.
+            .disable_allowed_hosts()
             .with_allowed_origins(origins)
             // Also where the list above should ever be empty.
             .enforce_origin_validation()
@@ -99,14 +104,19 @@ impl HttpServer {
             .with_cancellation_token(cut.clone());
         let factory = server.clone();
         let mcp = StreamableHttpService::new(
-            move || Ok(factory.handler(Principal::local(), TaskIds::of_this_request())),
+            move || {
+                let caller = Caller::of_this_request().ok_or_else(|| std::io::Error::other("no caller"))?;
+                Ok(factory.handler(caller, TaskIds::of_this_request()))
+            },
             sessions.clone(),
             config,
         );
+        let door = Arc::new(Door { engine: server.engine().clone(), sessions: sessions.clone(), key });
         let mcp = Router::new()
             .route_service("/mcp", mcp)
             .layer(middleware::from_fn(task_ids::read))
-            .layer(middleware::from_fn(well_formed));
+            .layer(middleware::from_fn(well_formed))
+            .layer(middleware::from_fn_with_state(door, caller::identify));
         let app = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
@@ -121,8 +131,8 @@ impl HttpServer {
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let closed = closing.clone();
         let serving = tokio::spawn(async move {
-            let served =
-                axum::serve(listener, app).with_graceful_shutdown(async move { closed.cancelled().await });
+            let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(async move { closed.cancelled().await });
             if let Err(error) = served.await {
                 tracing::error!(%error, "the HTTP server ended");
             }
@@ -171,10 +181,25 @@ async fn end_idle_sessions(sessions: Arc<Sessions>, over: CancellationToken) {
     }
 }
 
+/// How this server may be called.
+struct Hosts {
+    names: Vec<String>,
+    /// Also by any address that is none of loopback's: only a name can be made to mean another machine.
+    any_address: bool,
+}
+
+impl Hosts {
+    fn know(&self, called: &Authority) -> bool {
+        let bare = called.host().trim_start_matches('[').trim_end_matches(']');
+        let is_address = || bare.parse::<std::net::IpAddr>().is_ok();
+        self.names.iter().any(|allowed| same_host(allowed, called)) || (self.any_address && is_address())
+    }
+}
+
 /// A page that had its own name resolved to this machine is told apart by the name it calls.
-async fn known_host(State(hosts): State<Arc<Vec<String>>>, request: Request, next: Next) -> Response {
+async fn known_host(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
     match called_host(request.headers(), request.uri()) {
-        Some(host) if hosts.iter().any(|allowed| same_host(allowed, &host)) => next.run(request).await,
+        Some(host) if hosts.know(&host) => next.run(request).await,
         host => {
             tracing::warn!(?host, "refused a request with a foreign Host");
             (StatusCode::FORBIDDEN, "this server is not called by that Host; see allowed_hosts\n")
@@ -246,10 +271,12 @@ fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
 
 type Beside = (McpServer, Arc<Sessions>);
 
-async fn ready(State((server, _)): State<Beside>) -> Response {
+async fn ready(State((server, _)): State<Beside>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
     if let Some(why) = server.engine().latched() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("the store takes nothing any more: {why}\n"))
-            .into_response();
+        // Words about the disk and its folders are for this machine alone.
+        let why = if peer.ip().to_canonical().is_loopback() { format!(": {why}") } else { String::new() };
+        let told = format!("the store takes nothing any more{why}\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
     }
     if server.stopping().is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();

@@ -2,6 +2,8 @@
 //! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
+mod admin;
+mod caller;
 mod client;
 mod convert;
 mod error;
@@ -23,6 +25,7 @@ mod tests;
 mod tools;
 mod uri;
 
+pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
     TaskLink, ToolInfo, Updates,

@@ -185,7 +185,7 @@ impl Handler {
         (inline, key): (Inline, Option<&str>),
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
-        let (engine, principal, id) = (self.server.engine(), &self.connection.principal, submitted.id);
+        let (engine, principal, id) = (self.server.engine(), self.connection.actor(context), submitted.id);
         // Without a place in the feed there is nothing to wait with.
         let Some(follower) = follower else {
             return Ok(self.started(&submitted.task, id, context));
@@ -268,6 +268,8 @@ impl Handler {
             stopped = changes => stopped,
             () = self.server.stopping().cancelled() => Stopped::Stopping,
             () = gone => Stopped::Stopping,
+            // Its answer is cut off, which is no cancellation either.
+            () = self.connection.caller.revoked() => Stopped::Stopping,
             () = self.given_up(context) => Stopped::GivenUp,
             () = time_over => Stopped::TimeOver,
         })

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
@@ -12,12 +12,13 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
 use super::fixtures::Fixtures;
+use super::caller::Caller;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
 use super::task_tools::TaskTools;
 use super::{convert, error};
 use crate::authority::Principal;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, find_hidden};
 use crate::engine::TaskEngine;
 use crate::limits;
 
@@ -112,9 +113,9 @@ impl McpServer {
         &self.inner.stopping
     }
 
-    /// A handler for one connection of this principal, and what rmcp does not tell it of its one request.
-    pub(super) fn handler(&self, principal: Principal, task_ids: Option<Arc<TaskIds>>) -> Handler {
-        Handler { server: self.clone(), connection: Arc::new(Connection::new(principal, task_ids)) }
+    /// A handler for one connection of this caller, and what rmcp does not tell it of its one request.
+    pub(super) fn handler(&self, caller: Caller, task_ids: Option<Arc<TaskIds>>) -> Handler {
+        Handler { server: self.clone(), connection: Arc::new(Connection::new(caller, task_ids)) }
     }
 }
 
@@ -128,6 +129,9 @@ pub struct Handler {
 /// What belongs to one connection and ends with it.
 pub struct Connection {
     pub principal: Principal,
+    pub caller: Caller,
+    /// The principal with the name of its client, once that is known.
+    actor: OnceLock<Principal>,
     /// It began with a handshake, which 2026-07-28 has not.
     pub legacy: AtomicBool,
     /// What a `subscriptions/listen` wants to be told of.
@@ -144,9 +148,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(principal: Principal, task_ids: Option<Arc<TaskIds>>) -> Self {
+    fn new(caller: Caller, task_ids: Option<Arc<TaskIds>>) -> Self {
         Self {
-            principal,
+            principal: caller.principal.clone(),
+            caller,
+            actor: OnceLock::new(),
             legacy: AtomicBool::new(false),
             task_ids,
             gone: CancellationToken::new(),
@@ -155,6 +161,14 @@ impl Connection {
             armed: Mutex::default(),
             subscriptions: SessionSubscriptions::default(),
         }
+    }
+
+    /// Who does what this request asks for, as the audit is to have it.
+    pub fn actor(&self, context: &RequestContext<RoleServer>) -> &Principal {
+        self.actor.get_or_init(|| {
+            let client = context.client_info().map(|client| client_name(&client));
+            self.principal.clone().through(client)
+        })
     }
 
     pub fn log_level(&self) -> LoggingLevel {
@@ -167,6 +181,21 @@ impl Connection {
         lock(&self.calls).insert(request.clone(), token.clone());
         GivenUp { connection: self, request: request.clone(), token }
     }
+}
+
+/// `NAME/VERSION`, of which nothing is to be believed.
+fn client_name(client: &Implementation) -> Arc<str> {
+    let text = format!("{}/{}", client.name, client.version);
+    let mut name: String = text
+        .chars()
+        .filter(|c| !c.is_control() && find_hidden(c.encode_utf8(&mut [0; 4])).is_none())
+        .collect();
+    let mut end = name.len().min(limits::MAX_CLIENT_NAME_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name.into()
 }
 
 pub struct GivenUp<'a> {
@@ -320,9 +349,9 @@ impl ServerHandler for Handler {
     async fn cancel_task(
         &self,
         request: CancelTaskParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.cancel_task_of(&request.task_id).await
+        self.cancel_task_of(&request.task_id, &context).await
     }
 
     async fn list_resources(

@@ -16,6 +16,7 @@ use rmcp::transport::streamable_http_server::session::local::{
 use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionId};
 use tokio::sync::mpsc;
 
+use super::caller::Caller;
 use crate::limits;
 
 /// The way to one call's response stream. rmcp sends log messages to the session's GET stream otherwise,
@@ -39,6 +40,8 @@ pub struct Sessions {
 }
 
 struct Use {
+    /// See `Caller::owner`.
+    owner: Option<String>,
     streams: usize,
     last: Instant,
 }
@@ -74,6 +77,11 @@ impl Sessions {
                 tracing::warn!(session = %id, %error, "an idle session did not end");
             }
         }
+    }
+
+    /// Whether it is there and somebody else's.
+    pub fn is_foreign(&self, id: &SessionId, owner: &str) -> bool {
+        self.used().get(id).is_some_and(|used| used.owner.as_deref() != Some(owner))
     }
 
     pub fn count(&self) -> usize {
@@ -113,7 +121,8 @@ impl SessionManager for Sessions {
             return Err(SessionError::TooMany(limits::MAX_SESSIONS));
         }
         let (id, transport) = self.inner.create_session().await?;
-        self.used().insert(id.clone(), Use { streams: 0, last: Instant::now() });
+        let owner = Caller::of_this_request().map(|caller| caller.owner());
+        self.used().insert(id.clone(), Use { owner, streams: 0, last: Instant::now() });
         Ok((id, transport))
     }
 

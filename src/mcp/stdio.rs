@@ -8,8 +8,8 @@ use rmcp::service::ServiceExt;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::caller::Caller;
 use super::server::McpServer;
-use crate::authority::Principal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StdioError {
@@ -37,7 +37,7 @@ where
 {
     use rmcp::service::ServerInitializeError as Failure;
     // The one who owns the process is the one who started it.
-    let handler = server.handler(Principal::local(), None);
+    let handler = server.handler(Caller::local(), None);
     let connection = CancellationToken::new();
     let pipes = (TellsItsEnd { inner: pipes.0, ended: handler.connection.gone.clone() }, pipes.1);
     let serving = async {

@@ -107,12 +107,12 @@ impl Handler {
         arguments: Value,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         if name == "task_list" {
             return self.task_list(parsed(arguments)?);
         }
         if name == "task_send" {
-            return self.task_send(parsed(arguments)?).await;
+            return self.task_send(parsed(arguments)?, context).await;
         }
         let arguments: TaskArguments = parsed(arguments)?;
         let id: TaskId = arguments.task_id.parse().map_err(told)?;
@@ -134,10 +134,14 @@ impl Handler {
         }
     }
 
-    async fn task_send(&self, arguments: SendArguments) -> Result<CallToolResult, Refusal> {
+    async fn task_send(
+        &self,
+        arguments: SendArguments,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Refusal> {
         let SendArguments { task_id, name, payload, key } = arguments;
         let id: TaskId = task_id.parse().map_err(told)?;
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         let seq = engine.send(principal, id, Outgoing { name, payload, key }).await.map_err(refusal)?;
         Ok(structured(json!({ "seq": seq })))
     }
@@ -161,7 +165,7 @@ impl Handler {
             (Some("resend"), None) => Resolution::Resend,
             _ => return Err(Refusal::told("'done' comes with an outcome, the others come without")),
         };
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         let task = engine.resolve(principal, id, step, resolution).await.map_err(refusal)?;
         Ok(structured(document(&task)))
     }

@@ -47,8 +47,13 @@ impl Handler {
     }
 
     /// `tasks/cancel`; a task that has ended stays as it is.
-    pub(super) async fn cancel_task_of(&self, id: &str) -> Result<(), ErrorData> {
-        let cancelled = self.server.engine().cancel(&self.connection.principal, parse(id)?, None).await;
+    pub(super) async fn cancel_task_of(
+        &self,
+        id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let by = self.connection.actor(context);
+        let cancelled = self.server.engine().cancel(by, parse(id)?, None).await;
         cancelled.map(drop).map_err(|error| told(&error))
     }
 

@@ -52,12 +52,15 @@ impl Handler {
             own.check(&arguments)?;
             return self.call_task_tool(own.name, arguments, context).await.map(CallToolResponse::Complete);
         }
+        if let Some(done) = self.call_admin(&request.name, &arguments, context).await {
+            return done.map(CallToolResponse::Complete);
+        }
         let engine = self.server.engine();
         if let Some(answer) = self.server.fixtures().and_then(|own| own.call(&request.name, engine.feed())) {
             return Ok(answer.into());
         }
         let catalog = engine.catalog();
-        let principal = &self.connection.principal;
+        let principal = self.connection.actor(context);
         let entry = catalog.tool(&request.name).filter(|_| principal.may_call(&request.name)).cloned();
         let choice = match &entry {
             Some(entry) => reply::choose(&entry.tool.definition, &context.meta, self.takes_tasks(context))?,

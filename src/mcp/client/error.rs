@@ -91,7 +91,10 @@ impl ClientError {
                 }
             }
             if current.is::<AuthRequiredError>() || current.is::<InsufficientScopeError>() {
-                return Self::Refused { url, why: "it wants a token".to_owned() };
+                return Self::Refused {
+                    url,
+                    why: "it wants a token, or another one: --token or LONGHAUL_TOKEN names it".to_owned(),
+                };
             }
             if let Some(status) = current.downcast_ref::<HttpStatusError>() {
                 return Self::Refused { url, why: status.to_string() };

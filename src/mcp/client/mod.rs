@@ -20,6 +20,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::Value;
 
+use crate::authority::Secret;
 use crate::engine::TaskDocument;
 use crate::limits;
 use tap::{Routes, Tap};
@@ -39,6 +40,8 @@ pub struct ClientOptions {
     pub url: String,
     /// `None` is the newest that both speak.
     pub era: Option<Era>,
+    /// A bearer token, where the server wants one.
+    pub token: Option<Secret>,
 }
 
 /// A connection to one server.
@@ -76,7 +79,7 @@ impl ResourceBody {
 impl Client {
     /// Speaks the newest protocol that both know.
     pub async fn connect(url: impl Into<String>) -> Result<Self, ClientError> {
-        Self::connect_with(ClientOptions { url: url.into(), era: None }).await
+        Self::connect_with(ClientOptions { url: url.into(), era: None, token: None }).await
     }
 
     /// The same, again and again for a while, as long as nothing answers there: a server that was just
@@ -94,10 +97,11 @@ impl Client {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, ClientError> {
-        let ClientOptions { url, era } = options;
+        let ClientOptions { url, era, token } = options;
         let http = http_client(&url)?;
-        let config = StreamableHttpClientTransportConfig::with_uri(url.clone())
+        let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone())
             .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
+        config.auth_header = token.map(|token| token.expose().to_owned());
         let routes = Arc::new(Routes::default());
         let transport = Tap::new(StreamableHttpClientTransport::with_client(http, config), routes.clone());
         let modern = vec![ProtocolVersion::V_2026_07_28];

@@ -7,6 +7,7 @@ mod resources;
 mod stdio;
 mod task_tools;
 mod tasks;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ impl World {
     }
 
     async fn client(&self, era: Era) -> Client {
-        let options = ClientOptions { url: self.http.url(), era: Some(era) };
+        let options = ClientOptions { url: self.http.url(), era: Some(era), token: None };
         let client = Client::connect_with(options).await.expect("a client");
         assert_eq!(client.era(), era);
         client

@@ -50,6 +50,11 @@ impl Raw {
         self.session_with(json!({})).await
     }
 
+    /// A session that was begun elsewhere.
+    pub fn session_of(&self, id: &str) -> Session<'_> {
+        Session { raw: self, id: id.to_owned() }
+    }
+
     /// One whose client declares these capabilities.
     pub async fn session_with(&self, capabilities: Value) -> Session<'_> {
         let params = json!({
@@ -82,6 +87,22 @@ impl Session<'_> {
     pub async fn send(&self, method: &str, params: Value) -> reqwest::Response {
         let body = json!({"jsonrpc": "2.0", "id": 8, "method": method, "params": params});
         self.post().body(body.to_string()).send().await.expect("an answer")
+    }
+
+    /// Its GET stream, from behind an event if one is named.
+    pub async fn get(&self, last_event: Option<&str>) -> reqwest::Response {
+        let request = self.raw.http.get(&self.raw.url).header("accept", "text/event-stream");
+        let mut request =
+            request.header("mcp-session-id", &self.id).header("mcp-protocol-version", "2025-11-25");
+        if let Some(event) = last_event {
+            request = request.header("last-event-id", event);
+        }
+        request.send().await.expect("an answer")
+    }
+
+    pub async fn delete(&self) -> reqwest::Response {
+        let request = self.raw.http.delete(&self.raw.url).header("mcp-session-id", &self.id);
+        request.header("mcp-protocol-version", "2025-11-25").send().await.expect("an answer")
     }
 
     pub async fn ask(&self, method: &str, params: Value) -> Vec<Value> {

@@ -1,0 +1,58 @@
+//! `longhaul audit …`
+
+use serde_json::json;
+
+use super::access::Access;
+use super::args::{AuditArgs, AuditCommand};
+use super::context::Context;
+use super::exit::{Exit, Result};
+use super::render::Table;
+use crate::engine::{AuditDocument, AuditQuery};
+
+pub async fn run(args: AuditArgs, context: &Context) -> Result<Exit> {
+    let AuditCommand::List { since, principal, tool, verdict, limit } = args.command;
+    let mut access = Access::open(args.server.url(), context).await?;
+    let query = AuditQuery { since, principal, tool, verdict, limit: 0, cursor: None };
+    let rows = list(&mut access, query, limit as usize).await;
+    access.close().await;
+    let (rows, output) = (rows?, context.output);
+    match output.json {
+        true => output.json(&json!({ "rows": rows }))?,
+        false => output.table(&table(&rows))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// As many pages as it takes.
+async fn list(access: &mut Access, mut query: AuditQuery, limit: usize) -> Result<Vec<AuditDocument>> {
+    let mut rows = Vec::new();
+    loop {
+        query.limit = limit - rows.len();
+        let page = access.audit(query.clone()).await?;
+        rows.extend(page.rows);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() || rows.len() >= limit {
+            return Ok(rows);
+        }
+    }
+}
+
+fn table(rows: &[AuditDocument]) -> Table {
+    let mut table =
+        Table::new(&["AT", "PRINCIPAL", "CLIENT", "DEED", "TOOL", "TASK", "VERDICT", "REASON", "COUNT"]);
+    for row in rows {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        table.row([
+            row.at.clone(),
+            row.principal.clone(),
+            text(&row.client),
+            row.deed.to_string(),
+            text(&row.tool),
+            text(&row.task),
+            row.verdict.to_string(),
+            text(&row.reason),
+            row.count.to_string(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,62 @@
+//! `longhaul token …`
+
+use serde_json::json;
+
+use super::access::Access;
+use super::args::{TokenArgs, TokenCommand};
+use super::context::Context;
+use super::exit::{Exit, Result};
+use super::render::Table;
+use crate::engine::TokenGrant;
+
+pub async fn run(args: TokenArgs, context: &Context) -> Result<Exit> {
+    let url = args.server.url();
+    // The first token may be made before the first start.
+    let mut access = match &args.command {
+        TokenCommand::New { .. } => Access::open_or_make(url, context).await?,
+        TokenCommand::List | TokenCommand::Revoke { .. } => Access::open(url, context).await?,
+    };
+    let done = perform(&mut access, args.command, context).await;
+    access.close().await;
+    done.map(|()| Exit::Done)
+}
+
+async fn perform(access: &mut Access, command: TokenCommand, context: &Context) -> Result<()> {
+    let output = context.output;
+    match command {
+        TokenCommand::New { name, tools, state } => {
+            let grant = TokenGrant { name, tools, state };
+            let token = access.new_token(grant.clone()).await?;
+            eprintln!(
+                "this is the only time that the token is shown; clients send it as Authorization: Bearer TOKEN"
+            );
+            if grant.tools.is_empty() {
+                eprintln!("{} may call no tool: --tools GLOB would grant some", grant.name);
+            }
+            let TokenGrant { name, tools, state } = grant;
+            match output.json {
+                true => output.json(&json!({ "name": name, "token": token, "tools": tools, "state": state })),
+                false => output.line(token),
+            }
+        }
+        TokenCommand::List => {
+            let tokens = access.tokens().await?;
+            if output.json {
+                return output.json(&json!({ "tokens": tokens }));
+            }
+            let mut table = Table::new(&["NAME", "TOOLS", "STATE", "CREATED"]);
+            for token in tokens {
+                let (tools, state) = (token.tools.join(" "), token.state.join(" "));
+                table.row([&token.name, &tools, &state, &token.created_at]);
+            }
+            output.table(&table)
+        }
+        TokenCommand::Revoke { name } => {
+            access.revoke_token(&name).await?;
+            match output.json {
+                true => output.json(&json!({ "revoked": name })),
+                false => Ok(eprintln!("the token of {name} is not valid any more; its tasks go on")),
+            }
+        }
+    }
+}

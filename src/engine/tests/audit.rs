@@ -1,0 +1,208 @@
+//! Tokens and the audit.
+
+use super::*;
+use crate::engine::audit;
+
+async fn rows(engine: &TaskEngine) -> Vec<AuditDocument> {
+    engine.audit(AuditQuery::default()).await.expect("a page").rows
+}
+
+/// Deed, verdict, reason and count of each, oldest first.
+async fn told(engine: &TaskEngine) -> Vec<(Deed, Verdict, Option<String>, u64)> {
+    let rows = rows(engine).await.into_iter().rev();
+    rows.map(|row| (row.deed, row.verdict, row.reason, row.count)).collect()
+}
+
+fn call(tool: &str, principal: &Principal, key: Option<&str>) -> Submission {
+    Submission {
+        tool: tool.into(),
+        arguments: json!({}),
+        principal: principal.clone(),
+        idempotency_key: key.map(str::to_owned),
+        trace: None,
+    }
+}
+
+fn grant(name: &str, tools: &[&str]) -> TokenGrant {
+    let tools = tools.iter().map(|glob| (*glob).to_owned()).collect();
+    TokenGrant { name: name.to_owned(), tools, state: vec!["trips:read".to_owned()] }
+}
+
+#[tokio::test]
+async fn a_token_stands_for_its_principal_until_it_is_revoked_also_across_restarts() {
+    let world = World::new();
+    let local = Principal::local();
+    let engine = world.start(two_steps(&Arc::default())).await;
+    assert!(!engine.has_tokens());
+    let token = engine.new_token(&local, grant("ann", &["two_*"])).await.expect("a token");
+    assert!(token.starts_with("lh_") && token.len() > 40, "{token}");
+    let again = engine.new_token(&local, grant("ann", &["*"])).await;
+    assert!(matches!(again, Err(EngineError::Token(TokenError::Exists(_)))), "{again:?}");
+    for (name, glob) in [("local", "*"), ("", "*"), ("a b", "*"), ("bob", ""), ("bob", "a b"), ("bob", "a/b")]
+    {
+        assert!(engine.new_token(&local, grant(name, &[glob])).await.is_err(), "{name} {glob}");
+    }
+    engine.shutdown().await;
+
+    let engine = world.start(two_steps(&Arc::default())).await;
+    let mut bearer = engine.bearer(&token).expect("valid");
+    assert!(bearer.principal.may_call("two_steps") && !bearer.principal.may_call("other"));
+    assert!(
+        bearer.principal.may_state("trips", "a", false) && !bearer.principal.may_state("trips", "a", true)
+    );
+    for other in [&token[..token.len() - 1], "", "lh_", "local", &token.to_uppercase()] {
+        assert!(engine.bearer(other).is_none(), "{other}");
+    }
+    let listed = serde_json::to_string(&engine.tokens()).expect("JSON");
+    assert!(listed.contains("ann") && !listed.contains(&token), "{listed}");
+    engine.revoke_token(&local, "ann").await.expect("revoked");
+    bearer.revoked().await;
+    assert!(engine.bearer(&token).is_none() && engine.tokens().is_empty());
+    assert!(matches!(
+        engine.revoke_token(&local, "ann").await,
+        Err(EngineError::Token(TokenError::Missing(_)))
+    ));
+    engine.shutdown().await;
+
+    let engine = world.start(two_steps(&Arc::default())).await;
+    assert!(engine.bearer(&token).is_none());
+    engine.shutdown().await;
+    let file = std::fs::read(world.path().join("longhaul.redb")).expect("the store");
+    let secret = token.as_bytes();
+    assert!(!file.windows(secret.len()).any(|bytes| bytes == secret), "only its hash is stored");
+}
+
+#[tokio::test]
+async fn what_is_done_stands_in_the_audit_by_the_same_commit() {
+    let world = World::new();
+    let engine = world.open(two_steps(&Arc::default())).await;
+    let ann = Principal::new("ann", vec!["*".to_owned()]).through(Some("a-client/1".into()));
+    let before = engine.usage().expect("usage").last_lsn;
+    let id = engine.submit(call("two_steps", &ann, None)).await.expect("a task").id;
+    assert_eq!(engine.usage().expect("usage").last_lsn, before + 1, "one batch for the task and its row");
+    let row = rows(&engine).await.remove(0);
+    assert_eq!((row.principal.as_str(), row.client.as_deref()), ("ann", Some("a-client/1")));
+    assert_eq!((row.deed, row.verdict, row.count), (Deed::Call, Verdict::Admitted, 1));
+    assert_eq!((row.tool.as_deref(), row.task), (Some("two_steps"), Some(id.to_string())));
+    assert_eq!(row.component.as_deref(), Some("two_steps@1"));
+    assert_eq!(row.hash, Some(format!("blake3:{}", blake3::hash(b"{}").to_hex())));
+    let before = engine.usage().expect("usage").last_lsn;
+    engine.cancel(&ann, id, None).await.expect("cancelled");
+    engine.retry(&ann, id, None).await.expect("retried");
+    assert_eq!(engine.usage().expect("usage").last_lsn, before + 2);
+    let deeds: Vec<Deed> = rows(&engine).await.iter().map(|row| row.deed).collect();
+    assert_eq!(deeds, [Deed::Retry, Deed::Cancel, Deed::Call]);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_or_repeated_stands_there_too() {
+    let world = World::new();
+    let engine = world.open(two_steps(&Arc::default())).await;
+    let ann = Principal::new("ann", vec!["two_*".to_owned()]);
+    let id = engine.submit(call("two_steps", &ann, Some("k"))).await.expect("a task").id;
+    assert!(engine.submit(call("two_steps", &ann, Some("k"))).await.expect("the same").existing);
+    for _ in 0..3 {
+        engine.submit(call("secret", &ann, None)).await.map(|_| ()).expect_err("no such tool");
+    }
+    let bob = Principal::new("bob", vec!["*".to_owned()]);
+    engine.cancel(&bob, id, None).await.expect_err("ann's");
+    engine.retry(&ann, id, None).await.expect_err("it runs");
+    engine.audit_stranger("bad_token");
+    let of = |deed, verdict, reason: &str, count| (deed, verdict, Some(reason.to_owned()), count);
+    let mut expected = vec![
+        (Deed::Call, Verdict::Admitted, None, 1),
+        of(Deed::Call, Verdict::Repeated, "same_call", 1),
+        of(Deed::Call, Verdict::Refused, "no_such_tool", 3),
+        of(Deed::Cancel, Verdict::Refused, "no_such_task", 1),
+        of(Deed::Retry, Verdict::Refused, "wrong_state", 1),
+        of(Deed::Authenticate, Verdict::Refused, "bad_token", 1),
+    ];
+    let mut found = told(&engine).await;
+    let by_name = |row: &(Deed, Verdict, Option<String>, u64)| format!("{row:?}");
+    expected.sort_by_key(by_name);
+    found.sort_by_key(by_name);
+    assert_eq!(found, expected);
+    let query = AuditQuery { principal: Some("bob".to_owned()), ..AuditQuery::default() };
+    assert_eq!(engine.audit(query).await.expect("a page").rows.len(), 1);
+    let query = AuditQuery {
+        verdict: Some(Verdict::Refused),
+        tool: Some("secret".to_owned()),
+        ..AuditQuery::default()
+    };
+    assert_eq!(engine.audit(query).await.expect("a page").rows.len(), 1);
+    engine.shutdown().await;
+    let engine = world.open(two_steps(&Arc::default())).await;
+    assert_eq!(told(&engine).await.len(), expected.len(), "it is on disk");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_folded_and_the_oldest_go() {
+    let world = World::new();
+    let engine = world.open(two_steps(&Arc::default())).await;
+    let ann = Principal::new("ann", vec!["two_*".to_owned()]);
+    let flood = async || {
+        for number in 0..1_000 {
+            engine.submit(call(&format!("tool_{number}"), &ann, None)).await.map(|_| ()).expect_err("none");
+        }
+    };
+    let before = engine.usage().expect("usage").last_lsn;
+    flood().await;
+    let found = rows(&engine).await;
+    assert_eq!(engine.usage().expect("usage").last_lsn, before + 1, "one commit for all of them");
+    assert!(found.len() <= 2 * limits::MAX_AUDIT_PENDING_ROWS + 1, "{}", found.len());
+    assert_eq!(found.iter().map(|row| row.count).sum::<u64>(), 1_000, "and none is lost");
+    // As if there had been as many as are kept, but for the first ones.
+    let kept = limits::MAX_AUDIT_REFUSALS;
+    *engine.shared.audit.next.lock().await = Some(kept + 10);
+    engine.cancel(&ann, TaskId::from_bytes([7; 16]), None).await.expect_err("none");
+    audit::flush(&engine.shared).await.expect("written");
+    let left = rows(&engine).await;
+    assert_eq!(left.len(), found.len() + 1 - 11, "the first eleven went for the last one");
+    assert_eq!(left[0].deed, Deed::Cancel);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_long_audit_is_read_in_pages_and_swept_by_its_own_retention() {
+    let world = World::new();
+    let engine = world.open(two_steps(&Arc::default())).await;
+    let local = Principal::local();
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let id = engine.submit(call("two_steps", &local, None)).await.expect("a task").id;
+        ids.push(id.to_string());
+        if number % 5 == 0 {
+            engine.submit(call("none", &local, None)).await.map(|_| ()).expect_err("none");
+            audit::flush(&engine.shared).await.expect("written");
+        }
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let (mut query, mut found) = (AuditQuery { limit: 3, ..AuditQuery::default() }, Vec::new());
+    loop {
+        let page = engine.audit(query.clone()).await.expect("a page");
+        assert!(page.rows.len() <= 3);
+        found.extend(page.rows);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 24);
+    assert!(found.windows(2).all(|two| two[0].at >= two[1].at), "newest first: {found:?}");
+    let tasks: Vec<&String> = found.iter().rev().filter_map(|row| row.task.as_ref()).collect();
+    assert_eq!(tasks, ids.iter().collect::<Vec<_>>());
+    let since = START + 10_000_000_000;
+    let query = AuditQuery { since: Some(since), verdict: Some(Verdict::Admitted), ..AuditQuery::default() };
+    assert_eq!(engine.audit(query).await.expect("a page").rows.len(), 10);
+
+    let kept = Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS);
+    world.clock.advance(kept - Duration::from_secs(10));
+    let swept = engine.sweep().await.expect("a sweep");
+    assert_eq!(swept.audit, 12, "ten calls, and the two refusals among them");
+    world.clock.advance(kept);
+    assert_eq!(engine.sweep().await.expect("a sweep").audit, 12);
+    assert_eq!(rows(&engine).await, []);
+    engine.shutdown().await;
+}

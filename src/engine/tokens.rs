@@ -1,0 +1,267 @@
+//! Bearer tokens: who calls from where it cannot be told otherwise. The store holds a token's hash, never the
+//! token; all of them are held in memory, so that every request can ask anew.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::audit::{self, Deed, Subject};
+use super::submit::random;
+use super::view::rfc3339;
+use super::{EngineError, TaskEngine, rows};
+use crate::authority::{NameError, PatternError, Principal, StatePattern};
+use crate::limits;
+use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+
+/// What a token begins with, so that scanners for leaked secrets know one.
+const PREFIX: &str = "lh_";
+
+/// What a new token's principal is called and may do. `Default` may do nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenGrant {
+    pub name: String,
+    /// Tools that it may call and see; globs.
+    pub tools: Vec<String>,
+    /// `NAMESPACE` or `NAMESPACE/KEY-GLOB`, either with `:read`.
+    pub state: Vec<String>,
+}
+
+/// A token, for people. The secret itself is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDocument {
+    pub name: String,
+    pub tools: Vec<String>,
+    pub state: Vec<String>,
+    pub created_at: String,
+}
+
+/// Who a valid token stands for.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    pub principal: Principal,
+    /// Names the token, without being of use as one; the same across restarts.
+    pub fingerprint: [u8; 8],
+    revoked: watch::Receiver<bool>,
+}
+
+impl Bearer {
+    /// Ends when the token has been revoked.
+    pub async fn revoked(&mut self) {
+        // Without a sender the token is gone too.
+        let _ = self.revoked.wait_for(|revoked| *revoked).await;
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        *self.revoked.borrow()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error(transparent)]
+    BadName(#[from] NameError),
+    #[error("these are no names of tools: {0}")]
+    BadTools(String),
+    #[error(transparent)]
+    BadState(#[from] PatternError),
+    #[error("'{0}' has a token already: `longhaul token revoke {0}` first")]
+    Exists(String),
+    #[error("there is no token of '{}'; `longhaul token list` shows those that there are", .0.escape_debug())]
+    Missing(String),
+    #[error("there are {0} tokens, which is the bound: revoke some first")]
+    TooMany(usize),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct TokenRow {
+    hash: [u8; 32],
+    tools: Vec<String>,
+    state: Vec<StatePattern>,
+    created_at: u64,
+}
+
+/// The tokens that are valid now.
+#[derive(Default)]
+pub struct Tokens {
+    by_hash: RwLock<HashMap<[u8; 32], Held>>,
+}
+
+struct Held {
+    principal: Principal,
+    created_at: u64,
+    revoked: watch::Sender<bool>,
+}
+
+impl Tokens {
+    pub fn load(snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+        let (tokens, mut fault) = (Self::default(), None);
+        snapshot.scan_prefix(Space::Token, &[], false, |key, row| {
+            match rows::decode::<TokenRow>(Space::Token, key, row) {
+                Ok(row) => {
+                    tokens.insert(String::from_utf8_lossy(key).into_owned(), row);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    fault = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        fault.map_or(Ok(tokens), Err)
+    }
+
+    fn insert(&self, name: String, row: TokenRow) {
+        let principal = Principal::new(name, row.tools).with_state(row.state);
+        let held = Held { principal, created_at: row.created_at, revoked: watch::Sender::new(false) };
+        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.hash, held);
+    }
+
+    fn remove(&self, hash: &[u8; 32]) {
+        let held = self.by_hash.write().unwrap_or_else(PoisonError::into_inner).remove(hash);
+        if let Some(held) = held {
+            held.revoked.send_replace(true);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl TaskEngine {
+    /// Makes a token and returns it, this once.
+    pub async fn new_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
+        let named = by_name(Deed::TokenNew, &grant.name);
+        let done = self.make_token(by, grant.clone()).await;
+        self.audited(by, named, done)
+    }
+
+    async fn make_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
+        let TokenGrant { name, tools, state } = grant;
+        Principal::check_name(&name).map_err(TokenError::from)?;
+        let state: Vec<StatePattern> = state
+            .iter()
+            .map(|text| StatePattern::parse(text))
+            .collect::<Result<_, _>>()
+            .map_err(TokenError::from)?;
+        check_globs(&tools, state.len())?;
+        if self.shared.tokens.len() >= limits::MAX_TOKENS {
+            return Err(TokenError::TooMany(limits::MAX_TOKENS).into());
+        }
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
+        let row = TokenRow { hash: hash(&token), tools, state, created_at: self.shared.clock.wall() };
+        let key = name.as_bytes().to_vec();
+        let mut batch = Batch::new().guard(Guard::Absent { space: Space::Token, key: key.clone() }).put(
+            Space::Token,
+            key,
+            rows::encode(&row)?,
+        );
+        let (after, named) = (self.shared.clone(), name.clone());
+        batch.add_then(move || after.tokens.insert(named, row));
+        audit::admitted(&self.shared, &mut batch, by, by_name(Deed::TokenNew, &name))?;
+        self.shared.enqueue(batch)?.await.map_err(|error| match error {
+            StoreError::Refused(_) => TokenError::Exists(name).into(),
+            error => error.into(),
+        })?;
+        Ok(token)
+    }
+
+    /// The tokens that are valid, by name.
+    pub fn tokens(&self) -> Vec<TokenDocument> {
+        let held = self.shared.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens: Vec<TokenDocument> = held.values().map(document).collect();
+        tokens.sort_by(|a, b| a.name.cmp(&b.name));
+        tokens
+    }
+
+    /// From its commit on the token is nobody's; what it holds open ends. Its principal's tasks go on, and are
+    /// there for a new token of that name.
+    pub async fn revoke_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
+        let done = self.remove_token(by, name).await;
+        self.audited(by, by_name(Deed::TokenRevoke, name), done)
+    }
+
+    async fn remove_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
+        let missing = || -> EngineError {
+            TokenError::Missing(name.chars().take(limits::MAX_PRINCIPAL_BYTES).collect()).into()
+        };
+        if name.len() > limits::MAX_PRINCIPAL_BYTES {
+            return Err(missing());
+        }
+        let key = name.as_bytes();
+        let row: Option<TokenRow> =
+            self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Token, key))?;
+        let hash = row.ok_or_else(missing)?.hash;
+        let mut batch = Batch::new()
+            .guard(Guard::Present { space: Space::Token, key: key.to_vec() })
+            .delete(Space::Token, key);
+        let after = self.shared.clone();
+        batch.add_then(move || after.tokens.remove(&hash));
+        audit::admitted(&self.shared, &mut batch, by, by_name(Deed::TokenRevoke, name))?;
+        self.shared.enqueue(batch)?.await.map_err(|error| match error {
+            StoreError::Refused(_) => missing(),
+            error => error.into(),
+        })?;
+        Ok(())
+    }
+
+    /// Who this token stands for, if it is valid now.
+    pub fn bearer(&self, token: &str) -> Option<Bearer> {
+        let hash = hash(token);
+        let held = self.shared.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let found = held.get(&hash)?;
+        let mut fingerprint = [0; 8];
+        // Of the hash's hash: what is told of a token helps nobody to forge a row.
+        fingerprint.copy_from_slice(&blake3::hash(&hash).as_bytes()[..8]);
+        Some(Bearer { principal: found.principal.clone(), fingerprint, revoked: found.revoked.subscribe() })
+    }
+
+    /// Whether anybody has a token.
+    pub fn has_tokens(&self) -> bool {
+        self.shared.tokens.len() > 0
+    }
+}
+
+/// A change of a token, with its name where that is one.
+fn by_name(deed: Deed, name: &str) -> Subject<'_> {
+    Subject { note: Some(name).filter(|name| Principal::check_name(name).is_ok()), ..Subject::new(deed) }
+}
+
+fn document(held: &Held) -> TokenDocument {
+    TokenDocument {
+        name: held.principal.name().to_owned(),
+        tools: held.principal.tools().to_vec(),
+        state: held.principal.state().iter().map(ToString::to_string).collect(),
+        created_at: rfc3339(held.created_at),
+    }
+}
+
+fn check_globs(tools: &[String], states: usize) -> Result<(), TokenError> {
+    let most = limits::MAX_TOKEN_GLOBS;
+    if tools.len() > most || states > most {
+        return Err(TokenError::BadTools(format!("a token has at most {most} globs of each kind")));
+    }
+    let is_plain = |glob: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-*".contains(&byte);
+        !glob.is_empty() && glob.len() <= limits::MAX_TOOL_NAME_CHARS && glob.bytes().all(plain)
+    };
+    match tools.iter().find(|glob| !is_plain(glob)) {
+        Some(glob) => {
+            let shown = glob.chars().take(80).collect::<String>().escape_debug().to_string();
+            Err(TokenError::BadTools(format!(
+                "'{shown}' names no tool: it is a name, or part of one with '*'"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// 256 random bits need no salt and no slow hash.
+fn hash(token: &str) -> [u8; 32] {
+    *blake3::hash(token.as_bytes()).as_bytes()
+}

@@ -1,0 +1,81 @@
+//! What the owner of this server does by its command line: tokens and the audit. As tools that are never listed
+//! and answer `local` alone, and only a call that says that it is a person's; for anybody else there are none.
+
+use rmcp::RoleServer;
+use rmcp::model::*;
+use rmcp::service::RequestContext;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::convert::document;
+use super::error::{Refusal, refusal};
+use super::reply::PERSON_META;
+use super::server::Handler;
+use crate::engine::{AuditQuery, TokenGrant};
+
+pub const TOKEN_NEW: &str = "token_new";
+pub const TOKEN_LIST: &str = "token_list";
+pub const TOKEN_REVOKE: &str = "token_revoke";
+pub const AUDIT_LIST: &str = "audit_list";
+
+#[derive(Deserialize)]
+struct NewArguments {
+    name: String,
+    #[serde(default)]
+    tools: Vec<String>,
+    #[serde(default)]
+    state: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct RevokeArguments {
+    name: String,
+}
+
+impl Handler {
+    /// `None` where the tool is none, or not for this caller.
+    pub(super) async fn call_admin(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: &RequestContext<RoleServer>,
+    ) -> Option<Result<CallToolResult, Refusal>> {
+        let is_person = context.meta.get(PERSON_META) == Some(&Value::Bool(true));
+        if !is_person || !self.connection.principal.is_local() {
+            return None;
+        }
+        let (engine, by) = (self.server.engine(), self.connection.actor(context));
+        let done = match name {
+            TOKEN_NEW => match parsed::<NewArguments>(arguments) {
+                Err(refusal) => Err(refusal),
+                Ok(NewArguments { name, tools, state }) => {
+                    let grant = TokenGrant { name: name.clone(), tools, state };
+                    let token = engine.new_token(by, grant).await.map_err(refusal);
+                    token.map(|token| json!({ "name": name, "token": token }))
+                }
+            },
+            TOKEN_LIST => Ok(json!({ "tokens": document(&engine.tokens()) })),
+            TOKEN_REVOKE => match parsed::<RevokeArguments>(arguments) {
+                Err(refusal) => Err(refusal),
+                Ok(RevokeArguments { name }) => {
+                    let revoked = engine.revoke_token(by, &name).await.map_err(refusal);
+                    revoked.map(|()| json!({ "name": name }))
+                }
+            },
+            AUDIT_LIST => match parsed::<AuditQuery>(arguments) {
+                Err(refusal) => Err(refusal),
+                Ok(query) => engine.audit(query).await.map_err(refusal).map(|page| document(&page)),
+            },
+            _ => return None,
+        };
+        Some(done.map(|value| {
+            let mut answer = CallToolResult::success(Vec::new());
+            answer.structured_content = Some(value);
+            answer
+        }))
+    }
+}
+
+fn parsed<T: for<'de> Deserialize<'de>>(arguments: &Value) -> Result<T, Refusal> {
+    T::deserialize(arguments).map_err(|error| Refusal::told(error.to_string()))
+}
