@@ -13,6 +13,12 @@ async fn told(engine: &TaskEngine) -> Vec<(Deed, Verdict, Option<String>, u64)> 
     rows.map(|row| (row.deed, row.verdict, row.reason, row.count)).collect()
 }
 
+/// The number of a batch that is committed for that.
+async fn number(engine: &TaskEngine) -> u64 {
+    let batch = Batch::new().put(Space::Setting, "a test", Vec::new());
+    engine.shared.enqueue(batch).expect("queued").await.expect("a commit")
+}
+
 fn call(tool: &str, principal: &Principal, key: Option<&str>) -> Submission {
     Submission {
         tool: tool.into(),
@@ -77,19 +83,19 @@ async fn what_is_done_stands_in_the_audit_by_the_same_commit() {
     let world = World::new();
     let engine = world.open(two_steps(&Arc::default())).await;
     let ann = Principal::new("ann", vec!["*".to_owned()]).through(Some("a-client/1".into()));
-    let before = engine.usage().expect("usage").last_lsn;
+    let before = number(&engine).await;
     let id = engine.submit(call("two_steps", &ann, None)).await.expect("a task").id;
-    assert_eq!(engine.usage().expect("usage").last_lsn, before + 1, "one batch for the task and its row");
+    assert_eq!(number(&engine).await, before + 2, "one batch for the task and its row");
     let row = rows(&engine).await.remove(0);
     assert_eq!((row.principal.as_str(), row.client.as_deref()), ("ann", Some("a-client/1")));
     assert_eq!((row.deed, row.verdict, row.count), (Deed::Call, Verdict::Admitted, 1));
     assert_eq!((row.tool.as_deref(), row.task), (Some("two_steps"), Some(id.to_string())));
     assert_eq!(row.component.as_deref(), Some("two_steps@1"));
     assert_eq!(row.hash, Some(format!("blake3:{}", blake3::hash(b"{}").to_hex())));
-    let before = engine.usage().expect("usage").last_lsn;
+    let before = number(&engine).await;
     engine.cancel(&ann, id, None).await.expect("cancelled");
     engine.retry(&ann, id, None).await.expect("retried");
-    assert_eq!(engine.usage().expect("usage").last_lsn, before + 2);
+    assert_eq!(number(&engine).await, before + 3);
     let deeds: Vec<Deed> = rows(&engine).await.iter().map(|row| row.deed).collect();
     assert_eq!(deeds, [Deed::Retry, Deed::Cancel, Deed::Call]);
     engine.shutdown().await;
@@ -147,10 +153,10 @@ async fn a_flood_of_refusals_is_folded_and_the_oldest_go() {
             engine.submit(call(&format!("tool_{number}"), &ann, None)).await.map(|_| ()).expect_err("none");
         }
     };
-    let before = engine.usage().expect("usage").last_lsn;
+    let before = number(&engine).await;
     flood().await;
     let found = rows(&engine).await;
-    assert_eq!(engine.usage().expect("usage").last_lsn, before + 1, "one commit for all of them");
+    assert_eq!(number(&engine).await, before + 2, "one commit for all of them");
     assert!(found.len() <= 2 * limits::MAX_AUDIT_PENDING_ROWS + 1, "{}", found.len());
     assert_eq!(found.iter().map(|row| row.count).sum::<u64>(), 1_000, "and none is lost");
     // As if there had been as many as are kept, but for the first ones.
