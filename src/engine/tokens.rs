@@ -165,7 +165,7 @@ impl TaskEngine {
         batch.add_then(move || after.tokens.insert(named, row));
         audit::admitted(&self.shared, &mut batch, by, by_name(Deed::TokenNew, &name))?;
         self.shared.enqueue(batch)?.await.map_err(|error| match error {
-            StoreError::Refused(_) => TokenError::Exists(name).into(),
+            StoreError::Refused(_) => EngineError::Token(TokenError::Exists(name)),
             error => error.into(),
         })?;
         Ok(token)
