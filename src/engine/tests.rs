@@ -1,7 +1,7 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
-mod questions;
 mod audit;
+mod questions;
 mod sleepers;
 
 use std::path::Path;

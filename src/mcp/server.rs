@@ -11,8 +11,8 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
-use super::fixtures::Fixtures;
 use super::caller::Caller;
+use super::fixtures::Fixtures;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
 use super::task_tools::TaskTools;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use crate::authority::Principal;
 use crate::catalog::Schema;
+use crate::engine::audit::{self, Deed, Subject};
 use crate::engine::entry::{Entry, EntryState};
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::view::{TaskDocument, rfc3339};
@@ -36,7 +37,7 @@ pub struct Hand {
 
 /// An answer on its way.
 pub(super) struct Giving<'a> {
-    pub principal: &'a str,
+    pub principal: &'a Principal,
     pub given: Given,
     pub hand: Hand,
     /// What a sample cost, where that is known.
@@ -71,6 +72,19 @@ impl TaskEngine {
         given: Given,
         hand: Hand,
     ) -> Result<TaskDocument, EngineError> {
+        let answered = self.answer_question(principal, id, key, given, hand).await;
+        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
+        self.audited(principal, subject, answered)
+    }
+
+    async fn answer_question(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&str>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
         let document = self.task(principal, id)?;
         let entry = match self.shared.entry(id) {
             Some(entry) => entry,
@@ -78,7 +92,7 @@ impl TaskEngine {
             None => self.entry_on_disk(id)?,
         };
         let which = key.map_or(Which::Only, Which::Key);
-        let giving = Giving { principal: principal.name(), given, hand, tokens: None };
+        let giving = Giving { principal, given, hand, tokens: None };
         if document.is_terminal() && key.is_none() {
             let hint = "it asks nothing any more";
             return Err(EngineError::WrongState { task: id, state: document.state, hint });
@@ -106,6 +120,8 @@ pub(super) async fn give(
         })?;
         if let (Some(there), Some(answered)) = (&found.answer, &found.row.answered) {
             if is_same(there, &answer) {
+                let subject = Subject::of_task(Deed::Answer, entry.id);
+                audit::repeated(shared, giving.principal, subject, "same_answer");
                 return Ok(());
             }
             let AnsweredBy { principal, channel } = &answered.by;
@@ -204,7 +220,15 @@ fn commit(
     let at = shared.clock.wall();
     state.status.updated_at = at;
     let mut batch = messages::with_status(shared, entry, &mut state)?;
-    let by = AnsweredBy { principal: giving.principal.to_owned(), channel: giving.hand.channel.to_owned() };
+    let said = match &answer {
+        Answer::Accept(content) => content.clone(),
+        other => format!("{other:?}"),
+    };
+    let subject = Subject { note: Some(giving.hand.channel), ..Subject::of_task(Deed::Answer, id) };
+    let subject = subject.hash(*blake3::hash(said.as_bytes()).as_bytes());
+    audit::admitted(shared, &mut batch, giving.principal, subject)?;
+    let by =
+        AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
     let answer = rows::put_payload(&mut batch, id, &rows::encode(&answer)?);
     put_answered(&mut batch, id, number, found.row, Answered { answer, by, at, model, tokens })?;
     let after = shared.clone();

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::answer::{Giving, Which, give};
 use super::{Ask, Given, Hand, read, read_ask};
+use crate::authority::Principal;
 use crate::engine::entry::Entry;
 use crate::engine::ports::BoxFuture;
 use crate::engine::recorder::Recorder;
@@ -148,7 +149,8 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         Err(why) => (Given::Unavailable(why), None),
     };
     let hand = Hand { channel: "endpoint", is_person: false };
-    let giving = Giving { principal: &entry.principal, given, hand, tokens };
+    let principal = Principal::new(entry.principal.clone(), Vec::new());
+    let giving = Giving { principal: &principal, given, hand, tokens };
     if let Err(error) = give(&shared, &entry, Which::Number(number), giving).await {
         tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
     }
