@@ -283,7 +283,7 @@ impl Recorder {
         key.update(b"message").update(&at.to_le_bytes()).update(&hash.to_le_bytes());
         let key = Some(key.finalize().to_hex().as_str()[..32].to_owned());
         let message = Outgoing { name: name.to_owned(), payload: value, key };
-        match messages::send(shared, &entry, id.uri(), message) {
+        match messages::send(shared, &entry, id.uri(), &children::on_behalf(&entry.principal), message) {
             Ok(Some((seq, ack))) => {
                 if let Some(ack) = ack {
                     ack.await.map_err(fault)?;

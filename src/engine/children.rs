@@ -13,11 +13,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::audit::{self, Deed, Subject};
 use super::entry::{Anchor, Entry, EntryState};
 use super::feed::ResourceKey;
 use super::submit::{new_status, random};
 use super::{EngineError, Shared, control, rows};
-use crate::authority::glob_matches;
+use crate::authority::{Principal, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::limits;
 use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
@@ -150,7 +151,12 @@ pub fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
 
 fn cancel_unwanted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
     let request = CancelRequest { at: shared.clock.wall(), reason: Some(UNWANTED.to_owned()) };
-    control::cancel(shared, entry, request)
+    control::cancel(shared, &on_behalf(&entry.principal), entry, request)
+}
+
+/// Whose a child is, who did not do this by its own hand.
+pub fn on_behalf(principal: &str) -> Principal {
+    Principal::new(principal, Vec::new()).through(Some("a task".into()))
 }
 
 /// What a task's end, as `batch` commits it, means for its children and for its parent. `siblings` are its parent's
@@ -294,6 +300,9 @@ pub fn add(
     batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
     batch.add_put(Space::ByPrincipal, rows::by_principal_key(&principal, id), Vec::new());
     batch.add_put(Space::Child, tree_key(task.root, id), Vec::new());
+    let arguments = *blake3::hash(task.arguments.as_bytes()).as_bytes();
+    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
+    audit::admitted(shared, batch, &on_behalf(&principal), subject)?;
     let link = Link::of(&task);
     if let Some(link) = link {
         batch.add_put(Space::Child, listing_key(link.parent, id), Vec::new());

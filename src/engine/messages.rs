@@ -89,7 +89,8 @@ impl TaskEngine {
             None if self.shared.is_running() => return Err(over()),
             None => self.entry_on_disk(id)?,
         };
-        let (seq, ack) = send(&self.shared, &entry, principal, message)?.ok_or_else(over)?;
+        let (seq, ack) =
+            send(&self.shared, &entry, principal.name().to_owned(), principal, message)?.ok_or_else(over)?;
         match ack {
             Some(ack) => drop(ack.await?),
             None => {
@@ -117,13 +118,14 @@ impl TaskEngine {
 pub(super) fn send(
     shared: &std::sync::Arc<Shared>,
     entry: &Entry,
+    sender: String,
     by: &Principal,
     message: Outgoing,
 ) -> Result<Option<(u64, Option<Ack>)>, EngineError> {
     let payload = message.payload.to_string();
     check(&message, &payload)?;
     let id = entry.id;
-    let key = message.key.as_deref().map(|key| sent_key(id, by.name(), key));
+    let key = message.key.as_deref().map(|key| sent_key(id, &sender, key));
     let mut state = entry.lock();
     if state.status.state.is_terminal() {
         return Ok(None);
@@ -146,7 +148,7 @@ pub(super) fn send(
     let row = MessageRow {
         name: message.name,
         payload: rows::put_payload(&mut batch, id, payload.as_bytes()),
-        sender: by.name().to_owned(),
+        sender,
         sent_at: shared.clock.wall(),
         taken: None,
     };

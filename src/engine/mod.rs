@@ -3,8 +3,8 @@
 //! Read first: `ports.rs`, then `recorder.rs`, then `attempt.rs`.
 
 mod attempt;
-mod calling;
 mod audit;
+mod calling;
 mod checkpoint;
 mod children;
 pub mod closures;
@@ -43,9 +43,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
 pub use calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
 pub use children::TreeBounds;
-pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
 pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, TaskChange, Watcher};
 pub use journal::Next;
@@ -69,8 +69,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
-use children::Families;
 use audit::Audit;
+use children::Families;
 use entry::Entry;
 use metrics::Counters;
 use questions::Sampler;
