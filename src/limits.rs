@@ -340,6 +340,31 @@ pub const RESULT_TTL_MS: u64 = 86_400_000;
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+/// Connections on the socket in the data folder at once: hosts of one user, and their commands.
+pub const MAX_SOCKET_CLIENTS: usize = 1_024;
+/// Connections that wait to be accepted there; hosts that start together come together.
+pub const SOCKET_BACKLOG: u32 = 128;
+/// A server that was started in the background ends when it has had neither a client nor an open task for this
+/// long: a host that starts again finds it, one that is gone for good leaves nothing behind. Seconds.
+pub const BACKGROUND_IDLE_SECONDS: u64 = 60;
+/// What that may be set to; a day. Seconds.
+pub const MAX_BACKGROUND_IDLE_SECONDS: u64 = 86_400;
+/// Its first client, which has started it, comes within this. Seconds.
+pub const FIRST_CLIENT_SECONDS: u64 = 15;
+/// It looks at least this long after whether its last tasks have ended. Milliseconds.
+pub const IDLE_CHECK_MS: u64 = 200;
+/// Log of a server in the background, bytes; at the next start the file is put aside when it is larger.
+pub const MAX_SERVER_LOG_BYTES: u64 = 4 * 1024 * 1024;
+/// Requests of one host that a bridge holds without an answer. Each may hold its text, to be sent again.
+pub const MAX_BRIDGED_REQUESTS: usize = 1_024;
+/// A request is held to be sent again if it is no longer than this, bytes.
+pub const MAX_RESENT_BYTES: usize = 64 * 1024;
+/// Lines of a host that wait for its server.
+pub const MAX_BRIDGED_LINES: usize = 16;
+/// Servers that a bridge sees end within a minute before it gives up: one that dies at each start is no help.
+pub const MAX_BRIDGE_RESTARTS: usize = 5;
+/// One `subscriptions/listen` that is read for its tasks, bytes: as many as one may watch fit.
+pub const MAX_LISTEN_LINE_BYTES: usize = 256 * 1024;
 /// Calls that wait have this long to end by themselves when the server stops or stdin ends. Milliseconds.
 pub const ANSWER_GRACE_MS: u64 = 500;
 /// Seconds that a graceful shutdown waits for running guests to reach a commit.

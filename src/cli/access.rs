@@ -7,7 +7,7 @@ use super::context::Context;
 use super::exit::{CliError, Result};
 use super::remote::{Remote, RemoteError};
 use super::serve::sandbox;
-use super::server_file::ServerInfo;
+use super::server_file::{ServerInfo, Serves};
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
 use crate::engine::{
@@ -201,21 +201,32 @@ pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<Tas
 /// The lock is held: whoever holds it may have written where it listens.
 fn owned_by_another(folder: &Path) -> CliError {
     let place = folder.display();
-    match ServerInfo::read(folder) {
-        Some(ServerInfo { pid, url: Some(url), .. }) => CliError::failed(format_args!(
+    let Some(ServerInfo { pid, serves, url, .. }) = ServerInfo::read(folder) else {
+        return CliError::failed(format_args!(
+            "another longhaul owns {place} and has not said where it listens"
+        ))
+        .next("try again in a moment, or use another folder with --data");
+    };
+    match (serves, url) {
+        (Serves::Clients, Some(url)) => CliError::failed(format_args!(
             "another longhaul, pid {pid} at {url}, owns {place}"
         ))
         .next(format!(
             "talk to it with --url {url}, stop it with kill {pid}, or serve another folder with --data"
         )),
-        Some(ServerInfo { pid, url: None, .. }) => {
-            CliError::failed(format_args!("another longhaul, pid {pid}, serves {place} on stdio"))
-                .next(format!("stop it with kill {pid}, or use another folder with --data"))
-        }
-        None => {
-            CliError::failed(format_args!("another longhaul owns {place} and has not said where it listens"))
-                .next("try again in a moment, or use another folder with --data")
-        }
+        (Serves::OneHost, _) => CliError::failed(format_args!(
+            "another longhaul, pid {pid}, serves {place} with --private, to its own host alone"
+        ))
+        .next("end that host, or use another folder with --data"),
+        (Serves::Background, _) => CliError::failed(format_args!(
+            "another longhaul, pid {pid}, serves {place} in the background, for hosts that use it over stdio"
+        ))
+        .next(format!(
+            "it ends by itself once it has neither a host nor an open task; kill {pid} stops it, or use another \
+             folder with --data"
+        )),
+        (Serves::Clients, None) => CliError::failed(format_args!("another longhaul, pid {pid}, owns {place}"))
+            .next(format!("stop it with kill {pid}, or use another folder with --data")),
     }
 }
 

@@ -114,9 +114,19 @@ pub struct ServeArgs {
     /// Listen here; port 0 takes a free one and says which [default: 127.0.0.1:1919]
     #[arg(long, value_name = "ADDR", conflicts_with = "stdio")]
     pub http: Option<String>,
-    /// Speak MCP on stdin and stdout
+    /// Speak MCP on stdin and stdout: for the server of the data folder, which is started in the background where
+    /// none runs
     #[arg(long)]
     pub stdio: bool,
+    /// With --stdio: do all in this process, which has the data folder for itself and ends with its host
+    #[arg(long, requires = "stdio")]
+    pub private: bool,
+    /// Be the server in the background
+    #[arg(long, hide = true, conflicts_with_all = ["stdio", "http"])]
+    pub background: bool,
+    /// Start the server in the background, and say its pid
+    #[arg(long, hide = true, conflicts_with_all = ["stdio", "http"])]
+    pub start_background: bool,
     /// A component, a folder of components, or a Cargo workspace of guests (which is built first)
     #[arg(long, value_name = "PATH")]
     pub tools: Vec<PathBuf>,

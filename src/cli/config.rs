@@ -54,6 +54,8 @@ pub struct EngineSettings {
     pub retention: Option<Duration>,
     /// How long rows of the audit are kept; `None` is for ever.
     pub audit_retention: Option<Duration>,
+    /// How long a server in the background stays when it has neither a client nor an open task.
+    pub background_idle: Duration,
 }
 
 /// What the command line says; `None` and empty say nothing.
@@ -122,6 +124,9 @@ impl Settings {
                 ),
                 retention: kept(said.retention_days, limits::DEFAULT_RETENTION_SECONDS),
                 audit_retention: kept(said.audit_days, limits::DEFAULT_AUDIT_RETENTION_SECONDS),
+                background_idle: Duration::from_secs(
+                    said.background_idle_seconds.unwrap_or(limits::BACKGROUND_IDLE_SECONDS),
+                ),
             },
             operator,
         })
@@ -187,6 +192,7 @@ struct Layer {
     retention_days: Option<u64>,
     /// 0 is for ever.
     audit_days: Option<u64>,
+    background_idle_seconds: Option<u64>,
 }
 
 impl Layer {
@@ -207,6 +213,7 @@ impl Layer {
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
             retention_days: self.retention_days.or(lower.retention_days),
             audit_days: self.audit_days.or(lower.audit_days),
+            background_idle_seconds: self.background_idle_seconds.or(lower.background_idle_seconds),
         }
     }
 
@@ -256,6 +263,9 @@ impl Layer {
             })?,
             retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
             audit_days: read(env, "LONGHAUL_RETENTION_AUDIT_DAYS", |text| retention_days(number(text)?))?,
+            background_idle_seconds: read(env, "LONGHAUL_BACKGROUND_IDLE_SECONDS", |text| {
+                background_idle_seconds(number(text)?)
+            })?,
         })
     }
 }
@@ -309,6 +319,11 @@ fn retention_days(days: u64) -> Result<u64, String> {
     if days <= most { Ok(days) } else { Err(format!("is not from 1 to {most}, nor 0, which is for ever")) }
 }
 
+fn background_idle_seconds(seconds: u64) -> Result<u64, String> {
+    let most = limits::MAX_BACKGROUND_IDLE_SECONDS;
+    if seconds <= most { Ok(seconds) } else { Err(format!("is not from 0 to {most}")) }
+}
+
 /// The file, as it is written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -324,6 +339,7 @@ struct FileTables {
     mcp: McpTable,
     engine: EngineTable,
     retention: RetentionTable,
+    background: BackgroundTable,
     grants: BTreeMap<String, GrantTable>,
     #[serde(deserialize_with = "read_tools")]
     tools: BTreeMap<String, ToolOverride>,
@@ -359,6 +375,14 @@ struct RetentionTable {
     audit_days: Option<u64>,
 }
 
+/// The server that `serve --stdio` starts.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BackgroundTable {
+    #[serde(deserialize_with = "read_background_idle_seconds")]
+    idle_seconds: Option<u64>,
+}
+
 impl FileTables {
     /// Its paths start at `folder`; a leading `~/` is the home folder.
     fn split(self, folder: &Path, home: Option<&Path>) -> (Layer, Operator) {
@@ -391,6 +415,7 @@ impl FileTables {
             suspend_grace_ms: self.engine.suspend_grace_ms,
             retention_days: self.retention.days,
             audit_days: self.retention.audit_days,
+            background_idle_seconds: self.background.idle_seconds,
         };
         (layer, Operator { grants, tools: self.tools, components: self.components })
     }
@@ -419,6 +444,11 @@ fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u
 fn read_retention_days<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     let days = u64::deserialize(input)?;
     retention_days(days).map(Some).map_err(|why| D::Error::custom(format!("{days} {why}")))
+}
+
+fn read_background_idle_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let seconds = u64::deserialize(input)?;
+    background_idle_seconds(seconds).map(Some).map_err(|why| D::Error::custom(format!("{seconds} {why}")))
 }
 
 /// `[tools.NAME]`; `tools = ["path"]` is what one might try first, so that it gets an answer of its own.

@@ -11,7 +11,7 @@ use super::exit::{CliError, Exit, Result};
 use super::guests;
 use super::remote::Remote;
 use super::render::{Table, bytes};
-use super::server_file::ServerInfo;
+use super::server_file::{ServerInfo, Serves};
 use crate::store::{Presence, Store};
 
 /// Maps of the kernel that one live instance takes, and what the rest of the process needs.
@@ -161,11 +161,18 @@ async fn server_and_store(context: &Context) -> Vec<Check> {
         }
         Presence::InUse { file_bytes } => {
             let info = ServerInfo::read(folder);
+            let serves = info.as_ref().map(|info| info.serves);
             let server = match Remote::find(context).await {
-                Err(_) if info.as_ref().is_some_and(|info| info.url.is_none()) => {
-                    Check::ok(SERVER, "serves its own client on stdio")
+                Err(_) if serves == Some(Serves::OneHost) => {
+                    Check::ok(SERVER, "serves its own host on stdio, with --private")
                 }
-                Ok(remote) => Check::ok(SERVER, format!("answers at {}", remote.url())),
+                Ok(remote) => {
+                    let by_itself = match serves {
+                        Some(Serves::Background) => "; in the background, until nobody needs it",
+                        _ => "",
+                    };
+                    Check::ok(SERVER, format!("answers at {}{by_itself}", remote.url()))
+                }
                 Err(error) => Check::warn(
                     SERVER,
                     match &info {

@@ -6,6 +6,7 @@ mod access;
 mod args;
 mod arguments;
 mod audit;
+mod background;
 mod call;
 pub mod config;
 mod context;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
-use super::server_file::ServerInfo;
+use super::server_file::{ServerInfo, Serves};
 use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
@@ -66,19 +66,31 @@ impl Remote {
         let folder = context.data();
         let presence = Store::presence(folder).map_err(|e| RemoteError::Other(e.to_string()))?;
         let in_use = matches!(presence, Presence::InUse { .. });
-        match ServerInfo::read(folder).filter(|_| in_use) {
-            // Without a token of one's own, the server's key says that this is its folder's owner.
-            Some(ServerInfo { url: Some(url), key, .. }) => {
-                let token = context.token.clone().or(key.map(Secret::new));
-                return Self::connect(&url, token).await;
+        if let Some(info) = ServerInfo::read(folder).filter(|_| in_use) {
+            let (pid, place) = (info.pid, folder.display());
+            match (info.socket, info.url, context.token.clone()) {
+                (_, Some(url), Some(token)) => return Self::connect(&url, Some(token)).await,
+                // Only the folder's owner can open it.
+                (Some(socket), _, None) => {
+                    return Self::connect(&format!("unix:{}", socket.display()), None).await;
+                }
+                // The server's key says the same.
+                (None, Some(url), None) => return Self::connect(&url, info.key.map(Secret::new)).await,
+                (Some(_), None, Some(_)) => {
+                    return Err(RemoteError::Refused(format!(
+                        "the server of {place}, pid {pid}, listens on its socket alone, where all callers are \
+                         local: leave the token out"
+                    )));
+                }
+                (None, None, _) => {}
             }
-            Some(ServerInfo { pid, url: None, .. }) => {
-                return Err(RemoteError::Other(format!(
-                    "the server of {}, pid {pid}, speaks to its own client on stdio alone; kill {pid} stops it",
-                    folder.display()
-                )));
-            }
-            None => {}
+            return Err(match info.serves {
+                Serves::OneHost => RemoteError::Other(format!(
+                    "the server of {place}, pid {pid}, runs with --private: it speaks to its own host alone, and \
+                     ends with it"
+                )),
+                _ => RemoteError::Lost(format!("the server of {place}, pid {pid}, does not answer yet")),
+            });
         }
         if context.data_named {
             let told =

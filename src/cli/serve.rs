@@ -10,17 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::open_store;
 use super::args::ServeArgs;
+use super::background;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
-use super::server_file::{ServerFile, ServerInfo};
+use super::server_file::{ServerFile, ServerInfo, Serves};
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
 use crate::engine::{EngineOptions, Runner, TaskEngine};
-use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, serve_stdio};
+use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
 use crate::sandbox::{Sandbox, SandboxOptions};
-use crate::store::StoreOptions;
+use crate::store::{Presence, Store, StoreOptions};
 
 /// In the data folder: compiled code.
 const COMPILED: &str = "compiled";
@@ -28,10 +29,29 @@ const COMPILED: &str = "compiled";
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
 pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
+    if args.start_background {
+        return background::starter(context);
+    }
+    let serves = match (args.background, args.private) {
+        (true, _) => Serves::Background,
+        (_, true) => Serves::OneHost,
+        _ if args.stdio => return background::bridge_host(context).await,
+        _ => Serves::Clients,
+    };
+    if serves == Serves::Background {
+        background::detach();
+    }
     let mut signals = StopSignals::new()?;
     let sandbox = sandbox(context)?;
-    let engine = open_engine(sandbox.clone(), context).await?;
-    if !args.stdio
+    let engine = match open_engine(sandbox.clone(), context).await {
+        // Of several that were started at once, one serves all.
+        Err(error) if serves == Serves::Background && is_in_use(context) => {
+            tracing::info!("not needed: {}", error.message);
+            return Ok(Exit::Done);
+        }
+        opened => opened?,
+    };
+    if serves == Serves::Clients
         && let Err(error) = refuse_beyond_loopback(context.settings.http, engine.has_tokens(), context.data())
     {
         engine.shutdown().await;
@@ -39,7 +59,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
     sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
     let served = tokio::select! {
-        served = serve(&engine, sandbox.as_ref(), args.stdio, context, &mut signals) => served,
+        served = serve(&engine, sandbox.as_ref(), serves, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -51,6 +71,10 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         (Ok(_), Some(why)) => Err(store_failed(&why)),
         (served, _) => served,
     }
+}
+
+fn is_in_use(context: &Context) -> bool {
+    matches!(Store::presence(context.data()), Ok(Presence::InUse { .. }))
 }
 
 /// What runs components, as the settings want it.
@@ -88,10 +112,12 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
 async fn serve(
     engine: &TaskEngine,
     runner: &dyn Runner,
-    stdio: bool,
+    serves: Serves,
     context: &Context,
     signals: &mut StopSignals,
 ) -> Result<Exit> {
+    let mut file = ServerFile::new(context.data(), ServerInfo::of_this_process(serves))
+        .map_err(|e| unwritable(context.data(), &e))?;
     tokio::select! {
         loaded = set_up(engine, runner, context) => loaded?,
         signal = signals.first() => {
@@ -101,7 +127,11 @@ async fn serve(
     }
     let options = McpOptions { task_tools: context.settings.mcp.task_tools };
     let server = McpServer::new(engine.clone(), options);
-    if stdio { over_stdio(server, context, signals).await } else { over_http(server, context, signals).await }
+    match serves {
+        Serves::Clients => over_http(server, context, &mut file, signals).await,
+        Serves::Background => in_background(server, context, &mut file, signals).await,
+        Serves::OneHost => over_stdio(server, signals).await,
+    }
 }
 
 /// Tools first, then the tasks that wait for them.
@@ -125,7 +155,12 @@ async fn set_up(engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> 
     Ok(engine.start().await?)
 }
 
-async fn over_http(server: McpServer, context: &Context, signals: &mut StopSignals) -> Result<Exit> {
+async fn over_http(
+    server: McpServer,
+    context: &Context,
+    file: &mut ServerFile,
+    signals: &mut StopSignals,
+) -> Result<Exit> {
     let settings = &context.settings;
     let key = owner_key()?;
     let options = HttpOptions {
@@ -134,21 +169,50 @@ async fn over_http(server: McpServer, context: &Context, signals: &mut StopSigna
         allowed_origins: settings.mcp.allowed_origins.clone(),
         key: Some(key.clone()),
     };
-    let http = HttpServer::bind(server, options).await?;
-    let told = tell_where(Some(&http.url()), Some(&key), context);
-    let ended = match &told {
-        Ok(_) => {
+    let http = HttpServer::bind(server.clone(), options).await?;
+    // Some file systems have no sockets; then it serves over HTTP alone.
+    let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
+    let socket = socket.inspect_err(|error| tracing::warn!("{error}")).ok();
+    let ended = match tell_where(file, Some((http.url(), key)), socket.as_ref(), context) {
+        Ok(()) => {
             eprintln!("{}: shutting down", signals.first().await);
             Ok(Exit::Done)
         }
-        Err(error) => Err(error.clone()),
+        Err(error) => Err(error),
     };
+    if let Some(socket) = socket {
+        socket.shutdown().await;
+    }
     http.shutdown().await;
     ended
 }
 
-async fn over_stdio(server: McpServer, context: &Context, signals: &mut StopSignals) -> Result<Exit> {
-    let _file = tell_where(None, None, context)?;
+async fn in_background(
+    server: McpServer,
+    context: &Context,
+    file: &mut ServerFile,
+    signals: &mut StopSignals,
+) -> Result<Exit> {
+    let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
+    let socket = socket.map_err(CliError::failed)?;
+    let ended = match tell_where(file, None, Some(&socket), context) {
+        Ok(()) => {
+            tokio::select! {
+                signal = signals.first() => eprintln!("{signal}: shutting down"),
+                () = socket.idle(context.settings.engine.background_idle) => {
+                    eprintln!("no host and no open task is left: shutting down");
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => Err(error),
+    };
+    socket.shutdown().await;
+    ended
+}
+
+async fn over_stdio(server: McpServer, signals: &mut StopSignals) -> Result<Exit> {
+    eprintln!("serving on stdin and stdout");
     let stop = CancellationToken::new();
     let serving = serve_stdio(server, stop.clone());
     tokio::pin!(serving);
@@ -165,25 +229,33 @@ async fn over_stdio(server: McpServer, context: &Context, signals: &mut StopSign
 
 /// Says where the server listens: on stderr for people, in the data folder for the other commands, and with
 /// `--json` on stdout for whoever started it.
-fn tell_where(url: Option<&str>, key: Option<&Secret>, context: &Context) -> Result<ServerFile> {
-    let info = ServerInfo::of_this_process(url.map(str::to_owned), key);
+fn tell_where(
+    file: &mut ServerFile,
+    http: Option<(String, Secret)>,
+    socket: Option<&SocketServer>,
+    context: &Context,
+) -> Result<()> {
     let folder = context.data();
-    let file = ServerFile::write(folder, &info).map_err(|e| {
-        CliError::failed(format_args!(
-            "cannot write where this server listens into {}: {e}",
-            folder.display()
-        ))
-    })?;
-    match url {
-        Some(url) => {
-            eprintln!("listening on {url}");
-            if context.output.json {
-                context.output.json(&json!({ "url": url, "pid": info.pid, "data": folder }))?;
-            }
-        }
-        None => eprintln!("serving on stdin and stdout"),
+    (file.info.url, file.info.key) = http.map(|(url, key)| (url, key.expose().to_owned())).unzip();
+    file.info.socket = socket.map(|socket| socket.path().to_owned());
+    file.write().map_err(|e| unwritable(folder, &e))?;
+    let ServerInfo { pid, url, socket, .. } = &file.info;
+    match (url, socket) {
+        (Some(url), _) => eprintln!("listening on {url}"),
+        (None, Some(socket)) => eprintln!("pid {pid}, listening on {}", socket.display()),
+        (None, None) => {}
     }
-    Ok(file)
+    if context.output.json {
+        context.output.json(&json!({ "url": url, "socket": socket, "pid": pid, "data": folder }))?;
+    }
+    Ok(())
+}
+
+fn unwritable(folder: &Path, error: &std::io::Error) -> CliError {
+    CliError::failed(format_args!(
+        "cannot write where this server listens into {}: {error}",
+        folder.display()
+    ))
 }
 
 /// Before tools are built and tasks go on, for the server would not listen anyway.

@@ -1,5 +1,5 @@
-//! `server.json` in the data folder: who serves it, and where. Written once the server listens, removed when it
-//! ends. It is a hint: only the lock on the store says who owns the folder, so one that was left behind does no harm.
+//! `server.json` in the data folder: who serves it, and where. Written by whoever owns the folder, again once it
+//! listens, removed when it ends. It is a hint: only the lock on the store says who owns the folder, so one that was left behind does no harm.
 
 use std::fmt;
 use std::fs;
@@ -9,15 +9,29 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::authority::Secret;
 
 const NAME: &str = "server.json";
+
+/// Whom a server is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serves {
+    /// Whoever connects, until it is stopped.
+    Clients,
+    /// The same, until nobody needs it: it was started in the background.
+    Background,
+    /// Its own host on stdin and stdout.
+    OneHost,
+}
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
     pub pid: u32,
-    /// The MCP endpoint; none while it serves stdio alone.
+    pub serves: Serves,
+    /// The MCP endpoint over HTTP.
     pub url: Option<String>,
+    /// The socket, once it listens there.
+    pub socket: Option<PathBuf>,
     pub version: String,
     /// A bearer token of the server's owner, as long as it runs: the file is theirs alone.
     #[serde(default)]
@@ -31,9 +45,10 @@ impl fmt::Debug for ServerInfo {
 }
 
 impl ServerInfo {
-    pub fn of_this_process(url: Option<String>, key: Option<&Secret>) -> Self {
-        let key = key.map(|key| key.expose().to_owned());
-        Self { pid: std::process::id(), url, version: env!("CARGO_PKG_VERSION").to_owned(), key }
+    /// Of a server that does not listen yet.
+    pub fn of_this_process(serves: Serves) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { pid: std::process::id(), serves, url: None, socket: None, version, key: None }
     }
 
     /// What the file in `folder` says; `None` where there is none, or one that makes no sense.
@@ -42,22 +57,37 @@ impl ServerInfo {
     }
 }
 
+/// Whether there is such a process. One that has ended and that nobody asks how, as in a container without an
+/// init, is none.
+pub fn is_running(pid: u32) -> bool {
+    let found = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let is_zombie = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
+    found.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok()) && !is_zombie
+}
+
 /// The file of a running server; removed when dropped.
 pub struct ServerFile {
     path: PathBuf,
+    pub info: ServerInfo,
 }
 
 impl ServerFile {
-    pub fn write(folder: &Path, info: &ServerInfo) -> io::Result<Self> {
-        let path = folder.join(NAME);
+    pub fn new(folder: &Path, info: ServerInfo) -> io::Result<Self> {
+        let file = Self { path: folder.join(NAME), info };
+        file.write()?;
+        Ok(file)
+    }
+
+    /// Says what `info` says now.
+    pub fn write(&self) -> io::Result<()> {
         // Readers see the whole file or none.
-        let fresh = folder.join(format!("{NAME}.{}", info.pid));
+        let fresh = self.path.with_file_name(format!("{NAME}.{}", self.info.pid));
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&serde_json::to_vec(info)?)?;
+        file.write_all(&serde_json::to_vec(&self.info)?)?;
         drop(file);
-        fs::rename(&fresh, &path)?;
-        Ok(Self { path })
+        fs::rename(&fresh, &self.path)
     }
 }
 
@@ -77,11 +107,12 @@ mod tests {
     fn the_file_is_private_and_lives_as_long_as_the_server() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(ServerInfo::read(folder.path()), None);
-        let info = ServerInfo::of_this_process(
-            Some("http://127.0.0.1:1919/mcp".to_owned()),
-            Some(&Secret::new("k")),
-        );
-        let file = ServerFile::write(folder.path(), &info).expect("written");
+        let info = ServerInfo {
+            url: Some("http://127.0.0.1:1919/mcp".to_owned()),
+            key: Some("k".to_owned()),
+            ..ServerInfo::of_this_process(Serves::Clients)
+        };
+        let file = ServerFile::new(folder.path(), info.clone()).expect("written");
         assert_eq!(ServerInfo::read(folder.path()), Some(info));
         let mode = fs::metadata(folder.path().join(NAME)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::convert::TASK_META;
 use crate::engine::{EngineError, TaskDocument};
+use crate::limits;
 use crate::task::{ProtocolError, TaskId};
 
 /// How a failed `tools/call` is answered.
@@ -151,6 +152,26 @@ pub fn of_tool(error: &ProtocolError, id: TaskId) -> ErrorData {
         }
     };
     ErrorData::new(ErrorCode(error.code), message, Some(data))
+}
+
+/// A bridge lost the server that had this request, and has another.
+pub fn server_replaced() -> ErrorData {
+    let message = "the server ended while it had this request, and was started again; if the request had begun \
+         a task, the task goes on: task_list shows it; if not, ask again";
+    ErrorData::internal_error(message, Some(json!({ "reason": "server_restarted" })))
+}
+
+/// A bridge lost the server that had this request, and there is no other.
+pub fn server_gone(why: &str) -> ErrorData {
+    let message = format!(
+        "there is no server any more that could answer: {why}; tasks are safe, and go on once one runs"
+    );
+    ErrorData::internal_error(message, Some(json!({ "reason": "server_gone" })))
+}
+
+pub fn bridge_full() -> ErrorData {
+    let bound = limits::MAX_BRIDGED_REQUESTS;
+    ErrorData::internal_error(format!("{bound} requests have no answer yet: wait for some of them"), None)
 }
 
 /// What does not even reach a session, as the body of an HTTP answer.

@@ -3,18 +3,21 @@
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
 mod admin;
+mod bridge;
 mod caller;
 mod client;
 mod convert;
 mod error;
 mod fixtures;
 mod http;
+mod pipe_task_ids;
 mod reply;
 mod report;
 mod resources;
 mod schema;
 mod server;
 mod sessions;
+mod socket;
 mod stdio;
 mod subscriptions;
 mod task_ids;
@@ -26,10 +29,12 @@ mod tools;
 mod uri;
 
 pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE};
+pub use bridge::{BridgeError, bridge};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
     TaskLink, ToolInfo, Updates,
 };
 pub use http::{HttpError, HttpOptions, HttpServer};
 pub use server::{McpOptions, McpServer};
+pub use socket::{SocketError, SocketServer, connect_socket};
 pub use stdio::{StdioError, serve_stdio};

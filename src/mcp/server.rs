@@ -136,6 +136,8 @@ pub struct Connection {
     pub legacy: AtomicBool,
     /// What a `subscriptions/listen` wants to be told of.
     pub task_ids: Option<Arc<TaskIds>>,
+    /// Its tasks are named by resources of their own, see `pipe_task_ids.rs`.
+    pub over_pipes: AtomicBool,
     /// Nobody reads answers any more. Only pipes tell: over HTTP each response has its own end.
     pub gone: CancellationToken,
     /// What a legacy client asked for with `logging/setLevel`.
@@ -155,6 +157,7 @@ impl Connection {
             actor: OnceLock::new(),
             legacy: AtomicBool::new(false),
             task_ids,
+            over_pipes: AtomicBool::new(false),
             gone: CancellationToken::new(),
             log_level: Mutex::new(LoggingLevel::Info),
             calls: Mutex::default(),

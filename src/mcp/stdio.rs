@@ -1,14 +1,14 @@
-//! One client over stdin and stdout, in this process.
+//! One client over stdin and stdout, or over any pair of pipes.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 
 use rmcp::service::ServiceExt;
-use tokio::io::{AsyncRead, ReadBuf};
+use rmcp::transport::async_rw::AsyncRwTransport;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
+use super::pipe_task_ids::{FromClient, ToClient};
 use super::server::McpServer;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,15 +33,17 @@ pub(super) async fn serve_pipes<R, W>(
 ) -> Result<(), StdioError>
 where
     R: AsyncRead + Send + Unpin + 'static,
-    W: tokio::io::AsyncWrite + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
 {
     use rmcp::service::ServerInitializeError as Failure;
     // The one who owns the process is the one who started it.
     let handler = server.handler(Caller::local(), None);
     let connection = CancellationToken::new();
-    let pipes = (TellsItsEnd { inner: pipes.0, ended: handler.connection.gone.clone() }, pipes.1);
+    handler.connection.over_pipes.store(true, Ordering::Relaxed);
+    let from_client = FromClient::new(pipes.0, handler.connection.gone.clone());
+    let transport = ToClient(AsyncRwTransport::new_server(from_client, pipes.1));
     let serving = async {
-        let running = match handler.serve_with_ct(pipes, connection.clone()).await {
+        let running = match handler.serve_with_ct(transport, connection.clone()).await {
             Ok(running) => running,
             // A client that came and went, or was told to.
             Err(Failure::ConnectionClosed(_) | Failure::Cancelled) => return Ok(()),
@@ -58,32 +60,5 @@ where
             connection.cancel();
             serving.await
         }
-    }
-}
-
-/// Tells when there is nothing more to read. rmcp waits a while for calls that are being answered, and they
-/// would wait for their tasks.
-struct TellsItsEnd<R> {
-    inner: R,
-    ended: CancellationToken,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for TellsItsEnd<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        let is_over = match &read {
-            Poll::Ready(Ok(())) => buf.filled().len() == before && buf.remaining() > 0,
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        };
-        if is_over {
-            self.ended.cancel();
-        }
-        read
     }
 }

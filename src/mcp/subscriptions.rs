@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rmcp::model::*;
@@ -14,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error;
 use super::fixtures::Fixtures;
+use super::pipe_task_ids::task_of;
 use super::server::{Handler, lock};
 use super::tasks::WatchedTasks;
 use crate::engine::{ResourceKey, Watcher};
@@ -72,7 +74,11 @@ impl Handler {
     /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
     /// `None` refuses all of it.
     pub(super) fn arm(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        let tasks = self.arm_tasks()?;
+        let over_pipes = self.connection.over_pipes.load(Ordering::Relaxed);
+        let task_of = |uri: &str| task_of(uri).filter(|_| over_pipes).map(str::to_owned);
+        let uris = requested.resource_subscriptions.as_deref().unwrap_or_default();
+        let named: Vec<String> = uris.iter().filter_map(|uri| task_of(uri)).collect();
+        let tasks = self.arm_tasks(&named)?;
         let feed = self.server.engine().feed();
         let mut accepted = SubscriptionFilter::new();
         let wants_lists =
@@ -86,11 +92,12 @@ impl Handler {
         let wants_prompts = requested.prompts_list_changed == Some(true);
         let prompts = self.server.fixtures().filter(|_| wants_prompts).map(Fixtures::prompts_changed);
         accepted.prompts_list_changed = prompts.is_some().then_some(true);
-        let uris = requested.resource_subscriptions.as_deref().unwrap_or_default();
         let mut resources = if uris.is_empty() { None } else { feed.watch().map(Watched::new) };
         if let Some(resources) = &mut resources {
-            let mut watch =
-                |uri: &str| self.may_watch(uri).is_ok_and(|at| resources.add(at.key(), uri.to_owned()));
+            let mut watch = |uri: &str| match task_of(uri) {
+                Some(id) => tasks.as_ref().is_some_and(|tasks| tasks.watches(&id)),
+                None => self.may_watch(uri).is_ok_and(|at| resources.add(at.key(), uri.to_owned())),
+            };
             let honoured: Vec<String> = uris.iter().filter(|uri| watch(uri)).cloned().collect();
             accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
         }

@@ -20,6 +20,12 @@ pub struct WatchedTasks {
     ids: Vec<TaskId>,
 }
 
+impl WatchedTasks {
+    pub fn watches(&self, id: &str) -> bool {
+        id.parse().is_ok_and(|id: TaskId| self.ids.contains(&id))
+    }
+}
+
 impl Handler {
     /// Whether this very request declares the extension, which no session may use.
     pub(super) fn takes_tasks(&self, context: &RequestContext<RoleServer>) -> bool {
@@ -59,21 +65,27 @@ impl Handler {
 
     /// Watches what the request asks for, as far as it is the caller's. The outer `None` refuses the request:
     /// it asks for tasks without declaring them.
-    pub(super) fn arm_tasks(&self) -> Option<Option<WatchedTasks>> {
-        let Some(asked) = &self.connection.task_ids else { return Some(None) };
-        if !asked.declared {
+    pub(super) fn arm_tasks(&self, named: &[String]) -> Option<Option<WatchedTasks>> {
+        let of_request = self.connection.task_ids.as_deref();
+        if of_request.is_some_and(|asked| !asked.declared) {
             return None;
+        }
+        let asked = of_request.map_or(named, |request| &request.asked);
+        if asked.is_empty() {
+            return Some(None);
         }
         let Some(mut watcher) = self.server.engine().feed().watch() else { return Some(None) };
         let mut ids = Vec::new();
-        for id in asked.asked.iter().take(limits::MAX_WATCHED_PER_SUBSCRIBER) {
+        for id in asked.iter().take(limits::MAX_WATCHED_PER_SUBSCRIBER) {
             let Ok(id) = id.parse::<TaskId>() else { continue };
             let is_theirs = || self.server.engine().task(&self.connection.principal, id).is_ok();
             if !ids.contains(&id) && is_theirs() && watcher.add(ResourceKey::Task(id)) {
                 ids.push(id);
             }
         }
-        asked.honour(ids.iter().map(TaskId::to_string).collect());
+        if let Some(request) = of_request {
+            request.honour(ids.iter().map(TaskId::to_string).collect());
+        }
         Some((!ids.is_empty()).then_some(WatchedTasks { watcher, ids }))
     }
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 from longhaul_server import Server, environment, tools_and_data
-from peer import HTTP_WAYS, WAYS, Peer, over_http, over_stdio
+from peer import HTTP_WAYS, STDIO_WAYS, WAYS, Peer, over_http, over_stdio
+from stdio_hosts import Hosts
 
 # Nothing here takes a tenth of it; what waits in vain ends all the same.
 TEST_SECONDS = 240
@@ -29,10 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`connect` runs a test with every client and transport, `connect_http` with those over HTTP."""
+    """`connect` runs a test with every client and transport, `connect_http` and `hosts` with those of one."""
     if "way" in metafunc.fixturenames:
         http_only = "connect_http" in metafunc.fixturenames or "own_server" in metafunc.fixturenames
-        metafunc.parametrize("way", HTTP_WAYS if http_only else WAYS)
+        stdio_only = "hosts" in metafunc.fixturenames
+        metafunc.parametrize("way", HTTP_WAYS if http_only else STDIO_WAYS if stdio_only else WAYS)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -99,9 +101,18 @@ def own_server(way: str, binary: Path, guests: Path, tmp_path: Path) -> Iterator
     print(server.log.read_text(errors="replace"))
 
 
+@pytest.fixture
+def hosts(way: str, binary: Path, guests: Path, tmp_path: Path) -> Iterator[Hosts]:
+    """Hosts on one data folder, whose server may be killed."""
+    hosts = Hosts(mode_of(way), binary, guests, tmp_path)
+    yield hosts
+    hosts.abandon()
+    print(hosts.logged())
+
+
 @pytest.fixture(scope="session")
 def stdio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of one server after the other: each ends with its client."""
+    """Of one server after the other: each ends with its last client."""
     return tmp_path_factory.mktemp("stdio")
 
 

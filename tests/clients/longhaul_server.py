@@ -80,4 +80,5 @@ def environment(folder: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("LONGHAUL_") or name == "LONGHAUL_GUEST_TARGET_DIR"
     }
-    return {**kept, "XDG_CONFIG_HOME": str(folder / "config")}
+    # A server in the background ends with its last client.
+    return {**kept, "XDG_CONFIG_HOME": str(folder / "config"), "LONGHAUL_BACKGROUND_IDLE_SECONDS": "0"}

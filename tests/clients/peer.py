@@ -23,6 +23,7 @@ WAYS = ["http-classic", "stdio-classic"] if CLASSIC else [
     "http-auto", "http-legacy", "http-2026-07-28", "stdio-auto", "stdio-legacy",
 ]  # fmt: skip
 HTTP_WAYS = [way for way in WAYS if way.startswith("http")]
+STDIO_WAYS = [way for way in WAYS if way.startswith("stdio")]
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -44,6 +45,10 @@ class Contents:
     @property
     def text(self) -> str:
         return self.data.decode()
+
+
+class Ended(Exception):
+    """The server tells no more changes: listen again and read."""
 
 
 class Updates(Protocol):
@@ -99,8 +104,15 @@ async def over_stdio(
 
     transport = stdio_client(StdioServerParameters(command=command, args=arguments, env=env), errlog=log)
     if CLASSIC:
-        async with transport as (read, write), _ClassicPeer.enter(read, write) as peer:
-            yield peer
+        closes = False
+        try:
+            async with transport as (read, write), _ClassicPeer.enter(read, write) as peer:
+                yield peer
+                closes = True
+        except BaseExceptionGroup as group:
+            # It dies of a notification that comes while it closes.
+            if not closes or group.split(anyio.BrokenResourceError)[1]:
+                raise
     else:
         async with _Peer.enter(mode, transport) as peer:
             yield peer
@@ -204,7 +216,9 @@ class _Listening:
         self._subscription = subscription
 
     async def next(self) -> str:
-        return (await anext(self._subscription)).uri
+        async for event in self._subscription:
+            return event.uri
+        raise Ended
 
 
 class _ClassicPeer:

@@ -79,6 +79,8 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         suspend_grace_ms = 0
         [retention]
         days = 7
+        [background]
+        idle_seconds = 0
         [grants.travel]
         elicit = true
         files = [{ slot = "docs", at = "/docs", access = "read", path = "docs" }]
@@ -102,6 +104,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);
     assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace), (8, Duration::ZERO));
     assert_eq!(settings.engine.retention, Some(Duration::from_secs(7 * 86_400)));
+    assert_eq!(settings.engine.background_idle, Duration::ZERO);
     let travel = &settings.operator.grants["travel"];
     assert!(travel.elicit && travel.limits.memory_mib == Some(512));
     assert_eq!(travel.files[0].path, here.join("docs").to_string_lossy());
@@ -191,6 +194,7 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("[grants.a]\nhttp = [\"x\"]", vec!["line 2, column 8", "in `grants.a.http`", "no http pattern"]),
         ("[engine]\nlive_instances = 0", vec!["engine.live_instances", "0 is not from 1 to 512"]),
         ("[retention]\ndays = 40000", vec!["retention.days", "40000 is not from 1 to 36525, nor 0"]),
+        ("[background]\nidle_seconds = 90000", vec!["background.idle_seconds", "not from 0 to 86400"]),
         ("trust = 1", vec!["in `trust`", "expected a boolean"]),
     ] {
         let told = Machine::new().with_file(text).refused();

@@ -1,4 +1,4 @@
-//! A client of any MCP server over Streamable HTTP, as the command line needs it. No type of rmcp shows.
+//! A client of any MCP server over Streamable HTTP, or of Longhaul's own socket, as the command line needs it. No type of rmcp shows.
 
 mod call;
 mod error;
@@ -9,6 +9,7 @@ pub use call::{CallEvent, CallOptions, CallOutcome, RunningCall, TaskLink};
 pub use error::ClientError;
 pub use updates::Updates;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use base64::Engine as _;
 use rmcp::model::*;
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::Value;
@@ -23,7 +25,11 @@ use serde_json::Value;
 use crate::authority::Secret;
 use crate::engine::TaskDocument;
 use crate::limits;
+use crate::mcp::socket::connect_socket;
 use tap::{Routes, Tap};
+
+/// Of the URL of a socket.
+const SOCKET_SCHEME: &str = "unix:";
 
 /// Which protocol is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +42,7 @@ pub enum Era {
 
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// `http://HOST:PORT/mcp`
+    /// `http://HOST:PORT/mcp`, or `unix:PATH` for the socket in a data folder.
     pub url: String,
     /// `None` is the newest that both speak.
     pub era: Option<Era>,
@@ -98,12 +104,6 @@ impl Client {
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, ClientError> {
         let ClientOptions { url, era, token } = options;
-        let http = http_client(&url)?;
-        let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone())
-            .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
-        config.auth_header = token.map(|token| token.expose().to_owned());
-        let routes = Arc::new(Routes::default());
-        let transport = Tap::new(StreamableHttpClientTransport::with_client(http, config), routes.clone());
         let modern = vec![ProtocolVersion::V_2026_07_28];
         let legacy = ProtocolVersion::V_2025_11_25;
         let lifecycle = match era {
@@ -111,10 +111,26 @@ impl Client {
             Some(Era::Legacy) => ClientLifecycleMode::Initialize,
             None => ClientLifecycleMode::Auto { preferred_versions: modern, legacy_version: Some(legacy) },
         };
-        let running = Quiet
-            .serve_with_lifecycle(transport, lifecycle)
-            .await
-            .map_err(|error| ClientError::of_connecting(&url, &error))?;
+        let routes = Arc::new(Routes::default());
+        let running = match url.strip_prefix(SOCKET_SCHEME) {
+            Some(path) => {
+                let stream = connect_socket(Path::new(path))
+                    .await
+                    .map_err(|error| ClientError::Unreachable { url: url.clone(), why: error.to_string() })?;
+                let (read, write) = stream.into_split();
+                let transport = AsyncRwTransport::new_client(read, write)
+                    .with_max_line_length(limits::MAX_CLIENT_EVENT_BYTES);
+                Quiet.serve_with_lifecycle(Tap::new(transport, routes.clone()), lifecycle).await
+            }
+            None => {
+                let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone())
+                    .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
+                config.auth_header = token.map(|token| token.expose().to_owned());
+                let transport = StreamableHttpClientTransport::with_client(http_client(&url)?, config);
+                Quiet.serve_with_lifecycle(Tap::new(transport, routes.clone()), lifecycle).await
+            }
+        };
+        let running = running.map_err(|error| ClientError::of_connecting(&url, &error))?;
         Ok(Self { running, routes, url })
     }
 

@@ -1,5 +1,6 @@
 //! The whole room over loopback and pipes, with tools made of closures.
 
+mod bridge;
 mod calls;
 mod http;
 mod raw;

@@ -16,7 +16,7 @@ fn served(
     (theirs, serving)
 }
 
-fn lifecycle(era: Era) -> ClientLifecycleMode {
+pub(super) fn lifecycle(era: Era) -> ClientLifecycleMode {
     match era {
         Era::Modern => {
             ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
@@ -25,7 +25,7 @@ fn lifecycle(era: Era) -> ClientLifecycleMode {
     }
 }
 
-fn inline_call(stages: u64) -> (ClientRequest, PeerRequestOptions) {
+pub(super) fn inline_call(stages: u64) -> (ClientRequest, PeerRequestOptions) {
     let mut params = CallToolRequestParams::new("stages");
     params.arguments = json!({"stages": stages}).as_object().cloned();
     let mut meta = RequestMetaObject::new();
@@ -91,5 +91,47 @@ async fn told_to_stop_it_answers_what_waits() {
         panic!("no tool result")
     };
     assert_eq!(result.structured_content.expect("structured")["task_id"], json!(id));
+    in_time(serving).await.expect("no panic").expect("served");
+}
+
+#[tokio::test]
+async fn over_pipes_a_listener_is_told_of_tasks_by_their_ids() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let world = World::new().await;
+    let foreign = world.foreign_task().await;
+    let (pipe, serving) = served(&world, CancellationToken::new());
+    let (read, mut write) = tokio::io::split(pipe);
+    let mut lines = BufReader::new(read).lines();
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": { "extensions": { "io.modelcontextprotocol/tasks": {} } },
+        "longhaul/reply": "link",
+    });
+    let mut ask = async |id: u64, method: &str, mut params: Value| {
+        params["_meta"] = meta.clone();
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        write.write_all(format!("{request}\n").as_bytes()).await.expect("written");
+        let line = in_time(lines.next_line()).await.expect("read").expect("a line");
+        serde_json::from_str::<Value>(&line).expect("JSON")
+    };
+    let created = ask(1, "tools/call", json!({ "name": "stages", "arguments": { "stages": 1 } })).await;
+    let id = created["result"]["taskId"].as_str().expect("a task").to_owned();
+    let wanted =
+        json!({ "taskIds": [id, foreign.to_string()], "resourceSubscriptions": ["task://nonsense"] });
+    let told = ask(2, "subscriptions/listen", json!({ "notifications": wanted })).await;
+    assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(told["params"]["notifications"], json!({ "taskIds": [id] }));
+    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 2);
+    // One for the foreign task.
+    world.pass(2);
+    loop {
+        let line = in_time(lines.next_line()).await.expect("read").expect("a line");
+        let told: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&told["method"], &told["params"]["taskId"]), (&json!("notifications/tasks"), &json!(id)));
+        if told["params"]["status"] == "completed" {
+            break;
+        }
+    }
+    drop((lines, write));
     in_time(serving).await.expect("no panic").expect("served");
 }

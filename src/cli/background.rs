@@ -1,0 +1,198 @@
+//! The server of a data folder for hosts that spawn processes: found where one runs, else started in the
+//! background, where it outlives them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::UnixStream;
+
+use super::context::Context;
+use super::exit::{CliError, Exit, Result};
+use super::render::escape_text;
+use super::server_file::{ServerInfo, Serves, is_running};
+use super::signals::StopSignals;
+use crate::limits;
+use crate::mcp::{BridgeError, bridge, connect_socket};
+use crate::store::{Presence, Store};
+
+/// In the data folder.
+pub const SOCKET: &str = "server.sock";
+const LOG: &str = "server.log";
+/// A server that builds its tools first takes minutes.
+const START_PATIENCE: Duration = Duration::from_secs(600);
+/// One that somebody started on purpose, and that ended, may be started by them again.
+const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
+/// So long nobody may have the folder after a start.
+const SETTLING: Duration = Duration::from_millis(500);
+/// No event tells of another process's socket.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// As much of a log as explains why a server did not start.
+const LOG_END_BYTES: u64 = 2_000;
+
+/// The flag that starts a server in the background and ends.
+const START_FLAG: &str = "--start-background";
+/// The flag of that server.
+const SERVER_FLAG: &str = "--background";
+
+/// `serve --stdio`: this process only carries the lines of its host.
+pub async fn bridge_host(context: &Context) -> Result<Exit> {
+    let mut signals = StopSignals::new()?;
+    let servers = Servers::new(context);
+    let host = (tokio::io::stdin(), tokio::io::stdout());
+    let bridged = tokio::select! {
+        bridged = bridge(host, || servers.connect()) => bridged,
+        _ = signals.first() => Ok(()),
+    };
+    match bridged {
+        Ok(()) => Ok(Exit::Done),
+        Err(BridgeError::NoServer(error)) => Err(error),
+        Err(error @ BridgeError::EndsAgain(_)) => {
+            let log = context.data().join(LOG);
+            Err(CliError::failed(error).next(format!("look at {}", log.display())))
+        }
+    }
+}
+
+/// Finds or starts the server of a data folder, again whenever it is gone.
+struct Servers<'a> {
+    context: &'a Context,
+    /// The one that was there last was started by somebody on purpose.
+    operators: AtomicBool,
+}
+
+impl<'a> Servers<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self { context, operators: AtomicBool::new(false) }
+    }
+
+    /// A connection to the server, as soon as it answers.
+    async fn connect(&self) -> Result<UnixStream> {
+        let folder = self.context.data();
+        let began = Instant::now();
+        let waits = self.operators.load(Ordering::Relaxed);
+        let mut started: Option<u32> = None;
+        let mut nobody_since: Option<Instant> = None;
+        while began.elapsed() < START_PATIENCE {
+            if let Ok(stream) = connect_socket(&folder.join(SOCKET)).await {
+                let info = ServerInfo::read(folder);
+                tell(folder, info.as_ref());
+                let operators = info.is_some_and(|info| info.serves == Serves::Clients);
+                self.operators.store(operators, Ordering::Relaxed);
+                return Ok(stream);
+            }
+            let in_use = matches!(Store::presence(folder), Ok(Presence::InUse { .. }));
+            if in_use || started.is_some_and(is_running) {
+                refuse_without_socket(folder)?;
+                nobody_since = None;
+            } else {
+                match started {
+                    // Of several that were started at once the others end first, and the one that is left is
+                    // between making its store and having it.
+                    Some(_) if nobody_since.get_or_insert_with(Instant::now).elapsed() < SETTLING => {}
+                    Some(_) => return Err(did_not_start(folder)),
+                    None if waits && began.elapsed() < OPERATORS_PATIENCE => {}
+                    None => started = Some(start(folder).await?),
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let told = format!("the server of {} does not answer", folder.display());
+        Err(CliError::failed(told).next(format!("look at {}", folder.join(LOG).display())))
+    }
+}
+
+/// A line on stderr, which hosts keep in a log.
+fn tell(folder: &Path, info: Option<&ServerInfo>) {
+    let pid = info.map(|info| format!(", pid {}", info.pid)).unwrap_or_default();
+    eprintln!("connected to the server of {}{pid}", folder.display());
+}
+
+/// Some servers have the folder and will not listen on its socket.
+fn refuse_without_socket(folder: &Path) -> Result<()> {
+    let Some(info) = ServerInfo::read(folder).filter(|info| is_running(info.pid)) else { return Ok(()) };
+    let (pid, place) = (info.pid, folder.display());
+    match (info.serves, info.url) {
+        (Serves::OneHost, _) => Err(CliError::refused(format_args!(
+            "another longhaul, pid {pid}, serves {place} with --private, to its own host alone"
+        ))
+        .next("end that host, start it without --private, or use another folder with --data")),
+        (Serves::Clients, Some(url)) if info.socket.is_none() => Err(CliError::failed(format_args!(
+            "the server of {place}, pid {pid}, could make no socket there; it answers at {url} alone"
+        ))
+        .next("use that address in the host, or a data folder on a local disk")),
+        _ => Ok(()),
+    }
+}
+
+fn did_not_start(folder: &Path) -> CliError {
+    let log = folder.join(LOG);
+    let told = end_of(&log).unwrap_or_default();
+    let told = escape_text(told.trim_end());
+    CliError::failed(format_args!("the server of {} did not start: {told}", folder.display()))
+        .next(format!("mend that, then start the host again; all of it is in {}", log.display()))
+}
+
+fn end_of(log: &Path) -> io::Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_END_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Starts a server with the words that this process was started with; gives its pid. It is not our child: whoever
+/// ends a host with all the processes below it does not find it.
+async fn start(folder: &Path) -> Result<u32> {
+    let failed = |e: &dyn std::fmt::Display| CliError::failed(format_args!("cannot start a server: {e}"));
+    make_folder(folder).map_err(|e| failed(&format_args!("{}: {e}", folder.display())))?;
+    let mut command = again("--stdio", START_FLAG).map_err(|e| failed(&e))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let starter = tokio::process::Command::from(command).output().await.map_err(|e| failed(&e))?;
+    let said = String::from_utf8_lossy(&starter.stdout);
+    said.trim().parse().map_err(|_| failed(&format_args!("its starter ended with {}", starter.status)))
+}
+
+/// `serve --start-background`: starts the server, says its pid, and leaves it to itself.
+pub fn starter(context: &Context) -> Result<Exit> {
+    let folder = context.data();
+    let failed = |e: io::Error| CliError::failed(format_args!("cannot start a server: {e}"));
+    let log = open_log(&folder.join(LOG)).map_err(failed)?;
+    let mut command = again(START_FLAG, SERVER_FLAG).map_err(failed)?;
+    let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(failed)?;
+    context.output.line(server.id().to_string())?;
+    Ok(Exit::Done)
+}
+
+/// The server in the background has no terminal, and is in nobody's group.
+pub fn detach() {
+    // Where this fails it leads a session already.
+    let _ = rustix::process::setsid();
+}
+
+/// This very command with another flag.
+fn again(flag: &str, instead: &str) -> io::Result<std::process::Command> {
+    let words = std::env::args_os().skip(1).map(|word| if word == *flag { instead.into() } else { word });
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.args(words);
+    Ok(command)
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() { Ok(()) } else { DirBuilder::new().recursive(true).mode(0o700).create(folder) }
+}
+
+/// The log goes on where it ended; one that has grown long is put aside.
+fn open_log(path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|log| log.len() > limits::MAX_SERVER_LOG_BYTES) {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".old");
+        fs::rename(path, PathBuf::from(aside))?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}

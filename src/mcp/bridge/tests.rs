@@ -1,0 +1,183 @@
+use super::*;
+use serde_json::json;
+
+/// Lines of a side, as JSON.
+fn read(lines: &[Vec<u8>]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_slice(line).expect("JSON")).collect()
+}
+
+fn host(talk: &mut Conversation, message: Value) -> Vec<Value> {
+    let carried = talk.host_said(line_of(&message));
+    assert_eq!(carried.to_host, [] as [Vec<u8>; 0]);
+    read(&carried.to_server)
+}
+
+fn server(talk: &mut Conversation, message: Value) -> Vec<Value> {
+    let carried = talk.server_said(line_of(&message));
+    assert_eq!(carried.to_server, [] as [Vec<u8>; 0]);
+    read(&carried.to_host)
+}
+
+fn request(id: impl Into<Value>, method: &str, params: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id.into(), "method": method, "params": params })
+}
+
+fn told(method: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "method": method })
+}
+
+fn answer(id: impl Into<Value>) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id.into(), "result": {} })
+}
+
+fn legacy() -> Conversation {
+    let mut talk = Conversation::default();
+    host(&mut talk, request(0, "initialize", json!({ "protocolVersion": "2025-11-25" })));
+    server(&mut talk, answer(0));
+    host(&mut talk, told("notifications/initialized"));
+    talk
+}
+
+#[test]
+fn lines_pass_unchanged() {
+    let mut talk = Conversation::default();
+    for line in [
+        "{ \"id\" : 1.0, \"method\":\"x\" }\n",
+        "no JSON\n",
+        "[]\n",
+        "{\"id\":2,\"method\":\"y\",\"params\":[]}\n",
+    ] {
+        assert_eq!(talk.host_said(line.into()).to_server, [line.as_bytes()]);
+    }
+    for line in ["{ \"id\" : 1.0, \"result\":1e3 }\n", "{\"method\": \"notifications/x\"}\n", "no JSON\n"] {
+        assert_eq!(talk.server_said(line.into()).to_host, [line.as_bytes()]);
+    }
+}
+
+#[test]
+fn a_handshake_and_its_subscriptions_are_repeated_and_their_answers_kept() {
+    let mut talk = legacy();
+    host(&mut talk, request(1, "logging/setLevel", json!({ "level": "debug" })));
+    for (id, uri) in [(2, "task://a"), (3, "task://b")] {
+        host(&mut talk, request(id, "resources/subscribe", json!({ "uri": uri })));
+    }
+    host(&mut talk, request(4, "resources/unsubscribe", json!({ "uri": "task://a" })));
+    (1..=4).for_each(|id| drop(server(&mut talk, answer(id))));
+
+    for first in [1, 4] {
+        let carried = talk.replaced();
+        assert_eq!(carried.to_host, [] as [Vec<u8>; 0]);
+        let id = |number: u32| format!("longhaul-bridge-{number}");
+        assert_eq!(
+            read(&carried.to_server),
+            [
+                request(id(first), "initialize", json!({ "protocolVersion": "2025-11-25" })),
+                told("notifications/initialized"),
+                request(id(first + 1), "logging/setLevel", json!({ "level": "debug" })),
+                request(id(first + 2), "resources/subscribe", json!({ "uri": "task://b" })),
+            ]
+        );
+        let changed = ["notifications/tools/list_changed", "notifications/resources/list_changed"];
+        assert_eq!(server(&mut talk, answer(id(first))), changed.map(told));
+        assert_eq!(server(&mut talk, answer(id(first + 1))), [] as [Value; 0]);
+        // What changed meanwhile was not told.
+        let mut updated = told("notifications/resources/updated");
+        updated["params"] = json!({ "uri": "task://b" });
+        assert_eq!(server(&mut talk, answer(id(first + 2))), [updated]);
+    }
+}
+
+#[test]
+fn what_was_asked_is_asked_again_only_where_that_does_no_harm() {
+    let mut talk = Conversation::default();
+    let keyed = json!({ "name": "book_agent", "_meta": { "longhaul/idempotency-key": "k" } });
+    let again = [
+        request(1, "resources/read", json!({ "uri": "task://a" })),
+        request("2", "tools/call", json!({ "name": "task_wait", "arguments": {} })),
+        request(3, "tools/call", keyed),
+        request(4, "subscriptions/listen", json!({})),
+    ];
+    again.iter().for_each(|message| drop(host(&mut talk, message.clone())));
+    host(&mut talk, request(5, "tools/call", json!({ "name": "book_agent" })));
+    host(&mut talk, request(6, "subscriptions/listen", json!({})));
+    let mut acknowledged = told("notifications/subscriptions/acknowledged");
+    acknowledged["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] = json!(6);
+    server(&mut talk, acknowledged);
+    host(&mut talk, request(7, "tools/call", json!({ "name": "book_agent" })));
+    let mut cancelled = told("notifications/cancelled");
+    cancelled["params"]["requestId"] = json!(7);
+    host(&mut talk, cancelled);
+    host(&mut talk, request(8, "tools/call", json!({ "name": "book_agent" })));
+    server(&mut talk, answer(8));
+
+    let carried = talk.replaced();
+    let mut sent = read(&carried.to_server);
+    sent.sort_by_key(|message| message["id"].to_string().replace('"', ""));
+    assert_eq!(sent, again);
+    let [lost, ended] = <[Value; 2]>::try_from(read(&carried.to_host)).expect("two");
+    assert_eq!((&lost["id"], &lost["error"]["data"]["reason"]), (&json!(5), &json!("server_restarted")));
+    assert!(lost["error"]["message"].as_str().is_some_and(|told| told.contains("task_list")), "{lost}");
+    assert_eq!((&ended["id"], &ended["result"]["resultType"]), (&json!(6), &json!("complete")));
+
+    // Nor is anything lost twice.
+    let told = read(&talk.abandoned("no disk"));
+    assert_eq!(
+        told.iter().map(|told| &told["id"]).collect::<Vec<_>>(),
+        [&json!("2"), &json!(1), &json!(3), &json!(4)]
+    );
+    assert!(told[0]["error"]["message"].as_str().is_some_and(|told| told.contains("no disk")));
+    assert_eq!(talk.replaced(), Carried::default());
+}
+
+#[test]
+fn an_answer_to_a_server_that_is_gone_reaches_no_other() {
+    let mut talk = legacy();
+    let ask = |id| request(id, "elicitation/create", json!({ "message": "sure?" }));
+    assert_eq!(server(&mut talk, ask(0)), [ask(1)]);
+    assert_eq!(server(&mut talk, ask(1)), [ask(2)]);
+    assert_eq!(host(&mut talk, answer(2)), [answer(1)]);
+    let mut given_up = told("notifications/cancelled");
+    given_up["params"] = json!({ "requestId": 1, "reason": "the server was started again" });
+    assert_eq!(read(&talk.replaced().to_host), [given_up.clone()]);
+    // The new server counts from the beginning.
+    assert_eq!(server(&mut talk, ask(0)), [ask(3)]);
+    assert_eq!(host(&mut talk, answer(1)), [] as [Value; 0]);
+    given_up["params"] = json!({ "requestId": 0 });
+    let mut known = given_up.clone();
+    known["params"] = json!({ "requestId": 3 });
+    assert_eq!(server(&mut talk, given_up), [known]);
+    assert_eq!(host(&mut talk, answer(3)), [] as [Value; 0]);
+}
+
+#[test]
+fn a_host_that_has_closed_its_end_gets_its_answers_alone() {
+    let mut talk = legacy();
+    host(&mut talk, request(1, "tools/list", json!({})));
+    talk.closing();
+    assert!(!talk.is_over());
+    assert_eq!(server(&mut talk, told("notifications/tools/list_changed")), [] as [Value; 0]);
+    assert_eq!(server(&mut talk, request(0, "elicitation/create", json!({}))), [] as [Value; 0]);
+    assert_eq!(server(&mut talk, answer(1)), [answer(1)]);
+    assert!(talk.is_over());
+}
+
+#[test]
+fn no_notification_comes_first() {
+    let mut talk = Conversation::default();
+    assert_eq!(host(&mut talk, told("notifications/cancelled")), [] as [Value; 0]);
+    assert_eq!(host(&mut talk, request(1, "server/discover", json!({}))).len(), 1);
+    assert_eq!(host(&mut talk, told("notifications/cancelled")), [] as [Value; 0]);
+    assert_eq!(host(&mut talk, request(2, "tools/list", json!({}))).len(), 1);
+    assert_eq!(host(&mut talk, told("notifications/x")).len(), 1);
+}
+
+#[test]
+fn a_host_that_waits_for_too_much_is_told() {
+    let mut talk = legacy();
+    for id in 0..limits::MAX_BRIDGED_REQUESTS {
+        host(&mut talk, request(id, "tools/call", json!({})));
+    }
+    let carried = talk.host_said(line_of(&request("more", "tools/call", json!({}))));
+    assert_eq!(carried.to_server, [] as [Vec<u8>; 0]);
+    assert_eq!(read(&carried.to_host)[0]["id"], "more");
+}
