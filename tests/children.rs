@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use longhaul::authority::{Grant, Principal};
 use longhaul::catalog::{Catalog, Component, Tool};
+use longhaul::engine::messages::Outgoing;
 use longhaul::engine::{EngineOptions, Submission, TaskDocument, TaskEngine, TaskQuery, TreeBounds};
 use longhaul::sandbox::{Sandbox, SandboxOptions};
 use longhaul::task::{RetryPolicy, TaskId};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Oracle, Server, copy_folder, guest};
+use crate::support::{Client, Oracle, Server, copy_folder, guest, scale};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -98,6 +99,11 @@ impl House {
     fn lines(&self, principal: &Principal, id: TaskId) -> Vec<String> {
         let log = self.engine.log(principal, id, 0, 1 << 20).expect("a log").bytes;
         lines(&String::from_utf8(log).expect("text"))
+    }
+
+    async fn send(&self, id: TaskId) {
+        let message = Outgoing { name: "go".to_owned(), payload: json!(1), key: None };
+        self.engine.send(&Principal::local(), id, message).await.expect("sent");
     }
 
     fn children(&self, id: TaskId) -> Vec<TaskDocument> {
@@ -192,9 +198,7 @@ async fn a_parent_waits_out_of_memory_and_is_told_what_each_child_came_to() {
         assert_eq!((child.parent.as_ref(), child.root.as_ref()), (Some(&waiting.id), Some(&waiting.id)));
     }
     let last = children.iter().find(|child| !child.is_terminal()).expect("one is open");
-    let message =
-        longhaul::engine::messages::Outgoing { name: "go".to_owned(), payload: json!(1), key: None };
-    house.engine.send(&Principal::local(), id(last), message).await.expect("sent");
+    house.send(id(last)).await;
     let printed = house.printed(parent).await;
     assert_eq!(printed[0], "spawn 5");
     let ends: Vec<&str> = printed[1]
@@ -268,9 +272,7 @@ async fn a_cancelled_task_takes_its_children_along_but_not_the_detached() {
         assert_eq!(house.ended(gone).await.state, "cancelled");
     }
     assert!(house.document(id(&leaf)).error.expect("a reason").message.contains("the task that called it"));
-    let message =
-        longhaul::engine::messages::Outgoing { name: "go".to_owned(), payload: json!(1), key: None };
-    house.engine.send(&Principal::local(), id(&children[1]), message).await.expect("it lives");
+    house.send(id(&children[1])).await;
     assert_eq!(house.ended(id(&children[1])).await.state, "completed");
 }
 
@@ -359,9 +361,7 @@ async fn a_fork_bomb_ends_at_its_bounds_also_over_a_restart() {
     assert_eq!(house.all().len(), 16);
     let house = house.stopped().await;
     house.start().await;
-    let message =
-        longhaul::engine::messages::Outgoing { name: "go".to_owned(), payload: json!(1), key: None };
-    house.engine.send(&Principal::local(), root, message).await.expect("sent");
+    house.send(root).await;
     let printed = house.printed(root).await;
     assert_eq!(printed[0], "spawn refused limit");
     let refused = printed.iter().filter(|line| *line == "call refused limit").count();
@@ -407,12 +407,32 @@ async fn an_ended_child_is_kept_as_long_as_its_parent_is_open() {
     let child = id(&house.children(parent)[0]);
     house.ended(child).await;
     assert_eq!(house.engine.sweep().await.expect("a sweep").tasks, 0);
-    let message =
-        longhaul::engine::messages::Outgoing { name: "go".to_owned(), payload: json!(1), key: None };
-    house.engine.send(&Principal::local(), parent, message).await.expect("sent");
+    house.send(parent).await;
     assert!(house.printed(parent).await[2].starts_with("join_all ok"));
     house.engine.sweep().await.expect("a sweep");
     assert!(house.all().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parents_that_wait_for_children_that_wait_cost_no_instances() {
+    let house = House::open().await;
+    let program = json!([op(call("other", json!([{"op": "receive", "names": []}])))]);
+    let mut parents = Vec::new();
+    for _ in 0..scale("LONGHAUL_PARENTS", 100) {
+        parents.push(house.submit(program.clone()).await);
+    }
+    for parent in &parents {
+        assert_eq!(house.until_waiting(*parent).await.reason.as_deref(), Some("child"));
+        house.until_waiting(id(&house.children(*parent)[0])).await;
+    }
+    let metrics = house.engine.metrics();
+    assert_eq!((metrics.live_instances, metrics.waiting), (0, 2 * parents.len() as u64));
+    for parent in &parents {
+        house.send(id(&house.children(*parent)[0])).await;
+    }
+    for parent in &parents {
+        assert!(house.printed(*parent).await[0].starts_with("call ok"));
+    }
 }
 
 /// The interpreter with a grant for all tools, compiled once, in a server.

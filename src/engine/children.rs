@@ -98,6 +98,10 @@ impl Families {
         Ok(Some(()))
     }
 
+    fn knows(&self, root: TaskId) -> bool {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
+    }
+
     fn forget(&self, root: TaskId) {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
     }
@@ -172,8 +176,10 @@ pub fn at_end(
     let id = entry.id;
     leave_behind(shared, entry, batch);
     let Some(link) = entry.link else {
-        let after = shared.clone();
-        batch.add_then(move || after.families.forget(id));
+        if shared.families.knows(id) {
+            let after = shared.clone();
+            batch.add_then(move || after.families.forget(id));
+        }
         return Ok(());
     };
     let (wanted, siblings) = match siblings {

@@ -145,7 +145,8 @@ impl Entry {
         self.total_seconds.saturating_mul(1_000_000_000)
     }
 
-    /// Its open children that are wanted. May be locked under any task's own lock; nothing is locked under it.
+    /// Its open children that are wanted. May be locked under any task's own lock. Of two tasks, the
+    /// parent's are locked first.
     pub fn children(&self) -> MutexGuard<'_, Children> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
