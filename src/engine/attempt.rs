@@ -366,6 +366,10 @@ fn suspend(
     state: &mut EntryState,
     suspension: &Suspension,
 ) -> Result<crate::store::Ack, EngineError> {
+    // Asked to end while it was live, it now waits for something else: it does not mean to hear of it.
+    if state.status.cancel.is_some() && !suspension.on.contains(&WakeOn::Cancellation) {
+        return control::end(shared, entry, state, Ending::Cancelled(None));
+    }
     let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
     let wake = Wake {
         due: suspension.until.map(|until| entry.created_at.saturating_add(until)),

@@ -16,7 +16,7 @@ use super::*;
 use crate::authority::Principal;
 use crate::catalog::ToolDefinition;
 use crate::clock::ManualClock;
-use crate::task::{FailedReason, RetryPolicy, TaskLimits, ToolResult};
+use crate::task::{FailedReason, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const START: u64 = 1_800_000_000_000_000_000;
@@ -290,6 +290,39 @@ async fn concurrent_calls_with_one_key_make_one_task() {
         futures::future::join_all(calls).await.into_iter().map(|made| made.expect("a task").id).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(engine.metrics().submitted, 1);
+}
+
+/// Suspends its guest in the moment in which that is asked to end.
+struct Drowsy;
+
+impl Runner for Drowsy {
+    fn inspect(&self, _component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
+        Box::pin(std::future::ready(Err(InspectError::Unsupported("a test".to_owned()))))
+    }
+
+    fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
+        attempt.recorder.heeds_cancellation();
+        Box::pin(async move {
+            attempt.recorder.cancelled().await;
+            let until = Some(u64::try_from(DAY.as_nanos()).expect("a day"));
+            Outcome::Suspended(Suspension { reason: WaitingReason::Timer, until, on: Vec::new() })
+        })
+    }
+}
+
+/// A guest with an import for cancellation went to sleep for a day just after it was asked to end, and slept on.
+#[tokio::test]
+async fn a_guest_that_suspends_while_it_is_to_end_ends() {
+    let world = World::new();
+    let options = EngineOptions { clock: Arc::new(world.clock.clone()), ..EngineOptions::default() };
+    let engine = TaskEngine::open(world.path(), Arc::new(Drowsy), options).await.expect("an engine");
+    let closures = Closures::new().tool(definition("drowsy"), "1", |_, _| async { Ok(ToolResult::text("")) });
+    engine.set_catalog(Arc::new(closures.catalog().expect("a catalog")));
+    engine.start().await.expect("a start");
+    let id = submit(&engine, "drowsy", json!({})).await;
+    until(&engine, id, |document| document.reason.as_deref() == Some("live")).await;
+    engine.cancel(&Principal::local(), id, None).await.expect("asked");
+    assert_eq!(ended(&engine, id).await.state, "cancelled");
 }
 
 #[tokio::test]
