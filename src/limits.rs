@@ -127,6 +127,30 @@ pub const AT_HAND_SECONDS: u64 = 60;
 pub const MAX_ENDPOINT_SAMPLES: usize = 16;
 /// What a token of an answer is taken for where nobody tells the count; texts in English have about four bytes.
 pub const BYTES_PER_TOKEN: u64 = 4;
+/// Name of a namespace of shared state, bytes. It stands in URIs, grants and commands.
+pub const MAX_STATE_NAMESPACE_BYTES: usize = 64;
+/// Key of an entry of shared state, bytes of UTF-8.
+pub const MAX_STATE_KEY_BYTES: usize = 512;
+/// Value of an entry, bytes of JSON. Each read of a guest is kept in its journal; larger things are outputs.
+pub const MAX_STATE_VALUE_BYTES: usize = 64 * 1024;
+/// Entries that are written together: with values of the bound above they still fit one batch.
+pub const MAX_STATE_PUT_KEYS: usize = 64;
+/// Entries of one namespace.
+pub const MAX_STATE_ENTRIES: u64 = 100_000;
+/// Keys and values of one namespace, bytes.
+pub const MAX_STATE_NAMESPACE_HELD_BYTES: u64 = 256 * 1024 * 1024;
+/// Deleted entries of one namespace of which the versions are kept one by one; of others only the highest is.
+pub const MAX_STATE_TOMBSTONES: u64 = 10_000;
+/// Namespaces; one that holds nothing gives way to a new one.
+pub const MAX_STATE_NAMESPACES: usize = 1_024;
+/// Bytes of entries after which a page of a list ends: a guest keeps each page in its journal.
+pub const MAX_STATE_PAGE_BYTES: usize = 256 * 1024;
+/// Seconds that an entry may be set to live; ten years. Longer is for ever.
+pub const MAX_STATE_TTL_SECONDS: u64 = 3_653 * 86_400;
+/// Expired entries that one commit sweeps.
+pub const STATE_EXPIRY_SLICE: usize = 256;
+/// Seconds after which expired entries are looked for at the latest: the wall clock may have been set.
+pub const STATE_EXPIRY_LOOK_SECONDS: u64 = 60;
 /// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 5_000;
 /// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.
@@ -384,4 +408,11 @@ const _: () = {
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
     assert!(MAX_OPEN_CHILDREN < MAX_OPEN_TICKETS, "each child has a ticket");
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);
+    assert!(
+        MAX_STATE_PUT_KEYS * (MAX_STATE_VALUE_BYTES + MAX_STATE_KEY_BYTES)
+            + MAX_PENDING_JOURNAL_BYTES
+            + MAX_LOG_READ_BYTES
+            < MAX_BATCH_LOG_BYTES,
+        "what is written together fits one batch, beside the step that writes it"
+    );
 };

@@ -11,7 +11,7 @@ use super::server_file::{ServerInfo, Serves};
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
 use crate::engine::{
-    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice,
+    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice, StateError,
     TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument, TokenError, TokenGrant,
 };
 use crate::limits;
@@ -249,7 +249,8 @@ impl From<EngineError> for CliError {
                     Self::usage(error)
                 }
             },
-            EngineError::TooManyOpenTasks { .. } => Self::refused(error),
+            EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(error),
+            EngineError::TooManyOpenTasks { .. } | EngineError::State(_) => Self::refused(error),
             _ => Self::failed(error),
         }
     }

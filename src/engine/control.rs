@@ -112,6 +112,7 @@ fn end_by(
     batch.add_then(move || {
         after.open_tasks().remove(&id);
         after.timers.clear(id);
+        after.state.watchers.forget(id);
         after.feed.changed(&keys);
         after.feed.happened(id, &[TaskChange::State(next)]);
     });
@@ -163,7 +164,9 @@ pub fn due(shared: &Arc<Shared>, id: TaskId) {
     if on.is_empty() {
         return;
     }
-    match shared.store.read(|snapshot| wake::any_met(snapshot, id, &on)) {
+    shared.state.watchers.set(id, &on);
+    let wall = shared.clock.wall();
+    match shared.store.read(|snapshot| wake::any_met(snapshot, id, &on, wall)) {
         Ok(false) => {}
         Ok(true) => shared.ready.push(entry),
         Err(error) => tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over"),

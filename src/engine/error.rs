@@ -1,3 +1,4 @@
+use super::state::StateError;
 use super::tokens::TokenError;
 use crate::catalog::ArgumentError;
 use crate::store::StoreError;
@@ -47,6 +48,8 @@ pub enum EngineError {
     PersonAsked { task: TaskId, key: String },
     #[error("the message is refused: {0}")]
     BadMessage(String),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("that is no outcome: {0}")]
     BadOutcome(String),
     #[error(transparent)]
@@ -81,6 +84,10 @@ impl EngineError {
             Self::NotInQuestion { .. } => "not_in_question",
             Self::BadOutcome(_) => "bad_outcome",
             Self::BadMessage(_) => "bad_message",
+            Self::State(StateError::Invalid(_)) => "bad_state",
+            Self::State(StateError::Limit(_)) => "state_limit",
+            Self::State(StateError::NotGranted(_)) => "not_granted",
+            Self::State(StateError::Conflict { .. }) => "conflict",
             Self::NoSuchQuestion { .. } => "no_such_question",
             Self::WhichQuestion { .. } => "which_question",
             Self::QuestionOver { .. } => "question_over",

@@ -21,6 +21,8 @@ pub enum ResourceKey {
     Tasks(String),
     /// The list of tools.
     Tools,
+    /// An entry of shared state: its namespace and key.
+    State(String, String),
 }
 
 /// What happened to one task, in the order of the commits.

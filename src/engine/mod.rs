@@ -25,6 +25,7 @@ mod recorder;
 mod recovery;
 mod resolve;
 mod rows;
+mod state;
 mod submit;
 mod sweep;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, O
 pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 pub use recorder::{Recorder, RecorderError};
 pub use resolve::Resolution;
+pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_uri};
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
 pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};
@@ -124,6 +126,7 @@ pub(crate) struct Shared {
     open: Mutex<HashMap<TaskId, Arc<Entry>>>,
     ready: Ready,
     timers: Timers,
+    state: state::Book,
     live: Arc<Semaphore>,
     live_bound: usize,
     retention: Option<Duration>,
@@ -198,6 +201,7 @@ impl TaskEngine {
             open: Mutex::default(),
             ready: Ready::default(),
             timers: Timers::default(),
+            state: state::Book::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
             sweeping: RwLock::default(),
@@ -223,6 +227,7 @@ impl TaskEngine {
         tokio::spawn(timers::run(self.shared.clone()));
         tokio::spawn(children::run(self.shared.clone()));
         tokio::spawn(audit::run(self.shared.clone()));
+        tokio::spawn(state::expire(self.shared.clone()));
         sweep::start(&self.shared);
         Ok(())
     }
@@ -234,6 +239,7 @@ impl TaskEngine {
         self.shared.ready.wake.notify_one();
         self.shared.timers.wake.notify_one();
         self.shared.families.wake.notify_one();
+        self.shared.state.expiry.notify_one();
         let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);
         let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
         // Each attempt gives its permit back when it has ended; one that does not is cut off by its lease.

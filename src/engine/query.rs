@@ -12,6 +12,7 @@ use super::children;
 use super::entry::split_log_row;
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::rows::{self, Payload};
+use super::state::{self, KIND_STATE};
 use super::view::TaskDocument;
 use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, control, output};
 use crate::authority::Principal;
@@ -214,6 +215,9 @@ impl TaskEngine {
                     }
                     Record::Call { kind: KIND_OUTPUT, payload, .. } => {
                         document("output", output::decode(payload).map(|record| record.name), payload.len())
+                    }
+                    Record::Call { kind: KIND_STATE, payload, .. } => {
+                        document("state", state::describe(payload), payload.len())
                     }
                     Record::Call { kind, payload, .. } => {
                         let (name, about) = match kind {

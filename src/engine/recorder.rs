@@ -2,7 +2,7 @@
 //! world. Cheap to clone, used from the guest's threads.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::entry::{Anchor, Entry, EntryState, Live};
@@ -302,6 +302,13 @@ impl Recorder {
         &self.bounds
     }
 
+    /// The entry, as long as this attempt is its.
+    pub(super) fn lock_live(&self) -> Result<MutexGuard<'_, EntryState>, RecorderError> {
+        let state = self.entry.lock();
+        self.check_lease(&state)?;
+        Ok(state)
+    }
+
     pub(super) fn mark_dirty(&self) {
         self.entry.dirty.notify_one();
     }
@@ -331,7 +338,7 @@ impl Recorder {
         self.check_journal(live)
     }
 
-    fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
+    pub(super) fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
         let bytes = live.journal_bytes + live.journal.pending_bytes() as u64;
         if bytes > self.bounds.journal_mib << 20 {
             let message = format!("the journal has grown past journal_mib = {}", self.bounds.journal_mib);

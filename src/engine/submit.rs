@@ -232,6 +232,7 @@ fn new_task(
         component: tool.component.clone(),
         binding: tool.binding.clone(),
         principal: submission.principal.name().to_owned(),
+        owner_state: submission.principal.state().to_vec(),
         arguments,
         idempotency_key: submission.idempotency_key.clone(),
         // What the id says, so that the two never differ.

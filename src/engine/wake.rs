@@ -9,27 +9,41 @@ use tokio::sync::watch;
 
 use super::entry::{Entry, EntryState};
 use super::recorder::{Recorder, RecorderError};
-use super::{Shared, children, control, messages, questions, rows};
+use super::{Shared, children, control, messages, questions, rows, state};
+use crate::clock::UnixNanos;
 use crate::store::{Snapshot, StoreError};
 use crate::task::{TaskId, WakeOn};
 
 /// Whether one of them is there.
-pub fn any_met(snapshot: &Snapshot<'_>, task: TaskId, on: &[WakeOn]) -> Result<bool, StoreError> {
+pub fn any_met(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    on: &[WakeOn],
+    now: UnixNanos,
+) -> Result<bool, StoreError> {
     for on in on {
-        if is_met(snapshot, task, on)? {
+        if is_met(snapshot, task, on, now)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn) -> Result<bool, StoreError> {
+fn is_met(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    on: &WakeOn,
+    now: UnixNanos,
+) -> Result<bool, StoreError> {
     match on {
         WakeOn::Cancellation => {
             Ok(rows::read_status(snapshot, task)?.is_some_and(|status| status.cancel.is_some()))
         }
         // Its owner's word starts the task itself.
         WakeOn::Resolution(_) => Ok(false),
+        WakeOn::State { namespace, key, version } => {
+            Ok(state::version(snapshot, namespace, key, now)? != *version)
+        }
         WakeOn::Message(names) => Ok(messages::first(snapshot, task, names)?.is_some()),
         WakeOn::Answer(number) => questions::is_answered(snapshot, task, *number),
         WakeOn::Child { epoch, op } => children::is_over(snapshot, task, *epoch, *op),
@@ -72,8 +86,8 @@ impl Recorder {
         if *on == WakeOn::Cancellation {
             return Ok(self.cancel_requested());
         }
-        let task = self.task_id();
-        let met = self.shared().store.read(|snapshot| is_met(snapshot, task, on));
+        let (task, now) = (self.task_id(), self.shared().clock.wall());
+        let met = self.shared().store.read(|snapshot| is_met(snapshot, task, on, now));
         met.map_err(|error| RecorderError::Fault(error.to_string()))
     }
 

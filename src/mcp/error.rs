@@ -51,7 +51,8 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_)
-        | EngineError::Token(_) => Refusal::told(error.to_string()),
+        | EngineError::Token(_)
+        | EngineError::State(_) => Refusal::told(error.to_string()),
         error => Refusal::Error(rpc(&error)),
     }
 }
@@ -80,7 +81,8 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_)
-        | EngineError::Token(_) => ErrorData::invalid_params(message, None),
+        | EngineError::Token(_)
+        | EngineError::State(_) => ErrorData::invalid_params(message, None),
         EngineError::Store(_)
         | EngineError::TooManyOpenTasks { .. }
         | EngineError::NoSuchComponent(_)

@@ -91,7 +91,6 @@ const DENIED: [&str; 6] = [
     "longhaul:tool/elicitation",
     "longhaul:tool/roots",
     "longhaul:tool/sampling",
-    "longhaul:tool/state",
 ];
 
 #[derive(Default)]

@@ -143,6 +143,19 @@ impl Batch {
         self.thens.push(Box::new(then));
     }
 
+    /// Both as one: this one's changes, then the other's.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.guards.extend(other.guards);
+        self.ops.extend(other.ops);
+        self.leases.extend(other.leases);
+        self.thens.extend(other.thens);
+        self.frame.extend_from_slice(&other.frame);
+        self.direct_bytes += other.direct_bytes;
+        self.longest_key = self.longest_key.max(other.longest_key);
+        self
+    }
+
     /// Whether it changes nothing on disk.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()

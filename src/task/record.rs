@@ -7,7 +7,7 @@ use super::question::Questions;
 use super::retry::RetryPolicy;
 use super::state::State;
 use super::trace::TraceContext;
-use crate::authority::Grant;
+use crate::authority::{Grant, StatePattern};
 use crate::clock::UnixNanos;
 use crate::limits;
 
@@ -21,6 +21,8 @@ pub struct Task {
     pub binding: String,
     /// Who owns it.
     pub principal: String,
+    /// Shared state that its owner may touch: what its component is granted counts within this alone.
+    pub owner_state: Vec<StatePattern>,
     /// A JSON object as text.
     pub arguments: String,
     pub idempotency_key: Option<String>,
@@ -58,6 +60,13 @@ pub struct Called {
     pub failures: u32,
     /// Tools that are tried after this one, in turn.
     pub alternatives: Vec<String>,
+}
+
+impl Task {
+    /// Whether its owner may do this.
+    pub fn may_state(&self, namespace: &str, key: &str, write: bool) -> bool {
+        self.owner_state.iter().any(|pattern| pattern.matches(namespace, key, write))
+    }
 }
 
 /// The bounds of one task, fixed when it is submitted.
@@ -166,6 +175,8 @@ pub enum WakeOn {
         epoch: u32,
         op: u64,
     },
+    /// The entry of shared state has another version than this one; 0 is an entry that does not exist.
+    State { namespace: String, key: String, version: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

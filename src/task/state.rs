@@ -26,6 +26,8 @@ pub enum WaitingReason {
     Message,
     Timer,
     Child,
+    /// Another version of an entry of shared state.
+    State,
 }
 
 /// A fact about a task that changes where it stands.
@@ -98,6 +100,7 @@ impl State {
             Self::Waiting(WaitingReason::Message) => "message",
             Self::Waiting(WaitingReason::Timer) => "timer",
             Self::Waiting(WaitingReason::Child) => "child",
+            Self::Waiting(WaitingReason::State) => "state",
             Self::Failed(reason) => reason.as_str(),
             Self::Running | Self::Completed | Self::Cancelled => return None,
         })

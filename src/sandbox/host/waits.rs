@@ -27,6 +27,8 @@ pub enum Ticket {
     Cancellation,
     /// Over once it was taken.
     Awaited(Awaited),
+    /// An entry of shared state; over once a wait has told that it is ready.
+    Watch(WakeOn),
 }
 
 impl Tickets {
@@ -52,7 +54,8 @@ impl Tickets {
 
     /// A wait has told the guest that they are ready.
     fn told(&mut self, ready: &[u64]) {
-        self.open.retain(|number, ticket| !matches!(ticket, Ticket::Timer { .. }) || !ready.contains(number));
+        let is_over = |ticket: &Ticket| matches!(ticket, Ticket::Timer { .. } | Ticket::Watch(_));
+        self.open.retain(|number, ticket| !is_over(ticket) || !ready.contains(number));
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Ticket> {
@@ -61,6 +64,17 @@ impl Tickets {
 
     pub(super) fn over(&mut self, number: u64) {
         self.open.remove(&number);
+    }
+}
+
+impl Ticket {
+    /// Why a task waits that waits for this.
+    fn reason(&self) -> Option<WaitingReason> {
+        match self {
+            Self::Awaited(awaited) => Some(awaited.reason),
+            Self::Watch(_) => Some(WaitingReason::State),
+            Self::Timer { .. } | Self::Cancellation => None,
+        }
     }
 }
 
@@ -127,18 +141,17 @@ impl Waited {
     }
 
     pub(super) fn wait_on(&self, timeout: Option<u64>) -> WaitOn {
-        let mut on: Vec<WakeOn> =
-            self.heeds_cancellation().then_some(WakeOn::Cancellation).into_iter().collect();
-        on.extend(self.awaited().map(|awaited| awaited.on.clone()));
         // A person who looks at the task is told first of what a person can end.
-        let reason = self.awaited().map(|awaited| awaited.reason).min_by_key(|reason| match reason {
+        let reason = self.0.iter().filter_map(|(_, ticket)| ticket.reason()).min_by_key(|reason| match reason {
             WaitingReason::Input => 0,
             WaitingReason::Message => 1,
             WaitingReason::Child => 2,
-            WaitingReason::Timer => 3,
+            WaitingReason::State => 3,
+            WaitingReason::Timer => 4,
         });
         let reason = reason.unwrap_or(WaitingReason::Timer);
-        WaitOn::Durable(Suspension { reason, until: self.due(timeout, |awaited| awaited.deadline), on })
+        let until = self.due(timeout, |awaited| awaited.deadline);
+        WaitOn::Durable(Suspension { reason, until, on: self.wakes() })
     }
 
     /// Ends when one is ready or the time is over.
@@ -150,8 +163,10 @@ impl Waited {
     ) -> impl Future<Output = Result<Vec<u64>, Stop>> + Send + use<> {
         let (journal, tickets) = (journal.clone(), self.0.clone());
         let (set, heeds_cancellation) = (Waited(tickets), self.heeds_cancellation());
+        let on = self.wakes();
         async move {
             let mut news = recorder.news();
+            recorder.waits_for(&on);
             loop {
                 news.mark_unchanged();
                 let mut ready = Vec::new();
@@ -160,6 +175,7 @@ impl Waited {
                         Ticket::Timer { due } => journal.is_due(*due),
                         Ticket::Cancellation => recorder.cancel_requested(),
                         Ticket::Awaited(awaited) => awaited.is_ready(&recorder, &journal)?,
+                        Ticket::Watch(on) => recorder.is_met(on)?,
                     };
                     if is_ready {
                         ready.push(*number);
@@ -184,16 +200,20 @@ impl Waited {
         let timers = self.0.iter().filter_map(|(_, ticket)| match ticket {
             Ticket::Timer { due } => Some(*due),
             Ticket::Awaited(awaited) => of(awaited),
-            Ticket::Cancellation => None,
+            Ticket::Cancellation | Ticket::Watch(_) => None,
         });
         timers.chain(timeout).min()
     }
 
-    fn awaited(&self) -> impl Iterator<Item = &Awaited> {
-        self.0.iter().filter_map(|(_, ticket)| match ticket {
-            Ticket::Awaited(awaited) => Some(awaited),
+    /// What ends it beside a timer.
+    fn wakes(&self) -> Vec<WakeOn> {
+        let mut on: Vec<WakeOn> =
+            self.heeds_cancellation().then_some(WakeOn::Cancellation).into_iter().collect();
+        on.extend(self.0.iter().filter_map(|(_, ticket)| match ticket {
+            Ticket::Awaited(Awaited { on, .. }) | Ticket::Watch(on) => Some(on.clone()),
             Ticket::Timer { .. } | Ticket::Cancellation => None,
-        })
+        }));
+        on
     }
 
     fn heeds_cancellation(&self) -> bool {

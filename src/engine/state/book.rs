@@ -1,0 +1,368 @@
+//! Who writes next. A verdict is made under one lock, together with the place of its commit in the writer's queue,
+//! and looks through the rows that are on their way. So it holds when its turn comes: a compare-and-set never waits
+//! for the disk to decide. Guards on every row that was looked at make the store check the same again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use super::rows::{self, EntryRow, NamespaceRow};
+use super::watch::Watchers;
+use super::{StateError, StateWrite};
+use crate::clock::UnixNanos;
+use crate::engine::rows::{decode, encode};
+use crate::engine::{ResourceKey, Shared};
+use crate::limits;
+use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+
+type Row = Option<Arc<[u8]>>;
+
+/// What all who write shared state have in common.
+#[derive(Default)]
+pub struct Book {
+    pending: Mutex<Pending>,
+    settled: Arc<Mutex<Vec<u64>>>,
+    pub watchers: Watchers,
+    /// Something may expire sooner than the last look said.
+    pub expiry: Notify,
+}
+
+/// Rows on their way to the disk, each with the number of the last batch that writes it.
+#[derive(Default)]
+struct Pending {
+    rows: HashMap<Vec<u8>, (u64, Row)>,
+    keys: HashMap<u64, Vec<Vec<u8>>>,
+    last: u64,
+}
+
+/// The right to decide; held until the batch is enqueued.
+pub struct Turn<'a> {
+    pending: MutexGuard<'a, Pending>,
+    settled: &'a Arc<Mutex<Vec<u64>>>,
+}
+
+/// Dropped when its batch is on disk, or refused, or lost. It must not ask for the book: a batch may be dropped by
+/// whoever has the turn.
+struct Settle {
+    number: u64,
+    settled: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        lock(&self.settled).push(self.number);
+    }
+}
+
+impl Book {
+    pub fn turn(&self) -> Turn<'_> {
+        let mut pending = lock(&self.pending);
+        for number in std::mem::take(&mut *lock(&self.settled)) {
+            for key in pending.keys.remove(&number).unwrap_or_default() {
+                if pending.rows.get(&key).is_some_and(|(last, _)| *last == number) {
+                    pending.rows.remove(&key);
+                }
+            }
+        }
+        Turn { pending, settled: &self.settled }
+    }
+}
+
+impl Turn<'_> {
+    /// Decides, and adds what follows from it to the batch: to be enqueued before the turn is over. Where the answer
+    /// is an error the batch is as it was.
+    pub fn write(
+        &mut self,
+        shared: &Arc<Shared>,
+        batch: &mut Batch,
+        namespace: &str,
+        writes: &[StateWrite],
+        by: &str,
+    ) -> Result<Result<Vec<u64>, StateError>, StoreError> {
+        let now = shared.clock.wall();
+        let decided = shared.store.read(|snapshot| {
+            let mut draft = Draft::new(&self.pending, snapshot);
+            let mut versions = Vec::with_capacity(writes.len());
+            for write in writes {
+                match draft.write(namespace, write, by, now)? {
+                    Ok(version) => versions.push(version),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok((versions, draft.drawn())))
+        })?;
+        Ok(decided.map(|(versions, drawn)| {
+            self.commit(shared, batch, drawn);
+            versions
+        }))
+    }
+
+    /// Expired entries become deleted ones, of the same version; those that were written anew stay.
+    pub fn expire(
+        &mut self,
+        shared: &Arc<Shared>,
+        batch: &mut Batch,
+        due: &[(UnixNanos, String, String)],
+    ) -> Result<(), StoreError> {
+        let drawn = shared.store.read(|snapshot| {
+            let mut draft = Draft::new(&self.pending, snapshot);
+            for (at, namespace, key) in due {
+                draft.expire(*at, namespace, key)?;
+            }
+            Ok(draft.drawn())
+        })?;
+        self.commit(shared, batch, drawn);
+        Ok(())
+    }
+
+    fn commit(&mut self, shared: &Arc<Shared>, batch: &mut Batch, drawn: Drawn) {
+        self.pending.last += 1;
+        let number = self.pending.last;
+        let mut keys = Vec::new();
+        for prefix in drawn.cleared {
+            batch.add_delete_prefix(Space::State, prefix);
+        }
+        for (key, Touched { before, after }) in drawn.rows {
+            let key_of_guard = key.clone();
+            batch.add_guard(match &before {
+                Some(value) => Guard::Is { space: Space::State, key: key_of_guard, value: value.clone() },
+                None => Guard::Absent { space: Space::State, key: key_of_guard },
+            });
+            if before != after {
+                put(batch, &key, after.clone());
+                self.pending.rows.insert(key.clone(), (number, after));
+                keys.push(key);
+            }
+        }
+        for (key, is_there) in drawn.expiries {
+            put(batch, &key, is_there.then(|| Arc::from([])));
+        }
+        self.pending.keys.insert(number, keys);
+        let settle = Settle { number, settled: self.settled.clone() };
+        let (after, changed, expires) = (shared.clone(), drawn.changed, drawn.expires);
+        batch.add_then(move || {
+            drop(settle);
+            tell(&after, changed);
+            if expires {
+                after.state.expiry.notify_one();
+            }
+        });
+    }
+}
+
+/// After the commit: who is subscribed, and the tasks that wait for it.
+fn tell(shared: &Arc<Shared>, changed: BTreeSet<(String, String)>) {
+    for (namespace, key) in &changed {
+        for task in shared.state.watchers.of(namespace, key) {
+            shared.nudge(task);
+        }
+    }
+    let keys: Vec<ResourceKey> =
+        changed.into_iter().map(|(namespace, key)| ResourceKey::State(namespace, key)).collect();
+    shared.feed.changed(&keys);
+}
+
+fn put(batch: &mut Batch, key: &[u8], value: Row) {
+    match value {
+        Some(value) => batch.add_put(Space::State, key, value),
+        None => batch.add_delete(Space::State, key),
+    }
+}
+
+/// What one batch would come to, on top of what is on its way.
+struct Draft<'a, 's> {
+    pending: &'a Pending,
+    snapshot: &'a Snapshot<'s>,
+    drawn: Drawn,
+}
+
+#[derive(Default)]
+struct Drawn {
+    /// Every row that was looked at.
+    rows: BTreeMap<Vec<u8>, Touched>,
+    expiries: BTreeMap<Vec<u8>, bool>,
+    /// Prefixes of rows that go.
+    cleared: Vec<Vec<u8>>,
+    changed: BTreeSet<(String, String)>,
+    expires: bool,
+}
+
+struct Touched {
+    before: Row,
+    after: Row,
+}
+
+impl<'a, 's> Draft<'a, 's> {
+    fn new(pending: &'a Pending, snapshot: &'a Snapshot<'s>) -> Self {
+        Self { pending, snapshot, drawn: Drawn::default() }
+    }
+
+    fn drawn(self) -> Drawn {
+        self.drawn
+    }
+
+    fn write(
+        &mut self,
+        namespace: &str,
+        write: &StateWrite,
+        by: &str,
+        now: UnixNanos,
+    ) -> Result<Result<u64, StateError>, StoreError> {
+        let StateWrite { key, value, if_version, ttl_seconds } = write;
+        let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
+        let present = before.as_ref().map_or(0, |row| row.version_at(now));
+        if if_version.is_some_and(|wanted| wanted != present) {
+            return Ok(Err(StateError::Conflict { key: key.clone(), version: present }));
+        }
+        if value.is_none() && present == 0 {
+            return Ok(Ok(0));
+        }
+        let namespace_row: Option<NamespaceRow> = self.read(&rows::namespace_key(namespace))?;
+        if namespace_row.is_none()
+            && let Err(error) = self.make_room()?
+        {
+            return Ok(Err(error));
+        }
+        let namespace_row = namespace_row.unwrap_or_default();
+        let version = before.as_ref().map_or(namespace_row.floor, |row| row.version) + 1;
+        let lives = ttl_seconds.map(|seconds| seconds.saturating_mul(1_000_000_000));
+        let after = EntryRow {
+            version,
+            value: value.clone(),
+            updated_at: now,
+            by: by.to_owned(),
+            expires_at: lives.map(|nanos| now.saturating_add(nanos)),
+        };
+        let held = self.replace(namespace, key, before.as_ref(), after)?;
+        if value.is_some()
+            && let Some(error) = beyond(namespace, &held, &namespace_row)
+        {
+            return Ok(Err(error));
+        }
+        Ok(Ok(version))
+    }
+
+    fn expire(&mut self, at: UnixNanos, namespace: &str, key: &str) -> Result<(), StoreError> {
+        let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
+        match before {
+            Some(row) if row.expires_at == Some(at) && row.value.is_some() => {
+                let after = EntryRow { value: None, expires_at: None, ..row.clone() };
+                self.replace(namespace, key, Some(&row), after)?;
+            }
+            _ => {
+                self.drawn.expiries.insert(rows::expiry_key(at, namespace, key), false);
+            }
+        }
+        Ok(())
+    }
+
+    /// The row and what counts it; what the namespace holds then.
+    fn replace(
+        &mut self,
+        namespace: &str,
+        key: &str,
+        before: Option<&EntryRow>,
+        after: EntryRow,
+    ) -> Result<NamespaceRow, StoreError> {
+        let namespace_key = rows::namespace_key(namespace);
+        let mut held: NamespaceRow = self.read(&namespace_key)?.unwrap_or_default();
+        if let Some(before) = before {
+            held.remove(key, before);
+            if let Some(at) = before.expires_at {
+                self.drawn.expiries.insert(rows::expiry_key(at, namespace, key), false);
+            }
+        }
+        if let Some(at) = after.expires_at {
+            self.drawn.expiries.insert(rows::expiry_key(at, namespace, key), true);
+            self.drawn.expires = true;
+        }
+        let entry_key = rows::entry_key(namespace, key);
+        if after.value.is_none() && held.tombstones >= limits::MAX_STATE_TOMBSTONES {
+            held.floor = held.floor.max(after.version);
+            self.write_row::<EntryRow>(entry_key, None)?;
+        } else {
+            held.add(key, &after);
+            self.write_row(entry_key, Some(&after))?;
+        }
+        self.write_row(namespace_key, Some(&held))?;
+        self.drawn.changed.insert((namespace.to_owned(), key.to_owned()));
+        Ok(held)
+    }
+
+    /// A new namespace may take the place of one that holds nothing any more.
+    fn make_room(&mut self) -> Result<Result<(), StateError>, StoreError> {
+        let (mut names, mut empty) = (BTreeSet::new(), None);
+        self.snapshot.scan_prefix(Space::State, &rows::namespaces_prefix(), false, |key, row| {
+            names.insert(key.to_vec());
+            let is_empty = decode::<NamespaceRow>(Space::State, key, row).is_ok_and(|row| row.entries == 0);
+            if empty.is_none() && is_empty && !self.pending.rows.contains_key(key) {
+                empty = Some(key.to_vec());
+            }
+            ControlFlow::Continue(())
+        })?;
+        let on_its_way = self.pending.rows.iter().filter(|(key, (_, row))| {
+            row.is_some() && rows::namespace_of(key).is_some() && !names.contains(*key)
+        });
+        if names.len() + on_its_way.count() < limits::MAX_STATE_NAMESPACES {
+            return Ok(Ok(()));
+        }
+        let Some(key) = empty else {
+            return Ok(Err(StateError::Limit(format!(
+                "there are {} namespaces, which is the bound: delete all entries of one",
+                limits::MAX_STATE_NAMESPACES
+            ))));
+        };
+        let _: Option<NamespaceRow> = self.read(&key)?;
+        if let Some(name) = rows::namespace_of(&key) {
+            self.drawn.cleared.push(rows::entries_prefix(name));
+        }
+        self.write_row::<NamespaceRow>(key, None)?;
+        Ok(Ok(()))
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let row = match self.drawn.rows.get(key) {
+            Some(touched) => touched.after.clone(),
+            None => {
+                let row = match self.pending.rows.get(key) {
+                    Some((_, row)) => row.clone(),
+                    None => self.snapshot.get(Space::State, key)?,
+                };
+                self.drawn.rows.insert(key.to_vec(), Touched { before: row.clone(), after: row.clone() });
+                row
+            }
+        };
+        row.map(|row| decode(Space::State, key, &row)).transpose()
+    }
+
+    /// Of a row that was read.
+    fn write_row<T: Serialize>(&mut self, key: Vec<u8>, row: Option<&T>) -> Result<(), StoreError> {
+        let row = row.map(encode).transpose()?.map(Arc::from);
+        if let Some(touched) = self.drawn.rows.get_mut(&key) {
+            touched.after = row;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it holds too much, and more than before.
+fn beyond(namespace: &str, held: &NamespaceRow, before: &NamespaceRow) -> Option<StateError> {
+    let told = |what: String| {
+        Some(StateError::Limit(format!("the namespace '{namespace}' would hold {what}: delete some entries")))
+    };
+    if held.entries > limits::MAX_STATE_ENTRIES && held.entries > before.entries {
+        return told(format!("more than {} entries", limits::MAX_STATE_ENTRIES));
+    }
+    if held.bytes > limits::MAX_STATE_NAMESPACE_HELD_BYTES && held.bytes > before.bytes {
+        return told(format!("more than {} bytes", limits::MAX_STATE_NAMESPACE_HELD_BYTES));
+    }
+    None
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,208 @@
+//! Shared state as a guest has it: reads are records of its journal, a write stands in one commit with its record.
+
+use serde::{Deserialize, Serialize};
+
+use super::{StateEntry, StateError, StatePage, StateQuery, StateWrite};
+use super::{all_from, check, check_query, check_writes, list, not_allowed, read};
+use crate::engine::journal::Next;
+use crate::engine::output::call_hash;
+use crate::engine::recorder::{Recorder, RecorderError};
+use crate::store::StoreError;
+use crate::task::WakeOn;
+
+/// The engine's second kind of records, beside outputs.
+pub const KIND_STATE: u8 = 201;
+
+#[derive(Serialize, Deserialize)]
+struct StateRecord {
+    /// The call, for people.
+    about: String,
+    answer: Answer,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+enum Answer {
+    Entry(Option<StateEntry>),
+    Page(StatePage),
+    Versions(Result<Vec<u64>, StateError>),
+}
+
+/// A record of [`KIND_STATE`] for people.
+pub fn describe(payload: &[u8]) -> Option<String> {
+    let StateRecord { about, answer } = postcard::from_bytes(payload).ok()?;
+    Some(match answer {
+        Answer::Entry(entry) => format!("{about}: version {}", entry.map_or(0, |entry| entry.version)),
+        Answer::Page(page) => format!("{about}: {} entries", page.entries.len()),
+        Answer::Versions(Ok(versions)) => {
+            let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
+            format!("{about}: version {}", versions.join(", "))
+        }
+        Answer::Versions(Err(error)) => format!("{about}: {error}"),
+    })
+}
+
+impl Recorder {
+    /// The entry as it is on disk now; replay sees it again. The inner error is the guest's, and depends on its
+    /// arguments and its task alone.
+    pub async fn state_get(
+        &self,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Result<Option<StateEntry>, StateError>, RecorderError> {
+        if let Err(error) = check(namespace, key).and_then(|()| self.owner_may(namespace, key, false)) {
+            return Ok(Err(error));
+        }
+        self.relieve().await?;
+        let hash = call_hash("state.get", &[namespace.as_bytes(), key.as_bytes()]);
+        let about = format!("get {namespace}/{key}");
+        let answer = self.state_read(hash, about, || {
+            Ok(Answer::Entry(read(self.shared(), namespace, key)?))
+        })?;
+        match answer {
+            Answer::Entry(entry) => Ok(Ok(entry)),
+            _ => Err(unreadable()),
+        }
+    }
+
+    pub async fn state_list(
+        &self,
+        namespace: &str,
+        query: &StateQuery,
+    ) -> Result<Result<StatePage, StateError>, RecorderError> {
+        let StateQuery { prefix, limit, cursor } = query;
+        let checked = check_query(namespace, query);
+        if let Err(error) = checked.and_then(|()| self.owner_may(namespace, &all_from(prefix), false)) {
+            return Ok(Err(error));
+        }
+        self.relieve().await?;
+        let cursor = cursor.as_deref().unwrap_or_default();
+        let parts = [namespace.as_bytes(), prefix.as_bytes(), &limit.to_le_bytes(), cursor.as_bytes()];
+        let hash = call_hash("state.list", &parts);
+        let answer = self.state_read(hash, format!("list {namespace}/{prefix}"), || {
+            Ok(Answer::Page(list(self.shared(), namespace, query)?))
+        })?;
+        match answer {
+            Answer::Page(page) => Ok(Ok(page)),
+            _ => Err(unreadable()),
+        }
+    }
+
+    /// All of them or none; on disk when it returns, together with the record that says so.
+    pub async fn state_write(
+        &self,
+        namespace: &str,
+        writes: &[StateWrite],
+    ) -> Result<Result<Vec<u64>, StateError>, RecorderError> {
+        let may = |write: &StateWrite| self.owner_may(namespace, &write.key, true);
+        let checked = check_writes(namespace, writes);
+        if let Err(error) = checked.and_then(|()| writes.iter().try_for_each(may)) {
+            return Ok(Err(error));
+        }
+        let (hash, about) = (hash_of(namespace, writes), about(namespace, writes));
+        let by = self.task_id().uri();
+        let answer = {
+            let mut state = self.lock_live()?;
+            let Some(live) = state.live.as_mut() else { return Err(unreadable()) };
+            match live.journal.next(KIND_STATE, hash, &about)? {
+                Next::Replayed(payload) => return versions(&payload),
+                Next::Live => {}
+            }
+            self.check_journal(live)?;
+            // Decided, recorded and enqueued in one turn: the order of verdicts is that of commits.
+            let shared = self.shared();
+            let mut turn = shared.state.turn();
+            let mut batch = crate::store::Batch::new();
+            let answer = turn.write(shared, &mut batch, namespace, writes, &by).map_err(fault)?;
+            let record = StateRecord { about, answer: Answer::Versions(answer.clone()) };
+            // From here on nothing may fail before it is enqueued: a record without its entries would be a lie.
+            live.journal.append(KIND_STATE, hash, &encode(&record)?);
+            if let Some(step) = state.take_batch(self.task_id(), &shared.feed).map_err(fault)? {
+                batch = step.and(batch);
+            }
+            drop(shared.enqueue(batch).map_err(fault)?);
+            answer
+        };
+        // Also a lost race: whoever won is on disk before the loser reads again.
+        self.barrier().await?;
+        Ok(answer)
+    }
+
+    /// Whether this entry may be waited for.
+    pub fn may_watch_state(&self, namespace: &str, key: &str) -> Result<(), StateError> {
+        check(namespace, key)?;
+        self.owner_may(namespace, key, false)
+    }
+
+    /// The task begins to wait for these things: to be called before it looks whether one of them is there.
+    pub fn waits_for(&self, on: &[WakeOn]) {
+        if on.iter().any(|on| matches!(on, WakeOn::State { .. })) {
+            self.shared().state.watchers.set(self.task_id(), on);
+        }
+    }
+
+    fn state_read(
+        &self,
+        hash: u64,
+        about: String,
+        read: impl FnOnce() -> Result<Answer, StoreError>,
+    ) -> Result<Answer, RecorderError> {
+        if let Next::Replayed(payload) = self.next_any(KIND_STATE, hash, &about)? {
+            return decode(&payload);
+        }
+        let record = StateRecord { about, answer: read().map_err(fault)? };
+        self.record(KIND_STATE, hash, &encode(&record)?)?;
+        Ok(record.answer)
+    }
+
+    /// What the task's owner may do bounds what is done on its behalf.
+    fn owner_may(&self, namespace: &str, key: &str, write: bool) -> Result<(), StateError> {
+        let state = self.entry().lock();
+        let allowed = state.task.as_ref().is_some_and(|task| task.may_state(namespace, key, write));
+        if allowed { Ok(()) } else { Err(not_allowed(namespace, write)) }
+    }
+}
+
+fn hash_of(namespace: &str, writes: &[StateWrite]) -> u64 {
+    let number = |number: &Option<u64>| number.map_or_else(Vec::new, |number| number.to_le_bytes().to_vec());
+    let numbers: Vec<_> =
+        writes.iter().map(|write| (number(&write.if_version), number(&write.ttl_seconds))).collect();
+    let mut parts: Vec<&[u8]> = vec![namespace.as_bytes()];
+    for (write, (if_version, ttl_seconds)) in writes.iter().zip(&numbers) {
+        parts.push(write.key.as_bytes());
+        match &write.value {
+            Some(value) => parts.extend([&b"put"[..], value.as_bytes()]),
+            None => parts.push(b"delete"),
+        }
+        parts.extend([&if_version[..], &ttl_seconds[..]]);
+    }
+    call_hash("state.write", &parts)
+}
+
+fn about(namespace: &str, writes: &[StateWrite]) -> String {
+    let verb = if writes.iter().all(|write| write.value.is_none()) { "delete" } else { "put" };
+    let keys: Vec<&str> = writes.iter().map(|write| write.key.as_str()).collect();
+    format!("{verb} {namespace}/{}", keys.join(", "))
+}
+
+fn versions(payload: &[u8]) -> Result<Result<Vec<u64>, StateError>, RecorderError> {
+    match decode(payload)? {
+        Answer::Versions(answer) => Ok(answer),
+        _ => Err(unreadable()),
+    }
+}
+
+fn encode(record: &StateRecord) -> Result<Vec<u8>, RecorderError> {
+    postcard::to_stdvec(record).map_err(|error| RecorderError::Fault(error.to_string()))
+}
+
+fn decode(payload: &[u8]) -> Result<Answer, RecorderError> {
+    postcard::from_bytes::<StateRecord>(payload).map(|record| record.answer).map_err(|_| unreadable())
+}
+
+fn unreadable() -> RecorderError {
+    RecorderError::Fault("the journal's record of shared state is unreadable".to_owned())
+}
+
+fn fault(error: StoreError) -> RecorderError {
+    RecorderError::Fault(error.to_string())
+}

@@ -1,0 +1,291 @@
+//! Shared state: entries that agents coordinate through, each in a namespace, with a version that grows with every
+//! write, also over a deletion. A write's verdict is made in the order of commits (`book.rs`), a guest's write is in
+//! the same commit as its step (`guest.rs`), and whoever watches is told after it (`watch.rs`).
+
+mod book;
+mod expiry;
+mod guest;
+mod rows;
+mod watch;
+
+use std::ops::{Bound, ControlFlow};
+
+use serde::{Deserialize, Serialize};
+
+pub use book::Book;
+pub(super) use expiry::run as expire;
+pub(super) use guest::{KIND_STATE, describe};
+
+use super::{EngineError, Shared, TaskEngine};
+use crate::authority::Principal;
+use crate::clock::UnixNanos;
+use crate::limits;
+use crate::store::{Batch, Snapshot, Space, StoreError};
+
+/// An entry as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateEntry {
+    pub key: String,
+    /// A JSON document as text.
+    pub value: String,
+    /// From 1; an entry that does not exist has 0.
+    pub version: u64,
+    pub updated_at: UnixNanos,
+    /// The principal, or the URI of the task, that wrote it.
+    pub by: String,
+}
+
+/// One change of several that are made together or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWrite {
+    pub key: String,
+    /// A JSON document as text; `None` deletes.
+    pub value: Option<String>,
+    /// Only if this is the entry's version; 0: only if there is none.
+    pub if_version: Option<u64>,
+    /// From then on it reads as if it had been deleted.
+    pub ttl_seconds: Option<u64>,
+}
+
+/// Which entries of a namespace are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateQuery {
+    pub prefix: String,
+    /// 0 is as many as one page holds.
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+/// Entries in the order of their keys' bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePage {
+    pub entries: Vec<StateEntry>,
+    pub next_cursor: Option<String>,
+}
+
+/// Why shared state was not read or written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum StateError {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Limit(String),
+    #[error("{0}")]
+    NotGranted(String),
+    /// Somebody was faster; the present version, 0 where there is no entry.
+    #[error("'{}' has version {version} by now: read it again, then decide anew", key.escape_debug())]
+    Conflict { key: String, version: u64 },
+}
+
+impl StateWrite {
+    pub fn put(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), value: Some(value.into()), if_version: None, ttl_seconds: None }
+    }
+
+    pub fn delete(key: impl Into<String>) -> Self {
+        Self { key: key.into(), value: None, if_version: None, ttl_seconds: None }
+    }
+
+    #[must_use]
+    pub fn if_version(mut self, version: Option<u64>) -> Self {
+        self.if_version = version;
+        self
+    }
+
+    #[must_use]
+    pub fn ttl_seconds(mut self, seconds: Option<u64>) -> Self {
+        self.ttl_seconds = seconds;
+        self
+    }
+}
+
+impl TaskEngine {
+    /// As it is on disk; `None` where there is none.
+    pub fn state_get(
+        &self,
+        principal: &Principal,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Option<StateEntry>, EngineError> {
+        check(namespace, key)?;
+        may(principal, namespace, key, false)?;
+        Ok(read(&self.shared, namespace, key)?)
+    }
+
+    /// All of them or none, each of another key: their new versions, once they are on disk. Deleting what is not
+    /// there changes nothing and gives 0.
+    pub async fn state_write(
+        &self,
+        principal: &Principal,
+        namespace: &str,
+        writes: Vec<StateWrite>,
+    ) -> Result<Vec<u64>, EngineError> {
+        check_writes(namespace, &writes)?;
+        for write in &writes {
+            may(principal, namespace, &write.key, true)?;
+        }
+        loop {
+            let (answer, ack) = {
+                let mut turn = self.shared.state.turn();
+                let mut batch = Batch::new();
+                let answer = turn.write(&self.shared, &mut batch, namespace, &writes, principal.name())?;
+                // Also a verdict is only told once what it rests on is on disk.
+                (answer, self.shared.enqueue(batch)?)
+            };
+            match ack.await {
+                // A commit before this one was refused, whose entries this one had counted on.
+                Err(StoreError::Refused(_)) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(answer?),
+            }
+        }
+    }
+
+    pub fn state_list(
+        &self,
+        principal: &Principal,
+        namespace: &str,
+        query: &StateQuery,
+    ) -> Result<StatePage, EngineError> {
+        check_query(namespace, query)?;
+        may(principal, namespace, &all_from(&query.prefix), false)?;
+        Ok(list(&self.shared, namespace, query)?)
+    }
+
+    /// Namespaces that hold something and of which this principal may read all.
+    pub fn state_namespaces(&self, principal: &Principal) -> Result<Vec<String>, EngineError> {
+        let mut found = Vec::new();
+        self.shared.store.read(|snapshot| {
+            snapshot.scan_prefix(Space::State, &rows::namespaces_prefix(), false, |key, _| {
+                let name = rows::namespace_of(key);
+                found.extend(name.filter(|name| principal.may_state(name, "*", false)).map(str::to_owned));
+                ControlFlow::Continue(())
+            })
+        })?;
+        Ok(found)
+    }
+}
+
+/// The entry's version at this moment; 0 where there is none.
+pub(super) fn version(
+    snapshot: &Snapshot<'_>,
+    namespace: &str,
+    key: &str,
+    now: UnixNanos,
+) -> Result<u64, StoreError> {
+    Ok(rows::read_entry(snapshot, namespace, key)?.map_or(0, |row| row.version_at(now)))
+}
+
+/// Where its entry is read.
+pub fn state_uri(namespace: &str, key: &str) -> String {
+    format!("state://{namespace}/{}", super::percent_encode(key))
+}
+
+fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
+    let now = shared.clock.wall();
+    let row = shared.store.read(|snapshot| rows::read_entry(snapshot, namespace, key))?;
+    Ok(row.and_then(|row| row.into_entry(key, now)))
+}
+
+fn list(shared: &Shared, namespace: &str, query: &StateQuery) -> Result<StatePage, StoreError> {
+    let now = shared.clock.wall();
+    let limit = if query.limit == 0 { limits::MAX_PAGE_ROWS } else { query.limit.min(limits::MAX_PAGE_ROWS) };
+    let prefix = rows::entry_key(namespace, &query.prefix);
+    let after = query.cursor.as_deref().map(|cursor| rows::entry_key(namespace, cursor));
+    let from = match &after {
+        Some(after) if *after > prefix => Bound::Excluded(&after[..]),
+        _ => Bound::Included(&prefix[..]),
+    };
+    let begins_at = rows::entries_prefix(namespace).len();
+    let (mut entries, mut bytes, mut fault) = (Vec::<StateEntry>::new(), 0, None);
+    let (mut next_cursor, mut seen) = (None, 0);
+    shared.store.read(|snapshot| {
+        snapshot.scan(Space::State, (from, Bound::Unbounded), false, |row_key, row| {
+            if !row_key.starts_with(&prefix) {
+                return ControlFlow::Break(());
+            }
+            let key = String::from_utf8_lossy(&row_key[begins_at..]).into_owned();
+            seen += 1;
+            if entries.len() == limit || bytes > limits::MAX_STATE_PAGE_BYTES || seen > limits::MAX_PAGE_SCAN_ROWS {
+                next_cursor = Some(entries.last().map_or_else(|| key.clone(), |entry| entry.key.clone()));
+                return ControlFlow::Break(());
+            }
+            match super::rows::decode::<rows::EntryRow>(Space::State, row_key, row) {
+                Ok(row) => {
+                    let entry = row.into_entry(&key, now);
+                    bytes += entry.as_ref().map_or(0, |entry| entry.key.len() + entry.value.len());
+                    entries.extend(entry);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    fault = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+    })?;
+    fault.map_or(Ok(StatePage { entries, next_cursor }), Err)
+}
+
+fn check(namespace: &str, key: &str) -> Result<(), StateError> {
+    rows::check_namespace(namespace)?;
+    rows::check_key(key)
+}
+
+fn check_query(namespace: &str, query: &StateQuery) -> Result<(), StateError> {
+    rows::check_namespace(namespace)?;
+    let limit = limits::MAX_STATE_KEY_BYTES;
+    let longest = query.prefix.len().max(query.cursor.as_ref().map_or(0, String::len));
+    if longest > limit {
+        let told = format!("a prefix or cursor has at most {limit} bytes, this one {longest}");
+        return Err(StateError::Invalid(told));
+    }
+    Ok(())
+}
+
+/// What can be said of writes without looking at what is there.
+fn check_writes(namespace: &str, writes: &[StateWrite]) -> Result<(), StateError> {
+    rows::check_namespace(namespace)?;
+    let limit = limits::MAX_STATE_PUT_KEYS;
+    if writes.is_empty() || writes.len() > limit {
+        let told = format!("1 to {limit} entries are written together, not {}", writes.len());
+        return Err(StateError::Limit(told));
+    }
+    for (number, write) in writes.iter().enumerate() {
+        rows::check_key(&write.key)?;
+        if writes[..number].iter().any(|other| other.key == write.key) {
+            let told = format!("'{}' is written twice at once", write.key.escape_debug());
+            return Err(StateError::Invalid(told));
+        }
+        let value = write.value.as_deref().unwrap_or("null");
+        let limit = limits::MAX_STATE_VALUE_BYTES;
+        if value.len() > limit {
+            let told = format!("a value is at most {limit} bytes of JSON, this one has {}", value.len());
+            return Err(StateError::Limit(told));
+        }
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(value) {
+            return Err(StateError::Invalid(format!("the value is no JSON: {error}")));
+        }
+        let limit = limits::MAX_STATE_TTL_SECONDS;
+        if write.ttl_seconds.is_some_and(|seconds| seconds == 0 || seconds > limit) {
+            return Err(StateError::Invalid(format!("a time to live is 1 to {limit} seconds")));
+        }
+    }
+    Ok(())
+}
+
+/// Stands for every key that begins so, when a pattern is asked: its `*` is text that only a star takes in.
+pub fn all_from(prefix: &str) -> String {
+    format!("{prefix}*")
+}
+
+fn may(principal: &Principal, namespace: &str, key: &str, write: bool) -> Result<(), StateError> {
+    if principal.may_state(namespace, key, write) { Ok(()) } else { Err(not_allowed(namespace, write)) }
+}
+
+fn not_allowed(namespace: &str, write: bool) -> StateError {
+    let (verb, mode) = if write { ("write", "") } else { ("read", ":read") };
+    StateError::NotGranted(format!(
+        "this caller may not {verb} there: its token needs --state {namespace}{mode} (`longhaul token new`)"
+    ))
+}

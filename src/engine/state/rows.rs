@@ -1,0 +1,167 @@
+//! Rows of shared state. `0 | namespace` counts what a namespace holds, `1 | namespace | 0 | key` is an entry or what
+//! is left of one, `2 | due BE | namespace | 0 | key` says when an entry expires.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixNanos;
+use crate::engine::rows;
+use crate::limits;
+use crate::store::{Snapshot, Space, StoreError};
+
+use super::{StateEntry, StateError};
+
+const NAMESPACE: u8 = 0;
+const ENTRY: u8 = 1;
+const EXPIRY: u8 = 2;
+
+/// What a namespace holds; an expired entry counts until it is swept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceRow {
+    pub entries: u64,
+    /// Keys and values.
+    pub bytes: u64,
+    /// Deleted entries of which the version is kept.
+    pub tombstones: u64,
+    /// No entry whose version is not kept has ever had a higher one.
+    pub floor: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRow {
+    pub version: u64,
+    /// JSON; `None` once deleted: what is left keeps the version growing.
+    pub value: Option<String>,
+    pub updated_at: UnixNanos,
+    pub by: String,
+    pub expires_at: Option<UnixNanos>,
+}
+
+impl EntryRow {
+    /// As it reads at this moment: an expired entry is not there any more.
+    pub fn into_entry(self, key: &str, now: UnixNanos) -> Option<StateEntry> {
+        if self.expires_at.is_some_and(|at| at <= now) {
+            return None;
+        }
+        let Self { version, updated_at, by, .. } = self;
+        self.value.map(|value| StateEntry { key: key.to_owned(), value, version, updated_at, by })
+    }
+
+    /// 0 where it reads as absent.
+    pub fn version_at(&self, now: UnixNanos) -> u64 {
+        let is_there = self.value.is_some() && self.expires_at.is_none_or(|at| now < at);
+        if is_there { self.version } else { 0 }
+    }
+}
+
+impl NamespaceRow {
+    pub fn add(&mut self, key: &str, row: &EntryRow) {
+        match &row.value {
+            Some(value) => {
+                self.entries += 1;
+                self.bytes += (key.len() + value.len()) as u64;
+            }
+            None => self.tombstones += 1,
+        }
+    }
+
+    pub fn remove(&mut self, key: &str, row: &EntryRow) {
+        match &row.value {
+            Some(value) => {
+                self.entries = self.entries.saturating_sub(1);
+                self.bytes = self.bytes.saturating_sub((key.len() + value.len()) as u64);
+            }
+            None => self.tombstones = self.tombstones.saturating_sub(1),
+        }
+    }
+}
+
+pub fn namespace_key(namespace: &str) -> Vec<u8> {
+    [&[NAMESPACE], namespace.as_bytes()].concat()
+}
+
+pub fn namespaces_prefix() -> [u8; 1] {
+    [NAMESPACE]
+}
+
+/// The namespace of a key of [`namespace_key`].
+pub fn namespace_of(key: &[u8]) -> Option<&str> {
+    let (first, name) = key.split_first()?;
+    (*first == NAMESPACE).then(|| std::str::from_utf8(name).ok()).flatten()
+}
+
+/// What the keys of a namespace's entries begin with.
+pub fn entries_prefix(namespace: &str) -> Vec<u8> {
+    [&[ENTRY], namespace.as_bytes(), &[0]].concat()
+}
+
+pub fn entry_key(namespace: &str, key: &str) -> Vec<u8> {
+    [&entries_prefix(namespace), key.as_bytes()].concat()
+}
+
+pub fn expiry_key(due: UnixNanos, namespace: &str, key: &str) -> Vec<u8> {
+    [&[EXPIRY][..], &due.to_be_bytes(), namespace.as_bytes(), &[0], key.as_bytes()].concat()
+}
+
+pub fn expiries_prefix() -> [u8; 1] {
+    [EXPIRY]
+}
+
+/// When and what: the other way of [`expiry_key`].
+pub fn read_expiry_key(row: &[u8]) -> Option<(UnixNanos, &str, &str)> {
+    let (due, rest) = row.strip_prefix(&[EXPIRY])?.split_first_chunk::<8>()?;
+    let (namespace, key) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+    Some((UnixNanos::from_be_bytes(*due), namespace, key))
+}
+
+pub fn read_entry(
+    snapshot: &Snapshot<'_>,
+    namespace: &str,
+    key: &str,
+) -> Result<Option<EntryRow>, StoreError> {
+    rows::read_row(snapshot, Space::State, &entry_key(namespace, key))
+}
+
+pub fn check_namespace(namespace: &str) -> Result<(), StateError> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let limit = limits::MAX_STATE_NAMESPACE_BYTES;
+    let fits = namespace.len() <= limit
+        && namespace.bytes().next().is_some_and(plain)
+        && namespace.bytes().all(|byte| plain(byte) || b"._-".contains(&byte));
+    if fits {
+        return Ok(());
+    }
+    let shown: String = namespace.chars().take(limit).collect();
+    Err(StateError::Invalid(format!(
+        "'{}' is no namespace: 1 to {limit} of a-z, 0-9, '.', '_' and '-', a letter or digit first",
+        shown.escape_debug()
+    )))
+}
+
+pub fn check_key(key: &str) -> Result<(), StateError> {
+    let limit = limits::MAX_STATE_KEY_BYTES;
+    if key.is_empty() || key.len() > limit {
+        return Err(StateError::Invalid(format!("a key is 1 to {limit} bytes of text, this one {}", key.len())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_and_keys_read_back() {
+        for name in ["a", "0", "a.b-c_d", &"x".repeat(64)] {
+            assert_eq!(check_namespace(name), Ok(()), "{name}");
+        }
+        for name in ["", "A", "-a", ".a", "a b", "a/b", "ä", "a\0", &"x".repeat(65)] {
+            assert!(check_namespace(name).is_err(), "{name}");
+        }
+        assert!(check_key("").is_err() && check_key("a/b c\0ä").is_ok());
+        let due = expiry_key(7, "trips", "a\0b");
+        assert_eq!(read_expiry_key(&due), Some((7, "trips", "a\0b")));
+        assert_eq!(namespace_of(&namespace_key("trips")), Some("trips"));
+        // No entry of one namespace is within another's.
+        assert!(!entry_key("trips2", "a").starts_with(&entries_prefix("trips")));
+    }
+}
