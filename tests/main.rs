@@ -17,3 +17,4 @@ mod refusals;
 mod retention;
 mod rogues;
 mod rooms;
+mod state;

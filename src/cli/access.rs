@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::context::Context;
 use super::exit::{CliError, Result};
 use super::remote::{Remote, RemoteError};
@@ -12,7 +14,8 @@ use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
 use crate::engine::{
     AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice, StateError,
-    TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument, TokenError, TokenGrant,
+    StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument, TokenError,
+    TokenGrant, state_document,
 };
 use crate::limits;
 use crate::store::{Presence, Store, StoreError};
@@ -124,6 +127,33 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.cancel(id, reason).await?),
             Self::Store(engine) => Ok(engine.cancel(&local(), id, reason).await?),
+        }
+    }
+
+    /// `{value, version, updated_at, by}`, or `{version: 0}`.
+    pub async fn state_get(&mut self, namespace: &str, key: &str) -> Result<Value> {
+        match self {
+            Self::Server(remote) => Ok(remote.state_get(namespace, key).await?),
+            Self::Store(engine) => Ok(state_document(engine.state_get(&local(), namespace, key)?.as_ref())),
+        }
+    }
+
+    /// The new version.
+    pub async fn state_write(&mut self, namespace: &str, write: StateWrite) -> Result<u64> {
+        match self {
+            Self::Server(remote) => Ok(remote.state_put(namespace, &write).await?),
+            Self::Store(engine) => {
+                let versions = engine.state_write(&local(), namespace, vec![write]).await?;
+                Ok(versions.first().copied().unwrap_or_default())
+            }
+        }
+    }
+
+    /// `{entries: [{key, version, updated_at, by}], next_cursor?}`
+    pub async fn state_list(&mut self, namespace: &str, query: &StateQuery) -> Result<Value> {
+        match self {
+            Self::Server(remote) => Ok(remote.state_list(namespace, query).await?),
+            Self::Store(engine) => Ok(engine.state_list(&local(), namespace, query)?.document()),
         }
     }
 

@@ -83,6 +83,16 @@ pub enum Command {
         longhaul task output 01982f3e-7c41-7b2a-9d3e-5f6a7b8c9d0e chapter-1 > chapter.md"
     )]
     Task(TaskArgs),
+    /// Read and write the state that tools and agents share
+    #[command(
+        after_help = "With a server running, it is asked; where none runs, the data folder is read and written \
+        directly.\n\nExamples:\n  \
+        longhaul state put trips paris '{\"price\": 1200}'\n  \
+        longhaul state put trips paris '{\"price\": 1100}' --if-version 1\n  \
+        longhaul state list trips --prefix p\n  \
+        longhaul state watch trips paris"
+    )]
+    State(StateArgs),
     /// List tools, look into components, build guests
     Tool(ToolArgs),
     /// Make, list and revoke the tokens by which callers are told apart
@@ -272,6 +282,68 @@ pub enum TaskCommand {
         step: u64,
         #[command(flatten)]
         resolution: ResolutionArgs,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct StateArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum StateCommand {
+    /// Print an entry's value; with --json also its version
+    Get {
+        /// The namespace
+        namespace: String,
+        /// The key
+        key: String,
+    },
+    /// Write an entry
+    Put {
+        /// The namespace
+        namespace: String,
+        /// The key
+        key: String,
+        /// JSON; what is none is taken as text
+        value: String,
+        /// Only if this is the entry's version; 0: only if there is none
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<u64>,
+        /// Gone after so many seconds
+        #[arg(long, value_name = "SECONDS")]
+        ttl_seconds: Option<u64>,
+    },
+    /// List the entries of a namespace, in the order of their keys
+    List {
+        /// The namespace
+        namespace: String,
+        /// Only keys that begin so
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// At most this many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Print an entry, and each of its changes from now on
+    Watch {
+        /// The namespace
+        namespace: String,
+        /// The key
+        key: String,
+    },
+    /// Delete an entry
+    Delete {
+        /// The namespace
+        namespace: String,
+        /// The key
+        key: String,
+        /// Only if this is the entry's version
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<u64>,
     },
 }
 

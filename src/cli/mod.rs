@@ -25,6 +25,7 @@ mod serve;
 mod server_file;
 mod show;
 mod signals;
+mod state;
 mod task;
 mod token;
 mod tool;
@@ -92,6 +93,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Demo => demo::run(context).await,
         Command::Call(args) => call::run(args, context).await,
         Command::Task(args) => task::run(args, context).await,
+        Command::State(args) => state::run(args, context).await,
         Command::Tool(args) => tool::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,

@@ -15,8 +15,8 @@ use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
 use crate::engine::{
-    AuditPage, AuditQuery, JournalDocument, Resolution, Slice, TaskDocument, TaskPage, TaskQuery,
-    TokenDocument, TokenGrant,
+    AuditPage, AuditQuery, JournalDocument, Resolution, Slice, StateQuery, StateWrite, TaskDocument, TaskPage,
+    TaskQuery, TokenDocument, TokenGrant, state_uri,
 };
 use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
@@ -264,6 +264,40 @@ impl Remote {
         }
     }
 
+    /// `{value, version, updated_at, by}`, or `{version: 0}`.
+    pub async fn state_get(&self, namespace: &str, key: &str) -> Result<Value, RemoteError> {
+        self.own_tool("state_get", json!({ "namespace": namespace, "key": key })).await
+    }
+
+    /// The new version.
+    pub async fn state_put(&self, namespace: &str, put: &StateWrite) -> Result<u64, RemoteError> {
+        let StateWrite { key, value, if_version, ttl_seconds } = put;
+        let (tool, value) = match value {
+            Some(value) => ("state_put", Some(parsed_json(value)?)),
+            None => ("state_delete", None),
+        };
+        let mut arguments = without_nulls(json!({
+            "namespace": namespace, "key": key, "if_version": if_version, "ttl_seconds": ttl_seconds,
+        }));
+        if let Some(value) = value {
+            arguments["value"] = value;
+        }
+        let answer = self.own_tool(tool, arguments).await?;
+        answer["version"].as_u64().ok_or_else(|| RemoteError::Other(format!("{tool} gave no version")))
+    }
+
+    /// `{entries: [{key, version, updated_at, by}], next_cursor?}`
+    pub async fn state_list(&self, namespace: &str, query: &StateQuery) -> Result<Value, RemoteError> {
+        let StateQuery { prefix, limit, cursor } = query;
+        let arguments = json!({ "namespace": namespace, "prefix": prefix, "limit": limit, "cursor": cursor });
+        self.own_tool("state_list", without_nulls(arguments)).await
+    }
+
+    /// Tells of every change of an entry from now on.
+    pub async fn watch_state(&self, namespace: &str, key: &str) -> Result<Updates, RemoteError> {
+        Ok(self.client.watch(&[state_uri(namespace, key)]).await?)
+    }
+
     /// What one of Longhaul's own tools answers with.
     async fn own_tool(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
         structured(tool, self.call_own(tool, arguments).await?)
@@ -330,6 +364,10 @@ fn parsed<T: DeserializeOwned>(value: Value) -> Result<T, RemoteError> {
         .map_err(|e| RemoteError::Other(format!("the server's answer is not understood: {e}")))
 }
 
+fn parsed_json(text: &str) -> Result<Value, RemoteError> {
+    serde_json::from_str(text).map_err(|e| RemoteError::Other(format!("the value is no JSON: {e}")))
+}
+
 fn without_nulls(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, field| !field.is_null());
@@ -377,7 +415,8 @@ mod tests {
 
     async fn serve(engine: &TaskEngine, address: SocketAddr) -> HttpServer {
         // Hidden task tools answer the command line all the same.
-        let server = McpServer::new(engine.clone(), McpOptions { task_tools: false });
+        let server =
+            McpServer::new(engine.clone(), McpOptions { task_tools: false, ..McpOptions::default() });
         HttpServer::bind(server, HttpOptions::new(address)).await.expect("listens")
     }
 

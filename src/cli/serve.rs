@@ -125,7 +125,8 @@ async fn serve(
             return Ok(Exit::Done);
         }
     }
-    let options = McpOptions { task_tools: context.settings.mcp.task_tools };
+    let mcp = &context.settings.mcp;
+    let options = McpOptions { task_tools: mcp.task_tools, state_tools: mcp.state_tools };
     let server = McpServer::new(engine.clone(), options);
     match serves {
         Serves::Clients => over_http(server, context, &mut file, signals).await,

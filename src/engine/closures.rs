@@ -18,6 +18,7 @@ use super::journal::Next;
 use super::output::{OutputOp, call_hash};
 use super::ports::{Attempt, BoxFuture, InspectError, Outcome, Runner, Suspension};
 use super::recorder::{Recorder, RecorderError};
+use super::state::{StateEntry, StateError, StateWrite};
 use crate::authority::Grant;
 use crate::catalog::{Catalog, CatalogError, Component, Inspection, Tool, ToolDefinition};
 use crate::limits;
@@ -227,6 +228,22 @@ impl Steps {
     /// One step on a named output; durable when it returns.
     pub async fn output(&self, op: OutputOp<'_>) -> Result<(), StepError> {
         self.recorder.output(op).await?.map_err(|error| StepError::Tool(error.to_string()))
+    }
+
+    /// An entry of shared state as it is now; at a replay as it was then.
+    pub async fn state_get(&self, namespace: &str, key: &str) -> Result<Option<StateEntry>, StepError> {
+        let entry = self.recorder.state_get(namespace, key).await?;
+        entry.map_err(|error| StepError::Tool(error.to_string()))
+    }
+
+    /// Writes all of them or none, exactly once, and returns their new versions. The inner error is a lost race, or
+    /// says what is wrong.
+    pub async fn state_write(
+        &self,
+        namespace: &str,
+        writes: &[StateWrite],
+    ) -> Result<Result<Vec<u64>, StateError>, StepError> {
+        Ok(self.recorder.state_write(namespace, writes).await?)
     }
 }
 

@@ -57,7 +57,7 @@ pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, O
 pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 pub use recorder::{Recorder, RecorderError};
 pub use resolve::Resolution;
-pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_uri};
+pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
 pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};

@@ -3,6 +3,7 @@
 mod audit;
 mod questions;
 mod sleepers;
+mod state;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -29,12 +29,7 @@ pub fn any_met(
     Ok(false)
 }
 
-fn is_met(
-    snapshot: &Snapshot<'_>,
-    task: TaskId,
-    on: &WakeOn,
-    now: UnixNanos,
-) -> Result<bool, StoreError> {
+fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn, now: UnixNanos) -> Result<bool, StoreError> {
     match on {
         WakeOn::Cancellation => {
             Ok(rows::read_status(snapshot, task)?.is_some_and(|status| status.cancel.is_some()))

@@ -18,6 +18,7 @@ mod schema;
 mod server;
 mod sessions;
 mod socket;
+mod state_tools;
 mod stdio;
 mod subscriptions;
 mod task_ids;

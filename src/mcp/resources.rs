@@ -8,7 +8,7 @@ use super::error;
 use super::fixtures::Fixtures;
 use super::server::{Handler, stamp};
 use super::uri::ResourceUri;
-use crate::engine::{EngineError, Slice, TaskDocument, TaskEnd, TaskQuery};
+use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery, state_document};
 use crate::limits;
 
 impl Handler {
@@ -59,6 +59,13 @@ impl Handler {
                 "task-journal",
                 "A task's journal",
                 "Every recorded step that a restart would replay.",
+            )
+            .with_mime_type(JSON),
+            template(
+                ResourceUri::STATE,
+                "state",
+                "An entry of shared state",
+                "Its value and its version. The key is percent-encoded.",
             )
             .with_mime_type(JSON),
         ];
@@ -134,13 +141,29 @@ impl Handler {
                 }
                 Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
             }
+            ResourceUri::State(namespace, key) => {
+                let entry = engine.state_get(principal, namespace, key).map_err(missing)?;
+                if entry.is_none() {
+                    return Err(error::not_there_yet(uri, "there is no such entry"));
+                }
+                let text = state_document(entry.as_ref()).to_string();
+                Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
+            }
         }
     }
 
     /// Whether this principal may watch what the URI names. What a task has not published yet may be watched.
     pub(super) fn may_watch(&self, uri: &str) -> Result<ResourceUri, ErrorData> {
         let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
-        self.server.engine().task(&self.connection.principal, parsed.task()).map_err(|e| missing(&e, uri))?;
+        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let may = match (&parsed, parsed.task()) {
+            (_, Some(id)) => engine.task(principal, id).map(drop),
+            (ResourceUri::State(namespace, key), None) => {
+                engine.state_get(principal, namespace, key).map(drop)
+            }
+            (_, None) => Ok(()),
+        };
+        may.map_err(|error| missing(&error, uri))?;
         Ok(parsed)
     }
 
@@ -158,12 +181,29 @@ impl Handler {
             ResourceUri::OUTPUT,
             ResourceUri::LOG,
             ResourceUri::JOURNAL,
+            ResourceUri::STATE,
         ];
         if !templates.contains(&template.uri.as_str()) {
             return Err(error::no_such_resource(&template.uri));
         }
         match request.argument.name.as_str() {
-            "id" => Ok(self.newest()?.into_iter().map(|task| task.id).collect()),
+            "namespace" if template.uri == ResourceUri::STATE => {
+                let names = self.server.engine().state_namespaces(&self.connection.principal);
+                names.map_err(|error| error::rpc(&error))
+            }
+            "key" if template.uri == ResourceUri::STATE => {
+                let namespace =
+                    request.context.as_ref().and_then(|context| context.get_argument("namespace"));
+                let query = StateQuery { prefix: request.argument.value.clone(), ..StateQuery::default() };
+                // Without a namespace, or with one that is not the caller's, there is nothing to propose.
+                let page = namespace.and_then(|namespace| {
+                    self.server.engine().state_list(&self.connection.principal, namespace, &query).ok()
+                });
+                Ok(page.into_iter().flat_map(|page| page.entries).map(|entry| entry.key).collect())
+            }
+            "id" if template.uri != ResourceUri::STATE => {
+                Ok(self.newest()?.into_iter().map(|task| task.id).collect())
+            }
             "name" if template.uri == ResourceUri::OUTPUT => {
                 let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
                 let id = id.and_then(|id| id.parse().ok());
@@ -202,7 +242,7 @@ impl Handler {
 
 fn missing(error: &EngineError, uri: &str) -> ErrorData {
     match error {
-        EngineError::NoSuchTask(_) => error::no_such_resource(uri),
+        EngineError::NoSuchTask(_) | EngineError::State(_) => error::no_such_resource(uri),
         EngineError::NoSuchOutput { .. } => error::not_there_yet(uri, error),
         error => error::rpc(error),
     }

@@ -27,11 +27,13 @@ use crate::limits;
 pub struct McpOptions {
     /// Offer `task_list`, `task_wait` and their like, for hosts that know neither tasks nor resources.
     pub task_tools: bool,
+    /// Offer `state_get` and its like, for agents outside that share state with the tools.
+    pub state_tools: bool,
 }
 
 impl Default for McpOptions {
     fn default() -> Self {
-        Self { task_tools: true }
+        Self { task_tools: true, state_tools: false }
     }
 }
 
@@ -46,6 +48,7 @@ struct Inner {
     task_tools: TaskTools,
     /// Whether they are listed.
     shows_task_tools: bool,
+    shows_state_tools: bool,
     /// As `tools/list` shows them, for the catalog they were made from.
     listed: Mutex<Option<Listed>>,
     /// Calls that wait answer with a link, subscriptions end.
@@ -65,6 +68,7 @@ impl McpServer {
             engine,
             task_tools: TaskTools::default(),
             shows_task_tools: options.task_tools,
+            shows_state_tools: options.state_tools,
             listed: Mutex::default(),
             stopping: CancellationToken::new(),
             fixtures: Fixtures::of_environment(),
@@ -96,7 +100,10 @@ impl McpServer {
         let mut tools: Vec<Tool> =
             catalog.tools().map(|entry| convert::tool(&entry.tool.definition)).collect();
         if self.inner.shows_task_tools {
-            tools.extend(self.inner.task_tools.listed());
+            tools.extend(self.inner.task_tools.listed(false));
+        }
+        if self.inner.shows_state_tools {
+            tools.extend(self.inner.task_tools.listed(true));
         }
         tools.extend(self.fixtures().into_iter().flat_map(Fixtures::tools));
         tools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -13,6 +13,7 @@ use super::convert::{self, document};
 use super::error::{self, Refusal, refusal};
 use super::reply::{self, Followed, PERSON_META};
 use super::server::Handler;
+use super::state_tools;
 use crate::catalog::{Annotations, Schema};
 use crate::engine::messages::Outgoing;
 use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
@@ -29,19 +30,25 @@ pub struct TaskTools {
 
 pub struct TaskTool {
     pub name: &'static str,
+    /// One of shared state.
+    pub is_state: bool,
     wire: Tool,
     arguments: Option<Schema>,
 }
 
 impl Default for TaskTools {
     fn default() -> Self {
-        Self { tools: definitions().into_iter().map(TaskTool::new).collect() }
+        let tasks = definitions().into_iter().map(|definition| TaskTool::new(definition, false));
+        let state = state_tools::definitions().into_iter().map(|definition| TaskTool::new(definition, true));
+        Self { tools: tasks.chain(state).collect() }
     }
 }
 
 impl TaskTools {
-    pub fn listed(&self) -> impl Iterator<Item = Tool> {
-        self.tools.iter().filter(|tool| tool.name != RESOLVE).map(|tool| tool.wire.clone())
+    /// Those of tasks, or those of shared state.
+    pub fn listed(&self, state: bool) -> impl Iterator<Item = Tool> {
+        let listed = self.tools.iter().filter(move |tool| tool.is_state == state && tool.name != RESOLVE);
+        listed.map(|tool| tool.wire.clone())
     }
 
     pub fn find(&self, name: &str) -> Option<&TaskTool> {
@@ -50,14 +57,14 @@ impl TaskTools {
 }
 
 impl TaskTool {
-    fn new(definition: Definition) -> Self {
+    fn new(definition: Definition, is_state: bool) -> Self {
         let Definition { name, title, description, input, output, hints } = definition;
         let object = |schema: &Value| Arc::new(schema.as_object().cloned().unwrap_or_default());
         let mut wire = Tool::new(name, description, object(&input));
         wire.title = Some(title.to_owned());
         wire.output_schema = output.as_ref().map(object);
         wire.annotations = convert::annotations(hints);
-        Self { name, wire, arguments: Schema::of_arguments(&input).ok() }
+        Self { name, is_state, wire, arguments: Schema::of_arguments(&input).ok() }
     }
 
     pub fn check(&self, arguments: &Value) -> Result<(), Refusal> {
@@ -269,7 +276,7 @@ fn output_value(slice: Slice, offset: u64) -> Value {
     })
 }
 
-fn structured(value: Value) -> CallToolResult {
+pub fn structured(value: Value) -> CallToolResult {
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
     let mut answer = CallToolResult::success(vec![ContentBlock::text(text)]);
     answer.structured_content = Some(value);
@@ -285,7 +292,7 @@ fn document_list(tasks: &[TaskDocument]) -> Vec<Value> {
     tasks.iter().map(document).collect()
 }
 
-fn parsed<T: for<'de> Deserialize<'de>>(arguments: Value) -> Result<T, Refusal> {
+pub fn parsed<T: for<'de> Deserialize<'de>>(arguments: Value) -> Result<T, Refusal> {
     serde_json::from_value(arguments).map_err(told)
 }
 
@@ -293,28 +300,17 @@ fn told(error: impl std::fmt::Display) -> Refusal {
     Refusal::told(error.to_string())
 }
 
-struct Definition {
-    name: &'static str,
-    title: &'static str,
-    description: &'static str,
-    input: Value,
-    output: Option<Value>,
-    hints: Annotations,
+pub struct Definition {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub description: &'static str,
+    pub input: Value,
+    pub output: Option<Value>,
+    pub hints: Annotations,
 }
 
 fn definitions() -> Vec<Definition> {
-    let reads = Annotations {
-        read_only: Some(true),
-        destructive: None,
-        idempotent: Some(true),
-        open_world: Some(false),
-    };
-    let changes = |destructive| Annotations {
-        read_only: Some(false),
-        destructive: Some(destructive),
-        idempotent: Some(destructive),
-        open_world: Some(false),
-    };
+    let reads = READS;
     let task_id = json!({ "type": "string", "description": "The id of the task, as its link gave it." });
     let mut wait_output = document_schema();
     wait_output["properties"]["result"] =
@@ -476,7 +472,19 @@ fn definitions() -> Vec<Definition> {
     ]
 }
 
-fn arguments(properties: Value, required: &[&str]) -> Value {
+pub const READS: Annotations =
+    Annotations { read_only: Some(true), destructive: None, idempotent: Some(true), open_world: Some(false) };
+
+pub const fn changes(destructive: bool) -> Annotations {
+    Annotations {
+        read_only: Some(false),
+        destructive: Some(destructive),
+        idempotent: Some(destructive),
+        open_world: Some(false),
+    }
+}
+
+pub fn arguments(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
@@ -514,7 +522,7 @@ mod tests {
 
     #[test]
     fn every_task_tool_is_reserved_and_its_schemas_compile() {
-        for definition in definitions() {
+        for definition in definitions().into_iter().chain(state_tools::definitions()) {
             assert!(crate::catalog::OWN_TOOL_NAMES.contains(&definition.name), "{}", definition.name);
             Schema::of_arguments(&definition.input).expect(definition.name);
             if let Some(output) = &definition.output {

@@ -50,6 +50,9 @@ impl Handler {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         if let Some(own) = self.server.task_tools().find(&request.name) {
             own.check(&arguments)?;
+            if own.is_state {
+                return self.call_state_tool(own.name, arguments).await.map(CallToolResponse::Complete);
+            }
             return self.call_task_tool(own.name, arguments, context).await.map(CallToolResponse::Complete);
         }
         if let Some(done) = self.call_admin(&request.name, &arguments, context).await {

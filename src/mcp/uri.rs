@@ -1,6 +1,6 @@
 //! The URIs of this server, and what changes behind them.
 
-use crate::engine::{ResourceKey, output_uri, percent_decode};
+use crate::engine::{ResourceKey, output_uri, percent_decode, state_uri};
 use crate::task::TaskId;
 
 /// What a URI of this server names.
@@ -11,6 +11,8 @@ pub enum ResourceUri {
     Output(TaskId, String),
     Log(TaskId),
     Journal(TaskId),
+    /// An entry of shared state: its namespace and key.
+    State(String, String),
 }
 
 impl ResourceUri {
@@ -19,8 +21,14 @@ impl ResourceUri {
     pub const OUTPUT: &str = "task://{id}/output/{name}";
     pub const LOG: &str = "task://{id}/log";
     pub const JOURNAL: &str = "task://{id}/journal";
+    pub const STATE: &str = "state://{namespace}/{key}";
 
     pub fn parse(uri: &str) -> Option<Self> {
+        if let Some(rest) = uri.strip_prefix("state://") {
+            let (namespace, key) = rest.split_once('/')?;
+            let is_one = !namespace.is_empty() && !key.is_empty() && !key.contains('/');
+            return is_one.then(|| Some(Self::State(namespace.to_owned(), percent_decode(key)?))).flatten();
+        }
         let rest = uri.strip_prefix("task://")?;
         let (id, path) = rest.split_once('/').map_or((rest, None), |(id, path)| (id, Some(path)));
         let id: TaskId = id.parse().ok()?;
@@ -37,11 +45,13 @@ impl ResourceUri {
         }
     }
 
-    pub fn task(&self) -> TaskId {
+    /// The task that it belongs to, if it is of one.
+    pub fn task(&self) -> Option<TaskId> {
         match self {
             Self::Task(id) | Self::Result(id) | Self::Output(id, _) | Self::Log(id) | Self::Journal(id) => {
-                *id
+                Some(*id)
             }
+            Self::State(..) => None,
         }
     }
 
@@ -53,6 +63,7 @@ impl ResourceUri {
             Self::Result(id) => ResourceKey::Result(*id),
             Self::Output(id, name) => ResourceKey::Output(*id, name.clone()),
             Self::Log(id) => ResourceKey::Log(*id),
+            Self::State(namespace, key) => ResourceKey::State(namespace.clone(), key.clone()),
         }
     }
 }
@@ -65,6 +76,7 @@ impl std::fmt::Display for ResourceUri {
             Self::Output(id, name) => f.write_str(&output_uri(*id, name)),
             Self::Log(id) => write!(f, "{}/log", id.uri()),
             Self::Journal(id) => write!(f, "{}/journal", id.uri()),
+            Self::State(namespace, key) => f.write_str(&state_uri(namespace, key)),
         }
     }
 }
@@ -82,6 +94,7 @@ mod tests {
             ResourceUri::Output(id, "a/b c%".to_owned()),
             ResourceUri::Log(id),
             ResourceUri::Journal(id),
+            ResourceUri::State("trips".to_owned(), "a/b c%ä".to_owned()),
         ] {
             assert_eq!(ResourceUri::parse(&uri.to_string()), Some(uri));
         }
@@ -94,6 +107,11 @@ mod tests {
             "task://",
             "task://1",
             "file:///etc/passwd",
+            "state://trips",
+            "state://trips/",
+            "state:///key",
+            "state://trips/a/b",
+            "state://trips/%ff",
             &format!("task://{id}/"),
             &format!("task://{id}/output/"),
             &format!("task://{id}/output/a/b"),

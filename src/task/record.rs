@@ -176,7 +176,11 @@ pub enum WakeOn {
         op: u64,
     },
     /// The entry of shared state has another version than this one; 0 is an entry that does not exist.
-    State { namespace: String, key: String, version: u64 },
+    State {
+        namespace: String,
+        key: String,
+        version: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -55,9 +55,8 @@ impl Recorder {
         self.relieve().await?;
         let hash = call_hash("state.get", &[namespace.as_bytes(), key.as_bytes()]);
         let about = format!("get {namespace}/{key}");
-        let answer = self.state_read(hash, about, || {
-            Ok(Answer::Entry(read(self.shared(), namespace, key)?))
-        })?;
+        let answer =
+            self.state_read(hash, about, || Ok(Answer::Entry(read(self.shared(), namespace, key)?)))?;
         match answer {
             Answer::Entry(entry) => Ok(Ok(entry)),
             _ => Err(unreadable()),

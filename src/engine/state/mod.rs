@@ -3,6 +3,7 @@
 //! the same commit as its step (`guest.rs`), and whoever watches is told after it (`watch.rs`).
 
 mod book;
+mod document;
 mod expiry;
 mod guest;
 mod rows;
@@ -13,6 +14,7 @@ use std::ops::{Bound, ControlFlow};
 use serde::{Deserialize, Serialize};
 
 pub use book::Book;
+pub use document::state_document;
 pub(super) use expiry::run as expire;
 pub(super) use guest::{KIND_STATE, describe};
 
@@ -176,6 +178,14 @@ pub(super) fn version(
     Ok(rows::read_entry(snapshot, namespace, key)?.map_or(0, |row| row.version_at(now)))
 }
 
+/// What a namespace holds, as the bounds count it.
+#[cfg(test)]
+pub(super) fn held(shared: &Shared, namespace: &str) -> Result<rows::NamespaceRow, StoreError> {
+    let key = rows::namespace_key(namespace);
+    let row = shared.store.read(|snapshot| super::rows::read_row(snapshot, Space::State, &key))?;
+    Ok(row.unwrap_or_default())
+}
+
 /// Where its entry is read.
 pub fn state_uri(namespace: &str, key: &str) -> String {
     format!("state://{namespace}/{}", super::percent_encode(key))
@@ -206,7 +216,10 @@ fn list(shared: &Shared, namespace: &str, query: &StateQuery) -> Result<StatePag
             }
             let key = String::from_utf8_lossy(&row_key[begins_at..]).into_owned();
             seen += 1;
-            if entries.len() == limit || bytes > limits::MAX_STATE_PAGE_BYTES || seen > limits::MAX_PAGE_SCAN_ROWS {
+            if entries.len() == limit
+                || bytes > limits::MAX_STATE_PAGE_BYTES
+                || seen > limits::MAX_PAGE_SCAN_ROWS
+            {
                 next_cursor = Some(entries.last().map_or_else(|| key.clone(), |entry| entry.key.clone()));
                 return ControlFlow::Break(());
             }

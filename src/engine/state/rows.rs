@@ -140,7 +140,10 @@ pub fn check_namespace(namespace: &str) -> Result<(), StateError> {
 pub fn check_key(key: &str) -> Result<(), StateError> {
     let limit = limits::MAX_STATE_KEY_BYTES;
     if key.is_empty() || key.len() > limit {
-        return Err(StateError::Invalid(format!("a key is 1 to {limit} bytes of text, this one {}", key.len())));
+        return Err(StateError::Invalid(format!(
+            "a key is 1 to {limit} bytes of text, this one {}",
+            key.len()
+        )));
     }
     Ok(())
 }

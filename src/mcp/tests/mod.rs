@@ -5,6 +5,7 @@ mod calls;
 mod http;
 mod raw;
 mod resources;
+mod state;
 mod stdio;
 mod task_tools;
 mod tasks;

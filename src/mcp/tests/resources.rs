@@ -102,7 +102,8 @@ async fn lists_templates_and_completions_show_the_callers_tasks() {
             "task://{id}/result",
             "task://{id}/output/{name}",
             "task://{id}/log",
-            "task://{id}/journal"
+            "task://{id}/journal",
+            "state://{namespace}/{key}"
         ]
     );
     let complete = async |template: &str, argument: &str, value: &str, id: &str| {

@@ -2,7 +2,7 @@ use super::*;
 use crate::catalog::Schema;
 
 /// Calls a task tool and checks its structured content against its own schema, as stock clients do.
-async fn ask(client: &Client, tool: &str, arguments: Value) -> CallOutcome {
+pub(super) async fn ask(client: &Client, tool: &str, arguments: Value) -> CallOutcome {
     let outcome = client.call(tool, arguments, &CallOptions::default()).await.expect("an answer");
     let tools = client.tools().await.expect("tools");
     let listed = tools.into_iter().find(|listed| listed.name == tool).expect("listed");
@@ -13,7 +13,7 @@ async fn ask(client: &Client, tool: &str, arguments: Value) -> CallOutcome {
     outcome
 }
 
-fn value(outcome: CallOutcome) -> Value {
+pub(super) fn value(outcome: CallOutcome) -> Value {
     assert!(!outcome.is_error, "{}", outcome.text());
     outcome.structured.expect("structured content")
 }
@@ -118,7 +118,7 @@ async fn a_failed_task_tells_why_by_wait_and_by_result() {
 
 #[tokio::test]
 async fn tools_are_listed_in_order_and_task_tools_can_be_hidden() {
-    let world = World::with(McpOptions { task_tools: false }).await;
+    let world = World::with(McpOptions { task_tools: false, ..McpOptions::default() }).await;
     let client = world.client(Era::Modern).await;
     let names: Vec<String> = client.tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
     assert_eq!(names, ["chatty", "crash", "double", "needs_tasks", "refuse", "stages"]);

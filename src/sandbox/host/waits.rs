@@ -142,13 +142,14 @@ impl Waited {
 
     pub(super) fn wait_on(&self, timeout: Option<u64>) -> WaitOn {
         // A person who looks at the task is told first of what a person can end.
-        let reason = self.0.iter().filter_map(|(_, ticket)| ticket.reason()).min_by_key(|reason| match reason {
-            WaitingReason::Input => 0,
-            WaitingReason::Message => 1,
-            WaitingReason::Child => 2,
-            WaitingReason::State => 3,
-            WaitingReason::Timer => 4,
-        });
+        let reason =
+            self.0.iter().filter_map(|(_, ticket)| ticket.reason()).min_by_key(|reason| match reason {
+                WaitingReason::Input => 0,
+                WaitingReason::Message => 1,
+                WaitingReason::Child => 2,
+                WaitingReason::State => 3,
+                WaitingReason::Timer => 4,
+            });
         let reason = reason.unwrap_or(WaitingReason::Timer);
         let until = self.due(timeout, |awaited| awaited.deadline);
         WaitOn::Durable(Suspension { reason, until, on: self.wakes() })

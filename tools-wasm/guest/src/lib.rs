@@ -24,12 +24,13 @@
 //! ```
 //!
 //! An import that a component does not use is not in the component: the linker leaves it out. What has no helper
-//! here (questions, sampling, shared state) is reached through [`bindings`].
+//! here (questions, sampling) is reached through [`bindings`].
 
 pub mod calls;
 mod durable;
 pub mod messages;
 mod result;
+pub mod state;
 mod tool;
 
 /// The raw bindings, as wit-bindgen makes them.

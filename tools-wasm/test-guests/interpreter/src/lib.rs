@@ -37,6 +37,11 @@
 //! | `await_cancel` | `timeout_ms?` | waits to be cancelled, then writes the output `cleanup` and ends the program; goes on after the timeout | 0 |
 //! | `cancel_requested` | | prints `true` or `false` | 0 |
 //! | `receive` | `names`, `timeout_ms?` | waits for a message with one of the names (any, if none); prints `SEQ NAME PAYLOAD`, or `timeout` | length of `names` |
+//! | `state_put` | `namespace`, `entries` (list of `{key, value, if_version?, ttl_seconds?}`) | writes all or none; prints the versions, `conflict VERSION`, or the refusal's name | length of `entries` |
+//! | `state_get` | `namespace`, `key` | prints `VERSION VALUE`, `none`, or the refusal's name | hash of `key` |
+//! | `state_add` | `namespace`, `key`, `by` | adds to a number by compare-and-set until that succeeds; prints `VERSION VALUE` | `by` |
+//! | `state_delete` | `namespace`, `key` | prints the version, or the refusal's name | hash of `key` |
+//! | `state_watch` | `namespace`, `key`, `version`, `timeout_ms?` | waits for another version; prints as `state_get`, or `timeout` | hash of `key` |
 //! | `loop` | `times`, `body` (list) | runs the body that often | `times` |
 //! | `trap` | | panics | 0 |
 //! | `fail` | `text` | ends with a tool error: this text and the usual structured result | 0 |
@@ -77,6 +82,7 @@ mod children;
 mod http;
 mod machine;
 mod program;
+mod state;
 
 use longhaul_guest::{Output, Tool, ToolResult, export_tools, json};
 use serde::Deserialize;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::children::{self, Call};
 use crate::http;
 use crate::program::{HASH_START, Instruction, Op, hash};
+use crate::state;
 
 mod random {
     wit_bindgen::generate!({
@@ -213,6 +214,13 @@ impl Machine {
                     Err(error) => children::refusal(&error).to_owned(),
                 };
                 self.print("send", sent);
+            }
+            Op::StatePut { namespace, entries } => self.print("state_put", state::put(namespace, entries)?),
+            Op::StateGet { namespace, key } => self.print("state_get", state::get(namespace, key)),
+            Op::StateAdd { namespace, key, by } => self.print("state_add", state::add(namespace, key, *by)?),
+            Op::StateDelete { namespace, key } => self.print("state_delete", state::delete(namespace, key)),
+            Op::StateWatch { namespace, key, version, timeout_ms } => {
+                self.print("state_watch", state::watch(namespace, key, *version, *timeout_ms)?);
             }
             Op::Receive { names, timeout_ms } => self.receive(names, *timeout_ms)?,
             Op::Loop { times: 0, .. } => self.state.position = after_loop,

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::children::Call;
 use crate::http::Request;
+use crate::state::Put;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -38,6 +39,11 @@ pub enum Op {
     CancelChildren {},
     Granted {},
     Send { to: String, name: String, payload: Value },
+    StatePut { namespace: String, entries: Vec<Put> },
+    StateGet { namespace: String, key: String },
+    StateAdd { namespace: String, key: String, by: u64 },
+    StateDelete { namespace: String, key: String },
+    StateWatch { namespace: String, key: String, version: u64, timeout_ms: Option<u64> },
     Receive { names: Vec<String>, timeout_ms: Option<u64> },
     Loop { times: u64, body: Vec<Op> },
     Trap {},
@@ -62,6 +68,11 @@ impl Op {
             Self::Call(call) => hash(HASH_START, call.tool.as_bytes()),
             Self::Spawn { calls } => calls.len() as u64,
             Self::Send { name, .. } => hash(HASH_START, name.as_bytes()),
+            Self::StatePut { entries, .. } => entries.len() as u64,
+            Self::StateAdd { by, .. } => *by,
+            Self::StateGet { key, .. } | Self::StateDelete { key, .. } | Self::StateWatch { key, .. } => {
+                hash(HASH_START, key.as_bytes())
+            }
             Self::Receive { names, .. } => names.len() as u64,
             Self::Loop { times, .. } => *times,
             Self::Http { request, .. } | Self::HttpClock { request } | Self::HttpDrop { request } => {
