@@ -127,6 +127,53 @@ async fn a_counter_that_many_tasks_increment_loses_and_doubles_nothing_under_kil
     assert!(attempts > TASKS + kills / 2, "the kills must have hit running tasks: {attempts}");
 }
 
+/// Killed before the commit, behind it and between: what the guest saw is what is there, each write once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_made_once_wherever_its_server_dies() {
+    let put = |key: &str| json!({"key": key, "value": 1});
+    let program = [
+        json!({"op": "state_add", "namespace": "n", "key": "count", "by": 2}),
+        json!({"op": "state_put", "namespace": "n", "entries": [put("a"), put("b")]}),
+        json!({"op": "state_get", "namespace": "n", "key": "count"}),
+        json!({"op": "state_delete", "namespace": "n", "key": "a"}),
+        json!({"op": "state_add", "namespace": "n", "key": "count", "by": 3}),
+    ];
+    let mut deaths = 0;
+    for (point, times) in [("record", 8), ("state_enqueued", 4), ("state_written", 4)] {
+        for number in 1..=times {
+            let place = Place::new(&["n"]);
+            let crash = format!("{point}:{number}");
+            let variables = [("LONGHAUL_CRASH", crash.as_str())];
+            let mut server = Server::start_with(&place.data(), &place.tools, &variables).expect("a server");
+            let client = server.client();
+            let start = async |client: &Client| {
+                client.start("run_program", json!({"program": program}), Some("k")).await
+            };
+            let survived = match start(&client).await {
+                Ok(id) => client.ended(&id).await.is_ok(),
+                Err(_) => false,
+            };
+            if !survived {
+                server.died().expect("it is dying");
+                deaths += 1;
+            }
+            drop(server);
+            let server = place.start();
+            let client = server.client();
+            let id = start(&client).await.expect("the same task");
+            assert_eq!(printed(&client, &id, "state_add").await, ["1 2", "2 5"], "{crash}");
+            assert_eq!(printed(&client, &id, "state_put").await, ["1 1"], "{crash}");
+            assert_eq!(printed(&client, &id, "state_get").await, ["1 2"], "{crash}");
+            assert_eq!(printed(&client, &id, "state_delete").await, ["2"], "{crash}");
+            let count = entry(&client, "n", "count").await;
+            assert_eq!((&count["value"], &count["version"]), (&json!(5), &json!(2)), "{crash}");
+            assert_eq!(entry(&client, "n", "b").await["version"], 1, "{crash}");
+            assert_eq!(entry(&client, "n", "a").await, json!({"version": 0}), "{crash}");
+        }
+    }
+    assert!(deaths >= 14, "it must have died at most of these points: {deaths}");
+}
+
 async fn until_waiting(client: &Client, id: &str) {
     let waiting = async {
         while client.task(id).await.expect("a task")["reason"] != "state" {

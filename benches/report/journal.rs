@@ -22,7 +22,7 @@ use tokio::sync::{Barrier, oneshot};
 
 use crate::measure::{Row, Sample, median, micros, rate, shown};
 
-const RECORD_BYTES: usize = 200;
+pub const RECORD_BYTES: usize = 200;
 const ROUNDS: usize = 3;
 const SPAN: Duration = Duration::from_millis(1_200);
 
@@ -65,7 +65,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
     rows
 }
 
-async fn of_store(folder: &Path, submitters: usize) -> Sample {
+pub async fn of_store(folder: &Path, submitters: usize) -> Sample {
     let store = Store::open(folder, StoreOptions::default()).expect("a store");
     let sample = closed_loop(submitters, |submitter| {
         let store = store.clone();
@@ -199,7 +199,7 @@ impl Runner for Recording {
 }
 
 /// Each submitter has one record under way, always.
-async fn closed_loop<S, F, A>(submitters: usize, mut submitter: S) -> Sample
+pub async fn closed_loop<S, F, A>(submitters: usize, mut submitter: S) -> Sample
 where
     S: FnMut(usize) -> F,
     F: FnMut() -> A + Send + 'static,

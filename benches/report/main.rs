@@ -20,6 +20,7 @@ mod neighbours;
 mod restart;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
+mod state;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod submit_to_link;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
@@ -42,6 +43,7 @@ const QUESTIONS: &[Question] = &[
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
     ("neighbours", neighbours::run),
     ("journal", journal::run),
+    ("state", state::run),
     ("restart", restart::run),
     ("history", history::run),
 ];

@@ -119,10 +119,12 @@ impl Recorder {
                 batch = step.and(batch);
             }
             drop(shared.enqueue(batch).map_err(fault)?);
+            crate::crash_point!("state_enqueued");
             answer
         };
         // Also a lost race: whoever won is on disk before the loser reads again.
         self.barrier().await?;
+        crate::crash_point!("state_written");
         Ok(answer)
     }
 
