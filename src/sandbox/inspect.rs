@@ -85,7 +85,7 @@ fn is_tools(export: &str) -> bool {
 }
 
 /// Interfaces that link, and refuse every call whatever is granted.
-const DENIED: [&str; 6] = [
+const DENIED: [&str; 5] = [
     "wasi:filesystem/",
     "wasi:sockets/",
     "longhaul:tool/elicitation",
