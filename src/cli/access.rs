@@ -13,9 +13,9 @@ use super::server_file::{ServerInfo, Serves};
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
 use crate::engine::{
-    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice, StateError,
-    StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument, TokenError,
-    TokenGrant, state_document,
+    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice,
+    StateError, StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery,
+    TokenDocument, TokenError, TokenGrant, state_document,
 };
 use crate::limits;
 use crate::store::{Presence, Store, StoreError};

@@ -15,8 +15,8 @@ use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
 use crate::engine::{
-    AuditPage, AuditQuery, JournalDocument, Resolution, Slice, StateQuery, StateWrite, TaskDocument, TaskPage,
-    TaskQuery, TokenDocument, TokenGrant, state_uri,
+    AuditPage, AuditQuery, JournalDocument, Resolution, Slice, StateQuery, StateWrite, TaskDocument,
+    TaskPage, TaskQuery, TokenDocument, TokenGrant, state_uri,
 };
 use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,

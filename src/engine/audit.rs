@@ -35,6 +35,8 @@ pub enum Deed {
     Grant,
     /// A request that names nobody: without a token where one is needed, or with one that is not valid.
     Authenticate,
+    /// Shared state that a caller wrote or deleted by its own hand; what a task writes is its steps.
+    WriteState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,6 +61,7 @@ impl std::fmt::Display for Deed {
             Self::TokenRevoke => "token_revoke",
             Self::Grant => "grant",
             Self::Authenticate => "authenticate",
+            Self::WriteState => "write_state",
         })
     }
 }

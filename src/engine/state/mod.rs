@@ -18,6 +18,7 @@ pub use document::state_document;
 pub(super) use expiry::run as expire;
 pub(super) use guest::{KIND_STATE, describe};
 
+use super::audit::{self, Deed, Subject};
 use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
@@ -122,15 +123,34 @@ impl TaskEngine {
         namespace: &str,
         writes: Vec<StateWrite>,
     ) -> Result<Vec<u64>, EngineError> {
-        check_writes(namespace, &writes)?;
-        for write in &writes {
+        let subject = Subject::new(Deed::WriteState).hash(hash_of(namespace, &writes));
+        let done = self.write_state(principal, namespace, &writes, subject).await;
+        // A lost race is no refusal.
+        if matches!(done, Err(EngineError::State(StateError::Conflict { .. }))) {
+            return done;
+        }
+        self.audited(principal, subject, done)
+    }
+
+    async fn write_state(
+        &self,
+        principal: &Principal,
+        namespace: &str,
+        writes: &[StateWrite],
+        subject: Subject<'_>,
+    ) -> Result<Vec<u64>, EngineError> {
+        check_writes(namespace, writes)?;
+        for write in writes {
             may(principal, namespace, &write.key, true)?;
         }
         loop {
             let (answer, ack) = {
                 let mut turn = self.shared.state.turn();
                 let mut batch = Batch::new();
-                let answer = turn.write(&self.shared, &mut batch, namespace, &writes, principal.name())?;
+                let answer = turn.write(&self.shared, &mut batch, namespace, writes, principal.name())?;
+                if answer.is_ok() {
+                    audit::admitted(&self.shared, &mut batch, principal, subject)?;
+                }
                 // Also a verdict is only told once what it rests on is on disk.
                 (answer, self.shared.enqueue(batch)?)
             };
@@ -184,6 +204,20 @@ pub(super) fn held(shared: &Shared, namespace: &str) -> Result<rows::NamespaceRo
     let key = rows::namespace_key(namespace);
     let row = shared.store.read(|snapshot| super::rows::read_row(snapshot, Space::State, &key))?;
     Ok(row.unwrap_or_default())
+}
+
+/// BLAKE3 of all that is to be written.
+fn hash_of(namespace: &str, writes: &[StateWrite]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |part: &[u8]| {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    };
+    add(namespace.as_bytes());
+    for write in writes {
+        add(write.key.as_bytes());
+        add(write.value.as_deref().unwrap_or_default().as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 /// Where its entry is read.

@@ -1,5 +1,7 @@
 //! Shared state at the engine's floor: verdicts in the order of commits, versions, bounds, expiry.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::authority::StatePattern;
 use crate::store::StoreError;
@@ -246,6 +248,10 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
     assert!(engine.state_list(&ann, "theirs", &query("open")).is_ok());
     assert!(denied(engine.state_list(&ann, "theirs", &query("o")).unwrap_err()), "it would show more");
     assert_eq!(engine.state_namespaces(&ann).expect("read"), ["mine"]);
+    let audit = engine.audit(AuditQuery::default()).await.expect("an audit").rows;
+    let told: BTreeSet<_> = audit.iter().map(|row| (row.deed.to_string(), row.reason.clone())).collect();
+    let of = |reason: Option<&str>| ("write_state".to_owned(), reason.map(str::to_owned));
+    assert_eq!(told, [of(None), of(Some("not_granted"))].into());
     for (namespace, expected) in [("mine", "Ok([1])"), ("theirs", "Err(NotGranted")] {
         let submission = Submission {
             tool: "writes".to_owned(),
