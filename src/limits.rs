@@ -123,6 +123,10 @@ pub const DEFAULT_QUESTION_SECONDS: u64 = 86_400;
 /// A sample that nobody who could do it takes up ends after this, and one that somebody works on is looked at
 /// again so often. Seconds.
 pub const AT_HAND_SECONDS: u64 = 60;
+/// Times that one question is put to one client whose answers do not fit.
+pub const MAX_OFFERS: u32 = 3;
+/// How long the state of a call's rounds holds; a week, as the total time of a task. Seconds.
+pub const REQUEST_STATE_SECONDS: u64 = 7 * 86_400;
 /// Samples that the configured endpoint is asked for at once.
 pub const MAX_ENDPOINT_SAMPLES: usize = 16;
 /// What a token of an answer is taken for where nobody tells the count; texts in English have about four bytes.

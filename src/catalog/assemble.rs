@@ -135,6 +135,7 @@ fn merged(
             .inline_wait_seconds
             .or(text.inline_wait_seconds)
             .or(of_component.inline_wait_seconds),
+        ask_first: over.ask_first.or(text.ask_first).unwrap_or(of_component.ask_first),
         dedupe_seconds: over.dedupe_seconds.or(text.dedupe_seconds).or(of_component.dedupe_seconds),
         ..of_component
     }

@@ -21,6 +21,8 @@ pub struct ToolDefinition {
     pub inline_wait_seconds: Option<u64>,
     /// An equal call of the same principal within this time returns the task that is still open.
     pub dedupe_seconds: Option<u64>,
+    /// A link is given once the first question is answered.
+    pub ask_first: bool,
 }
 
 impl ToolDefinition {
@@ -36,6 +38,7 @@ impl ToolDefinition {
             reply: Reply::default(),
             inline_wait_seconds: None,
             dedupe_seconds: None,
+            ask_first: false,
         }
     }
 }

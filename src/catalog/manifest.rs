@@ -46,6 +46,7 @@ pub struct ToolText {
     pub inline_wait_seconds: Option<u64>,
     #[serde(deserialize_with = "within::<0, { limits::MAX_TOTAL_SECONDS }, _>")]
     pub dedupe_seconds: Option<u64>,
+    pub ask_first: Option<bool>,
     pub annotations: Annotations,
     /// The typed export that bears this name: `ns:pkg/iface#func`.
     #[serde(deserialize_with = "visible_line")]

@@ -77,6 +77,7 @@ pub struct ToolOverride {
     pub inline_wait_seconds: Option<u64>,
     #[serde(deserialize_with = "within::<0, { limits::MAX_TOTAL_SECONDS }, _>")]
     pub dedupe_seconds: Option<u64>,
+    pub ask_first: Option<bool>,
     /// The typed export that bears this name, whatever its manifest says.
     #[serde(deserialize_with = "visible_line")]
     pub export: Option<String>,

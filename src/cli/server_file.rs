@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-
 const NAME: &str = "server.json";
 
 /// Whom a server is there for.

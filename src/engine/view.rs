@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::questions::{AnsweredDocument, InputRequest};
 use crate::clock::UnixNanos;
-use crate::task::{OutputMeta, State, Status, Task, TaskId, TraceContext};
+use crate::task::{OutputMeta, State, Status, Task, TaskId, TraceContext, WakeOn};
 
 /// The JSON document of a task. Fields that do not apply are left out; times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct TaskDocument {
     pub idempotency_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel_requested: Option<bool>,
+    /// The operation of unknown outcome that waits for a person's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_step: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Value>,
     /// What it asks, by the key that an answer names.
@@ -141,6 +144,12 @@ impl TaskDocument {
             root: (task.root != task.id).then(|| task.root.to_string()),
             idempotency_key: task.idempotency_key.clone(),
             cancel_requested: status.cancel.is_some().then_some(true),
+            unknown_step: status.wake.as_ref().and_then(|wake| {
+                wake.on.iter().find_map(|on| match on {
+                    WakeOn::Resolution(op) => Some(*op),
+                    _ => None,
+                })
+            }),
             arguments: serde_json::from_str(&task.arguments).ok(),
             input_requests: BTreeMap::new(),
             questions_answered: Vec::new(),

@@ -118,6 +118,11 @@ pub fn too_many_subscriptions(why: &str) -> ErrorData {
     ErrorData::internal_error(format!("{why}: end some subscriptions first"), None)
 }
 
+/// State of a call's rounds that is altered, expired, somebody else's, or of another call: all alike.
+pub fn bad_request_state() -> ErrorData {
+    bad_params("this requestState is none of this call's: make the call anew, without it")
+}
+
 /// A tool that wants to be answered by the tasks extension was called by a client without it.
 pub fn tasks_extension_missing() -> ErrorData {
     ErrorData::missing_required_client_capability(ClientCapabilities::builder().enable_tasks().build())

@@ -3,13 +3,17 @@
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
 mod admin;
+mod asks;
 mod bridge;
 mod caller;
 mod client;
 mod convert;
 mod error;
 mod fixtures;
+mod follow;
 mod http;
+mod mrtr;
+mod offers;
 mod pipe_task_ids;
 mod reply;
 mod report;
@@ -21,6 +25,7 @@ mod socket;
 mod state_tools;
 mod stdio;
 mod subscriptions;
+mod task_answer;
 mod task_ids;
 mod task_tools;
 mod tasks;

@@ -7,16 +7,16 @@ use rmcp::model::*;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
+use super::asks::Takes;
 use super::convert::{self, document};
 use super::error::{self, Refusal};
-use super::report::Reports;
-use super::server::{Handler, is_http, is_modern};
+use super::follow::{Asking, Followed, Stopped};
+use super::server::Handler;
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
-use crate::engine::{Follower, Submitted, TaskChange, TaskDocument, TaskEnd};
+use crate::engine::{Follower, Submitted, TaskDocument, TaskEnd};
 use crate::limits;
-use crate::task::{State, TaskError, TaskId, WaitingReason};
+use crate::task::{TaskError, TaskId};
 
 /// Names of what a call may choose in its `_meta`.
 pub const REPLY_META: &str = "longhaul/reply";
@@ -30,7 +30,39 @@ pub const PERSON_META: &str = "longhaul/by-person";
 pub struct Choice {
     /// `None` is a link.
     pub inline: Option<Inline>,
+    /// The link is given once the first question is answered.
+    pub ask_first: bool,
     pub idempotency_key: Option<String>,
+}
+
+/// How long a call waits with its answer, and what it brought along for that.
+pub struct Waits {
+    at_most: Option<Duration>,
+    until_answered: bool,
+    /// The client can come back to it by a key of its own.
+    keyed: bool,
+    /// What the state of its rounds is bound to.
+    call: Vec<u8>,
+    /// Answers to questions that it knows will be asked.
+    responses: InputResponses,
+}
+
+impl Choice {
+    /// Whether the answer waits for the task at all.
+    pub fn is_waiting(&self) -> bool {
+        self.inline.is_some() || self.ask_first
+    }
+
+    pub fn waits(&self, call: Vec<u8>, responses: InputResponses) -> Waits {
+        let default = Inline { at_most: Some(Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS)) };
+        Waits {
+            at_most: self.inline.unwrap_or(default).at_most,
+            until_answered: self.inline.is_none(),
+            keyed: self.idempotency_key.is_some(),
+            call,
+            responses,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,15 +109,21 @@ pub fn choose(
         }
         Reply::Task => return Err(error::tasks_extension_missing()),
     };
-    Ok(Choice { inline, idempotency_key })
+    let ask_first = definition.ask_first && inline.is_none();
+    Ok(Choice { inline, ask_first, idempotency_key })
 }
 
 /// The answer that says where the task is.
 pub fn link(task: &TaskDocument, id: TaskId) -> CallToolResult {
-    let text = format!(
+    let mut text = format!(
         "Started {} as task {id}. Call task_wait {{\"task_id\":\"{id}\"}} for its result.",
         task.tool
     );
+    for (key, question) in &task.input_requests {
+        if let Some(message) = &question.message {
+            text.push_str(&format!("\nIt asks: {message} (longhaul task answer {id} --key {key})"));
+        }
+    }
     let mut answer = CallToolResult::success(vec![
         ContentBlock::resource_link(convert::task_resource(task)),
         ContentBlock::text(text),
@@ -144,28 +182,6 @@ pub fn not_completed(task: &TaskDocument) -> CallToolResult {
     answer
 }
 
-/// A task that is followed for a call.
-#[derive(Clone, Copy)]
-pub struct Followed<'a> {
-    pub follower: &'a Follower,
-    pub id: TaskId,
-    pub tool: &'a str,
-    /// It was followed from before its commit: nothing was missed.
-    pub fresh: bool,
-}
-
-/// Why following a task stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// It ended, or it asks.
-    Ended,
-    TimeOver,
-    /// The client gave the call up.
-    GivenUp,
-    /// The server is stopping, or nobody is there to read the answer.
-    Stopping,
-}
-
 impl Handler {
     /// The answer for a task that goes on: a task for a client that takes tasks, a link for any other.
     pub(super) fn started(
@@ -179,10 +195,10 @@ impl Handler {
 
     pub(super) async fn inline(
         &self,
-        entry: &Arc<ToolEntry>,
+        entry: Option<&Arc<ToolEntry>>,
         submitted: Submitted,
         follower: Option<Follower>,
-        (inline, key): (Inline, Option<&str>),
+        waits: Waits,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
         let (engine, principal, id) = (self.server.engine(), self.connection.actor(context), submitted.id);
@@ -192,108 +208,32 @@ impl Handler {
         };
         let followed =
             Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
-        let stopped = self.follow(followed, inline.at_most, context).await?;
-        match stopped {
-            Stopped::GivenUp if key.is_none() => {
+        let Waits { at_most, until_answered, keyed, call, responses } = waits;
+        let asking = Asking::Client { until_answered, responses };
+        match self.follow(followed, at_most, asking, context).await? {
+            Stopped::GivenUp if !keyed => {
                 // 2026-07-28 takes a closed response for a cancellation. With a key the client can come back.
                 let reason = "the client closed the call".to_owned();
                 let task = engine.cancel(principal, id, Some(reason)).await.map_err(error::refusal)?;
+                return Ok(self.started(&task, id, context));
+            }
+            Stopped::Asks => {
+                let task = engine.task(principal, id).map_err(error::refusal)?;
+                let takes = Takes::of(context);
+                if let Some(round) = self.input_required(id, &task, &call, takes).await? {
+                    return Ok(round.into());
+                }
+            }
+            Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Stopping => {}
+        }
+        let end = engine.result(principal, id).map_err(error::refusal)?;
+        match ended(end, entry.map(Arc::as_ref), id) {
+            Some(answer) => answer.map(CallToolResponse::Complete),
+            None => {
+                let task = engine.task(principal, id).map_err(error::refusal)?;
                 Ok(self.started(&task, id, context))
             }
-            Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Stopping => {
-                let end = engine.result(principal, id).map_err(error::refusal)?;
-                match ended(end, Some(entry), id) {
-                    Some(answer) => answer.map(CallToolResponse::Complete),
-                    None => {
-                        let task = engine.task(principal, id).map_err(error::refusal)?;
-                        Ok(self.started(&task, id, context))
-                    }
-                }
-            }
         }
-    }
-
-    /// Tells the call's stream what happens to the task until it ends or asks, or one of the others.
-    pub(super) async fn follow(
-        &self,
-        followed: Followed<'_>,
-        at_most: Option<Duration>,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Stopped, Refusal> {
-        let Followed { follower, id, tool, fresh } = followed;
-        let mut reports = Reports::new(self, tool, id, context);
-        if !fresh {
-            // It may have ended before anyone followed it, and what it reported so far is in its document.
-            let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
-            reports.present(&task).await;
-            reports.skip_log();
-            if task.is_terminal() {
-                return Ok(Stopped::Ended);
-            }
-        }
-        let changes = async {
-            loop {
-                match follower.next().await {
-                    TaskChange::Progress { progress, message, .. } => reports.tell(progress, message).await,
-                    TaskChange::State(State::Waiting(WaitingReason::Input)) => return Stopped::Ended,
-                    TaskChange::State(state) if state.is_terminal() => return Stopped::Ended,
-                    TaskChange::Lagged(_) => {
-                        let task = self.server.engine().task(&self.connection.principal, id);
-                        if let Ok(task) = task {
-                            reports.present(&task).await;
-                            reports.log().await;
-                            if task.is_terminal() {
-                                return Stopped::Ended;
-                            }
-                        }
-                    }
-                    TaskChange::Log => reports.log().await,
-                    TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Questions => {}
-                }
-            }
-        };
-        let time_over = async {
-            match at_most {
-                Some(at_most) => tokio::time::sleep(at_most).await,
-                None => std::future::pending().await,
-            }
-        };
-        let gone = async {
-            self.connection.gone.cancelled().await;
-            // What was piped in, and nothing after it, still wants its answer.
-            tokio::time::sleep(Duration::from_millis(limits::ANSWER_GRACE_MS)).await;
-        };
-        Ok(tokio::select! {
-            biased;
-            stopped = changes => stopped,
-            () = self.server.stopping().cancelled() => Stopped::Stopping,
-            () = gone => Stopped::Stopping,
-            // Its answer is cut off, which is no cancellation either.
-            () = self.connection.caller.revoked() => Stopped::Stopping,
-            () = self.given_up(context) => Stopped::GivenUp,
-            () = time_over => Stopped::TimeOver,
-        })
-    }
-
-    /// Ends when the client gives the call up: never under the protocols with sessions, where a lost
-    /// connection is none; when its response is closed over HTTP; when it says so over pipes.
-    async fn given_up(&self, context: &RequestContext<RoleServer>) {
-        if !is_modern(context) {
-            std::future::pending::<()>().await;
-        }
-        if !is_http(context) {
-            let given_up = self.connection.given_up(&context.id);
-            return given_up.token.cancelled().await;
-        }
-        closed_by_client(&context.ct, self.server.stopping()).await;
-    }
-}
-
-/// A response stream also closes because the server shuts down, and that is no cancellation.
-async fn closed_by_client(closed: &CancellationToken, stopping: &CancellationToken) {
-    closed.cancelled().await;
-    if stopping.is_cancelled() {
-        std::future::pending::<()>().await;
     }
 }
 

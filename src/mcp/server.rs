@@ -11,6 +11,7 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
+use super::asks::Takes;
 use super::caller::Caller;
 use super::fixtures::Fixtures;
 use super::subscriptions::{Armed, SessionSubscriptions};
@@ -55,6 +56,8 @@ struct Inner {
     stopping: CancellationToken,
     /// For the conformance suite alone.
     fixtures: Option<Fixtures>,
+    /// Seals what clients carry between the rounds of a call; its key is in the store.
+    request_state: tokio::sync::OnceCell<RequestStateCodec>,
 }
 
 struct Listed {
@@ -72,6 +75,7 @@ impl McpServer {
             listed: Mutex::default(),
             stopping: CancellationToken::new(),
             fixtures: Fixtures::of_environment(),
+            request_state: tokio::sync::OnceCell::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -110,6 +114,10 @@ impl McpServer {
         let tools = Arc::new(tools);
         *listed = Some(Listed { of: catalog, tools: tools.clone() });
         tools
+    }
+
+    pub(super) fn request_state(&self) -> &tokio::sync::OnceCell<RequestStateCodec> {
+        &self.inner.request_state
     }
 
     pub(super) fn fixtures(&self) -> Option<&Fixtures> {
@@ -341,9 +349,9 @@ impl ServerHandler for Handler {
     async fn get_task(
         &self,
         request: GetTaskParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        let mut result = GetTaskResult::new(self.task(&request.task_id)?);
+        let mut result = GetTaskResult::new(self.task(&request.task_id, Takes::of(&context))?);
         stamp(&mut result.meta);
         Ok(result)
     }
@@ -351,9 +359,9 @@ impl ServerHandler for Handler {
     async fn update_task(
         &self,
         request: UpdateTaskParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.answer_task(&request.task_id)
+        self.answer_task(&request.task_id, &request.input_responses, &context).await
     }
 
     async fn cancel_task(

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 use super::convert::{self, document};
 use super::error::{self, Refusal, refusal};
-use super::reply::{self, Followed, PERSON_META};
+use super::follow::{Asking, Followed};
+use super::reply::{self, PERSON_META};
 use super::server::Handler;
 use super::state_tools;
+use super::task_answer;
 use crate::catalog::{Annotations, Schema};
 use crate::engine::messages::Outgoing;
 use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
@@ -121,6 +123,9 @@ impl Handler {
         if name == "task_send" {
             return self.task_send(parsed(arguments)?, context).await;
         }
+        if name == "task_answer" {
+            return Ok(structured(document(&self.task_answer(arguments, context).await?)));
+        }
         let arguments: TaskArguments = parsed(arguments)?;
         let id: TaskId = arguments.task_id.parse().map_err(told)?;
         match name {
@@ -201,7 +206,8 @@ impl Handler {
         // Whoever gives the wait up gives up nothing else: the task goes on.
         if let Some(follower) = engine.feed().follow(id) {
             let followed = Followed { follower: &follower, id, tool: &task.tool, fresh: false };
-            self.follow(followed, Some(Duration::from_secs(seconds)), context).await?;
+            let at_most = Some(Duration::from_secs(seconds));
+            self.follow(followed, at_most, Asking::Ends, context).await?;
         }
         let task = engine.task(principal, id).map_err(refusal)?;
         let catalog = engine.catalog();
@@ -442,6 +448,15 @@ fn definitions() -> Vec<Definition> {
             hints: changes(false),
         },
         Definition {
+            name: "task_answer",
+            title: "Answer a task's question",
+            description: "Answer a question that a task asks (its input_requests). A question by 'person' is for the \
+                 person alone, who is told the command for it.",
+            input: arguments(task_answer::properties(&task_id), &["task_id", "action"]),
+            output: Some(document_schema()),
+            hints: changes(false),
+        },
+        Definition {
             name: "task_retry",
             title: "Retry a task",
             description: "Try a failed or cancelled task again under the same id: from the start, or keeping \
@@ -507,6 +522,8 @@ fn document_schema() -> Value {
             "steps": { "type": "integer" },
             "created_at": { "type": "string" },
             "updated_at": { "type": "string" },
+            "input_requests": { "type": "object", "description": "What it asks, by the key that task_answer takes." },
+            "questions_answered": { "type": "array", "items": { "type": "object" } },
             "outputs": { "type": "array", "items": { "type": "object" } },
             "result_uri": { "type": "string" },
             "log_uri": { "type": "string" },

@@ -1,12 +1,14 @@
 //! The tasks extension of 2026-07-28: `tasks/*`, and what a call and a listener are told of a task.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rmcp::model::*;
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
+use super::asks::Takes;
 use super::error::{self, Refusal};
 use super::server::{Handler, is_modern};
 use super::{convert, reply, report};
@@ -42,14 +44,26 @@ impl Handler {
     }
 
     /// `tasks/get`.
-    pub(super) fn task(&self, id: &str) -> Result<DetailedTask, ErrorData> {
-        self.detailed(parse(id)?)
+    pub(super) fn task(&self, id: &str, takes: Takes) -> Result<DetailedTask, ErrorData> {
+        self.detailed(parse(id)?, takes)
     }
 
-    /// `tasks/update`. No task asks anything yet, and answers to what was not asked are to be ignored.
-    pub(super) fn answer_task(&self, id: &str) -> Result<(), ErrorData> {
-        let found = self.server.engine().task(&self.connection.principal, parse(id)?);
-        found.map(drop).map_err(|error| told(&error))
+    /// `tasks/update`. Answers to what was not asked are ignored, as is everything that comes after the end.
+    pub(super) async fn answer_task(
+        &self,
+        id: &str,
+        responses: &InputResponses,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let id = parse(id)?;
+        let task = self.server.engine().task(&self.connection.principal, id).map_err(|error| told(&error))?;
+        if task.is_terminal() {
+            return Ok(());
+        }
+        for (key, result) in responses {
+            self.take_response(id, key, result, context).await.map_err(|error| told(&error))?;
+        }
+        Ok(())
     }
 
     /// `tasks/cancel`; a task that has ended stays as it is.
@@ -92,6 +106,7 @@ impl Handler {
     /// Where each task stands now, then every change; of many changes at once, the last. rmcp's own sink lets
     /// no such notification through.
     pub(super) async fn tell_tasks(&self, tasks: Option<WatchedTasks>, context: &SubscriptionContext) {
+        let takes = Takes::of(context.request_context());
         let Some(WatchedTasks { watcher, ids }) = tasks else { return std::future::pending().await };
         let mut present = ids.into_iter();
         loop {
@@ -103,7 +118,7 @@ impl Handler {
                 },
             };
             // Deleted meanwhile: there is nothing to tell.
-            let Ok(task) = self.detailed(id) else { continue };
+            let Ok(task) = self.detailed(id, takes) else { continue };
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(context.sink().id().clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);
@@ -114,11 +129,21 @@ impl Handler {
         }
     }
 
-    fn detailed(&self, id: TaskId) -> Result<DetailedTask, ErrorData> {
+    fn detailed(&self, id: TaskId, takes: Takes) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
         let end = engine.result(&self.connection.principal, id).map_err(|error| told(&error))?;
         let (document, payload) = match end {
-            TaskEnd::NotYet(task) => (task, TaskPayload::Working),
+            TaskEnd::NotYet(task) => {
+                let input_requests = takes.requests(id, &task);
+                if input_requests.is_empty() {
+                    (task, TaskPayload::Working)
+                } else {
+                    // Whoever asks can do it, and is about to.
+                    let time = Duration::from_secs(limits::AT_HAND_SECONDS);
+                    input_requests.keys().for_each(|key| engine.hold(id, key, time));
+                    (task, TaskPayload::InputRequired { input_requests })
+                }
+            }
             TaskEnd::Cancelled(task) => (task, TaskPayload::Cancelled),
             TaskEnd::Failed(task, error) => {
                 let error = match error.protocol {

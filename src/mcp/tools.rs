@@ -47,8 +47,12 @@ impl Handler {
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
+        let own = self.server.task_tools().find(&request.name);
+        if let (None, Some(state)) = (own, request.request_state.clone()) {
+            return self.next_round(request, &state, context).await;
+        }
         let arguments = Value::Object(request.arguments.unwrap_or_default());
-        if let Some(own) = self.server.task_tools().find(&request.name) {
+        if let Some(own) = own {
             own.check(&arguments)?;
             if own.is_state {
                 return self.call_state_tool(own.name, arguments).await.map(CallToolResponse::Complete);
@@ -70,6 +74,7 @@ impl Handler {
             // The engine says so, and which name is near.
             None => Choice::default(),
         };
+        let call = self.bound_to(&request.name, &arguments);
         let submission = Submission {
             tool: request.name.into_owned(),
             arguments,
@@ -77,13 +82,13 @@ impl Handler {
             idempotency_key: choice.idempotency_key.clone(),
             trace: trace(&context.meta),
         };
-        let (Some(entry), Some(inline)) = (entry, choice.inline) else {
+        let Some(entry) = entry.filter(|_| choice.is_waiting()) else {
             let submitted = engine.submit(submission).await.map_err(error::refusal)?;
             return Ok(self.started(&submitted.task, submitted.id, context));
         };
         let (submitted, follower) = engine.submit_followed(submission).await.map_err(error::refusal)?;
-        let how = (inline, choice.idempotency_key.as_deref());
-        self.inline(&entry, submitted, follower, how, context).await
+        let waits = choice.waits(call, request.input_responses.unwrap_or_default());
+        self.inline(Some(&entry), submitted, follower, waits, context).await
     }
 }
 

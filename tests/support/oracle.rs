@@ -81,6 +81,9 @@ fn value(op: &Value) -> u64 {
         "state_add" => number("by"),
         "state_get" | "state_delete" | "state_watch" => text("key"),
         "receive" => op["names"].as_array().map_or(0, |all| all.len() as u64),
+        "ask" => text("key"),
+        "ask_many" => op["keys"].as_array().map_or(0, |all| all.len() as u64),
+        "sample" => text("prompt"),
         "loop" => number("times"),
         _ => 0,
     }

@@ -63,6 +63,11 @@ impl TaskEngine {
         Some(AtHand { entry })
     }
 
+    /// Whether samples are served where no client is.
+    pub fn has_sampler(&self) -> bool {
+        self.shared.sampler.is_some()
+    }
+
     /// Somebody works on this question: for so long it is not given up for want of anybody.
     pub fn hold(&self, id: TaskId, key: &str, time: Duration) {
         let Some(entry) = self.shared.entry(id) else { return };
@@ -125,7 +130,7 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let mut stop = entry.stop.subscribe();
     let mut running = shared.running.subscribe();
     let answered = async {
-        nobody_at_hand(&entry, number).await?;
+        nobody_at_hand(&shared, &entry, number).await?;
         let ask = shared.store.read(|snapshot| {
             let row = read(snapshot, entry.id, number)?;
             row.map(|row| read_ask(snapshot, &row)).transpose()
@@ -149,7 +154,7 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         Err(why) => (Given::Unavailable(why), None),
     };
     let hand = Hand { channel: "endpoint", is_person: false };
-    let principal = Principal::new(entry.principal.clone(), Vec::new());
+    let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(hand.channel.into()));
     let giving = Giving { principal: &principal, given, hand, tokens };
     if let Err(error) = give(&shared, &entry, Which::Number(number), giving).await {
         tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
@@ -157,16 +162,25 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
 }
 
 /// `None` once the question is not open any more.
-async fn nobody_at_hand(entry: &Entry, number: u64) -> Option<()> {
+async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64) -> Option<()> {
     let (mut models, mut news) = (entry.models.subscribe(), entry.news.subscribe());
     loop {
-        entry.lock().status.questions.find(number)?;
-        if *models.borrow_and_update() == 0 {
+        let anchor = {
+            let state = entry.lock();
+            state.status.questions.find(number)?;
+            state.anchor
+        };
+        let (count, held) = (*models.borrow_and_update(), entry.held.get(number));
+        // Without an instance so far, nobody held anything.
+        let release = anchor.map_or(Duration::ZERO, |anchor| anchor.moment(held));
+        if count == 0 && shared.clock.elapsed() >= release {
             return Some(());
         }
+        let released = shared.clock.sleep_until(release);
         tokio::select! {
             changed = models.changed() => changed.ok()?,
             changed = news.changed() => changed.ok()?,
+            () = released, if count == 0 => {}
         }
     }
 }

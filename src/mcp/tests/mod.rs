@@ -3,6 +3,7 @@
 mod bridge;
 mod calls;
 mod http;
+mod questions;
 mod raw;
 mod resources;
 mod state;
@@ -155,7 +156,7 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
     let mut endless = definition("stages", Reply::Link, count, Some(stages_result));
     endless.inline_wait_seconds = Some(0);
     let gate = gate.clone();
-    Closures::new()
+    questions::tools(Closures::new())
         .tool(endless, "1", move |steps: Steps, arguments| {
             let gate = gate.clone();
             async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }

@@ -80,7 +80,7 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn post(&self) -> reqwest::RequestBuilder {
+    pub fn post(&self) -> reqwest::RequestBuilder {
         self.raw.post().header("mcp-session-id", &self.id).header("mcp-protocol-version", "2025-11-25")
     }
 

@@ -121,7 +121,10 @@ async fn tools_are_listed_in_order_and_task_tools_can_be_hidden() {
     let world = World::with(McpOptions { task_tools: false, ..McpOptions::default() }).await;
     let client = world.client(Era::Modern).await;
     let names: Vec<String> = client.tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
-    assert_eq!(names, ["chatty", "crash", "double", "needs_tasks", "refuse", "stages"]);
+    assert_eq!(
+        names,
+        ["asks", "asks_first", "chatty", "crash", "double", "needs_tasks", "refuse", "samples", "stages"]
+    );
     // The command line calls them all the same.
     let hidden = client.call("task_list", json!({}), &CallOptions::default()).await.expect("an answer");
     assert_eq!(hidden.structured, Some(json!({"tasks": []})));

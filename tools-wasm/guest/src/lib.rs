@@ -23,13 +23,16 @@
 //! # fn main() {}
 //! ```
 //!
-//! An import that a component does not use is not in the component: the linker leaves it out. What has no helper
-//! here (questions, sampling) is reached through [`bindings`].
+//! An import that a component does not use is not in the component: the linker leaves it out. What no helper does is
+//! reached through [`bindings`].
 
 pub mod calls;
 mod durable;
+pub mod elicit;
 pub mod messages;
 mod result;
+pub mod roots;
+pub mod sample;
 pub mod state;
 mod tool;
 

@@ -3,9 +3,10 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use longhaul_guest::elicit::{self, Answer};
 use longhaul_guest::{
     Failure, Output, Ticket, Value, calls, cancellation, checkpoint, json, log, messages, outputs, progress,
-    timers, waits,
+    roots, sample, timers, waits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,25 @@ pub struct Machine {
     last_instant: Option<Instant>,
     /// Calls under way; none are at a checkpoint.
     children: Vec<calls::Child>,
+}
+
+/// A form that takes any number.
+fn question(key: &str, seconds: Option<u64>) -> elicit::Question {
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+    let question = elicit::form(key, format!("What is {key}?"), schema);
+    match seconds {
+        Some(seconds) => question.within(Duration::from_secs(seconds)),
+        None => question,
+    }
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Accept(content) => content["n"].to_string(),
+        Answer::Decline => "decline".to_owned(),
+        Answer::Cancel => "cancel".to_owned(),
+        Answer::Timeout => "timeout".to_owned(),
+    }
 }
 
 impl Machine {
@@ -223,6 +243,29 @@ impl Machine {
                 self.print("state_watch", state::watch(namespace, key, *version, *timeout_ms)?);
             }
             Op::Receive { names, timeout_ms } => self.receive(names, *timeout_ms)?,
+            Op::Ask { key, seconds } => {
+                let answer = question(key, *seconds).wait()?;
+                self.print("ask", told(&answer));
+            }
+            Op::AskMany { keys } => {
+                let tickets: Vec<Ticket> =
+                    keys.iter().map(|key| question(key, None).ask()).collect::<Result<_, _>>()?;
+                waits::all(&tickets)?;
+                let answers: Vec<String> = tickets
+                    .into_iter()
+                    .map(|ticket| Ok(told(&elicit::take(ticket)?)))
+                    .collect::<Result<_, Failure>>()?;
+                self.print("ask_many", answers.join(" "));
+            }
+            Op::Sample { prompt, max_tokens } => {
+                let said = sample::prompt(prompt, *max_tokens).try_wait()?;
+                let said = said.map(|response| format!("{}: {}", response.model, response.text()));
+                self.print("sample", said.as_deref().unwrap_or("unavailable"));
+            }
+            Op::Roots {} => {
+                let uris: Vec<String> = roots::list()?.into_iter().map(|root| root.uri).collect();
+                self.print("roots", uris.join(" "));
+            }
             Op::Loop { times: 0, .. } => self.state.position = after_loop,
             Op::Loop { .. } => {
                 self.state.passes.push(0);

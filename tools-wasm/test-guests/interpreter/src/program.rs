@@ -45,6 +45,10 @@ pub enum Op {
     StateDelete { namespace: String, key: String },
     StateWatch { namespace: String, key: String, version: u64, timeout_ms: Option<u64> },
     Receive { names: Vec<String>, timeout_ms: Option<u64> },
+    Ask { key: String, seconds: Option<u64> },
+    AskMany { keys: Vec<String> },
+    Sample { prompt: String, max_tokens: u32 },
+    Roots {},
     Loop { times: u64, body: Vec<Op> },
     Trap {},
     Fail { text: String },
@@ -74,6 +78,10 @@ impl Op {
                 hash(HASH_START, key.as_bytes())
             }
             Self::Receive { names, .. } => names.len() as u64,
+            Self::Ask { key: text, .. } | Self::Sample { prompt: text, .. } => {
+                hash(HASH_START, text.as_bytes())
+            }
+            Self::AskMany { keys } => keys.len() as u64,
             Self::Loop { times, .. } => *times,
             Self::Http { request, .. } | Self::HttpClock { request } | Self::HttpDrop { request } => {
                 hash(HASH_START, request.url.as_bytes())
@@ -89,6 +97,7 @@ impl Op {
             | Self::Checkpoint {}
             | Self::AwaitCancel { .. }
             | Self::CancelRequested {}
+            | Self::Roots {}
             | Self::Trap {}
             | Self::Fail { .. }
             | Self::ProtocolError { .. } => 0,

@@ -1,0 +1,270 @@
+//! Following a task for a call: its stream is told what happens until the task ends, or asks, or the wait is over.
+
+use std::time::Duration;
+
+use rmcp::RoleServer;
+use rmcp::model::InputResponses;
+use rmcp::service::RequestContext;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::asks::Takes;
+use super::error::{self, Refusal};
+use super::offers::Offers;
+use super::report::Reports;
+use super::server::{Handler, is_http, is_modern};
+use crate::engine::{Follower, TaskChange, TaskDocument};
+use crate::limits;
+use crate::task::{QuestionKind, State, TaskId, WaitingReason};
+
+/// A task that is followed for a call.
+#[derive(Clone, Copy)]
+pub struct Followed<'a> {
+    pub follower: &'a Follower,
+    pub id: TaskId,
+    pub tool: &'a str,
+    /// It was followed from before its commit: nothing was missed.
+    pub fresh: bool,
+}
+
+/// What follows when the task asks.
+pub enum Asking {
+    /// The wait ends.
+    Ends,
+    /// This client is asked what it can be asked.
+    Client {
+        /// The wait ends with the first answer.
+        until_answered: bool,
+        /// What it answers to questions that are not asked yet.
+        responses: InputResponses,
+    },
+}
+
+/// Why following a task stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It ended, or it asks what only others can answer.
+    Ended,
+    /// It asks what this client can be asked in the next round of its call.
+    Asks,
+    TimeOver,
+    /// The client gave the call up.
+    GivenUp,
+    /// The server is stopping, or nobody is there to read the answer.
+    Stopping,
+}
+
+impl Handler {
+    /// Tells the call's stream what happens to the task until it ends or asks, or one of the others.
+    pub(super) async fn follow(
+        &self,
+        followed: Followed<'_>,
+        at_most: Option<Duration>,
+        mut asking: Asking,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Stopped, Refusal> {
+        let mut offers = Offers::new(self, context, followed.id);
+        let stopped = self.follow_offering(followed, at_most, &mut asking, &mut offers, context).await;
+        offers.withdraw().await;
+        stopped
+    }
+
+    async fn follow_offering(
+        &self,
+        followed: Followed<'_>,
+        at_most: Option<Duration>,
+        asking: &mut Asking,
+        offers: &mut Offers<'_>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Stopped, Refusal> {
+        let Followed { follower, id, tool, fresh } = followed;
+        let mut reports = Reports::new(self, tool, id, context);
+        let takes = Takes::of(context);
+        let is_client = matches!(asking, Asking::Client { .. });
+        let _at_hand = (takes.sampling && is_client).then(|| self.server.engine().at_hand(id));
+        let mut countdown = Countdown::new(at_most);
+        let gone = async {
+            self.connection.gone.cancelled().await;
+            // What was piped in, and nothing after it, still wants its answer.
+            tokio::time::sleep(Duration::from_millis(limits::ANSWER_GRACE_MS)).await;
+        };
+        let given_up = self.given_up(context);
+        tokio::pin!(gone, given_up);
+        // It may have ended before anyone followed it, and what it reported so far is in its document.
+        let mut look = !fresh;
+        if !fresh {
+            let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+            reports.present(&task).await;
+            reports.skip_log();
+            if task.is_terminal() {
+                return Ok(Stopped::Ended);
+            }
+        }
+        loop {
+            if std::mem::take(&mut look)
+                && let Some(stopped) = self.look(id, takes, asking, offers, context).await?
+            {
+                return Ok(stopped);
+            }
+            countdown.pause(!offers.is_empty(), Instant::now());
+            tokio::select! {
+                biased;
+                change = follower.next() => match change {
+                    TaskChange::Progress { progress, message, .. } => reports.tell(progress, message).await,
+                    TaskChange::State(state) if state.is_terminal() => return Ok(Stopped::Ended),
+                    TaskChange::Questions | TaskChange::State(State::Waiting(WaitingReason::Input)) => look = true,
+                    TaskChange::Lagged(_) => {
+                        if let Ok(task) = self.server.engine().task(&self.connection.principal, id) {
+                            reports.present(&task).await;
+                            reports.log().await;
+                            if task.is_terminal() {
+                                return Ok(Stopped::Ended);
+                            }
+                        }
+                        look = true;
+                    }
+                    TaskChange::Log => reports.log().await,
+                    TaskChange::State(_) | TaskChange::Output { .. } => {}
+                },
+                () = offers.next(), if !offers.is_empty() => look = true,
+                () = self.server.stopping().cancelled() => return Ok(Stopped::Stopping),
+                () = &mut gone => return Ok(Stopped::Stopping),
+                // Its answer is cut off, which is no cancellation either.
+                () = self.connection.caller.revoked() => return Ok(Stopped::Stopping),
+                () = &mut given_up => return Ok(Stopped::GivenUp),
+                () = countdown.over() => return Ok(Stopped::TimeOver),
+            }
+        }
+    }
+
+    /// What the task asks now, and what that means for the call.
+    async fn look(
+        &self,
+        id: TaskId,
+        takes: Takes,
+        asking: &mut Asking,
+        offers: &mut Offers<'_>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Option<Stopped>, Refusal> {
+        let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+        offers.keep(&task);
+        if task.is_terminal() || task.unknown_step.is_some() {
+            return Ok(Some(Stopped::Ended));
+        }
+        let Asking::Client { until_answered, responses } = asking else {
+            return Ok((!task.input_requests.is_empty()).then_some(Stopped::Ended));
+        };
+        if *until_answered && !task.questions_answered.is_empty() {
+            return Ok(Some(Stopped::TimeOver));
+        }
+        if task.input_requests.is_empty() || self.was_foreseen(id, &task, responses, context).await {
+            return Ok(None);
+        }
+        if is_modern(context) {
+            if task.input_requests.values().any(|question| takes.fits(question)) {
+                return Ok(Some(Stopped::Asks));
+            }
+        } else {
+            for (key, question) in task.input_requests.iter().filter(|(_, question)| takes.fits(question)) {
+                offers.add(key, question);
+            }
+            if !offers.is_empty() {
+                return Ok(None);
+            }
+        }
+        // A person answers elsewhere, whenever that is: the call goes on as a link.
+        if task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit) {
+            return Ok(Some(Stopped::Ended));
+        }
+        if is_modern(context) {
+            self.cannot(id, &task, context).await?;
+        }
+        Ok(None)
+    }
+
+    /// Whether one of the questions was answered by what the call brought along.
+    async fn was_foreseen(
+        &self,
+        id: TaskId,
+        task: &TaskDocument,
+        responses: &mut InputResponses,
+        context: &RequestContext<RoleServer>,
+    ) -> bool {
+        let mut any = false;
+        for key in task.input_requests.keys() {
+            if let Some(result) = responses.remove(key) {
+                // What does not fit is asked for.
+                any |= self.take_response(id, key, &result, context).await.is_ok();
+            }
+        }
+        any
+    }
+
+    /// Ends when the client gives the call up: never under the protocols with sessions, where a lost
+    /// connection is none; when its response is closed over HTTP; when it says so over pipes.
+    async fn given_up(&self, context: &RequestContext<RoleServer>) {
+        if !is_modern(context) {
+            std::future::pending::<()>().await;
+        }
+        if !is_http(context) {
+            let given_up = self.connection.given_up(&context.id);
+            return given_up.token.cancelled().await;
+        }
+        closed_by_client(&context.ct, self.server.stopping()).await;
+    }
+}
+
+/// A response stream also closes because the server shuts down, and that is no cancellation.
+async fn closed_by_client(closed: &CancellationToken, stopping: &CancellationToken) {
+    closed.cancelled().await;
+    if stopping.is_cancelled() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What is left of an inline wait. It stands still while a question that went out on this stream is open.
+struct Countdown {
+    until: Option<Instant>,
+    paused: Option<Instant>,
+}
+
+impl Countdown {
+    fn new(at_most: Option<Duration>) -> Self {
+        Self { until: at_most.map(|time| Instant::now() + time), paused: None }
+    }
+
+    fn pause(&mut self, on: bool, now: Instant) {
+        match (on, self.paused) {
+            (true, None) => self.paused = Some(now),
+            (false, Some(since)) => {
+                self.until = self.until.map(|until| until + (now - since));
+                self.paused = None;
+            }
+            _ => {}
+        }
+    }
+
+    async fn over(&self) {
+        match (self.until, self.paused) {
+            (Some(until), None) => tokio::time::sleep_until(until).await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_stands_still_while_a_question_is_open() {
+        let mut countdown = Countdown::new(Some(Duration::from_secs(10)));
+        let (until, begun) = (countdown.until.expect("an end"), Instant::now());
+        let hour = Duration::from_secs(3_600);
+        countdown.pause(true, begun);
+        countdown.pause(true, begun + hour);
+        assert!(countdown.paused.is_some());
+        countdown.pause(false, begun + hour);
+        assert_eq!((countdown.until, countdown.paused), (Some(until + hour), None));
+    }
+}

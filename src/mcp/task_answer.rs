@@ -1,0 +1,69 @@
+//! `task_answer`: a model's hand, and with the mark that no model can set, a person's at a command line.
+
+use rmcp::RoleServer;
+use rmcp::service::RequestContext;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::{Refusal, refusal};
+use super::reply::PERSON_META;
+use super::server::Handler;
+use crate::engine::TaskDocument;
+use crate::engine::questions::{Given, Hand};
+use crate::task::TaskId;
+
+const BY_MODEL: Hand = Hand { channel: "task_answer", is_person: false };
+const BY_COMMAND_LINE: Hand = Hand { channel: "cli", is_person: true };
+
+#[derive(Deserialize)]
+struct Arguments {
+    task_id: String,
+    key: Option<String>,
+    action: Action,
+    content: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Accept,
+    Decline,
+    Cancel,
+}
+
+impl Handler {
+    pub(super) async fn task_answer(
+        &self,
+        arguments: Value,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<TaskDocument, Refusal> {
+        let told = |error: &dyn std::fmt::Display| Refusal::told(error.to_string());
+        let Arguments { task_id, key, action, content } =
+            serde_json::from_value(arguments).map_err(|error| told(&error))?;
+        let id: TaskId = task_id.parse().map_err(|error| told(&error))?;
+        let given = match (action, content) {
+            (Action::Accept, content) => Given::Accept(content.unwrap_or_else(|| json!({}))),
+            (Action::Decline, None) => Given::Decline,
+            (Action::Cancel, None) => Given::Cancel,
+            (Action::Decline | Action::Cancel, Some(_)) => {
+                return Err(Refusal::told("only 'accept' comes with a content"));
+            }
+        };
+        let by_person = context.meta.get(PERSON_META) == Some(&Value::Bool(true));
+        let hand = if by_person { BY_COMMAND_LINE } else { BY_MODEL };
+        let (engine, principal) = (self.server.engine(), self.connection.actor(context));
+        engine.answer(principal, id, key.as_deref(), given, hand).await.map_err(refusal)
+    }
+}
+
+/// The schemas of its arguments.
+pub fn properties(task_id: &Value) -> Value {
+    json!({
+        "task_id": task_id,
+        "key": { "type": "string", "description": "Which question; may be left out where one is open." },
+        "action": { "enum": ["accept", "decline", "cancel"] },
+        "content": {
+            "description": "With 'accept': what fits the question's schema; for a sample the model's message.",
+        },
+    })
+}

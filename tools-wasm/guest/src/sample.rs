@@ -1,0 +1,104 @@
+//! Help from a model: the client's, or the one that the server's operator has configured.
+
+use crate::bindings::longhaul::tool::sampling as host;
+use crate::bindings::longhaul::tool::types::Content;
+use crate::{Failure, HostError, Ticket, Value};
+
+pub use host::Role;
+
+/// What a model is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    inner: host::Request,
+}
+
+/// What it said.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub model: String,
+    pub content: Vec<Content>,
+    pub stop_reason: Option<String>,
+    /// The whole message as MCP has it, tool uses included.
+    pub raw: Value,
+}
+
+/// A request with one message of the user's.
+pub fn prompt(text: impl Into<String>, max_tokens: u32) -> Request {
+    let request = host::Request {
+        messages: Vec::new(),
+        system_prompt: None,
+        max_tokens,
+        temperature: None,
+        stop_sequences: Vec::new(),
+        model_preferences: None,
+        tools: None,
+        tool_choice: None,
+    };
+    Request { inner: request }.message(Role::User, text)
+}
+
+/// Takes what a ticket stands for; waits where it is not ready. `HostError::Unavailable` says that nobody could do it.
+pub fn take(ticket: Ticket) -> Result<Response, HostError> {
+    let host::Response { model, content, stop_reason, raw, .. } = host::take(ticket)?;
+    Ok(Response { model, content, stop_reason, raw: serde_json::from_str(&raw).unwrap_or_default() })
+}
+
+impl Request {
+    pub fn message(mut self, role: Role, text: impl Into<String>) -> Self {
+        self.inner.messages.push(host::Message { role, content: vec![Content::Text(text.into())] });
+        self
+    }
+
+    pub fn system(mut self, prompt: impl Into<String>) -> Self {
+        self.inner.system_prompt = Some(prompt.into());
+        self
+    }
+
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.inner.temperature = Some(temperature);
+        self
+    }
+
+    /// MCP's `tools` and, if need be, `toolChoice`, as they are.
+    pub fn tools(mut self, tools: &Value, choice: Option<&Value>) -> Self {
+        self.inner.tools = Some(tools.to_string());
+        self.inner.tool_choice = choice.map(Value::to_string);
+        self
+    }
+
+    /// MCP's `modelPreferences`, as they are.
+    pub fn prefer(mut self, preferences: &Value) -> Self {
+        self.inner.model_preferences = Some(preferences.to_string());
+        self
+    }
+
+    /// Asks, without waiting.
+    pub fn ask(&self) -> Result<Ticket, HostError> {
+        host::ask(&self.inner)
+    }
+
+    /// Asks and waits; without anybody who could do it, a minute.
+    pub fn wait(&self) -> Result<Response, HostError> {
+        take(self.ask()?)
+    }
+
+    /// The same, where the tool can do without: `None` where nobody could do it.
+    pub fn try_wait(&self) -> Result<Option<Response>, Failure> {
+        match self.wait() {
+            Ok(response) => Ok(Some(response)),
+            Err(HostError::Unavailable(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Response {
+    /// Its texts, one after the other.
+    pub fn text(&self) -> String {
+        let texts = self.content.iter().filter_map(|block| match block {
+            Content::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
+}
