@@ -210,8 +210,8 @@ fn choices() -> Value {
 }
 
 fn missing_capability() -> ToolResult {
-    match sample("Say something.") {
-        Ok(asked) => Ok(Output::text(asked.wait()?)),
+    match sample("Say something.").and_then(|asked| (asked.take)(asked.ticket)) {
+        Ok(said) => Ok(Output::text(said)),
         Err(HostError::Unavailable(why)) => Err(Failure::Protocol {
             code: MISSING_CAPABILITY,
             message: why,
