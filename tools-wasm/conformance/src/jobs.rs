@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhaul_guest::{Failure, Output, Tool, ToolResult, json, timers};
 use serde::Deserialize;
 
-use crate::questions::{accepted, ask};
+use crate::questions::{accepted, ask, text_form};
 use crate::{Nothing, no_arguments, one_text};
 
 /// JSON-RPC's "internal error".
@@ -33,6 +33,8 @@ pub fn tools() -> Vec<Tool> {
         )
         .link(),
         Tool::new("multi_input", "Asks two questions at once.", no_arguments(), multi_input).link(),
+        // Its manifest says that it asks before it gives its link.
+        Tool::new("test_tool_with_task", "Asks, then works.", no_arguments(), asks_first).task(),
     ]
 }
 
@@ -84,6 +86,13 @@ fn confirm_delete(args: Delete) -> ToolResult {
     let confirmed = accepted(&answer).is_some_and(|content| content["confirm"] == true);
     let did = if confirmed { "Deleted" } else { "Kept" };
     Ok(Output::text(format!("{did} {}", args.filename)))
+}
+
+fn asks_first(_: Nothing) -> ToolResult {
+    let answer = ask("user_name", "What is your name?", text_form("name"))?.wait()?;
+    timers::sleep(Duration::from_millis(100));
+    let name = accepted(&answer).map(|content| content["name"].clone());
+    Ok(Output::text(format!("Worked for {}", json!(name))))
 }
 
 fn multi_input(_: Nothing) -> ToolResult {

@@ -143,7 +143,7 @@ struct Wording {
     message: String,
 }
 
-fn text_form(field: &str) -> Value {
+pub fn text_form(field: &str) -> Value {
     json!({ "type": "object", "properties": { field: { "type": "string" } }, "required": [field] })
 }
 
