@@ -1,6 +1,8 @@
 //! Shared state as tools, for agents that are no component: off unless the operator says otherwise.
 
+use rmcp::RoleServer;
 use rmcp::model::CallToolResult;
+use rmcp::service::RequestContext;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,8 +33,9 @@ impl Handler {
         &self,
         name: &str,
         mut arguments: Value,
+        context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         if name == "state_list" {
             let ListArguments { namespace, prefix, limit, cursor } = parsed(arguments)?;
             let query =

@@ -55,7 +55,10 @@ impl Handler {
         if let Some(own) = own {
             own.check(&arguments)?;
             if own.is_state {
-                return self.call_state_tool(own.name, arguments).await.map(CallToolResponse::Complete);
+                return self
+                    .call_state_tool(own.name, arguments, context)
+                    .await
+                    .map(CallToolResponse::Complete);
             }
             return self.call_task_tool(own.name, arguments, context).await.map(CallToolResponse::Complete);
         }

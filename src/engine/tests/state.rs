@@ -200,6 +200,10 @@ async fn a_namespace_that_holds_nothing_gives_way_and_no_other_does() {
     assert!(matches!(refused(put("n7".to_owned()).await), StateError::Limit(_)));
     assert_eq!(engine.state_namespaces(&local).expect("read").len(), limits::MAX_STATE_NAMESPACES);
     engine.shutdown().await;
+    let engine = world.start(none()).await;
+    let late = engine.state_write(&local, "n7", vec![StateWrite::put("a", "1")]).await;
+    assert!(matches!(refused(late), StateError::Limit(_)), "a restart gives no room");
+    engine.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 use super::raw::Raw;
 use super::task_tools::{ask, value};
 use super::*;
-use crate::engine::StateWrite;
+use crate::authority::Secret;
+use crate::engine::{StateWrite, TokenGrant};
 
 async fn put(world: &World, namespace: &str, key: &str, value: &str) {
     let write = vec![StateWrite::put(key, value)];
@@ -116,4 +117,31 @@ async fn namespaces_and_keys_complete() {
     };
     assert_eq!(complete("namespace", "t").await, json!(["tables", "trips"]));
     assert_eq!(complete("key", "pr").await, json!(["prague"]));
+}
+
+#[tokio::test]
+async fn a_token_reads_and_watches_what_it_is_granted_and_the_rest_looks_like_nothing() {
+    let world = World::new().await;
+    let state = vec!["trips/eu-*:read".to_owned()];
+    let grant = TokenGrant { name: "ann".to_owned(), tools: Vec::new(), state };
+    let token = world.engine.new_token(&Principal::local(), grant).await.expect("a token");
+    for key in ["eu-1", "us-1"] {
+        put(&world, "trips", key, "1").await;
+    }
+    for era in ERAS {
+        let token = Some(Secret::new(token.clone()));
+        let options = ClientOptions { url: world.http.url(), era: Some(era), token };
+        let client = Client::connect_with(options).await.expect("a client");
+        let (granted, foreign) = ("state://trips/eu-1".to_owned(), "state://trips/us-1".to_owned());
+        assert!(client.read(&granted).await.is_ok());
+        assert!(matches!(client.read(&foreign).await, Err(ClientError::NotFound { .. })));
+        assert!(client.watch(std::slice::from_ref(&foreign)).await.is_err());
+        let mut changes = client.watch(std::slice::from_ref(&granted)).await.expect("watched");
+        put(&world, "trips", "eu-1", "2").await;
+        assert_eq!(in_time(changes.next()).await.expect("told"), granted);
+        let arguments = json!({"namespace": "trips", "key": "eu-1", "value": 3});
+        let denied = client.call("state_put", arguments, &CallOptions::default()).await.expect("an answer");
+        assert!(denied.is_error && denied.text().contains("--state"), "{}", denied.text());
+        client.close().await;
+    }
 }
