@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{Refusal, refusal};
+use super::own_tools::{Definition, READS, arguments, changes};
 use super::server::Handler;
-use super::task_tools::{Definition, READS, arguments, changes, parsed, structured};
+use super::task_tools::{parsed, structured};
 use crate::engine::{StateQuery, StateWrite, state_document};
 use crate::limits;
 

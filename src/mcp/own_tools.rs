@@ -1,0 +1,329 @@
+//! The tools that are Longhaul's own: how they are listed, and what they take.
+
+use std::sync::Arc;
+
+use rmcp::model::Tool;
+use serde_json::{Value, json};
+
+use super::convert;
+use super::error::Refusal;
+use super::state_tools;
+use super::task_answer;
+use crate::catalog::{Annotations, Schema};
+use crate::limits;
+
+/// A person's hand alone: it is never listed, and refused to a call that does not say that it is one.
+pub const RESOLVE: &str = "task_resolve";
+
+/// The task tools, with their schemas compiled.
+pub struct TaskTools {
+    tools: Vec<TaskTool>,
+}
+
+pub struct TaskTool {
+    pub name: &'static str,
+    /// One of shared state.
+    pub is_state: bool,
+    wire: Tool,
+    arguments: Option<Schema>,
+}
+
+impl Default for TaskTools {
+    fn default() -> Self {
+        let tasks = definitions().into_iter().map(|definition| TaskTool::new(definition, false));
+        let state = state_tools::definitions().into_iter().map(|definition| TaskTool::new(definition, true));
+        Self { tools: tasks.chain(state).collect() }
+    }
+}
+
+impl TaskTools {
+    /// Those of tasks, or those of shared state.
+    pub fn listed(&self, state: bool) -> impl Iterator<Item = Tool> {
+        let listed = self.tools.iter().filter(move |tool| tool.is_state == state && tool.name != RESOLVE);
+        listed.map(|tool| tool.wire.clone())
+    }
+
+    pub fn find(&self, name: &str) -> Option<&TaskTool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+}
+
+impl TaskTool {
+    fn new(definition: Definition, is_state: bool) -> Self {
+        let Definition { name, title, description, input, output, hints } = definition;
+        let object = |schema: &Value| Arc::new(schema.as_object().cloned().unwrap_or_default());
+        let mut wire = Tool::new(name, description, object(&input));
+        wire.title = Some(title.to_owned());
+        wire.output_schema = output.as_ref().map(object);
+        wire.annotations = convert::annotations(hints);
+        Self { name, is_state, wire, arguments: Schema::of_arguments(&input).ok() }
+    }
+
+    pub fn check(&self, arguments: &Value) -> Result<(), Refusal> {
+        let Some(schema) = &self.arguments else { return Ok(()) };
+        schema.check(arguments).map_err(|violations| {
+            let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            Refusal::told(format!("arguments are wrong: {}", told.join("; ")))
+        })
+    }
+}
+
+pub struct Definition {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub description: &'static str,
+    pub input: Value,
+    pub output: Option<Value>,
+    pub hints: Annotations,
+}
+
+fn definitions() -> Vec<Definition> {
+    let reads = READS;
+    let task_id = json!({ "type": "string", "description": "The id of the task, as its link gave it." });
+    let mut wait_output = document_schema();
+    wait_output["properties"]["result"] =
+        json!({ "description": "The tool's structured result, once completed." });
+    vec![
+        Definition {
+            name: "task_list",
+            title: "List tasks",
+            description: "List your tasks, newest first.",
+            input: arguments(
+                json!({
+                    "state": {
+                        "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled"],
+                        "description": "Only tasks in this state.",
+                    },
+                    "tool": { "type": "string", "description": "Only tasks of this tool." },
+                    "parent": { "type": "string", "description": "Only tasks that this task called, oldest first." },
+                    "limit": { "type": "integer", "minimum": 1, "maximum": limits::MAX_PAGE_ROWS },
+                    "cursor": { "type": "string", "description": "next_cursor of the page before." },
+                }),
+                &[],
+            ),
+            output: Some(json!({
+                "type": "object",
+                "properties": {
+                    "tasks": { "type": "array", "items": document_schema() },
+                    "next_cursor": { "type": "string" },
+                },
+                "required": ["tasks"],
+            })),
+            hints: reads,
+        },
+        Definition {
+            name: "task_status",
+            title: "Show a task",
+            description: "Show where a task stands: state, message, progress, outputs.",
+            input: arguments(json!({ "task_id": task_id }), &["task_id"]),
+            output: Some(document_schema()),
+            hints: reads,
+        },
+        Definition {
+            name: "task_wait",
+            title: "Wait for a task",
+            description: "Wait until a task has ended or asks something, or the time is over; then show it, \
+                 with its result if there is one. Call it again while the task is not done.",
+            input: arguments(
+                json!({
+                    "task_id": task_id,
+                    "seconds": {
+                        "type": "integer",
+                        "minimum": 0,
+                        "maximum": limits::MAX_TASK_WAIT_SECONDS,
+                        "default": limits::DEFAULT_TASK_WAIT_SECONDS,
+                        "description": "How long to wait at most.",
+                    },
+                }),
+                &["task_id"],
+            ),
+            output: Some(wait_output),
+            hints: reads,
+        },
+        Definition {
+            name: "task_result",
+            title: "Get a task's result",
+            description: "Get the result of a task that has completed, as the tool gave it.",
+            input: arguments(json!({ "task_id": task_id }), &["task_id"]),
+            // Whatever the tool's own is.
+            output: None,
+            hints: reads,
+        },
+        Definition {
+            name: "task_output",
+            title: "Read a task's output",
+            description: "Read a named output that a task has published, also while it runs. The name 'log' is \
+                 the task's log. Go on at next_offset; done says that the output will not grow any more.",
+            input: arguments(
+                json!({
+                    "task_id": task_id,
+                    "name": { "type": "string", "description": "The output's name; task_status lists them." },
+                    "offset": { "type": "integer", "minimum": 0, "default": 0, "description": "Bytes." },
+                    "limit": { "type": "integer", "minimum": 1, "maximum": limits::MAX_OUTPUT_READ_BYTES },
+                }),
+                &["task_id", "name"],
+            ),
+            output: Some(json!({
+                "type": "object",
+                "properties": {
+                    "text": { "type": "string" },
+                    "base64": { "type": "string" },
+                    "mime_type": { "type": "string" },
+                    "bytes": { "type": "integer" },
+                    "next_offset": { "type": "integer" },
+                    "done": { "type": "boolean" },
+                },
+                "required": ["bytes", "next_offset", "done"],
+            })),
+            hints: reads,
+        },
+        Definition {
+            name: "task_cancel",
+            title: "Cancel a task",
+            description: "Cancel a task. What it has published stays readable.",
+            input: arguments(
+                json!({ "task_id": task_id, "reason": { "type": "string", "maxLength": limits::MAX_MESSAGE_BYTES } }),
+                &["task_id"],
+            ),
+            output: Some(document_schema()),
+            hints: changes(true),
+        },
+        Definition {
+            name: "task_send",
+            title: "Send a message to a task",
+            description: "Send a message to a task that has not ended; the tool's description says which names \
+                 it listens to. It is delivered once, in order. The same key again is the same message.",
+            input: arguments(
+                json!({
+                    "task_id": task_id,
+                    "name": { "type": "string", "minLength": 1, "maxLength": limits::MAX_MESSAGE_NAME_BYTES },
+                    "payload": { "description": "Any JSON; what the tool expects." },
+                    "key": { "type": "string", "minLength": 1, "maxLength": limits::MAX_IDEMPOTENCY_KEY_BYTES },
+                }),
+                &["task_id", "name", "payload"],
+            ),
+            output: Some(json!({
+                "type": "object",
+                "properties": { "seq": { "type": "integer", "description": "Its number, from 1." } },
+                "required": ["seq"],
+            })),
+            hints: changes(false),
+        },
+        Definition {
+            name: "task_answer",
+            title: "Answer a task's question",
+            description: "Answer a question that a task asks (its input_requests). A question by 'person' is for the \
+                 person alone, who is told the command for it.",
+            input: arguments(task_answer::properties(&task_id), &["task_id", "action"]),
+            output: Some(document_schema()),
+            hints: changes(false),
+        },
+        Definition {
+            name: "task_retry",
+            title: "Retry a task",
+            description: "Try a failed or cancelled task again under the same id: from the start, or keeping \
+                 what its journal holds before from_step.",
+            input: arguments(
+                json!({ "task_id": task_id, "from_step": { "type": "integer", "minimum": 0 } }),
+                &["task_id"],
+            ),
+            output: Some(document_schema()),
+            hints: changes(false),
+        },
+        Definition {
+            name: RESOLVE,
+            title: "Resolve a step of unknown outcome",
+            description: "A person says what became of a step whose outcome nobody knows.",
+            input: arguments(
+                json!({
+                    "task_id": task_id,
+                    "step": { "type": "integer", "minimum": 0 },
+                    "resolution": { "enum": ["done", "failed", "resend"] },
+                    "outcome": { "description": "With 'done': what came back." },
+                }),
+                &["task_id", "step", "resolution"],
+            ),
+            output: Some(document_schema()),
+            hints: changes(false),
+        },
+    ]
+}
+
+pub const READS: Annotations =
+    Annotations { read_only: Some(true), destructive: None, idempotent: Some(true), open_world: Some(false) };
+
+pub const fn changes(destructive: bool) -> Annotations {
+    Annotations {
+        read_only: Some(false),
+        destructive: Some(destructive),
+        idempotent: Some(destructive),
+        open_world: Some(false),
+    }
+}
+
+pub fn arguments(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn document_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string" },
+            "uri": { "type": "string" },
+            "tool": { "type": "string" },
+            "state": { "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled"] },
+            "reason": { "type": "string" },
+            "message": { "type": "string" },
+            "progress": {
+                "type": "object",
+                "properties": { "done": { "type": "integer" }, "total": { "type": "integer" } },
+                "required": ["done"],
+            },
+            "attempt": { "type": "integer" },
+            "steps": { "type": "integer" },
+            "created_at": { "type": "string" },
+            "updated_at": { "type": "string" },
+            "input_requests": { "type": "object", "description": "What it asks, by the key that task_answer takes." },
+            "questions_answered": { "type": "array", "items": { "type": "object" } },
+            "outputs": { "type": "array", "items": { "type": "object" } },
+            "result_uri": { "type": "string" },
+            "log_uri": { "type": "string" },
+            "error": { "type": "object" },
+        },
+        "required": ["id", "uri", "tool", "state"],
+    })
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_tool_is_reserved_and_its_schemas_compile() {
+        for definition in definitions().into_iter().chain(state_tools::definitions()) {
+            assert!(crate::catalog::OWN_TOOL_NAMES.contains(&definition.name), "{}", definition.name);
+            Schema::of_arguments(&definition.input).expect(definition.name);
+            if let Some(output) = &definition.output {
+                assert_eq!(output["type"], "object");
+                Schema::compile(output).expect(definition.name);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_told_with_their_path() {
+        let tools = TaskTools::default();
+        let check = |name: &str, arguments| match tools.find(name).expect(name).check(&arguments) {
+            Ok(()) => String::new(),
+            Err(Refusal::Result(result)) => {
+                assert_eq!(result.is_error, Some(true));
+                result.content[0].as_text().expect("text").text.clone()
+            }
+            Err(Refusal::Error(error)) => panic!("{error:?}"),
+        };
+        assert_eq!(check("task_list", json!({})), "");
+        assert!(check("task_wait", json!({"task_id": "x", "seconds": 51})).contains("seconds"));
+        assert!(check("task_status", json!({})).contains("task_id"));
+        assert!(check("task_status", json!({"task_id": "x", "extra": 1})).contains("extra"));
+    }
+}
