@@ -286,16 +286,21 @@ pub const MAX_VIOLATION_CHARS: usize = 400;
 /// JSON values in arguments of which every violation is looked for; in larger ones the first is told alone,
 /// since a million wrong items would make a million errors.
 pub const MAX_NODES_FOR_ALL_VIOLATIONS: usize = 1_000;
-/// Core instances, tables and memories of one store. Python components need some; hostile ones want all.
+/// Core instances of one store. Python components have tens; hostile ones want all.
 pub const MAX_CORE_INSTANCES: usize = 256;
-pub const MAX_TABLES: usize = 256;
-pub const MAX_MEMORIES: usize = 32;
+/// Tables and memories of one store, which the pool holds for each instance that may live. What toolchains make,
+/// Python's and JavaScript's too, has two and one; this is room for a few components that were composed.
+pub const MAX_TABLES: usize = 8;
+pub const MAX_MEMORIES: usize = 4;
 /// Elements of one table.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 /// Handles that a guest holds at once.
 pub const MAX_HANDLES: usize = 4_096;
 /// Bytes that one host call may move into the host.
 pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
+/// The same for a tool that returns `list<u8>`, which the host holds as tens of bytes for each one: as much as its
+/// `result_kib` needs, and no more than this. Lists of up to 8 MB fit.
+pub const MAX_LISTED_RESULT_BYTES: usize = 256 * 1024 * 1024;
 /// HTTP exchanges of one guest: answers that it holds or waits for. Each may hold two bodies in memory.
 pub const MAX_OPEN_EXCHANGES: usize = 64;
 /// Body of one request that a guest sends, bytes; it is held in memory until it is complete.

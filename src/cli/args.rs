@@ -108,7 +108,11 @@ pub enum Command {
         longhaul audit list --principal ann --tool book_agent --json")]
     Audit(AuditArgs),
     /// Check this machine and this data folder, and say what to do
-    Doctor,
+    Doctor {
+        /// Also read all of the store and verify its checksums; no server may run on it
+        #[arg(long)]
+        check: bool,
+    },
     /// Print completions for a shell
     #[command(after_help = "Examples:\n  \
         longhaul completions bash > ~/.local/share/bash-completion/completions/longhaul\n  \

@@ -39,7 +39,7 @@ impl Check {
     }
 }
 
-pub async fn run(context: &Context) -> Result<Exit> {
+pub async fn run(context: &Context, check: bool) -> Result<Exit> {
     let mut checks = vec![
         configuration(context),
         target(),
@@ -48,6 +48,9 @@ pub async fn run(context: &Context) -> Result<Exit> {
         disk(context.data()),
     ];
     checks.extend(server_and_store(context).await);
+    if check {
+        checks.extend(checksums(context.data()).await);
+    }
     let exit = if checks.iter().all(|check| check.ok) { Exit::Done } else { Exit::Failed };
     if context.output.json {
         context.output.json(&serde_json::json!({ "ok": exit == Exit::Done, "checks": checks }))?;
@@ -142,6 +145,34 @@ fn disk(folder: &Path) -> Check {
         }
         Err(e) => Check::warn(WHAT, format!("{}: {e}", there.display()), "see whether it is mounted"),
     }
+}
+
+/// Reads all of the store, which may take seconds for each gigabyte.
+async fn checksums(folder: &Path) -> Option<Check> {
+    const CHECKSUMS: &str = "checksums";
+    match Store::presence(folder) {
+        Ok(Presence::Free { .. }) => {}
+        Ok(Presence::InUse { .. }) => {
+            let advice = "stop the server, then `longhaul doctor --check`";
+            return Some(Check::warn(CHECKSUMS, "not read: the store is in use", advice));
+        }
+        // What is wrong is told already.
+        Ok(Presence::Missing) | Err(_) => return None,
+    }
+    let folder = folder.to_owned();
+    let checked = tokio::task::spawn_blocking(move || Store::check(&folder)).await;
+    Some(match checked {
+        Ok(Ok(checked)) => {
+            let found = format!("all right in {} rows and {} commits", checked.rows, checked.log_rows);
+            Check::ok(CHECKSUMS, found)
+        }
+        Ok(Err(error)) => Check::warn(
+            CHECKSUMS,
+            error.to_string(),
+            "keep a copy of the file and restore a backup; docs/operators.md has more",
+        ),
+        Err(error) => Check::warn(CHECKSUMS, error.to_string(), "please report this"),
+    })
 }
 
 async fn server_and_store(context: &Context) -> Vec<Check> {

@@ -97,7 +97,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Tool(args) => tool::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
-        Command::Doctor => doctor::run(context).await,
+        Command::Doctor { check } => doctor::run(context, check).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }
 }

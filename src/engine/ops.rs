@@ -38,6 +38,15 @@ impl Op {
             | Self::Resend { hash, .. } => *hash,
         }
     }
+
+    /// What its row takes, about.
+    fn bytes(&self) -> u64 {
+        const BESIDE_THE_OUTCOME: u64 = 48;
+        match self {
+            Self::Done { outcome, .. } => BESIDE_THE_OUTCOME + outcome.len() as u64,
+            Self::Intent { .. } | Self::Abandoned { .. } | Self::Resend { .. } => BESIDE_THE_OUTCOME,
+        }
+    }
 }
 
 /// A row of [`Space::Op`].
@@ -77,12 +86,14 @@ impl OpHandle {
 pub struct Ops {
     begun: u64,
     known: HashMap<u64, Op>,
+    /// Of their rows, about.
+    bytes: u64,
 }
 
 impl Ops {
     /// Those of one epoch, as they are on disk.
     pub fn read(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Self, StoreError> {
-        let mut known = HashMap::new();
+        let mut ops = Self::default();
         for (number, row) in read_rows(snapshot, task, epoch)? {
             let (hash, sends) = (row.hash, row.sends);
             let op = match &row.state {
@@ -91,9 +102,21 @@ impl Ops {
                 OpState::Abandoned => Op::Abandoned { hash },
                 OpState::Resend => Op::Resend { hash, sends },
             };
-            known.insert(number, op);
+            ops.insert(number, op);
         }
-        Ok(Self { begun: 0, known })
+        Ok(ops)
+    }
+
+    /// Outcomes are read by replay like the journal, and count as it does.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn insert(&mut self, number: u64, op: Op) {
+        self.bytes += op.bytes();
+        if let Some(old) = self.known.insert(number, op) {
+            self.bytes -= old.bytes();
+        }
     }
 
     /// Those that left, or were about to, and neither came back nor were given up.
@@ -190,14 +213,15 @@ impl Recorder {
         let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Intent };
         let row = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
         live.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), row));
-        live.ops.known.insert(op.number, Op::Intent { hash, sends: 0 });
+        live.ops.insert(op.number, Op::Intent { hash, sends: 0 });
         Ok(())
     }
 
     fn put_op(&self, op: OpHandle, row: OpRow, known: Op) -> Result<(), RecorderError> {
         self.with(|state, live| live.put_op(self.task_id(), state.epoch(), op, &row, known))?;
         self.mark_dirty();
-        Ok(())
+        // What came back is kept, also where it is too much.
+        self.with(|_, live| self.check_journal(live))
     }
 }
 
@@ -236,7 +260,7 @@ impl Live {
     ) -> Result<(), RecorderError> {
         let bytes = rows::encode(row).map_err(|error| RecorderError::Fault(error.to_string()))?;
         self.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), bytes));
-        self.ops.known.insert(op.number, known);
+        self.ops.insert(op.number, known);
         Ok(())
     }
 }

@@ -339,7 +339,7 @@ impl Recorder {
     }
 
     pub(super) fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
-        let bytes = live.journal_bytes + live.journal.pending_bytes() as u64;
+        let bytes = live.journal_bytes + live.journal.pending_bytes() as u64 + live.ops.bytes();
         if bytes > self.bounds.journal_mib << 20 {
             let message = format!("the journal has grown past journal_mib = {}", self.bounds.journal_mib);
             return Err(RecorderError::Limit { bound: "journal_mib", message });

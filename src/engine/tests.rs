@@ -1,6 +1,7 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
 mod audit;
+mod outcomes;
 mod questions;
 mod sleepers;
 mod state;

@@ -63,8 +63,9 @@ fn pool() -> PoolingAllocationConfig {
     let live = u32::try_from(limits::MAX_LIVE_INSTANCES).unwrap_or(u32::MAX).saturating_add(16);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_stacks(live)
-        .total_memories(live.saturating_mul(2))
-        .total_tables(live.saturating_mul(4))
+        // Enough for all of them: no component can take another's.
+        .total_memories(live.saturating_mul(limits::MAX_MEMORIES as u32))
+        .total_tables(live.saturating_mul(limits::MAX_TABLES as u32))
         // These two only count; what they use is bounded by the three above.
         .total_component_instances(live.saturating_mul(limits::MAX_CORE_INSTANCES as u32))
         .total_core_instances(live.saturating_mul(limits::MAX_CORE_INSTANCES as u32))

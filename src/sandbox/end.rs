@@ -65,7 +65,7 @@ pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> E
     })
 }
 
-/// The bound of the host's own bookkeeping that was in the way, and what the guest did. Two of wasmtime's
+/// The bound of the host's own bookkeeping that was in the way, and what the guest did. Some of wasmtime's
 /// errors have no type that could be asked for.
 fn host_bound(error: &wasmtime::Error) -> Option<(&'static str, &'static str)> {
     const HANDLES: (&str, &str) = ("MAX_HANDLES", "holds more handles than a guest may at once");
@@ -76,6 +76,14 @@ fn host_bound(error: &wasmtime::Error) -> Option<(&'static str, &'static str)> {
     let root = error.root_cause().to_string();
     if root.ends_with("store handle limit exceeded") {
         return Some(HANDLES);
+    }
+    const PARTS: [(&str, &str, &str); 3] = [
+        ("instance count too high", "MAX_CORE_INSTANCES", "has more core instances than a component may"),
+        ("table count too high", "MAX_TABLES", "has more tables than a component may"),
+        ("memory count too high", "MAX_MEMORIES", "has more memories than a component may"),
+    ];
+    if let Some((_, bound, what)) = PARTS.into_iter().find(|(words, ..)| root.contains(words)) {
+        return Some((bound, what));
     }
     root.ends_with("fuel allocated for hostcalls has been exhausted").then_some(BYTES)
 }

@@ -1,6 +1,6 @@
 //! One instance from its beginning to its end.
 
-use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::component::{Component, Instance, InstancePre, Val};
 use wasmtime::{AsContextMut, Engine, Result, Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -49,7 +49,8 @@ pub(super) async fn call(
     match binding {
         Binding::Tool { name } => call_tool(store, instance, name, arguments).await,
         Binding::Export { interface, function } => {
-            call_export(store, instance, interface.as_deref(), function, arguments).await
+            let export = (interface.as_deref(), function.as_str());
+            call_export(store, instance, export, arguments, capture.bound_bytes()).await
         }
         Binding::Command { interface } => call_command(store, instance, interface, capture).await,
     }
@@ -88,9 +89,9 @@ async fn call_tool(
 async fn call_export(
     store: &mut Store<World>,
     instance: &Instance,
-    interface: Option<&str>,
-    function: &str,
+    (interface, function): (Option<&str>, &str),
     arguments: &str,
+    result_bytes: usize,
 ) -> Result<Returned> {
     let func = export(&mut *store, instance, interface, function)
         .and_then(|index| instance.get_func(&mut *store, index))
@@ -100,7 +101,13 @@ async fn call_export(
         Ok(params) => params,
         Err(error) => return Ok(Returned::Result(ToolResult::error(error.to_string()))),
     };
-    let mut results = vec![wasmtime::component::Val::Bool(false); ty.results().len()];
+    if ty.results().any(|result| values::has_bytes(&result)) {
+        // Whatever is longer is too long for the result, as base64.
+        let listed = result_bytes / 4 * 3;
+        let bytes = listed.saturating_mul(size_of::<Val>()).saturating_add(limits::MAX_HOSTCALL_BYTES);
+        store.set_hostcall_fuel(bytes.min(limits::MAX_LISTED_RESULT_BYTES));
+    }
+    let mut results = vec![Val::Bool(false); ty.results().len()];
     func.call_async(&mut *store, &params, &mut results).await?;
     let result = values::tool_result(&ty, &results).map_err(|error| Stop::HostFault(error.to_string()))?;
     Ok(Returned::Result(result))

@@ -2,16 +2,18 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
 
-use super::base::{LOG, META, guarded};
+use super::base::{Base, LOG, META, guarded};
 use super::error::StoreError;
 use super::frame;
 use super::gate::Gated;
 use super::layer::Layer;
+use super::space::Space;
 use crate::limits::MIN_COMPACT_BYTES;
 
 /// The store format that this code writes, and the newest that it reads.
@@ -105,25 +107,10 @@ pub(super) fn open<B: StorageBackend>(
     cache_bytes: usize,
 ) -> Result<Opened, StoreError> {
     let gated = Gated::new(file);
-    let backend = gated.clone();
-    let mut db = guarded("the file", || {
-        Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: path.to_path_buf() },
-            DatabaseError::Storage(redb::StorageError::Io(error))
-                if error.kind() == io::ErrorKind::InvalidData =>
-            {
-                StoreError::damaged(path.display(), error)
-            }
-            error => StoreError::of_redb(format!("opening {}", path.display()), error),
-        })
-    })?;
+    let mut db = database(gated.clone(), path, cache_bytes)?;
     let what = format!("opening {}", path.display());
     guarded("the file", || {
-        let found = read_format(&db)?;
-        if found.is_some_and(|found| found > FORMAT) {
-            let path = path.to_path_buf();
-            return Err(StoreError::NewerFormat { path, found: found.unwrap_or(0), supported: FORMAT });
-        }
+        let found = known_format(&db, path)?;
         gated.open().map_err(|error| StoreError::io(&what, &error))?;
         if found.is_none() {
             make_tables(&db).map_err(|error| StoreError::of_redb(&what, error))?;
@@ -133,18 +120,71 @@ pub(super) fn open<B: StorageBackend>(
         if meta.boot > 0 && meta.closed == meta.boot {
             compact_if_worthwhile(&mut db, &gated, path, &meta)?;
         }
-        let mut opened = Opened {
-            db,
-            boot: meta.boot + 1,
-            position: meta.position,
-            unfolded: Layer::default(),
-            unfolded_bytes: 0,
-            unfolded_rows: 0,
-            last_lsn: meta.position.folded,
-        };
-        replay(&mut opened, &what)?;
-        Ok(opened)
+        take_up(db, &meta, &what)
     })
+}
+
+/// Read all of a store and verify every checksum. What redb would write or repair stays in memory. Gives the
+/// number of rows in the base tables and in the log.
+pub(super) fn check(
+    file: impl StorageBackend,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<(u64, u64), StoreError> {
+    let mut db = database(Gated::new(file), path, cache_bytes)?;
+    let what = format!("checking {}", path.display());
+    guarded("the file", || {
+        if known_format(&db, path)?.is_none() {
+            return Ok((0, 0));
+        }
+        match db.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(StoreError::damaged(path.display(), "redb's own account of its pages is wrong"));
+            }
+            Err(error) => return Err(StoreError::of_redb(&what, error)),
+        }
+        let meta = Meta::read(&db, &what)?;
+        let opened = take_up(db, &meta, &what)?;
+        let base = Base::new(&opened.db);
+        let mut count = 0;
+        for &space in Space::ALL {
+            let mut rows = base.rows(space, (Bound::Unbounded, Bound::Unbounded), false)?;
+            while rows.key().is_some() {
+                count += 1;
+                rows.advance()?;
+            }
+        }
+        Ok((count, opened.unfolded_rows))
+    })
+}
+
+fn database(file: impl StorageBackend, path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    guarded("the file", || {
+        Builder::new().set_cache_size(cache_bytes).create_with_backend(file).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { path: path.to_path_buf() },
+            DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() == io::ErrorKind::InvalidData =>
+            {
+                StoreError::damaged(path.display(), error)
+            }
+            error => StoreError::of_redb(format!("opening {}", path.display()), error),
+        })
+    })
+}
+
+fn take_up(db: Database, meta: &Meta, what: &str) -> Result<Opened, StoreError> {
+    let mut opened = Opened {
+        db,
+        boot: meta.boot + 1,
+        position: meta.position,
+        unfolded: Layer::default(),
+        unfolded_bytes: 0,
+        unfolded_rows: 0,
+        last_lsn: meta.position.folded,
+    };
+    replay(&mut opened, what)?;
+    Ok(opened)
 }
 
 /// Write the number of this opening, in its first commit.
@@ -171,6 +211,15 @@ pub(super) fn write_position(
 }
 
 /// `None` for a file that holds nothing yet.
+fn known_format(db: &Database, path: &Path) -> Result<Option<u32>, StoreError> {
+    match read_format(db)? {
+        Some(found) if found > FORMAT => {
+            Err(StoreError::NewerFormat { path: path.to_path_buf(), found, supported: FORMAT })
+        }
+        found => Ok(found),
+    }
+}
+
 fn read_format(db: &Database) -> Result<Option<u32>, StoreError> {
     let what = "reading the store's format";
     let failed = |error: redb::Error| StoreError::of_redb(what, error);

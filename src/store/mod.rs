@@ -22,6 +22,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::fs::OpenOptions;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -106,6 +107,14 @@ pub struct Usage {
     pub last_lsn: Lsn,
 }
 
+/// What a check has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    pub rows: u64,
+    /// Commits in the log that are not folded yet.
+    pub log_rows: u64,
+}
+
 struct Inner {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -119,6 +128,18 @@ impl Store {
         let backend = FileBackend::new(file)
             .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
         Self::open_with_backend(backend, &path, options)
+    }
+
+    /// Read all of the store in `folder`, which nobody has open, and verify every checksum, as no start does.
+    /// The file is left as it is. An error says what is damaged and where.
+    pub fn check(folder: &Path) -> Result<Checked, StoreError> {
+        let path = folder.join(file::FILE_NAME);
+        let failed = |error: &std::io::Error| StoreError::io(format!("opening {}", path.display()), error);
+        let opened = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| failed(&error))?;
+        let backend = FileBackend::new(opened)
+            .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
+        let (rows, log_rows) = file::check(backend, &path, STORE_CACHE_BYTES)?;
+        Ok(Checked { rows, log_rows })
     }
 
     /// A store that is gone with the process.

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{House, NEVER_SUSPENDED, completed, failed, value};
 use crate::authority::Principal;
 use crate::engine::TaskEnd;
+use crate::limits::{MAX_MEMORIES, MAX_TABLES};
 use crate::task::{FailedReason, TaskLimits};
 
 /// A component that exports one function of a core module.
@@ -112,6 +113,62 @@ async fn a_result_past_its_bound_is_the_tools_error() {
     let result = completed(house.call("long", json!({})).await);
     assert!(result.is_error);
     assert!(result.size_bytes() < 1024);
+}
+
+/// The host's own bound on what it lifts, tens of bytes for each one of a list, used to strike first.
+#[tokio::test]
+async fn a_list_of_bytes_may_be_as_large_as_result_kib_says() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    let bytes = |count: u32| {
+        format!(
+            r#"(component
+                (core module $m
+                    (memory (export "memory") 64)
+                    (func (export "run") (result i32)
+                        (i32.store (i32.const 0) (i32.const 1024))
+                        (i32.store (i32.const 4) (i32.const {count}))
+                        i32.const 0))
+                (core instance $i (instantiate $m))
+                (func (export "run") (result (list u8))
+                    (canon lift (core func $i "run") (memory $i "memory"))))"#
+        )
+    };
+    for (name, count, result_kib, fits) in [
+        ("fits", 300_000, 1024, true),
+        ("too_long", 800_000, 1024, false),
+        ("fits_by_the_operators_word", 3_000_000, 16_384, true),
+    ] {
+        let limits = TaskLimits { result_kib, ..TaskLimits::default() };
+        house.install(name, &bytes(count), BINDING, limits).await;
+        let result = completed(house.call(name, json!({})).await);
+        assert_eq!(!result.is_error, fits, "{name}: {} bytes", result.size_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_component_has_few_tables_and_memories() {
+    let house = House::open(NEVER_SUSPENDED).await;
+    for (part, bound, most, names) in [
+        ("(table 1 funcref)", "MAX_TABLES", MAX_TABLES, ["tables", "more_tables"]),
+        ("(memory 1)", "MAX_MEMORIES", MAX_MEMORIES, ["memories", "more_memories"]),
+    ] {
+        let many = |count: usize| {
+            let instances: String =
+                (0..count).map(|number| format!("(core instance $i{number} (instantiate $m))")).collect();
+            format!(
+                r#"(component
+                    (core module $m {part} (func (export "run") (result i32) i32.const 7))
+                    {instances}
+                    (func (export "run") (result u32) (canon lift (core func $i0 "run"))))"#
+            )
+        };
+        house.install(names[0], &many(most), BINDING, TaskLimits::default()).await;
+        assert_eq!(value(house.call(names[0], json!({})).await), json!(7));
+        house.install(names[1], &many(most + 1), BINDING, TaskLimits::default()).await;
+        let error = failed(house.call(names[1], json!({})).await);
+        assert_eq!(error.reason, FailedReason::Limit, "{error:?}");
+        assert!(error.message.contains(bound), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,19 @@ pub fn snake(kebab: &str) -> String {
     kebab.replace('-', "_").to_ascii_lowercase()
 }
 
+/// Whether values of the type hold `list<u8>`.
+pub fn has_bytes(ty: &Type) -> bool {
+    match ty {
+        Type::List(list) => matches!(list.ty(), Type::U8) || has_bytes(&list.ty()),
+        Type::Record(record) => record.fields().any(|field| has_bytes(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().any(|ty| has_bytes(&ty)),
+        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).any(|ty| has_bytes(&ty)),
+        Type::Option(option) => has_bytes(&option.ty()),
+        Type::Result(result) => [result.ok(), result.err()].into_iter().flatten().any(|ty| has_bytes(&ty)),
+        _ => false,
+    }
+}
+
 /// What the type is called in WIT.
 pub(crate) fn describe(ty: &Type) -> &'static str {
     match ty {

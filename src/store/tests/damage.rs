@@ -164,6 +164,34 @@ fn flip_bits(disk: &Disk, rows: &Contents, seed: u64) -> Vec<Contents> {
 }
 
 #[test]
+fn a_check_finds_what_a_start_does_not_and_changes_nothing() {
+    for is_closed in [true, false] {
+        let (disk, rows) = filled(is_closed, small());
+        let bytes = disk.bytes();
+        let check = |disk: &Disk| file::check(disk.clone(), Path::new("test.redb"), 1024 * 1024);
+        let (found, log_rows) = check(&disk).unwrap();
+        assert_eq!(found == rows.len() as u64, is_closed, "{found} rows in the base tables");
+        assert_eq!(log_rows == 0, is_closed, "{log_rows} rows in the log");
+        assert!(disk.bytes() == bytes, "the file was touched");
+        let mut dice = Dice(21);
+        for _ in 0..FLIPS / 2 {
+            let bit = dice.below(bytes.len() * 8);
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let damaged = Disk::holding(damaged);
+            let before = damaged.bytes();
+            let checked = check(&damaged);
+            assert!(damaged.bytes() == before, "bit {bit}: the file was touched");
+            let shown = catch_unwind(AssertUnwindSafe(|| read_damaged(&damaged, &rows)));
+            // Of a commit that looks torn the one before is as good; that is no damage to either.
+            let hides = matches!(&shown, Ok(Ok(found)) if *found != rows) && is_closed;
+            let refuses = matches!(&shown, Ok(Err(_)));
+            assert!(checked.is_err() || !(hides || refuses), "bit {bit}: {checked:?}, and then {shown:?}");
+        }
+    }
+}
+
+#[test]
 fn a_flipped_bit_in_a_closed_store_shows_no_wrong_row() {
     let (disk, rows) = filled(true, small());
     // A damaged index may hide rows from a store that was closed cleanly: nothing verifies it then.
