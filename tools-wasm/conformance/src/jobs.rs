@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use longhaul_guest::elicit::{self, form};
 use longhaul_guest::{Failure, Output, Tool, ToolResult, json, timers};
 use serde::Deserialize;
 
-use crate::questions::{accepted, ask, text_form};
+use crate::questions::{accepted, text_form};
 use crate::{Nothing, no_arguments, one_text};
 
 /// JSON-RPC's "internal error".
@@ -82,16 +83,16 @@ fn confirm_delete(args: Delete) -> ToolResult {
         "properties": { "confirm": { "type": "boolean" } },
         "required": ["confirm"],
     });
-    let answer = ask("confirm", &format!("Delete {}?", args.filename), schema)?.wait()?;
-    let confirmed = accepted(&answer).is_some_and(|content| content["confirm"] == true);
+    let answer = form("confirm", format!("Delete {}?", args.filename), schema).wait()?;
+    let confirmed = accepted(answer).is_some_and(|content| content["confirm"] == true);
     let did = if confirmed { "Deleted" } else { "Kept" };
     Ok(Output::text(format!("{did} {}", args.filename)))
 }
 
 fn asks_first(_: Nothing) -> ToolResult {
-    let answer = ask("user_name", "What is your name?", text_form("name"))?.wait()?;
+    let answer = form("user_name", "What is your name?", text_form("name")).wait()?;
     timers::sleep(Duration::from_millis(100));
-    let name = accepted(&answer).map(|content| content["name"].clone());
+    let name = accepted(answer).map(|content| content["name"].clone());
     Ok(Output::text(format!("Worked for {}", json!(name))))
 }
 
@@ -100,9 +101,9 @@ fn multi_input(_: Nothing) -> ToolResult {
         "type": "object",
         "properties": { "name": { "type": "string" }, "confirm": { "type": "boolean" } },
     });
-    let first = ask("first", "What is the first name?", schema.clone())?;
-    let second = ask("second", "What is the second name?", schema)?;
-    let answers = [first.wait()?, second.wait()?];
-    let names = answers.iter().map(|answer| accepted(answer).map(|content| content["name"].clone()));
+    let first = form("first", "What is the first name?", schema.clone()).ask()?;
+    let second = form("second", "What is the second name?", schema).ask()?;
+    let answers = [elicit::take(first)?, elicit::take(second)?];
+    let names = answers.into_iter().map(|answer| accepted(answer).map(|content| content["name"].clone()));
     Ok(Output::text(format!("Got {}", json!(names.collect::<Vec<_>>()))))
 }

@@ -1,9 +1,8 @@
 //! Tools that ask the client: for a person's answer, for its model, for its folders.
 
-use longhaul_guest::bindings::longhaul::tool::elicitation::{self, Answer, By, Form, Question};
-use longhaul_guest::bindings::longhaul::tool::roots;
-use longhaul_guest::bindings::longhaul::tool::sampling::{self, Message, Request, Response, Role};
-use longhaul_guest::bindings::longhaul::tool::types::Content;
+use longhaul_guest::elicit::{self, Answer, form};
+use longhaul_guest::roots::{self, Root};
+use longhaul_guest::sample::{self, prompt};
 use longhaul_guest::{Failure, HostError, Output, Ticket, Tool, ToolResult, Value, json, waits};
 use serde::Deserialize;
 
@@ -18,7 +17,9 @@ pub fn tools() -> Vec<Tool> {
             "test_sampling",
             "Asks the client's model.",
             one_text("prompt", "What to ask"),
-            |args: Prompt| Ok(Output::text(format!("LLM response: {}", sample(&args.prompt)?.wait()?))),
+            |args: Prompt| {
+                Ok(Output::text(format!("LLM response: {}", prompt(args.prompt, MAX_TOKENS).wait()?.text())))
+            },
         )
         .inline(0),
         Tool::new(
@@ -26,8 +27,8 @@ pub fn tools() -> Vec<Tool> {
             "Asks the user.",
             one_text("message", "What to ask"),
             |args: Wording| {
-                let answer = ask("response", &args.message, text_form("response"))?.wait()?;
-                Ok(Output::text(format!("User response: {}", told(&answer))))
+                let answer = form("response", args.message, text_form("response")).wait()?;
+                Ok(Output::text(format!("User response: {}", told(answer))))
             },
         )
         .inline(0),
@@ -39,17 +40,17 @@ pub fn tools() -> Vec<Tool> {
             elicits("user_name", "What is your name?")
         }),
         plain("test_input_required_result_sampling", "Asks the client's model.", || {
-            Ok(Output::text(sample("What is the capital of France?")?.wait()?))
+            Ok(Output::text(prompt("What is the capital of France?", MAX_TOKENS).wait()?.text()))
         }),
         plain("test_input_required_result_list_roots", "Asks for the client's folders.", || {
-            Ok(Output::text(format!("The roots are {}", list_roots()?.wait()?)))
+            Ok(Output::text(format!("The roots are {}", uris(&roots::list()?))))
         }),
         plain("test_input_required_result_request_state", "Asks the user.", || {
-            ask("confirm", "Please confirm", yes_or_no())?.wait()?;
+            form("confirm", "Please confirm", yes_or_no()).wait()?;
             Ok(Output::text("state-ok"))
         }),
         plain("test_input_required_result_tampered_state", "Asks the user.", || {
-            ask("confirm", "Please confirm", yes_or_no())?.wait()?;
+            form("confirm", "Please confirm", yes_or_no()).wait()?;
             Ok(Output::text("state-ok"))
         }),
         plain(
@@ -62,39 +63,15 @@ pub fn tools() -> Vec<Tool> {
     ]
 }
 
-/// A question that is on its way, and how its answer is taken.
-pub struct Asked<T> {
-    ticket: Ticket,
-    take: fn(Ticket) -> Result<T, HostError>,
-}
-
-impl<T> Asked<T> {
-    pub fn wait(self) -> Result<T, Failure> {
-        waits::all(&[self.ticket])?;
-        Ok((self.take)(self.ticket)?)
-    }
-}
-
-pub fn ask(key: &str, message: &str, schema: Value) -> Result<Asked<Answer>, HostError> {
-    let question = Question {
-        key: key.to_owned(),
-        message: message.to_owned(),
-        form: Form::Schema(schema.to_string()),
-        by: By::Person,
-        timeout_seconds: None,
-    };
-    Ok(Asked { ticket: elicitation::ask(&question)?, take: elicitation::take })
-}
-
 /// What the answer holds, if it is one.
-pub fn accepted(answer: &Answer) -> Option<Value> {
+pub fn accepted(answer: Answer) -> Option<Value> {
     match answer {
-        Answer::Accept(content) => longhaul_guest::serde_json::from_str(content).ok(),
+        Answer::Accept(content) => Some(content),
         Answer::Decline | Answer::Cancel | Answer::Timeout => None,
     }
 }
 
-fn told(answer: &Answer) -> String {
+fn told(answer: Answer) -> String {
     match answer {
         Answer::Accept(content) => format!("action=accept, content={content}"),
         Answer::Decline => "action=decline".to_owned(),
@@ -103,35 +80,11 @@ fn told(answer: &Answer) -> String {
     }
 }
 
-fn sample(prompt: &str) -> Result<Asked<String>, HostError> {
-    let request = Request {
-        messages: vec![Message { role: Role::User, content: vec![Content::Text(prompt.to_owned())] }],
-        system_prompt: None,
-        max_tokens: 100,
-        temperature: None,
-        stop_sequences: Vec::new(),
-        model_preferences: None,
-        tools: None,
-        tool_choice: None,
-    };
-    Ok(Asked { ticket: sampling::ask(&request)?, take: |ticket| sampling::take(ticket).map(said) })
+fn uris(roots: &[Root]) -> String {
+    roots.iter().map(|root| root.uri.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn said(response: Response) -> String {
-    let texts = response.content.into_iter().filter_map(|content| match content {
-        Content::Text(text) => Some(text),
-        _ => None,
-    });
-    texts.collect::<Vec<_>>().join("\n")
-}
-
-fn list_roots() -> Result<Asked<String>, HostError> {
-    let take = |ticket| {
-        let roots = roots::take(ticket)?;
-        Ok(roots.into_iter().map(|root| root.uri).collect::<Vec<_>>().join(", "))
-    };
-    Ok(Asked { ticket: roots::ask()?, take })
-}
+const MAX_TOKENS: u32 = 100;
 
 #[derive(Deserialize)]
 struct Prompt {
@@ -152,14 +105,14 @@ fn yes_or_no() -> Value {
 }
 
 fn elicits(key: &str, message: &str) -> ToolResult {
-    let answer = ask(key, message, text_form("name"))?.wait()?;
-    let name = accepted(&answer).and_then(|content| Some(content["name"].as_str()?.to_owned()));
+    let answer = form(key, message, text_form("name")).wait()?;
+    let name = accepted(answer).and_then(|content| Some(content["name"].as_str()?.to_owned()));
     Ok(Output::text(format!("Hello, {}!", name.as_deref().unwrap_or("stranger"))))
 }
 
 fn completed(schema: Value) -> ToolResult {
-    let answer = ask("form", "Please fill in the form", schema)?.wait()?;
-    Ok(Output::text(format!("Elicitation completed: {}", told(&answer))))
+    let answer = form("form", "Please fill in the form", schema).wait()?;
+    Ok(Output::text(format!("Elicitation completed: {}", told(answer))))
 }
 
 fn defaults() -> Value {
@@ -210,8 +163,8 @@ fn choices() -> Value {
 }
 
 fn missing_capability() -> ToolResult {
-    match sample("Say something.").and_then(|asked| (asked.take)(asked.ticket)) {
-        Ok(said) => Ok(Output::text(said)),
+    match prompt("Say something.", MAX_TOKENS).wait() {
+        Ok(said) => Ok(Output::text(said.text())),
         Err(HostError::Unavailable(why)) => Err(Failure::Protocol {
             code: MISSING_CAPABILITY,
             message: why,
@@ -222,27 +175,24 @@ fn missing_capability() -> ToolResult {
 }
 
 fn multiple_inputs() -> ToolResult {
-    let name = ask("user_name", "What is your name?", text_form("name"))?;
-    let greeting = sample("Generate a greeting")?;
-    let roots = list_roots()?;
-    waits::all(&[name.ticket, greeting.ticket, roots.ticket])?;
-    let (name, greeting, roots) = (name.wait()?, greeting.wait()?, roots.wait()?);
-    Ok(Output::text(format!("{greeting} ({}; roots: {roots})", told(&name))))
+    let name = form("user_name", "What is your name?", text_form("name")).ask()?;
+    let greeting = prompt("Generate a greeting", MAX_TOKENS).ask()?;
+    let folders = roots::ask()?;
+    let (name, greeting, folders) = (elicit::take(name)?, sample::take(greeting)?, roots::take(folders)?);
+    Ok(Output::text(format!("{} ({}; roots: {})", greeting.text(), told(name), uris(&folders))))
 }
 
 fn multi_round() -> ToolResult {
-    let name = ask("step1", "Step 1: What is your name?", text_form("name"))?.wait()?;
-    let color = ask("step2", "Step 2: What is your favorite color?", text_form("color"))?.wait()?;
-    Ok(Output::text(format!("Name: {}; color: {}", told(&name), told(&color))))
+    let name = form("step1", "Step 1: What is your name?", text_form("name")).wait()?;
+    let color = form("step2", "Step 2: What is your favorite color?", text_form("color")).wait()?;
+    Ok(Output::text(format!("Name: {}; color: {}", told(name), told(color))))
 }
 
 /// Whichever the client can give: the host offers it no other.
 fn capabilities() -> ToolResult {
-    let name = ask("user_name", "What is your name?", text_form("name")).ok();
-    let greeting = sample("Generate a greeting").ok();
-    let tickets: Vec<Ticket> =
-        [name.map(|asked| asked.ticket), greeting.map(|asked| asked.ticket)].into_iter().flatten().collect();
-    let ready = waits::any(&tickets, None)?;
-    tickets.iter().filter(|ticket| !ready.contains(ticket)).for_each(|ticket| waits::abandon(*ticket));
+    let name = form("user_name", "What is your name?", text_form("name")).ask()?;
+    let tickets = [name, prompt("Generate a greeting", MAX_TOKENS).ask()?];
+    let ready: Vec<Ticket> = waits::any(&tickets, None)?;
+    tickets.into_iter().filter(|ticket| !ready.contains(ticket)).for_each(waits::abandon);
     Ok(Output::text("Thank you."))
 }
