@@ -396,6 +396,10 @@ pub const MAX_RESENT_BYTES: usize = 64 * 1024;
 pub const MAX_BRIDGED_LINES: usize = 16;
 /// Servers that a bridge sees end within a minute before it gives up: one that dies at each start is no help.
 pub const MAX_BRIDGE_RESTARTS: usize = 5;
+/// Tasks whose end an interactive client has not shown; each is followed over a connection of its own.
+pub const MAX_REMEMBERED_TASKS: usize = 256;
+/// What followers have told a client and it has not read; beyond, they wait.
+pub const MAX_CLIENT_EVENTS: usize = 256;
 /// One `subscriptions/listen` that is read for its tasks, bytes: as many as one may watch fit.
 pub const MAX_LISTEN_LINE_BYTES: usize = 256 * 1024;
 /// Calls that wait have this long to end by themselves when the server stops or stdin ends. Milliseconds.

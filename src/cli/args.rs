@@ -74,6 +74,12 @@ pub enum Command {
         A value has the type that the tool's schema names; write lists and objects as JSON. Ctrl-C detaches: the \
         task goes on, `longhaul task watch ID` comes back to it.")]
     Call(CallArgs),
+    /// A prompt that calls tools and follows tasks, on several servers at once
+    #[command(after_help = "Examples:\n  \
+        longhaul client\n  \
+        longhaul client --url http://127.0.0.1:1919/mcp --url http://127.0.0.1:1920/mcp\n\n\
+        Ctrl-C leaves a task to itself. Tasks whose end was not shown are taken up again with the next start.")]
+    Client(ClientArgs),
     /// Look at tasks and steer them
     #[command(
         after_help = "With a server running, it is asked; where none runs, the data folder is read directly and \
@@ -165,6 +171,14 @@ impl ServerArgs {
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref().filter(|url| !url.is_empty())
     }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ClientArgs {
+    /// A server's MCP endpoint, or unix:PATH of its socket; may be repeated [env: LONGHAUL_URL] [default: the server
+    /// of the data folder, else http://127.0.0.1:1919/mcp]
+    #[arg(long)]
+    pub url: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -99,7 +99,7 @@ pub async fn print_end(remote: &mut Remote, task: &TaskDocument, context: &Conte
 }
 
 /// The server checks them too; here, wrong ones are told apart from a call that is refused.
-fn check(tool: &ToolInfo, arguments: &Value) -> Result<()> {
+pub fn check(tool: &ToolInfo, arguments: &Value) -> Result<()> {
     // A schema that does not compile is the server's affair.
     let Ok(schema) = Schema::of_arguments(&tool.input_schema) else { return Ok(()) };
     schema.check(arguments).map_err(|violations| {
@@ -121,7 +121,7 @@ fn read_args(args: Option<&str>) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {
+pub fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {
     let have: Vec<String> =
         tools.iter().filter(|tool| !is_own(tool)).map(|tool| escape(&tool.name)).collect();
     let error = CliError::not_found(format_args!("the server has no tool '{name}'"));

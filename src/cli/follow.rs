@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::exit::{CliError, Result};
-use super::progress::Reporter;
 use super::remote::{Remote, RemoteError};
 use crate::engine::TaskDocument;
 use crate::task::TaskId;
@@ -16,23 +15,45 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// A task is read at least this often, should a notification be lost on the way.
 const READ_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
-/// Reports how the task goes on until it has ended.
-pub async fn to_the_end(remote: &mut Remote, id: TaskId, reporter: &mut Reporter) -> Result<TaskDocument> {
+/// Is told how a task goes on.
+pub trait Audience {
+    /// Where the task stands.
+    fn show(&mut self, task: &TaskDocument);
+    /// What stands beside it, such as a lost connection.
+    fn note(&mut self, text: &str);
+}
+
+/// Tells how the task goes on until it has ended, or its server has been away for a minute.
+pub async fn to_the_end(
+    remote: &mut Remote,
+    id: TaskId,
+    audience: &mut impl Audience,
+) -> Result<TaskDocument> {
+    patiently(remote, id, audience, GIVE_UP_AFTER).await
+}
+
+/// The same, however long that may be.
+pub async fn patiently(
+    remote: &mut Remote,
+    id: TaskId,
+    audience: &mut impl Audience,
+    patience: Duration,
+) -> Result<TaskDocument> {
     let mut failing_since = None;
     loop {
-        let error = match read_on(remote, id, reporter, &mut failing_since).await {
+        let error = match read_on(remote, id, audience, &mut failing_since).await {
             Ok(task) => return Ok(task),
             Err(error @ RemoteError::NotFound(_)) => return Err(error.into()),
             // A server that is going down says all kinds of things.
             Err(error) => error,
         };
         let failing = failing_since.get_or_insert_with(Instant::now).elapsed();
-        if failing > GIVE_UP_AFTER {
+        if failing > patience {
             let next = format!("start the server again (longhaul serve), then {}", watch_command(id));
             return Err(CliError::from(error).next(next));
         }
         tracing::info!(%error, "following is interrupted");
-        reporter.note("the server is away; the task is safe, and goes on when the server is back");
+        audience.note("the server is away; the task is safe, and goes on when the server is back");
         tokio::time::sleep((failing / 2).clamp(FIRST_BACKOFF, MAX_BACKOFF)).await;
         if let Err(error) = remote.reconnect().await {
             tracing::debug!(%error, "not back yet");
@@ -66,7 +87,7 @@ pub fn watch_command(id: impl std::fmt::Display) -> String {
 async fn read_on(
     remote: &mut Remote,
     id: TaskId,
-    reporter: &mut Reporter,
+    audience: &mut impl Audience,
     failing_since: &mut Option<Instant>,
 ) -> Result<TaskDocument, RemoteError> {
     // Subscribed before it is read: a change in between is told.
@@ -74,7 +95,7 @@ async fn read_on(
     loop {
         let task = remote.task(id).await?;
         *failing_since = None;
-        reporter.show(&task);
+        audience.show(&task);
         if task.is_terminal() {
             return Ok(task);
         }

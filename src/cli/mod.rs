@@ -8,6 +8,7 @@ mod arguments;
 mod audit;
 mod background;
 mod call;
+mod client;
 pub mod config;
 mod context;
 mod demo;
@@ -92,6 +93,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Serve(args) => serve::run(args, context).await,
         Command::Demo => demo::run(context).await,
         Command::Call(args) => call::run(args, context).await,
+        Command::Client(args) => client::run(args, context).await,
         Command::Task(args) => task::run(args, context).await,
         Command::State(args) => state::run(args, context).await,
         Command::Tool(args) => tool::run(args, context).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::follow::Audience;
 use super::render::escape;
 use crate::engine::TaskDocument;
 
@@ -29,31 +30,6 @@ impl Reporter {
         Self { bar, last: String::new() }
     }
 
-    /// Shows where the task stands.
-    pub fn show(&mut self, task: &TaskDocument) {
-        let line = describe(task);
-        match &self.bar {
-            None => self.say(line),
-            Some(bar) => {
-                if let Some(progress) = &task.progress
-                    && let Some(total) = progress.total
-                {
-                    if bar.length() != Some(total) {
-                        bar.set_style(bar_style());
-                        bar.set_length(total);
-                    }
-                    bar.set_position(progress.done);
-                }
-                bar.set_message(wording(task));
-            }
-        }
-    }
-
-    /// One line beside the task's own, such as a lost connection.
-    pub fn note(&mut self, text: &str) {
-        self.say(escape(text));
-    }
-
     /// Takes the bar away, so that what follows stands on a clean line.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
@@ -73,8 +49,33 @@ impl Reporter {
     }
 }
 
+impl Audience for Reporter {
+    fn show(&mut self, task: &TaskDocument) {
+        let line = describe(task);
+        match &self.bar {
+            None => self.say(line),
+            Some(bar) => {
+                if let Some(progress) = &task.progress
+                    && let Some(total) = progress.total
+                {
+                    if bar.length() != Some(total) {
+                        bar.set_style(bar_style());
+                        bar.set_length(total);
+                    }
+                    bar.set_position(progress.done);
+                }
+                bar.set_message(wording(task));
+            }
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.say(escape(text));
+    }
+}
+
 /// One plain line: `[3/12] step 3 of 12`, or the state where nothing was reported yet.
-fn describe(task: &TaskDocument) -> String {
+pub fn describe(task: &TaskDocument) -> String {
     match &task.progress {
         Some(progress) => {
             let total = progress.total.map(|total| format!("/{total}")).unwrap_or_default();

@@ -104,6 +104,10 @@ impl Remote {
         &self.url
     }
 
+    pub fn token(&self) -> Option<Secret> {
+        self.token.clone()
+    }
+
     /// Ends the connection; tasks go on.
     pub async fn close(self) {
         self.client.close().await;
@@ -206,6 +210,20 @@ impl Remote {
         }
         let answer = self.own_tool("task_send", arguments).await?;
         answer["seq"].as_u64().ok_or_else(|| RemoteError::Other("task_send gave no number".to_owned()))
+    }
+
+    /// A person's answer to what the task asks; `action` is `accept`, `decline` or `cancel`.
+    pub async fn answer(
+        &self,
+        id: TaskId,
+        key: Option<&str>,
+        action: &str,
+        content: Option<Value>,
+    ) -> Result<TaskDocument, RemoteError> {
+        let arguments = json!({ "task_id": id, "key": key, "action": action, "content": content });
+        let options = CallOptions { by_person: true, ..CallOptions::default() };
+        let answered = self.client.call("task_answer", without_nulls(arguments), &options).await?;
+        parsed(structured("task_answer", answered)?)
     }
 
     pub async fn retry(&self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument, RemoteError> {
