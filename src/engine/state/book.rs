@@ -366,3 +366,23 @@ fn beyond(namespace: &str, held: &NamespaceRow, before: &NamespaceRow) -> Option
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_grows_to_its_bounds_and_what_is_beyond_may_shrink() {
+        let of = |entries, bytes| NamespaceRow { entries, bytes, ..NamespaceRow::default() };
+        let (most, large) = (limits::MAX_STATE_ENTRIES, limits::MAX_STATE_NAMESPACE_HELD_BYTES);
+        for (before, held, refused) in [
+            (of(most - 1, 0), of(most, large), false),
+            (of(most, 0), of(most + 1, 1), true),
+            (of(most, large), of(most, large + 1), true),
+            // A version of Longhaul with other bounds may have let more in.
+            (of(most + 2, large + 2), of(most + 1, large + 1), false),
+        ] {
+            assert_eq!(beyond("n", &held, &before).is_some(), refused, "{held:?}");
+        }
+    }
+}

@@ -206,6 +206,28 @@ async fn a_namespace_that_holds_nothing_gives_way_and_no_other_does() {
     engine.shutdown().await;
 }
 
+/// Of so many deleted entries not each is remembered; their versions go on growing all the same.
+#[tokio::test]
+async fn a_version_grows_also_where_its_tombstone_was_not_kept() {
+    let world = World::new();
+    let engine = world.start(none()).await;
+    let most = limits::MAX_STATE_TOMBSTONES as usize;
+    let keys: Vec<String> = (0..most).map(|number| format!("{number}")).collect();
+    for keys in keys.chunks(limits::MAX_STATE_PUT_KEYS) {
+        write(&engine, keys.iter().map(|key| StateWrite::put(key, "1")).collect()).await.expect("written");
+        write(&engine, keys.iter().map(StateWrite::delete).collect()).await.expect("deleted");
+    }
+    for _ in 0..4 {
+        put(&engine, "late", "1").await;
+    }
+    assert_eq!(write(&engine, vec![StateWrite::delete("late")]).await.expect("deleted"), [5]);
+    let held = crate::engine::state::held(&engine.shared, "n").expect("read");
+    assert_eq!((held.entries, held.tombstones, held.floor), (0, most as u64, 5));
+    assert_eq!(put(&engine, "late", "1").await, 6);
+    assert_eq!(put(&engine, "0", "1").await, 3, "one that was kept");
+    engine.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_list_goes_on_where_it_ended_and_passes_over_what_is_gone() {
     let world = World::new();
