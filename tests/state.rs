@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -290,4 +292,30 @@ async fn the_command_line_reads_and_writes_with_and_without_a_server() {
         let missing = command(&data, &["state", "get", "trips", "a/b"]).output().expect("longhaul runs");
         assert_eq!(missing.status.code(), Some(3));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_on_the_command_line_prints_each_change_and_outlives_its_server() {
+    let place = Place::new(&[]);
+    let (data, server) = (place.data(), place.start());
+    let url = server.url.clone();
+    let mut watch = command(&data, &["state", "watch", "trips", "k", "--url", &url])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("longhaul runs");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines();
+    let mut next = || -> Value {
+        let line = lines.next().expect("a line").expect("text");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    assert_eq!(next(), json!({"version": 0}));
+    longhaul(&data, &["state", "put", "trips", "k", "1"]);
+    assert_eq!(next()["version"], 1);
+    server.kill();
+    longhaul(&data, &["state", "put", "trips", "k", "2"]);
+    let _server = Server::start_at(&url, &data, &place.tools);
+    let entry = next();
+    assert_eq!((&entry["version"], &entry["value"]), (&json!(2), &json!(2)));
+    watch.kill().expect("it watches on");
+    watch.wait().expect("it was ours");
 }

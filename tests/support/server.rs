@@ -21,11 +21,26 @@ impl Server {
         Self::start_with(data, tools, &[]).unwrap_or_else(|words| panic!("the server did not start: {words}"))
     }
 
+    /// At the address of one that is gone, for clients that remember it.
+    pub fn start_at(url: &str, data: &Path, tools: &[PathBuf]) -> Self {
+        let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
+        Self::launch(address, data, tools, &[]).unwrap_or_else(|words| panic!("it did not start: {words}"))
+    }
+
     /// With variables in its environment; the error is what it said.
     pub fn start_with(data: &Path, tools: &[PathBuf], variables: &[(&str, &str)]) -> Result<Self, String> {
+        Self::launch("127.0.0.1:0", data, tools, variables)
+    }
+
+    fn launch(
+        address: &str,
+        data: &Path,
+        tools: &[PathBuf],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let log = data.with_extension("server.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-        command.args(["serve", "--http", "127.0.0.1:0", "--json", "--trust", "--data"]).arg(data);
+        command.args(["serve", "--http", address, "--json", "--trust", "--data"]).arg(data);
         for tool in tools {
             command.arg("--tools").arg(tool);
         }
