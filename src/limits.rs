@@ -369,6 +369,19 @@ pub const TASK_POLL_INTERVAL_MS: u64 = 1_000;
 /// What clients may keep of a completed task's result, which never changes. Milliseconds.
 pub const RESULT_TTL_MS: u64 = 86_400_000;
 
+/// Other MCP servers that a configuration names; each may be a process.
+pub const MAX_REMOTE_SERVERS: usize = 64;
+/// Tools that one of them offers; the rest is not taken.
+pub const MAX_REMOTE_TOOLS: usize = 1_000;
+/// One call to another MCP server, seconds, unless the operator says otherwise.
+pub const DEFAULT_REMOTE_SECONDS: u64 = 600;
+/// Tries of such a call in all, where it may be tried again.
+pub const DEFAULT_REMOTE_ATTEMPTS: u32 = 3;
+/// A server that has not answered the handshake by then is not there. Seconds.
+pub const REMOTE_CONNECT_SECONDS: u64 = 10;
+/// What a server offers is asked for again before a call once it is so old. Seconds.
+pub const REMOTE_LIST_SECONDS: u64 = 60;
+
 /// One HTTP request body, bytes.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.

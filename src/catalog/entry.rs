@@ -57,10 +57,26 @@ pub struct ArgumentError {
 
 impl ToolEntry {
     pub fn new(tool: Tool) -> Result<Self, DefinitionError> {
-        let definition = &tool.definition;
-        if !is_tool_name(&definition.name) {
-            return Err(DefinitionError::Name(definition.name.clone()));
+        if !is_tool_name(&tool.definition.name) {
+            return Err(DefinitionError::Name(tool.definition.name));
         }
+        Self::checked(tool)
+    }
+
+    /// A tool `NAME/TOOL` of another server, which no client sees.
+    pub fn remote(tool: Tool) -> Result<Self, DefinitionError> {
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'*';
+        let named = tool.definition.name.split_once('/');
+        if !named.is_some_and(|(server, rest)| {
+            is_tool_name(server) && rest.len() <= 128 && rest.bytes().all(plain)
+        }) {
+            return Err(DefinitionError::Name(tool.definition.name));
+        }
+        Self::checked(tool)
+    }
+
+    fn checked(tool: Tool) -> Result<Self, DefinitionError> {
+        let definition = &tool.definition;
         check_texts(definition)?;
         let tool_name = || definition.name.clone();
         let arguments = Schema::of_arguments(&definition.input_schema)

@@ -126,7 +126,8 @@ pub fn state_patterns<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<StatePa
 
 /// Names of tools, or globs of them.
 pub fn tool_globs<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
-    let fits = |glob: &str| super::is_tool_name(&glob.replace('*', "_"));
+    // `NAME/TOOL` is a tool of another server.
+    let fits = |glob: &str| super::is_tool_name(&glob.replace(['*', '/', '.'], "_"));
     let globs = Vec::<String>::deserialize(input)?;
     match globs.iter().find(|glob| !fits(glob)) {
         Some(wrong) => Err(D::Error::custom(format!("'{wrong}' is no tool name ('*' stands for any text)"))),

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Longhaul's own tools: a component's may be called neither so nor alike.
-pub const OWN_TOOL_NAMES: [&str; 18] = [
+pub const OWN_TOOL_NAMES: [&str; 19] = [
     "task_list",
     "task_status",
     "task_wait",
@@ -51,6 +51,7 @@ pub const OWN_TOOL_NAMES: [&str; 18] = [
     "token_list",
     "token_revoke",
     "audit_list",
+    "tool_pin",
 ];
 
 /// The tools that can be called: a value. Adding a component makes another catalog, so that whoever holds an
@@ -59,11 +60,32 @@ pub const OWN_TOOL_NAMES: [&str; 18] = [
 pub struct Catalog {
     tools: BTreeMap<String, Arc<ToolEntry>>,
     components: BTreeMap<String, Arc<Component>>,
+    /// What no client sees, but tasks may call where they are granted it.
+    reachable: BTreeMap<String, Arc<ToolEntry>>,
 }
 
 impl Catalog {
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
         self.tools.get(name)
+    }
+
+    /// A tool as a task may call it: also one that no client sees.
+    pub fn callable(&self, name: &str) -> Option<&Arc<ToolEntry>> {
+        self.tools.get(name).or_else(|| self.reachable.get(name))
+    }
+
+    /// All that tasks may call.
+    pub fn callables(&self) -> impl Iterator<Item = &Arc<ToolEntry>> {
+        self.tools.values().chain(self.reachable.values())
+    }
+
+    /// This catalog and more tools that no client sees.
+    #[must_use]
+    pub fn with_reachable(&self, entries: impl IntoIterator<Item = ToolEntry>) -> Self {
+        let mut next = self.clone();
+        let named = entries.into_iter().map(|entry| (entry.tool.definition.name.clone(), Arc::new(entry)));
+        next.reachable.extend(named);
+        next
     }
 
     /// Sorted by name.
@@ -114,6 +136,7 @@ impl Catalog {
         let mut next = self.clone();
         next.components.remove(component);
         next.tools.retain(|_, entry| entry.tool.component_name != component);
+        next.reachable.retain(|_, entry| entry.tool.component_name != component);
         next
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use super::definition::Reply;
+use super::definition::{Reply, ToolDefinition};
 use super::file::{env_names, http_patterns, is_env_name, state_patterns, tool_globs, visible_line, within};
 use super::manifest::{LimitRequest, guest_path, header_name, host_name, slot_name};
 use super::{Catalog, is_tool_name};
@@ -81,6 +81,16 @@ pub struct ToolOverride {
     /// The typed export that bears this name, whatever its manifest says.
     #[serde(deserialize_with = "visible_line")]
     pub export: Option<String>,
+}
+
+impl Operator {
+    /// How a tool that clients see by this name is answered, as far as the operator says so.
+    pub fn answered_as(&self, name: &str, definition: &mut ToolDefinition) {
+        let Some(said) = self.tools.get(name) else { return };
+        definition.reply = said.reply.unwrap_or(definition.reply);
+        definition.inline_wait_seconds = said.inline_wait_seconds.or(definition.inline_wait_seconds);
+        definition.dedupe_seconds = said.dedupe_seconds.or(definition.dedupe_seconds);
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

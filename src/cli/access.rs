@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::context::Context;
 use super::exit::{CliError, Result};
 use super::remote::{Remote, RemoteError};
-use super::serve::sandbox;
+use super::serve::runner;
 use super::server_file::{ServerInfo, Serves};
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
@@ -47,7 +47,7 @@ impl Access {
         let folder = context.data();
         if url.is_none() && Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
             // A server at the usual address, if any, has another folder.
-            return Ok(Self::Store(open_store(folder, sandbox(context)?, EngineOptions::default()).await?));
+            return Ok(Self::Store(open_store(folder, runner(context)?, EngineOptions::default()).await?));
         }
         Self::open(url, context).await
     }
@@ -61,7 +61,7 @@ impl Access {
                 .next("longhaul serve --tools PATH, or name the server's --url or its --data folder"));
         }
         // It starts nothing; it tells what the records of a journal are.
-        open_store(folder, sandbox(context)?, EngineOptions::default()).await
+        open_store(folder, runner(context)?, EngineOptions::default()).await
     }
 
     /// True where tasks can be looked at but do not go on.
@@ -193,6 +193,14 @@ impl Access {
         }
     }
 
+    /// What there is to say about it.
+    pub async fn pin(&mut self, server: &str) -> Result<Vec<String>> {
+        match self {
+            Self::Server(remote) => Ok(remote.pin(server).await?),
+            Self::Store(engine) => Ok(engine.pin(&local(), server).await?),
+        }
+    }
+
     pub async fn audit(&mut self, query: AuditQuery) -> Result<AuditPage> {
         match self {
             Self::Server(remote) => Ok(remote.audit(query).await?),
@@ -222,7 +230,7 @@ pub async fn open_store(
 
 /// A task as the store in `folder` has it, which nobody else may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
-    let engine = open_store(folder, sandbox(context)?, EngineOptions::default()).await?;
+    let engine = open_store(folder, runner(context)?, EngineOptions::default()).await?;
     let task = engine.task(&local(), id);
     engine.shutdown().await;
     Ok(task?)
@@ -280,6 +288,7 @@ impl From<EngineError> for CliError {
                 }
             },
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(error),
+            EngineError::Remote(_) => Self::not_found(error),
             EngineError::TooManyOpenTasks { .. } | EngineError::State(_) => Self::refused(error),
             _ => Self::failed(error),
         }

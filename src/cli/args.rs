@@ -506,6 +506,18 @@ pub enum ToolCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Take what another MCP server offers now for what it is to offer; look at it before
+    #[command(
+        after_help = "The tools of [servers.NAME] are pinned when they are seen first. One that is defined otherwise \
+        later on is refused until this."
+    )]
+    Pin {
+        /// The server, as longhaul.toml names it
+        #[arg(value_name = "SERVER")]
+        name: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Build a Cargo workspace of guests for wasm32-wasip2
     #[command(after_help = "Example:\n  longhaul tool build tools-wasm -p book_agent")]
     Build {

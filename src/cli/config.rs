@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::servers::ServerTable;
 use crate::catalog::{ComponentTable, FileError, GrantTable, Operator, ToolOverride, read_toml};
 use crate::limits;
 use crate::store::Durability;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub mcp: McpSettings,
     pub engine: EngineSettings,
     pub operator: Operator,
+    /// `[servers.NAME]`.
+    pub servers: BTreeMap<String, ServerTable>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +101,8 @@ impl Settings {
             Some(path) => read_toml::<FileTables>(path)?,
         };
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
+        let mut tables = tables;
+        let servers = std::mem::take(&mut tables.servers);
         let (of_file, operator) = tables.split(folder, home.as_deref());
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
         let data = said.data.or_else(|| {
@@ -129,6 +134,7 @@ impl Settings {
                 ),
             },
             operator,
+            servers,
         })
     }
 }
@@ -344,6 +350,7 @@ struct FileTables {
     #[serde(deserialize_with = "read_tools")]
     tools: BTreeMap<String, ToolOverride>,
     components: BTreeMap<String, ComponentTable>,
+    servers: BTreeMap<String, ServerTable>,
 }
 
 #[derive(Default, Deserialize)]

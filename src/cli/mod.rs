@@ -24,6 +24,7 @@ mod render;
 mod scratch;
 mod serve;
 mod server_file;
+mod servers;
 mod show;
 mod signals;
 mod state;

@@ -20,7 +20,7 @@ use crate::engine::{
 };
 use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
-    TOKEN_REVOKE, ToolInfo, Updates,
+    TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
 };
 use crate::store::{Presence, Store};
 use crate::task::{TaskId, ToolResult};
@@ -263,6 +263,10 @@ impl Remote {
 
     pub async fn revoke_token(&self, name: &str) -> Result<(), RemoteError> {
         self.admin(TOKEN_REVOKE, json!({ "name": name })).await.map(drop)
+    }
+
+    pub async fn pin(&self, server: &str) -> Result<Vec<String>, RemoteError> {
+        parsed(self.admin(TOOL_PIN, json!({ "server": server })).await?["words"].take())
     }
 
     pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, RemoteError> {

@@ -15,10 +15,11 @@ use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
 use super::server_file::{ServerFile, ServerInfo, Serves};
+use super::servers;
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
-use crate::engine::{EngineOptions, Runner, TaskEngine};
+use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{Presence, Store, StoreOptions};
@@ -43,7 +44,8 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
     let mut signals = StopSignals::new()?;
     let sandbox = sandbox(context)?;
-    let engine = match open_engine(sandbox.clone(), context).await {
+    let remotes = remotes(context)?;
+    let engine = match open_engine(with_remotes(sandbox.clone(), remotes.as_ref()), context).await {
         // Of several that were started at once, one serves all.
         Err(error) if serves == Serves::Background && is_in_use(context) => {
             tracing::info!("not needed: {}", error.message);
@@ -59,7 +61,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
     sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
     let served = tokio::select! {
-        served = serve(&engine, sandbox.as_ref(), serves, context, &mut signals) => served,
+        served = serve(&engine, (sandbox.as_ref(), remotes), serves, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -82,6 +84,23 @@ pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
     let suspend_grace = context.settings.engine.suspend_grace;
     let sandbox = Sandbox::new(SandboxOptions { suspend_grace, ..SandboxOptions::default() });
     Ok(Arc::new(sandbox.map_err(CliError::failed)?))
+}
+
+/// The other servers of the configuration.
+fn remotes(context: &Context) -> Result<Option<Remotes>> {
+    servers::remotes(&context.settings.servers, |name| std::env::var(name).ok())
+}
+
+fn with_remotes(sandbox: Arc<Sandbox>, remotes: Option<&Remotes>) -> Arc<dyn Runner> {
+    match remotes {
+        Some(remotes) => remotes.runner(sandbox),
+        None => sandbox,
+    }
+}
+
+/// What tells of tasks, and settles their steps, in a store that nobody serves; it runs nothing.
+pub fn runner(context: &Context) -> Result<Arc<dyn Runner>> {
+    Ok(with_remotes(sandbox(context)?, remotes(context)?.as_ref()))
 }
 
 /// Seals the compiled code that is kept: whoever can write to the cache alone cannot forge it.
@@ -111,7 +130,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
 /// From the tools to the last answer. Whatever is started here has ended when this returns.
 async fn serve(
     engine: &TaskEngine,
-    runner: &dyn Runner,
+    (runner, remotes): (&dyn Runner, Option<Remotes>),
     serves: Serves,
     context: &Context,
     signals: &mut StopSignals,
@@ -119,7 +138,7 @@ async fn serve(
     let mut file = ServerFile::new(context.data(), ServerInfo::of_this_process(serves))
         .map_err(|e| unwritable(context.data(), &e))?;
     tokio::select! {
-        loaded = set_up(engine, runner, context) => loaded?,
+        loaded = set_up(engine, runner, remotes, context) => loaded?,
         signal = signals.first() => {
             eprintln!("{signal}: stopped before it served");
             return Ok(Exit::Done);
@@ -136,7 +155,12 @@ async fn serve(
 }
 
 /// Tools first, then the tasks that wait for them.
-async fn set_up(engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> Result<()> {
+async fn set_up(
+    engine: &TaskEngine,
+    runner: &dyn Runner,
+    remotes: Option<Remotes>,
+    context: &Context,
+) -> Result<()> {
     let settings = &context.settings;
     let mut catalog = Catalog::default();
     for file in load::find(settings.tool_paths.clone()).await? {
@@ -144,6 +168,11 @@ async fn set_up(engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> 
         engine.store_component(loaded.bytes, &loaded.component.name).await?;
         load::summary(&loaded.component).iter().for_each(|line| eprintln!("{line}"));
         catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
+    }
+    if let Some(remotes) = remotes {
+        let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
+        words.iter().for_each(|word| eprintln!("{word}"));
+        catalog = with;
     }
     if catalog.tools().len() == 0 {
         eprintln!("no tools are served: name some with --tools PATH");

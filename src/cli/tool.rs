@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::access::Access;
 use super::args::{ServerArgs, ToolArgs, ToolCommand};
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
@@ -25,6 +26,7 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
                 inspect_served(&what, &server, context).await?;
             }
         }
+        ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
         ToolCommand::Build { dir, package } => build(dir, package, context.output).await?,
     }
     Ok(Exit::Done)
@@ -42,6 +44,18 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
     of_components
         .for_each(|tool| table.row([&tool.name, tool.description.lines().next().unwrap_or_default()]));
     context.output.table(&table)
+}
+
+async fn pin(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {
+    let mut access = Access::open(server.url(), context).await?;
+    let pinned = access.pin(name).await;
+    access.close().await;
+    let words = pinned?;
+    if context.output.json {
+        return context.output.json(&json!({ "pinned": name, "words": words }));
+    }
+    words.iter().try_for_each(|word| context.output.line(escape(word)))?;
+    context.output.line(format!("pinned what {name} offers"))
 }
 
 async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {

@@ -78,7 +78,7 @@ impl Recorder {
             return serde_json::from_slice(&payload).map_err(unreadable);
         }
         let (task, catalog) = (self.task()?, self.shared().catalog());
-        let tools = catalog.tools().map(|entry| &entry.tool.definition);
+        let tools = catalog.callables().map(|entry| &entry.tool.definition);
         let granted: Vec<_> = tools.filter(|tool| may_call(&task, &tool.name)).cloned().collect();
         self.record(KIND_GRANTED, hash, &serde_json::to_vec(&granted).map_err(unreadable)?)?;
         Ok(granted)
@@ -404,7 +404,7 @@ fn choose(
             return Ok((tool, call.alternatives[number..].to_vec()));
         }
     }
-    let tool = catalog.tool(&call.tool).filter(|_| may_call(parent, &call.tool));
+    let tool = catalog.callable(&call.tool).filter(|_| may_call(parent, &call.tool));
     refused(match tool.map(|tool| tool.validate(&arguments)) {
         Some(Err(error)) => CallRefusal::Invalid(format!("{}: {error}", call.tool)),
         _ => {

@@ -259,7 +259,7 @@ pub fn reachable(
     name: &str,
     arguments: &Value,
 ) -> Option<Arc<ToolEntry>> {
-    let tool = catalog.tool(name).filter(|_| scope.iter().any(|glob| glob_matches(glob, name)))?;
+    let tool = catalog.callable(name).filter(|_| scope.iter().any(|glob| glob_matches(glob, name)))?;
     tool.validate(arguments).is_ok().then(|| tool.clone())
 }
 

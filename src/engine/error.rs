@@ -52,6 +52,8 @@ pub enum EngineError {
     State(#[from] StateError),
     #[error("that is no outcome: {0}")]
     BadOutcome(String),
+    #[error("{0}")]
+    Remote(String),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error("the component {0} is not in the store")]
@@ -98,6 +100,7 @@ impl EngineError {
             Self::Token(TokenError::Exists(_)) => "token_exists",
             Self::Token(TokenError::Missing(_)) => "no_such_token",
             Self::Token(TokenError::TooMany(_)) => "too_many_tokens",
+            Self::Remote(_) => "remote",
             Self::NoSuchComponent(_) => "no_such_component",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",

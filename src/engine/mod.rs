@@ -23,6 +23,7 @@ pub mod questions;
 mod ready;
 mod recorder;
 mod recovery;
+mod remote;
 mod resolve;
 mod rows;
 mod state;
@@ -38,7 +39,7 @@ mod wake;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -56,6 +57,7 @@ pub use output::{OutputError, OutputOp, call_hash};
 pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, Outcome, Runner, Suspension};
 pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 pub use recorder::{Recorder, RecorderError};
+pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
 pub use resolve::Resolution;
 pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
 pub use submit::{Submission, Submitted};
@@ -66,7 +68,7 @@ pub use view::{
     percent_encode, rfc3339,
 };
 
-use crate::catalog::{Catalog, Inspection};
+use crate::catalog::{Catalog, Inspection, Operator};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
 use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
@@ -135,6 +137,8 @@ pub(crate) struct Shared {
     audit_retention: Option<Duration>,
     audit: Audit,
     tokens: Tokens,
+    /// Other MCP servers, where there are any, and how their tools are answered.
+    remotes: OnceLock<(Remotes, Operator)>,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     sweeping: RwLock<()>,
@@ -194,6 +198,7 @@ impl TaskEngine {
             store,
             audit: Audit::default(),
             tokens,
+            remotes: OnceLock::new(),
             clock: options.clock,
             feed: Feed::default(),
             runner,

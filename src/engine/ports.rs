@@ -22,8 +22,12 @@ pub trait Runner: Send + Sync + 'static {
     /// No task needs this component any more: what was kept of it may go.
     fn forget(&self, _component: &ComponentId) {}
 
-    /// The outcome of an operation as its owner tells it (`None`: it failed), in the runner's own form.
-    fn settle(&self, _outcome: Option<serde_json::Value>) -> Result<Vec<u8>, String> {
+    /// The outcome of an operation of this component's task as its owner tells it (`None`: it failed), in the runner's own form.
+    fn settle(
+        &self,
+        _component: &ComponentId,
+        _outcome: Option<serde_json::Value>,
+    ) -> Result<Vec<u8>, String> {
         Err("tools of this engine have no operations".to_owned())
     }
 

@@ -10,7 +10,7 @@ use super::view::TaskDocument;
 use super::{EngineError, TaskEngine, questions, rows, sweep};
 use crate::authority::Principal;
 use crate::store::{Batch, Guard, Space, StoreError};
-use crate::task::{FailedReason, QueuedReason, State, TaskEvent, TaskId, WakeOn};
+use crate::task::{FailedReason, QueuedReason, State, Task, TaskEvent, TaskId, WakeOn};
 
 /// What the owner knows of an operation of unknown outcome.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,8 +87,8 @@ impl TaskEngine {
         let said = *blake3::hash(said(&resolution).as_bytes()).as_bytes();
         row.state = match resolution {
             Resolution::Resend => OpState::Resend,
-            Resolution::Done(outcome) => OpState::Done(self.settled(&mut batch, id, Some(outcome))?),
-            Resolution::Failed => OpState::Done(self.settled(&mut batch, id, None)?),
+            Resolution::Done(outcome) => OpState::Done(self.settled(&mut batch, &task, Some(outcome))?),
+            Resolution::Failed => OpState::Done(self.settled(&mut batch, &task, None)?),
         };
         batch.add_put(Space::Op, rows::journal_key(id, status.epoch, step), rows::encode(&row)?);
         let is_waiting = matches!(status.state, State::Waiting(_));
@@ -136,10 +136,10 @@ impl TaskEngine {
     fn settled(
         &self,
         batch: &mut Batch,
-        id: TaskId,
+        task: &Task,
         outcome: Option<Value>,
     ) -> Result<rows::Payload, EngineError> {
-        let bytes = self.shared.runner.settle(outcome).map_err(EngineError::BadOutcome)?;
-        Ok(rows::put_payload(batch, id, &bytes))
+        let bytes = self.shared.runner.settle(&task.component, outcome).map_err(EngineError::BadOutcome)?;
+        Ok(rows::put_payload(batch, task.id, &bytes))
     }
 }

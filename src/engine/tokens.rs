@@ -247,7 +247,7 @@ fn check_globs(tools: &[String], states: usize) -> Result<(), TokenError> {
         return Err(TokenError::BadTools(format!("a token has at most {most} globs of each kind")));
     }
     let is_plain = |glob: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-*".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-*/.".contains(&byte);
         !glob.is_empty() && glob.len() <= limits::MAX_TOOL_NAME_CHARS && glob.bytes().all(plain)
     };
     match tools.iter().find(|glob| !is_plain(glob)) {

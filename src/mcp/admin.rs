@@ -1,4 +1,4 @@
-//! What the owner of this server does by its command line: tokens and the audit. As tools that are never listed
+//! What the owner of this server does by its command line: tokens, pins and the audit. As tools that are never listed
 //! and answer `local` alone, and only a call that says that it is a person's; for anybody else there are none.
 
 use rmcp::RoleServer;
@@ -17,6 +17,7 @@ pub const TOKEN_NEW: &str = "token_new";
 pub const TOKEN_LIST: &str = "token_list";
 pub const TOKEN_REVOKE: &str = "token_revoke";
 pub const AUDIT_LIST: &str = "audit_list";
+pub const TOOL_PIN: &str = "tool_pin";
 
 #[derive(Deserialize)]
 struct NewArguments {
@@ -30,6 +31,11 @@ struct NewArguments {
 #[derive(Deserialize)]
 struct RevokeArguments {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct PinArguments {
+    server: String,
 }
 
 impl Handler {
@@ -60,6 +66,13 @@ impl Handler {
                 Ok(RevokeArguments { name }) => {
                     let revoked = engine.revoke_token(by, &name).await.map_err(refusal);
                     revoked.map(|()| json!({ "name": name }))
+                }
+            },
+            TOOL_PIN => match parsed::<PinArguments>(arguments) {
+                Err(refusal) => Err(refusal),
+                Ok(PinArguments { server }) => {
+                    let pinned = engine.pin(by, &server).await.map_err(refusal);
+                    pinned.map(|words| json!({ "words": words }))
                 }
             },
             AUDIT_LIST => match parsed::<AuditQuery>(arguments) {

@@ -51,6 +51,7 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_)
+        | EngineError::Remote(_)
         | EngineError::Token(_)
         | EngineError::State(_) => Refusal::told(error.to_string()),
         error => Refusal::Error(rpc(&error)),
@@ -81,6 +82,7 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_)
+        | EngineError::Remote(_)
         | EngineError::Token(_)
         | EngineError::State(_) => ErrorData::invalid_params(message, None),
         EngineError::Store(_)

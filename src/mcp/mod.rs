@@ -33,15 +33,17 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod upstream;
 mod uri;
 
-pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE};
+pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE, TOOL_PIN};
 pub use bridge::{BridgeError, bridge};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
-    TaskLink, ToolInfo, Updates,
+    ServerCommand, TaskLink, ToolInfo, Updates,
 };
 pub use http::{HttpError, HttpOptions, HttpServer};
 pub use server::{McpOptions, McpServer};
 pub use socket::{SocketError, SocketServer, connect_socket};
 pub use stdio::{StdioError, serve_stdio};
+pub use upstream::{Place, Upstreams};

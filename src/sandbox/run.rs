@@ -127,7 +127,7 @@ impl Runner for Sandbox {
 
     /// The answer to an HTTP request: `{"status": 200, "headers": {"name": "value" | ["value", …]}, "body": "text" |
     /// "body_base64": "…"}`, of which the status alone is needed.
-    fn settle(&self, outcome: Option<serde_json::Value>) -> Result<Vec<u8>, String> {
+    fn settle(&self, _: &ComponentId, outcome: Option<serde_json::Value>) -> Result<Vec<u8>, String> {
         http::settled(outcome)
     }
 

@@ -44,7 +44,7 @@ async fn a_token_stands_for_its_principal_until_it_is_revoked_also_across_restar
     assert!(token.starts_with("lh_") && token.len() > 40, "{token}");
     let again = engine.new_token(&local, grant("ann", &["*"])).await;
     assert!(matches!(again, Err(EngineError::Token(TokenError::Exists(_)))), "{again:?}");
-    for (name, glob) in [("local", "*"), ("", "*"), ("a b", "*"), ("bob", ""), ("bob", "a b"), ("bob", "a/b")]
+    for (name, glob) in [("local", "*"), ("", "*"), ("a b", "*"), ("bob", ""), ("bob", "a b"), ("bob", "ä")]
     {
         assert!(engine.new_token(&local, grant(name, &[glob])).await.is_err(), "{name} {glob}");
     }

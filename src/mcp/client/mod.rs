@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use rmcp::model::*;
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
-use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::Value;
 
 use crate::authority::Secret;
+use crate::catalog::Annotations;
 use crate::engine::TaskDocument;
 use crate::limits;
 use crate::mcp::socket::connect_socket;
@@ -50,6 +51,18 @@ pub struct ClientOptions {
     pub token: Option<Secret>,
 }
 
+/// A server that is begun as a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCommand {
+    pub program: String,
+    pub arguments: Vec<String>,
+    /// Beside the few variables that every program needs; no others of this process.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What a server's process gets of this one's environment.
+const ENVIRONMENT: [&str; 8] = ["PATH", "HOME", "USER", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
 /// A connection to one server.
 pub struct Client {
     running: RunningService<RoleClient, Quiet>,
@@ -65,6 +78,7 @@ pub struct ToolInfo {
     pub description: String,
     pub input_schema: Value,
     pub output_schema: Option<Value>,
+    pub annotations: Annotations,
 }
 
 /// What `resources/read` gave.
@@ -104,6 +118,39 @@ impl Client {
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, ClientError> {
         let ClientOptions { url, era, token } = options;
+        if let Some(path) = url.strip_prefix(SOCKET_SCHEME) {
+            let stream = connect_socket(Path::new(path))
+                .await
+                .map_err(|error| ClientError::Unreachable { url: url.clone(), why: error.to_string() })?;
+            let (read, write) = stream.into_split();
+            let transport = AsyncRwTransport::new_client(read, write)
+                .with_max_line_length(limits::MAX_CLIENT_EVENT_BYTES);
+            return Self::over(transport, url, era).await;
+        }
+        let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone())
+            .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
+        config.auth_header = token.map(|token| token.expose().to_owned());
+        let transport = StreamableHttpClientTransport::with_client(http_client(&url)?, config);
+        Self::over(transport, url, era).await
+    }
+
+    /// A server that is a child of this process and speaks on its stdin and stdout; it ends with the connection.
+    pub async fn spawn(command: ServerCommand) -> Result<Self, ClientError> {
+        let ServerCommand { program, arguments, environment } = command;
+        let url = format!("the command {program}");
+        let mut child = tokio::process::Command::new(&program);
+        child.args(arguments).env_clear();
+        let kept = ENVIRONMENT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        child.envs(kept).envs(environment);
+        let child = TokioChildProcess::new(child);
+        let child = child.map_err(|e| ClientError::Unreachable { url: url.clone(), why: e.to_string() })?;
+        Self::over(child, url, None).await
+    }
+
+    async fn over<T>(transport: T, url: String, era: Option<Era>) -> Result<Self, ClientError>
+    where
+        T: Transport<RoleClient> + Send + 'static,
+    {
         let modern = vec![ProtocolVersion::V_2026_07_28];
         let legacy = ProtocolVersion::V_2025_11_25;
         let lifecycle = match era {
@@ -112,24 +159,7 @@ impl Client {
             None => ClientLifecycleMode::Auto { preferred_versions: modern, legacy_version: Some(legacy) },
         };
         let routes = Arc::new(Routes::default());
-        let running = match url.strip_prefix(SOCKET_SCHEME) {
-            Some(path) => {
-                let stream = connect_socket(Path::new(path))
-                    .await
-                    .map_err(|error| ClientError::Unreachable { url: url.clone(), why: error.to_string() })?;
-                let (read, write) = stream.into_split();
-                let transport = AsyncRwTransport::new_client(read, write)
-                    .with_max_line_length(limits::MAX_CLIENT_EVENT_BYTES);
-                Quiet.serve_with_lifecycle(Tap::new(transport, routes.clone()), lifecycle).await
-            }
-            None => {
-                let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone())
-                    .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
-                config.auth_header = token.map(|token| token.expose().to_owned());
-                let transport = StreamableHttpClientTransport::with_client(http_client(&url)?, config);
-                Quiet.serve_with_lifecycle(Tap::new(transport, routes.clone()), lifecycle).await
-            }
-        };
+        let running = Quiet.serve_with_lifecycle(Tap::new(transport, routes.clone()), lifecycle).await;
         let running = running.map_err(|error| ClientError::of_connecting(&url, &error))?;
         Ok(Self { running, routes, url })
     }
@@ -144,6 +174,11 @@ impl Client {
             Some(version) if version >= ProtocolVersion::V_2026_07_28 => Era::Modern,
             _ => Era::Legacy,
         }
+    }
+
+    /// Whether the connection is over.
+    pub fn is_closed(&self) -> bool {
+        self.running.is_closed()
     }
 
     /// Name and version of the server, where it tells them.
@@ -162,6 +197,12 @@ impl Client {
                 description: tool.description.unwrap_or_default().into_owned(),
                 input_schema: Value::Object(tool.input_schema.as_ref().clone()),
                 output_schema: tool.output_schema.map(|schema| Value::Object(schema.as_ref().clone())),
+                annotations: tool.annotations.map_or_else(Annotations::default, |hints| Annotations {
+                    read_only: hints.read_only_hint,
+                    destructive: hints.destructive_hint,
+                    idempotent: hints.idempotent_hint,
+                    open_world: hints.open_world_hint,
+                }),
             })
             .collect())
     }

@@ -1,0 +1,87 @@
+//! Tokens and the audit from the command line: with a server, without one, and beyond loopback.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, guest};
+
+fn longhaul(data: &Path, arguments: &[&str], token: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    command.args(arguments).arg("--json").arg("--data").arg(data);
+    command.env("XDG_CONFIG_HOME", data).env_remove("LONGHAUL_TOKEN").current_dir(std::env::temp_dir());
+    command.envs(token.map(|token| ("LONGHAUL_TOKEN", token)));
+    command.output().expect("longhaul runs")
+}
+
+fn told(output: &Output) -> Value {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+}
+
+#[test]
+fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("data");
+    let beyond = ["serve", "--http", "0.0.0.0:0"];
+    let refused = longhaul(&data, &beyond, None);
+    assert_eq!(refused.status.code(), Some(4));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("longhaul token new"), "{words}");
+
+    let made = told(&longhaul(&data, &["token", "new", "ann", "--tools", "analyze*"], None));
+    let token = made["token"].as_str().expect("a token").to_owned();
+    assert_eq!(longhaul(&data, &["token", "new", "ann"], None).status.code(), Some(4), "there is one");
+    assert_eq!(longhaul(&data, &["token", "new", "local"], None).status.code(), Some(2));
+    let server = Server::start(&data, &[guest("text_stats")]);
+    // With the server: its owner's commands get in by the key in the folder, a caller by its token.
+    let listed = told(&longhaul(&data, &["token", "list"], None));
+    assert_eq!(
+        (&listed["tokens"][0]["name"], &listed["tokens"][0]["tools"]),
+        (&json!("ann"), &json!(["analyze*"]))
+    );
+    let tools = told(&longhaul(&data, &["tool", "list"], Some(&token)));
+    assert_eq!(tools["tools"].as_array().map(Vec::len), Some(2), "{tools}");
+    let name = "analyze".to_owned();
+    let called = longhaul(&data, &["call", &name, "text=two words"], Some(&token));
+    let task = told(&called)["task"]["id"].as_str().expect("a task").to_owned();
+    assert_eq!(longhaul(&data, &["task", "show", &task], None).status.code(), Some(3), "it is ann's");
+    told(&longhaul(&data, &["task", "show", &task], Some(&token)));
+    let forbidden = longhaul(&data, &["token", "new", "eve", "--tools", "*"], Some(&token));
+    assert_eq!(forbidden.status.code(), Some(4));
+    told(&longhaul(&data, &["token", "revoke", "ann"], None));
+    let over = longhaul(&data, &["task", "show", &task], Some(&token));
+    assert_eq!(over.status.code(), Some(4), "{}", String::from_utf8_lossy(&over.stderr));
+    let rows = told(&longhaul(&data, &["audit", "list"], None));
+    assert!(!server.said().contains(&token) && !rows.to_string().contains(&token));
+    server.stop();
+
+    // And from the closed store.
+    let rows = told(&longhaul(&data, &["audit", "list", "--since", "1h"], None));
+    let rows = rows["rows"].as_array().expect("rows");
+    let count = |deed: &str, principal: &str, verdict: &str| {
+        let is_it = |row: &&Value| {
+            (row["deed"].as_str(), row["principal"].as_str(), row["verdict"].as_str())
+                == (Some(deed), Some(principal), Some(verdict))
+        };
+        rows.iter().filter(is_it).count()
+    };
+    for (deed, principal, verdict) in [
+        ("token_new", "local", "admitted"),
+        ("token_new", "local", "refused"),
+        ("token_revoke", "local", "admitted"),
+        ("grant", "local", "admitted"),
+        ("call", "ann", "admitted"),
+        ("authenticate", "", "refused"),
+    ] {
+        assert!(count(deed, principal, verdict) > 0, "{verdict} {deed} of '{principal}' in {rows:?}");
+    }
+    let call = rows.iter().find(|row| row["deed"] == "call").expect("a call");
+    assert_eq!((&call["task"], &call["tool"]), (&json!(task), &json!(name)));
+    let only = told(&longhaul(&data, &["audit", "list", "--principal", "ann", "--limit", "1"], None));
+    assert_eq!(only["rows"].as_array().map(Vec::len), Some(1));
+    assert_eq!(longhaul(&data, &["audit", "list", "--since", "yesterday"], None).status.code(), Some(2));
+}
