@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
-mod tokens;
 
 mod cancel;
 mod children;
@@ -18,4 +17,6 @@ mod refusals;
 mod retention;
 mod rogues;
 mod rooms;
+mod servers;
 mod state;
+mod tokens;

@@ -3,6 +3,7 @@
 mod audit;
 mod outcomes;
 mod questions;
+mod remote;
 mod sleepers;
 mod state;
 

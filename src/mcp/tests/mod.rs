@@ -11,6 +11,7 @@ mod stdio;
 mod task_tools;
 mod tasks;
 mod tokens;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

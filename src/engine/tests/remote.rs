@@ -1,0 +1,277 @@
+//! Tools of other servers, played by a script.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::catalog::Operator;
+use crate::task::{Content, UnknownOutcome};
+
+/// A server that does what it is told for each call, and remembers the keys that it was called with.
+#[derive(Clone, Default)]
+struct Script {
+    listing: Arc<Mutex<Listing>>,
+    away: Arc<Mutex<bool>>,
+    answers: Arc<Mutex<VecDeque<Result<RemoteEnd, RemoteFault>>>>,
+    keys: Arc<Mutex<Vec<String>>>,
+    /// Calls wait here where it is closed.
+    gate: Option<Arc<Semaphore>>,
+}
+
+impl Script {
+    fn new(answers: impl IntoIterator<Item = Result<RemoteEnd, RemoteFault>>) -> Self {
+        let tools = ["buy", "look"].map(|name| ToolDefinition::new(name, "Does.", json!({"type": "object"})));
+        let script = Self::default();
+        script.listing.lock().expect("a lock").tools = tools.into();
+        script.answers.lock().expect("a lock").extend(answers);
+        script
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.keys.lock().expect("a lock").clone()
+    }
+}
+
+impl RemoteTools for Script {
+    fn list(&self, _: &str) -> BoxFuture<Result<Arc<Listing>, RemoteFault>> {
+        let away = *self.away.lock().expect("a lock");
+        let listing = Arc::new(self.listing.lock().expect("a lock").clone());
+        Box::pin(
+            async move { if away { Err(RemoteFault::NotSent("it is away".into())) } else { Ok(listing) } },
+        )
+    }
+
+    fn call(&self, call: RemoteCall, report: Report) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
+        self.keys.lock().expect("a lock").push(call.idempotency_key);
+        let (answers, gate) = (self.answers.clone(), self.gate.clone());
+        Box::pin(async move {
+            report(1.0, Some(2.0), Some("half".to_owned()));
+            if let Some(gate) = gate {
+                gate.acquire().await.expect("open").forget();
+            }
+            answers.lock().expect("a lock").pop_front().unwrap_or_else(|| Ok(text("more")))
+        })
+    }
+}
+
+fn text(text: &str) -> RemoteEnd {
+    RemoteEnd::Result(ToolResult::text(text))
+}
+
+fn lost() -> Result<RemoteEnd, RemoteFault> {
+    Err(RemoteFault::Lost("the line went dead".into()))
+}
+
+fn policy(idempotent: &[&str]) -> RemotePolicy {
+    RemotePolicy {
+        expose: vec!["*".to_owned()],
+        idempotent: idempotent.iter().map(|glob| (*glob).to_owned()).collect(),
+        retry: RetryPolicy { attempts: 3, backoff: Duration::from_millis(1) },
+        ..RemotePolicy::default()
+    }
+}
+
+impl World {
+    /// An engine whose only tools are the script's, as `shop_buy` and `shop_look`; and what it said of them.
+    async fn shop(&self, script: &Script, policy: RemotePolicy) -> (TaskEngine, Vec<String>) {
+        let remotes = Remotes::new(Arc::new(script.clone()), BTreeMap::from([("shop".to_owned(), policy)]));
+        let options = EngineOptions { clock: Arc::new(self.clock.clone()), ..EngineOptions::default() };
+        let runner = remotes.runner(Arc::new(Closures::new()));
+        let engine = TaskEngine::open(self.path(), runner, options).await.expect("an engine");
+        let (catalog, words) =
+            engine.with_remotes(Catalog::default(), remotes, Operator::default()).await.expect("a catalog");
+        engine.set_catalog(Arc::new(catalog));
+        engine.start().await.expect("a start");
+        (engine, words)
+    }
+}
+
+async fn told(engine: &TaskEngine, id: TaskId) -> (bool, String) {
+    ended(engine, id).await;
+    match engine.result(&Principal::local(), id).expect("an end") {
+        TaskEnd::Completed(result) => match &result.content[..] {
+            [Content::Text(text)] => (result.is_error, text.clone()),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_remote_tool_is_a_task_that_is_called_once() {
+    let world = World::new();
+    let script = Script::new([Ok(text("bought"))]);
+    let (engine, words) = world.shop(&script, policy(&[])).await;
+    assert_eq!(words, [""; 0]);
+    let names: Vec<String> =
+        engine.catalog().tools().map(|entry| entry.tool.definition.name.clone()).collect();
+    assert_eq!(names, ["shop_buy", "shop_look"]);
+    let shown = engine.catalog().tool("shop_buy").expect("a tool").tool.definition.description.clone();
+    assert!(shown.contains("outside of Longhaul's sandbox"), "{shown}");
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
+    let document = engine.task(&Principal::local(), id).expect("a task");
+    assert_eq!(document.progress.map(|progress| progress.done), Some(1));
+    assert!(document.component.starts_with("mcp:shop/"), "{}", document.component);
+    assert_eq!(script.keys().len(), 1);
+    let hidden = Submission {
+        tool: "shop/buy".into(),
+        arguments: json!({}),
+        principal: Principal::local(),
+        idempotency_key: None,
+        trace: None,
+    };
+    assert!(
+        matches!(engine.submit(hidden).await, Err(EngineError::NoSuchTool { .. })),
+        "that name is for tasks"
+    );
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_did_not_leave_is_tried_again_and_then_told() {
+    let world = World::new();
+    let away = || Err(RemoteFault::NotSent("nobody answers".into()));
+    let script = Script::new([away(), away(), Ok(text("bought")), away(), away(), away()]);
+    let (engine, _) = world.shop(&script, policy(&[])).await;
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    let (is_error, words) = told(&engine, id).await;
+    assert!(is_error && words.contains("nobody answers") && words.contains("shop/buy"), "{words}");
+    let keys = script.keys();
+    assert_eq!(keys.len(), 6);
+    assert!(keys[0] == keys[1] && keys[1] == keys[2] && keys[3] == keys[5] && keys[0] != keys[3], "{keys:?}");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_an_unknown_outcome_that_its_owner_settles() {
+    let world = World::new();
+    let local = Principal::local();
+    let script = Script::new([lost(), lost(), Ok(text("bought at last"))]);
+    let (engine, _) = world.shop(&script, policy(&["look"])).await;
+    let first = submit(&engine, "shop_buy", json!({})).await;
+    let failed = ended(&engine, first).await;
+    assert_eq!((failed.state.as_str(), failed.reason.as_deref()), ("failed", Some("unknown_outcome")));
+    let message = failed.error.expect("an error").message;
+    assert!(message.contains("shop/buy") && message.contains("the line went dead"), "{message}");
+    engine
+        .resolve(&local, first, 0, Resolution::Done(json!("it says it was bought")))
+        .await
+        .expect("settled");
+    assert_eq!(told(&engine, first).await, (false, "it says it was bought".to_owned()));
+    let second = submit(&engine, "shop_buy", json!({})).await;
+    ended(&engine, second).await;
+    engine.resolve(&local, second, 0, Resolution::Resend).await.expect("settled");
+    assert_eq!(told(&engine, second).await, (false, "bought at last".to_owned()));
+    let keys = script.keys();
+    assert!(
+        keys.len() == 3 && keys[1] == keys[2] && keys[0] != keys[1],
+        "sent again under its key: {keys:?}"
+    );
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_repeated_under_the_same_key() {
+    let world = World::new();
+    let script = Script::new([lost(), lost(), Ok(text("seen")), lost(), lost(), lost()]);
+    let (engine, _) = world.shop(&script, policy(&["look"])).await;
+    let id = submit(&engine, "shop_look", json!({})).await;
+    assert_eq!(told(&engine, id).await, (false, "seen".to_owned()));
+    let id = submit(&engine, "shop_look", json!({})).await;
+    assert_eq!(ended(&engine, id).await.reason.as_deref(), Some("unknown_outcome"), "not for ever");
+    let keys = script.keys();
+    assert!(keys.len() == 6 && keys[0] == keys[2] && keys[3] == keys[5], "{keys:?}");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_crash_during_a_call_repeats_it_only_where_that_is_harmless() {
+    for (tool, repeated) in [("shop_look", true), ("shop_buy", false)] {
+        let world = World::new();
+        let gate = Some(Arc::new(Semaphore::new(0)));
+        let script = Script { gate, ..Script::new([Ok(text("done"))]) };
+        let (engine, _) = world.shop(&script, policy(&["look"])).await;
+        let id = submit(&engine, tool, json!({})).await;
+        // It tells of progress once it has left.
+        until(&engine, id, |document| document.progress.is_some()).await;
+        engine.shared.store.clone().close().await.expect("closed, as if it had been killed");
+        drop(engine);
+        // The call of the first one waits for ever.
+        let script = Script { gate: None, ..script };
+        let (engine, _) = world.shop(&script, policy(&["look"])).await;
+        let document = ended(&engine, id).await;
+        let keys = script.keys();
+        if repeated {
+            assert_eq!(told(&engine, id).await, (false, "done".to_owned()));
+            assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
+        } else {
+            assert_eq!(document.reason.as_deref(), Some("unknown_outcome"));
+            assert_eq!(keys.len(), 1);
+        }
+        engine.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_asked_where_the_operator_wants_that() {
+    let world = World::new();
+    let script = Script::new([lost()]);
+    let asks = RemotePolicy { unknown_outcome: UnknownOutcome::Ask, ..policy(&[]) };
+    let (engine, _) = world.shop(&script, asks).await;
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    until(&engine, id, |document| document.state == "waiting").await;
+    engine.resolve(&Principal::local(), id, 0, Resolution::Failed).await.expect("settled");
+    assert!(told(&engine, id).await.0);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
+    let world = World::new();
+    let local = Principal::local();
+    let script = Script::new([]);
+    let (engine, _) = world.shop(&script, policy(&[])).await;
+    let change = |to: &str| script.listing.lock().expect("a lock").tools[0].description = to.to_owned();
+    change("Does something else.");
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    let refused = ended(&engine, id).await;
+    assert_eq!(refused.reason.as_deref(), Some("refused"));
+    let message = refused.error.expect("an error").message;
+    assert!(message.contains("longhaul tool pin shop"), "{message}");
+    assert_eq!(script.keys(), [""; 0], "it was not called");
+    assert_eq!(engine.pin(&local, "shop").await.expect("pinned"), [""; 0]);
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    assert_eq!(told(&engine, id).await, (false, "more".to_owned()));
+    assert!(matches!(engine.pin(&local, "other").await, Err(EngineError::Remote(_))));
+    let pins = engine.audit(AuditQuery::default()).await.expect("a page").rows;
+    let pins = pins.iter().filter(|row| row.deed == Deed::Grant && row.verdict == Verdict::Admitted);
+    assert_eq!(pins.count(), 2, "seen first, and again");
+    engine.shutdown().await;
+
+    change("Does a third thing.");
+    let new = ToolDefinition::new("sell", "", json!({"type": "object"}));
+    script.listing.lock().expect("a lock").tools.push(new);
+    let (engine, words) = world.shop(&script, policy(&[])).await;
+    assert!(
+        words.len() == 2 && words[0].contains("shop/buy") && words[1].contains("shop/sell is new"),
+        "{words:?}"
+    );
+    let names: Vec<String> =
+        engine.catalog().tools().map(|entry| entry.tool.definition.name.clone()).collect();
+    assert_eq!(names, ["shop_look"]);
+    engine.shutdown().await;
+
+    // A server that is away is offered as it was, and a call says so.
+    *script.away.lock().expect("a lock") = true;
+    let (engine, words) = world.shop(&script, policy(&[])).await;
+    assert!(words.len() == 1 && words[0].contains("does not answer"), "{words:?}");
+    let id = submit(&engine, "shop_look", json!({})).await;
+    let (is_error, words) = told(&engine, id).await;
+    assert!(is_error && words.contains("it is away"), "{words}");
+    engine.shutdown().await;
+}
