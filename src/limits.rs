@@ -166,8 +166,6 @@ pub const MAX_PENDING_JOURNAL_BYTES: usize = 1024 * 1024;
 pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 /// One log line or status message, bytes.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024;
-/// What is read of a log at once to tell its lines to a call, bytes. Many of the longest lines.
-pub const MAX_LOG_READ_BYTES: usize = 64 * 1024;
 /// Named outputs of one task.
 pub const MAX_OUTPUTS: usize = 1_024;
 /// Name of an output, bytes of UTF-8.
@@ -180,6 +178,11 @@ pub const MAX_CHECKPOINT_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_OPEN_TICKETS: usize = 1_024;
 /// Progress reports that wait for a commit; beyond, the oldest are dropped (the last one counts).
 pub const MAX_PENDING_PROGRESS: usize = 256;
+
+/// Reports that one task keeps for streams that are resumed, bytes. Beyond, a stream is told the newest alone.
+pub const MAX_KEPT_REPORT_BYTES: u64 = 16 * 1024 * 1024;
+/// Reports that a stream reads at once.
+pub const MAX_REPORTS_READ: usize = 64;
 
 /// Batches that wait for the writer; beyond, a commit is refused as busy.
 pub const MAX_QUEUED_BATCHES: usize = 65_536;
@@ -355,10 +358,37 @@ pub const MAX_CALL_STREAM_MESSAGES: usize = 16;
 pub const MAX_CLIENT_EVENT_BYTES: usize = 64 * 1024 * 1024;
 /// A client that waits for a server to come up tries again after this. Milliseconds.
 pub const CLIENT_RETRY_MS: u64 = 50;
-/// Legacy sessions at once. Each has two tasks and a few channels.
-pub const MAX_SESSIONS: usize = 10_000;
-/// A legacy session without an open stream or a request ends after this. Seconds.
+/// Messages that belong to no request and wait for a session's reader; beyond, the oldest are dropped.
+pub const MAX_SESSION_MESSAGES: usize = 16;
+/// Messages of one session's client that rmcp has not taken yet; then the client waits.
+pub const MAX_SESSION_INBOX: usize = 8;
+/// Legacy sessions in memory at once: each has one task and one channel.
+pub const MAX_SESSIONS: usize = 20_000;
+/// A legacy session without an open stream or a request leaves memory after this. Seconds.
 pub const SESSION_IDLE_SECONDS: u64 = 3_600;
+/// A legacy session's client may come back so long after its last request. Seconds: a week.
+pub const SESSION_KEPT_SECONDS: u64 = 7 * 86_400;
+/// A session's row says at most so late that it was used. Seconds.
+pub const SESSION_NOTE_SECONDS: u64 = 3_600;
+/// Requests of one session whose streams are in memory at once; beyond, the oldest is forgotten, and can be made
+/// again from its row if it made a task.
+pub const MAX_SESSION_STREAMS: usize = 256;
+/// Calls of one session whose streams can be resumed; beyond, a sweep forgets the oldest.
+pub const MAX_KEPT_CALLS_PER_SESSION: usize = 1_024;
+/// A call's stream can be resumed so long after its task ended. Seconds: a day.
+pub const CALL_KEPT_SECONDS: u64 = 86_400;
+/// What a client takes for a session's id: ours have 32 bytes.
+pub const MAX_SESSION_ID_BYTES: usize = 64;
+/// Id of a request that an event id repeats, bytes: it travels in a header.
+pub const MAX_ID_IN_EVENT_BYTES: usize = 64;
+/// How long a client waits before it reconnects. Stock clients try twice, and a restart has to fit in between.
+/// Milliseconds.
+pub const SSE_RETRY_MS: u64 = 5_000;
+/// A change's time is taken before its commit: what changed so long before an event may not have been told with
+/// it. Milliseconds.
+pub const UPDATE_MARGIN_MS: u64 = 2_000;
+/// A stream that could not be watched for, because there are too many subscribers, looks so often. Milliseconds.
+pub const UNWATCHED_LOOK_MS: u64 = 1_000;
 /// What clients may keep of `server/discover` and the templates: they change with the version only. Milliseconds.
 pub const DISCOVER_TTL_MS: u64 = 3_600_000;
 /// What clients may keep of `tools/list` without asking again. Milliseconds.

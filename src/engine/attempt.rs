@@ -207,6 +207,7 @@ impl Past {
             reports,
             changes: Vec::new(),
             writes: Vec::new(),
+            report_bytes: 0,
             ops: self.ops,
             journal_bytes: self.journal_bytes,
             awake,

@@ -22,7 +22,7 @@ use super::state::{StateEntry, StateError, StateWrite};
 use crate::authority::Grant;
 use crate::catalog::{Catalog, CatalogError, Component, Inspection, Tool, ToolDefinition};
 use crate::limits;
-use crate::task::{ComponentId, Effects, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
+use crate::task::{ComponentId, Effects, LogLevel, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
 
 const KIND_STEP: u8 = 1;
 const KIND_SLEEP: u8 = 2;
@@ -223,6 +223,11 @@ impl Steps {
     /// A line for the task's log.
     pub fn log(&self, line: &str) -> Result<(), StepError> {
         Ok(self.recorder.log(format!("{line}\n").as_bytes())?)
+    }
+
+    /// A line for the log that whoever waits for the task is told as well.
+    pub fn line(&self, level: LogLevel, text: &str) -> Result<(), StepError> {
+        Ok(self.recorder.line(level, text)?)
     }
 
     /// One step on a named output; durable when it returns.

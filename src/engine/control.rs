@@ -433,6 +433,8 @@ fn keep_prefix(
     }
     status.outputs = outputs;
     status.reports = checkpoint.as_ref().map_or(0, |row| row.reports);
+    // Replay tells them again, under the same numbers.
+    batch.add_delete_prefix(Space::Report, id.as_bytes().as_slice());
     (status.steps, status.awake_nanos) = (number, awake_nanos);
     Ok(Ok(()))
 }

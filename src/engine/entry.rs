@@ -87,6 +87,8 @@ pub struct Live {
     pub changes: Vec<TaskChange>,
     /// Writes that belong to the next commit.
     pub writes: Vec<(Space, Vec<u8>, Vec<u8>)>,
+    /// Bytes of kept reports among them.
+    pub report_bytes: usize,
     pub ops: Ops,
     pub journal_bytes: u64,
     pub awake: Duration,
@@ -181,6 +183,7 @@ impl EntryState {
         for (space, key, value) in live.writes.drain(..) {
             batch.add_put(space, key, value);
         }
+        live.report_bytes = 0;
         if std::mem::take(&mut self.status_dirty) {
             self.status.steps = live.journal.next_number();
             batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);

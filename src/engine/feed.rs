@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::limits;
-use crate::task::{Progress, State, TaskId};
+use crate::task::{LogLevel, Progress, State, TaskId};
 
 /// One readable thing that can change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,12 @@ pub enum TaskChange {
         number: u64,
         progress: Option<Progress>,
         message: Option<String>,
+    },
+    /// A line of its log that the guest meant to be read; numbered with the reports.
+    Line {
+        number: u64,
+        level: LogLevel,
+        text: String,
     },
     Output {
         name: String,
@@ -174,6 +180,16 @@ impl Watcher {
         self.keys.is_empty()
     }
 
+    /// A resource that has changed since it was last returned.
+    pub fn try_next(&self) -> Option<ResourceKey> {
+        lock(&self.inner.dirty).pop_first()
+    }
+
+    /// For one who waits for the next change without holding the watcher.
+    pub fn signal(&self) -> Signal {
+        Signal { inner: self.inner.clone() }
+    }
+
     /// The next resource that changed since it was last returned. Safe to drop and call again.
     pub async fn next(&self) -> ResourceKey {
         loop {
@@ -195,6 +211,29 @@ impl Drop for Watcher {
             unroute(&mut routes.watchers, key, |watcher| watcher.number == self.inner.number);
         }
         routes.count -= 1;
+    }
+}
+
+/// Tells when a watcher has something to tell. Of several who wait, one is told.
+#[derive(Clone)]
+pub struct Signal {
+    inner: Arc<WatcherInner>,
+}
+
+impl Signal {
+    pub async fn changed(&self) {
+        loop {
+            let told = self.inner.wake.notified();
+            if !lock(&self.inner.dirty).is_empty() {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// Wakes another one who waits.
+    pub fn pass_on(&self) {
+        self.inner.wake.notify_one();
     }
 }
 

@@ -24,8 +24,10 @@ mod ready;
 mod recorder;
 mod recovery;
 mod remote;
+mod reports;
 mod resolve;
 mod rows;
+mod shelf;
 mod state;
 mod submit;
 mod sweep;
@@ -49,7 +51,7 @@ pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
 pub use calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
 pub use children::TreeBounds;
 pub use error::EngineError;
-pub use feed::{Feed, Follower, ResourceKey, TaskChange, Watcher};
+pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};
 pub use journal::Next;
 pub use metrics::Metrics;
 pub use ops::{Op, OpHandle};
@@ -58,7 +60,9 @@ pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, O
 pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 pub use recorder::{Recorder, RecorderError};
 pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
+pub use reports::{ReportAt, Reported};
 pub use resolve::Resolution;
+pub use shelf::{Shelf, ShelfWrite};
 pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
@@ -309,6 +313,11 @@ impl TaskEngine {
     /// Who wants to know what changed.
     pub fn feed(&self) -> &Feed {
         &self.shared.feed
+    }
+
+    /// What the engine's clock says.
+    pub fn now(&self) -> crate::clock::UnixNanos {
+        self.shared.clock.wall()
     }
 
     pub fn metrics(&self) -> Metrics {

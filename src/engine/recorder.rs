@@ -14,7 +14,7 @@ use super::rows::{self, Payload};
 use super::{Shared, checkpoint};
 use crate::limits;
 use crate::store::{Batch, Guard, Space};
-use crate::task::{Progress, Status, TaskLimits};
+use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +135,9 @@ impl Recorder {
 
     /// Waits for the disk if too much waits for it; for loops of cheap records.
     pub async fn relieve(&self) -> Result<(), RecorderError> {
-        let pending = self.with(|_, live| Ok(live.journal.pending_bytes() + live.log.pending_bytes()))?;
+        let pending = self.with(|_, live| {
+            Ok(live.journal.pending_bytes() + live.log.pending_bytes() + live.report_bytes)
+        })?;
         if pending > limits::MAX_PENDING_JOURNAL_BYTES { self.barrier().await } else { Ok(()) }
     }
 
@@ -146,18 +148,25 @@ impl Recorder {
         Ok(())
     }
 
+    /// A line for the log that is also told to whoever waits for the task, numbered with its reports.
+    pub fn line(&self, level: LogLevel, text: &str) -> Result<(), RecorderError> {
+        let lines = log_lines(level, text);
+        self.with(|_, live| Ok(live.log.write(lines.as_bytes(), live.journal.next_number())?))?;
+        self.report(Report::Line { level, text: text.trim_end_matches('\n').to_owned() })
+    }
+
     pub fn progress(
         &self,
         done: u64,
         total: Option<u64>,
         message: Option<String>,
     ) -> Result<(), RecorderError> {
-        self.report(Some(Progress { done, total }), message)
+        self.report(Report::Progress { progress: Some(Progress { done, total }), message })
     }
 
     /// Change the status line alone.
     pub fn status(&self, message: String) -> Result<(), RecorderError> {
-        self.report(None, Some(message))
+        self.report(Report::Progress { progress: None, message: Some(message) })
     }
 
     /// One step: an output is opened, grows, or is closed. Durable when this returns; the inner error is the
@@ -260,26 +269,25 @@ impl Recorder {
         })
     }
 
-    fn report(&self, progress: Option<Progress>, message: Option<String>) -> Result<(), RecorderError> {
-        let message = message.map(|text| truncated(text, limits::MAX_MESSAGE_BYTES));
+    /// What replay brings again was told before.
+    fn report(&self, report: Report) -> Result<(), RecorderError> {
         let wall = self.shared.clock.wall();
         self.with(|state, live| {
             live.reports += 1;
-            if live.reports <= state.status.reports {
+            let (number, status) = (live.reports, &mut *state.status);
+            if number <= status.reports {
                 return Ok(());
             }
-            state.status.reports = live.reports;
-            state.status.progress = progress.or(state.status.progress);
-            if message.is_some() {
-                state.status.message.clone_from(&message);
-            }
-            state.status.updated_at = wall;
-            state.status_dirty = true;
+            (status.reports, status.updated_at, state.status_dirty) = (number, wall, true);
+            let report = noted(status, report);
+            keep(self.entry.id, status, &report, live)?;
             if live.changes.len() >= limits::MAX_PENDING_PROGRESS {
                 live.changes.remove(0);
             }
-            let number = live.reports;
-            live.changes.push(TaskChange::Progress { number, progress: state.status.progress, message });
+            live.changes.push(match report {
+                Report::Progress { progress, message } => TaskChange::Progress { number, progress, message },
+                Report::Line { level, text } => TaskChange::Line { number, level, text },
+            });
             Ok(())
         })?;
         self.entry.dirty.notify_one();
@@ -396,6 +404,38 @@ impl StateBesideLive<'_> {
     pub fn retry(&self) -> u32 {
         self.status.retry
     }
+}
+
+/// The report as it is told, once the status knows of it.
+fn noted(status: &mut Status, report: Report) -> Report {
+    match report {
+        Report::Progress { progress, message } => {
+            let message = message.map(|text| truncated(text, limits::MAX_MESSAGE_BYTES));
+            status.progress = progress.or(status.progress);
+            if message.is_some() {
+                status.message.clone_from(&message);
+            }
+            Report::Progress { progress: status.progress, message }
+        }
+        Report::Line { level, text } => {
+            Report::Line { level, text: truncated(text, limits::MAX_MESSAGE_BYTES) }
+        }
+    }
+}
+
+/// Adds the report's row to the next commit, if it is to be kept. A guest that reports faster than the disk takes
+/// it leaves gaps.
+fn keep(id: TaskId, status: &mut Status, report: &Report, live: &mut Live) -> Result<(), RecorderError> {
+    let has_room = |kept: &&mut u64| **kept < limits::MAX_KEPT_REPORT_BYTES;
+    let Some(kept) = status.kept_reports.as_mut().filter(has_room) else { return Ok(()) };
+    if live.report_bytes > limits::MAX_PENDING_JOURNAL_BYTES {
+        return Ok(());
+    }
+    let row = rows::encode(report).map_err(fault)?;
+    live.report_bytes += row.len();
+    *kept += row.len() as u64;
+    live.writes.push((Space::Report, rows::report_key(id, status.retry, status.reports), row));
+    Ok(())
 }
 
 fn fault(error: crate::store::StoreError) -> RecorderError {

@@ -76,6 +76,14 @@ pub fn log_key(task: TaskId, offset: u64) -> Vec<u8> {
     key
 }
 
+/// `id | retry BE | number BE`
+pub fn report_key(task: TaskId, retry: u32, number: u64) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.extend_from_slice(&retry.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
 /// `principal | 0 | id`: the tasks of one principal, oldest first.
 pub fn by_principal_key(principal: &str, task: TaskId) -> Vec<u8> {
     let mut key = by_principal_prefix(principal);

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::audit::{self, Deed, Subject};
 use super::entry::{Anchor, Entry};
 use super::feed::{Follower, ResourceKey};
+use super::reports::ReportAt;
 use super::rows::{self, IdempotencyRow};
+use super::shelf::{self, ShelfWrite};
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
@@ -37,6 +39,9 @@ pub struct Submitted {
     pub existing: bool,
 }
 
+/// What stands in the same commit as a new task.
+type Beside<'a> = &'a (dyn Fn(TaskId, ReportAt) -> Vec<ShelfWrite> + Send + Sync);
+
 /// A row that stands for "the same call".
 struct Claim {
     key: [u8; 32],
@@ -48,7 +53,7 @@ struct Claim {
 impl TaskEngine {
     /// Makes a task of a call. It is durable when this returns.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
-        Ok(self.submit_with(submission, false).await?.0)
+        Ok(self.submit_with(&submission, false, None).await?.0)
     }
 
     /// The same, and a follower that misses nothing: a new task is followed from before its commit. There is
@@ -57,33 +62,53 @@ impl TaskEngine {
         &self,
         submission: Submission,
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
-        self.submit_with(submission, true).await
+        self.submit_with(&submission, true, None).await
+    }
+
+    /// The same for a stream that is told of every report, also after a restart: the task keeps them. What
+    /// `beside` says for its id, and for where the stream begins, stands in the same commit. A stream of a task
+    /// that was there already begins at its newest report.
+    pub async fn submit_for_stream(
+        &self,
+        submission: &Submission,
+        beside: impl Fn(TaskId, ReportAt) -> Vec<ShelfWrite> + Send + Sync,
+    ) -> Result<(Submitted, ReportAt, Option<Follower>), EngineError> {
+        let (submitted, follower) = self.submit_with(submission, true, Some(&beside)).await?;
+        let mut from = ReportAt::default();
+        if submitted.existing {
+            self.keep_reports(submitted.id)?;
+            from = self.reported(&submission.principal, submitted.id, from, 1)?.newest.0;
+            self.shelve(beside(submitted.id, from)).await?;
+        }
+        Ok((submitted, from, follower))
     }
 
     async fn submit_with(
         &self,
-        submission: Submission,
+        submission: &Submission,
         follow: bool,
+        beside: Option<Beside<'_>>,
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let (by, named) = (submission.principal.clone(), submission.tool.clone());
-        let done = self.submit_call(submission, follow).await;
+        let done = self.submit_call(submission, follow, beside).await;
         self.audited(&by, Subject { tool: Some(&named), ..Subject::new(Deed::Call) }, done)
     }
 
     async fn submit_call(
         &self,
-        submission: Submission,
+        submission: &Submission,
         follow: bool,
+        beside: Option<Beside<'_>>,
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let shared = &self.shared;
         let catalog = shared.catalog();
         let tool = catalog
             .tool(&submission.tool)
             .filter(|_| submission.principal.may_call(&submission.tool))
-            .ok_or_else(|| no_such_tool(&catalog, &submission))?;
+            .ok_or_else(|| no_such_tool(&catalog, submission))?;
         let arguments = arguments_text(&submission.arguments)?;
         tool.validate(&submission.arguments)?;
-        let claim = claim(&tool.tool, &submission, &arguments)?;
+        let claim = claim(&tool.tool, submission, &arguments)?;
         let arguments_hash = *blake3::hash(arguments.as_bytes()).as_bytes();
         loop {
             let open = shared.open_tasks().len();
@@ -91,7 +116,7 @@ impl TaskEngine {
                 return Err(EngineError::TooManyOpenTasks { open });
             }
             if let Some(claim) = &claim
-                && let Some(there) = self.claimed(claim, &submission, &arguments_hash)?
+                && let Some(there) = self.claimed(claim, submission, &arguments_hash)?
             {
                 let subject = Subject::of_task(Deed::Call, there.id)
                     .tool(&tool.tool.definition.name, &tool.tool.component)
@@ -100,9 +125,9 @@ impl TaskEngine {
                 let follower = follow.then(|| shared.feed.follow(there.id)).flatten();
                 return Ok((there, follower));
             }
-            let task = new_task(shared, &tool.tool, &submission, arguments.clone())?;
+            let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
             let follower = follow.then(|| shared.feed.follow(task.id)).flatten();
-            match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash).await {
+            match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, beside).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
                 other => return other.map(|submitted| (submitted, follower)),
@@ -140,11 +165,16 @@ impl TaskEngine {
         task: Task,
         claim: Option<&Claim>,
         arguments: [u8; 32],
+        beside: Option<Beside<'_>>,
     ) -> Result<Submitted, EngineError> {
         let shared = &self.shared;
         let (id, principal, created_at) = (task.id, task.principal.clone(), task.created_at);
-        let status = new_status(created_at, random()?);
+        let mut status = new_status(created_at, random()?);
         let mut batch = Batch::new();
+        if let Some(beside) = beside {
+            status.kept_reports = Some(0);
+            shelf::add(&mut batch, beside(id, ReportAt::default()));
+        }
         if let Some(claim) = claim {
             let row = IdempotencyRow { task: id, arguments, created_at };
             // A stale row of `dedupe_seconds` is replaced, but only the one that was looked at.
@@ -201,6 +231,7 @@ pub fn new_status(created_at: u64, seed: [u8; 32]) -> Status {
         reports: 0,
         messages: 0,
         questions: Questions::default(),
+        kept_reports: None,
         outputs: Vec::new(),
         wake: None,
         cancel: None,

@@ -221,7 +221,16 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
             blobs += 1;
         }
     }
-    for space in [Space::Journal, Space::Op, Space::Output, Space::Log, Space::Message, Space::Question] {
+    let spaces = [
+        Space::Journal,
+        Space::Op,
+        Space::Output,
+        Space::Log,
+        Space::Message,
+        Space::Question,
+        Space::Report,
+    ];
+    for space in spaces {
         batch.add_delete_prefix(space, bytes);
     }
     for space in [Space::Task, Space::Status, Space::Result, Space::Checkpoint] {

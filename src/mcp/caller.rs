@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
-use rmcp::transport::streamable_http_server::session::SessionId;
 
-use super::sessions::Sessions;
 use crate::authority::{Principal, Secret};
 use crate::engine::{Bearer, TaskEngine};
 
@@ -60,7 +58,6 @@ impl Caller {
 /// What the door of `/mcp` asks.
 pub struct Door {
     pub engine: TaskEngine,
-    pub sessions: Arc<Sessions>,
     /// A token of `local`, for whoever may read this process's data folder.
     pub key: Option<Secret>,
 }
@@ -71,8 +68,6 @@ enum Stranger {
     NoToken,
     BadToken,
 }
-
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// Headers by which a proxy says that it stands in between: what it sends is not from this machine.
 const OF_PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
@@ -112,7 +107,6 @@ pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next:
         Ok(caller) => caller,
         Err(why) => return door.turn_away(why),
     };
-    hide_foreign_session(request.headers_mut(), &door.sessions, &caller);
     // Whatever is done with the request further on, the secret is not needed for it.
     request.headers_mut().remove(header::AUTHORIZATION);
     let served = OF_REQUEST.scope(caller.clone(), next.run(request));
@@ -148,14 +142,6 @@ impl Door {
         self.engine.audit_stranger(word);
         let challenge = HeaderValue::from_static(challenge);
         (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], told).into_response()
-    }
-}
-
-/// Somebody else's session is to look like one that does not exist: so it is asked for by a name that none has.
-fn hide_foreign_session(headers: &mut HeaderMap, sessions: &Sessions, caller: &Caller) {
-    let Some(id) = headers.get(SESSION_ID).and_then(|id| id.to_str().ok()) else { return };
-    if sessions.is_foreign(&SessionId::from(id), &caller.owner()) {
-        headers.insert(SESSION_ID, HeaderValue::from_static("nobodys"));
     }
 }
 

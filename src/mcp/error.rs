@@ -95,6 +95,13 @@ pub fn rpc(error: &EngineError) -> ErrorData {
     }
 }
 
+/// The answer of a request that went with the server, or whose answer is not kept any more.
+pub fn lost_request() -> ErrorData {
+    let message = "the request left no answer behind: the server went down before it had stored anything, or it was \
+         too long ago. Send it again";
+    ErrorData::internal_error(message, None)
+}
+
 /// A URI that is none of ours, or whose resource is not there, or is somebody else's: all alike.
 pub fn no_such_resource(uri: &str) -> ErrorData {
     let shown: String = uri.chars().take(200).collect();

@@ -13,9 +13,10 @@ use super::error::{self, Refusal};
 use super::offers::Offers;
 use super::report::Reports;
 use super::server::{Handler, is_http, is_modern};
+use super::sessions::CallStream;
 use crate::engine::{Follower, TaskChange, TaskDocument};
 use crate::limits;
-use crate::task::{QuestionKind, State, TaskId, WaitingReason};
+use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
 
 /// A task that is followed for a call.
 #[derive(Clone, Copy)]
@@ -78,7 +79,7 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<Stopped, Refusal> {
         let Followed { follower, id, tool, fresh } = followed;
-        let mut reports = Reports::new(self, tool, id, context);
+        let mut reports = Reports::new(&self.connection, tool, id, context);
         let takes = Takes::of(context);
         let is_client = matches!(asking, Asking::Client { .. });
         let _at_hand = (takes.sampling && is_client).then(|| self.server.engine().at_hand(id));
@@ -95,7 +96,6 @@ impl Handler {
         if !fresh {
             let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
             reports.present(&task).await;
-            reports.skip_log();
             if task.is_terminal() {
                 return Ok(Stopped::Ended);
             }
@@ -110,21 +110,24 @@ impl Handler {
             tokio::select! {
                 biased;
                 change = follower.next() => match change {
-                    TaskChange::Progress { progress, message, .. } => reports.tell(progress, message).await,
+                    TaskChange::Progress { progress, message, .. } => {
+                        reports.tell(&Report::Progress { progress, message }).await;
+                    }
+                    TaskChange::Line { level, text, .. } => {
+                        reports.tell(&Report::Line { level, text }).await;
+                    }
                     TaskChange::State(state) if state.is_terminal() => return Ok(Stopped::Ended),
                     TaskChange::Questions | TaskChange::State(State::Waiting(WaitingReason::Input)) => look = true,
                     TaskChange::Lagged(_) => {
                         if let Ok(task) = self.server.engine().task(&self.connection.principal, id) {
                             reports.present(&task).await;
-                            reports.log().await;
                             if task.is_terminal() {
                                 return Ok(Stopped::Ended);
                             }
                         }
                         look = true;
                     }
-                    TaskChange::Log => reports.log().await,
-                    TaskChange::State(_) | TaskChange::Output { .. } => {}
+                    TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Log => {}
                 },
                 () = offers.next(), if !offers.is_empty() => look = true,
                 () = self.server.stopping().cancelled() => return Ok(Stopped::Stopping),
@@ -200,11 +203,11 @@ impl Handler {
         any
     }
 
-    /// Ends when the client gives the call up: never under the protocols with sessions, where a lost
-    /// connection is none; when its response is closed over HTTP; when it says so over pipes.
+    /// Ends when the client gives the call up: when it says so over pipes and in sessions, where a lost
+    /// connection is none; under 2026-07-28 over HTTP, when it closes the response.
     async fn given_up(&self, context: &RequestContext<RoleServer>) {
-        if !is_modern(context) {
-            std::future::pending::<()>().await;
+        if let Some(stream) = context.extensions.get::<CallStream>() {
+            return stream.slot.given_up().await;
         }
         if !is_http(context) {
             let given_up = self.connection.given_up(&context.id);

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::caller::{self, Caller, Door};
 use super::error::{self, HttpFault};
 use super::server::McpServer;
-use super::sessions::Sessions;
+use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
 use crate::authority::Secret;
 use crate::limits;
@@ -51,6 +51,8 @@ pub enum HttpError {
     PortInUse(SocketAddr),
     #[error("listening on {address} failed: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("the sessions of clients cannot be read: {0}")]
+    Sessions(#[from] SessionError),
 }
 
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -72,6 +74,8 @@ pub struct HttpServer {
     /// Ends every stream that is left.
     cut: CancellationToken,
     serving: JoinHandle<()>,
+    #[cfg(test)]
+    sessions: Arc<Sessions>,
     _idle: DropGuard,
 }
 
@@ -92,8 +96,8 @@ impl HttpServer {
         let origins = LOOPBACK_ORIGINS.iter().map(|origin| (*origin).to_owned()).chain(allowed_origins);
 
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
-        let sessions = Arc::new(Sessions::default());
-        let config = StreamableHttpServerConfig::default()
+        let sessions = Arc::new(Sessions::open(server.clone()).await?);
+        let mut config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(true)
             // `known_host` asks before.
             .disable_allowed_hosts()
@@ -101,7 +105,10 @@ impl HttpServer {
             // Also where the list above should ever be empty.
             .enforce_origin_validation()
             .with_max_request_body_bytes(limits::MAX_REQUEST_BYTES)
-            .with_cancellation_token(cut.clone());
+            .with_cancellation_token(cut.clone())
+            // Streams that can be resumed say so themselves, with ids that hold.
+            .with_sse_retry(None);
+        config.session_store = Some(sessions.clone());
         let factory = server.clone();
         let mcp = StreamableHttpService::new(
             move || {
@@ -111,10 +118,11 @@ impl HttpServer {
             sessions.clone(),
             config,
         );
-        let door = Arc::new(Door { engine: server.engine().clone(), sessions: sessions.clone(), key });
+        let door = Arc::new(Door { engine: server.engine().clone(), key });
         let mcp = Router::new()
             .route_service("/mcp", mcp)
             .layer(middleware::from_fn(task_ids::read))
+            .layer(middleware::from_fn_with_state(sessions.clone(), sessions::guard))
             .layer(middleware::from_fn(well_formed))
             .layer(middleware::from_fn_with_state(door, caller::identify));
         let app = Router::new()
@@ -126,7 +134,7 @@ impl HttpServer {
             .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host));
 
         let idle = CancellationToken::new();
-        tokio::spawn(end_idle_sessions(sessions, idle.clone()));
+        tokio::spawn(sessions::sweep(sessions.clone(), idle.clone()));
         // Answers are small and each is waited for.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let closed = closing.clone();
@@ -137,11 +145,25 @@ impl HttpServer {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok(Self { address, server, closing, cut, serving, _idle: idle.drop_guard() })
+        Ok(Self {
+            address,
+            server,
+            closing,
+            cut,
+            serving,
+            #[cfg(test)]
+            sessions,
+            _idle: idle.drop_guard(),
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    #[cfg(test)]
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Where clients find MCP.
@@ -167,17 +189,10 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // Whoever waits is not cancelled by this: see `closed_by_client` in `reply.rs`.
+        // Whoever waits is not cancelled by this: see `closed_by_client` in `follow.rs`.
         self.server.stop();
         self.cut.cancel();
         self.serving.abort();
-    }
-}
-
-async fn end_idle_sessions(sessions: Arc<Sessions>, over: CancellationToken) {
-    let idle = Duration::from_secs(limits::SESSION_IDLE_SECONDS);
-    while tokio::time::timeout(idle / 10, over.cancelled()).await.is_err() {
-        sessions.end_idle(idle).await;
     }
 }
 

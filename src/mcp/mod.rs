@@ -14,6 +14,7 @@ mod follow;
 mod http;
 mod mrtr;
 mod offers;
+mod on_stream;
 mod own_tools;
 mod pipe_task_ids;
 mod reply;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rmcp::RoleServer;
-use rmcp::model::{CancelledNotification, CancelledNotificationParam, ServerNotification, ServerRequest};
+use rmcp::model::{
+    CancelledNotification, CancelledNotificationParam, GetExtensions, ServerNotification, ServerRequest,
+};
 use rmcp::service::{PeerRequestOptions, RequestContext, RequestHandle, ServiceError};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -121,10 +123,14 @@ async fn offer(
     context: &RequestContext<RoleServer>,
     id: TaskId,
     (key, kind): (&str, QuestionKind),
-    request: ServerRequest,
+    mut request: ServerRequest,
     over: &CancellationToken,
 ) -> Offered {
     let stream = context.extensions.get::<CallStream>().cloned();
+    if let Some(stream) = &stream {
+        // So that it rides on the call's stream, also where no handler of that call waits any more.
+        request.extensions_mut().insert(stream.clone());
+    }
     let Ok(mut sent) = context.peer.send_request_with_option(request, PeerRequestOptions::no_options()).await
     else {
         return Offered::Refused;
@@ -161,8 +167,9 @@ async fn offer(
 async fn take_back(stream: Option<CallStream>, sent: RequestHandle<RoleServer>) {
     const REASON: &str = "it is answered or withdrawn";
     let Some(stream) = stream else { return drop(sent.cancel(Some(REASON.to_owned())).await) };
-    let params = CancelledNotificationParam::new(Some(sent.id.clone()), Some(REASON.to_owned()));
-    stream.send(ServerNotification::CancelledNotification(CancelledNotification::new(params))).await;
+    let id = stream.session.id_on_the_wire(&sent.id);
+    let params = CancelledNotificationParam::new(Some(id), Some(REASON.to_owned()));
+    stream.send(ServerNotification::CancelledNotification(CancelledNotification::new(params)));
 }
 
 /// A sample that a client works on is not given up for want of anybody. Never ends.

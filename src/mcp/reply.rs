@@ -13,6 +13,7 @@ use super::convert::{self, document};
 use super::error::{self, Refusal};
 use super::follow::{Asking, Followed, Stopped};
 use super::server::Handler;
+use super::sessions::CallReply;
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
 use crate::engine::{Follower, Submitted, TaskDocument, TaskEnd};
 use crate::limits;
@@ -62,6 +63,15 @@ impl Choice {
             call,
             responses,
         }
+    }
+
+    /// The same for a call that may outlive its connection.
+    pub fn reply(&self) -> CallReply {
+        if !self.is_waiting() {
+            return CallReply::Link;
+        }
+        let Waits { at_most, until_answered, .. } = self.waits(Vec::new(), InputResponses::new());
+        CallReply::Waits { at_most_seconds: at_most.map(|at_most| at_most.as_secs()), until_answered }
     }
 }
 

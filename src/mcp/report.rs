@@ -1,5 +1,5 @@
-//! What a call's stream is told while its task runs: its progress and its log lines.
-#![expect(deprecated, reason = "log messages are part of all protocols up to 2026-07-28")]
+//! What a call's stream is told while its task runs.
+#![expect(deprecated, reason = "legacy clients without a progress token have nothing but log messages")]
 
 use rmcp::RoleServer;
 use rmcp::model::*;
@@ -7,124 +7,68 @@ use rmcp::service::{Peer, RequestContext};
 use serde_json::Value;
 
 use super::convert;
-use super::server::{Handler, is_modern};
+use super::server::{Connection, is_modern};
 use super::sessions::CallStream;
-use crate::authority::Principal;
-use crate::engine::{TaskDocument, TaskEngine};
-use crate::limits;
-use crate::task::{LogLevel, Progress, TaskId, parse_log_line};
+use crate::engine::TaskDocument;
+use crate::task::{LogLevel, Progress, Report, TaskId};
 
-/// Tells one call of its task: the progress by the client's token or, without one, by log messages; log lines
-/// by log messages; these as far as the client takes them.
-pub struct Reports<'a> {
-    peer: &'a Peer<RoleServer>,
-    engine: &'a TaskEngine,
-    principal: &'a Principal,
-    progress: Option<ProgressToken>,
-    /// What matters less is not told; `None` is nothing at all.
-    least: Option<LogLevel>,
-    /// The call's own stream, where log messages have to be put on it.
-    stream: Option<CallStream>,
-    tool: &'a str,
-    task: TaskId,
-    last: Option<f64>,
-    /// How much of the log has been told, bytes.
-    log_told: u64,
+/// What a client is told of that never said what it wants.
+pub const DEFAULT_LOG_LEVEL: LoggingLevel = LoggingLevel::Info;
+
+/// Puts a task's reports into words for one call: progress by the client's token or, without one, as log messages;
+/// log lines as log messages; those only from the level on that the client takes.
+pub struct Teller {
+    pub token: Option<ProgressToken>,
+    /// From this severity on; `None` takes no log messages.
+    pub log_level: Option<u8>,
+    pub tool: String,
+    pub task: TaskId,
+    /// The last progress on the wire.
+    pub last: Option<f64>,
     /// Only what the stream sends first names the task.
-    named: bool,
+    pub named: bool,
 }
 
-impl<'a> Reports<'a> {
-    pub fn new(
-        handler: &'a Handler,
-        tool: &'a str,
-        task: TaskId,
-        context: &'a RequestContext<RoleServer>,
-    ) -> Self {
-        let connection = &handler.connection;
-        let level = if is_modern(context) { context.meta.log_level() } else { Some(connection.log_level()) };
-        Self {
-            peer: &context.peer,
-            engine: handler.server.engine(),
-            principal: &connection.principal,
-            progress: context.meta.get_progress_token(),
-            least: level.and_then(known),
-            stream: context.extensions.get::<CallStream>().cloned(),
-            tool,
-            task,
-            last: None,
-            log_told: 0,
-            named: false,
-        }
-    }
-
-    /// Leaves out the log so far.
-    pub fn skip_log(&mut self) {
-        let log = self.engine.log(self.principal, self.task, 0, 0);
-        self.log_told = log.map_or(0, |log| log.total);
-    }
-
-    /// Tells what the log has got since the last time, line by line.
-    pub async fn log(&mut self) {
-        let Some(least) = self.least else { return };
-        loop {
-            let piece = self.engine.log(self.principal, self.task, self.log_told, limits::MAX_LOG_READ_BYTES);
-            // A task that is gone has nothing more to tell.
-            let Ok(piece) = piece else { return };
-            let whole = match piece.bytes.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => &piece.bytes[..=end],
-                // No line of a guest's log interface is so long.
-                None if piece.bytes.len() == limits::MAX_LOG_READ_BYTES => &piece.bytes,
-                None => return,
-            };
-            self.log_told += whole.len() as u64;
-            for line in String::from_utf8_lossy(whole).lines() {
-                if let Some((level, text)) = parse_log_line(line).filter(|(level, _)| *level >= least) {
-                    self.message(wire(level), text.to_owned()).await;
-                }
-            }
-        }
-    }
-
-    /// What a task's document says at present.
-    pub async fn present(&mut self, task: &TaskDocument) {
-        let progress = task.progress.as_ref().map(|p| Progress { done: p.done, total: p.total });
-        if progress.is_some() || task.message.is_some() {
-            self.tell(progress, task.message.clone()).await;
-        }
-    }
-
-    pub async fn tell(&mut self, progress: Option<Progress>, message: Option<String>) {
-        let Some(token) = self.progress.clone() else {
-            if self.least.is_some_and(|least| least <= LogLevel::Info) {
-                self.message(LoggingLevel::Info, text(progress, message)).await;
-            }
-            return;
+impl Teller {
+    /// `None` where the client does not want to hear of it.
+    pub fn tell(&mut self, report: &Report) -> Option<ServerNotification> {
+        let notification = match report {
+            Report::Progress { progress, message } => match self.token.clone() {
+                Some(token) => self.progress(token, *progress, message.clone()),
+                None => self.log(LogLevel::Info, text(*progress, message.clone()))?,
+            },
+            Report::Line { level, text } => self.log(*level, text.clone())?,
         };
+        self.named = true;
+        Some(notification)
+    }
+
+    fn progress(
+        &mut self,
+        token: ProgressToken,
+        progress: Option<Progress>,
+        message: Option<String>,
+    ) -> ServerNotification {
         let step = self.step(progress);
         self.last = Some(step);
         let mut report = ProgressNotificationParam::new(token, step);
         report.total = progress.and_then(|progress| progress.total).map(|total| total as f64);
         report.message = message;
-        report.meta = self.name();
-        let told = ServerNotification::ProgressNotification(ProgressNotification::new(report));
-        // A client that is gone is noticed elsewhere.
-        drop(self.peer.send_notification(told).await);
+        report.meta = self.meta();
+        ServerNotification::ProgressNotification(ProgressNotification::new(report))
     }
 
-    async fn message(&mut self, level: LoggingLevel, text: String) {
+    fn log(&self, level: LogLevel, text: String) -> Option<ServerNotification> {
+        let level = logging_level(level);
+        self.log_level.filter(|least| severity(level) >= *least)?;
         let mut entry = LoggingMessageNotificationParam::new(level, Value::String(text));
-        entry.logger = Some(self.tool.to_owned());
-        entry.meta = self.name();
-        let told = ServerNotification::LoggingMessageNotification(LoggingMessageNotification::new(entry));
-        match &self.stream {
-            Some(stream) => stream.send(told).await,
-            None => drop(self.peer.send_notification(told).await),
-        }
+        entry.logger = Some(self.tool.clone());
+        entry.meta = self.meta();
+        Some(ServerNotification::LoggingMessageNotification(LoggingMessageNotification::new(entry)))
     }
 
-    fn name(&mut self) -> Option<NotificationMetaObject> {
-        (!std::mem::replace(&mut self.named, true)).then(|| convert::notification_meta(self.task))
+    fn meta(&self) -> Option<NotificationMetaObject> {
+        (!self.named).then(|| convert::notification_meta(self.task))
     }
 
     /// The protocol wants progress to grow with every notification. A tool that says something new at the
@@ -139,6 +83,92 @@ impl<'a> Reports<'a> {
     }
 }
 
+/// Tells one request of a task's reports as they happen.
+pub struct Reports<'a> {
+    peer: &'a Peer<RoleServer>,
+    /// The request's own stream, where rmcp would send messages elsewhere. A stream that follows from the task
+    /// itself needs no telling.
+    stream: Option<CallStream>,
+    teller: Teller,
+}
+
+impl<'a> Reports<'a> {
+    pub fn new(
+        connection: &Connection,
+        tool: &str,
+        task: TaskId,
+        context: &'a RequestContext<RoleServer>,
+    ) -> Self {
+        let log_level =
+            if is_modern(context) { context.meta.log_level() } else { Some(connection.log_level()) };
+        let teller = Teller {
+            token: context.meta.get_progress_token(),
+            log_level: log_level.map(severity),
+            tool: tool.to_owned(),
+            task,
+            last: None,
+            named: false,
+        };
+        Self { peer: &context.peer, stream: context.extensions.get::<CallStream>().cloned(), teller }
+    }
+
+    /// What a task's document says at present.
+    pub async fn present(&mut self, task: &TaskDocument) {
+        let progress = task.progress.as_ref().map(|p| Progress { done: p.done, total: p.total });
+        if progress.is_some() || task.message.is_some() {
+            self.tell(&Report::Progress { progress, message: task.message.clone() }).await;
+        }
+    }
+
+    pub async fn tell(&mut self, report: &Report) {
+        let Some(notification) = self.teller.tell(report) else { return };
+        // A client that is gone is noticed elsewhere.
+        match &self.stream {
+            Some(stream) if stream.slot.is_stored() => {}
+            Some(stream) => stream.send(notification),
+            None => drop(self.peer.send_notification(notification).await),
+        }
+    }
+}
+
+/// Levels in their order, the least severe first.
+pub fn severity(level: LoggingLevel) -> u8 {
+    match level {
+        LoggingLevel::Debug => 0,
+        LoggingLevel::Info => 1,
+        LoggingLevel::Notice => 2,
+        LoggingLevel::Warning => 3,
+        LoggingLevel::Error => 4,
+        LoggingLevel::Critical => 5,
+        LoggingLevel::Alert => 6,
+        LoggingLevel::Emergency => 7,
+    }
+}
+
+/// The level of that severity.
+pub fn level_of(level: u8) -> LoggingLevel {
+    match level {
+        0 => LoggingLevel::Debug,
+        1 => LoggingLevel::Info,
+        2 => LoggingLevel::Notice,
+        3 => LoggingLevel::Warning,
+        4 => LoggingLevel::Error,
+        5 => LoggingLevel::Critical,
+        6 => LoggingLevel::Alert,
+        _ => LoggingLevel::Emergency,
+    }
+}
+
+fn logging_level(level: LogLevel) -> LoggingLevel {
+    match level {
+        LogLevel::Debug => LoggingLevel::Debug,
+        LogLevel::Info => LoggingLevel::Info,
+        LogLevel::Notice => LoggingLevel::Notice,
+        LogLevel::Warning => LoggingLevel::Warning,
+        LogLevel::Error => LoggingLevel::Error,
+    }
+}
+
 /// Both in one line, for those who are told in words alone.
 pub fn text(progress: Option<Progress>, message: Option<String>) -> String {
     let counted = progress.map(|progress| match progress.total {
@@ -148,24 +178,45 @@ pub fn text(progress: Option<Progress>, message: Option<String>) -> String {
     [counted, message].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// The least level of a guest that a client's covers; `None` where it is above all of them.
-fn known(level: LoggingLevel) -> Option<LogLevel> {
-    match level {
-        LoggingLevel::Debug => Some(LogLevel::Debug),
-        LoggingLevel::Info => Some(LogLevel::Info),
-        LoggingLevel::Notice => Some(LogLevel::Notice),
-        LoggingLevel::Warning => Some(LogLevel::Warning),
-        LoggingLevel::Error => Some(LogLevel::Error),
-        LoggingLevel::Critical | LoggingLevel::Alert | LoggingLevel::Emergency => None,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn wire(level: LogLevel) -> LoggingLevel {
-    match level {
-        LogLevel::Debug => LoggingLevel::Debug,
-        LogLevel::Info => LoggingLevel::Info,
-        LogLevel::Notice => LoggingLevel::Notice,
-        LogLevel::Warning => LoggingLevel::Warning,
-        LogLevel::Error => LoggingLevel::Error,
+    fn teller(token: bool, log_level: Option<LoggingLevel>) -> Teller {
+        Teller {
+            token: token.then(|| ProgressToken(NumberOrString::Number(1))),
+            log_level: log_level.map(severity),
+            tool: "t".to_owned(),
+            task: TaskId::from_bytes([1; 16]),
+            last: None,
+            named: false,
+        }
+    }
+
+    fn progress(done: u64) -> Report {
+        Report::Progress { progress: Some(Progress { done, total: Some(9) }), message: None }
+    }
+
+    #[test]
+    fn progress_grows_on_the_wire_whatever_the_tool_says() {
+        let mut teller = teller(true, None);
+        let mut last = -1.0;
+        for done in [0, 3, 3, 1, 4] {
+            let told = serde_json::to_value(teller.tell(&progress(done))).expect("JSON");
+            let step = told["params"]["progress"].as_f64().expect("a number");
+            assert!(step > last && step - (done as f64) < 3.0, "{step} after {last}");
+            last = step;
+        }
+    }
+
+    #[test]
+    fn log_messages_come_from_the_level_on_that_the_client_takes() {
+        let line = |level| Report::Line { level, text: "words".to_owned() };
+        let mut some = teller(false, Some(LoggingLevel::Warning));
+        assert!(some.tell(&progress(1)).is_none() && some.tell(&line(LogLevel::Notice)).is_none());
+        let told = serde_json::to_value(some.tell(&line(LogLevel::Error))).expect("JSON");
+        assert_eq!((&told["params"]["level"], &told["params"]["data"]), (&"error".into(), &"words".into()));
+        assert!(told["params"]["_meta"].is_object(), "the first that is told names the task");
+        assert!(teller(true, None).tell(&line(LogLevel::Error)).is_none());
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rmcp::model::*;
-use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
+use rmcp::transport::streamable_http_server::session::SessionRestoreMarker;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,8 @@ use super::asks::Takes;
 use super::caller::Caller;
 use super::fixtures::Fixtures;
 use super::own_tools::TaskTools;
+use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
+use super::sessions::Session;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
 use super::{convert, error};
@@ -147,6 +150,8 @@ pub struct Connection {
     pub caller: Caller,
     /// The principal with the name of its client, once that is known.
     actor: OnceLock<Principal>,
+    /// The session over HTTP that it serves.
+    session: OnceLock<Arc<Session>>,
     /// It began with a handshake, which 2026-07-28 has not.
     pub legacy: AtomicBool,
     /// What a `subscriptions/listen` wants to be told of.
@@ -170,11 +175,12 @@ impl Connection {
             principal: caller.principal.clone(),
             caller,
             actor: OnceLock::new(),
+            session: OnceLock::new(),
             legacy: AtomicBool::new(false),
             task_ids,
             over_pipes: AtomicBool::new(false),
             gone: CancellationToken::new(),
-            log_level: Mutex::new(LoggingLevel::Info),
+            log_level: Mutex::new(DEFAULT_LOG_LEVEL),
             calls: Mutex::default(),
             armed: Mutex::default(),
             subscriptions: SessionSubscriptions::default(),
@@ -187,6 +193,10 @@ impl Connection {
             let client = context.client_info().map(|client| client_name(&client));
             self.principal.clone().through(client)
         })
+    }
+
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        self.session.get()
     }
 
     pub fn log_level(&self) -> LoggingLevel {
@@ -255,6 +265,24 @@ pub fn stamp(meta: &mut Option<MetaObject>) {
     }
 }
 
+impl Handler {
+    /// Takes over a session over HTTP; a restored one is told again of what it had subscribed to.
+    fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
+        session.set_principal(self.connection.principal.clone());
+        session.set_host(&self.connection, peer);
+        if is_restored {
+            *lock(&self.connection.log_level) = level_of(session.log_level());
+            for uri in session.subscriptions() {
+                if let Ok(there) = self.may_watch(&uri) {
+                    session.outbox.watch(self.server.engine().feed(), there.key(), uri);
+                }
+            }
+        }
+        // A connection has one handshake.
+        let _ = self.connection.session.set(session.clone());
+    }
+}
+
 const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at once with a link to task://ID: \
      call task_wait {\"task_id\":\"ID\"} for its result, task_status for its progress, task_output for what it \
      has published so far, or read or subscribe to task://ID. A task goes on when the connection is lost, and \
@@ -290,6 +318,10 @@ impl ServerHandler for Handler {
     ) -> Result<InitializeResult, ErrorData> {
         self.connection.legacy.store(true, Ordering::Relaxed);
         context.peer.set_peer_info(request.clone());
+        if let Some(session) = context.extensions.get::<Arc<Session>>() {
+            let is_restored = context.extensions.get::<SessionRestoreMarker>().is_some();
+            self.serve_session(session, context.peer.clone(), is_restored);
+        }
         self.negotiate_initialize(&request)
     }
 
@@ -310,7 +342,12 @@ impl ServerHandler for Handler {
         _context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         *lock(&self.connection.log_level) = request.level;
-        Ok(())
+        match self.connection.session() {
+            Some(session) => {
+                session.set_log_level(severity(request.level)).await.map_err(|error| error::rpc(&error))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn list_tools(
@@ -452,7 +489,10 @@ impl ServerHandler for Handler {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        self.watch_lists(context.peer);
+        // A session's own stream tells it by itself.
+        if self.connection.session().is_none() {
+            self.watch_lists(context.peer);
+        }
     }
 
     async fn on_cancelled(

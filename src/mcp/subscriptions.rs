@@ -18,7 +18,7 @@ use super::fixtures::Fixtures;
 use super::pipe_task_ids::task_of;
 use super::server::{Handler, lock};
 use super::tasks::WatchedTasks;
-use crate::engine::{ResourceKey, Watcher};
+use crate::engine::{ResourceKey, Signal, Watcher};
 use crate::limits;
 
 /// Watchers that were set before their subscription was acknowledged, so that no change falls in between.
@@ -32,17 +32,17 @@ pub struct Armed {
 }
 
 /// The resources that are watched, and the URIs by which the client calls each.
-struct Watched {
+pub struct Watched {
     watcher: Watcher,
     uris: HashMap<ResourceKey, Vec<String>>,
 }
 
 impl Watched {
-    fn new(watcher: Watcher) -> Self {
+    pub fn new(watcher: Watcher) -> Self {
         Self { watcher, uris: HashMap::new() }
     }
 
-    fn add(&mut self, key: ResourceKey, uri: String) -> bool {
+    pub fn add(&mut self, key: ResourceKey, uri: String) -> bool {
         if !self.watcher.add(key.clone()) {
             return false;
         }
@@ -53,7 +53,7 @@ impl Watched {
         true
     }
 
-    fn remove(&mut self, key: &ResourceKey, uri: &str) {
+    pub fn remove(&mut self, key: &ResourceKey, uri: &str) {
         if let Some(uris) = self.uris.get_mut(key) {
             uris.retain(|there| there != uri);
             if uris.is_empty() {
@@ -61,6 +61,17 @@ impl Watched {
                 self.watcher.remove(key);
             }
         }
+    }
+
+    /// A resource that has changed, and all its names.
+    pub fn try_next(&self) -> Option<(ResourceKey, Vec<String>)> {
+        let key = self.watcher.try_next()?;
+        let uris = self.uris.get(&key).cloned().unwrap_or_default();
+        Some((key, uris))
+    }
+
+    pub fn signal(&self) -> Signal {
+        self.watcher.signal()
     }
 
     /// The next changed resource, by all its names.
@@ -162,13 +173,19 @@ impl Handler {
             return Ok(());
         }
         let key = self.may_watch(&uri)?.key();
+        if let Some(session) = self.connection.session() {
+            if !session.outbox.watch(self.server.engine().feed(), key, uri.clone()) {
+                return Err(no_room_in_session());
+            }
+            return session.note_subscription(&uri, true).await.map_err(|error| error::rpc(&error));
+        }
         let commands = self.session(&context.peer)?;
         let (answer, answered) = oneshot::channel();
         let command = Command::Add { key, uri, answer };
         if commands.send(command).await.is_ok() && answered.await.unwrap_or(false) {
             return Ok(());
         }
-        Err(error::too_many_subscriptions("this session watches all that one session may"))
+        Err(no_room_in_session())
     }
 
     /// A legacy session's `resources/unsubscribe`. When this returns, no notification is begun any more.
@@ -177,6 +194,10 @@ impl Handler {
             return Ok(());
         }
         let parsed = super::uri::ResourceUri::parse(&uri).ok_or_else(|| error::no_such_resource(&uri))?;
+        if let Some(session) = self.connection.session() {
+            session.outbox.unwatch(&parsed.key(), &uri);
+            return session.note_subscription(&uri, false).await.map_err(|error| error::rpc(&error));
+        }
         let commands = lock(&self.connection.subscriptions.commands).clone();
         let (answer, answered) = oneshot::channel();
         if let Some(commands) = commands
@@ -287,6 +308,10 @@ async fn next_list_change(lists: &Watcher) -> ServerNotification {
 /// Lists change with every task: once in a while is enough, and the last change is always told.
 async fn between_list_changes() {
     tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
+}
+
+fn no_room_in_session() -> ErrorData {
+    error::too_many_subscriptions("this session watches all that one session may")
 }
 
 fn no_room() -> ErrorData {

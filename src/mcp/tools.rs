@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::error::{self, Refusal};
 use super::reply::{self, Choice};
 use super::server::{Handler, stamp};
+use super::sessions::CallStream;
 use crate::engine::Submission;
 use crate::limits;
 use crate::task::TraceContext;
@@ -85,6 +86,9 @@ impl Handler {
             idempotency_key: choice.idempotency_key.clone(),
             trace: trace(&context.meta),
         };
+        if let Some(stream) = context.extensions.get::<CallStream>() {
+            return self.call_on_stream(submission, stream, &choice, context).await;
+        }
         let Some(entry) = entry.filter(|_| choice.is_waiting()) else {
             let submitted = engine.submit(submission).await.map_err(error::refusal)?;
             return Ok(self.started(&submitted.task, submitted.id, context));

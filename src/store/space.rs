@@ -53,6 +53,8 @@ spaces! {
     Ended = 24, "ended";
     /// Which tasks are whose children.
     Child = 25, "child";
+    /// `task | retry | number`: what a task has reported, where a client's stream is told of it.
+    Report = 26, "report";
 }
 
 impl Space {

@@ -16,10 +16,10 @@ mod trace;
 pub use effects::{Effects, UnknownOutcome};
 pub use error::{FailedReason, TaskError};
 pub use id::{ComponentId, ParseTaskIdError, TaskId};
-pub use log::{LogLevel, log_lines, parse_log_line};
+pub use log::{LogLevel, log_lines};
 pub use question::{By, OpenQuestion, QuestionKind, Questions};
 pub use record::{
-    AnsweredBy, Called, CancelRequest, OutputMeta, Progress, Status, Task, TaskLimits, Wake, WakeOn,
+    AnsweredBy, Called, CancelRequest, OutputMeta, Progress, Report, Status, Task, TaskLimits, Wake, WakeOn,
 };
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::effects::Effects;
 use super::error::TaskError;
 use super::id::{ComponentId, TaskId};
+use super::log::LogLevel;
 use super::question::Questions;
 use super::retry::RetryPolicy;
 use super::state::State;
@@ -116,11 +117,14 @@ pub struct Status {
     pub retry: u32,
     pub message: Option<String>,
     pub progress: Option<Progress>,
-    /// Progress reports and status messages so far: on replay, as many are not told again.
+    /// Progress reports, status messages and log lines so far: on replay, as many are not told again.
     pub reports: u64,
     /// Messages that were sent to it so far.
     pub messages: u64,
     pub questions: Questions,
+    /// Somebody's stream is told of every report, also after a restart, so that each is a row of its own: bytes
+    /// of these so far. `None` keeps none.
+    pub kept_reports: Option<u64>,
     pub outputs: Vec<OutputMeta>,
     /// While queued for a retry or waiting: when it is due.
     pub wake: Option<Wake>,
@@ -137,6 +141,15 @@ pub struct Status {
 pub struct Progress {
     pub done: u64,
     pub total: Option<u64>,
+}
+
+/// One thing that a guest told whoever waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// Progress, a status message, or both.
+    Progress { progress: Option<Progress>, message: Option<String> },
+    /// A line of its log that it meant to be read.
+    Line { level: LogLevel, text: String },
 }
 
 /// A named partial result; its bytes are rows of their own.

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 from conftest import Connect
+from peer import CLASSIC
 from tasks import ENDED, document, ended, outputs_of, start, structured, task_id
 
 

@@ -6,6 +6,7 @@ mod http;
 mod questions;
 mod raw;
 mod resources;
+mod sessions;
 mod state;
 mod stdio;
 mod task_tools;
@@ -25,7 +26,7 @@ use crate::authority::Principal;
 use crate::catalog::{Reply, ToolDefinition};
 use crate::engine::closures::{Closures, StepError, Steps};
 use crate::engine::{EngineOptions, OutputOp, ResourceKey, Submission, TaskDocument, TaskEngine};
-use crate::task::{TaskId, ToolResult};
+use crate::task::{LogLevel, TaskId, ToolResult};
 
 /// Every wait of these tests ends by an event; this only bounds a test that hangs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -87,6 +88,19 @@ impl World {
             }
         };
         in_time(waiting).await
+    }
+
+    /// What is left by a server that was killed: the data folder, and clients who know an address.
+    async fn restarted(self) -> Self {
+        let Self { folder, engine, http, gate } = self;
+        drop(http);
+        // Whatever was about to be told is cut off; the store takes nothing more of it.
+        engine.shutdown().await;
+        drop(engine);
+        let engine = self::engine(folder.path(), &gate).await;
+        let server = McpServer::new(engine.clone(), McpOptions::default());
+        let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+        Self { folder, engine, http, gate }
     }
 
     /// A task of somebody else.
@@ -185,11 +199,12 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
             definition("chatty", Reply::Inline, anything.clone(), None),
             "1",
             |steps: Steps, _| async move {
-                for line in
-                    ["debug: a detail", "info: 1/1 it begins", "printed", "warning: hot", "error: burnt"]
-                {
-                    steps.log(line)?;
-                }
+                steps.line(LogLevel::Debug, "a detail")?;
+                steps.line(LogLevel::Info, "1/1 it begins")?;
+                steps.log("printed")?;
+                steps.log("error: printed as well")?;
+                steps.line(LogLevel::Warning, "hot")?;
+                steps.line(LogLevel::Error, "burnt")?;
                 Ok(ToolResult::text("said"))
             },
         )
@@ -212,6 +227,7 @@ async fn stages(steps: &Steps, gate: &Semaphore, stages: u64) -> Result<ToolResu
         steps.output(OutputOp::Append { name: "story", data: piece.as_bytes() }).await?;
         steps.progress(stage, Some(stages), Some(&format!("stage {stage} is done")))?;
     }
+    steps.line(LogLevel::Warning, "no more stages")?;
     steps.output(OutputOp::Close { name: "story" }).await?;
     Ok(ToolResult { structured: Some(json!({"done": stages}).to_string()), ..ToolResult::default() })
 }

@@ -79,7 +79,17 @@ pub struct Session<'a> {
     pub id: String,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// As a client sees it that comes back with what it remembers.
+    pub fn again(raw: &'a Raw, id: &str) -> Self {
+        Self { raw, id: id.to_owned() }
+    }
+
+    pub async fn notify(&self, method: &str, params: Value) -> u16 {
+        let body = json!({"jsonrpc": "2.0", "method": method, "params": params});
+        self.post().body(body.to_string()).send().await.expect("an answer").status().as_u16()
+    }
+
     pub fn post(&self) -> reqwest::RequestBuilder {
         self.raw.post().header("mcp-session-id", &self.id).header("mcp-protocol-version", "2025-11-25")
     }
@@ -107,6 +117,57 @@ impl Session<'_> {
 
     pub async fn ask(&self, method: &str, params: Value) -> Vec<Value> {
         messages(self.send(method, params).await).await
+    }
+}
+
+/// An event of a stream: its id, and its message if it has one.
+#[derive(Debug)]
+pub struct Event {
+    pub id: String,
+    pub message: Value,
+}
+
+/// Reads a stream event by event.
+pub struct Events {
+    answer: reqwest::Response,
+    read: String,
+}
+
+impl Events {
+    pub fn of(answer: reqwest::Response) -> Self {
+        assert_eq!(answer.status(), 200);
+        Self { answer, read: String::new() }
+    }
+
+    /// `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.read.find("\n\n") {
+                let event: String = self.read.drain(..end + 2).collect();
+                let field =
+                    |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                // Comments keep the connection alive.
+                let Some(id) = field("id:") else { continue };
+                let data = field("data:").filter(|data| !data.is_empty());
+                let message = data.map_or(Value::Null, |data| serde_json::from_str(data).expect("JSON"));
+                return Some(Event { id: id.to_owned(), message });
+            }
+            let chunk = in_time(self.answer.chunk()).await.expect("a stream")?;
+            self.read.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+
+    /// To the end: the data of log messages, and the answer.
+    pub async fn rest(&mut self) -> (Vec<String>, Option<Value>) {
+        let (mut told, mut answer) = (Vec::new(), None);
+        while let Some(Event { message, .. }) = self.next().await {
+            match &message["params"]["data"] {
+                Value::String(text) => told.push(text.clone()),
+                _ if message.get("id").is_some() => answer = Some(message),
+                _ => assert_eq!(message, Value::Null),
+            }
+        }
+        (told, answer)
     }
 }
 

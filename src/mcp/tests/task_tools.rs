@@ -53,7 +53,7 @@ async fn a_host_that_knows_neither_tasks_nor_resources_gets_everything() {
             (&json!("# 2"), &json!(8), &json!(7), &json!(true))
         );
         let log = value(ask(&client, "task_output", json!({"task_id": id, "name": "log"})).await);
-        assert_eq!(log["text"], "stage 1\nstage 2\n");
+        assert_eq!(log["text"], "stage 1\nstage 2\nwarning: no more stages\n");
         let none = ask(&client, "task_output", json!({"task_id": id, "name": "tale"})).await;
         assert!(none.is_error && none.text().contains("story"), "{}", none.text());
 

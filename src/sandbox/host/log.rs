@@ -2,7 +2,7 @@ use wasmtime::Result;
 
 use super::bindings::longhaul::tool::log::{self, Level};
 use crate::sandbox::world::World;
-use crate::task::{LogLevel, log_lines};
+use crate::task::LogLevel;
 
 impl log::Host for World {
     async fn write(&mut self, level: Level, message: String) -> Result<()> {
@@ -14,6 +14,6 @@ impl log::Host for World {
             Level::Error => LogLevel::Error,
         };
         self.journal.relieve().await?;
-        Ok(self.journal.log(log_lines(level, &message).as_bytes())?)
+        Ok(self.journal.line(level, &message)?)
     }
 }

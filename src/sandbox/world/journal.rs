@@ -25,7 +25,7 @@ use super::http::Exchanges;
 use crate::engine::{Next, Recorder, Suspension};
 use crate::limits;
 use crate::sandbox::stop::Stop;
-use crate::task::{WaitingReason, WakeOn};
+use crate::task::{LogLevel, WaitingReason, WakeOn};
 
 /// A record of the runner. The numbers are a format on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,11 @@ impl Journal {
     /// The guest's stdout, stderr and log lines.
     pub fn log(&self, bytes: &[u8]) -> Result<(), Stop> {
         Ok(self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.log(bytes))?)
+    }
+
+    /// A line of the log that whoever waits for the task is told as well.
+    pub fn line(&self, level: LogLevel, text: &str) -> Result<(), Stop> {
+        Ok(self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.line(level, text))?)
     }
 
     /// To be called in whatever a guest may do in a loop without waiting.

@@ -1,0 +1,91 @@
+//! Rows that a wing keeps beside the tasks: the engine stores them and knows nothing of what they say.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use super::{EngineError, Shared, TaskEngine};
+use crate::store::{Batch, Space};
+use crate::task::TaskId;
+
+/// Where the rows stand. Each wing has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// Sessions of clients.
+    Session,
+    /// Streams that clients come back to.
+    Event,
+}
+
+impl Shelf {
+    fn space(self) -> Space {
+        match self {
+            Self::Session => Space::Session,
+            Self::Event => Space::Event,
+        }
+    }
+}
+
+/// One change of a shelf.
+#[derive(Clone, Debug)]
+pub enum ShelfWrite {
+    Put(Shelf, Vec<u8>, Vec<u8>),
+    Delete(Shelf, Vec<u8>),
+    DeletePrefix(Shelf, Vec<u8>),
+    /// The reports that a task kept for a stream.
+    ForgetReports(TaskId),
+}
+
+impl TaskEngine {
+    pub fn shelved(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Arc<[u8]>>, EngineError> {
+        Ok(self.shared.store.read(|snapshot| snapshot.get(shelf.space(), key))?)
+    }
+
+    /// At most `limit` rows in key order: those that begin with `prefix`, behind `after`.
+    pub fn shelf(
+        &self,
+        shelf: Shelf,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EngineError> {
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let mut rows = Vec::new();
+        self.shared.store.read(|snapshot| {
+            snapshot.scan(shelf.space(), (start, Bound::Unbounded), false, |key, row| {
+                if rows.len() == limit || !key.starts_with(prefix) {
+                    return ControlFlow::Break(());
+                }
+                rows.push((key.to_vec(), row.to_vec()));
+                ControlFlow::Continue(())
+            })
+        })?;
+        Ok(rows)
+    }
+
+    /// All or nothing, durable when this returns.
+    pub async fn shelve(&self, writes: Vec<ShelfWrite>) -> Result<(), EngineError> {
+        let mut batch = Batch::new();
+        add(&mut batch, writes);
+        enqueue(&self.shared, batch).await
+    }
+}
+
+pub(super) fn add(batch: &mut Batch, writes: Vec<ShelfWrite>) {
+    for write in writes {
+        match write {
+            ShelfWrite::Put(shelf, key, row) => batch.add_put(shelf.space(), key, row),
+            ShelfWrite::Delete(shelf, key) => batch.add_delete(shelf.space(), key),
+            ShelfWrite::DeletePrefix(shelf, prefix) => batch.add_delete_prefix(shelf.space(), prefix),
+            ShelfWrite::ForgetReports(task) => {
+                batch.add_delete_prefix(Space::Report, task.as_bytes().as_slice());
+            }
+        }
+    }
+}
+
+async fn enqueue(shared: &Shared, batch: Batch) -> Result<(), EngineError> {
+    if !batch.is_empty() {
+        shared.enqueue(batch)?.await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Calls of sessions over HTTP. What their streams are told follows from the store; here is what else a call does
+//! while it waits: it asks the client what its task asks, and it ends its wait.
+
+use std::time::Duration;
+
+use rmcp::RoleServer;
+use rmcp::model::*;
+use rmcp::service::RequestContext;
+
+use super::error::{self, Refusal};
+use super::follow::{Asking, Followed};
+use super::reply::Choice;
+use super::server::Handler;
+use super::sessions::{CallReply, CallRow, CallStream};
+use crate::engine::{Follower, Submission};
+
+impl Handler {
+    /// The task, and the row that the call's stream follows from, are one commit. What is returned here goes
+    /// nowhere.
+    pub(super) async fn call_on_stream(
+        &self,
+        submission: Submission,
+        stream: &CallStream,
+        choice: &Choice,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, Refusal> {
+        let engine = self.server.engine();
+        let call = |task, from| CallRow {
+            request: (&context.id).into(),
+            owner: self.connection.principal.name().to_owned(),
+            task,
+            from,
+            tool: submission.tool.clone(),
+            progress_token: context.meta.get_progress_token().map(|token| (&token.0).into()),
+            log_level: stream.session.log_level(),
+            reply: choice.reply(),
+            keyed: submission.idempotency_key.is_some(),
+            created_at: engine.now(),
+        };
+        let (submitted, from, follower) = engine
+            .submit_for_stream(&submission, |task, from| stream.row(&call(task, from)))
+            .await
+            .map_err(error::refusal)?;
+        let call = call(submitted.id, from);
+        stream.slot.bind(call.clone());
+        self.wait_on_stream(stream, &call, follower, !submitted.existing, context).await;
+        Ok(CallToolResult::success(Vec::new()).into())
+    }
+
+    /// Until the call's answer is to be given, whatever that is by then.
+    pub(super) async fn wait_on_stream(
+        &self,
+        stream: &CallStream,
+        call: &CallRow,
+        follower: Option<Follower>,
+        fresh: bool,
+        context: &RequestContext<RoleServer>,
+    ) {
+        // However this ends, the stream must not wait for ever.
+        let _settles = stream.slot.settles();
+        let CallReply::Waits { at_most_seconds, until_answered } = call.reply else { return };
+        // Without a place in the feed there is nothing to wait with.
+        let Some(follower) = follower else { return };
+        // A clock that was set back makes no wait longer.
+        let waited = Duration::from_nanos(self.server.engine().now().saturating_sub(call.created_at));
+        let left = at_most_seconds.map(|seconds| Duration::from_secs(seconds).saturating_sub(waited));
+        let followed = Followed { follower: &follower, id: call.task, tool: &call.tool, fresh };
+        let asking = Asking::Client { until_answered, responses: InputResponses::new() };
+        // The stream finds out by itself why a task cannot be read.
+        let _ = self.follow(followed, left, asking, context).await;
+    }
+}

@@ -1,0 +1,130 @@
+//! Event ids: a place in a stream, sealed, so that nobody can guess, change or move one. They hold for one session
+//! and whoever owns it; to all others they are as good as made up.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rmcp::model::RequestId;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixNanos;
+use crate::engine::ReportAt;
+use crate::limits;
+
+/// Seals event ids; the same across restarts.
+pub struct EventKey([u8; 32]);
+
+/// Where a reader stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the stream that answers a request.
+    Request { stream: u64, request: Option<Id>, cursor: Cursor },
+    /// In the stream that the session has beside its requests.
+    Session { incarnation: u64, event: u64, at: UnixNanos },
+}
+
+/// How far a request's stream was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The task's last report.
+    pub report: ReportAt,
+    /// The last progress on the wire, which may only grow.
+    pub progress: Option<f64>,
+    /// The task was named to the client.
+    pub named: bool,
+    /// The last of the messages that are no reports.
+    pub message: u64,
+    pub answered: bool,
+}
+
+/// A JSON-RPC id, or a progress token, in a form that can be stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Id {
+    Number(i64),
+    Text(String),
+}
+
+impl From<&RequestId> for Id {
+    fn from(id: &RequestId) -> Self {
+        match id {
+            RequestId::Number(number) => Self::Number(*number),
+            RequestId::String(text) => Self::Text(text.to_string()),
+        }
+    }
+}
+
+impl From<Id> for RequestId {
+    fn from(id: Id) -> Self {
+        match id {
+            Id::Number(number) => Self::Number(number),
+            Id::Text(text) => Self::String(text.into()),
+        }
+    }
+}
+
+impl Id {
+    /// One that fits into a header, with all else.
+    pub fn short(id: &RequestId) -> Option<Self> {
+        Some(Self::from(id))
+            .filter(|id| !matches!(id, Self::Text(text) if text.len() > limits::MAX_ID_IN_EVENT_BYTES))
+    }
+}
+
+const SEAL_BYTES: usize = 16;
+
+impl EventKey {
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn seal(&self, session: &str, place: &Place) -> String {
+        // Numbers and a short text always have a form.
+        let mut bytes = postcard::to_stdvec(place).unwrap_or_default();
+        let seal = self.of(session, &bytes);
+        bytes.extend_from_slice(&seal);
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// `None` for whatever this server did not give to this very session.
+    pub fn open(&self, session: &str, id: &str) -> Option<Place> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).ok()?;
+        let (place, seal) = bytes.split_last_chunk::<SEAL_BYTES>()?;
+        // Compared without regard to where they differ.
+        let expected = self.of(session, place);
+        let differ = expected.iter().zip(seal).fold(0, |differ, (a, b)| differ | (a ^ b));
+        (differ == 0).then(|| postcard::from_bytes(place).ok()).flatten()
+    }
+
+    fn of(&self, session: &str, place: &[u8]) -> [u8; SEAL_BYTES] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&(session.len() as u64).to_le_bytes()).update(session.as_bytes()).update(place);
+        let mut seal = [0; SEAL_BYTES];
+        hasher.finalize_xof().fill(&mut seal);
+        seal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_holds_for_its_session_alone_and_bears_no_change() {
+        let key = EventKey::new([7; 32]);
+        let request = Id::short(&RequestId::String("call-1".into()));
+        let place = Place::Request { stream: 3, request, cursor: Cursor::default() };
+        let id = key.seal("mine", &place);
+        assert_eq!(key.open("mine", &id), Some(place));
+        assert_eq!(key.open("yours", &id), None);
+        assert_eq!(EventKey::new([8; 32]).open("mine", &id), None);
+        for wrong in ["", "0", "AAAA", &id[1..], &format!("{id}A")] {
+            assert_eq!(key.open("mine", wrong), None, "{wrong}");
+        }
+        for at in 0..id.len() {
+            let mut forged = id.clone().into_bytes();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(forged).expect("ASCII");
+            // The last character has bits that stand for nothing; what is refused as no base64 is as well.
+            assert!(forged == id || key.open("mine", &forged).is_none(), "{at}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What is no session or event of the caller's is as good as made up: 404, before rmcp sees it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use rmcp::model::ProtocolVersion;
+use rmcp::transport::streamable_http_server::session::SessionId;
+
+use super::Sessions;
+use crate::mcp::caller::Caller;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// By which sessions of different callers are told apart.
+pub fn owner_of_this_request() -> String {
+    Caller::of_this_request().unwrap_or_else(Caller::local).owner()
+}
+
+pub async fn guard(State(sessions): State<Arc<Sessions>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // 2026-07-28 has neither sessions nor events, and ignores them.
+    let Some(session) = text(SESSION).filter(|_| !is_modern(headers)) else { return next.run(request).await };
+    let id = SessionId::from(session);
+    match sessions.owner(&id) {
+        Ok(Some(owner)) if owner == owner_of_this_request() => {}
+        Ok(_) => return not_found(),
+        Err(error) => {
+            tracing::error!(%error, "a session cannot be looked up");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    }
+    if request.method() == Method::GET
+        && let Some(event) = headers.get(LAST_EVENT)
+        && !event.to_str().is_ok_and(|event| sessions.knows_event(&id, event))
+    {
+        return not_found();
+    }
+    next.run(request).await
+}
+
+fn is_modern(headers: &HeaderMap) -> bool {
+    let version = headers.get(VERSION).and_then(|version| version.to_str().ok());
+    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+/// As rmcp says it of a session that it does not know.
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response()
+}

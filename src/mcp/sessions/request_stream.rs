@@ -1,0 +1,243 @@
+//! The stream that answers one request. For a call that made a task nothing is held for it: each reader asks the
+//! store what comes behind its place, so that a slow one waits for nobody and nobody for it, and one that comes back,
+//! to this process or the next, goes on where it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::*;
+use rmcp::transport::streamable_http_server::session::ServerSseMessage;
+use tokio::sync::watch;
+
+use super::event_id::{Cursor, Id, Place};
+use super::rows::{CallReply, CallRow};
+use super::session::{Reader, Session};
+use super::slot::{Next, Slot};
+use crate::engine::{EngineError, ReportAt, Reported, ResourceKey, TaskEnd, Watcher};
+use crate::limits;
+use crate::mcp::error::{self, Refusal};
+use crate::mcp::reply;
+use crate::mcp::report::Teller;
+use crate::task::Report;
+
+pub struct RequestStream {
+    reader: Reader,
+    slot: Arc<Slot>,
+    changed: watch::Receiver<()>,
+    cursor: Cursor,
+    /// Read and not told yet.
+    reports: std::vec::IntoIter<(ReportAt, Report)>,
+    watcher: Option<Watcher>,
+    /// What opens the stream.
+    greeting: Option<ServerSseMessage>,
+}
+
+impl RequestStream {
+    /// A new one, whose first event has nothing but a place to come back to.
+    pub fn new(session: &Arc<Session>, slot: Arc<Slot>) -> Self {
+        let mut stream = Self::at(session, slot, Cursor::default());
+        let retry = Duration::from_millis(limits::SSE_RETRY_MS);
+        stream.greeting = Some(ServerSseMessage::priming(stream.place(), retry));
+        stream
+    }
+
+    /// One that goes on.
+    pub fn at(session: &Arc<Session>, slot: Arc<Slot>, cursor: Cursor) -> Self {
+        let changed = slot.watch();
+        let reports = Vec::new().into_iter();
+        Self { reader: session.reader(), slot, changed, cursor, reports, watcher: None, greeting: None }
+    }
+
+    /// `None` at the end.
+    pub async fn next(&mut self) -> Option<ServerSseMessage> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        loop {
+            self.changed.mark_unchanged();
+            let call = match self.slot.next(&self.cursor) {
+                Next::Message(number, message) => {
+                    self.cursor.message = number;
+                    return Some(self.event(message));
+                }
+                Next::Answer(answer) => return Some(self.last(answer)),
+                Next::Call(call) => call,
+                Next::Wait => {
+                    self.wait(false).await?;
+                    continue;
+                }
+                Next::End => {
+                    self.session().close_slot(self.slot.stream);
+                    return None;
+                }
+            };
+            match self.of_call(&call) {
+                Told::Event(message) => return Some(self.event(Arc::new(message))),
+                Told::Answer(message) => return Some(self.last(Arc::new(message))),
+                Told::Nothing => self.wait(true).await?,
+            }
+        }
+    }
+
+    /// What the call's task has to tell behind the cursor.
+    fn of_call(&mut self, call: &CallRow) -> Told {
+        let mut teller = Teller {
+            token: call.progress_token().map(ProgressToken),
+            log_level: Some(call.log_level),
+            tool: call.tool.clone(),
+            task: call.task,
+            last: self.cursor.progress,
+            named: self.cursor.named,
+        };
+        loop {
+            for (at, report) in self.reports.by_ref() {
+                self.cursor.report = at;
+                let told = teller.tell(&report);
+                (self.cursor.progress, self.cursor.named) = (teller.last, teller.named);
+                if let Some(notification) = told {
+                    return Told::Event(ServerJsonRpcMessage::notification(notification));
+                }
+            }
+            self.watch(call);
+            let reported = match self.read(call) {
+                Ok(reported) => reported,
+                Err(error) => return Told::Answer(answer_error(call, error::rpc(&error))),
+            };
+            let Reported { reports, newest, .. } = reported;
+            if self.cursor.report < call.from {
+                // What was there before this call, it is told in one.
+                self.cursor.report = call.from;
+                self.reports =
+                    Vec::from_iter(says_something(&newest.1).then_some((call.from, newest.1))).into_iter();
+            } else if !reports.is_empty() {
+                self.reports = reports.into_iter();
+            } else if newest.0 > self.cursor.report {
+                // They were not kept: where the task stands now is told instead.
+                let (at, newest) = newest;
+                self.cursor.report = at;
+                self.reports = Vec::from_iter(says_something(&newest).then_some((at, newest))).into_iter();
+            } else {
+                return self.answer(call);
+            }
+        }
+    }
+
+    fn read(&self, call: &CallRow) -> Result<Reported, EngineError> {
+        let (engine, at) = (self.session().server.engine(), self.cursor.report);
+        engine.reported(self.session().principal(), call.task, at, limits::MAX_REPORTS_READ)
+    }
+
+    /// All reports are told.
+    fn answer(&self, call: &CallRow) -> Told {
+        // What it asks while it waits comes before its answer, and is taken back before it.
+        if self.slot.is_settled() { Told::Answer(self.result(call)) } else { Told::Nothing }
+    }
+
+    fn result(&self, call: &CallRow) -> ServerJsonRpcMessage {
+        let (engine, principal) = (self.session().server.engine(), self.session().principal());
+        let end = match call.reply {
+            CallReply::Link => engine.task(principal, call.task).map(TaskEnd::NotYet),
+            CallReply::Waits { .. } => engine.result(principal, call.task),
+        };
+        let answer = match end {
+            Ok(TaskEnd::NotYet(_)) => {
+                // With what it asks.
+                let task = engine.task(principal, call.task);
+                task.map(|task| reply::link(&task, call.task)).map_err(|error| error::rpc(&error))
+            }
+            Ok(end) => {
+                let catalog = engine.catalog();
+                let entry = catalog.tool(&call.tool).map(|entry| &**entry);
+                match reply::ended(end, entry, call.task) {
+                    Some(Ok(answer)) => Ok(answer),
+                    Some(Err(Refusal::Result(answer))) => Ok(*answer),
+                    Some(Err(Refusal::Error(error))) => Err(error),
+                    None => Err(rmcp::ErrorData::internal_error("an ended task has no end", None)),
+                }
+            }
+            Err(error) => Err(error::rpc(&error)),
+        };
+        match answer {
+            Ok(answer) => {
+                let mut answer = ServerResult::CallToolResult(answer);
+                answer.strip_result_type_for_legacy_peer();
+                ServerJsonRpcMessage::response(answer, call.request())
+            }
+            Err(error) => answer_error(call, error),
+        }
+    }
+
+    /// Before the store is read, so that nothing falls in between.
+    fn watch(&mut self, call: &CallRow) {
+        if self.watcher.is_none() {
+            self.watcher = self.session().server.engine().feed().watch();
+            if let Some(watcher) = &mut self.watcher {
+                watcher.add(ResourceKey::Task(call.task));
+            }
+        }
+        if let Some(watcher) = &self.watcher {
+            while watcher.try_next().is_some() {}
+        }
+    }
+
+    /// `None` when the session is over.
+    async fn wait(&mut self, is_call: bool) -> Option<()> {
+        let session = self.reader.session.clone();
+        let watcher = self.watcher.as_ref();
+        let told = async {
+            match watcher {
+                Some(watcher) => drop(watcher.next().await),
+                // With too many subscribers to be told, one looks now and then.
+                None if is_call => tokio::time::sleep(Duration::from_millis(limits::UNWATCHED_LOOK_MS)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = self.changed.changed() => changed.ok(),
+            () = told => Some(()),
+            () = session.over().cancelled() => None,
+        }
+    }
+
+    fn last(&mut self, answer: Arc<ServerJsonRpcMessage>) -> ServerSseMessage {
+        self.cursor.answered = true;
+        self.event(answer)
+    }
+
+    fn event(&self, message: Arc<ServerJsonRpcMessage>) -> ServerSseMessage {
+        let mut event = ServerSseMessage::default();
+        (event.event_id, event.message) = (Some(self.place()), Some(message));
+        event
+    }
+
+    fn place(&self) -> String {
+        let request = Id::short(&self.slot.request);
+        self.session().seal(&Place::Request { stream: self.slot.stream, request, cursor: self.cursor })
+    }
+
+    fn session(&self) -> &Arc<Session> {
+        &self.reader.session
+    }
+}
+
+enum Told {
+    Event(ServerJsonRpcMessage),
+    Answer(ServerJsonRpcMessage),
+    Nothing,
+}
+
+fn says_something(report: &Report) -> bool {
+    !matches!(report, Report::Progress { progress: None, message: None })
+}
+
+fn answer_error(call: &CallRow, error: rmcp::ErrorData) -> ServerJsonRpcMessage {
+    ServerJsonRpcMessage::error(error, Some(call.request()))
+}
+
+/// The answer of a request that left nothing behind, neither in memory nor in the store.
+pub fn lost(session: &Session, stream: u64, request: Id) -> ServerSseMessage {
+    let cursor = Cursor { answered: true, ..Cursor::default() };
+    let place = Place::Request { stream, request: Some(request.clone()), cursor };
+    let answer = ServerJsonRpcMessage::error(error::lost_request(), Some(request.into()));
+    ServerSseMessage::new(session.seal(&place), answer)
+}

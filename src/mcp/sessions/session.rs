@@ -1,0 +1,380 @@
+//! One session of a client before 2026-07-28, as long as it is in memory.
+
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use rmcp::RoleServer;
+use rmcp::model::*;
+use rmcp::service::{OriginatingRequestId, Peer, RequestContext};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::SessionError;
+use super::event_id::{EventKey, Place};
+use super::outbox::Outbox;
+use super::rows::{self, CallReply, CallRow, SessionRow};
+use super::slot::Slot;
+use crate::authority::Principal;
+use crate::engine::{EngineError, Shelf, ShelfWrite};
+use crate::limits;
+use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
+use crate::mcp::server::{Connection, Handler, McpServer, lock};
+
+pub struct Session {
+    pub id: Arc<str>,
+    pub server: McpServer,
+    pub key: Arc<EventKey>,
+    /// Tells this life of the session in memory from others.
+    pub incarnation: u64,
+    /// Whose it is, by the name of the principal and of how it is known.
+    pub owner: String,
+    pub outbox: Outbox,
+    principal: OnceLock<Principal>,
+    host: OnceLock<(Weak<Connection>, Peer<RoleServer>)>,
+    row: Mutex<Option<SessionRow>>,
+    inbox: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+    /// Takes the answer to the handshake.
+    greeting: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
+    slots: Mutex<Vec<Arc<Slot>>>,
+    usage: Mutex<Usage>,
+    over: CancellationToken,
+}
+
+struct Usage {
+    streams: usize,
+    last: Instant,
+}
+
+/// What a session is made of.
+pub struct Origin {
+    pub id: Arc<str>,
+    pub owner: String,
+    /// Where it was before.
+    pub row: Option<SessionRow>,
+}
+
+impl Session {
+    pub fn new(
+        server: McpServer,
+        key: Arc<EventKey>,
+        origin: Origin,
+        inbox: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+    ) -> Result<Arc<Self>, SessionError> {
+        let Origin { id, owner, row } = origin;
+        Ok(Arc::new(Self {
+            id,
+            server,
+            key,
+            incarnation: random_number()?,
+            owner,
+            outbox: Outbox::new(row.is_some()),
+            principal: OnceLock::new(),
+            host: OnceLock::new(),
+            row: Mutex::new(row),
+            inbox,
+            greeting: Mutex::default(),
+            slots: Mutex::default(),
+            usage: Mutex::new(Usage { streams: 0, last: Instant::now() }),
+            over: CancellationToken::new(),
+        }))
+    }
+
+    /// Hands a message of the client's to rmcp.
+    pub async fn push(&self, message: ClientJsonRpcMessage) -> Result<(), SessionError> {
+        self.inbox.send(Box::new(message)).await.map_err(|_| SessionError::Over)
+    }
+
+    /// The handshake, with rmcp's answer.
+    pub async fn greet(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, SessionError> {
+        let (sender, answer) = oneshot::channel();
+        *lock(&self.greeting) = Some(sender);
+        self.push(message).await?;
+        answer.await.map_err(|_| SessionError::Over)
+    }
+
+    /// Puts a message of the server's into the stream where it belongs. Never waits.
+    pub fn deliver(&self, mut message: ServerJsonRpcMessage) {
+        if let Some(greeting) = lock(&self.greeting).take() {
+            // Who greeted may be gone.
+            let _ = greeting.send(message);
+            return;
+        }
+        let answers = match &message {
+            JsonRpcMessage::Response(response) => Some(&response.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            _ => None,
+        };
+        if let Some(request) = answers {
+            if let Some(slot) = self.slot(request) {
+                slot.answer(message);
+            }
+            return;
+        }
+        // A question rides on the stream of the request for which it is asked.
+        let asked_for = match &mut message {
+            JsonRpcMessage::Request(request) => {
+                request.id = self.id_on_the_wire(&request.id);
+                let extensions = request.request.extensions();
+                let stream = extensions.get::<CallStream>().map(|stream| stream.slot.clone());
+                stream.or_else(|| self.slot(&extensions.get::<OriginatingRequestId>()?.0))
+            }
+            _ => None,
+        };
+        match asked_for {
+            Some(slot) => slot.tell(message),
+            None => self.outbox.push(message),
+        }
+    }
+
+    /// rmcp numbers the server's requests from the start in each life of a session. An answer to one of an earlier
+    /// life is not to be taken for one of this.
+    pub fn id_on_the_wire(&self, request: &RequestId) -> RequestId {
+        RequestId::String(format!("{:x}-{request}", self.incarnation).into())
+    }
+
+    /// The other way; `None` for what this life of the session did not ask.
+    pub fn id_of_rmcp(&self, request: &RequestId) -> Option<RequestId> {
+        let RequestId::String(text) = request else { return None };
+        let number = text.strip_prefix(&format!("{:x}-", self.incarnation))?.parse().ok()?;
+        Some(RequestId::Number(number))
+    }
+
+    /// Who waits for calls that were under way before the session was restored.
+    pub fn set_host(&self, connection: &Arc<Connection>, peer: Peer<RoleServer>) {
+        // A session has one handshake.
+        let _ = self.host.set((Arc::downgrade(connection), peer));
+    }
+
+    pub fn open_slot(&self, request: RequestId) -> Result<Arc<Slot>, SessionError> {
+        let slot = Slot::new(random_number()?, request, None);
+        self.keep_slot(slot.clone());
+        Ok(slot)
+    }
+
+    /// The request that a stream answers: in memory, or from its row.
+    pub fn slot_of(self: &Arc<Self>, stream: u64) -> Result<Option<Arc<Slot>>, EngineError> {
+        if let Some(slot) = lock(&self.slots).iter().find(|slot| slot.stream == stream) {
+            return Ok(Some(slot.clone()));
+        }
+        let key = rows::call_key(&self.id, stream);
+        let Some(row) = self.server.engine().shelved(Shelf::Event, &key)? else { return Ok(None) };
+        let call = CallRow::read(&key, &row)?;
+        let slot = Slot::new(stream, call.request(), Some(call.clone()));
+        self.keep_slot(slot.clone());
+        self.wait_again(slot.clone(), call);
+        Ok(Some(slot))
+    }
+
+    /// A call whose handler went with an earlier life of the session waits on.
+    fn wait_again(self: &Arc<Self>, slot: Arc<Slot>, call: CallRow) {
+        let settles = slot.settles();
+        let host = self.host.get().and_then(|(connection, peer)| Some((connection.upgrade()?, peer.clone())));
+        let Some((connection, peer)) = host else { return };
+        let handler = Handler { server: self.server.clone(), connection };
+        let stream = CallStream { session: self.clone(), slot };
+        tokio::spawn(async move {
+            let _settles = settles;
+            let mut context = RequestContext::new(call.request(), peer);
+            context.extensions.insert(stream.clone());
+            let follower = handler.server.engine().feed().follow(call.task);
+            handler.wait_on_stream(&stream, &call, follower, false, &context).await;
+        });
+    }
+
+    pub fn close_slot(&self, stream: u64) {
+        lock(&self.slots).retain(|slot| slot.stream != stream);
+    }
+
+    /// The client gives a request up: an inline call's task is cancelled, and nothing more is told.
+    pub async fn give_up(&self, request: &RequestId) -> Result<(), EngineError> {
+        let slot = match self.slot(request) {
+            Some(slot) => Some(slot),
+            None => self.stored_slot(request)?,
+        };
+        let Some(slot) = slot else { return Ok(()) };
+        let call = slot.give_up();
+        self.close_slot(slot.stream);
+        let Some(call) = call.filter(|call| call.reply != CallReply::Link) else { return Ok(()) };
+        let key = rows::call_key(&self.id, slot.stream);
+        self.server.engine().shelve(vec![ShelfWrite::Delete(Shelf::Event, key)]).await?;
+        if call.keyed {
+            return Ok(());
+        }
+        let reason = Some("the client cancelled the call".to_owned());
+        match self.server.engine().cancel(self.principal(), call.task, reason).await {
+            Ok(_) | Err(EngineError::NoSuchTask(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn set_principal(&self, principal: Principal) {
+        // A session has one handshake.
+        let _ = self.principal.set(principal);
+    }
+
+    pub fn principal(&self) -> &Principal {
+        self.principal.get_or_init(|| Principal::new(self.owner.clone(), Vec::new()))
+    }
+
+    /// The client's words of the handshake become a row, unless it was restored from one.
+    pub async fn store(&self, initialize: &InitializeRequestParams) -> Result<(), EngineError> {
+        let now = self.server.engine().now();
+        let row = SessionRow::new(self.owner.clone(), initialize, severity(DEFAULT_LOG_LEVEL), now);
+        *lock(&self.row) = Some(row);
+        self.shelve().await
+    }
+
+    pub fn is_stored(&self) -> bool {
+        lock(&self.row).is_some()
+    }
+
+    pub fn log_level(&self) -> u8 {
+        lock(&self.row).as_ref().map_or(severity(DEFAULT_LOG_LEVEL), |row| row.log_level)
+    }
+
+    pub async fn set_log_level(&self, level: u8) -> Result<(), EngineError> {
+        self.change(|row| row.log_level = level).await
+    }
+
+    pub fn subscriptions(&self) -> Vec<String> {
+        lock(&self.row).as_ref().map(|row| row.subscriptions.clone()).unwrap_or_default()
+    }
+
+    pub async fn note_subscription(&self, uri: &str, subscribed: bool) -> Result<(), EngineError> {
+        self.change(|row| {
+            row.subscriptions.retain(|there| there != uri);
+            if subscribed {
+                row.subscriptions.push(uri.to_owned());
+            }
+        })
+        .await
+    }
+
+    /// True once in a while: its row should say that it is in use.
+    pub fn touch(&self) -> bool {
+        lock(&self.usage).last = Instant::now();
+        let now = self.server.engine().now();
+        let mut row = lock(&self.row);
+        let Some(row) = row.as_mut() else { return false };
+        let is_due = now.saturating_sub(row.used_at) >= limits::SESSION_NOTE_SECONDS * 1_000_000_000;
+        if is_due {
+            row.used_at = now;
+        }
+        is_due
+    }
+
+    pub async fn shelve(&self) -> Result<(), EngineError> {
+        self.change(|_| ()).await
+    }
+
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        lock(&self.usage).streams += 1;
+        Reader { session: self.clone() }
+    }
+
+    pub fn is_idle(&self, span: Duration) -> bool {
+        let usage = lock(&self.usage);
+        usage.streams == 0 && usage.last.elapsed() >= span
+    }
+
+    pub fn end(&self) {
+        self.over.cancel();
+    }
+
+    pub fn over(&self) -> &CancellationToken {
+        &self.over
+    }
+
+    pub fn seal(&self, place: &Place) -> String {
+        self.key.seal(&self.id, place)
+    }
+
+    fn slot(&self, request: &RequestId) -> Option<Arc<Slot>> {
+        // A client that came back may count its requests from the start again.
+        lock(&self.slots).iter().rev().find(|slot| slot.request == *request).cloned()
+    }
+
+    fn stored_slot(&self, request: &RequestId) -> Result<Option<Arc<Slot>>, EngineError> {
+        let bound = limits::MAX_KEPT_CALLS_PER_SESSION;
+        let calls = self.server.engine().shelf(Shelf::Event, &rows::calls_prefix(&self.id), None, bound)?;
+        let mut newest: Option<(u64, CallRow)> = None;
+        for (key, row) in calls {
+            let call = CallRow::read(&key, &row)?;
+            let is_newer = newest.as_ref().is_none_or(|(_, there)| there.created_at < call.created_at);
+            if let (true, true, Some((_, stream))) =
+                (call.request() == *request, is_newer, rows::parse_call_key(&key))
+            {
+                newest = Some((stream, call));
+            }
+        }
+        Ok(newest.map(|(stream, call)| Slot::new(stream, request.clone(), Some(call))))
+    }
+
+    fn keep_slot(&self, slot: Arc<Slot>) {
+        let mut slots = lock(&self.slots);
+        if slots.len() >= limits::MAX_SESSION_STREAMS {
+            let at = slots.iter().position(|slot| slot.is_stored()).unwrap_or(0);
+            slots.remove(at);
+        }
+        slots.push(slot);
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut SessionRow)) -> Result<(), EngineError> {
+        let write = {
+            let mut row = lock(&self.row);
+            let Some(row) = row.as_mut() else { return Ok(()) };
+            change(row);
+            row.put(&self.id)?
+        };
+        self.server.engine().shelve(vec![write]).await
+    }
+}
+
+/// Somebody reads a stream of the session, which is in use as long.
+pub struct Reader {
+    pub session: Arc<Session>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut usage = lock(&self.session.usage);
+        usage.streams = usage.streams.saturating_sub(1);
+        usage.last = Instant::now();
+    }
+}
+
+/// The way to the stream of one request, for its handler. rmcp would send log messages to the session's GET stream,
+/// which a client may not even have opened.
+#[derive(Clone)]
+pub struct CallStream {
+    pub session: Arc<Session>,
+    pub slot: Arc<Slot>,
+}
+
+impl CallStream {
+    /// For what follows from nothing stored: it reaches whoever reads the stream while this process lives.
+    pub fn send(&self, notification: ServerNotification) {
+        self.slot.tell(ServerJsonRpcMessage::notification(notification));
+    }
+
+    /// What stands in the same commit as the task.
+    pub fn row(&self, call: &CallRow) -> Vec<ShelfWrite> {
+        call.put(&self.session.id, self.slot.stream).into_iter().collect()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+pub fn random_number() -> Result<u64, SessionError> {
+    Ok(u64::from_le_bytes(random()?))
+}
+
+pub fn random<const N: usize>() -> Result<[u8; N], SessionError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| SessionError::Random(error.to_string()))?;
+    Ok(bytes)
+}
