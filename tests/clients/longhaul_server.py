@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 # A start compiles the guests where no compiled code is cached, on a machine that may do other things.
 START_SECONDS = 180
@@ -21,11 +22,13 @@ class Server:
         self.folder = folder
         self.log = folder / "server.log"
         self.url = ""
+        # Clients come back to where they were.
+        self._address = "127.0.0.1:0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns once it listens: `serve --json` says where in a line on stdout."""
-        arguments = ["serve", "--http", "127.0.0.1:0", "--json", *tools_and_data(self.guests, self.folder)]
+        arguments = ["serve", "--http", self._address, "--json", *tools_and_data(self.guests, self.folder)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self.binary, *arguments],
@@ -43,6 +46,7 @@ class Server:
             self._process.kill()
             raise RuntimeError(f"the server did not start: {said}\n{self.log.read_text()}")
         self.url = said["url"]
+        self._address = urlsplit(self.url).netloc
 
     def still_runs(self) -> None:
         assert self._process is not None

@@ -59,6 +59,8 @@ class Updates(Protocol):
 class Peer(Protocol):
     # Whether it speaks 2026-07-28.
     modern: bool
+    # The texts of all log messages so far.
+    logs: list[str]
 
     async def list_tools(self) -> list[dict[str, Any]]: ...
 
@@ -133,6 +135,7 @@ class _Inbox:
 
     def __init__(self) -> None:
         self._send, self._receive = anyio.create_memory_object_stream[str](float("inf"))
+        self.logs: list[str] = []
 
     async def take(self, message: Any) -> None:
         message = getattr(message, "root", message)
@@ -141,6 +144,8 @@ class _Inbox:
             raise message
         if getattr(message, "method", None) == "notifications/resources/updated":
             self._send.send_nowait(str(message.params.uri))
+        if getattr(message, "method", None) == "notifications/message":
+            self.logs.append(message.params.data)
 
     async def next(self) -> str:
         return await self._receive.receive()
@@ -157,6 +162,7 @@ class _Peer:
         self._client = client
         self._inbox = inbox
         self.modern = client.protocol_version == "2026-07-28"
+        self.logs = inbox.logs
 
     @classmethod
     @asynccontextmanager
@@ -229,6 +235,7 @@ class _ClassicPeer:
     def __init__(self, session: Any, inbox: _Inbox) -> None:
         self._session = session
         self._inbox = inbox
+        self.logs = inbox.logs
 
     @classmethod
     @asynccontextmanager
