@@ -466,8 +466,8 @@ const _: () = {
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);
     assert!(
         MAX_STATE_PUT_KEYS * (MAX_STATE_VALUE_BYTES + MAX_STATE_KEY_BYTES)
-            + MAX_PENDING_JOURNAL_BYTES
-            + MAX_LOG_READ_BYTES
+            // Records, and reports for streams.
+            + 2 * MAX_PENDING_JOURNAL_BYTES
             < MAX_BATCH_LOG_BYTES,
         "what is written together fits one batch, beside the step that writes it"
     );

@@ -105,11 +105,21 @@ impl SessionStream {
 fn changed_since(session: &Session, at: Option<UnixNanos>) -> Vec<String> {
     let margin = limits::UPDATE_MARGIN_MS * 1_000_000;
     let engine = session.server.engine();
-    let changed = |uri: &String| {
-        let Some((at, parsed)) = at.zip(ResourceUri::parse(uri)) else { return true };
+    let updated_at = |of: &ResourceUri| match (of, of.task()) {
         // One report at most is read: it is the time that counts.
-        let reported = engine.reported(session.principal(), parsed.task(), ReportAt::default(), 1);
-        reported.is_ok_and(|reported| reported.updated_at >= at.saturating_sub(margin))
+        (_, Some(id)) => {
+            let reported = engine.reported(session.principal(), id, ReportAt::default(), 1);
+            reported.ok().map(|reported| reported.updated_at)
+        }
+        (ResourceUri::State(namespace, key), None) => {
+            engine.state_get(session.principal(), namespace, key).ok().flatten().map(|entry| entry.updated_at)
+        }
+        (_, None) => None,
+    };
+    let changed = |uri: &String| {
+        let Some((at, of)) = at.zip(ResourceUri::parse(uri)) else { return true };
+        // What is not there any more has changed.
+        updated_at(&of).is_none_or(|updated_at| updated_at >= at.saturating_sub(margin))
     };
     session.subscriptions().into_iter().filter(changed).collect()
 }
