@@ -259,6 +259,7 @@ async fn who_does_not_read_one_stream_gets_all_others() {
     for _ in 0..4 {
         calls.push(session.send("tools/call", call(400)).await);
     }
+    world.open_tasks(4).await;
     world.pass(1600);
     let waiting = async {
         loop {
@@ -272,7 +273,7 @@ async fn who_does_not_read_one_stream_gets_all_others() {
     in_time(waiting).await;
     for call in calls {
         let (told, answer) = Events::of(call).rest().await;
-        assert_eq!(told, reports(400));
+        assert!(told == reports(400), "{} lines", told.len());
         assert!(answer.expect("an answer")["result"].is_object());
     }
 }
