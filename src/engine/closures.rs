@@ -95,7 +95,8 @@ impl Closures {
             definition,
             component,
             limits,
-            grant: Grant::default(),
+            // It is the program's own code; whom it calls for is bounded all the same.
+            grant: Grant { tools: vec!["*".to_owned()], ..Grant::default() },
             retry,
             effects: Effects::default(),
         });

@@ -48,7 +48,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
-pub use calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
+pub use calling::{Addressee, CallRefusal, Calling, ChildCall, ChildEnd, op_hash};
 pub use children::TreeBounds;
 pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};

@@ -2,6 +2,7 @@
 
 mod audit;
 mod outcomes;
+mod children;
 mod questions;
 mod remote;
 mod sleepers;

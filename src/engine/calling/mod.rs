@@ -2,25 +2,29 @@
 //! to them and to its parent. What it asks of the catalog and what it is refused are records of its journal; a child
 //! begins in the same commit as the record that tells of it.
 
+mod steps;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::children::{self, Link};
-use super::entry::Live;
-use super::journal::Next;
-use super::messages::{self, Outgoing};
-use super::ops::{Op, OpHandle};
-use super::output::call_hash;
-use super::recorder::{Recorder, RecorderError};
-use super::{EngineError, query, rows};
 use crate::authority::{Capability, glob_matches};
 use crate::catalog::{Catalog, ToolDefinition, ToolEntry};
+use crate::engine::children::{self, Link};
+use crate::engine::entry::Live;
+use crate::engine::journal::Next;
+use crate::engine::messages::{self, Outgoing};
+use crate::engine::ops::{Op, OpHandle};
+use crate::engine::output::call_hash;
+use crate::engine::recorder::{Recorder, RecorderError};
+use crate::engine::{EngineError, query, rows};
 use crate::limits;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{Called, FailedReason, ProtocolError, State, Task, TaskId, ToolResult};
+
+pub use steps::Calling;
 
 pub const KIND_CALLS: u8 = 210;
 pub const KIND_GRANTED: u8 = 211;
@@ -39,6 +43,20 @@ pub struct ChildCall {
     /// Bounds each try.
     pub timeout_seconds: Option<u64>,
     pub detached: bool,
+}
+
+impl ChildCall {
+    /// A call without alternatives, retries or a deadline of its own.
+    pub fn new(tool: impl Into<String>, arguments: &Value) -> Self {
+        Self {
+            tool: tool.into(),
+            arguments: arguments.to_string(),
+            alternatives: Vec::new(),
+            retries: 0,
+            timeout_seconds: None,
+            detached: false,
+        }
+    }
 }
 
 /// What a call came to.

@@ -1,0 +1,105 @@
+//! Calls of closures: deadlines and pauses by the test's own clock.
+
+use super::*;
+use crate::engine::{ChildCall, ChildEnd, TreeBounds};
+
+/// `parent` makes the calls that it is given, one after the other is joined, and returns what they came to.
+fn family() -> Closures {
+    let slow = |steps: Steps, _| async move {
+        steps.sleep(DAY).await?;
+        Ok(ToolResult::text("slow"))
+    };
+    let parent = |steps: Steps, arguments: Value| async move {
+        let call = |call: &Value| ChildCall {
+            alternatives: serde_json::from_value(call["or"].clone()).unwrap_or_default(),
+            retries: call["retries"].as_u64().unwrap_or_default() as u32,
+            timeout_seconds: call["seconds"].as_u64(),
+            ..ChildCall::new(call["tool"].as_str().unwrap_or_default(), &json!({}))
+        };
+        let calls: Vec<ChildCall> = arguments["calls"].as_array().into_iter().flatten().map(call).collect();
+        let mut ends = Vec::new();
+        for calling in steps.call(&calls).await? {
+            ends.push(match steps.join(calling).await? {
+                ChildEnd::Completed(result) if result.is_error => "error".to_owned(),
+                ChildEnd::Completed(_) => "completed".to_owned(),
+                ChildEnd::TimedOut(_) => "timed out".to_owned(),
+                other => format!("{other:?}"),
+            });
+        }
+        Ok(ToolResult::text(ends.join(", ")))
+    };
+    let bad = |_, _| async { Err::<ToolResult, _>(StepError::Tool("no".to_owned())) };
+    let quick = |_, _| async { Ok(ToolResult::text("quick")) };
+    Closures::new()
+        .tool(definition("parent"), "1", parent)
+        .tool(definition("slow"), "1", slow)
+        .tool(definition("bad"), "1", bad)
+        .tool(definition("quick"), "1", quick)
+}
+
+fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskDocument> {
+    let query = TaskQuery { parent: Some(parent), ..TaskQuery::default() };
+    engine.tasks(&Principal::local(), &query).expect("a page").tasks
+}
+
+#[tokio::test]
+async fn a_deadline_holds_across_a_restart_and_leads_to_the_alternative() {
+    let world = World::new();
+    let engine = world.start(family()).await;
+    let calls = json!({"calls": [{"tool": "slow", "seconds": 100, "or": ["quick"]}, {"tool": "slow", "seconds": 100}]});
+    let id = submit(&engine, "parent", calls).await;
+    let waiting = until(&engine, id, |document| document.state == "waiting").await;
+    assert_eq!(waiting.reason.as_deref(), Some("child"));
+    world.clock.advance(Duration::from_secs(99));
+    assert!(children(&engine, id).iter().all(|child| !child.is_terminal()));
+    engine.shutdown().await;
+
+    let engine = world.start(family()).await;
+    world.clock.advance(Duration::from_secs(2));
+    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(text(engine.result(&Principal::local(), id).expect("a result")), "completed, timed out");
+    let states: Vec<String> = children(&engine, id).into_iter().map(|child| child.state).collect();
+    assert_eq!(states, ["failed", "failed", "completed"]);
+}
+
+/// The pause before a retry is on disk, and a restart begins no new one.
+#[tokio::test]
+async fn a_retry_waits_for_its_pause_across_a_restart() {
+    let world = World::new();
+    let engine = world.start(family()).await;
+    let id = submit(&engine, "parent", json!({"calls": [{"tool": "bad", "retries": 1}]})).await;
+    until(&engine, id, |document| document.children.len() == 2).await;
+    let again = children(&engine, id).remove(1);
+    assert_eq!((again.state.as_str(), again.attempt), ("queued", 1));
+    assert!(again.wake_at.is_some());
+    engine.shutdown().await;
+
+    let engine = world.start(family()).await;
+    assert_eq!(children(&engine, id)[1].state, "queued");
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(text(engine.result(&Principal::local(), id).expect("a result")), "error");
+    assert_eq!(children(&engine, id).len(), 2);
+}
+
+/// What would be past a bound is not begun at all, not even the calls before it.
+#[tokio::test]
+async fn a_start_is_all_or_nothing() {
+    let world = World::new();
+    let tree = TreeBounds { open_children: 2, ..TreeBounds::default() };
+    let clock = Arc::new(world.clock.clone());
+    let options = EngineOptions { clock, tree, ..EngineOptions::default() };
+    let engine = TaskEngine::open(world.path(), Arc::new(family()), options).await.expect("an engine");
+    engine.set_catalog(Arc::new(family().catalog().expect("a catalog")));
+    engine.start().await.expect("a start");
+    for (calls, why) in [
+        (json!([{"tool": "quick"}, {"tool": "quick"}, {"tool": "quick"}]), "MAX_OPEN_CHILDREN"),
+        (json!([{"tool": "quick"}, {"tool": "gone"}]), "'gone'"),
+    ] {
+        let id = submit(&engine, "parent", json!({ "calls": calls })).await;
+        assert_eq!(ended(&engine, id).await.state, "completed");
+        let told = text(engine.result(&Principal::local(), id).expect("a result"));
+        assert!(told.contains(why), "{told}");
+        assert!(children(&engine, id).is_empty());
+    }
+}
