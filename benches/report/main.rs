@@ -6,6 +6,7 @@
 // What a bench cannot set up, it may die of.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod children;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod client;
 mod filler;
@@ -44,6 +45,7 @@ const QUESTIONS: &[Question] = &[
     ("neighbours", neighbours::run),
     ("journal", journal::run),
     ("state", state::run),
+    ("children", children::run),
     ("restart", restart::run),
     ("history", history::run),
 ];

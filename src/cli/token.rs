@@ -55,7 +55,10 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
             access.revoke_token(&name).await?;
             match output.json {
                 true => output.json(&json!({ "revoked": name })),
-                false => Ok(eprintln!("the token of {name} is not valid any more; its tasks go on")),
+                false => {
+                    eprintln!("the token of {name} is not valid any more; its tasks go on");
+                    Ok(())
+                }
             }
         }
     }
