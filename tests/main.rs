@@ -4,6 +4,7 @@
 
 mod support;
 
+mod agents;
 mod cancel;
 mod children;
 mod demo;

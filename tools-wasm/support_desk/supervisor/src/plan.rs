@@ -1,0 +1,93 @@
+//! The plan: the model's, if there is one and it keeps to the tools that are granted; else the fixed one.
+
+use longhaul_guest::calls::Definition;
+use longhaul_guest::{Failure, HostError, Value, json, log, sample, serde_json};
+use serde::Deserialize;
+use support_common::Request;
+
+const ANALYSTS: [&str; 4] = ["sentiment_agent", "category_agent", "priority_agent", "history_agent"];
+const SPECIALISTS: [&str; 2] = ["billing", "tech_support"];
+const PLAN_TOKENS: u32 = 500;
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Planner {
+    #[default]
+    Model,
+    Fixed,
+}
+
+pub struct Plan {
+    /// The model, or `fixed`.
+    pub made_by: String,
+    pub analysts: Vec<String>,
+    /// Who gets the ticket, whatever the analysts find.
+    pub specialist: Option<String>,
+}
+
+/// As a model writes it.
+#[derive(Deserialize)]
+struct Draft {
+    analysts: Vec<String>,
+    #[serde(default)]
+    specialist: Option<String>,
+}
+
+impl Plan {
+    pub fn make(planner: Planner, request: &Request, granted: &[Definition]) -> Result<Self, Failure> {
+        if planner == Planner::Fixed {
+            return Ok(Self::fixed());
+        }
+        let prompt = format!(
+            "Plan how to handle a support ticket with these tools:\n{}\nThe ticket {}: {}\nAnswer with JSON alone: {}",
+            described(granted),
+            request.ticket_id,
+            request.message,
+            json!({ "analysts": ANALYSTS, "specialist": "billing, tech_support or null: as the analysts find" }),
+        );
+        let system =
+            "You lead a support desk. You plan with the tools that you are given, and with no others.";
+        let answer = match sample::prompt(prompt, PLAN_TOKENS).system(system).wait() {
+            Ok(answer) => answer,
+            Err(HostError::Unavailable(_) | HostError::NotGranted(_)) => {
+                log::info("no model is at hand: the plan is the fixed one");
+                return Ok(Self::fixed());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let text = answer.text();
+        Ok(Self::checked(&text, answer.model, granted).unwrap_or_else(|| {
+            log::warning(format!("the model's plan is not one that can be followed: {text}"));
+            Self::fixed()
+        }))
+    }
+
+    pub fn is_by_model(&self) -> bool {
+        self.made_by != "fixed"
+    }
+
+    /// All analysts, granted or not: what is missing is named in the end.
+    fn fixed() -> Self {
+        let analysts = ANALYSTS.map(str::to_owned).to_vec();
+        Self { made_by: "fixed".to_owned(), analysts, specialist: None }
+    }
+
+    fn checked(text: &str, made_by: String, granted: &[Definition]) -> Option<Self> {
+        let json = text.get(text.find('{')?..=text.rfind('}')?)?;
+        let draft: Draft = serde_json::from_str(json).ok()?;
+        let is_one = |name: &String, of: &[&str]| {
+            of.contains(&name.as_str()) && granted.iter().any(|tool| tool.name == *name)
+        };
+        let fits = !draft.analysts.is_empty()
+            && draft.analysts.iter().all(|name| is_one(name, &ANALYSTS))
+            && draft.specialist.as_ref().is_none_or(|name| is_one(name, &SPECIALISTS));
+        let mut analysts = draft.analysts;
+        analysts.dedup();
+        fits.then_some(Self { made_by, analysts, specialist: draft.specialist })
+    }
+}
+
+fn described(granted: &[Definition]) -> String {
+    let tools = granted.iter().map(|tool| json!({ "name": tool.name, "description": tool.description }));
+    tools.map(|tool: Value| format!("- {tool}\n")).collect()
+}
