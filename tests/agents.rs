@@ -2,8 +2,7 @@
 //! desk that goes on whatever is killed or missing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,8 +18,6 @@ const DESK: [&str; 7] = [
     "support_team",
     "supervisor",
 ];
-
-const REFUND: &str = "I want a refund of $900 for this terrible invoice";
 
 /// The desk's components without some of them.
 fn desk(without: &[&str]) -> Vec<PathBuf> {
@@ -44,30 +41,38 @@ async fn structured(client: &Client, tool: &str, arguments: Value) -> Value {
     answer["structuredContent"].clone()
 }
 
-/// The person's hand: `longhaul task answer`.
-fn answer(server: &Server, id: &str, words: &[&str]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-    command.args(["task", "answer", id, "--url", &server.url]).args(words);
-    let output = command.current_dir(std::env::temp_dir()).output().expect("longhaul runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// One round of a call; what its client is asked, if it is asked, and the next round's parameters.
+async fn round(client: &Client, params: &Value) -> Result<Value, (Value, Value)> {
+    let name = params["name"].as_str();
+    let result = client.request("tools/call", name, params.clone()).await.expect("an answer");
+    if result["resultType"] != "input_required" {
+        return Ok(result);
+    }
+    let mut next = params.clone();
+    next["requestState"] = result["requestState"].clone();
+    Err((result["inputRequests"].clone(), next))
 }
 
-/// Waits for a task of this tool that asks; its id.
-async fn asking(client: &Client, tool: &str) -> String {
-    let asks = async {
-        loop {
-            let arguments = json!({"tool": tool, "state": "waiting"});
-            let listed = structured(client, "task_list", arguments).await;
-            let asking = listed["tasks"].as_array().and_then(|tasks| {
-                tasks.iter().find(|task| task["reason"] == "input").and_then(|task| task["id"].as_str())
-            });
-            if let Some(id) = asking {
-                return id.to_owned();
+/// A whole call; `answer` is this client's hand, or its model.
+async fn in_rounds(client: &Client, tool: &str, arguments: Value, answer: impl Fn(&Value) -> Value) -> Value {
+    let mut params = json!({"name": tool, "arguments": arguments, "_meta": {}});
+    loop {
+        match round(client, &params).await {
+            Ok(result) => return result,
+            Err((asked, next)) => {
+                params = next;
+                params["inputResponses"] = json!({});
+                for (key, request) in asked.as_object().expect("requests") {
+                    params["inputResponses"][key] = answer(request);
+                }
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    };
-    tokio::time::timeout(Duration::from_secs(60), asks).await.expect("nobody asks")
+    }
+}
+
+/// What a client's model says.
+fn said(text: &str) -> Value {
+    json!({"model": "a-model", "role": "assistant", "content": {"type": "text", "text": text}})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,35 +174,6 @@ async fn a_revoked_analyst_and_a_missing_specialist_end_with_a_person() {
     assert_eq!(ticket["status"], "escalated");
 }
 
-/// The supervisor, the agent and the question survive the server; another connection answers.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_approves_a_refund_after_a_crash() {
-    let root = tempfile::tempdir().expect("a folder");
-    let data = root.path().join("data");
-    let server = Server::start(&data, &desk(&[]));
-    let client = server.client();
-    let id = supervise(&client, "T-4", REFUND).await;
-    let question = asking(&client, "billing").await;
-    let before = client.task(&id).await.expect("a task");
-    server.kill();
-
-    let server = Server::start(&data, &desk(&[]));
-    let client = server.client();
-    let refused = client
-        .call(
-            "task_answer",
-            json!({"task_id": question, "action": "accept", "content": {"approve": true}}),
-            json!({}),
-        )
-        .await;
-    assert_eq!(refused.expect("an answer")["isError"], true, "a model does not decide on refunds");
-    answer(&server, &question, &["approve=true", "note=Sorry!"]);
-    let result = supervised(&client, &id).await;
-    assert_eq!(result["resolution"], "Refunded $900, approved by a person. Sorry!", "{result}");
-    let after = client.task(&id).await.expect("a task");
-    assert_eq!(after["children"], before["children"], "it went on with the children that it had");
-}
-
 /// Tickets under random kills: each is resolved once, by one child per call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tickets_are_resolved_once_under_random_kills() {
@@ -228,54 +204,79 @@ async fn tickets_are_resolved_once_under_random_kills() {
     }
 }
 
-/// Killed while it asks; a command answers, over another connection: one booking, and no step twice.
+/// The question goes out in a call's first round; the next round comes to another process.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trip_is_booked_once_whoever_dies_meanwhile() {
+async fn a_trip_is_confirmed_in_the_next_round_of_its_call() {
     let root = tempfile::tempdir().expect("a folder");
     let (data, tools) = (root.path().join("data"), [guest("travel_agent")]);
+    let capabilities = json!({"elicitation": {}});
     let server = Server::start(&data, &tools);
-    let client = server.client();
-    let id = client.start("travel_agent", json!({}), None).await.expect("a link");
-    assert_eq!(asking(&client, "travel_agent").await, id);
-    let document = client.task(&id).await.expect("a task");
-    assert_eq!(document["progress"], json!({"done": 50, "total": 100}));
-    let question = &document["input_requests"]["price"];
-    assert!(
-        question["message"].as_str().is_some_and(|words| words.contains("Paris") && words.contains("$1200"))
-    );
+    let call = json!({"name": "travel_agent", "arguments": {}, "_meta": {}});
+    let client = server.client().declaring(capabilities.clone());
+    let (asked, mut next) = round(&client, &call).await.expect_err("it asks");
+    let schema = &asked["price"]["params"]["requestedSchema"];
+    assert_eq!(schema["properties"]["confirm"]["type"], "boolean", "{asked}");
     server.kill();
 
     let server = Server::start(&data, &tools);
-    answer(&server, &id, &["confirm=true", "notes=a window seat"]);
-    let client = server.client();
-    assert_eq!(client.ended(&id).await.expect("an end")["progress"], json!({"done": 100, "total": 100}));
-    let result = client.result(&id).await.expect("a result");
-    assert_eq!((&result["booked"], &result["notes"]), (&json!(true), &json!("a window seat")));
-    let booking = client.read(&format!("task://{id}/output/booking")).await.expect("a booking");
-    assert_eq!(booking.matches("Paris").count(), 1);
-    let log = client.read(&format!("task://{id}/log")).await.expect("a log");
-    for step in ["checking flights", "finding dates", "confirming prices", "booking"] {
-        assert_eq!(log.matches(&format!("{step}: done")).count(), 1, "{log}");
-    }
+    let client = server.client().declaring(capabilities);
+    next["inputResponses"] =
+        json!({"price": {"action": "accept", "content": {"confirm": true, "notes": ""}}});
+    let result = round(&client, &next).await.expect("the end");
+    assert_eq!(result["structuredContent"]["booked"], true, "{result}");
+    let trips = structured(&client, "task_list", json!({"tool": "travel_agent"})).await;
+    assert_eq!(trips["tasks"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trip_that_is_declined_or_not_confirmed_is_not_booked() {
+async fn research_is_summarised_by_the_clients_model_or_goes_without() {
     let root = tempfile::tempdir().expect("a folder");
-    let server = Server::start(&root.path().join("data"), &[guest("travel_agent")]);
-    let client = server.client();
-    let hands: [(&[&str], &str); 3] = [
-        (&["--decline"], "declined"),
-        (&["--cancel"], "put away without an answer"),
-        (&["confirm=false"], "not confirmed"),
-    ];
-    for (words, told) in hands {
-        let id = client.start("travel_agent", json!({"destination": "Oslo"}), None).await.expect("a link");
-        assert_eq!(asking(&client, "travel_agent").await, id);
-        answer(&server, &id, words);
-        assert_eq!(client.ended(&id).await.expect("an end")["state"], "completed");
-        let result = client.result(&id).await.expect("a result");
-        assert_eq!((&result["booked"], &result["answer"]), (&json!(false), &json!(told)));
-        assert!(client.read(&format!("task://{id}/output/booking")).await.is_err(), "there is none");
-    }
+    let server = Server::start(&root.path().join("data"), &[guest("research_agent")]);
+    let client = server.client().declaring(json!({"sampling": {}}));
+    let result = in_rounds(&client, "research_agent", json!({"topic": "tides"}), |request| {
+        assert_eq!(request["method"], "sampling/createMessage");
+        assert!(request.to_string().contains("tides"), "{request}");
+        said("They come and go.")
+    })
+    .await;
+    let research = &result["structuredContent"];
+    assert_eq!((&research["summary"], &research["model"]), (&json!("They come and go."), &json!("a-model")));
+    let report = result["content"][0]["text"].as_str().expect("a report");
+    assert!(report.starts_with("# tides\n\nThey come and go."), "{report}");
+
+    // A client without a model need not wait for one.
+    let result = in_rounds(&server.client(), "research_agent", json!({}), |_| Value::Null).await;
+    assert_eq!(
+        (&result["structuredContent"]["topic"], &result["structuredContent"]["summary"]),
+        (&json!("AI trends"), &Value::Null)
+    );
+}
+
+/// The client's model plans, with fewer analysts, and has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_plans_what_the_supervisor_does() {
+    let root = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&root.path().join("data"), &desk(&[]));
+    let client = server.client().declaring(json!({"sampling": {}}));
+    let arguments = json!({"ticket_id": "T-5", "message": "The app is slow and I was charged"});
+    let result = in_rounds(&client, "supervisor", arguments.clone(), |request| {
+        let prompt = request.to_string();
+        if prompt.contains("Plan how to handle") {
+            assert!(prompt.contains("sentiment_agent") && prompt.contains("tech_support"), "{prompt}");
+            said("Here you are: {\"analysts\": [\"priority_agent\"], \"specialist\": \"tech_support\"}")
+        } else {
+            said("All is well.")
+        }
+    })
+    .await;
+    let told = &result["structuredContent"];
+    assert_eq!((&told["planned_by"], &told["route"]), (&json!("a-model"), &json!("tech_support")), "{told}");
+    assert_eq!((&told["outcome"], &told["summary"]), (&json!("resolved"), &json!("All is well.")));
+    assert_eq!(told["analysis"].as_object().map(serde_json::Map::len), Some(1));
+
+    // What a model must not have is no plan: then the fixed one holds.
+    let other = json!({"ticket_id": "T-6", "message": "The app is slow"});
+    let result =
+        in_rounds(&client, "supervisor", other, |_| said("{\"analysts\": [\"save_resolution\"]}")).await;
+    assert_eq!(result["structuredContent"]["planned_by"], "fixed", "{result}");
 }

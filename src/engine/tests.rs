@@ -1,8 +1,8 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
 mod audit;
-mod outcomes;
 mod children;
+mod outcomes;
 mod questions;
 mod remote;
 mod sleepers;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 pub struct Client {
     url: String,
     http: reqwest::Client,
+    capabilities: Value,
 }
 
 #[derive(Debug)]
@@ -25,7 +26,12 @@ const VERSION: &str = "2026-07-28";
 impl Client {
     pub fn new(url: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build();
-        Self { url: url.to_owned(), http: http.expect("a client") }
+        Self { url: url.to_owned(), http: http.expect("a client"), capabilities: json!({}) }
+    }
+
+    /// One that declares these capabilities with each request.
+    pub fn declaring(self, capabilities: Value) -> Self {
+        Self { capabilities, ..self }
     }
 
     /// One request and its result; what comes on the stream before the result is passed over.
@@ -37,7 +43,7 @@ impl Client {
     ) -> Result<Value, RpcError> {
         let meta = &mut params["_meta"];
         meta["io.modelcontextprotocol/protocolVersion"] = json!(VERSION);
-        meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "test", "version": "1"});
         let mut request = self
             .http
