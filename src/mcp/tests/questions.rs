@@ -141,7 +141,7 @@ async fn a_question_that_is_answered_elsewhere_is_taken_back() {
     assert!(text(&refused[0]).contains(&format!("longhaul task answer {id} --key q1")), "{refused:?}");
     let taken = raw.ask_modern("tools/call", params, json!({"longhaul/by-person": true})).await;
     assert_eq!(taken[0]["result"]["isError"], false, "{taken:?}");
-    let mut told = vec![stream.next().await, stream.next().await];
+    let mut told = [stream.next().await, stream.next().await];
     told.sort_by_key(|message| message.get("method").is_none());
     assert_eq!(told[0]["method"], "notifications/cancelled");
     assert_eq!(told[0]["params"]["requestId"], asked["id"]);

@@ -96,8 +96,11 @@ pub enum CallError {
     Cancelled(String),
 }
 
+/// What a call came to.
+pub type End = Result<Answer, CallError>;
+
 /// Calls one tool and waits for it.
-pub fn call(call: Call) -> Result<Answer, CallError> {
+pub fn call(call: Call) -> End {
     spawn(call)?.join()
 }
 
@@ -115,7 +118,7 @@ pub fn spawn_all(calls: impl IntoIterator<Item = Call>) -> Result<Vec<Child>, Ca
 }
 
 /// Waits for all of them; what each came to, in the order given.
-pub fn join_all(children: impl IntoIterator<Item = Child>) -> Vec<Result<Answer, CallError>> {
+pub fn join_all(children: impl IntoIterator<Item = Child>) -> Vec<End> {
     children.into_iter().map(Child::join).collect()
 }
 
@@ -123,7 +126,7 @@ pub fn join_all(children: impl IntoIterator<Item = Child>) -> Vec<Result<Answer,
 pub fn join_any(
     children: &mut Vec<Child>,
     timeout: impl Into<Option<Duration>>,
-) -> Result<Option<(Child, Result<Answer, CallError>)>, HostError> {
+) -> Result<Option<(Child, End)>, HostError> {
     if children.is_empty() {
         return Ok(None);
     }
@@ -144,7 +147,7 @@ pub fn granted() -> Result<Vec<Definition>, HostError> {
 
 impl Child {
     /// Waits for what it came to, after all its tries.
-    pub fn join(self) -> Result<Answer, CallError> {
+    pub fn join(self) -> End {
         take(self.ticket)
     }
 
@@ -183,7 +186,7 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-fn take(ticket: Ticket) -> Result<Answer, CallError> {
+fn take(ticket: Ticket) -> End {
     match host::take(ticket) {
         Ok(output) => Ok(answer(output)),
         Err(host::CallError::Failure(Failure::Tool(output))) => Err(CallError::Tool(answer(output))),
