@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
@@ -235,14 +238,22 @@ async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorde
     }
     let guest = shared.runner.run(attempt);
     tokio::pin!(guest);
+    // Polled only when something happens to them: the guest comes and goes with each of its steps.
+    let mut others: FuturesUnordered<BoxFuture<'_, End>> = [
+        stop.changed().map(|_| End::Stopped).boxed(),
+        running.wait_for(|running| !running).map(|_| End::Shutdown).boxed(),
+        shared.clock.sleep_until(deadline).map(|()| End::Timeout).boxed(),
+        cancel_grace(shared, entry).map(|()| End::CancelGraceOver).boxed(),
+        flush_when_dirty(entry, recorder)
+            .map(|error| End::Outcome(Outcome::HostFault { message: error.to_string() }))
+            .boxed(),
+    ]
+    .into_iter()
+    .collect();
     tokio::select! {
         biased;
         outcome = &mut guest => End::Outcome(outcome),
-        _ = stop.changed() => End::Stopped,
-        _ = running.wait_for(|running| !running) => End::Shutdown,
-        () = shared.clock.sleep_until(deadline) => End::Timeout,
-        () = cancel_grace(shared, entry) => End::CancelGraceOver,
-        error = flush_when_dirty(entry, recorder) => End::Outcome(Outcome::HostFault { message: error.to_string() }),
+        Some(end) = others.next() => end,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Moving frozen rows into the base tables, a slice at a time.
 
+use std::collections::btree_map::Range;
+use std::iter::Peekable;
 use std::ops::Bound;
 
 use redb::{ReadableTable, Table, WriteTransaction};
@@ -7,7 +9,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::base::{Base, table};
 use super::error::StoreError;
 use super::key::Key;
-use super::layer::{Entry, Layer, prefix_end, weigh};
+use super::layer::{Entry, Layer, SpaceLayer, prefix_end, weigh};
 use super::run::{Rows, write_runs};
 use super::snapshot::Overlay;
 use super::space::Space;
@@ -92,8 +94,8 @@ pub(super) fn fold_slice(
     }
     for &space in Space::ALL {
         let mut target = Target::new(transaction, space);
-        let active = overlay.active.space(space);
         let entries = &overlay.frozen.space(space).entries;
+        let mut active = Newer::new(overlay.active.space(space));
         let mut changes: Vec<Change<'_>> = Vec::new();
         let mut done = 0;
         for (key, entry) in entries {
@@ -118,6 +120,30 @@ pub(super) fn fold_slice(
     }
     slice.finished = true;
     Ok(slice)
+}
+
+/// What goes before rows that are asked for in key order: mostly the next one is near.
+struct Newer<'a> {
+    layer: &'a SpaceLayer,
+    rows: Peekable<Range<'a, Key, Entry>>,
+}
+
+impl<'a> Newer<'a> {
+    fn new(layer: &'a SpaceLayer) -> Self {
+        Self { layer, rows: layer.entries.range::<Key, _>(..).peekable() }
+    }
+
+    fn supersedes(&mut self, key: &Key) -> bool {
+        const STEPS: usize = 8;
+        let mut steps = 0;
+        while self.rows.next_if(|(row, _)| *row < key).is_some() {
+            steps += 1;
+            if steps == STEPS {
+                self.rows = self.layer.entries.range::<Key, _>(key..).peekable();
+            }
+        }
+        self.rows.peek().is_some_and(|(row, _)| *row == key) || self.layer.hides(key)
+    }
 }
 
 /// Remove what the base holds under a deleted prefix; gives where to go on if the budget ended before.

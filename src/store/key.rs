@@ -43,6 +43,17 @@ impl Borrow<[u8]> for Key {
     }
 }
 
+/// The bytes of an inline key as numbers that sort as they do; the last two overlap.
+#[inline]
+fn words(bytes: &[u8; INLINE_BYTES]) -> [u64; 4] {
+    let word = |at: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_be_bytes(word)
+    };
+    [word(0), word(8), word(16), word(INLINE_BYTES - 8)]
+}
+
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
@@ -59,7 +70,13 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        (**self).cmp(&**other)
+        match (self, other) {
+            // What is behind the end is zero, so that only keys that end in zeros are told apart by length.
+            (Self::Inline { length, bytes }, Self::Inline { length: other_length, bytes: other }) => {
+                words(bytes).cmp(&words(other)).then(length.cmp(other_length))
+            }
+            _ => (**self).cmp(&**other),
+        }
     }
 }
 
@@ -75,7 +92,26 @@ mod tests {
 
     #[test]
     fn keys_sort_as_their_bytes_wherever_they_lie() {
-        let bytes = [&b""[..], b"\0", b"a", &[b'a'; 30], &[b'a'; 31], &[b'a'; 40], b"b"];
+        let ends_in_zero = [&[b'a'; 29][..], &[0]].concat();
+        let bytes = [
+            &b""[..],
+            b"\0",
+            b"\0\0",
+            b"a",
+            b"a\0",
+            b"a\0\0\0\0\0\0\0\0b",
+            b"a\x01",
+            b"aaaaaaaa",
+            b"aaaaaaaa\0",
+            &[b'a'; 23],
+            &[b'a'; 29],
+            &ends_in_zero,
+            &[b'a'; 30],
+            &[b'a'; 31],
+            &[b'a'; 40],
+            b"b",
+            b"\xff",
+        ];
         let keys: Vec<Key> = bytes.iter().map(|key| Key::from(*key)).collect();
         assert!(keys.is_sorted_by(|a, b| a < b));
         assert!(keys.iter().zip(bytes).all(|(key, bytes)| **key == *bytes));

@@ -105,12 +105,13 @@ impl Layer {
 
     /// Drop the first `count` entries of a space, which the base tables hold by now.
     pub fn drop_entries(&mut self, space: Space, count: usize) {
-        let rows = &mut self.spaces[space.index()];
-        for _ in 0..count {
-            if let Some((key, entry)) = rows.entries.pop_first() {
-                self.weight -= weigh(key.len(), &entry);
-            }
-        }
+        let entries = &mut self.spaces[space.index()].entries;
+        let rest = match entries.keys().nth(count).cloned() {
+            Some(first) => entries.split_off(&first),
+            None => BTreeMap::new(),
+        };
+        let dropped = std::mem::replace(entries, rest);
+        self.weight -= dropped.iter().map(|(key, entry)| weigh(key.len(), entry)).sum::<usize>();
     }
 
     /// Drop the first `count` deleted prefixes of a space, which the base tables hold nothing of by now.
@@ -129,11 +130,6 @@ impl SpaceLayer {
         // As no prefix begins another one, only the last one up to the key can cover it.
         let up_to = (Bound::Unbounded, Bound::Included(key));
         self.prefixes.range::<[u8], _>(up_to).next_back().is_some_and(|prefix| key.starts_with(prefix))
-    }
-
-    /// Whether anything here goes before a lower layer's row of that key.
-    pub fn supersedes(&self, key: &[u8]) -> bool {
-        self.entries.contains_key(key) || self.hides(key)
     }
 }
 
