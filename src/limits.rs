@@ -127,6 +127,8 @@ pub const AT_HAND_SECONDS: u64 = 60;
 pub const MAX_OFFERS: u32 = 3;
 /// How long the state of a call's rounds holds; a week, as the total time of a task. Seconds.
 pub const REQUEST_STATE_SECONDS: u64 = 7 * 86_400;
+/// One answer of the configured endpoint: models think for minutes. Seconds.
+pub const SAMPLE_SECONDS: u64 = 600;
 /// Samples that the configured endpoint is asked for at once.
 pub const MAX_ENDPOINT_SAMPLES: usize = 16;
 /// What a token of an answer is taken for where nobody tells the count; texts in English have about four bytes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Result};
 use super::remote::{Remote, RemoteError};
@@ -12,6 +13,7 @@ use super::serve::runner;
 use super::server_file::{ServerInfo, Serves};
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
+use crate::engine::questions::{Given, Hand};
 use crate::engine::{
     AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice,
     StateError, StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery,
@@ -165,6 +167,23 @@ impl Access {
         }
     }
 
+    /// A person's answer; without a key to the one question that is open.
+    pub async fn answer(&mut self, id: TaskId, key: Option<&str>, reply: Reply) -> Result<TaskDocument> {
+        const BY_PERSON: Hand = Hand { channel: "cli", is_person: true };
+        let Reply { action, content } = reply;
+        match self {
+            Self::Server(remote) => Ok(remote.answer(id, key, action, content).await?),
+            Self::Store(engine) => {
+                let given = match action {
+                    "accept" => Given::Accept(content.unwrap_or_else(|| json!({}))),
+                    "decline" => Given::Decline,
+                    _ => Given::Cancel,
+                };
+                Ok(engine.answer(&local(), id, key, given, BY_PERSON).await?)
+            }
+        }
+    }
+
     pub async fn retry(&mut self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument> {
         match self {
             Self::Server(remote) => Ok(remote.retry(id, from_step).await?),
@@ -274,11 +293,14 @@ impl From<EngineError> for CliError {
             EngineError::NoSuchTask(_)
             | EngineError::NoSuchOutput { .. }
             | EngineError::NoSuchTool { .. }
+            | EngineError::NoSuchQuestion { .. }
             | EngineError::NoSuchStep { .. } => Self::not_found(error),
             EngineError::Arguments(_)
             | EngineError::ArgumentsTooLarge { .. }
             | EngineError::IdempotencyConflict { .. }
             | EngineError::BadIdempotencyKey { .. }
+            | EngineError::BadAnswer { .. }
+            | EngineError::WhichQuestion { .. }
             | EngineError::BadMessage(_) => Self::usage(error),
             EngineError::Token(token) => match token {
                 TokenError::Missing(_) => Self::not_found(error),

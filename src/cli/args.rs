@@ -280,6 +280,30 @@ pub enum TaskCommand {
         #[arg(long)]
         key: Option<String>,
     },
+    /// Answer a question that a task asks
+    #[command(after_help = "Examples:\n  \
+        longhaul task answer ID confirm=true notes='window seat'\n  \
+        longhaul task answer ID --key price --decline\n  \
+        longhaul task answer ID --key sample:1 --args '\"what a model would say\"'")]
+    Answer {
+        /// The task's id
+        id: TaskId,
+        /// Which question; not needed where one is open
+        #[arg(long)]
+        key: Option<String>,
+        /// Fields of the form, typed by its schema
+        #[arg(value_name = "KEY=VALUE")]
+        pairs: Vec<String>,
+        /// The whole answer as JSON; KEY=VALUE stands on top of an object
+        #[arg(long, value_name = "JSON")]
+        args: Option<String>,
+        /// Say no
+        #[arg(long, conflicts_with_all = ["pairs", "args", "cancel"])]
+        decline: bool,
+        /// Put the question away without saying yes or no
+        #[arg(long, conflicts_with_all = ["pairs", "args"])]
+        cancel: bool,
+    },
     /// Try a failed or cancelled task again, under the same id
     Retry {
         /// The task's id

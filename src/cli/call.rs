@@ -66,7 +66,7 @@ async fn call_and_follow(
         };
     }
     eprintln!("task {id}");
-    let mut reporter = Reporter::new();
+    let mut reporter = Reporter::asking(context);
     let ended = follow::to_the_end(remote, id, &mut reporter).await;
     reporter.finish();
     print_end(remote, &ended?, context).await

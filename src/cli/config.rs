@@ -32,6 +32,8 @@ pub struct Settings {
     pub log: Option<String>,
     pub mcp: McpSettings,
     pub engine: EngineSettings,
+    /// Where samples come from that no client's model serves; nowhere unless it is written.
+    pub sampling: Option<SamplingSettings>,
     pub operator: Operator,
     /// `[servers.NAME]`.
     pub servers: BTreeMap<String, ServerTable>,
@@ -47,6 +49,19 @@ pub struct McpSettings {
     pub allowed_hosts: Vec<String>,
     /// Origins of browser pages that are let in.
     pub allowed_origins: Vec<String>,
+}
+
+/// An endpoint with OpenAI's `chat/completions`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingSettings {
+    /// As far as the version: `https://api.openai.com/v1`.
+    #[serde(deserialize_with = "read_base_url")]
+    pub url: String,
+    pub model: String,
+    /// The environment variable that holds its key.
+    #[serde(default, rename = "key", deserialize_with = "read_key_variable")]
+    pub key_variable: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +148,7 @@ impl Settings {
                     said.background_idle_seconds.unwrap_or(limits::BACKGROUND_IDLE_SECONDS),
                 ),
             },
+            sampling: said.sampling,
             operator,
             servers,
         })
@@ -199,6 +215,7 @@ struct Layer {
     /// 0 is for ever.
     audit_days: Option<u64>,
     background_idle_seconds: Option<u64>,
+    sampling: Option<SamplingSettings>,
 }
 
 impl Layer {
@@ -219,6 +236,7 @@ impl Layer {
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
             retention_days: self.retention_days.or(lower.retention_days),
             audit_days: self.audit_days.or(lower.audit_days),
+            sampling: self.sampling.or(lower.sampling),
             background_idle_seconds: self.background_idle_seconds.or(lower.background_idle_seconds),
         }
     }
@@ -268,6 +286,8 @@ impl Layer {
                 suspend_grace_ms(number(text)?)
             })?,
             retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
+            // An address and its key belong together: the file alone says both.
+            sampling: None,
             audit_days: read(env, "LONGHAUL_RETENTION_AUDIT_DAYS", |text| retention_days(number(text)?))?,
             background_idle_seconds: read(env, "LONGHAUL_BACKGROUND_IDLE_SECONDS", |text| {
                 background_idle_seconds(number(text)?)
@@ -345,6 +365,7 @@ struct FileTables {
     mcp: McpTable,
     engine: EngineTable,
     retention: RetentionTable,
+    sampling: Option<SamplingSettings>,
     background: BackgroundTable,
     grants: BTreeMap<String, GrantTable>,
     #[serde(deserialize_with = "read_tools")]
@@ -422,6 +443,7 @@ impl FileTables {
             suspend_grace_ms: self.engine.suspend_grace_ms,
             retention_days: self.retention.days,
             audit_days: self.retention.audit_days,
+            sampling: self.sampling,
             background_idle_seconds: self.background.idle_seconds,
         };
         (layer, Operator { grants, tools: self.tools, components: self.components })
@@ -431,6 +453,26 @@ impl FileTables {
 fn read_address<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(input)?;
     address(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+}
+
+fn read_base_url<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let text = String::deserialize(input)?;
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    if is_url && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!("'{}' is no URL such as https://api.openai.com/v1", text.escape_debug())))
+}
+
+fn read_key_variable<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(input)?;
+    match text.strip_prefix("env:").filter(|name| !name.is_empty()) {
+        Some(name) => Ok(Some(name.to_owned())),
+        // What was written may be the key itself.
+        None => {
+            Err(D::Error::custom("it is written env:NAME, with the name of the variable that holds the key"))
+        }
+    }
 }
 
 fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durability>, D::Error> {

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::client::form::{Form, Reply};
 use super::exit::{CliError, Result};
+use super::prompt::Asked;
 use super::remote::{Remote, RemoteError};
 use crate::engine::TaskDocument;
+use crate::mcp::Updates;
 use crate::task::TaskId;
 
 /// How long a server may be away before following gives up.
@@ -16,11 +19,24 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 const READ_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Is told how a task goes on.
-pub trait Audience {
+pub trait Audience: Send {
     /// Where the task stands.
     fn show(&mut self, task: &TaskDocument);
     /// What stands beside it, such as a lost connection.
     fn note(&mut self, text: &str);
+
+    /// A question of the task that somebody here can answer now.
+    fn to_ask(&mut self, _task: &TaskDocument) -> Option<Form> {
+        None
+    }
+
+    /// Asks them. Safe to drop.
+    fn ask(&mut self, _form: &mut Form) -> impl Future<Output = Asked> + Send {
+        std::future::pending()
+    }
+
+    /// That question is not asked any more: why, in words. One that was put off is not asked again.
+    fn asked(&mut self, _form: &Form, _put_off: bool, _why: &str) {}
 }
 
 /// Tells how the task goes on until it has ended, or its server has been away for a minute.
@@ -99,11 +115,68 @@ async fn read_on(
         if task.is_terminal() {
             return Ok(task);
         }
+        if let Some(mut form) = audience.to_ask(&task) {
+            ask(remote, &mut form, audience, &mut changes).await?;
+            continue;
+        }
         // A timeout is no fault: read again.
         if let Ok(changed) = tokio::time::timeout(READ_AT_LEAST_EVERY, changes.next()).await {
             changed?;
         }
     }
+}
+
+/// Asks the person at the terminal, until they have answered or somebody else has.
+async fn ask(
+    remote: &Remote,
+    form: &mut Form,
+    audience: &mut impl Audience,
+    changes: &mut Updates,
+) -> Result<(), RemoteError> {
+    let (id, key) = (form.id, form.key.clone());
+    let asked = tokio::select! {
+        asked = audience.ask(form) => asked,
+        over = answered_elsewhere(remote, id, &key, changes) => {
+            over?;
+            audience.asked(form, false, "\nthe question is answered elsewhere, or over");
+            return Ok(());
+        }
+    };
+    match asked {
+        Asked::Later => {
+            let why = format!("\nit stays open: {}", answer_command(id, &key));
+            audience.asked(form, true, &why);
+        }
+        Asked::Given(Reply { action, content }) => match remote.answer(id, Some(&key), action, content).await
+        {
+            // What is wrong with it, or that somebody was faster; the task says what is still open.
+            Err(RemoteError::Refused(why)) => audience.asked(form, false, &why),
+            other => {
+                audience.asked(form, false, "");
+                other?;
+            }
+        },
+    }
+    Ok(())
+}
+
+async fn answered_elsewhere(
+    remote: &Remote,
+    id: TaskId,
+    key: &str,
+    changes: &mut Updates,
+) -> Result<(), RemoteError> {
+    loop {
+        changes.next().await?;
+        if !remote.task(id).await?.input_requests.contains_key(key) {
+            return Ok(());
+        }
+    }
+}
+
+/// The command that answers a question.
+pub fn answer_command(id: impl std::fmt::Display, key: &str) -> String {
+    format!("longhaul task answer {id} --key {key} FIELD=VALUE…")
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! How a task is followed on stderr: a progress bar on a terminal, plain lines elsewhere.
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::follow::Audience;
-use super::render::escape;
+use super::client::form::Form;
+use super::context::Context;
+use super::follow::{Audience, answer_command};
+use super::prompt::{Asked, Person};
+use super::render::{escape, escape_text};
 use crate::engine::TaskDocument;
 
 /// Shows a task as it goes on. What it prints is for people; the result goes to stdout by other ways.
@@ -14,11 +18,21 @@ pub struct Reporter {
     bar: Option<ProgressBar>,
     /// What was said last: the same is not said twice.
     last: String,
+    /// Who can be asked.
+    person: Option<Person>,
+    /// Questions of which was told how they are answered.
+    told: HashSet<String>,
 }
 
 impl Reporter {
     pub fn new() -> Self {
         Self::with_bar(io::stderr().is_terminal())
+    }
+
+    /// One that asks the person at the terminal what the task asks.
+    pub fn asking(context: &Context) -> Self {
+        let person = if context.output.json { None } else { Person::at_terminal() };
+        Self { person, ..Self::new() }
     }
 
     fn with_bar(terminal: bool) -> Self {
@@ -27,7 +41,7 @@ impl Reporter {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last: String::new() }
+        Self { bar, last: String::new(), person: None, told: HashSet::new() }
     }
 
     /// Takes the bar away, so that what follows stands on a clean line.
@@ -71,6 +85,42 @@ impl Audience for Reporter {
 
     fn note(&mut self, text: &str) {
         self.say(escape(text));
+    }
+
+    /// Where nobody can be asked, how it is answered is told once.
+    fn to_ask(&mut self, task: &TaskDocument) -> Option<Form> {
+        if let Some(person) = &self.person {
+            return person.next(task);
+        }
+        for (key, request) in &task.input_requests {
+            if let Some(message) = request.message.as_ref().filter(|_| self.told.insert(key.clone())) {
+                let command = answer_command(&task.id, key);
+                self.say(format!("it asks: {}; answer with {command}", escape(message)));
+            }
+        }
+        None
+    }
+
+    async fn ask(&mut self, form: &mut Form) -> Asked {
+        if let Some(bar) = &self.bar {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        match &mut self.person {
+            Some(person) => person.ask(form).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn asked(&mut self, form: &Form, put_off: bool, why: &str) {
+        if let Some(person) = self.person.as_mut().filter(|_| put_off) {
+            person.put_off(&form.key);
+        }
+        if !why.is_empty() {
+            eprintln!("{}", escape_text(why));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 }
 

@@ -14,11 +14,13 @@ use super::background;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
+use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves};
 use super::servers;
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
+use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
 use crate::sandbox::{Sandbox, SandboxOptions};
@@ -117,11 +119,16 @@ async fn cache_key(engine: &TaskEngine) -> Result<[u8; 32]> {
 }
 
 async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {
+    let sampler: Option<Arc<dyn Sampler>> = match &context.settings.sampling {
+        Some(settings) => Some(Arc::new(Endpoint::new(settings)?)),
+        None => None,
+    };
     let options = EngineOptions {
         store: StoreOptions { durability: context.settings.durability, ..StoreOptions::default() },
         live_instances: context.settings.engine.live_instances,
         retention: context.settings.engine.retention,
         audit_retention: context.settings.engine.audit_retention,
+        sampler,
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await

@@ -51,6 +51,18 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
     if task.progress.is_some() {
         field("progress", &progress(task));
     }
+    for (key, request) in &task.input_requests {
+        let asked = request.message.as_deref().or(request.url.as_deref()).unwrap_or(request.kind.as_str());
+        field("asks", &format!("{key}: {asked}"));
+    }
+    for answered in &task.questions_answered {
+        let by = &answered.answered_by;
+        let mut told = format!("{} by {} ({})", answered.key, by.principal, by.channel);
+        if let (Some(model), Some(tokens)) = (&answered.model, answered.tokens) {
+            told.push_str(&format!(": {model}, {tokens} tokens"));
+        }
+        field("answered", &told);
+    }
     field("attempt", &task.attempt.to_string());
     field("steps", &task.steps.to_string());
     field("created", &task.created_at);

@@ -1,11 +1,12 @@
 //! `longhaul task …`
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::access::Access;
 use super::args::{TaskArgs, TaskCommand};
 use super::arguments;
 use super::call;
+use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::follow::{self, watch_command};
@@ -71,6 +72,18 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
             }
             tell_if_it_stands_still(access);
         }
+        TaskCommand::Answer { id, key, pairs, args, decline, cancel } => {
+            let reply = match (decline, cancel) {
+                (true, _) => Reply { action: "decline", content: None },
+                (_, true) => Reply { action: "cancel", content: None },
+                _ => {
+                    let content = content(&access.task(id).await?, key.as_deref(), &pairs, args.as_deref())?;
+                    Reply { action: "accept", content: Some(content) }
+                }
+            };
+            print_task(&access.answer(id, key.as_deref(), reply).await?, context)?;
+            tell_if_it_stands_still(access);
+        }
         TaskCommand::Retry { id, from } => {
             print_task(&access.retry(id, from).await?, context)?;
             tell_if_it_stands_still(access);
@@ -81,6 +94,19 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
         }
     }
     Ok(Exit::Done)
+}
+
+/// Typed by the form of the question that is meant, where it has one.
+fn content(task: &TaskDocument, key: Option<&str>, pairs: &[String], args: Option<&str>) -> Result<Value> {
+    let request = match (key, task.input_requests.len()) {
+        (Some(key), _) => task.input_requests.get(key),
+        (None, 1) => task.input_requests.values().next(),
+        (None, _) => None,
+    };
+    match request.and_then(|request| request.schema.as_ref()) {
+        Some(schema) => arguments::arguments(schema, pairs, args).map(Value::Object),
+        None => arguments::free_value(pairs, args),
+    }
 }
 
 fn tell_if_it_stands_still(access: &Access) {
@@ -126,7 +152,7 @@ async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exi
             return Err(CliError::failed(told).next("longhaul serve"));
         }
     };
-    let mut reporter = Reporter::new();
+    let mut reporter = Reporter::asking(context);
     let followed = tokio::select! {
         ended = follow::to_the_end(remote, id, &mut reporter) => ended,
         _ = tokio::signal::ctrl_c() => {

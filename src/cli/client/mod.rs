@@ -2,7 +2,7 @@
 
 mod commands;
 mod follower;
-mod form;
+pub mod form;
 mod memory;
 mod tasks;
 mod words;

@@ -1,0 +1,260 @@
+//! Samples from an OpenAI-compatible endpoint: `[sampling]` in the configuration.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::config::SamplingSettings;
+use super::exit::{CliError, Result};
+use crate::authority::Secret;
+use crate::engine::BoxFuture;
+use crate::engine::questions::{Sampled, Sampler};
+use crate::limits;
+
+/// Waits before each further try: the endpoint was busy, or away for a moment.
+const TRY_AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+pub struct Endpoint {
+    http: reqwest::Client,
+    url: String,
+    model: String,
+    key: Option<Secret>,
+}
+
+impl Endpoint {
+    pub fn new(settings: &SamplingSettings) -> Result<Self> {
+        let key = match &settings.key_variable {
+            None => None,
+            Some(name) => match std::env::var(name).ok().filter(|key| !key.is_empty()) {
+                Some(key) => Some(Secret::new(key)),
+                None => {
+                    return Err(CliError::usage(format_args!(
+                        "[sampling] key: the variable {name} is not set"
+                    ))
+                    .next(format!("set {name}, or leave `key` out where the endpoint needs none")));
+                }
+            },
+        };
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_millis(limits::HTTP_CONNECT_MS))
+            .timeout(Duration::from_secs(limits::SAMPLE_SECONDS))
+            // The key is for this address alone.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| {
+                CliError::failed(format_args!("the client of [sampling] cannot be set up: {error}"))
+            })?;
+        let url = format!("{}/chat/completions", settings.url.trim_end_matches('/'));
+        Ok(Self { http, url, model: settings.model.clone(), key })
+    }
+}
+
+/// Why a try came to nothing.
+enum Fault {
+    /// It may do better.
+    Again(String),
+    Final(String),
+}
+
+impl Sampler for Endpoint {
+    fn sample(&self, request: Value) -> BoxFuture<Result<Sampled, String>> {
+        let body = completion_request(&self.model, &request);
+        let mut post =
+            self.http.post(&self.url).header("content-type", "application/json").body(body.to_string());
+        if let Some(key) = &self.key {
+            post = post.bearer_auth(key.expose());
+        }
+        let model = self.model.clone();
+        Box::pin(async move {
+            let mut waits = TRY_AGAIN_AFTER.into_iter();
+            loop {
+                let Some(attempt) = post.try_clone() else {
+                    return Err("the request cannot be sent".to_owned());
+                };
+                match (send(attempt).await, waits.next()) {
+                    (Ok(answer), _) => return sampled(&model, &answer),
+                    (Err(Fault::Again(why)), Some(wait)) => {
+                        tracing::info!(%why, "the sampling endpoint is asked again");
+                        tokio::time::sleep(wait).await;
+                    }
+                    (Err(Fault::Again(why) | Fault::Final(why)), _) => {
+                        return Err(format!("the sampling endpoint: {why}"));
+                    }
+                }
+            }
+        })
+    }
+}
+
+async fn send(request: reqwest::RequestBuilder) -> Result<Value, Fault> {
+    // The URL may hold what is nobody's business.
+    let answer = request.send().await.map_err(|error| Fault::Again(error.without_url().to_string()))?;
+    let status = answer.status();
+    let mut bytes = Vec::new();
+    let mut answer = answer;
+    while let Some(chunk) =
+        answer.chunk().await.map_err(|error| Fault::Again(error.without_url().to_string()))?
+    {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > limits::MAX_ANSWER_BYTES {
+            return Err(Fault::Final(format!(
+                "its answer is larger than {} bytes",
+                limits::MAX_ANSWER_BYTES
+            )));
+        }
+    }
+    let value: Option<Value> = serde_json::from_slice(&bytes).ok();
+    if status.is_success() {
+        return value.ok_or_else(|| Fault::Final("its answer is no JSON".to_owned()));
+    }
+    let said = value.as_ref().and_then(|value| value["error"]["message"].as_str()).unwrap_or_default();
+    let said: String = said.chars().take(limits::MAX_VIOLATION_CHARS).collect();
+    let why = format!("status {status} {said}").trim_end().to_owned();
+    let may_pass = status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS;
+    Err(if may_pass { Fault::Again(why) } else { Fault::Final(why) })
+}
+
+/// From the parameters of MCP's `sampling/createMessage`.
+fn completion_request(model: &str, request: &Value) -> Value {
+    let mut messages = Vec::new();
+    if let Some(prompt) = request["systemPrompt"].as_str() {
+        messages.push(json!({ "role": "system", "content": prompt }));
+    }
+    for message in request["messages"].as_array().into_iter().flatten() {
+        messages.push(json!({ "role": message["role"], "content": parts(&message["content"]) }));
+    }
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    put("model", json!(model));
+    put("messages", Value::Array(messages));
+    for (ours, theirs) in
+        [("maxTokens", "max_tokens"), ("temperature", "temperature"), ("stopSequences", "stop")]
+    {
+        if let Some(value) = request.get(ours) {
+            put(theirs, value.clone());
+        }
+    }
+    if let Some(tools) = request["tools"].as_array() {
+        let tool = |tool: &Value| {
+            json!({ "type": "function", "function": {
+                "name": tool["name"], "description": tool["description"], "parameters": tool["inputSchema"],
+            } })
+        };
+        put("tools", tools.iter().map(tool).collect());
+    }
+    if let Some(mode) = request["toolChoice"]["mode"].as_str() {
+        put("tool_choice", json!(mode));
+    }
+    Value::Object(body)
+}
+
+/// A text alone stays a text: not every endpoint knows parts.
+fn parts(content: &Value) -> Value {
+    let blocks = content.as_array().map_or(std::slice::from_ref(content), Vec::as_slice);
+    if let [block] = blocks
+        && block["type"] == "text"
+    {
+        return block["text"].clone();
+    }
+    let part = |block: &Value| {
+        let (data, mime_type) = (block["data"].as_str()?, block["mimeType"].as_str()?);
+        match block["type"].as_str()? {
+            "image" => Some(
+                json!({ "type": "image_url", "image_url": { "url": format!("data:{mime_type};base64,{data}") } }),
+            ),
+            "audio" => {
+                let format = mime_type.split('/').next_back()?;
+                Some(json!({ "type": "input_audio", "input_audio": { "data": data, "format": format } }))
+            }
+            _ => None,
+        }
+    };
+    let text = |block: &Value| Some(json!({ "type": "text", "text": block["text"].as_str()? }));
+    blocks.iter().filter_map(|block| text(block).or_else(|| part(block))).collect()
+}
+
+/// As MCP's `sampling/createMessage` answers.
+fn sampled(model: &str, answer: &Value) -> Result<Sampled, String> {
+    let choice = &answer["choices"][0];
+    let mut content = Vec::new();
+    if let Some(text) = choice["message"]["content"].as_str().filter(|text| !text.is_empty()) {
+        content.push(json!({ "type": "text", "text": text }));
+    }
+    for call in choice["message"]["tool_calls"].as_array().into_iter().flatten() {
+        let arguments = call["function"]["arguments"].as_str().unwrap_or("{}");
+        let input: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));
+        content.push(json!({
+            "type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": input,
+        }));
+    }
+    let content = match content.len() {
+        0 => return Err("the sampling endpoint answered without a message".to_owned()),
+        1 => content.remove(0),
+        _ => Value::Array(content),
+    };
+    let mut message = json!({
+        "model": answer["model"].as_str().unwrap_or(model), "role": "assistant", "content": content,
+    });
+    let stop_reason = match choice["finish_reason"].as_str() {
+        Some("stop") => Some("endTurn"),
+        Some("length") => Some("maxTokens"),
+        Some("tool_calls") => Some("toolUse"),
+        other => other,
+    };
+    if let Some(reason) = stop_reason {
+        message["stopReason"] = json!(reason);
+    }
+    Ok(Sampled { message, tokens: answer["usage"]["total_tokens"].as_u64() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_put_in_the_endpoints_words() {
+        let request = json!({
+            "systemPrompt": "Be brief.", "maxTokens": 9, "stopSequences": ["."],
+            "messages": [
+                { "role": "user", "content": { "type": "text", "text": "What is this?" } },
+                { "role": "user", "content": [
+                    { "type": "text", "text": "Here:" },
+                    { "type": "image", "data": "AQI=", "mimeType": "image/png" },
+                ] },
+            ],
+            "tools": [{ "name": "look", "description": "Looks.", "inputSchema": { "type": "object" } }],
+            "toolChoice": { "mode": "auto" },
+        });
+        let body = completion_request("m", &request);
+        assert_eq!(
+            (&body["model"], &body["max_tokens"], &body["stop"]),
+            (&json!("m"), &json!(9), &json!(["."]))
+        );
+        assert_eq!(body["messages"][0], json!({ "role": "system", "content": "Be brief." }));
+        assert_eq!(body["messages"][1]["content"], "What is this?");
+        assert_eq!(body["messages"][2]["content"][1]["image_url"]["url"], "data:image/png;base64,AQI=");
+        assert_eq!(body["tools"][0]["function"]["parameters"], json!({ "type": "object" }));
+        assert_eq!((&body["tool_choice"], body.get("temperature")), (&json!("auto"), None));
+    }
+
+    #[test]
+    fn an_answer_is_a_models_message_with_its_cost() {
+        let answer = json!({
+            "model": "m-2", "usage": { "total_tokens": 17 },
+            "choices": [{ "finish_reason": "length", "message": { "role": "assistant", "content": "A cat" } }],
+        });
+        let told = sampled("m", &answer).expect("a message");
+        assert_eq!(told.tokens, Some(17));
+        let message = json!({
+            "model": "m-2", "role": "assistant", "content": { "type": "text", "text": "A cat" }, "stopReason": "maxTokens",
+        });
+        assert_eq!(told.message, message);
+        let call = json!({ "id": "1", "function": { "name": "look", "arguments": "{\"at\":2}" } });
+        let answer =
+            json!({ "choices": [{ "finish_reason": "tool_calls", "message": { "tool_calls": [call] } }] });
+        let told = sampled("m", &answer).expect("a message");
+        let used = json!({ "type": "tool_use", "id": "1", "name": "look", "input": { "at": 2 } });
+        assert_eq!((&told.message["content"], &told.message["stopReason"]), (&used, &json!("toolUse")));
+        assert!(sampled("m", &json!({ "choices": [] })).is_err());
+    }
+}
