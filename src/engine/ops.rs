@@ -201,22 +201,6 @@ impl Recorder {
         self.put_op(op, row, Op::Abandoned { hash })
     }
 
-    /// The intent of an operation whose own rows go into the same commit.
-    pub(super) fn put_intent(
-        &self,
-        task: TaskId,
-        epoch: u32,
-        live: &mut Live,
-        op: OpHandle,
-        hash: u64,
-    ) -> Result<(), RecorderError> {
-        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Intent };
-        let row = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
-        live.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), row));
-        live.ops.insert(op.number, Op::Intent { hash, sends: 0 });
-        Ok(())
-    }
-
     fn put_op(&self, op: OpHandle, row: OpRow, known: Op) -> Result<(), RecorderError> {
         self.with(|state, live| live.put_op(self.task_id(), state.epoch(), op, &row, known))?;
         self.mark_dirty();
@@ -236,6 +220,20 @@ impl Live {
     ) -> Result<(), RecorderError> {
         let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Intent };
         self.put_op(task, epoch, op, &row, Op::Intent { hash, sends: 0 })
+    }
+
+    /// As [`Recorder::op_done`], for an outcome that is short.
+    pub(super) fn put_done(
+        &mut self,
+        task: TaskId,
+        epoch: u32,
+        op: OpHandle,
+        hash: u64,
+        outcome: Vec<u8>,
+    ) -> Result<(), RecorderError> {
+        let state = OpState::Done(Payload::Inline(outcome.clone()));
+        let row = OpRow { at: op.at, hash, sends: 0, state };
+        self.put_op(task, epoch, op, &row, Op::Done { hash, outcome: outcome.into() })
     }
 
     /// As [`Recorder::op_abandoned`].

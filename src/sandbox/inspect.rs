@@ -85,13 +85,7 @@ fn is_tools(export: &str) -> bool {
 }
 
 /// Interfaces that link, and refuse every call whatever is granted.
-const DENIED: [&str; 5] = [
-    "wasi:filesystem/",
-    "wasi:sockets/",
-    "longhaul:tool/elicitation",
-    "longhaul:tool/roots",
-    "longhaul:tool/sampling",
-];
+const DENIED: [&str; 2] = ["wasi:filesystem/", "wasi:sockets/"];
 
 #[derive(Default)]
 struct Found {

@@ -25,10 +25,10 @@ pub(super) use sampler::{Held, resume};
 pub use steps::Asking;
 pub use view::{AnsweredDocument, InputRequest};
 
-use super::entry::Entry;
+use super::entry::{Entry, Live};
 use super::feed::TaskChange;
 use super::ops::{Op, OpHandle};
-use super::recorder::{Recorder, RecorderError};
+use super::recorder::{Recorder, RecorderError, StateBesideLive};
 use super::rows::{self, Payload};
 use crate::clock::UnixNanos;
 use crate::limits;
@@ -177,7 +177,7 @@ impl Recorder {
                 number.to_be_bytes().to_vec(),
             ));
             live.changes.push(TaskChange::Questions);
-            self.put_intent(task, epoch, live, op, hash)?;
+            live.put_intent(task, epoch, op, hash)?;
             Ok(number)
         })?;
         self.mark_dirty();
@@ -211,27 +211,36 @@ impl Recorder {
             return decode(&outcome);
         }
         // Whoever answers takes it out of the open ones first: if it is still there, its time is over.
-        let expired = self.close_question(number)?;
-        let answer = match expired {
-            Some(QuestionKind::Elicit) => Answer::Expired,
-            Some(kind) => Answer::Unavailable(nobody(kind)),
-            None => {
-                // Its answer may be on the way to the disk.
-                self.barrier().await?;
-                let task = self.task_id();
-                let answer = self.shared().store.read(|snapshot| read_answer(snapshot, task, number));
-                let gone = || RecorderError::Fault("the answer to a question is gone".to_owned());
-                answer.map_err(fault)?.ok_or_else(gone)?
-            }
+        let over = |kind| match kind {
+            QuestionKind::Elicit => Answer::Expired,
+            kind => Answer::Unavailable(nobody(kind)),
         };
+        let expired = self.close_question(number, |state, live, kind| {
+            let answer = over(kind);
+            live.put_done(self.task_id(), state.epoch(), op, hash, encoded(&answer)?)?;
+            Ok(answer)
+        })?;
+        // The answer may be on its way to the disk, or the end of the question is.
+        self.barrier().await?;
+        if let Some(answer) = expired {
+            return Ok(answer);
+        }
+        let task = self.task_id();
+        let answer = self.shared().store.read(|snapshot| read_answer(snapshot, task, number));
+        let gone = || RecorderError::Fault("the answer to a question is gone".to_owned());
+        let answer = answer.map_err(fault)?.ok_or_else(gone)?;
         self.op_done(op, hash, encoded(&answer)?)?;
         self.barrier().await?;
         Ok(answer)
     }
 
     /// The guest does not want to know any more.
-    pub fn withdraw(&self, number: u64) -> Result<(), RecorderError> {
-        self.close_question(number).map(drop)
+    pub fn withdraw(&self, op: OpHandle, hash: u64, number: u64) -> Result<(), RecorderError> {
+        let closed = self.close_question(number, |state, live, _| {
+            live.put_abandoned(self.task_id(), state.epoch(), op, hash)
+        })?;
+        // One that is answered is given up all the same.
+        if closed.is_none() { self.op_abandoned(op, hash) } else { Ok(()) }
     }
 
     /// Until when, beyond its own deadline, a wait goes on because somebody is at it, or may come to be: a sample
@@ -241,13 +250,19 @@ impl Recorder {
         self.entry().held_until(*number)
     }
 
-    fn close_question(&self, number: u64) -> Result<Option<QuestionKind>, RecorderError> {
+    /// Takes a question out of the open ones, in one commit with what `beside` writes; `None` where it is none.
+    fn close_question<T>(
+        &self,
+        number: u64,
+        beside: impl FnOnce(&mut StateBesideLive<'_>, &mut Live, QuestionKind) -> Result<T, RecorderError>,
+    ) -> Result<Option<T>, RecorderError> {
         let closed = self.with(|state, live| {
-            if state.status().questions.find(number).is_none() {
+            let Some(kind) = state.status().questions.find(number).map(|open| open.kind) else {
                 return Ok(None);
-            }
+            };
+            state.status_mut().questions.close(number);
             live.changes.push(TaskChange::Questions);
-            Ok(state.status_mut().questions.close(number).map(|open| open.kind))
+            beside(state, live, kind).map(Some)
         })?;
         self.mark_dirty();
         Ok(closed)

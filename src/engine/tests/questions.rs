@@ -278,3 +278,31 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     assert_eq!((sampled.model.as_deref(), sampled.tokens), (Some("stand-in"), Some(17)));
     assert_eq!(sampled.answered_by.channel, "endpoint");
 }
+
+#[tokio::test]
+async fn a_thousand_questions_hold_no_instances_and_all_go_on_when_answered() {
+    const TASKS: usize = 1_000;
+    let (world, begun) = (World::new(), Arc::default());
+    let engine = world.start(asker(&begun)).await;
+    let mut ids = Vec::new();
+    for _ in 0..TASKS {
+        ids.push(submit(&engine, "asker", json!({})).await);
+    }
+    let asleep = async {
+        loop {
+            let metrics = engine.metrics();
+            if metrics.waiting as usize == TASKS && metrics.live_instances == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asleep).await.expect("all leave memory");
+    let local = local();
+    let answers = ids.iter().map(|id| engine.answer(&local, *id, Some("price"), accept(true), PERSON));
+    assert!(futures::future::join_all(answers).await.iter().all(Result::is_ok));
+    for id in ids {
+        assert_eq!(ended(&engine, id).await.state, "completed");
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), TASKS as u64);
+}

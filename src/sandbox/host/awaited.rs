@@ -105,12 +105,10 @@ impl World {
     pub(super) fn give_up(&mut self, awaited: &Awaited) -> Result<(), Stop> {
         let recorder = self.journal.task("waits.abandon")?;
         if matches!(recorder.op(awaited.op)?, Some(Op::Intent { .. })) {
-            if matches!(awaited.on, WakeOn::Child { .. }) {
-                return Ok(recorder.give_up_child(awaited.op, awaited.hash)?);
-            }
-            recorder.op_abandoned(awaited.op, awaited.hash)?;
-            if let WakeOn::Answer(number) = awaited.on {
-                recorder.withdraw(number)?;
+            match awaited.on {
+                WakeOn::Child { .. } => recorder.give_up_child(awaited.op, awaited.hash)?,
+                WakeOn::Answer(number) => recorder.withdraw(awaited.op, awaited.hash, number)?,
+                _ => recorder.op_abandoned(awaited.op, awaited.hash)?,
             }
         }
         Ok(())

@@ -3,7 +3,7 @@ use wasmtime::Result;
 
 use super::bindings::longhaul::tool::elicitation::{self, Answer, By, Error, Form, Question};
 use super::question::no_answer;
-use super::refusal::refuse;
+use super::refusal::not_granted;
 use crate::authority::Capability;
 use crate::engine::questions::{self as engine, Ask, check_form};
 use crate::limits;
@@ -16,7 +16,7 @@ const MILLIS_PER_SECOND: u64 = 1_000;
 impl elicitation::Host for World {
     fn ask(&mut self, question: Question) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Elicit) {
-            return Ok(Err(refuse(self, Capability::Elicit, LINE)));
+            return Ok(Err(not_granted(LINE)));
         }
         if let Err(why) = check(&question) {
             return Ok(Err(Error::Invalid(why)));

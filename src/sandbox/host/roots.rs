@@ -3,7 +3,7 @@ use wasmtime::Result;
 
 use super::bindings::longhaul::tool::roots::{self, Error, Root};
 use super::question::no_answer;
-use super::refusal::refuse;
+use super::refusal::not_granted;
 use crate::authority::Capability;
 use crate::engine::questions::{Answer, Ask, Question};
 use crate::limits;
@@ -17,7 +17,7 @@ impl roots::Host for World {
     /// Granted with either of its neighbours: whoever may ask the client's person or model may ask it for names.
     fn ask(&mut self) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Elicit) && !self.grant.allows(Capability::Sample) {
-            return Ok(Err(refuse(self, Capability::Elicit, "elicit = true")));
+            return Ok(Err(not_granted("elicit = true")));
         }
         let deadline = self.due_after(AT_HAND_MS)?;
         let question = Question { key: None, by: By::Any, ask: Ask::Roots, deadline };

@@ -6,7 +6,7 @@ use wasmtime::Result;
 use super::bindings::longhaul::tool::sampling::{self, Content, Error, Request, Response, Role};
 use super::bindings::longhaul::tool::types::Blob;
 use super::question::no_answer;
-use super::refusal::refuse;
+use super::refusal::not_granted;
 use crate::authority::Capability;
 use crate::engine::questions::{Answer, Ask, Question};
 use crate::limits;
@@ -20,7 +20,7 @@ const AT_HAND_MS: u64 = limits::AT_HAND_SECONDS * 1_000;
 impl sampling::Host for World {
     fn ask(&mut self, request: Request) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Sample) {
-            return Ok(Err(refuse(self, Capability::Sample, LINE)));
+            return Ok(Err(not_granted(LINE)));
         }
         let max_tokens = u64::from(request.max_tokens);
         let request = match params(request) {
