@@ -6,7 +6,7 @@ use super::form::{Form, Reply, Step};
 use super::memory::Entry;
 use super::tasks::short;
 use super::words::{self, Answer, Given, Said};
-use super::{Client, Next, Server};
+use super::{Client, Next, Server, servers};
 use crate::cli::arguments::{arguments, free_value};
 use crate::cli::call::{check, no_such_tool};
 use crate::cli::exit::{CliError, Result};
@@ -40,7 +40,11 @@ impl Client<'_> {
         if self.form.is_some() {
             return self.fill_in(line).await;
         }
-        match words::read(line)? {
+        let said = words::read(line)?;
+        if self.servers.is_empty() && !matches!(said, Said::Nothing | Said::Quit | Said::Help) {
+            self.servers = servers(&[], self.context).await?;
+        }
+        match said {
             Said::Nothing => {}
             Said::Quit => return Ok(Next::Quit),
             Said::Help => self.screen.say(HELP),
@@ -236,11 +240,21 @@ impl Client<'_> {
 
     async fn fill_in(&mut self, line: &str) -> Result<Next> {
         let Some(form) = &mut self.form else { return Ok(Next::Go) };
-        let Step::Done(reply) = form.take(line)? else { return Ok(Next::Go) };
+        let step = form.take(line)?;
         let (id, key, of) = (form.id, form.key.clone(), form.of.clone());
-        let Some(task) = self.followed.iter().find(|task| task.entry.key == of) else {
+        let Some(task) = self.followed.iter_mut().find(|task| task.entry.key == of) else {
             self.form = None;
             return Ok(Next::Go);
+        };
+        let reply = match step {
+            Step::More => return Ok(Next::Go),
+            Step::Later => {
+                self.form = None;
+                task.dealt_with.insert(key);
+                self.screen.say(&format!("it stays open: answer {}", short(id)));
+                return Ok(Next::Go);
+            }
+            Step::Done(reply) => reply,
         };
         let server = task.entry.server.clone();
         let answered = self.reply(&server, id, &key, reply).await;
@@ -257,7 +271,7 @@ impl Client<'_> {
         let remote = self.connect(server).await?;
         remote.answer(id, Some(key), action, content).await?;
         if let Some(task) = self.followed.iter_mut().find(|task| task.entry.id == Some(id)) {
-            task.answered.insert(key.to_owned());
+            task.dealt_with.insert(key.to_owned());
         }
         let done = match action {
             "accept" => "answered",

@@ -10,8 +10,9 @@ use crate::engine::questions::InputRequest;
 use crate::task::{QuestionKind, TaskId};
 
 /// Typed instead of a value.
-const DECLINE: &str = "/decline";
-const CANCEL: &str = "/cancel";
+const DECLINE: &str = ":decline";
+const CANCEL: &str = ":cancel";
+const LATER: &str = ":later";
 
 /// A question that is being answered.
 pub struct Form {
@@ -31,6 +32,8 @@ pub enum Step {
     /// Another line is wanted.
     More,
     Done(Reply),
+    /// It stays open.
+    Later,
 }
 
 /// The answer of a person, in the words of MCP.
@@ -60,7 +63,7 @@ impl Form {
             text.push_str(&format!("\n  at {}", escape(url)));
         }
         text.push_str(&format!(
-            "\n  ({DECLINE} says no, {CANCEL} gives the question up, Ctrl-C leaves it for later)"
+            "\n  ({DECLINE} says no, {CANCEL} gives the question up, {LATER} leaves it open)"
         ));
         text
     }
@@ -95,6 +98,7 @@ impl Form {
         match line.trim() {
             DECLINE => return Ok(Step::Done(Reply { action: "decline", content: None })),
             CANCEL => return Ok(Step::Done(Reply { action: "cancel", content: None })),
+            LATER => return Ok(Step::Later),
             _ => {}
         }
         if let Some((name, field)) = self.fields.get(self.at) {
@@ -207,6 +211,7 @@ mod tests {
             form.take("yes").expect("taken");
             assert_eq!(form.take(line), Ok(Step::Done(Reply { action, content: None })));
         }
+        assert_eq!(booking().take(LATER), Ok(Step::Later));
         let mut page = form(None);
         assert_eq!(page.prompt(), "  Enter to agree: ");
         assert_eq!(page.take(""), Ok(Step::Done(Reply { action: "accept", content: None })));

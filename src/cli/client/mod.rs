@@ -35,6 +35,7 @@ struct Server {
 
 struct Client<'a> {
     context: &'a Context,
+    /// None where nobody named one and none was there yet.
     servers: Vec<Server>,
     memory: Memory,
     followed: Vec<Followed>,
@@ -60,9 +61,9 @@ enum Next {
 pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
     let memory = Memory::of_this_user()?;
     let remembered = memory.entries()?;
-    let servers = match servers(&args, context).await {
+    let servers = match servers(&args.url, context).await {
         Ok(servers) => servers,
-        // Theirs may come back.
+        // It may come back.
         Err(error) if !remembered.is_empty() => {
             eprintln!("{}", escape_text(&error.to_string()));
             Vec::new()
@@ -114,8 +115,8 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
 }
 
 /// Those that are named, else the one that is meant where nobody names one.
-async fn servers(args: &ClientArgs, context: &Context) -> Result<Vec<Server>> {
-    let mut named = args.url.clone();
+async fn servers(named: &[String], context: &Context) -> Result<Vec<Server>> {
+    let mut named = named.to_vec();
     named.extend(std::env::var("LONGHAUL_URL").ok().filter(|url| named.is_empty() && !url.is_empty()));
     if named.is_empty() {
         let remote = Remote::find(context).await?;
@@ -123,6 +124,7 @@ async fn servers(args: &ClientArgs, context: &Context) -> Result<Vec<Server>> {
         remote.close().await;
         return Ok(vec![server]);
     }
+    // Those that are named need not be there yet.
     let server = |url| Server { url, token: context.token.clone() };
     Ok(named.into_iter().map(server).collect())
 }

@@ -30,8 +30,8 @@ pub struct Followed {
     said: String,
     /// Questions that were told already.
     told: BTreeSet<String>,
-    /// Questions that were answered here, whatever a document of before says.
-    pub answered: BTreeSet<String>,
+    /// Questions that were answered here, whatever a document of before says, or put off.
+    pub dealt_with: BTreeSet<String>,
     follower: JoinHandle<()>,
 }
 
@@ -84,7 +84,7 @@ impl Client<'_> {
             attached: true,
             said: String::new(),
             told: BTreeSet::new(),
-            answered: BTreeSet::new(),
+            dealt_with: BTreeSet::new(),
             follower,
         });
     }
@@ -215,7 +215,7 @@ impl Client<'_> {
             self.screen.say("that question is not open any more");
         }
         if let Some(id) = task.entry.id {
-            for (key, question) in open.iter().filter(|(key, _)| !task.answered.contains(*key)) {
+            for (key, question) in open.iter().filter(|(key, _)| !task.dealt_with.contains(*key)) {
                 let form = Form::new(task.entry.key.clone(), id, key.clone(), question.clone());
                 let is_new = task.told.insert(key.clone());
                 match form {
