@@ -49,7 +49,7 @@ impl Memory {
         Ok(Self::in_folder(&state.join("longhaul")))
     }
 
-    fn in_folder(folder: &Path) -> Self {
+    pub fn in_folder(folder: &Path) -> Self {
         Self { path: folder.join(NAME) }
     }
 

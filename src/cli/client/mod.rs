@@ -5,6 +5,8 @@ mod follower;
 pub mod form;
 mod memory;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::io::{self, IsTerminal, Write};
