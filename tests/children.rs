@@ -321,6 +321,30 @@ async fn a_child_that_is_given_up_or_left_by_a_retry_is_cancelled() {
     }
 }
 
+/// A retry that keeps the calls makes those anew whose children were cancelled with it, and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_from_a_step_calls_again_what_went_with_it() {
+    let house = House::open().await;
+    let receive = call("other", json!([{"op": "receive", "names": []}]));
+    let quick = call("other", json!([{"op": "step", "name": "quick"}]));
+    let parent = house
+        .submit(json!([spawn(&[quick, receive]), {"op": "join_any"}, {"op": "receive", "names": []}, {"op": "join_all"}]))
+        .await;
+    house.until(parent, |document| document.reason.as_deref() == Some("message")).await;
+    let before = house.children(parent);
+    house.engine.cancel(&Principal::local(), parent, None).await.expect("cancelled");
+    assert_eq!(house.ended(id(&before[1])).await.state, "cancelled");
+    house.engine.retry(&Principal::local(), parent, Some(1)).await.expect("again");
+    let children = house.children(parent);
+    let states: Vec<&str> = children.iter().map(|child| child.state.as_str()).collect();
+    assert_eq!(states[..2], ["completed", "cancelled"]);
+    assert_eq!(children.len(), 3, "{states:?}");
+    house.send(id(&children[2])).await;
+    house.send(parent).await;
+    let printed = house.printed(parent).await;
+    assert!(printed[1].starts_with("join_any ok") && printed[3].starts_with("join_all ok"), "{printed:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_component_and_principal_are_granted_is_called() {
     let house = House::open().await;

@@ -16,13 +16,14 @@ use tokio::sync::Notify;
 use super::audit::{self, Deed, Subject};
 use super::entry::{Anchor, Entry, EntryState};
 use super::feed::ResourceKey;
+use super::ops::{self, OpState};
 use super::submit::{new_status, random};
 use super::{EngineError, Shared, control, rows};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::limits;
 use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
-use crate::task::{Called, CancelRequest, RetryPolicy, Task, TaskId, Wake};
+use crate::task::{Called, CancelRequest, RetryPolicy, State, Task, TaskId, Wake};
 
 /// What is told of a child that nobody wants any more.
 const UNWANTED: &str = "the task that called it has ended, begun anew or given it up";
@@ -399,6 +400,56 @@ pub fn find_again(shared: &Shared, snapshot: &Snapshot<'_>, entry: &Entry) -> Re
         entry.children().extend(child.map(|link| (id, link)));
     }
     Ok(())
+}
+
+/// A retry keeps the records before `step`: the calls among them whose children went with their parent are made again.
+pub fn call_again(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    step: u64,
+    batch: &mut Batch,
+) -> Result<(), EngineError> {
+    let epoch = entry.lock().status.epoch;
+    let lost = shared.store.read(|snapshot| lost_calls(snapshot, entry.id, epoch, step))?;
+    let catalog = shared.catalog();
+    for (task, called) in lost {
+        let arguments: Value = serde_json::from_str(&task.arguments)
+            .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
+        let Some(tool) = reachable(&catalog, &task.scope, &task.tool, &arguments) else { continue };
+        if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
+            continue;
+        }
+        let next = child(shared, &task, &tool, called)?;
+        let link = Link::of(&next);
+        let id = add(shared, batch, next, Duration::ZERO)?;
+        entry.children().extend(link.map(|link| (id, link)));
+    }
+    Ok(())
+}
+
+/// The last children of kept calls that are cancelled, or about to be, since their parent had ended.
+fn lost_calls(
+    snapshot: &Snapshot<'_>,
+    parent: TaskId,
+    epoch: u32,
+    step: u64,
+) -> Result<Vec<(Task, Called)>, StoreError> {
+    let mut lost = Vec::new();
+    for (number, row) in ops::read_rows(snapshot, parent, epoch)? {
+        if row.at >= step || !matches!(row.state, OpState::Intent) {
+            continue;
+        }
+        let Some(child) = current(snapshot, parent, epoch, number)? else { continue };
+        let went_along = rows::read_status(snapshot, child)?.is_some_and(|status| {
+            let reason = status.cancel.and_then(|cancel| cancel.reason);
+            !status.state.is_terminal()
+                || (status.state == State::Cancelled && reason.as_deref() == Some(UNWANTED))
+        });
+        let task = rows::read_task(snapshot, child)?.filter(|_| went_along);
+        let of_call = task.and_then(|task| task.called.clone().map(|called| (task, called)));
+        lost.extend(of_call.filter(|(_, called)| !called.detached));
+    }
+    Ok(lost)
 }
 
 /// A task is swept: what lists it, and what it listed.

@@ -312,6 +312,9 @@ impl TaskEngine {
             Ok(entry)
         };
         let entry = shared.store.read(again)?;
+        if let Some(step) = from_step {
+            children::call_again(shared, &entry, step, &mut batch)?;
+        }
         entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
         let after = shared.clone();
         batch.add_then(move || {
