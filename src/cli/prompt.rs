@@ -60,6 +60,7 @@ impl Person {
             match form.take(&line) {
                 Ok(Step::More) => {}
                 Ok(Step::Done(reply)) => return Asked::Given(reply),
+                Ok(Step::Later) => return Asked::Later,
                 Err(error) => eprintln!("  {}", error.message),
             }
         }
