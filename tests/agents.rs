@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ const DESK: [&str; 7] = [
     "support_team",
     "supervisor",
 ];
+
+const REFUND: &str = "I want a refund of $900 for this terrible invoice";
 
 /// The desk's components without some of them.
 fn desk(without: &[&str]) -> Vec<PathBuf> {
@@ -39,6 +42,14 @@ async fn structured(client: &Client, tool: &str, arguments: Value) -> Value {
     let answer = client.call(tool, arguments, json!({})).await.expect("an answer");
     assert_ne!(answer["isError"], json!(true), "{answer}");
     answer["structuredContent"].clone()
+}
+
+/// The person's hand: `longhaul task answer`.
+fn answer(server: &Server, id: &str, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    command.args(["task", "answer", id, "--url", &server.url]).args(words);
+    let output = command.current_dir(std::env::temp_dir()).output().expect("longhaul runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// One round of a call; what its client is asked, if it is asked, and the next round's parameters.
@@ -73,6 +84,24 @@ async fn in_rounds(client: &Client, tool: &str, arguments: Value, answer: impl F
 /// What a client's model says.
 fn said(text: &str) -> Value {
     json!({"model": "a-model", "role": "assistant", "content": {"type": "text", "text": text}})
+}
+
+/// Waits for a task of this tool that asks; its id.
+async fn asking(client: &Client, tool: &str) -> String {
+    let asks = async {
+        loop {
+            let arguments = json!({"tool": tool, "state": "waiting"});
+            let listed = structured(client, "task_list", arguments).await;
+            let asking = listed["tasks"].as_array().and_then(|tasks| {
+                tasks.iter().find(|task| task["reason"] == "input").and_then(|task| task["id"].as_str())
+            });
+            if let Some(id) = asking {
+                return id.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asks).await.expect("nobody asks")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,6 +203,35 @@ async fn a_revoked_analyst_and_a_missing_specialist_end_with_a_person() {
     assert_eq!(ticket["status"], "escalated");
 }
 
+/// The supervisor, the agent and the question survive the server; another connection answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_approves_a_refund_after_a_crash() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("data");
+    let server = Server::start(&data, &desk(&[]));
+    let client = server.client();
+    let id = supervise(&client, "T-4", REFUND).await;
+    let question = asking(&client, "billing").await;
+    let before = client.task(&id).await.expect("a task");
+    server.kill();
+
+    let server = Server::start(&data, &desk(&[]));
+    let client = server.client();
+    let refused = client
+        .call(
+            "task_answer",
+            json!({"task_id": question, "action": "accept", "content": {"approve": true}}),
+            json!({}),
+        )
+        .await;
+    assert_eq!(refused.expect("an answer")["isError"], true, "a model does not decide on refunds");
+    answer(&server, &question, &["approve=true", "note=Sorry!"]);
+    let result = supervised(&client, &id).await;
+    assert_eq!(result["resolution"], "Refunded $900, approved by a person. Sorry!", "{result}");
+    let after = client.task(&id).await.expect("a task");
+    assert_eq!(after["children"], before["children"], "it went on with the children that it had");
+}
+
 /// Tickets under random kills: each is resolved once, by one child per call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tickets_are_resolved_once_under_random_kills() {
@@ -201,6 +259,58 @@ async fn tickets_are_resolved_once_under_random_kills() {
         assert_eq!(shown["version"], 2, "saved once, resolved once: {shown}");
         let document = client.task(&id).await.expect("a task");
         assert_eq!(document["children"].as_array().map(Vec::len), Some(6), "{document}");
+    }
+}
+
+/// Killed while it asks; a command answers, over another connection: one booking, and no step twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trip_is_booked_once_whoever_dies_meanwhile() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (data, tools) = (root.path().join("data"), [guest("travel_agent")]);
+    let server = Server::start(&data, &tools);
+    let client = server.client();
+    let id = client.start("travel_agent", json!({}), None).await.expect("a link");
+    assert_eq!(asking(&client, "travel_agent").await, id);
+    let document = client.task(&id).await.expect("a task");
+    assert_eq!(document["progress"], json!({"done": 50, "total": 100}));
+    let question = &document["input_requests"]["price"];
+    assert!(
+        question["message"].as_str().is_some_and(|words| words.contains("Paris") && words.contains("$1200"))
+    );
+    server.kill();
+
+    let server = Server::start(&data, &tools);
+    answer(&server, &id, &["confirm=true", "notes=a window seat"]);
+    let client = server.client();
+    assert_eq!(client.ended(&id).await.expect("an end")["progress"], json!({"done": 100, "total": 100}));
+    let result = client.result(&id).await.expect("a result");
+    assert_eq!((&result["booked"], &result["notes"]), (&json!(true), &json!("a window seat")));
+    let booking = client.read(&format!("task://{id}/output/booking")).await.expect("a booking");
+    assert_eq!(booking.matches("Paris").count(), 1);
+    let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+    for step in ["checking flights", "finding dates", "confirming prices", "booking"] {
+        assert_eq!(log.matches(&format!("{step}: done")).count(), 1, "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trip_that_is_declined_or_not_confirmed_is_not_booked() {
+    let root = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&root.path().join("data"), &[guest("travel_agent")]);
+    let client = server.client();
+    let hands: [(&[&str], &str); 3] = [
+        (&["--decline"], "declined"),
+        (&["--cancel"], "put away without an answer"),
+        (&["confirm=false"], "not confirmed"),
+    ];
+    for (words, told) in hands {
+        let id = client.start("travel_agent", json!({"destination": "Oslo"}), None).await.expect("a link");
+        assert_eq!(asking(&client, "travel_agent").await, id);
+        answer(&server, &id, words);
+        assert_eq!(client.ended(&id).await.expect("an end")["state"], "completed");
+        let result = client.result(&id).await.expect("a result");
+        assert_eq!((&result["booked"], &result["answer"]), (&json!(false), &json!(told)));
+        assert!(client.read(&format!("task://{id}/output/booking")).await.is_err(), "there is none");
     }
 }
 
