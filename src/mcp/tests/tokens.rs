@@ -5,7 +5,7 @@ use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
 use super::raw::{Raw, messages};
 use super::*;
-use crate::engine::{AuditQuery, TokenGrant, Verdict};
+use crate::engine::{AuditQuery, StateWrite, TokenGrant, Verdict};
 
 impl World {
     async fn token(&self, name: &str, tools: &[&str]) -> String {
@@ -159,24 +159,31 @@ async fn every_method_answers_for_a_foreign_thing_as_for_none() {
     }
     let none =
         TaskId::from_bytes(*b"\x01\x98\x2f\x3e\x7c\x41\x7b\x2a\x9d\x3e\x5f\x6a\x7b\x8c\x9d\x0e").to_string();
+    let gold = vec![StateWrite::put("gold", "\"a secret\"")];
+    world.engine.state_write(&Principal::local(), "vault", gold).await.expect("written");
     let session = bob.session().await;
     let declared = json!({"io.modelcontextprotocol/clientCapabilities":
         {"extensions": {"io.modelcontextprotocol/tasks": {}}}});
     for (method, params, meta) in methods(&id) {
         let swap = |value: &Value| -> Value {
             let text = value.to_string().replace(&id, &none).replace("\"stages\"", "\"stagez\"");
+            let text = text.replace("vault", "vaulz");
             serde_json::from_str(&text).expect("JSON")
         };
         // What the answer repeats of the question is not what it tells.
         let same = |answer: Vec<Value>| {
             let text = json!(answer).to_string();
-            text.replace(&id, "ID").replace(&none, "ID").replace("stages", "TOOL").replace("stagez", "TOOL")
+            let text = text.replace(&id, "ID").replace(&none, "ID").replace("vaulz", "vault");
+            text.replace("stages", "TOOL").replace("stagez", "TOOL")
         };
         let all = if method.starts_with("tasks/") { &declared } else { &meta };
         let modern = async |params: Value, meta: &Value| bob.ask_modern(method, params, meta.clone()).await;
         let foreign = same(modern(params.clone(), all).await);
         assert_eq!(foreign, same(modern(swap(&params), all).await), "{method} {params}");
-        assert!(!foreign.contains("stage ") && !foreign.contains("story.md"), "{foreign}");
+        assert!(
+            !foreign.contains("a secret") && !foreign.contains("stage ") && !foreign.contains("story.md"),
+            "{foreign}"
+        );
         let legacy = async |params: Value| {
             let mut params = params;
             params["_meta"] = meta.clone();
@@ -251,6 +258,18 @@ fn methods(id: &str) -> Vec<(&'static str, Value, Value)> {
         ("audit_list", json!({})),
     ] {
         all.push(("tools/call", json!({"name": tool, "arguments": arguments}), person.clone()));
+    }
+    for (tool, arguments) in [
+        ("state_get", json!({"namespace": "vault", "key": "gold"})),
+        ("state_put", json!({"namespace": "vault", "key": "gold", "value": 1})),
+        ("state_put", json!({"namespace": "vault", "key": "gold", "value": 1, "if_version": 1})),
+        ("state_list", json!({"namespace": "vault"})),
+        ("state_delete", json!({"namespace": "vault", "key": "gold"})),
+    ] {
+        all.push(("tools/call", json!({"name": tool, "arguments": arguments}), none.clone()));
+    }
+    for method in ["resources/read", "resources/subscribe", "resources/unsubscribe"] {
+        all.push((method, json!({"uri": "state://vault/gold"}), none.clone()));
     }
     for rest in ["", "/result", "/output/story", "/output/none", "/log", "/journal"] {
         let uri = json!({ "uri": format!("task://{id}{rest}") });
