@@ -14,6 +14,7 @@ mod kill_random;
 mod messages;
 mod neighbours;
 mod partial_results;
+mod patterns;
 mod refusals;
 mod retention;
 mod rogues;

@@ -13,6 +13,7 @@ use crate::bindings::longhaul::tool::calls as host;
 pub use crate::bindings::longhaul::tool::tools::Definition;
 use crate::bindings::longhaul::tool::tools::{self, Failure};
 use crate::bindings::longhaul::tool::types::Content;
+use crate::result::words;
 use crate::{HostError, Ticket, waits};
 
 /// A call that can be made: `Call::new("save_ticket", json!({"ticket_id": "7"})).retries(2)`.
@@ -178,7 +179,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Tool(answer) => f.write_str(&answer.text()),
             Self::Protocol { code, message } => write!(f, "{message} ({code})"),
-            Self::Refused(error) => write!(f, "{error}"),
+            Self::Refused(error) => f.write_str(words(error)),
             Self::Failed(text) | Self::TimedOut(text) | Self::Cancelled(text) => f.write_str(text),
         }
     }

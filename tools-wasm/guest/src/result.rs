@@ -1,5 +1,8 @@
+use std::any::Any;
+
 use serde_json::Value;
 
+use crate::HostError;
 use crate::bindings::exports::longhaul::tool::tools as wit;
 use crate::bindings::longhaul::tool::types::{Blob, Content};
 
@@ -55,9 +58,22 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::tool(error.to_string())
+        // As generated, the host's errors print as Rust has them; their words are for people.
+        let hosts = (&error as &dyn Any).downcast_ref::<HostError>();
+        Self::tool(hosts.map_or_else(|| error.to_string(), |error| words(error).to_owned()))
+    }
+}
+
+/// What the host says.
+pub(crate) fn words(error: &HostError) -> &str {
+    match error {
+        HostError::NotGranted(text)
+        | HostError::Invalid(text)
+        | HostError::Limit(text)
+        | HostError::NotFound(text)
+        | HostError::Unavailable(text) => text,
     }
 }
 
