@@ -18,6 +18,7 @@ mod machine;
 mod measure;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod neighbours;
+mod questions;
 mod restart;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
@@ -46,6 +47,7 @@ const QUESTIONS: &[Question] = &[
     ("journal", journal::run),
     ("state", state::run),
     ("children", children::run),
+    ("questions", questions::run),
     ("restart", restart::run),
     ("history", history::run),
 ];
