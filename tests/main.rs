@@ -15,6 +15,7 @@ mod messages;
 mod neighbours;
 mod partial_results;
 mod patterns;
+mod questions;
 mod refusals;
 mod retention;
 mod rogues;

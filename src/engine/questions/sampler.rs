@@ -129,6 +129,10 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let Some(sampler) = shared.sampler.clone() else { return };
     let mut stop = entry.stop.subscribe();
     let mut running = shared.running.subscribe();
+    // A start takes up what is open before it dispatches.
+    if running.wait_for(|running| *running).await.is_err() {
+        return;
+    }
     let answered = async {
         nobody_at_hand(&shared, &entry, number).await?;
         let ask = shared.store.read(|snapshot| {

@@ -1,0 +1,339 @@
+//! Questions under kills: asked once, answered once, whatever dies between; and the endpoint that samples.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Dice, Oracle, RpcError, Server, guest, scale};
+
+/// The interpreter with leave to ask.
+fn asker(folder: &Path) -> Vec<PathBuf> {
+    let wasm = folder.join("asker.wasm");
+    fs::copy(guest("interpreter"), &wasm).expect("copied");
+    let manifest = "name = \"asker\"\n[capabilities]\nelicit = true\nsample = true\n";
+    fs::write(folder.join("asker.toml"), manifest).expect("written");
+    vec![wasm]
+}
+
+/// What is answered to a question: a number that its key stands for.
+fn number(key: &str) -> u64 {
+    key.bytes().map(u64::from).sum()
+}
+
+/// As a person would, by the command line.
+async fn answer(client: &Client, id: &str, key: &str, more: Value) -> Result<Value, RpcError> {
+    let mut arguments = json!({"task_id": id, "key": key});
+    for (name, value) in more.as_object().expect("an object") {
+        arguments[name] = value.clone();
+    }
+    client.call("task_answer", arguments, json!({"longhaul/by-person": true})).await
+}
+
+/// Answers whatever the task asks until it has ended or the server is gone. `held` is how long a question stays open.
+async fn answer_all(client: &Client, id: &str, held: Duration) -> Result<Value, RpcError> {
+    loop {
+        let waited = client.call("task_wait", json!({"task_id": id, "seconds": 20}), json!({})).await?;
+        let document = &waited["structuredContent"];
+        if matches!(document["state"].as_str(), Some("completed" | "failed" | "cancelled")) {
+            return client.task(id).await;
+        }
+        for key in document["input_requests"].as_object().into_iter().flatten().map(|(key, _)| key) {
+            tokio::time::sleep(held).await;
+            let taken =
+                answer(client, id, key, json!({"action": "accept", "content": {"n": number(key)}})).await?;
+            assert_eq!(taken["isError"], false, "{taken}");
+        }
+    }
+}
+
+fn program() -> Vec<Value> {
+    vec![
+        json!({"op": "step", "name": "before"}),
+        json!({"op": "ask", "key": "a"}),
+        json!({"op": "step", "name": "between"}),
+        json!({"op": "ask_many", "keys": ["b", "c"]}),
+        json!({"op": "ask", "key": "a"}),
+        json!({"op": "step", "name": "after"}),
+    ]
+}
+
+/// Each was asked once and answered once, and nothing was run twice.
+async fn check(client: &Client, id: &str, document: &Value, at: &str) {
+    assert_eq!(document["state"], "completed", "{at}: {document}");
+    let answered: Vec<&str> = document["questions_answered"]
+        .as_array()
+        .expect("answers")
+        .iter()
+        .map(|answered| {
+            assert_eq!(answered["answered_by"]["principal"], "local");
+            answered["key"].as_str().expect("a key")
+        })
+        .collect();
+    assert_eq!(answered.len(), 4, "{at}: {answered:?}");
+    assert_eq!(
+        answered.iter().copied().collect::<BTreeSet<_>>(),
+        BTreeSet::from(["a", "a-2", "b", "c"]),
+        "{at}"
+    );
+    let oracle = Oracle::of(&program());
+    assert_eq!(
+        client.result(id).await.expect("a result")["acc"],
+        format!("{:016x}", oracle.acc).as_str(),
+        "{at}"
+    );
+    assert_eq!(
+        client.read(&format!("task://{id}/output/trace")).await.expect("a trace"),
+        oracle.trace,
+        "{at}"
+    );
+    let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+    let told: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once(" ask").map(|(_, told)| told)).collect();
+    let expected = [
+        format!(" {}", number("a")),
+        format!("_many {} {}", number("b"), number("c")),
+        format!(" {}", number("a-2")),
+    ];
+    assert_eq!(told, expected, "{at}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_each_record_around_its_questions() {
+    let root = tempfile::tempdir().expect("a folder");
+    let tools = asker(root.path());
+    let data = root.path().join("undisturbed");
+    let server = Server::start(&data, &tools);
+    let client = server.client();
+    let id = client.start("run_program", json!({"program": program()}), None).await.expect("a link");
+    let document = answer_all(&client, &id, Duration::ZERO).await.expect("an end");
+    check(&client, &id, &document, "undisturbed").await;
+    let records = document["steps"].as_u64().expect("a number");
+    drop(server);
+
+    let mut killed = 0;
+    for record in 1..=records {
+        let data = root.path().join(format!("record-{record}"));
+        let crash = format!("record:{record}");
+        let mut server = Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", &crash)]).expect("a server");
+        let client = server.client();
+        let key = Some("k");
+        let run = async {
+            let id = client.start("run_program", json!({"program": program()}), key).await?;
+            answer_all(&client, &id, Duration::ZERO).await
+        };
+        if run.await.is_ok() {
+            continue;
+        }
+        assert!(server.died().is_some(), "{}", server.said());
+        killed += 1;
+        let server = Server::start(&data, &tools);
+        let client = server.client();
+        let id = client.start("run_program", json!({"program": program()}), key).await.expect("a link");
+        let document = answer_all(&client, &id, Duration::ZERO).await.expect("an end");
+        check(&client, &id, &document, &format!("killed at record {record}")).await;
+    }
+    println!("{killed} kills at {records} records");
+    assert!(killed * 10 >= records * 8, "too few records were reached: {killed} of {records}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_while_a_question_is_open() {
+    let root = tempfile::tempdir().expect("a folder");
+    let tools = asker(root.path());
+    let mut dice = Dice::new(0x0a5c);
+    for round in 0..scale("LONGHAUL_QUESTION_KILLS", 3) {
+        let data = root.path().join(format!("round-{round}"));
+        let mut lives = 0;
+        loop {
+            let server = Server::start(&data, &tools);
+            let client = server.client();
+            let id =
+                client.start("run_program", json!({"program": program()}), Some("k")).await.expect("a link");
+            // Long enough that a question's instance leaves memory now and then.
+            let held = Duration::from_millis(dice.roll(700));
+            let life = Duration::from_millis(100 + dice.roll(900));
+            lives += 1;
+            match tokio::time::timeout(life, answer_all(&client, &id, held)).await {
+                Ok(document) => {
+                    check(&client, &id, &document.expect("an end"), &format!("round {round}")).await;
+                    break;
+                }
+                Err(_) => server.kill(),
+            }
+        }
+        println!("round {round}: {lives} lives");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_end_a_question_reaches_the_guest() {
+    let root = tempfile::tempdir().expect("a folder");
+    let tools = asker(root.path());
+    let data = root.path().join("data");
+    let server = Server::start(&data, &tools);
+    let client = server.client();
+    let program = json!([
+        {"op": "ask", "key": "no"}, {"op": "ask", "key": "away"}, {"op": "ask", "key": "late", "seconds": 1},
+        {"op": "ask", "key": "offline"},
+    ]);
+    let id = client.start("run_program", json!({"program": program}), None).await.expect("a link");
+    let asks = async |key: &str| loop {
+        let waited =
+            client.call("task_wait", json!({"task_id": id, "seconds": 20}), json!({})).await.expect("waited");
+        if waited["structuredContent"]["input_requests"].get(key).is_some() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    asks("no").await;
+    for wrong in [json!({"action": "accept", "content": {"n": "one"}}), json!({"action": "accept"})] {
+        let refused = answer(&client, &id, "no", wrong).await.expect("an answer");
+        assert_eq!(refused["isError"], true, "{refused}");
+    }
+    let by_model = json!({"task_id": id, "action": "accept", "content": {"n": 1}});
+    let refused = client.call("task_answer", by_model, json!({})).await.expect("an answer");
+    assert!(
+        refused["content"][0]["text"].as_str().expect("text").contains("longhaul task answer"),
+        "{refused}"
+    );
+    longhaul(&data, &["task", "answer", &id, "--decline"]);
+    asks("away").await;
+    longhaul(&data, &["task", "answer", &id, "--key", "away", "--cancel"]);
+    asks("late").await;
+    // Nobody answers this one.
+    asks("offline").await;
+    server.kill();
+    let document = longhaul(&data, &["task", "answer", &id, "n=7"]);
+    assert_eq!(document["questions_answered"][2]["answered_by"]["channel"], "cli", "{document}");
+    let server = Server::start(&data, &tools);
+    let client = server.client();
+    let document = client.ended(&id).await.expect("an end");
+    assert_eq!(document["state"], "completed", "{document} {}", server.said());
+    let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+    let told: Vec<&str> = log.lines().filter_map(|line| line.split(" ask ").nth(1)).collect();
+    assert_eq!(told, ["decline", "cancel", "timeout", "7"]);
+}
+
+/// `longhaul …` on this data folder: its JSON.
+fn longhaul(data: &Path, words: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    command.args(words).arg("--json").arg("--data").arg(data).env("XDG_CONFIG_HOME", data);
+    let output = command.current_dir(std::env::temp_dir()).output().expect("longhaul runs");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// A stand-in for an OpenAI-compatible endpoint. The first request waits for ever, the second is told to come back.
+struct Endpoint {
+    port: u16,
+    requests: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Endpoint {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let requests = Arc::<Mutex<Vec<(String, Value)>>>::default();
+        let (notes, count) = (requests.clone(), Arc::new(AtomicU64::new(0)));
+        // Ends with the process.
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let (notes, count) = (notes.clone(), count.clone());
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+                    let (mut length, mut key, mut line) = (0, String::new(), String::new());
+                    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                        let (name, value) = line.trim_end().split_once(':').unwrap_or_default();
+                        match name.to_ascii_lowercase().as_str() {
+                            "content-length" => length = value.trim().parse().expect("a number"),
+                            "authorization" => key = value.trim().to_owned(),
+                            _ => {}
+                        }
+                        line.clear();
+                    }
+                    let mut body = vec![0; length];
+                    reader.read_exact(&mut body).expect("a body");
+                    notes.lock().expect("no panic").push((key, serde_json::from_slice(&body).expect("JSON")));
+                    let (status, answer) = match count.fetch_add(1, Ordering::SeqCst) {
+                        0 => loop {
+                            std::thread::park();
+                        },
+                        1 => ("429 Too Many Requests", json!({"error": {"message": "slower"}})),
+                        _ => (
+                            "200 OK",
+                            json!({
+                                "model": "stand-in-1", "usage": {"total_tokens": 21},
+                                "choices": [{"finish_reason": "stop", "message": {"content": "It is fine."}}],
+                            }),
+                        ),
+                    };
+                    let body = answer.to_string();
+                    let head = format!(
+                        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                        body.len()
+                    );
+                    let _ = stream.write_all(format!("{head}{body}").as_bytes());
+                });
+            }
+        });
+        Self { port, requests }
+    }
+
+    fn requests(&self) -> Vec<(String, Value)> {
+        self.requests.lock().expect("no panic").clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configured_endpoint_samples_also_behind_a_kill() {
+    let root = tempfile::tempdir().expect("a folder");
+    let tools = asker(root.path());
+    let data = root.path().join("data");
+    let endpoint = Endpoint::start();
+    let config = format!(
+        "[sampling]\nurl = \"http://127.0.0.1:{}/v1\"\nmodel = \"stand-in\"\nkey = \"env:TEST_MODEL_KEY\"\n",
+        endpoint.port
+    );
+    fs::create_dir_all(data.join("longhaul")).expect("a folder");
+    fs::write(data.join("longhaul/longhaul.toml"), config).expect("written");
+    let variables = [("TEST_MODEL_KEY", "k-1"), ("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")];
+    let server = Server::start_with(&data, &tools, &variables).expect("a server");
+    let client = server.client();
+    let program = json!([
+        {"op": "step", "name": "before"}, {"op": "sample", "prompt": "How is it?", "max_tokens": 50},
+    ]);
+    let id = client.start("run_program", json!({"program": program}), None).await.expect("a link");
+    let asked = async {
+        while endpoint.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked).await.expect("asked");
+    server.kill();
+    let server = Server::start_with(&data, &tools, &variables).expect("a server");
+    let client = server.client();
+    let document = client.ended(&id).await.expect("an end");
+    assert_eq!(document["state"], "completed", "{document} {}", server.said());
+    let answered = &document["questions_answered"][0];
+    assert_eq!(
+        (&answered["model"], &answered["tokens"], &answered["answered_by"]["channel"]),
+        (&json!("stand-in-1"), &json!(21), &json!("endpoint")),
+        "{document}"
+    );
+    let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+    assert!(log.contains("sample stand-in-1: It is fine."), "{log}");
+    for (key, request) in endpoint.requests() {
+        assert_eq!(key, "Bearer k-1");
+        assert_eq!((&request["model"], &request["max_tokens"]), (&json!("stand-in"), &json!(50)));
+        assert_eq!(request["messages"], json!([{"role": "user", "content": "How is it?"}]));
+    }
+    assert_eq!(endpoint.requests().len(), 3);
+}
