@@ -62,7 +62,7 @@ pub use recorder::{Recorder, RecorderError};
 pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
 pub use reports::{ReportAt, Reported};
 pub use resolve::Resolution;
-pub use shelf::{Shelf, ShelfWrite};
+pub use shelf::{Shelf, ShelfRow, ShelfWrite};
 pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;

@@ -25,6 +25,9 @@ impl Shelf {
     }
 }
 
+/// A key and what stands there.
+pub type ShelfRow = (Vec<u8>, Vec<u8>);
+
 /// One change of a shelf.
 #[derive(Clone, Debug)]
 pub enum ShelfWrite {
@@ -47,7 +50,7 @@ impl TaskEngine {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EngineError> {
+    ) -> Result<Vec<ShelfRow>, EngineError> {
         let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
         let mut rows = Vec::new();
         self.shared.store.read(|snapshot| {

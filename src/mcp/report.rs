@@ -184,7 +184,7 @@ mod tests {
 
     fn teller(token: bool, log_level: Option<LoggingLevel>) -> Teller {
         Teller {
-            token: token.then(|| ProgressToken(NumberOrString::Number(1))),
+            token: token.then_some(ProgressToken(NumberOrString::Number(1))),
             log_level: log_level.map(severity),
             tool: "t".to_owned(),
             task: TaskId::from_bytes([1; 16]),
