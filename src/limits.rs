@@ -368,6 +368,9 @@ pub const MAX_SESSION_INBOX: usize = 8;
 pub const MAX_SESSIONS: usize = 20_000;
 /// A legacy session without an open stream or a request leaves memory after this. Seconds.
 pub const SESSION_IDLE_SECONDS: u64 = 3_600;
+/// A legacy session that has asked for nothing for so long, and waits for no answer, needs no service of rmcp's:
+/// its stream is told without one. Seconds.
+pub const SESSION_QUIET_SECONDS: u64 = 10;
 /// A legacy session's client may come back so long after its last request. Seconds: a week.
 pub const SESSION_KEPT_SECONDS: u64 = 7 * 86_400;
 /// A session's row says at most so late that it was used. Seconds.
@@ -383,6 +386,9 @@ pub const CALL_KEPT_SECONDS: u64 = 86_400;
 pub const MAX_SESSION_ID_BYTES: usize = 64;
 /// Id of a request that an event id repeats, bytes: it travels in a header.
 pub const MAX_ID_IN_EVENT_BYTES: usize = 64;
+/// A listener to whom nothing is told gets a comment after this, so that what is in between keeps the connection.
+/// Seconds.
+pub const LISTEN_COMMENT_SECONDS: u64 = 15;
 /// How long a client waits before it reconnects. Stock clients try twice, and a restart has to fit in between.
 /// Milliseconds.
 pub const SSE_RETRY_MS: u64 = 5_000;

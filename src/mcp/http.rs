@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::caller::{self, Caller, Door};
 use super::error::{self, HttpFault};
+use super::listening;
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
@@ -122,6 +123,7 @@ impl HttpServer {
         let mcp = Router::new()
             .route_service("/mcp", mcp)
             .layer(middleware::from_fn(task_ids::read))
+            .layer(middleware::from_fn(listening::serve))
             .layer(middleware::from_fn_with_state(sessions.clone(), sessions::guard))
             .layer(middleware::from_fn(well_formed))
             .layer(middleware::from_fn_with_state(door, caller::identify));

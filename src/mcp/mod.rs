@@ -12,6 +12,7 @@ mod error;
 mod fixtures;
 mod follow;
 mod http;
+mod listening;
 mod mrtr;
 mod offers;
 mod on_stream;

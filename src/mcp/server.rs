@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::asks::Takes;
 use super::caller::Caller;
 use super::fixtures::Fixtures;
+use super::listening::Handoff;
 use super::own_tools::TaskTools;
 use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
 use super::sessions::Session;
@@ -164,6 +165,8 @@ pub struct Connection {
     log_level: Mutex<LoggingLevel>,
     /// Calls that an explicit `notifications/cancelled` ends.
     calls: Mutex<HashMap<RequestId, CancellationToken>>,
+    /// Where the stream of its `subscriptions/listen` is told from, if not by rmcp.
+    pub handoff: Option<Handoff>,
     /// Watchers that were set before their subscription was acknowledged.
     pub armed: Mutex<Vec<Armed>>,
     pub subscriptions: SessionSubscriptions,
@@ -182,6 +185,7 @@ impl Connection {
             gone: CancellationToken::new(),
             log_level: Mutex::new(DEFAULT_LOG_LEVEL),
             calls: Mutex::default(),
+            handoff: Handoff::of_this_request(),
             armed: Mutex::default(),
             subscriptions: SessionSubscriptions::default(),
         }

@@ -13,8 +13,10 @@ use rmcp::{ErrorData, RoleServer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::asks::Takes;
 use super::error;
 use super::fixtures::Fixtures;
+use super::listening::Listening;
 use super::pipe_task_ids::task_of;
 use super::server::{Handler, lock};
 use super::tasks::WatchedTasks;
@@ -24,11 +26,11 @@ use crate::limits;
 /// Watchers that were set before their subscription was acknowledged, so that no change falls in between.
 pub struct Armed {
     requested: SubscriptionFilter,
-    resources: Option<Watched>,
-    lists: Option<Watcher>,
+    pub resources: Option<Watched>,
+    pub lists: Option<Watcher>,
     /// Tells changes of the list of prompts.
-    prompts: Option<watch::Receiver<u64>>,
-    tasks: Option<WatchedTasks>,
+    pub prompts: Option<watch::Receiver<u64>>,
+    pub tasks: Option<WatchedTasks>,
 }
 
 /// The resources that are watched, and the URIs by which the client calls each.
@@ -75,7 +77,7 @@ impl Watched {
     }
 
     /// The next changed resource, by all its names.
-    async fn next(&self) -> Vec<String> {
+    pub async fn next(&self) -> Vec<String> {
         let key = self.watcher.next().await;
         self.uris.get(&key).cloned().unwrap_or_default()
     }
@@ -127,7 +129,13 @@ impl Handler {
             let mut all = lock(&self.connection.armed);
             all.iter().position(|armed| armed.requested == *context.requested()).map(|at| all.remove(at))
         };
-        let Armed { resources, lists, prompts, tasks, .. } = armed.ok_or_else(no_room)?;
+        let armed = armed.ok_or_else(no_room)?;
+        if let Some(handoff) = &self.connection.handoff {
+            let (id, takes) = (context.sink().id().clone(), Takes::of(context.request_context()));
+            handoff.put(Listening { handler: self.clone(), id, armed, takes });
+            return Ok(());
+        }
+        let Armed { resources, lists, prompts, tasks, .. } = armed;
         let sink = context.sink();
         let tell_resources = async {
             let Some(resources) = &resources else { return std::future::pending().await };
@@ -298,7 +306,7 @@ async fn tell_session(mut watched: Watched, mut commands: mpsc::Receiver<Command
     }
 }
 
-async fn next_list_change(lists: &Watcher) -> ServerNotification {
+pub async fn next_list_change(lists: &Watcher) -> ServerNotification {
     match lists.next().await {
         ResourceKey::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
         _ => ServerNotification::ResourceListChangedNotification(Default::default()),

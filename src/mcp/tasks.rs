@@ -19,10 +19,20 @@ use crate::task::{Progress, TaskId};
 /// Tasks that a listener is told of, watched since before it was acknowledged.
 pub struct WatchedTasks {
     watcher: Watcher,
-    ids: Vec<TaskId>,
+    /// Those that have not been told of at all.
+    pub ids: Vec<TaskId>,
 }
 
 impl WatchedTasks {
+    /// The next that changed.
+    pub async fn next(&self) -> TaskId {
+        loop {
+            if let ResourceKey::Task(id) = self.watcher.next().await {
+                return id;
+            }
+        }
+    }
+
     pub fn watches(&self, id: &str) -> bool {
         id.parse().is_ok_and(|id: TaskId| self.ids.contains(&id))
     }
@@ -129,7 +139,7 @@ impl Handler {
         }
     }
 
-    fn detailed(&self, id: TaskId, takes: Takes) -> Result<DetailedTask, ErrorData> {
+    pub(super) fn detailed(&self, id: TaskId, takes: Takes) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
         let end = engine.result(&self.connection.principal, id).map_err(|error| told(&error))?;
         let (document, payload) = match end {

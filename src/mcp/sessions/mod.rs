@@ -133,9 +133,25 @@ impl Sessions {
         };
         for session in idle {
             tracing::debug!(session = %session.id, "an idle session leaves memory");
-            *lock(&self.leaving).entry(session.id.clone()).or_default() += 1;
+            if !session.is_resting() {
+                self.expect_end(&session);
+            }
             session.end();
         }
+    }
+
+    /// Lets sessions rest that have asked for nothing for so long.
+    pub fn rest(&self, span: Duration) {
+        for session in lock(&self.live).values() {
+            if session.rest(span) {
+                self.expect_end(session);
+            }
+        }
+    }
+
+    /// The end of its service is not its own.
+    fn expect_end(&self, session: &Session) {
+        *lock(&self.leaving).entry(session.id.clone()).or_default() += 1;
     }
 
     fn drop_live(&self, id: &SessionId) {
@@ -208,7 +224,8 @@ impl SessionManager for Sessions {
     }
 
     async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
-        let Some(session) = self.find(id) else { return Ok(false) };
+        // One that rests is woken as one is restored.
+        let Some(session) = self.find(id).filter(|session| !session.is_resting()) else { return Ok(false) };
         if session.touch() {
             session.shelve().await?;
         }
@@ -293,6 +310,12 @@ impl SessionManager for Sessions {
     }
 
     async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
+        if let Some(session) = self.find(&id) {
+            let (inbox, messages) = mpsc::channel(limits::MAX_SESSION_INBOX);
+            session.wake(inbox);
+            session.touch();
+            return Ok(RestoreOutcome::Restored(SessionTransport::new(session, messages)));
+        }
         let Some(row) = self.stored(&id)? else { return Ok(RestoreOutcome::NotSupported) };
         let origin = Origin { id, owner: row.owner.clone(), row: Some(row) };
         Ok(RestoreOutcome::Restored(self.begin(origin)?))

@@ -20,6 +20,9 @@ use crate::limits;
 use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
 use crate::mcp::server::{Connection, Handler, McpServer, lock};
 
+/// Messages of the client's on their way to rmcp.
+pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;
+
 pub struct Session {
     pub id: Arc<str>,
     pub server: McpServer,
@@ -30,9 +33,10 @@ pub struct Session {
     pub owner: String,
     pub outbox: Outbox,
     principal: OnceLock<Principal>,
-    host: OnceLock<(Weak<Connection>, Peer<RoleServer>)>,
+    host: Mutex<Option<(Weak<Connection>, Peer<RoleServer>)>>,
     row: Mutex<Option<SessionRow>>,
-    inbox: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+    /// The way to rmcp's service; none while the session only listens.
+    inbox: Mutex<Option<Inbox>>,
     /// Takes the answer to the handshake.
     greeting: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
     slots: Mutex<Vec<Arc<Slot>>>,
@@ -58,7 +62,7 @@ impl Session {
         server: McpServer,
         key: Arc<EventKey>,
         origin: Origin,
-        inbox: mpsc::Sender<Box<ClientJsonRpcMessage>>,
+        inbox: Inbox,
     ) -> Result<Arc<Self>, SessionError> {
         let Origin { id, owner, row } = origin;
         Ok(Arc::new(Self {
@@ -69,9 +73,9 @@ impl Session {
             owner,
             outbox: Outbox::new(row.is_some()),
             principal: OnceLock::new(),
-            host: OnceLock::new(),
+            host: Mutex::default(),
             row: Mutex::new(row),
-            inbox,
+            inbox: Mutex::new(Some(inbox)),
             greeting: Mutex::default(),
             slots: Mutex::default(),
             usage: Mutex::new(Usage { streams: 0, last: Instant::now() }),
@@ -81,7 +85,8 @@ impl Session {
 
     /// Hands a message of the client's to rmcp.
     pub async fn push(&self, message: ClientJsonRpcMessage) -> Result<(), SessionError> {
-        self.inbox.send(Box::new(message)).await.map_err(|_| SessionError::Over)
+        let inbox = lock(&self.inbox).clone().ok_or(SessionError::Over)?;
+        inbox.send(Box::new(message)).await.map_err(|_| SessionError::Over)
     }
 
     /// The handshake, with rmcp's answer.
@@ -141,8 +146,7 @@ impl Session {
 
     /// Who waits for calls that were under way before the session was restored.
     pub fn set_host(&self, connection: &Arc<Connection>, peer: Peer<RoleServer>) {
-        // A session has one handshake.
-        let _ = self.host.set((Arc::downgrade(connection), peer));
+        *lock(&self.host) = Some((Arc::downgrade(connection), peer));
     }
 
     pub fn open_slot(&self, request: RequestId) -> Result<Arc<Slot>, SessionError> {
@@ -168,7 +172,7 @@ impl Session {
     /// A call whose handler went with an earlier life of the session waits on.
     fn wait_again(self: &Arc<Self>, slot: Arc<Slot>, call: CallRow) {
         let settles = slot.settles();
-        let host = self.host.get().and_then(|(connection, peer)| Some((connection.upgrade()?, peer.clone())));
+        let host = lock(&self.host).as_ref().and_then(|(there, peer)| Some((there.upgrade()?, peer.clone())));
         let Some((connection, peer)) = host else { return };
         let handler = Handler { server: self.server.clone(), connection };
         let stream = CallStream { session: self.clone(), slot };
@@ -265,6 +269,26 @@ impl Session {
 
     pub async fn shelve(&self) -> Result<(), EngineError> {
         self.change(|_| ()).await
+    }
+
+    /// Ends rmcp's service of a session that has asked for nothing for so long and waits for no answer: its own
+    /// stream needs none, and the next request gets a new one. Whether it did.
+    pub fn rest(&self, span: Duration) -> bool {
+        let is_quiet = lock(&self.usage).last.elapsed() >= span;
+        let waits = || lock(&self.slots).iter().any(|slot| !slot.is_settled());
+        if !is_quiet || !self.is_stored() || waits() {
+            return false;
+        }
+        lock(&self.host).take();
+        lock(&self.inbox).take().is_some()
+    }
+
+    pub fn is_resting(&self) -> bool {
+        lock(&self.inbox).is_none()
+    }
+
+    pub fn wake(&self, inbox: Inbox) {
+        *lock(&self.inbox) = Some(inbox);
     }
 
     pub fn reader(self: &Arc<Self>) -> Reader {

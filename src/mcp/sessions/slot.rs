@@ -95,8 +95,10 @@ impl Slot {
         Settles { slot: self.clone() }
     }
 
+    /// Whether nobody works on it any more.
     pub fn is_settled(&self) -> bool {
-        self.state().settled
+        let state = self.state();
+        state.settled || state.answer.is_some() || state.given_up
     }
 
     /// Ends when the client has given the request up.

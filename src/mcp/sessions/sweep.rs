@@ -1,7 +1,7 @@
 //! Retention: sessions whose clients do not come back, and calls that nobody asks for any more.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,18 +13,22 @@ use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
 use crate::limits;
 use crate::mcp::server::lock;
 
-/// Until `over`: puts idle sessions out of memory, and deletes what was kept long enough.
+/// Until `over`: lets quiet sessions rest, puts idle ones out of memory, and deletes what was kept long enough.
 pub async fn run(sessions: Arc<Sessions>, over: CancellationToken) {
-    let idle = Duration::from_secs(limits::SESSION_IDLE_SECONDS);
-    let interval = Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
+    let quiet = Duration::from_secs(limits::SESSION_QUIET_SECONDS);
+    let mut next_sweep = Instant::now();
     loop {
-        if let Err(error) = sessions.sweep().await {
-            tracing::warn!(%error, "the sweep of sessions could not finish; it is tried again");
+        if next_sweep <= Instant::now() {
+            next_sweep = Instant::now() + Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
+            if let Err(error) = sessions.sweep().await {
+                tracing::warn!(%error, "the sweep of sessions could not finish; it is tried again");
+            }
+            sessions.end_idle(Duration::from_secs(limits::SESSION_IDLE_SECONDS));
         }
-        if tokio::time::timeout(interval, over.cancelled()).await.is_ok() {
+        if tokio::time::timeout(quiet / 2, over.cancelled()).await.is_ok() {
             return;
         }
-        sessions.end_idle(idle);
+        sessions.rest(quiet);
     }
 }
 

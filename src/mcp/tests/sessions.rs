@@ -302,6 +302,36 @@ async fn the_newer_protocol_has_no_part_in_all_this() {
     assert_eq!(get.send().await.expect("an answer").status(), 405);
 }
 
+/// Its stream is told without a service of rmcp's, which the next request brings back.
+#[tokio::test]
+async fn a_session_that_only_listens_rests_and_misses_nothing() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    let answer = session.ask("tools/call", json!({"name": "stages", "arguments": {"stages": 2}})).await;
+    let uri = answer[0]["result"]["structuredContent"]["uri"].clone();
+    session.ask("resources/subscribe", json!({"uri": uri})).await;
+    let mut events = Events::of(session.get(None).await);
+    let next_update = async |events: &mut Events| loop {
+        if events.next().await.expect("an update").message["params"]["uri"] == uri {
+            return;
+        }
+    };
+    for _ in 0..2 {
+        world.http.sessions().rest(Duration::ZERO);
+        world.pass(1);
+        next_update(&mut events).await;
+        assert_eq!(world.http.sessions().count(), 1);
+        assert!(session.ask("tools/list", json!({})).await[0]["result"]["tools"].is_array());
+    }
+    // A call that waits keeps it awake.
+    let mut call = Events::of(session.send("tools/call", call(1)).await);
+    world.open_tasks(1).await;
+    world.http.sessions().rest(Duration::ZERO);
+    world.pass(1);
+    assert_eq!(call.rest().await.0, reports(1));
+}
+
 #[tokio::test]
 async fn an_unused_session_leaves_memory_and_its_client_comes_back_all_the_same() {
     let world = World::new().await;
