@@ -370,7 +370,7 @@ pub const MAX_SESSIONS: usize = 20_000;
 pub const SESSION_IDLE_SECONDS: u64 = 3_600;
 /// A legacy session that has asked for nothing for so long, and waits for no answer, needs no service of rmcp's:
 /// its stream is told without one. Seconds.
-pub const SESSION_QUIET_SECONDS: u64 = 10;
+pub const SESSION_QUIET_SECONDS: u64 = 2;
 /// A legacy session's client may come back so long after its last request. Seconds: a week.
 pub const SESSION_KEPT_SECONDS: u64 = 7 * 86_400;
 /// A session's row says at most so late that it was used. Seconds.

@@ -9,6 +9,8 @@
 mod children;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod client;
+#[cfg(feature = "mcp")]
+mod fan_out;
 mod filler;
 mod history;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
@@ -44,6 +46,8 @@ const QUESTIONS: &[Question] = &[
     ("instantiate", instantiate::run),
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
     ("neighbours", neighbours::run),
+    #[cfg(feature = "mcp")]
+    ("fan_out", fan_out::run),
     ("journal", journal::run),
     ("state", state::run),
     ("children", children::run),
@@ -54,6 +58,10 @@ const QUESTIONS: &[Question] = &[
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    #[cfg(feature = "mcp")]
+    if arguments.first().is_some_and(|first| first == fan_out::CHILD) {
+        return fan_out::child();
+    }
     if let Some((restart::CHILD, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
     {
         return restart::child(rest);
