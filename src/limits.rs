@@ -473,6 +473,10 @@ const _: () = {
     assert!(MAX_OPEN_CHILDREN < MAX_OPEN_TICKETS, "each child has a ticket");
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);
     assert!(
+        SESSION_NOTE_SECONDS < SESSION_KEPT_SECONDS,
+        "a session that is used is noted before it is deleted"
+    );
+    assert!(
         MAX_STATE_PUT_KEYS * (MAX_STATE_VALUE_BYTES + MAX_STATE_KEY_BYTES)
             // Records, and reports for streams.
             + 2 * MAX_PENDING_JOURNAL_BYTES

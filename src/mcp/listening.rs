@@ -145,7 +145,7 @@ impl Telling {
     async fn wait(&mut self) {
         enum Woken {
             Resources(Vec<String>),
-            List(ServerNotification),
+            List(Box<ServerNotification>),
             Prompts,
             Task(TaskId),
             Silence,
@@ -182,7 +182,7 @@ impl Telling {
         let stopping = self.of.handler.server.stopping().clone();
         let woken = tokio::select! {
             uris = resources => Woken::Resources(uris),
-            change = lists => Woken::List(change),
+            change = lists => Woken::List(Box::new(change)),
             () = prompts => Woken::Prompts,
             id = tasks => Woken::Task(id),
             () = tokio::time::sleep(Duration::from_secs(limits::LISTEN_COMMENT_SECONDS)) => Woken::Silence,
@@ -199,7 +199,7 @@ impl Telling {
             Woken::List(change) => {
                 let interval = Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS);
                 self.lists_rest_until = Some(Instant::now() + interval);
-                self.tell(change);
+                self.tell(*change);
             }
             Woken::Prompts => {
                 self.tell(ServerNotification::PromptListChangedNotification(Default::default()));
