@@ -79,6 +79,7 @@ impl Sample {
         self.at(0.99)
     }
 
+    #[cfg(all(feature = "sandbox", feature = "mcp"))]
     pub fn longest(&self) -> f64 {
         self.at(1.0)
     }
