@@ -1,7 +1,11 @@
 //! Errors on the wire. The only place with JSON-RPC codes.
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod};
+use rmcp::model::{
+    CallToolRequestMethod, CallToolResult, ClientCapabilities, CompleteRequestMethod, ConstString,
+    ContentBlock, ErrorCode, ListPromptsRequestMethod, ListResourceTemplatesRequestMethod,
+    ListResourcesRequestMethod, ListToolsRequestMethod, ReadResourceRequestMethod,
+};
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
@@ -117,6 +121,22 @@ pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
 
 pub fn bad_params(message: impl Into<String>) -> ErrorData {
     ErrorData::invalid_params(message.into(), None)
+}
+
+/// A request that rmcp did not understand: of another method than ours, or one of ours whose params do not fit.
+pub fn not_understood(method: &str) -> ErrorData {
+    const OURS: [&str; 6] = [
+        CallToolRequestMethod::VALUE,
+        ListToolsRequestMethod::VALUE,
+        ListResourcesRequestMethod::VALUE,
+        ListResourceTemplatesRequestMethod::VALUE,
+        ReadResourceRequestMethod::VALUE,
+        CompleteRequestMethod::VALUE,
+    ];
+    if OURS.contains(&method) {
+        return bad_params(format!("the params of {method} are not as the protocol has them"));
+    }
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None)
 }
 
 pub fn no_prompts() -> ErrorData {

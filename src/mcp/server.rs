@@ -460,6 +460,14 @@ impl ServerHandler for Handler {
         fixtures.ok_or_else(ErrorData::method_not_found::<GetPromptRequestMethod>)?.prompt(&request)
     }
 
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        Err(error::not_understood(&request.method))
+    }
+
     async fn complete(
         &self,
         request: CompleteRequestParams,

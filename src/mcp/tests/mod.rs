@@ -14,6 +14,7 @@ mod task_tools;
 mod tasks;
 mod tokens;
 mod upstream;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
