@@ -9,6 +9,7 @@ mod cancel;
 mod children;
 mod demo;
 mod http;
+mod install;
 mod kill_every_record;
 mod kill_random;
 mod messages;

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::install::HostClient;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Resolution, Verdict};
 use crate::task::TaskId;
@@ -113,6 +114,13 @@ pub enum Command {
         longhaul audit list --since 2h --verdict refused\n  \
         longhaul audit list --principal ann --tool book_agent --json")]
     Audit(AuditArgs),
+    /// Tell an MCP host about this program: write its configuration
+    #[command(after_help = "Examples:\n  \
+        longhaul install --client claude-code --tools ~/plugins --dry-run\n  \
+        longhaul install --client vscode --project --tools plugins\n  \
+        longhaul install --client codex --http\n\n\
+        All else in the host's file stays as it is, and a copy of it stands beside it. A second time changes nothing.")]
+    Install(InstallArgs),
     /// Check this machine and this data folder, and say what to do
     Doctor {
         /// Also read all of the store and verify its checksums; no server may run on it
@@ -501,6 +509,35 @@ fn moment(text: &str) -> Result<u64, String> {
     let ago =
         count.checked_mul(unit).and_then(|seconds| seconds.checked_mul(1_000_000_000)).ok_or_else(wrong)?;
     Ok(SystemClock::default().wall().saturating_sub(ago))
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct InstallArgs {
+    /// The host
+    #[arg(long, value_name = "NAME")]
+    pub client: HostClient,
+    /// The file of the project in the working folder, not the user's own
+    #[arg(long)]
+    pub project: bool,
+    /// The host starts this program; several hosts share one server [default]
+    #[arg(long, conflicts_with_all = ["http", "url"])]
+    pub stdio: bool,
+    /// The host connects to a server that runs
+    #[arg(long)]
+    pub http: bool,
+    /// Address of that server's MCP endpoint; elsewhere than on this machine, the host is told to send the token in
+    /// LONGHAUL_TOKEN [default: as the server's settings have it]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// What is served: as in `serve --tools`
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["http", "url"])]
+    pub tools: Vec<PathBuf>,
+    /// Put this entry in the place of another of the same name
+    #[arg(long)]
+    pub force: bool,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -16,6 +16,7 @@ mod doctor;
 mod exit;
 mod follow;
 mod guests;
+mod install;
 mod load;
 mod logging;
 mod progress;
@@ -73,6 +74,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
             durability: args.durability.clone(),
             ..Overrides::default()
         },
+        Command::Install(args) => Overrides { tool_paths: args.tools.clone(), ..Overrides::default() },
         _ => Overrides::default(),
     };
     let context = Context::new(&cli.global, of_command, output)?;
@@ -102,6 +104,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Tool(args) => tool::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Install(args) => install::run(&args, context),
         Command::Doctor { check } => doctor::run(context, check).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }

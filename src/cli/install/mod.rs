@@ -1,0 +1,214 @@
+//! `longhaul install`: writes the configuration by which an MCP host finds this program.
+
+mod clients;
+mod difference;
+mod file;
+mod in_json;
+mod in_toml;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+pub use self::clients::HostClient;
+use self::clients::{Format, Places, Transport};
+use self::difference::difference;
+use self::file::HostFile;
+use super::args::InstallArgs;
+use super::context::Context;
+use super::exit::{CliError, Exit, Result};
+use super::render::{Output, escape};
+
+/// The key under which a host knows this program.
+const NAME: &str = "longhaul";
+
+pub fn run(args: &InstallArgs, context: &Context) -> Result<Exit> {
+    let transport = transport(args, context)?;
+    let job = Job {
+        path: args.client.file(args.project, &Places::of_this_process()?)?,
+        format: args.client.format(),
+        entry: args.client.entry(&transport)?,
+        force: args.force,
+    };
+    let plan = job.plan()?;
+    if matches!(transport, Transport::Stdio { .. }) && context.settings.tool_paths.is_empty() {
+        eprintln!("no tools are named: --tools PATH, or tool_paths in longhaul.toml, says what is served");
+    }
+    let backup = if args.dry_run { None } else { plan.carry_out(OffsetDateTime::now_utc())? };
+    tell(&job, &plan, args, backup.as_deref(), context.output)?;
+    Ok(Exit::Done)
+}
+
+/// What is to be there, and where.
+struct Job {
+    path: PathBuf,
+    format: Format,
+    entry: Map<String, Value>,
+    /// Whether an entry of another shape gives way.
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Created,
+    Added,
+    Replaced,
+    Unchanged,
+}
+
+/// The file as it is, and as it is to be.
+#[derive(Debug)]
+struct Plan {
+    file: HostFile,
+    text: String,
+    action: Action,
+}
+
+impl Job {
+    fn plan(&self) -> Result<Plan> {
+        let file = HostFile::read(&self.path)?;
+        let there = self.there(file.text()).map_err(|why| self.to_paste(&why))?;
+        let action = match &there {
+            None if file.is_new() => Action::Created,
+            None => Action::Added,
+            Some(there) if self.holds_in(there) => Action::Unchanged,
+            Some(_) => Action::Replaced,
+        };
+        if action == Action::Unchanged {
+            let text = file.text().to_owned();
+            return Ok(Plan { file, text, action });
+        }
+        let text = self.edited(file.text()).map_err(|why| self.to_paste(&why))?;
+        if action == Action::Replaced && !self.force {
+            return Err(CliError::refused(format_args!(
+                "{} has another entry `{NAME}`; this would change:\n{}",
+                self.path.display(),
+                difference(file.text(), &text)
+            ))
+            .next("the same command with --force, which keeps a copy of the file"));
+        }
+        Ok(Plan { file, text, action })
+    }
+
+    /// The entry that the file has.
+    fn there(&self, text: &str) -> Result<Option<Value>, String> {
+        match self.format {
+            Format::Json { section } => in_json::entry(text, section, NAME),
+            Format::Toml { section } => in_toml::entry(text, section, NAME),
+        }
+    }
+
+    fn edited(&self, text: &str) -> Result<String, String> {
+        match self.format {
+            Format::Json { section } => in_json::with_entry(text, section, NAME, &self.entry),
+            Format::Toml { section } => in_toml::with_entry(text, section, NAME, &self.entry),
+        }
+    }
+
+    /// What a person has added to the entry, such as variables, is theirs.
+    fn holds_in(&self, there: &Value) -> bool {
+        self.entry.iter().all(|(key, value)| there.get(key) == Some(value))
+    }
+
+    /// A file that cannot be edited without harm is left to its owner.
+    fn to_paste(&self, why: &str) -> CliError {
+        let block = self.edited("").unwrap_or_default();
+        CliError::refused(format_args!("{} is left as it is: {why}", self.path.display()))
+            .next(format!("put this in there yourself:\n\n{block}"))
+    }
+}
+
+impl Plan {
+    /// Gives the copy of what was there.
+    fn carry_out(&self, now: OffsetDateTime) -> Result<Option<PathBuf>> {
+        if self.action == Action::Unchanged { Ok(None) } else { self.file.replace(&self.text, now) }
+    }
+}
+
+fn transport(args: &InstallArgs, context: &Context) -> Result<Transport> {
+    if args.http || args.url.is_some() {
+        let url = match &args.url {
+            Some(url) => url.clone(),
+            None => usual_url(context)?,
+        };
+        return Transport::http(&url);
+    }
+    let mut words = vec!["serve".to_owned(), "--stdio".to_owned()];
+    let mut flag = |flag: &str, path: &Path| -> Result<()> {
+        words.extend([flag.to_owned(), text_of(path)?]);
+        Ok(())
+    };
+    // A host starts us in a folder and with variables of its own.
+    if context.data_named {
+        flag("--data", &absolute(context.data())?)?;
+    }
+    if let Some(file) = &context.settings.file {
+        flag("--config", &absolute(file)?)?;
+    }
+    for path in &args.tools {
+        let path = absolute(path)?;
+        if !path.exists() {
+            return Err(CliError::usage(format_args!("--tools {}: it is not there", path.display())));
+        }
+        flag("--tools", &path)?;
+    }
+    let program = std::env::current_exe()
+        .map_err(|e| CliError::failed(format_args!("this program does not know where it stands: {e}")))?;
+    Ok(Transport::Stdio { command: text_of(&program)?, args: words })
+}
+
+fn usual_url(context: &Context) -> Result<String> {
+    let mut address = context.settings.http;
+    if address.port() == 0 {
+        return Err(CliError::usage("the server takes a free port at each start")
+            .next("give it one with `http` in longhaul.toml, or name the address with --url"));
+    }
+    if address.ip().is_unspecified() {
+        address.set_ip(super::config::DEFAULT_ADDRESS.ip());
+    }
+    Ok(format!("http://{address}/mcp"))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| CliError::usage(format_args!("{}: {e}", path.display())))
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| CliError::usage(format_args!("{}: a host needs a path in UTF-8", path.display())))
+}
+
+fn tell(job: &Job, plan: &Plan, args: &InstallArgs, backup: Option<&Path>, output: Output) -> Result<()> {
+    let changes = difference(plan.file.text(), &plan.text);
+    let action = match plan.action {
+        Action::Created => "created",
+        Action::Added => "added",
+        Action::Replaced => "replaced",
+        Action::Unchanged => "unchanged",
+    };
+    if output.json {
+        return output.json(&json!({
+            "client": args.client.name(), "path": job.path, "action": action, "dry_run": args.dry_run,
+            "entry": job.entry, "difference": changes, "backup": backup,
+        }));
+    }
+    let path = escape(&job.path.display().to_string());
+    match (plan.action, args.dry_run) {
+        (Action::Unchanged, _) => output.line(format!("{path}: nothing to do, it has this entry")),
+        (_, true) => {
+            output.line(format!("{path}: would be changed"))?;
+            output.foreign_text(&changes)
+        }
+        (_, false) => {
+            output.line(format!("{path}: entry `{NAME}` {action}"))?;
+            if let Some(backup) = backup {
+                output.line(format!("as it was: {}", escape(&backup.display().to_string())))?;
+            }
+            eprintln!("{}", args.client.afterwards());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `longhaul install` as a person calls it, in a home of nobody.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn install(home: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    command.arg("install").args(words).env("HOME", home).current_dir(home);
+    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME"] {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LONGHAUL_")) {
+        command.env_remove(name);
+    }
+    command.output().expect("longhaul runs")
+}
+
+fn document(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one document")
+}
+
+#[test]
+fn a_dry_run_touches_nothing_and_a_second_run_has_nothing_to_do() {
+    let home = tempfile::tempdir().expect("a folder");
+    let home = home.path();
+    fs::create_dir(home.join("tools")).expect("a folder");
+    let words = ["--client", "cursor", "--project", "--tools", "tools", "--data", "data"];
+    let file = home.join(".cursor/mcp.json");
+
+    let dry = install(home, &[&words[..], &["--dry-run"]].concat());
+    let told = String::from_utf8(dry.stdout).expect("text");
+    assert!(dry.status.success() && told.contains(".cursor/mcp.json: would be changed"), "{told}");
+    assert!(told.contains("\"mcpServers\""), "{told}");
+    assert_eq!(fs::read_dir(home).expect("a folder").count(), 1, "only the tools are there");
+
+    let told = document(&install(home, &[&words[..], &["--json"]].concat()));
+    assert_eq!((&told["action"], &told["backup"]), (&json!("created"), &Value::Null));
+    let written: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    let entry = &written["mcpServers"]["longhaul"];
+    assert_eq!(entry, &told["entry"]);
+    let home = home.canonicalize().expect("a folder");
+    let path = |name: &str| home.join(name).to_str().expect("text").to_owned();
+    assert_eq!(entry["args"], json!(["serve", "--stdio", "--data", path("data"), "--tools", path("tools")]));
+    assert!(Path::new(entry["command"].as_str().expect("a program")).is_file(), "{entry}");
+
+    let told = document(&install(&home, &[&words[..], &["--json"]].concat()));
+    assert_eq!((&told["action"], &told["difference"]), (&json!("unchanged"), &json!("")));
+    let other = install(&home, &["--client", "cursor", "--project", "--http"]);
+    assert_eq!(other.status.code(), Some(4), "another entry is not written over");
+    let told = String::from_utf8(other.stderr).expect("text");
+    assert!(told.contains("--force") && told.contains("http://127.0.0.1:1919/mcp"), "{told}");
+    let forced = install(&home, &["--client", "cursor", "--project", "--http", "--force", "--json"]);
+    assert!(Path::new(document(&forced)["backup"].as_str().expect("a copy")).is_file());
+    for wrong in [["--tools", "nothing-there"], ["--url", "nonsense"]] {
+        let refused = install(&home, &[&["--client", "codex"][..], &wrong].concat());
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
+        assert!(!home.join(".codex").exists());
+    }
+}
