@@ -103,7 +103,7 @@ async def test_a_lost_connection_cancels_nothing(connect_http: Connect) -> None:
 
 
 async def test_giving_an_inline_call_up(connect: Connect, way: str) -> None:
-    """It cancels the task where the protocol says so, unless a key was given to come back with."""
+    """It cancels the task where the client says so, unless a key was given to come back with."""
     arguments = {"steps": 20, "step_ms": 50}
     for key in (None, f"{way}-given-up"):
         scope = anyio.CancelScope()
@@ -119,4 +119,5 @@ async def test_giving_an_inline_call_up(connect: Connect, way: str) -> None:
             listed = await structured(peer, "task_list", tool="long_running_agent", limit=1)
             task = await ended(peer, listed["tasks"][0]["uri"])
             assert task["arguments"] == arguments
-            assert task["state"] == ("cancelled" if peer.modern and key is None else "completed")
+            # The client of `mcp` 1 just hangs up, which says nothing.
+            assert task["state"] == ("cancelled" if not CLASSIC and key is None else "completed")
