@@ -144,10 +144,11 @@ fn a_closed_store_has_no_log_to_read_and_nothing_to_repair() {
     let store = open(&disk, options).unwrap();
     (0..200u8).for_each(|number| put(&store, Space::Journal, [number], vec![number; 1_000]));
     store.enqueue(Batch::new().delete_prefix(Space::Journal, [7])).unwrap().wait_blocking().unwrap();
-    put(&store, Space::Blob, *b"large", vec![1; 300 * 1024]);
+    let large = Batch::new().put(Space::Blob, *b"large", vec![1; 300 * 1024]);
+    let last_lsn = store.enqueue(large).unwrap().wait_blocking().unwrap();
     assert_eq!(base_rows(&store, Space::Journal), 0, "nothing is folded yet");
     assert!(log_rows(&disk).0 > 200);
-    let (rows, last_lsn) = (contents(&store).unwrap(), store.usage().unwrap().last_lsn);
+    let rows = contents(&store).unwrap();
     store.close_blocking().unwrap();
     assert_eq!(log_rows(&disk), (0, false));
     let store = open(&disk, options).unwrap();
