@@ -12,16 +12,9 @@ async fn cancel(client: &Client, id: &str) -> Value {
 
 /// Waits until the task's state is one of these.
 async fn until(client: &Client, id: &str, states: &[&str]) {
-    let waiting = async {
-        loop {
-            let document = client.task(id).await.expect("a task");
-            if document["state"].as_str().is_some_and(|state| states.contains(&state)) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.expect("in time");
+    client
+        .until(id, |document| document["state"].as_str().is_some_and(|state| states.contains(&state)))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

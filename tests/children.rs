@@ -578,16 +578,8 @@ async fn a_supervisor_goes_on_with_its_children_where_they_are() {
     let server = Server::start(&data, &place.tools);
     let client = server.client();
     let id = client.start("run_program", json!({"program": program}), None).await.expect("a link");
-    let waiting = |client: Client, id: String| async move {
-        loop {
-            let document = client.task(&id).await.expect("a task");
-            if document["state"] == "waiting" {
-                return document;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let before = waiting(client.clone(), id.clone()).await;
+    let is_waiting = |document: &Value| document["state"] == "waiting";
+    let before = client.until(&id, is_waiting).await;
     let children: Vec<String> = before["children"]
         .as_array()
         .expect("children")
@@ -597,12 +589,12 @@ async fn a_supervisor_goes_on_with_its_children_where_they_are() {
         .collect();
     assert_eq!(children.len(), 3);
     for child in &children {
-        waiting(client.clone(), child.clone()).await;
+        client.until(child, is_waiting).await;
     }
     server.kill();
     let server = Server::start(&data, &place.tools);
     let client = server.client();
-    assert_eq!(waiting(client.clone(), id.clone()).await["children"], before["children"]);
+    assert_eq!(client.until(&id, is_waiting).await["children"], before["children"]);
     for child in &children {
         let sent =
             client.call("task_send", json!({"task_id": child, "name": "go", "payload": 1}), json!({})).await;

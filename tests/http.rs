@@ -401,15 +401,8 @@ async fn a_post_of_unknown_outcome_goes_by_the_policy() {
     let server = Server::start(&data, &asks.tools);
     let client = server.client();
     let id = if id.is_empty() { start(&client, &program).await.expect("a task") } else { id };
-    loop {
-        let document = client.task(&id).await.expect("a task");
-        if document["state"] == "waiting" {
-            assert_eq!(document["reason"], "input");
-            break;
-        }
-        // A question of this kind is no event of the protocol's.
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let waiting = client.until(&id, |document| document["state"] == "waiting").await;
+    assert_eq!(waiting["reason"], "input");
     let by_model = json!({"task_id": id, "step": 0, "resolution": "resend"});
     let refused = client.call("task_resolve", by_model, json!({})).await.expect("an answer");
     assert_eq!(refused["isError"], true, "{refused}");

@@ -73,19 +73,6 @@ async fn each_message_is_received_once_and_in_order_under_kills() {
     assert!(kills > 2, "the kills must have come between");
 }
 
-async fn until(client: &Client, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let waiting = async {
-        loop {
-            let document = client.task(id).await.expect("a task");
-            if fits(&document) {
-                return document;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time")
-}
-
 /// `longhaul …` on this data folder: its JSON.
 fn longhaul(data: &Path, words: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
@@ -103,7 +90,7 @@ async fn a_book_is_redirected_between_two_chapters_also_while_no_server_runs() {
     let client = server.client();
     let book = json!({"topic": "rivers", "chapters": 3, "pause_ms": 60});
     let id = client.start("book_agent", book, None).await.expect("a link");
-    until(&client, &id, |document| document["outputs"].as_array().is_some_and(|all| all.len() >= 3)).await;
+    client.until(&id, |document| document["outputs"].as_array().is_some_and(|all| all.len() >= 3)).await;
     // Of the chapter that is written just now, and of none that there is: both are only noted.
     for chapter in [1, 7] {
         let payload = json!({"chapter": chapter, "instruction": "too late"});

@@ -1,26 +1,9 @@
 //! Partial results: outputs are read while the task writes on, survive a kill byte for byte, and stay when
 //! the task is cancelled.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::{Client, Server, guest};
-
-/// Waits until the task's document fits.
-async fn until(client: &Client, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let waiting = async {
-        loop {
-            let document = client.task(id).await.expect("a task");
-            if fits(&document) {
-                return document;
-            }
-            // The stock clients' suite shows the notifications; here the state alone matters.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time")
-}
 
 fn is_done(document: &Value, name: &str) -> bool {
     document["outputs"]
@@ -44,7 +27,7 @@ async fn chapters_are_read_while_the_book_is_written_and_survive_a_kill() {
     let client = server.client();
     let book = json!({"topic": "rivers", "chapters": 4, "pause_ms": 60});
     let id = client.start("book_agent", book, None).await.expect("a link");
-    until(&client, &id, |document| is_done(document, "chapter-1") && has(document, "chapter-2")).await;
+    client.until(&id, |document| is_done(document, "chapter-1") && has(document, "chapter-2")).await;
     let first = chapter(&client, &id, 1).await;
     let begun = chapter(&client, &id, 2).await;
     server.kill();
@@ -53,7 +36,7 @@ async fn chapters_are_read_while_the_book_is_written_and_survive_a_kill() {
     let client = server.client();
     assert_eq!(chapter(&client, &id, 1).await, first);
     assert!(chapter(&client, &id, 2).await.starts_with(&begun), "never shorter, never other");
-    until(&client, &id, |document| has(document, "chapter-3")).await;
+    client.until(&id, |document| has(document, "chapter-3")).await;
     assert_eq!(chapter(&client, &id, 1).await, first, "read while the third is written");
     let second = chapter(&client, &id, 2).await;
     let cancelled = client.call("task_cancel", json!({"task_id": id, "reason": "enough"}), json!({})).await;

@@ -1,5 +1,8 @@
 //! The words of the command line, and the help that teaches them.
 
+mod state;
+mod task;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -7,10 +10,12 @@ use clap_complete::Shell;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub use self::state::{StateArgs, StateCommand};
+pub use self::task::{TaskArgs, TaskCommand};
+
 use super::install::HostClient;
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Resolution, Verdict};
-use crate::task::TaskId;
+use crate::engine::Verdict;
 
 #[derive(Parser)]
 #[command(
@@ -207,222 +212,6 @@ pub struct CallArgs {
     pub detach: bool,
     #[command(flatten)]
     pub server: ServerArgs,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct TaskArgs {
-    #[command(flatten)]
-    pub server: ServerArgs,
-    #[command(subcommand)]
-    pub command: TaskCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum TaskCommand {
-    /// List tasks, newest first
-    List {
-        /// Only those that are queued, running, waiting, completed, failed or cancelled
-        #[arg(long, value_parser = ["queued", "running", "waiting", "completed", "failed", "cancelled"])]
-        state: Option<String>,
-        /// Only those of this tool
-        #[arg(long)]
-        tool: Option<String>,
-        /// Only those that this task called, oldest first
-        #[arg(long, value_name = "ID")]
-        parent: Option<TaskId>,
-        /// At most this many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Show all that is known about a task
-    Show {
-        /// The task's id
-        id: TaskId,
-    },
-    /// Follow a task to its end
-    Watch {
-        /// The task's id
-        id: TaskId,
-    },
-    /// Print what a task handed back
-    Result {
-        /// The task's id
-        id: TaskId,
-    },
-    /// Print a named partial result as far as it is there; the name `log` is the log
-    Output {
-        /// The task's id
-        id: TaskId,
-        /// The output's name; `task show` lists them
-        name: String,
-    },
-    /// Show the journal: every recorded step
-    Journal {
-        /// The task's id
-        id: TaskId,
-    },
-    /// Stop a task; what it has published stays readable
-    Cancel {
-        /// The task's id
-        id: TaskId,
-        /// Told to the tool and shown with the task
-        #[arg(long)]
-        reason: Option<String>,
-    },
-    /// Send a message to a running task
-    #[command(after_help = "Examples:\n  \
-        longhaul task send ID redirect chapter=3 instruction='more on tides'\n  \
-        longhaul task send ID note --args '\"any JSON\"' --key note-1")]
-    Send {
-        /// The task's id
-        id: TaskId,
-        /// Name of the message; the tool says which ones it listens to
-        name: String,
-        /// Fields of the message
-        #[arg(value_name = "KEY=VALUE")]
-        pairs: Vec<String>,
-        /// The whole message as JSON; KEY=VALUE stands on top of an object
-        #[arg(long, value_name = "JSON")]
-        args: Option<String>,
-        /// The same key again is the same message
-        #[arg(long)]
-        key: Option<String>,
-    },
-    /// Answer a question that a task asks
-    #[command(after_help = "Examples:\n  \
-        longhaul task answer ID confirm=true notes='window seat'\n  \
-        longhaul task answer ID --key price --decline\n  \
-        longhaul task answer ID --key sample:1 --args '\"what a model would say\"'")]
-    Answer {
-        /// The task's id
-        id: TaskId,
-        /// Which question; not needed where one is open
-        #[arg(long)]
-        key: Option<String>,
-        /// Fields of the form, typed by its schema
-        #[arg(value_name = "KEY=VALUE")]
-        pairs: Vec<String>,
-        /// The whole answer as JSON; KEY=VALUE stands on top of an object
-        #[arg(long, value_name = "JSON")]
-        args: Option<String>,
-        /// Say no
-        #[arg(long, conflicts_with_all = ["pairs", "args", "cancel"])]
-        decline: bool,
-        /// Put the question away without saying yes or no
-        #[arg(long, conflicts_with_all = ["pairs", "args"])]
-        cancel: bool,
-    },
-    /// Try a failed or cancelled task again, under the same id
-    Retry {
-        /// The task's id
-        id: TaskId,
-        /// Keep the journal up to this step instead of beginning anew
-        #[arg(long, value_name = "STEP")]
-        from: Option<u64>,
-    },
-    /// Say what became of a step of unknown outcome; the task goes on from there
-    #[command(
-        after_help = "Example:\n  longhaul task resolve ID --step 3 --done '{\"status\": 201, \"body\": \"…\"}'"
-    )]
-    Resolve {
-        /// The task's id
-        id: TaskId,
-        /// The step in question, as the task's error tells it
-        #[arg(long, value_name = "N")]
-        step: u64,
-        #[command(flatten)]
-        resolution: ResolutionArgs,
-    },
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct StateArgs {
-    #[command(flatten)]
-    pub server: ServerArgs,
-    #[command(subcommand)]
-    pub command: StateCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum StateCommand {
-    /// Print an entry's value; with --json also its version
-    Get {
-        /// The namespace
-        namespace: String,
-        /// The key
-        key: String,
-    },
-    /// Write an entry
-    Put {
-        /// The namespace
-        namespace: String,
-        /// The key
-        key: String,
-        /// JSON; what is none is taken as text
-        value: String,
-        /// Only if this is the entry's version; 0: only if there is none
-        #[arg(long, value_name = "VERSION")]
-        if_version: Option<u64>,
-        /// Gone after so many seconds
-        #[arg(long, value_name = "SECONDS")]
-        ttl_seconds: Option<u64>,
-    },
-    /// List the entries of a namespace, in the order of their keys
-    List {
-        /// The namespace
-        namespace: String,
-        /// Only keys that begin so
-        #[arg(long, default_value = "")]
-        prefix: String,
-        /// At most this many
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
-    },
-    /// Print an entry, and each of its changes from now on
-    Watch {
-        /// The namespace
-        namespace: String,
-        /// The key
-        key: String,
-    },
-    /// Delete an entry
-    Delete {
-        /// The namespace
-        namespace: String,
-        /// The key
-        key: String,
-        /// Only if this is the entry's version
-        #[arg(long, value_name = "VERSION")]
-        if_version: Option<u64>,
-    },
-}
-
-#[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct ResolutionArgs {
-    /// It arrived, and this came back: {"status": 200, "headers": {…}, "body": "text"}
-    #[arg(long, value_name = "JSON", value_parser = json_value)]
-    pub done: Option<serde_json::Value>,
-    /// It did not arrive: the tool is told that it failed
-    #[arg(long)]
-    pub failed: bool,
-    /// Send it again, under the same idempotency key
-    #[arg(long)]
-    pub resend: bool,
-}
-
-impl ResolutionArgs {
-    pub fn resolution(self) -> Resolution {
-        match self {
-            Self { done: Some(answer), .. } => Resolution::Done(answer),
-            Self { failed: true, .. } => Resolution::Failed,
-            Self { .. } => Resolution::Resend,
-        }
-    }
-}
-
-fn json_value(text: &str) -> Result<serde_json::Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
 }
 
 #[derive(Clone, Debug, Args)]

@@ -22,6 +22,8 @@ pub enum RpcError {
 }
 
 const VERSION: &str = "2026-07-28";
+/// Long enough for a machine that does many other things; nothing waits this long that goes well.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Client {
     pub fn new(url: &str) -> Self {
@@ -35,28 +37,9 @@ impl Client {
     }
 
     /// One request and its result; what comes on the stream before the result is passed over.
-    pub async fn request(
-        &self,
-        method: &str,
-        name: Option<&str>,
-        mut params: Value,
-    ) -> Result<Value, RpcError> {
-        let meta = &mut params["_meta"];
-        meta["io.modelcontextprotocol/protocolVersion"] = json!(VERSION);
-        meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
-        meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "test", "version": "1"});
-        let mut request = self
-            .http
-            .post(&self.url)
-            .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", VERSION)
-            .header("mcp-method", method);
-        if let Some(name) = name {
-            request = request.header("mcp-name", name);
-        }
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    pub async fn request(&self, method: &str, name: Option<&str>, params: Value) -> Result<Value, RpcError> {
         let lost = |error: reqwest::Error| RpcError::Lost(format!("{error:?}"));
-        let response = request.json(&body).send().await.map_err(lost)?;
+        let response = self.post(method, name, params).send().await.map_err(lost)?;
         let text = response.text().await.map_err(lost)?;
         let messages = text.lines().filter_map(|line| match line.strip_prefix("data:") {
             Some(data) => serde_json::from_str::<Value>(data.trim()).ok(),
@@ -73,6 +56,24 @@ impl Client {
             }
         }
         Err(RpcError::Lost(format!("no answer in {text:?}")))
+    }
+
+    fn post(&self, method: &str, name: Option<&str>, mut params: Value) -> reqwest::RequestBuilder {
+        let meta = &mut params["_meta"];
+        meta["io.modelcontextprotocol/protocolVersion"] = json!(VERSION);
+        meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
+        meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "test", "version": "1"});
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", VERSION)
+            .header("mcp-method", method);
+        if let Some(name) = name {
+            request = request.header("mcp-name", name);
+        }
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        request.json(&body)
     }
 
     pub async fn call(&self, tool: &str, arguments: Value, meta: Value) -> Result<Value, RpcError> {
@@ -96,6 +97,34 @@ impl Client {
     /// The task's document.
     pub async fn task(&self, id: &str) -> Result<Value, RpcError> {
         Ok(serde_json::from_str(&self.read(&format!("task://{id}")).await?).expect("a document"))
+    }
+
+    /// Waits until the task's document fits: reads it whenever the server tells that it changed.
+    pub async fn until(&self, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        tokio::time::timeout(PATIENCE, self.changes(id, fits)).await.expect("the task never came to that")
+    }
+
+    async fn changes(&self, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let filter = json!({"resourceSubscriptions": [format!("task://{id}")]});
+        let request = self.post("subscriptions/listen", None, json!({"notifications": filter}));
+        let mut stream = request.send().await.expect("a stream");
+        let mut told = Vec::new();
+        // The first word is the acknowledgement: what changes from then on is told.
+        while let Some(piece) = stream.chunk().await.expect("the stream goes on") {
+            told.extend_from_slice(&piece);
+            if !told.ends_with(b"\n\n") {
+                continue;
+            }
+            let is_news = told.windows(5).any(|word| word == b"data:");
+            told.clear();
+            if is_news {
+                let document = self.task(id).await.expect("a task");
+                if fits(&document) {
+                    return document;
+                }
+            }
+        }
+        panic!("the server ended the stream of changes")
     }
 
     /// The text of a resource.

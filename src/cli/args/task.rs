@@ -1,0 +1,159 @@
+use clap::{Args, Subcommand};
+
+use super::ServerArgs;
+use crate::engine::Resolution;
+use crate::task::TaskId;
+
+#[derive(Clone, Debug, Args)]
+pub struct TaskArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub command: TaskCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TaskCommand {
+    /// List tasks, newest first
+    List {
+        /// Only those that are queued, running, waiting, completed, failed or cancelled
+        #[arg(long, value_parser = ["queued", "running", "waiting", "completed", "failed", "cancelled"])]
+        state: Option<String>,
+        /// Only those of this tool
+        #[arg(long)]
+        tool: Option<String>,
+        /// Only those that this task called, oldest first
+        #[arg(long, value_name = "ID")]
+        parent: Option<TaskId>,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Show all that is known about a task
+    Show {
+        /// The task's id
+        id: TaskId,
+    },
+    /// Follow a task to its end
+    Watch {
+        /// The task's id
+        id: TaskId,
+    },
+    /// Print what a task handed back
+    Result {
+        /// The task's id
+        id: TaskId,
+    },
+    /// Print a named partial result as far as it is there; the name `log` is the log
+    Output {
+        /// The task's id
+        id: TaskId,
+        /// The output's name; `task show` lists them
+        name: String,
+    },
+    /// Show the journal: every recorded step
+    Journal {
+        /// The task's id
+        id: TaskId,
+    },
+    /// Stop a task; what it has published stays readable
+    Cancel {
+        /// The task's id
+        id: TaskId,
+        /// Told to the tool and shown with the task
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Send a message to a running task
+    #[command(after_help = "Examples:\n  \
+        longhaul task send ID redirect chapter=3 instruction='more on tides'\n  \
+        longhaul task send ID note --args '\"any JSON\"' --key note-1")]
+    Send {
+        /// The task's id
+        id: TaskId,
+        /// Name of the message; the tool says which ones it listens to
+        name: String,
+        /// Fields of the message
+        #[arg(value_name = "KEY=VALUE")]
+        pairs: Vec<String>,
+        /// The whole message as JSON; KEY=VALUE stands on top of an object
+        #[arg(long, value_name = "JSON")]
+        args: Option<String>,
+        /// The same key again is the same message
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Answer a question that a task asks
+    #[command(after_help = "Examples:\n  \
+        longhaul task answer ID confirm=true notes='window seat'\n  \
+        longhaul task answer ID --key price --decline\n  \
+        longhaul task answer ID --key sample:1 --args '\"what a model would say\"'")]
+    Answer {
+        /// The task's id
+        id: TaskId,
+        /// Which question; not needed where one is open
+        #[arg(long)]
+        key: Option<String>,
+        /// Fields of the form, typed by its schema
+        #[arg(value_name = "KEY=VALUE")]
+        pairs: Vec<String>,
+        /// The whole answer as JSON; KEY=VALUE stands on top of an object
+        #[arg(long, value_name = "JSON")]
+        args: Option<String>,
+        /// Say no
+        #[arg(long, conflicts_with_all = ["pairs", "args", "cancel"])]
+        decline: bool,
+        /// Put the question away without saying yes or no
+        #[arg(long, conflicts_with_all = ["pairs", "args"])]
+        cancel: bool,
+    },
+    /// Try a failed or cancelled task again, under the same id
+    Retry {
+        /// The task's id
+        id: TaskId,
+        /// Keep the journal up to this step instead of beginning anew
+        #[arg(long, value_name = "STEP")]
+        from: Option<u64>,
+    },
+    /// Say what became of a step of unknown outcome; the task goes on from there
+    #[command(
+        after_help = "Example:\n  longhaul task resolve ID --step 3 --done '{\"status\": 201, \"body\": \"…\"}'"
+    )]
+    Resolve {
+        /// The task's id
+        id: TaskId,
+        /// The step in question, as the task's error tells it
+        #[arg(long, value_name = "N")]
+        step: u64,
+        #[command(flatten)]
+        resolution: ResolutionArgs,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ResolutionArgs {
+    /// It arrived, and this came back: {"status": 200, "headers": {…}, "body": "text"}
+    #[arg(long, value_name = "JSON", value_parser = json_value)]
+    pub done: Option<serde_json::Value>,
+    /// It did not arrive: the tool is told that it failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Send it again, under the same idempotency key
+    #[arg(long)]
+    pub resend: bool,
+}
+
+impl ResolutionArgs {
+    pub fn resolution(self) -> Resolution {
+        match self {
+            Self { done: Some(answer), .. } => Resolution::Done(answer),
+            Self { failed: true, .. } => Resolution::Failed,
+            Self { .. } => Resolution::Resend,
+        }
+    }
+}
+
+fn json_value(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
+}
