@@ -43,7 +43,7 @@ async fn quick_calls_are_served_beside_as_many_spinners_as_cores() {
         ids.push(client.start("spin_on", json!({}), None).await.expect("a task"));
     }
     for id in &ids {
-        while client.task(id).await.expect("a task")["state"] != "running" {}
+        client.until(id, |document| document["state"] == "running").await;
     }
     let beside = quick_calls(&client, calls).await;
     for id in &ids {
