@@ -232,34 +232,41 @@ async fn a_person_approves_a_refund_after_a_crash() {
     assert_eq!(after["children"], before["children"], "it went on with the children that it had");
 }
 
-/// Tickets under random kills: each is resolved once, by one child per call.
+/// Two new tickets in each life of the server, which is killed while they are worked on: each is resolved once, by
+/// one child per call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tickets_are_resolved_once_under_random_kills() {
     let root = tempfile::tempdir().expect("a folder");
     let data = root.path().join("data");
-    let tickets = [("A-1", "The login is broken"), ("A-2", "Refund the $50 that you charged, thanks")];
-    let mut dice = Dice::new(0xde5c);
-    for _ in 0..scale("LONGHAUL_DESK_KILLS", 6) {
+    let messages = ["The login is broken", "Refund the $50 that you charged, thanks"];
+    let (mut dice, mut tickets, mut kills) = (Dice::new(0xde5c), Vec::new(), 0);
+    for life in 0..scale("LONGHAUL_DESK_KILLS", 6) {
         let server = Server::start(&data, &desk(&[]));
         let client = server.client();
-        for (ticket, message) in tickets {
-            supervise(&client, ticket, message).await;
+        for (number, message) in messages.iter().enumerate() {
+            let ticket = format!("A-{life}-{number}");
+            let id = supervise(&client, &ticket, message).await;
+            tickets.push((ticket, *message, id));
         }
         // The moment of death is what is random here.
-        tokio::time::sleep(Duration::from_millis(dice.roll(120))).await;
+        tokio::time::sleep(Duration::from_millis(dice.roll(60))).await;
+        let (_, _, last) = tickets.last().expect("a ticket");
+        kills += u64::from(client.task(last).await.expect("a task")["state"] != "completed");
         server.kill();
     }
     let server = Server::start(&data, &desk(&[]));
     let client = server.client();
-    for (ticket, message) in tickets {
-        let id = supervise(&client, ticket, message).await;
-        let result = supervised(&client, &id).await;
+    for (ticket, message, id) in &tickets {
+        assert_eq!(supervise(&client, ticket, message).await, *id, "the same ticket is the same task");
+        let result = supervised(&client, id).await;
         assert_eq!(result["outcome"], "resolved", "{result}");
         let shown = structured(&client, "get_ticket", json!({ "ticket_id": ticket })).await;
         assert_eq!(shown["version"], 2, "saved once, resolved once: {shown}");
-        let document = client.task(&id).await.expect("a task");
+        let document = client.task(id).await.expect("a task");
         assert_eq!(document["children"].as_array().map(Vec::len), Some(6), "{document}");
     }
+    println!("{} tickets, {kills} kills while the newest was open", tickets.len());
+    assert!(kills > 0, "no kill came while a ticket was open");
 }
 
 /// Killed while it asks; a command answers, over another connection: one booking, and no step twice.

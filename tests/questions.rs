@@ -185,13 +185,8 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
         {"op": "ask", "key": "offline"},
     ]);
     let id = client.start("run_program", json!({"program": program}), None).await.expect("a link");
-    let asks = async |key: &str| loop {
-        let waited =
-            client.call("task_wait", json!({"task_id": id, "seconds": 20}), json!({})).await.expect("waited");
-        if waited["structuredContent"]["input_requests"].get(key).is_some() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let asks = async |key: &str| {
+        client.until(&id, |document| document["input_requests"].get(key).is_some()).await;
     };
     asks("no").await;
     for wrong in [json!({"action": "accept", "content": {"n": "one"}}), json!({"action": "accept"})] {
