@@ -31,8 +31,9 @@ pub struct Cursor {
     pub progress: Option<f64>,
     /// The task was named to the client.
     pub named: bool,
-    /// The last of the messages that are no reports.
+    /// The last of the messages that are no reports, and the slot's life in which they are counted.
     pub message: u64,
+    pub life: u64,
     pub answered: bool,
 }
 

@@ -43,7 +43,7 @@ impl RequestStream {
 
     /// One that goes on.
     pub fn at(session: &Arc<Session>, slot: Arc<Slot>, cursor: Cursor) -> Self {
-        let changed = slot.watch();
+        let (changed, cursor) = (slot.watch(), slot.place(cursor));
         let reports = Vec::new().into_iter();
         Self { reader: session.reader(), slot, changed, cursor, reports, watcher: None, greeting: None }
     }

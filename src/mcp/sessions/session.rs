@@ -1,5 +1,6 @@
 //! One session of a client before 2026-07-28, as long as it is in memory.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub struct Session {
     /// Takes the answer to the handshake.
     greeting: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
     slots: Mutex<Vec<Arc<Slot>>>,
+    /// Of the next slot.
+    life: AtomicU64,
     usage: Mutex<Usage>,
     over: CancellationToken,
 }
@@ -65,11 +68,12 @@ impl Session {
         inbox: Inbox,
     ) -> Result<Arc<Self>, SessionError> {
         let Origin { id, owner, row } = origin;
+        let incarnation = random_number()?;
         Ok(Arc::new(Self {
             id,
             server,
             key,
-            incarnation: random_number()?,
+            incarnation,
             owner,
             outbox: Outbox::new(row.is_some()),
             principal: OnceLock::new(),
@@ -78,6 +82,7 @@ impl Session {
             inbox: Mutex::new(Some(inbox)),
             greeting: Mutex::default(),
             slots: Mutex::default(),
+            life: AtomicU64::new(incarnation),
             usage: Mutex::new(Usage { streams: 0, last: Instant::now() }),
             over: CancellationToken::new(),
         }))
@@ -150,7 +155,7 @@ impl Session {
     }
 
     pub fn open_slot(&self, request: RequestId) -> Result<Arc<Slot>, SessionError> {
-        let slot = Slot::new(random_number()?, request, None);
+        let slot = Slot::new(random_number()?, request, self.next_life(), None);
         self.keep_slot(slot.clone());
         Ok(slot)
     }
@@ -163,7 +168,7 @@ impl Session {
         let key = rows::call_key(&self.id, stream);
         let Some(row) = self.server.engine().shelved(Shelf::Event, &key)? else { return Ok(None) };
         let call = CallRow::read(&key, &row)?;
-        let slot = Slot::new(stream, call.request(), Some(call.clone()));
+        let slot = Slot::new(stream, call.request(), self.next_life(), Some(call.clone()));
         self.keep_slot(slot.clone());
         self.wait_again(slot.clone(), call);
         Ok(Some(slot))
@@ -331,7 +336,12 @@ impl Session {
                 newest = Some((stream, call));
             }
         }
-        Ok(newest.map(|(stream, call)| Slot::new(stream, request.clone(), Some(call))))
+        Ok(newest.map(|(stream, call)| Slot::new(stream, request.clone(), self.next_life(), Some(call))))
+    }
+
+    /// Differs from all others of the session, in this process and in earlier ones.
+    fn next_life(&self) -> u64 {
+        self.life.fetch_add(1, Ordering::Relaxed)
     }
 
     fn keep_slot(&self, slot: Arc<Slot>) {

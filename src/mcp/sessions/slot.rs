@@ -14,6 +14,8 @@ use crate::mcp::server::lock;
 pub struct Slot {
     pub stream: u64,
     pub request: RequestId,
+    /// Tells it from what stood in its place before a restart, whose messages were others.
+    life: u64,
     state: Mutex<SlotState>,
     changed: watch::Sender<()>,
 }
@@ -54,9 +56,9 @@ pub enum Next {
 }
 
 impl Slot {
-    pub fn new(stream: u64, request: RequestId, call: Option<CallRow>) -> Arc<Self> {
+    pub fn new(stream: u64, request: RequestId, life: u64, call: Option<CallRow>) -> Arc<Self> {
         let state = SlotState { call: call.map(Arc::new), ..SlotState::default() };
-        Arc::new(Self { stream, request, state: Mutex::new(state), changed: watch::Sender::new(()) })
+        Arc::new(Self { stream, request, life, state: Mutex::new(state), changed: watch::Sender::new(()) })
     }
 
     /// Sends a message on the request's stream, before its answer.
@@ -121,6 +123,12 @@ impl Slot {
     /// Whether nothing is lost when it is forgotten: it can be made again from its row.
     pub fn is_stored(&self) -> bool {
         self.state().call.is_some()
+    }
+
+    /// A reader's place among the messages of this life; one of another life has read none of them.
+    pub fn place(&self, cursor: Cursor) -> Cursor {
+        let message = if cursor.life == self.life { cursor.message } else { 0 };
+        Cursor { message, life: self.life, ..cursor }
     }
 
     pub fn next(&self, at: &Cursor) -> Next {

@@ -362,14 +362,15 @@ async fn an_open_question_is_asked_again_behind_a_restart() {
     let session = raw.session_with(json!({"elicitation": {}})).await.id;
     let call = json!({"name": "asks", "arguments": {}});
     let mut events = Events::of(Session::again(&raw, &session).send("tools/call", call).await);
-    let primed = events.next().await.expect("an event").id;
-    let asked = events.next().await.expect("a question").message;
+    events.next().await.expect("an event");
+    let raw::Event { id: read, message: asked } = events.next().await.expect("a question");
     assert_eq!(asked["method"], "elicitation/create");
     drop(events);
     let world = world.restarted().await;
     let raw = Raw::new(&world);
     let back = Session::again(&raw, &session);
-    let mut events = Events::of(back.get(Some(&primed)).await);
+    // Also behind the question, which no earlier answer has reached.
+    let mut events = Events::of(back.get(Some(&read)).await);
     let again = events.next().await.expect("the question").message;
     assert_eq!(again["params"]["message"], asked["params"]["message"]);
     // What the earlier server asked, this one did not.
