@@ -57,10 +57,11 @@ enum Fault {
 }
 
 impl Sampler for Endpoint {
-    fn sample(&self, request: Value) -> BoxFuture<Result<Sampled, String>> {
+    fn sample(&self, request: Value, idempotency_key: String) -> BoxFuture<Result<Sampled, String>> {
         let body = completion_request(&self.model, &request);
-        let mut post =
-            self.http.post(&self.url).header("content-type", "application/json").body(body.to_string());
+        let post = self.http.post(&self.url).header("content-type", "application/json");
+        // Endpoints and gateways that know it answer a repeated request with what they answered before.
+        let mut post = post.header("idempotency-key", idempotency_key).body(body.to_string());
         if let Some(key) = &self.key {
             post = post.bearer_auth(key.expose());
         }

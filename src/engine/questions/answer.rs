@@ -128,8 +128,10 @@ pub(super) async fn give(
             let how = format!("answered by {principal} ({channel}) at {}", rfc3339(answered.at));
             return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
+        crate::crash_point!("answering");
         if let Some(ack) = commit(shared, entry, found, answer, &giving)? {
             ack.await?;
+            crate::crash_point!("answered");
             return Ok(());
         }
         if std::mem::replace(&mut looked_again, true) {

@@ -181,6 +181,7 @@ impl Recorder {
             Ok(number)
         })?;
         self.mark_dirty();
+        crate::crash_point!("asking");
         if kind == QuestionKind::Sample {
             sampler::serve(self.clone(), number);
         }
@@ -231,6 +232,7 @@ impl Recorder {
         let answer = answer.map_err(fault)?.ok_or_else(gone)?;
         self.op_done(op, hash, encoded(&answer)?)?;
         self.barrier().await?;
+        crate::crash_point!("answer_taken");
         Ok(answer)
     }
 

@@ -19,8 +19,9 @@ use crate::task::{QuestionKind, TaskId};
 
 /// A model at an address. One wing fills it.
 pub trait Sampler: Send + Sync + 'static {
-    /// `request` is the parameters of MCP's `sampling/createMessage`; the error says why there is no answer.
-    fn sample(&self, request: Value) -> BoxFuture<Result<Sampled, String>>;
+    /// `request` is the parameters of MCP's `sampling/createMessage`; the error says why there is no answer. A sample
+    /// whose answer was not on disk when the process ended is asked for again, under the same key.
+    fn sample(&self, request: Value, idempotency_key: String) -> BoxFuture<Result<Sampled, String>>;
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -136,14 +137,15 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let answered = async {
         nobody_at_hand(&shared, &entry, number).await?;
         let ask = shared.store.read(|snapshot| {
-            let row = read(snapshot, entry.id, number)?;
-            row.map(|row| read_ask(snapshot, &row)).transpose()
+            let Some(row) = read(snapshot, entry.id, number)? else { return Ok(None) };
+            Ok(Some((read_ask(snapshot, &row)?, row.epoch)))
         });
-        let Ok(Some(Ask::Sample { request, .. })) = ask else { return None };
+        let Ok(Some((Ask::Sample { request, .. }, epoch))) = ask else { return None };
         let request = serde_json::from_str(&request).ok()?;
+        let key = sample_key(entry.id, epoch, number);
         let sampling = async {
             let _turn = shared.sampling.acquire().await;
-            sampler.sample(request).await
+            sampler.sample(request, key).await
         };
         Some(holding(&shared, &entry, number, sampling).await)
     };
@@ -153,6 +155,7 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         _ = running.wait_for(|running| !running) => None,
     };
     let Some(answered) = answered else { return };
+    crate::crash_point!("sampled");
     let (given, tokens) = match answered {
         Ok(sampled) => (Given::Accept(sampled.message), sampled.tokens),
         Err(why) => (Given::Unavailable(why), None),
@@ -163,6 +166,14 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     if let Err(error) = give(&shared, &entry, Which::Number(number), giving).await {
         tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
     }
+}
+
+/// Follows from the question alone; another try of the task asks another one.
+fn sample_key(task: TaskId, epoch: u32, number: u64) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"sample").update(task.as_bytes());
+    hasher.update(&epoch.to_le_bytes()).update(&number.to_le_bytes());
+    hasher.finalize().to_hex().as_str()[..32].to_owned()
 }
 
 /// `None` once the question is not open any more.

@@ -235,7 +235,7 @@ struct Endpoint {
 }
 
 impl Sampler for Endpoint {
-    fn sample(&self, request: Value) -> BoxFuture<Result<Sampled, String>> {
+    fn sample(&self, request: Value, _: String) -> BoxFuture<Result<Sampled, String>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let message = json!({"model": "stand-in", "content": format!("{} tokens", request["maxTokens"])});
         Box::pin(async move { Ok(Sampled { message, tokens: Some(17) }) })
