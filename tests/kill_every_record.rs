@@ -1,22 +1,21 @@
 //! Ordinary programs, without any SDK, killed at every record of their journals. What was published before
 //! is a prefix of what is published in the end, and the end agrees with itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use std::time::Duration;
 
 use longhaul::authority::Principal;
 use longhaul::catalog::Inspection;
-use longhaul::engine::closures::Closures;
 use longhaul::engine::{
-    Attempt, BoxFuture, ComponentSource, EngineOptions, InspectError, Outcome, Runner, TaskEngine, TaskQuery,
+    Attempt, BoxFuture, ComponentSource, EngineOptions, InspectError, Outcome, Runner, TaskEngine,
 };
 use longhaul::sandbox::{Sandbox, SandboxOptions};
 use longhaul::task::ComponentId;
 use serde_json::json;
 
-use crate::support::{Client, Dice, Server, copy_folder, guest, scale};
+use crate::support::{Client, Dice, Server, copy_folder, guest, on_disk, scale};
 
 /// A data folder in which the component is compiled already, to be copied for each kill.
 struct Template {
@@ -84,9 +83,10 @@ impl Template {
                 server.kill();
             }
         }
-        let (id, before) = published(&data).await;
+        // It is there even where the server died before its link was out.
+        let (there, before) = on_disk(&data).await;
         let server = Server::start(&data, &self.tools);
-        let run = self.finish(&server.client(), &id).await;
+        let run = self.finish(&server.client(), &there.id).await;
         assert!(
             run.log.starts_with(&before),
             "published before the kill:\n{before}\nin the end:\n{}\n{}",
@@ -112,20 +112,6 @@ impl Template {
 enum Plan {
     AtRecord(u64),
     After(u64),
-}
-
-/// The one task and its log as they stand on disk, read without running anything. It is there even where the
-/// server died before its link was out.
-async fn published(data: &Path) -> (String, String) {
-    let runner = Arc::new(Closures::new());
-    let engine = TaskEngine::open(data, runner, EngineOptions::default()).await.expect("the store opens");
-    let local = Principal::local();
-    let tasks = engine.tasks(&local, &TaskQuery::default()).expect("a list").tasks;
-    assert_eq!(tasks.len(), 1, "{tasks:?}");
-    let id = tasks[0].id.clone();
-    let log = engine.log(&local, id.parse().expect("an id"), 0, 1 << 20).expect("the link resolves");
-    engine.shutdown().await;
-    (id, String::from_utf8(log.bytes).expect("text"))
 }
 
 /// FNV-1a over little-endian numbers: the programs' hash chain.

@@ -2,17 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Oracle, RpcError, Server, guest, scale};
+use crate::support::{Client, Dice, Endpoint, Oracle, RpcError, Says, Server, guest, scale};
 
 /// The interpreter with leave to ask.
 fn asker(folder: &Path) -> Vec<PathBuf> {
@@ -226,94 +222,22 @@ fn longhaul(data: &Path, words: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// A stand-in for an OpenAI-compatible endpoint. The first request waits for ever, the second is told to come back.
-struct Endpoint {
-    port: u16,
-    requests: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-impl Endpoint {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let requests = Arc::<Mutex<Vec<(String, Value)>>>::default();
-        let (notes, count) = (requests.clone(), Arc::new(AtomicU64::new(0)));
-        // Ends with the process.
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let (notes, count) = (notes.clone(), count.clone());
-                std::thread::spawn(move || {
-                    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-                    let (mut length, mut key, mut line) = (0, String::new(), String::new());
-                    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-                        let (name, value) = line.trim_end().split_once(':').unwrap_or_default();
-                        match name.to_ascii_lowercase().as_str() {
-                            "content-length" => length = value.trim().parse().expect("a number"),
-                            "authorization" => key = value.trim().to_owned(),
-                            _ => {}
-                        }
-                        line.clear();
-                    }
-                    let mut body = vec![0; length];
-                    reader.read_exact(&mut body).expect("a body");
-                    notes.lock().expect("no panic").push((key, serde_json::from_slice(&body).expect("JSON")));
-                    let (status, answer) = match count.fetch_add(1, Ordering::SeqCst) {
-                        0 => loop {
-                            std::thread::park();
-                        },
-                        1 => ("429 Too Many Requests", json!({"error": {"message": "slower"}})),
-                        _ => (
-                            "200 OK",
-                            json!({
-                                "model": "stand-in-1", "usage": {"total_tokens": 21},
-                                "choices": [{"finish_reason": "stop", "message": {"content": "It is fine."}}],
-                            }),
-                        ),
-                    };
-                    let body = answer.to_string();
-                    let head = format!(
-                        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                        body.len()
-                    );
-                    let _ = stream.write_all(format!("{head}{body}").as_bytes());
-                });
-            }
-        });
-        Self { port, requests }
-    }
-
-    fn requests(&self) -> Vec<(String, Value)> {
-        self.requests.lock().expect("no panic").clone()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_configured_endpoint_samples_also_behind_a_kill() {
     let root = tempfile::tempdir().expect("a folder");
     let tools = asker(root.path());
     let data = root.path().join("data");
-    let endpoint = Endpoint::start();
-    let config = format!(
-        "[sampling]\nurl = \"http://127.0.0.1:{}/v1\"\nmodel = \"stand-in\"\nkey = \"env:TEST_MODEL_KEY\"\n",
-        endpoint.port
-    );
-    fs::create_dir_all(data.join("longhaul")).expect("a folder");
-    fs::write(data.join("longhaul/longhaul.toml"), config).expect("written");
-    let variables = [("TEST_MODEL_KEY", "k-1"), ("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")];
-    let server = Server::start_with(&data, &tools, &variables).expect("a server");
+    let endpoint = Endpoint::start(&[Says::Nothing, Says::Busy]);
+    endpoint.configure(&data);
+    let server = Server::start_with(&data, &tools, &Endpoint::ENVIRONMENT).expect("a server");
     let client = server.client();
     let program = json!([
         {"op": "step", "name": "before"}, {"op": "sample", "prompt": "How is it?", "max_tokens": 50},
     ]);
     let id = client.start("run_program", json!({"program": program}), None).await.expect("a link");
-    let asked = async {
-        while endpoint.requests().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), asked).await.expect("asked");
+    endpoint.asked(1).await;
     server.kill();
-    let server = Server::start_with(&data, &tools, &variables).expect("a server");
+    let server = Server::start_with(&data, &tools, &Endpoint::ENVIRONMENT).expect("a server");
     let client = server.client();
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());
@@ -325,10 +249,13 @@ async fn the_configured_endpoint_samples_also_behind_a_kill() {
     );
     let log = client.read(&format!("task://{id}/log")).await.expect("a log");
     assert!(log.contains("sample stand-in-1: It is fine."), "{log}");
-    for (key, request) in endpoint.requests() {
-        assert_eq!(key, "Bearer k-1");
+    let seen = endpoint.seen();
+    for one in &seen {
+        assert_eq!(one.authorization.as_deref(), Some("Bearer k-1"));
+        assert!(one.key.is_some() && one.key == seen[0].key, "each try bears the same key: {seen:?}");
+        let request: Value = serde_json::from_str(&one.body).expect("JSON");
         assert_eq!((&request["model"], &request["max_tokens"]), (&json!("stand-in"), &json!(50)));
         assert_eq!(request["messages"], json!([{"role": "user", "content": "How is it?"}]));
     }
-    assert_eq!(endpoint.requests().len(), 3);
+    assert_eq!(seen.len(), 3);
 }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::PATIENCE;
+
 /// A bare client of the stateless era (2026-07-28): one POST a request, nothing remembered. Written from the
 /// specification, beside Longhaul's own client and the stock ones.
 #[derive(Clone)]
@@ -22,13 +24,10 @@ pub enum RpcError {
 }
 
 const VERSION: &str = "2026-07-28";
-/// Long enough for a machine that does many other things; nothing waits this long that goes well.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Client {
     pub fn new(url: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build();
-        Self { url: url.to_owned(), http: http.expect("a client"), capabilities: json!({}) }
+        Self { url: url.to_owned(), http: http_client(), capabilities: json!({}) }
     }
 
     /// One that declares these capabilities with each request.
@@ -38,7 +37,6 @@ impl Client {
 
     /// One request and its result; what comes on the stream before the result is passed over.
     pub async fn request(&self, method: &str, name: Option<&str>, params: Value) -> Result<Value, RpcError> {
-        let lost = |error: reqwest::Error| RpcError::Lost(format!("{error:?}"));
         let response = self.post(method, name, params).send().await.map_err(lost)?;
         let text = response.text().await.map_err(lost)?;
         let messages = text.lines().filter_map(|line| match line.strip_prefix("data:") {
@@ -79,6 +77,41 @@ impl Client {
     pub async fn call(&self, tool: &str, arguments: Value, meta: Value) -> Result<Value, RpcError> {
         let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
         self.request("tools/call", Some(tool), params).await
+    }
+
+    /// The structured result of a call that works.
+    pub async fn structured(&self, tool: &str, arguments: Value) -> Value {
+        let answer = self.call(tool, arguments, json!({})).await.expect("an answer");
+        assert_ne!(answer["isError"], json!(true), "{answer}");
+        answer["structuredContent"].clone()
+    }
+
+    /// One round of a call: its result, or what this client is asked and the next round's parameters.
+    pub async fn round(&self, params: &Value) -> Result<Result<Value, (Value, Value)>, RpcError> {
+        let result = self.request("tools/call", params["name"].as_str(), params.clone()).await?;
+        if result["resultType"] != "input_required" {
+            return Ok(Ok(result));
+        }
+        let mut next = params.clone();
+        next["requestState"] = result["requestState"].clone();
+        Ok(Err((result["inputRequests"].clone(), next)))
+    }
+
+    /// A whole call; `answer` is this client's hand, or its model.
+    pub async fn in_rounds(&self, tool: &str, arguments: Value, answer: impl Fn(&Value) -> Value) -> Value {
+        let mut params = json!({"name": tool, "arguments": arguments, "_meta": {}});
+        loop {
+            match self.round(&params).await.expect("an answer") {
+                Ok(result) => return result,
+                Err((asked, next)) => {
+                    params = next;
+                    params["inputResponses"] = json!({});
+                    for (key, request) in asked.as_object().expect("requests") {
+                        params["inputResponses"][key] = answer(request);
+                    }
+                }
+            }
+        }
     }
 
     /// Calls a tool as a link; the id of its task.
@@ -127,6 +160,11 @@ impl Client {
         panic!("the server ended the stream of changes")
     }
 
+    /// Waits until the task waits for an answer, out of memory.
+    pub async fn asks(&self, id: &str) -> Value {
+        self.until(id, |document| document["reason"] == "input").await
+    }
+
     /// The text of a resource.
     pub async fn read(&self, uri: &str) -> Result<String, RpcError> {
         let result = self.request("resources/read", Some(uri), json!({"uri": uri})).await?;
@@ -153,4 +191,18 @@ impl Client {
         let result = self.call("task_result", json!({"task_id": id}), json!({})).await?;
         Ok(result["structuredContent"].clone())
     }
+}
+
+pub(super) fn http_client() -> reqwest::Client {
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build();
+    http.expect("a client")
+}
+
+pub(super) fn lost(error: reqwest::Error) -> RpcError {
+    RpcError::Lost(format!("{error:?}"))
+}
+
+/// What a client's model says.
+pub fn said(text: &str) -> Value {
+    json!({"model": "a-model", "role": "assistant", "content": {"type": "text", "text": text}})
 }

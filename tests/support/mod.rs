@@ -1,20 +1,29 @@
 //! What the scenarios share: guests that are built once, a server as a child process, a bare client.
 
 mod client;
+mod disk;
+mod endpoint;
 mod guests;
 mod oracle;
 mod server;
+mod session;
 mod timing;
 mod wat;
 mod web;
 
-pub use client::{Client, RpcError};
+pub use client::{Client, RpcError, said};
+pub use disk::on_disk;
+pub use endpoint::{Endpoint, Says};
 pub use guests::guest;
 pub use oracle::Oracle;
 pub use server::{Server, copy_folder};
+pub use session::Session;
 pub use timing::Timing;
 pub use wat::{export, install};
 pub use web::{Seen, Web};
+
+/// Long enough for a machine that does many other things; nothing waits this long that goes well.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A number from the environment, for a longer run than CI's.
 pub fn scale(variable: &str, default: u64) -> u64 {

@@ -70,6 +70,20 @@ impl Server {
         Client::new(&self.url)
     }
 
+    /// What `longhaul …` answers that talks to this server.
+    pub fn longhaul(&self, words: &[&str]) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.args(words).args(["--json", "--url", &self.url]).current_dir(std::env::temp_dir());
+        let output = command.output().expect("longhaul runs");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// The person's hand: `longhaul task answer`.
+    pub fn answer(&self, task: &str, words: &[&str]) {
+        self.longhaul(&[&["task", "answer", task], words].concat());
+    }
+
     /// Resident memory, KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();

@@ -18,6 +18,7 @@ pub struct Seen {
     pub method: String,
     pub path: String,
     pub key: Option<String>,
+    pub authorization: Option<String>,
     pub body: String,
 }
 
@@ -95,20 +96,21 @@ fn serve(stream: TcpStream, notes: &Mutex<Vec<Seen>>) {
 }
 
 /// `None` where the connection ends first.
-fn request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+pub(super) fn request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
         Some(line.trim_end().to_owned())
     };
     let first = line()?;
-    let (mut length, mut key) = (0, None);
+    let (mut length, mut key, mut authorization) = (0, None, None);
     loop {
         let header = line()?;
         let Some((name, value)) = header.split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().ok()?,
             "idempotency-key" => key = Some(value.trim().to_owned()),
+            "authorization" => authorization = Some(value.trim().to_owned()),
             _ => {}
         }
     }
@@ -117,5 +119,5 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
     let (method, rest) = first.split_once(' ')?;
     let (path, _) = rest.split_once(' ')?;
     let body = String::from_utf8(body).ok()?;
-    Some(Seen { method: method.to_owned(), path: path.to_owned(), key, body })
+    Some(Seen { method: method.to_owned(), path: path.to_owned(), key, authorization, body })
 }

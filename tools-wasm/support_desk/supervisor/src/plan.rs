@@ -36,7 +36,7 @@ struct Draft {
 impl Plan {
     pub fn make(planner: Planner, request: &Request, granted: &[Definition]) -> Result<Self, Failure> {
         if planner == Planner::Fixed {
-            return Ok(Self::fixed());
+            return Ok(Self::fixed(granted));
         }
         let prompt = format!(
             "Plan how to handle a support ticket with these tools:\n{}\nThe ticket {}: {}\nAnswer with JSON alone: {}",
@@ -51,14 +51,14 @@ impl Plan {
             Ok(answer) => answer,
             Err(HostError::Unavailable(_) | HostError::NotGranted(_)) => {
                 log::info("no model is at hand: the plan is the fixed one");
-                return Ok(Self::fixed());
+                return Ok(Self::fixed(granted));
             }
             Err(error) => return Err(error.into()),
         };
         let text = answer.text();
         Ok(Self::checked(&text, answer.model, granted).unwrap_or_else(|| {
             log::warning(format!("the model's plan is not one that can be followed: {text}"));
-            Self::fixed()
+            Self::fixed(granted)
         }))
     }
 
@@ -66,25 +66,33 @@ impl Plan {
         self.made_by != "fixed"
     }
 
-    /// All analysts, granted or not: what is missing is named in the end.
-    fn fixed() -> Self {
-        let analysts = ANALYSTS.map(str::to_owned).to_vec();
+    /// All analysts, granted or not, and those of other servers: what is missing is named in the end.
+    fn fixed(granted: &[Definition]) -> Self {
+        let elsewhere = granted.iter().map(|tool| &tool.name).filter(|name| is_elsewhere(name));
+        let analysts = ANALYSTS.map(str::to_owned).into_iter().chain(elsewhere.cloned()).collect();
         Self { made_by: "fixed".to_owned(), analysts, specialist: None }
     }
 
     fn checked(text: &str, made_by: String, granted: &[Definition]) -> Option<Self> {
         let json = text.get(text.find('{')?..=text.rfind('}')?)?;
         let draft: Draft = serde_json::from_str(json).ok()?;
-        let is_one = |name: &String, of: &[&str]| {
-            of.contains(&name.as_str()) && granted.iter().any(|tool| tool.name == *name)
-        };
+        let is_granted = |name: &String| granted.iter().any(|tool| tool.name == *name);
+        let is_analyst = |name: &String| ANALYSTS.contains(&name.as_str()) || is_elsewhere(name);
         let fits = !draft.analysts.is_empty()
-            && draft.analysts.iter().all(|name| is_one(name, &ANALYSTS))
-            && draft.specialist.as_ref().is_none_or(|name| is_one(name, &SPECIALISTS));
+            && draft.analysts.iter().all(|name| is_analyst(name) && is_granted(name))
+            && draft
+                .specialist
+                .as_ref()
+                .is_none_or(|name| SPECIALISTS.contains(&name.as_str()) && is_granted(name));
         let mut analysts = draft.analysts;
         analysts.dedup();
         fits.then_some(Self { made_by, analysts, specialist: draft.specialist })
     }
+}
+
+/// A tool of another server, `SERVER/TOOL`: the operator who grants it means it as one more analyst.
+fn is_elsewhere(name: &str) -> bool {
+    name.contains('/')
 }
 
 fn described(granted: &[Definition]) -> String {
