@@ -11,6 +11,7 @@ mod convert;
 mod error;
 mod fixtures;
 mod follow;
+mod hints;
 mod http;
 mod listening;
 mod mrtr;

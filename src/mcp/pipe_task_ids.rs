@@ -1,5 +1,6 @@
 //! What rmcp does not read of the tasks extension over pipes: the `taskIds` of a `subscriptions/listen`. On their
-//! way in they become resources of a scheme that nobody else has, on their way out task ids again.
+//! way in they become resources of a scheme that nobody else has, on their way out task ids again. And what it does
+//! not say: who acknowledged.
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::hints::stamp_ack;
 use crate::limits;
 
 const SCHEME: &str = "longhaul-task-status:";
@@ -115,7 +117,7 @@ fn with_resources(line: &[u8]) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// Sends to a client; acknowledgments name tasks as tasks.
+/// Sends to a client; acknowledgments name tasks as tasks, and the server.
 pub struct ToClient<T>(pub T);
 
 impl<T: Transport<RoleServer>> Transport<RoleServer> for ToClient<T> {
@@ -125,7 +127,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for ToClient<T> {
         &mut self,
         item: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        self.0.send(with_task_ids(item))
+        self.0.send(stamped(with_task_ids(item)))
     }
 
     fn receive(&mut self) -> impl Future<Output = Option<RxJsonRpcMessage<RoleServer>>> + Send {
@@ -135,6 +137,18 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for ToClient<T> {
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.0.close()
     }
+}
+
+/// An ack says who answered.
+fn stamped(mut message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
+    if let ServerJsonRpcMessage::Response(response) = &mut message
+        && let ServerResult::TaskAckResult(ack) = &response.result
+        && let Ok(mut wire) = serde_json::to_value(ack)
+        && stamp_ack(&mut wire)
+    {
+        response.result = ServerResult::CustomResult(CustomResult::new(wire));
+    }
+    message
 }
 
 fn with_task_ids(message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
@@ -223,5 +237,17 @@ mod tests {
                 "notifications": { "resourceSubscriptions": ["task://c"], "taskIds": ["a"] },
             })
         );
+    }
+
+    #[test]
+    fn an_ack_says_who_answered() {
+        let told = |result| {
+            let message = ServerJsonRpcMessage::response(result, RequestId::Number(7));
+            serde_json::to_value(stamped(message)).expect("JSON")["result"].take()
+        };
+        let ack = told(ServerResult::task_ack(()));
+        assert_eq!(ack["resultType"], "complete");
+        assert_eq!(ack["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "longhaul");
+        assert_eq!(told(ServerResult::empty(())), json!({}), "as sessions have it");
     }
 }

@@ -6,7 +6,8 @@ use rmcp::model::*;
 use super::convert::{self, JSON, PLAIN, document};
 use super::error;
 use super::fixtures::Fixtures;
-use super::server::{Handler, stamp};
+use super::hints::Kept as _;
+use super::server::Handler;
 use super::uri::ResourceUri;
 use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery, state_document};
 use crate::limits;
@@ -17,9 +18,7 @@ impl Handler {
         let mut resources: Vec<Resource> = tasks.iter().map(convert::task_resource).collect();
         resources.extend(self.server.fixtures().into_iter().flat_map(Fixtures::resources));
         let mut list = ListResourcesResult::with_all_items(resources);
-        list.ttl_ms = Some(0);
-        list.cache_scope = Some(CacheScope::Private);
-        stamp(&mut list.meta);
+        list.set_hints(0, CacheScope::Private);
         Ok(list)
     }
 
@@ -71,9 +70,7 @@ impl Handler {
         ];
         templates.extend(self.server.fixtures().map(Fixtures::template));
         let mut list = ListResourceTemplatesResult::with_all_items(templates);
-        list.ttl_ms = Some(limits::DISCOVER_TTL_MS);
-        list.cache_scope = Some(CacheScope::Public);
-        stamp(&mut list.meta);
+        list.set_hints(limits::DISCOVER_TTL_MS, CacheScope::Public);
         list
     }
 
@@ -87,9 +84,7 @@ impl Handler {
         };
         let mut result = ReadResourceResult::new(vec![contents]);
         // A completed task's result never changes; all else may.
-        result.ttl_ms = Some(if final_for_ever { limits::RESULT_TTL_MS } else { 0 });
-        result.cache_scope = Some(CacheScope::Private);
-        stamp(&mut result.meta);
+        result.set_hints(if final_for_ever { limits::RESULT_TTL_MS } else { 0 }, CacheScope::Private);
         Ok(result)
     }
 
@@ -228,9 +223,7 @@ impl Handler {
         values.truncate(CompletionInfo::MAX_VALUES);
         let completion =
             CompletionInfo::with_pagination(values, Some(total), more).map_err(error::bad_params)?;
-        let mut result = CompleteResult::new(completion);
-        stamp(&mut result.meta);
-        Ok(result)
+        Ok(CompleteResult::new(completion))
     }
 
     fn newest(&self) -> Result<Vec<TaskDocument>, ErrorData> {

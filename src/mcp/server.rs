@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::asks::Takes;
 use super::caller::Caller;
 use super::fixtures::Fixtures;
+use super::hints::{Kept as _, in_era, server_info, stamp};
 use super::listening::Handoff;
 use super::own_tools::TaskTools;
 use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
@@ -256,19 +257,6 @@ pub fn is_http(context: &RequestContext<RoleServer>) -> bool {
     context.extensions.get::<http::request::Parts>().is_some()
 }
 
-fn server_info() -> Implementation {
-    Implementation::new("longhaul", env!("CARGO_PKG_VERSION"))
-        .with_title("Longhaul")
-        .with_description("Durable tasks from sandboxed WebAssembly tools")
-}
-
-/// Also for results: 2026-07-28 wants every one of them to say who answered.
-pub fn stamp(meta: &mut Option<MetaObject>) {
-    if let Ok(info) = serde_json::to_value(server_info()) {
-        meta.get_or_insert_default().insert("io.modelcontextprotocol/serverInfo".to_owned(), info);
-    }
-}
-
 impl Handler {
     /// Takes over a session over HTTP; a restored one is told again of what it had subscribed to.
     fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
@@ -357,9 +345,9 @@ impl ServerHandler for Handler {
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.tools_page(request.and_then(|page| page.cursor))
+        Ok(in_era(self.tools_page(request.and_then(|page| page.cursor)), &context))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -416,39 +404,37 @@ impl ServerHandler for Handler {
     async fn list_resources(
         &self,
         _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.newest_tasks()
+        Ok(in_era(self.newest_tasks()?, &context))
     }
 
     async fn list_resource_templates(
         &self,
         _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Ok(self.resource_templates())
+        Ok(in_era(self.resource_templates(), &context))
     }
 
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.read(&request.uri).map(Into::into)
+        Ok(in_era(self.read(&request.uri)?, &context).into())
     }
 
     /// There are none, and no capability says otherwise.
     async fn list_prompts(
         &self,
         _request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let fixtures = self.server.fixtures().ok_or_else(error::no_prompts)?;
         let mut list = ListPromptsResult::with_all_items(fixtures.prompts());
-        list.ttl_ms = Some(0);
-        list.cache_scope = Some(CacheScope::Private);
-        stamp(&mut list.meta);
-        Ok(list)
+        list.set_hints(0, CacheScope::Private);
+        Ok(in_era(list, &context))
     }
 
     async fn get_prompt(
@@ -471,9 +457,13 @@ impl ServerHandler for Handler {
     async fn complete(
         &self,
         request: CompleteRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        self.completion(&request)
+        let mut result = self.completion(&request)?;
+        if is_modern(&context) {
+            stamp(&mut result.meta);
+        }
+        Ok(result)
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {

@@ -1,5 +1,6 @@
 //! What rmcp does not read of the tasks extension in an HTTP request: the `taskIds` of a
-//! `subscriptions/listen`, and the name of a task that a client left out of its headers.
+//! `subscriptions/listen`, and the name of a task that a client left out of its headers. And what it does not
+//! say: who acknowledged.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error;
+use super::hints::stamp_ack;
 use crate::limits;
 
 /// The tasks of which one `subscriptions/listen` wants to be told.
@@ -81,9 +83,11 @@ pub async fn read(request: Request, next: Next) -> Response {
     let method =
         request.headers().get(MCP_METHOD).and_then(|method| method.to_str().ok()).unwrap_or_default();
     let listens = method == "subscriptions/listen";
+    let is_acknowledged = matches!(method, "tasks/update" | "tasks/cancel");
     let wants_name = method.starts_with("tasks/") && !request.headers().contains_key(MCP_NAME);
     if !listens && !wants_name {
-        return next.run(request).await;
+        let response = next.run(request).await;
+        return if is_acknowledged { stamped(response) } else { response };
     }
     let (mut parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
@@ -95,7 +99,8 @@ pub async fn read(request: Request, next: Next) -> Response {
     }
     let request = Request::from_parts(parts, Body::from(bytes));
     let Some(asked) = params.notifications.task_ids.filter(|_| listens) else {
-        return next.run(request).await;
+        let response = next.run(request).await;
+        return if is_acknowledged { stamped(response) } else { response };
     };
     let declared = params.meta.capabilities.supports_tasks();
     let ids = Arc::new(TaskIds { asked, declared, honoured: OnceLock::new() });
@@ -105,8 +110,19 @@ pub async fn read(request: Request, next: Next) -> Response {
         let body = error::rpc_body(&id, &error::tasks_extension_missing()).to_string();
         return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     }
-    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream");
-    if is_stream { acknowledged(response, ids) } else { response }
+    edited(response, move |message| {
+        let ids = ids.honoured.get().map_or(&[][..], Vec::as_slice);
+        let names = message["method"] == "notifications/subscriptions/acknowledged" && !ids.is_empty();
+        if names {
+            message["params"]["notifications"]["taskIds"] = json!(ids);
+        }
+        names
+    })
+}
+
+/// The answer of a `tasks/update` or `tasks/cancel`.
+fn stamped(response: Response) -> Response {
+    edited(response, |message| message.get_mut("result").is_some_and(stamp_ack))
 }
 
 /// A well-known client names no task in its headers. What a header contradicts is refused all the same.
@@ -116,15 +132,19 @@ fn add_name(headers: &mut HeaderMap, task_id: Option<&str>) {
     }
 }
 
-/// The answer, its acknowledgment naming the tasks that are honoured.
-fn acknowledged(response: Response, ids: Arc<TaskIds>) -> Response {
+/// The answer, its first message as `edit` leaves it, if it is a stream; whether anything changed is what `edit` tells.
+fn edited(response: Response, edit: impl Fn(&mut Value) -> bool + Send + 'static) -> Response {
+    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream");
+    if !is_stream {
+        return response;
+    }
     let (parts, body) = response.into_parts();
     let mut pending = Some(Vec::new());
     let chunks = body.into_data_stream().map(move |chunk| {
         chunk.map(|bytes| {
             let Some(held) = &mut pending else { return bytes };
             held.extend_from_slice(&bytes);
-            match with_task_ids(held, ids.honoured.get().map_or(&[], Vec::as_slice)) {
+            match with_edit(held, &edit) {
                 Some(whole) => {
                     pending = None;
                     whole
@@ -136,8 +156,8 @@ fn acknowledged(response: Response, ids: Arc<TaskIds>) -> Response {
     Response::from_parts(parts, Body::from_stream(chunks))
 }
 
-/// Once the first message is whole: all that was held, with the ids in it if it is the acknowledgment.
-fn with_task_ids(held: &[u8], ids: &[String]) -> Option<Bytes> {
+/// Once the first message is whole: all that was held, with the message as it is to be.
+fn with_edit(held: &[u8], edit: &impl Fn(&mut Value) -> bool) -> Option<Bytes> {
     let held = std::str::from_utf8(held).ok()?;
     // What ends in no empty line is not whole yet.
     let whole = &held[..held.rfind("\n\n")? + 2];
@@ -145,8 +165,7 @@ fn with_task_ids(held: &[u8], ids: &[String]) -> Option<Bytes> {
     let mut data = whole.lines().filter_map(|line| line.strip_prefix("data:"));
     let (data, mut message) =
         data.find_map(|data| Some((data, serde_json::from_str::<Value>(data).ok()?)))?;
-    if message["method"] == "notifications/subscriptions/acknowledged" && !ids.is_empty() {
-        message["params"]["notifications"]["taskIds"] = json!(ids);
+    if edit(&mut message) {
         return Some(held.replacen(data.trim(), &message.to_string(), 1).into());
     }
     Some(held.to_owned().into())
@@ -160,7 +179,14 @@ mod tests {
          \"notifications/subscriptions/acknowledged\",\"params\":{\"notifications\":{}}}\n\n";
 
     fn told(held: &str) -> Option<String> {
-        let told = with_task_ids(held.as_bytes(), &["a".to_owned()])?;
+        let edit = |message: &mut Value| {
+            let is_ack = message["method"] == "notifications/subscriptions/acknowledged";
+            if is_ack {
+                message["params"]["notifications"]["taskIds"] = json!(["a"]);
+            }
+            is_ack
+        };
+        let told = with_edit(held.as_bytes(), &edit)?;
         Some(String::from_utf8(told.to_vec()).expect("text"))
     }
 

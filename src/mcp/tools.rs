@@ -1,13 +1,14 @@
 //! `tools/list` and `tools/call`.
 
+use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
 use super::error::{self, Refusal};
+use super::hints::Kept as _;
 use super::reply::{self, Choice};
-use super::server::{Handler, stamp};
+use super::server::Handler;
 use super::sessions::CallStream;
 use crate::engine::Submission;
 use crate::limits;
@@ -15,7 +16,7 @@ use crate::task::TraceContext;
 
 impl Handler {
     /// Sorted by name, Longhaul's own among them; the cursor is the last name of the page before.
-    pub(super) fn tools_page(&self, cursor: Option<String>) -> Result<ListToolsResult, ErrorData> {
+    pub(super) fn tools_page(&self, cursor: Option<String>) -> ListToolsResult {
         let listed = self.server.listed();
         let after = |tool: &&Tool| cursor.as_ref().is_none_or(|cursor| *tool.name > **cursor);
         let mut tools = listed.iter().filter(|tool| self.may_see(&tool.name)).filter(after);
@@ -23,10 +24,8 @@ impl Handler {
         let more = tools.next().is_some();
         let mut page = ListToolsResult::with_all_items(page);
         page.next_cursor = more.then(|| page.tools.last().map(|tool| tool.name.to_string())).flatten();
-        page.ttl_ms = Some(limits::TOOLS_TTL_MS);
-        page.cache_scope = Some(CacheScope::Private);
-        stamp(&mut page.meta);
-        Ok(page)
+        page.set_hints(limits::TOOLS_TTL_MS, CacheScope::Private);
+        page
     }
 
     /// A tool as it is listed; what is not listed needs no check of its headers.

@@ -321,12 +321,12 @@ async fn a_task_says_what_it_asks_and_takes_answers_until_none_is_open() {
 
     let update = json!({"taskId": id, "inputResponses": {"q1": accepted(true), "unknown": accepted(true)}});
     for _ in 0..2 {
-        assert_eq!(ask("tasks/update", update.clone()).await, json!({"resultType": "complete"}));
+        assert_eq!(ask("tasks/update", update.clone()).await["resultType"], "complete");
     }
     world.until(&id, TaskDocument::is_terminal).await;
     let done = ask("tasks/get", json!({"taskId": id})).await;
     assert_eq!(done["result"]["content"][0]["text"], "{\"confirm\":true}");
-    assert_eq!(ask("tasks/update", update).await, json!({"resultType": "complete"}));
+    assert_eq!(ask("tasks/update", update).await["resultType"], "complete");
 }
 
 #[tokio::test]
