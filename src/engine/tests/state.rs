@@ -329,3 +329,52 @@ async fn a_task_that_is_taken_up_again_writes_nothing_twice_and_reads_what_it_re
     assert_eq!(get(&engine, "a").map(|(version, _)| version), Some(3));
     engine.shutdown().await;
 }
+
+/// What the bounds of a namespace are worth: filled to the brim by real writes, a guest is told by name that it is
+/// full, also after a restart, and goes on once something is gone.
+async fn a_guest_meets_the_brim(entries: usize, value: String, bound: &str) {
+    let world = World::new();
+    let closures = || {
+        Closures::new().tool(definition("adds"), "1", |steps: Steps, _| async move {
+            let written = steps.state_write("n", &[StateWrite::put("one more", "\"xxxxxxxx\"")]).await?;
+            Ok(ToolResult::text(written.map_or_else(|error| error.to_string(), |_| "written".to_owned())))
+        })
+    };
+    let told = async |engine: &TaskEngine| {
+        let id = submit(engine, "adds", json!({})).await;
+        ended(engine, id).await;
+        text(engine.result(&Principal::local(), id).expect("an end"))
+    };
+    let engine = world.start(closures()).await;
+    let keys: Vec<String> = (0..entries).map(|number| format!("{number:06}")).collect();
+    for keys in keys.chunks(16 * limits::MAX_STATE_PUT_KEYS) {
+        let writes = keys.chunks(limits::MAX_STATE_PUT_KEYS).map(|keys| {
+            let puts = keys.iter().map(|key| StateWrite::put(key, value.clone())).collect();
+            write(&engine, puts)
+        });
+        futures::future::try_join_all(writes).await.expect("there is room");
+    }
+    let full = format!("the namespace 'n' would hold more than {bound}: delete some entries");
+    assert_eq!(told(&engine).await, full);
+    engine.shutdown().await;
+    let engine = world.start(closures()).await;
+    assert_eq!(told(&engine).await, full, "a restart gives no room");
+    write(&engine, vec![StateWrite::delete("000007")]).await.expect("deleted");
+    assert_eq!(told(&engine).await, "written");
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_holds_so_many_entries_and_no_more() {
+    let most = limits::MAX_STATE_ENTRIES;
+    a_guest_meets_the_brim(most as usize, "1".to_owned(), &format!("{most} entries")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_holds_so_many_bytes_and_no_more() {
+    const KEY_BYTES: usize = 6;
+    let most = limits::MAX_STATE_NAMESPACE_HELD_BYTES;
+    let value = format!("\"{}\"", "x".repeat(limits::MAX_STATE_VALUE_BYTES - KEY_BYTES - 2));
+    let entries = most as usize / limits::MAX_STATE_VALUE_BYTES;
+    a_guest_meets_the_brim(entries, value, &format!("{most} bytes")).await;
+}
