@@ -2,17 +2,9 @@
 //! is a prefix of what is published in the end, and the end agrees with itself.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use std::time::Duration;
 
-use longhaul::authority::Principal;
-use longhaul::catalog::Inspection;
-use longhaul::engine::{
-    Attempt, BoxFuture, ComponentSource, EngineOptions, InspectError, Outcome, Runner, TaskEngine,
-};
-use longhaul::sandbox::{Sandbox, SandboxOptions};
-use longhaul::task::ComponentId;
 use serde_json::json;
 
 use crate::support::{Client, Dice, Server, copy_folder, guest, on_disk, scale};
@@ -188,55 +180,5 @@ async fn a_loop_of_sleeps_survives_kills() {
         assert!(sleeps.iter().all(|sleep| sleep[1] >= sleep[2]), "{}", run.log);
         let told = format!("result {:016x} after 40 sleeps", chain(sleeps.iter().map(|sleep| sleep[1])));
         assert_eq!(last_line(&run.log), told);
-    }
-}
-
-/// A foreign component under an old digest: its replay must be found out, and told as a divergence.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_component_on_an_old_journal_is_found_out() {
-    let root = tempfile::tempdir().expect("a folder");
-    let (data, tools) = (root.path().join("data"), vec![guest("sleep_loop")]);
-    let server = Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", "record:40")]);
-    let mut server = server.expect("a server");
-    let id = server.client().start("sleep_loop", json!({}), None).await.expect("a task");
-    assert!(server.died().is_some());
-    let foreign: Arc<[u8]> = std::fs::read(guest("other_program")).expect("a file").into();
-    let runner =
-        Arc::new(Swapped { sandbox: Sandbox::new(SandboxOptions::default()).expect("a sandbox"), foreign });
-    let engine = TaskEngine::open(&data, runner, EngineOptions::default()).await.expect("the store opens");
-    engine.start().await.expect("a start");
-    let (local, id) = (Principal::local(), id.parse().expect("an id"));
-    let document = engine.wait(&local, id, Duration::from_secs(60)).await.expect("a task");
-    assert_eq!(
-        (document.state.as_str(), document.reason.as_deref()),
-        ("failed", Some("diverged")),
-        "{document:?}"
-    );
-    let error = document.error.expect("an error");
-    assert!(error.message.contains("record"), "{error:?}");
-    assert_eq!(error.next, Some(format!("longhaul task retry {id}")));
-    assert!(!engine.journal(&local, id).expect("kept").records.is_empty());
-    engine.shutdown().await;
-}
-
-/// What no user can do, since the bytes are checked against the digest: another component in the place of
-/// the task's own.
-struct Swapped {
-    sandbox: Sandbox,
-    foreign: Arc<[u8]>,
-}
-
-impl Runner for Swapped {
-    fn inspect(&self, component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
-        self.sandbox.inspect(component)
-    }
-
-    fn run(&self, mut attempt: Attempt) -> BoxFuture<Outcome> {
-        let foreign = self.foreign.clone();
-        let mut task = (*attempt.task).clone();
-        task.component = ComponentId::of_bytes(&foreign);
-        attempt.task = Arc::new(task);
-        attempt.component = ComponentSource::new(move || Ok(foreign.clone()));
-        self.sandbox.run(attempt)
     }
 }
