@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use longhaul::authority::Principal;
 use longhaul::catalog::ToolDefinition;
 use longhaul::engine::closures::{Closures, Steps};
-use longhaul::engine::{ChildCall, ChildEnd, EngineOptions, Submission, TaskEngine};
+use longhaul::engine::{ChildCall, ChildEnd, EngineOptions, TaskEngine};
 use longhaul::task::{TaskId, ToolResult};
 use serde_json::{Value, json};
 
+use crate::filler::submit_to;
 use crate::measure::{Row, median, shown};
 
 const CHILDREN: usize = 100;
@@ -43,11 +44,12 @@ async fn both(folder: &Path) -> (Vec<f64>, Vec<f64>) {
     let (mut parents, mut clients) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let id = submit(&engine, "parent").await;
+        let id = submit_to(&engine, "parent", json!({})).await;
         ended(&engine, id).await;
         parents.push(start.elapsed().as_secs_f64() * 1e6);
         let start = Instant::now();
-        let ids = futures::future::join_all((0..CHILDREN).map(|_| submit(&engine, "child"))).await;
+        let ids =
+            futures::future::join_all((0..CHILDREN).map(|_| submit_to(&engine, "child", json!({})))).await;
         futures::future::join_all(ids.into_iter().map(|id| ended(&engine, id))).await;
         clients.push(start.elapsed().as_secs_f64() * 1e6);
     }
@@ -65,17 +67,6 @@ fn tools() -> Closures {
         Ok(ToolResult::text("done"))
     };
     Closures::new().tool(definition("child"), "1", child).tool(definition("parent"), "1", parent)
-}
-
-async fn submit(engine: &TaskEngine, tool: &str) -> TaskId {
-    let submission = Submission {
-        tool: tool.to_owned(),
-        arguments: json!({}),
-        principal: Principal::local(),
-        idempotency_key: None,
-        trace: None,
-    };
-    engine.submit(submission).await.expect("a task").id
 }
 
 async fn ended(engine: &TaskEngine, id: TaskId) {

@@ -31,9 +31,14 @@ pub async fn open(folder: &Path) -> TaskEngine {
 
 /// Durable when it returns.
 pub async fn submit(engine: &TaskEngine, bytes: u64) -> TaskId {
+    submit_to(engine, "fill", json!({ "bytes": bytes })).await
+}
+
+/// The same, to any tool.
+pub async fn submit_to(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
     let submission = Submission {
-        tool: "fill".into(),
-        arguments: json!({ "bytes": bytes }),
+        tool: tool.to_owned(),
+        arguments,
         principal: Principal::local(),
         idempotency_key: None,
         trace: None,

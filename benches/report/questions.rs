@@ -12,10 +12,11 @@ use longhaul::authority::Principal;
 use longhaul::catalog::ToolDefinition;
 use longhaul::engine::closures::{Closures, StepError, Steps};
 use longhaul::engine::questions::{Ask, Given, Hand};
-use longhaul::engine::{EngineOptions, Submission, TaskEngine};
-use longhaul::task::{By, TaskId, ToolResult};
+use longhaul::engine::{EngineOptions, TaskEngine};
+use longhaul::task::{By, ToolResult};
 use serde_json::{Value, json};
 
+use crate::filler::submit_to;
 use crate::measure::{Row, Sample, micros, shown};
 
 const QUESTIONS: usize = 10;
@@ -46,7 +47,7 @@ async fn both(folder: &Path) -> (Sample, Sample) {
     for _ in 0..ROUNDS {
         answers.extend(asked(&engine).await);
         let begun = Instant::now();
-        let id = submit(&engine, "steps").await;
+        let id = submit_to(&engine, "steps", json!({})).await;
         engine.wait(&Principal::local(), id, PATIENCE).await.expect("a task");
         steps.extend(vec![micros(begun.elapsed()) / QUESTIONS as f64; QUESTIONS]);
     }
@@ -57,7 +58,7 @@ async fn both(folder: &Path) -> (Sample, Sample) {
 /// From each answer to when the next question, or the end, is told.
 async fn asked(engine: &TaskEngine) -> Vec<f64> {
     let local = Principal::local();
-    let id = submit(engine, "asker").await;
+    let id = submit_to(engine, "asker", json!({})).await;
     let follower = engine.feed().follow(id).expect("a follower");
     let (mut taken, mut answered): (Vec<f64>, Option<(String, Instant)>) = (Vec::new(), None);
     loop {
@@ -105,15 +106,4 @@ fn tools() -> Closures {
         Ok(ToolResult::text("done"))
     };
     Closures::new().tool(definition("asker"), "1", asker).tool(definition("steps"), "1", control)
-}
-
-async fn submit(engine: &TaskEngine, tool: &str) -> TaskId {
-    let submission = Submission {
-        tool: tool.to_owned(),
-        arguments: json!({}),
-        principal: Principal::local(),
-        idempotency_key: None,
-        trace: None,
-    };
-    engine.submit(submission).await.expect("a task").id
 }

@@ -13,11 +13,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::audit::{self, Deed, Subject};
-use super::entry::{Anchor, Entry, EntryState};
+use super::entry::{Entry, EntryState};
 use super::feed::ResourceKey;
 use super::ops::{self, OpState};
-use super::submit::{new_status, random};
+use super::submit::{admit, new_status, random};
 use super::{EngineError, Shared, control, rows};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
@@ -302,27 +301,15 @@ pub fn add(
         let due = Some(task.created_at.saturating_add(nanos));
         status.wake = Some(Wake { due, remaining_nanos: nanos, on: Vec::new() });
     }
-    rows::put_task(batch, &task)?;
-    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
-    batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
-    batch.add_put(Space::ByPrincipal, rows::by_principal_key(&principal, id), Vec::new());
     batch.add_put(Space::Child, tree_key(task.root, id), Vec::new());
-    let arguments = *blake3::hash(task.arguments.as_bytes()).as_bytes();
-    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
-    audit::admitted(shared, batch, &on_behalf(&principal), subject)?;
     let link = Link::of(&task);
     if let Some(link) = link {
         batch.add_put(Space::Child, listing_key(link.parent, id), Vec::new());
         let pointer = pointer_key(link.parent, link.epoch, link.op);
         batch.add_put(Space::Child, pointer, id.as_bytes().as_slice());
     }
-    let entry = Entry::of(&task, status);
-    {
-        let mut state = entry.lock();
-        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
-        state.task = Some(Arc::new(task));
-        state.fresh = true;
-    }
+    let arguments = *blake3::hash(task.arguments.as_bytes()).as_bytes();
+    let entry = admit(shared, batch, task, status, &on_behalf(&principal), arguments)?;
     let after = shared.clone();
     let mut keys = vec![ResourceKey::Tasks(principal)];
     keys.extend(link.map(|link| ResourceKey::Task(link.parent)));

@@ -185,78 +185,58 @@ impl Recorder {
     /// With the next [`Recorder::barrier`], all that the guest has seen so far and the intent are on disk: then
     /// it may leave.
     pub fn op_intent(&self, op: OpHandle, hash: u64, sends: u32) -> Result<(), RecorderError> {
-        self.put_op(op, OpRow { at: op.at, hash, sends, state: OpState::Intent }, Op::Intent { hash, sends })
+        self.put_op(op, hash, OpChange::Intent { sends })
     }
 
     /// With the next [`Recorder::barrier`] the outcome is on disk: then the guest may see it.
     pub fn op_done(&self, op: OpHandle, hash: u64, outcome: Vec<u8>) -> Result<(), RecorderError> {
         let payload = self.large_payload(&outcome)?;
-        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Done(payload) };
-        self.put_op(op, row, Op::Done { hash, outcome: outcome.into() })
+        self.put_op(op, hash, OpChange::Done { payload, outcome: outcome.into() })
     }
 
     /// The guest gave it up; told with the next commit.
     pub fn op_abandoned(&self, op: OpHandle, hash: u64) -> Result<(), RecorderError> {
-        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Abandoned };
-        self.put_op(op, row, Op::Abandoned { hash })
+        self.put_op(op, hash, OpChange::Abandoned)
     }
 
-    fn put_op(&self, op: OpHandle, row: OpRow, known: Op) -> Result<(), RecorderError> {
-        self.with(|state, live| live.put_op(self.task_id(), state.epoch(), op, &row, known))?;
+    fn put_op(&self, op: OpHandle, hash: u64, change: OpChange) -> Result<(), RecorderError> {
+        self.with(|state, live| live.put_op((self.task_id(), state.epoch()), op, hash, change))?;
         self.mark_dirty();
         // What came back is kept, also where it is too much.
         self.with(|_, live| self.check_journal(live))
     }
 }
 
+/// What becomes of an operation.
+pub(super) enum OpChange {
+    Intent { sends: u32 },
+    Done { payload: Payload, outcome: Arc<[u8]> },
+    Abandoned,
+}
+
+impl OpChange {
+    /// With an outcome that is short.
+    pub fn done(outcome: Vec<u8>) -> Self {
+        Self::Done { payload: Payload::Inline(outcome.clone()), outcome: outcome.into() }
+    }
+}
+
 impl Live {
-    /// As [`Recorder::op_intent`], under a lock that is held already.
-    pub(super) fn put_intent(
+    /// For those who hold the lock already, and commit more with it.
+    pub(super) fn put_op(
         &mut self,
-        task: TaskId,
-        epoch: u32,
+        (task, epoch): (TaskId, u32),
         op: OpHandle,
         hash: u64,
+        change: OpChange,
     ) -> Result<(), RecorderError> {
-        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Intent };
-        self.put_op(task, epoch, op, &row, Op::Intent { hash, sends: 0 })
-    }
-
-    /// As [`Recorder::op_done`], for an outcome that is short.
-    pub(super) fn put_done(
-        &mut self,
-        task: TaskId,
-        epoch: u32,
-        op: OpHandle,
-        hash: u64,
-        outcome: Vec<u8>,
-    ) -> Result<(), RecorderError> {
-        let state = OpState::Done(Payload::Inline(outcome.clone()));
-        let row = OpRow { at: op.at, hash, sends: 0, state };
-        self.put_op(task, epoch, op, &row, Op::Done { hash, outcome: outcome.into() })
-    }
-
-    /// As [`Recorder::op_abandoned`].
-    pub(super) fn put_abandoned(
-        &mut self,
-        task: TaskId,
-        epoch: u32,
-        op: OpHandle,
-        hash: u64,
-    ) -> Result<(), RecorderError> {
-        let row = OpRow { at: op.at, hash, sends: 0, state: OpState::Abandoned };
-        self.put_op(task, epoch, op, &row, Op::Abandoned { hash })
-    }
-
-    fn put_op(
-        &mut self,
-        task: TaskId,
-        epoch: u32,
-        op: OpHandle,
-        row: &OpRow,
-        known: Op,
-    ) -> Result<(), RecorderError> {
-        let bytes = rows::encode(row).map_err(|error| RecorderError::Fault(error.to_string()))?;
+        let (sends, state, known) = match change {
+            OpChange::Intent { sends } => (sends, OpState::Intent, Op::Intent { hash, sends }),
+            OpChange::Done { payload, outcome } => (0, OpState::Done(payload), Op::Done { hash, outcome }),
+            OpChange::Abandoned => (0, OpState::Abandoned, Op::Abandoned { hash }),
+        };
+        let row = OpRow { at: op.at, hash, sends, state };
+        let bytes = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
         self.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), bytes));
         self.ops.insert(op.number, known);
         Ok(())

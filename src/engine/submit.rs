@@ -186,21 +186,8 @@ impl TaskEngine {
             });
             batch.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
-        rows::put_task(&mut batch, &task)?;
-        batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
-        batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
-        batch.add_put(Space::ByPrincipal, rows::by_principal_key(&principal, id), Vec::new());
-        let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
-        audit::admitted(shared, &mut batch, by, subject)?;
         let document = TaskDocument::new(&task, &status, 0, None);
-
-        let entry = Entry::of(&task, status);
-        {
-            let mut state = entry.lock();
-            state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
-            state.task = Some(Arc::new(task));
-            state.fresh = true;
-        }
+        let entry = admit(shared, &mut batch, task, status, by, arguments)?;
         // After the commit, whether or not the caller still waits for it.
         let after = shared.clone();
         batch.add_then(move || {
@@ -247,6 +234,33 @@ pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| EngineError::Random(error.to_string()))?;
     Ok(bytes)
+}
+
+/// Adds a new task to a batch, with its row of the audit; `arguments` is their BLAKE3. Its entry is open once the
+/// caller says so, after the commit.
+pub fn admit(
+    shared: &Shared,
+    batch: &mut Batch,
+    task: Task,
+    status: Status,
+    by: &Principal,
+    arguments: [u8; 32],
+) -> Result<Arc<Entry>, EngineError> {
+    let id = task.id;
+    rows::put_task(batch, &task)?;
+    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+    batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+    batch.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), Vec::new());
+    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
+    audit::admitted(shared, batch, by, subject)?;
+    let entry = Entry::of(&task, status);
+    {
+        let mut state = entry.lock();
+        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
+        state.task = Some(Arc::new(task));
+        state.fresh = true;
+    }
+    Ok(entry)
 }
 
 fn new_task(

@@ -37,14 +37,24 @@ pub fn tool_error(text: impl Into<String>) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
-/// As the answer of a call: what the arguments' author can mend is a result, all else an error.
-pub fn refusal(error: EngineError) -> Refusal {
+/// Whose affair an error is.
+enum Affair {
+    /// There is nothing of that name, at least for this caller.
+    Missing,
+    /// Whoever wrote the arguments can write others.
+    Arguments,
+    /// The client that sent the call has to send another.
+    Call,
+    /// It passes.
+    Busy,
+    Ours,
+}
+
+fn affair(error: &EngineError) -> Affair {
     match error {
-        EngineError::NoSuchTask(_)
-        | EngineError::NoSuchOutput { .. }
-        | EngineError::Arguments(_)
+        EngineError::NoSuchTask(_) | EngineError::NoSuchOutput { .. } => Affair::Missing,
+        EngineError::Arguments(_)
         | EngineError::ArgumentsTooLarge { .. }
-        | EngineError::TooManyOpenTasks { .. }
         | EngineError::WrongState { .. }
         | EngineError::NoSuchStep { .. }
         | EngineError::NotInQuestion { .. }
@@ -57,45 +67,42 @@ pub fn refusal(error: EngineError) -> Refusal {
         | EngineError::BadMessage(_)
         | EngineError::Remote(_)
         | EngineError::Token(_)
-        | EngineError::State(_) => Refusal::told(error.to_string()),
-        error => Refusal::Error(rpc(&error)),
+        | EngineError::State(_) => Affair::Arguments,
+        EngineError::NoSuchTool { .. }
+        | EngineError::IdempotencyConflict { .. }
+        | EngineError::BadIdempotencyKey { .. } => Affair::Call,
+        EngineError::TooManyOpenTasks { .. } => Affair::Busy,
+        EngineError::Store(_)
+        | EngineError::NoSuchComponent(_)
+        | EngineError::ShuttingDown
+        | EngineError::Random(_)
+        | EngineError::Transition(_)
+        | EngineError::Internal(_) => Affair::Ours,
+    }
+}
+
+/// As the answer of a call: what the arguments' author can mend, or wait for, is a result, all else an error.
+pub fn refusal(error: EngineError) -> Refusal {
+    match affair(&error) {
+        Affair::Missing | Affair::Arguments | Affair::Busy => Refusal::told(error.to_string()),
+        Affair::Call | Affair::Ours => Refusal::Error(rpc(&error)),
     }
 }
 
 /// As a JSON-RPC error.
 pub fn rpc(error: &EngineError) -> ErrorData {
     let message = error.to_string();
-    match error {
-        // Answered as -32602 under 2026-07-28; the library sees to that.
-        EngineError::NoSuchTask(id) => {
-            ErrorData::resource_not_found(message, Some(json!({ "uri": id.uri() })))
+    match affair(error) {
+        Affair::Missing => {
+            let uri = match error {
+                EngineError::NoSuchTask(id) => Some(json!({ "uri": id.uri() })),
+                _ => None,
+            };
+            // Answered as -32602 under 2026-07-28; the library sees to that.
+            ErrorData::resource_not_found(message, uri)
         }
-        EngineError::NoSuchOutput { .. } => ErrorData::resource_not_found(message, None),
-        EngineError::NoSuchTool { .. }
-        | EngineError::Arguments(_)
-        | EngineError::ArgumentsTooLarge { .. }
-        | EngineError::IdempotencyConflict { .. }
-        | EngineError::BadIdempotencyKey { .. }
-        | EngineError::WrongState { .. }
-        | EngineError::NoSuchStep { .. }
-        | EngineError::NotInQuestion { .. }
-        | EngineError::BadOutcome(_)
-        | EngineError::NoSuchQuestion { .. }
-        | EngineError::WhichQuestion { .. }
-        | EngineError::QuestionOver { .. }
-        | EngineError::BadAnswer { .. }
-        | EngineError::PersonAsked { .. }
-        | EngineError::BadMessage(_)
-        | EngineError::Remote(_)
-        | EngineError::Token(_)
-        | EngineError::State(_) => ErrorData::invalid_params(message, None),
-        EngineError::Store(_)
-        | EngineError::TooManyOpenTasks { .. }
-        | EngineError::NoSuchComponent(_)
-        | EngineError::ShuttingDown
-        | EngineError::Random(_)
-        | EngineError::Transition(_)
-        | EngineError::Internal(_) => ErrorData::internal_error(message, None),
+        Affair::Arguments | Affair::Call => ErrorData::invalid_params(message, None),
+        Affair::Busy | Affair::Ours => ErrorData::internal_error(message, None),
     }
 }
 

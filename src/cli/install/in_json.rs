@@ -1,4 +1,4 @@
-//! One entry in a host's JSON: everything else stays as it is, to the byte.
+//! JSON as hosts write it: everything but the one entry stays as it is, to the byte.
 
 use std::ops::Range;
 
@@ -8,38 +8,7 @@ use serde_json::{Map, Value};
 /// Where one writes its first entry, so does everybody.
 const INDENT: &str = "  ";
 
-/// What stands at `section`, `name`.
-pub fn entry(text: &str, section: &str, name: &str) -> Result<Option<Value>, String> {
-    let root = parsed(text)?;
-    match root.get(section) {
-        None => Ok(None),
-        Some(Value::Object(entries)) => Ok(entries.get(name).cloned()),
-        Some(_) => Err(format!("`{section}` is no object")),
-    }
-}
-
-/// The text with `entry` at `section`, `name`.
-pub fn with_entry(
-    text: &str,
-    section: &str,
-    name: &str,
-    entry: &Map<String, Value>,
-) -> Result<String, String> {
-    let mut expected = parsed(text)?;
-    let mut entries = match expected.get(section) {
-        None => Map::new(),
-        Some(Value::Object(entries)) => entries.clone(),
-        Some(_) => return Err(format!("`{section}` is no object")),
-    };
-    entries.insert(name.to_owned(), Value::Object(entry.clone()));
-    expected.insert(section.to_owned(), Value::Object(entries));
-    let edited = edit(text, section, name, entry);
-    // Whatever was overlooked in the text is seen here.
-    let edited = edited.filter(|text| parsed(text).is_ok_and(|there| there == expected));
-    edited.ok_or_else(|| "its text has a form that this program does not know".to_owned())
-}
-
-fn parsed(text: &str) -> Result<Map<String, Value>, String> {
+pub fn parsed(text: &str) -> Result<Map<String, Value>, String> {
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
@@ -50,7 +19,8 @@ fn parsed(text: &str) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn edit(text: &str, section: &str, name: &str, entry: &Map<String, Value>) -> Option<String> {
+/// The text with `entry` at `section`, `name`, as far as its form is known.
+pub fn edit(text: &str, section: &str, name: &str, entry: &Map<String, Value>) -> Option<String> {
     let entry = Value::Object(entry.clone());
     if text.trim().is_empty() {
         let root = serde_json::json!({ section: { name: entry } });

@@ -1,43 +1,22 @@
-//! One table in a host's TOML: everything else stays as it is, comments included.
+//! TOML as hosts write it: everything but the one table stays as it is, comments included.
 
 use serde_json::{Map, Value};
 use toml::Table;
 
-/// What stands at `section`, `name`.
-pub fn entry(text: &str, section: &str, name: &str) -> Result<Option<Value>, String> {
-    match parsed(text)?.get(section) {
-        None => Ok(None),
-        Some(toml::Value::Table(entries)) => match entries.get(name) {
-            None => Ok(None),
-            Some(there) => serde_json::to_value(there).map(Some).map_err(|error| error.to_string()),
-        },
-        Some(_) => Err(format!("`{section}` is no table")),
-    }
+pub fn parsed(text: &str) -> Result<Map<String, Value>, String> {
+    let table: Table = toml::from_str(text).map_err(|error| format!("it is no TOML: {}", error.message()))?;
+    table
+        .into_iter()
+        .map(|(key, value)| Ok((key, serde_json::to_value(value)?)))
+        .collect::<Result<_, _>>()
+        .map_err(|error: serde_json::Error| error.to_string())
 }
 
-/// The text with the table `section.name`.
-pub fn with_entry(
-    text: &str,
-    section: &str,
-    name: &str,
-    entry: &Map<String, Value>,
-) -> Result<String, String> {
-    let table = Table::try_from(entry).map_err(|error| error.to_string())?;
-    let mut expected = parsed(text)?;
-    let entries = expected.entry(section).or_insert_with(|| Table::new().into());
-    let entries = entries.as_table_mut().ok_or_else(|| format!("`{section}` is no table"))?;
-    let is_there = entries.insert(name.to_owned(), table.into()).is_some();
-
-    let body = toml::to_string(entry).map_err(|error| error.to_string())?;
-    let block = format!("[{section}.{name}]\n{body}");
-    let edited = if is_there { replaced(text, section, name, &block) } else { Some(appended(text, &block)) };
-    // Other ways to write a table are seen here: inline, by dotted keys, with quotes.
-    let edited = edited.filter(|text| parsed(text).is_ok_and(|there| there == expected));
-    edited.ok_or_else(|| format!("`{section}` is written in a way that this program does not know"))
-}
-
-fn parsed(text: &str) -> Result<Table, String> {
-    toml::from_str(text).map_err(|error| format!("it is no TOML: {}", error.message()))
+/// The text with the table `section.name`, as far as its form is known: not inline, by dotted keys, or with quotes.
+pub fn edit(text: &str, section: &str, name: &str, entry: &Map<String, Value>) -> Option<String> {
+    let block = format!("[{section}.{name}]\n{}", toml::to_string(entry).ok()?);
+    let is_there = parsed(text).ok()?.get(section).and_then(|entries| entries.get(name)).is_some();
+    if is_there { replaced(text, section, name, &block) } else { Some(appended(text, &block)) }
 }
 
 fn appended(text: &str, block: &str) -> String {

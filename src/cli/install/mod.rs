@@ -2,6 +2,7 @@
 
 mod clients;
 mod difference;
+mod entries;
 mod file;
 mod in_json;
 mod in_toml;
@@ -70,7 +71,7 @@ struct Plan {
 impl Job {
     fn plan(&self) -> Result<Plan> {
         let file = HostFile::read(&self.path)?;
-        let there = self.there(file.text()).map_err(|why| self.to_paste(&why))?;
+        let there = entries::entry(self.format, file.text(), NAME).map_err(|why| self.to_paste(&why))?;
         let action = match &there {
             None if file.is_new() => Action::Created,
             None => Action::Added,
@@ -93,19 +94,8 @@ impl Job {
         Ok(Plan { file, text, action })
     }
 
-    /// The entry that the file has.
-    fn there(&self, text: &str) -> Result<Option<Value>, String> {
-        match self.format {
-            Format::Json { section } => in_json::entry(text, section, NAME),
-            Format::Toml { section } => in_toml::entry(text, section, NAME),
-        }
-    }
-
     fn edited(&self, text: &str) -> Result<String, String> {
-        match self.format {
-            Format::Json { section } => in_json::with_entry(text, section, NAME, &self.entry),
-            Format::Toml { section } => in_toml::with_entry(text, section, NAME, &self.entry),
-        }
+        entries::with_entry(self.format, text, NAME, &self.entry)
     }
 
     /// What a person has added to the entry, such as variables, is theirs.

@@ -16,7 +16,7 @@ use crate::engine::children::{self, Link};
 use crate::engine::entry::Live;
 use crate::engine::journal::Next;
 use crate::engine::messages::{self, Outgoing};
-use crate::engine::ops::{Op, OpHandle};
+use crate::engine::ops::{Op, OpChange, OpHandle};
 use crate::engine::output::call_hash;
 use crate::engine::recorder::{Recorder, RecorderError};
 use crate::engine::{EngineError, query, rows};
@@ -123,7 +123,7 @@ impl Recorder {
         let begin = |live: &mut Live| {
             self.append(live, KIND_CALLS, hash, &payload)?;
             for (op, call) in ops.iter().zip(calls) {
-                live.put_intent(self.task_id(), epoch, *op, op_hash(call))?;
+                live.put_op((self.task_id(), epoch), *op, op_hash(call), OpChange::Intent { sends: 0 })?;
             }
             Ok(())
         };
@@ -158,7 +158,7 @@ impl Recorder {
     /// The guest does not want an operation's child any more: it is cancelled unless it is detached.
     pub fn give_up_child(&self, op: OpHandle, call: u64) -> Result<(), RecorderError> {
         let epoch = self.epoch()?;
-        let abandon = |live: &mut Live| live.put_abandoned(self.task_id(), epoch, op, call);
+        let abandon = |live: &mut Live| live.put_op((self.task_id(), epoch), op, call, OpChange::Abandoned);
         drop(self.enqueue_with(abandon, |batch| {
             let mut open = self.entry().children();
             let is_it = |link: &Link| (link.epoch, link.op) == (epoch, op.number) && !link.detached;

@@ -27,7 +27,7 @@ pub use view::{AnsweredDocument, InputRequest};
 
 use super::entry::{Entry, Live};
 use super::feed::TaskChange;
-use super::ops::{Op, OpHandle};
+use super::ops::{Op, OpChange, OpHandle};
 use super::recorder::{Recorder, RecorderError, StateBesideLive};
 use super::rows::{self, Payload};
 use crate::clock::UnixNanos;
@@ -177,7 +177,7 @@ impl Recorder {
                 number.to_be_bytes().to_vec(),
             ));
             live.changes.push(TaskChange::Questions);
-            live.put_intent(task, epoch, op, hash)?;
+            live.put_op((task, epoch), op, hash, OpChange::Intent { sends: 0 })?;
             Ok(number)
         })?;
         self.mark_dirty();
@@ -218,7 +218,8 @@ impl Recorder {
         };
         let expired = self.close_question(number, |state, live, kind| {
             let answer = over(kind);
-            live.put_done(self.task_id(), state.epoch(), op, hash, encoded(&answer)?)?;
+            let change = OpChange::done(encoded(&answer)?);
+            live.put_op((self.task_id(), state.epoch()), op, hash, change)?;
             Ok(answer)
         })?;
         // The answer may be on its way to the disk, or the end of the question is.
@@ -239,7 +240,7 @@ impl Recorder {
     /// The guest does not want to know any more.
     pub fn withdraw(&self, op: OpHandle, hash: u64, number: u64) -> Result<(), RecorderError> {
         let closed = self.close_question(number, |state, live, _| {
-            live.put_abandoned(self.task_id(), state.epoch(), op, hash)
+            live.put_op((self.task_id(), state.epoch()), op, hash, OpChange::Abandoned)
         })?;
         // One that is answered is given up all the same.
         if closed.is_none() { self.op_abandoned(op, hash) } else { Ok(()) }

@@ -8,7 +8,8 @@ use crate::engine::TaskEnd;
 use crate::task::{FailedReason, TaskLimits};
 
 /// Imports of our own, and a core module that gets them as `host`. `extra` goes between.
-const IMPORTS: &str = r#"
+const IMPORTS: &str = concat!(
+    r#"
     (import "longhaul:tool/timers@0.1.0" (instance $timers
         (export "start" (func (param "after-ms" u64) (result u64)))
         (export "sleep" (func (param "ms" u64)))))
@@ -16,21 +17,15 @@ const IMPORTS: &str = r#"
         (export "report" (func (param "done" u64) (param "total" (option u64)) (param "message" (option string))))))
     (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
     (import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))
-    (core module $libc
-        (memory (export "memory") 2)
-        (global $next (mut i32) (i32.const 4096))
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-            (local $at i32)
-            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-            (global.set $next (i32.add (local.get $at) (local.get 3)))
-            (local.get $at)))
-    (core instance $libc (instantiate $libc))
-    (core func $sleep (canon lower (func $timers "sleep")))
+"#,
+    libc!(),
+    r#"    (core func $sleep (canon lower (func $timers "sleep")))
     (core func $start (canon lower (func $timers "start")))
     (core func $report (canon lower (func $progress "report") (memory $libc "memory") (realloc (func $libc "realloc"))))
     (core func $now (canon lower (func $clock "now")))
     (core func $draw (canon lower (func $random "get-random-u64")))
-"#;
+"#
+);
 
 fn component(signature: &str, body: &str) -> String {
     format!(
@@ -218,7 +213,8 @@ async fn tickets_are_bounded() {
 
 /// Saves `restored + 1` as its checkpoint until that is 3, then returns it. Before each save it draws a number
 /// and reads the clock, which a guest that merely went on would not do again.
-const SAVER: &str = r#"(component
+const SAVER: &str = concat!(
+    r#"(component
     (import "longhaul:tool/types@0.1.0" (instance $types
         (type $e' (variant (case "not-granted" string) (case "invalid" string) (case "limit" string)
             (case "not-found" string) (case "unavailable" string)))
@@ -231,16 +227,9 @@ const SAVER: &str = r#"(component
         (export "restore" (func (result (option (list u8)))))))
     (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
     (import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))
-    (core module $libc
-        (memory (export "memory") 2)
-        (global $next (mut i32) (i32.const 4096))
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-            (local $at i32)
-            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-            (global.set $next (i32.add (local.get $at) (local.get 3)))
-            (local.get $at)))
-    (core instance $libc (instantiate $libc))
-    (core func $save (canon lower (func $checkpoint "save") (memory $libc "memory") (realloc (func $libc "realloc"))))
+"#,
+    libc!(),
+    r#"    (core func $save (canon lower (func $checkpoint "save") (memory $libc "memory") (realloc (func $libc "realloc"))))
     (core func $restore (canon lower (func $checkpoint "restore") (memory $libc "memory") (realloc (func $libc "realloc"))))
     (core func $now (canon lower (func $clock "now")))
     (core func $draw (canon lower (func $random "get-random-u64")))
@@ -267,7 +256,8 @@ const SAVER: &str = r#"(component
     (core instance $i (instantiate $m (with "libc" (instance $libc)) (with "host" (instance
         (export "save" (func $save)) (export "restore" (func $restore)) (export "now" (func $now))
         (export "draw" (func $draw))))))
-    (func (export "run") (result u32) (canon lift (core func $i "run"))))"#;
+    (func (export "run") (result u32) (canon lift (core func $i "run"))))"#
+);
 
 #[tokio::test]
 async fn a_checkpoint_begins_the_guest_anew_with_what_it_saved() {

@@ -9,7 +9,8 @@ use crate::engine::messages::Outgoing;
 use crate::task::{TaskId, TaskLimits};
 
 /// Receives two messages, one after the other, and returns ten times the first's number plus the second's.
-const RECEIVER: &str = r#"(component
+const RECEIVER: &str = concat!(
+    r#"(component
     (import "longhaul:tool/messages@0.1.0" (instance $messages
         (type $e (variant (case "not-granted" string) (case "invalid" string) (case "limit" string)
             (case "not-found" string) (case "unavailable" string)))
@@ -18,16 +19,9 @@ const RECEIVER: &str = r#"(component
         (export "message" (type $message (eq $m)))
         (export "receive" (func (param "names" (list string)) (result (result u64 (error $error)))))
         (export "take" (func (param "ticket" u64) (result (result $message (error $error)))))))
-    (core module $libc
-        (memory (export "memory") 2)
-        (global $next (mut i32) (i32.const 4096))
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
-            (local $at i32)
-            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-            (global.set $next (i32.add (local.get $at) (local.get 3)))
-            (local.get $at)))
-    (core instance $libc (instantiate $libc))
-    (core func $receive (canon lower (func $messages "receive")
+"#,
+    libc!(),
+    r#"    (core func $receive (canon lower (func $messages "receive")
         (memory $libc "memory") (realloc (func $libc "realloc"))))
     (core func $take (canon lower (func $messages "take")
         (memory $libc "memory") (realloc (func $libc "realloc"))))
@@ -45,7 +39,8 @@ const RECEIVER: &str = r#"(component
             (i64.add (i64.mul (call $next) (i64.const 10)) (call $next))))
     (core instance $i (instantiate $m (with "host" (instance
         (export "memory" (memory $libc "memory")) (export "receive" (func $receive)) (export "take" (func $take))))))
-    (func (export "run") (result u64) (canon lift (core func $i "run"))))"#;
+    (func (export "run") (result u64) (canon lift (core func $i "run"))))"#
+);
 
 async fn receiver(grace: Duration) -> (House, TaskId) {
     let house = House::open(grace).await;

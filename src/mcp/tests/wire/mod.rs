@@ -22,7 +22,7 @@ fn wire_tools(gate: &Arc<Semaphore>) -> Closures {
     let mut asks = definition("asks", Reply::Inline, anything.clone(), None);
     asks.inline_wait_seconds = Some(0);
     let done = json!({"type": "object", "properties": {"done": {"type": "integer"}}, "required": ["done"]});
-    Closures::new()
+    quick_tools(Closures::new())
         .tool(
             definition("stages", Reply::Link, anything.clone(), Some(done)),
             "1",
@@ -31,17 +31,6 @@ fn wire_tools(gate: &Arc<Semaphore>) -> Closures {
                 async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }
             },
         )
-        .tool(
-            definition("double", Reply::Inline, anything.clone(), Some(json!({"type": "integer"}))),
-            "1",
-            |_: Steps, arguments| async move {
-                let doubled = arguments["n"].as_i64().unwrap_or_default() * 2;
-                Ok(ToolResult { structured: Some(doubled.to_string()), ..ToolResult::default() })
-            },
-        )
-        .tool(definition("refuse", Reply::Inline, anything.clone(), None), "1", |_: Steps, _| async {
-            Err(StepError::Tool("the ticket is closed".to_owned()))
-        })
         .tool(asks, "1", |steps: Steps, _| async move {
             let schema = json!({"type": "object", "properties": {"confirm": {"type": "boolean"}}});
             let form = Ask::Form { message: "Shall it be?".to_owned(), schema: schema.to_string() };
@@ -49,14 +38,6 @@ fn wire_tools(gate: &Arc<Semaphore>) -> Closures {
             steps.answer(asking).await?;
             Ok(ToolResult::text("so be it"))
         })
-        .tool(
-            definition("crash", Reply::Inline, anything.clone(), None),
-            "1",
-            |_: Steps, arguments: Value| {
-                let crashes = arguments["crashes"] != false;
-                async move { if crashes { panic!("out of cheese") } else { Ok(ToolResult::text("well")) } }
-            },
-        )
         .tool(definition("needs_tasks", Reply::Task, anything, None), "1", |_: Steps, _| async {
             Ok(ToolResult::text("as a task"))
         })
