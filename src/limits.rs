@@ -316,13 +316,13 @@ pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
 pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// All headers of one answer, bytes; servers rarely send more than 8 KiB.
 pub const MAX_ANSWER_HEADER_BYTES: usize = 64 * 1024;
-/// Name lookup and connection of one exchange together, unless the guest wants less. Milliseconds.
+/// Why a certificate is not trusted, characters; it tells the names in the certificate, which another wrote.
+pub const MAX_CERTIFICATE_WORDS_CHARS: usize = 300;
+/// Name lookup and connection (TLS included) of one exchange, each, unless the guest wants less. Milliseconds.
 pub const HTTP_CONNECT_MS: u64 = 10_000;
 /// Wait for an answer's head, and then between two pieces of its body, unless the guest wants less: models
 /// think for minutes. Milliseconds.
 pub const HTTP_ANSWER_MS: u64 = 600_000;
-/// HTTP clients that are kept, one for each time that guests give to connect.
-pub const MAX_HTTP_CLIENTS: usize = 16;
 /// What replay knows to be ready is ready but for a lookup and a change of threads. Seconds.
 pub const MAX_FORCED_WAIT_SECONDS: u64 = 60;
 /// Bytes that one call to random may ask for.

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::support::{Client, Dice, Oracle, Seen, Server, Web, copy_folder, guest, scale};
 
 /// The interpreter with a grant for one web server, compiled once.
-struct Place {
+pub struct Place {
     root: tempfile::TempDir,
-    tools: Vec<PathBuf>,
+    pub tools: Vec<PathBuf>,
     copies: u64,
 }
 
-struct Run {
-    document: Value,
+pub struct Run {
+    pub document: Value,
     result: Value,
     /// What the program printed, by op.
     lines: Vec<String>,
@@ -28,7 +28,7 @@ impl Place {
         Self::with_grants(&[web.url("")], effects)
     }
 
-    fn with_grants(http: &[String], effects: &str) -> Self {
+    pub fn with_grants(http: &[String], effects: &str) -> Self {
         let root = tempfile::tempdir().expect("a folder");
         let component = root.path().join("interpreter.wasm");
         fs::copy(guest("interpreter"), &component).expect("a copy");
@@ -41,14 +41,31 @@ impl Place {
         Self { root, tools, copies: 0 }
     }
 
-    fn data(&mut self) -> PathBuf {
+    /// A `longhaul.toml` of its servers.
+    pub fn configure(&self, text: &str) {
+        let folder = self.root.path().join("template/longhaul");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("longhaul.toml"), text).expect("a file");
+    }
+
+    /// What the server of the last run said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.root.path().join(format!("run-{}.server.log", self.copies))).expect("a log")
+    }
+
+    /// A file beside the data folders.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.root.path().join(name), text).expect("a file");
+    }
+
+    pub fn data(&mut self) -> PathBuf {
         self.copies += 1;
         let data = self.root.path().join(format!("run-{}", self.copies));
         copy_folder(&self.root.path().join("template"), &data);
         data
     }
 
-    async fn undisturbed(&mut self, program: &[Value]) -> Run {
+    pub async fn undisturbed(&mut self, program: &[Value]) -> Run {
         let server = Server::start(&self.data(), &self.tools);
         let client = server.client();
         let id = start(&client, program).await.expect("a task");
@@ -56,7 +73,7 @@ impl Place {
     }
 
     /// Runs until it dies at the crash point; the data folder and the task. `None` where it ended first.
-    async fn crashed(&mut self, program: &[Value], crash: &str) -> Option<(PathBuf, String)> {
+    pub async fn crashed(&mut self, program: &[Value], crash: &str) -> Option<(PathBuf, String)> {
         let data = self.data();
         let variables = [("LONGHAUL_CRASH", crash)];
         let mut server = Server::start_with(&data, &self.tools, &variables).expect("a server");
@@ -74,7 +91,7 @@ impl Place {
     }
 
     /// Takes a task up again that was left open.
-    async fn resumed(&self, data: &Path, id: &str, program: &[Value]) -> Run {
+    pub async fn resumed(&self, data: &Path, id: &str, program: &[Value]) -> Run {
         let server = Server::start(data, &self.tools);
         let client = server.client();
         let id = match id {
@@ -105,7 +122,7 @@ async fn run_of(client: &Client, id: &str, program: &[Value]) -> Run {
 }
 
 /// Words behind `> N op `.
-fn words<'a>(run: &'a Run, op: &str) -> Vec<&'a str> {
+pub fn words<'a>(run: &'a Run, op: &str) -> Vec<&'a str> {
     let of_op =
         |line: &'a String| line.split(' ').nth(2).filter(|name| *name == op).and(line.splitn(4, ' ').nth(3));
     run.lines.iter().filter_map(of_op).collect()

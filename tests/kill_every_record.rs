@@ -2,7 +2,6 @@
 //! is a prefix of what is published in the end, and the end agrees with itself.
 
 use std::path::PathBuf;
-
 use std::time::Duration;
 
 use serde_json::json;

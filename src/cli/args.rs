@@ -46,7 +46,7 @@ pub struct GlobalArgs {
     /// Folder with the tasks [env: LONGHAUL_DATA] [default: the XDG data folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Configuration [default: longhaul.toml here, else in the XDG config folder]
+    /// Configuration [env: LONGHAUL_CONFIG] [default: longhaul.toml here, else in the XDG config folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON on stdout, and nothing else

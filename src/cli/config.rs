@@ -1,16 +1,18 @@
 //! Settings: flags, then `LONGHAUL_*`, then `longhaul.toml`, then defaults.
 
+mod file;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use file::FileTables;
 
 use super::servers::ServerTable;
-use crate::catalog::{ComponentTable, FileError, GrantTable, Operator, ToolOverride, read_toml};
+use crate::catalog::{FileError, Operator, read_toml};
 use crate::limits;
 use crate::store::Durability;
 
@@ -28,6 +30,8 @@ pub struct Settings {
     pub tool_paths: Vec<PathBuf>,
     pub trust: bool,
     pub durability: Durability,
+    /// Certificates of authorities that are trusted beside those of the machine.
+    pub ca_file: Option<PathBuf>,
     /// A filter for the log, where one was set.
     pub log: Option<String>,
     pub mcp: McpSettings,
@@ -56,11 +60,11 @@ pub struct McpSettings {
 #[serde(deny_unknown_fields)]
 pub struct SamplingSettings {
     /// As far as the version: `https://api.openai.com/v1`.
-    #[serde(deserialize_with = "read_base_url")]
+    #[serde(deserialize_with = "file::read_base_url")]
     pub url: String,
     pub model: String,
     /// The environment variable that holds its key.
-    #[serde(default, rename = "key", deserialize_with = "read_key_variable")]
+    #[serde(default, rename = "key", deserialize_with = "file::read_key_variable")]
     pub key_variable: Option<String>,
 }
 
@@ -130,6 +134,7 @@ impl Settings {
             tool_paths: said.tool_paths.unwrap_or_default(),
             trust: said.trust.unwrap_or(false),
             durability: said.durability.unwrap_or_default(),
+            ca_file: said.ca_file,
             log: said.log,
             mcp: McpSettings {
                 task_tools: said.task_tools.unwrap_or(true),
@@ -203,6 +208,7 @@ struct Layer {
     tool_paths: Option<Vec<PathBuf>>,
     trust: Option<bool>,
     durability: Option<Durability>,
+    ca_file: Option<PathBuf>,
     log: Option<String>,
     task_tools: Option<bool>,
     state_tools: Option<bool>,
@@ -227,6 +233,7 @@ impl Layer {
             tool_paths: self.tool_paths.or(lower.tool_paths),
             trust: self.trust.or(lower.trust),
             durability: self.durability.or(lower.durability),
+            ca_file: self.ca_file.or(lower.ca_file),
             log: self.log.or(lower.log),
             task_tools: self.task_tools.or(lower.task_tools),
             state_tools: self.state_tools.or(lower.state_tools),
@@ -274,6 +281,7 @@ impl Layer {
             tool_paths: env("LONGHAUL_TOOLS").map(|text| std::env::split_paths(&text).map(here).collect()),
             trust: read(env, "LONGHAUL_TRUST", switch)?,
             durability: read(env, "LONGHAUL_DURABILITY", durability)?,
+            ca_file: env("LONGHAUL_CA_FILE").map(PathBuf::from).map(here),
             log: env("LONGHAUL_LOG"),
             task_tools: read(env, "LONGHAUL_MCP_TASK_TOOLS", switch)?,
             state_tools: read(env, "LONGHAUL_MCP_STATE_TOOLS", switch)?,
@@ -348,183 +356,6 @@ fn retention_days(days: u64) -> Result<u64, String> {
 fn background_idle_seconds(seconds: u64) -> Result<u64, String> {
     let most = limits::MAX_BACKGROUND_IDLE_SECONDS;
     if seconds <= most { Ok(seconds) } else { Err(format!("is not from 0 to {most}")) }
-}
-
-/// The file, as it is written.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileTables {
-    data: Option<PathBuf>,
-    #[serde(deserialize_with = "read_address")]
-    http: Option<SocketAddr>,
-    tool_paths: Option<Vec<PathBuf>>,
-    trust: Option<bool>,
-    #[serde(deserialize_with = "read_durability")]
-    durability: Option<Durability>,
-    log: Option<String>,
-    mcp: McpTable,
-    engine: EngineTable,
-    retention: RetentionTable,
-    sampling: Option<SamplingSettings>,
-    background: BackgroundTable,
-    grants: BTreeMap<String, GrantTable>,
-    #[serde(deserialize_with = "read_tools")]
-    tools: BTreeMap<String, ToolOverride>,
-    components: BTreeMap<String, ComponentTable>,
-    servers: BTreeMap<String, ServerTable>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct McpTable {
-    task_tools: Option<bool>,
-    state_tools: Option<bool>,
-    allowed_hosts: Option<Vec<String>>,
-    allowed_origins: Option<Vec<String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct EngineTable {
-    #[serde(deserialize_with = "read_live_instances")]
-    live_instances: Option<usize>,
-    #[serde(deserialize_with = "read_suspend_grace_ms")]
-    suspend_grace_ms: Option<u64>,
-}
-
-/// How long ended tasks are kept, with their results, outputs and logs.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RetentionTable {
-    #[serde(deserialize_with = "read_retention_days")]
-    days: Option<u64>,
-    /// Rows of the audit.
-    #[serde(deserialize_with = "read_retention_days")]
-    audit_days: Option<u64>,
-}
-
-/// The server that `serve --stdio` starts.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BackgroundTable {
-    #[serde(deserialize_with = "read_background_idle_seconds")]
-    idle_seconds: Option<u64>,
-}
-
-impl FileTables {
-    /// Its paths start at `folder`; a leading `~/` is the home folder.
-    fn split(self, folder: &Path, home: Option<&Path>) -> (Layer, Operator) {
-        let absolute = |path: &Path| match (path.strip_prefix("~"), home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => folder.join(path),
-        };
-        let as_text = |path: &str| absolute(Path::new(path)).to_string_lossy().into_owned();
-        let mut grants = self.grants;
-        for grant in grants.values_mut() {
-            grant.files.iter_mut().for_each(|file| file.path = as_text(&file.path));
-            for secret in &mut grant.secrets {
-                if let Some(path) = secret.from.strip_prefix("file:") {
-                    secret.from = format!("file:{}", as_text(path));
-                }
-            }
-        }
-        let layer = Layer {
-            data: self.data.map(|path| absolute(&path)),
-            http: self.http,
-            tool_paths: self.tool_paths.map(|paths| paths.iter().map(|path| absolute(path)).collect()),
-            trust: self.trust,
-            durability: self.durability,
-            log: self.log,
-            task_tools: self.mcp.task_tools,
-            state_tools: self.mcp.state_tools,
-            allowed_hosts: self.mcp.allowed_hosts,
-            allowed_origins: self.mcp.allowed_origins,
-            live_instances: self.engine.live_instances,
-            suspend_grace_ms: self.engine.suspend_grace_ms,
-            retention_days: self.retention.days,
-            audit_days: self.retention.audit_days,
-            sampling: self.sampling,
-            background_idle_seconds: self.background.idle_seconds,
-        };
-        (layer, Operator { grants, tools: self.tools, components: self.components })
-    }
-}
-
-fn read_address<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(input)?;
-    address(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
-}
-
-fn read_base_url<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    let text = String::deserialize(input)?;
-    let is_url = text.starts_with("http://") || text.starts_with("https://");
-    if is_url && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format!("'{}' is no URL such as https://api.openai.com/v1", text.escape_debug())))
-}
-
-fn read_key_variable<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(input)?;
-    match text.strip_prefix("env:").filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Some(name.to_owned())),
-        // What was written may be the key itself.
-        None => {
-            Err(D::Error::custom("it is written env:NAME, with the name of the variable that holds the key"))
-        }
-    }
-}
-
-fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durability>, D::Error> {
-    let text = String::deserialize(input)?;
-    durability(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
-}
-
-fn read_live_instances<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usize>, D::Error> {
-    let count = u64::deserialize(input)?;
-    live_instances(count).map(Some).map_err(|why| D::Error::custom(format!("{count} {why}")))
-}
-
-fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
-    let millis = u64::deserialize(input)?;
-    suspend_grace_ms(millis).map(Some).map_err(|why| D::Error::custom(format!("{millis} {why}")))
-}
-
-fn read_retention_days<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
-    let days = u64::deserialize(input)?;
-    retention_days(days).map(Some).map_err(|why| D::Error::custom(format!("{days} {why}")))
-}
-
-fn read_background_idle_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
-    let seconds = u64::deserialize(input)?;
-    background_idle_seconds(seconds).map(Some).map_err(|why| D::Error::custom(format!("{seconds} {why}")))
-}
-
-/// `[tools.NAME]`; `tools = ["path"]` is what one might try first, so that it gets an answer of its own.
-fn read_tools<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, ToolOverride>, D::Error> {
-    struct Tables;
-    impl<'de> Visitor<'de> for Tables {
-        type Value = BTreeMap<String, ToolOverride>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("tables [tools.NAME]")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut tools = BTreeMap::new();
-            while let Some((name, table)) = map.next_entry()? {
-                tools.insert(name, table);
-            }
-            Ok(tools)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-            Err(A::Error::custom(
-                "paths of tools are written tool_paths = [...]; [tools.NAME] says how a tool is answered",
-            ))
-        }
-    }
-    input.deserialize_any(Tables)
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 use std::path::Path;
 
+use reqwest::Certificate;
+
 use super::args::GlobalArgs;
 use super::config::{ConfigError, Overrides, Settings};
 use super::exit::{CliError, Result};
 use super::render::Output;
 use crate::authority::Secret;
+use crate::mcp::ClientOptions;
 
 /// What every command is given: the settings, and how to print.
 pub struct Context {
@@ -14,6 +17,8 @@ pub struct Context {
     pub data_named: bool,
     /// What servers are shown, where they want it.
     pub token: Option<Secret>,
+    /// Of `ca_file`.
+    pub certificates: Vec<Certificate>,
 }
 
 impl Context {
@@ -30,12 +35,34 @@ impl Context {
             || std::env::var_os("LONGHAUL_DATA").is_some_and(|path| !path.is_empty());
         let settings = Settings::load(overrides, |name| std::env::var(name).ok(), &cwd)?;
         let token = global.token.clone().filter(|token| !token.is_empty()).map(Secret::new);
-        Ok(Self { settings, output, data_named, token })
+        let certificates = match &settings.ca_file {
+            Some(path) => certificates(path)?,
+            None => Vec::new(),
+        };
+        Ok(Self { settings, output, data_named, token, certificates })
+    }
+
+    /// How the server at `url` is reached.
+    pub fn server(&self, url: &str, token: Option<Secret>) -> ClientOptions {
+        ClientOptions { url: url.to_owned(), era: None, token, certificates: self.certificates.clone() }
     }
 
     pub fn data(&self) -> &Path {
         &self.settings.data
     }
+}
+
+/// Of the authorities in a file, each looked at before anything trusts it.
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    let wrong = |why: String| CliError::usage(format_args!("ca_file: {} {why}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let found = Certificate::from_pem_bundle(&bytes).map_err(|error| wrong(format!("is no PEM: {error}")))?;
+    if found.is_empty() {
+        return Err(wrong("has no '-----BEGIN CERTIFICATE-----': it is to be PEM".to_owned()));
+    }
+    let trusting = reqwest::Client::builder().tls_certs_only(found.clone()).build();
+    trusting.map_err(|error| wrong(format!("has a certificate that cannot be trusted: {error}")))?;
+    Ok(found)
 }
 
 impl From<ConfigError> for CliError {

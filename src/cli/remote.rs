@@ -30,8 +30,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Remote {
     client: Client,
-    url: String,
-    token: Option<Secret>,
+    options: ClientOptions,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +49,17 @@ pub enum RemoteError {
 
 impl Remote {
     pub async fn connect(url: &str, token: Option<Secret>) -> Result<Self, RemoteError> {
-        Ok(Self { client: connect(url, token.clone()).await?, url: url.to_owned(), token })
+        Self::connect_with(ClientOptions { url: url.to_owned(), token, ..ClientOptions::default() }).await
+    }
+
+    pub async fn connect_with(options: ClientOptions) -> Result<Self, RemoteError> {
+        Ok(Self { client: connect(options.clone()).await?, options })
     }
 
     /// The server at `url`, or the one that is meant where nobody names one.
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
-            Some(url) => Ok(Self::connect(url, context.token.clone()).await?),
+            Some(url) => Ok(Self::connect_with(context.server(url, context.token.clone())).await?),
             None => Ok(Self::find(context).await?),
         }
     }
@@ -101,11 +104,11 @@ impl Remote {
     }
 
     pub fn url(&self) -> &str {
-        &self.url
+        &self.options.url
     }
 
     pub fn token(&self) -> Option<Secret> {
-        self.token.clone()
+        self.options.token.clone()
     }
 
     /// Ends the connection; tasks go on.
@@ -115,7 +118,7 @@ impl Remote {
 
     /// A new connection to the same server.
     pub async fn reconnect(&mut self) -> Result<(), RemoteError> {
-        self.client = connect(&self.url, self.token.clone()).await?;
+        self.client = connect(self.options.clone()).await?;
         Ok(())
     }
 
@@ -138,7 +141,7 @@ impl Remote {
             }
             None if outcome.is_error => Err(RemoteError::Refused(outcome.text())),
             None => {
-                Err(RemoteError::Other(format!("{} answers without a task: it is no longhaul", self.url)))
+                Err(RemoteError::Other(format!("{} answers without a task: it is no longhaul", self.url())))
             }
         }
     }
@@ -280,7 +283,7 @@ impl Remote {
         match self.client.call(tool, arguments, &options).await {
             Err(ClientError::Protocol { code: -32602, .. }) => Err(RemoteError::Refused(format!(
                 "the server at {} does this for its owner alone: without --token, on its machine",
-                self.url
+                self.url()
             ))),
             outcome => structured(tool, outcome?),
         }
@@ -366,8 +369,8 @@ impl From<RemoteError> for CliError {
     }
 }
 
-async fn connect(url: &str, token: Option<Secret>) -> Result<Client, RemoteError> {
-    let options = ClientOptions { url: url.to_owned(), era: None, token };
+async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
+    let url = options.url.clone();
     match tokio::time::timeout(CONNECT_PATIENCE, Client::connect_with(options)).await {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(RemoteError::Lost(format!("the server at {url} does not answer"))),

@@ -83,14 +83,17 @@ fn is_in_use(context: &Context) -> bool {
 
 /// What runs components, as the settings want it.
 pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
-    let suspend_grace = context.settings.engine.suspend_grace;
-    let sandbox = Sandbox::new(SandboxOptions { suspend_grace, ..SandboxOptions::default() });
-    Ok(Arc::new(sandbox.map_err(CliError::failed)?))
+    let options = SandboxOptions {
+        suspend_grace: context.settings.engine.suspend_grace,
+        certificates: context.certificates.clone(),
+        ..SandboxOptions::default()
+    };
+    Ok(Arc::new(Sandbox::new(options).map_err(CliError::failed)?))
 }
 
 /// The other servers of the configuration.
 fn remotes(context: &Context) -> Result<Option<Remotes>> {
-    servers::remotes(&context.settings.servers, |name| std::env::var(name).ok())
+    servers::remotes(&context.settings.servers, |name| std::env::var(name).ok(), &context.certificates)
 }
 
 fn with_remotes(sandbox: Arc<Sandbox>, remotes: Option<&Remotes>) -> Arc<dyn Runner> {
@@ -120,7 +123,7 @@ async fn cache_key(engine: &TaskEngine) -> Result<[u8; 32]> {
 
 async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {
     let sampler: Option<Arc<dyn Sampler>> = match &context.settings.sampling {
-        Some(settings) => Some(Arc::new(Endpoint::new(settings)?)),
+        Some(settings) => Some(Arc::new(Endpoint::new(settings, &context.certificates)?)),
         None => None,
     };
     let options = EngineOptions {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Certificate;
 use serde::Deserialize;
 
 use super::exit::{CliError, Result};
@@ -12,7 +13,7 @@ use crate::authority::Secret;
 use crate::catalog::{RetryRequest, is_tool_name};
 use crate::engine::{RemotePolicy, Remotes};
 use crate::limits;
-use crate::mcp::{Place, ServerCommand, Upstreams};
+use crate::mcp::{ClientOptions, Place, ServerCommand, Upstreams};
 use crate::task::UnknownOutcome;
 
 /// One table; either `url` or `command` says where the server is.
@@ -38,6 +39,7 @@ pub struct ServerTable {
 pub fn remotes(
     tables: &BTreeMap<String, ServerTable>,
     env: impl Fn(&str) -> Option<String>,
+    certificates: &[Certificate],
 ) -> Result<Option<Remotes>> {
     if tables.is_empty() {
         return Ok(None);
@@ -54,20 +56,25 @@ pub fn remotes(
         if !is_tool_name(name) || name.len() > 32 {
             return Err(wrong("the name consists of 1 to 32 of A-Z, a-z, 0-9, '_' and '-'".to_owned()));
         }
-        places.insert(name.clone(), place(table, &env).map_err(wrong)?);
+        places.insert(name.clone(), place(table, &env, certificates).map_err(wrong)?);
         policies.insert(name.clone(), policy(table).map_err(wrong)?);
     }
     Ok(Some(Remotes::new(Arc::new(Upstreams::new(places)), policies)))
 }
 
-fn place(table: &ServerTable, env: &impl Fn(&str) -> Option<String>) -> Result<Place, String> {
+fn place(
+    table: &ServerTable,
+    env: &impl Fn(&str) -> Option<String>,
+    certificates: &[Certificate],
+) -> Result<Place, String> {
     match (&table.url, &table.command) {
         (Some(url), None) => {
             if !table.args.is_empty() || !table.env.is_empty() {
                 return Err("args and env are for a command, not for a url".to_owned());
             }
             let token = table.token.as_deref().map(|from| secret(from, env)).transpose()?;
-            Ok(Place::Url { url: url.clone(), token })
+            let certificates = certificates.to_vec();
+            Ok(Place::Url(ClientOptions { url: url.clone(), era: None, token, certificates }))
         }
         (None, Some(program)) => {
             if table.token.is_some() {
@@ -123,7 +130,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Option<Remotes>> {
         let tables: BTreeMap<String, ServerTable> = toml::from_str(text).expect("tables");
-        remotes(&tables, |name| (name == "TOKEN").then(|| "t".to_owned()))
+        remotes(&tables, |name| (name == "TOKEN").then(|| "t".to_owned()), &[])
     }
 
     #[test]

@@ -10,16 +10,15 @@ use tokio::sync::Mutex;
 use super::client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, ServerCommand, ToolInfo,
 };
-use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply, ToolDefinition};
 use crate::engine::{BoxFuture, Listing, RemoteCall, RemoteEnd, RemoteFault, RemoteTools, Report};
 use crate::limits;
 use crate::task::{ProtocolError, ToolResult};
 
 /// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Place {
-    Url { url: String, token: Option<Secret> },
+    Url(ClientOptions),
     Command(ServerCommand),
 }
 
@@ -95,10 +94,7 @@ impl Upstream {
             *held = None;
         }
         let client = match &self.place {
-            Place::Url { url, token } => {
-                let options = ClientOptions { url: url.clone(), era: None, token: token.clone() };
-                in_time(Client::connect_with(options)).await?
-            }
+            Place::Url(options) => in_time(Client::connect_with(options.clone())).await?,
             Place::Command(command) => in_time(Client::spawn(command.clone())).await?,
         };
         let connection = listed(Arc::new(client)).await?;

@@ -32,6 +32,8 @@ pub struct SandboxOptions {
     pub threads: usize,
     /// A guest that waits for timers alone, longer than this, leaves memory.
     pub suspend_grace: Duration,
+    /// Of authorities that guests' exchanges trust beside those of the machine.
+    pub certificates: Vec<reqwest::Certificate>,
 }
 
 impl Default for SandboxOptions {
@@ -39,6 +41,7 @@ impl Default for SandboxOptions {
         Self {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             suspend_grace: Duration::from_millis(limits::SUSPEND_GRACE_MS),
+            certificates: Vec::new(),
         }
     }
 }
@@ -66,7 +69,8 @@ struct Inner {
 
 impl Sandbox {
     pub fn new(options: SandboxOptions) -> Result<Self, SandboxError> {
-        Self::dialling(options, Arc::new(Client::default()))
+        let client = Client::new(options.certificates.clone());
+        Self::dialling(options, Arc::new(client))
     }
 
     /// With its own way to the outside.

@@ -8,6 +8,7 @@ mod oracle;
 mod server;
 mod session;
 mod timing;
+mod tls;
 mod wat;
 mod web;
 
@@ -19,8 +20,9 @@ pub use oracle::Oracle;
 pub use server::{Server, copy_folder};
 pub use session::Session;
 pub use timing::Timing;
+pub use tls::{Authority, EXPIRED, VALID};
 pub use wat::{export, install};
-pub use web::{Seen, Web};
+pub use web::{Seen, Tls, Web};
 
 /// Long enough for a machine that does many other things; nothing waits this long that goes well.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

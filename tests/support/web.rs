@@ -3,6 +3,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use super::Oracle;
 
 /// A web server on loopback that notes every request. Its answer to one follows from the request alone:
@@ -11,6 +13,15 @@ pub struct Web {
     pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
+    hosts: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+/// A server's side of TLS.
+#[derive(Clone)]
+pub struct Tls {
+    pub config: Arc<ServerConfig>,
+    /// A connection is taken so late.
+    pub late: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +35,31 @@ pub struct Seen {
 
 impl Web {
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    pub fn with_tls(tls: Tls) -> Self {
+        Self::start_with(Some(tls))
+    }
+
+    fn start_with(tls: Option<Tls>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (seen, connections) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<usize>>::default());
-        let (notes, count) = (seen.clone(), connections.clone());
+        let hosts = Arc::<Mutex<Vec<_>>>::default();
+        let (notes, count, asked) = (seen.clone(), connections.clone(), hosts.clone());
         // Ends with the process; nobody waits for it.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 *count.lock().expect("no panic") += 1;
-                let notes = notes.clone();
-                std::thread::spawn(move || serve(stream, &notes));
+                let (notes, tls, asked) = (notes.clone(), tls.clone(), asked.clone());
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, &notes),
+                    Some(tls) => serve_tls(stream, &tls, &asked, &notes),
+                });
             }
         });
-        Self { port, seen, connections }
+        Self { port, seen, connections, hosts }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -57,6 +80,11 @@ impl Web {
         self.seen.lock().expect("no panic").clear();
     }
 
+    /// What each client of TLS took this server for, where it said so.
+    pub fn hosts(&self) -> Vec<Option<String>> {
+        self.hosts.lock().expect("no panic").clone()
+    }
+
     pub fn connections(&self) -> usize {
         *self.connections.lock().expect("no panic")
     }
@@ -71,8 +99,20 @@ fn text(method: &str, path: &str, body: &str) -> String {
     format!("{method} {path} {:016x}", Oracle::hash(body.as_bytes()))
 }
 
-fn serve(stream: TcpStream, notes: &Mutex<Vec<Seen>>) {
-    let Ok(mut writer) = stream.try_clone() else { return };
+fn serve_tls(mut stream: TcpStream, tls: &Tls, hosts: &Mutex<Vec<Option<String>>>, notes: &Mutex<Vec<Seen>>) {
+    // How long it takes to connect is under test.
+    std::thread::sleep(tls.late);
+    let Ok(mut connection) = ServerConnection::new(tls.config.clone()) else { return };
+    let mut shaken = Ok((0, 0));
+    while connection.is_handshaking() && shaken.is_ok() {
+        shaken = connection.complete_io(&mut stream);
+    }
+    hosts.lock().expect("no panic").push(connection.server_name().map(str::to_owned));
+    // A client that did not like the certificate has said so; one that did goes on.
+    serve(StreamOwned::new(connection, stream), notes);
+}
+
+fn serve(stream: impl Read + Write, notes: &Mutex<Vec<Seen>>) {
     let mut reader = BufReader::new(stream);
     while let Some(seen) = request(&mut reader) {
         notes.lock().expect("no panic").push(seen.clone());
@@ -89,14 +129,16 @@ fn serve(stream: TcpStream, notes: &Mutex<Vec<Seen>>) {
         }
         let text = text(&seen.method, &seen.path, &seen.body);
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
-        if writer.write_all(format!("{head}{text}").as_bytes()).is_err() {
+        let answer = format!("{head}{text}");
+        let writer = reader.get_mut();
+        if writer.write_all(answer.as_bytes()).and_then(|()| writer.flush()).is_err() {
             return;
         }
     }
 }
 
 /// `None` where the connection ends first.
-pub(super) fn request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+pub(super) fn request(reader: &mut impl BufRead) -> Option<Seen> {
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|length| *length > 0)?;

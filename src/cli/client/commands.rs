@@ -81,7 +81,7 @@ impl Client<'_> {
         let mut table = Table::new(&["TOOL", "SERVER", "DESCRIPTION"]);
         let mut listed = Vec::new();
         for (number, server) in (1..).zip(&self.servers) {
-            let tools = match tools_of(server).await {
+            let tools = match self.tools_of(server).await {
                 Ok(tools) => tools,
                 Err(error) => {
                     self.screen.say(&format!("server {number}: {error}"));
@@ -146,7 +146,7 @@ impl Client<'_> {
         let (mut found, mut have, mut lost) = (Vec::new(), Vec::new(), None);
         let asked = (1..).zip(&self.servers).filter(|(at, _)| number.is_none_or(|number| number == *at));
         for (at, server) in asked {
-            match tools_of(server).await {
+            match self.tools_of(server).await {
                 Ok(tools) => {
                     found.extend(tools.iter().find(|tool| tool.name == name).map(|tool| (at, tool.clone())));
                     have.extend(tools);
@@ -304,15 +304,15 @@ impl Client<'_> {
     async fn connect(&self, url: &str) -> Result<Remote, RemoteError> {
         let server = self.servers.iter().find(|server| server.url == url);
         let token = server.map_or_else(|| self.context.token.clone(), |server| server.token.clone());
-        Remote::connect(url, token).await
+        Remote::connect_with(self.context.server(url, token)).await
     }
-}
 
-/// Without Longhaul's own: there are words for what they do.
-async fn tools_of(server: &Server) -> Result<Vec<ToolInfo>, RemoteError> {
-    let mut tools = Remote::connect(&server.url, server.token.clone()).await?.tools().await?;
-    tools.retain(|tool| !is_own(tool));
-    Ok(tools)
+    /// Without Longhaul's own: there are words for what they do.
+    async fn tools_of(&self, server: &Server) -> Result<Vec<ToolInfo>, RemoteError> {
+        let mut tools = self.connect(&server.url).await?.tools().await?;
+        tools.retain(|tool| !is_own(tool));
+        Ok(tools)
+    }
 }
 
 fn unknown(id: &str) -> CliError {

@@ -47,7 +47,13 @@ async fn serve(folder: &std::path::Path) -> (TaskEngine, HttpServer) {
 fn context(folder: &std::path::Path) -> Context {
     let overrides = Overrides { data: Some(folder.to_owned()), ..Overrides::default() };
     let settings = Settings::load(overrides, |_| None, folder).expect("settings");
-    Context { settings, output: Output { json: true, terminal: false }, data_named: true, token: None }
+    Context {
+        settings,
+        output: Output { json: true, terminal: false },
+        data_named: true,
+        token: None,
+        certificates: Vec::new(),
+    }
 }
 
 fn client<'a>(context: &'a Context, http: &HttpServer) -> (Client<'a>, mpsc::Receiver<Event>) {

@@ -68,6 +68,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         tool_paths = ["tools", "/abs/a.wasm"]
         trust = true
         durability = "strict"
+        ca_file = "own.pem"
         log = "debug"
         [mcp]
         task_tools = false
@@ -99,6 +100,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.data, machine.home.path().join("work"));
     assert_eq!(settings.tool_paths, [here.join("tools"), PathBuf::from("/abs/a.wasm")]);
     assert_eq!((settings.http.to_string().as_str(), settings.durability), ("[::1]:0", Durability::Strict));
+    assert_eq!(settings.ca_file, Some(here.join("own.pem")));
     assert!(settings.trust && !settings.mcp.task_tools && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
     assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);

@@ -41,7 +41,7 @@ pub enum Era {
     Legacy,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     /// `http://HOST:PORT/mcp`, or `unix:PATH` for the socket in a data folder.
     pub url: String,
@@ -49,6 +49,8 @@ pub struct ClientOptions {
     pub era: Option<Era>,
     /// A bearer token, where the server wants one.
     pub token: Option<Secret>,
+    /// Of authorities that are trusted beside those of the machine.
+    pub certificates: Vec<reqwest::Certificate>,
 }
 
 /// A server that is begun as a process.
@@ -99,7 +101,7 @@ impl ResourceBody {
 impl Client {
     /// Speaks the newest protocol that both know.
     pub async fn connect(url: impl Into<String>) -> Result<Self, ClientError> {
-        Self::connect_with(ClientOptions { url: url.into(), era: None, token: None }).await
+        Self::connect_with(ClientOptions { url: url.into(), ..ClientOptions::default() }).await
     }
 
     /// The same, again and again for a while, as long as nothing answers there: a server that was just
@@ -117,7 +119,7 @@ impl Client {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, ClientError> {
-        let ClientOptions { url, era, token } = options;
+        let ClientOptions { url, era, token, certificates } = options;
         if let Some(path) = url.strip_prefix(SOCKET_SCHEME) {
             let stream = connect_socket(Path::new(path))
                 .await
@@ -130,7 +132,7 @@ impl Client {
         let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone())
             .max_sse_event_size(limits::MAX_CLIENT_EVENT_BYTES);
         config.auth_header = token.map(|token| token.expose().to_owned());
-        let transport = StreamableHttpClientTransport::with_client(http_client(&url)?, config);
+        let transport = StreamableHttpClientTransport::with_client(http_client(&url, certificates)?, config);
         Self::over(transport, url, era).await
     }
 
@@ -258,7 +260,7 @@ impl ClientHandler for Quiet {
     }
 }
 
-fn http_client(url: &str) -> Result<reqwest::Client, ClientError> {
+fn http_client(url: &str, certificates: Vec<reqwest::Certificate>) -> Result<reqwest::Client, ClientError> {
     let bad_url = |why: String| ClientError::BadUrl { url: url.to_owned(), why };
     let parsed = reqwest::Url::parse(url).map_err(|error| bad_url(error.to_string()))?;
     if !matches!(parsed.scheme(), "http" | "https") {
@@ -272,5 +274,10 @@ fn http_client(url: &str) -> Result<reqwest::Client, ClientError> {
     if is_local {
         builder = builder.no_proxy();
     }
+    builder = match parsed.scheme() {
+        // It needs no authority, and a machine without any must not stand in its way.
+        "http" => builder.tls_certs_only([]),
+        _ => builder.tls_certs_merge(certificates),
+    };
     builder.build().map_err(|error| bad_url(error.to_string()))
 }

@@ -123,7 +123,7 @@ async fn a_socket_is_private_replaces_a_stale_one_and_may_lie_deep() {
         assert!(!client.tools().await.expect("tools").is_empty());
         served.shutdown().await;
         assert!(!path.exists());
-        let again = ClientOptions { url, era: None, token: None };
+        let again = ClientOptions { url, ..ClientOptions::default() };
         assert!(matches!(Client::connect_with(again).await, Err(ClientError::Unreachable { .. })));
     }
 }

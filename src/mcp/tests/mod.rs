@@ -58,7 +58,7 @@ impl World {
     }
 
     async fn client(&self, era: Era) -> Client {
-        let options = ClientOptions { url: self.http.url(), era: Some(era), token: None };
+        let options = ClientOptions { url: self.http.url(), era: Some(era), ..ClientOptions::default() };
         let client = Client::connect_with(options).await.expect("a client");
         assert_eq!(client.era(), era);
         client
@@ -119,6 +119,27 @@ impl World {
     }
 }
 
+/// One that answers, one that refuses and one that crashes.
+fn quick_tools(closures: Closures) -> Closures {
+    let anything = json!({"type": "object"});
+    closures
+        .tool(
+            definition("double", Reply::Inline, anything.clone(), Some(json!({"type": "integer"}))),
+            "1",
+            |_: Steps, arguments| async move {
+                let doubled = arguments["n"].as_i64().unwrap_or_default() * 2;
+                Ok(ToolResult { structured: Some(doubled.to_string()), ..ToolResult::default() })
+            },
+        )
+        .tool(definition("refuse", Reply::Inline, anything.clone(), None), "1", |_: Steps, _| async {
+            Err(StepError::Tool("the ticket is closed".to_owned()))
+        })
+        .tool(definition("crash", Reply::Inline, anything, None), "1", |_: Steps, arguments: Value| {
+            let crashes = arguments["crashes"] != false;
+            async move { if crashes { panic!("out of cheese") } else { Ok(ToolResult::text("well")) } }
+        })
+}
+
 async fn until(engine: &TaskEngine, id: &str, fits: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
     let id: TaskId = id.parse().expect("an id");
     let mut watcher = engine.feed().watch().expect("room");
@@ -173,30 +194,11 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
     let mut endless = definition("stages", Reply::Link, count, Some(stages_result));
     endless.inline_wait_seconds = Some(0);
     let gate = gate.clone();
-    questions::tools(Closures::new())
+    quick_tools(questions::tools(Closures::new()))
         .tool(endless, "1", move |steps: Steps, arguments| {
             let gate = gate.clone();
             async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }
         })
-        .tool(
-            definition("double", Reply::Inline, anything.clone(), Some(json!({"type": "integer"}))),
-            "1",
-            |_: Steps, arguments| async move {
-                let doubled = arguments["n"].as_i64().unwrap_or_default() * 2;
-                Ok(ToolResult { structured: Some(doubled.to_string()), ..ToolResult::default() })
-            },
-        )
-        .tool(definition("refuse", Reply::Inline, anything.clone(), None), "1", |_: Steps, _| async {
-            Err(StepError::Tool("the ticket is closed".to_owned()))
-        })
-        .tool(
-            definition("crash", Reply::Inline, anything.clone(), None),
-            "1",
-            |_: Steps, arguments: Value| {
-                let crashes = arguments["crashes"] != false;
-                async move { if crashes { panic!("out of cheese") } else { Ok(ToolResult::text("well")) } }
-            },
-        )
         .tool(
             definition("chatty", Reply::Inline, anything.clone(), None),
             "1",

@@ -130,7 +130,8 @@ async fn a_token_reads_and_watches_what_it_is_granted_and_the_rest_looks_like_no
     }
     for era in ERAS {
         let token = Some(Secret::new(token.clone()));
-        let options = ClientOptions { url: world.http.url(), era: Some(era), token };
+        let options =
+            ClientOptions { url: world.http.url(), era: Some(era), token, ..ClientOptions::default() };
         let client = Client::connect_with(options).await.expect("a client");
         let (granted, foreign) = ("state://trips/eu-1".to_owned(), "state://trips/us-1".to_owned());
         assert!(client.read(&granted).await.is_ok());

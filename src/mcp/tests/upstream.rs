@@ -9,7 +9,11 @@ use crate::engine::{RemotePolicy, Remotes, TaskEnd, TokenGrant};
 
 /// An engine that has no tools but those of the server at this address, as `up_…`.
 async fn downstream(folder: &std::path::Path, url: &str, token: Option<&str>) -> (TaskEngine, Vec<String>) {
-    let place = Place::Url { url: url.to_owned(), token: token.map(Secret::new) };
+    let place = Place::Url(ClientOptions {
+        url: url.to_owned(),
+        token: token.map(Secret::new),
+        ..ClientOptions::default()
+    });
     let upstreams = Upstreams::new(BTreeMap::from([("up".to_owned(), place)]));
     let policy = RemotePolicy { expose: vec!["*".to_owned()], ..RemotePolicy::default() };
     let remotes = Remotes::new(Arc::new(upstreams), BTreeMap::from([("up".to_owned(), policy)]));

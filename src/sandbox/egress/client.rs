@@ -1,32 +1,50 @@
 //! The HTTP client of the whole process: one connection an exchange, so that a checked address is what is
 //! connected to; HTTP/1 alone; no proxy, no redirects, no cookies, no compression.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::StreamExt;
+use reqwest::Certificate;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::util::MapFutureLayer;
 
-use super::connector::{Dialler, Head, Outgoing};
+use super::connector::{Dialler, Head, Outgoing, Route};
 use super::failure::Failure;
 use crate::engine::BoxFuture;
-use crate::limits;
 
 #[derive(Clone, Default)]
 pub struct Client {
-    /// By the time to connect, which reqwest knows for a client alone.
-    clients: Arc<Mutex<HashMap<Duration, reqwest::Client>>>,
+    /// Of authorities that are trusted beside those of the machine.
+    certificates: Vec<Certificate>,
+    clients: Arc<Mutex<Clients>>,
+}
+
+/// Made when the first exchange wants them: a machine without any authority can still do without TLS.
+#[derive(Default)]
+struct Clients {
+    plain: Option<reqwest::Client>,
+    tls: Option<reqwest::Client>,
 }
 
 impl Client {
-    fn with(&self, connect: Duration) -> Result<reqwest::Client, Failure> {
+    pub fn new(certificates: Vec<Certificate>) -> Self {
+        Self { certificates, clients: Arc::default() }
+    }
+
+    fn for_scheme(&self, scheme: &str) -> Result<reqwest::Client, Failure> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&connect) {
+        let is_plain = scheme == "http";
+        let kept = if is_plain { &mut clients.plain } else { &mut clients.tls };
+        if let Some(client) = kept {
             return Ok(client.clone());
         }
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = match is_plain {
+            true => builder.tls_certs_only([]),
+            false => builder.tls_certs_merge(self.certificates.clone()),
+        };
+        let client = builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -34,15 +52,15 @@ impl Client {
             .http1_only()
             // A pooled connection would go where another exchange was allowed to go.
             .pool_max_idle_per_host(0)
-            .connect_timeout(connect)
+            .connector_layer(MapFutureLayer::new(telling))
             .dns_resolver(Arc::new(Judged))
             .build()
-            .map_err(|error| Failure::Other(format!("the HTTP client cannot be set up: {error}")))?;
-        if clients.len() >= limits::MAX_HTTP_CLIENTS {
-            clients.clear();
-        }
-        clients.insert(connect, client.clone());
-        Ok(client)
+            .map_err(|error| {
+                let why =
+                    std::error::Error::source(&error).map_or_else(String::new, |why| format!(": {why}"));
+                Failure::Other(format!("the HTTP client cannot be set up: {error}{why}"))
+            })?;
+        Ok(kept.insert(client).clone())
     }
 }
 
@@ -57,13 +75,8 @@ impl Dialler for Client {
         })
     }
 
-    fn send(
-        &self,
-        request: Outgoing,
-        addresses: Vec<SocketAddr>,
-        connect: Duration,
-    ) -> BoxFuture<Result<Head, Failure>> {
-        let client = self.with(connect);
+    fn send(&self, request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>> {
+        let client = self.for_scheme(request.target.url().scheme());
         Box::pin(async move {
             let mut sending = client?.request(request.method, request.target.url().clone());
             sending = sending.headers(request.headers);
@@ -71,7 +84,7 @@ impl Dialler for Client {
                 sending = sending.body(body);
             }
             let failed = |error| Failure::of_client(error, false);
-            let response = JUDGED.scope(addresses, sending.send()).await.map_err(failed)?;
+            let response = ROUTE.scope(route, sending.send()).await.map_err(failed)?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = response.bytes_stream();
             let body = body.map(|piece| piece.map_err(|error| Failure::of_client(error, true))).boxed();
@@ -81,8 +94,17 @@ impl Dialler for Client {
 }
 
 tokio::task_local! {
-    /// The addresses that the exchange of this task may connect to.
-    static JUDGED: Vec<SocketAddr>;
+    /// Of the exchange of this task.
+    static ROUTE: Route;
+}
+
+/// Makes a connection, TLS included, and tells the exchange that it is there.
+async fn telling<Connection, Error>(
+    connecting: impl Future<Output = Result<Connection, Error>>,
+) -> Result<Connection, Error> {
+    let connection = connecting.await?;
+    let _outside_of_an_exchange = ROUTE.try_with(|route| route.connected.notify_one());
+    Ok(connection)
 }
 
 /// Looks nothing up: it knows the addresses that were judged. Outside of an exchange it knows none.
@@ -90,7 +112,7 @@ struct Judged;
 
 impl Resolve for Judged {
     fn resolve(&self, _name: Name) -> Resolving {
-        let addresses = JUDGED.try_with(Clone::clone);
+        let addresses = ROUTE.try_with(|route| route.addresses.clone());
         Box::pin(async move {
             match addresses {
                 Ok(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::Notify;
 
 use super::address::is_public;
 use super::{Failure, Target};
@@ -40,25 +41,29 @@ pub struct Head {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the name lookup and the connection, each.
+    /// For the name lookup and the connection (TLS included), each.
     pub connect: Duration,
-    /// From the lookup's end to the answer's head, connecting included.
+    /// From the connection to the answer's head.
     pub first_byte: Duration,
     /// Between two pieces of its body.
     pub between_bytes: Duration,
+}
+
+/// Where one exchange may go.
+#[derive(Clone)]
+pub struct Route {
+    /// They were judged.
+    pub addresses: Vec<SocketAddr>,
+    /// Told by the dialler once there is a connection on which the request can leave.
+    pub connected: Arc<Notify>,
 }
 
 /// Looks names up and talks to addresses. Tests put one in its place that only takes notes.
 pub trait Dialler: Send + Sync + 'static {
     fn resolve(&self, host: &str) -> BoxFuture<Result<Vec<IpAddr>, Failure>>;
 
-    /// Sends the request to one of `addresses`, which were judged, and to nothing else.
-    fn send(
-        &self,
-        request: Outgoing,
-        addresses: Vec<SocketAddr>,
-        connect: Duration,
-    ) -> BoxFuture<Result<Head, Failure>>;
+    /// Sends the request to one of `route.addresses`, and to nothing else.
+    fn send(&self, request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>>;
 }
 
 /// Time as the task has it.
@@ -85,9 +90,21 @@ impl Connector {
     ) -> Result<Answer, Failure> {
         let resolving = self.addresses(&request.target);
         let addresses = within(timer, timeouts.connect, resolving, Failure::ConnectTimeout).await?;
-        let sending = self.dialler.send(request, addresses, timeouts.connect);
-        let Head { status, headers, mut body } =
-            within(timer, timeouts.first_byte, sending, Failure::AnswerTimeout).await?;
+        let connected = Arc::new(Notify::new());
+        let route = Route { addresses, connected: connected.clone() };
+        let mut sending = self.dialler.send(request, route);
+        let connecting = async {
+            tokio::select! {
+                biased;
+                head = &mut sending => head.map(Some),
+                () = connected.notified() => Ok(None),
+            }
+        };
+        let head = within(timer, timeouts.connect, connecting, Failure::ConnectTimeout).await?;
+        let Head { status, headers, mut body } = match head {
+            Some(head) => head,
+            None => within(timer, timeouts.first_byte, sending, Failure::AnswerTimeout).await?,
+        };
         let header_bytes: usize =
             headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if header_bytes > limits::MAX_ANSWER_HEADER_BYTES {
@@ -156,6 +173,16 @@ mod tests {
         lookups: AtomicUsize,
         lists: Vec<Vec<&'static str>>,
         dialled: Mutex<Vec<SocketAddr>>,
+        gets: Stage,
+    }
+
+    /// How far an exchange gets.
+    #[derive(Clone, Copy, Debug, Default)]
+    enum Stage {
+        Nowhere,
+        Connected,
+        #[default]
+        Answered,
     }
 
     impl Dialler for Notes {
@@ -165,32 +192,42 @@ mod tests {
             Box::pin(async move { Ok(list) })
         }
 
-        fn send(
-            &self,
-            _request: Outgoing,
-            addresses: Vec<SocketAddr>,
-            _connect: Duration,
-        ) -> BoxFuture<Result<Head, Failure>> {
-            self.dialled.lock().unwrap().extend(addresses);
-            Box::pin(async {
+        fn send(&self, _request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>> {
+            self.dialled.lock().unwrap().extend(route.addresses);
+            let gets = self.gets;
+            Box::pin(async move {
+                match gets {
+                    Stage::Nowhere => std::future::pending().await,
+                    Stage::Connected => {
+                        route.connected.notify_one();
+                        std::future::pending().await
+                    }
+                    Stage::Answered => {}
+                }
                 let body = futures::stream::iter([Ok(Bytes::from_static(b"ok"))]).boxed();
                 Ok(Head { status: StatusCode::OK, headers: HeaderMap::new(), body })
             })
         }
     }
 
-    struct NoTime;
+    /// Only waits as long as this are over.
+    struct Elapsed(Duration);
 
-    impl Timer for NoTime {
-        fn sleep(&self, _time: Duration) -> BoxFuture<()> {
-            Box::pin(std::future::pending())
+    impl Timer for Elapsed {
+        fn sleep(&self, time: Duration) -> BoxFuture<()> {
+            let is_over = time == self.0;
+            Box::pin(async move {
+                if !is_over {
+                    std::future::pending::<()>().await;
+                }
+            })
         }
     }
 
     const TIMEOUTS: Timeouts = Timeouts {
         connect: Duration::from_secs(1),
-        first_byte: Duration::from_secs(1),
-        between_bytes: Duration::from_secs(1),
+        first_byte: Duration::from_secs(2),
+        between_bytes: Duration::from_secs(3),
     };
 
     async fn dialled(
@@ -204,9 +241,13 @@ mod tests {
     }
 
     async fn exchange(notes: &Arc<Notes>, authority: &str) -> Result<Answer, Failure> {
+        exchange_in(notes, authority, &Elapsed(Duration::ZERO)).await
+    }
+
+    async fn exchange_in(notes: &Arc<Notes>, authority: &str, time: &Elapsed) -> Result<Answer, Failure> {
         let target = Target::of("http", authority, "/").unwrap();
         let request = Outgoing { method: Method::GET, target, headers: HeaderMap::new(), body: None };
-        Connector::new(notes.clone()).exchange(request, TIMEOUTS, &NoTime).await
+        Connector::new(notes.clone()).exchange(request, TIMEOUTS, time).await
     }
 
     #[tokio::test]
@@ -239,6 +280,22 @@ mod tests {
         }
         assert_eq!(notes.lookups.load(Ordering::SeqCst), 4);
         assert!(notes.dialled.lock().unwrap().iter().all(|address| !address.ip().is_loopback()));
+    }
+
+    #[test]
+    fn the_wait_for_an_answer_begins_with_the_connection() {
+        use Stage::*;
+        for (gets, elapsed, end) in [
+            (Nowhere, TIMEOUTS.connect, Some(Err(Failure::ConnectTimeout))),
+            (Nowhere, TIMEOUTS.first_byte, None),
+            (Connected, TIMEOUTS.connect, None),
+            (Connected, TIMEOUTS.first_byte, Some(Err(Failure::AnswerTimeout))),
+            (Answered, TIMEOUTS.first_byte, Some(Ok(()))),
+        ] {
+            let notes = Arc::new(Notes { lists: vec![vec!["1.1.1.1"]], gets, ..Notes::default() });
+            let answer = exchange_in(&notes, "a.example", &Elapsed(elapsed)).now_or_never();
+            assert_eq!(answer.map(|answer| answer.map(drop)), end, "{gets:?} {elapsed:?}");
+        }
     }
 
     #[tokio::test]

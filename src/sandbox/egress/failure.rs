@@ -1,6 +1,11 @@
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+
+/// So begins what rustls tells of a certificate.
+const CERTIFICATE: &str = "invalid peer certificate: ";
 
 /// Why an exchange has no answer. The form is on disk: an exchange that failed is over like one that was
 /// answered, and the guest sees the same error at each replay.
@@ -14,7 +19,8 @@ pub enum Failure {
     ConnectTimeout,
     /// No way to the server.
     Unreachable,
-    Certificate,
+    /// The server's certificate is not trusted, and why.
+    Certificate(String),
     /// TLS could not be agreed upon.
     Tls,
     /// The connection broke before the answer had begun.
@@ -39,17 +45,20 @@ impl Failure {
         // It would name the whole URL, with whatever secrets stand in it.
         let error = error.without_url();
         let mut sources = Sources(Some(&error));
-        let io = sources.find_map(|source| source.downcast_ref::<std::io::Error>().map(std::io::Error::kind));
+        let io = sources.find_map(|source| source.downcast_ref()).map(innermost_kind);
         let told = Sources(Some(&error)).map(ToString::to_string).collect::<Vec<_>>().join(": ");
         if let Some(failure) = Sources(Some(&error)).find_map(|source| source.downcast_ref::<Self>()) {
             return failure.clone();
         }
         if error.is_connect() {
-            use std::io::ErrorKind;
+            use io::ErrorKind;
             return match io {
                 _ if error.is_timeout() => Self::ConnectTimeout,
                 Some(ErrorKind::ConnectionRefused) => Self::ConnectionRefused,
-                Some(ErrorKind::InvalidData) if told.contains("certificate") => Self::Certificate,
+                _ if let Some((_, why)) = told.rsplit_once(CERTIFICATE) => {
+                    // A certificate may name a thousand hosts.
+                    Self::Certificate(why.chars().take(limits::MAX_CERTIFICATE_WORDS_CHARS).collect())
+                }
                 Some(ErrorKind::InvalidData) => Self::Tls,
                 Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Self::Terminated,
                 _ => Self::Unreachable,
@@ -80,7 +89,7 @@ impl std::fmt::Display for Failure {
             Self::ConnectionRefused => f.write_str("the connection was refused"),
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Unreachable => f.write_str("the server cannot be reached"),
-            Self::Certificate => f.write_str("the server's certificate is not trusted"),
+            Self::Certificate(why) => write!(f, "the server's certificate is not trusted: {why}"),
             Self::Tls => f.write_str("TLS could not be agreed upon"),
             Self::Terminated => f.write_str("the connection broke before there was an answer"),
             Self::AnswerTimeout => f.write_str("no answer in time"),
@@ -99,6 +108,14 @@ impl std::fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// A connector wraps the errors of TLS once more, where `source` does not lead to them.
+fn innermost_kind(mut error: &io::Error) -> io::ErrorKind {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        error = inner;
+    }
+    error.kind()
+}
 
 /// An error and what caused it.
 struct Sources<'a>(Option<&'a (dyn std::error::Error + 'static)>);

@@ -1,5 +1,21 @@
 //! Components in WAT, run by a whole engine on a store in a scratch folder.
 
+/// A memory, and an allocator that frees nothing.
+macro_rules! libc {
+    () => {
+        r#"    (core module $libc
+        (memory (export "memory") 2)
+        (global $next (mut i32) (i32.const 4096))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+            (global.set $next (i32.add (local.get $at) (local.get 3)))
+            (local.get $at)))
+    (core instance $libc (instantiate $libc))
+"#
+    };
+}
+
 mod admission;
 mod bounds;
 mod durable;
@@ -26,7 +42,7 @@ struct House {
 }
 
 fn sandbox(suspend_grace: Duration) -> Arc<Sandbox> {
-    Arc::new(Sandbox::new(SandboxOptions { threads: 2, suspend_grace }).unwrap())
+    Arc::new(Sandbox::new(SandboxOptions { threads: 2, suspend_grace, ..SandboxOptions::default() }).unwrap())
 }
 
 /// A grace that no test reaches.

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::{body, outcome};
 use crate::engine::{BoxFuture, Divergence, Op, OpHandle, Recorder, RecorderError, call_hash};
 use crate::limits;
-use crate::sandbox::egress::{Answer, Connector, Outgoing, Target, Timeouts, Timer};
+use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer};
 use crate::sandbox::stop::Stop;
 use crate::task::{Effects, UnknownOutcome};
 
@@ -297,6 +297,10 @@ impl Exchanges {
         }
         let timer = TaskTime(recorder.clone());
         let outcome = self.0.egress.connector.exchange(outgoing, timeouts, &timer).await;
+        if let Err(failure @ (Failure::Certificate(_) | Failure::Tls)) = &outcome {
+            // The guest is told no reason, and it is the operator who can do something about it.
+            tracing::info!(what = %exchange.what, "{failure}");
+        }
         let stored = outcome::encode(&outcome).map_err(Stop::HostFault)?;
         if !exchange.step(Phase::Over, || recorder.op_done(op, hash, stored))? {
             return Ok(None);
@@ -382,11 +386,8 @@ impl Request {
             let most = Duration::from_millis(most_ms);
             wanted.map_or(most, |wanted| wanted.min(most))
         };
-        // Clients are kept by the time to connect, so there are to be few of them.
-        let connect =
-            given(options.connect_timeout, limits::HTTP_CONNECT_MS).as_millis().div_ceil(100).max(1);
         Timeouts {
-            connect: Duration::from_millis(u64::try_from(connect).unwrap_or(u64::MAX).saturating_mul(100)),
+            connect: given(options.connect_timeout, limits::HTTP_CONNECT_MS),
             first_byte: given(options.first_byte_timeout, limits::HTTP_ANSWER_MS),
             between_bytes: given(options.between_bytes_timeout, limits::HTTP_ANSWER_MS),
         }

@@ -107,7 +107,7 @@ pub fn error(failure: Failure) -> Error {
         Failure::ConnectionRefused => Error::ConnectionRefused,
         Failure::ConnectTimeout => Error::ConnectionTimeout,
         Failure::Unreachable => Error::DestinationUnavailable,
-        Failure::Certificate => Error::TlsCertificateError,
+        Failure::Certificate(_) => Error::TlsCertificateError,
         Failure::Tls => Error::TlsProtocolError,
         Failure::Terminated => Error::ConnectionTerminated,
         Failure::AnswerTimeout => Error::HttpResponseTimeout,
