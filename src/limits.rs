@@ -369,8 +369,9 @@ pub const MAX_SESSIONS: usize = 20_000;
 /// A legacy session without an open stream or a request leaves memory after this. Seconds.
 pub const SESSION_IDLE_SECONDS: u64 = 3_600;
 /// A legacy session that has asked for nothing for so long, and waits for no answer, needs no service of rmcp's:
-/// its stream is told without one. Seconds.
-pub const SESSION_QUIET_SECONDS: u64 = 2;
+/// its stream is told without one. A service holds some 30 KiB, and making a new one takes no millisecond.
+/// Milliseconds.
+pub const SESSION_QUIET_MS: u64 = 500;
 /// A legacy session's client may come back so long after its last request. Seconds: a week.
 pub const SESSION_KEPT_SECONDS: u64 = 7 * 86_400;
 /// A session's row says at most so late that it was used. Seconds.
@@ -420,6 +421,9 @@ pub const REMOTE_CONNECT_SECONDS: u64 = 10;
 /// What a server offers is asked for again before a call once it is so old. Seconds.
 pub const REMOTE_LIST_SECONDS: u64 = 60;
 
+/// What one HTTP connection reads or writes ahead, bytes; hyper begins with 8 KiB of each and never gives back what
+/// it took. A request's head fits into it.
+pub const MAX_CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 /// One HTTP request body, bytes.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.

@@ -23,6 +23,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("redb", "store"),
     ("rmcp", "mcp"),
     ("axum", "mcp"),
+    ("hyper", "mcp"),
     ("clap", "cli"),
     ("indicatif", "cli"),
 ];

@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::caller::{self, Caller, Door};
+use super::connections;
 use super::error::{self, HttpFault};
 use super::listening;
 use super::server::McpServer;
@@ -137,16 +137,7 @@ impl HttpServer {
 
         let idle = CancellationToken::new();
         tokio::spawn(sessions::sweep(sessions.clone(), idle.clone()));
-        // Answers are small and each is waited for.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let closed = closing.clone();
-        let serving = tokio::spawn(async move {
-            let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-                .with_graceful_shutdown(async move { closed.cancelled().await });
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
+        let serving = tokio::spawn(connections::serve(listener, app, closing.clone()));
         Ok(Self {
             address,
             server,

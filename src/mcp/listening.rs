@@ -107,14 +107,15 @@ impl Listening {
         let present =
             self.armed.tasks.as_mut().map(|tasks| std::mem::take(&mut tasks.ids)).unwrap_or_default();
         let prompts = self.armed.prompts.take();
-        let telling = Telling {
+        // The stream's state holds it twice.
+        let telling = Box::new(Telling {
             of: self,
             ready: VecDeque::from([head]),
             present: present.into_iter(),
             prompts,
             lists_rest_until: None,
             end: Some(end),
-        };
+        });
         stream::unfold(telling, async |mut telling| Some((Ok(telling.next().await?), telling)))
     }
 

@@ -7,6 +7,7 @@ mod asks;
 mod bridge;
 mod caller;
 mod client;
+mod connections;
 mod convert;
 mod error;
 mod fixtures;

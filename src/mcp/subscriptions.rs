@@ -127,7 +127,11 @@ impl Handler {
     pub(super) async fn tell_changes(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let armed = {
             let mut all = lock(&self.connection.armed);
-            all.iter().position(|armed| armed.requested == *context.requested()).map(|at| all.remove(at))
+            let at = all.iter().position(|armed| armed.requested == *context.requested());
+            let armed = at.map(|at| all.remove(at));
+            // It stays as long as the stream, and most have but one.
+            all.shrink_to_fit();
+            armed
         };
         let armed = armed.ok_or_else(no_room)?;
         if let Some(handoff) = &self.connection.handoff {

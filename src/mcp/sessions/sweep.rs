@@ -15,7 +15,7 @@ use crate::mcp::server::lock;
 
 /// Until `over`: lets quiet sessions rest, puts idle ones out of memory, and deletes what was kept long enough.
 pub async fn run(sessions: Arc<Sessions>, over: CancellationToken) {
-    let quiet = Duration::from_secs(limits::SESSION_QUIET_SECONDS);
+    let quiet = Duration::from_millis(limits::SESSION_QUIET_MS);
     let mut next_sweep = Instant::now();
     loop {
         if next_sweep <= Instant::now() {
