@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::asks::Takes;
+use super::connections::OnlyTells;
 use super::server::{Handler, lock};
 use super::subscriptions::{Armed, next_list_change};
 use crate::limits;
@@ -55,15 +56,19 @@ pub struct Listening {
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
-/// Takes the place of rmcp's stream behind its acknowledgment.
+/// Takes the place of rmcp's stream behind its acknowledgment. Streams to those who only listen are marked.
 pub async fn serve(request: Request, next: Next) -> Response {
-    if request.headers().get(MCP_METHOD).is_none_or(|method| method != "subscriptions/listen") {
-        return next.run(request).await;
+    let is_get = request.method() == Method::GET;
+    if is_get || request.headers().get(MCP_METHOD).is_none_or(|method| method != "subscriptions/listen") {
+        let mut response = next.run(request).await;
+        if is_get && is_stream(&response) {
+            response.extensions_mut().insert(OnlyTells);
+        }
+        return response;
     }
     let handoff = Handoff::default();
     let response = OF_REQUEST.scope(handoff.clone(), next.run(request)).await;
-    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream");
-    if !is_stream {
+    if !is_stream(&response) {
         return response;
     }
     // The acknowledgment and, since nothing else is left to do there, the end.
@@ -74,10 +79,16 @@ pub async fn serve(request: Request, next: Next) -> Response {
     match handoff.take().zip(last_event(&bytes)) {
         Some((listening, end)) => {
             let (head, end) = (Bytes::copy_from_slice(&bytes[..end]), Bytes::copy_from_slice(&bytes[end..]));
-            Response::from_parts(parts, Body::from_stream(listening.stream(head, end)))
+            let mut response = Response::from_parts(parts, Body::from_stream(listening.stream(head, end)));
+            response.extensions_mut().insert(OnlyTells);
+            response
         }
         None => Response::from_parts(parts, Body::from(bytes)),
     }
+}
+
+fn is_stream(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream")
 }
 
 /// Where the last event begins, if there is one before it.
