@@ -163,6 +163,8 @@ pub const CANCEL_GRACE_MS: u64 = 5_000;
 pub const FLUSH_INTERVAL_MS: u64 = 50;
 /// Journal bytes that wait for a commit before a record has to wait for one. Bounds memory per task.
 pub const MAX_PENDING_JOURNAL_BYTES: usize = 1024 * 1024;
+/// Of the memory that a task's records lay in, what is kept for those that follow, bytes.
+pub const KEPT_JOURNAL_BUFFER_BYTES: usize = 1024;
 
 /// Log of one task, bytes (stdout, stderr and log lines); the rest is dropped and counted.
 pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
@@ -192,6 +194,9 @@ pub const MAX_QUEUED_BATCHES: usize = 65_536;
 pub const MAX_GROUP_BATCHES: usize = 4_096;
 /// Bytes that share one fsync; a commit of more is one big row, and latency grows with it.
 pub const MAX_GROUP_BYTES: usize = 1024 * 1024;
+/// A batch up to this is copied into the queue's own buffer, which costs less than memory that one thread takes and
+/// another gives back; a longer one is handed over as it is, since others wait for the copy. Bytes.
+pub const MAX_COPIED_FRAME_BYTES: usize = 16 * 1024;
 /// Bytes of the unfolded end of the log; start-up reads this much at most (twice, while folding).
 pub const MAX_UNFOLDED_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of it that are left unfolded when the store is idle: so much is read in no time, and a slow trickle of

@@ -421,8 +421,9 @@ fn keep_prefix(
     let kept = &records[..records.len() - rest.len()];
     batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
     if number > base {
-        let row = Segment::encode(number - base, awake_nanos, logical, kept);
-        batch.add_put(Space::Journal, rows::journal_key(id, status.epoch, base), row);
+        let head = Segment::head(number - base, awake_nanos, logical);
+        let key = rows::journal_key(id, status.epoch, base);
+        batch.add_put_in_parts(Space::Journal, key, &[&head, kept]);
     }
     cut_outputs(snapshot, id, status, &outputs, batch)?;
     cut_log(snapshot, id, checkpoint.as_ref(), batch)?;

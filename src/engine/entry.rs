@@ -171,9 +171,10 @@ impl EntryState {
         let mut keys = Vec::new();
         if let Some(flush) = flush {
             let awake = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
-            let row = Segment::encode(flush.count, awake, flush.logical, &flush.records);
-            live.journal_bytes += row.len() as u64;
-            batch.add_put(Space::Journal, rows::journal_key(id, self.status.epoch, flush.first), row);
+            let head = Segment::head(flush.count, awake, flush.logical);
+            live.journal_bytes += (head.len() + flush.records.len()) as u64;
+            let key = rows::journal_key(id, self.status.epoch, flush.first);
+            batch.add_put_in_parts(Space::Journal, key, &[&head, flush.records]);
         }
         if let Some((offset, row)) = log {
             batch.add_put(Space::Log, rows::log_key(id, offset), row);
@@ -195,12 +196,15 @@ impl EntryState {
             _ => None,
         }));
         live.enqueued += 1;
-        let (number, committed, feed) = (live.enqueued, live.committed.clone(), feed.clone());
-        batch.add_then(move || {
-            committed.store(number, Ordering::Release);
-            feed.changed(&keys);
-            feed.happened(id, &changes);
-        });
+        batch.add_mark(live.committed.clone(), live.enqueued);
+        // Most commits of a guest change nothing that is readable.
+        if !keys.is_empty() || !changes.is_empty() {
+            let feed = feed.clone();
+            batch.add_then(move || {
+                feed.changed(&keys);
+                feed.happened(id, &changes);
+            });
+        }
         Ok(Some(batch))
     }
 }

@@ -5,7 +5,10 @@
 //! others `hash u64 LE, varint length, payload`. A segment, one row, is what one commit appended:
 //! a version byte, `varint count, varint awake nanoseconds, varint logical nanoseconds`, the records.
 
+use smallvec::SmallVec;
+
 use super::ports::Divergence;
+use crate::limits;
 
 /// Kinds below are the runner's, from here on the engine's; 0 is logical time.
 pub const FIRST_ENGINE_KIND: u8 = 200;
@@ -13,6 +16,8 @@ pub const KIND_TIME: u8 = 0;
 pub const KIND_OUTPUT: u8 = 200;
 
 const SEGMENT_VERSION: u8 = 1;
+/// Kind, hash and length.
+const MAX_RECORD_HEAD_BYTES: usize = 19;
 
 /// One record, read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +36,14 @@ pub struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    pub fn encode(count: u64, awake_nanos: u64, logical_nanos: u64, records: &[u8]) -> Vec<u8> {
-        let mut row = Vec::with_capacity(records.len() + 24);
-        row.push(SEGMENT_VERSION);
-        put_varint(&mut row, count);
-        put_varint(&mut row, awake_nanos);
-        put_varint(&mut row, logical_nanos);
-        row.extend_from_slice(records);
-        row
+    /// What stands before its records.
+    pub fn head(count: u64, awake_nanos: u64, logical_nanos: u64) -> SmallVec<[u8; 32]> {
+        let mut head = SmallVec::new();
+        head.push(SEGMENT_VERSION);
+        put_varint(&mut head, count);
+        put_varint(&mut head, awake_nanos);
+        put_varint(&mut head, logical_nanos);
+        head
     }
 
     pub fn decode(row: &'a [u8]) -> Option<Self> {
@@ -88,6 +93,8 @@ pub struct Journal {
     next_number: u64,
     pending: Vec<u8>,
     pending_count: u64,
+    /// What was last taken. The two take turns, so that a record needs no memory of its own.
+    taken: Vec<u8>,
     /// Clock reads since the last time record.
     reads: u64,
     /// Logical time as the guest last saw it.
@@ -96,11 +103,11 @@ pub struct Journal {
 
 /// A flush: the records that one commit appends.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Flush {
+pub struct Flush<'a> {
     pub first: u64,
     pub count: u64,
     pub logical: u64,
-    pub records: Vec<u8>,
+    pub records: &'a [u8],
 }
 
 impl Journal {
@@ -148,6 +155,7 @@ impl Journal {
     /// Appends what happened. Only after [`Next::Live`].
     pub fn append(&mut self, kind: u8, hash: u64, payload: &[u8]) {
         debug_assert!(kind != KIND_TIME && !self.is_replaying());
+        self.pending.reserve(payload.len() + MAX_RECORD_HEAD_BYTES);
         self.pending.push(kind);
         self.pending.extend_from_slice(&hash.to_le_bytes());
         put_varint(&mut self.pending, payload.len() as u64);
@@ -179,16 +187,18 @@ impl Journal {
 
     /// Takes what a commit is to append. Reads since the last time record get a record of their own, for
     /// otherwise replay would run out of records some reads too early and read a new time in their place.
-    pub fn take_flush(&mut self) -> Option<Flush> {
+    pub fn take_flush(&mut self) -> Option<Flush<'_>> {
         if !self.is_replaying() && self.reads > 0 {
             self.append_time(0);
         }
         if self.pending.is_empty() {
             return None;
         }
-        let records = std::mem::take(&mut self.pending);
+        self.taken.clear();
+        self.taken.shrink_to(limits::KEPT_JOURNAL_BUFFER_BYTES);
+        std::mem::swap(&mut self.taken, &mut self.pending);
         let count = std::mem::take(&mut self.pending_count);
-        Some(Flush { first: self.next_number - count, count, logical: self.logical, records })
+        Some(Flush { first: self.next_number - count, count, logical: self.logical, records: &self.taken })
     }
 
     /// The guest begins what nothing on disk knows of: nothing may be left to replay.
@@ -259,12 +269,12 @@ impl Journal {
 }
 
 /// LEB128.
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_varint(out: &mut impl Extend<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out.extend([value as u8 | 0x80]);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.extend([value as u8]);
 }
 
 pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -318,7 +328,7 @@ mod tests {
                 },
                 Act::Commit => {
                     if let Some(flush) = journal.take_flush() {
-                        committed.extend_from_slice(&flush.records);
+                        committed.extend_from_slice(flush.records);
                     }
                 }
             }
@@ -378,7 +388,7 @@ mod tests {
         let mut first = Journal::default();
         assert_eq!(first.next(4, 1, "a"), Ok(Next::Live));
         first.append(4, 1, b"x");
-        let records = first.take_flush().expect("one record").records;
+        let records = first.take_flush().expect("one record").records.to_vec();
         let error = Journal::resumed(records.clone(), 0, 0).next(4, 2, "b").expect_err("another call");
         assert_eq!(error.record, 0);
         assert!(error.to_string().contains("b (kind 4"), "{error}");

@@ -237,7 +237,7 @@ impl Live {
         };
         let row = OpRow { at: op.at, hash, sends, state };
         let bytes = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
-        self.writes.push((Space::Op, rows::journal_key(task, epoch, op.number), bytes));
+        self.writes.push((Space::Op, rows::journal_key(task, epoch, op.number).to_vec(), bytes));
         self.ops.insert(op.number, known);
         Ok(())
     }

@@ -48,9 +48,11 @@ pub fn journal_prefix(task: TaskId, epoch: u32) -> Vec<u8> {
 }
 
 /// `id | epoch BE | first record BE`
-pub fn journal_key(task: TaskId, epoch: u32, first: u64) -> Vec<u8> {
-    let mut key = journal_prefix(task, epoch);
-    key.extend_from_slice(&first.to_be_bytes());
+pub fn journal_key(task: TaskId, epoch: u32, first: u64) -> [u8; 28] {
+    let mut key = [0; 28];
+    key[..16].copy_from_slice(task.as_bytes());
+    key[16..20].copy_from_slice(&epoch.to_be_bytes());
+    key[20..].copy_from_slice(&first.to_be_bytes());
     key
 }
 
@@ -168,12 +170,12 @@ pub fn put_payload(batch: &mut Batch, task: TaskId, bytes: &[u8]) -> Payload {
         return Payload::Inline(bytes.to_vec());
     }
     let digest = *blake3::hash(bytes).as_bytes();
-    put_blob(batch, digest, task.as_bytes(), bytes.to_vec());
+    put_blob(batch, digest, task.as_bytes(), bytes);
     Payload::Blob(digest)
 }
 
 /// A blob and who refers to it: a task's id, or `component`.
-pub fn put_blob(batch: &mut Batch, digest: [u8; 32], referrer: &[u8], bytes: impl Into<Arc<[u8]>>) {
+pub fn put_blob(batch: &mut Batch, digest: [u8; 32], referrer: &[u8], bytes: impl AsRef<[u8]>) {
     batch.add_put(Space::Blob, digest.as_slice(), bytes);
     batch.add_put(Space::BlobRef, blob_reference(digest, referrer), Vec::new());
 }

@@ -1,24 +1,31 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use smallvec::SmallVec;
 
 use super::frame;
-use super::key::Key;
 use super::space::Space;
 use crate::limits::MAX_LOGGED_VALUE_BYTES;
 
 /// What is written together: all of it or nothing, in the order of the calls.
 #[derive(Default)]
 pub struct Batch {
-    pub(super) guards: Vec<Guard>,
-    pub(super) ops: Vec<Op>,
+    /// Most have one, the lease.
+    pub(super) guards: SmallVec<[Guard; 1]>,
     pub(super) leases: Vec<LeaseChange>,
-    pub(super) thens: Vec<Box<dyn FnOnce() + Send>>,
+    pub(super) thens: Vec<Then>,
+    pub(super) marks: SmallVec<[(Arc<AtomicU64>, u64); 1]>,
+    pub(super) ops: usize,
     /// The ops as the log holds them.
     pub(super) frame: Vec<u8>,
-    /// Bytes of values that go past the log.
+    /// Values that go past the log.
+    pub(super) direct: Vec<(Space, Vec<u8>, Arc<[u8]>)>,
     pub(super) direct_bytes: usize,
     pub(super) longest_key: usize,
 }
+
+type Then = Box<dyn FnOnce() + Send>;
 
 /// What must hold, as of the batches before this one, for the batch to be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +50,6 @@ pub enum Guard {
     },
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Op {
-    Put { space: Space, key: Key, value: Arc<[u8]> },
-    Delete { space: Space, key: Key },
-    DeletePrefix { space: Space, prefix: Key },
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LeaseChange {
     Begin { task: [u8; 16], token: u64 },
@@ -62,7 +62,7 @@ impl Batch {
     }
 
     #[must_use]
-    pub fn put(mut self, space: Space, key: impl AsRef<[u8]>, value: impl Into<Arc<[u8]>>) -> Self {
+    pub fn put(mut self, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.add_put(space, key, value);
         self
     }
@@ -109,30 +109,32 @@ impl Batch {
         self
     }
 
-    pub fn add_put(&mut self, space: Space, key: impl AsRef<[u8]>, value: impl Into<Arc<[u8]>>) {
-        let (key, value) = (Key::from(key.as_ref()), value.into());
-        if value.len() > MAX_LOGGED_VALUE_BYTES {
-            self.direct_bytes += value.len();
-            frame::push_direct(&mut self.frame, space, &key);
+    pub fn add_put(&mut self, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.add_put_in_parts(space, key, &[value.as_ref()]);
+    }
+
+    /// The value is these parts, one behind the other.
+    pub fn add_put_in_parts(&mut self, space: Space, key: impl AsRef<[u8]>, value: &[&[u8]]) {
+        let key = key.as_ref();
+        let length = value.iter().map(|part| part.len()).sum::<usize>();
+        if length > MAX_LOGGED_VALUE_BYTES {
+            self.direct_bytes += length;
+            self.direct.push((space, key.to_vec(), value.concat().into()));
+            frame::push_direct(&mut self.frame, space, key);
         } else {
-            frame::push_put(&mut self.frame, space, &key, &value);
+            frame::push_put(&mut self.frame, space, key, value);
         }
-        self.longest_key = self.longest_key.max(key.len());
-        self.ops.push(Op::Put { space, key, value });
+        self.added(key);
     }
 
     pub fn add_delete(&mut self, space: Space, key: impl AsRef<[u8]>) {
-        let key = Key::from(key.as_ref());
-        frame::push_delete(&mut self.frame, space, &key);
-        self.longest_key = self.longest_key.max(key.len());
-        self.ops.push(Op::Delete { space, key });
+        frame::push_delete(&mut self.frame, space, key.as_ref());
+        self.added(key.as_ref());
     }
 
     pub fn add_delete_prefix(&mut self, space: Space, prefix: impl AsRef<[u8]>) {
-        let prefix = Key::from(prefix.as_ref());
-        frame::push_delete_prefix(&mut self.frame, space, &prefix);
-        self.longest_key = self.longest_key.max(prefix.len());
-        self.ops.push(Op::DeletePrefix { space, prefix });
+        frame::push_delete_prefix(&mut self.frame, space, prefix.as_ref());
+        self.added(prefix.as_ref());
     }
 
     pub fn add_guard(&mut self, guard: Guard) {
@@ -143,13 +145,20 @@ impl Batch {
         self.thens.push(Box::new(then));
     }
 
+    /// Once the batch is applied, before its `then`s run, `mark` holds `number`: the cheapest way to know.
+    pub fn add_mark(&mut self, mark: Arc<AtomicU64>, number: u64) {
+        self.marks.push((mark, number));
+    }
+
     /// Both as one: this one's changes, then the other's.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.guards.extend(other.guards);
-        self.ops.extend(other.ops);
         self.leases.extend(other.leases);
         self.thens.extend(other.thens);
+        self.marks.extend(other.marks);
+        self.ops += other.ops;
+        self.direct.extend(other.direct);
         self.frame.extend_from_slice(&other.frame);
         self.direct_bytes += other.direct_bytes;
         self.longest_key = self.longest_key.max(other.longest_key);
@@ -158,12 +167,17 @@ impl Batch {
 
     /// Whether it changes nothing on disk.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.ops == 0
     }
 
     /// About what it will occupy in the log and beside it.
     pub fn bytes(&self) -> usize {
         self.frame.len() + self.direct_bytes
+    }
+
+    fn added(&mut self, key: &[u8]) {
+        self.ops += 1;
+        self.longest_key = self.longest_key.max(key.len());
     }
 }
 
@@ -179,24 +193,12 @@ impl Guard {
     }
 }
 
-impl Op {
-    pub(super) fn space(&self) -> Space {
-        match self {
-            Op::Put { space, .. } | Op::Delete { space, .. } | Op::DeletePrefix { space, .. } => *space,
-        }
-    }
-
-    /// Whether the value goes straight into its base table.
-    pub(super) fn is_direct(&self) -> bool {
-        matches!(self, Op::Put { value, .. } if value.len() > MAX_LOGGED_VALUE_BYTES)
-    }
-}
-
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
             .field("guards", &self.guards)
             .field("ops", &self.ops)
+            .field("bytes", &self.bytes())
             .field("leases", &self.leases)
             .field("thens", &self.thens.len())
             .finish()

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
 
@@ -288,7 +289,8 @@ fn replay(opened: &mut Opened, what: &str) -> Result<(), StoreError> {
         if lsn != next {
             return Err(damaged(format!("log row {next} should come first and is missing")));
         }
-        let batches = frame::read_row(lsn, row, |op| opened.unfolded.replay(op)).map_err(damaged)?;
+        let row = Arc::new(row.to_vec());
+        let batches = frame::read_row(lsn, &row, |op| opened.unfolded.apply(&row, op)).map_err(damaged)?;
         next += batches;
         opened.unfolded_bytes += row.len();
         opened.unfolded_rows += 1;

@@ -1,6 +1,6 @@
 //! Log rows: what one group commit wrote, byte for byte as `format.md` says.
 
-use std::sync::Arc;
+use std::ops::Range;
 
 use super::space::Space;
 
@@ -19,7 +19,7 @@ pub(super) enum Logged<'a> {
     Put {
         space: Space,
         key: &'a [u8],
-        value: Arc<[u8]>,
+        value: &'a [u8],
     },
     Delete {
         space: Space,
@@ -36,10 +36,24 @@ pub(super) enum Logged<'a> {
     },
 }
 
-pub(super) fn push_put(out: &mut Vec<u8>, space: Space, key: &[u8], value: &[u8]) {
-    out.reserve(key.len() + value.len() + 8);
+impl Logged<'_> {
+    pub fn space(&self) -> Space {
+        match self {
+            Logged::Put { space, .. }
+            | Logged::Delete { space, .. }
+            | Logged::DeletePrefix { space, .. }
+            | Logged::Direct { space, .. } => *space,
+        }
+    }
+}
+
+/// The value is given in parts.
+pub(super) fn push_put(out: &mut Vec<u8>, space: Space, key: &[u8], value: &[&[u8]]) {
+    let length = value.iter().map(|part| part.len()).sum::<usize>();
+    out.reserve(key.len() + length + 8);
     push_key(out, PUT, space, key);
-    push_bytes(out, value);
+    push_varint(out, length as u64);
+    value.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 pub(super) fn push_delete(out: &mut Vec<u8>, space: Space, key: &[u8]) {
@@ -54,11 +68,13 @@ pub(super) fn push_direct(out: &mut Vec<u8>, space: Space, key: &[u8]) {
     push_key(out, DIRECT, space, key);
 }
 
-/// Begin a row of `batches` batches in `out`, which is cleared.
-pub(super) fn begin_row(out: &mut Vec<u8>, batches: usize) {
-    out.clear();
+/// Begin a row of `batches` batches, which have so many bytes of ops.
+pub(super) fn begin_row(batches: usize, bytes: usize) -> Vec<u8> {
+    // Beside the ops: the version, the number of batches, the check, and each batch's number of ops.
+    let mut out = Vec::with_capacity(bytes + 5 + CHECK_BYTES + 3 * batches);
     out.push(ROW_VERSION);
-    push_varint(out, batches as u64);
+    push_varint(&mut out, batches as u64);
+    out
 }
 
 pub(super) fn push_batch(out: &mut Vec<u8>, ops: usize, frame: &[u8]) {
@@ -80,6 +96,30 @@ pub(super) fn read_row(lsn: u64, row: &[u8], mut visit: impl FnMut(Logged<'_>)) 
     if row_check(lsn, body) != check {
         return Err("the row does not match its check".into());
     }
+    read_body(body, &mut visit)
+}
+
+/// The same for a row that was just made.
+pub(super) fn read_own_row(row: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<u64, String> {
+    read_body(&row[..row.len().saturating_sub(CHECK_BYTES)], &mut visit)
+}
+
+/// Read the ops of one batch.
+pub(super) fn read_ops(frame: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<(), String> {
+    let mut input = Input(frame);
+    while !input.0.is_empty() {
+        visit(input.op()?);
+    }
+    Ok(())
+}
+
+/// Where a part lies in the bytes that it is a part of.
+pub(super) fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+    start..start + part.len()
+}
+
+fn read_body(body: &[u8], visit: &mut impl FnMut(Logged<'_>)) -> Result<u64, String> {
     let mut input = Input(body);
     match input.byte()? {
         ROW_VERSION => {}
@@ -157,7 +197,7 @@ impl<'a> Input<'a> {
         let space = Space::from_id(id).ok_or_else(|| format!("space {id} is not known here"))?;
         let key = self.bytes()?;
         Ok(match kind {
-            PUT => Logged::Put { space, key, value: self.bytes()?.into() },
+            PUT => Logged::Put { space, key, value: self.bytes()? },
             DELETE => Logged::Delete { space, key },
             DELETE_PREFIX => Logged::DeletePrefix { space, prefix: key },
             DIRECT => Logged::Direct { space, key },
@@ -172,24 +212,25 @@ mod tests {
 
     fn row() -> Vec<u8> {
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        push_put(&mut first, Space::Journal, b"key", &[7; 300]);
+        push_put(&mut first, Space::Journal, b"key", &[&[7; 100], &[7; 200]]);
         push_delete(&mut first, Space::Wake, b"");
         push_delete_prefix(&mut second, Space::Op, b"prefix");
         push_direct(&mut second, Space::Blob, b"digest");
-        let mut row = vec![1, 2, 3];
-        begin_row(&mut row, 2);
+        let mut row = begin_row(2, first.len() + second.len());
+        let room = row.capacity();
         push_batch(&mut row, 2, &first);
         push_batch(&mut row, 2, &second);
         end_row(&mut row, 9);
+        assert_eq!(row.capacity(), room, "nothing is moved");
         row
     }
 
     #[test]
     fn a_row_reads_as_written() {
-        let mut number = 0;
-        let batches = read_row(9, &row(), |op| {
+        let (row, mut number) = (row(), 0);
+        let batches = read_row(9, &row, |op| {
             let expected = match number {
-                0 => Logged::Put { space: Space::Journal, key: b"key", value: vec![7; 300].into() },
+                0 => Logged::Put { space: Space::Journal, key: b"key", value: &[7; 300] },
                 1 => Logged::Delete { space: Space::Wake, key: b"" },
                 2 => Logged::DeletePrefix { space: Space::Op, prefix: b"prefix" },
                 _ => Logged::Direct { space: Space::Blob, key: b"digest" },
@@ -198,6 +239,8 @@ mod tests {
             number += 1;
         });
         assert_eq!((batches, number), (Ok(2), 4));
+        assert_eq!(read_own_row(&row, |_| number += 1), Ok(2));
+        assert_eq!(number, 8);
     }
 
     #[test]

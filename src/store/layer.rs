@@ -1,12 +1,13 @@
 //! Rows in memory that are not folded into the base tables yet.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Deref, Range};
 use std::sync::Arc;
 
-use super::frame::Logged;
+use super::frame::{Logged, range_within};
 use super::key::Key;
 use super::space::Space;
+use crate::limits::{MAX_BATCH_LOG_BYTES, MAX_GROUP_BYTES};
 
 /// What memory an entry takes beside its key and value, about. Only paces folding.
 const ENTRY_BYTES: usize = 64;
@@ -14,15 +15,54 @@ const ENTRY_BYTES: usize = 64;
 /// What a layer says about a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    Value(Arc<[u8]>),
+    Value(Value),
     Deleted,
     /// The base table holds the newest value: it was too large for the log.
     InBase,
 }
 
+/// A value, in the log row that brought it: the values of a row share one piece of memory, and nothing is copied.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    row: Arc<Vec<u8>>,
+    from: u32,
+    to: u32,
+}
+
+const _: () = assert!(MAX_GROUP_BYTES + MAX_BATCH_LOG_BYTES < u32::MAX as usize);
+
+impl Value {
+    fn new(row: Arc<Vec<u8>>, range: Range<usize>) -> Self {
+        Self { row, from: range.start as u32, to: range.end as u32 }
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self::new(Arc::new(bytes), range)
+    }
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.row[self.from as usize..self.to as usize]
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Value {}
+
 /// A layer's verdict on a key.
 pub(super) enum Found<'a> {
-    Value(&'a Arc<[u8]>),
+    Value(&'a [u8]),
     Deleted,
     InBase,
     /// This layer does not know it: ask the one below.
@@ -93,10 +133,13 @@ impl Layer {
         rows.prefixes.insert(prefix);
     }
 
-    /// What start-up does with an op of the log.
-    pub fn replay(&mut self, op: Logged<'_>) {
+    /// Do what stands in a log row.
+    pub fn apply(&mut self, row: &Arc<Vec<u8>>, op: Logged<'_>) {
         match op {
-            Logged::Put { space, key, value } => self.set(space, key.into(), Entry::Value(value)),
+            Logged::Put { space, key, value } => {
+                let value = Value::new(row.clone(), range_within(row, value));
+                self.set(space, key.into(), Entry::Value(value));
+            }
             Logged::Delete { space, key } => self.set(space, key.into(), Entry::Deleted),
             Logged::DeletePrefix { space, prefix } => self.delete_prefix(space, prefix.into()),
             Logged::Direct { space, key } => self.set(space, key.into(), Entry::InBase),
@@ -175,7 +218,7 @@ mod tests {
         assert!(matches!(layer.get(Space::Op, b"ac"), Found::Below));
         assert!(matches!(layer.get(Space::Wake, b"ab1"), Found::Below));
         layer.set(Space::Op, key(b"ab1"), Entry::Value(vec![2].into()));
-        assert!(matches!(layer.get(Space::Op, b"ab1"), Found::Value(value) if **value == [2]));
+        assert!(matches!(layer.get(Space::Op, b"ab1"), Found::Value(value) if *value == [2]));
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Store {
             }
         }
         let (ack, answer) = oneshot::channel();
-        self.inner.shared.enqueue(Request { batch, ack })?;
+        self.inner.shared.enqueue(Request::new(batch, ack))?;
         Ok(Ack { answer })
     }
 
@@ -295,7 +295,7 @@ impl Future for Ack {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.answer).poll(context).map(|answer| match answer {
-            Ok((answer, _)) => answer,
+            Ok(answer) => answer,
             // The writer is gone with the batch in hand: it panicked.
             Err(_) => Err(StoreError::Closed),
         })

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::error::StoreError;
-use super::frame::{Input, push_bytes};
+use super::frame::{Input, push_bytes, range_within};
 use super::space::Space;
 use crate::limits::MAX_RUN_BYTES;
 
@@ -40,10 +40,7 @@ impl Rows {
         if input.byte()? != RUN_VERSION {
             return Err("another version".into());
         }
-        let at = |part: &[u8]| {
-            let start = part.as_ptr() as usize - run.as_ptr() as usize;
-            start..start + part.len()
-        };
+        let at = |part: &[u8]| range_within(run, part);
         let mut rows = Vec::new();
         while !input.0.is_empty() {
             rows.push((at(input.bytes()?), at(input.bytes()?)));

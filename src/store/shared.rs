@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::file::Position;
 use super::snapshot::{Overlay, Snapshot};
 use super::writer::Request;
-use crate::limits::{MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
+use crate::limits::{MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
 
 pub(super) struct Shared {
     pub path: PathBuf,
@@ -30,6 +30,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Queue {
     pub waiting: VecDeque<Request>,
+    /// The short frames of those, one behind the other: so the memory of each stays with the thread that made it.
+    pub frames: Vec<u8>,
     /// Batches that the writer has taken and not begun to commit.
     pub taken: usize,
     /// Bytes of both.
@@ -81,21 +83,31 @@ impl Shared {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn enqueue(&self, request: Request) -> Result<(), StoreError> {
+    pub fn enqueue(&self, mut request: Request) -> Result<(), StoreError> {
+        // Freed after the lock.
+        let mut frame = Vec::new();
+        let bytes = request.bytes();
         let mut queue = self.queue();
         if let Some(refusal) = &queue.refusal {
             return Err(refusal.clone());
         }
-        let (queued, bytes) = (queue.waiting.len() + queue.taken, queue.bytes + request.batch.bytes());
+        let (queued, bytes) = (queue.waiting.len() + queue.taken, queue.bytes + bytes);
         if queued >= MAX_QUEUED_BATCHES || bytes > MAX_QUEUED_BYTES {
             return Err(StoreError::Busy { queued, bytes: queue.bytes });
         }
         queue.bytes = bytes;
+        if request.batch.frame.len() <= MAX_COPIED_FRAME_BYTES {
+            frame = std::mem::take(&mut request.batch.frame);
+            queue.frames.extend_from_slice(&frame);
+        }
         queue.waiting.push_back(request);
         if std::mem::take(&mut queue.is_writer_parked) {
             drop(queue);
             self.bell.notify_one();
+        } else {
+            drop(queue);
         }
+        drop(frame);
         Ok(())
     }
 
@@ -119,6 +131,7 @@ impl Shared {
         let waiting = {
             let mut queue = self.queue();
             queue.refusal = Some(refusal.clone());
+            queue.frames = Vec::new();
             std::mem::take(&mut queue.waiting)
         };
         self.latch.send_replace(Some(words));

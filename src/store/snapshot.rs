@@ -37,7 +37,7 @@ impl<'a> Snapshot<'a> {
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Arc<[u8]>>, StoreError> {
         for layer in [&self.overlay.active, &self.overlay.frozen] {
             match layer.get(space, key) {
-                Found::Value(value) => return Ok(Some(value.clone())),
+                Found::Value(value) => return Ok(Some(value.into())),
                 Found::Deleted => return Ok(None),
                 Found::InBase => {
                     let value = self.base.get(space, key)?;

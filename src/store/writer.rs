@@ -3,18 +3,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::base::LOG;
-use super::batch::{Batch, Guard, LeaseChange, Op};
+use super::batch::{Batch, Guard, LeaseChange};
 use super::error::{Refusal, StoreError};
 use super::file::{Position, write_boot, write_closed, write_position};
 use super::fold::{Budget, Fold, Slice, Target, fold_slice};
 use super::frame;
-use super::layer::{Entry, Found, Layer};
+use super::layer::{Found, Layer};
 use super::shared::{Shared, State};
 use super::snapshot::Snapshot;
 use super::{Durability, Lsn};
@@ -26,22 +27,27 @@ use crate::limits::{
 /// Two layers of three eighths leave room to fold what a crash left behind as one layer.
 const FULL_EIGHTHS: usize = 3;
 
-/// A batch on its way, and whom to tell.
+/// A batch on its way, and whom to tell. Its frame, if it is short, is with the others' in one buffer.
 pub(super) struct Request {
     pub batch: Batch,
-    pub ack: oneshot::Sender<Answer>,
+    frame_bytes: usize,
+    ack: oneshot::Sender<Answer>,
 }
 
-/// With what is left of the batch: whoever waits for it frees its memory, and the writer has the time.
-pub(super) type Answer = (Result<Lsn, StoreError>, Batch);
+pub(super) type Answer = Result<Lsn, StoreError>;
 
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
     /// Taken from the queue and not committed yet, in order.
+    /// Whatever is in it when the writer fails is answered with the failure.
     backlog: VecDeque<Request>,
-    /// The group in hand. Whatever is in it when the writer fails is answered with the failure.
-    group: Vec<Request>,
-    refusals: Vec<Option<Refusal>>,
+    /// The short frames of the backlog.
+    frames: Vec<u8>,
+    frames_at: usize,
+    /// So many of the backlog are the group in hand.
+    group: usize,
+    /// One a request of the group.
+    refusals: Vec<Option<Box<Refusal>>>,
     leases: HashMap<[u8; 16], u64>,
     last_lsn: u64,
     position: Position,
@@ -54,7 +60,6 @@ pub(super) struct Writer {
     is_dirty: bool,
     /// The number of this opening is on disk.
     is_boot_written: bool,
-    row: Vec<u8>,
 }
 
 enum Work {
@@ -64,9 +69,23 @@ enum Work {
 }
 
 impl Request {
+    pub fn new(batch: Batch, ack: oneshot::Sender<Answer>) -> Self {
+        Self { frame_bytes: batch.frame.len(), batch, ack }
+    }
+
+    /// About what it will occupy in the log and beside it.
+    pub fn bytes(&self) -> usize {
+        self.frame_bytes + self.batch.direct_bytes
+    }
+
+    /// What of its frame is in the buffer of short ones.
+    fn copied_bytes(&self) -> usize {
+        self.frame_bytes - self.batch.frame.len()
+    }
+
     /// Nobody may be waiting for it, which is no harm.
-    pub fn answer(self, answer: Result<Lsn, StoreError>) {
-        let _ = self.ack.send((answer, self.batch));
+    pub fn answer(self, answer: Answer) {
+        let _ = self.ack.send(answer);
     }
 }
 
@@ -75,7 +94,9 @@ impl Writer {
         let writer = Self {
             shared,
             backlog: VecDeque::new(),
-            group: Vec::new(),
+            frames: Vec::new(),
+            frames_at: 0,
+            group: 0,
             refusals: Vec::new(),
             leases: HashMap::new(),
             last_lsn,
@@ -86,7 +107,6 @@ impl Writer {
             is_trimming: true,
             is_dirty: true,
             is_boot_written: false,
-            row: Vec::new(),
         };
         // Also a store that nothing is written to tells its sizes.
         writer.report();
@@ -102,7 +122,7 @@ impl Writer {
             Err(_) => "the writer panicked; please report this, with what longhaul printed".to_string(),
         };
         let refusal = self.shared.latch(&cause);
-        for request in self.group.drain(..).chain(self.backlog.drain(..)) {
+        for request in self.backlog.drain(..) {
             request.answer(Err(refusal.clone()));
         }
     }
@@ -146,53 +166,84 @@ impl Writer {
                 };
             }
             queue.is_writer_parked = false;
-            self.backlog.append(&mut queue.waiting);
-            let mut bytes = 0;
-            while let Some(request) = self.backlog.front() {
-                bytes += request.batch.bytes();
-                let is_full = self.group.len() >= MAX_GROUP_BATCHES || bytes > MAX_GROUP_BYTES;
-                if is_full && !self.group.is_empty() {
-                    break;
-                }
-                queue.bytes -= request.batch.bytes();
-                self.group.extend(self.backlog.pop_front());
+            if self.backlog.is_empty() {
+                // The empty ones that go back have their memory still.
+                std::mem::swap(&mut self.backlog, &mut queue.waiting);
+                self.frames.clear();
+                self.frames.shrink_to(MAX_GROUP_BYTES);
+                self.frames_at = 0;
+                std::mem::swap(&mut self.frames, &mut queue.frames);
             }
             queue.taken = self.backlog.len();
         }
+        self.take_group();
         Work::Group
+    }
+
+    fn take_group(&mut self) {
+        self.group = 0;
+        let mut bytes = 0;
+        for request in self.backlog.iter().take(MAX_GROUP_BATCHES) {
+            if self.group > 0 && bytes + request.bytes() > MAX_GROUP_BYTES {
+                break;
+            }
+            bytes += request.bytes();
+            self.group += 1;
+        }
+        let mut queue = self.shared.queue();
+        queue.bytes -= bytes;
+        queue.taken -= self.group;
+    }
+
+    /// The requests of the group, each with its ops as the log holds them.
+    fn requests(&self) -> impl Iterator<Item = (&Request, &[u8])> {
+        let mut short = &self.frames[self.frames_at..];
+        self.backlog.iter().take(self.group).map(move |request| {
+            let (frame, rest) = short.split_at(request.copied_bytes());
+            short = rest;
+            (request, if frame.is_empty() { &*request.batch.frame } else { frame })
+        })
+    }
+
+    /// Those of them that are written.
+    fn written(&self) -> impl Iterator<Item = (&Request, &[u8])> {
+        let is_written = |(request, _): &(&Request, &[u8]), refusal: &Option<_>| {
+            refusal.is_none() && !request.batch.is_empty()
+        };
+        let judged = self.requests().zip(&self.refusals);
+        judged.filter(move |(request, refusal)| is_written(request, refusal)).map(|(request, _)| request)
     }
 
     fn commit_group(&mut self) -> Result<(), StoreError> {
         self.judge()?;
         let first_lsn = self.last_lsn + 1;
-        let writing = |(request, refusal): &(&Request, &Option<Refusal>)| {
-            refusal.is_none() && !request.batch.is_empty()
-        };
-        let batches = self.group.iter().zip(&self.refusals).filter(writing).count();
+        let (batches, bytes) =
+            self.written().fold((0, 0), |(count, bytes), (_, frame)| (count + 1, bytes + frame.len()));
         if batches > 0 {
-            frame::begin_row(&mut self.row, batches);
+            let mut row = frame::begin_row(batches, bytes);
             let mut has_direct = false;
-            for (request, _) in self.group.iter().zip(&self.refusals).filter(writing) {
-                frame::push_batch(&mut self.row, request.batch.ops.len(), &request.batch.frame);
+            for (request, frame) in self.written() {
+                frame::push_batch(&mut row, request.batch.ops, frame);
                 has_direct |= request.batch.direct_bytes > 0;
             }
-            frame::end_row(&mut self.row, first_lsn);
+            frame::end_row(&mut row, first_lsn);
 
             let shared = self.shared.clone();
             let transaction = self.begin()?;
-            self.active_bytes += self.row.len();
+            self.active_bytes += row.len();
             self.active_rows += 1;
             let slice = self.fold_some(&transaction, self.due())?;
             self.write_direct(&transaction, slice.as_ref())?;
-            self.write_log(&transaction, Some(first_lsn), LOG_TRIM_ROWS)?;
+            self.write_log(&transaction, Some((first_lsn, &row)), LOG_TRIM_ROWS)?;
+            let row = Arc::new(row);
             if has_direct {
                 // Readers must not see a large value before the rest of its batch.
                 let mut state = shared.write_state();
                 self.commit(transaction)?;
-                self.apply(&mut state, slice);
+                self.apply(&mut state, slice, Some(&row))?;
             } else {
                 self.commit(transaction)?;
-                self.apply(&mut shared.write_state(), slice);
+                self.apply(&mut shared.write_state(), slice, Some(&row))?;
             }
             self.is_dirty = true;
         }
@@ -203,35 +254,39 @@ impl Writer {
 
     /// Decide for each batch of the group whether its guards hold, as of the batches before it.
     fn judge(&mut self) -> Result<(), StoreError> {
-        self.refusals.clear();
-        let guarded = self.group.iter().flat_map(|request| &request.batch.guards);
-        let guarded = guarded.filter_map(Guard::key).fold(0u32, |spaces, (space, _)| spaces | bit(space));
-        let state = self.shared.read_state();
-        let snapshot = state.snapshot()?;
-        // What the earlier batches of the group write to spaces that guards ask about.
-        let mut pending = Layer::default();
-        for request in &self.group {
-            let mut refusal = None;
-            for (index, guard) in request.batch.guards.iter().enumerate() {
-                if !holds(guard, &self.leases, &pending, &snapshot)? {
-                    refusal = Some(Refusal { index, guard: guard.clone() });
-                    break;
+        let mut refusals = std::mem::take(&mut self.refusals);
+        refusals.clear();
+        let guards = self.requests().flat_map(|(request, _)| &request.batch.guards);
+        let guarded = guards.filter_map(Guard::key).fold(0u32, |spaces, (space, _)| spaces | bit(space));
+        let mut leases = std::mem::take(&mut self.leases);
+        {
+            let state = self.shared.read_state();
+            let snapshot = state.snapshot()?;
+            // What the earlier batches of the group write to spaces that guards ask about.
+            let mut pending = Layer::default();
+            for (request, frame) in self.requests() {
+                let mut refusal = None;
+                for (index, guard) in request.batch.guards.iter().enumerate() {
+                    if !holds(guard, &leases, &pending, &snapshot)? {
+                        refusal = Some(Box::new(Refusal { index, guard: guard.clone() }));
+                        break;
+                    }
                 }
+                if refusal.is_none() {
+                    for change in &request.batch.leases {
+                        match change {
+                            LeaseChange::Begin { task, token } => leases.insert(*task, *token),
+                            LeaseChange::End { task } => leases.remove(task),
+                        };
+                    }
+                    if guarded != 0 {
+                        note(&mut pending, frame, guarded)?;
+                    }
+                }
+                refusals.push(refusal);
             }
-            if refusal.is_none() {
-                for change in &request.batch.leases {
-                    match change {
-                        LeaseChange::Begin { task, token } => self.leases.insert(*task, *token),
-                        LeaseChange::End { task } => self.leases.remove(task),
-                    };
-                }
-                let ops = request.batch.ops.iter();
-                for op in ops.filter(|op| guarded & bit(op.space()) != 0) {
-                    apply_op(&mut pending, op.clone(), false);
-                }
-            }
-            self.refusals.push(refusal);
         }
+        (self.refusals, self.leases) = (refusals, leases);
         Ok(())
     }
 
@@ -294,20 +349,11 @@ impl Writer {
         slice: Option<&Slice>,
     ) -> Result<(), StoreError> {
         let (mut gained, mut lost) = slice.map_or((0, 0), |slice| (slice.gained, slice.lost));
-        for (request, refusal) in self.group.iter().zip(&self.refusals) {
-            if refusal.is_some() || request.batch.direct_bytes == 0 {
-                continue;
-            }
-            for op in &request.batch.ops {
-                if let Op::Put { space, key, value } = op
-                    && op.is_direct()
-                {
-                    let mut target = Target::new(transaction, *space);
-                    target.change(&[(key, Some(value))])?;
-                    gained += target.gained;
-                    lost += target.lost;
-                }
-            }
+        for (space, key, value) in self.written().flat_map(|(request, _)| &request.batch.direct) {
+            let mut target = Target::new(transaction, *space);
+            target.change(&[(key, Some(value))])?;
+            gained += target.gained;
+            lost += target.lost;
         }
         let finished = slice.is_some_and(|slice| slice.finished);
         let through = self.fold.as_ref().map_or(0, |fold| fold.through);
@@ -327,16 +373,16 @@ impl Writer {
     fn write_log(
         &mut self,
         transaction: &WriteTransaction,
-        lsn: Option<u64>,
+        row: Option<(u64, &[u8])>,
         trim_rows: usize,
     ) -> Result<(), StoreError> {
-        if lsn.is_none() && !self.is_trimming {
+        if row.is_none() && !self.is_trimming {
             return Ok(());
         }
         let mut write = || {
             let mut log = transaction.open_table(LOG)?;
-            if let Some(lsn) = lsn {
-                log.insert(lsn, self.row.as_slice())?;
+            if let Some((lsn, row)) = row {
+                log.insert(lsn, row)?;
             }
             for _ in 0..if self.is_trimming { trim_rows } else { 0 } {
                 let first = log.first()?.map(|(lsn, _)| lsn.value());
@@ -352,18 +398,17 @@ impl Writer {
     }
 
     /// Make the commit visible.
-    fn apply(&mut self, state: &mut State, slice: Option<Slice>) {
-        for (request, refusal) in self.group.iter_mut().zip(&self.refusals) {
-            if refusal.is_some() || request.batch.is_empty() {
-                continue;
-            }
-            for op in request.batch.ops.drain(..) {
-                let is_direct = op.is_direct();
-                apply_op(&mut state.overlay.active, op, is_direct);
-            }
-            self.last_lsn += 1;
+    fn apply(
+        &mut self,
+        state: &mut State,
+        slice: Option<Slice>,
+        row: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), StoreError> {
+        if let Some(row) = row {
+            let batches = frame::read_own_row(row, |op| state.overlay.active.apply(row, op));
+            self.last_lsn += batches.map_err(|why| StoreError::damaged("a row in memory", why))?;
         }
-        let Some(slice) = slice else { return };
+        let Some(slice) = slice else { return Ok(()) };
         for (space, prefixes, entries) in slice.done {
             state.overlay.frozen.drop_prefixes(space, prefixes);
             state.overlay.frozen.drop_entries(space, entries);
@@ -373,6 +418,7 @@ impl Writer {
         } else if let Some(fold) = &mut self.fold {
             fold.cursor = slice.cursor;
         }
+        Ok(())
     }
 
     /// Under load, one layer gathers new rows while the one before it is folded.
@@ -401,15 +447,18 @@ impl Writer {
     /// Commit, then tell: in the order of commits.
     fn tell(&mut self, first_lsn: u64) {
         let mut lsn = first_lsn - 1;
-        let refusals = std::mem::take(&mut self.refusals);
-        // Taken one by one: if a `then` panics, those behind it are still in the group.
-        self.group.reverse();
-        for refusal in refusals {
-            let Some(mut request) = self.group.pop() else { break };
+        let mut refusals = std::mem::take(&mut self.refusals);
+        // Taken one by one: if a `then` panics, those behind it are still in the backlog.
+        for refusal in refusals.drain(..) {
+            let Some(mut request) = self.backlog.pop_front() else { break };
+            self.frames_at += request.copied_bytes();
             let answer = match refusal {
-                Some(refusal) => Err(StoreError::Refused(Box::new(refusal))),
+                Some(refusal) => Err(StoreError::Refused(refusal)),
                 None => {
-                    lsn += u64::from(!request.batch.frame.is_empty());
+                    lsn += u64::from(!request.batch.is_empty());
+                    for (mark, number) in &request.batch.marks {
+                        mark.store(*number, Ordering::Release);
+                    }
                     for then in request.batch.thens.drain(..) {
                         then();
                     }
@@ -418,6 +467,7 @@ impl Writer {
             };
             request.answer(answer);
         }
+        self.refusals = refusals;
     }
 
     /// Nobody waits: fold more than else, and leave a file that opens fast after a crash.
@@ -463,8 +513,7 @@ impl Writer {
         self.write_log(&transaction, None, trim_rows)?;
         self.commit(transaction)?;
         let shared = self.shared.clone();
-        self.apply(&mut shared.write_state(), slice);
-        Ok(())
+        self.apply(&mut shared.write_state(), slice, None)
     }
 
     fn report(&self) {
@@ -491,20 +540,22 @@ fn holds(
         Guard::Absent { space, key } => is_there(*space, key).map(|is_there| !is_there),
         Guard::Present { space, key } => is_there(*space, key),
         Guard::Is { space, key, value } => match pending.get(*space, key) {
-            Found::Value(found) => Ok(found == value),
+            Found::Value(found) => Ok(found == &**value),
             Found::Deleted => Ok(false),
             Found::InBase | Found::Below => Ok(snapshot.get(*space, key)?.as_ref() == Some(value)),
         },
     }
 }
 
-fn apply_op(layer: &mut Layer, op: Op, is_direct: bool) {
-    match op {
-        Op::Put { space, key, .. } if is_direct => layer.set(space, key, Entry::InBase),
-        Op::Put { space, key, value } => layer.set(space, key, Entry::Value(value)),
-        Op::Delete { space, key } => layer.set(space, key, Entry::Deleted),
-        Op::DeletePrefix { space, prefix } => layer.delete_prefix(space, prefix),
-    }
+/// What a batch writes to the spaces in `guarded`, in memory of its own: its row is not made yet.
+fn note(pending: &mut Layer, frame: &[u8], guarded: u32) -> Result<(), StoreError> {
+    let row = Arc::new(frame.to_vec());
+    let noted = frame::read_ops(&row, |op| {
+        if guarded & bit(op.space()) != 0 {
+            pending.apply(&row, op);
+        }
+    });
+    noted.map_err(|why| StoreError::damaged("a batch in memory", why))
 }
 
 fn bit(space: super::Space) -> u32 {
