@@ -192,6 +192,10 @@ pub const MAX_REPORTS_READ: usize = 64;
 pub const MAX_QUEUED_BATCHES: usize = 65_536;
 /// Batches that share one fsync.
 pub const MAX_GROUP_BATCHES: usize = 4_096;
+/// A commit with fewer answers wakes whom they concern from the writer's own thread.
+pub const MIN_SPREAD_ANSWERS: usize = 32;
+/// Answers that one task of the runtime gives: as many as fit a worker's own queue, and several workers share them.
+pub const ANSWERS_PER_TASK: usize = 128;
 /// Bytes that share one fsync; a commit of more is one big row, and latency grows with it.
 pub const MAX_GROUP_BYTES: usize = 1024 * 1024;
 /// A batch up to this is copied into the queue's own buffer, which costs less than memory that one thread takes and

@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
+use super::aside::Aside;
 use super::control::{self, Ending};
 use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
 use super::feed::{ResourceKey, TaskChange};
@@ -219,6 +220,7 @@ impl Past {
             heeds_cancellation: false,
             restored,
             enqueued: 0,
+            settled: 0,
             committed: Arc::new(AtomicU64::new(0)),
         }
     }
@@ -239,21 +241,22 @@ async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorde
     let guest = shared.runner.run(attempt);
     tokio::pin!(guest);
     // Polled only when something happens to them: the guest comes and goes with each of its steps.
-    let mut others: FuturesUnordered<BoxFuture<'_, End>> = [
+    let mut waiting: FuturesUnordered<BoxFuture<'_, End>> = [
         stop.changed().map(|_| End::Stopped).boxed(),
         running.wait_for(|running| !running).map(|_| End::Shutdown).boxed(),
         shared.clock.sleep_until(deadline).map(|()| End::Timeout).boxed(),
         cancel_grace(shared, entry).map(|()| End::CancelGraceOver).boxed(),
-        flush_when_dirty(entry, recorder)
+        flush_when_due(entry, recorder)
             .map(|error| End::Outcome(Outcome::HostFault { message: error.to_string() }))
             .boxed(),
     ]
     .into_iter()
     .collect();
+    let mut others = Aside::new(waiting.next());
     tokio::select! {
         biased;
         outcome = &mut guest => End::Outcome(outcome),
-        Some(end) = others.next() => end,
+        Some(end) = &mut others => end,
     }
 }
 
@@ -267,11 +270,9 @@ async fn cancel_grace(shared: &Shared, entry: &Entry) {
     shared.clock.sleep_until(until).await;
 }
 
-/// What a busy guest recorded or told is committed after a moment, whether or not it waits for anything.
-async fn flush_when_dirty(entry: &Entry, recorder: &Recorder) -> RecorderError {
+async fn flush_when_due(entry: &Entry, recorder: &Recorder) -> RecorderError {
     loop {
-        entry.dirty.notified().await;
-        tokio::time::sleep(Duration::from_millis(limits::FLUSH_INTERVAL_MS)).await;
+        entry.flush.due.notified().await;
         if let Err(error) = recorder.flush() {
             return error;
         }

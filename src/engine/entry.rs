@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::children::{Children, Link};
 use super::feed::{Feed, ResourceKey, TaskChange};
+use super::flush::Flush;
 use super::journal::{Journal, Segment};
 use super::ops::Ops;
 use super::ports::Divergence;
@@ -27,8 +28,7 @@ pub struct Entry {
     /// Seconds from creation to the end of its total time.
     pub total_seconds: u64,
     state: Mutex<EntryState>,
-    /// Something waits for a commit.
-    pub dirty: Notify,
+    pub flush: Flush,
     /// Cancellation was requested and the guest is to be told.
     pub cancel: watch::Sender<bool>,
     /// Counts decisions that end the present attempt whatever the guest says.
@@ -96,7 +96,10 @@ pub struct Live {
     pub replay_spent: Duration,
     pub heeds_cancellation: bool,
     pub restored: Option<Arc<[u8]>>,
+    /// Batches on their way or on disk, those known to be on disk because somebody waited for it, and those that
+    /// the writer has marked.
     pub enqueued: u64,
+    pub settled: u64,
     pub committed: Arc<AtomicU64>,
 }
 
@@ -124,7 +127,7 @@ impl Entry {
                 task: None,
                 fresh: false,
             }),
-            dirty: Notify::new(),
+            flush: Flush::default(),
             cancel: watch::Sender::new(cancelling),
             stop: watch::Sender::new(0),
             link,
@@ -159,8 +162,25 @@ impl Entry {
 }
 
 impl EntryState {
+    /// Whether `take_batch` has something to take.
+    pub fn has_pending(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| {
+            let is_empty = live.log.pending_bytes() == 0 && live.writes.is_empty() && !self.status_dirty;
+            live.journal.has_pending() || !is_empty
+        })
+    }
+
     /// What is not committed yet, as one batch; `None` if there is nothing. Enqueue it under the same lock.
     pub fn take_batch(&mut self, id: TaskId, feed: &Feed) -> Result<Option<Batch>, StoreError> {
+        let mut batch = self.take_unmarked(id, feed)?;
+        if let (Some(batch), Some(live)) = (&mut batch, &self.live) {
+            batch.add_mark(live.committed.clone(), live.enqueued);
+        }
+        Ok(batch)
+    }
+
+    /// The same, for one who waits for it and says so in `settled`, which is cheaper.
+    pub fn take_unmarked(&mut self, id: TaskId, feed: &Feed) -> Result<Option<Batch>, StoreError> {
         let Some(live) = self.live.as_mut() else { return Ok(None) };
         let flush = live.journal.take_flush();
         let log = live.log.take();
@@ -196,7 +216,6 @@ impl EntryState {
             _ => None,
         }));
         live.enqueued += 1;
-        batch.add_mark(live.committed.clone(), live.enqueued);
         // Most commits of a guest change nothing that is readable.
         if !keys.is_empty() || !changes.is_empty() {
             let feed = feed.clone();
@@ -212,7 +231,7 @@ impl EntryState {
 impl Live {
     /// Whether all that was enqueued is on disk.
     pub fn is_settled(&self) -> bool {
-        self.committed.load(Ordering::Acquire) == self.enqueued
+        self.settled == self.enqueued || self.committed.load(Ordering::Acquire) == self.enqueued
     }
 }
 

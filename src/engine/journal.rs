@@ -93,8 +93,8 @@ pub struct Journal {
     next_number: u64,
     pending: Vec<u8>,
     pending_count: u64,
-    /// What was last taken. The two take turns, so that a record needs no memory of its own.
-    taken: Vec<u8>,
+    /// `pending` was taken, and the next record begins it anew: it needs no memory of its own.
+    is_taken: bool,
     /// Clock reads since the last time record.
     reads: u64,
     /// Logical time as the guest last saw it.
@@ -130,8 +130,13 @@ impl Journal {
         self.logical
     }
 
+    /// Whether a commit would append anything.
+    pub fn has_pending(&self) -> bool {
+        self.pending_bytes() > 0 || (self.reads > 0 && !self.is_replaying())
+    }
+
     pub fn pending_bytes(&self) -> usize {
-        self.pending.len()
+        if self.is_taken { 0 } else { self.pending.len() }
     }
 
     /// Replay or execute: the one branch.
@@ -155,11 +160,12 @@ impl Journal {
     /// Appends what happened. Only after [`Next::Live`].
     pub fn append(&mut self, kind: u8, hash: u64, payload: &[u8]) {
         debug_assert!(kind != KIND_TIME && !self.is_replaying());
-        self.pending.reserve(payload.len() + MAX_RECORD_HEAD_BYTES);
-        self.pending.push(kind);
-        self.pending.extend_from_slice(&hash.to_le_bytes());
-        put_varint(&mut self.pending, payload.len() as u64);
-        self.pending.extend_from_slice(payload);
+        let pending = self.pending();
+        pending.reserve(payload.len() + MAX_RECORD_HEAD_BYTES);
+        pending.push(kind);
+        pending.extend_from_slice(&hash.to_le_bytes());
+        put_varint(pending, payload.len() as u64);
+        pending.extend_from_slice(payload);
         self.appended();
     }
 
@@ -191,14 +197,12 @@ impl Journal {
         if !self.is_replaying() && self.reads > 0 {
             self.append_time(0);
         }
-        if self.pending.is_empty() {
+        if self.pending_bytes() == 0 {
             return None;
         }
-        self.taken.clear();
-        self.taken.shrink_to(limits::KEPT_JOURNAL_BUFFER_BYTES);
-        std::mem::swap(&mut self.taken, &mut self.pending);
+        self.is_taken = true;
         let count = std::mem::take(&mut self.pending_count);
-        Some(Flush { first: self.next_number - count, count, logical: self.logical, records: &self.taken })
+        Some(Flush { first: self.next_number - count, count, logical: self.logical, records: &self.pending })
     }
 
     /// The guest begins what nothing on disk knows of: nothing may be left to replay.
@@ -241,11 +245,20 @@ impl Journal {
         self.next_number += 1;
     }
 
+    fn pending(&mut self) -> &mut Vec<u8> {
+        if std::mem::take(&mut self.is_taken) {
+            self.pending.clear();
+            self.pending.shrink_to(limits::KEPT_JOURNAL_BUFFER_BYTES);
+        }
+        &mut self.pending
+    }
+
     fn append_time(&mut self, delta: u64) {
-        self.pending.push(KIND_TIME);
         let reads = self.reads;
-        put_varint(&mut self.pending, reads);
-        put_varint(&mut self.pending, delta);
+        let pending = self.pending();
+        pending.push(KIND_TIME);
+        put_varint(pending, reads);
+        put_varint(pending, delta);
         self.logical = self.logical.saturating_add(delta);
         self.reads = 0;
         self.appended();

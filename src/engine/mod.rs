@@ -2,6 +2,7 @@
 //! May import: `catalog`, `store` and the ground. Never here: WASM, MCP, redb.
 //! Read first: `ports.rs`, then `recorder.rs`, then `attempt.rs`.
 
+mod aside;
 mod attempt;
 mod audit;
 mod calling;
@@ -12,6 +13,7 @@ mod control;
 mod entry;
 mod error;
 mod feed;
+mod flush;
 mod journal;
 pub mod messages;
 mod metrics;
@@ -132,6 +134,7 @@ pub(crate) struct Shared {
     open: Mutex<HashMap<TaskId, Arc<Entry>>>,
     ready: Ready,
     timers: Timers,
+    dirty: flush::Dirty,
     state: state::Book,
     live: Arc<Semaphore>,
     live_bound: usize,
@@ -210,6 +213,7 @@ impl TaskEngine {
             open: Mutex::default(),
             ready: Ready::default(),
             timers: Timers::default(),
+            dirty: flush::Dirty::default(),
             state: state::Book::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
@@ -234,6 +238,7 @@ impl TaskEngine {
         self.shared.running.send_replace(true);
         tokio::spawn(ready::dispatch(self.shared.clone()));
         tokio::spawn(timers::run(self.shared.clone()));
+        tokio::spawn(flush::run(self.shared.clone()));
         tokio::spawn(children::run(self.shared.clone()));
         tokio::spawn(audit::run(self.shared.clone()));
         tokio::spawn(state::expire(self.shared.clone()));
@@ -247,6 +252,7 @@ impl TaskEngine {
         self.shared.running.send_replace(false);
         self.shared.ready.wake.notify_one();
         self.shared.timers.wake.notify_one();
+        self.shared.dirty.wake.notify_one();
         self.shared.families.wake.notify_one();
         self.shared.state.expiry.notify_one();
         let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);

@@ -55,7 +55,7 @@ impl Recorder {
     /// Append what happened, after [`Next::Live`]. Durable with the next barrier or flush.
     pub fn record(&self, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
         self.with(|_, live| self.append(live, kind, hash, payload))?;
-        self.entry.dirty.notify_one();
+        self.shared.dirty.add(&self.entry);
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl Recorder {
             self.check_journal(live)?;
             Ok(now)
         })?;
-        self.entry.dirty.notify_one();
+        self.shared.dirty.add(&self.entry);
         Ok(now)
     }
 
@@ -107,10 +107,10 @@ impl Recorder {
 
     /// All that was recorded and told so far is on disk when this returns.
     pub async fn barrier(&self) -> Result<(), RecorderError> {
-        let ack = {
+        let (ack, number) = {
             let mut state = self.entry.lock();
             self.check_lease(&state)?;
-            let batch = match state.take_batch(self.entry.id, &self.shared.feed).map_err(fault)? {
+            let batch = match state.take_unmarked(self.entry.id, &self.shared.feed).map_err(fault)? {
                 Some(batch) => batch,
                 None if state.live.as_ref().is_none_or(Live::is_settled) => return Ok(()),
                 // What is on its way is committed before this.
@@ -118,9 +118,18 @@ impl Recorder {
                     Batch::new().guard(Guard::Lease { task: *self.entry.id.as_bytes(), token: self.lease })
                 }
             };
-            self.shared.enqueue(batch).map_err(fault)?
+            let number = state.live.as_ref().map_or(0, |live| live.enqueued);
+            (self.shared.enqueue(batch).map_err(fault)?, number)
         };
-        ack.await.map(|_| ()).map_err(fault)
+        ack.await.map_err(fault)?;
+        let mut state = self.entry.lock();
+        // Another attempt counts from the beginning.
+        if self.check_lease(&state).is_ok()
+            && let Some(live) = state.live.as_mut()
+        {
+            live.settled = live.settled.max(number);
+        }
+        Ok(())
     }
 
     /// The same without waiting for it.
@@ -144,7 +153,7 @@ impl Recorder {
     /// Bytes for the task's log: stdout, stderr, log lines. What replay brings again is compared, not repeated.
     pub fn log(&self, bytes: &[u8]) -> Result<(), RecorderError> {
         self.with(|_, live| Ok(live.log.write(bytes, live.journal.next_number())?))?;
-        self.entry.dirty.notify_one();
+        self.shared.dirty.add(&self.entry);
         Ok(())
     }
 
@@ -290,7 +299,7 @@ impl Recorder {
             });
             Ok(())
         })?;
-        self.entry.dirty.notify_one();
+        self.shared.dirty.add(&self.entry);
         Ok(())
     }
 
@@ -318,7 +327,7 @@ impl Recorder {
     }
 
     pub(super) fn mark_dirty(&self) {
-        self.entry.dirty.notify_one();
+        self.shared.dirty.add(&self.entry);
     }
 
     /// A payload for a row: inside it, or, where it is large, a blob of the next commit.

@@ -147,7 +147,7 @@ fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64
     // Another task may be about to refer to the same blob: let what is on its way arrive, look again, and let
     // nothing through until the deletion stands in the queue. What comes after it brings the blob again.
     let _closed = shared.sweeping.write().unwrap_or_else(PoisonError::into_inner);
-    shared.store.enqueue(Batch::new())?.wait_blocking()?;
+    shared.store.commit_blocking(Batch::new())?;
     let (batch, blobs) = shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id))?;
     Ok((shared.store.enqueue(batch)?, blobs))
 }

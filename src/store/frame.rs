@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use twox_hash::XxHash3_64;
+
 use super::space::Space;
 
 /// Version of a log row's layout, its first byte.
 pub(super) const ROW_VERSION: u8 = 1;
 
-const CHECK_BYTES: usize = 8;
+pub(super) const CHECK_BYTES: usize = 8;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const DELETE_PREFIX: u8 = 3;
@@ -84,7 +86,7 @@ pub(super) fn push_batch(out: &mut Vec<u8>, ops: usize, frame: &[u8]) {
 
 /// Close the row that is stored at `lsn`.
 pub(super) fn end_row(out: &mut Vec<u8>, lsn: u64) {
-    let check = row_check(lsn, out);
+    let check = check(lsn, out);
     out.extend_from_slice(&check);
 }
 
@@ -92,8 +94,8 @@ pub(super) fn end_row(out: &mut Vec<u8>, lsn: u64) {
 /// before the first op is visited, or reported as an error.
 pub(super) fn read_row(lsn: u64, row: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<u64, String> {
     let body_bytes = row.len().checked_sub(CHECK_BYTES).ok_or("the row is too short")?;
-    let (body, check) = row.split_at(body_bytes);
-    if row_check(lsn, body) != check {
+    let (body, found) = row.split_at(body_bytes);
+    if check(lsn, body) != found {
         return Err("the row does not match its check".into());
     }
     read_body(body, &mut visit)
@@ -134,13 +136,10 @@ fn read_body(body: &[u8], visit: &mut impl FnMut(Logged<'_>)) -> Result<u64, Str
     if input.0.is_empty() { Ok(batches) } else { Err("the row goes on behind its last batch".into()) }
 }
 
-fn row_check(lsn: u64, body: &[u8]) -> [u8; CHECK_BYTES] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(body);
-    hasher.update(&lsn.to_le_bytes());
-    let mut check = [0; CHECK_BYTES];
-    check.copy_from_slice(&hasher.finalize().as_bytes()[..CHECK_BYTES]);
-    check
+/// Tells damaged bytes, and bytes in the wrong place. Against chance, not against malice: who can write the file
+/// can write a check.
+pub(super) fn check(place: u64, bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    XxHash3_64::oneshot_with_seed(place, bytes).to_le_bytes()
 }
 
 fn push_key(out: &mut Vec<u8>, kind: u8, space: Space, key: &[u8]) {

@@ -2,6 +2,7 @@
 //! May import: `task`, `authority`, `clock`, `limits`. Never here: what a row means; upper rooms convert.
 //! Read first: `format.md`, then `Store::enqueue`.
 
+mod answers;
 mod base;
 mod batch;
 pub mod codec;
@@ -46,9 +47,10 @@ use crate::limits::{
     FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES,
     MAX_UNFOLDED_BYTES, STORE_CACHE_BYTES,
 };
+use answers::Answer;
 use shared::{Shared, State};
 use snapshot::Overlay;
-use writer::{Answer, Request, Writer};
+use writer::{Request, Writer};
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
 pub type Lsn = u64;
@@ -158,6 +160,7 @@ impl Store {
         let shared = Arc::new(Shared::new(path.to_path_buf(), options, opened.boot, state));
         let writer = Writer::new(
             shared.clone(),
+            answers::runtime(),
             opened.position,
             opened.last_lsn,
             opened.unfolded_bytes,
@@ -176,6 +179,16 @@ impl Store {
     /// Hand over a batch. Never waits; the order of calls is the order of commits. An error means that
     /// nothing was queued.
     pub fn enqueue(&self, batch: Batch) -> Result<Ack, StoreError> {
+        self.hand_over(batch, false)
+    }
+
+    /// The same, and wait for the answer, on a thread that may block. It comes from the writer itself: no thread of
+    /// a runtime need be free for it.
+    pub fn commit_blocking(&self, batch: Batch) -> Result<Lsn, StoreError> {
+        self.hand_over(batch, true)?.wait_blocking()
+    }
+
+    fn hand_over(&self, batch: Batch, at_once: bool) -> Result<Ack, StoreError> {
         let bounds = [
             ("a key", batch.longest_key, MAX_KEY_BYTES),
             ("a batch", batch.frame.len(), MAX_BATCH_LOG_BYTES),
@@ -187,7 +200,7 @@ impl Store {
             }
         }
         let (ack, answer) = oneshot::channel();
-        self.inner.shared.enqueue(Request::new(batch, ack))?;
+        self.inner.shared.enqueue(Request::new(batch, ack, at_once))?;
         Ok(Ack { answer })
     }
 
@@ -277,8 +290,8 @@ impl Drop for Inner {
 }
 
 impl Ack {
-    /// Wait for the answer on a thread that may block.
-    pub fn wait_blocking(mut self) -> Result<Lsn, StoreError> {
+    /// Only for an answer that the writer itself gives.
+    fn wait_blocking(mut self) -> Result<Lsn, StoreError> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {

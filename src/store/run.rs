@@ -3,12 +3,11 @@
 use std::ops::Range;
 
 use super::error::StoreError;
-use super::frame::{Input, push_bytes, range_within};
+use super::frame::{self, CHECK_BYTES, Input, push_bytes, range_within};
 use super::space::Space;
 use crate::limits::MAX_RUN_BYTES;
 
 const RUN_VERSION: u8 = 1;
-const CHECK_BYTES: usize = 8;
 /// Bytes of a row in a run beside its key and value, at most.
 const ROW_OVERHEAD_BYTES: usize = 8;
 
@@ -100,12 +99,7 @@ pub(super) fn write_runs<E>(
 }
 
 fn check(space: Space, body: &[u8]) -> [u8; CHECK_BYTES] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(body);
-    hasher.update(&[space.id()]);
-    let mut check = [0; CHECK_BYTES];
-    check.copy_from_slice(&hasher.finalize().as_bytes()[..CHECK_BYTES]);
-    check
+    frame::check(space.id().into(), body)
 }
 
 #[cfg(test)]

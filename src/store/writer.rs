@@ -7,8 +7,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::Durability;
+use super::answers::{Answer, Answers};
 use super::base::LOG;
 use super::batch::{Batch, Guard, LeaseChange};
 use super::error::{Refusal, StoreError};
@@ -18,7 +21,6 @@ use super::frame;
 use super::layer::{Found, Layer};
 use super::shared::{Shared, State};
 use super::snapshot::Snapshot;
-use super::{Durability, Lsn};
 use crate::limits::{
     FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP_BATCHES, MAX_GROUP_BYTES,
     MAX_IDLE_UNFOLDED_BYTES,
@@ -32,12 +34,14 @@ pub(super) struct Request {
     pub batch: Batch,
     frame_bytes: usize,
     ack: oneshot::Sender<Answer>,
+    /// Whoever waits blocks a thread, and perhaps a runtime with it.
+    at_once: bool,
 }
-
-pub(super) type Answer = Result<Lsn, StoreError>;
 
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
+    /// Whose tasks give answers.
+    runtime: Option<Handle>,
     /// Taken from the queue and not committed yet, in order.
     /// Whatever is in it when the writer fails is answered with the failure.
     backlog: VecDeque<Request>,
@@ -69,8 +73,8 @@ enum Work {
 }
 
 impl Request {
-    pub fn new(batch: Batch, ack: oneshot::Sender<Answer>) -> Self {
-        Self { frame_bytes: batch.frame.len(), batch, ack }
+    pub fn new(batch: Batch, ack: oneshot::Sender<Answer>, at_once: bool) -> Self {
+        Self { frame_bytes: batch.frame.len(), batch, ack, at_once }
     }
 
     /// About what it will occupy in the log and beside it.
@@ -90,9 +94,17 @@ impl Request {
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, position: Position, last_lsn: u64, bytes: usize, rows: u64) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        runtime: Option<Handle>,
+        position: Position,
+        last_lsn: u64,
+        bytes: usize,
+        rows: u64,
+    ) -> Self {
         let writer = Self {
             shared,
+            runtime,
             backlog: VecDeque::new(),
             frames: Vec::new(),
             frames_at: 0,
@@ -448,6 +460,7 @@ impl Writer {
     fn tell(&mut self, first_lsn: u64) {
         let mut lsn = first_lsn - 1;
         let mut refusals = std::mem::take(&mut self.refusals);
+        let mut answers = Answers::new(self.runtime.as_ref(), self.group);
         // Taken one by one: if a `then` panics, those behind it are still in the backlog.
         for refusal in refusals.drain(..) {
             let Some(mut request) = self.backlog.pop_front() else { break };
@@ -465,8 +478,13 @@ impl Writer {
                     Ok(lsn)
                 }
             };
-            request.answer(answer);
+            if request.at_once {
+                request.answer(answer);
+            } else {
+                answers.give(request.ack, answer);
+            }
         }
+        answers.finish();
         self.refusals = refusals;
     }
 

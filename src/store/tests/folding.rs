@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn put(store: &Store, space: Space, key: impl AsRef<[u8]>, value: impl Into<Arc<[u8]>>) {
+fn put(store: &Store, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
     store.enqueue(Batch::new().put(space, key, value)).unwrap().wait_blocking().unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! The store as a whole: on files, and on a disk that forgets, fails and fills up.
 
+mod answers;
 mod basics;
 mod crash;
 mod damage;
