@@ -3,6 +3,7 @@
 //! Read first: `format.md`, then `Store::enqueue`.
 
 mod answers;
+mod backlog;
 mod base;
 mod batch;
 pub mod codec;
@@ -11,6 +12,7 @@ mod file;
 mod fold;
 mod frame;
 mod gate;
+mod judge;
 mod key;
 mod layer;
 mod presence;
@@ -48,9 +50,10 @@ use crate::limits::{
     MAX_UNFOLDED_BYTES, STORE_CACHE_BYTES,
 };
 use answers::Answer;
+use backlog::Request;
 use shared::{Shared, State};
 use snapshot::Overlay;
-use writer::{Request, Writer};
+use writer::Writer;
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
 pub type Lsn = u64;

@@ -9,10 +9,10 @@ use redb::Database;
 use tokio::sync::watch;
 
 use super::StoreOptions;
+use super::backlog::Request;
 use super::error::StoreError;
 use super::file::Position;
 use super::snapshot::{Overlay, Snapshot};
-use super::writer::Request;
 use crate::limits::{MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
 
 pub(super) struct Shared {

@@ -1,55 +1,37 @@
 //! The one thread that writes: it takes what is queued, checks the guards, commits it as one log row, applies
 //! it to memory, tells, acknowledges.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::Durability;
-use super::answers::{Answer, Answers};
+use super::answers::Answers;
+use super::backlog::{Backlog, Request};
 use super::base::LOG;
-use super::batch::{Batch, Guard, LeaseChange};
+use super::batch::{Guard, LeaseChange};
 use super::error::{Refusal, StoreError};
 use super::file::{Position, write_boot, write_closed, write_position};
 use super::fold::{Budget, Fold, Slice, Target, fold_slice};
 use super::frame;
-use super::layer::{Found, Layer};
+use super::judge::{bit, holds, note};
+use super::layer::Layer;
 use super::shared::{Shared, State};
-use super::snapshot::Snapshot;
-use crate::limits::{
-    FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_GROUP_BATCHES, MAX_GROUP_BYTES,
-    MAX_IDLE_UNFOLDED_BYTES,
-};
+use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
 
 /// Two layers of three eighths leave room to fold what a crash left behind as one layer.
 const FULL_EIGHTHS: usize = 3;
-
-/// A batch on its way, and whom to tell. Its frame, if it is short, is with the others' in one buffer.
-pub(super) struct Request {
-    pub batch: Batch,
-    frame_bytes: usize,
-    ack: oneshot::Sender<Answer>,
-    /// Whoever waits blocks a thread, and perhaps a runtime with it.
-    at_once: bool,
-}
 
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
     /// Whose tasks give answers.
     runtime: Option<Handle>,
-    /// Taken from the queue and not committed yet, in order.
     /// Whatever is in it when the writer fails is answered with the failure.
-    backlog: VecDeque<Request>,
-    /// The short frames of the backlog.
-    frames: Vec<u8>,
-    frames_at: usize,
-    /// So many of the backlog are the group in hand.
-    group: usize,
+    backlog: Backlog,
     /// One a request of the group.
     refusals: Vec<Option<Box<Refusal>>>,
     leases: HashMap<[u8; 16], u64>,
@@ -72,27 +54,6 @@ enum Work {
     Close,
 }
 
-impl Request {
-    pub fn new(batch: Batch, ack: oneshot::Sender<Answer>, at_once: bool) -> Self {
-        Self { frame_bytes: batch.frame.len(), batch, ack, at_once }
-    }
-
-    /// About what it will occupy in the log and beside it.
-    pub fn bytes(&self) -> usize {
-        self.frame_bytes + self.batch.direct_bytes
-    }
-
-    /// What of its frame is in the buffer of short ones.
-    fn copied_bytes(&self) -> usize {
-        self.frame_bytes - self.batch.frame.len()
-    }
-
-    /// Nobody may be waiting for it, which is no harm.
-    pub fn answer(self, answer: Answer) {
-        let _ = self.ack.send(answer);
-    }
-}
-
 impl Writer {
     pub fn new(
         shared: Arc<Shared>,
@@ -105,10 +66,7 @@ impl Writer {
         let writer = Self {
             shared,
             runtime,
-            backlog: VecDeque::new(),
-            frames: Vec::new(),
-            frames_at: 0,
-            group: 0,
+            backlog: Backlog::default(),
             refusals: Vec::new(),
             leases: HashMap::new(),
             last_lsn,
@@ -134,7 +92,7 @@ impl Writer {
             Err(_) => "the writer panicked; please report this, with what longhaul printed".to_string(),
         };
         let refusal = self.shared.latch(&cause);
-        for request in self.backlog.drain(..) {
+        while let Some(request) = self.backlog.pop() {
             request.answer(Err(refusal.clone()));
         }
     }
@@ -178,51 +136,23 @@ impl Writer {
                 };
             }
             queue.is_writer_parked = false;
-            if self.backlog.is_empty() {
-                // The empty ones that go back have their memory still.
-                std::mem::swap(&mut self.backlog, &mut queue.waiting);
-                self.frames.clear();
-                self.frames.shrink_to(MAX_GROUP_BYTES);
-                self.frames_at = 0;
-                std::mem::swap(&mut self.frames, &mut queue.frames);
-            }
-            queue.taken = self.backlog.len();
+            self.backlog.refill(&mut queue);
         }
-        self.take_group();
+        // What the others wait for is held no longer than it takes.
+        let (count, bytes) = self.backlog.begin_group();
+        let mut queue = self.shared.queue();
+        queue.taken -= count;
+        queue.bytes -= bytes;
+        drop(queue);
         Work::Group
     }
 
-    fn take_group(&mut self) {
-        self.group = 0;
-        let mut bytes = 0;
-        for request in self.backlog.iter().take(MAX_GROUP_BATCHES) {
-            if self.group > 0 && bytes + request.bytes() > MAX_GROUP_BYTES {
-                break;
-            }
-            bytes += request.bytes();
-            self.group += 1;
-        }
-        let mut queue = self.shared.queue();
-        queue.bytes -= bytes;
-        queue.taken -= self.group;
-    }
-
-    /// The requests of the group, each with its ops as the log holds them.
-    fn requests(&self) -> impl Iterator<Item = (&Request, &[u8])> {
-        let mut short = &self.frames[self.frames_at..];
-        self.backlog.iter().take(self.group).map(move |request| {
-            let (frame, rest) = short.split_at(request.copied_bytes());
-            short = rest;
-            (request, if frame.is_empty() { &*request.batch.frame } else { frame })
-        })
-    }
-
-    /// Those of them that are written.
+    /// The requests of the group that are written.
     fn written(&self) -> impl Iterator<Item = (&Request, &[u8])> {
         let is_written = |(request, _): &(&Request, &[u8]), refusal: &Option<_>| {
             refusal.is_none() && !request.batch.is_empty()
         };
-        let judged = self.requests().zip(&self.refusals);
+        let judged = self.backlog.group().zip(&self.refusals);
         judged.filter(move |(request, refusal)| is_written(request, refusal)).map(|(request, _)| request)
     }
 
@@ -268,7 +198,7 @@ impl Writer {
     fn judge(&mut self) -> Result<(), StoreError> {
         let mut refusals = std::mem::take(&mut self.refusals);
         refusals.clear();
-        let guards = self.requests().flat_map(|(request, _)| &request.batch.guards);
+        let guards = self.backlog.group().flat_map(|(request, _)| &request.batch.guards);
         let guarded = guards.filter_map(Guard::key).fold(0u32, |spaces, (space, _)| spaces | bit(space));
         let mut leases = std::mem::take(&mut self.leases);
         {
@@ -276,7 +206,7 @@ impl Writer {
             let snapshot = state.snapshot()?;
             // What the earlier batches of the group write to spaces that guards ask about.
             let mut pending = Layer::default();
-            for (request, frame) in self.requests() {
+            for (request, frame) in self.backlog.group() {
                 let mut refusal = None;
                 for (index, guard) in request.batch.guards.iter().enumerate() {
                     if !holds(guard, &leases, &pending, &snapshot)? {
@@ -460,11 +390,10 @@ impl Writer {
     fn tell(&mut self, first_lsn: u64) {
         let mut lsn = first_lsn - 1;
         let mut refusals = std::mem::take(&mut self.refusals);
-        let mut answers = Answers::new(self.runtime.as_ref(), self.group);
+        let mut answers = Answers::new(self.runtime.as_ref(), self.backlog.group_len());
         // Taken one by one: if a `then` panics, those behind it are still in the backlog.
         for refusal in refusals.drain(..) {
-            let Some(mut request) = self.backlog.pop_front() else { break };
-            self.frames_at += request.copied_bytes();
+            let Some(mut request) = self.backlog.pop() else { break };
             let answer = match refusal {
                 Some(refusal) => Err(StoreError::Refused(refusal)),
                 None => {
@@ -540,42 +469,4 @@ impl Writer {
         let rows = self.active_rows + fold.map_or(0, |fold| fold.log_rows);
         self.shared.meters.set(bytes as u64, rows, self.position, self.last_lsn);
     }
-}
-
-fn holds(
-    guard: &Guard,
-    leases: &HashMap<[u8; 16], u64>,
-    pending: &Layer,
-    snapshot: &Snapshot<'_>,
-) -> Result<bool, StoreError> {
-    let is_there = |space, key: &[u8]| match pending.get(space, key) {
-        Found::Value(_) | Found::InBase => Ok(true),
-        Found::Deleted => Ok(false),
-        Found::Below => snapshot.contains(space, key),
-    };
-    match guard {
-        Guard::Lease { task, token } => Ok(leases.get(task) == Some(token)),
-        Guard::Absent { space, key } => is_there(*space, key).map(|is_there| !is_there),
-        Guard::Present { space, key } => is_there(*space, key),
-        Guard::Is { space, key, value } => match pending.get(*space, key) {
-            Found::Value(found) => Ok(found == &**value),
-            Found::Deleted => Ok(false),
-            Found::InBase | Found::Below => Ok(snapshot.get(*space, key)?.as_ref() == Some(value)),
-        },
-    }
-}
-
-/// What a batch writes to the spaces in `guarded`, in memory of its own: its row is not made yet.
-fn note(pending: &mut Layer, frame: &[u8], guarded: u32) -> Result<(), StoreError> {
-    let row = Arc::new(frame.to_vec());
-    let noted = frame::read_ops(&row, |op| {
-        if guarded & bit(op.space()) != 0 {
-            pending.apply(&row, op);
-        }
-    });
-    noted.map_err(|why| StoreError::damaged("a batch in memory", why))
-}
-
-fn bit(space: super::Space) -> u32 {
-    1 << space.index()
 }
