@@ -104,8 +104,10 @@ async fn divergence(engine: &TaskEngine, id: &str) -> String {
 /// What no user can do, since component and arguments are the task's own: others in their place.
 struct Swapped {
     sandbox: Sandbox,
-    swap: Box<dyn Fn(&mut Attempt, &mut Task) + Send + Sync>,
+    swap: Box<Swap>,
 }
+
+type Swap = dyn Fn(&mut Attempt, &mut Task) + Send + Sync;
 
 impl Swapped {
     fn new(swap: impl Fn(&mut Attempt, &mut Task) + Send + Sync + 'static) -> Self {

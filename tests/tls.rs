@@ -110,3 +110,22 @@ fn a_file_of_authorities_that_cannot_be_used_stops_the_start() {
     std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
     assert!(start("c").contains("cannot be trusted"));
 }
+
+/// The same list holds for other MCP servers.
+#[test]
+fn another_mcp_server_is_asked_where_its_certificate_is_trusted() {
+    let ours = Authority::new("ours");
+    for (of, is_asked) in [("ours", true), ("unknown", false)] {
+        let web = web(Authority::new(of).server("localhost", VALID));
+        let root = tempfile::tempdir().expect("a folder");
+        let file = root.path().join("longhaul.toml");
+        let text =
+            format!("ca_file = 'ca.pem'\n[servers.docs]\nurl = '{}'\n", url("localhost", &web, "/mcp"));
+        std::fs::write(&file, text).expect("written");
+        std::fs::write(root.path().join("ca.pem"), ours.pem()).expect("written");
+        let variables = [("LONGHAUL_CONFIG", file.to_str().expect("text"))];
+        let server = Server::start_with(&root.path().join("data"), &[], &variables).expect("a server");
+        assert_eq!(!web.seen().is_empty(), is_asked, "{of}: {}", server.said());
+        assert!(web.connections() > 0, "{}", server.said());
+    }
+}
