@@ -76,7 +76,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         longhaul call long_running_agent steps=20 step_ms=500\n  \
         longhaul call book_agent --args '{\"topic\": \"tides\"}' --detach\n  \
-        longhaul call book_agent topic=tides --key order-17     twice is the same task\n\n\
+        longhaul call book_agent topic=tides --key order-17     twice is the same task\n  \
+        longhaul call --url http://127.0.0.1:1919/mcp --url http://127.0.0.1:1920/mcp \\\n    \
+        book_agent@1 topic=tides research_agent@2             two tasks of two servers, followed at once\n\n\
         A value has the type that the tool's schema names; write lists and objects as JSON. Ctrl-C detaches: the \
         task goes on, `longhaul task watch ID` comes back to it.")]
     Call(CallArgs),
@@ -196,12 +198,12 @@ pub struct ClientArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct CallArgs {
-    /// Name of the tool
+    /// Name of the tool; TOOL@2 is the one of the second server
     pub tool: String,
-    /// Arguments, typed by the tool's schema
+    /// Arguments, typed by the tool's schema; a word without '=' is a further tool, which is called beside it
     #[arg(value_name = "KEY=VALUE")]
-    pub pairs: Vec<String>,
-    /// All arguments as one JSON object; KEY=VALUE stands on top of it
+    pub words: Vec<String>,
+    /// All arguments of a single call as one JSON object, or - for stdin; KEY=VALUE stands on top of it
     #[arg(long, value_name = "JSON")]
     pub args: Option<String>,
     /// The same key, tool and arguments are the same task, however often it is called
@@ -210,8 +212,10 @@ pub struct CallArgs {
     /// Print the task and leave it to itself
     #[arg(long)]
     pub detach: bool,
-    #[command(flatten)]
-    pub server: ServerArgs,
+    /// A server's MCP endpoint, or unix:PATH of its socket; may be repeated [env: LONGHAUL_URL] [default: the server
+    /// of the data folder, else http://127.0.0.1:1919/mcp]
+    #[arg(long)]
+    pub url: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -65,7 +65,8 @@ pub async fn patiently(
         };
         let failing = failing_since.get_or_insert_with(Instant::now).elapsed();
         if failing > patience {
-            let next = format!("start the server again (longhaul serve), then {}", watch_command(id));
+            let next =
+                format!("start the server again (longhaul serve), then {}{}", watch_command(id), remote.at());
             return Err(CliError::from(error).next(next));
         }
         tracing::info!(%error, "following is interrupted");
@@ -137,9 +138,9 @@ async fn ask(
     let asked = tokio::select! {
         asked = audience.ask(form) => asked,
         over = answered_elsewhere(remote, id, &key, changes) => {
-            over?;
-            audience.asked(form, false, "\nthe question is answered elsewhere, or over");
-            return Ok(());
+            let why = if over.is_ok() { "\nthe question is answered elsewhere, or over" } else { "" };
+            audience.asked(form, false, why);
+            return over;
         }
     };
     match asked {

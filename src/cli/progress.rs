@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::client::form::Form;
 use super::context::Context;
@@ -13,41 +13,71 @@ use super::prompt::{Asked, Person};
 use super::render::{escape, escape_text};
 use crate::engine::TaskDocument;
 
+/// The terminal of a command that follows tasks, and the person at it.
+pub struct Screen {
+    bars: Option<MultiProgress>,
+    /// Who can be asked.
+    person: Option<Person>,
+}
+
+impl Screen {
+    pub fn new() -> Self {
+        Self { bars: io::stderr().is_terminal().then(MultiProgress::new), person: None }
+    }
+
+    /// One whose person is asked what the tasks ask.
+    pub fn asking(context: &Context) -> Self {
+        let person = if context.output.json { None } else { Person::at_terminal() };
+        Self { person, ..Self::new() }
+    }
+
+    /// For one task. `name` stands before what is said of it, where several are followed; `at` is what a command
+    /// needs so that it reaches the task's server.
+    pub fn reporter(&self, name: Option<String>, at: String) -> Reporter {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Reporter {
+            bar,
+            bars: self.bars.clone(),
+            name: name.map(|name| format!("{name}: ")).unwrap_or_default(),
+            at,
+            last: String::new(),
+            person: self.person.clone(),
+            told: HashSet::new(),
+        }
+    }
+
+    /// Prints while no bar is drawn.
+    pub fn print<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.bars.as_ref().filter(|bars| !bars.is_hidden()) {
+            Some(bars) => bars.suspend(print),
+            None => print(),
+        }
+    }
+}
+
 /// Shows a task as it goes on. What it prints is for people; the result goes to stdout by other ways.
 pub struct Reporter {
     bar: Option<ProgressBar>,
+    bars: Option<MultiProgress>,
+    name: String,
+    at: String,
     /// What was said last: the same is not said twice.
     last: String,
-    /// Who can be asked.
     person: Option<Person>,
     /// Questions of which was told how they are answered.
     told: HashSet<String>,
 }
 
 impl Reporter {
-    pub fn new() -> Self {
-        Self::with_bar(io::stderr().is_terminal())
-    }
-
-    /// One that asks the person at the terminal what the task asks.
-    pub fn asking(context: &Context) -> Self {
-        let person = if context.output.json { None } else { Person::at_terminal() };
-        Self { person, ..Self::new() }
-    }
-
-    fn with_bar(terminal: bool) -> Self {
-        let bar = terminal.then(|| {
-            let bar = ProgressBar::new_spinner();
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { bar, last: String::new(), person: None, told: HashSet::new() }
-    }
-
     /// Takes the bar away, so that what follows stands on a clean line.
     pub fn finish(self) {
-        if let Some(bar) = self.bar {
+        if let (Some(bar), Some(bars)) = (self.bar, self.bars) {
             bar.finish_and_clear();
+            bars.remove(&bar);
         }
     }
 
@@ -55,19 +85,41 @@ impl Reporter {
         if line == self.last {
             return;
         }
-        match &self.bar {
-            Some(bar) => bar.println(&line),
-            None => eprintln!("{line}"),
+        let text = format!("{}{line}", self.name);
+        match self.bars.as_ref().filter(|bars| !bars.is_hidden()) {
+            // Nothing is left to do about a stderr that fails.
+            Some(bars) => drop(bars.println(text)),
+            None => eprintln!("{text}"),
         }
         self.last = line;
     }
 }
 
+/// No bar is drawn where a person types.
+struct Hidden(Option<MultiProgress>);
+
+impl Hidden {
+    fn new(bars: Option<MultiProgress>) -> Self {
+        if let Some(bars) = &bars {
+            let _ = bars.clear();
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Self(bars)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if let Some(bars) = &self.0 {
+            bars.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+}
+
 impl Audience for Reporter {
     fn show(&mut self, task: &TaskDocument) {
-        let line = describe(task);
         match &self.bar {
-            None => self.say(line),
+            None => self.say(describe(task)),
             Some(bar) => {
                 if let Some(progress) = &task.progress
                     && let Some(total) = progress.total
@@ -78,7 +130,7 @@ impl Audience for Reporter {
                     }
                     bar.set_position(progress.done);
                 }
-                bar.set_message(wording(task));
+                bar.set_message(format!("{}{}", self.name, wording(task)));
             }
         }
     }
@@ -95,18 +147,16 @@ impl Audience for Reporter {
         for (key, request) in &task.input_requests {
             if let Some(message) = request.message.as_ref().filter(|_| self.told.insert(key.clone())) {
                 let command = answer_command(&task.id, key);
-                self.say(format!("it asks: {}; answer with {command}", escape(message)));
+                self.say(format!("it asks: {}; answer with {command}{}", escape(message), self.at));
             }
         }
         None
     }
 
     async fn ask(&mut self, form: &mut Form) -> Asked {
-        if let Some(bar) = &self.bar {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        match &mut self.person {
-            Some(person) => person.ask(form).await,
+        let bars = self.bars.clone();
+        match &self.person {
+            Some(person) => person.ask(form, &self.name, || Hidden::new(bars)).await,
             None => std::future::pending().await,
         }
     }
@@ -115,11 +165,19 @@ impl Audience for Reporter {
         if let Some(person) = self.person.as_mut().filter(|_| put_off) {
             person.put_off(&form.key);
         }
+        let why = match why.strip_prefix('\n') {
+            // The cursor stands behind what was asked.
+            Some(why) => {
+                eprintln!();
+                why
+            }
+            None => why,
+        };
         if !why.is_empty() {
-            eprintln!("{}", escape_text(why));
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
+            // Said again where it is true again.
+            self.last.clear();
+            let at = if put_off { self.at.as_str() } else { "" };
+            self.say(format!("{}{at}", escape_text(why)));
         }
     }
 }
@@ -187,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_bar_follows_a_total_that_is_told_late() {
-        let mut reporter = Reporter::with_bar(true);
+        let screen = Screen { bars: Some(MultiProgress::new()), person: None };
+        let mut reporter = screen.reporter(None, String::new());
         reporter.show(&document(json!({})));
         reporter.show(&document(json!({ "progress": { "done": 3, "total": 12 } })));
         let bar = reporter.bar.as_ref().expect("a bar");

@@ -2,15 +2,18 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, IsTerminal};
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::client::form::{Form, Reply, Step};
 use crate::engine::TaskDocument;
 use crate::task::TaskId;
 
+/// Clones are the same person, who is asked one thing at a time.
+#[derive(Clone)]
 pub struct Person {
-    lines: mpsc::Receiver<String>,
+    lines: Arc<Mutex<mpsc::Receiver<String>>>,
     /// Questions that they put off.
     later: HashSet<String>,
 }
@@ -37,7 +40,7 @@ impl Person {
                 }
             }
         });
-        Some(Self { lines, later: HashSet::new() })
+        Some(Self { lines: Arc::new(Mutex::new(lines)), later: HashSet::new() })
     }
 
     /// A question that they were not asked yet.
@@ -51,12 +54,15 @@ impl Person {
         self.later.insert(key.to_owned());
     }
 
-    /// Asks field by field. The end of their input leaves the question open.
-    pub async fn ask(&mut self, form: &mut Form) -> Asked {
-        eprintln!("{}", form.opening());
+    /// Asks field by field, once they have answered what was asked before; what `begins` gives is held meanwhile.
+    /// The end of their input leaves the question open.
+    pub async fn ask<G>(&self, form: &mut Form, of: &str, begins: impl FnOnce() -> G) -> Asked {
+        let mut lines = self.lines.lock().await;
+        let _held = begins();
+        eprintln!("{of}{}", form.opening());
         loop {
             eprint!("{}", form.prompt());
-            let Some(line) = self.lines.recv().await else { return Asked::Later };
+            let Some(line) = lines.recv().await else { return Asked::Later };
             match form.take(&line) {
                 Ok(Step::More) => {}
                 Ok(Step::Done(reply)) => return Asked::Given(reply),

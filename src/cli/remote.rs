@@ -31,6 +31,8 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Remote {
     client: Client,
     options: ClientOptions,
+    /// The person named its URL.
+    named: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,13 +55,21 @@ impl Remote {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, RemoteError> {
-        Ok(Self { client: connect(options.clone()).await?, options })
+        Ok(Self { client: connect(options.clone()).await?, options, named: false })
+    }
+
+    /// Its URL stands in the commands that people are told.
+    pub fn named(self) -> Self {
+        Self { named: true, ..self }
     }
 
     /// The server at `url`, or the one that is meant where nobody names one.
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
-            Some(url) => Ok(Self::connect_with(context.server(url, context.token.clone())).await?),
+            Some(url) => {
+                let remote = Self::connect_with(context.server(url, context.token.clone())).await?;
+                Ok(remote.named())
+            }
             None => Ok(Self::find(context).await?),
         }
     }
@@ -109,6 +119,11 @@ impl Remote {
 
     pub fn token(&self) -> Option<Secret> {
         self.options.token.clone()
+    }
+
+    /// What a further command needs so that it reaches the same server: nothing, or ` --url URL`.
+    pub fn at(&self) -> String {
+        if self.named { format!(" --url {}", self.url()) } else { String::new() }
     }
 
     /// Ends the connection; tasks go on.
@@ -406,7 +421,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::follow;
-    use super::super::progress::Reporter;
+    use super::super::progress::{Reporter, Screen};
     use super::*;
     use crate::catalog::ToolDefinition;
     use crate::engine::closures::{Closures, Steps};
@@ -445,6 +460,10 @@ mod tests {
         HttpServer::bind(server, HttpOptions::new(address)).await.expect("listens")
     }
 
+    fn reporter() -> Reporter {
+        Screen::new().reporter(None, String::new())
+    }
+
     const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
     #[tokio::test(flavor = "multi_thread")]
@@ -461,7 +480,7 @@ mod tests {
             Ok(id),
             "the same key is the same task"
         );
-        let ended = follow::to_the_end(&mut remote, id, &mut Reporter::new()).await.expect("ends");
+        let ended = follow::to_the_end(&mut remote, id, &mut reporter()).await.expect("ends");
         assert_eq!(ended.state, "completed");
         assert_eq!(remote.result(&ended).await, Ok(ToolResult::text("counted to 3")));
         let log = remote.output(id, "log", 2).await.expect("a log");
@@ -473,7 +492,7 @@ mod tests {
         let long = remote.start("count", &json!({ "to": 100_000 }), "long").await.expect("started");
         assert_eq!(remote.cancel(long, None).await.expect("cancelled").id, long.to_string());
         assert_eq!(
-            follow::to_the_end(&mut remote, long, &mut Reporter::new()).await.expect("ends").state,
+            follow::to_the_end(&mut remote, long, &mut reporter()).await.expect("ends").state,
             "cancelled"
         );
 
@@ -503,7 +522,7 @@ mod tests {
         let mut remote = Remote::connect(&http.url(), None).await.expect("connects");
         let id = remote.start("count", &json!({ "to": 40 }), "k").await.expect("started");
         let following =
-            tokio::spawn(async move { follow::to_the_end(&mut remote, id, &mut Reporter::new()).await });
+            tokio::spawn(async move { follow::to_the_end(&mut remote, id, &mut reporter()).await });
         http.shutdown().await;
         let again = serve(&engine, address).await;
         let ended = following.await.expect("no panic").expect("ends");

@@ -10,7 +10,7 @@ use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::follow::{self, watch_command};
-use super::progress::Reporter;
+use super::progress::Screen;
 use super::show;
 use crate::engine::messages::Outgoing;
 use crate::engine::{TaskDocument, TaskQuery};
@@ -152,15 +152,18 @@ async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exi
             return Err(CliError::failed(told).next("longhaul serve"));
         }
     };
-    let mut reporter = Reporter::asking(context);
+    let at = remote.at();
+    let mut reporter = Screen::asking(context).reporter(None, at.clone());
     let followed = tokio::select! {
         ended = follow::to_the_end(remote, id, &mut reporter) => ended,
         _ = tokio::signal::ctrl_c() => {
-            Err(CliError::failed(format_args!("detached: task {id} goes on by itself")).next(watch_command(id)))
+            Err(CliError::failed(format_args!("detached: task {id} goes on by itself")).next(watch_command(id) + &at))
         }
     };
     reporter.finish();
-    call::print_end(remote, &followed?, context).await
+    let task = followed?;
+    let result = call::result(remote, &task).await?;
+    call::print_end(&task, result.as_ref(), context.output)
 }
 
 async fn print_output(access: &mut Access, id: TaskId, name: &str, context: &Context) -> Result<()> {

@@ -4,19 +4,19 @@ use serde_json::{Value, json};
 
 use super::form::{Form, Reply, Step};
 use super::memory::Entry;
+use super::servers::{find_tool, servers};
 use super::tasks::short;
 use super::words::{self, Answer, Given, Said};
-use super::{Client, Next, Server, servers};
+use super::{Client, Next};
 use crate::cli::arguments::{arguments, free_value};
-use crate::cli::call::{check, no_such_tool};
+use crate::cli::call::check;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
-use crate::cli::remote::{Remote, RemoteError, is_own};
+use crate::cli::remote::{Remote, RemoteError};
 use crate::cli::render::Table;
 use crate::cli::show;
 use crate::engine::TaskQuery;
 use crate::engine::messages::Outgoing;
-use crate::mcp::ToolInfo;
 use crate::task::TaskId;
 
 /// Tasks of each server that `tasks` shows.
@@ -81,7 +81,7 @@ impl Client<'_> {
         let mut table = Table::new(&["TOOL", "SERVER", "DESCRIPTION"]);
         let mut listed = Vec::new();
         for (number, server) in (1..).zip(&self.servers) {
-            let tools = match self.tools_of(server).await {
+            let tools = match server.tools().await {
                 Ok(tools) => tools,
                 Err(error) => {
                     self.screen.say(&format!("server {number}: {error}"));
@@ -126,46 +126,12 @@ impl Client<'_> {
     }
 
     async fn call(&mut self, called: &str, given: &Given) -> Result<Next> {
-        let (server, tool) = self.find_tool(called).await?;
+        let (server, tool) = find_tool(&self.servers, called).await?;
+        let server = server.url.clone();
         let arguments = Value::Object(arguments(&tool.input_schema, &given.pairs, given.args.as_deref())?);
         check(&tool, &arguments)?;
         let key = format!("client-{}", uuid::Uuid::new_v4());
         self.begin(Entry { server, tool: tool.name, arguments, key, id: None })
-    }
-
-    /// `TOOL`, or `TOOL@2` where several servers have it.
-    async fn find_tool(&self, called: &str) -> Result<(String, ToolInfo)> {
-        let (name, number) = match called.rsplit_once('@') {
-            Some((name, number)) => {
-                let number = number.parse().ok().filter(|number| (1..=self.servers.len()).contains(number));
-                let wrong = || CliError::usage(format_args!("there is no server of that number: '{called}'"));
-                (name, Some(number.ok_or_else(wrong)?))
-            }
-            None => (called, None),
-        };
-        let (mut found, mut have, mut lost) = (Vec::new(), Vec::new(), None);
-        let asked = (1..).zip(&self.servers).filter(|(at, _)| number.is_none_or(|number| number == *at));
-        for (at, server) in asked {
-            match self.tools_of(server).await {
-                Ok(tools) => {
-                    found.extend(tools.iter().find(|tool| tool.name == name).map(|tool| (at, tool.clone())));
-                    have.extend(tools);
-                }
-                Err(error) => lost = Some(error),
-            }
-        }
-        match (found.len(), lost) {
-            (0, Some(error)) => Err(error.into()),
-            (0, None) => Err(no_such_tool(name, &have)),
-            (1, _) => {
-                let (at, tool) = found.swap_remove(0);
-                Ok((self.servers[at - 1].url.clone(), tool))
-            }
-            (_, _) => {
-                let ways: Vec<String> = found.iter().map(|(at, _)| format!("{name}@{at}")).collect();
-                Err(CliError::usage("several servers have that tool").next(ways.join(" or ")))
-            }
-        }
     }
 
     /// A task that another client began.
@@ -302,16 +268,7 @@ impl Client<'_> {
     }
 
     async fn connect(&self, url: &str) -> Result<Remote, RemoteError> {
-        let server = self.servers.iter().find(|server| server.url == url);
-        let token = server.map_or_else(|| self.context.token.clone(), |server| server.token.clone());
-        Remote::connect_with(self.context.server(url, token)).await
-    }
-
-    /// Without Longhaul's own: there are words for what they do.
-    async fn tools_of(&self, server: &Server) -> Result<Vec<ToolInfo>, RemoteError> {
-        let mut tools = self.connect(&server.url).await?.tools().await?;
-        tools.retain(|tool| !is_own(tool));
-        Ok(tools)
+        Remote::connect_with(self.options(url)).await
     }
 }
 

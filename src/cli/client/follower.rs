@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::memory::Entry;
-use crate::authority::Secret;
 use crate::cli::exit::CliError;
 use crate::cli::follow::{self, Audience};
 use crate::cli::remote::{Remote, RemoteError};
 use crate::engine::TaskDocument;
+use crate::mcp::ClientOptions;
 use crate::task::{TaskId, ToolResult};
 
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -34,10 +34,10 @@ pub enum What {
     },
 }
 
-pub async fn follow(entry: Entry, token: Option<Secret>, events: mpsc::Sender<Event>) {
+pub async fn follow(entry: Entry, server: ClientOptions, events: mpsc::Sender<Event>) {
     let teller = Teller { key: entry.key.clone(), events, noted: String::new() };
     let told = teller.clone();
-    let what = match to_the_end(entry, token, teller).await {
+    let what = match to_the_end(entry, server, teller).await {
         Ok((task, result)) => What::Ended(task, result),
         Err((error, for_good)) => What::Failed { error, for_good },
     };
@@ -46,11 +46,11 @@ pub async fn follow(entry: Entry, token: Option<Secret>, events: mpsc::Sender<Ev
 
 async fn to_the_end(
     entry: Entry,
-    token: Option<Secret>,
+    server: ClientOptions,
     mut teller: Teller,
 ) -> Result<(Box<TaskDocument>, Option<ToolResult>), (CliError, bool)> {
     let mut remote = loop {
-        match Remote::connect(&entry.server, token.clone()).await {
+        match Remote::connect_with(server.clone()).await {
             Ok(remote) => break remote,
             Err(RemoteError::Lost(why)) => teller.away(&why).await,
             Err(error) => return Err((error.into(), false)),

@@ -4,6 +4,7 @@ mod commands;
 mod follower;
 pub mod form;
 mod memory;
+pub mod servers;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -18,22 +19,16 @@ use tokio::sync::mpsc;
 use super::args::ClientArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
-use super::remote::Remote;
 use super::render::escape_text;
-use crate::authority::Secret;
 use crate::limits;
 use follower::Event;
 use form::Form;
 use memory::Memory;
+use servers::{Server, servers};
 use tasks::Followed;
+pub use tasks::short;
 
 const PROMPT: &str = "longhaul> ";
-
-/// A server that is asked for tools and tasks; people call it by its number, from 1 on.
-struct Server {
-    url: String,
-    token: Option<Secret>,
-}
 
 struct Client<'a> {
     context: &'a Context,
@@ -114,21 +109,6 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
     }
     client.take_leave();
     Ok(Exit::Done)
-}
-
-/// Those that are named, else the one that is meant where nobody names one.
-async fn servers(named: &[String], context: &Context) -> Result<Vec<Server>> {
-    let mut named = named.to_vec();
-    named.extend(std::env::var("LONGHAUL_URL").ok().filter(|url| named.is_empty() && !url.is_empty()));
-    if named.is_empty() {
-        let remote = Remote::find(context).await?;
-        let server = Server { url: remote.url().to_owned(), token: remote.token() };
-        remote.close().await;
-        return Ok(vec![server]);
-    }
-    // Those that are named need not be there yet.
-    let server = |url| Server { url, token: context.token.clone() };
-    Ok(named.into_iter().map(server).collect())
 }
 
 impl Client<'_> {

@@ -14,6 +14,7 @@ use crate::cli::follow::watch_command;
 use crate::cli::progress::describe;
 use crate::cli::show;
 use crate::engine::TaskDocument;
+use crate::mcp::ClientOptions;
 use crate::task::{TaskId, ToolResult};
 
 /// As much of an id as tells tasks apart for a person: the end, since ids of one time begin alike.
@@ -74,10 +75,8 @@ impl Client<'_> {
     }
 
     fn follow(&mut self, entry: Entry) {
-        // A token of the server's own is made anew with each start.
-        let server = self.servers.iter().find(|server| server.url == entry.server);
-        let token = server.map_or_else(|| self.context.token.clone(), |server| server.token.clone());
-        let follower = tokio::spawn(follow(entry.clone(), token, self.events.clone()));
+        let options = self.options(&entry.server);
+        let follower = tokio::spawn(follow(entry.clone(), options, self.events.clone()));
         self.followed.push(Followed {
             entry,
             last: None,
@@ -87,6 +86,15 @@ impl Client<'_> {
             dealt_with: BTreeSet::new(),
             follower,
         });
+    }
+
+    /// How the server at `url` is reached. A token of the server's own is made anew with each start.
+    pub fn options(&self, url: &str) -> ClientOptions {
+        let server = self.servers.iter().find(|server| server.url == url);
+        server.map_or_else(
+            || self.context.server(url, self.context.token.clone()),
+            |server| server.options.clone(),
+        )
     }
 
     pub fn is_attached(&self) -> bool {

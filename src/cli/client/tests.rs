@@ -60,7 +60,7 @@ fn client<'a>(context: &'a Context, http: &HttpServer) -> (Client<'a>, mpsc::Rec
     let (events, told) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
     let client = Client {
         context,
-        servers: vec![Server { url: http.url(), token: None }],
+        servers: vec![Server::new(&http.url(), None, true, context)],
         memory: Memory::in_folder(&context.data().join("state")),
         followed: Vec::new(),
         events,

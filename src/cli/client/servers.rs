@@ -1,0 +1,96 @@
+//! The servers that a command talks to, and which of them has a tool.
+
+use crate::authority::Secret;
+use crate::cli::call::no_such_tool;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Result};
+use crate::cli::remote::{Remote, RemoteError, is_own};
+use crate::mcp::{ClientOptions, ToolInfo};
+
+/// A server that is asked for tools and tasks; people call it by its number, from 1 on.
+#[derive(Clone)]
+pub struct Server {
+    pub url: String,
+    /// How it is reached.
+    pub options: ClientOptions,
+    /// By the person, so that a further command has to name it too.
+    pub named: bool,
+}
+
+/// Those that are named, else the one that is meant where nobody names one.
+pub async fn servers(named: &[String], context: &Context) -> Result<Vec<Server>> {
+    let named: Vec<String> = named.iter().filter(|url| !url.is_empty()).cloned().collect();
+    if !named.is_empty() {
+        // They need not be there yet.
+        let server = |url: &String| Server::new(url, context.token.clone(), true, context);
+        return Ok(named.iter().map(server).collect());
+    }
+    if let Some(url) = std::env::var("LONGHAUL_URL").ok().filter(|url| !url.is_empty()) {
+        return Ok(vec![Server::new(&url, context.token.clone(), false, context)]);
+    }
+    let remote = Remote::find(context).await?;
+    let server = Server::new(remote.url(), remote.token(), false, context);
+    remote.close().await;
+    Ok(vec![server])
+}
+
+impl Server {
+    pub fn new(url: &str, token: Option<Secret>, named: bool, context: &Context) -> Self {
+        Self { url: url.to_owned(), options: context.server(url, token), named }
+    }
+
+    pub async fn connect(&self) -> Result<Remote, RemoteError> {
+        let remote = Remote::connect_with(self.options.clone()).await?;
+        Ok(if self.named { remote.named() } else { remote })
+    }
+
+    /// What a further command needs so that it reaches this one: nothing, or ` --url URL`.
+    pub fn at(&self) -> String {
+        if self.named { format!(" --url {}", self.url) } else { String::new() }
+    }
+
+    /// Without Longhaul's own: there are words for what they do.
+    pub async fn tools(&self) -> Result<Vec<ToolInfo>, RemoteError> {
+        let remote = self.connect().await?;
+        let mut tools = remote.tools().await?;
+        remote.close().await;
+        tools.retain(|tool| !is_own(tool));
+        Ok(tools)
+    }
+}
+
+/// `TOOL`, or `TOOL@2` where several servers have it.
+pub async fn find_tool<'a>(servers: &'a [Server], called: &str) -> Result<(&'a Server, ToolInfo)> {
+    let (name, number) = match called.rsplit_once('@') {
+        Some((name, number)) => {
+            let number = number.parse().ok().filter(|number| (1..=servers.len()).contains(number));
+            let wrong = || CliError::usage(format_args!("there is no server of that number: '{called}'"));
+            (name, Some(number.ok_or_else(wrong)?))
+        }
+        None => (called, None),
+    };
+    let (mut found, mut have, mut lost) = (Vec::new(), Vec::new(), None);
+    let asked = (1..).zip(servers).filter(|(at, _)| number.is_none_or(|number| number == *at));
+    for (at, server) in asked {
+        match server.tools().await {
+            Ok(tools) => {
+                found.extend(tools.iter().find(|tool| tool.name == name).map(|tool| (at, tool.clone())));
+                have.extend(tools);
+            }
+            Err(error) => lost = Some(error),
+        }
+    }
+    match (found.len(), lost) {
+        (0, Some(error)) => Err(error.into()),
+        (0, None) => Err(no_such_tool(name, &have)),
+        (1, _) => {
+            let (at, tool) = found.swap_remove(0);
+            Ok((&servers[at - 1], tool))
+        }
+        (_, _) => {
+            let ways: Vec<String> = found.iter().map(|(at, _)| format!("{name}@{at}")).collect();
+            Err(CliError::usage(format_args!("several servers have the tool '{name}'"))
+                .next(ways.join(" or ")))
+        }
+    }
+}
