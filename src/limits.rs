@@ -116,6 +116,8 @@ pub const MAX_SAMPLE_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Questions of one task that are open at once; all are in its document.
 pub const MAX_OPEN_QUESTIONS: usize = 32;
+/// Open questions that a task's document shows, those of the tasks below it after its own: enough for a person.
+pub const MAX_SHOWN_QUESTIONS: usize = 64;
 /// Answered questions that a task's document shows, the newest.
 pub const MAX_SHOWN_ANSWERS: usize = 100;
 /// Time to answer a question unless it says otherwise; people look once a day. Seconds.
@@ -423,6 +425,8 @@ pub const MAX_REMOTE_SERVERS: usize = 64;
 pub const MAX_REMOTE_TOOLS: usize = 1_000;
 /// One call to another MCP server, seconds, unless the operator says otherwise.
 pub const DEFAULT_REMOTE_SECONDS: u64 = 600;
+/// Withdrawing such a call takes at most this, and so does the commit that it waits for. Seconds.
+pub const WITHDRAW_SECONDS: u64 = 5;
 /// Tries of such a call in all, where it may be tried again.
 pub const DEFAULT_REMOTE_ATTEMPTS: u32 = 3;
 /// A server that has not answered the handshake by then is not there. Seconds.

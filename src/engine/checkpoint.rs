@@ -1,5 +1,7 @@
 //! Checkpoints: the guest's own state in place of the journal so far.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
@@ -31,7 +33,7 @@ pub fn read(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<CheckpointRow>
 
 /// One commit: what was told so far, the checkpoint, the next epoch, and the old journal's end.
 pub(super) fn save(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     id: TaskId,
     entry: &mut EntryState,
     state: Vec<u8>,
@@ -58,7 +60,7 @@ pub(super) fn save(
     entry.status.seed = *blake3::keyed_hash(&entry.status.seed, b"next epoch").as_bytes();
     entry.status_dirty = true;
     let fault = |error: StoreError| RecorderError::Fault(error.to_string());
-    let mut batch = match entry.take_batch(id, &shared.feed).map_err(fault)? {
+    let mut batch = match entry.take_batch(id, shared).map_err(fault)? {
         Some(batch) => batch,
         None => Batch::new().guard(Guard::Lease { task: *id.as_bytes(), token: entry.lease }),
     };

@@ -82,6 +82,7 @@ fn end_by(
     let status = &mut state.status;
     (status.state, status.updated_at, status.ended_at, status.wake) = (next, now, Some(now), None);
     // Nobody waits for an answer any more.
+    let (asked, link) = (!status.questions.open.is_empty(), entry.link);
     status.questions.open.clear();
     match ending {
         Ending::Completed(result) => {
@@ -115,6 +116,9 @@ fn end_by(
         after.state.watchers.forget(id);
         after.feed.changed(&keys);
         after.feed.happened(id, &[TaskChange::State(next)]);
+        if asked {
+            after.asked_below(link);
+        }
     });
     let ack = shared.enqueue(batch)?;
     drop(siblings);
@@ -124,8 +128,8 @@ fn end_by(
 
 /// Takes the instance out of an entry: a batch with what it had not committed yet, and the end of its lease.
 /// The counters that its journal held stand in the status from here on.
-pub fn leave_memory(shared: &Shared, id: TaskId, state: &mut EntryState) -> Result<Batch, StoreError> {
-    let mut batch = state.take_batch(id, &shared.feed)?.unwrap_or_default();
+pub fn leave_memory(shared: &Arc<Shared>, id: TaskId, state: &mut EntryState) -> Result<Batch, StoreError> {
+    let mut batch = state.take_batch(id, shared)?.unwrap_or_default();
     if let Some(live) = state.live.take() {
         state.status.steps = live.journal.next_number();
         state.status.awake_nanos = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);

@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::children::{Children, Link};
-use super::feed::{Feed, ResourceKey, TaskChange};
+use super::feed::{ResourceKey, TaskChange};
 use super::flush::Flush;
 use super::journal::{Journal, Segment};
 use super::ops::Ops;
 use super::ports::Divergence;
 use super::questions::Held;
-use super::rows;
+use super::{Shared, rows};
 use crate::clock::{Clock, UnixNanos};
 use crate::limits;
 use crate::store::{Batch, Guard, Space, StoreError};
@@ -171,8 +171,8 @@ impl EntryState {
     }
 
     /// What is not committed yet, as one batch; `None` if there is nothing. Enqueue it under the same lock.
-    pub fn take_batch(&mut self, id: TaskId, feed: &Feed) -> Result<Option<Batch>, StoreError> {
-        let mut batch = self.take_unmarked(id, feed)?;
+    pub fn take_batch(&mut self, id: TaskId, shared: &Arc<Shared>) -> Result<Option<Batch>, StoreError> {
+        let mut batch = self.take_unmarked(id, shared)?;
         if let (Some(batch), Some(live)) = (&mut batch, &self.live) {
             batch.add_mark(live.committed.clone(), live.enqueued);
         }
@@ -180,7 +180,7 @@ impl EntryState {
     }
 
     /// The same, for one who waits for it and says so in `settled`, which is cheaper.
-    pub fn take_unmarked(&mut self, id: TaskId, feed: &Feed) -> Result<Option<Batch>, StoreError> {
+    pub fn take_unmarked(&mut self, id: TaskId, shared: &Arc<Shared>) -> Result<Option<Batch>, StoreError> {
         let Some(live) = self.live.as_mut() else { return Ok(None) };
         let flush = live.journal.take_flush();
         let log = live.log.take();
@@ -218,10 +218,13 @@ impl EntryState {
         live.enqueued += 1;
         // Most commits of a guest change nothing that is readable.
         if !keys.is_empty() || !changes.is_empty() {
-            let feed = feed.clone();
+            let after = shared.clone();
             batch.add_then(move || {
-                feed.changed(&keys);
-                feed.happened(id, &changes);
+                after.feed.changed(&keys);
+                after.feed.happened(id, &changes);
+                if changes.contains(&TaskChange::Questions) {
+                    after.asked_below(after.entry(id).and_then(|entry| entry.link));
+                }
             });
         }
         Ok(Some(batch))

@@ -5,6 +5,7 @@
 //! hash of the sender and its key` the seq that a repeated send gets.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -184,12 +185,12 @@ fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
 
 /// A batch with the task's status, and with what its instance has not committed yet.
 pub(super) fn with_status(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     entry: &Entry,
     state: &mut EntryState,
 ) -> Result<Batch, StoreError> {
     state.status_dirty = true;
-    if let Some(batch) = state.take_batch(entry.id, &shared.feed)? {
+    if let Some(batch) = state.take_batch(entry.id, shared)? {
         return Ok(batch);
     }
     state.status_dirty = false;

@@ -350,6 +350,7 @@ impl TaskEngine {
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
         let document = TaskDocument::new(&task, &status, steps, replaying);
         let document = document.with_questions(snapshot, &task, &status)?;
+        let document = document.with_questions_below(snapshot, &self.shared, id)?;
         Ok(Some((document, task, status)))
     }
 }

@@ -110,7 +110,7 @@ impl Recorder {
         let (ack, number) = {
             let mut state = self.entry.lock();
             self.check_lease(&state)?;
-            let batch = match state.take_unmarked(self.entry.id, &self.shared.feed).map_err(fault)? {
+            let batch = match state.take_unmarked(self.entry.id, &self.shared).map_err(fault)? {
                 Some(batch) => batch,
                 None if state.live.as_ref().is_none_or(Live::is_settled) => return Ok(()),
                 // What is on its way is committed before this.
@@ -136,7 +136,7 @@ impl Recorder {
     pub fn flush(&self) -> Result<(), RecorderError> {
         let mut state = self.entry.lock();
         self.check_lease(&state)?;
-        if let Some(batch) = state.take_batch(self.entry.id, &self.shared.feed).map_err(fault)? {
+        if let Some(batch) = state.take_batch(self.entry.id, &self.shared).map_err(fault)? {
             drop(self.shared.enqueue(batch).map_err(fault)?);
         }
         Ok(())

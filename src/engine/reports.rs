@@ -62,7 +62,7 @@ impl TaskEngine {
         state.status.kept_reports = Some(0);
         state.status_dirty = true;
         // The status of a live task knows of reports that are not committed: they go along.
-        let batch = match state.take_batch(id, &self.shared.feed)? {
+        let batch = match state.take_batch(id, &self.shared)? {
             Some(batch) => batch,
             None => {
                 state.status_dirty = false;

@@ -61,6 +61,7 @@ impl Takes {
             QuestionKind::Sample => {
                 let wants_tools = |request: &Value| {
                     ["tools", "toolChoice"].iter().any(|field| request.get(field).is_some())
+                        || tells_of_tools(request)
                 };
                 self.sampling && (self.sampling_tools || !question.request.as_ref().is_some_and(wants_tools))
             }
@@ -78,7 +79,7 @@ impl Takes {
 /// A question as the protocol asks it; `None` where it has no form for it.
 pub fn request(id: TaskId, key: &str, question: &Question) -> Option<InputRequest> {
     let meta = json!({
-        TASK_META: id.to_string(),
+        TASK_META: question.task.clone().unwrap_or_else(|| id.to_string()),
         TOOL_META: question.tool,
         COMPONENT_META: question.component,
     });
@@ -107,6 +108,16 @@ pub fn request(id: TaskId, key: &str, question: &Question) -> Option<InputReques
         }
         QuestionKind::Roots => Some(InputRequest::ListRoots(ListRootsRequest::default())),
     }
+}
+
+/// Uses of tools, or what they came to, are in its messages.
+fn tells_of_tools(request: &Value) -> bool {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    let mut blocks = messages.flat_map(|message| match &message["content"] {
+        Value::Array(blocks) => blocks.as_slice(),
+        block => std::slice::from_ref(block),
+    });
+    blocks.any(|block| matches!(block["type"].as_str(), Some("tool_use" | "tool_result")))
 }
 
 /// The same as a request of its own.
@@ -181,6 +192,15 @@ mod tests {
         with_tools.request = Some(json!({"tools": []}));
         assert!(!declared(json!({"sampling": {}})).fits(&with_tools));
         assert!(declared(json!({"sampling": {"tools": {}}})).fits(&with_tools));
+        let used = json!({"type": "tool_use", "id": "1", "name": "look", "input": {}});
+        let result = json!({"type": "tool_result", "toolUseId": "1", "content": []});
+        let messages = json!([{"role": "assistant", "content": [used]}, {"role": "user", "content": result}]);
+        with_tools.request = Some(json!({"messages": messages, "maxTokens": 9}));
+        assert!(!declared(json!({"sampling": {}})).fits(&with_tools));
+        let wire = request(TaskId::from_bytes([1; 16]), "k", &with_tools).and_then(server_request);
+        let wire = serde_json::to_value(wire.expect("a request")).expect("JSON");
+        assert_eq!(wire["params"]["messages"][0]["content"][0]["input"], json!({}), "{wire}");
+        assert_eq!(wire["params"]["messages"][1]["content"]["toolUseId"], "1", "{wire}");
     }
 
     #[test]

@@ -149,7 +149,11 @@ impl Handler {
         offers: &mut Offers<'_>,
         context: &RequestContext<RoleServer>,
     ) -> Result<Option<Stopped>, Refusal> {
-        let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+        let mut task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+        if matches!(asking, Asking::Client { until_answered: true, .. }) {
+            // The answer to one of its own is what the call waits for.
+            task.input_requests.retain(|_, question| question.task.is_none());
+        }
         offers.keep(&task);
         if task.is_terminal() || task.unknown_step.is_some() {
             return Ok(Some(Stopped::Ended));

@@ -284,7 +284,7 @@ fn document_schema() -> Value {
             "steps": { "type": "integer" },
             "created_at": { "type": "string" },
             "updated_at": { "type": "string" },
-            "input_requests": { "type": "object", "description": "What it asks, by the key that task_answer takes." },
+            "input_requests": { "type": "object", "description": "What it asks, and what its children ask, by the key that task_answer takes." },
             "questions_answered": { "type": "array", "items": { "type": "object" } },
             "outputs": { "type": "array", "items": { "type": "object" } },
             "result_uri": { "type": "string" },

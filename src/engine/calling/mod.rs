@@ -326,7 +326,7 @@ impl Recorder {
             begin(live)?;
         }
         let guard = Guard::Lease { task: *self.task_id().as_bytes(), token: state.lease };
-        let batch = state.take_batch(self.task_id(), &self.shared().feed).map_err(fault)?;
+        let batch = state.take_batch(self.task_id(), self.shared()).map_err(fault)?;
         let mut batch = batch.unwrap_or_else(|| Batch::new().guard(guard));
         more(&mut batch).map_err(|error| RecorderError::Fault(error.to_string()))?;
         self.shared().enqueue(batch).map_err(fault)

@@ -63,7 +63,7 @@ struct Found {
 }
 
 impl TaskEngine {
-    /// Answers a question of a task; without a key the one that is open. On disk when it returns.
+    /// Answers a question of a task, or of one below it; without a key the one that is open. On disk when it returns.
     pub async fn answer(
         &self,
         principal: &Principal,
@@ -72,9 +72,11 @@ impl TaskEngine {
         given: Given,
         hand: Hand,
     ) -> Result<TaskDocument, EngineError> {
-        let answered = self.answer_question(principal, id, key, given, hand).await;
-        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
-        self.audited(principal, subject, answered)
+        let (asker, key) = self.asker(principal, id, key)?;
+        let answered = self.answer_question(principal, asker, key.as_deref(), given, hand).await;
+        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, asker) };
+        let document = self.audited(principal, subject, answered)?;
+        if asker == id { Ok(document) } else { self.task(principal, id) }
     }
 
     async fn answer_question(
@@ -233,10 +235,11 @@ fn commit(
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
     let answer = rows::put_payload(&mut batch, id, &rows::encode(&answer)?);
     put_answered(&mut batch, id, number, found.row, Answered { answer, by, at, model, tokens })?;
-    let after = shared.clone();
+    let (after, link) = (shared.clone(), entry.link);
     batch.add_then(move || {
         after.feed.changed(&[ResourceKey::Task(id)]);
         after.feed.happened(id, &[TaskChange::Questions]);
+        after.asked_below(link);
         after.nudge(id);
     });
     Ok(Some(shared.enqueue(batch)?))

@@ -8,6 +8,7 @@
 //! operation asked.
 
 mod answer;
+mod below;
 mod form;
 mod sampler;
 mod steps;

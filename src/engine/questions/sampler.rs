@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::answer::{Giving, Which, give};
-use super::{Ask, Given, Hand, read, read_ask};
+use super::{Ask, Given, Hand, below, read, read_ask};
 use crate::authority::Principal;
 use crate::engine::entry::Entry;
 use crate::engine::ports::BoxFuture;
@@ -71,6 +71,7 @@ impl TaskEngine {
 
     /// Somebody works on this question: for so long it is not given up for want of anybody.
     pub fn hold(&self, id: TaskId, key: &str, time: Duration) {
+        let (id, key) = below::split(key).unwrap_or((id, key));
         let Some(entry) = self.shared.entry(id) else { return };
         let number = {
             let state = entry.lock();
@@ -188,16 +189,27 @@ async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64) -> Option<(
         let (count, held) = (*models.borrow_and_update(), entry.held.get(number));
         // Without an instance so far, nobody held anything.
         let release = anchor.map_or(Duration::ZERO, |anchor| anchor.moment(held));
-        if count == 0 && shared.clock.elapsed() >= release {
+        // A client that follows a task above is asked for this one too.
+        let above = shared.above(entry.link).into_iter().find(|above| *above.models.borrow() > 0);
+        let nobody = count == 0 && above.is_none();
+        if nobody && shared.clock.elapsed() >= release {
             return Some(());
         }
         let released = shared.clock.sleep_until(release);
         tokio::select! {
             changed = models.changed() => changed.ok()?,
             changed = news.changed() => changed.ok()?,
-            () = released, if count == 0 => {}
+            () = nobody_left(above.as_deref()), if above.is_some() => {}
+            () = released, if nobody => {}
         }
     }
+}
+
+/// Ends when no client with a model follows that task any more.
+async fn nobody_left(entry: Option<&Entry>) {
+    let Some(entry) = entry else { return };
+    // The sender lives as long as the entry.
+    drop(entry.models.subscribe().wait_for(|count| *count == 0).await);
 }
 
 async fn holding<T>(shared: &Shared, entry: &Entry, number: u64, work: impl Future<Output = T>) -> T {

@@ -19,6 +19,9 @@ pub struct InputRequest {
     /// Who asks: the tool and its component's digest, told by Longhaul and not by the tool.
     pub tool: String,
     pub component: String,
+    /// The task that asks, where it is one below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Of a form: the JSON Schema of the answer.
@@ -67,10 +70,7 @@ impl TaskDocument {
         }
         let mut requests = BTreeMap::new();
         for open in &status.questions.open {
-            if let Some(row) = read(snapshot, task.id, open.number)? {
-                let ask = read_ask(snapshot, &row)?;
-                let mut request = InputRequest::new(task, row.by, &ask);
-                (request.asked_at, request.expires_at) = (rfc3339(row.asked_at), rfc3339(row.expires_at));
+            if let Some(request) = InputRequest::read(snapshot, task, open.number)? {
                 requests.insert(open.key.clone(), request);
             }
         }
@@ -97,6 +97,19 @@ impl TaskDocument {
 }
 
 impl InputRequest {
+    /// The question of this number, where it is on disk.
+    pub(super) fn read(
+        snapshot: &Snapshot<'_>,
+        task: &Task,
+        number: u64,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(row) = read(snapshot, task.id, number)? else { return Ok(None) };
+        let ask = read_ask(snapshot, &row)?;
+        let mut request = Self::new(task, row.by, &ask);
+        (request.asked_at, request.expires_at) = (rfc3339(row.asked_at), rfc3339(row.expires_at));
+        Ok(Some(request))
+    }
+
     fn new(task: &Task, by: By, ask: &Ask) -> Self {
         let (mut message, mut schema, mut url, mut request) = (None, None, None, None);
         match ask {
@@ -114,6 +127,7 @@ impl InputRequest {
             by,
             tool: task.tool.clone(),
             component: task.component.to_string(),
+            task: None,
             message,
             schema,
             url,

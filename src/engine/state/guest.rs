@@ -115,7 +115,7 @@ impl Recorder {
             let record = StateRecord { about, answer: Answer::Versions(answer.clone()) };
             // From here on nothing may fail before it is enqueued: a record without its entries would be a lie.
             live.journal.append(KIND_STATE, hash, &encode(&record)?);
-            if let Some(step) = state.take_batch(self.task_id(), &shared.feed).map_err(fault)? {
+            if let Some(step) = state.take_batch(self.task_id(), shared).map_err(fault)? {
                 batch = step.and(batch);
             }
             drop(shared.enqueue(batch).map_err(fault)?);

@@ -1,8 +1,11 @@
 //! Questions of a task over every way that a client has.
 
+mod below;
+
 use super::raw::{Raw, Session, messages};
 use super::*;
-use crate::engine::questions::{Answer, Ask};
+use crate::engine::questions::{Answer, Ask, Given};
+use crate::engine::{ChildCall, ChildEnd, EngineError};
 use crate::task::By;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -30,6 +33,18 @@ pub fn tools(closures: Closures) -> Closures {
     closures
         .tool(endless("asks", Reply::Inline, false), "1", ask)
         .tool(endless("asks_first", Reply::Link, true), "1", ask)
+        .tool(endless("calls", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
+            let tool = arguments["tool"].as_str().unwrap_or_default();
+            let given = arguments.get("arguments").cloned().unwrap_or_else(|| json!({}));
+            let mut told = Vec::new();
+            for calling in steps.call(&[ChildCall::new(tool, &given)]).await? {
+                match steps.join(calling).await? {
+                    ChildEnd::Completed(result) => told.push(result),
+                    other => return Err(StepError::Tool(format!("{other:?}"))),
+                }
+            }
+            Ok(told.pop().unwrap_or_default())
+        })
         .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, _| async move {
             let request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
             let ask = Ask::Sample { request: request.to_string(), max_tokens: 9 };

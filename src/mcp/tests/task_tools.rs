@@ -123,7 +123,18 @@ async fn tools_are_listed_in_order_and_task_tools_can_be_hidden() {
     let names: Vec<String> = client.tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
     assert_eq!(
         names,
-        ["asks", "asks_first", "chatty", "crash", "double", "needs_tasks", "refuse", "samples", "stages"]
+        [
+            "asks",
+            "asks_first",
+            "calls",
+            "chatty",
+            "crash",
+            "double",
+            "needs_tasks",
+            "refuse",
+            "samples",
+            "stages"
+        ]
     );
     // The command line calls them all the same.
     let hidden = client.call("task_list", json!({}), &CallOptions::default()).await.expect("an answer");

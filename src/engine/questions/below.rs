@@ -1,0 +1,125 @@
+//! What the tasks below a task ask. It is shown with the task's own questions, under the key `CHILD:KEY`, so that
+//! whoever called a task is asked what its children ask. No guest's key has a colon, so that one is told from the
+//! other. A child that was detached asks for itself.
+
+use std::sync::Arc;
+
+use super::view::InputRequest;
+use crate::authority::Principal;
+use crate::engine::children::Link;
+use crate::engine::entry::Entry;
+use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::view::TaskDocument;
+use crate::engine::{EngineError, Shared, TaskEngine, rows};
+use crate::limits;
+use crate::store::{Snapshot, StoreError};
+use crate::task::TaskId;
+
+impl Shared {
+    /// The open tasks above, nearest first, up to one that was detached.
+    pub(super) fn above(&self, link: Option<Link>) -> Vec<Arc<Entry>> {
+        let parent =
+            |link: Option<Link>| link.filter(|link| !link.detached).and_then(|link| self.entry(link.parent));
+        std::iter::successors(parent(link), |entry| parent(entry.link)).collect()
+    }
+
+    /// The task with this link asks something else than before: whoever follows one above it is told. To be called
+    /// after the commit.
+    pub(in crate::engine) fn asked_below(&self, link: Option<Link>) {
+        for entry in self.above(link) {
+            self.feed.changed(&[ResourceKey::Task(entry.id)]);
+            self.feed.happened(entry.id, &[TaskChange::Questions]);
+        }
+    }
+
+    /// The open tasks below that go with this one.
+    fn below(&self, id: TaskId) -> Vec<Arc<Entry>> {
+        let (mut found, mut left) = (Vec::new(), vec![id]);
+        while let Some(id) = left.pop() {
+            let Some(entry) = self.entry(id) else { continue };
+            let children = entry.children();
+            left.extend(children.iter().rev().filter(|(_, link)| !link.detached).map(|(child, _)| *child));
+            drop(children);
+            found.push(entry);
+        }
+        // The first is the task itself.
+        found.split_off(1.min(found.len()))
+    }
+}
+
+impl TaskDocument {
+    /// Adds what the tasks below ask, as far as there is room.
+    pub(in crate::engine) fn with_questions_below(
+        mut self,
+        snapshot: &Snapshot<'_>,
+        shared: &Shared,
+        id: TaskId,
+    ) -> Result<Self, StoreError> {
+        for entry in shared.below(id) {
+            if entry.lock().status.questions.asked == 0 {
+                continue;
+            }
+            let open = rows::read_status(snapshot, entry.id)?.map(|status| status.questions.open);
+            let Some(open) = open.filter(|open| !open.is_empty()) else { continue };
+            let Some(task) = rows::read_task(snapshot, entry.id)? else { continue };
+            for question in open {
+                if self.input_requests.len() >= limits::MAX_SHOWN_QUESTIONS {
+                    return Ok(self);
+                }
+                let Some(mut request) = InputRequest::read(snapshot, &task, question.number)? else {
+                    continue;
+                };
+                request.task = Some(task.id.to_string());
+                self.input_requests.insert(format!("{}:{}", task.id, question.key), request);
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl TaskEngine {
+    /// Whose question is meant, and its own key: that of the task itself, or of one below it.
+    pub(super) fn asker(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&str>,
+    ) -> Result<(TaskId, Option<String>), EngineError> {
+        let key = match key {
+            Some(key) => key.to_owned(),
+            None => {
+                let open = self.task(principal, id)?.input_requests;
+                match open.len() {
+                    1 => open.into_keys().next().unwrap_or_default(),
+                    _ => return Ok((id, None)),
+                }
+            }
+        };
+        match split(&key) {
+            Some((child, own)) if self.is_below(child, id)? => Ok((child, Some(own.to_owned()))),
+            _ => Ok((id, Some(key))),
+        }
+    }
+
+    fn is_below(&self, child: TaskId, id: TaskId) -> Result<bool, EngineError> {
+        Ok(self.shared.store.read(|snapshot| {
+            let mut at = child;
+            while let Some(link) = rows::read_task(snapshot, at)?.as_ref().and_then(Link::of) {
+                if link.detached {
+                    return Ok(false);
+                }
+                if link.parent == id {
+                    return Ok(true);
+                }
+                at = link.parent;
+            }
+            Ok(false)
+        })?)
+    }
+}
+
+/// `CHILD:KEY`
+pub(super) fn split(key: &str) -> Option<(TaskId, &str)> {
+    let (child, own) = key.split_once(':')?;
+    Some((child.parse().ok()?, own))
+}
