@@ -10,21 +10,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::audit::{self, Deed, Subject};
+use super::entry::Entry;
 use super::ops::{Op, OpHandle};
 use super::output::call_hash;
 use super::ports::{Attempt, BoxFuture, InspectError, Outcome, Runner};
 use super::recorder::RecorderError;
 use super::submit::random;
-use super::{EngineError, Recorder, TaskEngine};
+use super::{EngineError, Recorder, Shared, TaskEngine};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{
     Annotations, Catalog, CatalogError, Component, Inspection, Operator, Tool, ToolDefinition, ToolEntry,
 };
 use crate::limits;
 use crate::store::{Batch, Space};
-use crate::task::{ComponentId, Effects, ProtocolError, RetryPolicy, Task, ToolResult, UnknownOutcome};
+use crate::task::{
+    ComponentId, Effects, FailedReason, ProtocolError, RetryPolicy, State, Task, ToolResult, UnknownOutcome,
+};
 
 /// What component ids of remote tools begin with; `mcp:SERVER/DIGEST` follows its definition.
 const SCHEME: &str = "mcp:";
@@ -35,8 +39,14 @@ pub trait RemoteTools: Send + Sync + 'static {
     /// from one that was and is no more.
     fn list(&self, server: &str) -> BoxFuture<Result<Arc<Listing>, RemoteFault>>;
 
-    /// One call, to its answer. Dropping the future gives nothing up over there.
-    fn call(&self, call: RemoteCall, report: Report) -> BoxFuture<Result<RemoteEnd, RemoteFault>>;
+    /// One call, to its answer. Dropping the future gives nothing up over there: the same call may come again. Once
+    /// `given_up` ends it will not, and the call is withdrawn, as far as the server lets that be done.
+    fn call(
+        &self,
+        call: RemoteCall,
+        report: Report,
+        given_up: BoxFuture<()>,
+    ) -> BoxFuture<Result<RemoteEnd, RemoteFault>>;
 }
 
 /// Takes progress: how much is done, of how much, and a word about it.
@@ -474,13 +484,69 @@ impl Remotes {
             let whole = |number: f64| number.max(0.0) as u64;
             let _ = reporter.progress(whole(done), total.map(whole), message);
         });
-        match tokio::time::timeout(policy.timeout, self.tools.call(call, report)).await {
+        match tokio::time::timeout(policy.timeout, self.call(recorder, call, report)).await {
             Ok(Ok(end)) => done(recorder, op, hash, &end).await.map(Ok),
             Ok(Err(RemoteFault::NotSent(why))) => Ok(Err(Missed::NotSent(why))),
             Ok(Err(RemoteFault::Lost(why))) => Ok(Err(Missed::Lost(why))),
             Err(_) => Ok(Err(Missed::Lost(format!("no answer within {} s", policy.timeout.as_secs())))),
         }
     }
+}
+
+impl Remotes {
+    /// A call on a task of its own: where this future is dropped because the task here was cancelled or its time is
+    /// over, the call is withdrawn over there.
+    async fn call(
+        &self,
+        recorder: &Recorder,
+        call: RemoteCall,
+        report: Report,
+    ) -> Result<RemoteEnd, RemoteFault> {
+        let (give_up, given_up) = oneshot::channel::<()>();
+        let given_up = async move {
+            if given_up.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let mut calling = self.tools.call(call, report, Box::pin(given_up));
+        let (waiting, left) = oneshot::channel::<()>();
+        let (shared, entry) = (recorder.shared().clone(), recorder.entry().clone());
+        let called = recorder.shared().runtime.spawn(async move {
+            tokio::select! {
+                end = &mut calling => return Some(end),
+                _ = left => {}
+            }
+            let patience = Duration::from_secs(limits::WITHDRAW_SECONDS);
+            if tokio::time::timeout(patience, ended_early(&shared, &entry)).await.is_ok_and(|ended| ended)
+                && give_up.send(()).is_ok()
+            {
+                let _ = tokio::time::timeout(patience, calling).await;
+            }
+            None
+        });
+        let end = called.await;
+        drop(waiting);
+        end.ok().flatten().unwrap_or_else(|| Err(RemoteFault::Lost("the call was cut off".to_owned())))
+    }
+}
+
+/// Ends once a task whose attempt is over has ended, on disk: true where nobody wants its result any more.
+async fn ended_early(shared: &Shared, entry: &Entry) -> bool {
+    let mut stop = entry.stop.subscribe();
+    let state = loop {
+        let state = entry.lock().status.state;
+        if state.is_terminal() {
+            break state;
+        }
+        if stop.changed().await.is_err() {
+            return false;
+        }
+    };
+    let told = match shared.enqueue(Batch::new()) {
+        Ok(told) => told.await.is_ok(),
+        Err(_) => false,
+    };
+    told && matches!(state, State::Cancelled | State::Failed(FailedReason::Timeout))
 }
 
 async fn done(

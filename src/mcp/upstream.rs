@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::client::{
-    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, ServerCommand, ToolInfo,
+    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, RunningCall, ServerCommand,
+    ToolInfo,
 };
 use crate::catalog::{OWN_TOOL_NAMES, Reply, ToolDefinition};
 use crate::engine::{BoxFuture, Listing, RemoteCall, RemoteEnd, RemoteFault, RemoteTools, Report};
@@ -54,12 +55,17 @@ impl RemoteTools for Upstreams {
         Box::pin(async move { Ok(find(&servers, &server)?.connected().await?.listing) })
     }
 
-    fn call(&self, call: RemoteCall, report: Report) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
+    fn call(
+        &self,
+        call: RemoteCall,
+        report: Report,
+        given_up: BoxFuture<()>,
+    ) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
         let servers = self.servers.clone();
         Box::pin(async move {
             let upstream = find(&servers, &call.server)?;
             let connection = upstream.connected().await?;
-            let end = perform(&connection.client, call, report).await;
+            let end = perform(&connection, call, report, given_up).await;
             if matches!(end, Err(RemoteFault::Lost(_))) {
                 // The next call begins with a new one.
                 upstream.drop_connection(&connection.client).await;
@@ -138,7 +144,12 @@ fn definition(tool: ToolInfo) -> ToolDefinition {
     }
 }
 
-async fn perform(client: &Client, call: RemoteCall, report: Report) -> Result<RemoteEnd, RemoteFault> {
+async fn perform(
+    connection: &Connection,
+    call: RemoteCall,
+    report: Report,
+    given_up: BoxFuture<()>,
+) -> Result<RemoteEnd, RemoteFault> {
     let arguments: Value =
         serde_json::from_str(&call.arguments).map_err(|error| RemoteFault::NotSent(error.to_string()))?;
     let options = CallOptions {
@@ -148,10 +159,22 @@ async fn perform(client: &Client, call: RemoteCall, report: Report) -> Result<Re
         idempotency_key: Some(call.idempotency_key),
         by_person: false,
     };
-    let mut running = client.start_call(&call.tool, arguments, &options).await.map_err(fault)?;
-    while let Some(event) = running.next().await {
-        if let CallEvent::Progress { progress, total, message, .. } = event {
-            report(progress, total, message);
+    let client = &connection.client;
+    let mut running = client.start_call(&call.tool, arguments.clone(), &options).await.map_err(fault)?;
+    let told = async {
+        while let Some(event) = running.next().await {
+            if let CallEvent::Progress { progress, total, message, .. } = event {
+                report(progress, total, message);
+            }
+        }
+    };
+    tokio::select! {
+        () = told => {}
+        () = given_up => {
+            let withdrawn = withdraw(connection, running, &call.tool, arguments, options).await;
+            let why = withdrawn.err().map_or_else(String::new, |error| format!(": {error}"));
+            tracing::info!(tool = call.tool, "a call of another server is withdrawn{why}");
+            return Err(RemoteFault::Lost("it was withdrawn".to_owned()));
         }
     }
     match running.answer().await {
@@ -171,6 +194,26 @@ async fn perform(client: &Client, call: RemoteCall, report: Report) -> Result<Re
         }
         Err(error) => Err(fault(error)),
     }
+}
+
+/// Gives a call up over there. A Longhaul keeps the task of a call that has a key: the same call leads to it.
+async fn withdraw(
+    connection: &Connection,
+    running: RunningCall,
+    tool: &str,
+    arguments: Value,
+    options: CallOptions,
+) -> Result<(), ClientError> {
+    running.cancel().await?;
+    if connection.listing.heeds_keys {
+        let link = CallOptions { reply: Some(Reply::Link), inline_wait_seconds: None, ..options };
+        let answer = connection.client.call(tool, arguments, &link).await?;
+        if let Some(link) = answer.link() {
+            let task = json!({ "task_id": link.task_id });
+            connection.client.call("task_cancel", task, &CallOptions::default()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Of an error after which nothing came back.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::*;
 use crate::catalog::Operator;
@@ -16,6 +16,8 @@ struct Script {
     away: Arc<Mutex<bool>>,
     answers: Arc<Mutex<VecDeque<Result<RemoteEnd, RemoteFault>>>>,
     keys: Arc<Mutex<Vec<String>>>,
+    /// Of those that were withdrawn.
+    withdrawn: watch::Sender<Vec<String>>,
     /// Calls wait here where it is closed.
     gate: Option<Arc<Semaphore>>,
 }
@@ -43,13 +45,24 @@ impl RemoteTools for Script {
         )
     }
 
-    fn call(&self, call: RemoteCall, report: Report) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
-        self.keys.lock().expect("a lock").push(call.idempotency_key);
-        let (answers, gate) = (self.answers.clone(), self.gate.clone());
+    fn call(
+        &self,
+        call: RemoteCall,
+        report: Report,
+        given_up: BoxFuture<()>,
+    ) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
+        self.keys.lock().expect("a lock").push(call.idempotency_key.clone());
+        let (answers, gate, withdrawn) = (self.answers.clone(), self.gate.clone(), self.withdrawn.clone());
         Box::pin(async move {
             report(1.0, Some(2.0), Some("half".to_owned()));
             if let Some(gate) = gate {
-                gate.acquire().await.expect("open").forget();
+                tokio::select! {
+                    permit = gate.acquire() => permit.expect("open").forget(),
+                    () = given_up => {
+                        withdrawn.send_modify(|keys| keys.push(call.idempotency_key));
+                        return lost();
+                    }
+                }
             }
             answers.lock().expect("a lock").pop_front().unwrap_or_else(|| Ok(text("more")))
         })
@@ -215,6 +228,36 @@ async fn a_crash_during_a_call_repeats_it_only_where_that_is_harmless() {
         }
         engine.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_call_whose_task_is_cancelled_or_out_of_time_is_withdrawn_and_one_that_goes_on_is_not() {
+    let world = World::new();
+    let gate = Some(Arc::new(Semaphore::new(0)));
+    let script = Script { gate, ..Script::new([]) };
+    let (engine, _) = world.shop(&script, policy(&["look"])).await;
+    let mut withdrawn = script.withdrawn.subscribe();
+    let called = async |tool: &str| {
+        let id = submit(&engine, tool, json!({})).await;
+        until(&engine, id, |document| document.progress.is_some()).await;
+        id
+    };
+    let goes_on = called("shop_look").await;
+    let cancelled = called("shop_buy").await;
+    engine.cancel(&Principal::local(), cancelled, None).await.expect("cancelled");
+    withdrawn.wait_for(|keys| keys.len() == 1).await.expect("withdrawn");
+    assert_eq!(script.keys()[1..], withdrawn.borrow()[..]);
+    engine.shutdown().await;
+
+    // The call of the first went with its server here, and is made again.
+    let (engine, _) = world.shop(&script, policy(&["look"])).await;
+    world.clock.advance(8 * DAY);
+    let late = ended(&engine, goes_on).await;
+    assert_eq!(late.reason.as_deref(), Some("timeout"));
+    withdrawn.wait_for(|keys| keys.len() == 2).await.expect("withdrawn");
+    let keys = script.keys();
+    assert!(keys[0] == keys[2] && withdrawn.borrow()[1] == keys[0], "{keys:?}");
+    engine.shutdown().await;
 }
 
 #[tokio::test]

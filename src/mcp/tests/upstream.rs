@@ -75,6 +75,20 @@ async fn a_call_survives_the_restart_of_the_other_server_and_is_one_task_there()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_cancelled_here_is_cancelled_there() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, _) = downstream(folder.path(), &world.http.url(), None).await;
+    let id = submit(&engine, "up_stages", json!({"stages": 2})).await;
+    let there = world.open_tasks(1).await.remove(0);
+    engine.cancel(&Principal::local(), id, None).await.expect("cancelled");
+    assert_eq!(world.until(&there, TaskDocument::is_terminal).await.state, "cancelled");
+    let tasks = world.engine.tasks(&Principal::local(), &Default::default()).expect("a page").tasks;
+    assert_eq!(tasks.len(), 1, "{tasks:?}");
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_server_is_shown_its_own_token_and_its_refusal_is_told() {
     let world = World::new().await;
     let grant = TokenGrant { name: "down".to_owned(), tools: vec!["double".to_owned()], state: Vec::new() };
