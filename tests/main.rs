@@ -5,6 +5,7 @@
 mod support;
 
 mod agents;
+mod bridges;
 mod cancel;
 mod children;
 mod demo;

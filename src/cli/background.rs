@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
-use super::server_file::{ServerInfo, Serves, is_running};
+use super::server_file::{ServerInfo, Serves, StartedWith, is_running};
 use super::signals::StopSignals;
 use crate::limits;
 use crate::mcp::{BridgeError, bridge, connect_socket};
@@ -70,6 +70,24 @@ impl<'a> Servers<'a> {
         Self { context, operators: AtomicBool::new(false) }
     }
 
+    /// What this host was started with does not hold where a server runs that was started otherwise.
+    fn tell_differences(&self, info: Option<&ServerInfo>) {
+        let Some((info, there)) = info.and_then(|info| Some((info, info.started.as_ref()?))) else { return };
+        let lines = StartedWith::of(&self.context.settings).unlike(there);
+        if lines.is_empty() {
+            return;
+        }
+        eprintln!(
+            "{}",
+            escape_text(&format!(
+                "longhaul: this host was started otherwise than that server, and what holds there holds here:\n  {}\n  \
+                 next: kill {}, after which a server as it is said here can start; or --data with a folder of its own",
+                lines.join("\n  "),
+                info.pid
+            ))
+        );
+    }
+
     /// A connection to the server, as soon as it answers.
     async fn connect(&self) -> Result<UnixStream> {
         let folder = self.context.data();
@@ -81,6 +99,7 @@ impl<'a> Servers<'a> {
             if let Ok(stream) = connect_socket(&folder.join(SOCKET)).await {
                 let info = ServerInfo::read(folder);
                 tell(folder, info.as_ref());
+                self.tell_differences(info.as_ref());
                 let operators = info.is_some_and(|info| info.serves == Serves::Clients);
                 self.operators.store(operators, Ordering::Relaxed);
                 return Ok(stream);

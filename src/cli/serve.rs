@@ -15,7 +15,7 @@ use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
 use super::sampler::Endpoint;
-use super::server_file::{ServerFile, ServerInfo, Serves};
+use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith};
 use super::servers;
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
@@ -145,8 +145,9 @@ async fn serve(
     context: &Context,
     signals: &mut StopSignals,
 ) -> Result<Exit> {
-    let mut file = ServerFile::new(context.data(), ServerInfo::of_this_process(serves))
-        .map_err(|e| unwritable(context.data(), &e))?;
+    let started = Some(StartedWith::of(&context.settings));
+    let info = ServerInfo { started, ..ServerInfo::of_this_process(serves) };
+    let mut file = ServerFile::new(context.data(), info).map_err(|e| unwritable(context.data(), &e))?;
     tokio::select! {
         loaded = set_up(engine, runner, remotes, context) => loaded?,
         signal = signals.first() => {

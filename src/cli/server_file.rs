@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Settings;
+
 const NAME: &str = "server.json";
 
 /// Whom a server is there for.
@@ -35,6 +37,62 @@ pub struct ServerInfo {
     /// A bearer token of the server's owner, as long as it runs: the file is theirs alone.
     #[serde(default)]
     pub key: Option<String>,
+    #[serde(default)]
+    pub started: Option<StartedWith>,
+}
+
+/// What a server serves by, so that a host that was started otherwise can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedWith {
+    pub tools: Vec<PathBuf>,
+    pub trust: bool,
+    pub config: Option<PathBuf>,
+    /// Of the configuration as it was read.
+    pub digest: Option<String>,
+}
+
+impl StartedWith {
+    pub fn of(settings: &Settings) -> Self {
+        let whole = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        let mut tools: Vec<PathBuf> = settings.tool_paths.iter().map(whole).collect();
+        tools.sort();
+        let config = settings.file.as_ref().map(whole);
+        let bytes = config.as_ref().and_then(|path| fs::read(path).ok());
+        let digest = bytes.map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+        Self { tools, trust: settings.trust, config, digest }
+    }
+
+    /// What was said here and does not hold there, a line each. What was not said here is no difference.
+    pub fn unlike(&self, there: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.tools.is_empty() && self.tools != there.tools {
+            lines.push(format!("tools: {} here, {} there", listed(&self.tools), listed(&there.tools)));
+        }
+        if self.trust && !there.trust {
+            lines.push("--trust: here, not there".to_owned());
+        }
+        match (&self.config, &there.config) {
+            (Some(here), Some(there_too)) if here == there_too => {
+                if self.digest != there.digest {
+                    lines.push(format!("{} has changed since it was read there", here.display()));
+                }
+            }
+            (Some(here), other) => {
+                let other =
+                    other.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+                lines.push(format!("configuration: {} here, {other} there", here.display()));
+            }
+            (None, _) => {}
+        }
+        lines
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "none".to_owned();
+    }
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Debug for ServerInfo {
@@ -47,7 +105,8 @@ impl ServerInfo {
     /// Of a server that does not listen yet.
     pub fn of_this_process(serves: Serves) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { pid: std::process::id(), serves, url: None, socket: None, version, key: None }
+        let started = None;
+        Self { pid: std::process::id(), serves, url: None, socket: None, version, key: None, started }
     }
 
     /// What the file in `folder` says; `None` where there is none, or one that makes no sense.
@@ -101,6 +160,30 @@ impl Drop for ServerFile {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_what_was_said_here_and_does_not_hold_there_is_a_difference() {
+        let with = |tools: &[&str], trust, config: Option<&str>, digest: &str| StartedWith {
+            tools: tools.iter().map(PathBuf::from).collect(),
+            trust,
+            config: config.map(PathBuf::from),
+            digest: config.map(|_| digest.to_owned()),
+        };
+        let there = with(&["/b"], false, Some("/c.toml"), "1");
+        assert_eq!(there.unlike(&there), [""; 0]);
+        assert_eq!(with(&[], false, None, "").unlike(&there), [""; 0]);
+        assert_eq!(
+            with(&["/a", "/b"], true, Some("/d.toml"), "1").unlike(&there),
+            [
+                "tools: /a, /b here, /b there",
+                "--trust: here, not there",
+                "configuration: /d.toml here, /c.toml there"
+            ]
+        );
+        let changed = with(&["/b"], false, Some("/c.toml"), "2").unlike(&there);
+        assert_eq!(changed, ["/c.toml has changed since it was read there"]);
+        assert_eq!(there.unlike(&StartedWith::default()).len(), 2);
+    }
 
     #[test]
     fn the_file_is_private_and_lives_as_long_as_the_server() {
