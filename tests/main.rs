@@ -16,6 +16,7 @@ mod install;
 mod kill_every_record;
 mod kill_random;
 mod messages;
+mod model_tools;
 mod neighbours;
 mod partial_results;
 mod patterns;

@@ -127,7 +127,7 @@ fn completion_request(model: &str, request: &Value) -> Value {
         messages.push(json!({ "role": "system", "content": prompt }));
     }
     for message in request["messages"].as_array().into_iter().flatten() {
-        messages.push(json!({ "role": message["role"], "content": parts(&message["content"]) }));
+        put_message(message, &mut messages);
     }
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -154,9 +154,48 @@ fn completion_request(model: &str, request: &Value) -> Value {
     Value::Object(body)
 }
 
-/// A text alone stays a text: not every endpoint knows parts.
-fn parts(content: &Value) -> Value {
+/// Uses of tools stand beside what the assistant says there, and what they came to in messages of their own.
+fn put_message(message: &Value, messages: &mut Vec<Value>) {
+    let content = &message["content"];
     let blocks = content.as_array().map_or(std::slice::from_ref(content), Vec::as_slice);
+    let (mut said, mut used) = (Vec::new(), Vec::new());
+    for block in blocks {
+        match block["type"].as_str() {
+            Some("tool_use") => used.push(json!({
+                "id": block["id"], "type": "function",
+                "function": { "name": block["name"], "arguments": block["input"].to_string() },
+            })),
+            Some("tool_result") => messages.push(json!({
+                "role": "tool", "tool_call_id": block["toolUseId"], "content": tool_text(block),
+            })),
+            _ => said.push(block.clone()),
+        }
+    }
+    if said.is_empty() && used.is_empty() {
+        return;
+    }
+    let content = if said.is_empty() { Value::Null } else { parts(&said) };
+    let mut told = json!({ "role": message["role"], "content": content });
+    if !used.is_empty() {
+        told["tool_calls"] = Value::Array(used);
+    }
+    messages.push(told);
+}
+
+/// Texts alone go there; what is structured stands for a result without any.
+fn tool_text(result: &Value) -> String {
+    let blocks = result["content"].as_array().into_iter().flatten();
+    let mut texts: Vec<&str> = blocks.filter_map(|block| block["text"].as_str()).collect();
+    let structured = result.get("structuredContent").map(Value::to_string);
+    if texts.is_empty() {
+        texts.extend(structured.as_deref());
+    }
+    let text = texts.join("\n");
+    if result["isError"] == true { format!("Error: {text}") } else { text }
+}
+
+/// A text alone stays a text: not every endpoint knows parts.
+fn parts(blocks: &[Value]) -> Value {
     if let [block] = blocks
         && block["type"] == "text"
     {
@@ -241,6 +280,38 @@ mod tests {
         assert_eq!(body["messages"][2]["content"][1]["image_url"]["url"], "data:image/png;base64,AQI=");
         assert_eq!(body["tools"][0]["function"]["parameters"], json!({ "type": "object" }));
         assert_eq!((&body["tool_choice"], body.get("temperature")), (&json!("auto"), None));
+    }
+
+    #[test]
+    fn what_tools_came_to_is_put_in_the_endpoints_words() {
+        let used = |id: &str| json!({ "type": "tool_use", "id": id, "name": "look", "input": { "at": 2 } });
+        let text = |text: &str| json!({ "type": "text", "text": text });
+        let request = json!({
+            "maxTokens": 9,
+            "messages": [
+                { "role": "user", "content": text("What is there?") },
+                { "role": "assistant", "content": [text("I look."), used("1"), used("2")] },
+                { "role": "user", "content": [
+                    { "type": "tool_result", "toolUseId": "1", "content": [text("a cat"), text("asleep")] },
+                    { "type": "tool_result", "toolUseId": "2", "content": [], "structuredContent": { "at": 3 }, "isError": true },
+                ] },
+                { "role": "assistant", "content": used("3") },
+                { "role": "user", "content": { "type": "tool_result", "toolUseId": "3", "content": [] } },
+            ],
+        });
+        let call = |id: &str| json!({ "id": id, "type": "function", "function": { "name": "look", "arguments": "{\"at\":2}" } });
+        let tool = |id: &str, text: &str| json!({ "role": "tool", "tool_call_id": id, "content": text });
+        assert_eq!(
+            completion_request("m", &request)["messages"],
+            json!([
+                { "role": "user", "content": "What is there?" },
+                { "role": "assistant", "content": "I look.", "tool_calls": [call("1"), call("2")] },
+                tool("1", "a cat\nasleep"),
+                tool("2", "Error: {\"at\":3}"),
+                { "role": "assistant", "content": null, "tool_calls": [call("3")] },
+                tool("3", ""),
+            ])
+        );
     }
 
     #[test]

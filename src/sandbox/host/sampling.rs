@@ -3,7 +3,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 use wasmtime::Result;
 
-use super::bindings::longhaul::tool::sampling::{self, Content, Error, Request, Response, Role};
+use super::bindings::longhaul::tool::sampling::{
+    self, Content, Error, Message, Part, Request, Response, Role, ToolResult, ToolUse,
+};
 use super::bindings::longhaul::tool::types::Blob;
 use super::question::no_answer;
 use super::refusal::not_granted;
@@ -56,8 +58,9 @@ fn params(request: Request) -> Result<Value, String> {
     if request.messages.is_empty() || request.max_tokens == 0 {
         return Err("a sample needs a message and at least one token".to_owned());
     }
+    check_tool_uses(&request.messages)?;
     let messages = request.messages.into_iter().map(|message| {
-        let blocks: Vec<Value> = message.content.into_iter().map(block).collect::<Result<_, _>>()?;
+        let blocks: Vec<Value> = message.content.into_iter().map(part).collect::<Result<_, _>>()?;
         let role = match message.role {
             Role::User => "user",
             Role::Assistant => "assistant",
@@ -97,6 +100,67 @@ fn params(request: Request) -> Result<Value, String> {
     Ok(Value::Object(params))
 }
 
+/// As the protocol wants them: each use of a tool is followed by what it came to.
+fn check_tool_uses(messages: &[Message]) -> Result<(), String> {
+    let mut open: Vec<&str> = Vec::new();
+    for message in messages {
+        let mut answered = Vec::new();
+        let mut used = Vec::new();
+        for part in &message.content {
+            match (part, message.role) {
+                (Part::ToolUse(used_tool), Role::Assistant) => used.push(used_tool.id.as_str()),
+                (Part::ToolResult(result), Role::User) => answered.push(result.tool_use_id.as_str()),
+                (Part::Content(_), _) => {}
+                (Part::ToolUse(_), Role::User) => return Err("only the assistant uses tools".to_owned()),
+                (Part::ToolResult(_), Role::Assistant) => {
+                    return Err("results of tools stand in messages of the user".to_owned());
+                }
+            }
+        }
+        if !answered.is_empty() && answered.len() < message.content.len() {
+            return Err("a message with results of tools holds nothing else".to_owned());
+        }
+        (open.sort_unstable(), answered.sort_unstable());
+        if open != answered {
+            return Err(format!(
+                "the results of tools must be those of the uses before: used {open:?}, with results {answered:?}"
+            ));
+        }
+        open = used;
+    }
+    match open.first() {
+        Some(id) => Err(format!("the use '{id}' of a tool has no result")),
+        None => Ok(()),
+    }
+}
+
+fn part(part: Part) -> Result<Value, String> {
+    let parsed = |what: &str, text: &str| -> Result<Value, String> {
+        serde_json::from_str(text).map_err(|error| format!("{what} is no JSON: {error}"))
+    };
+    match part {
+        Part::Content(content) => block(content),
+        Part::ToolUse(ToolUse { id, name, input }) => {
+            let input = parsed("the input of a tool", &input)?;
+            if !input.is_object() {
+                return Err("the input of a tool is a JSON object".to_owned());
+            }
+            Ok(json!({"type": "tool_use", "id": id, "name": name, "input": input}))
+        }
+        Part::ToolResult(ToolResult { tool_use_id, content, structured, is_error }) => {
+            let content: Vec<Value> = content.into_iter().map(block).collect::<Result<_, _>>()?;
+            let mut value = json!({"type": "tool_result", "toolUseId": tool_use_id, "content": content});
+            if let Some(structured) = structured {
+                value["structuredContent"] = parsed("the structured result of a tool", &structured)?;
+            }
+            if is_error {
+                value["isError"] = json!(true);
+            }
+            Ok(value)
+        }
+    }
+}
+
 fn block(content: Content) -> Result<Value, String> {
     let data = |kind: &str, blob: Blob| {
         Ok(json!({"type": kind, "data": BASE64.encode(blob.data), "mimeType": blob.mime_type}))
@@ -130,7 +194,20 @@ fn response(raw: String) -> Result<Response, Stop> {
     })
 }
 
-fn known(block: &Value) -> Option<Content> {
+fn known(block: &Value) -> Option<Part> {
+    if block["type"] != "tool_use" {
+        return content(block).map(Part::Content);
+    }
+    let text = |name: &str| block[name].as_str().map(str::to_owned);
+    let input = block.get("input").filter(|input| input.is_object());
+    Some(Part::ToolUse(ToolUse {
+        id: text("id")?,
+        name: text("name")?,
+        input: input.map_or_else(|| "{}".to_owned(), Value::to_string),
+    }))
+}
+
+fn content(block: &Value) -> Option<Content> {
     let blob = || {
         let data = BASE64.decode(block["data"].as_str()?).ok()?;
         Some(Blob { data, mime_type: block["mimeType"].as_str().unwrap_or_default().to_owned() })
@@ -140,5 +217,99 @@ fn known(block: &Value) -> Option<Content> {
         "image" => blob().map(Content::Image),
         "audio" => blob().map(Content::Audio),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(role: Role, content: Vec<Part>) -> Message {
+        Message { role, content }
+    }
+
+    fn text(text: &str) -> Part {
+        Part::Content(Content::Text(text.to_owned()))
+    }
+
+    fn uses(id: &str) -> Part {
+        let (name, input) = ("look".to_owned(), "{\"at\":2}".to_owned());
+        Part::ToolUse(ToolUse { id: id.to_owned(), name, input })
+    }
+
+    fn came_to(id: &str) -> Part {
+        let content = vec![Content::Text("a cat".to_owned())];
+        let structured = Some("{\"seen\":1}".to_owned());
+        Part::ToolResult(ToolResult { tool_use_id: id.to_owned(), content, structured, is_error: true })
+    }
+
+    fn told(messages: Vec<Message>) -> Result<Value, String> {
+        params(Request {
+            messages,
+            system_prompt: None,
+            max_tokens: 9,
+            temperature: None,
+            stop_sequences: Vec::new(),
+            model_preferences: None,
+            tools: Some("[]".to_owned()),
+            tool_choice: None,
+        })
+    }
+
+    #[test]
+    fn uses_of_tools_and_what_they_came_to_are_told_as_the_protocol_has_them() {
+        let params = told(vec![
+            says(Role::User, vec![text("What is there?")]),
+            says(Role::Assistant, vec![text("I look."), uses("1")]),
+            says(Role::User, vec![came_to("1")]),
+        ])
+        .expect("valid");
+        let used = json!({"type": "tool_use", "id": "1", "name": "look", "input": {"at": 2}});
+        assert_eq!(params["messages"][1]["content"][1], used);
+        let result = json!({
+            "type": "tool_result", "toolUseId": "1", "content": [{"type": "text", "text": "a cat"}],
+            "structuredContent": {"seen": 1}, "isError": true,
+        });
+        assert_eq!(params["messages"][2], json!({"role": "user", "content": result}));
+    }
+
+    #[test]
+    fn a_use_without_its_result_and_a_result_without_its_use_are_refused() {
+        let asked = || says(Role::User, vec![text("?")]);
+        for (messages, part) in [
+            (vec![says(Role::User, vec![uses("1")])], "only the assistant"),
+            (vec![says(Role::Assistant, vec![came_to("1")])], "messages of the user"),
+            (vec![asked(), says(Role::User, vec![came_to("1")])], "of the uses before"),
+            (vec![asked(), says(Role::Assistant, vec![uses("1")])], "has no result"),
+            (vec![asked(), says(Role::Assistant, vec![uses("1")]), asked()], "of the uses before"),
+            (
+                vec![
+                    says(Role::Assistant, vec![uses("1")]),
+                    says(Role::User, vec![came_to("1"), text("and")]),
+                ],
+                "nothing else",
+            ),
+        ] {
+            let why = told(messages).expect_err(part);
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_uses_tools_is_understood() {
+        let raw = json!({
+            "model": "m", "role": "assistant", "stopReason": "toolUse",
+            "content": [
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "1", "name": "look", "input": {"at": 2}},
+                {"type": "thinking"},
+            ],
+        });
+        let response = response(raw.to_string()).expect("understood");
+        let [Part::Content(Content::Text(said)), Part::ToolUse(used)] = response.content.as_slice() else {
+            panic!("{:?}", response.content)
+        };
+        assert_eq!((said.as_str(), used.id.as_str(), used.name.as_str()), ("I look.", "1", "look"));
+        assert_eq!(used.input, "{\"at\":2}");
     }
 }

@@ -4,7 +4,7 @@ use crate::bindings::longhaul::tool::sampling as host;
 use crate::bindings::longhaul::tool::types::Content;
 use crate::{Failure, HostError, Ticket, Value};
 
-pub use host::Role;
+pub use host::{Role, ToolResult};
 
 /// What a model is asked.
 #[derive(Clone, Debug)]
@@ -17,9 +17,20 @@ pub struct Request {
 pub struct Response {
     pub model: String,
     pub content: Vec<Content>,
+    /// The tools that it wants to have called before it goes on; see [`Request::went_on`].
+    pub tool_uses: Vec<ToolUse>,
     pub stop_reason: Option<String>,
-    /// The whole message as MCP has it, tool uses included.
+    /// The whole message as MCP has it.
     pub raw: Value,
+    parts: Vec<host::Part>,
+}
+
+/// A tool that the model wants to have called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolUse {
+    pub id: String,
+    pub name: String,
+    pub input: Value,
 }
 
 /// A request with one message of the user's.
@@ -39,13 +50,35 @@ pub fn prompt(text: impl Into<String>, max_tokens: u32) -> Request {
 
 /// Takes what a ticket stands for; waits where it is not ready. `HostError::Unavailable` says that nobody could do it.
 pub fn take(ticket: Ticket) -> Result<Response, HostError> {
-    let host::Response { model, content, stop_reason, raw, .. } = host::take(ticket)?;
-    Ok(Response { model, content, stop_reason, raw: serde_json::from_str(&raw).unwrap_or_default() })
+    let host::Response { model, content: parts, stop_reason, raw, .. } = host::take(ticket)?;
+    let (mut content, mut tool_uses) = (Vec::new(), Vec::new());
+    for part in &parts {
+        match part {
+            host::Part::Content(block) => content.push(block.clone()),
+            host::Part::ToolUse(used) => tool_uses.push(ToolUse {
+                id: used.id.clone(),
+                name: used.name.clone(),
+                input: serde_json::from_str(&used.input).unwrap_or_default(),
+            }),
+            host::Part::ToolResult(_) => {}
+        }
+    }
+    let raw = serde_json::from_str(&raw).unwrap_or_default();
+    Ok(Response { model, content, tool_uses, stop_reason, raw, parts })
 }
 
 impl Request {
     pub fn message(mut self, role: Role, text: impl Into<String>) -> Self {
-        self.inner.messages.push(host::Message { role, content: vec![Content::Text(text.into())] });
+        let content = vec![host::Part::Content(Content::Text(text.into()))];
+        self.inner.messages.push(host::Message { role, content });
+        self
+    }
+
+    /// What the model said, and what each of the tools that it wanted came to: asked again, it goes on from there.
+    pub fn went_on(mut self, said: &Response, results: Vec<ToolResult>) -> Self {
+        let content = results.into_iter().map(host::Part::ToolResult).collect();
+        self.inner.messages.push(host::Message { role: Role::Assistant, content: said.parts.clone() });
+        self.inner.messages.push(host::Message { role: Role::User, content });
         self
     }
 
@@ -89,6 +122,19 @@ impl Request {
             Err(HostError::Unavailable(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl ToolUse {
+    /// What it came to, in words.
+    pub fn result(&self, text: impl Into<String>) -> ToolResult {
+        let content = vec![Content::Text(text.into())];
+        ToolResult { tool_use_id: self.id.clone(), content, structured: None, is_error: false }
+    }
+
+    /// It failed; the model is told why.
+    pub fn failed(&self, why: impl Into<String>) -> ToolResult {
+        ToolResult { is_error: true, ..self.result(why) }
     }
 }
 

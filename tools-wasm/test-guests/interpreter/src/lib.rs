@@ -39,7 +39,7 @@
 //! | `receive` | `names`, `timeout_ms?` | waits for a message with one of the names (any, if none); prints `SEQ NAME PAYLOAD`, or `timeout` | length of `names` |
 //! | `ask` | `key`, `seconds?` | asks a person for `{n: integer}`; prints the number, `decline`, `cancel` or `timeout` | hash of `key` |
 //! | `ask_many` | `keys` (list) | asks all at once and waits for all; prints what each came to, in the order given | length of `keys` |
-//! | `sample` | `prompt`, `max_tokens` | asks a model; prints `MODEL: TEXT`, or `unavailable` | hash of `prompt` |
+//! | `sample` | `prompt`, `max_tokens`, `tools?` | asks a model; prints `MODEL: TEXT`, or `unavailable`. A tool that it uses comes to `NAME INPUT`, and it is asked again | hash of `prompt` |
 //! | `roots` | | prints the URIs of the client's root folders | 0 |
 //! | `state_put` | `namespace`, `entries` (list of `{key, value, if_version?, ttl_seconds?}`) | writes all or none; prints the versions, `conflict VERSION`, or the refusal's name | length of `entries` |
 //! | `state_get` | `namespace`, `key` | prints `VERSION VALUE`, `none`, or the refusal's name | hash of `key` |

@@ -257,8 +257,19 @@ impl Machine {
                     .collect::<Result<_, Failure>>()?;
                 self.print("ask_many", answers.join(" "));
             }
-            Op::Sample { prompt, max_tokens } => {
-                let said = sample::prompt(prompt, *max_tokens).try_wait()?;
+            Op::Sample { prompt, max_tokens, tools } => {
+                let mut request = sample::prompt(prompt, *max_tokens);
+                if let Some(tools) = tools {
+                    request = request.tools(tools, None);
+                }
+                let mut said = request.try_wait()?;
+                while let Some(response) = said.as_ref().filter(|said| !said.tool_uses.is_empty()) {
+                    let came_to =
+                        |used: &sample::ToolUse| used.result(format!("{} {}", used.name, used.input));
+                    let results = response.tool_uses.iter().map(came_to).collect();
+                    request = request.went_on(response, results);
+                    said = request.try_wait()?;
+                }
                 let said = said.map(|response| format!("{}: {}", response.model, response.text()));
                 self.print("sample", said.as_deref().unwrap_or("unavailable"));
             }

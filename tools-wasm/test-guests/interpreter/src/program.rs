@@ -47,7 +47,7 @@ pub enum Op {
     Receive { names: Vec<String>, timeout_ms: Option<u64> },
     Ask { key: String, seconds: Option<u64> },
     AskMany { keys: Vec<String> },
-    Sample { prompt: String, max_tokens: u32 },
+    Sample { prompt: String, max_tokens: u32, tools: Option<Value> },
     Roots {},
     Loop { times: u64, body: Vec<Op> },
     Trap {},
