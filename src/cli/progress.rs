@@ -22,7 +22,9 @@ pub struct Screen {
 
 impl Screen {
     pub fn new() -> Self {
-        Self { bars: io::stderr().is_terminal().then(MultiProgress::new), person: None }
+        let bars = io::stderr().is_terminal().then(MultiProgress::new);
+        // A terminal that cannot draw gets lines.
+        Self { bars: bars.filter(|bars| !bars.is_hidden()), person: None }
     }
 
     /// One whose person is asked what the tasks ask.

@@ -102,6 +102,16 @@ def own_server(way: str, binary: Path, guests: Path, tmp_path: Path) -> Iterator
 
 
 @pytest.fixture
+def running(binary: Path, guests: Path, tmp_path: Path) -> Iterator[Server]:
+    """One for the command line, which a test may kill."""
+    server = Server(binary, guests, tmp_path)
+    server.start()
+    yield server
+    server.abandon()
+    print(server.log.read_text(errors="replace"))
+
+
+@pytest.fixture
 def hosts(way: str, binary: Path, guests: Path, tmp_path: Path) -> Iterator[Hosts]:
     """Hosts on one data folder, whose server may be killed."""
     hosts = Hosts(mode_of(way), binary, guests, tmp_path)

@@ -1,4 +1,4 @@
-"""`longhaul client` in a pseudo-terminal, as a person has it before them."""
+"""`longhaul client` and `longhaul call` in a pseudo-terminal, as a person has them before them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CTRL_D = "\x04"
 
 
 class Prompt:
-    def __init__(self, binary: Path, folder: Path, *more: str) -> None:
-        arguments = [str(binary), "client", "--data", str(folder / "data"), *more]
+    def __init__(self, binary: Path, folder: Path, *more: str, command: str = "client") -> None:
+        arguments = [str(binary), command, "--data", str(folder / "data"), *more]
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)

@@ -20,15 +20,6 @@ Start = Callable[..., Prompt]
 
 
 @pytest.fixture
-def running(binary: Path, guests: Path, tmp_path: Path) -> Iterator[Server]:
-    server = Server(binary, guests, tmp_path)
-    server.start()
-    yield server
-    server.abandon()
-    print(server.log.read_text(errors="replace"))
-
-
-@pytest.fixture
 def prompt(binary: Path, tmp_path: Path) -> Iterator[Start]:
     started: list[Prompt] = []
 
