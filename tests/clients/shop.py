@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import anyio
+
 try:
     from mcp.server import MCPServer
 except ImportError:
@@ -35,6 +37,18 @@ def buy(article: str) -> str:
     while not calls.with_name(article).exists():
         time.sleep(0.01)
     return f"bought {article}"
+
+
+@server.tool()
+async def order(article: str) -> str:
+    """Orders an article, which never comes."""
+    note(f"order {article}")
+    try:
+        await anyio.sleep_forever()
+    except anyio.get_cancelled_exc_class():
+        note(f"withdrawn {article}")
+        raise
+    return article
 
 
 server.run()

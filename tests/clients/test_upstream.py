@@ -66,3 +66,29 @@ async def test_a_foreign_tool_is_a_task_and_a_lost_answer_is_told(shop: Server, 
         assert (await ended(peer, uri))["state"] == "completed"
         assert (await document(peer, uri))["component"].startswith("mcp:shop/")
         assert calls.read_text().count("buy bread") == 2
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_call_is_withdrawn_there_when_its_task_is_cancelled_here(
+    cancelled: bool, shop: Server, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+
+    async def until_noted(line: str) -> None:
+        with anyio.fail_after(60):
+            while not calls.exists() or line not in calls.read_text():
+                await anyio.sleep(0.01)
+
+    async with over_http(MODE, shop.url) as peer:
+        uri = await start(peer, "shop_order", {"article": "sofa"})
+        await until_noted("order sofa")
+        if cancelled:
+            await structured(peer, "task_cancel", task_id=task_id(uri))
+            assert (await ended(peer, uri))["state"] == "cancelled"
+            await until_noted("withdrawn sofa")
+            return
+    # A stop of the server is no cancellation of the task.
+    await anyio.to_thread.run_sync(shop.stop)
+    await anyio.to_thread.run_sync(shop.start)
+    async with over_http(MODE, shop.url) as peer:
+        assert (await ended(peer, uri))["reason"] == "unknown_outcome"

@@ -120,7 +120,8 @@ fn check_tool_uses(messages: &[Message]) -> Result<(), String> {
         if !answered.is_empty() && answered.len() < message.content.len() {
             return Err("a message with results of tools holds nothing else".to_owned());
         }
-        (open.sort_unstable(), answered.sort_unstable());
+        open.sort_unstable();
+        answered.sort_unstable();
         if open != answered {
             return Err(format!(
                 "the results of tools must be those of the uses before: used {open:?}, with results {answered:?}"
