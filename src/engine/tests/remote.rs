@@ -16,6 +16,8 @@ struct Script {
     away: Arc<Mutex<bool>>,
     answers: Arc<Mutex<VecDeque<Result<RemoteEnd, RemoteFault>>>>,
     keys: Arc<Mutex<Vec<String>>>,
+    /// How many have begun.
+    begun: watch::Sender<usize>,
     /// Of those that were withdrawn.
     withdrawn: watch::Sender<Vec<String>>,
     /// Calls wait here where it is closed.
@@ -52,6 +54,7 @@ impl RemoteTools for Script {
         given_up: BoxFuture<()>,
     ) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
         self.keys.lock().expect("a lock").push(call.idempotency_key.clone());
+        self.begun.send_modify(|count| *count += 1);
         let (answers, gate, withdrawn) = (self.answers.clone(), self.gate.clone(), self.withdrawn.clone());
         Box::pin(async move {
             report(1.0, Some(2.0), Some("half".to_owned()));
@@ -251,6 +254,7 @@ async fn a_call_whose_task_is_cancelled_or_out_of_time_is_withdrawn_and_one_that
 
     // The call of the first went with its server here, and is made again.
     let (engine, _) = world.shop(&script, policy(&["look"])).await;
+    script.begun.subscribe().wait_for(|count| *count == 3).await.expect("called");
     world.clock.advance(8 * DAY);
     let late = ended(&engine, goes_on).await;
     assert_eq!(late.reason.as_deref(), Some("timeout"));
