@@ -19,7 +19,7 @@ use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
 use super::submit::random;
-use super::{EngineError, Shared, checkpoint, children, rows, wake};
+use super::{EngineError, Shared, checkpoint, children, prefix, rows, wake};
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{
@@ -182,7 +182,7 @@ impl Past {
             past.checkpoint = Some((row, bytes));
         }
         let base = past.checkpoint.as_ref().map_or(0, |(row, _)| row.records);
-        let journal = control::read_records(snapshot, id, epoch, base)?;
+        let journal = prefix::read_records(snapshot, id, epoch, base)?;
         if let Some((awake_nanos, logical)) = journal.end {
             (past.awake_nanos, past.logical) = (awake_nanos, logical);
         }

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::{self, Deed, Subject};
-use super::checkpoint::{self, CheckpointRow};
 use super::entry::{Anchor, Entry, EntryState};
 use super::feed::{ResourceKey, TaskChange};
-use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
-use super::{children, messages, ops, output, questions, sweep, wake};
+use super::{children, prefix, sweep, wake};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
-    CancelRequest, FailedReason, OutputMeta, QueuedReason, State, Status, TaskError, TaskEvent, TaskId,
-    ToolResult, WakeOn,
+    CancelRequest, FailedReason, QueuedReason, State, Status, TaskError, TaskEvent, TaskId, ToolResult,
+    WakeOn,
 };
 
 /// How a task leaves the open ones.
@@ -292,7 +290,7 @@ impl TaskEngine {
         match from_step {
             None => start_over(id, &mut status, random()?, &mut batch),
             Some(step) => {
-                shared.store.read(|snapshot| keep_prefix(snapshot, id, &mut status, step, &mut batch))??
+                shared.store.read(|snapshot| prefix::keep(snapshot, id, &mut status, step, &mut batch))??
             }
         }
         status.attempt += 1;
@@ -392,154 +390,4 @@ pub fn start_over(id: TaskId, status: &mut Status, seed: [u8; 32], batch: &mut B
     (status.progress, status.message) = (None, None);
     status.outputs.clear();
     status.questions.open.clear();
-}
-
-/// A retry that keeps the records before `step`: replay brings back all that they led to.
-fn keep_prefix(
-    snapshot: &Snapshot<'_>,
-    id: TaskId,
-    status: &mut Status,
-    step: u64,
-    batch: &mut Batch,
-) -> Result<Result<(), EngineError>, StoreError> {
-    let checkpoint = checkpoint::read(snapshot, id)?;
-    let base = checkpoint.as_ref().map_or(0, |row| row.records);
-    let damaged = |why| StoreError::damaged_row(Space::Journal, id.as_bytes(), why);
-    let journal = read_records(snapshot, id, status.epoch, base)?;
-    let (records, awake_nanos) = (journal.records, journal.end.map_or(0, |(awake, _)| awake));
-
-    let mut outputs = checkpoint.as_ref().map_or_else(Vec::new, |row| row.outputs.clone());
-    let mut logical = checkpoint.as_ref().map_or(0, |row| row.logical);
-    let (mut rest, mut number) = (&records[..], base);
-    while number < step && !rest.is_empty() {
-        match journal::take_record(&mut rest).ok_or_else(|| damaged("a record is unreadable"))? {
-            Record::Time { delta, .. } => logical = logical.saturating_add(delta),
-            Record::Call { kind: KIND_OUTPUT, payload, .. } => note_output(&mut outputs, payload),
-            Record::Call { .. } => {}
-        }
-        number += 1;
-    }
-    if number < step || step < base {
-        return Ok(Err(EngineError::NoSuchStep { task: id, step, last: number }));
-    }
-    let kept = &records[..records.len() - rest.len()];
-    batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
-    if number > base {
-        let head = Segment::head(number - base, awake_nanos, logical);
-        let key = rows::journal_key(id, status.epoch, base);
-        batch.add_put_in_parts(Space::Journal, key, &[&head, kept]);
-    }
-    cut_outputs(snapshot, id, status, &outputs, batch)?;
-    cut_log(snapshot, id, checkpoint.as_ref(), batch)?;
-    messages::give_back(snapshot, id, status.retry, step, batch)?;
-    questions::reopen(snapshot, id, status, step)?;
-    for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
-        if row.at >= step {
-            batch.add_delete(Space::Op, rows::journal_key(id, status.epoch, number));
-            batch.add_delete(Space::Child, children::pointer_key(id, status.epoch, number));
-        }
-    }
-    status.outputs = outputs;
-    status.reports = checkpoint.as_ref().map_or(0, |row| row.reports);
-    // Replay tells them again, under the same numbers.
-    batch.add_delete_prefix(Space::Report, id.as_bytes().as_slice());
-    (status.steps, status.awake_nanos) = (number, awake_nanos);
-    Ok(Ok(()))
-}
-
-/// A journal as it is on disk.
-pub struct JournalRows {
-    pub records: Vec<u8>,
-    /// Awake and logical nanoseconds at its end, where it has one.
-    pub end: Option<(u64, u64)>,
-}
-
-/// All records of a journal. A gap, or a row that cannot be read, is damage, and told as such.
-pub fn read_records(
-    snapshot: &Snapshot<'_>,
-    id: TaskId,
-    epoch: u32,
-    base: u64,
-) -> Result<JournalRows, StoreError> {
-    let (mut rows_read, mut expected, mut fault) =
-        (JournalRows { records: Vec::new(), end: None }, base, None);
-    snapshot.scan_prefix(Space::Journal, &rows::journal_prefix(id, epoch), false, |key, row| {
-        match (rows::trailing_number(key), Segment::decode(row)) {
-            (Some(first), Some(segment)) if first == expected => {
-                rows_read.records.extend_from_slice(segment.records);
-                rows_read.end = Some((segment.awake_nanos, segment.logical_nanos));
-                expected = first + segment.count;
-                std::ops::ControlFlow::Continue(())
-            }
-            (_, None) => {
-                fault = Some(format!("the segment at record {expected} is unreadable"));
-                std::ops::ControlFlow::Break(())
-            }
-            (first, _) => {
-                fault = Some(format!("record {expected} is missing, the next is {first:?}"));
-                std::ops::ControlFlow::Break(())
-            }
-        }
-    })?;
-    match fault {
-        Some(why) => Err(StoreError::damaged_row(Space::Journal, id.as_bytes(), why)),
-        None => Ok(rows_read),
-    }
-}
-
-fn note_output(outputs: &mut Vec<OutputMeta>, payload: &[u8]) {
-    let Some(record) = output::decode(payload).filter(output::OutputRecord::is_done_well) else { return };
-    match outputs.iter_mut().find(|output| output.name == record.name) {
-        Some(output) => (output.bytes, output.done) = (record.bytes, record.done),
-        None => outputs.push(OutputMeta {
-            name: record.name,
-            mime_type: record.mime_type,
-            bytes: record.bytes,
-            done: record.done,
-        }),
-    }
-}
-
-/// Outputs are numbered in the order in which they were opened, so the kept ones come first.
-fn cut_outputs(
-    snapshot: &Snapshot<'_>,
-    id: TaskId,
-    status: &Status,
-    kept: &[OutputMeta],
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    for number in 0..status.outputs.len() {
-        let Some(output) = kept.get(number) else {
-            batch.add_delete_prefix(Space::Output, rows::output_prefix(id, number));
-            continue;
-        };
-        snapshot.scan_prefix(Space::Output, &rows::output_prefix(id, number), true, |key, _| {
-            if rows::trailing_number(key).is_some_and(|offset| offset < output.bytes) {
-                return std::ops::ControlFlow::Break(());
-            }
-            batch.add_delete(Space::Output, key);
-            std::ops::ControlFlow::Continue(())
-        })?;
-    }
-    Ok(())
-}
-
-/// The log behind the last checkpoint is written again by replay.
-fn cut_log(
-    snapshot: &Snapshot<'_>,
-    id: TaskId,
-    checkpoint: Option<&CheckpointRow>,
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    let Some(checkpoint) = checkpoint else {
-        batch.add_delete_prefix(Space::Log, id.as_bytes().as_slice());
-        return Ok(());
-    };
-    snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, _| {
-        if rows::trailing_number(key).is_some_and(|offset| offset < checkpoint.log_position) {
-            return std::ops::ControlFlow::Break(());
-        }
-        batch.add_delete(Space::Log, key);
-        std::ops::ControlFlow::Continue(())
-    })
 }

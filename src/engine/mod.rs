@@ -20,6 +20,7 @@ mod metrics;
 mod ops;
 mod output;
 mod ports;
+mod prefix;
 mod query;
 pub mod questions;
 mod ready;

@@ -14,7 +14,7 @@ use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::rows::{self, Payload};
 use super::state::{self, KIND_STATE};
 use super::view::TaskDocument;
-use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, control, output};
+use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, output, prefix};
 use crate::authority::Principal;
 use crate::limits;
 use crate::store::{Snapshot, Space, StoreError, codec};
@@ -199,7 +199,7 @@ impl TaskEngine {
         let found = self.shared.store.read(|snapshot| {
             let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
             let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
-            let journal = control::read_records(snapshot, id, status.epoch, base)?;
+            let journal = prefix::read_records(snapshot, id, status.epoch, base)?;
             let (mut rest, mut records) = (&journal.records[..], Vec::new());
             while let Some(record) = journal::take_record(&mut rest) {
                 let step = base + records.len() as u64;

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use reqwest::Certificate;
@@ -12,6 +13,7 @@ use tower::util::MapFutureLayer;
 use super::connector::{Dialler, Head, Outgoing, Route};
 use super::failure::Failure;
 use crate::engine::BoxFuture;
+use crate::limits;
 
 #[derive(Clone, Default)]
 pub struct Client {
@@ -52,6 +54,8 @@ impl Client {
             .http1_only()
             // A pooled connection would go where another exchange was allowed to go.
             .pool_max_idle_per_host(0)
+            // Shared out among the addresses of a name; what the guest wants less, the exchange sees to.
+            .connect_timeout(Duration::from_millis(limits::HTTP_CONNECT_MS))
             .connector_layer(MapFutureLayer::new(telling))
             .dns_resolver(Arc::new(Judged))
             .build()
