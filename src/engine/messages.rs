@@ -155,7 +155,7 @@ pub(super) fn send(
     };
     batch.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
     if let Some(key) = key {
-        batch.add_put(Space::Message, key, seq.to_be_bytes().to_vec());
+        batch.add_put(Space::Message, key, seq.to_be_bytes());
     }
     let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
     audit::admitted(shared, &mut batch, by, subject)?;

@@ -8,7 +8,7 @@ fn rows_survive_closing() {
     let path = folder.path().join("data");
     let store = Store::open(&path, StoreOptions::default()).unwrap();
     assert_eq!(store.boot(), 1);
-    let batch = Batch::new().put(Space::Task, b"a", b"1".to_vec()).put(Space::Task, b"b", b"2".to_vec()).put(
+    let batch = Batch::new().put(Space::Task, b"a", b"1").put(Space::Task, b"b", b"2").put(
         Space::Blob,
         b"big",
         vec![7; 1_000_000],

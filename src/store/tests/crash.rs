@@ -68,7 +68,7 @@ fn run(options: StoreOptions, seed: u64, batches: usize) -> Run {
         }
         let (space, key) = counter();
         state.insert((space, key.clone()), number.to_le_bytes().to_vec());
-        batch.add_put(space, key, number.to_le_bytes().to_vec());
+        batch.add_put(space, key, number.to_le_bytes());
         states.push(state.clone());
         let (clock, committed) = (disk.clone(), committed.clone());
         batch.add_then(move || committed.lock().unwrap().push(clock.changes()));
@@ -95,7 +95,7 @@ fn check(run: &Run, disk: &Disk, acknowledged: usize, options: StoreOptions) -> 
     found.remove(&extra());
     assert!(found == run.states[batches as usize], "the contents are those of no batch");
     let (space, key) = extra();
-    let answer = store.enqueue(Batch::new().put(space, key, b"v".to_vec()));
+    let answer = store.enqueue(Batch::new().put(space, key, b"v"));
     assert!(answer.unwrap().wait_blocking().unwrap() > batches);
     batches as usize
 }

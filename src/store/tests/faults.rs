@@ -13,7 +13,7 @@ fn work(store: &Store) -> (u64, Option<StoreError>) {
         let batch = Batch::new()
             .put(Space::Journal, number.to_be_bytes(), vec![number as u8; 200])
             .delete(Space::Journal, (number - 1).to_be_bytes())
-            .put(Space::Setting, b"batches", number.to_be_bytes().to_vec());
+            .put(Space::Setting, b"batches", number.to_be_bytes());
         match store.enqueue(batch).and_then(Ack::wait_blocking) {
             Ok(lsn) => {
                 assert_eq!(failure, None, "an acknowledgement after a failure");
