@@ -242,6 +242,8 @@ pub const IDLE_QUICK_REPAIR_MS: u64 = 100;
 pub const DEFAULT_RETENTION_SECONDS: u64 = 30 * 86_400;
 /// Days that it may be set to: a century. Longer is for ever, which is written 0.
 pub const MAX_RETENTION_DAYS: u64 = 36_525;
+/// The first sweep comes so long after a start, whose first callers are served before. Milliseconds.
+pub const SWEEP_DELAY_MS: u64 = 200;
 /// Seconds between two sweeps.
 pub const SWEEP_INTERVAL_SECONDS: u64 = 600;
 /// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.

@@ -197,10 +197,7 @@ impl TaskEngine {
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        let (folder, store_options) = (folder.to_owned(), options.store);
-        let store = tokio::task::spawn_blocking(move || Store::open(&folder, store_options))
-            .await
-            .map_err(|error| EngineError::Internal(error.to_string()))??;
+        let store = Store::open_async(folder, options.store).await?;
         let tokens = store.read(Tokens::load)?;
         let shared = Shared {
             store,

@@ -10,10 +10,14 @@ use crate::task::{State, Status, Task, TaskEvent, TaskId};
 
 /// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
 pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
-    let reader = shared.clone();
-    let found = tokio::task::spawn_blocking(move || reader.store.read(open_tasks))
-        .await
-        .map_err(|error| EngineError::Internal(error.to_string()))??;
+    let found = if shared.store.read(has_open_tasks)? {
+        let reader = shared.clone();
+        tokio::task::spawn_blocking(move || reader.store.read(open_tasks))
+            .await
+            .map_err(|error| EngineError::Internal(error.to_string()))??
+    } else {
+        Vec::new()
+    };
     let mut acks: Vec<Ack> = Vec::new();
     for (task, mut status) in found {
         let id = task.id;
@@ -61,6 +65,16 @@ fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
     } else {
         shared.ready.push(entry.clone());
     }
+}
+
+/// Mostly there are none, and no other thread need be asked to read them.
+fn has_open_tasks(snapshot: &Snapshot<'_>) -> Result<bool, StoreError> {
+    let mut has_any = false;
+    snapshot.scan_prefix(Space::Open, &[], false, |_, _| {
+        has_any = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(has_any)
 }
 
 fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<(Task, Status)>, StoreError> {

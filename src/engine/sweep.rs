@@ -26,17 +26,18 @@ pub struct Swept {
 /// Sweeps now and then, as long as the engine runs.
 pub async fn run(engine: TaskEngine) {
     let mut running = engine.shared.running.subscribe();
+    let mut next = engine.shared.clock.elapsed() + Duration::from_millis(limits::SWEEP_DELAY_MS);
     loop {
+        tokio::select! {
+            () = engine.shared.clock.sleep_until(next) => {}
+            _ = running.wait_for(|running| !running) => return,
+        }
         match engine.sweep().await {
             Ok(swept) if swept == Swept::default() => {}
             Ok(swept) => tracing::info!(?swept, "swept what was kept long enough"),
             Err(error) => tracing::warn!(%error, "the sweep could not finish; it is tried again"),
         }
-        let next = engine.shared.clock.elapsed() + Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
-        tokio::select! {
-            () = engine.shared.clock.sleep_until(next) => {}
-            _ = running.wait_for(|running| !running) => return,
-        }
+        next = engine.shared.clock.elapsed() + Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
     }
 }
 

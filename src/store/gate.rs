@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use redb::{BackendError, StorageBackend};
 
 const PAGE_BYTES: u64 = 4096;
+/// Is on the disk as a whole or not at all.
+const SECTOR_BYTES: usize = 512;
 
 /// Holds all changes back until `open`. Dropped unopened, it leaves the file as it was. A clone is the same
 /// file.
@@ -19,6 +21,8 @@ pub(super) struct Gated<B>(Arc<Inner<B>>);
 struct Inner<B> {
     file: B,
     is_open: AtomicBool,
+    /// The header was written without a sync of its own.
+    owes_sync: AtomicBool,
     held: Mutex<Held>,
     /// Of the file itself, which does not change before `open`.
     length: OnceLock<u64>,
@@ -51,15 +55,28 @@ impl<B: StorageBackend> Gated<B> {
         Self(Arc::new(Inner {
             file,
             is_open: AtomicBool::new(false),
+            owes_sync: AtomicBool::new(false),
             held: Mutex::default(),
             length: OnceLock::new(),
         }))
     }
 
     /// Do what was held back; from now on changes go straight to the file.
+    ///
+    /// The last of it is redb's mark that the file is in use, and a sync. That sync is left to the one that
+    /// follows, mostly the first commit's, since who opens a store waits for it: without the mark the file opens
+    /// as it was closed, and until then nothing is written over what it holds. It would matter if the file had
+    /// another length by then, which is why that comes behind the sync.
     pub fn open(&self) -> io::Result<()> {
         let mut held = self.held();
-        for change in std::mem::take(&mut *held).changes {
+        let mut changes = std::mem::take(&mut *held).changes;
+        if let [.., Change::Write(0, header), Change::Sync] = &changes[..]
+            && header.len() <= SECTOR_BYTES
+        {
+            changes.pop();
+            self.0.owes_sync.store(true, Ordering::Release);
+        }
+        for change in changes {
             match change {
                 Change::Write(at, data) => self.0.file.write(at, &data)?,
                 Change::Length(length) => self.0.file.set_len(length)?,
@@ -137,6 +154,9 @@ impl<B: StorageBackend> StorageBackend for Gated<B> {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         if self.is_open() {
+            if self.0.owes_sync.load(Ordering::Acquire) {
+                self.sync_data()?;
+            }
             return self.0.file.set_len(length);
         }
         let mut held = self.held();
@@ -162,7 +182,9 @@ impl<B: StorageBackend> StorageBackend for Gated<B> {
 
     fn sync_data(&self) -> io::Result<()> {
         if self.is_open() {
-            return self.0.file.sync_data();
+            self.0.file.sync_data()?;
+            self.0.owes_sync.store(false, Ordering::Release);
+            return Ok(());
         }
         self.held().changes.push(Change::Sync);
         Ok(())

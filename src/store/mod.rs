@@ -27,8 +27,8 @@ mod tests;
 
 use std::fs::OpenOptions;
 use std::future::Future;
-use std::path::Path;
-use std::pin::Pin;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use redb::StorageBackend;
 use redb::backends::{FileBackend, InMemoryBackend};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 pub use batch::{Batch, Guard};
@@ -126,13 +127,22 @@ struct Inner {
 }
 
 impl Store {
-    /// Open the store in `folder`, or make one. Repairs what a crash left behind.
+    /// Open the store in `folder`, or make one. Repairs what a crash left behind. For threads that may block.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let file = file::open_file(folder)?;
-        let path = folder.join(file::FILE_NAME);
-        let backend = FileBackend::new(file)
-            .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
-        Self::open_with_backend(backend, &path, options)
+        block_on(Self::open_async(folder, options))
+    }
+
+    /// As `open`, without blocking the thread: the writer thread opens what it will write to.
+    pub async fn open_async(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let folder = folder.to_owned();
+        let open = move |runtime| {
+            let file = file::open_file(&folder)?;
+            let path = folder.join(file::FILE_NAME);
+            let backend = FileBackend::new(file)
+                .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
+            open_writer(backend, path, options, runtime)
+        };
+        Self::on_a_thread(open).await
     }
 
     /// Read all of the store in `folder`, which nobody has open, and verify every checksum, as no start does.
@@ -157,20 +167,27 @@ impl Store {
         path: &Path,
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
-        let opened = file::open(backend, path, options.cache_bytes)?;
-        let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
-        let state = State { db: Some(opened.db), overlay };
-        let shared = Arc::new(Shared::new(path.to_path_buf(), options, opened.boot, state));
-        let writer = Writer::new(
-            shared.clone(),
-            answers::runtime(),
-            opened.position,
-            opened.last_lsn,
-            opened.unfolded_bytes,
-            opened.unfolded_rows,
-        );
-        let thread = thread::Builder::new().name("store-writer".into()).spawn(move || writer.run());
+        let path = path.to_owned();
+        block_on(Self::on_a_thread(move |runtime| open_writer(backend, path, options, runtime)))
+    }
+
+    async fn on_a_thread(
+        open: impl FnOnce(Option<Handle>) -> Result<Writer, StoreError> + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (tell, opened) = oneshot::channel();
+        let runtime = answers::runtime();
+        let serve = move || match open(runtime) {
+            Ok(writer) => {
+                // Nobody may want it any more.
+                if tell.send(Ok(writer.shared.clone())).is_ok() {
+                    writer.run();
+                }
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        };
+        let thread = thread::Builder::new().name("store-writer".into()).spawn(serve);
         let thread = thread.map_err(|error| StoreError::io("starting the writer thread", &error))?;
+        let shared = opened.await.unwrap_or(Err(StoreError::Closed))?;
         Ok(Self { inner: Arc::new(Inner { shared, writer: Mutex::new(Some(thread)) }) })
     }
 
@@ -294,15 +311,8 @@ impl Drop for Inner {
 
 impl Ack {
     /// Only for an answer that the writer itself gives.
-    fn wait_blocking(mut self) -> Result<Lsn, StoreError> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut context = Context::from_waker(&waker);
-        loop {
-            match Pin::new(&mut self).poll(&mut context) {
-                Poll::Ready(answer) => return answer,
-                Poll::Pending => thread::park(),
-            }
-        }
+    fn wait_blocking(self) -> Result<Lsn, StoreError> {
+        block_on(self)
     }
 }
 
@@ -315,6 +325,32 @@ impl Future for Ack {
             // The writer is gone with the batch in hand: it panicked.
             Err(_) => Err(StoreError::Closed),
         })
+    }
+}
+
+fn open_writer(
+    backend: impl StorageBackend,
+    path: PathBuf,
+    options: StoreOptions,
+    runtime: Option<Handle>,
+) -> Result<Writer, StoreError> {
+    let opened = file::open(backend, &path, options.cache_bytes)?;
+    let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
+    let state = State { db: Some(opened.db), overlay };
+    let shared = Arc::new(Shared::new(path, options, opened.boot, state));
+    let (bytes, rows) = (opened.unfolded_bytes, opened.unfolded_rows);
+    Ok(Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => thread::park(),
+        }
     }
 }
 

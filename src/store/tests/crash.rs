@@ -29,17 +29,21 @@ fn extra() -> (Space, Vec<u8>) {
     (Space::Task, b"extra".to_vec())
 }
 
-/// Batches of rows that come and go, some at once and some alone, with folding all the while.
 fn run(options: StoreOptions, seed: u64, batches: usize) -> Run {
+    go_on(Disk::recording(Vec::new()), vec![Contents::new()], options, seed, batches)
+}
+
+/// Batches of rows that come and go, some at once and some alone, with folding all the while, on a disk that
+/// holds the last of `states`.
+fn go_on(disk: Disk, mut states: Vec<Contents>, options: StoreOptions, seed: u64, batches: usize) -> Run {
     let mut dice = Dice(seed);
-    let disk = Disk::recording(Vec::new());
     let store = open(&disk, options).unwrap();
     let opened = disk.changes();
-    let mut state = Contents::new();
-    let mut states = vec![state.clone()];
-    let committed = Arc::new(Mutex::new(Vec::new()));
+    let before = states.len() - 1;
+    let mut state = states[before].clone();
+    let committed = Arc::new(Mutex::new(vec![0; before]));
     let mut acks = Vec::new();
-    for number in 1..=batches as u64 {
+    for number in (before as u64 + 1..).take(batches) {
         let mut batch = Batch::new();
         for _ in 0..1 + dice.below(5) {
             let key = vec![dice.below(6) as u8, dice.below(6) as u8];
@@ -81,7 +85,7 @@ fn run(options: StoreOptions, seed: u64, batches: usize) -> Run {
     }
     store.close_blocking().unwrap();
     let committed = std::mem::take(&mut *committed.lock().unwrap());
-    assert_eq!(committed.len(), batches);
+    assert_eq!(committed.len(), before + batches);
     Run { disk, states, committed, opened }
 }
 
@@ -152,4 +156,14 @@ fn nor_does_one_while_the_store_is_closing() {
     let closing = run.committed.last().copied().unwrap();
     assert!(run.disk.changes() - closing > 20, "closing is to change the disk");
     cut_from(&run, closing, IMAGES * scale() / 6, options, 4);
+}
+
+#[test]
+fn nor_does_one_while_a_closed_store_is_opened_and_goes_on() {
+    let first = run(small(), 5, 60);
+    for seed in 6..9 {
+        let disk = Disk::recording(first.disk.bytes());
+        let next = go_on(disk, first.states.clone(), small(), seed, 4);
+        cut_from(&next, 0, IMAGES * scale() / 12, small(), seed);
+    }
 }
