@@ -234,13 +234,17 @@ impl TaskEngine {
     pub async fn start(&self) -> Result<(), EngineError> {
         recovery::recover(&self.shared).await?;
         self.shared.running.send_replace(true);
-        tokio::spawn(ready::dispatch(self.shared.clone()));
-        tokio::spawn(timers::run(self.shared.clone()));
-        tokio::spawn(flush::run(self.shared.clone()));
-        tokio::spawn(children::run(self.shared.clone()));
-        tokio::spawn(audit::run(self.shared.clone()));
-        tokio::spawn(state::expire(self.shared.clone()));
-        sweep::start(&self.shared);
+        let shared = self.shared.clone();
+        // From one task, which wakes one thread for all of them while the first callers come.
+        tokio::spawn(async move {
+            tokio::spawn(ready::dispatch(shared.clone()));
+            tokio::spawn(timers::run(shared.clone()));
+            tokio::spawn(children::run(shared.clone()));
+            tokio::spawn(audit::run(shared.clone()));
+            tokio::spawn(state::expire(shared.clone()));
+            tokio::spawn(flush::run(shared.clone()));
+            sweep::start(&shared);
+        });
         Ok(())
     }
 

@@ -111,6 +111,32 @@ fn a_gated_file_reads_as_changed_and_is_changed_in_the_same_order_once_open() {
 }
 
 #[test]
+fn the_sync_of_the_header_comes_with_the_next_one_and_before_another_length() {
+    use redb::StorageBackend;
+    for grows in [false, true] {
+        let disk = Disk::recording(vec![0; 8_192]);
+        let gated = gate::Gated::new(disk.clone());
+        gated.write(0, &[1; 320]).unwrap();
+        gated.sync_data().unwrap();
+        gated.open().unwrap();
+        let expected = Disk::recording(vec![0; 8_192]);
+        expected.write(0, &[1; 320]).unwrap();
+        assert!(disk.same_changes(&expected), "a sync of its own");
+        if grows {
+            gated.set_len(16_384).unwrap();
+            expected.sync_data().unwrap();
+            expected.set_len(16_384).unwrap();
+        } else {
+            gated.sync_data().unwrap();
+            expected.sync_data().unwrap();
+        }
+        gated.set_len(20_480).unwrap();
+        expected.set_len(20_480).unwrap();
+        assert!(disk.same_changes(&expected));
+    }
+}
+
+#[test]
 fn a_foreign_file_is_refused() {
     for bytes in [vec![0; 100], b"not a store".to_vec(), vec![0xff; 10_000]] {
         let error = open(&Disk::holding(bytes), small()).unwrap_err();
