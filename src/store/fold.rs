@@ -1,12 +1,12 @@
 //! Moving frozen rows into the base tables, a slice at a time.
 
-use std::collections::btree_map::Range;
 use std::iter::Peekable;
 use std::ops::Bound;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::base::{Base, table};
+use super::entries;
 use super::error::StoreError;
 use super::key::Key;
 use super::layer::{Entry, Layer, SpaceLayer, prefix_end, weigh};
@@ -98,7 +98,7 @@ pub(super) fn fold_slice(
         let mut active = Newer::new(overlay.active.space(space));
         let mut changes: Vec<Change<'_>> = Vec::new();
         let mut done = 0;
-        for (key, entry) in entries {
+        for (key, entry) in entries.iter() {
             if budget.is_spent() {
                 break;
             }
@@ -125,12 +125,12 @@ pub(super) fn fold_slice(
 /// What goes before rows that are asked for in key order: mostly the next one is near.
 struct Newer<'a> {
     layer: &'a SpaceLayer,
-    rows: Peekable<Range<'a, Key, Entry>>,
+    rows: Peekable<entries::Rows<'a>>,
 }
 
 impl<'a> Newer<'a> {
     fn new(layer: &'a SpaceLayer) -> Self {
-        Self { layer, rows: layer.entries.range::<Key, _>(..).peekable() }
+        Self { layer, rows: layer.entries.iter().peekable() }
     }
 
     fn supersedes(&mut self, key: &Key) -> bool {
@@ -139,7 +139,7 @@ impl<'a> Newer<'a> {
         while self.rows.next_if(|(row, _)| *row < key).is_some() {
             steps += 1;
             if steps == STEPS {
-                self.rows = self.layer.entries.range::<Key, _>(key..).peekable();
+                self.rows = self.layer.entries.range((Bound::Included(&**key), Bound::Unbounded)).peekable();
             }
         }
         self.rows.peek().is_some_and(|(row, _)| *row == key) || self.layer.hides(key)

@@ -1,9 +1,10 @@
 //! Rows in memory that are not folded into the base tables yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::{Bound, Deref, Range};
 use std::sync::Arc;
 
+use super::entries::Entries;
 use super::frame::{Logged, range_within};
 use super::key::Key;
 use super::space::Space;
@@ -80,7 +81,7 @@ pub(super) struct Layer {
 
 #[derive(Debug, Default)]
 pub(super) struct SpaceLayer {
-    pub entries: BTreeMap<Key, Entry>,
+    pub entries: Entries,
     /// No prefix here is the beginning of another one.
     pub prefixes: BTreeSet<Key>,
 }
@@ -119,9 +120,8 @@ impl Layer {
         let rows = &mut self.spaces[space.index()];
         let mut freed = 0;
         let end = prefix_end(&prefix);
-        for (key, entry) in rows.entries.extract_if(within(&prefix, &end), |_, _| true) {
-            freed += weigh(key.len(), &entry);
-        }
+        let range = (Bound::Included(&*prefix), end.as_ref().map(|end| &**end));
+        rows.entries.remove_range(range, |key, entry| freed += weigh(key.len(), entry));
         self.weight -= freed;
         if rows.hides(&prefix) {
             return;
@@ -148,13 +148,10 @@ impl Layer {
 
     /// Drop the first `count` entries of a space, which the base tables hold by now.
     pub fn drop_entries(&mut self, space: Space, count: usize) {
+        let mut freed = 0;
         let entries = &mut self.spaces[space.index()].entries;
-        let rest = match entries.keys().nth(count).cloned() {
-            Some(first) => entries.split_off(&first),
-            None => BTreeMap::new(),
-        };
-        let dropped = std::mem::replace(entries, rest);
-        self.weight -= dropped.iter().map(|(key, entry)| weigh(key.len(), entry)).sum::<usize>();
+        entries.remove_first(count, |key, entry| freed += weigh(key.len(), entry));
+        self.weight -= freed;
     }
 
     /// Drop the first `count` deleted prefixes of a space, which the base tables hold nothing of by now.

@@ -7,6 +7,7 @@ mod backlog;
 mod base;
 mod batch;
 pub mod codec;
+mod entries;
 mod error;
 mod file;
 mod fold;

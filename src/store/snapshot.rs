@@ -1,10 +1,10 @@
-use std::collections::btree_map;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use redb::Database;
 
 use super::base::Base;
+use super::entries::Rows;
 use super::error::StoreError;
 use super::key::Key;
 use super::layer::{Entry, Found, Layer, prefix_end};
@@ -87,8 +87,8 @@ impl<'a> Snapshot<'a> {
             return Ok(());
         }
         let (active, frozen) = (self.overlay.active.space(space), self.overlay.frozen.space(space));
-        let mut newest = MemoryRows::new(active.entries.range::<[u8], _>(range), reverse);
-        let mut older = MemoryRows::new(frozen.entries.range::<[u8], _>(range), reverse);
+        let mut newest = MemoryRows::new(active.entries.range(range), reverse);
+        let mut older = MemoryRows::new(frozen.entries.range(range), reverse);
         let mut oldest = self.base.rows(space, range, reverse)?;
         loop {
             let heads = [newest.key(), older.key(), oldest.key()];
@@ -128,13 +128,13 @@ impl<'a> Snapshot<'a> {
 }
 
 struct MemoryRows<'a> {
-    rows: btree_map::Range<'a, Key, Entry>,
+    rows: Rows<'a>,
     head: Option<(&'a Key, &'a Entry)>,
     reverse: bool,
 }
 
 impl<'a> MemoryRows<'a> {
-    fn new(rows: btree_map::Range<'a, Key, Entry>, reverse: bool) -> Self {
+    fn new(rows: Rows<'a>, reverse: bool) -> Self {
         let mut rows = Self { rows, head: None, reverse };
         rows.advance();
         rows
