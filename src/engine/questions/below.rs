@@ -95,10 +95,10 @@ impl TaskEngine {
                 }
             }
         };
-        match split(&key) {
-            Some((child, own)) if self.is_below(child, id)? => Ok((child, Some(own.to_owned()))),
-            _ => Ok((id, Some(key))),
-        }
+        let Some((child, own)) = split(&key) else { return Ok((id, Some(key))) };
+        // Another's task looks like none, also where it has such a child.
+        self.task(principal, id)?;
+        Ok(if self.is_below(child, id)? { (child, Some(own.to_owned())) } else { (id, Some(key)) })
     }
 
     fn is_below(&self, child: TaskId, id: TaskId) -> Result<bool, EngineError> {

@@ -212,3 +212,27 @@ async fn a_long_audit_is_read_in_pages_and_swept_by_its_own_retention() {
     assert_eq!(rows(&engine).await, []);
     engine.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_answer_to_anothers_task_is_noted_with_and_without_a_key() {
+    use crate::engine::questions::{Given, Hand};
+    let world = World::new();
+    let engine = world.start(two_steps(&Arc::default())).await;
+    let id = submit(&engine, "two_steps", json!({})).await;
+    let (bob, hand) =
+        (Principal::new("bob", vec!["*".to_owned()]), Hand { channel: "test", is_person: true });
+    let of_child = format!("{}:price", TaskId::from_bytes([7; 16]));
+    for key in [None, Some("price"), Some(of_child.as_str())] {
+        let refused = engine.answer(&bob, id, key, Given::Decline, hand).await;
+        assert!(matches!(refused, Err(EngineError::NoSuchTask(told)) if told == id), "{refused:?}");
+    }
+    audit::flush(&engine.shared).await.expect("flushed");
+    let answers: u64 = rows(&engine)
+        .await
+        .iter()
+        .filter(|row| row.deed == Deed::Answer && row.verdict == Verdict::Refused && row.principal == "bob")
+        .map(|row| row.count)
+        .sum();
+    assert_eq!(answers, 3);
+    engine.shutdown().await;
+}
