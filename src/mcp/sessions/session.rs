@@ -279,6 +279,10 @@ impl Session {
     /// Ends rmcp's service of a session that has asked for nothing for so long and waits for no answer: its own
     /// stream needs none, and the next request gets a new one. Whether it did.
     pub fn rest(&self, span: Duration) -> bool {
+        // Most do, and are asked again and again.
+        if self.is_resting() {
+            return false;
+        }
         let is_quiet = lock(&self.usage).last.elapsed() >= span;
         let waits = || lock(&self.slots).iter().any(|slot| !slot.is_settled());
         if !is_quiet || !self.is_stored() || waits() {
