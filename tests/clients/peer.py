@@ -25,6 +25,12 @@ WAYS = ["http-classic", "stdio-classic"] if CLASSIC else [
 HTTP_WAYS = [way for way in WAYS if way.startswith("http")]
 STDIO_WAYS = [way for way in WAYS if way.startswith("stdio")]
 
+if CLASSIC:
+    # A client of mcp 1 ends altogether where its connection does before a response begins.
+    from httpx import TransportError as Broken
+else:
+    Broken = ConnectionError
+
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 
 

@@ -17,7 +17,7 @@ import anyio.to_thread
 import pytest
 from conftest import TEST_SECONDS, mode_of
 from longhaul_server import Server
-from peer import CLASSIC, Peer, Refused, over_http
+from peer import CLASSIC, Broken, Peer, Refused, over_http
 from tasks import ENDED, document, start
 
 STEPS = 6
@@ -70,30 +70,34 @@ async def test_the_server_is_killed_and_a_stock_client_resumes_by_itself(
 async def test_a_call_that_is_killed_at_once_is_lost_as_a_whole_or_not_at_all(own_server: Server, way: str) -> None:
     if not is_legacy(way):
         pytest.skip("2026-07-28 has no streams that can be resumed")
-    async with over_http(mode_of(way), own_server.url) as peer, anyio.create_task_group() as group:
-        ends: list[dict[str, Any] | Refused] = []
+    try:
+        async with over_http(mode_of(way), own_server.url) as peer, anyio.create_task_group() as group:
+            ends: list[dict[str, Any] | Refused] = []
 
-        async def call() -> None:
-            try:
-                ends.append(await peer.call("long_running_agent", {"steps": STEPS, "step_ms": 50}))
-            except Refused as refused:
-                ends.append(refused)
+            async def call() -> None:
+                try:
+                    ends.append(await peer.call("long_running_agent", {"steps": STEPS, "step_ms": 50}))
+                except Refused as refused:
+                    ends.append(refused)
 
-        group.start_soon(call)
-        await anyio.sleep(0.03)
-        await anyio.to_thread.run_sync(own_server.kill)
-        await anyio.to_thread.run_sync(own_server.start)
-        with anyio.move_on_after(30):
-            while not ends:
-                await anyio.sleep(0.05)
-        group.cancel_scope.cancel()
-        # Killed before the first event, there is nothing that a client could come back with.
-        if ends and isinstance(ends[0], Refused):
-            assert "Send it again" in ends[0].message
-            assert peer.logs == []
-        elif ends:
-            assert completed(ends[0])
-            assert peer.logs == LINES
+            group.start_soon(call)
+            await anyio.sleep(0.03)
+            await anyio.to_thread.run_sync(own_server.kill)
+            await anyio.to_thread.run_sync(own_server.start)
+            with anyio.move_on_after(30):
+                while not ends:
+                    await anyio.sleep(0.05)
+            group.cancel_scope.cancel()
+            # Killed before the first event, there is nothing that a client could come back with.
+            if ends and isinstance(ends[0], Refused):
+                assert "Send it again" in ends[0].message
+                assert peer.logs == []
+            elif ends:
+                assert completed(ends[0])
+                assert peer.logs == LINES
+    except* Broken:
+        # Not even the response had begun.
+        assert peer.logs == []
 
 
 class Client:
