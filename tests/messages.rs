@@ -1,12 +1,11 @@
 //! Messages to a running task: none lost, none twice, in order, whatever is killed between a send and its receive.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Oracle, RpcError, Server, guest, scale};
+use crate::support::{Client, Dice, Oracle, RpcError, Server, answer_of, command, guest, scale};
 
 /// Sends what is not acknowledged yet, in order, until the server is gone; true when all is sent.
 async fn send(client: &Client, id: &str, sent: &mut u64, all: u64) -> bool {
@@ -73,15 +72,6 @@ async fn each_message_is_received_once_and_in_order_under_kills() {
     assert!(kills > 2, "the kills must have come between");
 }
 
-/// `longhaul …` on this data folder: its JSON.
-fn longhaul(data: &Path, words: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-    command.args(words).arg("--json").arg("--data").arg(data).env("XDG_CONFIG_HOME", data);
-    let output = command.current_dir(std::env::temp_dir()).output().expect("longhaul runs");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_book_is_redirected_between_two_chapters_also_while_no_server_runs() {
     let root = tempfile::tempdir().expect("a folder");
@@ -98,12 +88,13 @@ async fn a_book_is_redirected_between_two_chapters_also_while_no_server_runs() {
         client.call("task_send", arguments, json!({})).await.expect("sent");
     }
     server.kill();
-    let sent = longhaul(&data, &["task", "send", &id, "redirect", "chapter=3", "instruction=salmon"]);
+    let sent =
+        answer_of(command(&data, &["task", "send", &id, "redirect", "chapter=3", "instruction=salmon"]));
     assert_eq!(sent, json!({"seq": 3}));
 
     let server = Server::start(&data, &tools);
     let client = server.client();
-    let sent = longhaul(&data, &["task", "send", &id, "note", "--args", "[1]", "--key", "n"]);
+    let sent = answer_of(command(&data, &["task", "send", &id, "note", "--args", "[1]", "--key", "n"]));
     assert_eq!(sent, json!({"seq": 4}), "another name stays where it is");
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -46,13 +45,6 @@ async fn text(client: &Client, id: &str) -> String {
     result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {result}")).to_owned()
 }
 
-fn longhaul(server: &Server, words: &[&str]) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_longhaul")).args(words).args(["--url", &server.url]).output();
-    let output = output.expect("longhaul runs");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[tokio::test]
 async fn a_person_approves_on_the_command_line_and_a_model_cannot() {
     let (_root, server, client) = start().await;
@@ -61,12 +53,12 @@ async fn a_person_approves_on_the_command_line_and_a_model_cannot() {
     let arguments = json!({"task_id": id, "action": "accept", "content": {"confirm": true}});
     let refused = client.call("task_answer", arguments, json!({})).await.expect("an answer");
     assert_eq!(refused["isError"], true, "{refused}");
-    longhaul(&server, &["task", "answer", &id, "confirm=true"]);
+    server.longhaul(&["task", "answer", &id, "confirm=true"]);
     assert_eq!(text(&client, &id).await, "published");
 
     let id = client.start("publish", json!({"text": "Hello"}), None).await.expect("a task");
     asks(&client, &id).await;
-    longhaul(&server, &["task", "answer", &id, "--decline"]);
+    server.longhaul(&["task", "answer", &id, "--decline"]);
     assert_eq!(text(&client, &id).await, "not published: somebody said no");
 }
 
@@ -100,9 +92,9 @@ async fn callers_share_a_count_and_a_listener_hears_what_it_is_sent() {
         assert_eq!(text(&client, &id).await, format!("{count} of tea"));
     }
     let id = client.start("listen", json!({}), None).await.expect("a task");
-    longhaul(&server, &["task", "send", &id, "say", "text=well"]);
-    longhaul(&server, &["task", "send", &id, "say", "text=heard"]);
-    longhaul(&server, &["task", "send", &id, "stop"]);
+    server.longhaul(&["task", "send", &id, "say", "text=well"]);
+    server.longhaul(&["task", "send", &id, "say", "text=heard"]);
+    server.longhaul(&["task", "send", &id, "stop"]);
     assert_eq!(text(&client, &id).await, "well heard");
 
     let id = client.start("collect", json!({"pages": 2}), None).await.expect("a task");

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Endpoint, Oracle, RpcError, Says, Server, guest, scale};
+use crate::support::{
+    Client, Dice, Endpoint, Oracle, RpcError, Says, Server, answer_of, command, guest, scale,
+};
 
 /// The interpreter with leave to ask.
 fn asker(folder: &Path) -> Vec<PathBuf> {
@@ -195,14 +196,14 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
         refused["content"][0]["text"].as_str().expect("text").contains("longhaul task answer"),
         "{refused}"
     );
-    longhaul(&data, &["task", "answer", &id, "--decline"]);
+    answer_of(command(&data, &["task", "answer", &id, "--decline"]));
     asks("away").await;
-    longhaul(&data, &["task", "answer", &id, "--key", "away", "--cancel"]);
+    answer_of(command(&data, &["task", "answer", &id, "--key", "away", "--cancel"]));
     asks("late").await;
     // Nobody answers this one.
     asks("offline").await;
     server.kill();
-    let document = longhaul(&data, &["task", "answer", &id, "n=7"]);
+    let document = answer_of(command(&data, &["task", "answer", &id, "n=7"]));
     assert_eq!(document["questions_answered"][2]["answered_by"]["channel"], "cli", "{document}");
     let server = Server::start(&data, &tools);
     let client = server.client();
@@ -211,15 +212,6 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     let log = client.read(&format!("task://{id}/log")).await.expect("a log");
     let told: Vec<&str> = log.lines().filter_map(|line| line.split(" ask ").nth(1)).collect();
     assert_eq!(told, ["decline", "cancel", "timeout", "7"]);
-}
-
-/// `longhaul …` on this data folder: its JSON.
-fn longhaul(data: &Path, words: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-    command.args(words).arg("--json").arg("--data").arg(data).env("XDG_CONFIG_HOME", data);
-    let output = command.current_dir(std::env::temp_dir()).output().expect("longhaul runs");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[tokio::test(flavor = "multi_thread")]

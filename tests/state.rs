@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Oracle, Server, guest, scale};
+use crate::support::{Client, Dice, Oracle, Server, answer_of, command, guest, scale};
 
 /// A data folder, and the interpreter with a grant of shared state.
 struct Place {
@@ -176,12 +176,7 @@ async fn a_write_is_made_once_wherever_its_server_dies() {
 }
 
 async fn until_waiting(client: &Client, id: &str) {
-    let waiting = async {
-        while client.task(id).await.expect("a task")["reason"] != "state" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time");
+    client.until(id, |task| task["reason"] == "state").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +197,7 @@ async fn a_watch_goes_on_over_a_restart_and_sees_what_came_meanwhile() {
     until_waiting(&client, &late).await;
     server.kill();
     // While no server runs, as its owner may: it is seen at the next start.
-    let put = longhaul(&place.data(), &["state", "put", "news", "early", "{\"is\": \"here\"}"]);
+    let put = answer_of(command(&place.data(), &["state", "put", "news", "early", "{\"is\": \"here\"}"]));
     assert_eq!(put, json!({"version": 1}));
 
     let server = place.start();
@@ -252,20 +247,6 @@ async fn a_component_touches_what_it_is_granted_and_is_told_what_it_is_not() {
     assert_eq!(printed(&client, &id, "state_delete").await, ["3"]);
 }
 
-/// `longhaul …` on this data folder: its JSON.
-fn longhaul(data: &Path, words: &[&str]) -> Value {
-    let output = command(data, words).output().expect("longhaul runs");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
-fn command(data: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-    command.args(words).arg("--json").arg("--data").arg(data).env("XDG_CONFIG_HOME", data);
-    command.current_dir(std::env::temp_dir());
-    command
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_reads_and_writes_with_and_without_a_server() {
     let place = Place::new(&[]);
@@ -275,7 +256,7 @@ async fn the_command_line_reads_and_writes_with_and_without_a_server() {
         if !runs {
             assert!(server.stop().success());
         }
-        let state = |words: &[&str]| longhaul(&data, &[&["state"], words].concat());
+        let state = |words: &[&str]| answer_of(command(&data, &[&["state"], words].concat()));
         let base = 3 * round;
         assert_eq!(state(&["put", "trips", "a/b", "{\"price\": 5}"]), json!({"version": base + 1}));
         let version = (base + 1).to_string();
@@ -308,10 +289,10 @@ async fn a_watch_on_the_command_line_prints_each_change_and_outlives_its_server(
         serde_json::from_str(&line).expect("JSON")
     };
     assert_eq!(next(), json!({"version": 0}));
-    longhaul(&data, &["state", "put", "trips", "k", "1"]);
+    answer_of(command(&data, &["state", "put", "trips", "k", "1"]));
     assert_eq!(next()["version"], 1);
     server.kill();
-    longhaul(&data, &["state", "put", "trips", "k", "2"]);
+    answer_of(command(&data, &["state", "put", "trips", "k", "2"]));
     let _server = Server::start_at(&url, &data, &place.tools);
     let entry = next();
     assert_eq!((&entry["version"], &entry["value"]), (&json!(2), &json!(2)));

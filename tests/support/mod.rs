@@ -1,5 +1,6 @@
 //! What the scenarios share: guests that are built once, a server as a child process, a bare client.
 
+mod cli;
 mod client;
 mod disk;
 mod endpoint;
@@ -12,6 +13,7 @@ mod tls;
 mod wat;
 mod web;
 
+pub use cli::{answer_of, command, command_to};
 pub use client::{Client, RpcError, said};
 pub use disk::on_disk;
 pub use endpoint::{Endpoint, Says};

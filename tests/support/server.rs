@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::cli::{answer_of, command_to};
 use super::client::Client;
 
 /// `longhaul serve` as a child process. Killed when dropped.
@@ -72,11 +73,7 @@ impl Server {
 
     /// What `longhaul …` answers that talks to this server.
     pub fn longhaul(&self, words: &[&str]) -> Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-        command.args(words).args(["--json", "--url", &self.url]).current_dir(std::env::temp_dir());
-        let output = command.output().expect("longhaul runs");
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        answer_of(command_to(&self.url, words))
     }
 
     /// The person's hand: `longhaul task answer`.

@@ -1,0 +1,33 @@
+//! `longhaul` as a person types it.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// `longhaul … --json` on this data folder, with no configuration of whoever runs the tests.
+pub fn command(data: &Path, words: &[&str]) -> Command {
+    let mut command = longhaul(words);
+    command.arg("--data").arg(data).env("XDG_CONFIG_HOME", data);
+    command
+}
+
+/// `longhaul … --json` that talks to this server.
+pub fn command_to(url: &str, words: &[&str]) -> Command {
+    let mut command = longhaul(words);
+    command.args(["--url", url]);
+    command
+}
+
+fn longhaul(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    command.args(words).arg("--json").current_dir(std::env::temp_dir());
+    command
+}
+
+/// What a command that succeeds answers.
+pub fn answer_of(mut command: Command) -> Value {
+    let output = command.output().expect("longhaul runs");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
