@@ -1,9 +1,8 @@
 //! Messages to a running task: none lost, none twice, in order, whatever is killed between a send and its receive.
 
-use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Client, Dice, Oracle, RpcError, Server, answer_of, command, guest, scale};
 
