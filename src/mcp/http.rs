@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use rmcp::model::ClientJsonRpcMessage;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -18,8 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::caller::{self, Caller, Door};
 use super::connections;
-use super::error::{self, HttpFault};
 use super::listening;
+use super::reading::{Scan, Unreadable, envelope, without_mark};
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
@@ -236,7 +237,7 @@ fn same_host(allowed: &str, called: &Authority) -> bool {
     }
 }
 
-/// What is no JSON-RPC request is told so in JSON-RPC's own words; rmcp answers with an odd status.
+/// What is no JSON-RPC message is refused in JSON-RPC's own words; rmcp answers with an odd status.
 async fn well_formed(request: Request, next: Next) -> Response {
     let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -255,25 +256,23 @@ async fn well_formed(request: Request, next: Next) -> Response {
     }
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
-        let bound = limits::MAX_REQUEST_BYTES;
-        let message = format!("the request is larger than {bound} bytes: pass large data by reference");
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, HttpFault::TooLarge, &message);
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, &Unreadable::too_long(&Scan::default()));
     };
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
-        let message = format!("the request is no JSON: {error}");
-        return refused(StatusCode::BAD_REQUEST, HttpFault::NotJson, &message);
+    let bytes = bytes.slice_ref(without_mark(&bytes));
+    if let Err(unreadable) = envelope(&bytes) {
+        return refused(StatusCode::BAD_REQUEST, &unreadable);
     }
-    let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
-    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        let message = "the request is JSON, but no JSON-RPC request of MCP: it has one object with jsonrpc \
-             \"2.0\", a method and its params";
-        return refused(StatusCode::BAD_REQUEST, HttpFault::NotARequest, message);
+    let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
+    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE
+        && let Err(error) = serde_json::from_slice::<ClientJsonRpcMessage>(&bytes)
+    {
+        return refused(StatusCode::BAD_REQUEST, &Unreadable::unknown(&bytes, &error));
     }
     response
 }
 
-fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
-    let body = error::http_body(fault, message).to_string();
+fn refused(status: StatusCode, unreadable: &Unreadable) -> Response {
+    let body = unreadable.http_body().to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 

@@ -19,7 +19,10 @@ mod mrtr;
 mod offers;
 mod on_stream;
 mod own_tools;
+mod pipe;
 mod pipe_task_ids;
+mod reader;
+mod reading;
 mod reply;
 mod report;
 mod resources;
@@ -47,6 +50,7 @@ pub use client::{
     ServerCommand, TaskLink, ToolInfo, Updates,
 };
 pub use http::{HttpError, HttpOptions, HttpServer};
+pub use reader::Reader;
 pub use server::{McpOptions, McpServer};
 pub use socket::{SocketError, SocketServer, connect_socket};
 pub use stdio::{StdioError, serve_stdio};

@@ -35,6 +35,7 @@ pub struct Offers<'a> {
     tries: HashMap<String, u32>,
     /// Not to be offered again on this stream.
     given_up: HashSet<String>,
+    is_closed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,18 @@ impl<'a> Offers<'a> {
             over,
             tries,
             given_up: HashSet::new(),
+            is_closed: false,
         }
+    }
+
+    /// Takes back what is under way, and offers nothing more: the client cannot answer.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.over.values().for_each(CancellationToken::cancel);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     pub fn is_empty(&self) -> bool {
@@ -67,7 +79,7 @@ impl<'a> Offers<'a> {
 
     /// Offers a question, unless that is under way or was in vain.
     pub fn add(&mut self, key: &str, question: &Question) {
-        if self.over.contains_key(key) || self.given_up.contains(key) {
+        if self.is_closed || self.over.contains_key(key) || self.given_up.contains(key) {
             return;
         }
         let request = asks::request(self.id, key, question).and_then(asks::server_request);

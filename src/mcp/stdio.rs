@@ -1,15 +1,17 @@
 //! One client over stdin and stdout, or over any pair of pipes.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rmcp::service::ServiceExt;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
-use super::pipe_task_ids::{FromClient, ToClient};
+use super::pipe::Pipe;
+use super::reader::Reader;
 use super::server::McpServer;
+use crate::limits;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StdioError {
@@ -19,16 +21,18 @@ pub enum StdioError {
     Failed(String),
 }
 
-/// Serves until the client closes stdin or `stop` is cancelled. Tasks go on: whoever started them may be
-/// gone for good, or back in a moment.
+/// Serves until the client closes stdin and has its answers, or `stop` is cancelled. Tasks go on: whoever started
+/// them may be gone for good, or back in a moment.
 pub async fn serve_stdio(server: McpServer, stop: CancellationToken) -> Result<(), StdioError> {
-    serve_pipes(server, rmcp::transport::stdio(), stop).await
+    let reader = Reader::of(std::io::stdout());
+    serve_pipes(server, rmcp::transport::stdio(), reader, stop).await
 }
 
-/// The same over any pair of pipes.
+/// The same over any pair of pipes, with the reader at the far end of the second.
 pub(super) async fn serve_pipes<R, W>(
     server: McpServer,
     pipes: (R, W),
+    reader: Reader,
     stop: CancellationToken,
 ) -> Result<(), StdioError>
 where
@@ -40,23 +44,31 @@ where
     let handler = server.handler(Caller::local(), None);
     let connection = CancellationToken::new();
     handler.connection.over_pipes.store(true, Ordering::Relaxed);
-    let from_client = FromClient::new(pipes.0, handler.connection.gone.clone());
-    let transport = ToClient(AsyncRwTransport::new_server(from_client, pipes.1));
+    let ends = handler.connection.ends.clone();
+    let pipe = Pipe::new(pipes, reader, ends.clone());
     let serving = async {
-        let running = match handler.serve_with_ct(transport, connection.clone()).await {
+        let running = match handler.serve_with_ct(pipe, connection.clone()).await {
             Ok(running) => running,
             // A client that came and went, or was told to.
             Err(Failure::ConnectionClosed(_) | Failure::Cancelled) => return Ok(()),
+            Err(Failure::TransportError { .. }) if ends.gone.is_cancelled() => return Ok(()),
             Err(error) => return Err(StdioError::Handshake(error.to_string())),
         };
         running.waiting().await.map(drop).map_err(|error| StdioError::Failed(error.to_string()))
     };
     tokio::pin!(serving);
     tokio::select! {
-        served = &mut serving => served,
-        () = stop.cancelled() => {
-            // First what waits is answered, then the connection ends.
-            server.stop();
+        served = &mut serving => return served,
+        () = stop.cancelled() => {}
+    }
+    // First what waits is answered, then the connection ends.
+    server.stop();
+    ends.closing.cancel();
+    let grace = Duration::from_millis(limits::STOP_GRACE_MS);
+    match tokio::time::timeout(grace, &mut serving).await {
+        Ok(served) => served,
+        // A client that does not read keeps nobody.
+        Err(_) => {
             connection.cancel();
             serving.await
         }
