@@ -242,7 +242,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Send + Unpin + 'static> Pipe<R, W> {
             // The question it was meant for must not wait for ever.
             Unreadable::Response { id, error } if self.has_begun => {
                 match serde_json::from_value::<RequestId>(id) {
-                    Ok(id) => Read::Message(Box::new(ClientJsonRpcMessage::error(error, Some(id)))),
+                    Ok(id) => Read::Message(Box::new(ClientJsonRpcMessage::error(*error, Some(id)))),
                     Err(_) => Read::Nothing,
                 }
             }

@@ -30,15 +30,15 @@ pub enum Envelope {
 #[derive(Debug, PartialEq)]
 pub enum Unreadable {
     /// It is answered, with the id of its request or null.
-    Request { id: Value, error: ErrorData },
+    Request { id: Value, error: Box<ErrorData> },
     /// An answer is never answered: two sides that answered errors with errors would not stop. It names the request
     /// of the server's that it was meant for, where that can be read.
-    Response { id: Value, error: ErrorData },
+    Response { id: Value, error: Box<ErrorData> },
 }
 
 impl Unreadable {
     fn of(fields: &Scan, error: ErrorData) -> Self {
-        let id = fields.id.clone().unwrap_or(Value::Null);
+        let (id, error) = (fields.id.clone().unwrap_or(Value::Null), Box::new(error));
         if fields.is_response { Self::Response { id, error } } else { Self::Request { id, error } }
     }
 
@@ -115,7 +115,7 @@ pub fn envelope(message: &[u8]) -> Result<Envelope, Unreadable> {
         Ok(Top::Object(fields)) => fields.envelope(),
         Ok(Top::Other(what)) => {
             let why = format!("the message is {what}: a request is one object, and each is sent by itself");
-            Err(Unreadable::Request { id: Value::Null, error: invalid(why) })
+            Err(Unreadable::of(&Scan::default(), invalid(why)))
         }
         Err(error) => Err(unreadable(not_json(&error))),
     }

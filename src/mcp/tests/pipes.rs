@@ -172,9 +172,8 @@ async fn a_call_whose_task_asks_is_answered_with_a_link() {
                 serde_json::from_str::<Value>(&line).expect("JSON")
             };
             // It was asked, and never says what.
-            while !next().await["method"].as_str().is_some_and(|method| !method.starts_with("notifications/"))
-            {
-            }
+            let is_told = |method: &str| method.starts_with("notifications/");
+            while next().await["method"].as_str().is_none_or(is_told) {}
             drop(write);
             let told = loop {
                 let message = next().await;
