@@ -26,6 +26,8 @@ pub const MAX_AUDIT_PENDING_ROWS: usize = 64;
 /// Rows of what was refused or repeated that are kept, about 20 MB; the oldest go. What was done has a
 /// retention only.
 pub const MAX_AUDIT_REFUSALS: u64 = 100_000;
+/// The kernel says at once whose a connection is; one that has not by now is not waited for. Milliseconds.
+pub const PEER_LOOKUP_MS: u64 = 1_000;
 /// Refusals are written at most this often. Milliseconds.
 pub const AUDIT_INTERVAL_MS: u64 = 1_000;
 /// Rows of the audit that one page looks at.

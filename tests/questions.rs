@@ -108,7 +108,7 @@ async fn killed_at_each_record_around_its_questions() {
     let tools = asker(root.path());
     let data = root.path().join("undisturbed");
     let server = Server::start(&data, &tools);
-    let client = server.client();
+    let client = server.owner();
     let id = client.start("run_program", json!({"program": program()}), None).await.expect("a link");
     let document = answer_all(&client, &id, Duration::ZERO).await.expect("an end");
     check(&client, &id, &document, "undisturbed").await;
@@ -120,7 +120,7 @@ async fn killed_at_each_record_around_its_questions() {
         let data = root.path().join(format!("record-{record}"));
         let crash = format!("record:{record}");
         let mut server = Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", &crash)]).expect("a server");
-        let client = server.client();
+        let client = server.owner();
         let key = Some("k");
         let run = async {
             let id = client.start("run_program", json!({"program": program()}), key).await?;
@@ -132,7 +132,7 @@ async fn killed_at_each_record_around_its_questions() {
         assert!(server.died().is_some(), "{}", server.said());
         killed += 1;
         let server = Server::start(&data, &tools);
-        let client = server.client();
+        let client = server.owner();
         let id = client.start("run_program", json!({"program": program()}), key).await.expect("a link");
         let document = answer_all(&client, &id, Duration::ZERO).await.expect("an end");
         check(&client, &id, &document, &format!("killed at record {record}")).await;
@@ -151,7 +151,7 @@ async fn killed_at_any_moment_while_a_question_is_open() {
         let mut lives = 0;
         loop {
             let server = Server::start(&data, &tools);
-            let client = server.client();
+            let client = server.owner();
             let id =
                 client.start("run_program", json!({"program": program()}), Some("k")).await.expect("a link");
             // Long enough that a question's instance leaves memory now and then.
@@ -176,7 +176,7 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     let tools = asker(root.path());
     let data = root.path().join("data");
     let server = Server::start(&data, &tools);
-    let client = server.client();
+    let client = server.owner();
     let program = json!([
         {"op": "ask", "key": "no"}, {"op": "ask", "key": "away"}, {"op": "ask", "key": "late", "seconds": 1},
         {"op": "ask", "key": "offline"},
@@ -206,7 +206,7 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     let document = answer_of(command(&data, &["task", "answer", &id, "n=7"]));
     assert_eq!(document["questions_answered"][2]["answered_by"]["channel"], "cli", "{document}");
     let server = Server::start(&data, &tools);
-    let client = server.client();
+    let client = server.owner();
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());
     let log = client.read(&format!("task://{id}/log")).await.expect("a log");
@@ -222,7 +222,7 @@ async fn the_configured_endpoint_samples_also_behind_a_kill() {
     let endpoint = Endpoint::start(&[Says::Nothing, Says::Busy]);
     endpoint.configure(&data);
     let server = Server::start_with(&data, &tools, &Endpoint::ENVIRONMENT).expect("a server");
-    let client = server.client();
+    let client = server.owner();
     let program = json!([
         {"op": "step", "name": "before"}, {"op": "sample", "prompt": "How is it?", "max_tokens": 50},
     ]);
@@ -230,7 +230,7 @@ async fn the_configured_endpoint_samples_also_behind_a_kill() {
     endpoint.asked(1).await;
     server.kill();
     let server = Server::start_with(&data, &tools, &Endpoint::ENVIRONMENT).expect("a server");
-    let client = server.client();
+    let client = server.owner();
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());
     let answered = &document["questions_answered"][0];

@@ -121,6 +121,13 @@ pub enum Command {
         longhaul audit list --since 2h --verdict refused\n  \
         longhaul audit list --principal ann --tool book_agent --json")]
     Audit(AuditArgs),
+    /// Print the key by which the owner of a running server is known over HTTP
+    #[command(after_help = "Examples:\n  \
+        export LONGHAUL_KEY=\"$(longhaul key)\"     for a host that reads it from a variable\n  \
+        longhaul key --headers                      for a host that runs a helper\n  \
+        longhaul key --renew                        another one; the server must be stopped\n\n\
+        Who has the key may do all that the owner may. It stays the same across restarts.")]
+    Key(KeyArgs),
     /// Tell an MCP host about this program: write its configuration
     #[command(after_help = "Examples:\n  \
         longhaul install --client claude-code --tools ~/plugins --dry-run\n  \
@@ -162,6 +169,10 @@ pub struct ServeArgs {
     /// Start the server in the background, and say its pid
     #[arg(long, hide = true, conflicts_with_all = ["stdio", "http"])]
     pub start_background: bool,
+    /// Take every request over loopback for the owner's, whichever user of this machine sends it: for test suites that
+    /// can send no header
+    #[arg(long, conflicts_with = "stdio")]
+    pub open_loopback: bool,
     /// A component, a folder of components, or a Cargo workspace of guests (which is built first)
     #[arg(long, value_name = "PATH")]
     pub tools: Vec<PathBuf>,
@@ -305,6 +316,16 @@ fn moment(text: &str) -> Result<u64, String> {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct KeyArgs {
+    /// As a JSON object of HTTP headers, which hosts take from a helper
+    #[arg(long)]
+    pub headers: bool,
+    /// Make another key instead, by which the one before is none any more
+    #[arg(long, conflicts_with = "headers")]
+    pub renew: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct InstallArgs {
     /// The host
     #[arg(long, value_name = "NAME")]
@@ -318,6 +339,9 @@ pub struct InstallArgs {
     /// The host connects to a server that runs
     #[arg(long)]
     pub http: bool,
+    /// The host sends the server's key: for a host in another container, user or system than the server
+    #[arg(long, conflicts_with_all = ["stdio", "tools"])]
+    pub with_key: bool,
     /// Address of that server's MCP endpoint; elsewhere than on this machine, the host is told to send the token in
     /// LONGHAUL_TOKEN [default: as the server's settings have it]
     #[arg(long)]

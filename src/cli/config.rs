@@ -29,6 +29,8 @@ pub struct Settings {
     pub http: SocketAddr,
     pub tool_paths: Vec<PathBuf>,
     pub trust: bool,
+    /// Every request over loopback is the owner's: said for one start alone, by a flag.
+    pub open_loopback: bool,
     pub durability: Durability,
     /// Certificates of authorities that are trusted beside those of the machine.
     pub ca_file: Option<PathBuf>,
@@ -89,6 +91,7 @@ pub struct Overrides {
     pub tool_paths: Vec<PathBuf>,
     /// The flag can only switch it on.
     pub trust: bool,
+    pub open_loopback: bool,
     pub durability: Option<String>,
     pub log: Option<String>,
 }
@@ -123,6 +126,7 @@ impl Settings {
         let mut tables = tables;
         let servers = std::mem::take(&mut tables.servers);
         let (of_file, operator) = tables.split(folder, home.as_deref());
+        let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
         let data = said.data.or_else(|| {
             xdg(&env, "XDG_DATA_HOME", home.as_deref(), ".local/share").map(|base| base.join("longhaul"))
@@ -133,6 +137,7 @@ impl Settings {
             http: said.http.unwrap_or(DEFAULT_ADDRESS),
             tool_paths: said.tool_paths.unwrap_or_default(),
             trust: said.trust.unwrap_or(false),
+            open_loopback,
             durability: said.durability.unwrap_or_default(),
             ca_file: said.ca_file,
             log: said.log,

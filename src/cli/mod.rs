@@ -17,6 +17,7 @@ mod exit;
 mod follow;
 mod guests;
 mod install;
+mod key;
 mod load;
 mod logging;
 mod progress;
@@ -72,6 +73,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
             tool_paths: args.tools.clone(),
             trust: args.trust,
             durability: args.durability.clone(),
+            open_loopback: args.open_loopback,
             ..Overrides::default()
         },
         Command::Install(args) => Overrides { tool_paths: args.tools.clone(), ..Overrides::default() },
@@ -104,6 +106,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Tool(args) => tool::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Key(args) => key::run(&args, context).await,
         Command::Install(args) => install::run(&args, context),
         Command::Doctor { check } => doctor::run(context, check).await,
         Command::Completions { .. } => Ok(Exit::Done),

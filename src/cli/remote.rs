@@ -14,6 +14,7 @@ use super::server_file::{ServerInfo, Serves};
 use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
+use crate::engine::questions::InputRequest;
 use crate::engine::{
     AuditPage, AuditQuery, JournalDocument, Resolution, Slice, StateQuery, StateWrite, TaskDocument,
     TaskPage, TaskQuery, TokenDocument, TokenGrant, state_uri,
@@ -23,7 +24,7 @@ use crate::mcp::{
     TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
 };
 use crate::store::{Presence, Store};
-use crate::task::{TaskId, ToolResult};
+use crate::task::{QuestionKind, TaskId, ToolResult};
 
 /// A server of this machine that has not answered by now is gone.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ pub struct Remote {
     options: ClientOptions,
     /// The person named its URL.
     named: bool,
+    /// It is reached by what only the owner of its data folder has.
+    as_owner: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +58,12 @@ impl Remote {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, RemoteError> {
-        Ok(Self { client: connect(options.clone()).await?, options, named: false })
+        Ok(Self { client: connect(options.clone()).await?, options, named: false, as_owner: false })
+    }
+
+    /// By the socket or the key of its data folder.
+    async fn connect_as_owner(url: &str, key: Option<Secret>) -> Result<Self, RemoteError> {
+        Ok(Self { as_owner: true, ..Self::connect(url, key).await? })
     }
 
     /// Its URL stands in the commands that people are told.
@@ -67,8 +75,10 @@ impl Remote {
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
             Some(url) => {
-                let remote = Self::connect_with(context.server(url, context.token.clone())).await?;
-                Ok(remote.named())
+                let key = if context.token.is_none() { own_servers_key(url, context) } else { None };
+                let as_owner = key.is_some() || url.starts_with("unix:");
+                let options = context.server(url, context.token.clone().or(key));
+                Ok(Self { as_owner, ..Self::connect_with(options).await? }.named())
             }
             None => Ok(Self::find(context).await?),
         }
@@ -85,10 +95,12 @@ impl Remote {
                 (_, Some(url), Some(token)) => return Self::connect(&url, Some(token)).await,
                 // Only the folder's owner can open it.
                 (Some(socket), _, None) => {
-                    return Self::connect(&format!("unix:{}", socket.display()), None).await;
+                    return Self::connect_as_owner(&format!("unix:{}", socket.display()), None).await;
                 }
                 // The server's key says the same.
-                (None, Some(url), None) => return Self::connect(&url, info.key.map(Secret::new)).await,
+                (None, Some(url), None) => {
+                    return Self::connect_as_owner(&url, info.key.map(Secret::new)).await;
+                }
                 (Some(_), None, Some(_)) => {
                     return Err(RemoteError::Refused(format!(
                         "the server of {place}, pid {pid}, listens on its socket alone, where all callers are \
@@ -238,6 +250,21 @@ impl Remote {
         action: &str,
         content: Option<Value>,
     ) -> Result<TaskDocument, RemoteError> {
+        let is_elicited = |question: &InputRequest| question.kind == QuestionKind::Elicit;
+        if !self.as_owner {
+            let task = self.task(id).await?;
+            let asked = match key {
+                Some(key) => task.input_requests.get_key_value(key),
+                None if task.input_requests.len() == 1 => task.input_requests.iter().next(),
+                None => None,
+            };
+            // Elsewhere the person is the one at the client that is asked.
+            if let Some((key, _)) = asked.filter(|(_, question)| is_elicited(question)) {
+                let answer = without_nulls(json!({ "action": action, "content": content }));
+                self.client.update_task(&id.to_string(), key, answer).await?;
+                return self.task(id).await;
+            }
+        }
         let arguments = json!({ "task_id": id, "key": key, "action": action, "content": content });
         let options = CallOptions { by_person: true, ..CallOptions::default() };
         let answered = self.client.call("task_answer", without_nulls(arguments), &options).await?;
@@ -297,7 +324,8 @@ impl Remote {
         let options = CallOptions { by_person: true, ..CallOptions::default() };
         match self.client.call(tool, arguments, &options).await {
             Err(ClientError::Protocol { code: -32602, .. }) => Err(RemoteError::Refused(format!(
-                "the server at {} does this for its owner alone: without --token, on its machine",
+                "the server at {} does this for its owner alone, who names its folder: the same command with --data DIR \
+                 and without --url and --token",
                 self.url()
             ))),
             outcome => structured(tool, outcome?),
@@ -382,6 +410,14 @@ impl From<RemoteError> for CliError {
         };
         Self { exit, message: escape_text(&error.to_string()), next: None }
     }
+}
+
+/// The key of the data folder's server, where that is the one at `url`.
+fn own_servers_key(url: &str, context: &Context) -> Option<Secret> {
+    let folder = context.data();
+    let is_served = matches!(Store::presence(folder), Ok(Presence::InUse { .. }));
+    let info = ServerInfo::read(folder).filter(|info| is_served && info.url.as_deref() == Some(url))?;
+    info.key.map(Secret::new)
 }
 
 async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {

@@ -28,6 +28,12 @@ use crate::store::{Presence, Store, StoreOptions};
 
 /// In the data folder: compiled code.
 const COMPILED: &str = "compiled";
+/// In the store: seals the compiled code, so that whoever can write to the cache alone cannot forge it.
+const CACHE_KEY: &str = "compiled-code-key";
+/// In the store: what the owner is known by over HTTP.
+const OWNER_KEY: &str = "owner-key";
+/// Tells a key from a token, for people and for scanners of secrets.
+const KEY_PREFIX: &str = "lhk_";
 /// A store that has failed takes nothing any more, so there is nothing to wait for.
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
@@ -61,7 +67,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         engine.shutdown().await;
         return Err(error);
     }
-    sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
+    sandbox.keep_compiled(context.data().join(COMPILED), kept_key(&engine, CACHE_KEY).await?);
     let served = tokio::select! {
         served = serve(&engine, (sandbox.as_ref(), remotes), serves, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
@@ -108,16 +114,19 @@ pub fn runner(context: &Context) -> Result<Arc<dyn Runner>> {
     Ok(with_remotes(sandbox(context)?, remotes(context)?.as_ref()))
 }
 
-/// Seals the compiled code that is kept: whoever can write to the cache alone cannot forge it.
-async fn cache_key(engine: &TaskEngine) -> Result<[u8; 32]> {
-    const SETTING: &str = "compiled-code-key";
-    if let Some(key) = engine.setting(SETTING)?.and_then(|key| key.try_into().ok()) {
-        return Ok(key);
+/// The key in the store under this name; made where there is none.
+async fn kept_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
+    match engine.setting(name)?.and_then(|key| key.try_into().ok()) {
+        Some(key) => Ok(key),
+        None => fresh_key(engine, name).await,
     }
+}
+
+async fn fresh_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)
         .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
-    engine.put_setting(SETTING, key.to_vec()).await?;
+    engine.put_setting(name, key.to_vec()).await?;
     Ok(key)
 }
 
@@ -203,13 +212,13 @@ async fn over_http(
     signals: &mut StopSignals,
 ) -> Result<Exit> {
     let settings = &context.settings;
-    let key = owner_key()?;
-    let options = HttpOptions {
-        address: settings.http,
-        allowed_hosts: settings.mcp.allowed_hosts.clone(),
-        allowed_origins: settings.mcp.allowed_origins.clone(),
-        key: Some(key.clone()),
-    };
+    let key = owner_key(server.engine()).await?;
+    if settings.open_loopback {
+        eprintln!(
+            "--open-loopback: every process and user of this machine that reaches the port is the owner"
+        );
+    }
+    let options = HttpOptions { key: Some(key.clone()), ..http_options(context) };
     let http = HttpServer::bind(server.clone(), options).await?;
     // Some file systems have no sockets; then it serves over HTTP alone.
     let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
@@ -226,6 +235,18 @@ async fn over_http(
     }
     http.shutdown().await;
     ended
+}
+
+/// How a server with these settings listens over HTTP; its key stands in its store.
+pub fn http_options(context: &Context) -> HttpOptions {
+    let settings = &context.settings;
+    HttpOptions {
+        address: settings.http,
+        allowed_hosts: settings.mcp.allowed_hosts.clone(),
+        allowed_origins: settings.mcp.allowed_origins.clone(),
+        key: None,
+        open_loopback: settings.open_loopback,
+    }
 }
 
 async fn in_background(
@@ -310,12 +331,19 @@ fn refuse_beyond_loopback(address: SocketAddr, has_tokens: bool, folder: &Path) 
     .next(format!("longhaul token new NAME --tools '*' --data {}, or listen on 127.0.0.1", folder.display())))
 }
 
-/// What the other commands show this server: whoever can read it from the data folder owns all that is in it.
-fn owner_key() -> Result<Secret> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key)
-        .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
-    Ok(Secret::new(blake3::Hash::from_bytes(key).to_hex().to_string()))
+/// What the other commands, and hosts that were given it, show this server: whoever can read it from the data folder
+/// owns all that is in it. The same at every start, since hosts keep it in their environment.
+async fn owner_key(engine: &TaskEngine) -> Result<Secret> {
+    Ok(as_secret(kept_key(engine, OWNER_KEY).await?))
+}
+
+/// Another key of the owner's; the one before is a wrong one from the next start on.
+pub async fn renew_owner_key(engine: &TaskEngine) -> Result<()> {
+    fresh_key(engine, OWNER_KEY).await.map(drop)
+}
+
+fn as_secret(key: [u8; 32]) -> Secret {
+    Secret::new(format!("{KEY_PREFIX}{}", blake3::Hash::from_bytes(key).to_hex()))
 }
 
 fn store_failed(why: &str) -> CliError {

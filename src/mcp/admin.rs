@@ -1,5 +1,5 @@
 //! What the owner of this server does by its command line: tokens, pins and the audit. As tools that are never listed
-//! and answer `local` alone, and only a call that says that it is a person's; for anybody else there are none.
+//! and answer a person who holds the data folder alone; for anybody else there are none.
 
 use rmcp::RoleServer;
 use rmcp::model::*;
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::convert::document;
 use super::error::{Refusal, refusal};
-use super::reply::PERSON_META;
 use super::server::Handler;
 use crate::engine::{AuditQuery, TokenGrant};
 
@@ -46,8 +45,7 @@ impl Handler {
         arguments: &Value,
         context: &RequestContext<RoleServer>,
     ) -> Option<Result<CallToolResult, Refusal>> {
-        let is_person = context.meta.get(PERSON_META) == Some(&Value::Bool(true));
-        if !is_person || !self.connection.principal.is_local() {
+        if !self.is_by_person(context) {
             return None;
         }
         let (engine, by) = (self.server.engine(), self.connection.actor(context));

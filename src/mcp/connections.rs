@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use axum::serve::Listener;
@@ -27,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::peer;
 use super::server::lock;
 use crate::limits;
 
@@ -34,18 +34,51 @@ use crate::limits;
 #[derive(Clone, Copy)]
 pub struct OnlyTells;
 
+/// Which connections are the owner's without a key or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerRule {
+    /// Those of sockets that belong to this process's own user, as the kernel says.
+    SameUser,
+    /// All that come over loopback, whoever made them: `--open-loopback`.
+    AnyLoopback,
+    /// None.
+    Nobody,
+}
+
+/// Whether a request's connection is the owner's, found out once when it was accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct OfOwner(pub bool);
+
+impl OwnerRule {
+    fn admits(self, stream: &TcpStream, peer: SocketAddr) -> bool {
+        if self == Self::Nobody || !peer.ip().to_canonical().is_loopback() {
+            return false;
+        }
+        if self == Self::AnyLoopback {
+            return true;
+        }
+        let asked = stream.local_addr().map_err(peer::PeerError::Unavailable);
+        asked.and_then(|ours| peer::is_own_user(peer, ours)).unwrap_or_else(|error| {
+            tracing::debug!(%error, %peer, "a connection is taken for a stranger's");
+            false
+        })
+    }
+}
+
 type App = TowerToHyperService<Router>;
 
 /// Serves connections until `closing`, then takes no new ones and ends when those that are left have been answered.
 /// Dropped, it cuts them off.
-pub async fn serve(mut listener: TcpListener, app: Router, closing: CancellationToken) {
+pub async fn serve(mut listener: TcpListener, app: Router, owners: OwnerRule, closing: CancellationToken) {
     let app = TowerToHyperService::new(app);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             // Waits by itself where the system has no room for another one.
             (stream, peer) = Listener::accept(&mut listener) => {
-                connections.spawn(connection(stream, peer, app.clone(), closing.clone()));
+                // Asked at once: later the peer may have closed, and its address may be another's.
+                let of_owner = OfOwner(owners.admits(&stream, peer));
+                connections.spawn(connection(stream, peer, of_owner, app.clone(), closing.clone()));
             }
             Some(_) = connections.join_next() => {}
             () = closing.cancelled() => break,
@@ -55,11 +88,17 @@ pub async fn serve(mut listener: TcpListener, app: Router, closing: Cancellation
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, app: App, closing: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    of_owner: OfOwner,
+    app: App,
+    closing: CancellationToken,
+) {
     // Answers are small and each is waited for.
     drop(stream.set_nodelay(true));
     // In a box: its room is not needed any more by who listens.
-    let ended = match Box::pin(until_told(stream, peer, app, closing)).await {
+    let ended = match Box::pin(until_told(stream, of_owner, app, closing)).await {
         Ok(Some((stream, telling))) => tell(stream, telling).await,
         Ok(None) => return,
         Err(error) => Err(io::Error::other(error)),
@@ -72,14 +111,14 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: App, closing: Canc
 /// Answers requests until the connection ends, or the head of a response was sent whose body is to be told.
 async fn until_told(
     stream: TcpStream,
-    peer: SocketAddr,
+    of_owner: OfOwner,
     app: App,
     closing: CancellationToken,
 ) -> hyper::Result<Option<(TcpStream, Telling)>> {
     let exit = Arc::new(Exit::default());
     let of_service = exit.clone();
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(of_owner);
         let (version, exit) = (request.version(), of_service.clone());
         let response = app.call(request);
         async move { response.await.map(|response| exit.keep(response, version)) }
@@ -262,7 +301,7 @@ mod tests {
                 Router::new().route("/large", get(|| async { "x".repeat(LARGE_BYTES) })).route("/told", told);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let (address, closing) = (listener.local_addr().expect("an address"), CancellationToken::new());
-            let serving = tokio::spawn(serve(listener, app, closing.clone()));
+            let serving = tokio::spawn(serve(listener, app, OwnerRule::Nobody, closing.clone()));
             Self { address, tell, closing, serving }
         }
 

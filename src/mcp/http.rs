@@ -4,22 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::caller::{self, Caller, Door};
-use super::connections;
+use super::connections::{self, OfOwner, OwnerRule};
 use super::error::{self, HttpFault};
 use super::listening;
+use super::peer;
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
@@ -34,13 +35,21 @@ pub struct HttpOptions {
     pub allowed_hosts: Vec<String>,
     /// Pages beside those of loopback that may call this server: `scheme://host:port`, `:*` for any port.
     pub allowed_origins: Vec<String>,
-    /// A token of `local`: who has it may do all, from wherever.
+    /// The owner's key: who has it may do all, from wherever.
     pub key: Option<Secret>,
+    /// Takes every loopback connection for the owner's, whichever user of this machine made it.
+    pub open_loopback: bool,
 }
 
 impl HttpOptions {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, allowed_hosts: Vec::new(), allowed_origins: Vec::new(), key: None }
+        Self {
+            address,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            key: None,
+            open_loopback: false,
+        }
     }
 }
 
@@ -82,7 +91,8 @@ pub struct HttpServer {
 
 impl HttpServer {
     pub async fn bind(server: McpServer, options: HttpOptions) -> Result<Self, HttpError> {
-        let HttpOptions { address, allowed_hosts, allowed_origins, key } = options;
+        let owners = owner_rule(&options);
+        let HttpOptions { address, allowed_hosts, allowed_origins, key, open_loopback: _ } = options;
         let beyond_loopback = !address.ip().to_canonical().is_loopback();
         if beyond_loopback && !server.engine().has_tokens() {
             return Err(HttpError::BeyondLoopback(address));
@@ -92,6 +102,11 @@ impl HttpServer {
             _ => HttpError::Listen { address, source },
         })?;
         let address = listener.local_addr().map_err(|source| HttpError::Listen { address, source })?;
+        if owners == OwnerRule::SameUser
+            && let Err(error) = peer::can_ask(address)
+        {
+            tracing::warn!("{error}: clients over HTTP need the owner's key or a token");
+        }
         let names = LOOPBACK_HOSTS.iter().map(|host| (*host).to_owned()).chain(allowed_hosts).collect();
         let hosts = Hosts { names, any_address: beyond_loopback };
         let origins = LOOPBACK_ORIGINS.iter().map(|origin| (*origin).to_owned()).chain(allowed_origins);
@@ -137,7 +152,7 @@ impl HttpServer {
 
         let idle = CancellationToken::new();
         tokio::spawn(sessions::sweep(sessions.clone(), idle.clone()));
-        let serving = tokio::spawn(connections::serve(listener, app, closing.clone()));
+        let serving = tokio::spawn(connections::serve(listener, app, owners, closing.clone()));
         Ok(Self {
             address,
             server,
@@ -186,6 +201,27 @@ impl Drop for HttpServer {
         self.server.stop();
         self.cut.cancel();
         self.serving.abort();
+    }
+}
+
+/// Where other names, pages or machines are let in, a request over loopback may be anybody's, passed on.
+fn owner_rule(options: &HttpOptions) -> OwnerRule {
+    let for_others = !options.allowed_hosts.is_empty()
+        || !options.allowed_origins.is_empty()
+        || !options.address.ip().to_canonical().is_loopback();
+    match (options.open_loopback, for_others) {
+        (true, _) => OwnerRule::AnyLoopback,
+        (false, true) => OwnerRule::Nobody,
+        (false, false) => OwnerRule::SameUser,
+    }
+}
+
+/// Whether a server that listens so knows its owner's programs by their connections.
+pub fn knows_owner_by_connection(options: &HttpOptions) -> bool {
+    match owner_rule(options) {
+        OwnerRule::SameUser => peer::can_ask(options.address).is_ok(),
+        OwnerRule::AnyLoopback => true,
+        OwnerRule::Nobody => false,
     }
 }
 
@@ -279,10 +315,10 @@ fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
 
 type Beside = (McpServer, Arc<Sessions>);
 
-async fn ready(State((server, _)): State<Beside>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+async fn ready(State((server, _)): State<Beside>, Extension(of_owner): Extension<OfOwner>) -> Response {
     if let Some(why) = server.engine().latched() {
-        // Words about the disk and its folders are for this machine alone.
-        let why = if peer.ip().to_canonical().is_loopback() { format!(": {why}") } else { String::new() };
+        // Words about the disk and its folders are for the owner alone.
+        let why = if of_owner.0 { format!(": {why}") } else { String::new() };
         let told = format!("the store takes nothing any more{why}\n");
         return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
     }

@@ -19,6 +19,7 @@ mod mrtr;
 mod offers;
 mod on_stream;
 mod own_tools;
+mod peer;
 mod pipe_task_ids;
 mod reply;
 mod report;
@@ -46,7 +47,7 @@ pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
     ServerCommand, TaskLink, ToolInfo, Updates,
 };
-pub use http::{HttpError, HttpOptions, HttpServer};
+pub use http::{HttpError, HttpOptions, HttpServer, knows_owner_by_connection};
 pub use server::{McpOptions, McpServer};
 pub use socket::{SocketError, SocketServer, connect_socket};
 pub use stdio::{StdioError, serve_stdio};

@@ -18,6 +18,7 @@ use super::fixtures::Fixtures;
 use super::hints::{Kept as _, in_era, server_info, stamp};
 use super::listening::Handoff;
 use super::own_tools::TaskTools;
+use super::reply::PERSON_META;
 use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
 use super::sessions::Session;
 use super::subscriptions::{Armed, SessionSubscriptions};
@@ -258,6 +259,13 @@ pub fn is_http(context: &RequestContext<RoleServer>) -> bool {
 }
 
 impl Handler {
+    /// Whether a request is a person's own doing by the command line: it says so, which no model can, and comes by what
+    /// only the owner of the data folder has.
+    pub(super) fn is_by_person(&self, context: &RequestContext<RoleServer>) -> bool {
+        context.meta.get(PERSON_META) == Some(&serde_json::Value::Bool(true))
+            && self.connection.caller.holds_folder()
+    }
+
     /// Takes over a session over HTTP; a restored one is told again of what it had subscribed to.
     fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
         session.set_principal(self.connection.principal.clone());

@@ -37,7 +37,7 @@ where
 {
     use rmcp::service::ServerInitializeError as Failure;
     // The one who owns the process is the one who started it.
-    let handler = server.handler(Caller::local(), None);
+    let handler = server.handler(Caller::of_folder(), None);
     let connection = CancellationToken::new();
     handler.connection.over_pipes.store(true, Ordering::Relaxed);
     let from_client = FromClient::new(pipes.0, handler.connection.gone.clone());

@@ -13,7 +13,7 @@ use super::convert::{self, document};
 use super::error::{self, Refusal, refusal};
 use super::follow::{Asking, Followed};
 use super::own_tools::RESOLVE;
-use super::reply::{self, PERSON_META};
+use super::reply;
 use super::server::Handler;
 use crate::engine::messages::Outgoing;
 use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
@@ -107,7 +107,7 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
         let step = arguments.step.unwrap_or_default();
-        if context.meta.get(PERSON_META) != Some(&Value::Bool(true)) {
+        if !self.is_by_person(context) {
             return Err(Refusal::told(format!(
                 "only a person can say what became of step {step}: longhaul task resolve {id} --step {step} --done JSON \
                  | --failed | --resend"

@@ -13,6 +13,8 @@ use super::client::Client;
 pub struct Server {
     child: Child,
     pub url: String,
+    /// The owner's, from the data folder.
+    key: String,
     log: PathBuf,
 }
 
@@ -59,7 +61,7 @@ impl Server {
             .ok()
             .and_then(|told| told["url"].as_str().map(str::to_owned))
         {
-            Some(url) => Ok(Self { child, url, log }),
+            Some(url) => Ok(Self { child, url, key: key_of(data)?, log }),
             None => {
                 let _ = child.wait();
                 Err(fs::read_to_string(&log).unwrap_or_default())
@@ -69,6 +71,11 @@ impl Server {
 
     pub fn client(&self) -> Client {
         Client::new(&self.url)
+    }
+
+    /// The same with the owner's key, as the command line has it.
+    pub fn owner(&self) -> Client {
+        self.client().with_key(&self.key)
     }
 
     /// What `longhaul …` answers that talks to this server.
@@ -118,6 +125,13 @@ impl Server {
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// From the file that a server writes once it listens.
+fn key_of(data: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(data.join("server.json")).map_err(|error| error.to_string())?;
+    let info: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    info["key"].as_str().map(str::to_owned).ok_or_else(|| format!("no key in {text}"))
 }
 
 impl Drop for Server {

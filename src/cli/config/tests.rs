@@ -144,6 +144,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
         http: Some("127.0.0.1:3".to_owned()),
         tool_paths: vec!["three".into()],
         trust: true,
+        open_loopback: true,
         durability: Some("strict".to_owned()),
         log: Some("of-flag".to_owned()),
         config: None,
@@ -151,7 +152,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
     let settings = machine.load_with(flags).expect("settings");
     assert_eq!((settings.data, settings.http.port()), (here("of-flag"), 3));
     assert_eq!((settings.tool_paths, settings.log.as_deref()), (vec![here("three")], Some("of-flag")));
-    assert!(settings.trust && settings.durability == Durability::Strict);
+    assert!(settings.trust && settings.open_loopback && settings.durability == Durability::Strict);
 }
 
 #[test]

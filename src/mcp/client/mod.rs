@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use rmcp::model::*;
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
@@ -232,6 +232,23 @@ impl Client {
         let body = self.read(uri).await?;
         serde_json::from_slice(&body.bytes)
             .map_err(|error| self.unexpected(format!("'{uri}' is no task document: {error}")))
+    }
+
+    /// Answers what a task asks as the client that was asked: by `tasks/update` of 2026-07-28, with the result of the
+    /// request in the protocol's own form. The server takes it in silence, also where it is ignored.
+    pub async fn update_task(&self, task: &str, key: &str, result: Value) -> Result<(), ClientError> {
+        let capabilities = ClientCapabilities::builder().enable_elicitation().enable_tasks().build();
+        let mut meta = RequestMetaObject::new();
+        meta.set_client_capabilities(capabilities);
+        let params = UpdateTaskParams::new(task, InputResponses::from([(key.to_owned(), result)]));
+        let request = ClientRequest::UpdateTaskRequest(UpdateTaskRequest::new(params));
+        let options = PeerRequestOptions::no_options().with_meta(meta);
+        let handle = self.running.peer().send_request_with_option(request, options).await;
+        match handle.map_err(|error| self.error(error))?.await_response().await {
+            Ok(ServerResult::TaskAckResult(_) | ServerResult::EmptyResult(_)) => Ok(()),
+            Ok(_) => Err(self.unexpected("tasks/update is answered with something else".to_owned())),
+            Err(error) => Err(self.error(error)),
+        }
     }
 
     pub async fn close(mut self) {

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::authority::Principal;
+use crate::authority::{Principal, Secret};
 use crate::catalog::{Reply, ToolDefinition};
 use crate::engine::closures::{Closures, StepError, Steps};
 use crate::engine::{EngineOptions, OutputOp, ResourceKey, Submission, TaskDocument, TaskEngine};
@@ -32,6 +32,9 @@ use crate::task::{LogLevel, TaskId, ToolResult};
 
 /// Every wait of these tests ends by an event; this only bounds a test that hangs.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The owner's key of every server here.
+const KEY: &str = "lhk_of-these-tests";
 
 const ERAS: [Era; 2] = [Era::Modern, Era::Legacy];
 
@@ -41,6 +44,10 @@ struct World {
     engine: TaskEngine,
     http: HttpServer,
     gate: Arc<Semaphore>,
+}
+
+fn keyed(options: HttpOptions) -> HttpOptions {
+    HttpOptions { key: Some(Secret::new(KEY)), ..options }
 }
 
 impl World {
@@ -53,7 +60,16 @@ impl World {
         let gate = Arc::new(Semaphore::new(0));
         let engine = engine(folder.path(), &gate).await;
         let server = McpServer::new(engine.clone(), options);
-        let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+        let http = HttpServer::bind(server, keyed(HttpOptions::new(loopback()))).await.expect("a server");
+        Self { folder, engine, http, gate }
+    }
+
+    /// The same engine behind a server that listens otherwise.
+    async fn listening(self, options: HttpOptions) -> Self {
+        let Self { folder, engine, http, gate } = self;
+        http.shutdown().await;
+        let server = McpServer::new(engine.clone(), McpOptions::default());
+        let http = HttpServer::bind(server, keyed(options)).await.expect("a server");
         Self { folder, engine, http, gate }
     }
 

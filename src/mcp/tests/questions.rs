@@ -154,7 +154,11 @@ async fn a_question_that_is_answered_elsewhere_is_taken_back() {
     let refused = raw.ask_modern("tools/call", params.clone(), json!({})).await;
     assert_eq!(refused[0]["result"]["isError"], true);
     assert!(text(&refused[0]).contains(&format!("longhaul task answer {id} --key q1")), "{refused:?}");
-    let taken = raw.ask_modern("tools/call", params, json!({"longhaul/by-person": true})).await;
+    let owner = Raw::with_token(&world, KEY);
+    let by_person = json!({"longhaul/by-person": true});
+    let refused = raw.ask_modern("tools/call", params.clone(), by_person.clone()).await;
+    assert_eq!(refused[0]["result"]["isError"], true, "the mark alone is no person's hand");
+    let taken = owner.ask_modern("tools/call", params, by_person).await;
     assert_eq!(taken[0]["result"]["isError"], false, "{taken:?}");
     let mut told = [stream.next().await, stream.next().await];
     told.sort_by_key(|message| message.get("method").is_none());
