@@ -113,8 +113,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         longhaul token new ann --tools 'book_*' --tools triage --state 'tickets/*'\n  \
         longhaul token revoke ann\n\n\
-        A request over loopback without a token is `local`, who may do all; from elsewhere a token is needed. The token \
-        is shown once: only its hash is stored.")]
+        The server's own user on this machine is `local`, who may do all; everybody else needs a token. The token is \
+        shown once: only its hash is stored.")]
     Token(TokenArgs),
     /// Show who did what, and what was refused
     #[command(after_help = "Examples:\n  \

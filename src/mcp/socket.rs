@@ -1,5 +1,5 @@
 //! The socket in a data folder: every connection to it is served as stdin and stdout would be. Only the user who
-//! owns it can open it, so that whoever does is `local`.
+//! owns it can open it, which is asked of the kernel as well, so that its clients are `local`.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -142,6 +142,12 @@ impl ShortPath {
     }
 }
 
+/// Whether the other end belongs to this process's user, or to root, who may do all of it anyway.
+fn is_owners(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
 async fn accept(
     listener: UnixListener,
     server: McpServer,
@@ -156,6 +162,9 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok(_) if connections.len() >= limits::MAX_SOCKET_CLIENTS => {
                     tracing::warn!("refused a connection: {} are open", connections.len());
+                }
+                Ok((stream, _)) if !is_owners(&stream) => {
+                    tracing::warn!("refused a connection of another user: the folder of the socket is too open");
                 }
                 Ok((stream, _)) => {
                     let serving = serve_pipes(server.clone(), stream.into_split(), closing.clone());
