@@ -30,3 +30,4 @@ mod servers;
 mod state;
 mod tls;
 mod tokens;
+mod working_folder;

@@ -23,6 +23,7 @@ use crate::catalog::Catalog;
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
+use crate::private::NotPrivate;
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{Presence, Store, StoreOptions};
 
@@ -293,6 +294,9 @@ fn tell_where(
 }
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> CliError {
+    if let Some(why) = NotPrivate::of(error) {
+        return why.clone().into();
+    }
     CliError::failed(format_args!(
         "cannot write where this server listens into {}: {error}",
         folder.display()
