@@ -30,43 +30,48 @@ pub struct NotPrivate {
     pub next: String,
 }
 
-/// What is about to be done in a folder.
+/// What is about to be done with what is in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
+    /// It is changed, or believed.
     Write,
-    /// On a file system that is mounted read-only, owners and modes are those of some other machine, perhaps: nobody
-    /// writes there, and a backup may be read.
+    /// It is shown. On a file system that is mounted read-only, owners and modes are those of another machine,
+    /// perhaps: a backup may be read.
     Read,
 }
 
-/// A folder that is this user's alone; `None` where there is none.
-pub fn check_folder(folder: &Path, purpose: Purpose) -> io::Result<Option<()>> {
-    let found = match resolve(folder, purpose) {
+/// Whether there is a folder; one that is there is this user's alone, or an error.
+pub fn check_folder(folder: &Path, purpose: Purpose) -> io::Result<bool> {
+    let (place, there) = match resolve(folder) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    let (place, there) = found;
     if !there.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    if purpose == Purpose::Read && is_read_only(&place) {
-        return Ok(Some(()));
+    if purpose == Purpose::Write || !is_read_only(&place) {
+        owned(&place, &there)?;
+        unwritable_by_others(&place, &there)?;
     }
-    owned(&place, &there)?;
-    unwritable_by_others(&place, &there)?;
-    Ok(Some(()))
+    Ok(true)
 }
 
 /// Makes a folder that is not there, readable by its owner alone. One that is there, even since a moment ago, is
 /// this user's alone or an error.
 pub fn make_folder(folder: &Path) -> io::Result<Made> {
-    if check_folder(folder, Purpose::Write)?.is_some() {
+    // Before anyone is told to mend what cannot be mended there.
+    if folder.is_dir() && is_read_only(folder) {
+        return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+    }
+    if check_folder(folder, Purpose::Write)? {
         return Ok(Made::WasThere);
     }
     DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder)?;
-    check_folder(folder, Purpose::Write)?.ok_or(io::ErrorKind::NotFound)?;
-    Ok(Made::New)
+    match check_folder(folder, Purpose::Write)? {
+        true => Ok(Made::New),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,22 +82,35 @@ pub enum Made {
 
 /// Opens a file of such a folder: a plain one, of this user, and never through a link.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // A pipe that lies there must not keep whoever opens it.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = options.custom_flags(flags.bits().cast_signed()).mode(PRIVATE_FILE).open(path);
-    let file = opened.map_err(|error| no_link(path).err().unwrap_or(error))?;
-    let there = file.metadata()?;
-    if !there.is_file() {
-        return Err(not_private(
-            format!("{} is no plain file", shown(path)),
-            "remove it, or use another folder with --data",
-        ));
-    }
+    let (file, there) = open_plain(path, options)?;
+    owned(path, &there)?;
+    unwritable_by_others(path, &there)?;
+    Ok(file)
+}
+
+/// Opens a file to show what is in it, as [`Purpose::Read`] has it.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    let (file, there) = open_plain(path, OpenOptions::new().read(true))?;
     if !path.parent().is_some_and(is_read_only) {
         owned(path, &there)?;
         unwritable_by_others(path, &there)?;
     }
     Ok(file)
+}
+
+fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<(File, Metadata)> {
+    // A pipe that lies there must not keep whoever opens it.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = options.custom_flags(flags.bits().cast_signed()).mode(PRIVATE_FILE).open(path);
+    let file = opened.map_err(|error| no_link(path).err().unwrap_or(error))?;
+    let there = file.metadata()?;
+    if there.is_file() {
+        return Ok((file, there));
+    }
+    Err(not_private(
+        format!("{} is no plain file", shown(path)),
+        "remove it, or use another folder with --data",
+    ))
 }
 
 /// A new file under a name of our own, where an older one of that name is of no use any more.
@@ -133,7 +151,7 @@ pub fn only_socket(path: &Path) -> io::Result<()> {
 }
 
 /// Where the path leads, each step of it safe from others.
-fn resolve(path: &Path, purpose: Purpose) -> io::Result<(PathBuf, Metadata)> {
+fn resolve(path: &Path) -> io::Result<(PathBuf, Metadata)> {
     let absolute = std::path::absolute(path)?;
     let mut to_go = components(&absolute);
     let (mut place, mut there) = (PathBuf::from("/"), Path::new("/").symlink_metadata()?);
@@ -144,7 +162,7 @@ fn resolve(path: &Path, purpose: Purpose) -> io::Result<(PathBuf, Metadata)> {
             there = place.symlink_metadata()?;
             continue;
         }
-        if !(purpose == Purpose::Read && is_read_only(&place)) {
+        if !is_read_only(&place) {
             no_one_swaps(&place, &there)?;
         }
         let next = place.join(&name);

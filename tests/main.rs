@@ -8,6 +8,7 @@ mod agents;
 mod bridges;
 mod cancel;
 mod children;
+mod data_folder;
 mod demo;
 mod desk;
 mod divergence;

@@ -236,10 +236,11 @@ fn open_log(folder: &Path) -> io::Result<File> {
 }
 
 /// A data folder, or what lies in it, that is not to be used.
-fn unusable(folder: &Path, error: &io::Error) -> CliError {
+pub fn unusable(folder: &Path, error: &io::Error) -> CliError {
     match NotPrivate::of(error) {
         Some(why) => why.clone().into(),
-        None => CliError::failed(format_args!("cannot use {}: {error}", folder.display())),
+        None => CliError::failed(format_args!("cannot use {}: {error}", folder.display()))
+            .next("name a folder that may be written with --data"),
     }
 }
 

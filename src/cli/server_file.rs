@@ -112,7 +112,7 @@ impl ServerInfo {
     /// What the file in `folder` says; `None` where there is none, one that makes no sense, or one that others may have
     /// written: it says where the owner's words go.
     pub fn read(folder: &Path) -> Option<Self> {
-        private::check_folder(folder, Purpose::Read).ok()??;
+        private::check_folder(folder, Purpose::Write).ok().filter(|is_there| *is_there)?;
         serde_json::from_slice(&bytes(&folder.join(NAME)).ok()?).ok()
     }
 }
@@ -121,6 +121,19 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     private::open(path, fs::OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// An error where the file is another program's: a project may have one of that name.
+pub fn refuse_foreign(folder: &Path) -> io::Result<()> {
+    let path = folder.join(NAME);
+    match bytes(&path) {
+        Ok(there) if is_foreign(&there) => Err(io::Error::other(format!(
+            "{} is there already and is not Longhaul's: move it elsewhere, or use another folder with --data",
+            path.display()
+        ))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file of that name, in a project's folder perhaps, is another program's. What a loss of power left of ours
@@ -148,18 +161,8 @@ pub struct ServerFile {
 
 impl ServerFile {
     pub fn new(folder: &Path, info: ServerInfo) -> io::Result<Self> {
-        let path = folder.join(NAME);
-        match bytes(&path) {
-            Ok(there) if is_foreign(&there) => {
-                return Err(io::Error::other(format!(
-                    "{} is there already and is not Longhaul's: move it elsewhere, or use another folder with --data",
-                    path.display()
-                )));
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = Self { path, info };
+        refuse_foreign(folder)?;
+        let file = Self { path: folder.join(NAME), info };
         file.write()?;
         Ok(file)
     }

@@ -70,7 +70,12 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
     let failed = |what: &str, path: &Path, error: io::Error| {
         StoreError::io(format!("{what} {}", path.display()), &error)
     };
-    let made = private::make_folder(folder).map_err(|error| failed("making the folder", folder, error))?;
+    let made = private::make_folder(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { path: folder.to_owned(), why: error.to_string().into() }
+        }
+        _ => failed("making the folder", folder, error),
+    })?;
     match private::open(&path, OpenOptions::new().read(true).write(true)) {
         Ok(file) => return Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -79,8 +84,10 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
         }
         Err(error) => return Err(failed("opening", &path, error)),
     }
-    if made == Made::New {
-        sync_parent(folder).map_err(|error| failed("making the folder", folder, error))?;
+    match sync_parent(folder) {
+        Err(error) if made == Made::New => return Err(failed("making the folder", folder, error)),
+        // One that somebody else made, in a folder that this user may not read.
+        _ => {}
     }
 
     // Made complete under another name: a crash half way leaves no file that looks like a damaged store.

@@ -1,6 +1,5 @@
 //! What there is in a folder, without opening it: neither the file nor its lock is touched.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -32,8 +31,7 @@ impl Store {
     pub fn presence(folder: &Path) -> Result<Presence, StoreError> {
         let path = folder.join(FILE_NAME);
         let failed = |error: &io::Error| StoreError::io(format!("looking at {}", path.display()), error);
-        let opened = private::check_folder(folder, Purpose::Read)
-            .and_then(|_| private::open(&path, OpenOptions::new().read(true)));
+        let opened = private::check_folder(folder, Purpose::Read).and_then(|_| private::open_to_read(&path));
         let file = match opened {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

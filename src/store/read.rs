@@ -1,7 +1,6 @@
 //! Reading a store that nobody has open, without writing a byte: on a read-only mount, in a backup, after a crash.
 //! What redb would write, the repair of an unclean end included, stays in memory.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -36,8 +35,7 @@ impl Store {
 pub(super) fn backend(folder: &Path) -> Result<impl StorageBackend, StoreError> {
     let path = folder.join(file::FILE_NAME);
     let what = || format!("opening {}", path.display());
-    let opened = private::check_folder(folder, Purpose::Read)
-        .and_then(|_| private::open(&path, OpenOptions::new().read(true)));
+    let opened = private::check_folder(folder, Purpose::Read).and_then(|_| private::open_to_read(&path));
     let opened = opened.map_err(|error| StoreError::io(what(), &error))?;
     FileBackend::new(opened).map(ReadOnly).map_err(|error| StoreError::of_redb(what(), error))
 }
