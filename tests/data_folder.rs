@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, answer_of, command, copy_folder, guest};
 
+/// Makes a folder one that is to be refused; false where this user may not.
+type Spoil<'a> = &'a dyn Fn(&Path) -> bool;
+
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
 }
@@ -36,7 +39,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 
 #[test]
 fn a_folder_that_is_not_the_users_alone_is_refused_by_whatever_opens_it() {
-    let others: [(&str, &dyn Fn(&Path) -> bool); 5] = [
+    let others: [(&str, Spoil<'_>); 5] = [
         ("mode 777", &|data| {
             set_mode(data, 0o777);
             true
@@ -118,7 +121,7 @@ fn a_project_that_is_named_as_the_data_folder_keeps_its_files() {
         let below = path.strip_prefix(&project).expect("below").to_string_lossy().into_owned();
         below == "longhaul.redb" || below.starts_with("longhaul-compiled")
     };
-    assert!(new.iter().all(|path| ours(path)), "{new:?}");
+    assert!(new.iter().all(ours), "{new:?}");
 
     // A registry's description of an MCP server has the very name of one of ours.
     let registry = root.path().join("registry");

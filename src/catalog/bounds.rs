@@ -100,7 +100,10 @@ fn refused_retry(asked: &RetryPolicy, held: &RetryPolicy, granted: &GrantTable) 
 
 /// As a manifest has it.
 fn written(backoff: Duration) -> String {
-    format!("\"{}ms\"", backoff.as_millis())
+    match backoff.subsec_nanos() {
+        0 => format!("\"{}s\"", backoff.as_secs()),
+        _ => format!("\"{}ms\"", backoff.as_millis()),
+    }
 }
 
 /// The lines of `longhaul.toml` that give a component the bounds that it does not get.

@@ -71,11 +71,9 @@ pub fn summary(component: &Component) -> Vec<String> {
     }));
     if !held.refused.is_empty() {
         let refused: Vec<String> = held.refused.iter().map(RefusedBound::to_string).collect();
-        lines.push(format!(
-            "  requested, not given: {} (to give it, write in longhaul.toml: {})",
-            refused.join(", "),
-            bound_lines(&component.name, &held.refused).replace('\n', " ")
-        ));
+        lines.push(format!("  requested, not given: {}; to give it, in longhaul.toml:", refused.join(", ")));
+        let given = bound_lines(&component.name, &held.refused);
+        lines.extend(given.lines().map(|line| format!("    {line}")));
     }
     lines
 }

@@ -155,7 +155,8 @@ async fn compiled_code_is_used_again_unless_anybody_touched_it() {
 async fn a_folder_that_is_not_ours_is_left_as_it_is_and_another_beside_it_is_used() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let named = format!("blake3-{}.0123456789abcdef.compiled", "0a".repeat(32));
-    let foreign: [(&str, &dyn Fn(&Path)); 7] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let foreign: [(&str, Make<'_>); 7] = [
         ("a project's file", &|compiled| fs::write(compiled.join("bundle.js"), "mine").unwrap()),
         ("one that ends like ours", &|compiled| fs::write(compiled.join("x.compiled"), "mine").unwrap()),
         ("one that is named like ours", &|compiled| fs::write(compiled.join(&named), "precious").unwrap()),

@@ -10,7 +10,7 @@ fn store_with(folder: &Path, rows: std::ops::Range<u32>) -> Store {
     let options = StoreOptions { idle: Duration::from_secs(3600), ..StoreOptions::default() };
     let store = Store::open(folder, options).unwrap();
     for row in rows {
-        let batch = Batch::new().put(Space::Setting, row.to_be_bytes(), b"value".to_vec());
+        let batch = Batch::new().put(Space::Setting, row.to_be_bytes(), *b"value");
         store.commit_blocking(batch).unwrap();
     }
     store
@@ -75,7 +75,7 @@ fn a_reader_sees_all_that_was_acknowledged_and_changes_no_byte() {
 fn a_reader_writes_nothing_and_says_so() {
     let folder = closed(1);
     let store = Store::open_to_read(folder.path(), StoreOptions::default()).unwrap();
-    let refused = store.commit_blocking(Batch::new().put(Space::Setting, *b"key", b"value".to_vec()));
+    let refused = store.commit_blocking(Batch::new().put(Space::Setting, *b"key", *b"value"));
     assert!(matches!(refused, Err(StoreError::ReadOnly { .. })), "{refused:?}");
     store.close_blocking().unwrap();
     let nothing = tempfile::tempdir().unwrap();
@@ -103,7 +103,8 @@ fn readers_share_the_file_and_a_writer_has_it_alone() {
 #[test]
 fn a_store_behind_a_link_or_in_a_folder_that_others_write_is_not_opened() {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let stores: [(&str, &dyn Fn(&Path)); 4] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let stores: [(&str, Make<'_>); 4] = [
         ("the file is a link", &|folder| {
             fs::rename(file(folder), folder.join("elsewhere")).unwrap();
             symlink("elsewhere", file(folder)).unwrap();
