@@ -235,6 +235,8 @@ pub const MAX_RUN_BYTES: usize = 8_000;
 /// Dead space that start-up compacts, bytes, if it is also three quarters of the file; less is not worth the
 /// wait, since new rows will fill it.
 pub const MIN_COMPACT_BYTES: u64 = 64 * 1024 * 1024;
+/// Links that the path of a data folder may lead over: as many as Linux follows.
+pub const MAX_LINKS_TO_DATA: usize = 40;
 /// redb's page cache, bytes.
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A room may import what stands on a lower line; rooms on one line are wings without a door.
 const FLOORS: &[&[&str]] = &[
     &["limits", "clock", "crash"],
+    &["private"],
     &["authority"],
     &["task"],
     &["store"],

@@ -3,12 +3,13 @@
 //! Of a tool's text and reply the operator's word goes before the manifest's, and that before the component's.
 //! Of powers only the operator's word counts: an untrusted component holds what `[grants.NAME]` says, whether
 //! it requests it or not, and nothing else. A trusted one holds what it requests as well, but for folders and
-//! secrets that the operator has bound to nothing. Bounds are no powers: a manifest may set them, up to the
-//! constants in `limits.rs`, and the operator has the last word.
+//! secrets that the operator has bound to nothing. Bounds are in `bounds.rs`: without trust a manifest only lowers
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::bounds::Bounds;
 use super::definition::{Annotations, InspectedTool, Inspection, Tool, ToolDefinition, is_tool_name};
 use super::entry::{Component, Holdings, ToolEntry};
 use super::error::{CatalogError, DefinitionError};
@@ -17,7 +18,7 @@ use super::folded;
 use super::manifest::{Manifest, ToolText};
 use super::operator::{Operator, ToolOverride};
 use crate::limits;
-use crate::task::{ComponentId, Effects, TaskLimits};
+use crate::task::{ComponentId, Effects};
 
 /// A component that was read and inspected, not judged yet.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ impl Component {
                 binding: tool.binding,
                 limits: holdings.limits.clone(),
                 grant: holdings.grant.clone(),
-                retry: manifest.retry.policy(),
+                retry: holdings.retry.clone(),
                 effects: effects.clone(),
             };
             let entry = ToolEntry::new(tool)
@@ -101,8 +102,11 @@ fn holdings(
     let requested = manifest.capabilities.as_grant();
     let granted = table.as_grant();
     let grant = if trusted { granted.and(requested.clone()).bound() } else { granted };
+    let Bounds { limits, retry, refused } = Bounds::settle(manifest, &table, trusted);
     Holdings {
-        limits: table.limits.over(manifest.limits.over(TaskLimits::default())),
+        limits,
+        retry,
+        refused,
         denied: requested.beyond(&grant),
         grant,
         requested,

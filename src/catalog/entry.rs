@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::bounds::RefusedBound;
 use super::definition::{SkippedExport, Tool, ToolDefinition, is_tool_name};
 use super::error::{CatalogError, DefinitionError};
 use super::hidden::find_hidden;
 use super::schema::{Schema, Violation};
 use crate::authority::Grant;
 use crate::limits;
-use crate::task::{ComponentId, TaskLimits};
+use crate::task::{ComponentId, RetryPolicy, TaskLimits};
 
 /// A tool with its schemas compiled.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ pub struct Component {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Holdings {
     pub limits: TaskLimits,
+    pub retry: RetryPolicy,
+    /// Bounds that its manifest asks for and does not get.
+    pub refused: Vec<RefusedBound>,
     pub grant: Grant,
     /// What its manifest requests.
     pub requested: Grant,

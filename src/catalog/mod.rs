@@ -3,6 +3,7 @@
 //! Read first: `definition.rs`, then `manifest.rs`.
 
 mod assemble;
+mod bounds;
 mod definition;
 mod entry;
 mod error;
@@ -14,6 +15,7 @@ mod schema;
 mod source;
 
 pub use assemble::Candidate;
+pub use bounds::{RefusedBound, bound_lines};
 pub use definition::{
     Annotations, InspectedTool, Inspection, Reply, SkippedExport, Tool, ToolDefinition, is_tool_name,
 };

@@ -46,13 +46,15 @@ pub struct GlobalArgs {
     /// Folder with the tasks [env: LONGHAUL_DATA] [default: the XDG data folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Configuration [env: LONGHAUL_CONFIG] [default: longhaul.toml here, else in the XDG config folder]
+    /// Configuration [env: LONGHAUL_CONFIG] [default: longhaul/longhaul.toml in the XDG config folder; never the working
+    /// folder's]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON on stdout, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
-    /// A bearer token for the server that is talked to; better in the environment, where no list of processes shows it
+    /// A bearer token for the server that --url names, or else for the data folder's own, and for no other; better in the
+    /// environment, where no list of processes shows it
     #[arg(long, global = true, value_name = "TOKEN", env = "LONGHAUL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// What to log to stderr, such as `debug` or `longhaul=trace` [env: LONGHAUL_LOG, RUST_LOG]

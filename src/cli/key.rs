@@ -8,6 +8,7 @@ use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::serve;
 use super::server_file::ServerInfo;
+use crate::private::Purpose;
 use crate::store::{Presence, Store};
 
 pub async fn run(args: &KeyArgs, context: &Context) -> Result<Exit> {
@@ -17,7 +18,7 @@ pub async fn run(args: &KeyArgs, context: &Context) -> Result<Exit> {
         if matches!(presence, Presence::InUse { .. }) {
             return Err(CliError::refused("the key is not changed while a server runs").next("stop it first"));
         }
-        let engine = Access::open_offline(context).await?;
+        let engine = Access::open_offline(Purpose::Write, context).await?;
         let renewed = serve::renew_owner_key(&engine).await;
         engine.shutdown().await;
         renewed?;

@@ -37,6 +37,7 @@ mod token;
 mod tool;
 mod tools;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -85,6 +86,9 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
         _ => logging::COMMAND_DEFAULT,
     };
     logging::start(context.settings.log.as_deref(), default_filter)?;
+    if let Some(here) = context.settings.unread.as_deref().filter(|_| !is_own_child(&cli.command)) {
+        eprintln!("{}", unread(here));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -93,6 +97,20 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
     // A thread that still reads stdin, or a guest that does not stop, must not keep the process.
     runtime.shutdown_timeout(LINGER);
     done
+}
+
+/// Started by another `serve --stdio`, which has said what there is to say.
+fn is_own_child(command: &Command) -> bool {
+    matches!(command, Command::Serve(args) if args.background || args.start_background)
+}
+
+/// For the person who expects a file to hold that does not.
+fn unread(here: &Path) -> String {
+    format!(
+        "longhaul: {} lies in the working folder and is not read; what uses it: longhaul --config {} …",
+        render::escape(&here.display().to_string()),
+        render::shell_word(here.as_os_str())
+    )
 }
 
 async fn perform(command: Command, context: &Context) -> Result<Exit> {

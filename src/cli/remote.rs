@@ -23,7 +23,8 @@ use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
     TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
 };
-use crate::store::{Presence, Store};
+use crate::private::{self, NotPrivate};
+use crate::store::{Presence, Store, StoreError};
 use crate::task::{QuestionKind, TaskId, ToolResult};
 
 /// A server of this machine that has not answered by now is gone.
@@ -50,6 +51,9 @@ pub enum RemoteError {
     Refused(String),
     #[error("{0}")]
     Other(String),
+    /// The data folder is not this user's alone: nothing in it is believed.
+    #[error(transparent)]
+    NotPrivate(NotPrivate),
 }
 
 impl Remote {
@@ -87,7 +91,10 @@ impl Remote {
     /// The server of the data folder; where that has none and was not named, the one at the usual address.
     pub async fn find(context: &Context) -> Result<Self, RemoteError> {
         let folder = context.data();
-        let presence = Store::presence(folder).map_err(|e| RemoteError::Other(e.to_string()))?;
+        let presence = Store::presence(folder).map_err(|error| match error {
+            StoreError::NotPrivate(why) => RemoteError::NotPrivate(why),
+            error => RemoteError::Other(error.to_string()),
+        })?;
         let in_use = matches!(presence, Presence::InUse { .. });
         if let Some(info) = ServerInfo::read(folder).filter(|_| in_use) {
             let (pid, place) = (info.pid, folder.display());
@@ -95,6 +102,7 @@ impl Remote {
                 (_, Some(url), Some(token)) => return Self::connect(&url, Some(token)).await,
                 // Only the folder's owner can open it.
                 (Some(socket), _, None) => {
+                    private::no_link(&socket).map_err(|error| RemoteError::Other(error.to_string()))?;
                     return Self::connect_as_owner(&format!("unix:{}", socket.display()), None).await;
                 }
                 // The server's key says the same.
@@ -122,7 +130,11 @@ impl Remote {
                 format!("no server runs on {0}: longhaul serve --data {0} starts one", folder.display());
             return Err(RemoteError::Lost(told));
         }
-        Self::connect(&format!("http://{}/mcp", context.settings.http), context.token.clone()).await
+        let usual = format!("http://{}/mcp", context.settings.http);
+        if context.token.is_some() {
+            return Err(RemoteError::Refused(token_is_not_for(&usual, "no server runs on the data folder")));
+        }
+        Self::connect(&usual, None).await
     }
 
     pub fn url(&self) -> &str {
@@ -407,6 +419,7 @@ impl From<RemoteError> for CliError {
             RemoteError::Lost(_) | RemoteError::Other(_) => Exit::Failed,
             RemoteError::NotFound(_) => Exit::NotFound,
             RemoteError::Refused(_) => Exit::Refused,
+            RemoteError::NotPrivate(why) => return why.clone().into(),
         };
         Self { exit, message: escape_text(&error.to_string()), next: None }
     }
@@ -418,6 +431,15 @@ fn own_servers_key(url: &str, context: &Context) -> Option<Secret> {
     let is_served = matches!(Store::presence(folder), Ok(Presence::InUse { .. }));
     let info = ServerInfo::read(folder).filter(|info| is_served && info.url.as_deref() == Some(url))?;
     info.key.map(Secret::new)
+}
+
+/// A token goes to an address that came with it, or to the data folder's own server. Anything may listen at an address
+/// out of a file, or at the usual one.
+pub fn token_is_not_for(url: &str, why: &str) -> String {
+    format!(
+        "{why}, and the token is not sent to {url}, which did not come with it: name the server with --url {url}, or \
+         leave --token and LONGHAUL_TOKEN out"
+    )
 }
 
 async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {

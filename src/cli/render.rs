@@ -1,7 +1,9 @@
 //! Everything that goes to stdout: tables on a terminal, tab-separated lines elsewhere, JSON where asked for.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
 
@@ -56,6 +58,24 @@ impl Output {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(CliError::reader_left()),
             Err(e) => Err(CliError::failed(format_args!("cannot write to stdout: {e}"))),
+        }
+    }
+}
+
+/// A word as a shell takes it, in quotes where it needs them. What no terminal should get, or what is no UTF-8, is
+/// written as bytes, which bash and zsh read.
+pub fn shell_word(word: &OsStr) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.bytes().all(is_plain) => text.to_owned(),
+        Some(text) if escape(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let byte = |byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", word.as_bytes().iter().map(byte).collect::<String>())
         }
     }
 }
@@ -184,6 +204,22 @@ mod tests {
         table.row([id, &"long ".repeat(20)]);
         let drawn = table.drawn(60);
         assert!(drawn.contains("MESSAGE") && drawn.contains("two\\tcells") && drawn.contains(id), "{drawn}");
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_one_word_whatever_is_in_it() {
+        use std::os::unix::ffi::OsStrExt;
+        for (word, written) in [
+            (&b"/etc/longhaul.toml"[..], "/etc/longhaul.toml"),
+            (b"", "''"),
+            (b"/a b/$(id)/;x", "'/a b/$(id)/;x'"),
+            (b"it's", r"'it'\''s'"),
+            ("/f\u{fc}r".as_bytes(), "'/f\u{fc}r'"),
+            (b"/\x1b[31m'", r"$'/\x1b[31m\''"),
+            (b"/\xff", r"$'/\xff'"),
+        ] {
+            assert_eq!(shell_word(OsStr::from_bytes(word)), written);
+        }
     }
 
     #[test]

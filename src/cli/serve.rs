@@ -15,7 +15,7 @@ use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
 use super::sampler::Endpoint;
-use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith};
+use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::servers;
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
@@ -23,6 +23,7 @@ use crate::catalog::Catalog;
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
+use crate::private::{self, NotPrivate};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{Presence, Store, StoreOptions};
 
@@ -53,6 +54,9 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     let mut signals = StopSignals::new()?;
     let sandbox = sandbox(context)?;
     let remotes = remotes(context)?;
+    // Before a store is made in a folder that is a project's.
+    let is_usable = private::make_folder(context.data()).and_then(|_| refuse_foreign(context.data()));
+    is_usable.map_err(|error| background::unusable(context.data(), &error))?;
     let engine = match open_engine(with_remotes(sandbox.clone(), remotes.as_ref()), context).await {
         // Of several that were started at once, one serves all.
         Err(error) if serves == Serves::Background && is_in_use(context) => {
@@ -314,6 +318,9 @@ fn tell_where(
 }
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> CliError {
+    if let Some(why) = NotPrivate::of(error) {
+        return why.clone().into();
+    }
     CliError::failed(format_args!(
         "cannot write where this server listens into {}: {error}",
         folder.display()

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::access::Access;
+use super::access::{Access, Purpose};
 use super::args::{TaskArgs, TaskCommand};
 use super::arguments;
 use super::call;
@@ -18,7 +18,16 @@ use crate::limits;
 use crate::task::TaskId;
 
 pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
-    let mut access = Access::open(args.server.url(), context).await?;
+    let purpose = match &args.command {
+        TaskCommand::List { .. }
+        | TaskCommand::Show { .. }
+        | TaskCommand::Watch { .. }
+        | TaskCommand::Result { .. }
+        | TaskCommand::Output { .. }
+        | TaskCommand::Journal { .. } => Purpose::Read,
+        _ => Purpose::Write,
+    };
+    let mut access = Access::open_for(purpose, args.server.url(), context).await?;
     let done = perform(&mut access, args.command, context).await;
     access.close().await;
     done

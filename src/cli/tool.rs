@@ -12,7 +12,7 @@ use super::load::{self, Loaded};
 use super::remote::{Remote, is_own};
 use super::render::{Output, Table, bytes, escape};
 use super::{guests, serve, tools};
-use crate::catalog::Reply;
+use crate::catalog::{RefusedBound, Reply, bound_lines};
 use crate::mcp::ToolInfo;
 
 pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
@@ -123,11 +123,17 @@ fn print(loaded: &Loaded, output: Output) -> Result<()> {
     if !held.denied.is_empty() {
         section("denied", load::powers(&held.denied), "")?;
     }
-    section(
-        "limits",
-        load::bounds(&held.limits).map(|(name, value)| format!("{name} = {value}")).to_vec(),
-        "",
-    )?;
+    section("limits", held.limits.named().map(|(name, value)| format!("{name} = {value}")).to_vec(), "")?;
+    if !held.refused.is_empty() {
+        let refused = held.refused.iter().map(RefusedBound::to_string).collect();
+        section(
+            "requested, not given: a manifest that nobody trusts may only lower its bounds",
+            refused,
+            "",
+        )?;
+        let lines = bound_lines(&component.name, &held.refused);
+        section("what gives it, in longhaul.toml", lines.lines().map(str::to_owned).collect(), "")?;
+    }
     for skipped in &component.skipped {
         output.line(format!(
             "export {} is no tool: it {}",
@@ -173,6 +179,8 @@ fn document(loaded: &Loaded) -> Value {
         "granted": held.grant,
         "denied": held.denied,
         "limits": held.limits,
+        "limits_not_given": held.refused,
+        "retry": { "attempts": held.retry.attempts, "backoff_ms": held.retry.backoff.as_millis() },
         "tools": tools,
     })
 }

@@ -197,7 +197,27 @@ impl TaskEngine {
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        let store = Store::open_async(folder, options.store).await?;
+        Self::with_store(Store::open_async(folder, options.store).await?, runner, options)
+    }
+
+    /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
+    /// state it is in. Any number of processes may do so while none owns it.
+    pub async fn open_to_read(
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let (folder, of_store) = (folder.to_owned(), options.store);
+        let opened = tokio::task::spawn_blocking(move || Store::open_to_read(&folder, of_store)).await;
+        let store = opened.map_err(|error| EngineError::Internal(error.to_string()))??;
+        Self::with_store(store, runner, options)
+    }
+
+    fn with_store(
+        store: Store,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
         let tokens = store.read(Tokens::load)?;
         let shared = Shared {
             store,

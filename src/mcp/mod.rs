@@ -45,7 +45,7 @@ pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE, TOOL_PIN};
 pub use bridge::{BridgeError, bridge};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
-    ServerCommand, TaskLink, ToolInfo, Updates,
+    ServerCommand, TaskLink, ToolInfo, Updates, find_program,
 };
 pub use http::{HttpError, HttpOptions, HttpServer, knows_owner_by_connection};
 pub use server::{McpOptions, McpServer};

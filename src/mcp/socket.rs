@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::server::McpServer;
 use super::stdio::serve_pipes;
 use crate::limits;
+use crate::private;
 
 #[derive(Debug, thiserror::Error)]
 #[error("listening on {} failed: {source}", path.display())]
@@ -95,6 +96,7 @@ pub async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
+    private::only_socket(path)?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

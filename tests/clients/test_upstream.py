@@ -22,7 +22,9 @@ MODE = mode_of(HTTP_WAYS[0])
 def shop(binary: Path, guests: Path, tmp_path: Path) -> Iterator[Server]:
     """A Longhaul that is configured to show the tools of the shop."""
     script = Path(__file__).with_name("shop.py")
-    (tmp_path / "longhaul.toml").write_text(
+    config = tmp_path / "config/longhaul"  # as `environment` has it
+    config.mkdir(parents=True)
+    (config / "longhaul.toml").write_text(
         f"""[servers.shop]
 command = {json.dumps(sys.executable)}
 args = [{json.dumps(str(script))}]

@@ -134,8 +134,9 @@ fn transport(args: &InstallArgs, context: &Context) -> Result<Transport> {
         words.extend([flag.to_owned(), text_of(path)?]);
         Ok(())
     };
-    // A host starts us in a folder and with variables of its own.
-    if context.data_named {
+    // A host starts us in a folder and with variables of its own, perhaps without the XDG ones of this shell.
+    let of_variable = std::env::var_os("XDG_DATA_HOME").map(|base| Path::new(&base).join("longhaul"));
+    if context.data_named || of_variable.as_deref() == Some(context.data()) {
         flag("--data", &absolute(context.data())?)?;
     }
     if let Some(file) = &context.settings.file {
