@@ -28,5 +28,7 @@ mod rooms;
 mod sampling;
 mod servers;
 mod state;
+#[cfg(target_os = "linux")]
+mod suspend;
 mod tls;
 mod tokens;
