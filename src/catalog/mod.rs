@@ -12,6 +12,7 @@ mod manifest;
 mod operator;
 mod schema;
 mod source;
+mod whole;
 
 pub use assemble::Candidate;
 pub use definition::{
