@@ -32,8 +32,9 @@ pub struct TaskTool {
 /// What a tool of Longhaul's own takes.
 pub struct OwnArguments {
     schema: Option<Schema>,
-    /// Optional texts for which an empty one says nothing: models fill in every field.
-    optional_texts: Vec<String>,
+    /// Those that may be left out and are not any JSON. Models fill in every field, with an empty text or with null
+    /// where they have nothing to say.
+    optional: Vec<String>,
 }
 
 impl OwnArguments {
@@ -41,20 +42,17 @@ impl OwnArguments {
         let required = input["required"].as_array().cloned().unwrap_or_default();
         let properties = input["properties"].as_object().into_iter().flatten();
         let optional = properties.filter(|(name, schema)| {
-            let is_text = |kind: &Value| kind == "string";
-            let kinds = &schema["type"];
-            let takes_text =
-                is_text(kinds) || kinds.as_array().is_some_and(|kinds| kinds.iter().any(is_text));
-            (takes_text || schema["enum"].is_array()) && !required.iter().any(|there| there == *name)
+            let is_any = schema.get("type").or(schema.get("enum")).is_none();
+            !is_any && !required.iter().any(|there| there == *name)
         });
-        let optional_texts = optional.map(|(name, _)| name.clone()).collect();
-        Self { schema: Schema::of_arguments(input).ok(), optional_texts }
+        let optional = optional.map(|(name, _)| name.clone()).collect();
+        Self { schema: Schema::of_arguments(input).ok(), optional }
     }
 
-    /// The arguments as the tool reads them: an optional text that is empty is left out, `1.0` is `1`.
+    /// The arguments as the tool reads them: an optional one that says nothing is left out, `1.0` is `1`.
     pub fn accept(&self, mut arguments: Value) -> Result<Value, Refusal> {
         if let Some(fields) = arguments.as_object_mut() {
-            fields.retain(|name, value| *value != "" || !self.optional_texts.contains(name));
+            fields.retain(|name, value| !(*value == "" || value.is_null()) || !self.optional.contains(name));
         }
         let Some(schema) = &self.schema else { return Ok(arguments) };
         let accepted = schema.accept(&arguments).map(Cow::into_owned);
@@ -367,8 +365,13 @@ mod tests {
             Ok(taken) => taken,
             Err(_) => panic!("{name} refuses them"),
         };
-        let empty = json!({"state": "", "tool": "", "parent": "", "cursor": "", "limit": 2.0});
+        let empty = json!({"state": "", "tool": "", "parent": null, "cursor": "", "limit": 2.0});
         assert_eq!(taken("task_list", empty), json!({"limit": 2}));
+        assert_eq!(taken("task_wait", json!({"task_id": "t", "seconds": ""})), json!({"task_id": "t"}));
+        assert_eq!(
+            taken("state_put", json!({"namespace": "n", "key": "k", "value": null, "if_version": null})),
+            json!({"namespace": "n", "key": "k", "value": null})
+        );
         assert_eq!(taken("task_cancel", json!({"task_id": "t", "reason": ""})), json!({"task_id": "t"}));
         assert_eq!(
             taken("task_answer", json!({"task_id": "t", "key": "", "action": "accept", "content": ""})),
