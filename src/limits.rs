@@ -163,6 +163,9 @@ pub const STATE_EXPIRY_SLICE: usize = 256;
 pub const STATE_EXPIRY_LOOK_SECONDS: u64 = 60;
 /// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 5_000;
+/// A sleep, a deadline or a wait that a suspend of the machine has made due ends so long after at the latest: tokio's
+/// timers do not count a suspend, so each longer one looks at its clock so often. Milliseconds.
+pub const SUSPEND_LOOK_MS: u64 = 2_000;
 /// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.
 pub const FLUSH_INTERVAL_MS: u64 = 50;
 /// Journal bytes that wait for a commit before a record has to wait for one. Bounds memory per task.
@@ -262,6 +265,8 @@ pub const MAX_WATCHED_PER_SUBSCRIBER: usize = 1_024;
 pub const MAX_FOLLOW_QUEUE: usize = 1_024;
 /// Rows of one page of a list.
 pub const MAX_PAGE_ROWS: usize = 100;
+/// A cursor, bytes: the longest key of shared state, in base64, with what binds it to its list.
+pub const MAX_CURSOR_BYTES: usize = 1_024;
 /// Rows that one page may look at to find them, where a filter is given.
 pub const MAX_PAGE_SCAN_ROWS: usize = 10_000;
 /// Seconds that `task_wait` may wait; hosts give up at 60.

@@ -29,6 +29,8 @@ mod rooms;
 mod sampling;
 mod servers;
 mod state;
+#[cfg(target_os = "linux")]
+mod suspend;
 mod tls;
 mod tokens;
 mod working_folder;

@@ -13,6 +13,7 @@ mod manifest;
 mod operator;
 mod schema;
 mod source;
+mod whole;
 
 pub use assemble::Candidate;
 pub use bounds::{RefusedBound, bound_lines};

@@ -48,6 +48,11 @@ pub enum EngineError {
     PersonAsked { task: TaskId, key: String },
     #[error("the message is refused: {0}")]
     BadMessage(String),
+    #[error(
+        "no page of this list gave this cursor: leave it out for the first page, or give next_cursor of the page before, \
+         with the same filters"
+    )]
+    BadCursor,
     #[error(transparent)]
     State(#[from] StateError),
     #[error("that is no outcome: {0}")]
@@ -86,6 +91,7 @@ impl EngineError {
             Self::NotInQuestion { .. } => "not_in_question",
             Self::BadOutcome(_) => "bad_outcome",
             Self::BadMessage(_) => "bad_message",
+            Self::BadCursor => "bad_cursor",
             Self::State(StateError::Invalid(_)) => "bad_state",
             Self::State(StateError::Limit(_)) => "state_limit",
             Self::State(StateError::NotGranted(_)) => "not_granted",

@@ -435,9 +435,11 @@ impl Remotes {
                     return done(recorder, op, hash, &end).await;
                 }
                 (Missed::NotSent(why) | Missed::Lost(why), delay) => {
+                    let clock = &recorder.shared().clock;
+                    let due = clock.elapsed() + delay.unwrap_or_default();
                     recorder.status(format!("to be tried again: {why}"))?;
                     recorder.flush()?;
-                    tokio::time::sleep(delay.unwrap_or_default()).await;
+                    clock.sleep_until(due).await;
                 }
             }
         }
@@ -484,11 +486,19 @@ impl Remotes {
             let whole = |number: f64| number.max(0.0) as u64;
             let _ = reporter.progress(whole(done), total.map(whole), message);
         });
-        match tokio::time::timeout(policy.timeout, self.call(recorder, call, report)).await {
-            Ok(Ok(end)) => done(recorder, op, hash, &end).await.map(Ok),
-            Ok(Err(RemoteFault::NotSent(why))) => Ok(Err(Missed::NotSent(why))),
-            Ok(Err(RemoteFault::Lost(why))) => Ok(Err(Missed::Lost(why))),
-            Err(_) => Ok(Err(Missed::Lost(format!("no answer within {} s", policy.timeout.as_secs())))),
+        let clock = &recorder.shared().clock;
+        let time_over = clock.sleep_until(clock.elapsed() + policy.timeout);
+        let answer = tokio::select! {
+            biased;
+            answer = self.call(recorder, call, report) => answer,
+            () = time_over => {
+                Err(RemoteFault::Lost(format!("no answer within {} s", policy.timeout.as_secs())))
+            }
+        };
+        match answer {
+            Ok(end) => done(recorder, op, hash, &end).await.map(Ok),
+            Err(RemoteFault::NotSent(why)) => Ok(Err(Missed::NotSent(why))),
+            Err(RemoteFault::Lost(why)) => Ok(Err(Missed::Lost(why))),
         }
     }
 }

@@ -65,6 +65,7 @@ fn affair(error: &EngineError) -> Affair {
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_)
+        | EngineError::BadCursor
         | EngineError::Remote(_)
         | EngineError::Token(_)
         | EngineError::State(_) => Affair::Arguments,
@@ -124,6 +125,11 @@ pub fn no_such_resource(uri: &str) -> ErrorData {
 
 pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
     ErrorData::resource_not_found(format!("there is nothing at '{uri}': {why}"), Some(json!({ "uri": uri })))
+}
+
+/// For a list that gives no further page, or another one.
+pub fn bad_cursor() -> ErrorData {
+    bad_params(EngineError::BadCursor.to_string())
 }
 
 pub fn bad_params(message: impl Into<String>) -> ErrorData {

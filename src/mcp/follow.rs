@@ -5,7 +5,6 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::InputResponses;
 use rmcp::service::RequestContext;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::asks::Takes;
@@ -14,6 +13,7 @@ use super::offers::Offers;
 use super::report::Reports;
 use super::server::{Handler, is_http, is_modern};
 use super::sessions::CallStream;
+use crate::clock::Moment;
 use crate::engine::{Follower, TaskChange, TaskDocument};
 use crate::limits;
 use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
@@ -106,7 +106,7 @@ impl Handler {
             {
                 return Ok(stopped);
             }
-            countdown.pause(!offers.is_empty(), Instant::now());
+            countdown.pause(!offers.is_empty(), Moment::now());
             tokio::select! {
                 biased;
                 change = follower.next() => match change {
@@ -231,16 +231,16 @@ async fn closed_by_client(closed: &CancellationToken, stopping: &CancellationTok
 
 /// What is left of an inline wait. It stands still while a question that went out on this stream is open.
 struct Countdown {
-    until: Option<Instant>,
-    paused: Option<Instant>,
+    until: Option<Moment>,
+    paused: Option<Moment>,
 }
 
 impl Countdown {
     fn new(at_most: Option<Duration>) -> Self {
-        Self { until: at_most.map(|time| Instant::now() + time), paused: None }
+        Self { until: at_most.map(|time| Moment::now() + time), paused: None }
     }
 
-    fn pause(&mut self, on: bool, now: Instant) {
+    fn pause(&mut self, on: bool, now: Moment) {
         match (on, self.paused) {
             (true, None) => self.paused = Some(now),
             (false, Some(since)) => {
@@ -253,7 +253,7 @@ impl Countdown {
 
     async fn over(&self) {
         match (self.until, self.paused) {
-            (Some(until), None) => tokio::time::sleep_until(until).await,
+            (Some(until), None) => until.reached().await,
             _ => std::future::pending().await,
         }
     }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn the_wait_stands_still_while_a_question_is_open() {
         let mut countdown = Countdown::new(Some(Duration::from_secs(10)));
-        let (until, begun) = (countdown.until.expect("an end"), Instant::now());
+        let (until, begun) = (countdown.until.expect("an end"), Moment::now());
         let hour = Duration::from_secs(3_600);
         countdown.pause(true, begun);
         countdown.pause(true, begun + hour);

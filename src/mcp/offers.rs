@@ -20,8 +20,8 @@ use super::server::Handler;
 use super::sessions::CallStream;
 use crate::engine::questions::{Given, InputRequest as Question};
 use crate::engine::{EngineError, TaskDocument};
-use crate::limits;
 use crate::task::{QuestionKind, TaskId};
+use crate::{clock, limits};
 
 type Offer<'a> = Pin<Box<dyn Future<Output = (String, Offered)> + Send + 'a>>;
 
@@ -177,6 +177,6 @@ async fn holding(handler: &Handler, id: TaskId, key: &str) {
     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
     loop {
         handler.server.engine().hold(id, key, time);
-        tokio::time::sleep(time / 2).await;
+        clock::sleep(time / 2).await;
     }
 }

@@ -17,7 +17,7 @@ use super::sessions::CallReply;
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
 use crate::engine::{Follower, Submitted, TaskDocument, TaskEnd};
 use crate::limits;
-use crate::task::{TaskError, TaskId};
+use crate::task::{TaskError, TaskId, integer};
 
 /// Names of what a call may choose in its `_meta`.
 pub const REPLY_META: &str = "longhaul/reply";
@@ -101,7 +101,8 @@ pub fn choose(
         Some(value) => {
             let bound = limits::MAX_INLINE_WAIT_SECONDS;
             let expected = format!("a whole number of seconds up to {bound}, 0 for without end");
-            let seconds = value.as_u64().filter(|seconds| *seconds <= bound);
+            let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
+            let seconds = seconds.filter(|seconds| *seconds <= bound);
             Some(seconds.ok_or_else(|| wrong(WAIT_META, value, &expected))?)
         }
     };

@@ -23,6 +23,7 @@ use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
 use super::sessions::Session;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
+use super::tools::expect_no_cursor;
 use super::{convert, error};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, find_hidden};
@@ -355,7 +356,7 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(in_era(self.tools_page(request.and_then(|page| page.cursor)), &context))
+        Ok(in_era(self.tools_page(request)?, &context))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -411,17 +412,19 @@ impl ServerHandler for Handler {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        expect_no_cursor(request)?;
         Ok(in_era(self.newest_tasks()?, &context))
     }
 
     async fn list_resource_templates(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        expect_no_cursor(request)?;
         Ok(in_era(self.resource_templates(), &context))
     }
 
@@ -436,10 +439,11 @@ impl ServerHandler for Handler {
     /// There are none, and no capability says otherwise.
     async fn list_prompts(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let fixtures = self.server.fixtures().ok_or_else(error::no_prompts)?;
+        expect_no_cursor(request)?;
         let mut list = ListPromptsResult::with_all_items(fixtures.prompts());
         list.set_hints(0, CacheScope::Private);
         Ok(in_era(list, &context))

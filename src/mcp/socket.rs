@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::McpServer;
 use super::stdio::serve_pipes;
-use crate::limits;
-use crate::private;
+use crate::{clock, limits, private};
 
 #[derive(Debug, thiserror::Error)]
 #[error("listening on {} failed: {source}", path.display())]
@@ -55,11 +54,11 @@ impl SocketServer {
             if clients.wait_for(|count| *count == 0).await.is_err() {
                 return;
             }
-            match tokio::time::timeout(patience, clients.wait_for(|count| *count > 0)).await {
-                Ok(_) => patience = grace,
-                Err(_) if self.server.engine().metrics().open == 0 => return,
+            match clock::timeout(patience, clients.wait_for(|count| *count > 0)).await {
+                Some(_) => patience = grace,
+                None if self.server.engine().metrics().open == 0 => return,
                 // Tasks end one by one, and nobody waits for this.
-                Err(_) => patience = grace.max(Duration::from_millis(limits::IDLE_CHECK_MS)),
+                None => patience = grace.max(Duration::from_millis(limits::IDLE_CHECK_MS)),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Answering: the first valid answer wins; the same one again is no error.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::engine::view::{TaskDocument, rfc3339};
 use crate::engine::{EngineError, Shared, TaskEngine, messages, rows};
 use crate::limits;
 use crate::store::{Ack, Batch};
-use crate::task::{AnsweredBy, By, QuestionKind, TaskId};
+use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
 
 /// An answer as it is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,10 +250,9 @@ fn commit(
 
 fn is_same(there: &Answer, given: &Answer) -> bool {
     match (there, given) {
-        // The order of an object's fields does not matter.
         (Answer::Accept(there), Answer::Accept(given)) => {
-            let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
-            parsed(there) == parsed(given)
+            let same = |text: &str| serde_json::from_str(text).ok().map(|value| canonical(&value));
+            same(there) == same(given)
         }
         (there, given) => there == given,
     }
@@ -267,10 +267,7 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
         Given::Accept(content) => content,
     };
     let content = match &found.ask {
-        Ask::Form { schema, .. } => {
-            fits(schema, content)?;
-            content.to_string()
-        }
+        Ask::Form { schema, .. } => accepted(schema, content)?.to_string(),
         Ask::Url { .. } => "{}".to_owned(),
         Ask::Sample { .. } => message(content)?.to_string(),
         Ask::Roots => roots(content)?.to_string(),
@@ -282,10 +279,10 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     Ok(Answer::Accept(content))
 }
 
-fn fits(schema: &str, content: &Value) -> Result<(), String> {
+fn accepted<'a>(schema: &str, content: &'a Value) -> Result<Cow<'a, Value>, String> {
     let schema = serde_json::from_str(schema).map_err(|error| error.to_string())?;
     let schema = Schema::compile(&schema).map_err(|error| error.to_string())?;
-    schema.check(content).map_err(|violations| {
+    schema.accept(content).map_err(|violations| {
         let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
         told.join("; ")
     })
@@ -363,6 +360,7 @@ mod tests {
     fn the_order_of_fields_makes_no_other_answer() {
         let accept = |text: &str| Answer::Accept(text.to_owned());
         assert!(is_same(&accept("{\"a\":1,\"b\":2}"), &accept("{\"b\":2,\"a\":1}")));
+        assert!(is_same(&accept("{\"a\":1}"), &accept("{\"a\":1.0}")));
         assert!(!is_same(&accept("{\"a\":1}"), &accept("{\"a\":2}")));
         assert!(!is_same(&accept("{}"), &Answer::Decline));
     }

@@ -84,7 +84,7 @@ fn policy(idempotent: &[&str]) -> RemotePolicy {
     RemotePolicy {
         expose: vec!["*".to_owned()],
         idempotent: idempotent.iter().map(|glob| (*glob).to_owned()).collect(),
-        retry: RetryPolicy { attempts: 3, backoff: Duration::from_millis(1) },
+        retry: RetryPolicy { attempts: 3, backoff: Duration::ZERO },
         ..RemotePolicy::default()
     }
 }
@@ -261,6 +261,46 @@ async fn a_call_whose_task_is_cancelled_or_out_of_time_is_withdrawn_and_one_that
     withdrawn.wait_for(|keys| keys.len() == 2).await.expect("withdrawn");
     let keys = script.keys();
     assert!(keys[0] == keys[2] && withdrawn.borrow()[1] == keys[0], "{keys:?}");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_is_tried_again_and_given_up_by_the_engines_clock() {
+    let world = World::new();
+    let gate = Some(Arc::new(Semaphore::new(0)));
+    let away = Err(RemoteFault::NotSent("nobody answers".into()));
+    let script = Script { gate, ..Script::new([away, Ok(text("bought")), Ok(text("bought"))]) };
+    let hour = Duration::from_secs(3_600);
+    let slow = RemotePolicy {
+        retry: RetryPolicy { attempts: 3, backoff: hour },
+        timeout: hour,
+        ..policy(&["look"])
+    };
+    let (engine, _) = world.shop(&script, slow).await;
+    let id = submit(&engine, "shop_look", json!({})).await;
+    let (mut begun, gate) = (script.begun.subscribe(), script.gate.clone().expect("a gate"));
+    begun.wait_for(|count| *count == 1).await.expect("called");
+    gate.add_permits(1);
+    let waits =
+        |task: &TaskDocument| task.message.as_deref().is_some_and(|told| told.contains("nobody answers"));
+    until(&engine, id, waits).await;
+    // No less than half of it, by its jitter.
+    world.clock.advance(hour / 2 - Duration::from_secs(1));
+    tokio::task::yield_now().await;
+    assert_eq!(*script.begun.borrow(), 1, "it waits before it tries again");
+    world.clock.advance(hour);
+    begun.wait_for(|count| *count == 2).await.expect("called again");
+    // This one is not answered in its time.
+    world.clock.advance(hour);
+    let late = |task: &TaskDocument| {
+        task.message.as_deref().is_some_and(|told| told.contains("no answer within 3600 s"))
+    };
+    until(&engine, id, late).await;
+    // One for the call that was given up here and goes on over there.
+    gate.add_permits(2);
+    world.clock.advance(2 * hour);
+    begun.wait_for(|count| *count == 3).await.expect("called a third time");
+    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
     engine.shutdown().await;
 }
 

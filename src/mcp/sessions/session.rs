@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::*;
@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::rows::{self, CallReply, CallRow, SessionRow};
 use super::slot::Slot;
 use crate::authority::Principal;
+use crate::clock::Moment;
 use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
 use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
@@ -49,7 +50,7 @@ pub struct Session {
 
 struct Usage {
     streams: usize,
-    last: Instant,
+    last: Moment,
 }
 
 /// What a session is made of.
@@ -83,7 +84,7 @@ impl Session {
             greeting: Mutex::default(),
             slots: Mutex::default(),
             life: AtomicU64::new(incarnation),
-            usage: Mutex::new(Usage { streams: 0, last: Instant::now() }),
+            usage: Mutex::new(Usage { streams: 0, last: Moment::now() }),
             over: CancellationToken::new(),
         }))
     }
@@ -261,7 +262,7 @@ impl Session {
 
     /// True once in a while: its row should say that it is in use.
     pub fn touch(&self) -> bool {
-        lock(&self.usage).last = Instant::now();
+        lock(&self.usage).last = Moment::now();
         let now = self.server.engine().now();
         let mut row = lock(&self.row);
         let Some(row) = row.as_mut() else { return false };
@@ -377,7 +378,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut usage = lock(&self.session.usage);
         usage.streams = usage.streams.saturating_sub(1);
-        usage.last = Instant::now();
+        usage.last = Moment::now();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod calls;
+mod cursors;
 mod fan_out;
 mod http;
 mod questions;
