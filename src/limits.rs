@@ -412,6 +412,13 @@ pub const MAX_ID_IN_EVENT_BYTES: usize = 64;
 /// A listener to whom nothing is told gets a comment after this, so that what is in between keeps the connection.
 /// Seconds.
 pub const LISTEN_COMMENT_SECONDS: u64 = 15;
+/// The head of a response that is not there after this is sent ahead of it, so that nothing in between gives the
+/// call up. What is there in this time is answered with a status of its own. Milliseconds.
+pub const EARLY_HEAD_MS: u64 = 1_000;
+/// Behind an early head, a comment goes out so often until there is something to tell. Seconds.
+pub const WAIT_COMMENT_SECONDS: u64 = 15;
+/// A browser asks again so long after a preflight. Seconds.
+pub const PREFLIGHT_SECONDS: u64 = 600;
 /// How long a client waits before it reconnects. Stock clients try twice, and a restart has to fit in between.
 /// Milliseconds.
 pub const SSE_RETRY_MS: u64 = 5_000;

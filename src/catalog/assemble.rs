@@ -140,6 +140,10 @@ fn merged(
             .or(text.inline_wait_seconds)
             .or(of_component.inline_wait_seconds),
         ask_first: over.ask_first.or(text.ask_first).unwrap_or(of_component.ask_first),
+        cancel_when_lost: over
+            .cancel_when_lost
+            .or(text.cancel_when_lost)
+            .unwrap_or(of_component.cancel_when_lost),
         dedupe_seconds: over.dedupe_seconds.or(text.dedupe_seconds).or(of_component.dedupe_seconds),
         ..of_component
     }

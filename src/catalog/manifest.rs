@@ -47,6 +47,7 @@ pub struct ToolText {
     #[serde(deserialize_with = "within::<0, { limits::MAX_TOTAL_SECONDS }, _>")]
     pub dedupe_seconds: Option<u64>,
     pub ask_first: Option<bool>,
+    pub cancel_when_lost: Option<bool>,
     pub annotations: Annotations,
     /// The typed export that bears this name: `ns:pkg/iface#func`.
     #[serde(deserialize_with = "visible_line")]

@@ -79,6 +79,7 @@ pub struct ToolOverride {
     #[serde(deserialize_with = "within::<0, { limits::MAX_TOTAL_SECONDS }, _>")]
     pub dedupe_seconds: Option<u64>,
     pub ask_first: Option<bool>,
+    pub cancel_when_lost: Option<bool>,
     /// The typed export that bears this name, whatever its manifest says.
     #[serde(deserialize_with = "visible_line")]
     pub export: Option<String>,

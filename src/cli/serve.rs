@@ -362,6 +362,7 @@ impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
         match error {
             HttpError::BeyondLoopback(_) => Self::refused(error).next("longhaul token new NAME --tools '*'"),
+            HttpError::BadOrigin(_) => Self::usage(error),
             error => Self::failed(error),
         }
     }

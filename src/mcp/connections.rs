@@ -16,12 +16,11 @@ use axum::response::Response;
 use axum::serve::Listener;
 use futures::{StreamExt, stream};
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +61,17 @@ impl OwnerRule {
             tracing::debug!(%error, %peer, "a connection is taken for a stranger's");
             false
         })
+    }
+}
+
+/// Whether the client closed a request's connection in good order. A connection that was reset, timed out or went
+/// with its network was not; nor was one that this server ended. Every request carries it.
+#[derive(Clone, Default)]
+pub struct ClosedInOrder(Arc<AtomicBool>);
+
+impl ClosedInOrder {
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -117,13 +127,16 @@ async fn until_told(
 ) -> hyper::Result<Option<(TcpStream, Telling)>> {
     let exit = Arc::new(Exit::default());
     let of_service = exit.clone();
+    let closed = ClosedInOrder::default();
+    let of_requests = closed.clone();
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(of_owner);
+        request.extensions_mut().insert(of_requests.clone());
         let (version, exit) = (request.version(), of_service.clone());
         let response = app.call(request);
         async move { response.await.map(|response| exit.keep(response, version)) }
     });
-    let io = Watched { io: TokioIo::new(stream), exit: exit.clone() };
+    let io = TokioIo::new(Watched { stream, exit: exit.clone(), closed });
     let mut connection =
         http1::Builder::new().max_buf_size(limits::MAX_CONNECTION_BUFFER_BYTES).serve_connection(io, answer);
     let mut is_closing = false;
@@ -135,7 +148,7 @@ async fn until_told(
         tokio::select! {
             ended = progress => {
                 // What the client may have sent ahead is lost: it was told that this response is the last.
-                return Ok(ended?.map(|telling| (connection.into_parts().io.io.into_inner(), telling)));
+                return Ok(ended?.map(|telling| (connection.into_parts().io.into_inner().stream, telling)));
             }
             () = closing.cancelled(), if !is_closing => {
                 is_closing = true;
@@ -219,28 +232,36 @@ async fn tell(mut stream: TcpStream, telling: Telling) -> io::Result<()> {
 
 /// A connection as hyper sees it.
 struct Watched {
-    io: TokioIo<TcpStream>,
+    stream: TcpStream,
     exit: Arc<Exit>,
+    closed: ClosedInOrder,
 }
 
-impl Read for Watched {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        into: ReadBufCursor<'_>,
+        into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, into)
+        let (before, has_room) = (into.filled().len(), into.remaining() > 0);
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        // The kernel tells of a FIN, also where a reset came behind it, by a read of nothing; of a reset alone,
+        // or of a peer that is not heard of any more, by an error.
+        if matches!(read, Poll::Ready(Ok(()))) && has_room && into.filled().len() == before {
+            self.closed.0.store(true, Ordering::Release);
+        }
+        read
     }
 }
 
-impl Write for Watched {
+impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.exit.is_unflushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -249,20 +270,20 @@ impl Write for Watched {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.exit.is_unflushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_write_vectored(context, parts)
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.exit.is_unflushed.store(false, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

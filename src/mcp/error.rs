@@ -1,11 +1,7 @@
 //! Errors on the wire. The only place with JSON-RPC codes.
 
 use rmcp::ErrorData;
-use rmcp::model::{
-    CallToolRequestMethod, CallToolResult, ClientCapabilities, CompleteRequestMethod, ConstString,
-    ContentBlock, ErrorCode, ListPromptsRequestMethod, ListResourceTemplatesRequestMethod,
-    ListResourcesRequestMethod, ListToolsRequestMethod, ReadResourceRequestMethod,
-};
+use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod};
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
@@ -136,22 +132,6 @@ pub fn bad_params(message: impl Into<String>) -> ErrorData {
     ErrorData::invalid_params(message.into(), None)
 }
 
-/// A request that rmcp did not understand: of another method than ours, or one of ours whose params do not fit.
-pub fn not_understood(method: &str) -> ErrorData {
-    const OURS: [&str; 6] = [
-        CallToolRequestMethod::VALUE,
-        ListToolsRequestMethod::VALUE,
-        ListResourcesRequestMethod::VALUE,
-        ListResourceTemplatesRequestMethod::VALUE,
-        ReadResourceRequestMethod::VALUE,
-        CompleteRequestMethod::VALUE,
-    ];
-    if OURS.contains(&method) {
-        return bad_params(format!("the params of {method} are not as the protocol has them"));
-    }
-    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None)
-}
-
 pub fn no_prompts() -> ErrorData {
     ErrorData::method_not_found::<ListPromptsRequestMethod>()
 }
@@ -227,7 +207,7 @@ pub fn bridge_full() -> ErrorData {
 pub fn http_body(code: HttpFault, message: &str) -> Value {
     let code = match code {
         HttpFault::NotJson => ErrorCode::PARSE_ERROR,
-        HttpFault::NotARequest | HttpFault::TooLarge => ErrorCode::INVALID_REQUEST,
+        HttpFault::NotARequest | HttpFault::NotAcceptable | HttpFault::TooLarge => ErrorCode::INVALID_REQUEST,
     };
     rpc_body(&Value::Null, &ErrorData::new(code, message.to_owned(), None))
 }
@@ -241,6 +221,7 @@ pub fn rpc_body(id: &Value, error: &ErrorData) -> Value {
 pub enum HttpFault {
     NotJson,
     NotARequest,
+    NotAcceptable,
     TooLarge,
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::InputResponses;
 use rmcp::service::RequestContext;
-use tokio_util::sync::CancellationToken;
 
 use super::asks::Takes;
+use super::connections::ClosedInOrder;
 use super::error::{self, Refusal};
 use super::offers::Offers;
 use super::report::Reports;
-use super::server::{Handler, is_http, is_modern};
+use super::server::{Handler, is_modern};
 use super::sessions::CallStream;
 use crate::clock::Moment;
 use crate::engine::{Follower, TaskChange, TaskDocument};
@@ -51,6 +51,8 @@ pub enum Stopped {
     TimeOver,
     /// The client gave the call up.
     GivenUp,
+    /// The connection broke, and nothing says that the client wanted that.
+    Lost,
     /// The server is stopping, or nobody is there to read the answer.
     Stopping,
 }
@@ -134,7 +136,7 @@ impl Handler {
                 () = &mut gone => return Ok(Stopped::Stopping),
                 // Its answer is cut off, which is no cancellation either.
                 () = self.connection.caller.revoked() => return Ok(Stopped::Stopping),
-                () = &mut given_up => return Ok(Stopped::GivenUp),
+                stopped = &mut given_up => return Ok(stopped),
                 () = countdown.over() => return Ok(Stopped::TimeOver),
             }
         }
@@ -207,25 +209,26 @@ impl Handler {
         any
     }
 
-    /// Ends when the client gives the call up: when it says so over pipes and in sessions, where a lost
-    /// connection is none; under 2026-07-28 over HTTP, when it closes the response.
-    async fn given_up(&self, context: &RequestContext<RoleServer>) {
+    /// Ends when the client gives the call up: when it says so over pipes and in sessions, where a lost connection
+    /// is none; under 2026-07-28 over HTTP, when it closes the response. There a connection that breaks ends the
+    /// wait too, and is told apart.
+    async fn given_up(&self, context: &RequestContext<RoleServer>) -> Stopped {
         if let Some(stream) = context.extensions.get::<CallStream>() {
-            return stream.slot.given_up().await;
+            stream.slot.given_up().await;
+            return Stopped::GivenUp;
         }
-        if !is_http(context) {
+        let Some(parts) = context.extensions.get::<http::request::Parts>() else {
             let given_up = self.connection.given_up(&context.id);
-            return given_up.token.cancelled().await;
+            given_up.token.cancelled().await;
+            return Stopped::GivenUp;
+        };
+        context.ct.cancelled().await;
+        // A response also closes because the server shuts down.
+        if self.server.stopping().is_cancelled() {
+            return Stopped::Stopping;
         }
-        closed_by_client(&context.ct, self.server.stopping()).await;
-    }
-}
-
-/// A response stream also closes because the server shuts down, and that is no cancellation.
-async fn closed_by_client(closed: &CancellationToken, stopping: &CancellationToken) {
-    closed.cancelled().await;
-    if stopping.is_cancelled() {
-        std::future::pending::<()>().await;
+        let closed = parts.extensions.get::<ClosedInOrder>();
+        if closed.is_some_and(ClosedInOrder::is_set) { Stopped::GivenUp } else { Stopped::Lost }
     }
 }
 

@@ -11,15 +11,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use rmcp::ErrorData;
+use rmcp::model::{ErrorCode, RequestId};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::accept;
 use super::caller::{self, Caller, Door};
 use super::connections::{self, OfOwner, OwnerRule};
+use super::cors::{self, Pages};
+use super::early_head;
 use super::error::{self, HttpFault};
 use super::listening;
+use super::params::AnyRequest;
 use super::peer;
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
@@ -33,7 +39,8 @@ pub struct HttpOptions {
     pub address: SocketAddr,
     /// Names beside those of loopback by which clients may call this server: `host` or `host:port`.
     pub allowed_hosts: Vec<String>,
-    /// Pages beside those of loopback that may call this server: `scheme://host:port`, `:*` for any port.
+    /// Pages beside those of loopback that may call this server: `scheme://host`, `scheme://host:port`, or
+    /// `scheme://host:*` for any port.
     pub allowed_origins: Vec<String>,
     /// The owner's key: who has it may do all, from wherever.
     pub key: Option<Secret>,
@@ -59,6 +66,10 @@ pub enum HttpError {
     BeyondLoopback(SocketAddr),
     #[error("port {} is in use, perhaps by another `longhaul serve`: end that, or choose a port with --http {}:PORT", .0.port(), .0.ip())]
     PortInUse(SocketAddr),
+    #[error(
+        "allowed_origins has '{0}', which is no page's origin: an entry is scheme://host with the port where it is not the scheme's own, such as https://app.example or http://app.example:8080, or :* for any port"
+    )]
+    BadOrigin(String),
     #[error("listening on {address} failed: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("the sessions of clients cannot be read: {0}")]
@@ -66,14 +77,6 @@ pub enum HttpError {
 }
 
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-const LOOPBACK_ORIGINS: [&str; 6] = [
-    "http://localhost:*",
-    "http://127.0.0.1:*",
-    "http://[::1]:*",
-    "https://localhost:*",
-    "https://127.0.0.1:*",
-    "https://[::1]:*",
-];
 
 /// A server that listens. Dropping it cuts everything off; [`HttpServer::shutdown`] does not.
 pub struct HttpServer {
@@ -93,6 +96,7 @@ impl HttpServer {
     pub async fn bind(server: McpServer, options: HttpOptions) -> Result<Self, HttpError> {
         let owners = owner_rule(&options);
         let HttpOptions { address, allowed_hosts, allowed_origins, key, open_loopback: _ } = options;
+        let pages = Arc::new(Pages::new(&allowed_origins).map_err(HttpError::BadOrigin)?);
         let beyond_loopback = !address.ip().to_canonical().is_loopback();
         if beyond_loopback && !server.engine().has_tokens() {
             return Err(HttpError::BeyondLoopback(address));
@@ -109,17 +113,14 @@ impl HttpServer {
         }
         let names = LOOPBACK_HOSTS.iter().map(|host| (*host).to_owned()).chain(allowed_hosts).collect();
         let hosts = Hosts { names, any_address: beyond_loopback };
-        let origins = LOOPBACK_ORIGINS.iter().map(|origin| (*origin).to_owned()).chain(allowed_origins);
 
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let sessions = Arc::new(Sessions::open(server.clone()).await?);
         let mut config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(true)
-            // `known_host` asks before.
+            // `known_host` and `known_page` ask before.
             .disable_allowed_hosts()
-            .with_allowed_origins(origins)
-            // Also where the list above should ever be empty.
-            .enforce_origin_validation()
+            .disable_allowed_origins()
             .with_max_request_body_bytes(limits::MAX_REQUEST_BYTES)
             .with_cancellation_token(cut.clone())
             // Streams that can be resumed say so themselves, with ids that hold.
@@ -136,12 +137,18 @@ impl HttpServer {
         );
         let door = Arc::new(Door { engine: server.engine().clone(), key });
         let mcp = Router::new()
-            .route_service("/mcp", mcp)
+            .route_service("/mcp", mcp.clone())
+            .route_service("/mcp/", mcp)
+            .layer(middleware::from_fn(accept::check))
             .layer(middleware::from_fn(task_ids::read))
             .layer(middleware::from_fn(listening::serve))
+            .layer(middleware::from_fn(early_head::send))
             .layer(middleware::from_fn_with_state(sessions.clone(), sessions::guard))
             .layer(middleware::from_fn(well_formed))
-            .layer(middleware::from_fn_with_state(door, caller::identify));
+            .layer(middleware::from_fn_with_state(door, caller::identify))
+            .fallback(nothing_here)
+            .layer(cors::layer(pages.clone()))
+            .layer(middleware::from_fn_with_state(pages, cors::known_page));
         let app = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
@@ -197,7 +204,7 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // Whoever waits is not cancelled by this: see `closed_by_client` in `follow.rs`.
+        // Whoever waits is not cancelled by this: see `given_up` in `follow.rs`.
         self.server.stop();
         self.cut.cancel();
         self.serving.abort();
@@ -299,18 +306,58 @@ async fn well_formed(request: Request, next: Next) -> Response {
         let message = format!("the request is no JSON: {error}");
         return refused(StatusCode::BAD_REQUEST, HttpFault::NotJson, &message);
     }
-    let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
-    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        let message = "the request is JSON, but no JSON-RPC request of MCP: it has one object with jsonrpc \
-             \"2.0\", a method and its params";
-        return refused(StatusCode::BAD_REQUEST, HttpFault::NotARequest, message);
+    let is_modern = sessions::is_modern(&parts.headers);
+    let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
+    match response.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => not_read(&bytes, is_modern),
+        StatusCode::BAD_REQUEST => bad_handshake(&bytes).unwrap_or(response),
+        _ => response,
     }
-    response
 }
 
-fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
-    let body = error::http_body(fault, message).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+/// Of what rmcp cannot read: a request with params of the wrong kind, or none.
+fn not_read(body: &[u8], is_modern: bool) -> Response {
+    if let Some(request) = AnyRequest::read(body) {
+        let error = request.fault(is_modern);
+        let status = match (is_modern, error.code) {
+            (false, _) => StatusCode::OK,
+            (true, ErrorCode::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+            (true, _) => StatusCode::BAD_REQUEST,
+        };
+        return rpc_error(status, &request.id, &error);
+    }
+    let is_batch = body.trim_ascii_start().starts_with(b"[");
+    let message = if is_batch {
+        "this is a batch of JSON-RPC requests, which only 2025-03-26 had, and this server does not speak that \
+         version: send each by itself"
+    } else {
+        "the request is JSON, but no JSON-RPC request of MCP: it has one object with jsonrpc \"2.0\", a method and \
+         its params"
+    };
+    refused(StatusCode::BAD_REQUEST, HttpFault::NotARequest, message)
+}
+
+/// rmcp misses the session of a handshake that it cannot read.
+fn bad_handshake(body: &[u8]) -> Option<Response> {
+    let request = AnyRequest::read(body).filter(AnyRequest::is_bad_handshake)?;
+    Some(rpc_error(StatusCode::BAD_REQUEST, &request.id, &request.fault(false)))
+}
+
+fn rpc_error(status: StatusCode, id: &RequestId, error: &ErrorData) -> Response {
+    rpc_response(status, &error::rpc_body(&id.clone().into_json_value(), error))
+}
+
+async fn nothing_here() -> Response {
+    let told = "there is nothing here: MCP is at /mcp, and /healthz, /readyz and /metrics are beside it\n";
+    (StatusCode::NOT_FOUND, told).into_response()
+}
+
+fn rpc_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+pub(super) fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
+    rpc_response(status, &error::http_body(fault, message))
 }
 
 type Beside = (McpServer, Arc<Sessions>);

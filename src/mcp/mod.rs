@@ -2,6 +2,7 @@
 //! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
+mod accept;
 mod admin;
 mod asks;
 mod bridge;
@@ -9,6 +10,8 @@ mod caller;
 mod client;
 mod connections;
 mod convert;
+mod cors;
+mod early_head;
 mod error;
 mod fixtures;
 mod follow;
@@ -19,6 +22,7 @@ mod mrtr;
 mod offers;
 mod on_stream;
 mod own_tools;
+mod params;
 mod peer;
 mod pipe_task_ids;
 mod reply;

@@ -6,15 +6,16 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
+use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::hints::stamp_ack;
+use super::params;
 use crate::limits;
 
 const SCHEME: &str = "longhaul-task-status:";
@@ -130,13 +131,27 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for ToClient<T> {
         self.0.send(stamped(with_task_ids(item)))
     }
 
-    fn receive(&mut self) -> impl Future<Output = Option<RxJsonRpcMessage<RoleServer>>> + Send {
-        self.0.receive()
+    /// A handshake whose params do not fit is answered here: to rmcp it is a request before the handshake.
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let message = self.0.receive().await?;
+            let Some((id, error)) = bad_handshake(&message) else { return Some(message) };
+            if self.0.send(ServerJsonRpcMessage::error(error, Some(id))).await.is_err() {
+                return None;
+            }
+        }
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.0.close()
     }
+}
+
+fn bad_handshake(message: &ClientJsonRpcMessage) -> Option<(RequestId, ErrorData)> {
+    let ClientJsonRpcMessage::Request(JsonRpcRequest { id, request, .. }) = message else { return None };
+    let ClientRequest::CustomRequest(request) = request else { return None };
+    let is_handshake = request.method == InitializeResultMethod::VALUE;
+    is_handshake.then(|| (id.clone(), params::not_understood(request, false)))
 }
 
 /// An ack says who answered.

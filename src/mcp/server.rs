@@ -24,7 +24,7 @@ use super::sessions::Session;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
 use super::tools::expect_no_cursor;
-use super::{convert, error};
+use super::{convert, error, params};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, find_hidden};
 use crate::engine::TaskEngine;
@@ -254,11 +254,6 @@ pub fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
-/// Whether a request came over HTTP, where its answer is a stream of its own.
-pub fn is_http(context: &RequestContext<RoleServer>) -> bool {
-    context.extensions.get::<http::request::Parts>().is_some()
-}
-
 impl Handler {
     /// Whether a request is a person's own doing by the command line: it says so, which no model can, and comes by what
     /// only the owner of the data folder has.
@@ -288,6 +283,15 @@ const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at onc
      call task_wait {\"task_id\":\"ID\"} for its result, task_status for its progress, task_output for what it \
      has published so far, or read or subscribe to task://ID. A task goes on when the connection is lost, and \
      across restarts of the server.";
+
+/// All that rmcp knows but 2025-03-26, whose batches it does not read. Clients of that version also speak
+/// 2024-11-05, which had none, and are answered with it; a newer one they would refuse.
+static VERSIONS: [ProtocolVersion; 4] = [
+    ProtocolVersion::V_2024_11_05,
+    ProtocolVersion::V_2025_06_18,
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2026_07_28,
+];
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
@@ -323,7 +327,11 @@ impl ServerHandler for Handler {
             let is_restored = context.extensions.get::<SessionRestoreMarker>().is_some();
             self.serve_session(session, context.peer.clone(), is_restored);
         }
-        self.negotiate_initialize(&request)
+        let mut result = self.negotiate_initialize(&request)?;
+        if request.protocol_version == ProtocolVersion::V_2025_03_26 {
+            result.protocol_version = ProtocolVersion::V_2024_11_05;
+        }
+        Ok(result)
     }
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
@@ -334,7 +342,7 @@ impl ServerHandler for Handler {
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
+        Cow::Borrowed(&VERSIONS)
     }
 
     async fn set_level(
@@ -461,9 +469,9 @@ impl ServerHandler for Handler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        Err(error::not_understood(&request.method))
+        Err(params::not_understood(&request, is_modern(&context)))
     }
 
     async fn complete(

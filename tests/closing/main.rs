@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const BESIDE: [(&str, &str, &str); 8] = [
+const BESIDE: [(&str, &str, &str); 9] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
@@ -20,6 +20,7 @@ const BESIDE: [(&str, &str, &str); 8] = [
         "tests/conformance/run",
         "cargo build && tests/conformance/run target/debug/longhaul",
     ),
+    ("pages in Chromium", "tests/browser/run", "cargo build && tests/browser/run target/debug/longhaul"),
     (
         "tools in Python and JavaScript",
         "tests/languages/run",

@@ -44,7 +44,7 @@ pub async fn guard(State(sessions): State<Arc<Sessions>>, request: Request, next
     next.run(request).await
 }
 
-fn is_modern(headers: &HeaderMap) -> bool {
+pub fn is_modern(headers: &HeaderMap) -> bool {
     let version = headers.get(VERSION).and_then(|version| version.to_str().ok());
     version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str())
 }

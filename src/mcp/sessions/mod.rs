@@ -25,7 +25,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 use tokio::sync::mpsc;
 
-pub use guard::guard;
+pub use guard::{guard, is_modern};
 pub use rows::{CallReply, CallRow};
 pub use session::{CallStream, Session};
 pub use sweep::run as sweep;

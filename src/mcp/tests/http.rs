@@ -58,6 +58,72 @@ async fn what_is_no_request_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_client_may_accept_by_ranges_and_call_with_a_slash_at_the_end() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let ask = async |path: &str, accept: Option<&str>| {
+        let mut request = raw.modern("tools/list", json!({}), json!({})).build().expect("a request");
+        *request.url_mut() = raw.url.replace("/mcp", path).parse().expect("an address");
+        request.headers_mut().remove("accept");
+        if let Some(accept) = accept {
+            request.headers_mut().insert("accept", accept.parse().expect("a header"));
+        }
+        let answer = raw.http.execute(request).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    for (path, accept) in [
+        ("/mcp", Some("*/*")),
+        ("/mcp/", Some("*/*")),
+        ("/mcp", Some("application/*;q=0.9, text/event-stream;q=0.1")),
+        ("/mcp", None),
+        ("/mcp/?links=text", None),
+    ] {
+        let (status, text) = ask(path, accept).await;
+        assert_eq!((status, text.contains("\"tools\"")), (200, true), "{path} {accept:?}: {text}");
+    }
+    for accept in ["application/json", "text/html", "*/*, text/event-stream;q=0"] {
+        let (status, text) = ask("/mcp", Some(accept)).await;
+        assert_eq!(
+            (status, text.contains("-32600") && text.contains("Accept: ")),
+            (406, true),
+            "{accept}: {text}"
+        );
+    }
+    for path in ["/", "/sse", "/mcp/x", "/MCP"] {
+        let (status, text) = ask(path, Some("*/*")).await;
+        assert_eq!((status, text.contains("MCP is at /mcp")), (404, true), "{path}: {text}");
+    }
+}
+
+/// Its clients also speak the version before it, which had no batches.
+#[tokio::test]
+async fn the_one_version_with_batches_is_not_agreed_on() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    for (asked, agreed) in [
+        ("2025-03-26", "2024-11-05"),
+        ("2024-11-05", "2024-11-05"),
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("1999-01-01", "2025-11-25"),
+    ] {
+        let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        let answer = raw.post().body(body.to_string()).send().await.expect("an answer");
+        assert_eq!(messages(answer).await[0]["result"]["protocolVersion"], agreed, "{asked}");
+    }
+    let found = &raw.ask_modern("server/discover", json!({}), json!({})).await[0]["result"];
+    assert!(!found["supportedVersions"].to_string().contains("2025-03-26"), "{found}");
+    for batch in ["[]", " [{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]", "[1]"] {
+        let answer = raw.post().body(batch).send().await.expect("an answer");
+        assert_eq!(answer.status(), 400);
+        let error = &messages(answer).await[0]["error"];
+        assert!(error["code"] == -32600 && error["message"].to_string().contains("batch"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn discovery_tells_who_answers_and_how_long_it_holds() {
     let world = World::new().await;
     let raw = Raw::new(&world);

@@ -5,10 +5,13 @@ mod calls;
 mod cursors;
 mod fan_out;
 mod http;
+mod pages;
+mod params;
 mod questions;
 mod raw;
 mod resources;
 mod sessions;
+mod silent;
 mod state;
 mod stdio;
 mod task_tools;
@@ -210,12 +213,16 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
         json!({ "type": "object", "properties": { "done": { "type": "integer" } }, "required": ["done"] });
     let mut endless = definition("stages", Reply::Link, count, Some(stages_result));
     endless.inline_wait_seconds = Some(0);
+    let mut impatient = ToolDefinition { name: "impatient".to_owned(), ..endless.clone() };
+    impatient.cancel_when_lost = true;
     let gate = gate.clone();
+    let staged = move |steps: Steps, arguments: Value| {
+        let gate = gate.clone();
+        async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }
+    };
     quick_tools(questions::tools(Closures::new()))
-        .tool(endless, "1", move |steps: Steps, arguments| {
-            let gate = gate.clone();
-            async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }
-        })
+        .tool(endless, "1", staged.clone())
+        .tool(impatient, "1", staged)
         .tool(
             definition("chatty", Reply::Inline, anything.clone(), None),
             "1",
