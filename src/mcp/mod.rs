@@ -3,6 +3,7 @@
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
 mod admin;
+mod asked;
 mod asks;
 mod bridge;
 mod caller;
@@ -19,11 +20,13 @@ mod mrtr;
 mod offers;
 mod on_stream;
 mod own_tools;
+mod pipe_questions;
 mod pipe_task_ids;
 mod reply;
 mod report;
 mod resources;
 mod schema;
+mod seal;
 mod server;
 mod sessions;
 mod socket;
