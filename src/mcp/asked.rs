@@ -215,8 +215,9 @@ impl Respondent {
     }
 
     /// Whether this client has said something to it, and needs no word of its end.
-    pub fn has_replied(&self, question: QuestionId) -> bool {
-        lock(&self.state).replies.iter().any(|(there, _)| *there == question)
+    pub fn has_replied(&self, asked: Asked) -> bool {
+        let state = lock(&self.state);
+        state.replies.iter().any(|(there, reply)| *there == asked.question && reply.offer >= asked.offer)
     }
 
     /// A call begins to ask; whether it is the first on this connection.
@@ -299,15 +300,17 @@ mod tests {
         let others = [asked(2, 0), asked(1, 1), Asked { kind: QuestionKind::Roots, ..first }];
         assert!(others.iter().all(|other| mine.id(other) != id));
         let RequestId::String(text) = id else { panic!("a text") };
-        for forged in [RequestId::Number(0), "".into(), ID_PREFIX.into(), text[1..].into()].into_iter().chain(
-            (0..text.len() - 1).map(|at| {
-                let mut forged = text.as_bytes().to_vec();
-                forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
-                RequestId::String(String::from_utf8(forged).expect("ASCII").into())
-            }),
-        ) {
-            assert_eq!(mine.open(&forged), None, "{forged:?}");
+        let changed = (0..text.len() - 1).map(|at| {
+            let mut forged = text.as_bytes().to_vec();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            String::from_utf8(forged).expect("ASCII")
+        });
+        let mut forged: Vec<String> = changed.collect();
+        forged.extend([String::new(), ID_PREFIX.to_owned(), text[1..].to_owned()]);
+        for forged in forged {
+            assert_eq!(mine.open(&RequestId::String(forged.clone().into())), None, "{forged}");
         }
+        assert_eq!(mine.open(&RequestId::Number(0)), None);
         // An event of that session is no question.
         let seal = Seal::new([7; 32]);
         let event = format!("{ID_PREFIX}{}", seal.seal(&["s"], &first));
@@ -319,11 +322,15 @@ mod tests {
         let client = respondent("me", "s");
         let first = asked(1, 0);
         client.note(first, None);
-        assert!(client.has_replied(first.question) && client.replied(first).is_none());
+        assert!(client.has_replied(first) && client.replied(first).is_none());
         client.note(first, Some(Replied::Unfit));
         assert_eq!(client.reply(first).await, Replied::Unfit);
         assert_eq!(client.next_offer(first), Some(asked(1, 1)));
-        assert!(client.replied(asked(1, 1)).is_none(), "that is yet to be answered");
+        let second = asked(1, 1);
+        assert!(
+            client.replied(second).is_none() && !client.has_replied(second),
+            "that is yet to be answered"
+        );
         // An offer of an earlier life may be ahead of this one's.
         client.note(asked(1, 2), Some(Replied::Refused));
         assert_eq!(client.next_offer(first), None, "no more than so many");
@@ -334,7 +341,7 @@ mod tests {
         for number in 10..10 + limits::MAX_NOTED_REPLIES as u64 {
             client.note(asked(number, 0), Some(Replied::Over));
         }
-        assert!(!client.has_replied(first.question));
+        assert!(!client.has_replied(first));
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Way {
             // Its reader tells the client, should that not know.
             Self::Stream(stream) => stream.slot.end_question(asked),
             Self::Pipe(peer, respondent) => {
-                if respondent.end(asked) && !respondent.has_replied(asked.question) {
+                if respondent.end(asked) && !respondent.has_replied(asked) {
                     // A client that is gone needs no telling.
                     let _ = peer.send_notification(respondent.cancellation(&asked)).await;
                 }

@@ -87,7 +87,7 @@ impl RequestStream {
                 Next::Over(asked) => {
                     self.forget(asked);
                     let respondent = &self.session().respondent;
-                    if respondent.has_replied(asked.question) {
+                    if respondent.has_replied(asked) {
                         continue;
                     }
                     let told = ServerJsonRpcMessage::notification(respondent.cancellation(&asked));
@@ -124,9 +124,8 @@ impl RequestStream {
         }
         let (slot, reminders) = (&self.slot, &self.reminders);
         let respondent = &self.reader.session.respondent;
-        let is_due = |told: &Asked| {
-            reminders.contains(told) && slot.asks(told) && !respondent.has_replied(told.question)
-        };
+        let is_due =
+            |told: &Asked| reminders.contains(told) && slot.asks(told) && !respondent.has_replied(*told);
         self.told.retain(|told| !is_due(told));
         self.reminders.retain(|asked| self.told.contains(asked));
     }
