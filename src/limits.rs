@@ -382,6 +382,12 @@ pub const MAX_CALL_STREAM_MESSAGES: usize = 16;
 pub const MAX_CLIENT_EVENT_BYTES: usize = 64 * 1024 * 1024;
 /// A client that waits for a server to come up tries again after this. Milliseconds.
 pub const CLIENT_RETRY_MS: u64 = 50;
+/// Replies to questions that are remembered of one client, so that it is asked rightly by what follows; beyond, the
+/// oldest are forgotten. No task shows more questions at once.
+pub const MAX_NOTED_REPLIES: usize = 256;
+/// A client that comes back to the stream of a call and has heard its question may be about to answer it. After this
+/// it hears it again, under the same id: its answer may have been lost with the server. Milliseconds.
+pub const QUESTION_REMINDER_MS: u64 = 3_000;
 /// Messages that belong to no request and wait for a session's reader; beyond, the oldest are dropped.
 pub const MAX_SESSION_MESSAGES: usize = 16;
 /// Messages of one session's client that rmcp has not taken yet; then the client waits.
@@ -478,6 +484,8 @@ pub const MAX_SERVER_LOG_BYTES: u64 = 4 * 1024 * 1024;
 pub const MAX_BRIDGED_REQUESTS: usize = 1_024;
 /// A request is held to be sent again if it is no longer than this, bytes.
 pub const MAX_RESENT_BYTES: usize = 64 * 1024;
+/// Questions to one host that a bridge remembers, open ones and answered ones each.
+pub const MAX_BRIDGED_QUESTIONS: usize = 64;
 /// Lines of a host that wait for its server.
 pub const MAX_BRIDGED_LINES: usize = 16;
 /// Servers that a bridge sees end within a minute before it gives up: one that dies at each start is no help.

@@ -21,6 +21,7 @@ mod model_tools;
 mod neighbours;
 mod partial_results;
 mod patterns;
+mod question_kills;
 mod questions;
 mod refusals;
 mod retention;

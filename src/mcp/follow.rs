@@ -68,7 +68,10 @@ impl Handler {
     ) -> Result<Stopped, Refusal> {
         let mut offers = Offers::new(self, context, followed.id);
         let stopped = self.follow_offering(followed, at_most, &mut asking, &mut offers, context).await;
-        offers.withdraw().await;
+        // The next server takes the answers to what is open.
+        if !matches!(stopped, Ok(Stopped::Stopping)) {
+            offers.withdraw().await;
+        }
         stopped
     }
 
@@ -103,10 +106,11 @@ impl Handler {
             }
         }
         loop {
-            if std::mem::take(&mut look)
-                && let Some(stopped) = self.look(id, takes, asking, offers, context).await?
-            {
-                return Ok(stopped);
+            if std::mem::take(&mut look) {
+                if let Some(stopped) = self.look(id, takes, asking, offers, context).await? {
+                    return Ok(stopped);
+                }
+                offers.look();
             }
             countdown.pause(!offers.is_empty(), Moment::now());
             tokio::select! {

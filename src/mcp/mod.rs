@@ -4,6 +4,7 @@
 
 mod accept;
 mod admin;
+mod asked;
 mod asks;
 mod bridge;
 mod caller;
@@ -24,11 +25,13 @@ mod on_stream;
 mod own_tools;
 mod params;
 mod peer;
+mod pipe_questions;
 mod pipe_task_ids;
 mod reply;
 mod report;
 mod resources;
 mod schema;
+mod seal;
 mod server;
 mod sessions;
 mod socket;

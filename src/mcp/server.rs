@@ -12,6 +12,7 @@ use rmcp::transport::streamable_http_server::session::SessionRestoreMarker;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Respondent;
 use super::asks::Takes;
 use super::caller::Caller;
 use super::fixtures::Fixtures;
@@ -20,6 +21,7 @@ use super::listening::Handoff;
 use super::own_tools::TaskTools;
 use super::reply::PERSON_META;
 use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
+use super::seal::Seal;
 use super::sessions::Session;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
@@ -27,7 +29,7 @@ use super::tools::expect_no_cursor;
 use super::{convert, error, params};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, find_hidden};
-use crate::engine::TaskEngine;
+use crate::engine::{EngineError, TaskEngine};
 use crate::limits;
 
 /// What the operator may choose.
@@ -65,6 +67,8 @@ struct Inner {
     fixtures: Option<Fixtures>,
     /// Seals what clients carry between the rounds of a call; its key is in the store.
     request_state: tokio::sync::OnceCell<RequestStateCodec>,
+    /// Seals event ids and the ids of questions; its key is in the store.
+    seal: tokio::sync::OnceCell<Arc<Seal>>,
 }
 
 struct Listed {
@@ -83,6 +87,7 @@ impl McpServer {
             stopping: CancellationToken::new(),
             fixtures: Fixtures::of_environment(),
             request_state: tokio::sync::OnceCell::new(),
+            seal: tokio::sync::OnceCell::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -127,6 +132,11 @@ impl McpServer {
         &self.inner.request_state
     }
 
+    pub(super) async fn seal(&self) -> Result<Arc<Seal>, EngineError> {
+        let seal = self.inner.seal.get_or_try_init(async || Seal::of(self.engine()).await.map(Arc::new));
+        seal.await.cloned()
+    }
+
     pub(super) fn fixtures(&self) -> Option<&Fixtures> {
         self.inner.fixtures.as_ref()
     }
@@ -154,6 +164,8 @@ pub struct Connection {
     pub caller: Caller,
     /// The principal with the name of its client, once that is known.
     actor: OnceLock<Principal>,
+    /// Whom questions are put to, over pipes.
+    pub respondent: OnceLock<Arc<Respondent>>,
     /// The session over HTTP that it serves.
     session: OnceLock<Arc<Session>>,
     /// It began with a handshake, which 2026-07-28 has not.
@@ -181,6 +193,7 @@ impl Connection {
             principal: caller.principal.clone(),
             caller,
             actor: OnceLock::new(),
+            respondent: OnceLock::new(),
             session: OnceLock::new(),
             legacy: AtomicBool::new(false),
             task_ids,
@@ -200,6 +213,11 @@ impl Connection {
             let client = context.client_info().map(|client| client_name(&client));
             self.principal.clone().through(client)
         })
+    }
+
+    /// The same for what comes without a request, once a request or the handshake has told it.
+    pub fn known_actor(&self) -> &Principal {
+        self.actor.get().unwrap_or(&self.principal)
     }
 
     pub fn session(&self) -> Option<&Arc<Session>> {
@@ -323,6 +341,8 @@ impl ServerHandler for Handler {
     ) -> Result<InitializeResult, ErrorData> {
         self.connection.legacy.store(true, Ordering::Relaxed);
         context.peer.set_peer_info(request.clone());
+        let client = client_name(&request.client_info);
+        self.connection.actor.get_or_init(|| self.connection.principal.clone().through(Some(client)));
         if let Some(session) = context.extensions.get::<Arc<Session>>() {
             let is_restored = context.extensions.get::<SessionRestoreMarker>().is_some();
             self.serve_session(session, context.peer.clone(), is_restored);

@@ -1,5 +1,6 @@
 //! One client over stdin and stdout, or over any pair of pipes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rmcp::service::ServiceExt;
@@ -7,7 +8,9 @@ use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Respondent;
 use super::caller::Caller;
+use super::pipe_questions::{Answers, WithQuestions};
 use super::pipe_task_ids::{FromClient, ToClient};
 use super::server::McpServer;
 
@@ -41,7 +44,13 @@ where
     let connection = CancellationToken::new();
     handler.connection.over_pipes.store(true, Ordering::Relaxed);
     let from_client = FromClient::new(pipes.0, handler.connection.gone.clone());
+    let seal = server.seal().await.map_err(|error| StdioError::Failed(error.to_string()))?;
+    let respondent = Arc::new(Respondent::over_pipes(seal, &handler.connection.principal));
+    let answers = Answers::new(server.clone(), handler.connection.clone(), respondent.clone());
+    // A connection has one client.
+    let _ = handler.connection.respondent.set(respondent);
     let transport = ToClient(AsyncRwTransport::new_server(from_client, pipes.1));
+    let transport = WithQuestions::new(transport, answers.clone());
     let serving = async {
         let running = match handler.serve_with_ct(transport, connection.clone()).await {
             Ok(running) => running,
@@ -52,7 +61,7 @@ where
         running.waiting().await.map(drop).map_err(|error| StdioError::Failed(error.to_string()))
     };
     tokio::pin!(serving);
-    tokio::select! {
+    let served = tokio::select! {
         served = &mut serving => served,
         () = stop.cancelled() => {
             // First what waits is answered, then the connection ends.
@@ -60,5 +69,7 @@ where
             connection.cancel();
             serving.await
         }
-    }
+    };
+    answers.finish().await;
+    served
 }

@@ -76,17 +76,41 @@ impl TaskEngine {
         // What is wrong with the task is told, and noted, below.
         let found = self.asker(principal, id, key);
         let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
-        let answered = self.answer_question(principal, asker, key.as_deref(), given, hand).await;
-        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, asker) };
-        let document = self.audited(principal, subject, answered)?;
+        let which = key.as_deref().map_or(Which::Only, Which::Key);
+        let document = self.answer_audited(principal, asker, which, given, hand).await?;
         if asker == id { Ok(document) } else { self.task(principal, id) }
+    }
+
+    /// Answers the question of this number, which the task itself asked. On disk when it returns.
+    pub async fn answer_numbered(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        number: u64,
+        given: Given,
+        hand: Hand,
+    ) -> Result<(), EngineError> {
+        self.answer_audited(principal, id, Which::Number(number), given, hand).await.map(drop)
+    }
+
+    async fn answer_audited(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        which: Which<'_>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
+        let answered = self.answer_question(principal, id, which, given, hand).await;
+        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
+        self.audited(principal, subject, answered)
     }
 
     async fn answer_question(
         &self,
         principal: &Principal,
         id: TaskId,
-        key: Option<&str>,
+        which: Which<'_>,
         given: Given,
         hand: Hand,
     ) -> Result<TaskDocument, EngineError> {
@@ -96,9 +120,8 @@ impl TaskEngine {
             // Also of a task that has ended: the same answer again is no error.
             None => self.entry_on_disk(id)?,
         };
-        let which = key.map_or(Which::Only, Which::Key);
         let giving = Giving { principal, given, hand, tokens: None };
-        if document.is_terminal() && key.is_none() {
+        if document.is_terminal() && matches!(which, Which::Only) {
             let hint = "it asks nothing any more";
             return Err(EngineError::WrongState { task: id, state: document.state, hint });
         }

@@ -19,6 +19,9 @@ pub struct InputRequest {
     /// Who asks: the tool and its component's digest, told by Longhaul and not by the tool.
     pub tool: String,
     pub component: String,
+    /// Which of its task's questions it is. Not shown: a key says it better.
+    #[serde(skip)]
+    pub number: u64,
     /// The task that asks, where it is one below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
@@ -106,6 +109,7 @@ impl InputRequest {
         let Some(row) = read(snapshot, task.id, number)? else { return Ok(None) };
         let ask = read_ask(snapshot, &row)?;
         let mut request = Self::new(task, row.by, &ask);
+        request.number = number;
         (request.asked_at, request.expires_at) = (rfc3339(row.asked_at), rfc3339(row.expires_at));
         Ok(Some(request))
     }
@@ -127,6 +131,7 @@ impl InputRequest {
             by,
             tool: task.tool.clone(),
             component: task.component.to_string(),
+            number: 0,
             task: None,
             message,
             schema,

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::{OriginatingRequestId, Peer, RequestContext};
+use rmcp::{ErrorData, RoleServer};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::SessionError;
-use super::event_id::{EventKey, Place};
+use super::event_id::Place;
 use super::outbox::Outbox;
 use super::rows::{self, CallReply, CallRow, SessionRow};
 use super::slot::Slot;
@@ -19,7 +20,9 @@ use crate::authority::Principal;
 use crate::clock::Moment;
 use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
+use crate::mcp::asked::{Asked, Respondent};
 use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
+use crate::mcp::seal::Seal;
 use crate::mcp::server::{Connection, Handler, McpServer, lock};
 
 /// Messages of the client's on their way to rmcp.
@@ -28,7 +31,9 @@ pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;
 pub struct Session {
     pub id: Arc<str>,
     pub server: McpServer,
-    pub key: Arc<EventKey>,
+    seal: Arc<Seal>,
+    /// Its client, whom questions are put to.
+    pub respondent: Respondent,
     /// Tells this life of the session in memory from others.
     pub incarnation: u64,
     /// Whose it is, by the name of the principal and of how it is known.
@@ -64,16 +69,17 @@ pub struct Origin {
 impl Session {
     pub fn new(
         server: McpServer,
-        key: Arc<EventKey>,
+        seal: Arc<Seal>,
         origin: Origin,
         inbox: Inbox,
     ) -> Result<Arc<Self>, SessionError> {
         let Origin { id, owner, row } = origin;
         let incarnation = random_number()?;
         Ok(Arc::new(Self {
+            respondent: Respondent::of_session(seal.clone(), &owner, &id),
             id,
             server,
-            key,
+            seal,
             incarnation,
             owner,
             outbox: Outbox::new(row.is_some()),
@@ -135,6 +141,17 @@ impl Session {
             Some(slot) => slot.tell(message),
             None => self.outbox.push(message),
         }
+    }
+
+    /// The client answers what it was asked in this life of the session or an earlier one.
+    pub async fn take_reply(
+        &self,
+        asked: Asked,
+        answer: Result<Value, ErrorData>,
+    ) -> Result<(), EngineError> {
+        let connection = lock(&self.host).as_ref().and_then(|(connection, _)| connection.upgrade());
+        let by = connection.as_deref().map_or_else(|| self.principal(), Connection::known_actor);
+        self.respondent.take(&self.server, by, asked, answer).await
     }
 
     /// rmcp numbers the server's requests from the start in each life of a session. An answer to one of an earlier
@@ -320,7 +337,7 @@ impl Session {
     }
 
     pub fn seal(&self, place: &Place) -> String {
-        self.key.seal(&self.id, place)
+        self.seal.seal(&[&self.id], place)
     }
 
     fn slot(&self, request: &RequestId) -> Option<Arc<Slot>> {

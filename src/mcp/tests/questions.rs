@@ -1,6 +1,7 @@
 //! Questions of a task over every way that a client has.
 
 mod below;
+mod outlived;
 
 use super::raw::{Raw, Session, messages};
 use super::*;
@@ -45,9 +46,12 @@ pub fn tools(closures: Closures) -> Closures {
             }
             Ok(told.pop().unwrap_or_default())
         })
-        .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, _| async move {
+        .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
             let request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
-            let ask = Ask::Sample { request: request.to_string(), max_tokens: 9 };
+            let ask = match arguments["roots"] == true {
+                true => Ask::Roots,
+                false => Ask::Sample { request: request.to_string(), max_tokens: 9 },
+            };
             let asking = steps.ask(None, By::Any, ask, Duration::from_secs(60))?;
             Ok(ToolResult::text(words(steps.answer(asking).await?)))
         })
