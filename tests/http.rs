@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Oracle, Seen, Server, Web, copy_folder, guest, scale};
+use crate::support::{Client, Dice, Oracle, Seen, Server, Web, copy_folder, guest, leave_for_scripts, scale};
 
 /// The interpreter with a grant for one web server, compiled once.
 pub struct Place {
@@ -439,7 +439,7 @@ fn resolve(place: &[&std::ffi::OsStr], id: &str, how: &[&str]) {
     if place[0] == "--url" {
         command.args(place);
     }
-    command.args(["resolve", id, "--step", "0"]).args(how);
+    command.args(["resolve", id, "--step", "0"]).args(how).env("LONGHAUL_CONFIG", leave_for_scripts());
     let output = command.output().expect("longhaul runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

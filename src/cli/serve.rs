@@ -14,6 +14,7 @@ use super::background;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
+use super::render::{escape, escape_text};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith};
 use super::servers;
@@ -177,12 +178,12 @@ async fn set_up(
     for file in load::find(settings.tool_paths.clone()).await? {
         let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
         engine.store_component(loaded.bytes, &loaded.component.name).await?;
-        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{line}"));
+        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
         catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
     }
     if let Some(remotes) = remotes {
         let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
-        words.iter().for_each(|word| eprintln!("{word}"));
+        words.iter().for_each(|word| eprintln!("{}", escape_text(word)));
         catalog = with;
     }
     if catalog.tools().len() == 0 {

@@ -23,6 +23,7 @@ use super::{EngineError, Recorder, Shared, TaskEngine};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{
     Annotations, Catalog, CatalogError, Component, Inspection, Operator, Tool, ToolDefinition, ToolEntry,
+    show_hidden,
 };
 use crate::limits;
 use crate::store::{Batch, Space};
@@ -152,6 +153,8 @@ impl Remotes {
                 Err(error) => words.push(format!("server {name}: {error}")),
             }
         }
+        // They repeat what servers call their tools, and are read on terminals.
+        let words = words.iter().map(|word| show_hidden(word).into_owned()).collect();
         Ok((catalog, words))
     }
 

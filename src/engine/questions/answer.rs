@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::form::restored;
 use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use crate::authority::Principal;
 use crate::catalog::Schema;
@@ -268,7 +269,9 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     };
     let content = match &found.ask {
         Ask::Form { schema, .. } => {
-            fits(schema, content)?;
+            let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+            let content = restored(&schema, content.clone());
+            fits(&schema, &content)?;
             content.to_string()
         }
         Ask::Url { .. } => "{}".to_owned(),
@@ -282,9 +285,8 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     Ok(Answer::Accept(content))
 }
 
-fn fits(schema: &str, content: &Value) -> Result<(), String> {
-    let schema = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let schema = Schema::compile(&schema).map_err(|error| error.to_string())?;
+fn fits(schema: &Value, content: &Value) -> Result<(), String> {
+    let schema = Schema::compile(schema).map_err(|error| error.to_string())?;
     schema.check(content).map_err(|violations| {
         let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
         told.join("; ")
