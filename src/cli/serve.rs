@@ -64,7 +64,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
     sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
     let served = tokio::select! {
-        served = serve(&engine, (sandbox.as_ref(), remotes), serves, context, &mut signals) => served,
+        served = serve(&engine, (&sandbox, remotes), serves, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -141,7 +141,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
 /// From the tools to the last answer. Whatever is started here has ended when this returns.
 async fn serve(
     engine: &TaskEngine,
-    (runner, remotes): (&dyn Runner, Option<Remotes>),
+    (sandbox, remotes): (&Sandbox, Option<Remotes>),
     serves: Serves,
     context: &Context,
     signals: &mut StopSignals,
@@ -149,8 +149,12 @@ async fn serve(
     let started = Some(StartedWith::of(&context.settings));
     let info = ServerInfo { started, ..ServerInfo::of_this_process(serves) };
     let mut file = ServerFile::new(context.data(), info).map_err(|e| unwritable(context.data(), &e))?;
+    if serves == Serves::Clients {
+        // Tasks run before it listens.
+        sandbox.keep_out_of(context.settings.http);
+    }
     tokio::select! {
-        loaded = set_up(engine, runner, remotes, context) => loaded?,
+        loaded = set_up(engine, sandbox, remotes, context) => loaded?,
         signal = signals.first() => {
             eprintln!("{signal}: stopped before it served");
             return Ok(Exit::Done);
@@ -160,7 +164,7 @@ async fn serve(
     let options = McpOptions { task_tools: mcp.task_tools, state_tools: mcp.state_tools };
     let server = McpServer::new(engine.clone(), options);
     match serves {
-        Serves::Clients => over_http(server, context, &mut file, signals).await,
+        Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,
         Serves::Background => in_background(server, context, &mut file, signals).await,
         Serves::OneHost => over_stdio(server, signals).await,
     }
@@ -198,7 +202,7 @@ async fn set_up(
 }
 
 async fn over_http(
-    server: McpServer,
+    (server, sandbox): (McpServer, &Sandbox),
     context: &Context,
     file: &mut ServerFile,
     signals: &mut StopSignals,
@@ -212,6 +216,7 @@ async fn over_http(
         key: Some(key.clone()),
     };
     let http = HttpServer::bind(server.clone(), options).await?;
+    sandbox.keep_out_of(http.address());
     // Some file systems have no sockets; then it serves over HTTP alone.
     let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
     let socket = socket.inspect_err(|error| tracing::warn!("{error}")).ok();

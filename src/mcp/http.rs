@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::caller::{self, Caller, Door};
 use super::connections;
 use super::error::{self, HttpFault};
+use super::head;
 use super::listening;
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
@@ -133,7 +134,8 @@ impl HttpServer {
             .route("/metrics", get(metrics))
             .with_state((server.clone(), sessions.clone()))
             .merge(mcp)
-            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host));
+            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host))
+            .layer(middleware::from_fn(head::unambiguous));
 
         let idle = CancellationToken::new();
         tokio::spawn(sessions::sweep(sessions.clone(), idle.clone()));

@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod fixtures;
 mod follow;
+mod head;
 mod hints;
 mod http;
 mod listening;

@@ -3,6 +3,7 @@
 mod bridge;
 mod calls;
 mod fan_out;
+mod hidden;
 mod http;
 mod questions;
 mod raw;
