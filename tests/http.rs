@@ -429,6 +429,24 @@ async fn a_post_of_unknown_outcome_goes_by_the_policy() {
     assert_eq!(web.count("/pay"), 2);
 }
 
+/// What a tool is granted never leads to the server that runs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_grant_opens_the_server_itself() {
+    let address =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let hosts = ["127.0.0.1", "localhost", "0.0.0.0"].map(|host| format!("http://{host}:{}", address.port()));
+    let mut place = Place::with_grants(&hosts, "");
+    let data = place.data();
+    let server = Server::start_at(&format!("http://{address}/mcp"), &data, &place.tools);
+    let get =
+        |host: &String| json!({"op": "http", "request": {"method": "GET", "url": format!("{host}/healthz")}});
+    let program: Vec<Value> = hosts.iter().map(get).collect();
+    let client = server.client();
+    let id = start(&client, &program).await.expect("a task");
+    let run = run_of(&client, &id, &program).await;
+    assert_eq!(words(&run, "http"), ["error DestinationIpProhibited"; 3]);
+}
+
 /// `longhaul task resolve`, as a person would.
 fn resolve(place: &[&std::ffi::OsStr], id: &str, how: &[&str]) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_longhaul"));

@@ -3,7 +3,7 @@
 use super::raw::{Raw, messages};
 use super::*;
 use crate::catalog::find_hidden;
-use crate::engine::questions::Ask;
+use crate::engine::questions::{Answer, Ask};
 use crate::task::{By, Content, EmbeddedBody};
 
 /// Of each kind of the list one, in a text that is otherwise plain.
@@ -50,11 +50,15 @@ fn says() -> Closures {
         })
         .tool(inline("asks"), "1", |steps: Steps, _| async move {
             let schema = json!({"type": "object", "properties": {
-                format!("way{SAID}"): {"enum": [format!("by {SAID}"), "by rail"], "title": SAID, "description": SAID},
+                format!("way{SAID}"): {"type": "string", "enum": [format!("by {SAID}"), "by rail"], "title": SAID, "description": SAID},
             }});
             let ask = Ask::Form { message: format!("{SAID} {PLAIN}"), schema: schema.to_string() };
             let asking = steps.ask(Some("q"), By::Any, ask, Duration::from_secs(60))?;
-            Ok(ToolResult::text(format!("{:?}", steps.answer(asking).await?).escape_unicode().to_string()))
+            let structured = match steps.answer(asking).await? {
+                Answer::Accept(content) => content,
+                other => json!({ "other": format!("{other:?}") }).to_string(),
+            };
+            Ok(ToolResult { structured: Some(structured), ..ToolResult::default() })
         })
 }
 
@@ -175,8 +179,8 @@ async fn what_a_person_is_to_approve_is_what_they_see() {
 
     // The same question, as a client is asked it.
     let session = raw.session_with(json!({"elicitation": {}})).await;
-    let call = json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "asks", "arguments": {}}});
-    let stream = session.post().body(call.to_string()).send().await.expect("a stream");
+    let calls = json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "asks", "arguments": {}}});
+    let stream = session.post().body(calls.to_string()).send().await.expect("a stream");
     let mut events = super::raw::Events::of(stream);
     let asked = loop {
         let event = events.next().await.expect("an event").message;
@@ -193,9 +197,7 @@ async fn what_a_person_is_to_approve_is_what_they_see() {
         raw.ask_modern("tools/call", json!({"name": "task_answer", "arguments": arguments}), json!({})).await;
     assert_eq!(answered[0]["result"]["isError"], false, "{answered:?}");
     world.until(&id, TaskDocument::is_terminal).await;
-    let result =
-        raw.ask_modern("resources/read", json!({"uri": format!("task://{id}/result")}), json!({})).await;
-    let text = result[0]["result"]["contents"][0]["text"].as_str().expect("text").to_owned();
-    let hidden = "by a\u{1b}".escape_unicode().to_string();
-    assert!(text.contains(&hidden) || text.contains(&"by a\\u001b".escape_unicode().to_string()), "{text}");
+    let result = call(&raw, "task_result", json!({"task_id": id})).await;
+    let given = &result[0]["result"]["structuredContent"];
+    assert_eq!(given, &json!({format!("way{SAID}"): format!("by {SAID}")}), "{result}");
 }
