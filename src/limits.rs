@@ -461,6 +461,8 @@ pub const REMOTE_LIST_SECONDS: u64 = 60;
 /// What one HTTP connection reads or writes ahead, bytes; hyper begins with 8 KiB of each and never gives back what
 /// it took. A request's head fits into it.
 pub const MAX_CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
+/// The head of one HTTP request, from its first line to the empty one, bytes. hyper takes 100 headers in it.
+pub const MAX_REQUEST_HEAD_BYTES: usize = 64 * 1024;
 /// One HTTP request body, bytes.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.

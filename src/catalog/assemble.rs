@@ -14,9 +14,9 @@ use super::definition::{Annotations, InspectedTool, Inspection, Tool, ToolDefini
 use super::entry::{Component, Holdings, ToolEntry};
 use super::error::{CatalogError, DefinitionError};
 use super::file::is_component_name;
-use super::folded;
 use super::manifest::{Manifest, ToolText};
 use super::operator::{Operator, ToolOverride};
+use super::{folded, looks};
 use crate::limits;
 use crate::task::{ComponentId, Effects};
 
@@ -192,7 +192,8 @@ impl<'a> Names<'a> {
             if !is_tool_name(&name) {
                 return Err(self.unnameable(name, tool));
             }
-            if let Some(other) = seen.insert(folded(&name), name.clone()) {
+            let looks = looks(&name);
+            if let Some(other) = looks.iter().find_map(|look| seen.get(look)).cloned() {
                 return Err(CatalogError::ToolTwice {
                     component: self.component.to_owned(),
                     tool: name,
@@ -200,6 +201,7 @@ impl<'a> Names<'a> {
                     export: tool.export.clone().unwrap_or_default(),
                 });
             }
+            seen.extend(looks.map(|look| (look, name.clone())));
             settled.push(Named { name, text });
         }
         Ok(settled)

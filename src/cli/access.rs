@@ -121,16 +121,16 @@ impl Access {
         }
     }
 
-    pub async fn output(&mut self, id: TaskId, name: &str, offset: u64) -> Result<Slice> {
-        match self {
-            Self::Server(remote) => Ok(remote.output(id, name, offset).await?),
-            Self::Store(engine) if name == "log" => {
-                Ok(engine.log(&local(), id, offset, limits::MAX_OUTPUT_READ_BYTES)?)
-            }
-            Self::Store(engine) => {
-                Ok(engine.output(&local(), id, name, offset, limits::MAX_OUTPUT_READ_BYTES)?)
-            }
-        }
+    /// A piece, and where the next one begins.
+    pub async fn output(&mut self, id: TaskId, name: &str, offset: u64) -> Result<(Slice, u64)> {
+        const AT_MOST: usize = limits::MAX_OUTPUT_READ_BYTES;
+        let slice = match self {
+            Self::Server(remote) => return Ok(remote.output(id, name, offset).await?),
+            Self::Store(engine) if name == "log" => engine.log(&local(), id, offset, AT_MOST)?,
+            Self::Store(engine) => engine.output(&local(), id, name, offset, AT_MOST)?,
+        };
+        let next = offset + slice.bytes.len() as u64;
+        Ok((slice, next))
     }
 
     pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
@@ -182,19 +182,25 @@ impl Access {
         }
     }
 
-    /// A person's answer; without a key to the one question that is open.
-    pub async fn answer(&mut self, id: TaskId, key: Option<&str>, reply: Reply) -> Result<TaskDocument> {
-        const BY_PERSON: Hand = Hand { channel: "cli", is_person: true };
+    /// An answer; without a key to the one question that is open. What a person is asked takes that of a person alone.
+    pub async fn answer(
+        &mut self,
+        id: TaskId,
+        key: Option<&str>,
+        reply: Reply,
+        is_person: bool,
+    ) -> Result<TaskDocument> {
+        let hand = Hand { channel: "cli", is_person };
         let Reply { action, content } = reply;
         match self {
-            Self::Server(remote) => Ok(remote.answer(id, key, action, content).await?),
+            Self::Server(remote) => Ok(remote.answer(id, key, action, content, is_person).await?),
             Self::Store(engine) => {
                 let given = match action {
                     "accept" => Given::Accept(content.unwrap_or_else(|| json!({}))),
                     "decline" => Given::Decline,
                     _ => Given::Cancel,
                 };
-                Ok(engine.answer(&local(), id, key, given, BY_PERSON).await?)
+                Ok(engine.answer(&local(), id, key, given, hand).await?)
             }
         }
     }

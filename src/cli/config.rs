@@ -39,6 +39,9 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// A filter for the log, where one was set.
     pub log: Option<String>,
+    /// Commands without a terminal may answer what a person is asked. The file alone says so: an agent with a shell
+    /// sets flags and variables as it likes.
+    pub answer_without_terminal: bool,
     pub mcp: McpSettings,
     pub engine: EngineSettings,
     /// Where samples come from that no client's model serves; nowhere unless it is written.
@@ -126,6 +129,7 @@ impl Settings {
             Some(path) => read_toml::<FileTables>(path)?,
         };
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
+        let answer_without_terminal = tables.cli.answer_without_terminal;
         let (of_file, operator, servers) = tables.split(folder, home.as_deref());
         let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
@@ -143,6 +147,7 @@ impl Settings {
             durability: said.durability.unwrap_or_default(),
             ca_file: said.ca_file,
             log: said.log,
+            answer_without_terminal,
             mcp: McpSettings {
                 task_tools: said.task_tools.unwrap_or(true),
                 state_tools: said.state_tools.unwrap_or(false),

@@ -90,7 +90,7 @@ async fn show_it(context: &Context) -> Result<Exit> {
         return Err(CliError::failed(show::why_it_ended(&ended)));
     }
     let result = show::result_json(&remote.result(&ended).await?);
-    let log = remote.output(id, "log", 0).await?.bytes;
+    let log = remote.output(id, "log", 0).await?.0.bytes;
     remote.close().await;
 
     say.line("\n6. What that shows:")?;

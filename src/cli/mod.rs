@@ -16,6 +16,7 @@ mod doctor;
 mod exit;
 mod follow;
 mod guests;
+mod hand;
 mod install;
 mod key;
 mod load;

@@ -214,7 +214,8 @@ impl Remote {
         })
     }
 
-    pub async fn output(&self, id: TaskId, name: &str, offset: u64) -> Result<Slice, RemoteError> {
+    /// A piece, and where the next one begins.
+    pub async fn output(&self, id: TaskId, name: &str, offset: u64) -> Result<(Slice, u64), RemoteError> {
         let arguments = json!({ "task_id": id, "name": name, "offset": offset });
         let piece = self.own_tool("task_output", arguments).await?;
         let bytes = match (piece["text"].as_str(), piece["base64"].as_str()) {
@@ -224,12 +225,15 @@ impl Remote {
                 return Err(RemoteError::Other("task_output gave neither text nor base64".to_owned()));
             }
         };
-        Ok(Slice {
+        // What is shown of a log is not always as long as the log.
+        let next = piece["next_offset"].as_u64().unwrap_or(offset + bytes.len() as u64);
+        let slice = Slice {
             bytes,
             mime_type: piece["mime_type"].as_str().unwrap_or("application/octet-stream").to_owned(),
             total: piece["bytes"].as_u64().unwrap_or_default(),
             done: piece["done"].as_bool().unwrap_or_default(),
-        })
+        };
+        Ok((slice, next))
     }
 
     pub async fn journal(&self, id: TaskId) -> Result<JournalDocument, RemoteError> {
@@ -254,13 +258,14 @@ impl Remote {
         answer["seq"].as_u64().ok_or_else(|| RemoteError::Other("task_send gave no number".to_owned()))
     }
 
-    /// A person's answer to what the task asks; `action` is `accept`, `decline` or `cancel`.
+    /// An answer to what the task asks; `action` is `accept`, `decline` or `cancel`.
     pub async fn answer(
         &self,
         id: TaskId,
         key: Option<&str>,
         action: &str,
         content: Option<Value>,
+        by_person: bool,
     ) -> Result<TaskDocument, RemoteError> {
         let is_elicited = |question: &InputRequest| question.kind == QuestionKind::Elicit;
         if !self.as_owner {
@@ -278,7 +283,7 @@ impl Remote {
             }
         }
         let arguments = json!({ "task_id": id, "key": key, "action": action, "content": content });
-        let options = CallOptions { by_person: true, ..CallOptions::default() };
+        let options = CallOptions { by_person, ..CallOptions::default() };
         let answered = self.client.call("task_answer", without_nulls(arguments), &options).await?;
         parsed(structured("task_answer", answered)?)
     }
@@ -541,7 +546,8 @@ mod tests {
         let ended = follow::to_the_end(&mut remote, id, &mut reporter()).await.expect("ends");
         assert_eq!(ended.state, "completed");
         assert_eq!(remote.result(&ended).await, Ok(ToolResult::text("counted to 3")));
-        let log = remote.output(id, "log", 2).await.expect("a log");
+        let (log, next) = remote.output(id, "log", 2).await.expect("a log");
+        assert_eq!(next, 6);
         assert_eq!((log.bytes.as_slice(), log.total, log.done), (b"2\n3\n".as_slice(), 6, true));
         assert_eq!(remote.journal(id).await.expect("a journal").task, id.to_string());
         let page = TaskQuery { state: Some("completed".to_owned()), limit: 5, ..TaskQuery::default() };

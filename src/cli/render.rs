@@ -1,13 +1,13 @@
 //! Everything that goes to stdout: tables on a terminal, tab-separated lines elsewhere, JSON where asked for.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
 
 use super::exit::{CliError, Result};
+use crate::catalog::{show_hidden, show_in_json};
 
 /// Where and how a command prints its answer.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,8 @@ impl Output {
     /// One JSON document on one line.
     pub fn json(self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(document).map_err(CliError::failed)?;
-        self.line(text)
+        // The same value: a program gets the bytes, a person's terminal nothing that steers it.
+        self.line(if self.terminal { show_in_json(&text) } else { text.into() })
     }
 
     pub fn table(self, table: &Table) -> Result<()> {
@@ -131,39 +132,15 @@ impl Table {
     }
 }
 
-/// One line, safe to print: control characters, line ends and whatever changes the direction of text become
-/// visible escapes, so that a guest can neither move the cursor nor forge a line of ours.
+/// One line, safe to print: control characters, line ends and whatever is hidden or changes the direction of text
+/// become visible escapes, so that a guest can neither move the cursor nor forge a line of ours.
 pub fn escape(text: &str) -> String {
-    escaped(text, |_| false)
+    show_hidden(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")).into_owned()
 }
 
 /// The same for text of several lines: line ends and tabs stay.
 pub fn escape_text(text: &str) -> String {
-    escaped(&text.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t'))
-}
-
-fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if keep(c) => safe.push(c),
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            '\r' => safe.push_str("\\r"),
-            c if c.is_control() || reorders(c) => {
-                // Writing to a String cannot fail.
-                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// Marks that reorder or hide the text around them (Unicode's bidirectional controls, line separators and
-/// zero-width characters).
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    show_hidden(&text.replace("\r\n", "\n").replace('\r', "\\r")).into_owned()
 }
 
 fn terminal_columns() -> u16 {
@@ -190,7 +167,8 @@ mod tests {
     fn what_a_guest_says_cannot_steer_the_terminal() {
         assert_eq!(escape("a\u{1b}[2Jb\u{7}\u{9b}c\r\n"), "a\\u{1b}[2Jb\\u{7}\\u{9b}c\\r\\n");
         assert_eq!(escape("user\u{202e}gnp.exe\u{200b}"), "user\\u{202e}gnp.exe\\u{200b}");
-        assert_eq!(escape("Größe 5 µm – 日本 🙂"), "Größe 5 µm – 日本 🙂");
+        assert_eq!(escape("Größe 5 µm – 日本 🙂 ❤️"), "Größe 5 µm – 日本 🙂 ❤️");
+        assert_eq!(escape("tag\u{e0041}\u{2066}\u{e0101}"), "tag\\u{e0041}\\u{2066}\\u{e0101}");
         assert_eq!(escape_text("one\r\n\ttwo\rthree\u{1b}]0;x\u{7}"), "one\n\ttwo\\rthree\\u{1b}]0;x\\u{7}");
     }
 

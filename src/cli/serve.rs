@@ -14,6 +14,7 @@ use super::background;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
+use super::render::{escape, escape_text};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::servers;
@@ -73,7 +74,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
     sandbox.keep_compiled(context.data().join(COMPILED), kept_key(&engine, CACHE_KEY).await?);
     let served = tokio::select! {
-        served = serve(&engine, (sandbox.as_ref(), remotes), serves, context, &mut signals) => served,
+        served = serve(&engine, (&sandbox, remotes), serves, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -153,7 +154,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
 /// From the tools to the last answer. Whatever is started here has ended when this returns.
 async fn serve(
     engine: &TaskEngine,
-    (runner, remotes): (&dyn Runner, Option<Remotes>),
+    (sandbox, remotes): (&Sandbox, Option<Remotes>),
     serves: Serves,
     context: &Context,
     signals: &mut StopSignals,
@@ -161,8 +162,12 @@ async fn serve(
     let started = Some(StartedWith::of(&context.settings));
     let info = ServerInfo { started, ..ServerInfo::of_this_process(serves) };
     let mut file = ServerFile::new(context.data(), info).map_err(|e| unwritable(context.data(), &e))?;
+    if serves == Serves::Clients {
+        // Tasks run before it listens.
+        sandbox.keep_out_of(context.settings.http);
+    }
     tokio::select! {
-        loaded = set_up(engine, runner, remotes, context) => loaded?,
+        loaded = set_up(engine, sandbox, remotes, context) => loaded?,
         signal = signals.first() => {
             eprintln!("{signal}: stopped before it served");
             return Ok(Exit::Done);
@@ -172,7 +177,7 @@ async fn serve(
     let options = McpOptions { task_tools: mcp.task_tools, state_tools: mcp.state_tools };
     let server = McpServer::new(engine.clone(), options);
     match serves {
-        Serves::Clients => over_http(server, context, &mut file, signals).await,
+        Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,
         Serves::Background => in_background(server, context, &mut file, signals).await,
         Serves::OneHost => over_stdio(server, signals).await,
     }
@@ -190,12 +195,12 @@ async fn set_up(
     for file in load::find(settings.tool_paths.clone()).await? {
         let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
         engine.store_component(loaded.bytes, &loaded.component.name).await?;
-        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{line}"));
+        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
         catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
     }
     if let Some(remotes) = remotes {
         let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
-        words.iter().for_each(|word| eprintln!("{word}"));
+        words.iter().for_each(|word| eprintln!("{}", escape_text(word)));
         catalog = with;
     }
     if catalog.tools().len() == 0 {
@@ -210,7 +215,7 @@ async fn set_up(
 }
 
 async fn over_http(
-    server: McpServer,
+    (server, sandbox): (McpServer, &Sandbox),
     context: &Context,
     file: &mut ServerFile,
     signals: &mut StopSignals,
@@ -224,6 +229,7 @@ async fn over_http(
     }
     let options = HttpOptions { key: Some(key.clone()), ..http_options(context) };
     let http = HttpServer::bind(server.clone(), options).await?;
+    sandbox.keep_out_of(http.address());
     // Some file systems have no sockets; then it serves over HTTP alone.
     let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
     let socket = socket.inspect_err(|error| tracing::warn!("{error}")).ok();

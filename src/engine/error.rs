@@ -42,9 +42,8 @@ pub enum EngineError {
     QuestionOver { task: TaskId, key: String, how: String },
     #[error("the answer to '{key}' of task {task} does not fit: {why}")]
     BadAnswer { task: TaskId, key: String, why: String },
-    #[error(
-        "'{key}' of task {task} is asked of a person, who answers with: longhaul task answer {task} --key {key} FIELD=VALUE…"
-    )]
+    // It names no command: a model reads this, and agents have shells.
+    #[error("'{key}' of task {task} is asked of a person, who answers it in their own client; wait for that")]
     PersonAsked { task: TaskId, key: String },
     #[error("the message is refused: {0}")]
     BadMessage(String),

@@ -17,8 +17,9 @@ use super::state::{self, KIND_STATE};
 use super::view::TaskDocument;
 use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, output, prefix};
 use crate::authority::Principal;
+use crate::catalog::show_hidden;
 use crate::store::{Snapshot, Space, StoreError, codec};
-use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+use crate::task::{OutputMeta, QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
 use crate::{clock, limits};
 
 /// Which tasks a list shows.
@@ -149,7 +150,12 @@ impl TaskEngine {
     ) -> Result<Slice, EngineError> {
         let found = self.shared.store.read(|snapshot| {
             let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
-            let Some(number) = status.outputs.iter().position(|output| output.name == name) else {
+            let named = |output: &OutputMeta| output.name == name;
+            // Also as documents spell it.
+            let shown = |output: &OutputMeta| show_hidden(&output.name) == name;
+            let outputs = &status.outputs;
+            let found = outputs.iter().position(named).or_else(|| outputs.iter().position(shown));
+            let Some(number) = found else {
                 let have = status.outputs.into_iter().map(|output| output.name).collect();
                 return Ok(Some(Err(have)));
             };

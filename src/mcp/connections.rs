@@ -137,8 +137,11 @@ async fn until_told(
         async move { response.await.map(|response| exit.keep(response, version)) }
     });
     let io = TokioIo::new(Watched { stream, exit: exit.clone(), closed });
-    let mut connection =
-        http1::Builder::new().max_buf_size(limits::MAX_CONNECTION_BUFFER_BYTES).serve_connection(io, answer);
+    let mut connection = http1::Builder::new()
+        // By itself hyper takes what fits into its buffer, which grows past this bound by doubling.
+        .max_header_size(limits::MAX_REQUEST_HEAD_BYTES)
+        .max_buf_size(limits::MAX_CONNECTION_BUFFER_BYTES)
+        .serve_connection(io, answer);
     let mut is_closing = false;
     loop {
         let progress = poll_fn(|context| match Pin::new(&mut connection).poll(context) {

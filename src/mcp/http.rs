@@ -24,6 +24,7 @@ use super::connections::{self, OfOwner, OwnerRule};
 use super::cors::{self, Pages};
 use super::early_head;
 use super::error::{self, HttpFault};
+use super::head;
 use super::listening;
 use super::params::AnyRequest;
 use super::peer;
@@ -155,7 +156,8 @@ impl HttpServer {
             .route("/metrics", get(metrics))
             .with_state((server.clone(), sessions.clone()))
             .merge(mcp)
-            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host));
+            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host))
+            .layer(middleware::from_fn(head::unambiguous));
 
         let idle = CancellationToken::new();
         tokio::spawn(sessions::sweep(sessions.clone(), idle.clone()));

@@ -16,6 +16,7 @@ mod early_head;
 mod error;
 mod fixtures;
 mod follow;
+mod head;
 mod hints;
 mod http;
 mod listening;

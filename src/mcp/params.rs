@@ -13,7 +13,7 @@ use super::error;
 pub fn not_understood(request: &CustomRequest, is_modern: bool) -> ErrorData {
     let method = request.method.as_str();
     let Some(fault) = reader(method, is_modern) else {
-        return ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None);
+        return ErrorData::new(ErrorCode::METHOD_NOT_FOUND, error::shown(method), None);
     };
     let fault = match &request.params {
         Some(params) if !params.is_object() => Some("they are no object".to_owned()),

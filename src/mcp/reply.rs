@@ -17,7 +17,7 @@ use super::sessions::CallReply;
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
 use crate::engine::{Follower, Submitted, TaskDocument, TaskEnd};
 use crate::limits;
-use crate::task::{TaskError, TaskId, integer};
+use crate::task::{By, TaskError, TaskId, integer};
 
 /// Names of what a call may choose in its `_meta`.
 pub const REPLY_META: &str = "longhaul/reply";
@@ -136,7 +136,11 @@ pub fn link(task: &TaskDocument, id: TaskId) -> CallToolResult {
     );
     for (key, question) in &task.input_requests {
         if let Some(message) = &question.message {
-            text.push_str(&format!("\nIt asks: {message} (longhaul task answer {id} --key {key})"));
+            let whom = match question.by {
+                By::Person => "a person, who answers in their client",
+                By::Any => "you or a person",
+            };
+            text.push_str(&format!("\nIt asks {whom}: {message} (question {key})"));
         }
     }
     let mut answer = CallToolResult::success(vec![
@@ -185,8 +189,14 @@ pub fn not_completed(task: &TaskDocument) -> CallToolResult {
         text.push_str(&format!("\n{detail}"));
     }
     text.push_str(&format!("\nNext: task_retry {{\"task_id\":\"{}\"}}", task.id));
-    if let Some(next) = error.and_then(|error| error.next.as_deref()) {
-        text.push_str(&format!(", or on a command line: {next}"));
+    match error.and_then(|error| error.step) {
+        // What became of it is for a person to say: a model is not handed the command.
+        Some(step) => text.push_str(&format!(", or a person says what became of step {step}")),
+        None => {
+            if let Some(next) = error.and_then(|error| error.next.as_deref()) {
+                text.push_str(&format!(", or on a command line: {next}"));
+            }
+        }
     }
     let mut answer = error::tool_error(text);
     let mut value = link_value(task);

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +83,11 @@ impl Sandbox {
         let cache = Arc::new(Cache::new(engine, linker, options.threads));
         let connector = Connector::new(dialler);
         Ok(Self { inner: Arc::new(Inner { cache, threads, connector, options }) })
+    }
+
+    /// This process listens there: no guest is let in, whatever it is granted.
+    pub fn keep_out_of(&self, address: SocketAddr) {
+        self.inner.connector.listeners().add(address);
     }
 
     /// Keeps compiled code in `folder` from now on, sealed with `key`, which must be secret, stay the same from

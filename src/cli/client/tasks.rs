@@ -11,6 +11,7 @@ use super::memory::Entry;
 use super::{Client, Next};
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
+use crate::cli::hand;
 use crate::cli::progress::describe;
 use crate::cli::remote::token_is_not_for;
 use crate::cli::show;
@@ -239,6 +240,12 @@ impl Client<'_> {
                 let form = Form::new(task.entry.key.clone(), id, key.clone(), question.clone());
                 let is_new = task.told.insert(key.clone());
                 match form {
+                    Some(_) if hand::may_answer(Some(question), self.is_person).is_err() => {
+                        if is_new {
+                            let told = "asks a person something, and none is here: its answer is waited for";
+                            self.screen.say(&format!("{} {told}", task.name()));
+                        }
+                    }
                     Some(form) if task.attached && self.form.is_none() => {
                         self.screen.say(&form.opening());
                         self.form = Some(form);

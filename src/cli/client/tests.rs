@@ -65,6 +65,7 @@ fn client<'a>(context: &'a Context, http: &HttpServer) -> (Client<'a>, mpsc::Rec
         followed: Vec::new(),
         events,
         form: None,
+        is_person: true,
         screen: Screen { terminal: false, prompted: false },
     };
     (client, told)

@@ -28,6 +28,7 @@ pub struct FileTables {
     durability: Option<Durability>,
     ca_file: Option<PathBuf>,
     log: Option<String>,
+    pub cli: CliTable,
     mcp: McpTable,
     engine: EngineTable,
     retention: RetentionTable,
@@ -38,6 +39,13 @@ pub struct FileTables {
     tools: BTreeMap<String, ToolOverride>,
     components: BTreeMap<String, ComponentTable>,
     servers: BTreeMap<String, ServerTable>,
+}
+
+/// How commands behave that talk to a server or open a store.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CliTable {
+    pub answer_without_terminal: bool,
 }
 
 #[derive(Default, Deserialize)]

@@ -57,7 +57,7 @@ fn without_anything_said_the_defaults_hold() {
     assert_eq!(settings.data, machine.home.path().join(".local/share/longhaul"));
     assert_eq!(settings.http.to_string(), "127.0.0.1:1919");
     assert!(settings.tool_paths.is_empty() && !settings.trust && settings.log.is_none());
-    assert!(settings.mcp.task_tools && !settings.mcp.state_tools);
+    assert!(settings.mcp.task_tools && !settings.mcp.state_tools && !settings.answer_without_terminal);
     assert_eq!(settings.engine.live_instances, limits::MAX_LIVE_INSTANCES);
     assert_eq!(settings.engine.suspend_grace, Duration::from_millis(limits::SUSPEND_GRACE_MS));
     assert_eq!(settings.engine.retention, Some(Duration::from_secs(30 * 86_400)));
@@ -75,6 +75,8 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         durability = "strict"
         ca_file = "own.pem"
         log = "debug"
+        [cli]
+        answer_without_terminal = true
         [mcp]
         task_tools = false
         state_tools = true
@@ -106,6 +108,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.tool_paths, [here.join("tools"), PathBuf::from("/abs/a.wasm")]);
     assert_eq!((settings.http.to_string().as_str(), settings.durability), ("[::1]:0", Durability::Strict));
     assert_eq!(settings.ca_file, Some(here.join("own.pem")));
+    assert!(settings.answer_without_terminal, "the file alone gives this leave");
     assert!(settings.trust && !settings.mcp.task_tools && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
     assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);

@@ -1,10 +1,10 @@
 //! Answering: the first valid answer wins; the same one again is no error.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::form::restored;
 use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use crate::authority::Principal;
 use crate::catalog::Schema;
@@ -290,7 +290,10 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
         Given::Accept(content) => content,
     };
     let content = match &found.ask {
-        Ask::Form { schema, .. } => accepted(schema, content)?.to_string(),
+        Ask::Form { schema, .. } => {
+            let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+            accepted(&schema, &restored(&schema, content.clone()))?
+        }
         Ask::Url { .. } => "{}".to_owned(),
         Ask::Sample { .. } => message(content)?.to_string(),
         Ask::Roots => roots(content)?.to_string(),
@@ -302,10 +305,10 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     Ok(Answer::Accept(content))
 }
 
-fn accepted<'a>(schema: &str, content: &'a Value) -> Result<Cow<'a, Value>, String> {
-    let schema = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let schema = Schema::compile(&schema).map_err(|error| error.to_string())?;
-    schema.accept(content).map_err(|violations| {
+/// The content as the form takes it, as JSON.
+fn accepted(schema: &Value, content: &Value) -> Result<String, String> {
+    let schema = Schema::compile(schema).map_err(|error| error.to_string())?;
+    schema.accept(content).map(|content| content.to_string()).map_err(|violations| {
         let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
         told.join("; ")
     })

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Ask, read, read_all, read_ask};
+use crate::catalog::{show_hidden, show_value};
 use crate::engine::view::{TaskDocument, rfc3339};
 use crate::limits;
 use crate::store::{Snapshot, StoreError};
@@ -114,16 +115,21 @@ impl InputRequest {
         Ok(Some(request))
     }
 
+    /// What a person is to approve is what they see: nothing of it is hidden. `form::restored` leads back.
     fn new(task: &Task, by: By, ask: &Ask) -> Self {
         let (mut message, mut schema, mut url, mut request) = (None, None, None, None);
         match ask {
             Ask::Form { message: text, schema: form } => {
-                (message, schema) = (Some(text.clone()), serde_json::from_str(form).ok());
+                message = Some(show_hidden(text).into_owned());
+                schema = serde_json::from_str(form).ok().map(show_value);
             }
             Ask::Url { message: text, url: page } => {
-                (message, url) = (Some(text.clone()), Some(page.clone()))
+                message = Some(show_hidden(text).into_owned());
+                url = Some(show_hidden(page).into_owned());
             }
-            Ask::Sample { request: params, .. } => request = serde_json::from_str(params).ok(),
+            Ask::Sample { request: params, .. } => {
+                request = serde_json::from_str(params).ok().map(show_value)
+            }
             Ask::Roots => {}
         }
         Self {

@@ -362,3 +362,35 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     assert!(is_error && words.contains("it is away"), "{words}");
     engine.shutdown().await;
 }
+
+#[tokio::test]
+async fn look_alike_and_hidden_names_of_a_server_are_not_offered() {
+    let world = World::new();
+    let script = Script::new([]);
+    let names = [
+        "plain",
+        "pay_bill",
+        "pay_biII",
+        "t0tal",
+        "total",
+        "get-issue",
+        "get_issue",
+        "a\u{1b}]0;owned\u{7}b",
+        "x\u{202e}y",
+    ];
+    let tools = names.map(|name| ToolDefinition::new(name, "Does.", json!({"type": "object"})));
+    script.listing.lock().expect("a lock").tools = tools.into();
+    let (engine, words) = world.shop(&script, policy(&[])).await;
+    let catalog = engine.catalog();
+    let exposed: Vec<&str> = catalog.tools().map(|entry| entry.tool.definition.name.as_str()).collect();
+    assert_eq!(exposed, ["shop_plain"]);
+    let reachable: Vec<&str> = catalog.callables().map(|entry| entry.tool.definition.name.as_str()).collect();
+    assert_eq!(reachable, ["shop_plain", "shop/get-issue", "shop/get_issue", "shop/plain"]);
+    for part in
+        ["pay_biII is not offered", "t0tal is not offered", "get_issue is not exposed", "\\u{1b}]0;owned"]
+    {
+        assert!(words.iter().any(|word| word.contains(part)), "{part} in {words:?}");
+    }
+    assert!(words.iter().all(|word| crate::catalog::find_hidden(word).is_none()), "{words:?}");
+    engine.shutdown().await;
+}

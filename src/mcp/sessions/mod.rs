@@ -121,7 +121,7 @@ impl Sessions {
             live.extract_if(|_, session| session.is_idle(span)).map(|(_, session)| session).collect()
         };
         for session in idle {
-            tracing::debug!(session = %session.id, "an idle session leaves memory");
+            tracing::debug!("an idle session leaves memory");
             if !session.is_resting() {
                 self.expect_end(&session);
             }

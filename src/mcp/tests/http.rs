@@ -1,3 +1,5 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::raw::{Raw, messages};
 use super::*;
 
@@ -194,4 +196,66 @@ async fn a_client_says_what_is_wrong_and_what_to_do() {
     assert!(gone.to_string().contains("longhaul serve"), "{gone}");
     let gone = client.tools().await.expect_err("an error");
     assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
+}
+
+/// What is answered to these bytes: the status of the first line.
+async fn status(world: &World, head: &[u8]) -> String {
+    let mut stream = tokio::net::TcpStream::connect(world.http.address()).await.expect("connected");
+    // It may be refused before it was all read.
+    let _ = stream.write_all(head).await;
+    let mut answer = Vec::new();
+    let mut piece = [0; 512];
+    while !answer.contains(&b'\r') {
+        match in_time(stream.read(&mut piece)).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+        }
+    }
+    String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_head_that_can_be_read_in_two_ways_goes_nowhere() {
+    let world = World::new().await;
+    let port = world.http.address().port();
+    for (line, headers, expected) in [
+        ("/healthz", format!("Host: localhost:{port}\r\n"), "200"),
+        (&*format!("http://localhost:{port}/healthz"), format!("Host: LOCALHOST:{port}\r\n"), "200"),
+        ("/healthz", format!("Host: localhost:{port}\r\nHost: evil.example\r\n"), "400"),
+        ("/healthz", format!("Host: localhost:{port}\r\nhost: localhost:{port}\r\n"), "400"),
+        ("http://evil.example/healthz", format!("Host: localhost:{port}\r\n"), "400"),
+        (&*format!("http://localhost:{port}/healthz"), "Host: evil.example\r\n".to_owned(), "400"),
+        ("/healthz", "Host: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n".to_owned(), "400"),
+        ("/metrics", "Host: localhost\r\nMcp-Name: a\r\nMcp-Name: b\r\n".to_owned(), "400"),
+    ] {
+        let head = format!("GET {line} HTTP/1.1\r\n{headers}\r\n");
+        assert_eq!(status(&world, head.as_bytes()).await, expected, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn the_bound_of_a_head_is_what_the_manual_says() {
+    let world = World::new().await;
+    let head = |bytes: usize, headers: usize| {
+        let mut head = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n".to_owned();
+        let left = (bytes - head.len() - 2) / headers;
+        for number in 0..headers {
+            let name = format!("X-{number}: ");
+            head.push_str(&format!("{name}{}\r\n", "v".repeat(left - name.len() - 2)));
+        }
+        head + "\r\n"
+    };
+    const BOUND: usize = crate::limits::MAX_REQUEST_HEAD_BYTES;
+    for (bytes, headers, expected) in [
+        (BOUND / 2, 1, "200"),
+        (BOUND - 100, 1, "200"),
+        (BOUND - 100, 90, "200"),
+        (BOUND + 100, 1, "431"),
+        (BOUND + 100, 90, "431"),
+        (BOUND * 3 / 2, 4, "431"),
+        (BOUND * 2 - 100, 90, "431"),
+        (8_192, 120, "431"),
+    ] {
+        assert_eq!(status(&world, head(bytes, headers).as_bytes()).await, expected, "{bytes} in {headers}");
+    }
 }

@@ -4,6 +4,7 @@ mod bridge;
 mod calls;
 mod cursors;
 mod fan_out;
+mod hidden;
 mod http;
 mod pages;
 mod params;

@@ -145,6 +145,12 @@ async fn a_session_is_asked_on_its_calls_own_stream() {
     assert!(text(&stream.next().await).contains("hello"));
 }
 
+/// Whether a message gives a model the command that only a person may type.
+fn hands_over(message: &Value) -> bool {
+    let text = message.to_string();
+    ["task answer", "task resolve", "--key"].iter().any(|words| text.contains(words))
+}
+
 #[tokio::test]
 async fn a_question_that_is_answered_elsewhere_is_taken_back() {
     let world = World::new().await;
@@ -157,7 +163,7 @@ async fn a_question_that_is_answered_elsewhere_is_taken_back() {
         json!({"name": "task_answer", "arguments": {"task_id": id, "action": "decline"}, "_meta": {}});
     let refused = raw.ask_modern("tools/call", params.clone(), json!({})).await;
     assert_eq!(refused[0]["result"]["isError"], true);
-    assert!(text(&refused[0]).contains(&format!("longhaul task answer {id} --key q1")), "{refused:?}");
+    assert!(text(&refused[0]).contains("asked of a person") && !hands_over(&refused[0]), "{refused:?}");
     let owner = Raw::with_token(&world, KEY);
     let by_person = json!({"longhaul/by-person": true});
     let refused = raw.ask_modern("tools/call", params.clone(), by_person.clone()).await;
@@ -182,7 +188,8 @@ async fn who_cannot_be_asked_gets_a_link_that_says_what_is_asked() {
     for answer in [of_session, of_modern].map(|answer| answer.expect("an answer")) {
         assert_eq!(answer["result"]["content"][0]["type"], "resource_link", "{answer}");
         let words = answer["result"]["content"][1]["text"].as_str().expect("text");
-        assert!(words.contains("It asks: Question 1?") && words.contains("longhaul task answer"), "{words}");
+        assert!(words.contains("a person, who answers in their client: Question 1?"), "{words}");
+        assert!(!hands_over(&answer), "{answer}");
     }
     // Nobody waits a minute for what the one client cannot do.
     let sampled = raw.ask_modern("tools/call", json!({"name": "samples", "arguments": {}}), json!({})).await;
