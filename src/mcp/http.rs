@@ -25,7 +25,7 @@ use super::cors::{self, Pages};
 use super::early_head;
 use super::error::{self, HttpFault};
 use super::listening;
-use super::params::AnyRequest;
+use super::params::{self, AnyRequest};
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
@@ -270,6 +270,7 @@ async fn well_formed(request: Request, next: Next) -> Response {
         let message = format!("the request is no JSON: {error}");
         return refused(StatusCode::BAD_REQUEST, HttpFault::NotJson, &message);
     }
+    let bytes = params::with_text_cursor(&bytes).map_or(bytes, Into::into);
     let is_modern = sessions::is_modern(&parts.headers);
     let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
     match response.status() {
