@@ -66,7 +66,9 @@ impl Pages {
     /// Those of this machine and `more`, each `scheme://host`, `scheme://host:port` or `scheme://host:*`. An error is
     /// the entry that is none of these.
     pub fn new(more: &[String]) -> Result<Self, String> {
-        let entries = LOOPBACK.iter().copied().chain(more.iter().map(String::as_str));
+        // A variable of the environment that is empty has one entry, which allows nothing.
+        let more = more.iter().map(String::as_str).filter(|entry| !entry.is_empty());
+        let entries = LOOPBACK.iter().copied().chain(more);
         let allowed = entries.map(|entry| {
             let bare = entry.strip_suffix(":*");
             let origin = Origin::parse(bare.unwrap_or(entry)).filter(|_| !bare.is_some_and(names_port));
@@ -128,8 +130,13 @@ mod tests {
 
     #[test]
     fn a_page_is_known_by_scheme_host_and_port() {
-        let more =
-            ["https://app.example", "http://any.example:*", "https://odd.example:8443", "tauri://localhost"];
+        let more = [
+            "https://app.example",
+            "http://any.example:*",
+            "https://odd.example:8443",
+            "tauri://localhost",
+            "",
+        ];
         let pages = Pages::new(&more.map(str::to_owned)).map_err(|entry| panic!("{entry}")).expect("pages");
         for (origin, known) in [
             ("http://localhost:6274", true),

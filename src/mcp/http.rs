@@ -26,7 +26,7 @@ use super::early_head;
 use super::error::{self, HttpFault};
 use super::head;
 use super::listening;
-use super::params::AnyRequest;
+use super::params::{self, AnyRequest};
 use super::peer;
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
@@ -308,6 +308,7 @@ async fn well_formed(request: Request, next: Next) -> Response {
         let message = format!("the request is no JSON: {error}");
         return refused(StatusCode::BAD_REQUEST, HttpFault::NotJson, &message);
     }
+    let bytes = params::with_text_cursor(&bytes).map_or(bytes, Into::into);
     let is_modern = sessions::is_modern(&parts.headers);
     let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
     match response.status() {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error;
+use crate::limits;
 
 /// What to answer to a request that rmcp did not understand.
 pub fn not_understood(request: &CustomRequest, is_modern: bool) -> ErrorData {
@@ -51,6 +52,28 @@ impl AnyRequest {
         let params = self.params.clone().unwrap_or_default();
         self.method == InitializeResultMethod::VALUE && fault::<InitializeRequestParams>(params).is_some()
     }
+}
+
+/// A request for a list whose cursor is no text, with its cursor as text: no page gave that one either. rmcp takes
+/// params of a list that it cannot read for none, and would answer with the first page. `None` leaves it as it is.
+pub fn with_text_cursor(request: &[u8]) -> Option<Vec<u8>> {
+    const CURSOR: &[u8] = b"\"cursor\"";
+    if request.len() > limits::MAX_LISTEN_LINE_BYTES {
+        return None;
+    }
+    request.windows(CURSOR.len()).find(|at| *at == CURSOR)?;
+    let mut message: Value = serde_json::from_slice(request).ok()?;
+    if !message.get("method")?.as_str()?.ends_with("/list") {
+        return None;
+    }
+    let cursor = message.get_mut("params")?.get_mut("cursor")?;
+    if cursor.is_string() || cursor.is_null() {
+        return None;
+    }
+    *cursor = Value::String(cursor.to_string());
+    let mut request = serde_json::to_vec(&message).ok()?;
+    request.push(b'\n');
+    Some(request)
 }
 
 type Reader = fn(Value) -> Option<String>;
@@ -98,4 +121,32 @@ fn legacy_reader(method: &str) -> Option<Reader> {
 /// Where params cannot be read, and why.
 fn fault<P: DeserializeOwned>(params: Value) -> Option<String> {
     serde_path_to_error::deserialize::<_, P>(params).err().map(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_that_is_no_text_becomes_one() {
+        let of =
+            |method: &str, params: Value| json!({ "id": 1, "method": method, "params": params }).to_string();
+        for (cursor, text) in [(json!(7), "7"), (json!({"a": [1]}), "{\"a\":[1]}"), (json!(true), "true")] {
+            for method in ["tools/list", "resources/templates/list"] {
+                let line =
+                    with_text_cursor(of(method, json!({ "cursor": cursor })).as_bytes()).expect("another");
+                assert_eq!(line, format!("{}\n", of(method, json!({ "cursor": text }))).as_bytes());
+            }
+        }
+        for same in [
+            of("tools/list", json!({ "cursor": "7" })),
+            of("tools/list", json!({ "cursor": null })),
+            of("tools/list", json!(["cursor"])),
+            of("tools/call", json!({ "name": "t", "cursor": 7 })),
+            "\"cursor\"".to_owned(),
+            "{\"cursor\"".to_owned(),
+        ] {
+            assert_eq!(with_text_cursor(same.as_bytes()), None, "{same}");
+        }
+    }
 }

@@ -50,7 +50,7 @@ impl<R> FromClient<R> {
             let ends = piece.ends_with(b"\n");
             self.line.extend_from_slice(piece);
             if ends && !self.passes {
-                match with_resources(&self.line) {
+                match with_resources(&self.line).or_else(|| params::with_text_cursor(&self.line)) {
                     Some(line) => self.ready.extend_from_slice(&line),
                     None => self.ready.append(&mut self.line),
                 }
