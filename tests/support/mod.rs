@@ -13,7 +13,7 @@ mod tls;
 mod wat;
 mod web;
 
-pub use cli::{answer_of, command, leave_for_scripts};
+pub use cli::{answer_of, command};
 pub use client::{Client, RpcError, said};
 pub use disk::on_disk;
 pub use endpoint::{Endpoint, Says};

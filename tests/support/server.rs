@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cli::{answer_of, command_to};
+use super::cli::{answer_of, command};
 use super::client::Client;
 
 /// `longhaul serve` as a child process. Killed when dropped.
 pub struct Server {
     child: Child,
     pub url: String,
+    data: PathBuf,
     /// The owner's, from the data folder.
     key: String,
     log: PathBuf,
@@ -61,7 +62,7 @@ impl Server {
             .ok()
             .and_then(|told| told["url"].as_str().map(str::to_owned))
         {
-            Some(url) => Ok(Self { child, url, key: key_of(data)?, log }),
+            Some(url) => Ok(Self { child, url, data: data.to_owned(), key: key_of(data)?, log }),
             None => {
                 let _ = child.wait();
                 Err(fs::read_to_string(&log).unwrap_or_default())
@@ -78,9 +79,9 @@ impl Server {
         self.client().with_key(&self.key)
     }
 
-    /// What `longhaul …` answers that talks to this server.
+    /// What `longhaul …` answers that its owner talks to it by.
     pub fn longhaul(&self, words: &[&str]) -> Value {
-        answer_of(command_to(&self.url, words))
+        answer_of(command(&self.data, words))
     }
 
     /// The person's hand: `longhaul task answer`.

@@ -205,7 +205,8 @@ async fn a_client_is_told_which_of_its_questions_are_over() {
         "_meta": {"longhaul/by-person": true},
     });
     let raw = Raw::new(&world);
-    let taken = raw.ask_modern("tools/call", by_hand, json!({"longhaul/by-person": true})).await;
+    let owner = Raw::with_token(&world, KEY);
+    let taken = owner.ask_modern("tools/call", by_hand, json!({"longhaul/by-person": true})).await;
     assert_eq!(taken[0]["result"]["isError"], false, "{taken:?}");
     let session = Session::again(&raw, &left.session);
     let mut events = Events::of(session.get(Some(&left.read)).await);
