@@ -167,3 +167,47 @@ fn who_looks_at_what_a_killed_server_left_changes_nothing_and_sees_all() {
     let server = Server::start(&data, &[guest("long_running_agent")]);
     assert_eq!(server.longhaul(&["task", "list"])["tasks"].as_array().map(Vec::len), Some(3));
 }
+
+/// In namespaces of its own, where this machine lets a user have some: owners of other machines, modes for everybody.
+#[test]
+fn a_backup_on_a_read_only_mount_is_read_where_it_lies() {
+    let may = std::process::Command::new("unshare").args(["-rm", "true"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let root = tempfile::tempdir().expect("a folder");
+    let (data, mount) = (root.path().join("data"), root.path().join("mount"));
+    fs::create_dir(&mount).expect("made");
+    let server = Server::start(&data, &[guest("text_stats")]);
+    server.longhaul(&["call", "analyze", "text=two words"]);
+    server.kill();
+    let script = r#"set -e
+        mount -t tmpfs tmpfs "$MOUNT"
+        cp -r "$DATA" "$MOUNT/d"; chmod 777 "$MOUNT/d"; chmod 666 "$MOUNT/d/longhaul.redb"
+        mount -o remount,ro "$MOUNT"
+        while read -r words; do
+            echo "== $words"
+            "$LONGHAUL" --data "$MOUNT/d" $words 2>&1 < /dev/null || echo "status $?"
+        done"#;
+    let words = ["task list", "audit list", "token list", "task cancel ID", "token new x", "serve --stdio"];
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["-rm", "sh", "-c", script]).env("LONGHAUL", env!("CARGO_BIN_EXE_longhaul"));
+    shell.env("DATA", &data).env("MOUNT", &mount).env("XDG_CONFIG_HOME", &data);
+    shell.env_remove("LONGHAUL_TOKEN").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut shell = shell.spawn().expect("unshare runs");
+    let id = uuid::Uuid::nil().to_string();
+    let lines = words.map(|words| words.replace("ID", &id)).join("\n") + "\n";
+    std::io::Write::write_all(&mut shell.stdin.take().expect("a pipe"), lines.as_bytes()).expect("written");
+    let output = shell.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    let of_command: Vec<&str> = told.split("== ").skip(1).collect();
+    assert_eq!(of_command.len(), words.len(), "{told}");
+    for (number, words) in of_command.iter().enumerate() {
+        let looks = number < 3;
+        assert_eq!(words.contains("status "), !looks, "{words}");
+        let says_why = words.to_lowercase().contains("read-only file");
+        assert!(looks || (says_why && words.contains("--data")), "{words}");
+    }
+    assert!(of_command[0].contains("completed") && of_command[1].contains("analyze"), "{told}");
+}

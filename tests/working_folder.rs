@@ -119,6 +119,21 @@ fn a_servers_command_runs_where_its_file_lies_and_never_from_the_working_folder(
 }
 
 #[test]
+fn a_tools_name_does_not_build_what_lies_in_the_working_folder() {
+    let machine = Machine::new();
+    for name in ["book_agent", "demo", "tools-wasm"] {
+        fs::create_dir(machine.root.path().join("repo").join(name)).expect("made");
+        machine.write(&format!("repo/{name}/Cargo.toml"), "not even a manifest");
+        let output = machine.run(&["tool", "inspect", name]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("longhaul tool inspect ./{name}")), "{}", stderr(&output));
+    }
+    // As long as nobody says so.
+    let output = machine.run(&["tool", "inspect", "./demo"]);
+    assert!(stderr(&output).contains("building ./demo"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_token_goes_to_no_address_out_of_a_file() {
     let machine = Machine::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("an address");

@@ -12,7 +12,7 @@ use super::load::{self, Loaded};
 use super::remote::{Remote, is_own};
 use super::render::{Output, Table, bytes, escape};
 use super::{guests, serve, tools};
-use crate::catalog::{RefusedBound, Reply, bound_lines};
+use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::mcp::ToolInfo;
 
 pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
@@ -20,6 +20,12 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
         ToolCommand::List { server } => list(&server, context).await?,
         ToolCommand::Inspect { what, trust, server } => {
             let path = Path::new(&what);
+            if server.url().is_none() && is_tool_name(&what) && guests::is_workspace(path) {
+                return Err(CliError::usage(format_args!(
+                    "{what} is a workspace in the working folder: looking into it builds it, which runs what is in it"
+                ))
+                .next(format!("longhaul tool inspect ./{what}; or --url URL, for a tool of that name")));
+            }
             if path.exists() {
                 inspect_path(path.to_owned(), trust || context.settings.trust, context).await?;
             } else {
