@@ -20,6 +20,10 @@ const FLOORS: &[&[&str]] = &[
 const FOREIGN: &[(&str, &str)] = &[
     ("wasmtime", "sandbox"),
     ("wasmparser", "sandbox"),
+    ("if_addrs", "sandbox"),
+    ("unicode_properties", "catalog"),
+    ("unicode_script", "catalog"),
+    ("unicode_security", "catalog"),
     ("redb", "store"),
     ("rmcp", "mcp"),
     ("axum", "mcp"),
