@@ -22,6 +22,10 @@ const FLOORS: &[&[&str]] = &[
 const FOREIGN: &[(&str, &str)] = &[
     ("wasmtime", "sandbox"),
     ("wasmparser", "sandbox"),
+    ("if_addrs", "sandbox"),
+    ("unicode_properties", "catalog"),
+    ("unicode_script", "catalog"),
+    ("unicode_security", "catalog"),
     ("redb", "store"),
     ("nix", "clock"),
     ("rmcp", "mcp"),

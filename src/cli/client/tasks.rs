@@ -239,16 +239,15 @@ impl Client<'_> {
             for (key, question) in open.iter().filter(|(key, _)| !task.dealt_with.contains(*key)) {
                 let form = Form::new(task.entry.key.clone(), id, key.clone(), question.clone());
                 let is_new = task.told.insert(key.clone());
+                let may = hand::may_answer(Some(question), self.is_person).is_ok();
                 match form {
-                    Some(_) if hand::may_answer(Some(question), self.is_person).is_err() => {
-                        if is_new {
-                            let told = "asks a person something, and none is here: its answer is waited for";
-                            self.screen.say(&format!("{} {told}", task.name()));
-                        }
-                    }
-                    Some(form) if task.attached && self.form.is_none() => {
+                    Some(form) if may && task.attached && self.form.is_none() => {
                         self.screen.say(&form.opening());
                         self.form = Some(form);
+                    }
+                    Some(_) if is_new && !may => {
+                        let told = "asks a person something, and none is here: its answer is waited for";
+                        self.screen.say(&format!("{} {told}", task.name()));
                     }
                     Some(_) if is_new => {
                         self.screen.say(&format!("{} asks something: answer {}", task.name(), short(id)));
