@@ -1,5 +1,6 @@
 //! Sessions of clients before 2026-07-28, in memory as long as they are used and in the store as long as their
-//! clients may come back. rmcp handles their requests; their streams are made here.
+//! clients may come back. rmcp handles their requests; their streams are made here. The questions of tasks are told on
+//! these streams and their answers taken without rmcp, which would forget both with the process; see `mcp/asked.rs`.
 
 mod event_id;
 mod guard;
