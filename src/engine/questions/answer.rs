@@ -375,11 +375,12 @@ mod tests {
 
     #[test]
     fn a_number_with_a_zero_fraction_answers_with_an_integer_where_one_is_asked_for() {
-        let schema = r#"{"type":"object","properties":{"n":{"type":"integer"},"price":{"type":"number"}}}"#;
-        let taken = |content: Value| accepted(schema, &content).map(Cow::into_owned);
-        assert_eq!(taken(json!({"n": 3.0})), Ok(json!({"n": 3})));
-        assert_eq!(taken(json!({"n": -2e0, "price": 3.0})), Ok(json!({"n": -2, "price": 3.0})));
-        assert_eq!(taken(json!({"n": 3, "price": 1})), Ok(json!({"n": 3, "price": 1})));
+        let schema =
+            json!({"type": "object", "properties": {"n": {"type": "integer"}, "price": {"type": "number"}}});
+        let taken = |content: Value| accepted(&schema, &content);
+        assert_eq!(taken(json!({"n": 3.0})), Ok(r#"{"n":3}"#.to_owned()));
+        assert_eq!(taken(json!({"n": -2e0, "price": 3.0})), Ok(r#"{"n":-2,"price":3.0}"#.to_owned()));
+        assert_eq!(taken(json!({"n": 3, "price": 1})), Ok(r#"{"n":3,"price":1}"#.to_owned()));
         assert!(taken(json!({"n": 3.5})).is_err());
         assert!(taken(json!({"n": 1e16})).is_err_and(|why| why.contains("/n") && why.contains("2^53")));
     }
