@@ -1,16 +1,24 @@
 //! Time as an argument: the system's clock, and one that a test holds in its hand.
 //!
 //! Two readings, never mixed: `wall` may jump (it is set by people and by NTP), `elapsed` only grows
-//! while the process lives. Durations inside a process are measured by `elapsed`; `wall` is asked when
-//! a process starts or attaches to a task.
+//! while the process lives, and counts the time in which the machine is suspended. Durations inside a process
+//! are measured by `elapsed`; `wall` is asked when a process starts or attaches to a task.
+//!
+//! [`Instant`] and tokio's timers stand still while the machine is suspended. They remain right for what is
+//! computed (awake time, patience with a host that works), and wrong for what is waited for: that takes
+//! [`Moment`], [`sleep`] and [`timeout`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::{Add, Sub};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
+
+use crate::limits;
 
 /// Nanoseconds since the Unix epoch, in UTC. Good until the year 2554.
 pub type UnixNanos = u64;
@@ -21,20 +29,94 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Clock: Send + Sync + 'static {
     /// What the wall clock says.
     fn wall(&self) -> UnixNanos;
-    /// Time since an arbitrary moment of this process; never goes back.
+    /// Time since an arbitrary moment of this process, suspended or not; never goes back.
     fn elapsed(&self) -> Duration;
     /// Ends once [`Clock::elapsed`] has reached `at`.
     fn sleep_until(&self, at: Duration) -> Sleep;
 }
 
+/// The clock that goes on while the machine is suspended, and that nobody can set.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SUSPENDED_TOO: ClockId = ClockId::CLOCK_BOOTTIME;
+/// Elsewhere it is this one; on macOS it is [`Instant`]'s clock that stands still.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SUSPENDED_TOO: ClockId = ClockId::CLOCK_MONOTONIC;
+
+/// A moment of the machine, suspended or not: what [`Instant`] is without suspends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    pub fn now() -> Self {
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        // A sandbox of the process may know no such clock, and then never does.
+        Self(clock_gettime(SUSPENDED_TOO).map_or_else(|_| ORIGIN.elapsed(), Duration::from))
+    }
+
+    pub fn elapsed(self) -> Duration {
+        Self::now() - self
+    }
+
+    /// Ends at this moment; where the machine was suspended meanwhile, shortly after it runs again.
+    pub async fn reached(self) {
+        loop {
+            let now = Self::now();
+            let left = self - now;
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(until_next_look(now))).await;
+        }
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
+
+impl Sub for Moment {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// tokio's timers do not see that the machine was suspended, so a longer sleep looks now and then. All sleeps of
+/// the process look at the same moments, so that they wake the machine once.
+fn until_next_look(now: Moment) -> Duration {
+    const BEAT: u128 = limits::SUSPEND_LOOK_MS as u128 * 1_000_000;
+    let left = BEAT - now.0.as_nanos() % BEAT;
+    Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
+}
+
+/// Ends once `span` has passed, suspended or not.
+pub async fn sleep(span: Duration) {
+    (Moment::now() + span).reached().await;
+}
+
+/// What `future` gives within `span`, suspended or not; what is there when both are, wins.
+pub async fn timeout<F: Future>(span: Duration, future: F) -> Option<F::Output> {
+    let end = Moment::now() + span;
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = end.reached() => None,
+    }
+}
+
 /// The machine's clock.
 pub struct SystemClock {
-    origin: Instant,
+    origin: Moment,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: Moment::now() }
     }
 }
 
@@ -50,17 +132,7 @@ impl Clock for SystemClock {
     }
 
     fn sleep_until(&self, at: Duration) -> Sleep {
-        // tokio refuses instants too far away; a day at a time is often enough.
-        let origin = self.origin;
-        Box::pin(async move {
-            loop {
-                let left = at.saturating_sub(origin.elapsed());
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(Duration::from_secs(86_400))).await;
-            }
-        })
+        Box::pin((self.origin + at).reached())
     }
 }
 
@@ -143,6 +215,26 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_sleep_looks_at_common_moments_and_a_short_one_ends_in_time() {
+        let beat = Duration::from_millis(limits::SUSPEND_LOOK_MS);
+        let at = |nanos| Moment(Duration::from_nanos(nanos));
+        assert_eq!(until_next_look(at(0)), beat);
+        assert_eq!(
+            until_next_look(Moment(beat * 7 + Duration::from_nanos(1))),
+            beat - Duration::from_nanos(1)
+        );
+        assert_eq!(until_next_look(Moment(beat - Duration::from_nanos(1))), Duration::from_nanos(1));
+        assert_eq!(at(1) - at(2), Duration::ZERO, "no span is negative");
+        assert_eq!(Moment(Duration::MAX) + beat, Moment(Duration::MAX), "a sleep without an end is one");
+    }
+
+    #[tokio::test]
+    async fn a_timeout_gives_what_is_there_and_ends_what_is_not() {
+        assert_eq!(timeout(Duration::ZERO, std::future::ready(7)).await, Some(7));
+        assert_eq!(timeout(Duration::from_millis(1), std::future::pending::<()>()).await, None);
+    }
 
     #[tokio::test]
     async fn a_manual_clock_wakes_only_who_is_due() {

@@ -8,7 +8,7 @@
 //! 3rd      engine
 //! 2nd      catalog
 //! 1st      store
-//! ground   task   authority   clock   limits
+//! ground   task   authority   clock   limits   private
 //! ```
 //!
 //! Features are walls: without `sandbox` nothing here can name wasmtime, without `mcp` nothing can name
@@ -26,6 +26,7 @@ pub mod engine;
 pub mod limits;
 #[cfg(feature = "mcp")]
 pub mod mcp;
+mod private;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;

@@ -26,6 +26,8 @@ pub const MAX_AUDIT_PENDING_ROWS: usize = 64;
 /// Rows of what was refused or repeated that are kept, about 20 MB; the oldest go. What was done has a
 /// retention only.
 pub const MAX_AUDIT_REFUSALS: u64 = 100_000;
+/// The kernel says at once whose a connection is; one that has not by now is not waited for. Milliseconds.
+pub const PEER_LOOKUP_MS: u64 = 1_000;
 /// Refusals are written at most this often. Milliseconds.
 pub const AUDIT_INTERVAL_MS: u64 = 1_000;
 /// Rows of the audit that one page looks at.
@@ -161,6 +163,9 @@ pub const STATE_EXPIRY_SLICE: usize = 256;
 pub const STATE_EXPIRY_LOOK_SECONDS: u64 = 60;
 /// Time that a cancelled guest has to clean up, if it imports `cancellation`. Milliseconds.
 pub const CANCEL_GRACE_MS: u64 = 5_000;
+/// A sleep, a deadline or a wait that a suspend of the machine has made due ends so long after at the latest: tokio's
+/// timers do not count a suspend, so each longer one looks at its clock so often. Milliseconds.
+pub const SUSPEND_LOOK_MS: u64 = 2_000;
 /// What a busy guest has recorded or printed is committed at the latest after this. Milliseconds.
 pub const FLUSH_INTERVAL_MS: u64 = 50;
 /// Journal bytes that wait for a commit before a record has to wait for one. Bounds memory per task.
@@ -233,6 +238,8 @@ pub const MAX_RUN_BYTES: usize = 8_000;
 /// Dead space that start-up compacts, bytes, if it is also three quarters of the file; less is not worth the
 /// wait, since new rows will fill it.
 pub const MIN_COMPACT_BYTES: u64 = 64 * 1024 * 1024;
+/// Links that the path of a data folder may lead over: as many as Linux follows.
+pub const MAX_LINKS_TO_DATA: usize = 40;
 /// redb's page cache, bytes.
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
@@ -258,6 +265,8 @@ pub const MAX_WATCHED_PER_SUBSCRIBER: usize = 1_024;
 pub const MAX_FOLLOW_QUEUE: usize = 1_024;
 /// Rows of one page of a list.
 pub const MAX_PAGE_ROWS: usize = 100;
+/// A cursor, bytes: the longest key of shared state, in base64, with what binds it to its list.
+pub const MAX_CURSOR_BYTES: usize = 1_024;
 /// Rows that one page may look at to find them, where a filter is given.
 pub const MAX_PAGE_SCAN_ROWS: usize = 10_000;
 /// Seconds that `task_wait` may wait; hosts give up at 60.
@@ -373,6 +382,12 @@ pub const MAX_CALL_STREAM_MESSAGES: usize = 16;
 pub const MAX_CLIENT_EVENT_BYTES: usize = 64 * 1024 * 1024;
 /// A client that waits for a server to come up tries again after this. Milliseconds.
 pub const CLIENT_RETRY_MS: u64 = 50;
+/// Replies to questions that are remembered of one client, so that it is asked rightly by what follows; beyond, the
+/// oldest are forgotten. No task shows more questions at once.
+pub const MAX_NOTED_REPLIES: usize = 256;
+/// A client that comes back to the stream of a call and has heard its question may be about to answer it. After this
+/// it hears it again, under the same id: its answer may have been lost with the server. Milliseconds.
+pub const QUESTION_REMINDER_MS: u64 = 3_000;
 /// Messages that belong to no request and wait for a session's reader; beyond, the oldest are dropped.
 pub const MAX_SESSION_MESSAGES: usize = 16;
 /// Messages of one session's client that rmcp has not taken yet; then the client waits.
@@ -403,6 +418,13 @@ pub const MAX_ID_IN_EVENT_BYTES: usize = 64;
 /// A listener to whom nothing is told gets a comment after this, so that what is in between keeps the connection.
 /// Seconds.
 pub const LISTEN_COMMENT_SECONDS: u64 = 15;
+/// The head of a response that is not there after this is sent ahead of it, so that nothing in between gives the
+/// call up. What is there in this time is answered with a status of its own. Milliseconds.
+pub const EARLY_HEAD_MS: u64 = 1_000;
+/// Behind an early head, a comment goes out so often until there is something to tell. Seconds.
+pub const WAIT_COMMENT_SECONDS: u64 = 15;
+/// A browser asks again so long after a preflight. Seconds.
+pub const PREFLIGHT_SECONDS: u64 = 600;
 /// How long a client waits before it reconnects. Stock clients try twice, and a restart has to fit in between.
 /// Milliseconds.
 pub const SSE_RETRY_MS: u64 = 5_000;
@@ -439,6 +461,8 @@ pub const REMOTE_LIST_SECONDS: u64 = 60;
 /// What one HTTP connection reads or writes ahead, bytes; hyper begins with 8 KiB of each and never gives back what
 /// it took. A request's head fits into it.
 pub const MAX_CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
+/// The head of one HTTP request, from its first line to the empty one, bytes. hyper takes 100 headers in it.
+pub const MAX_REQUEST_HEAD_BYTES: usize = 64 * 1024;
 /// One HTTP request body, bytes.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// One manifest or configuration file, bytes.
@@ -462,6 +486,8 @@ pub const MAX_SERVER_LOG_BYTES: u64 = 4 * 1024 * 1024;
 pub const MAX_BRIDGED_REQUESTS: usize = 1_024;
 /// A request is held to be sent again if it is no longer than this, bytes.
 pub const MAX_RESENT_BYTES: usize = 64 * 1024;
+/// Questions to one host that a bridge remembers, open ones and answered ones each.
+pub const MAX_BRIDGED_QUESTIONS: usize = 64;
 /// Lines of a host that wait for its server.
 pub const MAX_BRIDGED_LINES: usize = 16;
 /// Servers that a bridge sees end within a minute before it gives up: one that dies at each start is no help.

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Oracle, Seen, Server, Web, copy_folder, guest, scale};
+use crate::support::{
+    Client, Dice, Oracle, Seen, Server, Web, answer_of, command, copy_folder, guest, scale,
+};
 
 /// The interpreter with a grant for one web server, compiled once.
 pub struct Place {
@@ -405,7 +407,7 @@ async fn a_post_of_unknown_outcome_goes_by_the_policy() {
         assert_eq!(web.count("/pay"), 1, "nothing is sent before the owner says so");
         let id = run.document["id"].as_str().expect("an id").to_owned();
         // Without a server, then with one: the task goes on from its journal.
-        resolve(&["--data".as_ref(), data.as_os_str()], &id, &resolution);
+        resolve(&data, &id, &resolution);
         let run = fails.resumed(&data, &id, &program).await;
         assert_eq!(words(&run, "http"), [told], "{resolution:?}: {}", run.document);
         assert_eq!(web.count("/pay"), sent, "{resolution:?}");
@@ -424,24 +426,32 @@ async fn a_post_of_unknown_outcome_goes_by_the_policy() {
     let refused = client.call("task_resolve", by_model, json!({})).await.expect("an answer");
     assert_eq!(refused["isError"], true, "{refused}");
     assert_eq!(web.count("/pay"), 1);
-    resolve(&["--url".as_ref(), server.url.as_ref()], &id, &["--resend"]);
+    resolve(&data, &id, &["--resend"]);
     assert_eq!(words(&run_of(&client, &id, &program).await, "http"), [&answered]);
     assert_eq!(web.count("/pay"), 2);
 }
 
+/// What a tool is granted never leads to the server that runs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_grant_opens_the_server_itself() {
+    let address =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let hosts = ["127.0.0.1", "localhost", "0.0.0.0"].map(|host| format!("http://{host}:{}", address.port()));
+    let mut place = Place::with_grants(&hosts, "");
+    let data = place.data();
+    let server = Server::start_at(&format!("http://{address}/mcp"), &data, &place.tools);
+    let get =
+        |host: &String| json!({"op": "http", "request": {"method": "GET", "url": format!("{host}/healthz")}});
+    let program: Vec<Value> = hosts.iter().map(get).collect();
+    let client = server.client();
+    let id = start(&client, &program).await.expect("a task");
+    let run = run_of(&client, &id, &program).await;
+    assert_eq!(words(&run, "http"), ["error DestinationIpProhibited"; 3]);
+}
+
 /// `longhaul task resolve`, as a person would.
-fn resolve(place: &[&std::ffi::OsStr], id: &str, how: &[&str]) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_longhaul"));
-    if place[0] == "--data" {
-        command.args(place);
-    }
-    command.args(["task"]);
-    if place[0] == "--url" {
-        command.args(place);
-    }
-    command.args(["resolve", id, "--step", "0"]).args(how);
-    let output = command.output().expect("longhaul runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+fn resolve(data: &Path, id: &str, how: &[&str]) {
+    answer_of(command(data, &[&["task", "resolve", id, "--step", "0"], how].concat()));
 }
 
 /// The web digest knows nothing of Longhaul; killed while its pages are under way, it comes to the same end.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -108,7 +109,7 @@ async fn killed_at_each_record_around_its_questions() {
     let tools = asker(root.path());
     let data = root.path().join("undisturbed");
     let server = Server::start(&data, &tools);
-    let client = server.client();
+    let client = server.owner();
     let id = client.start("run_program", json!({"program": program()}), None).await.expect("a link");
     let document = answer_all(&client, &id, Duration::ZERO).await.expect("an end");
     check(&client, &id, &document, "undisturbed").await;
@@ -120,7 +121,7 @@ async fn killed_at_each_record_around_its_questions() {
         let data = root.path().join(format!("record-{record}"));
         let crash = format!("record:{record}");
         let mut server = Server::start_with(&data, &tools, &[("LONGHAUL_CRASH", &crash)]).expect("a server");
-        let client = server.client();
+        let client = server.owner();
         let key = Some("k");
         let run = async {
             let id = client.start("run_program", json!({"program": program()}), key).await?;
@@ -132,7 +133,7 @@ async fn killed_at_each_record_around_its_questions() {
         assert!(server.died().is_some(), "{}", server.said());
         killed += 1;
         let server = Server::start(&data, &tools);
-        let client = server.client();
+        let client = server.owner();
         let id = client.start("run_program", json!({"program": program()}), key).await.expect("a link");
         let document = answer_all(&client, &id, Duration::ZERO).await.expect("an end");
         check(&client, &id, &document, &format!("killed at record {record}")).await;
@@ -151,7 +152,7 @@ async fn killed_at_any_moment_while_a_question_is_open() {
         let mut lives = 0;
         loop {
             let server = Server::start(&data, &tools);
-            let client = server.client();
+            let client = server.owner();
             let id =
                 client.start("run_program", json!({"program": program()}), Some("k")).await.expect("a link");
             // Long enough that a question's instance leaves memory now and then.
@@ -176,7 +177,7 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     let tools = asker(root.path());
     let data = root.path().join("data");
     let server = Server::start(&data, &tools);
-    let client = server.client();
+    let client = server.owner();
     let program = json!([
         {"op": "ask", "key": "no"}, {"op": "ask", "key": "away"}, {"op": "ask", "key": "late", "seconds": 1},
         {"op": "ask", "key": "offline"},
@@ -192,10 +193,16 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     }
     let by_model = json!({"task_id": id, "action": "accept", "content": {"n": 1}});
     let refused = client.call("task_answer", by_model, json!({})).await.expect("an answer");
-    assert!(
-        refused["content"][0]["text"].as_str().expect("text").contains("longhaul task answer"),
-        "{refused}"
-    );
+    let told = refused["content"][0]["text"].as_str().expect("text");
+    assert!(told.contains("asked of a person") && !told.contains("longhaul"), "{refused}");
+    let by_shell = [&["--decline"][..], &["--key", "no", "n=1"], &["--args", "{\"n\": 1}"], &["--cancel"]];
+    for words in by_shell {
+        let output = without_terminal(&data, &[&["task", "answer", &id], words].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(4) && told.contains("no terminal"), "{words:?}: {told}");
+    }
+    let resolved = without_terminal(&data, &["task", "resolve", &id, "--step", "0", "--failed"]);
+    assert_eq!(resolved.status.code(), Some(4), "{resolved:?}");
     answer_of(command(&data, &["task", "answer", &id, "--decline"]));
     asks("away").await;
     answer_of(command(&data, &["task", "answer", &id, "--key", "away", "--cancel"]));
@@ -203,10 +210,12 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     // Nobody answers this one.
     asks("offline").await;
     server.kill();
+    // The closed store is no way around it.
+    assert_eq!(without_terminal(&data, &["task", "answer", &id, "n=7"]).status.code(), Some(4));
     let document = answer_of(command(&data, &["task", "answer", &id, "n=7"]));
     assert_eq!(document["questions_answered"][2]["answered_by"]["channel"], "cli", "{document}");
     let server = Server::start(&data, &tools);
-    let client = server.client();
+    let client = server.owner();
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());
     let log = client.read(&format!("task://{id}/log")).await.expect("a log");
@@ -222,7 +231,7 @@ async fn the_configured_endpoint_samples_also_behind_a_kill() {
     let endpoint = Endpoint::start(&[Says::Nothing, Says::Busy]);
     endpoint.configure(&data);
     let server = Server::start_with(&data, &tools, &Endpoint::ENVIRONMENT).expect("a server");
-    let client = server.client();
+    let client = server.owner();
     let program = json!([
         {"op": "step", "name": "before"}, {"op": "sample", "prompt": "How is it?", "max_tokens": 50},
     ]);
@@ -230,7 +239,7 @@ async fn the_configured_endpoint_samples_also_behind_a_kill() {
     endpoint.asked(1).await;
     server.kill();
     let server = Server::start_with(&data, &tools, &Endpoint::ENVIRONMENT).expect("a server");
-    let client = server.client();
+    let client = server.owner();
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());
     let answered = &document["questions_answered"][0];
@@ -250,4 +259,15 @@ async fn the_configured_endpoint_samples_also_behind_a_kill() {
         assert_eq!(request["messages"], json!([{"role": "user", "content": "How is it?"}]));
     }
     assert_eq!(seen.len(), 3);
+}
+
+/// A command in a session of its own, as an agent's shell starts it, and with no leave in its configuration.
+fn without_terminal(data: &Path, words: &[&str]) -> Output {
+    let longhaul = command(data, words);
+    let mut alone = Command::new("setsid");
+    alone.arg("--wait").arg(longhaul.get_program()).args(longhaul.get_args()).stdin(Stdio::null());
+    alone.env("XDG_CONFIG_HOME", data).current_dir(std::env::temp_dir());
+    // What an agent would try.
+    alone.env("LONGHAUL_CLI_ANSWER_WITHOUT_TERMINAL", "true");
+    alone.output().expect("setsid runs longhaul")
 }

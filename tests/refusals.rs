@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Server, guest};
 
@@ -55,6 +55,45 @@ fn an_unknown_manifest_key_is_refused_with_its_place() {
     fs::write(root.path().join("text_stats.toml"), "name = \"text_stats\"\n\n[limits]\nmemory_mb = 3\n")
         .expect("a file");
     says(&refused(&root.path().join("data"), &[component]), &["text_stats.toml", "4", "memory_mb"]);
+}
+
+#[test]
+fn bounds_that_nobody_approved_are_told_with_the_lines_that_give_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let component = root.path().join("text_stats.wasm");
+    fs::copy(guest("text_stats"), &component).expect("a copy");
+    let path = component.to_str().expect("text");
+    let config = root.path().join("own.toml");
+    fs::write(&config, "").expect("a file");
+    let config = config.to_str().expect("text");
+    let inspect = |more: &[&str]| -> Value {
+        let output = longhaul(&[&["tool", "inspect", path, "--json", "--config", config], more].concat());
+        serde_json::from_slice(&output.stdout).expect("one document")
+    };
+    for (table, limit, asked, holds) in [
+        ("limits", "result_kib", 65_536, 1_024),
+        ("limits", "total_seconds", 604_801, 604_800),
+        ("limits", "samples", 100_000, 20),
+        ("retry", "attempts", 1_000, 1),
+    ] {
+        let manifest = format!("[{table}]\n{limit} = {asked}");
+        fs::write(component.with_extension("toml"), manifest).expect("a file");
+        fs::write(config, "").expect("a file");
+        let told = inspect(&[]);
+        assert_eq!(told[table][limit], holds, "{told}");
+        let refused = json!([{ "table": table, "limit": limit, "asked": asked.to_string(), "holds": holds.to_string() }]);
+        assert_eq!(told["limits_not_given"], refused);
+        let trusted = inspect(&["--trust"]);
+        assert_eq!((&trusted[table][limit], &trusted["limits_not_given"]), (&json!(asked), &json!([])));
+        // What it says to write gives it.
+        let words = longhaul(&["tool", "inspect", path, "--config", config]).stdout;
+        let words = String::from_utf8(words).expect("text");
+        let (_, lines) = words.split_once("what gives it, in longhaul.toml:\n").expect("lines to write");
+        let lines: Vec<&str> = lines.lines().take_while(|line| line.starts_with("  ")).collect();
+        fs::write(config, lines.join("\n")).expect("a file");
+        let given = inspect(&[]);
+        assert_eq!((&given[table][limit], &given["limits_not_given"]), (&json!(asked), &json!([])));
+    }
 }
 
 /// A second server is told who owns the folder; the first goes on.

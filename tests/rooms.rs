@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A room may import what stands on a lower line; rooms on one line are wings without a door.
 const FLOORS: &[&[&str]] = &[
-    &["limits", "clock", "crash"],
+    &["limits"],
+    &["clock", "crash"],
+    &["private"],
     &["authority"],
     &["task"],
     &["store"],
@@ -20,7 +22,12 @@ const FLOORS: &[&[&str]] = &[
 const FOREIGN: &[(&str, &str)] = &[
     ("wasmtime", "sandbox"),
     ("wasmparser", "sandbox"),
+    ("if_addrs", "sandbox"),
+    ("unicode_properties", "catalog"),
+    ("unicode_script", "catalog"),
+    ("unicode_security", "catalog"),
     ("redb", "store"),
+    ("nix", "clock"),
     ("rmcp", "mcp"),
     ("axum", "mcp"),
     ("hyper", "mcp"),

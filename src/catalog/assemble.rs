@@ -3,21 +3,22 @@
 //! Of a tool's text and reply the operator's word goes before the manifest's, and that before the component's.
 //! Of powers only the operator's word counts: an untrusted component holds what `[grants.NAME]` says, whether
 //! it requests it or not, and nothing else. A trusted one holds what it requests as well, but for folders and
-//! secrets that the operator has bound to nothing. Bounds are no powers: a manifest may set them, up to the
-//! constants in `limits.rs`, and the operator has the last word.
+//! secrets that the operator has bound to nothing. Bounds are in `bounds.rs`: without trust a manifest only lowers
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::bounds::Bounds;
 use super::definition::{Annotations, InspectedTool, Inspection, Tool, ToolDefinition, is_tool_name};
 use super::entry::{Component, Holdings, ToolEntry};
 use super::error::{CatalogError, DefinitionError};
 use super::file::is_component_name;
-use super::folded;
 use super::manifest::{Manifest, ToolText};
 use super::operator::{Operator, ToolOverride};
+use super::{folded, looks};
 use crate::limits;
-use crate::task::{ComponentId, Effects, TaskLimits};
+use crate::task::{ComponentId, Effects};
 
 /// A component that was read and inspected, not judged yet.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ impl Component {
                 binding: tool.binding,
                 limits: holdings.limits.clone(),
                 grant: holdings.grant.clone(),
-                retry: manifest.retry.policy(),
+                retry: holdings.retry.clone(),
                 effects: effects.clone(),
             };
             let entry = ToolEntry::new(tool)
@@ -101,8 +102,11 @@ fn holdings(
     let requested = manifest.capabilities.as_grant();
     let granted = table.as_grant();
     let grant = if trusted { granted.and(requested.clone()).bound() } else { granted };
+    let Bounds { limits, retry, refused } = Bounds::settle(manifest, &table, trusted);
     Holdings {
-        limits: table.limits.over(manifest.limits.over(TaskLimits::default())),
+        limits,
+        retry,
+        refused,
         denied: requested.beyond(&grant),
         grant,
         requested,
@@ -136,6 +140,10 @@ fn merged(
             .or(text.inline_wait_seconds)
             .or(of_component.inline_wait_seconds),
         ask_first: over.ask_first.or(text.ask_first).unwrap_or(of_component.ask_first),
+        cancel_when_lost: over
+            .cancel_when_lost
+            .or(text.cancel_when_lost)
+            .unwrap_or(of_component.cancel_when_lost),
         dedupe_seconds: over.dedupe_seconds.or(text.dedupe_seconds).or(of_component.dedupe_seconds),
         ..of_component
     }
@@ -184,7 +192,8 @@ impl<'a> Names<'a> {
             if !is_tool_name(&name) {
                 return Err(self.unnameable(name, tool));
             }
-            if let Some(other) = seen.insert(folded(&name), name.clone()) {
+            let looks = looks(&name);
+            if let Some(other) = looks.iter().find_map(|look| seen.get(look)).cloned() {
                 return Err(CatalogError::ToolTwice {
                     component: self.component.to_owned(),
                     tool: name,
@@ -192,6 +201,7 @@ impl<'a> Names<'a> {
                     export: tool.export.clone().unwrap_or_default(),
                 });
             }
+            seen.extend(looks.map(|look| (look, name.clone())));
             settled.push(Named { name, text });
         }
         Ok(settled)

@@ -23,6 +23,10 @@ pub struct ToolDefinition {
     pub dedupe_seconds: Option<u64>,
     /// A link is given once the first question is answered.
     pub ask_first: bool,
+    /// Its task is cancelled also where the connection of its inline call breaks, under the protocols in which
+    /// closing the call does so.
+    #[serde(default)]
+    pub cancel_when_lost: bool,
 }
 
 impl ToolDefinition {
@@ -39,6 +43,7 @@ impl ToolDefinition {
             inline_wait_seconds: None,
             dedupe_seconds: None,
             ask_first: false,
+            cancel_when_lost: false,
         }
     }
 }

@@ -1,14 +1,16 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::bounds::RefusedBound;
 use super::definition::{SkippedExport, Tool, ToolDefinition, is_tool_name};
 use super::error::{CatalogError, DefinitionError};
 use super::hidden::find_hidden;
 use super::schema::{Schema, Violation};
 use crate::authority::Grant;
 use crate::limits;
-use crate::task::{ComponentId, TaskLimits};
+use crate::task::{ComponentId, RetryPolicy, TaskLimits};
 
 /// A tool with its schemas compiled.
 #[derive(Debug)]
@@ -35,6 +37,9 @@ pub struct Component {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Holdings {
     pub limits: TaskLimits,
+    pub retry: RetryPolicy,
+    /// Bounds that its manifest asks for and does not get.
+    pub refused: Vec<RefusedBound>,
     pub grant: Grant,
     /// What its manifest requests.
     pub requested: Grant,
@@ -90,9 +95,9 @@ impl ToolEntry {
         Ok(Self { tool, arguments, result })
     }
 
-    /// Whether these are arguments of the tool. Defaults are not filled in: the tool knows them.
-    pub fn validate(&self, arguments: &Value) -> Result<(), ArgumentError> {
-        self.arguments.check(arguments).map_err(|violations| ArgumentError { violations })
+    /// The arguments as the tool takes them, see [`Schema::accept`]. Defaults are not filled in: the tool knows them.
+    pub fn accept<'a>(&self, arguments: &'a Value) -> Result<Cow<'a, Value>, ArgumentError> {
+        self.arguments.accept(arguments).map_err(|violations| ArgumentError { violations })
     }
 
     /// Whether this is a structured result as the tool promised; any is, where it promised nothing.
@@ -186,10 +191,10 @@ mod tests {
     #[test]
     fn wrong_arguments_are_told_with_their_path() {
         let entry = entry(definition()).expect("a tool");
-        assert!(entry.validate(&json!({"steps": 3})).is_ok());
-        let told = entry.validate(&json!({"steps": "x"})).expect_err("wrong").to_string();
+        assert!(entry.accept(&json!({"steps": 3})).is_ok());
+        let told = entry.accept(&json!({"steps": "x"})).expect_err("wrong").to_string();
         assert_eq!(told, "arguments are wrong at /steps: \"x\" is not of type \"integer\"");
-        let told = entry.validate(&json!([])).expect_err("wrong").to_string();
+        let told = entry.accept(&json!([])).expect_err("wrong").to_string();
         assert_eq!(told, "arguments are wrong: the value is not of type \"object\"");
     }
 

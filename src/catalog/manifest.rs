@@ -47,6 +47,7 @@ pub struct ToolText {
     #[serde(deserialize_with = "within::<0, { limits::MAX_TOTAL_SECONDS }, _>")]
     pub dedupe_seconds: Option<u64>,
     pub ask_first: Option<bool>,
+    pub cancel_when_lost: Option<bool>,
     pub annotations: Annotations,
     /// The typed export that bears this name: `ns:pkg/iface#func`.
     #[serde(deserialize_with = "visible_line")]
@@ -205,12 +206,28 @@ impl LimitRequest {
     }
 }
 
+impl LimitRequest {
+    /// What is said, in the order of [`TaskLimits::named`].
+    pub fn said(&self) -> [Option<u64>; 8] {
+        [
+            self.memory_mib,
+            self.run_seconds,
+            self.total_seconds,
+            self.journal_mib,
+            self.result_kib,
+            self.questions,
+            self.samples,
+            self.sample_tokens,
+        ]
+    }
+}
+
 impl RetryRequest {
-    pub fn policy(&self) -> RetryPolicy {
-        let default = RetryPolicy::default();
+    /// `base`, with what is said here in its place.
+    pub fn over(&self, base: RetryPolicy) -> RetryPolicy {
         RetryPolicy {
-            attempts: self.attempts.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.attempts),
-            backoff: self.backoff.unwrap_or(default.backoff),
+            attempts: self.attempts.and_then(|n| u32::try_from(n).ok()).unwrap_or(base.attempts),
+            backoff: self.backoff.unwrap_or(base.backoff),
         }
     }
 }
@@ -362,7 +379,10 @@ mod tests {
         let limits = manifest.limits.over(TaskLimits::default());
         assert_eq!((limits.memory_mib, limits.questions), (64, 0));
         assert_eq!(limits.run_seconds, limits::DEFAULT_RUN_SECONDS);
-        assert_eq!(manifest.retry.policy(), RetryPolicy { attempts: 3, backoff: Duration::from_millis(500) });
+        assert_eq!(
+            manifest.retry.over(RetryPolicy::default()),
+            RetryPolicy { attempts: 3, backoff: Duration::from_millis(500) }
+        );
         assert_eq!(manifest.effects.unknown_outcome, UnknownOutcome::Ask);
         assert_eq!(parse("").expect("an empty one"), Manifest::default());
         assert!(Manifest::default().capabilities.as_grant().is_empty());

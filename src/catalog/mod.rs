@@ -3,6 +3,7 @@
 //! Read first: `definition.rs`, then `manifest.rs`.
 
 mod assemble;
+mod bounds;
 mod definition;
 mod entry;
 mod error;
@@ -12,15 +13,17 @@ mod manifest;
 mod operator;
 mod schema;
 mod source;
+mod whole;
 
 pub use assemble::Candidate;
+pub use bounds::{RefusedBound, bound_lines};
 pub use definition::{
     Annotations, InspectedTool, Inspection, Reply, SkippedExport, Tool, ToolDefinition, is_tool_name,
 };
 pub use entry::{ArgumentError, Component, Holdings, ToolEntry};
 pub use error::{CatalogError, DefinitionError};
 pub use file::{FileError, read_toml};
-pub use hidden::{HiddenChar, find_hidden};
+pub use hidden::{HiddenChar, find_hidden, show_hidden, show_in_json, show_text, show_value};
 pub use manifest::{Capabilities, EffectsTable, LimitRequest, Manifest, RetryRequest, ToolText};
 pub use operator::{
     ComponentTable, FileBinding, GrantTable, Operator, SecretBinding, ToolOverride, grant_lines,
@@ -104,20 +107,22 @@ impl Catalog {
 
     /// This catalog and one component more; nothing changes where any of its tools is refused.
     pub fn with(&self, component: Component) -> Result<Self, CatalogError> {
-        let alike = |name: &str| self.components.values().find(|there| folded(&there.name) == folded(name));
-        if let Some(there) = alike(&component.name) {
+        if let Some(there) = self.components.values().find(|there| are_alike(&there.name, &component.name)) {
             return Err(CatalogError::ComponentTaken { name: component.name, there: there.name.clone() });
         }
-        let mut taken: BTreeMap<String, (&str, &str)> =
-            OWN_TOOL_NAMES.iter().map(|name| (folded(name), (*name, "Longhaul itself"))).collect();
+        let mut taken: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+        for name in OWN_TOOL_NAMES {
+            taken.extend(looks(name).map(|look| (look, (name, "Longhaul itself"))));
+        }
         for entry in self.tools.values() {
-            let tool = &entry.tool;
-            taken.insert(folded(&tool.definition.name), (&tool.definition.name, &tool.component_name));
+            let (name, owner) = (&*entry.tool.definition.name, &*entry.tool.component_name);
+            taken.extend(looks(name).map(|look| (look, (name, owner))));
         }
         let mut next = self.clone();
         for entry in &component.tools {
             let name = &entry.tool.definition.name;
-            if let Some((other, owner)) = taken.insert(folded(name), (name, &component.name)) {
+            let looks = looks(name);
+            if let Some((other, owner)) = looks.iter().find_map(|look| taken.get(look)).copied() {
                 return Err(CatalogError::ToolTaken {
                     tool: name.clone(),
                     component: component.name.clone(),
@@ -125,6 +130,7 @@ impl Catalog {
                     owner: owner.to_owned(),
                 });
             }
+            taken.extend(looks.map(|look| (look, (&**name, &*component.name))));
             next.tools.insert(name.clone(), Arc::clone(entry));
         }
         next.components.insert(component.name.clone(), Arc::new(component));
@@ -142,8 +148,28 @@ impl Catalog {
 }
 
 /// Names that differ in case, or in `-` and `_` alone, are the same name to a reader.
-fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     name.to_ascii_lowercase().replace('-', "_")
+}
+
+/// How a name looks to a reader, in three ways that each make two names alike: but for case, `-` and `_`; by the skeleton
+/// of UTS 39, which has one form for what looks the same (`I`, `l` and `1`, `O` and `0`, `rn` and `m`); and by that of its
+/// capitals.
+pub fn looks(name: &str) -> [String; 3] {
+    let skeleton = |name: &str| folded(&unicode_security::skeleton(name).collect::<String>());
+    let capitals = name.to_ascii_uppercase().replace('-', "_");
+    let of_capitals: String = unicode_security::skeleton(&capitals).collect();
+    [
+        format!("folded {}", folded(name)),
+        format!("skeleton {}", skeleton(name)),
+        format!("capitals {of_capitals}"),
+    ]
+}
+
+/// Whether a reader could take one name for the other.
+pub fn are_alike(one: &str, other: &str) -> bool {
+    let other = looks(other);
+    looks(one).iter().any(|look| other.contains(look))
 }
 
 #[cfg(test)]
@@ -184,6 +210,37 @@ mod tests {
                 assert!(told.contains(part), "{part} in {told}");
             }
         }
+        for (one, other) in [
+            ("task_list", "task_Iist"),
+            ("task_list", "task_1ist"),
+            ("task_list", "TASK_L1ST"),
+            ("token_new", "t0ken_new"),
+            ("pay_bill", "pay_biII"),
+            ("pay_bill", "pay_bi1l"),
+            ("learn", "leam"),
+            ("book-agent", "bo0k_agent"),
+        ] {
+            assert!(are_alike(one, other) && are_alike(other, one), "{one} {other}");
+            let own = OWN_TOOL_NAMES.contains(&one);
+            let there = if own {
+                Catalog::default()
+            } else {
+                Catalog::default().with(component("x", &[one])).unwrap()
+            };
+            let told = there.with(component("second", &[other])).expect_err(other).to_string();
+            assert!(told.contains(one) && told.contains("prefix = \"second\""), "{told}");
+            let twice = Catalog::default().with(component("both", &["plain", one, other]));
+            assert!(twice.is_err(), "{one} {other}");
+        }
+        for (one, other) in
+            [("save_ticket", "get_ticket"), ("paid", "pals"), ("step_2", "step_3"), ("run", "ran")]
+        {
+            assert!(!are_alike(one, other), "{one} {other}");
+        }
+        let told = catalog.with(component("fir5t", &["x"])).map(drop);
+        assert_eq!(told, Ok(()));
+        let told = catalog.with(component("f1rst", &["x"])).expect_err("refused").to_string();
+        assert!(told.contains("'f1rst'") && told.contains("'first'"), "{told}");
         let told = catalog.with(component("third", &["Task-List"])).expect_err("refused").to_string();
         assert!(told.contains("task_list") && told.contains("Longhaul itself"), "{told}");
         let told = catalog.with(component("First", &["x"])).expect_err("refused").to_string();

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error as _};
 
 use super::definition::{Reply, ToolDefinition};
 use super::file::{env_names, http_patterns, is_env_name, state_patterns, tool_globs, visible_line, within};
-use super::manifest::{LimitRequest, guest_path, header_name, host_name, slot_name};
+use super::manifest::{LimitRequest, RetryRequest, guest_path, header_name, host_name, slot_name};
 use super::{Catalog, is_tool_name};
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
 use crate::limits;
@@ -40,6 +40,7 @@ pub struct GrantTable {
     pub elicit: bool,
     pub sample: bool,
     pub limits: LimitRequest,
+    pub retry: RetryRequest,
 }
 
 /// All of it stands here, so that a manifest that changes cannot widen what was granted.
@@ -78,6 +79,7 @@ pub struct ToolOverride {
     #[serde(deserialize_with = "within::<0, { limits::MAX_TOTAL_SECONDS }, _>")]
     pub dedupe_seconds: Option<u64>,
     pub ask_first: Option<bool>,
+    pub cancel_when_lost: Option<bool>,
     /// The typed export that bears this name, whatever its manifest says.
     #[serde(deserialize_with = "visible_line")]
     pub export: Option<String>,

@@ -2,16 +2,19 @@
 //! so that what it may cost is bounded before it is compiled: it names nothing outside itself, and its
 //! references neither run in a circle on one value nor multiply without end.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 
+use super::whole::{self, Integers};
 use crate::limits;
 
 /// A schema that has been checked and compiled.
 pub struct Schema {
     validator: Validator,
+    integers: Integers,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,18 +74,22 @@ impl Schema {
 
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         check_bounds(schema)?;
-        let patterns = PatternOptions::fancy_regex()
-            .backtrack_limit(limits::MAX_PATTERN_BACKTRACKS)
-            .size_limit(limits::MAX_PATTERN_BYTES)
-            .dfa_size_limit(limits::MAX_PATTERN_BYTES);
-        let validator =
-            jsonschema::options().offline().with_pattern_options(patterns).build(schema).map_err(
-                |error| SchemaError::Wrong {
-                    path: shorten(error.instance_path().as_str()),
-                    message: shorten(&error.to_string()),
-                },
-            )?;
-        Ok(Self { validator })
+        Ok(Self { validator: build(schema)?, integers: Integers::of(schema)? })
+    }
+
+    /// The value as the schema's author has it: `1.0` is `1` where the schema takes an integer. Or at most
+    /// `limits::MAX_VIOLATIONS` of what is wrong.
+    pub fn accept<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>, Vec<Violation>> {
+        if !whole::is_within(value) || is_deeper_than(value, limits::MAX_JSON_DEPTH) {
+            return self.check(value).map(|()| Cow::Borrowed(value));
+        }
+        let mut settled = value.clone();
+        let mut violations = self.integers.settle(&mut settled);
+        violations.truncate(limits::MAX_VIOLATIONS);
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        self.check(&settled).map(|()| Cow::Owned(settled))
     }
 
     /// At most `limits::MAX_VIOLATIONS` of what is wrong.
@@ -103,6 +110,19 @@ impl Schema {
     }
 }
 
+pub(super) fn build(schema: &Value) -> Result<Validator, SchemaError> {
+    let patterns = PatternOptions::fancy_regex()
+        .backtrack_limit(limits::MAX_PATTERN_BACKTRACKS)
+        .size_limit(limits::MAX_PATTERN_BYTES)
+        .dfa_size_limit(limits::MAX_PATTERN_BYTES);
+    jsonschema::options().offline().with_pattern_options(patterns).build(schema).map_err(|error| {
+        SchemaError::Wrong {
+            path: shorten(error.instance_path().as_str()),
+            message: shorten(&error.to_string()),
+        }
+    })
+}
+
 fn violation(error: jsonschema::ValidationError<'_>) -> Violation {
     // Scalars are quoted, as they tell most; a whole object would bury the message.
     let quoted = match error.instance().as_ref() {
@@ -114,7 +134,7 @@ fn violation(error: jsonschema::ValidationError<'_>) -> Violation {
     Violation { path: shorten(error.instance_path().as_str()), message: shorten(&message) }
 }
 
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(limits::MAX_VIOLATION_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -152,8 +172,8 @@ enum Reach {
 }
 
 const SAME_VALUE: [&str; 4] = ["not", "if", "then", "else"];
-const SAME_VALUE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const SAME_VALUE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
+pub(super) const SAME_VALUE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+pub(super) const SAME_VALUE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
 const PARTS: [&str; 8] = [
     "items",
     "additionalItems",
@@ -167,7 +187,7 @@ const PARTS: [&str; 8] = [
 const PART_LISTS: [&str; 2] = ["prefixItems", "items"];
 const PART_MAPS: [&str; 2] = ["properties", "patternProperties"];
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
-const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+pub(super) const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 /// Keywords whose values are data: a "$ref" in there is none.
 const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
 
@@ -179,8 +199,7 @@ fn check_bounds(schema: &Value) -> Result<(), SchemaError> {
     if is_deeper_than(schema, limits::MAX_JSON_DEPTH) {
         return Err(SchemaError::TooDeep { what: "levels", limit: limits::MAX_JSON_DEPTH });
     }
-    let mut document = Document { root: schema, nodes: Vec::new(), anchors: HashMap::new(), patterns: 0 };
-    document.read(schema)?;
+    let document = Document::of(schema)?;
     if document.patterns > limits::MAX_SCHEMA_PATTERNS {
         return Err(SchemaError::TooManyPatterns(document.patterns));
     }
@@ -194,15 +213,21 @@ fn check_bounds(schema: &Value) -> Result<(), SchemaError> {
     Ok(())
 }
 
-struct Document<'a> {
+pub(super) struct Document<'a> {
     root: &'a Value,
     /// Every subschema, the root first.
-    nodes: Vec<&'a Value>,
+    pub nodes: Vec<&'a Value>,
     anchors: HashMap<&'a str, &'a Value>,
     patterns: usize,
 }
 
 impl<'a> Document<'a> {
+    pub fn of(schema: &'a Value) -> Result<Self, SchemaError> {
+        let mut document = Self { root: schema, nodes: Vec::new(), anchors: HashMap::new(), patterns: 0 };
+        document.read(schema)?;
+        Ok(document)
+    }
+
     /// Collects the subschemas, and refuses references that leave the document.
     fn read(&mut self, node: &'a Value) -> Result<(), SchemaError> {
         let Value::Object(fields) = node else { return Ok(()) };
@@ -238,7 +263,7 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    fn resolve(&self, reference: &str) -> Option<&'a Value> {
+    pub fn resolve(&self, reference: &str) -> Option<&'a Value> {
         let fragment = reference.strip_prefix('#')?;
         if fragment.is_empty() || fragment.starts_with('/') {
             let decoded = percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?;

@@ -20,6 +20,7 @@ use crate::engine::{
     TokenDocument, TokenError, TokenGrant, state_document,
 };
 use crate::limits;
+pub use crate::private::Purpose;
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{TaskId, ToolResult};
 
@@ -33,6 +34,16 @@ impl Access {
     /// With `url`, that server and no other. Without, the server of the data folder, and where none runs the
     /// store itself; a data folder without a store is left as it is.
     pub async fn open(url: Option<&str>, context: &Context) -> Result<Self> {
+        Self::open_for(Purpose::Write, url, context).await
+    }
+
+    /// For commands that change nothing: a store that nobody serves is not written, so that a backup and a read-only
+    /// mount will do.
+    pub async fn open_to_read(url: Option<&str>, context: &Context) -> Result<Self> {
+        Self::open_for(Purpose::Read, url, context).await
+    }
+
+    pub async fn open_for(purpose: Purpose, url: Option<&str>, context: &Context) -> Result<Self> {
         if url.is_some() {
             return Ok(Self::Server(Box::new(Remote::of_server(url, context).await?)));
         }
@@ -41,7 +52,7 @@ impl Access {
             Err(RemoteError::Lost(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        Self::open_offline(context).await.map(Self::Store)
+        Self::open_offline(purpose, context).await.map(Self::Store)
     }
 
     /// The same, but a store that is not there is made.
@@ -55,7 +66,7 @@ impl Access {
     }
 
     /// The store itself, where there is one and nobody else has it.
-    pub async fn open_offline(context: &Context) -> Result<TaskEngine> {
+    pub async fn open_offline(purpose: Purpose, context: &Context) -> Result<TaskEngine> {
         let folder = context.data();
         if Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
             let told = format!("no server runs, and there are no tasks in {}", folder.display());
@@ -63,7 +74,11 @@ impl Access {
                 .next("longhaul serve --tools PATH, or name the server's --url or its --data folder"));
         }
         // It starts nothing; it tells what the records of a journal are.
-        open_store(folder, runner(context)?, EngineOptions::default()).await
+        let (runner, options) = (runner(context)?, EngineOptions::default());
+        match purpose {
+            Purpose::Write => open_store(folder, runner, options).await,
+            Purpose::Read => open_to_read(folder, runner, options).await,
+        }
     }
 
     /// True where tasks can be looked at but do not go on.
@@ -106,16 +121,16 @@ impl Access {
         }
     }
 
-    pub async fn output(&mut self, id: TaskId, name: &str, offset: u64) -> Result<Slice> {
-        match self {
-            Self::Server(remote) => Ok(remote.output(id, name, offset).await?),
-            Self::Store(engine) if name == "log" => {
-                Ok(engine.log(&local(), id, offset, limits::MAX_OUTPUT_READ_BYTES)?)
-            }
-            Self::Store(engine) => {
-                Ok(engine.output(&local(), id, name, offset, limits::MAX_OUTPUT_READ_BYTES)?)
-            }
-        }
+    /// A piece, and where the next one begins.
+    pub async fn output(&mut self, id: TaskId, name: &str, offset: u64) -> Result<(Slice, u64)> {
+        const AT_MOST: usize = limits::MAX_OUTPUT_READ_BYTES;
+        let slice = match self {
+            Self::Server(remote) => return Ok(remote.output(id, name, offset).await?),
+            Self::Store(engine) if name == "log" => engine.log(&local(), id, offset, AT_MOST)?,
+            Self::Store(engine) => engine.output(&local(), id, name, offset, AT_MOST)?,
+        };
+        let next = offset + slice.bytes.len() as u64;
+        Ok((slice, next))
     }
 
     pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
@@ -167,19 +182,25 @@ impl Access {
         }
     }
 
-    /// A person's answer; without a key to the one question that is open.
-    pub async fn answer(&mut self, id: TaskId, key: Option<&str>, reply: Reply) -> Result<TaskDocument> {
-        const BY_PERSON: Hand = Hand { channel: "cli", is_person: true };
+    /// An answer; without a key to the one question that is open. What a person is asked takes that of a person alone.
+    pub async fn answer(
+        &mut self,
+        id: TaskId,
+        key: Option<&str>,
+        reply: Reply,
+        is_person: bool,
+    ) -> Result<TaskDocument> {
+        let hand = Hand { channel: "cli", is_person };
         let Reply { action, content } = reply;
         match self {
-            Self::Server(remote) => Ok(remote.answer(id, key, action, content).await?),
+            Self::Server(remote) => Ok(remote.answer(id, key, action, content, is_person).await?),
             Self::Store(engine) => {
                 let given = match action {
                     "accept" => Given::Accept(content.unwrap_or_else(|| json!({}))),
                     "decline" => Given::Decline,
                     _ => Given::Cancel,
                 };
-                Ok(engine.answer(&local(), id, key, given, BY_PERSON).await?)
+                Ok(engine.answer(&local(), id, key, given, hand).await?)
             }
         }
     }
@@ -241,15 +262,24 @@ pub async fn open_store(
     runner: Arc<dyn Runner>,
     options: EngineOptions,
 ) -> Result<TaskEngine> {
-    TaskEngine::open(folder, runner, options).await.map_err(|error| match error {
+    TaskEngine::open(folder, runner, options).await.map_err(|error| not_opened(folder, error))
+}
+
+/// The same, to look at what there is.
+async fn open_to_read(folder: &Path, runner: Arc<dyn Runner>, options: EngineOptions) -> Result<TaskEngine> {
+    TaskEngine::open_to_read(folder, runner, options).await.map_err(|error| not_opened(folder, error))
+}
+
+fn not_opened(folder: &Path, error: EngineError) -> CliError {
+    match error {
         EngineError::Store(StoreError::Locked { .. }) => owned_by_another(folder),
         error => error.into(),
-    })
+    }
 }
 
 /// A task as the store in `folder` has it, which nobody else may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
-    let engine = open_store(folder, runner(context)?, EngineOptions::default()).await?;
+    let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
     let task = engine.task(&local(), id);
     engine.shutdown().await;
     Ok(task?)
@@ -290,6 +320,11 @@ fn owned_by_another(folder: &Path) -> CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         match &error {
+            EngineError::Store(StoreError::NotPrivate(why)) => why.clone().into(),
+            EngineError::Store(StoreError::ReadOnly { .. }) => Self::failed(error).next(
+                "copy the data folder to a disk where you may write, and name the copy with --data; what only looks \
+                 (task list, task show, audit list, doctor --check) reads it where it lies",
+            ),
             EngineError::NoSuchTask(_)
             | EngineError::NoSuchOutput { .. }
             | EngineError::NoSuchTool { .. }

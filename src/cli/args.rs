@@ -46,13 +46,15 @@ pub struct GlobalArgs {
     /// Folder with the tasks [env: LONGHAUL_DATA] [default: the XDG data folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Configuration [env: LONGHAUL_CONFIG] [default: longhaul.toml here, else in the XDG config folder]
+    /// Configuration [env: LONGHAUL_CONFIG] [default: longhaul/longhaul.toml in the XDG config folder; never the working
+    /// folder's]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON on stdout, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
-    /// A bearer token for the server that is talked to; better in the environment, where no list of processes shows it
+    /// A bearer token for the server that --url names, or else for the data folder's own, and for no other; better in the
+    /// environment, where no list of processes shows it
     #[arg(long, global = true, value_name = "TOKEN", env = "LONGHAUL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// What to log to stderr, such as `debug` or `longhaul=trace` [env: LONGHAUL_LOG, RUST_LOG]
@@ -113,14 +115,21 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         longhaul token new ann --tools 'book_*' --tools triage --state 'tickets/*'\n  \
         longhaul token revoke ann\n\n\
-        A request over loopback without a token is `local`, who may do all; from elsewhere a token is needed. The token \
-        is shown once: only its hash is stored.")]
+        The server's own user on this machine is `local`, who may do all; everybody else needs a token. The token is \
+        shown once: only its hash is stored.")]
     Token(TokenArgs),
     /// Show who did what, and what was refused
     #[command(after_help = "Examples:\n  \
         longhaul audit list --since 2h --verdict refused\n  \
         longhaul audit list --principal ann --tool book_agent --json")]
     Audit(AuditArgs),
+    /// Print the key by which the owner of a running server is known over HTTP
+    #[command(after_help = "Examples:\n  \
+        export LONGHAUL_KEY=\"$(longhaul key)\"     for a host that reads it from a variable\n  \
+        longhaul key --headers                      for a host that runs a helper\n  \
+        longhaul key --renew                        another one; the server must be stopped\n\n\
+        Who has the key may do all that the owner may. It stays the same across restarts.")]
+    Key(KeyArgs),
     /// Tell an MCP host about this program: write its configuration
     #[command(after_help = "Examples:\n  \
         longhaul install --client claude-code --tools ~/plugins --dry-run\n  \
@@ -162,6 +171,10 @@ pub struct ServeArgs {
     /// Start the server in the background, and say its pid
     #[arg(long, hide = true, conflicts_with_all = ["stdio", "http"])]
     pub start_background: bool,
+    /// Take every request over loopback for the owner's, whichever user of this machine sends it: for test suites that
+    /// can send no header
+    #[arg(long, conflicts_with = "stdio")]
+    pub open_loopback: bool,
     /// A component, a folder of components, or a Cargo workspace of guests (which is built first)
     #[arg(long, value_name = "PATH")]
     pub tools: Vec<PathBuf>,
@@ -305,6 +318,16 @@ fn moment(text: &str) -> Result<u64, String> {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct KeyArgs {
+    /// As a JSON object of HTTP headers, which hosts take from a helper
+    #[arg(long)]
+    pub headers: bool,
+    /// Make another key instead, by which the one before is none any more
+    #[arg(long, conflicts_with = "headers")]
+    pub renew: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct InstallArgs {
     /// The host
     #[arg(long, value_name = "NAME")]
@@ -318,6 +341,9 @@ pub struct InstallArgs {
     /// The host connects to a server that runs
     #[arg(long)]
     pub http: bool,
+    /// The host sends the server's key: for a host in another container, user or system than the server
+    #[arg(long, conflicts_with_all = ["stdio", "tools"])]
+    pub with_key: bool,
     /// Address of that server's MCP endpoint; elsewhere than on this machine, the host is told to send the token in
     /// LONGHAUL_TOKEN [default: as the server's settings have it]
     #[arg(long)]

@@ -11,7 +11,7 @@ use crate::engine::{AuditDocument, AuditQuery};
 
 pub async fn run(args: AuditArgs, context: &Context) -> Result<Exit> {
     let AuditCommand::List { since, principal, tool, verdict, limit } = args.command;
-    let mut access = Access::open(args.server.url(), context).await?;
+    let mut access = Access::open_to_read(args.server.url(), context).await?;
     let query = AuditQuery { since, principal, tool, verdict, limit: 0, cursor: None };
     let rows = list(&mut access, query, limit as usize).await;
     access.close().await;

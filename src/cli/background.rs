@@ -1,9 +1,9 @@
 //! The server of a data folder for hosts that spawn processes: found where one runs, else started in the
 //! background, where it outlives them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use super::server_file::{ServerInfo, Serves, StartedWith, is_running};
 use super::signals::StopSignals;
 use crate::limits;
 use crate::mcp::{BridgeError, Reader, bridge, connect_socket};
+use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store};
 
 /// In the data folder.
@@ -42,6 +43,7 @@ const SERVER_FLAG: &str = "--background";
 /// `serve --stdio`: this process only carries the lines of its host.
 pub async fn bridge_host(context: &Context) -> Result<Exit> {
     let mut signals = StopSignals::new()?;
+    private::make_folder(context.data()).map_err(|e| unusable(context.data(), &e))?;
     let servers = Servers::new(context);
     let host = (tokio::io::stdin(), tokio::io::stdout());
     let bridged = tokio::select! {
@@ -96,7 +98,9 @@ impl<'a> Servers<'a> {
         let mut started: Option<u32> = None;
         let mut nobody_since: Option<Instant> = None;
         while began.elapsed() < START_PATIENCE {
-            if let Ok(stream) = connect_socket(&folder.join(SOCKET)).await {
+            let socket = folder.join(SOCKET);
+            private::no_link(&socket).map_err(|e| unusable(folder, &e))?;
+            if let Ok(stream) = connect_socket(&socket).await {
                 let info = ServerInfo::read(folder);
                 tell(folder, info.as_ref());
                 self.tell_differences(info.as_ref());
@@ -157,7 +161,7 @@ fn did_not_start(folder: &Path) -> CliError {
 }
 
 fn end_of(log: &Path) -> io::Result<String> {
-    let mut file = File::open(log)?;
+    let mut file = private::open(log, OpenOptions::new().read(true))?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LOG_END_BYTES)))?;
     let mut bytes = Vec::new();
@@ -169,7 +173,7 @@ fn end_of(log: &Path) -> io::Result<String> {
 /// ends a host with all the processes below it does not find it.
 async fn start(folder: &Path) -> Result<u32> {
     let failed = |e: &dyn std::fmt::Display| CliError::failed(format_args!("cannot start a server: {e}"));
-    make_folder(folder).map_err(|e| failed(&format_args!("{}: {e}", folder.display())))?;
+    private::make_folder(folder).map_err(|e| unusable(folder, &e))?;
     let mut command = again("--stdio", START_FLAG).map_err(|e| failed(&e))?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let starter = tokio::process::Command::from(command).output().await.map_err(|e| failed(&e))?;
@@ -181,17 +185,22 @@ async fn start(folder: &Path) -> Result<u32> {
 pub fn starter(context: &Context) -> Result<Exit> {
     let folder = context.data();
     let failed = |e: io::Error| CliError::failed(format_args!("cannot start a server: {e}"));
-    let log = open_log(&folder.join(LOG)).map_err(failed)?;
+    private::make_folder(folder).map_err(|e| unusable(folder, &e))?;
+    let log = open_log(folder).map_err(|e| unusable(folder, &e))?;
     let mut command = again(START_FLAG, SERVER_FLAG).map_err(failed)?;
     let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(failed)?;
     context.output.line(server.id().to_string())?;
     Ok(Exit::Done)
 }
 
-/// The server in the background has no terminal, and is in nobody's group.
+/// The server in the background has no terminal, is in nobody's group, and not in the folder that the host happened
+/// to be in. All paths are absolute by now.
 pub fn detach() {
     // Where this fails it leads a session already.
     let _ = rustix::process::setsid();
+    if let Err(error) = std::env::set_current_dir("/") {
+        tracing::warn!("this server stays in the folder that it was started in: {error}");
+    }
 }
 
 /// This very command with another flag.
@@ -202,16 +211,59 @@ fn again(flag: &str, instead: &str) -> io::Result<std::process::Command> {
     Ok(command)
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() { Ok(()) } else { DirBuilder::new().recursive(true).mode(0o700).create(folder) }
+/// The log goes on where it ended; one that has grown long is put aside. Where there is no store yet, a log that
+/// others may read is a project's own: Longhaul's never was anybody else's to read.
+fn open_log(folder: &Path) -> io::Result<File> {
+    let path = folder.join(LOG);
+    let open = || private::open(&path, OpenOptions::new().append(true).create(true));
+    let log = open()?;
+    let there = log.metadata()?;
+    if there.mode() & 0o077 != 0 && Store::presence(folder).is_ok_and(|found| found == Presence::Missing) {
+        return Err(io::Error::other(format!(
+            "{} is there already and is not Longhaul's: move it elsewhere, or use another folder with --data",
+            path.display()
+        )));
+    }
+    if there.len() <= limits::MAX_SERVER_LOG_BYTES {
+        return Ok(log);
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".old");
+    let aside = PathBuf::from(aside);
+    private::no_link(&aside)?;
+    fs::rename(&path, aside)?;
+    open()
 }
 
-/// The log goes on where it ended; one that has grown long is put aside.
-fn open_log(path: &Path) -> io::Result<File> {
-    if fs::metadata(path).is_ok_and(|log| log.len() > limits::MAX_SERVER_LOG_BYTES) {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".old");
-        fs::rename(path, PathBuf::from(aside))?;
+/// A data folder, or what lies in it, that is not to be used.
+pub fn unusable(folder: &Path, error: &io::Error) -> CliError {
+    match NotPrivate::of(error) {
+        Some(why) => why.clone().into(),
+        None => CliError::failed(format_args!("cannot use {}: {error}", folder.display()))
+            .next("name a folder that may be written with --data"),
     }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_projects_own_log_is_left_alone_and_ours_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(LOG);
+        drop(open_log(folder.path()).expect("made"));
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        drop(open_log(folder.path()).expect("ours"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        let told = open_log(folder.path()).expect_err("a project's").to_string();
+        assert!(told.contains("server.log is there already"), "{told}");
+        // With a store beside it, it was restored from a backup.
+        fs::write(folder.path().join("longhaul.redb"), "").expect("written");
+        assert!(open_log(folder.path()).is_ok());
+        fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink("/dev/null", &path).expect("linked");
+        assert!(open_log(folder.path()).expect_err("a link").to_string().contains("is a link"));
+    }
 }

@@ -3,6 +3,7 @@
 mod file;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,15 +26,22 @@ pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv
 pub struct Settings {
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// A file of that name in the working folder that is not the one that was read: it says nothing.
+    pub unread: Option<PathBuf>,
     pub data: PathBuf,
     pub http: SocketAddr,
     pub tool_paths: Vec<PathBuf>,
     pub trust: bool,
+    /// Every request over loopback is the owner's: said for one start alone, by a flag.
+    pub open_loopback: bool,
     pub durability: Durability,
     /// Certificates of authorities that are trusted beside those of the machine.
     pub ca_file: Option<PathBuf>,
     /// A filter for the log, where one was set.
     pub log: Option<String>,
+    /// Commands without a terminal may answer what a person is asked. The file alone says so: an agent with a shell
+    /// sets flags and variables as it likes.
+    pub answer_without_terminal: bool,
     pub mcp: McpSettings,
     pub engine: EngineSettings,
     /// Where samples come from that no client's model serves; nowhere unless it is written.
@@ -89,6 +97,7 @@ pub struct Overrides {
     pub tool_paths: Vec<PathBuf>,
     /// The flag can only switch it on.
     pub trust: bool,
+    pub open_loopback: bool,
     pub durability: Option<String>,
     pub log: Option<String>,
 }
@@ -120,22 +129,25 @@ impl Settings {
             Some(path) => read_toml::<FileTables>(path)?,
         };
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
-        let mut tables = tables;
-        let servers = std::mem::take(&mut tables.servers);
-        let (of_file, operator) = tables.split(folder, home.as_deref());
+        let answer_without_terminal = tables.cli.answer_without_terminal;
+        let (of_file, operator, servers) = tables.split(folder, home.as_deref());
+        let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
         let data = said.data.or_else(|| {
             xdg(&env, "XDG_DATA_HOME", home.as_deref(), ".local/share").map(|base| base.join("longhaul"))
         });
         Ok(Self {
+            unread: unread_file(cwd, file.as_deref()),
             file,
             data: data.ok_or(ConfigError::NoDataFolder)?,
             http: said.http.unwrap_or(DEFAULT_ADDRESS),
             tool_paths: said.tool_paths.unwrap_or_default(),
             trust: said.trust.unwrap_or(false),
+            open_loopback,
             durability: said.durability.unwrap_or_default(),
             ca_file: said.ca_file,
             log: said.log,
+            answer_without_terminal,
             mcp: McpSettings {
                 task_tools: said.task_tools.unwrap_or(true),
                 state_tools: said.state_tools.unwrap_or(false),
@@ -169,7 +181,9 @@ fn kept(days: Option<u64>, default_seconds: u64) -> Option<Duration> {
     }
 }
 
-/// A named file must be there; the two that are looked for need not, but one that is there must be readable.
+/// A named file must be there; the one in the XDG folder need not, but if it is there it must be readable. The
+/// working folder is never looked in: hosts start this program in whatever folder is open, and a cloned repository
+/// must not choose programs, secrets or the data folder.
 fn find_file(
     named: Option<PathBuf>,
     config_home: Option<PathBuf>,
@@ -178,15 +192,24 @@ fn find_file(
     if let Some(path) = named {
         return Ok(Some(cwd.join(path)));
     }
-    let usual = [Some(cwd.join(FILE_NAME)), config_home.map(|home| home.join("longhaul").join(FILE_NAME))];
-    for path in usual.into_iter().flatten() {
-        match path.symlink_metadata() {
-            Ok(_) => return Ok(Some(path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(FileError::new(&path, format!("cannot be read: {error}")).into()),
+    let Some(path) = config_home.map(|home| home.join("longhaul").join(FILE_NAME)) else { return Ok(None) };
+    match path.symlink_metadata() {
+        Ok(_) => Ok(Some(path)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
         }
+        Err(error) => Err(FileError::new(&path, format!("cannot be read: {error}")).into()),
     }
-    Ok(None)
+}
+
+/// A file in the working folder whose owner may think that it holds.
+fn unread_file(cwd: &Path, read: Option<&Path>) -> Option<PathBuf> {
+    let here = cwd.join(FILE_NAME);
+    here.symlink_metadata().ok()?;
+    let place = |path: &Path| path.canonicalize().ok();
+    let is_read =
+        read.is_some_and(|read| read == here || (place(read).is_some() && place(read) == place(&here)));
+    (!is_read).then_some(here)
 }
 
 /// A base folder as the XDG specification has it: a relative one does not count.

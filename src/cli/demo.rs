@@ -90,7 +90,7 @@ async fn show_it(context: &Context) -> Result<Exit> {
         return Err(CliError::failed(show::why_it_ended(&ended)));
     }
     let result = show::result_json(&remote.result(&ended).await?);
-    let log = remote.output(id, "log", 0).await?.bytes;
+    let log = remote.output(id, "log", 0).await?.0.bytes;
     remote.close().await;
 
     say.line("\n6. What that shows:")?;
@@ -310,15 +310,16 @@ impl Server {
     }
 }
 
-/// The example tools: beside the working folder, else beside the source that this binary was built from.
+/// The example tools beside the source that this binary was built from. Not those of the working folder: building runs
+/// what is in a workspace, and whose that is nobody has said.
 fn find_workspace() -> Result<PathBuf> {
-    let places = [PathBuf::from("tools-wasm"), Path::new(env!("CARGO_MANIFEST_DIR")).join("tools-wasm")];
-    let found = places.iter().find(|place| guests::is_workspace(place) && place.join(TOOL).is_dir());
-    found.cloned().ok_or_else(|| {
-        let looked = places.map(|place| place.display().to_string()).join(" and ");
-        CliError::not_found(format_args!("the demo builds an example tool, and there is none in {looked}"))
-            .next("run it in a checkout of longhaul's repository: cargo run --release -- demo")
-    })
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools-wasm");
+    if guests::is_workspace(&place) && place.join(TOOL).is_dir() {
+        return Ok(place);
+    }
+    let place = place.display();
+    Err(CliError::not_found(format_args!("the demo builds an example tool, and there is none in {place}"))
+        .next("run it in a checkout of longhaul's repository: cargo run --release -- demo"))
 }
 
 async fn build(workspace: PathBuf) -> Result<PathBuf> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::StatVfsMountFlags;
 use serde::Serialize;
 
 use super::access::Access;
@@ -12,7 +13,8 @@ use super::guests;
 use super::remote::Remote;
 use super::render::{Table, bytes};
 use super::server_file::{ServerInfo, Serves};
-use crate::store::{Presence, Store};
+use crate::private::{self, NotPrivate, Purpose};
+use crate::store::{Presence, Store, StoreError};
 
 /// Maps of the kernel that one live instance takes, and what the rest of the process needs.
 const MAPS_PER_INSTANCE: u64 = 7;
@@ -42,7 +44,7 @@ impl Check {
 pub async fn run(context: &Context, check: bool) -> Result<Exit> {
     let mut checks = vec![
         configuration(context),
-        target(),
+        target(context),
         map_limit(context),
         data_folder(context.data()),
         disk(context.data()),
@@ -68,14 +70,22 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
 fn configuration(context: &Context) -> Check {
     match &context.settings.file {
         Some(file) => Check::ok("configuration", file.display().to_string()),
-        None => Check::ok("configuration", "none: the defaults hold"),
+        None => match &context.settings.unread {
+            Some(here) => Check::ok(
+                "configuration",
+                format!("none: the defaults hold ({} is not read without --config)", here.display()),
+            ),
+            None => Check::ok("configuration", "none: the defaults hold"),
+        },
     }
 }
 
-/// Only who builds guests needs it, but those who do not will not mind.
-fn target() -> Check {
+/// Only who builds guests needs it, but those who do not will not mind. It is looked for where guests are built, and
+/// not in the working folder, whose `rust-toolchain.toml` may name a compiler of its own.
+fn target(context: &Context) -> Check {
     const WHAT: &str = "toolchain for guests";
-    match guests::target_installed(Path::new(".")) {
+    let workspace = context.settings.tool_paths.iter().find(|path| guests::is_workspace(path));
+    match guests::target_installed(workspace.map_or(Path::new("/"), PathBuf::as_path)) {
         Ok(true) => Check::ok(WHAT, format!("rustc with {}", guests::TARGET)),
         Ok(false) => Check::warn(
             WHAT,
@@ -111,6 +121,10 @@ fn map_limit(context: &Context) -> Check {
 fn data_folder(folder: &Path) -> Check {
     const WHAT: &str = "data folder";
     let shown = folder.display().to_string();
+    let checked = private::check_folder(folder, Purpose::Read);
+    if let Some(why) = checked.as_ref().err().and_then(NotPrivate::of) {
+        return Check::warn(WHAT, why.what.clone(), why.next.clone());
+    }
     match fs::metadata(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Check::ok(WHAT, format!("{shown}: not there yet, the first start makes it"))
@@ -118,6 +132,9 @@ fn data_folder(folder: &Path) -> Check {
         Err(e) => Check::warn(WHAT, format!("{shown}: {e}"), "name another with --data"),
         Ok(kind) if !kind.is_dir() => {
             Check::warn(WHAT, format!("{shown}: no folder"), "name another with --data")
+        }
+        Ok(_) if is_read_only(folder) => {
+            Check::ok(WHAT, format!("{shown}: read-only, good for looking at it"))
         }
         Ok(_) if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() => Check::warn(
             WHAT,
@@ -128,12 +145,19 @@ fn data_folder(folder: &Path) -> Check {
     }
 }
 
+fn is_read_only(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
 fn disk(folder: &Path) -> Check {
     const WHAT: &str = "disk";
     // The folder may not be there yet: its nearest parent is on the same disk.
     let there =
         folder.ancestors().find(|place| place.exists()).map_or_else(|| PathBuf::from("/"), Path::to_owned);
     match rustix::fs::statvfs(&there) {
+        Ok(disk) if disk.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+            Check::ok(WHAT, "read-only: nothing is written")
+        }
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let found = format!("{} free", bytes(free));
@@ -181,6 +205,7 @@ async fn server_and_store(context: &Context) -> Vec<Check> {
     let folder = context.data();
     let presence = match Store::presence(folder) {
         Ok(presence) => presence,
+        Err(StoreError::NotPrivate(why)) => return vec![Check::warn(STORE, why.what, why.next)],
         Err(error) => return vec![Check::warn(STORE, error.to_string(), "see who may read it")],
     };
     match presence {
@@ -218,7 +243,7 @@ async fn server_and_store(context: &Context) -> Vec<Check> {
             vec![server, Check::ok(STORE, format!("in use by its server, {}", bytes(file_bytes)))]
         }
         Presence::Free { .. } => {
-            let store = match Access::open_offline(context).await {
+            let store = match Access::open_offline(Purpose::Read, context).await {
                 Ok(engine) => {
                     let usage = engine.usage();
                     engine.shutdown().await;

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::private::NotPrivate;
+
 /// How a command ends, as scripts see it. The one place with exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -78,6 +80,12 @@ impl fmt::Display for CliError {
 }
 
 impl std::error::Error for CliError {}
+
+impl From<NotPrivate> for CliError {
+    fn from(error: NotPrivate) -> Self {
+        Self::refused(error.what).next(error.next)
+    }
+}
 
 #[cfg(test)]
 mod tests {

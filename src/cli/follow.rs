@@ -6,6 +6,7 @@ use super::client::form::{Form, Reply};
 use super::exit::{CliError, Result};
 use super::prompt::Asked;
 use super::remote::{Remote, RemoteError};
+use super::render::escape_text;
 use crate::engine::TaskDocument;
 use crate::mcp::Updates;
 use crate::task::TaskId;
@@ -86,7 +87,7 @@ pub async fn again<T>(mut attempt: impl AsyncFnMut() -> Result<T, RemoteError>) 
         match attempt().await {
             Err(RemoteError::Lost(why)) if began.elapsed() + backoff < GIVE_UP_AFTER => {
                 if backoff == FIRST_BACKOFF {
-                    eprintln!("{why}; trying again for a minute");
+                    eprintln!("{}; trying again for a minute", escape_text(&why));
                 }
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(MAX_BACKOFF);
@@ -148,15 +149,17 @@ async fn ask(
             let why = format!("\nit stays open: {}", answer_command(id, &key));
             audience.asked(form, true, &why);
         }
-        Asked::Given(Reply { action, content }) => match remote.answer(id, Some(&key), action, content).await
-        {
-            // What is wrong with it, or that somebody was faster; the task says what is still open.
-            Err(RemoteError::Refused(why)) => audience.asked(form, false, &why),
-            other => {
-                audience.asked(form, false, "");
-                other?;
+        // Who is asked sits at the terminal.
+        Asked::Given(Reply { action, content }) => {
+            match remote.answer(id, Some(&key), action, content, true).await {
+                // What is wrong with it, or that somebody was faster; the task says what is still open.
+                Err(RemoteError::Refused(why)) => audience.asked(form, false, &why),
+                other => {
+                    audience.asked(form, false, "");
+                    other?;
+                }
             }
-        },
+        }
     }
     Ok(())
 }

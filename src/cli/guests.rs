@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+use crate::mcp::find_program;
+
 pub const TARGET: &str = "wasm32-wasip2";
 /// Where a guest workspace is built, should that not be its own `target/`.
 const TARGET_DIR_VARIABLE: &str = "LONGHAUL_GUEST_TARGET_DIR";
@@ -228,7 +230,9 @@ fn output_of(folder: &Path, program: &'static str, args: &[&str]) -> Result<Stri
 /// A command that runs in `folder` as if typed there: what an outer `cargo run` or `cargo test` set for its own
 /// build (its toolchain, flags, target folder) does not hold for the guests'.
 fn clean_command(folder: &Path, program: &str) -> Command {
-    let mut command = Command::new(program);
+    // Where no absolute folder of PATH has it, the system says that it is not there.
+    let found = find_program(program, std::env::var_os("PATH").as_deref());
+    let mut command = Command::new(found.unwrap_or_else(|| Path::new("/").join(program)));
     command.current_dir(folder);
     for (name, _) in std::env::vars_os() {
         if disturbs(&name) {

@@ -7,9 +7,9 @@ use super::exit::{CliError, Result};
 use super::render::escape;
 use super::tools::{self, ComponentFile};
 use crate::authority::{Access, Grant};
-use crate::catalog::{Candidate, Component, Manifest, Operator};
+use crate::catalog::{Candidate, Component, Manifest, Operator, RefusedBound, bound_lines};
 use crate::engine::{InspectError, Runner};
-use crate::task::{ComponentId, TaskLimits};
+use crate::task::ComponentId;
 
 /// A component with its bytes, as it would be served.
 pub struct Loaded {
@@ -69,6 +69,12 @@ pub fn summary(component: &Component) -> Vec<String> {
             escape(&component.name)
         )
     }));
+    if !held.refused.is_empty() {
+        let refused: Vec<String> = held.refused.iter().map(RefusedBound::to_string).collect();
+        lines.push(format!("  requested, not given: {}; to give it, in longhaul.toml:", refused.join(", ")));
+        let given = bound_lines(&component.name, &held.refused);
+        lines.extend(given.lines().map(|line| format!("    {line}")));
+    }
     lines
 }
 
@@ -98,20 +104,6 @@ pub fn powers(grant: &Grant) -> Vec<String> {
     lines.extend(grant.elicit.then(|| "questions to people".to_owned()));
     lines.extend(grant.sample.then(|| "samples of the client's model".to_owned()));
     lines
-}
-
-/// The bounds that hold, each under its name in a manifest.
-pub fn bounds(limits: &TaskLimits) -> [(&'static str, u64); 8] {
-    [
-        ("memory_mib", limits.memory_mib),
-        ("run_seconds", limits.run_seconds),
-        ("total_seconds", limits.total_seconds),
-        ("journal_mib", limits.journal_mib),
-        ("result_kib", limits.result_kib),
-        ("questions", limits.questions.into()),
-        ("samples", limits.samples.into()),
-        ("sample_tokens", limits.sample_tokens),
-    ]
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ mod doctor;
 mod exit;
 mod follow;
 mod guests;
+mod hand;
 mod install;
+mod key;
 mod load;
 mod logging;
 mod progress;
@@ -36,6 +38,7 @@ mod token;
 mod tool;
 mod tools;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -72,6 +75,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
             tool_paths: args.tools.clone(),
             trust: args.trust,
             durability: args.durability.clone(),
+            open_loopback: args.open_loopback,
             ..Overrides::default()
         },
         Command::Install(args) => Overrides { tool_paths: args.tools.clone(), ..Overrides::default() },
@@ -83,6 +87,9 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
         _ => logging::COMMAND_DEFAULT,
     };
     logging::start(context.settings.log.as_deref(), default_filter)?;
+    if let Some(here) = context.settings.unread.as_deref().filter(|_| !is_own_child(&cli.command)) {
+        eprintln!("{}", unread(here));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -91,6 +98,20 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
     // A thread that still reads stdin, or a guest that does not stop, must not keep the process.
     runtime.shutdown_timeout(LINGER);
     done
+}
+
+/// Started by another `serve --stdio`, which has said what there is to say.
+fn is_own_child(command: &Command) -> bool {
+    matches!(command, Command::Serve(args) if args.background || args.start_background)
+}
+
+/// For the person who expects a file to hold that does not.
+fn unread(here: &Path) -> String {
+    format!(
+        "longhaul: {} lies in the working folder and is not read; what uses it: longhaul --config {} …",
+        render::escape(&here.display().to_string()),
+        render::shell_word(here.as_os_str())
+    )
 }
 
 async fn perform(command: Command, context: &Context) -> Result<Exit> {
@@ -104,6 +125,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Tool(args) => tool::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Key(args) => key::run(&args, context).await,
         Command::Install(args) => install::run(&args, context),
         Command::Doctor { check } => doctor::run(context, check).await,
         Command::Completions { .. } => Ok(Exit::Done),

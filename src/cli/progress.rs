@@ -11,7 +11,7 @@ use super::context::Context;
 use super::follow::{Audience, answer_command};
 use super::prompt::{Asked, Person};
 use super::render::{escape, escape_text};
-use crate::engine::TaskDocument;
+use crate::engine::{TaskDocument, resolve_command};
 
 /// The terminal of a command that follows tasks, and the person at it.
 pub struct Screen {
@@ -143,6 +143,11 @@ impl Audience for Reporter {
 
     /// Where nobody can be asked, how it is answered is told once.
     fn to_ask(&mut self, task: &TaskDocument) -> Option<Form> {
+        if let Some(step) = task.unknown_step
+            && self.told.insert(format!("step {step}"))
+        {
+            self.say(format!("settle it with {}{}", resolve_command(&task.id, step), self.at));
+        }
         if let Some(person) = &self.person {
             return person.next(task);
         }

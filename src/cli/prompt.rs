@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 
 use super::client::form::{Form, Reply, Step};
+use super::render::escape_text;
 use crate::engine::TaskDocument;
 use crate::task::TaskId;
 
@@ -67,7 +68,7 @@ impl Person {
                 Ok(Step::More) => {}
                 Ok(Step::Done(reply)) => return Asked::Given(reply),
                 Ok(Step::Later) => return Asked::Later,
-                Err(error) => eprintln!("  {}", error.message),
+                Err(error) => eprintln!("  {}", escape_text(&error.message)),
             }
         }
     }

@@ -14,6 +14,7 @@ use super::server_file::{ServerInfo, Serves};
 use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
+use crate::engine::questions::InputRequest;
 use crate::engine::{
     AuditPage, AuditQuery, JournalDocument, Resolution, Slice, StateQuery, StateWrite, TaskDocument,
     TaskPage, TaskQuery, TokenDocument, TokenGrant, state_uri,
@@ -22,8 +23,9 @@ use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
     TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
 };
-use crate::store::{Presence, Store};
-use crate::task::{TaskId, ToolResult};
+use crate::private::{self, NotPrivate};
+use crate::store::{Presence, Store, StoreError};
+use crate::task::{QuestionKind, TaskId, ToolResult};
 
 /// A server of this machine that has not answered by now is gone.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +35,8 @@ pub struct Remote {
     options: ClientOptions,
     /// The person named its URL.
     named: bool,
+    /// It is reached by what only the owner of its data folder has.
+    as_owner: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum RemoteError {
     Refused(String),
     #[error("{0}")]
     Other(String),
+    /// The data folder is not this user's alone: nothing in it is believed.
+    #[error(transparent)]
+    NotPrivate(NotPrivate),
 }
 
 impl Remote {
@@ -55,7 +62,12 @@ impl Remote {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, RemoteError> {
-        Ok(Self { client: connect(options.clone()).await?, options, named: false })
+        Ok(Self { client: connect(options.clone()).await?, options, named: false, as_owner: false })
+    }
+
+    /// By the socket or the key of its data folder.
+    async fn connect_as_owner(url: &str, key: Option<Secret>) -> Result<Self, RemoteError> {
+        Ok(Self { as_owner: true, ..Self::connect(url, key).await? })
     }
 
     /// Its URL stands in the commands that people are told.
@@ -67,8 +79,10 @@ impl Remote {
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
             Some(url) => {
-                let remote = Self::connect_with(context.server(url, context.token.clone())).await?;
-                Ok(remote.named())
+                let key = if context.token.is_none() { own_servers_key(url, context) } else { None };
+                let as_owner = key.is_some() || url.starts_with("unix:");
+                let options = context.server(url, context.token.clone().or(key));
+                Ok(Self { as_owner, ..Self::connect_with(options).await? }.named())
             }
             None => Ok(Self::find(context).await?),
         }
@@ -77,7 +91,10 @@ impl Remote {
     /// The server of the data folder; where that has none and was not named, the one at the usual address.
     pub async fn find(context: &Context) -> Result<Self, RemoteError> {
         let folder = context.data();
-        let presence = Store::presence(folder).map_err(|e| RemoteError::Other(e.to_string()))?;
+        let presence = Store::presence(folder).map_err(|error| match error {
+            StoreError::NotPrivate(why) => RemoteError::NotPrivate(why),
+            error => RemoteError::Other(error.to_string()),
+        })?;
         let in_use = matches!(presence, Presence::InUse { .. });
         if let Some(info) = ServerInfo::read(folder).filter(|_| in_use) {
             let (pid, place) = (info.pid, folder.display());
@@ -85,10 +102,13 @@ impl Remote {
                 (_, Some(url), Some(token)) => return Self::connect(&url, Some(token)).await,
                 // Only the folder's owner can open it.
                 (Some(socket), _, None) => {
-                    return Self::connect(&format!("unix:{}", socket.display()), None).await;
+                    private::no_link(&socket).map_err(|error| RemoteError::Other(error.to_string()))?;
+                    return Self::connect_as_owner(&format!("unix:{}", socket.display()), None).await;
                 }
                 // The server's key says the same.
-                (None, Some(url), None) => return Self::connect(&url, info.key.map(Secret::new)).await,
+                (None, Some(url), None) => {
+                    return Self::connect_as_owner(&url, info.key.map(Secret::new)).await;
+                }
                 (Some(_), None, Some(_)) => {
                     return Err(RemoteError::Refused(format!(
                         "the server of {place}, pid {pid}, listens on its socket alone, where all callers are \
@@ -110,7 +130,11 @@ impl Remote {
                 format!("no server runs on {0}: longhaul serve --data {0} starts one", folder.display());
             return Err(RemoteError::Lost(told));
         }
-        Self::connect(&format!("http://{}/mcp", context.settings.http), context.token.clone()).await
+        let usual = format!("http://{}/mcp", context.settings.http);
+        if context.token.is_some() {
+            return Err(RemoteError::Refused(token_is_not_for(&usual, "no server runs on the data folder")));
+        }
+        Self::connect(&usual, None).await
     }
 
     pub fn url(&self) -> &str {
@@ -190,7 +214,8 @@ impl Remote {
         })
     }
 
-    pub async fn output(&self, id: TaskId, name: &str, offset: u64) -> Result<Slice, RemoteError> {
+    /// A piece, and where the next one begins.
+    pub async fn output(&self, id: TaskId, name: &str, offset: u64) -> Result<(Slice, u64), RemoteError> {
         let arguments = json!({ "task_id": id, "name": name, "offset": offset });
         let piece = self.own_tool("task_output", arguments).await?;
         let bytes = match (piece["text"].as_str(), piece["base64"].as_str()) {
@@ -200,12 +225,15 @@ impl Remote {
                 return Err(RemoteError::Other("task_output gave neither text nor base64".to_owned()));
             }
         };
-        Ok(Slice {
+        // What is shown of a log is not always as long as the log.
+        let next = piece["next_offset"].as_u64().unwrap_or(offset + bytes.len() as u64);
+        let slice = Slice {
             bytes,
             mime_type: piece["mime_type"].as_str().unwrap_or("application/octet-stream").to_owned(),
             total: piece["bytes"].as_u64().unwrap_or_default(),
             done: piece["done"].as_bool().unwrap_or_default(),
-        })
+        };
+        Ok((slice, next))
     }
 
     pub async fn journal(&self, id: TaskId) -> Result<JournalDocument, RemoteError> {
@@ -230,16 +258,32 @@ impl Remote {
         answer["seq"].as_u64().ok_or_else(|| RemoteError::Other("task_send gave no number".to_owned()))
     }
 
-    /// A person's answer to what the task asks; `action` is `accept`, `decline` or `cancel`.
+    /// An answer to what the task asks; `action` is `accept`, `decline` or `cancel`.
     pub async fn answer(
         &self,
         id: TaskId,
         key: Option<&str>,
         action: &str,
         content: Option<Value>,
+        by_person: bool,
     ) -> Result<TaskDocument, RemoteError> {
+        let is_elicited = |question: &InputRequest| question.kind == QuestionKind::Elicit;
+        if !self.as_owner {
+            let task = self.task(id).await?;
+            let asked = match key {
+                Some(key) => task.input_requests.get_key_value(key),
+                None if task.input_requests.len() == 1 => task.input_requests.iter().next(),
+                None => None,
+            };
+            // Elsewhere the person is the one at the client that is asked.
+            if let Some((key, _)) = asked.filter(|(_, question)| is_elicited(question)) {
+                let answer = without_nulls(json!({ "action": action, "content": content }));
+                self.client.update_task(&id.to_string(), key, answer).await?;
+                return self.task(id).await;
+            }
+        }
         let arguments = json!({ "task_id": id, "key": key, "action": action, "content": content });
-        let options = CallOptions { by_person: true, ..CallOptions::default() };
+        let options = CallOptions { by_person, ..CallOptions::default() };
         let answered = self.client.call("task_answer", without_nulls(arguments), &options).await?;
         parsed(structured("task_answer", answered)?)
     }
@@ -297,7 +341,8 @@ impl Remote {
         let options = CallOptions { by_person: true, ..CallOptions::default() };
         match self.client.call(tool, arguments, &options).await {
             Err(ClientError::Protocol { code: -32602, .. }) => Err(RemoteError::Refused(format!(
-                "the server at {} does this for its owner alone: without --token, on its machine",
+                "the server at {} does this for its owner alone, who names its folder: the same command with --data DIR \
+                 and without --url and --token",
                 self.url()
             ))),
             outcome => structured(tool, outcome?),
@@ -379,9 +424,27 @@ impl From<RemoteError> for CliError {
             RemoteError::Lost(_) | RemoteError::Other(_) => Exit::Failed,
             RemoteError::NotFound(_) => Exit::NotFound,
             RemoteError::Refused(_) => Exit::Refused,
+            RemoteError::NotPrivate(why) => return why.clone().into(),
         };
         Self { exit, message: escape_text(&error.to_string()), next: None }
     }
+}
+
+/// The key of the data folder's server, where that is the one at `url`.
+fn own_servers_key(url: &str, context: &Context) -> Option<Secret> {
+    let folder = context.data();
+    let is_served = matches!(Store::presence(folder), Ok(Presence::InUse { .. }));
+    let info = ServerInfo::read(folder).filter(|info| is_served && info.url.as_deref() == Some(url))?;
+    info.key.map(Secret::new)
+}
+
+/// A token goes to an address that came with it, or to the data folder's own server. Anything may listen at an address
+/// out of a file, or at the usual one.
+pub fn token_is_not_for(url: &str, why: &str) -> String {
+    format!(
+        "{why}, and the token is not sent to {url}, which did not come with it: name the server with --url {url}, or \
+         leave --token and LONGHAUL_TOKEN out"
+    )
 }
 
 async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
@@ -483,7 +546,8 @@ mod tests {
         let ended = follow::to_the_end(&mut remote, id, &mut reporter()).await.expect("ends");
         assert_eq!(ended.state, "completed");
         assert_eq!(remote.result(&ended).await, Ok(ToolResult::text("counted to 3")));
-        let log = remote.output(id, "log", 2).await.expect("a log");
+        let (log, next) = remote.output(id, "log", 2).await.expect("a log");
+        assert_eq!(next, 6);
         assert_eq!((log.bytes.as_slice(), log.total, log.done), (b"2\n3\n".as_slice(), 6, true));
         assert_eq!(remote.journal(id).await.expect("a journal").task, id.to_string());
         let page = TaskQuery { state: Some("completed".to_owned()), limit: 5, ..TaskQuery::default() };

@@ -1,11 +1,13 @@
 //! Everything that goes to stdout: tables on a terminal, tab-separated lines elsewhere, JSON where asked for.
 
-use std::fmt::Write as _;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
 
 use super::exit::{CliError, Result};
+use crate::catalog::{show_hidden, show_in_json};
 
 /// Where and how a command prints its answer.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,8 @@ impl Output {
     /// One JSON document on one line.
     pub fn json(self, document: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(document).map_err(CliError::failed)?;
-        self.line(text)
+        // The same value: a program gets the bytes, a person's terminal nothing that steers it.
+        self.line(if self.terminal { show_in_json(&text) } else { text.into() })
     }
 
     pub fn table(self, table: &Table) -> Result<()> {
@@ -56,6 +59,24 @@ impl Output {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(CliError::reader_left()),
             Err(e) => Err(CliError::failed(format_args!("cannot write to stdout: {e}"))),
+        }
+    }
+}
+
+/// A word as a shell takes it, in quotes where it needs them. What no terminal should get, or what is no UTF-8, is
+/// written as bytes, which bash and zsh read.
+pub fn shell_word(word: &OsStr) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.bytes().all(is_plain) => text.to_owned(),
+        Some(text) if escape(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let byte = |byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", word.as_bytes().iter().map(byte).collect::<String>())
         }
     }
 }
@@ -111,39 +132,15 @@ impl Table {
     }
 }
 
-/// One line, safe to print: control characters, line ends and whatever changes the direction of text become
-/// visible escapes, so that a guest can neither move the cursor nor forge a line of ours.
+/// One line, safe to print: control characters, line ends and whatever is hidden or changes the direction of text
+/// become visible escapes, so that a guest can neither move the cursor nor forge a line of ours.
 pub fn escape(text: &str) -> String {
-    escaped(text, |_| false)
+    show_hidden(&text.replace('\r', "\\r").replace('\n', "\\n").replace('\t', "\\t")).into_owned()
 }
 
 /// The same for text of several lines: line ends and tabs stay.
 pub fn escape_text(text: &str) -> String {
-    escaped(&text.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t'))
-}
-
-fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if keep(c) => safe.push(c),
-            '\n' => safe.push_str("\\n"),
-            '\t' => safe.push_str("\\t"),
-            '\r' => safe.push_str("\\r"),
-            c if c.is_control() || reorders(c) => {
-                // Writing to a String cannot fail.
-                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// Marks that reorder or hide the text around them (Unicode's bidirectional controls, line separators and
-/// zero-width characters).
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    show_hidden(&text.replace("\r\n", "\n").replace('\r', "\\r")).into_owned()
 }
 
 fn terminal_columns() -> u16 {
@@ -170,7 +167,8 @@ mod tests {
     fn what_a_guest_says_cannot_steer_the_terminal() {
         assert_eq!(escape("a\u{1b}[2Jb\u{7}\u{9b}c\r\n"), "a\\u{1b}[2Jb\\u{7}\\u{9b}c\\r\\n");
         assert_eq!(escape("user\u{202e}gnp.exe\u{200b}"), "user\\u{202e}gnp.exe\\u{200b}");
-        assert_eq!(escape("Größe 5 µm – 日本 🙂"), "Größe 5 µm – 日本 🙂");
+        assert_eq!(escape("Größe 5 µm – 日本 🙂 ❤️"), "Größe 5 µm – 日本 🙂 ❤️");
+        assert_eq!(escape("tag\u{e0041}\u{2066}\u{e0101}"), "tag\\u{e0041}\\u{2066}\\u{e0101}");
         assert_eq!(escape_text("one\r\n\ttwo\rthree\u{1b}]0;x\u{7}"), "one\n\ttwo\\rthree\\u{1b}]0;x\\u{7}");
     }
 
@@ -184,6 +182,22 @@ mod tests {
         table.row([id, &"long ".repeat(20)]);
         let drawn = table.drawn(60);
         assert!(drawn.contains("MESSAGE") && drawn.contains("two\\tcells") && drawn.contains(id), "{drawn}");
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_one_word_whatever_is_in_it() {
+        use std::os::unix::ffi::OsStrExt;
+        for (word, written) in [
+            (&b"/etc/longhaul.toml"[..], "/etc/longhaul.toml"),
+            (b"", "''"),
+            (b"/a b/$(id)/;x", "'/a b/$(id)/;x'"),
+            (b"it's", r"'it'\''s'"),
+            ("/f\u{fc}r".as_bytes(), "'/f\u{fc}r'"),
+            (b"/\x1b[31m'", r"$'/\x1b[31m\''"),
+            (b"/\xff", r"$'/\xff'"),
+        ] {
+            assert_eq!(shell_word(OsStr::from_bytes(word)), written);
+        }
     }
 
     #[test]

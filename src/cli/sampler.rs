@@ -9,7 +9,7 @@ use super::exit::{CliError, Result};
 use crate::authority::Secret;
 use crate::engine::BoxFuture;
 use crate::engine::questions::{Sampled, Sampler};
-use crate::limits;
+use crate::{clock, limits};
 
 /// Waits before each further try: the endpoint was busy, or away for a moment.
 const TRY_AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
@@ -42,7 +42,6 @@ impl Endpoint {
         };
         let http = builder
             .connect_timeout(Duration::from_millis(limits::HTTP_CONNECT_MS))
-            .timeout(Duration::from_secs(limits::SAMPLE_SECONDS))
             // The key is for this address alone.
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -77,11 +76,15 @@ impl Sampler for Endpoint {
                 let Some(attempt) = post.try_clone() else {
                     return Err("the request cannot be sent".to_owned());
                 };
-                match (send(attempt).await, waits.next()) {
+                let answer = clock::timeout(Duration::from_secs(limits::SAMPLE_SECONDS), send(attempt)).await;
+                let answer = answer.unwrap_or_else(|| {
+                    Err(Fault::Again(format!("it did not answer within {} s", limits::SAMPLE_SECONDS)))
+                });
+                match (answer, waits.next()) {
                     (Ok(answer), _) => return sampled(&model, &answer),
                     (Err(Fault::Again(why)), Some(wait)) => {
                         tracing::info!(%why, "the sampling endpoint is asked again");
-                        tokio::time::sleep(wait).await;
+                        clock::sleep(wait).await;
                     }
                     (Err(Fault::Again(why) | Fault::Final(why)), _) => {
                         return Err(format!("the sampling endpoint: {why}"));

@@ -14,8 +14,9 @@ use super::background;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
+use super::render::{escape, escape_text};
 use super::sampler::Endpoint;
-use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith};
+use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::servers;
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
@@ -23,11 +24,18 @@ use crate::catalog::Catalog;
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
+use crate::private::{self, NotPrivate};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{Presence, Store, StoreOptions};
 
 /// In the data folder: compiled code.
 const COMPILED: &str = "compiled";
+/// In the store: seals the compiled code, so that whoever can write to the cache alone cannot forge it.
+const CACHE_KEY: &str = "compiled-code-key";
+/// In the store: what the owner is known by over HTTP.
+const OWNER_KEY: &str = "owner-key";
+/// Tells a key from a token, for people and for scanners of secrets.
+const KEY_PREFIX: &str = "lhk_";
 /// A store that has failed takes nothing any more, so there is nothing to wait for.
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
@@ -47,6 +55,9 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     let mut signals = StopSignals::new()?;
     let sandbox = sandbox(context)?;
     let remotes = remotes(context)?;
+    // Before a store is made in a folder that is a project's.
+    let is_usable = private::make_folder(context.data()).and_then(|_| refuse_foreign(context.data()));
+    is_usable.map_err(|error| background::unusable(context.data(), &error))?;
     let engine = match open_engine(with_remotes(sandbox.clone(), remotes.as_ref()), context).await {
         // Of several that were started at once, one serves all.
         Err(error) if serves == Serves::Background && is_in_use(context) => {
@@ -61,9 +72,9 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         engine.shutdown().await;
         return Err(error);
     }
-    sandbox.keep_compiled(context.data().join(COMPILED), cache_key(&engine).await?);
+    sandbox.keep_compiled(context.data().join(COMPILED), kept_key(&engine, CACHE_KEY).await?);
     let served = tokio::select! {
-        served = serve(&engine, (sandbox.as_ref(), remotes), serves, context, &mut signals) => served,
+        served = serve(&engine, (&sandbox, remotes), serves, context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -108,16 +119,19 @@ pub fn runner(context: &Context) -> Result<Arc<dyn Runner>> {
     Ok(with_remotes(sandbox(context)?, remotes(context)?.as_ref()))
 }
 
-/// Seals the compiled code that is kept: whoever can write to the cache alone cannot forge it.
-async fn cache_key(engine: &TaskEngine) -> Result<[u8; 32]> {
-    const SETTING: &str = "compiled-code-key";
-    if let Some(key) = engine.setting(SETTING)?.and_then(|key| key.try_into().ok()) {
-        return Ok(key);
+/// The key in the store under this name; made where there is none.
+async fn kept_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
+    match engine.setting(name)?.and_then(|key| key.try_into().ok()) {
+        Some(key) => Ok(key),
+        None => fresh_key(engine, name).await,
     }
+}
+
+async fn fresh_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)
         .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
-    engine.put_setting(SETTING, key.to_vec()).await?;
+    engine.put_setting(name, key.to_vec()).await?;
     Ok(key)
 }
 
@@ -140,7 +154,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
 /// From the tools to the last answer. Whatever is started here has ended when this returns.
 async fn serve(
     engine: &TaskEngine,
-    (runner, remotes): (&dyn Runner, Option<Remotes>),
+    (sandbox, remotes): (&Sandbox, Option<Remotes>),
     serves: Serves,
     context: &Context,
     signals: &mut StopSignals,
@@ -148,8 +162,12 @@ async fn serve(
     let started = Some(StartedWith::of(&context.settings));
     let info = ServerInfo { started, ..ServerInfo::of_this_process(serves) };
     let mut file = ServerFile::new(context.data(), info).map_err(|e| unwritable(context.data(), &e))?;
+    if serves == Serves::Clients {
+        // Tasks run before it listens.
+        sandbox.keep_out_of(context.settings.http);
+    }
     tokio::select! {
-        loaded = set_up(engine, runner, remotes, context) => loaded?,
+        loaded = set_up(engine, sandbox, remotes, context) => loaded?,
         signal = signals.first() => {
             eprintln!("{signal}: stopped before it served");
             return Ok(Exit::Done);
@@ -159,7 +177,7 @@ async fn serve(
     let options = McpOptions { task_tools: mcp.task_tools, state_tools: mcp.state_tools };
     let server = McpServer::new(engine.clone(), options);
     match serves {
-        Serves::Clients => over_http(server, context, &mut file, signals).await,
+        Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,
         Serves::Background => in_background(server, context, &mut file, signals).await,
         Serves::OneHost => over_stdio(server, signals).await,
     }
@@ -177,12 +195,12 @@ async fn set_up(
     for file in load::find(settings.tool_paths.clone()).await? {
         let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
         engine.store_component(loaded.bytes, &loaded.component.name).await?;
-        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{line}"));
+        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
         catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
     }
     if let Some(remotes) = remotes {
         let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
-        words.iter().for_each(|word| eprintln!("{word}"));
+        words.iter().for_each(|word| eprintln!("{}", escape_text(word)));
         catalog = with;
     }
     if catalog.tools().len() == 0 {
@@ -197,20 +215,21 @@ async fn set_up(
 }
 
 async fn over_http(
-    server: McpServer,
+    (server, sandbox): (McpServer, &Sandbox),
     context: &Context,
     file: &mut ServerFile,
     signals: &mut StopSignals,
 ) -> Result<Exit> {
     let settings = &context.settings;
-    let key = owner_key()?;
-    let options = HttpOptions {
-        address: settings.http,
-        allowed_hosts: settings.mcp.allowed_hosts.clone(),
-        allowed_origins: settings.mcp.allowed_origins.clone(),
-        key: Some(key.clone()),
-    };
+    let key = owner_key(server.engine()).await?;
+    if settings.open_loopback {
+        eprintln!(
+            "--open-loopback: every process and user of this machine that reaches the port is the owner"
+        );
+    }
+    let options = HttpOptions { key: Some(key.clone()), ..http_options(context) };
     let http = HttpServer::bind(server.clone(), options).await?;
+    sandbox.keep_out_of(http.address());
     // Some file systems have no sockets; then it serves over HTTP alone.
     let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
     let socket = socket.inspect_err(|error| tracing::warn!("{error}")).ok();
@@ -226,6 +245,18 @@ async fn over_http(
     }
     http.shutdown().await;
     ended
+}
+
+/// How a server with these settings listens over HTTP; its key stands in its store.
+pub fn http_options(context: &Context) -> HttpOptions {
+    let settings = &context.settings;
+    HttpOptions {
+        address: settings.http,
+        allowed_hosts: settings.mcp.allowed_hosts.clone(),
+        allowed_origins: settings.mcp.allowed_origins.clone(),
+        key: None,
+        open_loopback: settings.open_loopback,
+    }
 }
 
 async fn in_background(
@@ -293,6 +324,9 @@ fn tell_where(
 }
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> CliError {
+    if let Some(why) = NotPrivate::of(error) {
+        return why.clone().into();
+    }
     CliError::failed(format_args!(
         "cannot write where this server listens into {}: {error}",
         folder.display()
@@ -310,12 +344,19 @@ fn refuse_beyond_loopback(address: SocketAddr, has_tokens: bool, folder: &Path) 
     .next(format!("longhaul token new NAME --tools '*' --data {}, or listen on 127.0.0.1", folder.display())))
 }
 
-/// What the other commands show this server: whoever can read it from the data folder owns all that is in it.
-fn owner_key() -> Result<Secret> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key)
-        .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
-    Ok(Secret::new(blake3::Hash::from_bytes(key).to_hex().to_string()))
+/// What the other commands, and hosts that were given it, show this server: whoever can read it from the data folder
+/// owns all that is in it. The same at every start, since hosts keep it in their environment.
+async fn owner_key(engine: &TaskEngine) -> Result<Secret> {
+    Ok(as_secret(kept_key(engine, OWNER_KEY).await?))
+}
+
+/// Another key of the owner's; the one before is a wrong one from the next start on.
+pub async fn renew_owner_key(engine: &TaskEngine) -> Result<()> {
+    fresh_key(engine, OWNER_KEY).await.map(drop)
+}
+
+fn as_secret(key: [u8; 32]) -> Secret {
+    Secret::new(format!("{KEY_PREFIX}{}", blake3::Hash::from_bytes(key).to_hex()))
 }
 
 fn store_failed(why: &str) -> CliError {
@@ -327,6 +368,7 @@ impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
         match error {
             HttpError::BeyondLoopback(_) => Self::refused(error).next("longhaul token new NAME --tools '*'"),
+            HttpError::BadOrigin(_) => Self::usage(error),
             error => Self::failed(error),
         }
     }

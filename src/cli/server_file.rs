@@ -3,13 +3,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::config::Settings;
+use crate::private::{self, Purpose};
 
 const NAME: &str = "server.json";
 
@@ -109,10 +109,39 @@ impl ServerInfo {
         Self { pid: std::process::id(), serves, url: None, socket: None, version, key: None, started }
     }
 
-    /// What the file in `folder` says; `None` where there is none, or one that makes no sense.
+    /// What the file in `folder` says; `None` where there is none, one that makes no sense, or one that others may have
+    /// written: it says where the owner's words go.
     pub fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(folder.join(NAME)).ok()?).ok()
+        private::check_folder(folder, Purpose::Write).ok().filter(|is_there| *is_there)?;
+        serde_json::from_slice(&bytes(&folder.join(NAME)).ok()?).ok()
     }
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    private::open(path, fs::OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// An error where the file is another program's: a project may have one of that name.
+pub fn refuse_foreign(folder: &Path) -> io::Result<()> {
+    let path = folder.join(NAME);
+    match bytes(&path) {
+        Ok(there) if is_foreign(&there) => Err(io::Error::other(format!(
+            "{} is there already and is not Longhaul's: move it elsewhere, or use another folder with --data",
+            path.display()
+        ))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file of that name, in a project's folder perhaps, is another program's. What a loss of power left of ours
+/// is empty or zeros.
+fn is_foreign(bytes: &[u8]) -> bool {
+    let document: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    let is_ours = document.is_some_and(|it| it["pid"].is_u64() && it["serves"].is_string());
+    !is_ours && bytes.iter().any(|byte| *byte != 0)
 }
 
 /// Whether there is such a process. One that has ended and that nobody asks how, as in a container without an
@@ -132,6 +161,7 @@ pub struct ServerFile {
 
 impl ServerFile {
     pub fn new(folder: &Path, info: ServerInfo) -> io::Result<Self> {
+        refuse_foreign(folder)?;
         let file = Self { path: folder.join(NAME), info };
         file.write()?;
         Ok(file)
@@ -141,8 +171,7 @@ impl ServerFile {
     pub fn write(&self) -> io::Result<()> {
         // Readers see the whole file or none.
         let fresh = self.path.with_file_name(format!("{NAME}.{}", self.info.pid));
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        let mut file = private::create(&fresh)?;
         file.write_all(&serde_json::to_vec(&self.info)?)?;
         drop(file);
         fs::rename(&fresh, &self.path)
@@ -152,7 +181,9 @@ impl ServerFile {
 impl Drop for ServerFile {
     fn drop(&mut self) {
         // Left behind it is stale, which its readers know.
-        let _ = fs::remove_file(&self.path);
+        if bytes(&self.path).is_ok_and(|there| !is_foreign(&there)) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -183,6 +214,51 @@ mod tests {
         let changed = with(&["/b"], false, Some("/c.toml"), "2").unlike(&there);
         assert_eq!(changed, ["/c.toml has changed since it was read there"]);
         assert_eq!(there.unlike(&StartedWith::default()).len(), 2);
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_neither_written_nor_removed() {
+        for (there, is_taken) in [
+            ("{\"name\": \"io.github.me/mine\", \"version\": \"1.0.0\"}", false),
+            ("no JSON", false),
+            ("[1]", false),
+            ("", true),
+            ("\0\0\0", true),
+            ("{\"pid\": 1, \"serves\": \"of another version\"}", true),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join(NAME);
+            fs::write(&path, there).expect("written");
+            let made = ServerFile::new(folder.path(), ServerInfo::of_this_process(Serves::Clients));
+            assert_eq!(made.is_ok(), is_taken, "{there}");
+            let error = made.map(drop).err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(error.contains("is not Longhaul's"), !is_taken, "{error}");
+            assert_eq!(path.exists(), !is_taken);
+        }
+    }
+
+    #[test]
+    fn nothing_is_believed_that_others_may_write_or_that_a_link_leads_to() {
+        let written = |folder: &Path| {
+            let file =
+                ServerFile::new(folder, ServerInfo::of_this_process(Serves::Clients)).expect("written");
+            std::mem::forget(file);
+        };
+        let (folder, other) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        written(other.path());
+        std::os::unix::fs::symlink(other.path().join(NAME), folder.path().join(NAME)).expect("linked");
+        assert_eq!(ServerInfo::read(folder.path()), None);
+        let info = ServerInfo::of_this_process(Serves::Clients);
+        assert!(ServerFile::new(folder.path(), info).is_err());
+        for (name, mode) in [(".", 0o777), (NAME, 0o666)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            written(folder.path());
+            assert!(ServerInfo::read(folder.path()).is_some());
+            let place = folder.path().join(name);
+            fs::set_permissions(place, fs::Permissions::from_mode(mode)).expect("set");
+            assert_eq!(ServerInfo::read(folder.path()), None, "{name} {mode:o}");
+        }
     }
 
     #[test]

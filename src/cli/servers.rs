@@ -1,7 +1,7 @@
 //! `[servers.NAME]`: other MCP servers whose tools components may be granted, and clients shown.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ pub struct ServerTable {
     pub unknown_outcome: UnknownOutcome,
     pub timeout_seconds: Option<u64>,
     pub retry: RetryRequest,
+    /// Where a command runs: the folder of the file that this stands in, never the one that a host happens to be in.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
 }
 
 /// All of them, ready to be called; nothing is connected yet. `None` where there are none.
@@ -84,6 +87,7 @@ fn place(
                 program: program.clone(),
                 arguments: table.args.clone(),
                 environment: table.env.clone().into_iter().collect(),
+                folder: table.folder.clone(),
             }))
         }
         _ => Err("either url or command says where the server is".to_owned()),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::Result;
 use super::render::{Output, Table, bytes, escape};
-use crate::engine::{JournalDocument, Slice, TaskDocument};
+use crate::engine::{JournalDocument, Slice, TaskDocument, resolve_command};
 use crate::task::{Content, EmbeddedBody, ToolResult};
 
 /// The list of tasks, newest first.
@@ -54,6 +54,9 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
     for (key, request) in &task.input_requests {
         let asked = request.message.as_deref().or(request.url.as_deref()).unwrap_or(request.kind.as_str());
         field("asks", &format!("{key}: {asked}"));
+    }
+    if let Some(step) = task.unknown_step {
+        field("next", &resolve_command(&task.id, step));
     }
     for answered in &task.questions_answered {
         let by = &answered.answered_by;

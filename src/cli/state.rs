@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::access::Access;
+use super::access::{Access, Purpose};
 use super::args::{StateArgs, StateCommand};
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
@@ -13,7 +13,11 @@ use crate::engine::{StateQuery, StateWrite};
 use crate::limits;
 
 pub async fn run(args: StateArgs, context: &Context) -> Result<Exit> {
-    let mut access = Access::open(args.server.url(), context).await?;
+    let purpose = match &args.command {
+        StateCommand::Get { .. } | StateCommand::List { .. } | StateCommand::Watch { .. } => Purpose::Read,
+        _ => Purpose::Write,
+    };
+    let mut access = Access::open_for(purpose, args.server.url(), context).await?;
     let done = perform(&mut access, args.command, context.output).await;
     access.close().await;
     done

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::access::Access;
+use super::access::{Access, Purpose};
 use super::args::{TaskArgs, TaskCommand};
 use super::arguments;
 use super::call;
@@ -10,15 +10,27 @@ use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::follow::{self, watch_command};
+use super::hand;
 use super::progress::Screen;
 use super::show;
+use crate::catalog::show_hidden;
 use crate::engine::messages::Outgoing;
+use crate::engine::questions::InputRequest;
 use crate::engine::{TaskDocument, TaskQuery};
 use crate::limits;
 use crate::task::TaskId;
 
 pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
-    let mut access = Access::open(args.server.url(), context).await?;
+    let purpose = match &args.command {
+        TaskCommand::List { .. }
+        | TaskCommand::Show { .. }
+        | TaskCommand::Watch { .. }
+        | TaskCommand::Result { .. }
+        | TaskCommand::Output { .. }
+        | TaskCommand::Journal { .. } => Purpose::Read,
+        _ => Purpose::Write,
+    };
+    let mut access = Access::open_for(purpose, args.server.url(), context).await?;
     let done = perform(&mut access, args.command, context).await;
     access.close().await;
     done
@@ -73,15 +85,21 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
             tell_if_it_stands_still(access);
         }
         TaskCommand::Answer { id, key, pairs, args, decline, cancel } => {
+            let task = access.task(id).await?;
+            let question = meant(&task, key.as_deref());
+            let is_person = hand::is_person(&context.settings);
+            hand::may_answer(question, is_person)?;
+            // One that any may answer keeps the command line's name; one that is not known gets no person's word.
+            let as_person = is_person || question.is_some();
             let reply = match (decline, cancel) {
                 (true, _) => Reply { action: "decline", content: None },
                 (_, true) => Reply { action: "cancel", content: None },
                 _ => {
-                    let content = content(&access.task(id).await?, key.as_deref(), &pairs, args.as_deref())?;
+                    let content = content(question, &pairs, args.as_deref())?;
                     Reply { action: "accept", content: Some(content) }
                 }
             };
-            print_task(&access.answer(id, key.as_deref(), reply).await?, context)?;
+            print_task(&access.answer(id, key.as_deref(), reply, as_person).await?, context)?;
             tell_if_it_stands_still(access);
         }
         TaskCommand::Retry { id, from } => {
@@ -89,6 +107,7 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
             tell_if_it_stands_still(access);
         }
         TaskCommand::Resolve { id, step, resolution } => {
+            hand::may_resolve(hand::is_person(&context.settings))?;
             print_task(&access.resolve(id, step, resolution.resolution()).await?, context)?;
             tell_if_it_stands_still(access);
         }
@@ -96,14 +115,18 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
     Ok(Exit::Done)
 }
 
-/// Typed by the form of the question that is meant, where it has one.
-fn content(task: &TaskDocument, key: Option<&str>, pairs: &[String], args: Option<&str>) -> Result<Value> {
-    let request = match (key, task.input_requests.len()) {
+/// The open question of this key, or the one that is open.
+fn meant<'a>(task: &'a TaskDocument, key: Option<&str>) -> Option<&'a InputRequest> {
+    match (key, task.input_requests.len()) {
         (Some(key), _) => task.input_requests.get(key),
         (None, 1) => task.input_requests.values().next(),
         (None, _) => None,
-    };
-    match request.and_then(|request| request.schema.as_ref()) {
+    }
+}
+
+/// Typed by the form of the question, where it has one.
+fn content(question: Option<&InputRequest>, pairs: &[String], args: Option<&str>) -> Result<Value> {
+    match question.and_then(|request| request.schema.as_ref()) {
         Some(schema) => arguments::arguments(schema, pairs, args).map(Value::Object),
         None => arguments::free_value(pairs, args),
     }
@@ -169,19 +192,21 @@ async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exi
 async fn print_output(access: &mut Access, id: TaskId, name: &str, context: &Context) -> Result<()> {
     let task = access.task(id).await?;
     let names: Vec<&str> = task.outputs.iter().map(|output| output.name.as_str()).collect();
-    if name != "log" && !names.contains(&name) {
+    // Documents spell out what a name hides.
+    let is_there = names.contains(&name) || names.contains(&&*show_hidden(name));
+    if name != "log" && !is_there {
         let have = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
         return Err(CliError::not_found(format_args!("task {id} has no output '{name}'"))
             .next(format!("it has: {have} (and `log`)")));
     }
-    let mut whole = access.output(id, name, 0).await?;
-    while (whole.bytes.len() as u64) < whole.total {
-        let piece = access.output(id, name, whole.bytes.len() as u64).await?;
-        if piece.bytes.is_empty() {
+    let (mut whole, mut read) = access.output(id, name, 0).await?;
+    while read < whole.total {
+        let (piece, next) = access.output(id, name, read).await?;
+        if next <= read {
             break;
         }
         whole.bytes.extend(piece.bytes);
-        (whole.total, whole.done) = (piece.total, piece.done);
+        (whole.total, whole.done, read) = (piece.total, piece.done, next);
     }
     match context.output.json {
         true => context.output.json(&show::output_json(name, &whole)),

@@ -14,7 +14,8 @@ pub async fn run(args: TokenArgs, context: &Context) -> Result<Exit> {
     // The first token may be made before the first start.
     let mut access = match &args.command {
         TokenCommand::New { .. } => Access::open_or_make(url, context).await?,
-        TokenCommand::List | TokenCommand::Revoke { .. } => Access::open(url, context).await?,
+        TokenCommand::List => Access::open_to_read(url, context).await?,
+        TokenCommand::Revoke { .. } => Access::open(url, context).await?,
     };
     let done = perform(&mut access, args.command, context).await;
     access.close().await;

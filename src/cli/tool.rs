@@ -12,7 +12,7 @@ use super::load::{self, Loaded};
 use super::remote::{Remote, is_own};
 use super::render::{Output, Table, bytes, escape};
 use super::{guests, serve, tools};
-use crate::catalog::Reply;
+use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::mcp::ToolInfo;
 
 pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
@@ -20,6 +20,12 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
         ToolCommand::List { server } => list(&server, context).await?,
         ToolCommand::Inspect { what, trust, server } => {
             let path = Path::new(&what);
+            if server.url().is_none() && is_tool_name(&what) && guests::is_workspace(path) {
+                return Err(CliError::usage(format_args!(
+                    "{what} is a workspace in the working folder: looking into it builds it, which runs what is in it"
+                ))
+                .next(format!("longhaul tool inspect ./{what}; or --url URL, for a tool of that name")));
+            }
             if path.exists() {
                 inspect_path(path.to_owned(), trust || context.settings.trust, context).await?;
             } else {
@@ -123,11 +129,17 @@ fn print(loaded: &Loaded, output: Output) -> Result<()> {
     if !held.denied.is_empty() {
         section("denied", load::powers(&held.denied), "")?;
     }
-    section(
-        "limits",
-        load::bounds(&held.limits).map(|(name, value)| format!("{name} = {value}")).to_vec(),
-        "",
-    )?;
+    section("limits", held.limits.named().map(|(name, value)| format!("{name} = {value}")).to_vec(), "")?;
+    if !held.refused.is_empty() {
+        let refused = held.refused.iter().map(RefusedBound::to_string).collect();
+        section(
+            "requested, not given: a manifest that nobody trusts may only lower its bounds",
+            refused,
+            "",
+        )?;
+        let lines = bound_lines(&component.name, &held.refused);
+        section("what gives it, in longhaul.toml", lines.lines().map(str::to_owned).collect(), "")?;
+    }
     for skipped in &component.skipped {
         output.line(format!(
             "export {} is no tool: it {}",
@@ -173,6 +185,8 @@ fn document(loaded: &Loaded) -> Value {
         "granted": held.grant,
         "denied": held.denied,
         "limits": held.limits,
+        "limits_not_given": held.refused,
+        "retry": { "attempts": held.retry.attempts, "backoff_ms": held.retry.backoff.as_millis() },
         "tools": tools,
     })
 }

@@ -401,14 +401,8 @@ fn ask(
     message: String,
 ) -> Result<crate::store::Ack, EngineError> {
     let wake = Wake { due: None, remaining_nanos: 0, on: vec![WakeOn::Resolution(op)] };
-    let how = resolve_command(entry.id, op);
-    state.status.message = Some(format!("{message}; say what became of it: {how}"));
+    state.status.message = Some(format!("{message}; a person is to say what became of step {op}"));
     leave(shared, entry, state, TaskEvent::Suspended(WaitingReason::Input), Some(wake), Batch::new())
-}
-
-/// The command that settles an operation of unknown outcome.
-pub fn resolve_command(id: crate::task::TaskId, op: u64) -> String {
-    format!("longhaul task resolve {id} --step {op} --done JSON | --failed | --resend")
 }
 
 fn interrupted(

@@ -5,6 +5,7 @@
 //! Keys: `parent | 0 | child` lists a task's children, `parent | 1 | epoch BE | operation BE` holds the child that the
 //! operation waits for, `root | 2 | task` counts the tasks under a root.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 use super::entry::{Entry, EntryState};
 use super::feed::ResourceKey;
 use super::ops::{self, OpState};
-use super::submit::{admit, new_status, random};
+use super::submit::{self, admit, new_status, random};
 use super::{EngineError, Shared, control, rows};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
@@ -245,22 +246,32 @@ fn successor(
             Some((tool, Called { failures: 0, alternatives, ..called.clone() }, Duration::ZERO))
         })
     });
-    let Some((tool, called, delay)) = next else { return Ok(None) };
+    let Some(((tool, rewritten), called, delay)) = next else { return Ok(None) };
     if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
         return Ok(None);
     }
-    Ok(Some((child(shared, task, &tool, called)?, delay)))
+    Ok(Some((with_arguments(child(shared, task, &tool, called)?, rewritten), delay)))
 }
 
-/// The tool, where it is there, may be called and takes these arguments.
+fn with_arguments(task: Task, rewritten: Option<String>) -> Task {
+    let arguments = rewritten.unwrap_or_else(|| task.arguments.clone());
+    Task { arguments, ..task }
+}
+
+/// The tool, where it is there, may be called and takes these arguments; and their text, where the tool takes them
+/// otherwise than they are written.
 pub fn reachable(
     catalog: &Catalog,
     scope: &[String],
     name: &str,
     arguments: &Value,
-) -> Option<Arc<ToolEntry>> {
+) -> Option<(Arc<ToolEntry>, Option<String>)> {
     let tool = catalog.callable(name).filter(|_| scope.iter().any(|glob| glob_matches(glob, name)))?;
-    tool.validate(arguments).is_ok().then(|| tool.clone())
+    let rewritten = match tool.accept(arguments).ok()? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(taken) => Some(taken.to_string()),
+    };
+    Some((tool.clone(), rewritten))
 }
 
 /// A new task of this tool, which has all else from `like`.
@@ -308,7 +319,7 @@ pub fn add(
         let pointer = pointer_key(link.parent, link.epoch, link.op);
         batch.add_put(Space::Child, pointer, id.as_bytes().as_slice());
     }
-    let arguments = *blake3::hash(task.arguments.as_bytes()).as_bytes();
+    let arguments = submit::hash_of_text(&task.arguments);
     let entry = admit(shared, batch, task, status, &on_behalf(&principal), arguments)?;
     let after = shared.clone();
     let mut keys = vec![ResourceKey::Tasks(principal)];
@@ -402,11 +413,12 @@ pub fn call_again(
     for (task, called) in lost {
         let arguments: Value = serde_json::from_str(&task.arguments)
             .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
-        let Some(tool) = reachable(&catalog, &task.scope, &task.tool, &arguments) else { continue };
+        let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
+        let Some((tool, rewritten)) = reached else { continue };
         if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
             continue;
         }
-        let next = child(shared, &task, &tool, called)?;
+        let next = with_arguments(child(shared, &task, &tool, called)?, rewritten);
         let link = Link::of(&next);
         let id = add(shared, batch, next, Duration::ZERO)?;
         entry.children().extend(link.map(|link| (id, link)));

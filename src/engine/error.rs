@@ -42,12 +42,16 @@ pub enum EngineError {
     QuestionOver { task: TaskId, key: String, how: String },
     #[error("the answer to '{key}' of task {task} does not fit: {why}")]
     BadAnswer { task: TaskId, key: String, why: String },
-    #[error(
-        "'{key}' of task {task} is asked of a person, who answers with: longhaul task answer {task} --key {key} FIELD=VALUE…"
-    )]
+    // It names no command: a model reads this, and agents have shells.
+    #[error("'{key}' of task {task} is asked of a person, who answers it in their own client; wait for that")]
     PersonAsked { task: TaskId, key: String },
     #[error("the message is refused: {0}")]
     BadMessage(String),
+    #[error(
+        "no page of this list gave this cursor: leave it out for the first page, or give next_cursor of the page before, \
+         with the same filters"
+    )]
+    BadCursor,
     #[error(transparent)]
     State(#[from] StateError),
     #[error("that is no outcome: {0}")]
@@ -86,6 +90,7 @@ impl EngineError {
             Self::NotInQuestion { .. } => "not_in_question",
             Self::BadOutcome(_) => "bad_outcome",
             Self::BadMessage(_) => "bad_message",
+            Self::BadCursor => "bad_cursor",
             Self::State(StateError::Invalid(_)) => "bad_state",
             Self::State(StateError::Limit(_)) => "state_limit",
             Self::State(StateError::NotGranted(_)) => "not_granted",

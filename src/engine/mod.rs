@@ -10,6 +10,7 @@ mod checkpoint;
 mod children;
 pub mod closures;
 mod control;
+mod cursor;
 mod entry;
 mod error;
 mod feed;
@@ -53,6 +54,7 @@ use tokio::sync::{Semaphore, watch};
 pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
 pub use calling::{Addressee, CallRefusal, Calling, ChildCall, ChildEnd, op_hash};
 pub use children::TreeBounds;
+pub use cursor::{open_cursor, seal_cursor};
 pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};
 pub use journal::Next;
@@ -70,6 +72,7 @@ pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
 pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};
+pub(crate) use view::resolve_command;
 pub use view::{
     ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, TraceDocument, output_uri, percent_decode,
     percent_encode, rfc3339,
@@ -197,7 +200,27 @@ impl TaskEngine {
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        let store = Store::open_async(folder, options.store).await?;
+        Self::with_store(Store::open_async(folder, options.store).await?, runner, options)
+    }
+
+    /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
+    /// state it is in. Any number of processes may do so while none owns it.
+    pub async fn open_to_read(
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let (folder, of_store) = (folder.to_owned(), options.store);
+        let opened = tokio::task::spawn_blocking(move || Store::open_to_read(&folder, of_store)).await;
+        let store = opened.map_err(|error| EngineError::Internal(error.to_string()))??;
+        Self::with_store(store, runner, options)
+    }
+
+    fn with_store(
+        store: Store,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
         let tokens = store.read(Tokens::load)?;
         let shared = Shared {
             store,

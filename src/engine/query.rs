@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::calling::{self, KIND_CALLS, KIND_SEND};
 use super::children;
+use super::cursor::{filter, open_cursor, seal_cursor};
 use super::entry::split_log_row;
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
 use super::rows::{self, Payload};
@@ -16,9 +17,10 @@ use super::state::{self, KIND_STATE};
 use super::view::TaskDocument;
 use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, output, prefix};
 use crate::authority::Principal;
-use crate::limits;
+use crate::catalog::show_hidden;
 use crate::store::{Snapshot, Space, StoreError, codec};
-use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+use crate::task::{OutputMeta, QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+use crate::{clock, limits};
 
 /// Which tasks a list shows.
 #[derive(Clone, Debug, Default)]
@@ -109,15 +111,16 @@ impl TaskEngine {
     pub fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {
         let limit =
             if query.limit == 0 { limits::MAX_PAGE_ROWS } else { query.limit.min(limits::MAX_PAGE_ROWS) };
-        // An unreadable cursor is like one behind the last page: nothing comes after it.
-        let before = match &query.cursor {
-            Some(cursor) => match cursor.parse::<TaskId>() {
-                Ok(id) => Some(id),
-                Err(_) => return Ok(TaskPage { tasks: Vec::new(), next_cursor: None }),
-            },
-            None => None,
+        let name = query.list_name(principal);
+        let list: Vec<&str> = name.iter().map(String::as_str).collect();
+        let open = |cursor: &String| {
+            open_cursor(&list, cursor)?.parse::<TaskId>().map_err(|_| EngineError::BadCursor)
         };
-        Ok(self.shared.store.read(|snapshot| self.page(snapshot, principal, query, limit, before))?)
+        let before = query.cursor.as_ref().map(open).transpose()?;
+        let mut page =
+            self.shared.store.read(|snapshot| self.page(snapshot, principal, query, limit, before))?;
+        page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
+        Ok(page)
     }
 
     /// What a task came to.
@@ -147,7 +150,12 @@ impl TaskEngine {
     ) -> Result<Slice, EngineError> {
         let found = self.shared.store.read(|snapshot| {
             let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
-            let Some(number) = status.outputs.iter().position(|output| output.name == name) else {
+            let named = |output: &OutputMeta| output.name == name;
+            // Also as documents spell it.
+            let shown = |output: &OutputMeta| show_hidden(&output.name) == name;
+            let outputs = &status.outputs;
+            let found = outputs.iter().position(named).or_else(|| outputs.iter().position(shown));
+            let Some(number) = found else {
                 let have = status.outputs.into_iter().map(|output| output.name).collect();
                 return Ok(Some(Err(have)));
             };
@@ -251,9 +259,9 @@ impl TaskEngine {
                 watcher.next().await;
             }
         };
-        match tokio::time::timeout(at_most, waiting).await {
-            Ok(ended) => ended,
-            Err(_) => self.task(principal, id),
+        match clock::timeout(at_most, waiting).await {
+            Some(ended) => ended,
+            None => self.task(principal, id),
         }
     }
 
@@ -356,6 +364,18 @@ impl TaskEngine {
 }
 
 impl TaskQuery {
+    /// What its cursors are bound to.
+    fn list_name(&self, principal: &Principal) -> [String; 5] {
+        let parent = self.parent.map(|parent| parent.to_string());
+        [
+            "tasks".to_owned(),
+            principal.name().to_owned(),
+            filter(self.state.as_deref()),
+            filter(self.tool.as_deref()),
+            filter(parent.as_deref()),
+        ]
+    }
+
     fn fits(&self, document: &TaskDocument) -> bool {
         self.state.as_ref().is_none_or(|state| *state == document.state)
             && self.tool.as_ref().is_none_or(|tool| *tool == document.tool)

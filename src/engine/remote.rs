@@ -23,6 +23,7 @@ use super::{EngineError, Recorder, Shared, TaskEngine};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{
     Annotations, Catalog, CatalogError, Component, Inspection, Operator, Tool, ToolDefinition, ToolEntry,
+    are_alike, folded, looks, show_hidden,
 };
 use crate::limits;
 use crate::store::{Batch, Space};
@@ -143,8 +144,14 @@ impl Remotes {
             let pinned = self.pinned((engine, by), name, listed, pin == Some(name), &mut words).await?;
             let Some(pinned) = pinned else { continue };
             let policy = &self.policies[name];
-            if catalog.component(name).is_some_and(|there| !there.id.as_str().starts_with(SCHEME)) {
-                words.push(format!("server {name} is not offered: a component has that name"));
+            let is_like = |there: &&Arc<Component>| {
+                !there.id.as_str().starts_with(SCHEME) && are_alike(&there.name, name)
+            };
+            if let Some(there) = catalog.components().find(is_like) {
+                let there = &there.name;
+                words.push(format!(
+                    "server {name} is not offered: the component {there} has that name, or one like it"
+                ));
                 continue;
             }
             match with_server(&catalog.without(name), name, policy, &pinned, operator, &mut words) {
@@ -152,6 +159,8 @@ impl Remotes {
                 Err(error) => words.push(format!("server {name}: {error}")),
             }
         }
+        // They repeat what servers call their tools, and are read on terminals.
+        let words = words.iter().map(|word| show_hidden(word).into_owned()).collect();
         Ok((catalog, words))
     }
 
@@ -285,7 +294,13 @@ fn with_server(
     words: &mut Vec<String>,
 ) -> Result<Catalog, CatalogError> {
     let (mut reachable, mut exposed) = (Vec::new(), Vec::new());
+    let alike = alike(&pinned.tools);
     for definition in &pinned.tools {
+        let like = alike.get(definition.name.as_str());
+        if let Some((other, false)) = like {
+            words.push(format!("{name}/{} is not offered: it is too like {name}/{other}", definition.name));
+            continue;
+        }
         let mut tool = tool(name, policy, pinned.heeds_keys, definition);
         match ToolEntry::remote(tool.clone()) {
             Ok(entry) => reachable.push(entry),
@@ -295,6 +310,10 @@ fn with_server(
             }
         }
         if !policy.expose.iter().any(|glob| glob_matches(glob, &definition.name)) {
+            continue;
+        }
+        if let Some((other, true)) = like {
+            words.push(format!("{name}/{} is not exposed: it is too like {name}/{other}", definition.name));
             continue;
         }
         let shown: String = format!("{name}_{}", definition.name)
@@ -318,6 +337,25 @@ fn with_server(
         return Ok(catalog);
     }
     catalog.with(Component::of_tools(name, ComponentId::from_stored(format!("{SCHEME}{name}")), exposed)?)
+}
+
+/// Tools of one server that a reader could take for one another, each with another: which of them is meant, the server
+/// alone knows. True where the names differ in case, `-` and `_` alone, as they do where a tool has an alias.
+fn alike(tools: &[ToolDefinition]) -> BTreeMap<&str, (&str, bool)> {
+    let (mut seen, mut alike) = (BTreeMap::new(), BTreeMap::new());
+    for name in tools.iter().map(|tool| tool.name.as_str()) {
+        for look in looks(name) {
+            let other = *seen.entry(look).or_insert(name);
+            if other != name {
+                let is_alias = folded(other) == folded(name);
+                for (one, other) in [(name, other), (other, name)] {
+                    let known = alike.entry(one).or_insert((other, is_alias));
+                    known.1 &= is_alias;
+                }
+            }
+        }
+    }
+    alike
 }
 
 fn tool(server: &str, policy: &RemotePolicy, heeds_keys: bool, definition: &ToolDefinition) -> Tool {
@@ -435,9 +473,11 @@ impl Remotes {
                     return done(recorder, op, hash, &end).await;
                 }
                 (Missed::NotSent(why) | Missed::Lost(why), delay) => {
+                    let clock = &recorder.shared().clock;
+                    let due = clock.elapsed() + delay.unwrap_or_default();
                     recorder.status(format!("to be tried again: {why}"))?;
                     recorder.flush()?;
-                    tokio::time::sleep(delay.unwrap_or_default()).await;
+                    clock.sleep_until(due).await;
                 }
             }
         }
@@ -484,11 +524,19 @@ impl Remotes {
             let whole = |number: f64| number.max(0.0) as u64;
             let _ = reporter.progress(whole(done), total.map(whole), message);
         });
-        match tokio::time::timeout(policy.timeout, self.call(recorder, call, report)).await {
-            Ok(Ok(end)) => done(recorder, op, hash, &end).await.map(Ok),
-            Ok(Err(RemoteFault::NotSent(why))) => Ok(Err(Missed::NotSent(why))),
-            Ok(Err(RemoteFault::Lost(why))) => Ok(Err(Missed::Lost(why))),
-            Err(_) => Ok(Err(Missed::Lost(format!("no answer within {} s", policy.timeout.as_secs())))),
+        let clock = &recorder.shared().clock;
+        let time_over = clock.sleep_until(clock.elapsed() + policy.timeout);
+        let answer = tokio::select! {
+            biased;
+            answer = self.call(recorder, call, report) => answer,
+            () = time_over => {
+                Err(RemoteFault::Lost(format!("no answer within {} s", policy.timeout.as_secs())))
+            }
+        };
+        match answer {
+            Ok(end) => done(recorder, op, hash, &end).await.map(Ok),
+            Err(RemoteFault::NotSent(why)) => Ok(Err(Missed::NotSent(why))),
+            Err(RemoteFault::Lost(why)) => Ok(Err(Missed::Lost(why))),
         }
     }
 }

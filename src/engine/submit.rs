@@ -1,5 +1,6 @@
 //! Submission: from a request to a durable task.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::authority::Principal;
 use crate::catalog::Tool;
 use crate::limits;
 use crate::store::{Batch, Guard, Space, StoreError};
-use crate::task::{Questions, QueuedReason, State, Status, Task, TaskId, TraceContext};
+use crate::task::{Questions, QueuedReason, State, Status, Task, TaskId, TraceContext, canonical};
 
 /// A call that is to become a task.
 pub struct Submission {
@@ -45,6 +46,8 @@ type Beside<'a> = &'a (dyn Fn(TaskId, ReportAt) -> Vec<ShelfWrite> + Send + Sync
 /// A row that stands for "the same call".
 struct Claim {
     key: [u8; 32],
+    /// The key that an earlier version would have made of the same arguments, which wrote them as they came.
+    earlier_key: Option<[u8; 32]>,
     /// The client's own key, where there is one.
     named: Option<String>,
     dedupe: Option<Duration>,
@@ -106,17 +109,19 @@ impl TaskEngine {
             .tool(&submission.tool)
             .filter(|_| submission.principal.may_call(&submission.tool))
             .ok_or_else(|| no_such_tool(&catalog, submission))?;
-        let arguments = arguments_text(&submission.arguments)?;
-        tool.validate(&submission.arguments)?;
-        let claim = claim(&tool.tool, submission, &arguments)?;
-        let arguments_hash = *blake3::hash(arguments.as_bytes()).as_bytes();
+        let sent = arguments_text(&submission.arguments)?;
+        let accepted = tool.accept(&submission.arguments)?;
+        let arguments = arguments_text(&accepted)?;
+        let same_call = canonical(&accepted);
+        let claim = claim(&tool.tool, submission, &same_call, &sent)?;
+        let arguments_hash = *blake3::hash(same_call.as_bytes()).as_bytes();
         loop {
             let open = shared.open_tasks().len();
             if open >= limits::MAX_OPEN_TASKS {
                 return Err(EngineError::TooManyOpenTasks { open });
             }
             if let Some(claim) = &claim
-                && let Some(there) = self.claimed(claim, submission, &arguments_hash)?
+                && let Some(there) = self.claimed(claim, submission, &same_call)?
             {
                 let subject = Subject::of_task(Deed::Call, there.id)
                     .tool(&tool.tool.definition.name, &tool.tool.component)
@@ -140,23 +145,41 @@ impl TaskEngine {
         &self,
         claim: &Claim,
         submission: &Submission,
-        arguments: &[u8; 32],
+        same_call: &str,
     ) -> Result<Option<Submitted>, EngineError> {
-        let row: Option<IdempotencyRow> =
-            self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Idempotency, &claim.key))?;
-        let Some(row) = row else { return Ok(None) };
+        let found = |row: &IdempotencyRow| {
+            let task = self.task(&submission.principal, row.task)?;
+            Ok(Some(Submitted { id: row.task, task, existing: true }))
+        };
         if let Some(within) = claim.dedupe {
-            let age = self.shared.clock.wall().saturating_sub(row.created_at);
-            let is_open = self.shared.entry(row.task).is_some();
-            if !is_open || u128::from(age) > within.as_nanos() {
-                return Ok(None);
+            for key in std::iter::once(&claim.key).chain(&claim.earlier_key) {
+                let Some(row) = self.claim_row(key)? else { continue };
+                let age = self.shared.clock.wall().saturating_sub(row.created_at);
+                if self.shared.entry(row.task).is_some() && u128::from(age) <= within.as_nanos() {
+                    return found(&row);
+                }
             }
-        } else if row.arguments != *arguments {
+            return Ok(None);
+        }
+        let Some(row) = self.claim_row(&claim.key)? else { return Ok(None) };
+        let is_same = row.arguments == *blake3::hash(same_call.as_bytes()).as_bytes()
+            || self.has_arguments(row.task, same_call)?;
+        if !is_same {
             let key = claim.named.clone().unwrap_or_default();
             return Err(EngineError::IdempotencyConflict { key, task: row.task });
         }
-        let task = self.task(&submission.principal, row.task)?;
-        Ok(Some(Submitted { id: row.task, task, existing: true }))
+        found(&row)
+    }
+
+    fn claim_row(&self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
+        self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Idempotency, key))
+    }
+
+    /// Whether the task was called with these arguments, however they were written. An earlier version kept a hash
+    /// of them as they came, which says nothing of others.
+    fn has_arguments(&self, task: TaskId, same_call: &str) -> Result<bool, StoreError> {
+        let task = self.shared.store.read(|snapshot| rows::read_task(snapshot, task))?;
+        Ok(task.is_some_and(|task| canonical_text(&task.arguments) == same_call))
     }
 
     async fn insert(
@@ -236,7 +259,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
     Ok(bytes)
 }
 
-/// Adds a new task to a batch, with its row of the audit; `arguments` is their BLAKE3. Its entry is open once the
+/// Adds a new task to a batch, with its row of the audit; `arguments` is the BLAKE3 of its arguments in canonical form. Its entry is open once the
 /// caller says so, after the commit.
 pub fn admit(
     shared: &Shared,
@@ -294,6 +317,16 @@ fn new_task(
     })
 }
 
+/// A text of JSON in the form in which all that say the same are one.
+pub fn canonical_text(json: &str) -> Cow<'_, str> {
+    serde_json::from_str(json).map_or(Cow::Borrowed(json), |value| Cow::Owned(canonical(&value)))
+}
+
+/// BLAKE3 of the arguments in that form.
+pub fn hash_of_text(json: &str) -> [u8; 32] {
+    *blake3::hash(canonical_text(json).as_bytes()).as_bytes()
+}
+
 fn arguments_text(arguments: &Value) -> Result<String, EngineError> {
     let text = arguments.to_string();
     let limit = limits::MAX_ARGUMENTS_BYTES;
@@ -303,7 +336,12 @@ fn arguments_text(arguments: &Value) -> Result<String, EngineError> {
     Ok(text)
 }
 
-fn claim(tool: &Tool, submission: &Submission, arguments: &str) -> Result<Option<Claim>, EngineError> {
+fn claim(
+    tool: &Tool,
+    submission: &Submission,
+    same_call: &str,
+    sent: &str,
+) -> Result<Option<Claim>, EngineError> {
     let (principal, name) = (submission.principal.name(), tool.definition.name.as_str());
     if let Some(key) = &submission.idempotency_key {
         let limit = limits::MAX_IDEMPOTENCY_KEY_BYTES;
@@ -313,12 +351,14 @@ fn claim(tool: &Tool, submission: &Submission, arguments: &str) -> Result<Option
         let named = Some(key.clone());
         return Ok(Some(Claim {
             key: rows::idempotency_key("key", principal, name, key),
+            earlier_key: None,
             named,
             dedupe: None,
         }));
     }
     Ok(tool.definition.dedupe_seconds.map(|seconds| Claim {
-        key: rows::idempotency_key("dedupe", principal, name, arguments),
+        key: rows::idempotency_key("dedupe", principal, name, same_call),
+        earlier_key: Some(rows::idempotency_key("dedupe", principal, name, sent)),
         named: None,
         dedupe: Some(Duration::from_secs(seconds)),
     }))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ops::{self, OpState};
 use super::rows::{self, ComponentRow, Payload};
-use super::{EngineError, Shared, TaskEngine, audit, checkpoint, children, messages, questions};
+use super::{EngineError, Shared, TaskEngine, audit, checkpoint, children, messages, questions, submit};
 use crate::limits;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
@@ -242,16 +242,23 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
 
 /// The idempotency rows that stand for this task.
 fn claims(snapshot: &Snapshot<'_>, task: &Task, arguments: &Payload) -> Result<Vec<[u8; 32]>, StoreError> {
-    let key = match &task.idempotency_key {
-        Some(key) => rows::idempotency_key("key", &task.principal, &task.tool, key),
+    let mut keys = match &task.idempotency_key {
+        Some(key) => vec![rows::idempotency_key("key", &task.principal, &task.tool, key)],
         None => {
             let bytes = rows::read_payload(snapshot, arguments)?;
             let text = String::from_utf8_lossy(&bytes);
-            rows::idempotency_key("dedupe", &task.principal, &task.tool, &text)
+            let key = |text: &str| rows::idempotency_key("dedupe", &task.principal, &task.tool, text);
+            // The second is an earlier version's.
+            vec![key(&submit::canonical_text(&text)), key(&text)]
         }
     };
-    let row: Option<rows::IdempotencyRow> = rows::read_row(snapshot, Space::Idempotency, &key)?;
-    Ok(row.filter(|row| row.task == task.id).map(|_| key).into_iter().collect())
+    keys.dedup();
+    let mut claims = Vec::new();
+    for key in keys {
+        let row: Option<rows::IdempotencyRow> = rows::read_row(snapshot, Space::Idempotency, &key)?;
+        claims.extend(row.filter(|row| row.task == task.id).map(|_| key));
+    }
+    Ok(claims)
 }
 
 fn note(digests: &mut BTreeSet<[u8; 32]>, payload: &Payload) {

@@ -6,6 +6,7 @@ mod ends;
 mod outcomes;
 mod questions;
 mod remote;
+mod same_call;
 mod sleepers;
 mod state;
 
@@ -377,6 +378,32 @@ async fn lists_come_newest_first_in_pages() {
         }
     }
     assert_eq!(seen, ids);
+    let all = |limit| TaskQuery { limit, ..TaskQuery::default() };
+    let first = engine.tasks(&Principal::local(), &all(2)).expect("a page").next_cursor;
+    let given = |cursor: &str, query: TaskQuery, by: &Principal| {
+        engine.tasks(by, &TaskQuery { cursor: Some(cursor.to_owned()), ..query }).map(|page| page.tasks.len())
+    };
+    let (cursor, local) = (first.expect("a second page"), Principal::local());
+    assert!(matches!(given(&cursor, all(0), &local), Ok(3)), "how many are wanted is no filter");
+    let filtered = [
+        TaskQuery { tool: Some("quick".into()), ..all(2) },
+        TaskQuery { state: Some("completed".into()), ..all(2) },
+        TaskQuery { parent: ids[0].parse().ok(), ..all(2) },
+    ];
+    for query in filtered {
+        assert!(matches!(given(&cursor, query, &local), Err(EngineError::BadCursor)));
+    }
+    let bob = Principal::new("bob", vec!["*".into()]);
+    assert!(matches!(given(&cursor, all(2), &bob), Err(EngineError::BadCursor)), "another's list");
+    for none in ["", "null", &ids[0], "no-page-gave-this"] {
+        assert!(matches!(given(none, all(2), &local), Err(EngineError::BadCursor)), "{none:?}");
+    }
+    engine.shutdown().await;
+    drop(engine);
+    let quick = Closures::new().tool(definition("quick"), "1", |_, _| async { Ok(ToolResult::default()) });
+    let engine = world.start(quick).await;
+    let query = TaskQuery { cursor: Some(cursor), ..all(0) };
+    assert_eq!(engine.tasks(&local, &query).expect("a page").tasks.len(), 3, "it outlives a restart");
     let none = TaskQuery { state: Some("failed".into()), ..TaskQuery::default() };
     assert!(engine.tasks(&Principal::local(), &none).expect("a page").tasks.is_empty());
 }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::questions::{AnsweredDocument, InputRequest};
+use crate::catalog::show_hidden;
 use crate::clock::UnixNanos;
 use crate::task::{OutputMeta, State, Status, Task, TaskId, TraceContext, WakeOn};
 
@@ -131,7 +132,7 @@ impl TaskDocument {
             component: task.component.to_string(),
             state: status.state.name().to_owned(),
             reason,
-            message: status.message.clone(),
+            message: status.message.as_deref().map(shown),
             progress: status.progress.map(|p| ProgressDocument { done: p.done, total: p.total }),
             attempt: status.attempt,
             steps,
@@ -182,13 +183,18 @@ impl TraceDocument {
 impl OutputDocument {
     fn new(task: TaskId, output: &OutputMeta) -> Self {
         Self {
-            name: output.name.clone(),
+            name: shown(&output.name),
             uri: output_uri(task, &output.name),
             mime_type: output.mime_type.clone(),
             bytes: output.bytes,
             done: output.done,
         }
     }
+}
+
+/// What a document says in words is for eyes; what is in the store stays as it was said.
+fn shown(text: impl AsRef<str>) -> String {
+    show_hidden(text.as_ref()).into_owned()
 }
 
 /// `task://{id}/output/{name}`, the name percent-encoded, `/` included.
@@ -220,23 +226,28 @@ pub fn rfc3339(at: UnixNanos) -> String {
     }
 }
 
+/// The command that settles an operation of unknown outcome; it takes a person.
+pub fn resolve_command(id: impl std::fmt::Display, op: u64) -> String {
+    format!("longhaul task resolve {id} --step {op} --done JSON | --failed | --resend")
+}
+
 fn error_document(task: &Task, status: &Status) -> Option<ErrorDocument> {
     let id = task.id;
     match (&status.error, status.state) {
         (Some(error), _) => Some(ErrorDocument {
             reason: error.reason.as_str().to_owned(),
-            message: error.message.clone(),
-            detail: error.detail.clone(),
+            message: shown(&error.message),
+            detail: error.detail.as_deref().map(shown),
             step: error.op,
             next: status.state.is_terminal().then(|| match error.op {
-                Some(op) => super::attempt::resolve_command(id, op),
+                Some(op) => resolve_command(id, op),
                 None => format!("longhaul task retry {id}"),
             }),
         }),
         (None, State::Cancelled) => Some(ErrorDocument {
             reason: "cancelled".to_owned(),
             message: match status.cancel.as_ref().and_then(|cancel| cancel.reason.as_ref()) {
-                Some(reason) => format!("cancelled: {reason}"),
+                Some(reason) => format!("cancelled: {}", show_hidden(reason)),
                 None => "cancelled".to_owned(),
             },
             detail: None,

@@ -1,5 +1,7 @@
 //! What the owner of this server does by its command line: tokens, pins and the audit. As tools that are never listed
-//! and answer `local` alone, and only a call that says that it is a person's; for anybody else there are none.
+//! and answer a person who holds the data folder alone; for anybody else there are none.
+
+use std::sync::LazyLock;
 
 use rmcp::RoleServer;
 use rmcp::model::*;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::convert::document;
 use super::error::{Refusal, refusal};
-use super::reply::PERSON_META;
+use super::own_tools::{self, OwnArguments};
 use super::server::Handler;
 use crate::engine::{AuditQuery, TokenGrant};
 
@@ -38,6 +40,17 @@ struct PinArguments {
     server: String,
 }
 
+static AUDIT_ARGUMENTS: LazyLock<OwnArguments> = LazyLock::new(|| {
+    let (text, number) = (json!({ "type": ["string", "null"] }), json!({ "type": ["integer", "null"] }));
+    OwnArguments::new(&own_tools::arguments(
+        json!({
+            "since": number, "principal": text, "tool": text, "verdict": text, "limit": { "type": "integer" },
+            "cursor": text,
+        }),
+        &[],
+    ))
+});
+
 impl Handler {
     /// `None` where the tool is none, or not for this caller.
     pub(super) async fn call_admin(
@@ -46,8 +59,7 @@ impl Handler {
         arguments: &Value,
         context: &RequestContext<RoleServer>,
     ) -> Option<Result<CallToolResult, Refusal>> {
-        let is_person = context.meta.get(PERSON_META) == Some(&Value::Bool(true));
-        if !is_person || !self.connection.principal.is_local() {
+        if !self.is_by_person(context) {
             return None;
         }
         let (engine, by) = (self.server.engine(), self.connection.actor(context));
@@ -75,10 +87,13 @@ impl Handler {
                     pinned.map(|words| json!({ "words": words }))
                 }
             },
-            AUDIT_LIST => match parsed::<AuditQuery>(arguments) {
-                Err(refusal) => Err(refusal),
-                Ok(query) => engine.audit(query).await.map_err(refusal).map(|page| document(&page)),
-            },
+            AUDIT_LIST => {
+                match AUDIT_ARGUMENTS.accept(arguments.clone()).and_then(|taken| parsed::<AuditQuery>(&taken))
+                {
+                    Err(refusal) => Err(refusal),
+                    Ok(query) => engine.audit(query).await.map_err(refusal).map(|page| document(&page)),
+                }
+            }
             _ => return None,
         };
         Some(done.map(|value| {

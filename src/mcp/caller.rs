@@ -1,11 +1,10 @@
-//! Who sends an HTTP request: told by its token, or, on loopback, by having none. Asked anew for every request,
-//! and what a revoked token holds open ends.
+//! Says who sends an HTTP request, for every request anew: the owner is known by the key in the data folder or by the
+//! user that a loopback connection belongs to, everybody else by a token. What a revoked token holds open ends.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
 
+use super::connections::OfOwner;
 use crate::authority::{Principal, Secret};
 use crate::engine::{Bearer, TaskEngine};
 
@@ -20,7 +20,17 @@ use crate::engine::{Bearer, TaskEngine};
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub principal: Principal,
-    token: Option<Bearer>,
+    known_by: KnownBy,
+}
+
+/// What a caller is known by.
+#[derive(Clone, Debug)]
+enum KnownBy {
+    /// The data folder: its socket, its key, or the pipes of the process that owns it.
+    Folder,
+    /// The user that the connection belongs to. Many programs of that user are not the owner's hand.
+    Connection,
+    Token(Bearer),
 }
 
 tokio::task_local! {
@@ -29,28 +39,41 @@ tokio::task_local! {
 }
 
 impl Caller {
-    pub fn local() -> Self {
-        Self { principal: Principal::local(), token: None }
+    /// The owner, by what only the owner of the data folder has.
+    pub fn of_folder() -> Self {
+        Self { principal: Principal::local(), known_by: KnownBy::Folder }
+    }
+
+    /// The owner, by the connection alone.
+    fn of_connection() -> Self {
+        Self { principal: Principal::local(), known_by: KnownBy::Connection }
+    }
+
+    /// Whether it may do what the owner alone does: make tokens, read the audit, answer as a person by the command
+    /// line.
+    pub fn holds_folder(&self) -> bool {
+        matches!(self.known_by, KnownBy::Folder)
     }
 
     pub fn of_this_request() -> Option<Self> {
         OF_REQUEST.try_with(Self::clone).ok()
     }
 
-    /// Whose a session is: of a token and not only of its principal, since another token of that name may hold
-    /// less. The same across restarts.
+    /// Whose a session is: of what the caller is known by and not only of its principal, since another token of that
+    /// name, or the same user without the key, may do less. The same across restarts.
     pub fn owner(&self) -> String {
         let name = self.principal.name();
-        match &self.token {
-            Some(token) => format!("{name}#{}", URL_SAFE_NO_PAD.encode(token.fingerprint)),
-            None => name.to_owned(),
+        match &self.known_by {
+            KnownBy::Token(token) => format!("{name}#{}", URL_SAFE_NO_PAD.encode(token.fingerprint)),
+            KnownBy::Folder => format!("{name}#key"),
+            KnownBy::Connection => name.to_owned(),
         }
     }
 
     pub async fn revoked(&self) {
-        match self.token.clone() {
-            Some(mut token) => token.revoked().await,
-            None => std::future::pending().await,
+        match self.known_by.clone() {
+            KnownBy::Token(mut token) => token.revoked().await,
+            KnownBy::Folder | KnownBy::Connection => std::future::pending().await,
         }
     }
 }
@@ -58,7 +81,7 @@ impl Caller {
 /// What the door of `/mcp` asks.
 pub struct Door {
     pub engine: TaskEngine,
-    /// A token of `local`, for whoever may read this process's data folder.
+    /// The owner's key, which stands in the data folder.
     pub key: Option<Secret>,
 }
 
@@ -69,25 +92,54 @@ enum Stranger {
     BadToken,
 }
 
-/// Headers by which a proxy says that it stands in between: what it sends is not from this machine.
-const OF_PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-
 impl Door {
-    fn caller(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Result<Caller, Stranger> {
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = given.next() else {
-            let is_here = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-            let is_passed_on = OF_PROXIES.iter().any(|name| headers.contains_key(*name));
-            return if is_here && !is_passed_on { Ok(Caller::local()) } else { Err(Stranger::NoToken) };
+    fn caller(&self, headers: &HeaderMap, of_owner: bool) -> Result<Caller, Stranger> {
+        let given: Vec<&HeaderValue> = headers.get_all(header::AUTHORIZATION).iter().collect();
+        let value = match given[..] {
+            [] => return by_connection(headers, of_owner),
+            [value] => value,
+            _ => return Err(Stranger::BadToken),
         };
-        let token = value.to_str().ok().and_then(bearer_token).filter(|_| given.next().is_none());
-        let token = token.ok_or(Stranger::BadToken)?;
+        let token = value.to_str().ok().and_then(bearer_token).ok_or(Stranger::BadToken)?;
         if self.key.as_ref().is_some_and(|key| same(key, token)) {
-            return Ok(Caller::local());
+            return Ok(Caller::of_folder());
         }
         let bearer = self.engine.bearer(token).ok_or(Stranger::BadToken)?;
-        Ok(Caller { principal: bearer.principal.clone(), token: Some(bearer) })
+        Ok(Caller { principal: bearer.principal.clone(), known_by: KnownBy::Token(bearer) })
     }
+}
+
+fn by_connection(headers: &HeaderMap, of_owner: bool) -> Result<Caller, Stranger> {
+    let is_owner = of_owner && !is_forwarded(headers);
+    if is_owner { Ok(Caller::of_connection()) } else { Err(Stranger::NoToken) }
+}
+
+/// Headers by which a proxy, a gateway or a content network says that it stands in between: what it sends is another's
+/// request, whoever runs the proxy. RFC 7239, RFC 9110 (`Via`), RFC 8586 (`CDN-Loop`), and those that products add.
+const OF_PROXIES: [&str; 14] = [
+    "forwarded",
+    "via",
+    "cdn-loop",
+    "client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "x-envoy-external-address",
+    "x-amzn-trace-id",
+];
+/// The same as the beginning of a name: `X-Forwarded-For`, `-Host`, `-Proto` and their like.
+const OF_PROXIES_BEGIN: [&str; 3] = ["x-forwarded", "x-original-", "x-proxy"];
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        OF_PROXIES.contains(&name) || OF_PROXIES_BEGIN.iter().any(|begin| name.starts_with(begin))
+    })
 }
 
 fn bearer_token(value: &str) -> Option<&str> {
@@ -102,15 +154,15 @@ fn same(key: &Secret, token: &str) -> bool {
 
 /// Lets a request in as its caller's, and cuts off what a revoked token holds open.
 pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let caller = match door.caller(request.headers(), peer) {
+    let of_owner = request.extensions().get::<OfOwner>().is_some_and(|of_owner| of_owner.0);
+    let caller = match door.caller(request.headers(), of_owner) {
         Ok(caller) => caller,
         Err(why) => return door.turn_away(why),
     };
     // Whatever is done with the request further on, the secret is not needed for it.
     request.headers_mut().remove(header::AUTHORIZATION);
     let served = OF_REQUEST.scope(caller.clone(), next.run(request));
-    if caller.token.is_none() {
+    if !matches!(caller.known_by, KnownBy::Token(_)) {
         return served.await;
     }
     let response = tokio::select! {
@@ -129,14 +181,14 @@ impl Door {
             Stranger::NoToken => (
                 "no_token",
                 "Bearer",
-                "this server wants a token: `longhaul token new NAME` where it runs makes one, and clients send it \
-                 as Authorization: Bearer TOKEN\n",
+                "this request is not known to be the owner's, and has no token. The owner's host sends the server's key: \
+                 `longhaul install --client NAME --http --with-key`, run where the server runs, sets that up. Everybody \
+                 else sends a token of the owner's as Authorization: Bearer TOKEN\n",
             ),
             Stranger::BadToken => (
                 "bad_token",
                 "Bearer error=\"invalid_token\"",
-                "this token is not valid, or not any more; `longhaul token list` where the server runs shows those \
-                 that are\n",
+                "this token or key is not valid, or not any more; ask the owner of the server for another\n",
             ),
         };
         self.engine.audit_stranger(word);
@@ -148,6 +200,32 @@ impl Door {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_says_it_was_forwarded_is_another_machines() {
+        for name in [
+            "Forwarded",
+            "X-Forwarded-For",
+            "X-Forwarded-Proto",
+            "x-forwarded",
+            "Via",
+            "X-Real-IP",
+            "CDN-Loop",
+        ] {
+            let name = name.parse::<header::HeaderName>().expect("a name");
+            assert!(
+                is_forwarded(&HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(""))])),
+                "{name}"
+            );
+        }
+        for name in ["user-agent", "x-request-id", "origin", "traceparent", "viable"] {
+            let name = name.parse::<header::HeaderName>().expect("a name");
+            assert!(
+                !is_forwarded(&HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))])),
+                "{name}"
+            );
+        }
+    }
 
     #[test]
     fn a_bearer_token_is_read_as_such() {

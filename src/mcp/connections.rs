@@ -11,22 +11,21 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use axum::serve::Listener;
 use futures::{StreamExt, stream};
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::peer;
 use super::server::lock;
 use crate::limits;
 
@@ -34,18 +33,62 @@ use crate::limits;
 #[derive(Clone, Copy)]
 pub struct OnlyTells;
 
+/// Which connections are the owner's without a key or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerRule {
+    /// Those of sockets that belong to this process's own user, as the kernel says.
+    SameUser,
+    /// All that come over loopback, whoever made them: `--open-loopback`.
+    AnyLoopback,
+    /// None.
+    Nobody,
+}
+
+/// Whether a request's connection is the owner's, found out once when it was accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct OfOwner(pub bool);
+
+impl OwnerRule {
+    fn admits(self, stream: &TcpStream, peer: SocketAddr) -> bool {
+        if self == Self::Nobody || !peer.ip().to_canonical().is_loopback() {
+            return false;
+        }
+        if self == Self::AnyLoopback {
+            return true;
+        }
+        let asked = stream.local_addr().map_err(peer::PeerError::Unavailable);
+        asked.and_then(|ours| peer::is_own_user(peer, ours)).unwrap_or_else(|error| {
+            tracing::debug!(%error, %peer, "a connection is taken for a stranger's");
+            false
+        })
+    }
+}
+
+/// Whether the client closed a request's connection in good order. A connection that was reset, timed out or went
+/// with its network was not; nor was one that this server ended. Every request carries it.
+#[derive(Clone, Default)]
+pub struct ClosedInOrder(Arc<AtomicBool>);
+
+impl ClosedInOrder {
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 type App = TowerToHyperService<Router>;
 
 /// Serves connections until `closing`, then takes no new ones and ends when those that are left have been answered.
 /// Dropped, it cuts them off.
-pub async fn serve(mut listener: TcpListener, app: Router, closing: CancellationToken) {
+pub async fn serve(mut listener: TcpListener, app: Router, owners: OwnerRule, closing: CancellationToken) {
     let app = TowerToHyperService::new(app);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             // Waits by itself where the system has no room for another one.
             (stream, peer) = Listener::accept(&mut listener) => {
-                connections.spawn(connection(stream, peer, app.clone(), closing.clone()));
+                // Asked at once: later the peer may have closed, and its address may be another's.
+                let of_owner = OfOwner(owners.admits(&stream, peer));
+                connections.spawn(connection(stream, peer, of_owner, app.clone(), closing.clone()));
             }
             Some(_) = connections.join_next() => {}
             () = closing.cancelled() => break,
@@ -55,11 +98,17 @@ pub async fn serve(mut listener: TcpListener, app: Router, closing: Cancellation
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, app: App, closing: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    of_owner: OfOwner,
+    app: App,
+    closing: CancellationToken,
+) {
     // Answers are small and each is waited for.
     drop(stream.set_nodelay(true));
     // In a box: its room is not needed any more by who listens.
-    let ended = match Box::pin(until_told(stream, peer, app, closing)).await {
+    let ended = match Box::pin(until_told(stream, of_owner, app, closing)).await {
         Ok(Some((stream, telling))) => tell(stream, telling).await,
         Ok(None) => return,
         Err(error) => Err(io::Error::other(error)),
@@ -72,21 +121,27 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: App, closing: Canc
 /// Answers requests until the connection ends, or the head of a response was sent whose body is to be told.
 async fn until_told(
     stream: TcpStream,
-    peer: SocketAddr,
+    of_owner: OfOwner,
     app: App,
     closing: CancellationToken,
 ) -> hyper::Result<Option<(TcpStream, Telling)>> {
     let exit = Arc::new(Exit::default());
     let of_service = exit.clone();
+    let closed = ClosedInOrder::default();
+    let of_requests = closed.clone();
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(of_owner);
+        request.extensions_mut().insert(of_requests.clone());
         let (version, exit) = (request.version(), of_service.clone());
         let response = app.call(request);
         async move { response.await.map(|response| exit.keep(response, version)) }
     });
-    let io = Watched { io: TokioIo::new(stream), exit: exit.clone() };
-    let mut connection =
-        http1::Builder::new().max_buf_size(limits::MAX_CONNECTION_BUFFER_BYTES).serve_connection(io, answer);
+    let io = TokioIo::new(Watched { stream, exit: exit.clone(), closed });
+    let mut connection = http1::Builder::new()
+        // By itself hyper takes what fits into its buffer, which grows past this bound by doubling.
+        .max_header_size(limits::MAX_REQUEST_HEAD_BYTES)
+        .max_buf_size(limits::MAX_CONNECTION_BUFFER_BYTES)
+        .serve_connection(io, answer);
     let mut is_closing = false;
     loop {
         let progress = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
@@ -96,7 +151,7 @@ async fn until_told(
         tokio::select! {
             ended = progress => {
                 // What the client may have sent ahead is lost: it was told that this response is the last.
-                return Ok(ended?.map(|telling| (connection.into_parts().io.io.into_inner(), telling)));
+                return Ok(ended?.map(|telling| (connection.into_parts().io.into_inner().stream, telling)));
             }
             () = closing.cancelled(), if !is_closing => {
                 is_closing = true;
@@ -180,28 +235,36 @@ async fn tell(mut stream: TcpStream, telling: Telling) -> io::Result<()> {
 
 /// A connection as hyper sees it.
 struct Watched {
-    io: TokioIo<TcpStream>,
+    stream: TcpStream,
     exit: Arc<Exit>,
+    closed: ClosedInOrder,
 }
 
-impl Read for Watched {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        into: ReadBufCursor<'_>,
+        into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, into)
+        let (before, has_room) = (into.filled().len(), into.remaining() > 0);
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        // The kernel tells of a FIN, also where a reset came behind it, by a read of nothing; of a reset alone,
+        // or of a peer that is not heard of any more, by an error.
+        if matches!(read, Poll::Ready(Ok(()))) && has_room && into.filled().len() == before {
+            self.closed.0.store(true, Ordering::Release);
+        }
+        read
     }
 }
 
-impl Write for Watched {
+impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.exit.is_unflushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -210,20 +273,20 @@ impl Write for Watched {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.exit.is_unflushed.store(true, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_write_vectored(context, parts)
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.exit.is_unflushed.store(false, Ordering::Relaxed);
-        Pin::new(&mut self.io).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -262,7 +325,7 @@ mod tests {
                 Router::new().route("/large", get(|| async { "x".repeat(LARGE_BYTES) })).route("/told", told);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let (address, closing) = (listener.local_addr().expect("an address"), CancellationToken::new());
-            let serving = tokio::spawn(serve(listener, app, closing.clone()));
+            let serving = tokio::spawn(serve(listener, app, OwnerRule::Nobody, closing.clone()));
             Self { address, tell, closing, serving }
         }
 

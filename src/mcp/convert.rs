@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::schema;
 use super::uri::ResourceUri;
-use crate::catalog::{Annotations, ToolDefinition, ToolEntry};
+use crate::catalog::{Annotations, ToolDefinition, ToolEntry, show_hidden, show_in_json, show_text};
 use crate::engine::TaskDocument;
 use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 
@@ -58,7 +58,7 @@ pub fn completed(entry: Option<&ToolEntry>, result: ToolResult) -> CallToolResul
     let mut blocks: Vec<ContentBlock> = content.into_iter().map(block).collect();
     let structured = structured.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     if let (true, Some(value)) = (blocks.is_empty(), &structured) {
-        blocks.push(ContentBlock::text(value.to_string()));
+        blocks.push(ContentBlock::text(show_in_json(&value.to_string())));
     }
     let promised = entry.and_then(|entry| entry.tool.definition.output_schema.as_ref());
     let broken = promise_broken(entry, structured.as_ref());
@@ -81,28 +81,46 @@ fn promise_broken(entry: Option<&ToolEntry>, structured: Option<&Value>) -> Opti
     };
     let violations = entry.validate_result(structured).err()?;
     let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    Some(format!("The structured result does not fit the tool's output schema: {}", violations.join("; ")))
+    let told = violations.join("; ");
+    Some(format!("The structured result does not fit the tool's output schema: {}", show_hidden(&told)))
 }
 
+/// Texts and names are for eyes, so that what they hide is shown; bytes and what is no text are data.
 pub fn block(content: Content) -> ContentBlock {
+    let shown = |text: String| show_hidden(&text).into_owned();
     match content {
-        Content::Text(text) => ContentBlock::text(text),
+        Content::Text(text) => ContentBlock::text(show_text(&text)),
         Content::Image { data, mime_type } => ContentBlock::image(BASE64.encode(data), mime_type),
         Content::Audio { data, mime_type } => ContentBlock::audio(BASE64.encode(data), mime_type),
         Content::Link { uri, name, title, description, mime_type } => {
-            let mut link = Resource::new(uri, name);
-            link.title = title;
-            link.description = description;
+            let mut link = Resource::new(shown(uri), shown(name));
+            link.title = title.map(shown);
+            link.description = description.map(shown);
             link.mime_type = mime_type;
             ContentBlock::resource_link(link)
         }
         Content::Embedded { uri, mime_type, body } => {
             let contents = match body {
-                EmbeddedBody::Text(text) => text_contents(uri, mime_type, text),
-                EmbeddedBody::Data(data) => blob_contents(uri, mime_type, &data),
+                EmbeddedBody::Text(text) => {
+                    let text = embedded(mime_type.as_deref(), text);
+                    text_contents(shown(uri), mime_type, text)
+                }
+                EmbeddedBody::Data(data) => blob_contents(shown(uri), mime_type, &data),
             };
             ContentBlock::resource(contents)
         }
+    }
+}
+
+/// A document within a result: text by its type, or by none, is for eyes; JSON keeps its value; all else is data.
+fn embedded(mime_type: Option<&str>, text: String) -> String {
+    let essence =
+        mime_type.unwrap_or(PLAIN).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        JSON => show_text(&text).into_owned(),
+        essence if essence.starts_with("text/") => show_text(&text).into_owned(),
+        essence if essence.ends_with("+json") => show_text(&text).into_owned(),
+        _ => text,
     }
 }
 
@@ -150,6 +168,11 @@ pub fn text_contents(uri: impl Into<String>, mime_type: Option<String>, text: St
     ResourceContents::TextResourceContents { uri: uri.into(), mime_type, text, meta: None }
 }
 
+/// A JSON document: the same value, and nothing hidden in its text.
+pub fn json_contents(uri: impl Into<String>, json: &str) -> ResourceContents {
+    text_contents(uri, Some(JSON.to_owned()), show_in_json(json).into_owned())
+}
+
 pub fn blob_contents(uri: impl Into<String>, mime_type: Option<String>, data: &[u8]) -> ResourceContents {
     let blob = BASE64.encode(data);
     ResourceContents::BlobResourceContents { uri: uri.into(), mime_type, blob, meta: None }
@@ -161,13 +184,15 @@ pub fn result_contents(uri: &ResourceUri, result: ToolResult) -> ResourceContent
     let uri = uri.to_string();
     let structured = result.structured.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     match (result.content.as_slice(), structured) {
-        ([Content::Text(text)], None) => text_contents(uri, Some(PLAIN.to_owned()), text.clone()),
-        ([], Some(value)) => text_contents(uri, Some(JSON.to_owned()), value.to_string()),
+        ([Content::Text(text)], None) => {
+            text_contents(uri, Some(PLAIN.to_owned()), show_text(text).into_owned())
+        }
+        ([], Some(value)) => json_contents(uri, &value.to_string()),
         // The text that goes along with a structured result for older clients says the same again.
         ([Content::Text(text)], Some(value))
             if serde_json::from_str(text).is_ok_and(|v: Value| v == value) =>
         {
-            text_contents(uri, Some(JSON.to_owned()), value.to_string())
+            json_contents(uri, &value.to_string())
         }
         ([Content::Image { data, mime_type } | Content::Audio { data, mime_type }], None) => {
             blob_contents(uri, Some(mime_type.clone()), data)
@@ -178,7 +203,7 @@ pub fn result_contents(uri: &ResourceUri, result: ToolResult) -> ResourceContent
             if let Some(value) = structured {
                 whole["structuredContent"] = value;
             }
-            text_contents(uri, Some(JSON.to_owned()), whole.to_string())
+            json_contents(uri, &whole.to_string())
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestMethod, CallToolResult, ClientCapabilities, CompleteRequestMethod, ConstString,
-    ContentBlock, ErrorCode, ListPromptsRequestMethod, ListResourceTemplatesRequestMethod,
-    ListResourcesRequestMethod, ListToolsRequestMethod, ReadResourceRequestMethod, RequestId,
+    CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod, RequestId,
 };
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
+use crate::catalog::show_hidden;
 use crate::engine::{EngineError, TaskDocument};
 use crate::limits;
 use crate::task::{ProtocolError, TaskId};
@@ -34,7 +33,7 @@ impl From<ErrorData> for Refusal {
 }
 
 pub fn tool_error(text: impl Into<String>) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(text)])
+    CallToolResult::error(vec![ContentBlock::text(shown(&text.into()))])
 }
 
 /// Whose affair an error is.
@@ -65,6 +64,7 @@ fn affair(error: &EngineError) -> Affair {
         | EngineError::BadAnswer { .. }
         | EngineError::PersonAsked { .. }
         | EngineError::BadMessage(_)
+        | EngineError::BadCursor
         | EngineError::Remote(_)
         | EngineError::Token(_)
         | EngineError::State(_) => Affair::Arguments,
@@ -81,6 +81,11 @@ fn affair(error: &EngineError) -> Affair {
     }
 }
 
+/// Errors are for eyes, whoever's words they repeat.
+pub(super) fn shown(text: &str) -> String {
+    show_hidden(text).into_owned()
+}
+
 /// As the answer of a call: what the arguments' author can mend, or wait for, is a result, all else an error.
 pub fn refusal(error: EngineError) -> Refusal {
     match affair(&error) {
@@ -91,7 +96,7 @@ pub fn refusal(error: EngineError) -> Refusal {
 
 /// As a JSON-RPC error.
 pub fn rpc(error: &EngineError) -> ErrorData {
-    let message = error.to_string();
+    let message = shown(&error.to_string());
     match affair(error) {
         Affair::Missing => {
             let uri = match error {
@@ -115,35 +120,25 @@ pub fn lost_request() -> ErrorData {
 
 /// A URI that is none of ours, or whose resource is not there, or is somebody else's: all alike.
 pub fn no_such_resource(uri: &str) -> ErrorData {
-    let shown: String = uri.chars().take(200).collect();
+    let begin: String = uri.chars().take(200).collect();
     ErrorData::resource_not_found(
-        format!("there is no resource '{shown}'; resources/list shows your newest tasks"),
-        Some(json!({ "uri": shown })),
+        format!("there is no resource '{}'; resources/list shows your newest tasks", shown(&begin)),
+        Some(json!({ "uri": begin })),
     )
 }
 
 pub fn not_there_yet(uri: &str, why: impl std::fmt::Display) -> ErrorData {
-    ErrorData::resource_not_found(format!("there is nothing at '{uri}': {why}"), Some(json!({ "uri": uri })))
+    let message = shown(&format!("there is nothing at '{uri}': {why}"));
+    ErrorData::resource_not_found(message, Some(json!({ "uri": uri })))
+}
+
+/// For a list that gives no further page, or another one.
+pub fn bad_cursor() -> ErrorData {
+    bad_params(EngineError::BadCursor.to_string())
 }
 
 pub fn bad_params(message: impl Into<String>) -> ErrorData {
-    ErrorData::invalid_params(message.into(), None)
-}
-
-/// A request that rmcp did not understand: of another method than ours, or one of ours whose params do not fit.
-pub fn not_understood(method: &str) -> ErrorData {
-    const OURS: [&str; 6] = [
-        CallToolRequestMethod::VALUE,
-        ListToolsRequestMethod::VALUE,
-        ListResourcesRequestMethod::VALUE,
-        ListResourceTemplatesRequestMethod::VALUE,
-        ReadResourceRequestMethod::VALUE,
-        CompleteRequestMethod::VALUE,
-    ];
-    if OURS.contains(&method) {
-        return bad_params(format!("the params of {method} are not as the protocol has them"));
-    }
-    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method.to_owned(), None)
+    ErrorData::invalid_params(shown(&message.into()), None)
 }
 
 pub fn no_prompts() -> ErrorData {
@@ -183,7 +178,7 @@ pub fn of_failed(task: &TaskDocument) -> ErrorData {
 /// data where that is an object or nothing, else in the message.
 pub fn of_tool(error: &ProtocolError, id: TaskId) -> ErrorData {
     let data = error.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let mut message = error.message.clone();
+    let mut message = shown(&error.message);
     let data = match data.unwrap_or_else(|| json!({})) {
         Value::Object(mut fields) => {
             fields.insert(TASK_META.to_owned(), Value::String(id.to_string()));

@@ -5,15 +5,15 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::InputResponses;
 use rmcp::service::RequestContext;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::asks::Takes;
+use super::connections::ClosedInOrder;
 use super::error::{self, Refusal};
 use super::offers::Offers;
 use super::report::Reports;
-use super::server::{Handler, is_http, is_modern};
+use super::server::{Handler, is_modern};
 use super::sessions::CallStream;
+use crate::clock::Moment;
 use crate::engine::{Follower, TaskChange, TaskDocument};
 use crate::limits;
 use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
@@ -51,6 +51,8 @@ pub enum Stopped {
     TimeOver,
     /// The client gave the call up.
     GivenUp,
+    /// The connection broke, and nothing says that the client wanted that.
+    Lost,
     /// The server is stopping, or nobody is there to read the answer.
     Stopping,
 }
@@ -66,7 +68,10 @@ impl Handler {
     ) -> Result<Stopped, Refusal> {
         let mut offers = Offers::new(self, context, followed.id);
         let stopped = self.follow_offering(followed, at_most, &mut asking, &mut offers, context).await;
-        offers.withdraw().await;
+        // The next server takes the answers to what is open.
+        if !matches!(stopped, Ok(Stopped::Stopping)) {
+            offers.withdraw().await;
+        }
         stopped
     }
 
@@ -97,12 +102,13 @@ impl Handler {
             }
         }
         loop {
-            if std::mem::take(&mut look)
-                && let Some(stopped) = self.look(id, takes, asking, offers, context).await?
-            {
-                return Ok(stopped);
+            if std::mem::take(&mut look) {
+                if let Some(stopped) = self.look(id, takes, asking, offers, context).await? {
+                    return Ok(stopped);
+                }
+                offers.look();
             }
-            countdown.pause(!offers.is_empty(), Instant::now());
+            countdown.pause(!offers.is_empty(), Moment::now());
             tokio::select! {
                 biased;
                 change = follower.next() => match change {
@@ -135,12 +141,12 @@ impl Handler {
                     if !is_modern(context) {
                         takes = Takes::default();
                     }
-                    countdown.bound(Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS), Instant::now());
+                    countdown.bound(Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS), Moment::now());
                     look = true;
                 }
                 // Its answer is cut off, which is no cancellation either.
                 () = self.connection.caller.revoked() => return Ok(Stopped::Stopping),
-                () = &mut given_up => return Ok(Stopped::GivenUp),
+                stopped = &mut given_up => return Ok(stopped),
                 () = countdown.over() => return Ok(Stopped::TimeOver),
             }
         }
@@ -215,40 +221,41 @@ impl Handler {
         any
     }
 
-    /// Ends when the client gives the call up: when it says so over pipes and in sessions, where a lost
-    /// connection is none; under 2026-07-28 over HTTP, when it closes the response.
-    async fn given_up(&self, context: &RequestContext<RoleServer>) {
+    /// Ends when the client gives the call up: when it says so over pipes and in sessions, where a lost connection
+    /// is none; under 2026-07-28 over HTTP, when it closes the response. There a connection that breaks ends the
+    /// wait too, and is told apart.
+    async fn given_up(&self, context: &RequestContext<RoleServer>) -> Stopped {
         if let Some(stream) = context.extensions.get::<CallStream>() {
-            return stream.slot.given_up().await;
+            stream.slot.given_up().await;
+            return Stopped::GivenUp;
         }
-        if !is_http(context) {
+        let Some(parts) = context.extensions.get::<http::request::Parts>() else {
             let given_up = self.connection.given_up(&context.id);
-            return given_up.token.cancelled().await;
+            given_up.token.cancelled().await;
+            return Stopped::GivenUp;
+        };
+        context.ct.cancelled().await;
+        // A response also closes because the server shuts down.
+        if self.server.stopping().is_cancelled() {
+            return Stopped::Stopping;
         }
-        closed_by_client(&context.ct, self.server.stopping()).await;
-    }
-}
-
-/// A response stream also closes because the server shuts down, and that is no cancellation.
-async fn closed_by_client(closed: &CancellationToken, stopping: &CancellationToken) {
-    closed.cancelled().await;
-    if stopping.is_cancelled() {
-        std::future::pending::<()>().await;
+        let closed = parts.extensions.get::<ClosedInOrder>();
+        if closed.is_some_and(ClosedInOrder::is_set) { Stopped::GivenUp } else { Stopped::Lost }
     }
 }
 
 /// What is left of an inline wait. It stands still while a question that went out on this stream is open.
 struct Countdown {
-    until: Option<Instant>,
-    paused: Option<Instant>,
+    until: Option<Moment>,
+    paused: Option<Moment>,
 }
 
 impl Countdown {
     fn new(at_most: Option<Duration>) -> Self {
-        Self { until: at_most.map(|time| Instant::now() + time), paused: None }
+        Self { until: at_most.map(|time| Moment::now() + time), paused: None }
     }
 
-    fn pause(&mut self, on: bool, now: Instant) {
+    fn pause(&mut self, on: bool, now: Moment) {
         match (on, self.paused) {
             (true, None) => self.paused = Some(now),
             (false, Some(since)) => {
@@ -260,14 +267,14 @@ impl Countdown {
     }
 
     /// A wait without end gets one.
-    fn bound(&mut self, time: Duration, now: Instant) {
+    fn bound(&mut self, time: Duration, now: Moment) {
         self.pause(false, now);
         self.until.get_or_insert(now + time);
     }
 
     async fn over(&self) {
         match (self.until, self.paused) {
-            (Some(until), None) => tokio::time::sleep_until(until).await,
+            (Some(until), None) => until.reached().await,
             _ => std::future::pending().await,
         }
     }
@@ -280,7 +287,7 @@ mod tests {
     #[test]
     fn the_wait_stands_still_while_a_question_is_open() {
         let mut countdown = Countdown::new(Some(Duration::from_secs(10)));
-        let (until, begun) = (countdown.until.expect("an end"), Instant::now());
+        let (until, begun) = (countdown.until.expect("an end"), Moment::now());
         let hour = Duration::from_secs(3_600);
         countdown.pause(true, begun);
         countdown.pause(true, begun + hour);
@@ -291,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_wait_without_end_gets_one_and_another_keeps_its_own() {
-        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        let (now, minute) = (Moment::now(), Duration::from_secs(60));
         let mut endless = Countdown::new(None);
         endless.bound(minute, now);
         assert_eq!(endless.until, Some(now + minute));

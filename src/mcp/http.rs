@@ -4,22 +4,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rmcp::model::ClientJsonRpcMessage;
+use axum::{Extension, Router};
+use rmcp::ErrorData;
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, RequestId};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::accept;
 use super::caller::{self, Caller, Door};
-use super::connections;
+use super::connections::{self, OfOwner, OwnerRule};
+use super::cors::{self, Pages};
+use super::early_head;
+use super::error;
+use super::head;
 use super::listening;
+use super::params::{self, AnyRequest};
+use super::peer;
 use super::reading::{Scan, Unreadable, envelope, without_mark};
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
@@ -33,15 +41,24 @@ pub struct HttpOptions {
     pub address: SocketAddr,
     /// Names beside those of loopback by which clients may call this server: `host` or `host:port`.
     pub allowed_hosts: Vec<String>,
-    /// Pages beside those of loopback that may call this server: `scheme://host:port`, `:*` for any port.
+    /// Pages beside those of loopback that may call this server: `scheme://host`, `scheme://host:port`, or
+    /// `scheme://host:*` for any port.
     pub allowed_origins: Vec<String>,
-    /// A token of `local`: who has it may do all, from wherever.
+    /// The owner's key: who has it may do all, from wherever.
     pub key: Option<Secret>,
+    /// Takes every loopback connection for the owner's, whichever user of this machine made it.
+    pub open_loopback: bool,
 }
 
 impl HttpOptions {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, allowed_hosts: Vec::new(), allowed_origins: Vec::new(), key: None }
+        Self {
+            address,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            key: None,
+            open_loopback: false,
+        }
     }
 }
 
@@ -51,6 +68,10 @@ pub enum HttpError {
     BeyondLoopback(SocketAddr),
     #[error("port {} is in use, perhaps by another `longhaul serve`: end that, or choose a port with --http {}:PORT", .0.port(), .0.ip())]
     PortInUse(SocketAddr),
+    #[error(
+        "allowed_origins has '{0}', which is no page's origin: an entry is scheme://host with the port where it is not the scheme's own, such as https://app.example or http://app.example:8080, or :* for any port"
+    )]
+    BadOrigin(String),
     #[error("listening on {address} failed: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("the sessions of clients cannot be read: {0}")]
@@ -58,14 +79,6 @@ pub enum HttpError {
 }
 
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-const LOOPBACK_ORIGINS: [&str; 6] = [
-    "http://localhost:*",
-    "http://127.0.0.1:*",
-    "http://[::1]:*",
-    "https://localhost:*",
-    "https://127.0.0.1:*",
-    "https://[::1]:*",
-];
 
 /// A server that listens. Dropping it cuts everything off; [`HttpServer::shutdown`] does not.
 pub struct HttpServer {
@@ -83,7 +96,9 @@ pub struct HttpServer {
 
 impl HttpServer {
     pub async fn bind(server: McpServer, options: HttpOptions) -> Result<Self, HttpError> {
-        let HttpOptions { address, allowed_hosts, allowed_origins, key } = options;
+        let owners = owner_rule(&options);
+        let HttpOptions { address, allowed_hosts, allowed_origins, key, open_loopback: _ } = options;
+        let pages = Arc::new(Pages::new(&allowed_origins).map_err(HttpError::BadOrigin)?);
         let beyond_loopback = !address.ip().to_canonical().is_loopback();
         if beyond_loopback && !server.engine().has_tokens() {
             return Err(HttpError::BeyondLoopback(address));
@@ -93,19 +108,21 @@ impl HttpServer {
             _ => HttpError::Listen { address, source },
         })?;
         let address = listener.local_addr().map_err(|source| HttpError::Listen { address, source })?;
+        if owners == OwnerRule::SameUser
+            && let Err(error) = peer::can_ask(address)
+        {
+            tracing::warn!("{error}: clients over HTTP need the owner's key or a token");
+        }
         let names = LOOPBACK_HOSTS.iter().map(|host| (*host).to_owned()).chain(allowed_hosts).collect();
         let hosts = Hosts { names, any_address: beyond_loopback };
-        let origins = LOOPBACK_ORIGINS.iter().map(|origin| (*origin).to_owned()).chain(allowed_origins);
 
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let sessions = Arc::new(Sessions::open(server.clone()).await?);
         let mut config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(true)
-            // `known_host` asks before.
+            // `known_host` and `known_page` ask before.
             .disable_allowed_hosts()
-            .with_allowed_origins(origins)
-            // Also where the list above should ever be empty.
-            .enforce_origin_validation()
+            .disable_allowed_origins()
             .with_max_request_body_bytes(limits::MAX_REQUEST_BYTES)
             .with_cancellation_token(cut.clone())
             // Streams that can be resumed say so themselves, with ids that hold.
@@ -122,23 +139,30 @@ impl HttpServer {
         );
         let door = Arc::new(Door { engine: server.engine().clone(), key });
         let mcp = Router::new()
-            .route_service("/mcp", mcp)
+            .route_service("/mcp", mcp.clone())
+            .route_service("/mcp/", mcp)
+            .layer(middleware::from_fn(accept::check))
             .layer(middleware::from_fn(task_ids::read))
             .layer(middleware::from_fn(listening::serve))
+            .layer(middleware::from_fn(early_head::send))
             .layer(middleware::from_fn_with_state(sessions.clone(), sessions::guard))
             .layer(middleware::from_fn(well_formed))
-            .layer(middleware::from_fn_with_state(door, caller::identify));
+            .layer(middleware::from_fn_with_state(door, caller::identify))
+            .fallback(nothing_here)
+            .layer(cors::layer(pages.clone()))
+            .layer(middleware::from_fn_with_state(pages, cors::known_page));
         let app = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .with_state((server.clone(), sessions.clone()))
             .merge(mcp)
-            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host));
+            .layer(middleware::from_fn_with_state(Arc::new(hosts), known_host))
+            .layer(middleware::from_fn(head::unambiguous));
 
         let idle = CancellationToken::new();
         tokio::spawn(sessions::sweep(sessions.clone(), idle.clone()));
-        let serving = tokio::spawn(connections::serve(listener, app, closing.clone()));
+        let serving = tokio::spawn(connections::serve(listener, app, owners, closing.clone()));
         Ok(Self {
             address,
             server,
@@ -183,10 +207,31 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        // Whoever waits is not cancelled by this: see `closed_by_client` in `follow.rs`.
+        // Whoever waits is not cancelled by this: see `given_up` in `follow.rs`.
         self.server.stop();
         self.cut.cancel();
         self.serving.abort();
+    }
+}
+
+/// Where other names, pages or machines are let in, a request over loopback may be anybody's, passed on.
+fn owner_rule(options: &HttpOptions) -> OwnerRule {
+    let for_others = !options.allowed_hosts.is_empty()
+        || !options.allowed_origins.is_empty()
+        || !options.address.ip().to_canonical().is_loopback();
+    match (options.open_loopback, for_others) {
+        (true, _) => OwnerRule::AnyLoopback,
+        (false, true) => OwnerRule::Nobody,
+        (false, false) => OwnerRule::SameUser,
+    }
+}
+
+/// Whether a server that listens so knows its owner's programs by their connections.
+pub fn knows_owner_by_connection(options: &HttpOptions) -> bool {
+    match owner_rule(options) {
+        OwnerRule::SameUser => peer::can_ask(options.address).is_ok(),
+        OwnerRule::AnyLoopback => true,
+        OwnerRule::Nobody => false,
     }
 }
 
@@ -256,32 +301,71 @@ async fn well_formed(request: Request, next: Next) -> Response {
     }
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, &Unreadable::too_long(&Scan::default()));
+        return unreadable(StatusCode::PAYLOAD_TOO_LARGE, &Unreadable::too_long(&Scan::default()));
     };
     let bytes = bytes.slice_ref(without_mark(&bytes));
-    if let Err(unreadable) = envelope(&bytes) {
-        return refused(StatusCode::BAD_REQUEST, &unreadable);
+    if let Err(why) = envelope(&bytes) {
+        return unreadable(StatusCode::BAD_REQUEST, &why);
     }
+    let bytes = params::with_text_cursor(&bytes).map_or(bytes, Into::into);
+    let is_modern = sessions::is_modern(&parts.headers);
     let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
-    if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE
-        && let Err(error) = serde_json::from_slice::<ClientJsonRpcMessage>(&bytes)
-    {
-        return refused(StatusCode::BAD_REQUEST, &Unreadable::unknown(&bytes, &error));
+    match response.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => not_read(&bytes, is_modern).unwrap_or(response),
+        StatusCode::BAD_REQUEST => bad_handshake(&bytes).unwrap_or(response),
+        _ => response,
     }
-    response
 }
 
-fn refused(status: StatusCode, unreadable: &Unreadable) -> Response {
-    let body = unreadable.http_body().to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+/// Of what rmcp cannot read: a request with params of the wrong kind, or none.
+fn not_read(body: &[u8], is_modern: bool) -> Option<Response> {
+    if let Some(request) = AnyRequest::read(body) {
+        let error = request.fault(is_modern);
+        let status = match (is_modern, error.code) {
+            (false, _) => StatusCode::OK,
+            (true, ErrorCode::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+            (true, _) => StatusCode::BAD_REQUEST,
+        };
+        return Some(rpc_error(status, &request.id, &error));
+    }
+    let error = serde_json::from_slice::<ClientJsonRpcMessage>(body).err()?;
+    Some(unreadable(StatusCode::BAD_REQUEST, &Unreadable::unknown(body, &error)))
+}
+
+/// rmcp misses the session of a handshake that it cannot read.
+fn bad_handshake(body: &[u8]) -> Option<Response> {
+    let request = AnyRequest::read(body).filter(AnyRequest::is_bad_handshake)?;
+    Some(rpc_error(StatusCode::BAD_REQUEST, &request.id, &request.fault(false)))
+}
+
+fn rpc_error(status: StatusCode, id: &RequestId, error: &ErrorData) -> Response {
+    rpc_response(status, &error::rpc_body(&id.clone().into_json_value(), error))
+}
+
+async fn nothing_here() -> Response {
+    let told = "there is nothing here: MCP is at /mcp, and /healthz, /readyz and /metrics are beside it\n";
+    (StatusCode::NOT_FOUND, told).into_response()
+}
+
+fn rpc_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+pub(super) fn refused(status: StatusCode, message: &str) -> Response {
+    let error = ErrorData::invalid_request(message.to_owned(), None);
+    rpc_response(status, &error::rpc_body(&serde_json::Value::Null, &error))
+}
+
+fn unreadable(status: StatusCode, why: &Unreadable) -> Response {
+    rpc_response(status, &why.http_body())
 }
 
 type Beside = (McpServer, Arc<Sessions>);
 
-async fn ready(State((server, _)): State<Beside>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+async fn ready(State((server, _)): State<Beside>, Extension(of_owner): Extension<OfOwner>) -> Response {
     if let Some(why) = server.engine().latched() {
-        // Words about the disk and its folders are for this machine alone.
-        let why = if peer.ip().to_canonical().is_loopback() { format!(": {why}") } else { String::new() };
+        // Words about the disk and its folders are for the owner alone.
+        let why = if of_owner.0 { format!(": {why}") } else { String::new() };
         let told = format!("the store takes nothing any more{why}\n");
         return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
     }

@@ -2,16 +2,21 @@
 //! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
 
+mod accept;
 mod admin;
+mod asked;
 mod asks;
 mod bridge;
 mod caller;
 mod client;
 mod connections;
 mod convert;
+mod cors;
+mod early_head;
 mod error;
 mod fixtures;
 mod follow;
+mod head;
 mod hints;
 mod http;
 mod listening;
@@ -19,7 +24,10 @@ mod mrtr;
 mod offers;
 mod on_stream;
 mod own_tools;
+mod params;
+mod peer;
 mod pipe;
+mod pipe_questions;
 mod pipe_task_ids;
 mod reader;
 mod reading;
@@ -27,6 +35,7 @@ mod reply;
 mod report;
 mod resources;
 mod schema;
+mod seal;
 mod server;
 mod sessions;
 mod socket;
@@ -47,9 +56,9 @@ pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE, TOOL_PIN};
 pub use bridge::{BridgeError, bridge};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
-    ServerCommand, TaskLink, ToolInfo, Updates,
+    ServerCommand, TaskLink, ToolInfo, Updates, find_program,
 };
-pub use http::{HttpError, HttpOptions, HttpServer};
+pub use http::{HttpError, HttpOptions, HttpServer, knows_owner_by_connection};
 pub use reader::Reader;
 pub use server::{McpOptions, McpServer};
 pub use socket::{SocketError, SocketServer, connect_socket};

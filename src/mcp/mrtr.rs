@@ -16,7 +16,7 @@ use super::{convert, reply};
 use crate::engine::questions::Given;
 use crate::engine::{EngineError, Submitted, TaskDocument};
 use crate::limits;
-use crate::task::{QuestionKind, TaskId};
+use crate::task::{QuestionKind, TaskId, canonical};
 
 /// Names the key of the seal among the store's settings.
 const KEY_SETTING: &str = "mcp-request-state";
@@ -74,7 +74,7 @@ impl Handler {
     /// What a round's state is bound to: who calls what with which arguments.
     pub(super) fn bound_to(&self, tool: &str, arguments: &Value) -> Vec<u8> {
         let mut bound = blake3::Hasher::new();
-        for part in [self.connection.principal.name(), "tools/call", tool, &sorted(arguments).to_string()] {
+        for part in [self.connection.principal.name(), "tools/call", tool, &canonical(arguments)] {
             bound.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         bound.finalize().as_bytes().to_vec()
@@ -161,19 +161,5 @@ impl Handler {
             }
         }
         Ok(())
-    }
-}
-
-/// With the fields of every object in one order: a client may send them in another the next time.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> =
-                fields.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Object(fields.into_iter().collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
     }
 }

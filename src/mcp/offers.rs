@@ -1,66 +1,59 @@
-//! Questions as requests on a call's own stream, for clients with sessions. They are sent and waited for within
-//! the call's handler: what is sent from elsewhere, rmcp puts on another stream.
+//! Questions as requests to the client of a call, for clients with a handshake. What was put to it stands until the
+//! task is answered, by this client or elsewhere; a call of a session over HTTP asks on its own stream.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rmcp::RoleServer;
-use rmcp::model::{
-    CancelledNotification, CancelledNotificationParam, GetExtensions, ServerNotification, ServerRequest,
-};
-use rmcp::service::{PeerRequestOptions, RequestContext, RequestHandle, ServiceError};
-use serde_json::Value;
+use rmcp::model::ServerRequest;
+use rmcp::service::{Peer, RequestContext};
 use tokio_util::sync::CancellationToken;
 
-use super::asks::{self, BY_PROTOCOL};
+use super::asked::{Asked, Replied, Respondent};
+use super::asks;
+use super::pipe_questions;
 use super::server::Handler;
 use super::sessions::CallStream;
-use crate::engine::questions::{Given, InputRequest as Question};
-use crate::engine::{EngineError, TaskDocument};
-use crate::limits;
-use crate::task::{QuestionKind, TaskId};
+use crate::engine::TaskDocument;
+use crate::engine::questions::InputRequest as Question;
+use crate::task::TaskId;
+use crate::{clock, limits};
 
-type Offer<'a> = Pin<Box<dyn Future<Output = (String, Offered)> + Send + 'a>>;
+type Offer<'a> = Pin<Box<dyn Future<Output = (String, Replied)> + Send + 'a>>;
 
 pub struct Offers<'a> {
     handler: &'a Handler,
-    context: &'a RequestContext<RoleServer>,
+    /// `None` where the client cannot be asked at all.
+    way: Option<Way>,
     id: TaskId,
     under_way: FuturesUnordered<Offer<'a>>,
     /// Cancelled once the question is no more.
     over: HashMap<String, CancellationToken>,
-    tries: HashMap<String, u32>,
-    /// Not to be offered again on this stream.
+    /// Not to be offered again for this call.
     given_up: HashSet<String>,
     is_closed: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offered {
-    /// It is answered, or no more.
-    Done,
-    /// The answer did not fit: the person may try again.
-    Unfit,
-    /// This client does not do it.
-    Refused,
+/// How a question reaches the client.
+#[derive(Clone)]
+enum Way {
+    Stream(CallStream),
+    Pipe(Peer<RoleServer>, Arc<Respondent>),
 }
 
 impl<'a> Offers<'a> {
-    pub fn new(handler: &'a Handler, context: &'a RequestContext<RoleServer>, id: TaskId) -> Self {
-        let (over, tries) = (HashMap::new(), HashMap::new());
-        Self {
-            handler,
-            context,
-            id,
-            under_way: FuturesUnordered::new(),
-            over,
-            tries,
-            given_up: HashSet::new(),
-            is_closed: false,
-        }
+    pub fn new(handler: &'a Handler, context: &RequestContext<RoleServer>, id: TaskId) -> Self {
+        let way = match (context.extensions.get::<CallStream>(), handler.connection.respondent.get()) {
+            (Some(stream), _) => Some(Way::Stream(stream.clone())),
+            (None, Some(respondent)) => Some(Way::Pipe(context.peer.clone(), respondent.clone())),
+            (None, None) => None,
+        };
+        let (over, given_up) = (HashMap::new(), HashSet::new());
+        Self { handler, way, id, under_way: FuturesUnordered::new(), over, given_up, is_closed: false }
     }
 
     /// Takes back what is under way, and offers nothing more: the client cannot answer.
@@ -83,22 +76,28 @@ impl<'a> Offers<'a> {
             return;
         }
         let request = asks::request(self.id, key, question).and_then(asks::server_request);
-        let tries = self.tries.entry(key.to_owned()).or_default();
-        *tries += 1;
-        let Some(request) = request.filter(|_| *tries <= limits::MAX_OFFERS) else {
+        let first = Asked::first(self.id, question);
+        let offer = self.way.clone().zip(request).and_then(|(way, request)| {
+            let asked = way.respondent().next_offer(first)?;
+            Some((way, asked, request))
+        });
+        let Some((way, asked, request)) = offer else {
             self.given_up.insert(key.to_owned());
             return;
         };
         let over = CancellationToken::new();
         self.over.insert(key.to_owned(), over.clone());
-        let (handler, context, id, kind) = (self.handler, self.context, self.id, question.kind);
-        let key = key.to_owned();
+        let (handler, id, key) = (self.handler, self.id, key.to_owned());
+        // Before anything else is told: who reads the stream then knows all that is asked.
+        if let Way::Stream(stream) = &way {
+            stream.slot.ask(asked, way.respondent().request(&asked, request.clone()));
+        }
         self.under_way.push(Box::pin(async move {
-            let offered = tokio::select! {
-                offered = offer(handler, context, id, (&key, kind), request, &over) => offered,
-                () = holding(handler, id, &key) => Offered::Done,
+            let replied = tokio::select! {
+                replied = way.offer(asked, request, &over) => replied,
+                () = holding(handler, id, &key) => Replied::Over,
             };
-            (key, offered)
+            (key, replied)
         }));
     }
 
@@ -111,16 +110,23 @@ impl<'a> Offers<'a> {
         }
     }
 
+    /// All that the task asks now was added.
+    pub fn look(&self) {
+        if let Some(Way::Stream(stream)) = &self.way {
+            stream.slot.look();
+        }
+    }
+
     /// Ends when one of them is over. Safe to drop and call again.
     pub async fn next(&mut self) {
-        let Some((key, offered)) = self.under_way.next().await else { return std::future::pending().await };
+        let Some((key, replied)) = self.under_way.next().await else { return std::future::pending().await };
         self.over.remove(&key);
-        if offered == Offered::Refused {
+        if replied == Replied::Refused {
             self.given_up.insert(key);
         }
     }
 
-    /// The call is answered: nobody waits for these any more.
+    /// The call is answered: it asks nothing more.
     pub async fn withdraw(mut self) {
         self.over.values().for_each(CancellationToken::cancel);
         let taken_back = async { while self.under_way.next().await.is_some() {} };
@@ -130,58 +136,40 @@ impl<'a> Offers<'a> {
     }
 }
 
-async fn offer(
-    handler: &Handler,
-    context: &RequestContext<RoleServer>,
-    id: TaskId,
-    (key, kind): (&str, QuestionKind),
-    mut request: ServerRequest,
-    over: &CancellationToken,
-) -> Offered {
-    let stream = context.extensions.get::<CallStream>().cloned();
-    if let Some(stream) = &stream {
-        // So that it rides on the call's stream, also where no handler of that call waits any more.
-        request.extensions_mut().insert(stream.clone());
-    }
-    let Ok(mut sent) = context.peer.send_request_with_option(request, PeerRequestOptions::no_options()).await
-    else {
-        return Offered::Refused;
-    };
-    let answer = tokio::select! {
-        answer = &mut sent.rx => answer,
-        () = over.cancelled() => {
-            take_back(stream, sent).await;
-            return Offered::Done;
+impl Way {
+    fn respondent(&self) -> &Respondent {
+        match self {
+            Self::Stream(stream) => &stream.session.respondent,
+            Self::Pipe(_, respondent) => respondent,
         }
-    };
-    let given = match answer {
-        Ok(Ok(result)) => match asks::given(kind, &serde_json::to_value(result).unwrap_or(Value::Null)) {
-            Ok(given) => given,
-            Err(_) => return Offered::Unfit,
-        },
-        // A model's owner said no; another channel may still have an answer to a person's question.
-        Ok(Err(ServiceError::McpError(error)))
-            if kind != QuestionKind::Elicit && !handler.samples_elsewhere() =>
-        {
-            Given::Unavailable(format!("the client answered: {}", error.message))
-        }
-        Ok(Err(_)) | Err(_) => return Offered::Refused,
-    };
-    let (engine, principal) = (handler.server.engine(), handler.connection.actor(context));
-    match engine.answer(principal, id, Some(key), given, BY_PROTOCOL).await {
-        Err(EngineError::BadAnswer { .. }) => Offered::Unfit,
-        // What came too late is told by the task itself.
-        _ => Offered::Done,
     }
-}
 
-/// By the same stream as the question: rmcp would tell it on another, which nobody may read.
-async fn take_back(stream: Option<CallStream>, sent: RequestHandle<RoleServer>) {
-    const REASON: &str = "it is answered or withdrawn";
-    let Some(stream) = stream else { return drop(sent.cancel(Some(REASON.to_owned())).await) };
-    let id = stream.session.id_on_the_wire(&sent.id);
-    let params = CancelledNotificationParam::new(Some(id), Some(REASON.to_owned()));
-    stream.send(ServerNotification::CancelledNotification(CancelledNotification::new(params)));
+    /// Until the client has replied, or the question is over.
+    async fn offer(&self, asked: Asked, request: ServerRequest, over: &CancellationToken) -> Replied {
+        if let Self::Pipe(peer, respondent) = self
+            && respondent.begin(asked)
+            && pipe_questions::ask(peer, respondent.id(&asked), request).await.is_err()
+        {
+            respondent.end(asked);
+            return Replied::Refused;
+        }
+        let replied = tokio::select! {
+            biased;
+            replied = self.respondent().reply(asked) => replied,
+            () = over.cancelled() => Replied::Over,
+        };
+        match self {
+            // Its reader tells the client, should that not know.
+            Self::Stream(stream) => stream.slot.end_question(asked),
+            Self::Pipe(peer, respondent) => {
+                if respondent.end(asked) && !respondent.has_replied(asked) {
+                    // A client that is gone needs no telling.
+                    let _ = peer.send_notification(respondent.cancellation(&asked)).await;
+                }
+            }
+        }
+        replied
+    }
 }
 
 /// A sample that a client works on is not given up for want of anybody. Never ends.
@@ -189,6 +177,6 @@ async fn holding(handler: &Handler, id: TaskId, key: &str) {
     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
     loop {
         handler.server.engine().hold(id, key, time);
-        tokio::time::sleep(time / 2).await;
+        clock::sleep(time / 2).await;
     }
 }

@@ -8,7 +8,7 @@ use rmcp::model::*;
 use rmcp::service::RequestContext;
 
 use super::error::{self, Refusal};
-use super::follow::{Asking, Followed};
+use super::follow::{Asking, Followed, Stopped};
 use super::reply::Choice;
 use super::server::Handler;
 use super::sessions::{CallReply, CallRow, CallStream};
@@ -58,7 +58,9 @@ impl Handler {
     ) {
         // However this ends, the stream must not wait for ever.
         let _settles = stream.slot.settles();
-        let CallReply::Waits { at_most_seconds, until_answered } = call.reply else { return };
+        let CallReply::Waits { at_most_seconds, until_answered } = call.reply else {
+            return stream.slot.end_questions();
+        };
         // Without a place in the feed there is nothing to wait with.
         let Some(follower) = follower else { return };
         // A clock that was set back makes no wait longer.
@@ -67,6 +69,10 @@ impl Handler {
         let followed = Followed { follower: &follower, id: call.task, tool: &call.tool, fresh };
         let asking = Asking::Client { until_answered, responses: InputResponses::new() };
         // The stream finds out by itself why a task cannot be read.
-        let _ = self.follow(followed, left, asking, context).await;
+        let stopped = self.follow(followed, left, asking, context).await;
+        // A client that has heard a question when the server stops may answer it to the next.
+        if !matches!(stopped, Ok(Stopped::Stopping)) {
+            stream.slot.end_questions();
+        }
     }
 }

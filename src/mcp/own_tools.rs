@@ -1,5 +1,6 @@
 //! The tools that are Longhaul's own: how they are listed, and what they take.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rmcp::model::Tool;
@@ -25,7 +26,41 @@ pub struct TaskTool {
     /// One of shared state.
     pub is_state: bool,
     wire: Tool,
-    arguments: Option<Schema>,
+    arguments: OwnArguments,
+}
+
+/// What a tool of Longhaul's own takes.
+pub struct OwnArguments {
+    schema: Option<Schema>,
+    /// Those that may be left out and are not any JSON. Models fill in every field, with an empty text or with null
+    /// where they have nothing to say.
+    optional: Vec<String>,
+}
+
+impl OwnArguments {
+    pub fn new(input: &Value) -> Self {
+        let required = input["required"].as_array().cloned().unwrap_or_default();
+        let properties = input["properties"].as_object().into_iter().flatten();
+        let optional = properties.filter(|(name, schema)| {
+            let is_any = schema.get("type").or(schema.get("enum")).is_none();
+            !is_any && !required.iter().any(|there| there == *name)
+        });
+        let optional = optional.map(|(name, _)| name.clone()).collect();
+        Self { schema: Schema::of_arguments(input).ok(), optional }
+    }
+
+    /// The arguments as the tool reads them: an optional one that says nothing is left out, `1.0` is `1`.
+    pub fn accept(&self, mut arguments: Value) -> Result<Value, Refusal> {
+        if let Some(fields) = arguments.as_object_mut() {
+            fields.retain(|name, value| !(*value == "" || value.is_null()) || !self.optional.contains(name));
+        }
+        let Some(schema) = &self.schema else { return Ok(arguments) };
+        let accepted = schema.accept(&arguments).map(Cow::into_owned);
+        accepted.map_err(|violations| {
+            let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            Refusal::told(format!("arguments are wrong: {}", told.join("; ")))
+        })
+    }
 }
 
 impl Default for TaskTools {
@@ -56,15 +91,11 @@ impl TaskTool {
         wire.title = Some(title.to_owned());
         wire.output_schema = output.as_ref().map(object);
         wire.annotations = convert::annotations(hints);
-        Self { name, is_state, wire, arguments: Schema::of_arguments(&input).ok() }
+        Self { name, is_state, wire, arguments: OwnArguments::new(&input) }
     }
 
-    pub fn check(&self, arguments: &Value) -> Result<(), Refusal> {
-        let Some(schema) = &self.arguments else { return Ok(()) };
-        schema.check(arguments).map_err(|violations| {
-            let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            Refusal::told(format!("arguments are wrong: {}", told.join("; ")))
-        })
+    pub fn accept(&self, arguments: Value) -> Result<Value, Refusal> {
+        self.arguments.accept(arguments)
     }
 }
 
@@ -313,8 +344,8 @@ mod tests {
     #[test]
     fn wrong_arguments_are_told_with_their_path() {
         let tools = TaskTools::default();
-        let check = |name: &str, arguments| match tools.find(name).expect(name).check(&arguments) {
-            Ok(()) => String::new(),
+        let check = |name: &str, arguments| match tools.find(name).expect(name).accept(arguments) {
+            Ok(_) => String::new(),
             Err(Refusal::Result(result)) => {
                 assert_eq!(result.is_error, Some(true));
                 result.content[0].as_text().expect("text").text.clone()
@@ -325,5 +356,49 @@ mod tests {
         assert!(check("task_wait", json!({"task_id": "x", "seconds": 51})).contains("seconds"));
         assert!(check("task_status", json!({})).contains("task_id"));
         assert!(check("task_status", json!({"task_id": "x", "extra": 1})).contains("extra"));
+    }
+
+    #[test]
+    fn an_empty_text_for_an_optional_argument_is_left_out_and_any_other_stays() {
+        let tools = TaskTools::default();
+        let taken = |name: &str, arguments: Value| match tools.find(name).expect(name).accept(arguments) {
+            Ok(taken) => taken,
+            Err(_) => panic!("{name} refuses them"),
+        };
+        let empty = json!({"state": "", "tool": "", "parent": null, "cursor": "", "limit": 2.0});
+        assert_eq!(taken("task_list", empty), json!({"limit": 2}));
+        assert_eq!(taken("task_wait", json!({"task_id": "t", "seconds": ""})), json!({"task_id": "t"}));
+        assert_eq!(
+            taken("state_put", json!({"namespace": "n", "key": "k", "value": null, "if_version": null})),
+            json!({"namespace": "n", "key": "k", "value": null})
+        );
+        assert_eq!(taken("task_cancel", json!({"task_id": "t", "reason": ""})), json!({"task_id": "t"}));
+        assert_eq!(
+            taken("task_answer", json!({"task_id": "t", "key": "", "action": "accept", "content": ""})),
+            json!({"task_id": "t", "action": "accept", "content": ""})
+        );
+        assert_eq!(
+            taken("task_send", json!({"task_id": "t", "name": "n", "payload": "", "key": ""})),
+            json!({"task_id": "t", "name": "n", "payload": ""})
+        );
+        assert_eq!(
+            taken("state_put", json!({"namespace": "n", "key": "k", "value": "", "ttl_seconds": 1e1})),
+            json!({"namespace": "n", "key": "k", "value": "", "ttl_seconds": 10})
+        );
+        assert_eq!(
+            taken("state_put", json!({"namespace": "n", "key": "k", "value": 1.0}))["value"],
+            json!(1.0)
+        );
+        // What is wanted is wanted.
+        assert!(
+            tools
+                .find("task_status")
+                .expect("a tool")
+                .accept(json!({"task_id": ""}))
+                .is_ok_and(|taken| taken["task_id"] == "")
+        );
+        assert!(
+            tools.find("state_get").expect("a tool").accept(json!({"namespace": "", "key": "k"})).is_err()
+        );
     }
 }

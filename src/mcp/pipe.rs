@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error;
-use super::pipe_task_ids::{to_client, with_resources};
+use super::params;
+use super::pipe_task_ids::{bad_handshake, to_client, with_resources};
 use super::reader::Reader;
 use super::reading::{Envelope, Line, Lines, Patience, Unreadable, envelope, without_mark};
 use super::server::lock;
@@ -194,10 +195,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Send + Unpin + 'static> Pipe<R, W> {
             Ok(envelope) => envelope,
             Err(unreadable) => return self.unreadable(unreadable),
         };
-        let changed = with_resources(line);
+        let changed = with_resources(line).or_else(|| params::with_text_cursor(line));
         let line = changed.as_deref().unwrap_or(line);
-        match serde_json::from_slice(line) {
-            Ok(message) => self.message(message, &envelope),
+        match serde_json::from_slice::<ClientJsonRpcMessage>(line) {
+            Ok(message) => match bad_handshake(&message) {
+                Some((id, error)) => Read::Refused(error::rpc_body(&id.into_json_value(), &error)),
+                None => self.message(message, &envelope),
+            },
             Err(error) => self.unreadable(Unreadable::unknown(line, &error)),
         }
     }

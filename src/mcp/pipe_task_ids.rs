@@ -2,10 +2,12 @@
 //! way in they become resources of a scheme that nobody else has, on their way out task ids again. And what it does
 //! not say: who acknowledged.
 
+use rmcp::ErrorData;
 use rmcp::model::*;
 use serde_json::{Value, json};
 
 use super::hints::stamp_ack;
+use super::params;
 use crate::limits;
 
 const SCHEME: &str = "longhaul-task-status:";
@@ -43,6 +45,14 @@ pub fn with_resources(line: &[u8]) -> Option<Vec<u8>> {
 /// A message as the client is to have it: acknowledgments name tasks as tasks, and the server.
 pub fn to_client(message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
     stamped(with_task_ids(message))
+}
+
+/// A handshake whose params do not fit: to rmcp it is a request before the handshake.
+pub fn bad_handshake(message: &ClientJsonRpcMessage) -> Option<(RequestId, ErrorData)> {
+    let ClientJsonRpcMessage::Request(JsonRpcRequest { id, request, .. }) = message else { return None };
+    let ClientRequest::CustomRequest(request) = request else { return None };
+    let is_handshake = request.method == InitializeResultMethod::VALUE;
+    is_handshake.then(|| (id.clone(), params::not_understood(request, false)))
 }
 
 /// An ack says who answered.

@@ -17,7 +17,7 @@ use super::sessions::CallReply;
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
 use crate::engine::{Follower, Submitted, TaskDocument, TaskEnd};
 use crate::limits;
-use crate::task::{TaskError, TaskId};
+use crate::task::{By, TaskError, TaskId, integer};
 
 /// Names of what a call may choose in its `_meta`.
 pub const REPLY_META: &str = "longhaul/reply";
@@ -33,6 +33,8 @@ pub struct Choice {
     pub inline: Option<Inline>,
     /// The link is given once the first question is answered.
     pub ask_first: bool,
+    /// The tool has no use for a task that its client may not know of.
+    pub cancel_when_lost: bool,
     pub idempotency_key: Option<String>,
 }
 
@@ -42,6 +44,7 @@ pub struct Waits {
     until_answered: bool,
     /// The client can come back to it by a key of its own.
     keyed: bool,
+    cancel_when_lost: bool,
     /// What the state of its rounds is bound to.
     call: Vec<u8>,
     /// Answers to questions that it knows will be asked.
@@ -60,6 +63,7 @@ impl Choice {
             at_most: self.inline.unwrap_or(default).at_most,
             until_answered: self.inline.is_none(),
             keyed: self.idempotency_key.is_some(),
+            cancel_when_lost: self.cancel_when_lost,
             call,
             responses,
         }
@@ -101,7 +105,8 @@ pub fn choose(
         Some(value) => {
             let bound = limits::MAX_INLINE_WAIT_SECONDS;
             let expected = format!("a whole number of seconds up to {bound}, 0 for without end");
-            let seconds = value.as_u64().filter(|seconds| *seconds <= bound);
+            let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
+            let seconds = seconds.filter(|seconds| *seconds <= bound);
             Some(seconds.ok_or_else(|| wrong(WAIT_META, value, &expected))?)
         }
     };
@@ -120,7 +125,7 @@ pub fn choose(
         Reply::Task => return Err(error::tasks_extension_missing()),
     };
     let ask_first = definition.ask_first && inline.is_none();
-    Ok(Choice { inline, ask_first, idempotency_key })
+    Ok(Choice { inline, ask_first, cancel_when_lost: definition.cancel_when_lost, idempotency_key })
 }
 
 /// The answer that says where the task is.
@@ -131,7 +136,11 @@ pub fn link(task: &TaskDocument, id: TaskId) -> CallToolResult {
     );
     for (key, question) in &task.input_requests {
         if let Some(message) = &question.message {
-            text.push_str(&format!("\nIt asks: {message} (longhaul task answer {id} --key {key})"));
+            let whom = match question.by {
+                By::Person => "a person, who answers in their client",
+                By::Any => "you or a person",
+            };
+            text.push_str(&format!("\nIt asks {whom}: {message} (question {key})"));
         }
     }
     let mut answer = CallToolResult::success(vec![
@@ -180,8 +189,14 @@ pub fn not_completed(task: &TaskDocument) -> CallToolResult {
         text.push_str(&format!("\n{detail}"));
     }
     text.push_str(&format!("\nNext: task_retry {{\"task_id\":\"{}\"}}", task.id));
-    if let Some(next) = error.and_then(|error| error.next.as_deref()) {
-        text.push_str(&format!(", or on a command line: {next}"));
+    match error.and_then(|error| error.step) {
+        // What became of it is for a person to say: a model is not handed the command.
+        Some(step) => text.push_str(&format!(", or a person says what became of step {step}")),
+        None => {
+            if let Some(next) = error.and_then(|error| error.next.as_deref()) {
+                text.push_str(&format!(", or on a command line: {next}"));
+            }
+        }
     }
     let mut answer = error::tool_error(text);
     let mut value = link_value(task);
@@ -218,15 +233,20 @@ impl Handler {
         };
         let followed =
             Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
-        let Waits { at_most, until_answered, keyed, call, responses } = waits;
+        let Waits { at_most, until_answered, keyed, cancel_when_lost, call, responses } = waits;
         let asking = Asking::Client { until_answered, responses };
-        match self.follow(followed, at_most, asking, context).await? {
-            Stopped::GivenUp if !keyed => {
-                // 2026-07-28 takes a closed response for a cancellation. With a key the client can come back.
-                let reason = "the client closed the call".to_owned();
-                let task = engine.cancel(principal, id, Some(reason)).await.map_err(error::refusal)?;
-                return Ok(self.started(&task, id, context));
-            }
+        let stopped = self.follow(followed, at_most, asking, context).await?;
+        let cancelled = match stopped {
+            // 2026-07-28 takes a closed response for a cancellation. With a key the client can come back.
+            Stopped::GivenUp if !keyed => Some("the client closed the call"),
+            Stopped::Lost if !keyed && cancel_when_lost => Some("the connection of its call was lost"),
+            _ => None,
+        };
+        if let Some(reason) = cancelled {
+            let task = engine.cancel(principal, id, Some(reason.to_owned())).await.map_err(error::refusal)?;
+            return Ok(self.started(&task, id, context));
+        }
+        match stopped {
             Stopped::Asks => {
                 let task = engine.task(principal, id).map_err(error::refusal)?;
                 let takes = Takes::of(context);
@@ -234,7 +254,7 @@ impl Handler {
                     return Ok(round.into());
                 }
             }
-            Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Stopping => {}
+            Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Lost | Stopped::Stopping => {}
         }
         let end = engine.result(principal, id).map_err(error::refusal)?;
         match ended(end, entry.map(Arc::as_ref), id) {

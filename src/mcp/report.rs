@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::convert;
 use super::server::{Connection, is_modern};
 use super::sessions::CallStream;
+use crate::catalog::show_text;
 use crate::engine::TaskDocument;
 use crate::task::{LogLevel, Progress, Report, TaskId};
 
@@ -53,7 +54,7 @@ impl Teller {
         self.last = Some(step);
         let mut report = ProgressNotificationParam::new(token, step);
         report.total = progress.and_then(|progress| progress.total).map(|total| total as f64);
-        report.message = message;
+        report.message = message.map(|message| show_text(&message).into_owned());
         report.meta = self.meta();
         ServerNotification::ProgressNotification(ProgressNotification::new(report))
     }
@@ -61,7 +62,8 @@ impl Teller {
     fn log(&self, level: LogLevel, text: String) -> Option<ServerNotification> {
         let level = logging_level(level);
         self.log_level.filter(|least| severity(level) >= *least)?;
-        let mut entry = LoggingMessageNotificationParam::new(level, Value::String(text));
+        let mut entry =
+            LoggingMessageNotificationParam::new(level, Value::String(show_text(&text).into_owned()));
         entry.logger = Some(self.tool.clone());
         entry.meta = self.meta();
         Some(ServerNotification::LoggingMessageNotification(LoggingMessageNotification::new(entry)))

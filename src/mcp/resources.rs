@@ -9,6 +9,7 @@ use super::fixtures::Fixtures;
 use super::hints::Kept as _;
 use super::server::Handler;
 use super::uri::ResourceUri;
+use crate::catalog::show_hidden;
 use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery, state_document};
 use crate::limits;
 
@@ -95,7 +96,7 @@ impl Handler {
             ResourceUri::Task(id) => {
                 let task = engine.task(principal, *id).map_err(missing)?;
                 let text = serde_json::to_string_pretty(&document(&task)).unwrap_or_default();
-                Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
+                Ok((convert::json_contents(uri, &text), false))
             }
             ResourceUri::Result(id) => match engine.result(principal, *id).map_err(missing)? {
                 TaskEnd::Completed(result) => Ok((convert::result_contents(parsed, result), true)),
@@ -121,7 +122,7 @@ impl Handler {
                 let slice = read_whole(uri, |offset, limit| {
                     engine.log(principal, *id, offset, limit).map_err(missing)
                 })?;
-                let text = String::from_utf8_lossy(&slice.bytes).into_owned();
+                let text = show_hidden(&String::from_utf8_lossy(&slice.bytes)).into_owned();
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
             ResourceUri::Journal(id) => {
@@ -134,7 +135,7 @@ impl Handler {
                         journal.records.len()
                     )));
                 }
-                Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
+                Ok((convert::json_contents(uri, &text), false))
             }
             ResourceUri::State(namespace, key) => {
                 let entry = engine.state_get(principal, namespace, key).map_err(missing)?;
@@ -142,7 +143,7 @@ impl Handler {
                     return Err(error::not_there_yet(uri, "there is no such entry"));
                 }
                 let text = state_document(entry.as_ref()).to_string();
-                Ok((convert::text_contents(uri, Some(JSON.to_owned()), text), false))
+                Ok((convert::json_contents(uri, &text), false))
             }
         }
     }

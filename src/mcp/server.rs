@@ -12,6 +12,7 @@ use rmcp::transport::streamable_http_server::session::SessionRestoreMarker;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Respondent;
 use super::asks::Takes;
 use super::caller::Caller;
 use super::fixtures::Fixtures;
@@ -19,14 +20,17 @@ use super::hints::{Kept as _, in_era, server_info, stamp};
 use super::listening::Handoff;
 use super::own_tools::TaskTools;
 use super::pipe::Ends;
+use super::reply::PERSON_META;
 use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
+use super::seal::Seal;
 use super::sessions::Session;
 use super::subscriptions::{Armed, SessionSubscriptions};
 use super::task_ids::TaskIds;
-use super::{convert, error};
+use super::tools::expect_no_cursor;
+use super::{convert, error, params};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, find_hidden};
-use crate::engine::TaskEngine;
+use crate::engine::{EngineError, TaskEngine};
 use crate::limits;
 
 /// What the operator may choose.
@@ -64,6 +68,8 @@ struct Inner {
     fixtures: Option<Fixtures>,
     /// Seals what clients carry between the rounds of a call; its key is in the store.
     request_state: tokio::sync::OnceCell<RequestStateCodec>,
+    /// Seals event ids and the ids of questions; its key is in the store.
+    seal: tokio::sync::OnceCell<Arc<Seal>>,
 }
 
 struct Listed {
@@ -82,6 +88,7 @@ impl McpServer {
             stopping: CancellationToken::new(),
             fixtures: Fixtures::of_environment(),
             request_state: tokio::sync::OnceCell::new(),
+            seal: tokio::sync::OnceCell::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -126,6 +133,11 @@ impl McpServer {
         &self.inner.request_state
     }
 
+    pub(super) async fn seal(&self) -> Result<Arc<Seal>, EngineError> {
+        let seal = self.inner.seal.get_or_try_init(async || Seal::of(self.engine()).await.map(Arc::new));
+        seal.await.cloned()
+    }
+
     pub(super) fn fixtures(&self) -> Option<&Fixtures> {
         self.inner.fixtures.as_ref()
     }
@@ -153,6 +165,8 @@ pub struct Connection {
     pub caller: Caller,
     /// The principal with the name of its client, once that is known.
     actor: OnceLock<Principal>,
+    /// Whom questions are put to, over pipes.
+    pub respondent: OnceLock<Arc<Respondent>>,
     /// The session over HTTP that it serves.
     session: OnceLock<Arc<Session>>,
     /// It began with a handshake, which 2026-07-28 has not.
@@ -180,6 +194,7 @@ impl Connection {
             principal: caller.principal.clone(),
             caller,
             actor: OnceLock::new(),
+            respondent: OnceLock::new(),
             session: OnceLock::new(),
             legacy: AtomicBool::new(false),
             task_ids,
@@ -199,6 +214,11 @@ impl Connection {
             let client = context.client_info().map(|client| client_name(&client));
             self.principal.clone().through(client)
         })
+    }
+
+    /// The same for what comes without a request, once a request or the handshake has told it.
+    pub fn known_actor(&self) -> &Principal {
+        self.actor.get().unwrap_or(&self.principal)
     }
 
     pub fn session(&self) -> Option<&Arc<Session>> {
@@ -252,12 +272,14 @@ pub fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
-/// Whether a request came over HTTP, where its answer is a stream of its own.
-pub fn is_http(context: &RequestContext<RoleServer>) -> bool {
-    context.extensions.get::<http::request::Parts>().is_some()
-}
-
 impl Handler {
+    /// Whether a request is a person's own doing by the command line: it says so, which no model can, and comes by what
+    /// only the owner of the data folder has.
+    pub(super) fn is_by_person(&self, context: &RequestContext<RoleServer>) -> bool {
+        context.meta.get(PERSON_META) == Some(&serde_json::Value::Bool(true))
+            && self.connection.caller.holds_folder()
+    }
+
     /// Takes over a session over HTTP; a restored one is told again of what it had subscribed to.
     fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
         session.set_principal(self.connection.principal.clone());
@@ -279,6 +301,15 @@ const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at onc
      call task_wait {\"task_id\":\"ID\"} for its result, task_status for its progress, task_output for what it \
      has published so far, or read or subscribe to task://ID. A task goes on when the connection is lost, and \
      across restarts of the server.";
+
+/// All that rmcp knows but 2025-03-26, whose batches it does not read. Clients of that version also speak
+/// 2024-11-05, which had none, and are answered with it; a newer one they would refuse.
+static VERSIONS: [ProtocolVersion; 4] = [
+    ProtocolVersion::V_2024_11_05,
+    ProtocolVersion::V_2025_06_18,
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2026_07_28,
+];
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
@@ -310,11 +341,17 @@ impl ServerHandler for Handler {
     ) -> Result<InitializeResult, ErrorData> {
         self.connection.legacy.store(true, Ordering::Relaxed);
         context.peer.set_peer_info(request.clone());
+        let client = client_name(&request.client_info);
+        self.connection.actor.get_or_init(|| self.connection.principal.clone().through(Some(client)));
         if let Some(session) = context.extensions.get::<Arc<Session>>() {
             let is_restored = context.extensions.get::<SessionRestoreMarker>().is_some();
             self.serve_session(session, context.peer.clone(), is_restored);
         }
-        self.negotiate_initialize(&request)
+        let mut result = self.negotiate_initialize(&request)?;
+        if request.protocol_version == ProtocolVersion::V_2025_03_26 {
+            result.protocol_version = ProtocolVersion::V_2024_11_05;
+        }
+        Ok(result)
     }
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
@@ -325,7 +362,7 @@ impl ServerHandler for Handler {
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
+        Cow::Borrowed(&VERSIONS)
     }
 
     async fn set_level(
@@ -347,7 +384,7 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(in_era(self.tools_page(request.and_then(|page| page.cursor)), &context))
+        Ok(in_era(self.tools_page(request)?, &context))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -403,17 +440,19 @@ impl ServerHandler for Handler {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        expect_no_cursor(request)?;
         Ok(in_era(self.newest_tasks()?, &context))
     }
 
     async fn list_resource_templates(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        expect_no_cursor(request)?;
         Ok(in_era(self.resource_templates(), &context))
     }
 
@@ -428,10 +467,11 @@ impl ServerHandler for Handler {
     /// There are none, and no capability says otherwise.
     async fn list_prompts(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let fixtures = self.server.fixtures().ok_or_else(error::no_prompts)?;
+        expect_no_cursor(request)?;
         let mut list = ListPromptsResult::with_all_items(fixtures.prompts());
         list.set_hints(0, CacheScope::Private);
         Ok(in_era(list, &context))
@@ -449,9 +489,9 @@ impl ServerHandler for Handler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        Err(error::not_understood(&request.method))
+        Err(params::not_understood(&request, is_modern(&context)))
     }
 
     async fn complete(

@@ -1,5 +1,5 @@
 //! The socket in a data folder: every connection to it is served as stdin and stdout would be. Only the user who
-//! owns it can open it, so that whoever does is `local`.
+//! owns it can open it, which is asked of the kernel as well, so that its clients are `local`.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::reader::Reader;
 use super::server::McpServer;
 use super::stdio::serve_pipes;
-use crate::limits;
+use crate::{clock, limits, private};
 
 #[derive(Debug, thiserror::Error)]
 #[error("listening on {} failed: {source}", path.display())]
@@ -55,11 +55,11 @@ impl SocketServer {
             if clients.wait_for(|count| *count == 0).await.is_err() {
                 return;
             }
-            match tokio::time::timeout(patience, clients.wait_for(|count| *count > 0)).await {
-                Ok(_) => patience = grace,
-                Err(_) if self.server.engine().metrics().open == 0 => return,
+            match clock::timeout(patience, clients.wait_for(|count| *count > 0)).await {
+                Some(_) => patience = grace,
+                None if self.server.engine().metrics().open == 0 => return,
                 // Tasks end one by one, and nobody waits for this.
-                Err(_) => patience = grace.max(Duration::from_millis(limits::IDLE_CHECK_MS)),
+                None => patience = grace.max(Duration::from_millis(limits::IDLE_CHECK_MS)),
             }
         }
     }
@@ -96,6 +96,7 @@ pub async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
+    private::only_socket(path)?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -143,6 +144,12 @@ impl ShortPath {
     }
 }
 
+/// Whether the other end belongs to this process's user, or to root, who may do all of it anyway.
+fn is_owners(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
 async fn accept(
     listener: UnixListener,
     server: McpServer,
@@ -157,6 +164,9 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok(_) if connections.len() >= limits::MAX_SOCKET_CLIENTS => {
                     tracing::warn!("refused a connection: {} are open", connections.len());
+                }
+                Ok((stream, _)) if !is_owners(&stream) => {
+                    tracing::warn!("refused a connection of another user: the folder of the socket is too open");
                 }
                 Ok((stream, _)) => {
                     let reader = Reader::of(&stream);

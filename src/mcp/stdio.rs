@@ -1,5 +1,6 @@
 //! One client over stdin and stdout, or over any pair of pipes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,8 +8,10 @@ use rmcp::service::ServiceExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::asked::Respondent;
 use super::caller::Caller;
 use super::pipe::Pipe;
+use super::pipe_questions::{Answers, WithQuestions};
 use super::reader::Reader;
 use super::server::McpServer;
 use crate::limits;
@@ -41,11 +44,16 @@ where
 {
     use rmcp::service::ServerInitializeError as Failure;
     // The one who owns the process is the one who started it.
-    let handler = server.handler(Caller::local(), None);
+    let handler = server.handler(Caller::of_folder(), None);
     let connection = CancellationToken::new();
     handler.connection.over_pipes.store(true, Ordering::Relaxed);
     let ends = handler.connection.ends.clone();
-    let pipe = Pipe::new(pipes, reader, ends.clone());
+    let seal = server.seal().await.map_err(|error| StdioError::Failed(error.to_string()))?;
+    let respondent = Arc::new(Respondent::over_pipes(seal, &handler.connection.principal));
+    let answers = Answers::new(server.clone(), handler.connection.clone(), respondent.clone());
+    // A connection has one client.
+    let _ = handler.connection.respondent.set(respondent);
+    let pipe = WithQuestions::new(Pipe::new(pipes, reader, ends.clone()), answers.clone());
     let serving = async {
         let running = match handler.serve_with_ct(pipe, connection.clone()).await {
             Ok(running) => running,
@@ -57,20 +65,27 @@ where
         running.waiting().await.map(drop).map_err(|error| StdioError::Failed(error.to_string()))
     };
     tokio::pin!(serving);
-    tokio::select! {
-        served = &mut serving => return served,
-        () = stop.cancelled() => {}
-    }
-    // First what waits is answered, then the connection ends.
-    server.stop();
-    ends.closing.cancel();
-    let grace = Duration::from_millis(limits::STOP_GRACE_MS);
-    match tokio::time::timeout(grace, &mut serving).await {
-        Ok(served) => served,
-        // A client that does not read keeps nobody.
-        Err(_) => {
-            connection.cancel();
-            serving.await
+    let served = tokio::select! {
+        served = &mut serving => Some(served),
+        () = stop.cancelled() => None,
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
+            // First what waits is answered, then the connection ends.
+            server.stop();
+            ends.closing.cancel();
+            let grace = Duration::from_millis(limits::STOP_GRACE_MS);
+            match tokio::time::timeout(grace, &mut serving).await {
+                Ok(served) => served,
+                // A client that does not read keeps nobody.
+                Err(_) => {
+                    connection.cancel();
+                    serving.await
+                }
+            }
         }
-    }
+    };
+    answers.finish().await;
+    served
 }

@@ -1,4 +1,4 @@
-//! `task_answer`: a model's hand, and with the mark that no model can set, a person's at a command line.
+//! `task_answer`: a model's hand, and a person's at the command line of the data folder's owner.
 
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{Refusal, refusal};
-use super::reply::PERSON_META;
 use super::server::Handler;
 use crate::engine::TaskDocument;
 use crate::engine::questions::{Given, Hand};
@@ -49,8 +48,7 @@ impl Handler {
                 return Err(Refusal::told("only 'accept' comes with a content"));
             }
         };
-        let by_person = context.meta.get(PERSON_META) == Some(&Value::Bool(true));
-        let hand = if by_person { BY_COMMAND_LINE } else { BY_MODEL };
+        let hand = if self.is_by_person(context) { BY_COMMAND_LINE } else { BY_MODEL };
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         engine.answer(principal, id, key.as_deref(), given, hand).await.map_err(refusal)
     }

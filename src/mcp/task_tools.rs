@@ -13,8 +13,9 @@ use super::convert::{self, document};
 use super::error::{self, Refusal, refusal};
 use super::follow::{Asking, Followed};
 use super::own_tools::RESOLVE;
-use super::reply::{self, PERSON_META};
+use super::reply;
 use super::server::Handler;
+use crate::catalog::{show_hidden, show_in_json};
 use crate::engine::messages::Outgoing;
 use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
 use crate::limits;
@@ -107,10 +108,10 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
         let step = arguments.step.unwrap_or_default();
-        if context.meta.get(PERSON_META) != Some(&Value::Bool(true)) {
+        if !self.is_by_person(context) {
+            // It names no command: a model reads this, and agents have shells.
             return Err(Refusal::told(format!(
-                "only a person can say what became of step {step}: longhaul task resolve {id} --step {step} --done JSON \
-                 | --failed | --resend"
+                "only a person can say what became of step {step} of task {id}; wait for that"
             )));
         }
         let resolution = match (arguments.resolution.as_deref(), arguments.outcome) {
@@ -196,11 +197,17 @@ impl Handler {
         let offset = arguments.offset.unwrap_or_default();
         let limit =
             arguments.limit.unwrap_or(limits::MAX_OUTPUT_READ_BYTES).min(limits::MAX_OUTPUT_READ_BYTES);
-        let slice = match name.as_str() {
-            "log" => engine.log(principal, id, offset, limit),
-            name => engine.output(principal, id, name, offset, limit),
+        let is_log = name == "log";
+        let slice = match is_log {
+            true => engine.log(principal, id, offset, limit),
+            false => engine.output(principal, id, &name, offset, limit),
         };
-        Ok(structured(output_value(slice.map_err(refusal)?, offset)))
+        let mut value = output_value(slice.map_err(refusal)?, offset);
+        // The log is for eyes; an output is data, and offsets count its bytes.
+        if let (true, Some(text)) = (is_log, value["text"].as_str()) {
+            value["text"] = Value::String(show_hidden(text).into_owned());
+        }
+        Ok(structured(value))
     }
 }
 
@@ -226,7 +233,7 @@ fn output_value(slice: Slice, offset: u64) -> Value {
 
 pub fn structured(value: Value) -> CallToolResult {
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    let mut answer = CallToolResult::success(vec![ContentBlock::text(text)]);
+    let mut answer = CallToolResult::success(vec![ContentBlock::text(show_in_json(&text))]);
     answer.structured_content = Some(value);
     answer
 }

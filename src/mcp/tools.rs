@@ -1,8 +1,8 @@
 //! `tools/list` and `tools/call`.
 
-use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
 use super::error::{self, Refusal};
@@ -10,22 +10,29 @@ use super::hints::Kept as _;
 use super::reply::{self, Choice};
 use super::server::Handler;
 use super::sessions::CallStream;
-use crate::engine::Submission;
+use crate::engine::{Submission, open_cursor, seal_cursor};
 use crate::limits;
 use crate::task::TraceContext;
 
 impl Handler {
-    /// Sorted by name, Longhaul's own among them; the cursor is the last name of the page before.
-    pub(super) fn tools_page(&self, cursor: Option<String>) -> ListToolsResult {
+    /// Sorted by name, Longhaul's own among them; the cursor holds the last name of the page before.
+    pub(super) fn tools_page(
+        &self,
+        request: Option<PaginatedRequestParams>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let list = ["tools/list", self.connection.principal.name()];
+        let cursor = cursor_of(request).map(|cursor| open_cursor(&list, &cursor)).transpose();
+        let last = cursor.map_err(|_| error::bad_cursor())?;
         let listed = self.server.listed();
-        let after = |tool: &&Tool| cursor.as_ref().is_none_or(|cursor| *tool.name > **cursor);
+        let after = |tool: &&Tool| last.as_ref().is_none_or(|last| *tool.name > **last);
         let mut tools = listed.iter().filter(|tool| self.may_see(&tool.name)).filter(after);
         let page: Vec<Tool> = tools.by_ref().take(limits::MAX_TOOLS_PAGE).cloned().collect();
         let more = tools.next().is_some();
         let mut page = ListToolsResult::with_all_items(page);
-        page.next_cursor = more.then(|| page.tools.last().map(|tool| tool.name.to_string())).flatten();
+        page.next_cursor =
+            more.then(|| page.tools.last().map(|tool| seal_cursor(&list, &tool.name))).flatten();
         page.set_hints(limits::TOOLS_TTL_MS, CacheScope::Private);
-        page
+        Ok(page)
     }
 
     /// A tool as it is listed; what is not listed needs no check of its headers.
@@ -53,7 +60,7 @@ impl Handler {
         }
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         if let Some(own) = own {
-            own.check(&arguments)?;
+            let arguments = own.accept(arguments)?;
             if own.is_state {
                 return self
                     .call_state_tool(own.name, arguments, context)
@@ -96,6 +103,16 @@ impl Handler {
         let waits = choice.waits(call, request.input_responses.unwrap_or_default());
         self.inline(Some(&entry), submitted, follower, waits, context).await
     }
+}
+
+/// Clients write an empty text for the first page, as models do.
+fn cursor_of(request: Option<PaginatedRequestParams>) -> Option<String> {
+    request.and_then(|page| page.cursor).filter(|cursor| !cursor.is_empty())
+}
+
+/// A list of one page gives no cursor.
+pub fn expect_no_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    cursor_of(request).map_or(Ok(()), |_| Err(error::bad_cursor()))
 }
 
 fn trace(meta: &MetaObject) -> Option<TraceContext> {

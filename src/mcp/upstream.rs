@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -12,6 +12,7 @@ use super::client::{
     ToolInfo,
 };
 use crate::catalog::{OWN_TOOL_NAMES, Reply, ToolDefinition};
+use crate::clock::{self, Moment};
 use crate::engine::{BoxFuture, Listing, RemoteCall, RemoteEnd, RemoteFault, RemoteTools, Report};
 use crate::limits;
 use crate::task::{ProtocolError, ToolResult};
@@ -38,7 +39,7 @@ struct Upstream {
 struct Connection {
     client: Arc<Client>,
     listing: Arc<Listing>,
-    listed_at: Instant,
+    listed_at: Moment,
 }
 
 impl Upstreams {
@@ -123,14 +124,14 @@ async fn listed(client: Arc<Client>) -> Result<Connection, RemoteFault> {
     let tools =
         tools.into_iter().filter(|tool| !is_its_own(tool)).take(limits::MAX_REMOTE_TOOLS).map(definition);
     let listing = Arc::new(Listing { tools: tools.collect(), heeds_keys });
-    Ok(Connection { client, listing, listed_at: Instant::now() })
+    Ok(Connection { client, listing, listed_at: Moment::now() })
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, RemoteFault> {
     let patience = Duration::from_secs(limits::REMOTE_CONNECT_SECONDS);
-    match tokio::time::timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(|error| RemoteFault::NotSent(error.to_string())),
-        Err(_) => Err(RemoteFault::NotSent(format!("it does not answer within {} s", patience.as_secs()))),
+    match clock::timeout(patience, answer).await {
+        Some(answer) => answer.map_err(|error| RemoteFault::NotSent(error.to_string())),
+        None => Err(RemoteFault::NotSent(format!("it does not answer within {} s", patience.as_secs()))),
     }
 }
 

@@ -5,6 +5,12 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const MAC_BYTES: usize = blake3::OUT_LEN;
+/// What such a file begins with, so that it can be told from a foreign one by anybody.
+const MARK: &[u8] = b"longhaul compiled code\n";
+/// What compiled code begins with, behind the MAC: files of before had no mark.
+const CODE_MARK: &[u8] = b"\x7fELF";
+/// As much of a file as [`is_marked`] wants to see.
+pub(super) const HEAD_BYTES: usize = MAC_BYTES + CODE_MARK.len();
 
 /// What a piece of compiled code was made from, and for.
 #[derive(Clone, Copy)]
@@ -17,10 +23,20 @@ pub(super) struct Identity<'a> {
 
 /// Compiled code behind its keyed MAC, as it goes into a file.
 pub(super) fn seal(key: &[u8; 32], identity: Identity<'_>, code: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(MAC_BYTES + code.len());
+    let mut sealed = Vec::with_capacity(MARK.len() + MAC_BYTES + code.len());
+    sealed.extend_from_slice(MARK);
     sealed.extend_from_slice(mac(key, identity, code).as_bytes());
     sealed.extend_from_slice(code);
     sealed
+}
+
+/// Whether a file with this head was made here, by this version or an older one. What a loss of power left of one is
+/// empty or zeros.
+pub(super) fn is_marked(head: &[u8]) -> bool {
+    let is_blank = head.iter().all(|byte| *byte == 0);
+    is_blank
+        || head.starts_with(MARK)
+        || head.get(MAC_BYTES..).is_some_and(|code| code.starts_with(CODE_MARK))
 }
 
 /// Compiled code that [`seal`] sealed with the same key and identity; `None` for any other bytes.
@@ -30,7 +46,7 @@ pub(super) fn unseal(
     engine: &Engine,
     sealed: &[u8],
 ) -> Option<wasmtime::Result<Component>> {
-    let (stored, code) = sealed.split_first_chunk::<MAC_BYTES>()?;
+    let (stored, code) = sealed.strip_prefix(MARK)?.split_first_chunk::<MAC_BYTES>()?;
     // The comparison of two hashes takes constant time.
     if blake3::Hash::from_bytes(*stored) != mac(key, identity, code) {
         return None;

@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use super::admit;
 use super::artifact::{self, Identity};
 use super::config;
+use super::kept;
 use super::threads::Compilers;
 use crate::engine::InspectError;
 use crate::limits;
@@ -63,14 +63,18 @@ impl<T: Send + 'static> Cache<T> {
         }
     }
 
-    /// The folder is made, readable by its owner alone, and rid of code that no engine like this one made.
-    /// Without a usable folder everything is compiled at each start, which is slower and nothing else.
-    pub fn keep_in(&self, path: PathBuf, key: [u8; 32]) {
-        match prepare(&path, &self.fingerprint) {
-            // The first one stays: nothing is lost where there are two.
-            Ok(()) => drop(self.folder.set(Folder { path, key })),
-            Err(error) => {
-                tracing::warn!("compiled code is not kept, since {} is not usable: {error}", path.display());
+    /// Keeps code in the first of these folders that is ours alone: it is made, readable by its owner alone, or rid of
+    /// code that no engine like this one made. Without a usable folder everything is compiled at each start, which is
+    /// slower and nothing else.
+    pub fn keep_in(&self, paths: &[PathBuf], key: [u8; 32]) {
+        for path in paths {
+            match kept::prepare(path, &suffix(&self.fingerprint)) {
+                // The first one stays: nothing is lost where there are two.
+                Ok(()) => return drop(self.folder.set(Folder { path: path.clone(), key })),
+                Err(error) => tracing::warn!(
+                    "no compiled code is kept in {}, and nothing there is touched: {error}",
+                    path.display()
+                ),
             }
         }
     }
@@ -107,6 +111,9 @@ impl<T: Send + 'static> Cache<T> {
         self.lock().components.remove(id);
         let Some(folder) = self.folder.get() else { return };
         let path = self.file(folder, id);
+        if path.exists() && !kept::is_ours(&path) {
+            return;
+        }
         if let Err(error) = fs::remove_file(&path)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -130,7 +137,7 @@ impl<T: Send + 'static> Cache<T> {
     fn kept_code(&self, id: &ComponentId) -> Option<Component> {
         let folder = self.folder.get()?;
         let path = self.file(folder, id);
-        let sealed = match fs::read(&path) {
+        let sealed = match kept::read(&path) {
             Ok(sealed) => sealed,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -158,7 +165,7 @@ impl<T: Send + 'static> Cache<T> {
         let written = component
             .serialize()
             .map_err(io::Error::other)
-            .and_then(|code| replace(&path, &artifact::seal(&folder.key, self.identity(id), &code)));
+            .and_then(|code| kept::replace(&path, &artifact::seal(&folder.key, self.identity(id), &code)));
         if let Err(error) = written {
             tracing::warn!("compiled code is not kept in {}: {error}", path.display());
         }
@@ -197,26 +204,5 @@ impl<T> Loaded<T> {
 
 fn suffix(fingerprint: &blake3::Hash) -> String {
     let hex = fingerprint.to_hex();
-    format!(".{}.compiled", &hex[..16])
-}
-
-fn prepare(path: &Path, fingerprint: &blake3::Hash) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    let ours = suffix(fingerprint);
-    for file in fs::read_dir(path)? {
-        let file = file?;
-        if !file.file_name().to_string_lossy().ends_with(&ours) {
-            fs::remove_file(file.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Readers see the old file or the new one. It need not survive a power cut: its seal tells.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(bytes)?;
-    fs::rename(&draft, path)
+    format!(".{}.{}", &hex[..kept::FINGERPRINT_DIGITS], kept::ENDING)
 }

@@ -12,6 +12,7 @@ mod end;
 mod host;
 pub mod inspect;
 mod instance;
+mod kept;
 mod limiter;
 mod run;
 mod stop;

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,10 +85,18 @@ impl Sandbox {
         Ok(Self { inner: Arc::new(Inner { cache, threads, connector, options }) })
     }
 
+    /// This process listens there: no guest is let in, whatever it is granted.
+    pub fn keep_out_of(&self, address: SocketAddr) {
+        self.inner.connector.listeners().add(address);
+    }
+
     /// Keeps compiled code in `folder` from now on, sealed with `key`, which must be secret, stay the same from
-    /// start to start, and be used for nothing else. Only the first call counts.
+    /// start to start, and be used for nothing else. Only the first call counts. Where the folder is a link, or holds
+    /// what is not ours, it is left as it is, and another beside it is used: `longhaul-` and its name.
     pub fn keep_compiled(&self, folder: PathBuf, key: [u8; 32]) {
-        self.inner.cache.keep_in(folder, key);
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let beside = folder.with_file_name(format!("longhaul-{name}"));
+        self.inner.cache.keep_in(&[folder, beside], key);
     }
 
     /// For the bench of instances: makes so many of them, as each attempt has one, and tells how long each took

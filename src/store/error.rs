@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::batch::Guard;
 use super::space::Space;
+pub use crate::private::NotPrivate;
 
 /// Why the store said no. Cheap to clone: one failed commit answers many batches.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,11 @@ pub enum StoreError {
          start that version again, the file was not touched"
     )]
     NewerFormat { path: PathBuf, found: u32, supported: u32 },
+    #[error("{} cannot be written: {why}", path.display())]
+    ReadOnly { path: PathBuf, why: Arc<str> },
+    /// The folder, or what lies in it, is not this user's alone; nothing was touched.
+    #[error(transparent)]
+    NotPrivate(NotPrivate),
     #[error("the store is damaged at {place}: {why}; keep a copy of the file and restore a backup")]
     Damaged { place: Arc<str>, why: Arc<str> },
     #[error("{what} failed: {why}")]
@@ -60,7 +66,10 @@ impl StoreError {
     }
 
     pub(super) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self::Io { what: what.to_string().into(), why: explain(error).into() }
+        match NotPrivate::of(error) {
+            Some(why) => Self::NotPrivate(why.clone()),
+            None => Self::Io { what: what.to_string().into(), why: explain(error).into() },
+        }
     }
 
     pub(super) fn of_redb(what: impl fmt::Display, error: impl Into<redb::Error>) -> Self {

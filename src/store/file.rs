@@ -1,9 +1,9 @@
 //! Opening the file: folder, lock, format version, repair, boot number, the unfolded end of the log.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::gate::Gated;
 use super::layer::Layer;
 use super::space::Space;
 use crate::limits::MIN_COMPACT_BYTES;
+use crate::private::{self, Made};
 
 /// The store format that this code writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 1;
@@ -69,30 +70,36 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
     let failed = |what: &str, path: &Path, error: io::Error| {
         StoreError::io(format!("{what} {}", path.display()), &error)
     };
-    match OpenOptions::new().read(true).write(true).open(&path) {
+    let made = private::make_folder(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { path: folder.to_owned(), why: error.to_string().into() }
+        }
+        _ => failed("making the folder", folder, error),
+    })?;
+    match private::open(&path, OpenOptions::new().read(true).write(true)) {
         Ok(file) => return Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if is_read_only(&error) => {
+            return Err(StoreError::ReadOnly { path, why: error.to_string().into() });
+        }
         Err(error) => return Err(failed("opening", &path, error)),
     }
-    create_folder(folder).map_err(|error| failed("making the folder", folder, error))?;
+    match sync_parent(folder) {
+        Err(error) if made == Made::New => return Err(failed("making the folder", folder, error)),
+        // One that somebody else made, in a folder that this user may not read.
+        _ => {}
+    }
 
     // Made complete under another name: a crash half way leaves no file that looks like a damaged store.
     let new_path = folder.join(NEW_FILE_NAME);
-    match std::fs::remove_file(&new_path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("removing", &new_path, error));
-        }
-        _ => {}
-    }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new_path);
-    let file = file.map_err(|error| failed("making", &new_path, error))?;
+    let file = private::create(&new_path).map_err(|error| failed("making", &new_path, error))?;
     let copy = file.try_clone().map_err(|error| failed("making", &new_path, error))?;
     let made = Builder::new().create_file(copy);
     drop(made.map_err(|error| StoreError::of_redb(format!("making {}", new_path.display()), error))?);
     file.sync_all().map_err(|error| failed("syncing", &new_path, error))?;
     let renamed = std::fs::rename(&new_path, &path);
     // Another process may have done the same at the same time; the one whose file has the name has won.
-    let is_ours = || Ok::<_, io::Error>(std::fs::metadata(&path)?.ino() == file.metadata()?.ino());
+    let is_ours = || Ok::<_, io::Error>(std::fs::symlink_metadata(&path)?.ino() == file.metadata()?.ino());
     if !is_ours().unwrap_or(false) {
         renamed.map_err(|error| failed("renaming", &new_path, error))?;
         return Err(StoreError::Locked { path });
@@ -121,6 +128,23 @@ pub(super) fn open<B: StorageBackend>(
         if meta.boot > 0 && meta.closed == meta.boot {
             compact_if_worthwhile(&mut db, &gated, path, &meta)?;
         }
+        take_up(db, &meta, &what)
+    })
+}
+
+/// Open a store to read it. The file is left as it is: whatever redb writes or repairs stays in memory.
+pub(super) fn open_to_read(
+    file: impl StorageBackend,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<Opened, StoreError> {
+    let db = database(Gated::new(file), path, cache_bytes)?;
+    let what = format!("opening {}", path.display());
+    guarded("the file", || {
+        if known_format(&db, path)?.is_none() {
+            make_tables(&db).map_err(|error| StoreError::of_redb(&what, error))?;
+        }
+        let meta = Meta::read(&db, &what)?;
         take_up(db, &meta, &what)
     })
 }
@@ -339,11 +363,11 @@ pub(super) fn occupied(file: &Metadata) -> u64 {
     file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
 }
 
-fn create_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+fn sync_parent(folder: &Path) -> io::Result<()> {
     match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
         _ => sync_folder(Path::new(".")),

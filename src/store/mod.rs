@@ -17,6 +17,7 @@ mod judge;
 mod key;
 mod layer;
 mod presence;
+mod read;
 mod run;
 mod shared;
 mod snapshot;
@@ -26,7 +27,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::fs::OpenOptions;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
@@ -42,7 +42,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 pub use batch::{Batch, Guard};
-pub use error::{Refusal, StoreError};
+pub use error::{NotPrivate, Refusal, StoreError};
 pub use presence::Presence;
 pub use snapshot::Snapshot;
 pub use space::Space;
@@ -150,11 +150,7 @@ impl Store {
     /// The file is left as it is. An error says what is damaged and where.
     pub fn check(folder: &Path) -> Result<Checked, StoreError> {
         let path = folder.join(file::FILE_NAME);
-        let failed = |error: &std::io::Error| StoreError::io(format!("opening {}", path.display()), error);
-        let opened = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| failed(&error))?;
-        let backend = FileBackend::new(opened)
-            .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
-        let (rows, log_rows) = file::check(backend, &path, STORE_CACHE_BYTES)?;
+        let (rows, log_rows) = file::check(read::backend(folder)?, &path, STORE_CACHE_BYTES)?;
         Ok(Checked { rows, log_rows })
     }
 

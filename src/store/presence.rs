@@ -1,6 +1,5 @@
 //! What there is in a folder, without opening it: neither the file nor its lock is touched.
 
-use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -10,6 +9,7 @@ use redb::backends::FileBackend;
 
 use super::file::{FILE_NAME, FORMAT, occupied};
 use super::{Store, StoreError};
+use crate::private::{self, Purpose};
 
 /// Whether there is a store, and whether a process has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Store {
     pub fn presence(folder: &Path) -> Result<Presence, StoreError> {
         let path = folder.join(FILE_NAME);
         let failed = |error: &io::Error| StoreError::io(format!("looking at {}", path.display()), error);
-        let file = match File::open(&path) {
+        let opened = private::check_folder(folder, Purpose::Read).and_then(|_| private::open_to_read(&path));
+        let file = match opened {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Presence::Missing);

@@ -2,6 +2,7 @@
 //! May import: `authority`, `limits`. Never here: I/O, async, a clock: time and randomness are arguments.
 //! Read first: `state.rs` (the table), then `record.rs`.
 
+mod canonical;
 mod effects;
 mod error;
 mod id;
@@ -13,6 +14,7 @@ mod retry;
 mod state;
 mod trace;
 
+pub use canonical::{canonical, integer, is_whole_double};
 pub use effects::{Effects, UnknownOutcome};
 pub use error::{FailedReason, TaskError};
 pub use id::{ComponentId, ParseTaskIdError, TaskId};

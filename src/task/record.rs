@@ -98,6 +98,22 @@ impl Default for TaskLimits {
     }
 }
 
+impl TaskLimits {
+    /// Each under its name in a manifest.
+    pub fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("memory_mib", self.memory_mib),
+            ("run_seconds", self.run_seconds),
+            ("total_seconds", self.total_seconds),
+            ("journal_mib", self.journal_mib),
+            ("result_kib", self.result_kib),
+            ("questions", self.questions.into()),
+            ("samples", self.samples.into()),
+            ("sample_tokens", self.sample_tokens),
+        ]
+    }
+}
+
 /// Where a task stands and what it has shown so far: rewritten whenever one of these changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {

@@ -86,3 +86,9 @@ def environment(folder: Path) -> dict[str, str]:
     }
     # A server in the background ends with its last client.
     return {**kept, "XDG_CONFIG_HOME": str(folder / "config"), "LONGHAUL_BACKGROUND_IDLE_SECONDS": "0"}
+
+
+def person_environment(folder: Path) -> dict[str, str]:
+    """For a command without a terminal that answers as a person."""
+    leave = Path(__file__).parents[1] / "support" / "answers.toml"
+    return {**environment(folder), "LONGHAUL_CONFIG": str(leave)}

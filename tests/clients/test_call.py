@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from longhaul_server import Server, environment
+from longhaul_server import Server, environment, person_environment
 from peer import CLASSIC
 from prompts import CTRL_C, CTRL_D, Prompt
 
@@ -45,7 +45,8 @@ def other(binary: Path, guests: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def longhaul(running: Server, *words: str) -> subprocess.CompletedProcess[bytes]:
     command = [running.binary, *words, "--data", running.folder / "data"]
-    return subprocess.run(command, env=environment(running.folder), check=False, capture_output=True)
+    environment = person_environment(running.folder)
+    return subprocess.run(command, env=environment, check=False, capture_output=True)
 
 
 def test_a_question_is_answered_at_the_terminal(running: Server, call: Start) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 from conftest import mode_of
-from longhaul_server import Server, environment
+from longhaul_server import Server, environment, person_environment
 from peer import HTTP_WAYS, over_http
 from tasks import document, ended, start, structured, task_id, text_of
 
@@ -22,7 +22,9 @@ MODE = mode_of(HTTP_WAYS[0])
 def shop(binary: Path, guests: Path, tmp_path: Path) -> Iterator[Server]:
     """A Longhaul that is configured to show the tools of the shop."""
     script = Path(__file__).with_name("shop.py")
-    (tmp_path / "longhaul.toml").write_text(
+    config = tmp_path / "config/longhaul"  # as `environment` has it
+    config.mkdir(parents=True)
+    (config / "longhaul.toml").write_text(
         f"""[servers.shop]
 command = {json.dumps(sys.executable)}
 args = [{json.dumps(str(script))}]
@@ -61,7 +63,7 @@ async def test_a_foreign_tool_is_a_task_and_a_lost_answer_is_told(shop: Server, 
         # Its owner looks, sees that it was not, and has it sent again.
         (tmp_path / "bread").touch()
         resolve = ["task", "resolve", task_id(uri), "--step", "0", "--resend", "--url", shop.url]
-        settled = subprocess.run([shop.binary, *resolve], env=environment(tmp_path), cwd=tmp_path, check=False)
+        settled = subprocess.run([shop.binary, *resolve], env=person_environment(tmp_path), cwd=tmp_path, check=False)
         assert settled.returncode == 0
         assert (await ended(peer, uri))["state"] == "completed"
         assert (await document(peer, uri))["component"].startswith("mcp:shop/")

@@ -4,17 +4,23 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const BESIDE: [(&str, &str, &str); 7] = [
+const BESIDE: [(&str, &str, &str); 9] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
         "cargo build && tests/clients/run target/debug/longhaul tools-wasm",
     ),
     (
+        "who a request over HTTP is, also with other users (Python, as root)",
+        "tests/callers/run",
+        "cargo build && tests/callers/run target/debug/longhaul",
+    ),
+    (
         "MCP's official conformance suite (Node)",
         "tests/conformance/run",
         "cargo build && tests/conformance/run target/debug/longhaul",
     ),
+    ("pages in Chromium", "tests/browser/run", "cargo build && tests/browser/run target/debug/longhaul"),
     (
         "tools in Python and JavaScript",
         "tests/languages/run",

@@ -35,6 +35,13 @@ impl Client {
         Self { capabilities, ..self }
     }
 
+    /// The owner, by the key of the server's data folder.
+    pub fn with_key(self, key: &str) -> Self {
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {key}").parse().expect("a header"));
+        Self { http: http_client_with(headers), ..self }
+    }
+
     /// One request and its result; what comes on the stream before the result is passed over.
     pub async fn request(&self, method: &str, name: Option<&str>, params: Value) -> Result<Value, RpcError> {
         let response = self.post(method, name, params).send().await.map_err(lost)?;
@@ -194,8 +201,13 @@ impl Client {
 }
 
 pub(super) fn http_client() -> reqwest::Client {
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build();
-    http.expect("a client")
+    http_client_with(reqwest::header::HeaderMap::new())
+}
+
+fn http_client_with(headers: reqwest::header::HeaderMap) -> reqwest::Client {
+    let http =
+        reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).default_headers(headers);
+    http.build().expect("a client")
 }
 
 pub(super) fn lost(error: reqwest::Error) -> RpcError {

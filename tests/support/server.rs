@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cli::{answer_of, command_to};
+use super::cli::{answer_of, command};
 use super::client::Client;
 
 /// `longhaul serve` as a child process. Killed when dropped.
 pub struct Server {
     child: Child,
     pub url: String,
+    data: PathBuf,
+    /// The owner's, from the data folder.
+    key: String,
     log: PathBuf,
 }
 
@@ -59,7 +62,7 @@ impl Server {
             .ok()
             .and_then(|told| told["url"].as_str().map(str::to_owned))
         {
-            Some(url) => Ok(Self { child, url, log }),
+            Some(url) => Ok(Self { child, url, data: data.to_owned(), key: key_of(data)?, log }),
             None => {
                 let _ = child.wait();
                 Err(fs::read_to_string(&log).unwrap_or_default())
@@ -71,9 +74,14 @@ impl Server {
         Client::new(&self.url)
     }
 
-    /// What `longhaul …` answers that talks to this server.
+    /// The same with the owner's key, as the command line has it.
+    pub fn owner(&self) -> Client {
+        self.client().with_key(&self.key)
+    }
+
+    /// What `longhaul …` answers that its owner talks to it by.
     pub fn longhaul(&self, words: &[&str]) -> Value {
-        answer_of(command_to(&self.url, words))
+        answer_of(command(&self.data, words))
     }
 
     /// The person's hand: `longhaul task answer`.
@@ -118,6 +126,13 @@ impl Server {
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// From the file that a server writes once it listens.
+fn key_of(data: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(data.join("server.json")).map_err(|error| error.to_string())?;
+    let info: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    info["key"].as_str().map(str::to_owned).ok_or_else(|| format!("no key in {text}"))
 }
 
 impl Drop for Server {

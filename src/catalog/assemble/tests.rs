@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::authority::Grant;
 use crate::catalog::{Catalog, Reply, SkippedExport};
+use crate::task::TaskLimits;
 
 fn tool(name: &str, export: Option<&str>) -> InspectedTool {
     InspectedTool {
@@ -63,12 +64,17 @@ fn the_operator_goes_before_the_manifest_and_that_before_the_component() {
         description = "By the manifest."
         reply = "inline"
         inline_wait_seconds = 2
+        cancel_when_lost = true
         annotations = { destructive = false }
+        [tools.two]
+        cancel_when_lost = true
         [retry]
         attempts = 4
     "#;
-    let over = operator("", "[one]\nreply = \"link\"\n[two]\ndedupe_seconds = 9", "");
-    let component = assembled(candidate("a", manifest, inspection), &over);
+    let over =
+        operator("", "[one]\nreply = \"link\"\n[two]\ndedupe_seconds = 9\ncancel_when_lost = false", "");
+    let candidate = Candidate { trusted: true, ..candidate("a", manifest, inspection) };
+    let component = assembled(candidate, &over);
     let one = &component.tools[0].tool.definition;
     assert_eq!((one.title.as_deref(), one.description.as_str()), (Some("One"), "By the manifest."));
     assert_eq!((one.reply, one.inline_wait_seconds, one.dedupe_seconds), (Reply::Link, Some(2), Some(1)));
@@ -78,6 +84,7 @@ fn the_operator_goes_before_the_manifest_and_that_before_the_component() {
         (two.definition.description.as_str(), two.definition.dedupe_seconds),
         ("By the component.", Some(9))
     );
+    assert!(one.cancel_when_lost && !two.definition.cancel_when_lost);
     assert_eq!((two.binding.as_str(), two.retry.attempts), ("binding of two", 4));
 }
 

@@ -87,7 +87,8 @@ pub enum TaskCommand {
     #[command(after_help = "Examples:\n  \
         longhaul task answer ID confirm=true notes='window seat'\n  \
         longhaul task answer ID --key price --decline\n  \
-        longhaul task answer ID --key sample:1 --args '\"what a model would say\"'")]
+        longhaul task answer ID --key sample:1 --args '\"what a model would say\"'\n\n\
+        A question for a person wants a terminal, or [cli] answer_without_terminal = true in longhaul.toml.")]
     Answer {
         /// The task's id
         id: TaskId,

@@ -12,6 +12,7 @@ use crate::cli::arguments::{arguments, free_value};
 use crate::cli::call::check;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
+use crate::cli::hand;
 use crate::cli::remote::{Remote, RemoteError};
 use crate::cli::render::Table;
 use crate::cli::show;
@@ -182,6 +183,7 @@ impl Client<'_> {
             let told = CliError::not_found(format_args!("this task has no open question '{key}'"));
             return Err(told.next(format!("it asks: {}", keys.join(", "))));
         };
+        hand::may_answer(Some(question), self.is_person)?;
         let schema = question.schema.clone().unwrap_or(Value::Null);
         let reply = match (refusal, content) {
             (Some(action), _) => Reply { action, content: None },
@@ -235,7 +237,8 @@ impl Client<'_> {
     async fn reply(&mut self, server: &str, id: TaskId, key: &str, reply: Reply) -> Result<()> {
         let Reply { action, content } = reply;
         let remote = self.connect(server).await?;
-        remote.answer(id, Some(key), action, content).await?;
+        // Only what this hand may answer comes as far as here.
+        remote.answer(id, Some(key), action, content, true).await?;
         if let Some(task) = self.followed.iter_mut().find(|task| task.entry.id == Some(id)) {
             task.dealt_with.insert(key.to_owned());
         }

@@ -39,6 +39,8 @@ struct Client<'a> {
     events: mpsc::Sender<Event>,
     /// The question that is being answered.
     form: Option<Form>,
+    /// What is typed here counts as a person's answer.
+    is_person: bool,
     screen: Screen,
 }
 
@@ -71,7 +73,9 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
         .map_err(|e| CliError::failed(format_args!("cannot listen for signals: {e}")))?;
     let (events, mut told) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
     let screen = Screen { terminal: io::stdin().is_terminal(), prompted: false };
-    let mut client = Client { context, servers, memory, followed: Vec::new(), events, form: None, screen };
+    let is_person = screen.terminal || context.settings.answer_without_terminal;
+    let mut client =
+        Client { context, servers, memory, followed: Vec::new(), events, form: None, is_person, screen };
     client.greet();
     client.take_up(remembered);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();

@@ -11,7 +11,9 @@ use super::memory::Entry;
 use super::{Client, Next};
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
+use crate::cli::hand;
 use crate::cli::progress::describe;
+use crate::cli::remote::token_is_not_for;
 use crate::cli::show;
 use crate::engine::TaskDocument;
 use crate::mcp::ClientOptions;
@@ -62,6 +64,10 @@ impl Client<'_> {
             1 => self.screen.say("taking up one task; Ctrl-C leaves it to itself"),
             count => self.screen.say(&format!("taking up {count} tasks; Ctrl-C leaves them to themselves")),
         }
+        for url in self.without_token(&remembered) {
+            let told = token_is_not_for(&url, "tasks of another server are remembered");
+            self.screen.say(&told);
+        }
         for entry in remembered {
             self.follow(entry);
         }
@@ -88,13 +94,20 @@ impl Client<'_> {
         });
     }
 
-    /// How the server at `url` is reached. A token of the server's own is made anew with each start.
+    /// How the server at `url` is reached. A token of the server's own is made anew with each start; the person's is
+    /// for the servers that came with it, and not for one that a file remembers.
     pub fn options(&self, url: &str) -> ClientOptions {
         let server = self.servers.iter().find(|server| server.url == url);
-        server.map_or_else(
-            || self.context.server(url, self.context.token.clone()),
-            |server| server.options.clone(),
-        )
+        server.map_or_else(|| self.context.server(url, None), |server| server.options.clone())
+    }
+
+    /// Servers of remembered tasks that wanted a token before, perhaps, and get none now.
+    fn without_token(&self, remembered: &[Entry]) -> BTreeSet<String> {
+        let is_here = |url: &str| self.servers.iter().any(|server| server.url == url);
+        let urls = remembered.iter().map(|entry| entry.server.as_str());
+        let urls =
+            urls.filter(|url| self.context.token.is_some() && url.starts_with("http") && !is_here(url));
+        urls.map(str::to_owned).collect()
     }
 
     pub fn is_attached(&self) -> bool {
@@ -226,10 +239,15 @@ impl Client<'_> {
             for (key, question) in open.iter().filter(|(key, _)| !task.dealt_with.contains(*key)) {
                 let form = Form::new(task.entry.key.clone(), id, key.clone(), question.clone());
                 let is_new = task.told.insert(key.clone());
+                let may = hand::may_answer(Some(question), self.is_person).is_ok();
                 match form {
-                    Some(form) if task.attached && self.form.is_none() => {
+                    Some(form) if may && task.attached && self.form.is_none() => {
                         self.screen.say(&form.opening());
                         self.form = Some(form);
+                    }
+                    Some(_) if is_new && !may => {
+                        let told = "asks a person something, and none is here: its answer is waited for";
+                        self.screen.say(&format!("{} {told}", task.name()));
                     }
                     Some(_) if is_new => {
                         self.screen.say(&format!("{} asks something: answer {}", task.name(), short(id)));

@@ -65,6 +65,7 @@ fn client<'a>(context: &'a Context, http: &HttpServer) -> (Client<'a>, mpsc::Rec
         followed: Vec::new(),
         events,
         form: None,
+        is_person: true,
         screen: Screen { terminal: false, prompted: false },
     };
     (client, told)
@@ -114,7 +115,7 @@ async fn a_question_is_asked_at_the_prompt_and_by_the_next_client_too() {
     assert_eq!(page.tasks.len(), 1);
     let task = engine.task(&local, page.tasks[0].id.parse().expect("an id")).expect("a task");
     assert_eq!(task.state, "completed");
-    assert_eq!(task.questions_answered[0].answered_by.channel, "cli");
+    assert_eq!(task.questions_answered[0].answered_by.channel, "mcp");
     http.shutdown().await;
     engine.shutdown().await;
 }

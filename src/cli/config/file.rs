@@ -28,6 +28,7 @@ pub struct FileTables {
     durability: Option<Durability>,
     ca_file: Option<PathBuf>,
     log: Option<String>,
+    pub cli: CliTable,
     mcp: McpTable,
     engine: EngineTable,
     retention: RetentionTable,
@@ -37,7 +38,14 @@ pub struct FileTables {
     #[serde(deserialize_with = "read_tools")]
     tools: BTreeMap<String, ToolOverride>,
     components: BTreeMap<String, ComponentTable>,
-    pub servers: BTreeMap<String, ServerTable>,
+    servers: BTreeMap<String, ServerTable>,
+}
+
+/// How commands behave that talk to a server or open a store.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CliTable {
+    pub answer_without_terminal: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -79,7 +87,11 @@ struct BackgroundTable {
 
 impl FileTables {
     /// Its paths start at `folder`; a leading `~/` is the home folder.
-    pub fn split(self, folder: &Path, home: Option<&Path>) -> (Layer, Operator) {
+    pub fn split(
+        self,
+        folder: &Path,
+        home: Option<&Path>,
+    ) -> (Layer, Operator, BTreeMap<String, ServerTable>) {
         let absolute = |path: &Path| match (path.strip_prefix("~"), home) {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => folder.join(path),
@@ -92,6 +104,15 @@ impl FileTables {
                 if let Some(path) = secret.from.strip_prefix("file:") {
                     secret.from = format!("file:{}", as_text(path));
                 }
+            }
+        }
+        let mut servers = self.servers;
+        for server in servers.values_mut() {
+            server.folder = Some(folder.to_owned());
+            // A bare name is looked up in PATH.
+            server.command = server.command.take().map(|it| if it.contains('/') { as_text(&it) } else { it });
+            if let Some(path) = server.token.as_deref().and_then(|from| from.strip_prefix("file:")) {
+                server.token = Some(format!("file:{}", as_text(path)));
             }
         }
         let layer = Layer {
@@ -113,7 +134,7 @@ impl FileTables {
             sampling: self.sampling,
             background_idle_seconds: self.background.idle_seconds,
         };
-        (layer, Operator { grants, tools: self.tools, components: self.components })
+        (layer, Operator { grants, tools: self.tools, components: self.components }, servers)
     }
 }
 

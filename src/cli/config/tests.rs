@@ -21,7 +21,12 @@ impl Machine {
         Self { cwd, home, env }
     }
 
+    /// One in the working folder, which is named.
     fn with_file(self, text: &str) -> Self {
+        self.with_unnamed_file(text).with_env("LONGHAUL_CONFIG", FILE_NAME)
+    }
+
+    fn with_unnamed_file(self, text: &str) -> Self {
         fs::write(self.cwd.path().join(FILE_NAME), text).expect("written");
         self
     }
@@ -52,7 +57,7 @@ fn without_anything_said_the_defaults_hold() {
     assert_eq!(settings.data, machine.home.path().join(".local/share/longhaul"));
     assert_eq!(settings.http.to_string(), "127.0.0.1:1919");
     assert!(settings.tool_paths.is_empty() && !settings.trust && settings.log.is_none());
-    assert!(settings.mcp.task_tools && !settings.mcp.state_tools);
+    assert!(settings.mcp.task_tools && !settings.mcp.state_tools && !settings.answer_without_terminal);
     assert_eq!(settings.engine.live_instances, limits::MAX_LIVE_INSTANCES);
     assert_eq!(settings.engine.suspend_grace, Duration::from_millis(limits::SUSPEND_GRACE_MS));
     assert_eq!(settings.engine.retention, Some(Duration::from_secs(30 * 86_400)));
@@ -70,6 +75,8 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         durability = "strict"
         ca_file = "own.pem"
         log = "debug"
+        [cli]
+        answer_without_terminal = true
         [mcp]
         task_tools = false
         state_tools = true
@@ -101,6 +108,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.tool_paths, [here.join("tools"), PathBuf::from("/abs/a.wasm")]);
     assert_eq!((settings.http.to_string().as_str(), settings.durability), ("[::1]:0", Durability::Strict));
     assert_eq!(settings.ca_file, Some(here.join("own.pem")));
+    assert!(settings.answer_without_terminal, "the file alone gives this leave");
     assert!(settings.trust && !settings.mcp.task_tools && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
     assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);
@@ -144,6 +152,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
         http: Some("127.0.0.1:3".to_owned()),
         tool_paths: vec!["three".into()],
         trust: true,
+        open_loopback: true,
         durability: Some("strict".to_owned()),
         log: Some("of-flag".to_owned()),
         config: None,
@@ -151,37 +160,89 @@ fn flags_go_before_variables_and_those_before_the_file() {
     let settings = machine.load_with(flags).expect("settings");
     assert_eq!((settings.data, settings.http.port()), (here("of-flag"), 3));
     assert_eq!((settings.tool_paths, settings.log.as_deref()), (vec![here("three")], Some("of-flag")));
-    assert!(settings.trust && settings.durability == Durability::Strict);
+    assert!(settings.trust && settings.open_loopback && settings.durability == Durability::Strict);
 }
 
 #[test]
-fn the_file_is_the_named_one_else_the_one_here_else_the_one_at_home() {
-    let machine = Machine::new();
+fn the_file_is_the_named_one_else_the_one_at_home_and_never_the_one_here() {
+    let machine = Machine::new().with_unnamed_file("log = \"here\"");
+    let here = machine.cwd.path().join(FILE_NAME);
+    let settings = machine.load();
+    assert_eq!((settings.file, settings.log, settings.unread), (None, None, Some(here.clone())));
     let at_home = machine.home.path().join(".config/longhaul");
     fs::create_dir_all(&at_home).expect("a folder");
     fs::write(at_home.join(FILE_NAME), "log = \"home\"").expect("written");
-    assert_eq!(machine.load().log.as_deref(), Some("home"));
+    let settings = machine.load();
+    assert_eq!((settings.log.as_deref(), settings.unread.as_ref()), (Some("home"), Some(&here)));
     let elsewhere = machine.home.path().join("xdg/longhaul");
     fs::create_dir_all(&elsewhere).expect("a folder");
     fs::write(elsewhere.join(FILE_NAME), "log = \"xdg\"").expect("written");
     let xdg_home = machine.home.path().join("xdg").to_string_lossy().into_owned();
     let machine = machine.with_env("XDG_CONFIG_HOME", &xdg_home);
     assert_eq!(machine.load().log.as_deref(), Some("xdg"));
-    let machine = machine.with_file("log = \"here\"");
-    assert_eq!(machine.load().log.as_deref(), Some("here"));
     fs::write(machine.cwd.path().join("other.toml"), "log = \"named\"").expect("written");
     let machine = machine.with_env("LONGHAUL_CONFIG", "other.toml");
-    assert_eq!(machine.load().log.as_deref(), Some("named"));
+    let settings = machine.load();
+    assert_eq!((settings.log.as_deref(), settings.unread.as_ref()), (Some("named"), Some(&here)));
+    let named = Overrides { config: Some(FILE_NAME.into()), ..Overrides::default() };
+    let settings = machine.load_with(named).expect("settings");
+    assert_eq!((settings.log.as_deref(), settings.unread), (Some("here"), None));
     let missing = Overrides { config: Some("none.toml".into()), ..Overrides::default() };
     let told = machine.load_with(missing).expect_err("refused").to_string();
     assert!(told.contains("none.toml: cannot be read"), "{told}");
 }
 
 #[test]
+fn whatever_lies_in_the_working_folder_is_not_even_opened() {
+    // None of these could be read as settings.
+    for make in [
+        |here: &Path| fs::write(here, "no [ toml").expect("written"),
+        |here: &Path| std::os::unix::fs::symlink("nowhere", here).expect("linked"),
+        |here: &Path| fs::create_dir(here).expect("made"),
+        |here: &Path| fs::write(here, "[servers.x]\ncommand = 'sh'\ndata = '/tmp'").expect("written"),
+    ] {
+        let machine = Machine::new();
+        let here = machine.cwd.path().join(FILE_NAME);
+        make(&here);
+        let settings = machine.load();
+        assert!(settings.servers.is_empty() && settings.file.is_none());
+        assert_eq!(settings.data, machine.home.path().join(".local/share/longhaul"));
+        assert_eq!(settings.unread, Some(here));
+    }
+}
+
+#[test]
+fn who_works_in_the_xdg_folder_is_told_nothing() {
+    let machine = Machine::new().with_unnamed_file("");
+    let config = machine.home.path().join(".config");
+    fs::create_dir(&config).expect("a folder");
+    std::os::unix::fs::symlink(machine.cwd.path(), config.join("longhaul")).expect("linked");
+    assert_eq!(machine.load().unread, None);
+}
+
+#[test]
 fn a_file_that_is_there_but_cannot_be_read_is_an_error() {
     let machine = Machine::new();
-    std::os::unix::fs::symlink("nowhere", machine.cwd.path().join(FILE_NAME)).expect("linked");
+    let at_home = machine.home.path().join(".config/longhaul");
+    fs::create_dir_all(&at_home).expect("a folder");
+    std::os::unix::fs::symlink("nowhere", at_home.join(FILE_NAME)).expect("linked");
     assert!(machine.refused().contains("longhaul.toml: cannot be read"), "{}", machine.refused());
+}
+
+#[test]
+fn what_a_server_is_begun_with_starts_at_the_files_folder_too() {
+    let machine = Machine::new().with_file(
+        "[servers.a]\ncommand = \"./own\"\n[servers.b]\ncommand = \"npx\"\n[servers.c]\ncommand = \"~/bin/c\"\n\
+         [servers.d]\nurl = \"http://127.0.0.1:9/mcp\"\ntoken = \"file:secret\"",
+    );
+    let here = machine.cwd.path();
+    let settings = machine.load();
+    let command = |name: &str| settings.servers[name].command.clone().map(PathBuf::from);
+    assert_eq!(command("a"), Some(here.join("./own")));
+    assert_eq!(command("b"), Some("npx".into()), "it is looked up in PATH");
+    assert_eq!(command("c"), Some(machine.home.path().join("bin/c")));
+    assert!(settings.servers.values().all(|server| server.folder.as_deref() == Some(here)));
+    assert_eq!(settings.servers["d"].token, Some(format!("file:{}", here.join("secret").display())));
 }
 
 #[test]

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::exit::{CliError, Result};
 
-/// The variable that hosts are told to read a token from: no token is written into a file.
+/// The variables that hosts are told to read a token or the owner's key from: neither is written into a file.
 const TOKEN: &str = "LONGHAUL_TOKEN";
+pub const KEY: &str = "LONGHAUL_KEY";
 
 /// An MCP host whose configuration is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -31,14 +32,21 @@ pub enum Format {
 /// How the host is to reach us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
-    Stdio {
-        command: String,
-        args: Vec<String>,
-    },
-    Http {
-        url: String,
-        /// The server is on another machine, where nobody is known without a token.
-        with_token: bool,
+    Stdio { command: String, args: Vec<String> },
+    Http { url: String, credential: Credential },
+}
+
+/// What the host shows a server over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing: the server knows the owner by the connection.
+    None,
+    /// The server is on another machine, where nobody is known without a token.
+    Token,
+    /// The server's key: it cannot know the owner by the connection.
+    Key {
+        /// A shell command that prints it as JSON of HTTP headers, for hosts that run one.
+        helper: String,
     },
 }
 
@@ -112,20 +120,29 @@ impl HostClient {
             (Self::Cursor | Self::Codex, Transport::Http { url, .. }) => json!({ "url": url }),
         };
         let Value::Object(mut entry) = entry else { return Ok(Map::new()) };
-        if matches!(transport, Transport::Http { with_token: true, .. }) {
-            let (key, value) = self.token();
-            entry.insert(key.to_owned(), value);
-        }
+        let Transport::Http { credential, .. } = transport else { return Ok(entry) };
+        let (field, value) = match credential {
+            Credential::None => return Ok(entry),
+            Credential::Token => self.bearer_from(TOKEN),
+            Credential::Key { helper } if self.runs_helper() => ("headersHelper", json!(helper)),
+            Credential::Key { .. } => self.bearer_from(KEY),
+        };
+        entry.insert(field.to_owned(), value);
         Ok(entry)
     }
 
-    /// By which the host sends a token that it finds in the environment.
-    fn token(self) -> (&'static str, Value) {
+    /// Whether the host asks a command for headers, so that no variable has to be set.
+    pub fn runs_helper(self) -> bool {
+        self == Self::ClaudeCode
+    }
+
+    /// By which the host sends what it finds in a variable of its environment.
+    fn bearer_from(self, variable: &str) -> (&'static str, Value) {
         let header = |variable: String| json!({ "Authorization": format!("Bearer {variable}") });
         match self {
-            Self::Codex => ("bearer_token_env_var", json!(TOKEN)),
-            Self::ClaudeCode | Self::ClaudeDesktop => ("headers", header(format!("${{{TOKEN}}}"))),
-            Self::VsCode | Self::Cursor => ("headers", header(format!("${{env:{TOKEN}}}"))),
+            Self::Codex => ("bearer_token_env_var", json!(variable)),
+            Self::ClaudeCode | Self::ClaudeDesktop => ("headers", header(format!("${{{variable}}}"))),
+            Self::VsCode | Self::Cursor => ("headers", header(format!("${{env:{variable}}}"))),
         }
     }
 
@@ -142,6 +159,7 @@ impl HostClient {
 }
 
 impl Transport {
+    /// With a token where the server is on another machine.
     pub fn http(url: &str) -> Result<Self> {
         let wrong = || CliError::usage(format_args!("--url '{}' is no http address", url.escape_debug()));
         let parsed = Url::parse(url).map_err(|_| wrong())?;
@@ -149,7 +167,8 @@ impl Transport {
         let host = host.ok_or_else(wrong)?.trim_matches(['[', ']']);
         let address = host.parse::<std::net::IpAddr>();
         let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        Ok(Self::Http { url: url.to_owned(), with_token: !loopback })
+        let credential = if loopback { Credential::None } else { Credential::Token };
+        Ok(Self::Http { url: url.to_owned(), credential })
     }
 }
 

@@ -15,13 +15,15 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 pub use self::clients::HostClient;
-use self::clients::{Format, Places, Transport};
+use self::clients::{Credential, Format, KEY, Places, Transport};
 use self::difference::difference;
 use self::file::HostFile;
 use super::args::InstallArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
-use super::render::{Output, escape};
+use super::render::escape;
+use super::serve::http_options;
+use crate::mcp::knows_owner_by_connection;
 
 /// The key under which a host knows this program.
 const NAME: &str = "longhaul";
@@ -39,7 +41,7 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<Exit> {
         eprintln!("no tools are named: --tools PATH, or tool_paths in longhaul.toml, says what is served");
     }
     let backup = if args.dry_run { None } else { plan.carry_out(OffsetDateTime::now_utc())? };
-    tell(&job, &plan, args, backup.as_deref(), context.output)?;
+    tell(&job, &plan, args, backup.as_deref(), context)?;
     Ok(Exit::Done)
 }
 
@@ -98,6 +100,11 @@ impl Job {
         entries::with_entry(self.format, text, NAME, &self.entry)
     }
 
+    /// Whether the host finds something in a variable of this name that it has to be started with.
+    fn reads_variable(&self, variable: &str) -> bool {
+        Value::Object(self.entry.clone()).to_string().contains(variable)
+    }
+
     /// What a person has added to the entry, such as variables, is theirs.
     fn holds_in(&self, there: &Value) -> bool {
         self.entry.iter().all(|(key, value)| there.get(key) == Some(value))
@@ -119,20 +126,17 @@ impl Plan {
 }
 
 fn transport(args: &InstallArgs, context: &Context) -> Result<Transport> {
-    if args.http || args.url.is_some() {
-        let url = match &args.url {
-            Some(url) => url.clone(),
-            None => usual_url(context)?,
-        };
-        return Transport::http(&url);
+    if args.http || args.with_key || args.url.is_some() {
+        return over_http(args, context);
     }
     let mut words = vec!["serve".to_owned(), "--stdio".to_owned()];
     let mut flag = |flag: &str, path: &Path| -> Result<()> {
         words.extend([flag.to_owned(), text_of(path)?]);
         Ok(())
     };
-    // A host starts us in a folder and with variables of its own.
-    if context.data_named {
+    // A host starts us in a folder and with variables of its own, perhaps without the XDG ones of this shell.
+    let of_variable = std::env::var_os("XDG_DATA_HOME").map(|base| Path::new(&base).join("longhaul"));
+    if context.data_named || of_variable.as_deref() == Some(context.data()) {
         flag("--data", &absolute(context.data())?)?;
     }
     if let Some(file) = &context.settings.file {
@@ -145,9 +149,39 @@ fn transport(args: &InstallArgs, context: &Context) -> Result<Transport> {
         }
         flag("--tools", &path)?;
     }
+    Ok(Transport::Stdio { command: own_program()?, args: words })
+}
+
+/// With the server's key where that is wanted, or where a server with these settings cannot know the owner's host of
+/// this machine by its connection.
+fn over_http(args: &InstallArgs, context: &Context) -> Result<Transport> {
+    let url = match &args.url {
+        Some(url) => url.clone(),
+        None => usual_url(context)?,
+    };
+    let mut transport = Transport::http(&url)?;
+    if let Transport::Http { credential, .. } = &mut transport {
+        let is_unknown =
+            || *credential == Credential::None && !knows_owner_by_connection(&http_options(context));
+        if args.with_key || is_unknown() {
+            let (program, data) = (own_program()?, text_of(&absolute(context.data())?)?);
+            let helper = format!("{} key --headers --data {}", shell_word(&program), shell_word(&data));
+            *credential = Credential::Key { helper };
+        }
+    }
+    Ok(transport)
+}
+
+fn own_program() -> Result<String> {
     let program = std::env::current_exe()
         .map_err(|e| CliError::failed(format_args!("this program does not know where it stands: {e}")))?;
-    Ok(Transport::Stdio { command: text_of(&program)?, args: words })
+    text_of(&program)
+}
+
+/// As a POSIX shell reads it as one word.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn usual_url(context: &Context) -> Result<String> {
@@ -171,7 +205,8 @@ fn text_of(path: &Path) -> Result<String> {
     text.ok_or_else(|| CliError::usage(format_args!("{}: a host needs a path in UTF-8", path.display())))
 }
 
-fn tell(job: &Job, plan: &Plan, args: &InstallArgs, backup: Option<&Path>, output: Output) -> Result<()> {
+fn tell(job: &Job, plan: &Plan, args: &InstallArgs, backup: Option<&Path>, context: &Context) -> Result<()> {
+    let output = context.output;
     let changes = difference(plan.file.text(), &plan.text);
     let action = match plan.action {
         Action::Created => "created",
@@ -198,6 +233,12 @@ fn tell(job: &Job, plan: &Plan, args: &InstallArgs, backup: Option<&Path>, outpu
                 output.line(format!("as it was: {}", escape(&backup.display().to_string())))?;
             }
             eprintln!("{}", args.client.afterwards());
+            if job.reads_variable(KEY) {
+                let data = escape(&shell_word(&context.data().display().to_string()));
+                eprintln!(
+                    "start the host with the server's key: export {KEY}=\"$(longhaul key --data {data})\""
+                );
+            }
             Ok(())
         }
     }

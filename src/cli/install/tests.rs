@@ -119,12 +119,34 @@ fn hosts_over_http_get_the_address_and_no_token() {
     assert_eq!(HostClient::ClaudeDesktop.entry(&near).expect_err("no address").exit, Exit::Usage);
     for loopback in ["http://localhost:1/mcp", "http://[::1]:1919/mcp", "http://127.9.9.9/"] {
         assert!(
-            matches!(Transport::http(loopback), Ok(Transport::Http { with_token: false, .. })),
+            matches!(Transport::http(loopback), Ok(Transport::Http { credential: Credential::None, .. })),
             "{loopback}"
         );
     }
+    let credential = Credential::Key { helper: "/opt/longhaul key --headers --data /d".to_owned() };
+    let keyed = Transport::Http { url: url.to_owned(), credential };
+    let helper =
+        json!({"type": "http", "url": url, "headersHelper": "/opt/longhaul key --headers --data /d"});
+    assert_eq!(entry(HostClient::ClaudeCode, &keyed), helper);
+    assert_eq!(entry(HostClient::VsCode, &keyed)["headers"], header("${env:LONGHAUL_KEY}"));
+    assert_eq!(entry(HostClient::Cursor, &keyed)["headers"], header("${env:LONGHAUL_KEY}"));
+    assert_eq!(entry(HostClient::Codex, &keyed), json!({"url": url, "bearer_token_env_var": "LONGHAUL_KEY"}));
     for wrong in ["127.0.0.1:1919", "unix:/x", "file:///x", ""] {
         assert_eq!(Transport::http(wrong).expect_err("no address").exit, Exit::Usage, "{wrong}");
+    }
+}
+
+#[test]
+fn a_path_is_one_word_of_a_shell() {
+    for (path, word) in [
+        ("/opt/longhaul", "/opt/longhaul"),
+        ("/my tools/x", "'/my tools/x'"),
+        ("/it's/$HOME;x", r"'/it'\''s/$HOME;x'"),
+        ("/a\nb", "'/a\nb'"),
+    ] {
+        assert_eq!(shell_word(path), word);
+        let echoed = std::process::Command::new("sh").args(["-c", &format!("printf %s {word}")]).output();
+        assert_eq!(echoed.expect("a shell").stdout, path.as_bytes());
     }
 }
 

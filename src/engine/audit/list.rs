@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, BESIDE, DONE, Deed, Verdict, beside_key, flush};
+use crate::engine::cursor::{filter, open_cursor, seal_cursor};
 use crate::engine::view::rfc3339;
 use crate::engine::{EngineError, TaskEngine, rows};
 use crate::limits;
@@ -68,10 +69,18 @@ pub struct AuditPage {
 impl TaskEngine {
     /// What was done and refused, newest first.
     pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, EngineError> {
+        let name = query.list_name();
+        let list: Vec<&str> = name.iter().map(String::as_str).collect();
+        let open =
+            |cursor: &String| Cursor::parse(&open_cursor(&list, cursor)?).ok_or(EngineError::BadCursor);
+        let from = query.cursor.as_ref().map(open).transpose()?.unwrap_or(Cursor::WHOLE);
         flush(&self.shared).await?;
         let shared = self.shared.clone();
-        let page = tokio::task::spawn_blocking(move || shared.store.read(|snapshot| page(snapshot, &query)));
-        Ok(page.await.map_err(|error| EngineError::Internal(error.to_string()))??)
+        let page =
+            tokio::task::spawn_blocking(move || shared.store.read(|snapshot| page(snapshot, &query, from)));
+        let mut page = page.await.map_err(|error| EngineError::Internal(error.to_string()))??;
+        page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
+        Ok(page)
     }
 }
 
@@ -83,6 +92,8 @@ struct Cursor {
 }
 
 impl Cursor {
+    const WHOLE: Self = Self { at: u64::MAX, number: u64::MAX, beside: u64::MAX };
+
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| u64::from_str_radix(part, 16).ok());
         Some(Self { at: parts.next()??, number: parts.next()??, beside: parts.next()?? })
@@ -96,16 +107,7 @@ impl std::fmt::Display for Cursor {
 }
 
 /// Two lists that are each in the order of time, read side by side.
-fn page(snapshot: &Snapshot<'_>, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-    let whole = Cursor { at: u64::MAX, number: u64::MAX, beside: u64::MAX };
-    let mut cursor = match &query.cursor {
-        None => whole,
-        // An unreadable cursor is like one behind the last page.
-        Some(text) => match Cursor::parse(text) {
-            Some(cursor) => cursor,
-            None => return Ok(AuditPage::default()),
-        },
-    };
+fn page(snapshot: &Snapshot<'_>, query: &AuditQuery, mut cursor: Cursor) -> Result<AuditPage, StoreError> {
     let most = limits::MAX_AUDIT_PAGE_ROWS;
     let limit = if query.limit == 0 { most } else { query.limit.min(most) };
     let since = query.since.unwrap_or(0);
@@ -162,6 +164,18 @@ fn newest(snapshot: &Snapshot<'_>, prefix: &[u8], end: &[u8], since: u64) -> Res
 }
 
 impl AuditQuery {
+    /// What its cursors are bound to.
+    fn list_name(&self) -> [String; 5] {
+        let verdict = self.verdict.map(|verdict| format!("{verdict:?}"));
+        [
+            "audit".to_owned(),
+            filter(self.since.map(|since| since.to_string()).as_deref()),
+            filter(self.principal.as_deref()),
+            filter(self.tool.as_deref()),
+            filter(verdict.as_deref()),
+        ]
+    }
+
     fn fits(&self, row: &AuditRow) -> bool {
         self.principal.as_ref().is_none_or(|principal| *principal == row.principal)
             && self.tool.as_ref().is_none_or(|tool| Some(tool) == row.tool.as_ref())

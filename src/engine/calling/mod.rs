@@ -251,7 +251,7 @@ impl Recorder {
             ));
         }
         let like = Task { parent: Some(parent.id), arguments: String::new(), ..parent.clone() };
-        let of_call = |((tool, alternatives), (op, call)): ((Arc<ToolEntry>, Vec<String>), _)| {
+        let of_call = |(Chosen { tool, arguments, alternatives }, (op, call)): (Chosen, _)| {
             let (op, call): (&OpHandle, &ChildCall) = (op, call);
             let called = Called {
                 epoch,
@@ -264,7 +264,7 @@ impl Recorder {
                 alternatives,
             };
             let task = children::child(shared, &like, &tool, called)?;
-            Ok(Task { arguments: call.arguments.clone(), ..task })
+            Ok(Task { arguments, ..task })
         };
         let planned: Result<Vec<Task>, Unplanned> =
             chosen.into_iter().zip(ops.iter().zip(calls)).map(of_call).collect();
@@ -403,11 +403,14 @@ fn may_call(task: &Task, name: &str) -> bool {
 }
 
 /// The first tool of a call that can be reached, and what is left to try after it.
-fn choose(
-    catalog: &Catalog,
-    parent: &Task,
-    call: &ChildCall,
-) -> Result<(Arc<ToolEntry>, Vec<String>), Unplanned> {
+struct Chosen {
+    tool: Arc<ToolEntry>,
+    /// As this tool takes them.
+    arguments: String,
+    alternatives: Vec<String>,
+}
+
+fn choose(catalog: &Catalog, parent: &Task, call: &ChildCall) -> Result<Chosen, Unplanned> {
     let refused = |refusal| Err(Unplanned::Refused(refusal));
     let arguments: Value = match serde_json::from_str(&call.arguments) {
         Ok(arguments) => arguments,
@@ -418,12 +421,13 @@ fn choose(
         return refused(CallRefusal::NotGranted(name.clone()));
     }
     for (number, name) in names().enumerate() {
-        if let Some(tool) = children::reachable(catalog, &parent.scope, name, &arguments) {
-            return Ok((tool, call.alternatives[number..].to_vec()));
+        if let Some((tool, rewritten)) = children::reachable(catalog, &parent.scope, name, &arguments) {
+            let arguments = rewritten.unwrap_or_else(|| call.arguments.clone());
+            return Ok(Chosen { tool, arguments, alternatives: call.alternatives[number..].to_vec() });
         }
     }
     let tool = catalog.callable(&call.tool).filter(|_| may_call(parent, &call.tool));
-    refused(match tool.map(|tool| tool.validate(&arguments)) {
+    refused(match tool.map(|tool| tool.accept(&arguments).map(drop)) {
         Some(Err(error)) => CallRefusal::Invalid(format!("{}: {error}", call.tool)),
         _ => {
             CallRefusal::NotFound(format!("there is no tool '{}' that this task's owner may call", call.tool))

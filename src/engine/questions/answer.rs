@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::form::restored;
 use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use crate::authority::Principal;
 use crate::catalog::Schema;
@@ -14,7 +15,7 @@ use crate::engine::view::{TaskDocument, rfc3339};
 use crate::engine::{EngineError, Shared, TaskEngine, messages, rows};
 use crate::limits;
 use crate::store::{Ack, Batch};
-use crate::task::{AnsweredBy, By, QuestionKind, TaskId};
+use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
 
 /// An answer as it is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,17 +76,41 @@ impl TaskEngine {
         // What is wrong with the task is told, and noted, below.
         let found = self.asker(principal, id, key);
         let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
-        let answered = self.answer_question(principal, asker, key.as_deref(), given, hand).await;
-        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, asker) };
-        let document = self.audited(principal, subject, answered)?;
+        let which = key.as_deref().map_or(Which::Only, Which::Key);
+        let document = self.answer_audited(principal, asker, which, given, hand).await?;
         if asker == id { Ok(document) } else { self.task(principal, id) }
+    }
+
+    /// Answers the question of this number, which the task itself asked. On disk when it returns.
+    pub async fn answer_numbered(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        number: u64,
+        given: Given,
+        hand: Hand,
+    ) -> Result<(), EngineError> {
+        self.answer_audited(principal, id, Which::Number(number), given, hand).await.map(drop)
+    }
+
+    async fn answer_audited(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        which: Which<'_>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
+        let answered = self.answer_question(principal, id, which, given, hand).await;
+        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
+        self.audited(principal, subject, answered)
     }
 
     async fn answer_question(
         &self,
         principal: &Principal,
         id: TaskId,
-        key: Option<&str>,
+        which: Which<'_>,
         given: Given,
         hand: Hand,
     ) -> Result<TaskDocument, EngineError> {
@@ -95,9 +120,8 @@ impl TaskEngine {
             // Also of a task that has ended: the same answer again is no error.
             None => self.entry_on_disk(id)?,
         };
-        let which = key.map_or(Which::Only, Which::Key);
         let giving = Giving { principal, given, hand, tokens: None };
-        if document.is_terminal() && key.is_none() {
+        if document.is_terminal() && matches!(which, Which::Only) {
             let hint = "it asks nothing any more";
             return Err(EngineError::WrongState { task: id, state: document.state, hint });
         }
@@ -249,10 +273,9 @@ fn commit(
 
 fn is_same(there: &Answer, given: &Answer) -> bool {
     match (there, given) {
-        // The order of an object's fields does not matter.
         (Answer::Accept(there), Answer::Accept(given)) => {
-            let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
-            parsed(there) == parsed(given)
+            let same = |text: &str| serde_json::from_str(text).ok().map(|value| canonical(&value));
+            same(there) == same(given)
         }
         (there, given) => there == given,
     }
@@ -268,8 +291,8 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     };
     let content = match &found.ask {
         Ask::Form { schema, .. } => {
-            fits(schema, content)?;
-            content.to_string()
+            let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+            accepted(&schema, &restored(&schema, content.clone()))?
         }
         Ask::Url { .. } => "{}".to_owned(),
         Ask::Sample { .. } => message(content)?.to_string(),
@@ -282,10 +305,10 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     Ok(Answer::Accept(content))
 }
 
-fn fits(schema: &str, content: &Value) -> Result<(), String> {
-    let schema = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let schema = Schema::compile(&schema).map_err(|error| error.to_string())?;
-    schema.check(content).map_err(|violations| {
+/// The content as the form takes it, as JSON.
+fn accepted(schema: &Value, content: &Value) -> Result<String, String> {
+    let schema = Schema::compile(schema).map_err(|error| error.to_string())?;
+    schema.accept(content).map(|content| content.to_string()).map_err(|violations| {
         let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
         told.join("; ")
     })
@@ -351,6 +374,18 @@ mod tests {
     }
 
     #[test]
+    fn a_number_with_a_zero_fraction_answers_with_an_integer_where_one_is_asked_for() {
+        let schema =
+            json!({"type": "object", "properties": {"n": {"type": "integer"}, "price": {"type": "number"}}});
+        let taken = |content: Value| accepted(&schema, &content);
+        assert_eq!(taken(json!({"n": 3.0})), Ok(r#"{"n":3}"#.to_owned()));
+        assert_eq!(taken(json!({"n": -2e0, "price": 3.0})), Ok(r#"{"n":-2,"price":3.0}"#.to_owned()));
+        assert_eq!(taken(json!({"n": 3, "price": 1})), Ok(r#"{"n":3,"price":1}"#.to_owned()));
+        assert!(taken(json!({"n": 3.5})).is_err());
+        assert!(taken(json!({"n": 1e16})).is_err_and(|why| why.contains("/n") && why.contains("2^53")));
+    }
+
+    #[test]
     fn roots_are_a_list_of_uris() {
         let all = json!({"roots": [{"uri": "file:///a", "name": "a"}]});
         assert_eq!(roots(&all), Ok(all.clone()));
@@ -363,6 +398,7 @@ mod tests {
     fn the_order_of_fields_makes_no_other_answer() {
         let accept = |text: &str| Answer::Accept(text.to_owned());
         assert!(is_same(&accept("{\"a\":1,\"b\":2}"), &accept("{\"b\":2,\"a\":1}")));
+        assert!(is_same(&accept("{\"a\":1}"), &accept("{\"a\":1.0}")));
         assert!(!is_same(&accept("{\"a\":1}"), &accept("{\"a\":2}")));
         assert!(!is_same(&accept("{}"), &Answer::Decline));
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::catalog::Schema;
+use crate::catalog::{Schema, show_hidden};
 use crate::limits;
 
 /// Whether people can be asked to fill this in; the error says what is wrong with it and what may stand there.
@@ -57,6 +57,38 @@ fn is_choice(field: &Value, titled: &str) -> bool {
     field.get("enum").is_some_and(names) || field.get(titled).is_some_and(consts)
 }
 
+/// An answer in the form's own names and choices: people are shown those with what is hidden spelled out.
+pub fn restored(form: &Value, content: Value) -> Value {
+    let (Some(fields), Value::Object(given)) = (form["properties"].as_object(), &content) else {
+        return content;
+    };
+    let own = |(name, value): (&String, &Value)| {
+        let meant = original(name, fields.keys().map(String::as_str));
+        let field = fields.get(&meant).unwrap_or(&Value::Null);
+        let value = match value {
+            Value::Array(chosen) => chosen.iter().map(|one| choice(&field["items"], one)).collect(),
+            one => choice(field, one),
+        };
+        (meant, value)
+    };
+    Value::Object(given.iter().map(own).collect())
+}
+
+fn choice(field: &Value, given: &Value) -> Value {
+    let Value::String(text) = given else { return given.clone() };
+    let titled = ["oneOf", "anyOf"].into_iter().filter_map(|kind| field[kind].as_array()).flatten();
+    let named = field["enum"].as_array().into_iter().flatten();
+    let all = named.chain(titled.map(|one| &one["const"]));
+    Value::String(original(text, all.filter_map(Value::as_str)))
+}
+
+/// The one of `all` that is meant by a text as it was shown, or the text itself.
+fn original<'a>(text: &str, mut all: impl Iterator<Item = &'a str> + Clone) -> String {
+    let is_there = all.clone().any(|one| one == text);
+    let meant = if is_there { None } else { all.find(|one| show_hidden(one) == text) };
+    meant.unwrap_or(text).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -97,5 +129,29 @@ mod tests {
         let missing = json!({"type": "object", "properties": {}, "required": ["g"]});
         assert!(check_form(&missing).expect_err("missing").contains("\"g\""));
         assert!(check_form(&form(json!({"type": "string", "pattern": "("}))).is_err());
+    }
+
+    #[test]
+    fn an_answer_by_what_was_shown_is_one_to_what_was_asked() {
+        let form = json!({"type": "object", "properties": {
+            "pay\u{200b}": {"type": "boolean"},
+            "way": {"enum": ["by\u{202e}air", "by rail"]},
+            "class": {"oneOf": [{"const": "1\u{e0031}", "title": "first"}]},
+            "days": {"type": "array", "items": {"enum": ["mon\u{ad}", "tue"]}},
+            "note": {"type": "string"},
+        }});
+        let shown = crate::catalog::show_value(form.clone());
+        assert!(crate::catalog::find_hidden(&shown.to_string()).is_none(), "{shown}");
+        let given = json!({
+            "pay\\u{200b}": true, "way": "by\\u{202e}air", "class": "1\\u{e0031}", "days": ["tue", "mon\\u{ad}"],
+            "note": "by\\u{202e}air",
+        });
+        let meant = json!({
+            "pay\u{200b}": true, "way": "by\u{202e}air", "class": "1\u{e0031}", "days": ["tue", "mon\u{ad}"],
+            "note": "by\\u{202e}air",
+        });
+        assert_eq!(restored(&form, given), meant);
+        assert_eq!(restored(&form, meant.clone()), meant);
+        assert_eq!(restored(&form, json!("no object")), json!("no object"));
     }
 }

@@ -14,8 +14,8 @@ use crate::engine::entry::Entry;
 use crate::engine::ports::BoxFuture;
 use crate::engine::recorder::Recorder;
 use crate::engine::{Shared, TaskEngine};
-use crate::limits;
 use crate::task::{QuestionKind, TaskId};
+use crate::{clock, limits};
 
 /// A model at an address. One wing fills it.
 pub trait Sampler: Send + Sync + 'static {
@@ -219,7 +219,7 @@ async fn holding<T>(shared: &Shared, entry: &Entry, number: u64, work: impl Futu
         hold(shared, entry, number, time);
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(time / 2) => {}
+            () = clock::sleep(time / 2) => {}
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Ask, read, read_all, read_ask};
+use crate::catalog::{show_hidden, show_value};
 use crate::engine::view::{TaskDocument, rfc3339};
 use crate::limits;
 use crate::store::{Snapshot, StoreError};
@@ -19,6 +20,9 @@ pub struct InputRequest {
     /// Who asks: the tool and its component's digest, told by Longhaul and not by the tool.
     pub tool: String,
     pub component: String,
+    /// Which of its task's questions it is. Not shown: a key says it better.
+    #[serde(skip)]
+    pub number: u64,
     /// The task that asks, where it is one below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
@@ -106,20 +110,26 @@ impl InputRequest {
         let Some(row) = read(snapshot, task.id, number)? else { return Ok(None) };
         let ask = read_ask(snapshot, &row)?;
         let mut request = Self::new(task, row.by, &ask);
+        request.number = number;
         (request.asked_at, request.expires_at) = (rfc3339(row.asked_at), rfc3339(row.expires_at));
         Ok(Some(request))
     }
 
+    /// What a person is to approve is what they see: nothing of it is hidden. `form::restored` leads back.
     fn new(task: &Task, by: By, ask: &Ask) -> Self {
         let (mut message, mut schema, mut url, mut request) = (None, None, None, None);
         match ask {
             Ask::Form { message: text, schema: form } => {
-                (message, schema) = (Some(text.clone()), serde_json::from_str(form).ok());
+                message = Some(show_hidden(text).into_owned());
+                schema = serde_json::from_str(form).ok().map(show_value);
             }
             Ask::Url { message: text, url: page } => {
-                (message, url) = (Some(text.clone()), Some(page.clone()))
+                message = Some(show_hidden(text).into_owned());
+                url = Some(show_hidden(page).into_owned());
             }
-            Ask::Sample { request: params, .. } => request = serde_json::from_str(params).ok(),
+            Ask::Sample { request: params, .. } => {
+                request = serde_json::from_str(params).ok().map(show_value)
+            }
             Ask::Roots => {}
         }
         Self {
@@ -127,6 +137,7 @@ impl InputRequest {
             by,
             tool: task.tool.clone(),
             component: task.component.to_string(),
+            number: 0,
             task: None,
             message,
             schema,

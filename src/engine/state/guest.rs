@@ -69,7 +69,8 @@ impl Recorder {
         query: &StateQuery,
     ) -> Result<Result<StatePage, StateError>, RecorderError> {
         let StateQuery { prefix, limit, cursor } = query;
-        let checked = check_query(namespace, query);
+        let longest = cursor.as_ref().filter(|cursor| cursor.len() > prefix.len()).unwrap_or(prefix);
+        let checked = check_query(namespace, longest);
         if let Err(error) = checked.and_then(|()| self.owner_may(namespace, &all_from(prefix), false)) {
             return Ok(Err(error));
         }

@@ -19,6 +19,7 @@ pub(super) use expiry::run as expire;
 pub(super) use guest::{KIND_STATE, describe};
 
 use super::audit::{self, Deed, Subject};
+use super::cursor::{open_cursor, seal_cursor};
 use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
@@ -56,6 +57,7 @@ pub struct StateQuery {
     pub prefix: String,
     /// 0 is as many as one page holds.
     pub limit: usize,
+    /// From the page before; a guest's is a key, which its journal keeps.
     pub cursor: Option<String>,
 }
 
@@ -169,9 +171,13 @@ impl TaskEngine {
         namespace: &str,
         query: &StateQuery,
     ) -> Result<StatePage, EngineError> {
-        check_query(namespace, query)?;
+        check_query(namespace, &query.prefix)?;
         may(principal, namespace, &all_from(&query.prefix), false)?;
-        Ok(list(&self.shared, namespace, query)?)
+        let name = ["state", principal.name(), namespace, &query.prefix];
+        let cursor = query.cursor.as_deref().map(|cursor| open_cursor(&name, cursor)).transpose()?;
+        let mut page = list(&self.shared, namespace, &StateQuery { cursor, ..query.clone() })?;
+        page.next_cursor = page.next_cursor.map(|place| seal_cursor(&name, &place));
+        Ok(page)
     }
 
     /// Namespaces that hold something and of which this principal may read all.
@@ -279,12 +285,11 @@ fn check(namespace: &str, key: &str) -> Result<(), StateError> {
     rows::check_key(key)
 }
 
-fn check_query(namespace: &str, query: &StateQuery) -> Result<(), StateError> {
+fn check_query(namespace: &str, prefix: &str) -> Result<(), StateError> {
     rows::check_namespace(namespace)?;
-    let limit = limits::MAX_STATE_KEY_BYTES;
-    let longest = query.prefix.len().max(query.cursor.as_ref().map_or(0, String::len));
+    let (limit, longest) = (limits::MAX_STATE_KEY_BYTES, prefix.len());
     if longest > limit {
-        let told = format!("a prefix or cursor has at most {limit} bytes, this one {longest}");
+        let told = format!("a prefix has at most {limit} bytes, this one {longest}");
         return Err(StateError::Invalid(told));
     }
     Ok(())

@@ -84,7 +84,7 @@ fn policy(idempotent: &[&str]) -> RemotePolicy {
     RemotePolicy {
         expose: vec!["*".to_owned()],
         idempotent: idempotent.iter().map(|glob| (*glob).to_owned()).collect(),
-        retry: RetryPolicy { attempts: 3, backoff: Duration::from_millis(1) },
+        retry: RetryPolicy { attempts: 3, backoff: Duration::ZERO },
         ..RemotePolicy::default()
     }
 }
@@ -265,6 +265,46 @@ async fn a_call_whose_task_is_cancelled_or_out_of_time_is_withdrawn_and_one_that
 }
 
 #[tokio::test]
+async fn a_call_is_tried_again_and_given_up_by_the_engines_clock() {
+    let world = World::new();
+    let gate = Some(Arc::new(Semaphore::new(0)));
+    let away = Err(RemoteFault::NotSent("nobody answers".into()));
+    let script = Script { gate, ..Script::new([away, Ok(text("bought")), Ok(text("bought"))]) };
+    let hour = Duration::from_secs(3_600);
+    let slow = RemotePolicy {
+        retry: RetryPolicy { attempts: 3, backoff: hour },
+        timeout: hour,
+        ..policy(&["look"])
+    };
+    let (engine, _) = world.shop(&script, slow).await;
+    let id = submit(&engine, "shop_look", json!({})).await;
+    let (mut begun, gate) = (script.begun.subscribe(), script.gate.clone().expect("a gate"));
+    begun.wait_for(|count| *count == 1).await.expect("called");
+    gate.add_permits(1);
+    let waits =
+        |task: &TaskDocument| task.message.as_deref().is_some_and(|told| told.contains("nobody answers"));
+    until(&engine, id, waits).await;
+    // No less than half of it, by its jitter.
+    world.clock.advance(hour / 2 - Duration::from_secs(1));
+    tokio::task::yield_now().await;
+    assert_eq!(*script.begun.borrow(), 1, "it waits before it tries again");
+    world.clock.advance(hour);
+    begun.wait_for(|count| *count == 2).await.expect("called again");
+    // This one is not answered in its time.
+    world.clock.advance(hour);
+    let late = |task: &TaskDocument| {
+        task.message.as_deref().is_some_and(|told| told.contains("no answer within 3600 s"))
+    };
+    until(&engine, id, late).await;
+    // One for the call that was given up here and goes on over there.
+    gate.add_permits(2);
+    world.clock.advance(2 * hour);
+    begun.wait_for(|count| *count == 3).await.expect("called a third time");
+    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
+    engine.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_person_is_asked_where_the_operator_wants_that() {
     let world = World::new();
     let script = Script::new([lost()]);
@@ -320,5 +360,37 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     let id = submit(&engine, "shop_look", json!({})).await;
     let (is_error, words) = told(&engine, id).await;
     assert!(is_error && words.contains("it is away"), "{words}");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn look_alike_and_hidden_names_of_a_server_are_not_offered() {
+    let world = World::new();
+    let script = Script::new([]);
+    let names = [
+        "plain",
+        "pay_bill",
+        "pay_biII",
+        "t0tal",
+        "total",
+        "get-issue",
+        "get_issue",
+        "a\u{1b}]0;owned\u{7}b",
+        "x\u{202e}y",
+    ];
+    let tools = names.map(|name| ToolDefinition::new(name, "Does.", json!({"type": "object"})));
+    script.listing.lock().expect("a lock").tools = tools.into();
+    let (engine, words) = world.shop(&script, policy(&[])).await;
+    let catalog = engine.catalog();
+    let exposed: Vec<&str> = catalog.tools().map(|entry| entry.tool.definition.name.as_str()).collect();
+    assert_eq!(exposed, ["shop_plain"]);
+    let reachable: Vec<&str> = catalog.callables().map(|entry| entry.tool.definition.name.as_str()).collect();
+    assert_eq!(reachable, ["shop_plain", "shop/get-issue", "shop/get_issue", "shop/plain"]);
+    for part in
+        ["pay_biII is not offered", "t0tal is not offered", "get_issue is not exposed", "\\u{1b}]0;owned"]
+    {
+        assert!(words.iter().any(|word| word.contains(part)), "{part} in {words:?}");
+    }
+    assert!(words.iter().all(|word| crate::catalog::find_hidden(word).is_none()), "{words:?}");
     engine.shutdown().await;
 }

@@ -1,12 +1,13 @@
 //! What a bridge remembers of the two whose lines it carries, so that the host can go on with another server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rmcp::model::RequestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::limits;
+use crate::mcp::asked::ID_PREFIX;
 use crate::mcp::error;
 use crate::mcp::reading::{Envelope, Line, Patience, Unreadable, envelope, without_mark};
 use crate::mcp::reply::KEY_META;
@@ -53,6 +54,10 @@ pub struct Conversation {
     /// What this server asked the host: the ids that the host knows, which are used once, and the server's.
     asked: BTreeMap<u64, Value>,
     last_asked: u64,
+    /// Questions of tasks that the host has not answered. Their ids hold at every server of the folder.
+    questions: VecDeque<String>,
+    /// What the host answered to such: it may have been lost with a server, and the same again does no harm.
+    answers: VecDeque<(String, Vec<u8>)>,
     /// What our own requests ask for again, by their ids.
     repeated: BTreeMap<String, Repeated>,
     last_own: u64,
@@ -198,6 +203,14 @@ impl Conversation {
 
     /// The host answers what a server asked; if that was another server, nobody waits for it.
     fn answer_of_host(&mut self, id: &Value, line: &[u8]) -> Carried {
+        if let Some(question) = id.as_str().filter(|id| id.starts_with(ID_PREFIX)) {
+            self.questions.retain(|there| there != question);
+            self.answers.retain(|(there, _)| there != question);
+            if line.len() <= limits::MAX_RESENT_BYTES {
+                keep_newest(&mut self.answers, (question.to_owned(), line.to_owned()));
+            }
+            return to_server(line.to_owned());
+        }
         let asked = id.as_u64().and_then(|id| self.asked.remove(&id));
         let message = asked.and_then(|asked| with_id(line, asked));
         Carried { to_server: message.into_iter().collect(), ..Carried::default() }
@@ -223,6 +236,7 @@ impl Conversation {
         let Ok(Peek { id, method, params }) = serde_json::from_slice(&line) else { return as_it_is(line) };
         match (method.as_deref(), id) {
             (Some(method), _) if self.closing && !OF_REQUESTS.contains(&method) => Carried::default(),
+            (Some(_), Some(Value::String(id))) if id.starts_with(ID_PREFIX) => self.question(id, line),
             (Some(_), Some(id)) => {
                 self.last_asked += 1;
                 let Some(line) = with_id(&line, self.last_asked.into()) else { return Carried::default() };
@@ -258,8 +272,22 @@ impl Conversation {
         })
     }
 
+    /// The host hears each once, whichever servers ask it.
+    fn question(&mut self, id: String, line: Vec<u8>) -> Carried {
+        let is_answered = self.answers.iter().any(|(there, _)| *there == id);
+        if is_answered || self.questions.contains(&id) {
+            return Carried::default();
+        }
+        keep_newest(&mut self.questions, id);
+        as_it_is(line)
+    }
+
     /// The server does not wait any more for an answer of the host's, or ends a subscription of the host's.
     fn given_up_by_server(&mut self, id: &Value, line: Vec<u8>) -> Carried {
+        if let Some(question) = id.as_str().filter(|id| id.starts_with(ID_PREFIX)) {
+            self.questions.retain(|there| there != question);
+            return as_it_is(line);
+        }
         let Some((known, _)) = self.asked.iter().find(|(_, asked)| *asked == id) else {
             self.open.remove(&id.to_string());
             return as_it_is(line);
@@ -318,6 +346,7 @@ impl Conversation {
                 carried.to_server.push(line);
             }
         }
+        carried.to_server.extend(self.answers.iter().map(|(_, line)| line.clone()));
         self.open.retain(|_, open| {
             match &open.kind {
                 Kind::Initialize(handshake) => {
@@ -343,6 +372,7 @@ impl Conversation {
     pub fn abandoned(&mut self, why: &str) -> Vec<Vec<u8>> {
         let mut carried = Carried::default();
         self.forget_questions(&mut carried);
+        carried.to_host.extend(self.questions.drain(..).map(|id| given_up(&id.into())));
         for Open { id, kind } in std::mem::take(&mut self.open).into_values() {
             carried.to_host.push(line_of(&match kind {
                 Kind::Listens => listened(&id),
@@ -352,13 +382,9 @@ impl Conversation {
         carried.to_host
     }
 
-    /// Questions of a server that is gone; where they still stand, its successor asks them anew.
+    /// What a server that is gone asked on its own behalf, and no other waits for.
     fn forget_questions(&mut self, carried: &mut Carried) {
-        for (id, _) in std::mem::take(&mut self.asked) {
-            let params = json!({ "requestId": id, "reason": "the server was started again" });
-            let told = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
-            carried.to_host.push(line_of(&told));
-        }
+        carried.to_host.extend(std::mem::take(&mut self.asked).into_keys().map(|id| given_up(&id.into())));
     }
 
     fn again(&mut self, repeated: Repeated, method: &str, params: Value) -> Vec<u8> {
@@ -392,6 +418,19 @@ fn peek(line: &[u8]) -> Peek {
 /// The JSON of an id, by which the server's answer is known.
 fn key_of(id: &RequestId) -> String {
     id.clone().into_json_value().to_string()
+}
+
+/// The server that asked is gone.
+fn given_up(id: &Value) -> Vec<u8> {
+    let params = json!({ "requestId": id, "reason": "the server was started again" });
+    line_of(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }))
+}
+
+fn keep_newest<T>(all: &mut VecDeque<T>, one: T) {
+    if all.len() == limits::MAX_BRIDGED_QUESTIONS {
+        all.pop_front();
+    }
+    all.push_back(one);
 }
 
 /// As a server ends a subscription: the host listens again and reads.

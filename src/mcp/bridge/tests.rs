@@ -225,6 +225,52 @@ fn an_answer_to_a_server_that_is_gone_reaches_no_other() {
     assert_eq!(host(&mut talk, answer(3)), [] as [Value; 0]);
 }
 
+/// Its id holds at the next server: the host hears it once, and its answer goes to whichever server is there.
+#[test]
+fn a_tasks_question_outlives_the_server_that_asked_it() {
+    let mut talk = legacy();
+    let ask = |id: &str| request(id, "elicitation/create", json!({ "message": "sure?" }));
+    let [first, second, third] = ["question-a", "question-b", "question-c"];
+    assert_eq!(server(&mut talk, ask(first)), [ask(first)]);
+    assert_eq!(server(&mut talk, ask(second)), [ask(second)]);
+    assert_eq!(host(&mut talk, answer(first)), [answer(first)]);
+    let mut over = told("notifications/cancelled");
+    over["params"] = json!({ "requestId": third });
+    assert_eq!(server(&mut talk, ask(third)), [ask(third)]);
+    assert_eq!(server(&mut talk, over.clone()), [over]);
+
+    let carried = talk.replaced();
+    assert_eq!(carried.to_host, [] as [Vec<u8>; 0], "none is taken back");
+    // The answer may not have been read.
+    assert_eq!(read(&carried.to_server).last(), Some(&answer(first)));
+    for asked_again in [first, second] {
+        assert_eq!(server(&mut talk, ask(asked_again)), [] as [Value; 0], "it has been heard");
+    }
+    assert_eq!(server(&mut talk, ask(third)), [ask(third)], "it was taken back, and is asked after all");
+    assert_eq!(host(&mut talk, answer(second)), [answer(second)]);
+    let known: Vec<Value> = read(&talk.replaced().to_server);
+    assert!(known.ends_with(&[answer(first), answer(second)]), "{known:?}");
+    // Without a server there is nobody to answer to.
+    let mut given_up = told("notifications/cancelled");
+    given_up["params"] = json!({ "requestId": third, "reason": "the server was started again" });
+    assert_eq!(read(&talk.abandoned("no disk"))[0], given_up);
+}
+
+#[test]
+fn answers_to_questions_are_kept_within_bounds() {
+    let mut talk = legacy();
+    for number in 0..=limits::MAX_BRIDGED_QUESTIONS {
+        host(&mut talk, answer(format!("question-{number}")));
+    }
+    let mut large = answer("question-large");
+    large["result"] = json!("x".repeat(limits::MAX_RESENT_BYTES));
+    assert_eq!(host(&mut talk, large.clone()), [large]);
+    let sent = read(&talk.replaced().to_server);
+    let answers: Vec<&Value> = sent.iter().filter(|message| message["result"].is_object()).collect();
+    assert_eq!(answers.len(), limits::MAX_BRIDGED_QUESTIONS);
+    assert_eq!(*answers[0], answer("question-1"));
+}
+
 #[test]
 fn a_host_that_has_closed_its_end_gets_its_answers_alone() {
     let mut talk = legacy();

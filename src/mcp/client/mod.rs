@@ -2,20 +2,22 @@
 
 mod call;
 mod error;
+mod program;
 mod tap;
 mod updates;
 
 pub use call::{CallEvent, CallOptions, CallOutcome, RunningCall, TaskLink};
 pub use error::ClientError;
+pub use program::find_program;
 pub use updates::Updates;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use rmcp::model::*;
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RunningService};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
@@ -60,6 +62,8 @@ pub struct ServerCommand {
     pub arguments: Vec<String>,
     /// Beside the few variables that every program needs; no others of this process.
     pub environment: Vec<(String, String)>,
+    /// Where it runs; in the working folder of this process where nothing is said.
+    pub folder: Option<PathBuf>,
 }
 
 /// What a server's process gets of this one's environment.
@@ -138,14 +142,20 @@ impl Client {
 
     /// A server that is a child of this process and speaks on its stdin and stdout; it ends with the connection.
     pub async fn spawn(command: ServerCommand) -> Result<Self, ClientError> {
-        let ServerCommand { program, arguments, environment } = command;
+        let ServerCommand { program, arguments, environment, folder } = command;
         let url = format!("the command {program}");
-        let mut child = tokio::process::Command::new(&program);
+        let unreachable = |why: String| ClientError::Unreachable { url: url.clone(), why };
+        let found = find_program(&program, std::env::var_os("PATH").as_deref())
+            .ok_or_else(|| unreachable("no folder of PATH has it (relative ones do not count)".to_owned()))?;
+        let mut child = tokio::process::Command::new(found);
         child.args(arguments).env_clear();
+        if let Some(folder) = folder {
+            child.current_dir(folder);
+        }
         let kept = ENVIRONMENT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
         child.envs(kept).envs(environment);
         let child = TokioChildProcess::new(child);
-        let child = child.map_err(|e| ClientError::Unreachable { url: url.clone(), why: e.to_string() })?;
+        let child = child.map_err(|e| unreachable(e.to_string()))?;
         Self::over(child, url, None).await
     }
 
@@ -232,6 +242,23 @@ impl Client {
         let body = self.read(uri).await?;
         serde_json::from_slice(&body.bytes)
             .map_err(|error| self.unexpected(format!("'{uri}' is no task document: {error}")))
+    }
+
+    /// Answers what a task asks as the client that was asked: by `tasks/update` of 2026-07-28, with the result of the
+    /// request in the protocol's own form. The server takes it in silence, also where it is ignored.
+    pub async fn update_task(&self, task: &str, key: &str, result: Value) -> Result<(), ClientError> {
+        let capabilities = ClientCapabilities::builder().enable_elicitation().enable_tasks().build();
+        let mut meta = RequestMetaObject::new();
+        meta.set_client_capabilities(capabilities);
+        let params = UpdateTaskParams::new(task, InputResponses::from([(key.to_owned(), result)]));
+        let request = ClientRequest::UpdateTaskRequest(UpdateTaskRequest::new(params));
+        let options = PeerRequestOptions::no_options().with_meta(meta);
+        let handle = self.running.peer().send_request_with_option(request, options).await;
+        match handle.map_err(|error| self.error(error))?.await_response().await {
+            Ok(ServerResult::TaskAckResult(_) | ServerResult::EmptyResult(_)) => Ok(()),
+            Ok(_) => Err(self.unexpected("tasks/update is answered with something else".to_owned())),
+            Err(error) => Err(self.error(error)),
+        }
     }
 
     pub async fn close(mut self) {

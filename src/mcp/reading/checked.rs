@@ -193,7 +193,9 @@ impl<'de> Visitor<'de> for TopVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Top, A::Error> {
-        drain_seq(parts).map(|()| Top::Other("an array, and there are no batches"))
+        drain_seq(parts).map(|()| {
+            Top::Other("a batch, which only 2025-03-26 had, and this server does not speak that version")
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Top, A::Error> {

@@ -75,8 +75,8 @@ fn what_is_no_json_is_refused_with_the_id_of_its_request() {
 #[test]
 fn json_that_is_no_request_is_refused_with_what_is_wrong() {
     for (message, id, part) in [
-        ("[]", Value::Null, "no batches"),
-        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, Value::Null, "no batches"),
+        ("[]", Value::Null, "a batch"),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, Value::Null, "a batch"),
         ("7", Value::Null, "a number"),
         ("\"ping\"", Value::Null, "a text"),
         ("null", Value::Null, "null"),

@@ -1,17 +1,13 @@
 //! Event ids: a place in a stream, sealed, so that nobody can guess, change or move one. They hold for one session
 //! and whoever owns it; to all others they are as good as made up.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rmcp::model::RequestId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixNanos;
 use crate::engine::ReportAt;
 use crate::limits;
-
-/// Seals event ids; the same across restarts.
-pub struct EventKey([u8; 32]);
+use crate::mcp::asked::Asked;
 
 /// Where a reader stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +16,8 @@ pub enum Place {
     Request { stream: u64, request: Option<Id>, cursor: Cursor },
     /// In the stream that the session has beside its requests.
     Session { incarnation: u64, event: u64, at: UnixNanos },
+    /// In the stream that answers a request, on which these were asked and are not over as far as it has told.
+    Asking { stream: u64, request: Option<Id>, cursor: Cursor, told: Vec<Asked> },
 }
 
 /// How far a request's stream was told.
@@ -70,62 +68,29 @@ impl Id {
     }
 }
 
-const SEAL_BYTES: usize = 16;
-
-impl EventKey {
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    pub fn seal(&self, session: &str, place: &Place) -> String {
-        // Numbers and a short text always have a form.
-        let mut bytes = postcard::to_stdvec(place).unwrap_or_default();
-        let seal = self.of(session, &bytes);
-        bytes.extend_from_slice(&seal);
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    /// `None` for whatever this server did not give to this very session.
-    pub fn open(&self, session: &str, id: &str) -> Option<Place> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).ok()?;
-        let (place, seal) = bytes.split_last_chunk::<SEAL_BYTES>()?;
-        // Compared without regard to where they differ.
-        let expected = self.of(session, place);
-        let differ = expected.iter().zip(seal).fold(0, |differ, (a, b)| differ | (a ^ b));
-        (differ == 0).then(|| postcard::from_bytes(place).ok()).flatten()
-    }
-
-    fn of(&self, session: &str, place: &[u8]) -> [u8; SEAL_BYTES] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&(session.len() as u64).to_le_bytes()).update(session.as_bytes()).update(place);
-        let mut seal = [0; SEAL_BYTES];
-        hasher.finalize_xof().fill(&mut seal);
-        seal
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::seal::Seal;
 
     #[test]
     fn an_id_holds_for_its_session_alone_and_bears_no_change() {
-        let key = EventKey::new([7; 32]);
+        let key = Seal::new([7; 32]);
         let request = Id::short(&RequestId::String("call-1".into()));
         let place = Place::Request { stream: 3, request, cursor: Cursor::default() };
-        let id = key.seal("mine", &place);
-        assert_eq!(key.open("mine", &id), Some(place));
-        assert_eq!(key.open("yours", &id), None);
-        assert_eq!(EventKey::new([8; 32]).open("mine", &id), None);
+        let id = key.seal(&["mine"], &place);
+        assert_eq!(key.open(&["mine"], &id), Some(place));
+        assert_eq!(key.open::<Place>(&["yours"], &id), None);
+        assert_eq!(Seal::new([8; 32]).open::<Place>(&["mine"], &id), None);
         for wrong in ["", "0", "AAAA", &id[1..], &format!("{id}A")] {
-            assert_eq!(key.open("mine", wrong), None, "{wrong}");
+            assert_eq!(key.open::<Place>(&["mine"], wrong), None, "{wrong}");
         }
         for at in 0..id.len() {
             let mut forged = id.clone().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
             let forged = String::from_utf8(forged).expect("ASCII");
             // The last character has bits that stand for nothing; what is refused as no base64 is as well.
-            assert!(forged == id || key.open("mine", &forged).is_none(), "{at}");
+            assert!(forged == id || key.open::<Place>(&["mine"], &forged).is_none(), "{at}");
         }
     }
 }

@@ -18,7 +18,7 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// By which sessions of different callers are told apart.
 pub fn owner_of_this_request() -> String {
-    Caller::of_this_request().unwrap_or_else(Caller::local).owner()
+    Caller::of_this_request().map(|caller| caller.owner()).unwrap_or_default()
 }
 
 pub async fn guard(State(sessions): State<Arc<Sessions>>, request: Request, next: Next) -> Response {
@@ -44,7 +44,7 @@ pub async fn guard(State(sessions): State<Arc<Sessions>>, request: Request, next
     next.run(request).await
 }
 
-fn is_modern(headers: &HeaderMap) -> bool {
+pub fn is_modern(headers: &HeaderMap) -> bool {
     let version = headers.get(VERSION).and_then(|version| version.to_str().ok());
     version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str())
 }

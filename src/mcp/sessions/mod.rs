@@ -1,5 +1,6 @@
 //! Sessions of clients before 2026-07-28, in memory as long as they are used and in the store as long as their
-//! clients may come back. rmcp handles their requests; their streams are made here.
+//! clients may come back. rmcp handles their requests; their streams are made here. The questions of tasks are told on
+//! these streams and their answers taken without rmcp, which would forget both with the process; see `mcp/asked.rs`.
 
 mod event_id;
 mod guard;
@@ -25,17 +26,18 @@ use rmcp::transport::streamable_http_server::session::{
 };
 use tokio::sync::mpsc;
 
-pub use guard::guard;
+pub use guard::{guard, is_modern};
 pub use rows::{CallReply, CallRow};
 pub use session::{CallStream, Session};
 pub use sweep::run as sweep;
 
 use self::rows::SessionRow;
 use super::error;
+use super::seal::Seal;
 use super::server::{McpServer, lock};
 use crate::engine::{EngineError, Shelf};
 use crate::limits;
-use event_id::{EventKey, Place};
+use event_id::Place;
 use request_stream::RequestStream;
 use session::Origin;
 use session_stream::{After, SessionStream};
@@ -43,7 +45,7 @@ use transport::SessionTransport;
 
 pub struct Sessions {
     server: McpServer,
-    key: Arc<EventKey>,
+    seal: Arc<Seal>,
     live: Mutex<HashMap<SessionId, Arc<Session>>>,
     /// Sessions that were put out of memory and whose service has not ended yet, each so often.
     leaving: Mutex<HashMap<SessionId, usize>>,
@@ -65,22 +67,10 @@ pub enum SessionError {
     Engine(#[from] EngineError),
 }
 
-/// Names the setting that seals event ids.
-const KEY_SETTING: &str = "mcp-event-key";
-
 impl Sessions {
     pub async fn open(server: McpServer) -> Result<Self, SessionError> {
-        let stored = server.engine().setting(KEY_SETTING)?;
-        let key = match stored.and_then(|bytes| bytes.try_into().ok()) {
-            Some(key) => key,
-            None => {
-                let key: [u8; 32] = session::random()?;
-                server.engine().put_setting(KEY_SETTING, key.to_vec()).await?;
-                key
-            }
-        };
-        let key = Arc::new(EventKey::new(key));
-        Ok(Self { server, key, live: Mutex::default(), leaving: Mutex::default() })
+        let seal = server.seal().await?;
+        Ok(Self { server, seal, live: Mutex::default(), leaving: Mutex::default() })
     }
 
     pub fn count(&self) -> usize {
@@ -96,7 +86,7 @@ impl Sessions {
     }
 
     fn knows_event(&self, id: &SessionId, event: &str) -> bool {
-        self.key.open(id, event).is_some()
+        self.seal.open::<Place>(&[id], event).is_some()
     }
 
     fn stored(&self, id: &str) -> Result<Option<SessionRow>, SessionError> {
@@ -121,7 +111,7 @@ impl Sessions {
             return Err(SessionError::TooMany(limits::MAX_SESSIONS));
         }
         let (inbox, messages) = mpsc::channel(limits::MAX_SESSION_INBOX);
-        let session = Session::new(self.server.clone(), self.key.clone(), origin, inbox)?;
+        let session = Session::new(self.server.clone(), self.seal.clone(), origin, inbox)?;
         live.insert(session.id.clone(), session.clone());
         Ok(SessionTransport::new(session, messages))
     }
@@ -133,7 +123,7 @@ impl Sessions {
             live.extract_if(|_, session| session.is_idle(span)).map(|(_, session)| session).collect()
         };
         for session in idle {
-            tracing::debug!(session = %session.id, "an idle session leaves memory");
+            tracing::debug!("an idle session leaves memory");
             if !session.is_resting() {
                 self.expect_end(&session);
             }
@@ -163,20 +153,24 @@ impl Sessions {
 
     /// What is told to a reader that comes back to a place.
     fn resumed(&self, session: &Arc<Session>, event: &str) -> Result<EventStream, SessionError> {
-        match self.key.open(&session.id, event).ok_or(SessionError::UnknownEvent)? {
-            Place::Session { incarnation, event, at } => {
-                Ok(told(SessionStream::new(session, Some(After { incarnation, event, at }))))
-            }
-            Place::Request { cursor, .. } if cursor.answered => Ok(Box::pin(stream::empty())),
-            Place::Request { stream: number, request, cursor } => match (session.slot_of(number)?, request) {
-                (Some(slot), _) => Ok(answered(RequestStream::at(session, slot, cursor))),
-                (None, Some(request)) => {
-                    let lost =
-                        request_stream::refused(session, number, &request.into(), error::lost_request());
-                    Ok(Box::pin(stream::iter([lost])))
+        let (number, request, cursor, asked) =
+            match self.seal.open(&[&session.id], event).ok_or(SessionError::UnknownEvent)? {
+                Place::Session { incarnation, event, at } => {
+                    return Ok(told(SessionStream::new(session, Some(After { incarnation, event, at }))));
                 }
-                (None, None) => Err(SessionError::UnknownEvent),
-            },
+                Place::Request { stream, request, cursor } => (stream, request, cursor, Vec::new()),
+                Place::Asking { stream, request, cursor, told } => (stream, request, cursor, told),
+            };
+        if cursor.answered {
+            return Ok(Box::pin(stream::empty()));
+        }
+        match (session.slot_of(number)?, request) {
+            (Some(slot), _) => Ok(answered(RequestStream::at(session, slot, cursor, asked))),
+            (None, Some(request)) => {
+                let lost = request_stream::refused(session, number, &request.into(), error::lost_request());
+                Ok(Box::pin(stream::iter([lost])))
+            }
+            (None, None) => Err(SessionError::UnknownEvent),
         }
     }
 }
@@ -280,13 +274,16 @@ impl SessionManager for Sessions {
         mut message: ClientJsonRpcMessage,
     ) -> Result<(), Self::Error> {
         let session = self.get(id)?;
+        if let Some((asked, answer)) = session.respondent.reply_in(&message) {
+            return Ok(session.take_reply(asked, answer).await?);
+        }
         let answers = match &mut message {
             JsonRpcMessage::Response(response) => Some(&mut response.id),
             JsonRpcMessage::Error(error) => error.id.as_mut(),
             _ => None,
         };
         if let Some(request) = answers {
-            // To what an earlier life of the session asked there is no one left to answer: it is asked again.
+            // What rmcp asked in an earlier life of the session, or nobody asked.
             let Some(asked) = session.id_of_rmcp(request) else { return Ok(()) };
             *request = asked;
         }

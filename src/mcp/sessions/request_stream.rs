@@ -8,6 +8,7 @@ use std::time::Duration;
 use rmcp::model::*;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::event_id::{Cursor, Id, Place};
 use super::rows::{CallReply, CallRow};
@@ -15,6 +16,7 @@ use super::session::{Reader, Session};
 use super::slot::{Next, Slot};
 use crate::engine::{EngineError, ReportAt, Reported, ResourceKey, TaskEnd, Watcher};
 use crate::limits;
+use crate::mcp::asked::Asked;
 use crate::mcp::error::{self, Refusal};
 use crate::mcp::reply;
 use crate::mcp::report::Teller;
@@ -25,6 +27,11 @@ pub struct RequestStream {
     slot: Arc<Slot>,
     changed: watch::Receiver<()>,
     cursor: Cursor,
+    /// The questions that were told, and not yet that they are over.
+    told: Vec<Asked>,
+    /// Those of them that an earlier life of the session told: the answer may have been lost with it.
+    reminders: Vec<Asked>,
+    remind_at: Instant,
     /// Read and not told yet.
     reports: std::vec::IntoIter<(ReportAt, Report)>,
     watcher: Option<Watcher>,
@@ -35,17 +42,28 @@ pub struct RequestStream {
 impl RequestStream {
     /// A new one, whose first event has nothing but a place to come back to.
     pub fn new(session: &Arc<Session>, slot: Arc<Slot>) -> Self {
-        let mut stream = Self::at(session, slot, Cursor::default());
+        let mut stream = Self::at(session, slot, Cursor::default(), Vec::new());
         let retry = Duration::from_millis(limits::SSE_RETRY_MS);
         stream.greeting = Some(ServerSseMessage::priming(stream.place(), retry));
         stream
     }
 
     /// One that goes on.
-    pub fn at(session: &Arc<Session>, slot: Arc<Slot>, cursor: Cursor) -> Self {
+    pub fn at(session: &Arc<Session>, slot: Arc<Slot>, cursor: Cursor, told: Vec<Asked>) -> Self {
+        let reminders = if slot.is_of_this_life(&cursor) { Vec::new() } else { told.clone() };
         let (changed, cursor) = (slot.watch(), slot.place(cursor));
-        let reports = Vec::new().into_iter();
-        Self { reader: session.reader(), slot, changed, cursor, reports, watcher: None, greeting: None }
+        Self {
+            reader: session.reader(),
+            slot,
+            changed,
+            cursor,
+            told,
+            reminders,
+            remind_at: Instant::now() + Duration::from_millis(limits::QUESTION_REMINDER_MS),
+            reports: Vec::new().into_iter(),
+            watcher: None,
+            greeting: None,
+        }
     }
 
     /// `None` at the end.
@@ -55,10 +73,25 @@ impl RequestStream {
         }
         loop {
             self.changed.mark_unchanged();
-            let call = match self.slot.next(&self.cursor) {
+            self.remind();
+            let call = match self.slot.next(&self.cursor, &self.told) {
                 Next::Message(number, message) => {
                     self.cursor.message = number;
                     return Some(self.event(message));
+                }
+                Next::Question(asked, message) => {
+                    self.forget(asked);
+                    self.told.push(asked);
+                    return Some(self.event(message));
+                }
+                Next::Over(asked) => {
+                    self.forget(asked);
+                    let respondent = &self.session().respondent;
+                    if respondent.has_replied(asked) {
+                        continue;
+                    }
+                    let told = ServerJsonRpcMessage::notification(respondent.cancellation(&asked));
+                    return Some(self.event(Arc::new(told)));
                 }
                 Next::Answer(answer) => return Some(self.last(answer)),
                 Next::Call(call) => call,
@@ -77,6 +110,24 @@ impl RequestStream {
                 Told::Nothing => self.wait(true).await?,
             }
         }
+    }
+
+    fn forget(&mut self, asked: Asked) {
+        self.told.retain(|told| told.question != asked.question);
+        self.reminders.retain(|told| told.question != asked.question);
+    }
+
+    /// Once it is time, what still stands of the questions that were told before is told again.
+    fn remind(&mut self) {
+        if self.reminders.is_empty() || Instant::now() < self.remind_at {
+            return;
+        }
+        let (slot, reminders) = (&self.slot, &self.reminders);
+        let respondent = &self.reader.session.respondent;
+        let is_due =
+            |told: &Asked| reminders.contains(told) && slot.asks(told) && !respondent.has_replied(*told);
+        self.told.retain(|told| !is_due(told));
+        self.reminders.retain(|asked| self.told.contains(asked));
     }
 
     /// What the call's task has to tell behind the cursor.
@@ -184,6 +235,8 @@ impl RequestStream {
     async fn wait(&mut self, is_call: bool) -> Option<()> {
         let session = self.reader.session.clone();
         let watcher = self.watcher.as_ref();
+        let (remind_at, is_reminder) = (self.remind_at, !self.reminders.is_empty());
+        let reminds = is_reminder && Instant::now() < remind_at;
         let told = async {
             match watcher {
                 Some(watcher) => drop(watcher.next().await),
@@ -195,6 +248,7 @@ impl RequestStream {
         tokio::select! {
             changed = self.changed.changed() => changed.ok(),
             () = told => Some(()),
+            () = tokio::time::sleep_until(remind_at), if reminds => Some(()),
             () = session.over().cancelled() => None,
         }
     }
@@ -212,7 +266,11 @@ impl RequestStream {
 
     fn place(&self) -> String {
         let request = Id::short(&self.slot.request);
-        self.session().seal(&Place::Request { stream: self.slot.stream, request, cursor: self.cursor })
+        let (stream, cursor) = (self.slot.stream, self.cursor);
+        if self.told.is_empty() {
+            return self.session().seal(&Place::Request { stream, request, cursor });
+        }
+        self.session().seal(&Place::Asking { stream, request, cursor, told: self.told.clone() })
     }
 
     fn session(&self) -> &Arc<Session> {

@@ -2,24 +2,28 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rmcp::model::*;
 use rmcp::service::{OriginatingRequestId, Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::SessionError;
-use super::event_id::{EventKey, Place};
+use super::event_id::Place;
 use super::outbox::Outbox;
 use super::rows::{self, CallReply, CallRow, SessionRow};
 use super::slot::{self, Slot};
 use crate::authority::Principal;
+use crate::clock::Moment;
 use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
+use crate::mcp::asked::{Asked, Respondent};
 use crate::mcp::error;
 use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
+use crate::mcp::seal::Seal;
 use crate::mcp::server::{Connection, Handler, McpServer, lock};
 
 /// Messages of the client's on their way to rmcp.
@@ -28,7 +32,9 @@ pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;
 pub struct Session {
     pub id: Arc<str>,
     pub server: McpServer,
-    pub key: Arc<EventKey>,
+    seal: Arc<Seal>,
+    /// Its client, whom questions are put to.
+    pub respondent: Respondent,
     /// Tells this life of the session in memory from others.
     pub incarnation: u64,
     /// Whose it is, by the name of the principal and of how it is known.
@@ -50,7 +56,7 @@ pub struct Session {
 
 struct Usage {
     streams: usize,
-    last: Instant,
+    last: Moment,
 }
 
 /// What a session is made of.
@@ -64,16 +70,17 @@ pub struct Origin {
 impl Session {
     pub fn new(
         server: McpServer,
-        key: Arc<EventKey>,
+        seal: Arc<Seal>,
         origin: Origin,
         inbox: Inbox,
     ) -> Result<Arc<Self>, SessionError> {
         let Origin { id, owner, row } = origin;
         let incarnation = random_number()?;
         Ok(Arc::new(Self {
+            respondent: Respondent::of_session(seal.clone(), &owner, &id),
             id,
             server,
-            key,
+            seal,
             incarnation,
             owner,
             outbox: Outbox::new(row.is_some()),
@@ -84,7 +91,7 @@ impl Session {
             greeting: Mutex::default(),
             slots: Mutex::default(),
             life: AtomicU64::new(incarnation),
-            usage: Mutex::new(Usage { streams: 0, last: Instant::now() }),
+            usage: Mutex::new(Usage { streams: 0, last: Moment::now() }),
             over: CancellationToken::new(),
         }))
     }
@@ -136,6 +143,17 @@ impl Session {
             Some(slot) => slot.tell(message),
             None => self.outbox.push(message),
         }
+    }
+
+    /// The client answers what it was asked in this life of the session or an earlier one.
+    pub async fn take_reply(
+        &self,
+        asked: Asked,
+        answer: Result<Value, ErrorData>,
+    ) -> Result<(), EngineError> {
+        let connection = lock(&self.host).as_ref().and_then(|(connection, _)| connection.upgrade());
+        let by = connection.as_deref().map_or_else(|| self.principal(), Connection::known_actor);
+        self.respondent.take(&self.server, by, asked, answer).await
     }
 
     /// rmcp numbers the server's requests from the start in each life of a session. An answer to one of an earlier
@@ -282,7 +300,7 @@ impl Session {
 
     /// True once in a while: its row should say that it is in use.
     pub fn touch(&self) -> bool {
-        lock(&self.usage).last = Instant::now();
+        lock(&self.usage).last = Moment::now();
         let now = self.server.engine().now();
         let mut row = lock(&self.row);
         let Some(row) = row.as_mut() else { return false };
@@ -340,7 +358,7 @@ impl Session {
     }
 
     pub fn seal(&self, place: &Place) -> String {
-        self.key.seal(&self.id, place)
+        self.seal.seal(&[&self.id], place)
     }
 
     fn newest_slot(&self, request: &RequestId) -> Option<Arc<Slot>> {
@@ -406,7 +424,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut usage = lock(&self.session.usage);
         usage.streams = usage.streams.saturating_sub(1);
-        usage.last = Instant::now();
+        usage.last = Moment::now();
     }
 }
 

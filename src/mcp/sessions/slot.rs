@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::event_id::Cursor;
 use super::rows::CallRow;
 use crate::limits;
+use crate::mcp::asked::Asked;
 use crate::mcp::server::lock;
 
 pub struct Slot {
@@ -28,6 +29,10 @@ struct SlotState {
     /// Messages that follow from nothing stored, numbered from 1; of many that nobody reads, the last.
     messages: VecDeque<(u64, Arc<ServerJsonRpcMessage>)>,
     told: u64,
+    /// What the call's task asks this client now.
+    questions: Vec<(Asked, Arc<ServerJsonRpcMessage>)>,
+    /// That is all it asks: what was asked besides is over. Not so before the call has looked.
+    has_looked: bool,
     answer: Option<Arc<ServerJsonRpcMessage>>,
     /// The call waits no longer: its answer is what its task has come to, or a link.
     settled: bool,
@@ -55,6 +60,9 @@ pub fn stream_of(inner: &RequestId) -> Option<u64> {
 /// What a reader at some place is to do next.
 pub enum Next {
     Message(u64, Arc<ServerJsonRpcMessage>),
+    Question(Asked, Arc<ServerJsonRpcMessage>),
+    /// It was told and is asked no more.
+    Over(Asked),
     Answer(Arc<ServerJsonRpcMessage>),
     /// See what the call's task has to tell.
     Call(Arc<CallRow>),
@@ -86,6 +94,37 @@ impl Slot {
             state.messages.push_back((number, Arc::new(message)));
         }
         self.changed.send_replace(());
+    }
+
+    /// Asks on the request's stream, as long as the question stands.
+    pub fn ask(&self, asked: Asked, message: ServerJsonRpcMessage) {
+        {
+            let mut state = self.state();
+            state.questions.retain(|(there, _)| there.question != asked.question);
+            state.questions.push((asked, Arc::new(message)));
+        }
+        self.changed.send_replace(());
+    }
+
+    pub fn end_question(&self, asked: Asked) {
+        self.state().questions.retain(|(there, _)| *there != asked);
+        self.changed.send_replace(());
+    }
+
+    /// The call knows all that its task asks by now.
+    pub fn look(&self) {
+        self.state().has_looked = true;
+        self.changed.send_replace(());
+    }
+
+    /// The call asks nothing more.
+    pub fn end_questions(&self) {
+        self.state().questions.clear();
+        self.look();
+    }
+
+    pub fn asks(&self, asked: &Asked) -> bool {
+        self.state().questions.iter().any(|(there, _)| there.question == asked.question)
     }
 
     /// What a call answers follows from its task; other answers there are none.
@@ -138,19 +177,36 @@ impl Slot {
         self.state().call.is_some()
     }
 
+    /// Whether the reader stood in this very life of the request.
+    pub fn is_of_this_life(&self, cursor: &Cursor) -> bool {
+        cursor.life == self.life
+    }
+
     /// A reader's place among the messages of this life; one of another life has read none of them.
     pub fn place(&self, cursor: Cursor) -> Cursor {
         let message = if cursor.life == self.life { cursor.message } else { 0 };
         Cursor { message, life: self.life, ..cursor }
     }
 
-    pub fn next(&self, at: &Cursor) -> Next {
+    /// `told` are the questions that the reader was told, and not yet that they are over.
+    pub fn next(&self, at: &Cursor, told: &[Asked]) -> Next {
         let state = self.state();
         if state.given_up || at.answered {
             return Next::End;
         }
         if let Some((number, message)) = state.messages.iter().find(|(number, _)| *number > at.message) {
             return Next::Message(*number, message.clone());
+        }
+        let is_open = |told: &Asked| state.questions.iter().any(|(there, _)| there.question == told.question);
+        if let Some(over) = told.iter().find(|told| state.has_looked && !is_open(told)) {
+            return Next::Over(*over);
+        }
+        // An earlier life of the session may have asked under a later offer.
+        let was_told = |asked: &Asked| {
+            told.iter().any(|told| told.question == asked.question && told.offer >= asked.offer)
+        };
+        if let Some((asked, message)) = state.questions.iter().find(|(asked, _)| !was_told(asked)) {
+            return Next::Question(*asked, message.clone());
         }
         match (&state.call, &state.answer) {
             (Some(call), _) => Next::Call(call.clone()),

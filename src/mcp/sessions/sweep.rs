@@ -1,14 +1,14 @@
 //! Retention: sessions whose clients do not come back, and calls that nobody asks for any more.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::rows::{self, CallRow, SessionRow};
 use super::{SessionError, Sessions};
 use crate::authority::Principal;
-use crate::clock::UnixNanos;
+use crate::clock::{Moment, UnixNanos};
 use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
 use crate::limits;
 use crate::mcp::server::lock;
@@ -16,10 +16,10 @@ use crate::mcp::server::lock;
 /// Until `over`: lets quiet sessions rest, puts idle ones out of memory, and deletes what was kept long enough.
 pub async fn run(sessions: Arc<Sessions>, over: CancellationToken) {
     let quiet = Duration::from_millis(limits::SESSION_QUIET_MS);
-    let mut next_sweep = Instant::now();
+    let mut next_sweep = Moment::now();
     loop {
-        if next_sweep <= Instant::now() {
-            next_sweep = Instant::now() + Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
+        if next_sweep <= Moment::now() {
+            next_sweep = Moment::now() + Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
             if let Err(error) = sessions.sweep().await {
                 tracing::warn!(%error, "the sweep of sessions could not finish; it is tried again");
             }

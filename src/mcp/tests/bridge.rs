@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use rmcp::ClientHandler;
 use rmcp::model::*;
 use rmcp::service::{ClientServiceExt, NotificationContext, RoleClient};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
@@ -103,6 +104,122 @@ async fn a_host_goes_on_with_the_next_server() {
         in_time(client.cancel()).await.expect("closed");
         assert!(in_time(carried).await.expect("no panic"), "{era:?}");
     }
+}
+
+/// A host before 2026-07-28 that speaks lines.
+struct Lines {
+    write: tokio::io::WriteHalf<UnixStream>,
+    read: tokio::io::Lines<tokio::io::BufReader<tokio::io::ReadHalf<UnixStream>>>,
+}
+
+impl Lines {
+    async fn begin(pipe: UnixStream) -> Self {
+        let (read, write) = tokio::io::split(pipe);
+        let mut lines = Self { write, read: tokio::io::BufReader::new(read).lines() };
+        let client = json!({"name": "by hand", "version": "1"});
+        let capabilities = json!({"elicitation": {}, "sampling": {}, "roots": {}});
+        let params =
+            json!({"protocolVersion": "2025-11-25", "capabilities": capabilities, "clientInfo": client});
+        lines.send(json!({"id": 0, "method": "initialize", "params": params})).await;
+        lines.until(|message| message["id"] == 0).await;
+        lines.send(json!({"method": "notifications/initialized"})).await;
+        lines
+    }
+
+    async fn send(&mut self, mut message: Value) {
+        message["jsonrpc"] = json!("2.0");
+        self.write.write_all(format!("{message}\n").as_bytes()).await.expect("written");
+    }
+
+    /// The first that fits; nothing before it asks or takes back.
+    async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = in_time(self.read.next_line()).await.expect("a line").expect("more");
+            let message: Value = serde_json::from_str(&line).expect("JSON");
+            if fits(&message) {
+                return message;
+            }
+            let asks = message.get("method").is_some() && message.get("id").is_some();
+            assert!(!asks && message["method"] != "notifications/cancelled", "{message}");
+        }
+    }
+}
+
+/// The host hears its question once, and its answer counts: with the call lost or repeated, given before the next
+/// server is there or after.
+#[tokio::test]
+async fn a_host_answers_a_question_whose_server_is_gone() {
+    let yes = json!({"action": "accept", "content": {"confirm": true}});
+    for (keyed, before) in [(false, false), (false, true), (true, false), (true, true)] {
+        let world = World::new().await;
+        let socket = Socket::new(&world);
+        let (pipe, _carried) = bridged(&socket);
+        let mut host = Lines::begin(pipe).await;
+        let meta = if keyed { json!({"longhaul/idempotency-key": "k"}) } else { json!({}) };
+        let params = json!({"name": "asks", "arguments": {}, "_meta": meta});
+        host.send(json!({"id": 1, "method": "tools/call", "params": params})).await;
+        let asked = host.until(|message| message["method"] == "elicitation/create").await;
+        let id = world.open_tasks(1).await.remove(0);
+        let reply = json!({"id": asked["id"], "result": yes});
+        socket.kill();
+        if before {
+            host.send(reply.clone()).await;
+        }
+        if !keyed {
+            let lost = host.until(|message| message["id"] == 1).await;
+            assert_eq!(lost["error"]["data"]["reason"], "server_restarted");
+        }
+        // As long as the next server takes to ask what it asks.
+        host.send(json!({"id": 2, "method": "ping"})).await;
+        if !before {
+            host.until(|message| message["id"] == 2).await;
+            host.send(reply.clone()).await;
+        }
+        let task = world.until(&id, TaskDocument::is_terminal).await;
+        assert_eq!(task.questions_answered.len(), 1, "{keyed} {before}");
+        assert_eq!(task.questions_answered[0].answered_by.channel, "mcp");
+        if keyed {
+            let answer = host.until(|message| message["id"] == 1).await;
+            assert_eq!(answer["result"]["content"][0]["text"], "{\"confirm\":true}");
+        }
+        // Whatever comes of the same answer once more, nothing is asked.
+        host.send(reply).await;
+        host.send(json!({"id": 3, "method": "ping"})).await;
+        host.until(|message| message["id"] == 3).await;
+    }
+}
+
+/// One program's connections are as good as another's of its user, and forged ids are as good as none.
+#[tokio::test]
+async fn over_pipes_questions_are_asked_taken_back_and_refused() {
+    let world = World::new().await;
+    let socket = Socket::new(&world);
+    let mut host = Lines::begin(bridged(&socket).0).await;
+    let call = |id: u64, tool: &str, arguments: Value| json!({"id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}});
+    host.send(call(1, "samples", json!({"roots": true}))).await;
+    let asked = host.until(|message| message["method"] == "roots/list").await;
+    let known = asked["id"].as_str().expect("a text").to_owned();
+    for forged in [json!("question-"), json!(format!("{known}A")), json!(0)] {
+        host.send(json!({"id": forged, "result": {"roots": []}})).await;
+    }
+    host.send(json!({"id": known, "error": {"code": -32601, "message": "no folders"}})).await;
+    let answer = host.until(|message| message["id"] == 1).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "unavailable: the client answered: no folders");
+
+    host.send(call(2, "asks", json!({}))).await;
+    let asked = host.until(|message| message["method"] == "elicitation/create").await;
+    let unfit = json!({"action": "accept", "content": {"confirm": "perhaps"}});
+    host.send(json!({"id": asked["id"], "result": unfit})).await;
+    let again = host.until(|message| message["method"] == "elicitation/create").await;
+    assert_ne!(again["id"], asked["id"]);
+    let id: TaskId = world.open_tasks(1).await.remove(0).parse().expect("an id");
+    let given = crate::engine::questions::Given::Decline;
+    let by_hand = crate::mcp::asks::BY_PROTOCOL;
+    world.engine.answer(&Principal::local(), id, None, given, by_hand).await.expect("taken");
+    let over = host.until(|message| message["method"] == "notifications/cancelled").await;
+    assert_eq!(over["params"]["requestId"], again["id"]);
+    let answer = host.until(|message| message["id"] == 2).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "Decline");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::raw::{Raw, messages};
 use super::*;
 
@@ -42,7 +44,7 @@ async fn what_is_no_request_is_told_so() {
             (-32700, json!("d")),
             "deep",
         ),
-        ("[]".to_owned(), 400, (-32600, Value::Null), "batches"),
+        ("[]".to_owned(), 400, (-32600, Value::Null), "batch"),
         (r#"{"jsonrpc":"2.0","id":5,"method":7}"#.to_owned(), 400, (-32600, json!(5)), "\"method\""),
         (r#"{"jsonrpc":"2.0","id":5,"method":"a","error":1}"#.to_owned(), 400, (-32600, json!(5)), "answer"),
         // It names a request of the server's, if any.
@@ -71,6 +73,72 @@ async fn what_is_no_request_is_told_so() {
     assert_eq!(unknown.status(), 404);
     // Nothing was lost by all that.
     assert!(session.ask("tools/list", json!({})).await[0]["result"]["tools"].is_array());
+}
+
+#[tokio::test]
+async fn a_client_may_accept_by_ranges_and_call_with_a_slash_at_the_end() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let ask = async |path: &str, accept: Option<&str>| {
+        let mut request = raw.modern("tools/list", json!({}), json!({})).build().expect("a request");
+        *request.url_mut() = raw.url.replace("/mcp", path).parse().expect("an address");
+        request.headers_mut().remove("accept");
+        if let Some(accept) = accept {
+            request.headers_mut().insert("accept", accept.parse().expect("a header"));
+        }
+        let answer = raw.http.execute(request).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    for (path, accept) in [
+        ("/mcp", Some("*/*")),
+        ("/mcp/", Some("*/*")),
+        ("/mcp", Some("application/*;q=0.9, text/event-stream;q=0.1")),
+        ("/mcp", None),
+        ("/mcp/?links=text", None),
+    ] {
+        let (status, text) = ask(path, accept).await;
+        assert_eq!((status, text.contains("\"tools\"")), (200, true), "{path} {accept:?}: {text}");
+    }
+    for accept in ["application/json", "text/html", "*/*, text/event-stream;q=0"] {
+        let (status, text) = ask("/mcp", Some(accept)).await;
+        assert_eq!(
+            (status, text.contains("-32600") && text.contains("Accept: ")),
+            (406, true),
+            "{accept}: {text}"
+        );
+    }
+    for path in ["/", "/sse", "/mcp/x", "/MCP"] {
+        let (status, text) = ask(path, Some("*/*")).await;
+        assert_eq!((status, text.contains("MCP is at /mcp")), (404, true), "{path}: {text}");
+    }
+}
+
+/// Its clients also speak the version before it, which had no batches.
+#[tokio::test]
+async fn the_one_version_with_batches_is_not_agreed_on() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    for (asked, agreed) in [
+        ("2025-03-26", "2024-11-05"),
+        ("2024-11-05", "2024-11-05"),
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("1999-01-01", "2025-11-25"),
+    ] {
+        let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        let answer = raw.post().body(body.to_string()).send().await.expect("an answer");
+        assert_eq!(messages(answer).await[0]["result"]["protocolVersion"], agreed, "{asked}");
+    }
+    let found = &raw.ask_modern("server/discover", json!({}), json!({})).await[0]["result"];
+    assert!(!found["supportedVersions"].to_string().contains("2025-03-26"), "{found}");
+    for batch in ["[]", " [{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]", "[1]"] {
+        let answer = raw.post().body(batch).send().await.expect("an answer");
+        assert_eq!(answer.status(), 400);
+        let error = &messages(answer).await[0]["error"];
+        assert!(error["code"] == -32600 && error["message"].to_string().contains("batch"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -144,4 +212,66 @@ async fn a_client_says_what_is_wrong_and_what_to_do() {
     assert!(gone.to_string().contains("longhaul serve"), "{gone}");
     let gone = client.tools().await.expect_err("an error");
     assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone:?}");
+}
+
+/// What is answered to these bytes: the status of the first line.
+async fn status(world: &World, head: &[u8]) -> String {
+    let mut stream = tokio::net::TcpStream::connect(world.http.address()).await.expect("connected");
+    // It may be refused before it was all read.
+    let _ = stream.write_all(head).await;
+    let mut answer = Vec::new();
+    let mut piece = [0; 512];
+    while !answer.contains(&b'\r') {
+        match in_time(stream.read(&mut piece)).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+        }
+    }
+    String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_head_that_can_be_read_in_two_ways_goes_nowhere() {
+    let world = World::new().await;
+    let port = world.http.address().port();
+    for (line, headers, expected) in [
+        ("/healthz", format!("Host: localhost:{port}\r\n"), "200"),
+        (&*format!("http://localhost:{port}/healthz"), format!("Host: LOCALHOST:{port}\r\n"), "200"),
+        ("/healthz", format!("Host: localhost:{port}\r\nHost: evil.example\r\n"), "400"),
+        ("/healthz", format!("Host: localhost:{port}\r\nhost: localhost:{port}\r\n"), "400"),
+        ("http://evil.example/healthz", format!("Host: localhost:{port}\r\n"), "400"),
+        (&*format!("http://localhost:{port}/healthz"), "Host: evil.example\r\n".to_owned(), "400"),
+        ("/healthz", "Host: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n".to_owned(), "400"),
+        ("/metrics", "Host: localhost\r\nMcp-Name: a\r\nMcp-Name: b\r\n".to_owned(), "400"),
+    ] {
+        let head = format!("GET {line} HTTP/1.1\r\n{headers}\r\n");
+        assert_eq!(status(&world, head.as_bytes()).await, expected, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn the_bound_of_a_head_is_what_the_manual_says() {
+    let world = World::new().await;
+    let head = |bytes: usize, headers: usize| {
+        let mut head = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n".to_owned();
+        let left = (bytes - head.len() - 2) / headers;
+        for number in 0..headers {
+            let name = format!("X-{number}: ");
+            head.push_str(&format!("{name}{}\r\n", "v".repeat(left - name.len() - 2)));
+        }
+        head + "\r\n"
+    };
+    const BOUND: usize = crate::limits::MAX_REQUEST_HEAD_BYTES;
+    for (bytes, headers, expected) in [
+        (BOUND / 2, 1, "200"),
+        (BOUND - 100, 1, "200"),
+        (BOUND - 100, 90, "200"),
+        (BOUND + 100, 1, "431"),
+        (BOUND + 100, 90, "431"),
+        (BOUND * 3 / 2, 4, "431"),
+        (BOUND * 2 - 100, 90, "431"),
+        (8_192, 120, "431"),
+    ] {
+        assert_eq!(status(&world, head(bytes, headers).as_bytes()).await, expected, "{bytes} in {headers}");
+    }
 }

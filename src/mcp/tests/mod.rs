@@ -2,14 +2,19 @@
 
 mod bridge;
 mod calls;
+mod cursors;
 mod fan_out;
+mod hidden;
 mod http;
+mod pages;
+mod params;
 mod pipes;
 mod questions;
 mod raw;
 mod resources;
 mod reused_ids;
 mod sessions;
+mod silent;
 mod state;
 mod stdio;
 mod task_tools;
@@ -26,7 +31,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::authority::Principal;
+use crate::authority::{Principal, Secret};
 use crate::catalog::{Reply, ToolDefinition};
 use crate::engine::closures::{Closures, StepError, Steps};
 use crate::engine::{EngineOptions, OutputOp, ResourceKey, Submission, TaskDocument, TaskEngine};
@@ -34,6 +39,9 @@ use crate::task::{LogLevel, TaskId, ToolResult};
 
 /// Every wait of these tests ends by an event; this only bounds a test that hangs.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The owner's key of every server here.
+const KEY: &str = "lhk_of-these-tests";
 
 const ERAS: [Era; 2] = [Era::Modern, Era::Legacy];
 
@@ -43,6 +51,10 @@ struct World {
     engine: TaskEngine,
     http: HttpServer,
     gate: Arc<Semaphore>,
+}
+
+fn keyed(options: HttpOptions) -> HttpOptions {
+    HttpOptions { key: Some(Secret::new(KEY)), ..options }
 }
 
 impl World {
@@ -55,7 +67,16 @@ impl World {
         let gate = Arc::new(Semaphore::new(0));
         let engine = engine(folder.path(), &gate).await;
         let server = McpServer::new(engine.clone(), options);
-        let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+        let http = HttpServer::bind(server, keyed(HttpOptions::new(loopback()))).await.expect("a server");
+        Self { folder, engine, http, gate }
+    }
+
+    /// The same engine behind a server that listens otherwise.
+    async fn listening(self, options: HttpOptions) -> Self {
+        let Self { folder, engine, http, gate } = self;
+        http.shutdown().await;
+        let server = McpServer::new(engine.clone(), McpOptions::default());
+        let http = HttpServer::bind(server, keyed(options)).await.expect("a server");
         Self { folder, engine, http, gate }
     }
 
@@ -195,12 +216,16 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
         json!({ "type": "object", "properties": { "done": { "type": "integer" } }, "required": ["done"] });
     let mut endless = definition("stages", Reply::Link, count, Some(stages_result));
     endless.inline_wait_seconds = Some(0);
+    let mut impatient = ToolDefinition { name: "impatient".to_owned(), ..endless.clone() };
+    impatient.cancel_when_lost = true;
     let gate = gate.clone();
+    let staged = move |steps: Steps, arguments: Value| {
+        let gate = gate.clone();
+        async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }
+    };
     quick_tools(questions::tools(Closures::new()))
-        .tool(endless, "1", move |steps: Steps, arguments| {
-            let gate = gate.clone();
-            async move { stages(&steps, &gate, arguments["stages"].as_u64().unwrap_or_default()).await }
-        })
+        .tool(endless, "1", staged.clone())
+        .tool(impatient, "1", staged)
         .tool(
             definition("chatty", Reply::Inline, anything.clone(), None),
             "1",

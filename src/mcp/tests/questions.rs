@@ -1,6 +1,7 @@
 //! Questions of a task over every way that a client has.
 
 mod below;
+mod outlived;
 
 use super::raw::{Raw, Session, messages};
 use super::*;
@@ -45,9 +46,12 @@ pub fn tools(closures: Closures) -> Closures {
             }
             Ok(told.pop().unwrap_or_default())
         })
-        .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, _| async move {
+        .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
             let request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
-            let ask = Ask::Sample { request: request.to_string(), max_tokens: 9 };
+            let ask = match arguments["roots"] == true {
+                true => Ask::Roots,
+                false => Ask::Sample { request: request.to_string(), max_tokens: 9 },
+            };
             let asking = steps.ask(None, By::Any, ask, Duration::from_secs(60))?;
             Ok(ToolResult::text(words(steps.answer(asking).await?)))
         })
@@ -141,6 +145,12 @@ async fn a_session_is_asked_on_its_calls_own_stream() {
     assert!(text(&stream.next().await).contains("hello"));
 }
 
+/// Whether a message gives a model the command that only a person may type.
+fn hands_over(message: &Value) -> bool {
+    let text = message.to_string();
+    ["task answer", "task resolve", "--key"].iter().any(|words| text.contains(words))
+}
+
 #[tokio::test]
 async fn a_question_that_is_answered_elsewhere_is_taken_back() {
     let world = World::new().await;
@@ -153,8 +163,12 @@ async fn a_question_that_is_answered_elsewhere_is_taken_back() {
         json!({"name": "task_answer", "arguments": {"task_id": id, "action": "decline"}, "_meta": {}});
     let refused = raw.ask_modern("tools/call", params.clone(), json!({})).await;
     assert_eq!(refused[0]["result"]["isError"], true);
-    assert!(text(&refused[0]).contains(&format!("longhaul task answer {id} --key q1")), "{refused:?}");
-    let taken = raw.ask_modern("tools/call", params, json!({"longhaul/by-person": true})).await;
+    assert!(text(&refused[0]).contains("asked of a person") && !hands_over(&refused[0]), "{refused:?}");
+    let owner = Raw::with_token(&world, KEY);
+    let by_person = json!({"longhaul/by-person": true});
+    let refused = raw.ask_modern("tools/call", params.clone(), by_person.clone()).await;
+    assert_eq!(refused[0]["result"]["isError"], true, "the mark alone is no person's hand");
+    let taken = owner.ask_modern("tools/call", params, by_person).await;
     assert_eq!(taken[0]["result"]["isError"], false, "{taken:?}");
     let mut told = [stream.next().await, stream.next().await];
     told.sort_by_key(|message| message.get("method").is_none());
@@ -174,7 +188,8 @@ async fn who_cannot_be_asked_gets_a_link_that_says_what_is_asked() {
     for answer in [of_session, of_modern].map(|answer| answer.expect("an answer")) {
         assert_eq!(answer["result"]["content"][0]["type"], "resource_link", "{answer}");
         let words = answer["result"]["content"][1]["text"].as_str().expect("text");
-        assert!(words.contains("It asks: Question 1?") && words.contains("longhaul task answer"), "{words}");
+        assert!(words.contains("a person, who answers in their client: Question 1?"), "{words}");
+        assert!(!hands_over(&answer), "{answer}");
     }
     // Nobody waits a minute for what the one client cannot do.
     let sampled = raw.ask_modern("tools/call", json!({"name": "samples", "arguments": {}}), json!({})).await;

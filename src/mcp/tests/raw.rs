@@ -13,6 +13,14 @@ impl Raw {
         Self { http, url: world.http.url() }
     }
 
+    /// The same, with every request showing this token or key.
+    pub fn with_token(world: &World, token: &str) -> Self {
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().expect("a header"));
+        let http = reqwest::Client::builder().no_proxy().default_headers(headers).build().expect("a client");
+        Self { http, url: world.http.url() }
+    }
+
     pub fn post(&self) -> reqwest::RequestBuilder {
         self.http
             .post(&self.url)

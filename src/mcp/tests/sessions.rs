@@ -353,38 +353,3 @@ async fn an_unused_session_leaves_memory_and_its_client_comes_back_all_the_same(
     assert!(session.ask("tools/list", json!({})).await[0]["result"]["tools"].is_array());
     assert_eq!(world.http.sessions().count(), 1);
 }
-
-/// A question that was open when the server went is asked again on the call's stream, and its answer goes to the task.
-#[tokio::test]
-async fn an_open_question_is_asked_again_behind_a_restart() {
-    let world = World::new().await;
-    let raw = Raw::new(&world);
-    let session = raw.session_with(json!({"elicitation": {}})).await.id;
-    let call = json!({"name": "asks", "arguments": {}});
-    let mut events = Events::of(Session::again(&raw, &session).send("tools/call", call).await);
-    events.next().await.expect("an event");
-    let raw::Event { id: read, message: asked } = events.next().await.expect("a question");
-    assert_eq!(asked["method"], "elicitation/create");
-    drop(events);
-    let world = world.restarted().await;
-    let raw = Raw::new(&world);
-    let back = Session::again(&raw, &session);
-    // Also behind the question, which no earlier answer has reached.
-    let mut events = Events::of(back.get(Some(&read)).await);
-    let again = events.next().await.expect("the question").message;
-    assert_eq!(again["params"]["message"], asked["params"]["message"]);
-    // What the earlier server asked, this one did not.
-    assert_ne!(again["id"], asked["id"]);
-    let accepted = json!({"action": "accept", "content": {"confirm": true}});
-    for id in [&asked["id"], &again["id"]] {
-        let reply = json!({"jsonrpc": "2.0", "id": id, "result": accepted});
-        assert_eq!(back.post().body(reply.to_string()).send().await.expect("an answer").status(), 202);
-    }
-    let answer = loop {
-        let message = events.next().await.expect("an answer").message;
-        if message.get("result").is_some() {
-            break message;
-        }
-    };
-    assert_eq!(answer["result"]["content"][0]["text"], "{\"confirm\":true}");
-}

@@ -130,6 +130,7 @@ async fn tools_are_listed_in_order_and_task_tools_can_be_hidden() {
             "chatty",
             "crash",
             "double",
+            "impatient",
             "needs_tasks",
             "refuse",
             "samples",

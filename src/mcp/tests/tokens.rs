@@ -15,14 +15,6 @@ impl World {
     }
 }
 
-/// The same by hand, with every request showing this token.
-fn with_token(world: &World, token: &str) -> Raw {
-    let mut headers = reqwest::header::HeaderMap::new();
-    headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a header"));
-    let http = reqwest::Client::builder().no_proxy().default_headers(headers).build().expect("a client");
-    Raw { http, url: world.http.url() }
-}
-
 #[tokio::test]
 async fn a_request_is_its_tokens_or_nobodys() {
     let world = World::new().await;
@@ -75,7 +67,7 @@ async fn a_request_is_its_tokens_or_nobodys() {
 async fn a_revoked_token_ends_what_it_holds_open_and_cancels_nothing() {
     let world = World::new().await;
     let token = world.token("ann", &["stages"]).await;
-    let raw = with_token(&world, &token);
+    let raw = Raw::with_token(&world, &token);
     let session = raw.session().await;
     let stream = session.get(None).await;
     assert_eq!(stream.status(), StatusCode::OK);
@@ -102,7 +94,7 @@ async fn a_revoked_token_ends_what_it_holds_open_and_cancels_nothing() {
     drop(tokio::time::timeout(second, call).await.expect("it ends within a second"));
     assert_eq!(session.send("tools/list", json!({})).await.status(), StatusCode::UNAUTHORIZED);
     // A new token of that name finds what it started, but not its session.
-    let raw = with_token(&world, &world.token("ann", &["stages"]).await);
+    let raw = Raw::with_token(&world, &world.token("ann", &["stages"]).await);
     let other = raw.session_of(&session.id);
     assert_eq!(other.send("tools/list", json!({})).await.status(), StatusCode::NOT_FOUND);
     let found = raw.ask_modern("resources/read", json!({"uri": task.uri}), json!({})).await;
@@ -117,7 +109,7 @@ async fn a_revoked_token_ends_what_it_holds_open_and_cancels_nothing() {
 async fn another_callers_session_looks_like_one_that_is_not_there() {
     let world = World::new().await;
     let (ann, bob) = (world.token("ann", &["*"]).await, world.token("bob", &["*"]).await);
-    let (ann, bob, local) = (with_token(&world, &ann), with_token(&world, &bob), Raw::new(&world));
+    let (ann, bob, local) = (Raw::with_token(&world, &ann), Raw::with_token(&world, &bob), Raw::new(&world));
     let session = ann.session().await;
     for foreign in [&bob, &local] {
         for (known, unknown) in
@@ -145,8 +137,8 @@ async fn another_callers_session_looks_like_one_that_is_not_there() {
 #[tokio::test]
 async fn every_method_answers_for_a_foreign_thing_as_for_none() {
     let world = World::new().await;
-    let ann = with_token(&world, &world.token("ann", &["stages", "double"]).await);
-    let bob = with_token(&world, &world.token("bob", &["double", "refuse"]).await);
+    let ann = Raw::with_token(&world, &world.token("ann", &["stages", "double"]).await);
+    let bob = Raw::with_token(&world, &world.token("bob", &["double", "refuse"]).await);
     let link =
         ann.ask_modern("tools/call", json!({"name": "stages", "arguments": {"stages": 2}}), json!({})).await;
     let id = link[0]["result"]["structuredContent"]["task_id"].as_str().expect("an id").to_owned();
@@ -289,8 +281,8 @@ fn methods(id: &str) -> Vec<(&'static str, Value, Value)> {
 #[tokio::test]
 async fn listening_to_a_foreign_task_is_listening_to_none() {
     let world = World::new().await;
-    let ann = with_token(&world, &world.token("ann", &["*"]).await);
-    let bob = with_token(&world, &world.token("bob", &["*"]).await);
+    let ann = Raw::with_token(&world, &world.token("ann", &["*"]).await);
+    let bob = Raw::with_token(&world, &world.token("bob", &["*"]).await);
     let link =
         ann.ask_modern("tools/call", json!({"name": "stages", "arguments": {"stages": 1}}), json!({})).await;
     let id = link[0]["result"]["structuredContent"]["task_id"].as_str().expect("an id").to_owned();
@@ -319,20 +311,22 @@ async fn listening_to_a_foreign_task_is_listening_to_none() {
 async fn the_owner_makes_tokens_and_reads_the_audit_and_nobody_else() {
     let world = World::new().await;
     let token = world.token("ann", &["*"]).await;
-    let (ann, local) = (with_token(&world, &token), Raw::new(&world));
+    let (ann, same_user, owner) =
+        (Raw::with_token(&world, &token), Raw::new(&world), Raw::with_token(&world, KEY));
     let person = json!({"longhaul/by-person": true});
     let call = json!({"name": "token_new", "arguments": {"name": "eve", "tools": ["double"]}});
     let unknown =
         ann.ask_modern("tools/call", json!({"name": "token_nix", "arguments": {}}), person.clone()).await;
-    for (raw, meta) in [(&ann, &person), (&local, &json!({}))] {
+    // Many programs of the owner's user reach the port; what only the owner does wants the key of the folder.
+    for (raw, meta) in [(&ann, &person), (&same_user, &person), (&owner, &json!({}))] {
         let refused = raw.ask_modern("tools/call", call.clone(), meta.clone()).await;
         assert_eq!(refused[0]["error"]["code"], unknown[0]["error"]["code"], "{refused:?}");
     }
-    let made = local.ask_modern("tools/call", call, person.clone()).await;
+    let made = owner.ask_modern("tools/call", call, person.clone()).await;
     let token = made[0]["result"]["structuredContent"]["token"].as_str().expect("a token").to_owned();
     assert!(world.engine.bearer(&token).is_some_and(|bearer| bearer.principal.name() == "eve"));
     let audit = json!({"name": "audit_list", "arguments": {}});
-    let rows = local.ask_modern("tools/call", audit, person).await;
+    let rows = owner.ask_modern("tools/call", audit, person).await;
     let rows = &rows[0]["result"]["structuredContent"]["rows"];
     let made = rows.as_array().expect("rows").iter().find(|row| row["reason"] == "eve").expect("a row");
     assert_eq!(
@@ -340,4 +334,58 @@ async fn the_owner_makes_tokens_and_reads_the_audit_and_nobody_else() {
         (&json!("token_new"), &json!("by hand/1"), &json!("local"))
     );
     assert!(!rows.to_string().contains(&token));
+}
+
+#[tokio::test]
+async fn a_session_of_the_key_is_not_the_same_users_without_it() {
+    let world = World::new().await;
+    let (owner, same_user) = (Raw::with_token(&world, KEY), Raw::new(&world));
+    let (with_key, without) = (owner.session().await, same_user.session().await);
+    let status = async |raw: &Raw, id: &str| raw.session_of(id).send("tools/list", json!({})).await.status();
+    assert_eq!(status(&owner, &with_key.id).await, StatusCode::OK);
+    assert_eq!(status(&same_user, &without.id).await, StatusCode::OK);
+    assert_eq!(status(&same_user, &with_key.id).await, StatusCode::NOT_FOUND);
+    assert_eq!(status(&owner, &without.id).await, StatusCode::NOT_FOUND);
+}
+
+/// How a server listens, and whether a program of its own user is the owner there without a key.
+#[tokio::test]
+async fn where_others_are_let_in_a_connection_says_nothing_of_who_calls() {
+    let open = |options: HttpOptions| HttpOptions { open_loopback: true, ..options };
+    let host =
+        |name: &str| HttpOptions { allowed_hosts: vec![name.to_owned()], ..HttpOptions::new(loopback()) };
+    let page = HttpOptions {
+        allowed_origins: vec!["https://app.example".to_owned()],
+        ..HttpOptions::new(loopback())
+    };
+    let beyond = HttpOptions::new(SocketAddr::from(([0, 0, 0, 0], 0)));
+    for (options, is_owner) in [
+        (HttpOptions::new(loopback()), true),
+        (host("tools.example"), false),
+        (host("127.0.0.1"), false),
+        (page.clone(), false),
+        (beyond.clone(), false),
+        (open(HttpOptions::new(loopback())), true),
+        (open(page), true),
+    ] {
+        let shown = format!("{options:?}");
+        let world = World::new().await;
+        let token = world.token("ann", &["double"]).await;
+        let world = world.listening(options).await;
+        let port = world.http.address().port();
+        let at_loopback = |raw: Raw| Raw { url: format!("http://127.0.0.1:{port}/mcp"), ..raw };
+        let status = async |raw: Raw| {
+            let raw = at_loopback(raw);
+            raw.modern("tools/list", json!({}), json!({})).send().await.expect("an answer").status()
+        };
+        let expected = if is_owner { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(status(Raw::new(&world)).await, expected, "{shown}");
+        assert_eq!(status(Raw::with_token(&world, KEY)).await, StatusCode::OK, "{shown}, with the key");
+        assert_eq!(status(Raw::with_token(&world, &token)).await, StatusCode::OK, "{shown}, with a token");
+        assert_eq!(
+            status(Raw::with_token(&world, "lhk_wrong")).await,
+            StatusCode::UNAUTHORIZED,
+            "{shown}, a wrong key"
+        );
+    }
 }

@@ -54,6 +54,20 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// The address that is meant by one that carries another: of IPv4 mapped into IPv6, or translated by NAT64 or 6to4.
+pub fn embedded(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(six) = address.to_canonical() else { return address.to_canonical() };
+    let four = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match six.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
+        [0x2002, high, low, ..] => four(high, low),
+        _ => IpAddr::V6(six),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ use tower::util::MapFutureLayer;
 
 use super::connector::{Dialler, Head, Outgoing, Route};
 use super::failure::Failure;
+use super::machine;
 use crate::engine::BoxFuture;
 use crate::limits;
 
@@ -77,6 +78,10 @@ impl Dialler for Client {
                 tokio::net::lookup_host(host).await.map_err(|error| Failure::Name(error.to_string()))?;
             Ok(found.map(|address| address.ip()).collect())
         })
+    }
+
+    fn is_own(&self, address: IpAddr) -> std::io::Result<bool> {
+        machine::is_own(address)
     }
 
     fn send(&self, request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>> {

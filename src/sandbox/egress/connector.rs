@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Notify;
 
 use super::address::is_public;
+use super::machine::Listeners;
 use super::{Failure, Target};
 use crate::engine::BoxFuture;
 use crate::limits;
@@ -62,6 +63,9 @@ pub struct Route {
 pub trait Dialler: Send + Sync + 'static {
     fn resolve(&self, host: &str) -> BoxFuture<Result<Vec<IpAddr>, Failure>>;
 
+    /// Whether the address is one of this machine's own.
+    fn is_own(&self, address: IpAddr) -> std::io::Result<bool>;
+
     /// Sends the request to one of `route.addresses`, and to nothing else.
     fn send(&self, request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>>;
 }
@@ -74,11 +78,18 @@ pub trait Timer: Send + Sync {
 #[derive(Clone)]
 pub struct Connector {
     dialler: Arc<dyn Dialler>,
+    /// Of this process.
+    listeners: Listeners,
 }
 
 impl Connector {
     pub fn new(dialler: Arc<dyn Dialler>) -> Self {
-        Self { dialler }
+        Self { dialler, listeners: Listeners::default() }
+    }
+
+    /// Where this process listens: guests are not let in there.
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// The request must be granted. Redirects are the guest's affair.
@@ -130,12 +141,15 @@ impl Connector {
             Some(address) => vec![address],
             None => {
                 let found = self.dialler.resolve(target.host()).await?;
-                let is_allowed = |address: &IpAddr| match target.host() {
-                    "localhost" => address.is_loopback(),
-                    _ => is_public(*address),
-                };
-                if !found.iter().all(is_allowed) {
-                    return Err(Failure::AddressProhibited);
+                for address in &found {
+                    let is_allowed = match target.host() {
+                        "localhost" => address.is_loopback(),
+                        // An address of this machine wants to be granted as it is, also a public one.
+                        _ => is_public(*address) && !self.is_own(*address)?,
+                    };
+                    if !is_allowed {
+                        return Err(Failure::AddressProhibited);
+                    }
                 }
                 found
             }
@@ -143,8 +157,25 @@ impl Connector {
         if found.is_empty() {
             return Err(Failure::Name("it has no address".to_owned()));
         }
-        Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port())).collect())
+        let addresses: Vec<_> =
+            found.into_iter().map(|address| SocketAddr::new(address, target.port())).collect();
+        for address in &addresses {
+            let is_ours = self.listeners.include(*address, |address| self.dialler.is_own(address));
+            if is_ours.map_err(unknown_machine)? {
+                return Err(Failure::AddressProhibited);
+            }
+        }
+        Ok(addresses)
     }
+
+    fn is_own(&self, address: IpAddr) -> Result<bool, Failure> {
+        self.dialler.is_own(address).map_err(unknown_machine)
+    }
+}
+
+/// What cannot be judged is not dialled.
+fn unknown_machine(error: std::io::Error) -> Failure {
+    Failure::Other(format!("this machine does not tell its own addresses: {error}"))
 }
 
 async fn within<T>(
@@ -174,6 +205,8 @@ mod tests {
         lists: Vec<Vec<&'static str>>,
         dialled: Mutex<Vec<SocketAddr>>,
         gets: Stage,
+        /// The machine has none.
+        unknown: bool,
     }
 
     /// How far an exchange gets.
@@ -190,6 +223,13 @@ mod tests {
             let at = self.lookups.fetch_add(1, Ordering::SeqCst);
             let list = self.lists[at % self.lists.len()].iter().map(|text| text.parse().unwrap()).collect();
             Box::pin(async move { Ok(list) })
+        }
+
+        fn is_own(&self, address: IpAddr) -> std::io::Result<bool> {
+            if self.unknown {
+                return Err(std::io::ErrorKind::PermissionDenied.into());
+            }
+            Ok(["45.33.32.156", "2a01:4f8::77", "127.0.0.1"].iter().any(|own| own.parse() == Ok(address)))
         }
 
         fn send(&self, _request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>> {
@@ -260,6 +300,10 @@ mod tests {
             vec!["::ffff:127.0.0.1"],
             vec!["64:ff9b::7f00:1"],
             vec!["2606:4700::1111", "fe80::1"],
+            // Public, and this machine's own.
+            vec!["45.33.32.156"],
+            vec!["1.1.1.1", "45.33.32.156"],
+            vec!["2a01:4f8::77"],
         ] {
             let (dialled, answer) = dialled("a.example", vec![list.clone()]).await;
             assert_eq!(answer, Err(Failure::AddressProhibited), "{list:?}");
@@ -307,5 +351,35 @@ mod tests {
         assert!(dialled("localhost", vec![vec!["1.1.1.1"]]).await.0.is_empty());
         assert!(dialled("x.localhost", vec![vec!["127.0.0.1"]]).await.0.is_empty());
         assert_eq!(dialled("127.1:8080", vec![vec![]]).await.0, ["127.0.0.1:8080"]);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_does_not_know_itself_dials_no_name() {
+        let notes = Arc::new(Notes { lists: vec![vec!["1.1.1.1"]], unknown: true, ..Notes::default() });
+        assert!(matches!(exchange(&notes, "a.example").await, Err(Failure::Other(_))));
+        assert!(notes.dialled.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_grant_leads_to_the_servers_own_listener() {
+        for (listener, authority, list, reached) in [
+            ("127.0.0.1:1919", "127.0.0.1:1919", vec![], false),
+            ("127.0.0.1:1919", "[::ffff:127.0.0.1]:1919", vec![], false),
+            ("127.0.0.1:1919", "0.0.0.0:1919", vec![], false),
+            ("127.0.0.1:1919", "localhost:1919", vec!["127.0.0.1"], false),
+            ("0.0.0.0:1919", "45.33.32.156:1919", vec![], false),
+            ("[::]:1919", "[2a01:4f8::77]:1919", vec![], false),
+            ("127.0.0.1:1919", "127.0.0.1:1920", vec![], true),
+            ("127.0.0.1:1919", "45.33.32.156:1919", vec![], true),
+        ] {
+            let notes = Arc::new(Notes { lists: vec![list], ..Notes::default() });
+            let target = Target::of("http", authority, "/").unwrap();
+            let request = Outgoing { method: Method::GET, target, headers: HeaderMap::new(), body: None };
+            let connector = Connector::new(notes.clone());
+            connector.listeners().add(listener.parse().unwrap());
+            let answer = connector.exchange(request, TIMEOUTS, &Elapsed(Duration::ZERO)).await;
+            assert_eq!(answer.is_ok(), reached, "{listener} by {authority}");
+            assert_eq!(notes.dialled.lock().unwrap().is_empty(), !reached, "{listener} by {authority}");
+        }
     }
 }

@@ -13,7 +13,7 @@ const CERTIFICATE: &str = "invalid peer certificate: ";
 pub enum Failure {
     /// The name cannot be looked up.
     Name(String),
-    /// The name leads to an address that is not to be dialled.
+    /// The name leads to an address that is not to be dialled, or the address is where this server listens.
     AddressProhibited,
     ConnectionRefused,
     ConnectTimeout,
@@ -83,9 +83,9 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Name(why) => write!(f, "the name cannot be looked up: {why}"),
-            Self::AddressProhibited => {
-                f.write_str("the name leads to an address that is not the public internet's")
-            }
+            Self::AddressProhibited => f.write_str(
+                "the name leads to this machine, or to an address that is not the public internet's",
+            ),
             Self::ConnectionRefused => f.write_str("the connection was refused"),
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Unreachable => f.write_str("the server cannot be reached"),

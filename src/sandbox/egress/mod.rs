@@ -6,6 +6,7 @@ mod address;
 mod client;
 mod connector;
 mod failure;
+mod machine;
 mod target;
 
 pub use self::client::Client;

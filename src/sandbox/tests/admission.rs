@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ const SMALL: &str = r#"(component
 async fn compiles(folder: &TempDir, key: [u8; 32]) -> bool {
     let engine = config::engine().unwrap();
     let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
-    cache.keep_in(folder.path().join("compiled"), key);
+    cache.keep_in(&[folder.path().join("compiled"), folder.path().join("beside")], key);
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
     let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -118,19 +118,79 @@ async fn compiled_code_is_used_again_unless_anybody_touched_it() {
 
     let file = only_file(&folder);
     let good = fs::read(&file).unwrap();
-    for at in [0, 31, 32, good.len() / 2, good.len() - 1] {
+    let mark = b"longhaul compiled code\n".len();
+    for at in [mark, mark + 31, mark + 32, good.len() / 2, good.len() - 1] {
         let mut bad = good.clone();
         bad[at] ^= 1;
         fs::write(&file, &bad).unwrap();
         assert!(compiles(&folder, [2; 32]).await, "a bit of byte {at} is turned");
         assert!(!compiles(&folder, [2; 32]).await, "and it is replaced");
     }
-    fs::write(&file, &good[..20]).unwrap();
-    assert!(compiles(&folder, [2; 32]).await, "cut off");
-    let left = file.with_file_name("blake3-00.0123456789abcdef.compiled");
-    fs::write(&left, b"of another version").unwrap();
-    assert!(!compiles(&folder, [2; 32]).await);
-    assert!(!left.exists(), "what another version left is cleared away");
+    for cut in [0, mark, mark + 31, good.len() - 1] {
+        fs::write(&file, &good[..cut]).unwrap();
+        assert!(compiles(&folder, [2; 32]).await, "cut off at {cut}");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(compiles(&folder, [2; 32]).await, "as a repository would have brought it");
+    assert!(!compiles(&folder, [2; 32]).await, "and it is replaced");
+
+    let left = |name: &str| file.with_file_name(format!("blake3-{}.{name}", "0a".repeat(32)));
+    let of_before = [&[7; 32], &good[mark + 32..]].concat();
+    for (name, contents) in [
+        ("0123456789abcdef.compiled", &good[..]),
+        ("0123456789abcdef.draft", &good[..40]),
+        ("fedcba9876543210.compiled", &of_before),
+        ("aaaaaaaaaaaaaaaa.compiled", &[]),
+        ("bbbbbbbbbbbbbbbb.compiled", &[0; 100]),
+    ] {
+        fs::write(left(name), contents).unwrap();
+        assert!(!compiles(&folder, [2; 32]).await);
+        assert!(!left(name).exists(), "what another version left is cleared away: {name}");
+    }
+    assert!(!folder.path().join("beside").exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_ours_is_left_as_it_is_and_another_beside_it_is_used() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let named = format!("blake3-{}.0123456789abcdef.compiled", "0a".repeat(32));
+    type Make<'a> = &'a dyn Fn(&Path);
+    let foreign: [(&str, Make<'_>); 7] = [
+        ("a project's file", &|compiled| fs::write(compiled.join("bundle.js"), "mine").unwrap()),
+        ("one that ends like ours", &|compiled| fs::write(compiled.join("x.compiled"), "mine").unwrap()),
+        ("one that is named like ours", &|compiled| fs::write(compiled.join(&named), "precious").unwrap()),
+        ("a folder of such a name", &|compiled| fs::create_dir(compiled.join(&named)).unwrap()),
+        ("a link of such a name", &|compiled| {
+            fs::write(compiled.with_file_name("key"), "").unwrap();
+            symlink("../key", compiled.join(&named)).unwrap();
+        }),
+        ("a link", &|compiled| {
+            fs::remove_dir(compiled).unwrap();
+            fs::create_dir(compiled.with_file_name("keep")).unwrap();
+            symlink("keep", compiled).unwrap();
+        }),
+        ("a folder that others write", &|compiled| {
+            fs::set_permissions(compiled, fs::Permissions::from_mode(0o777)).unwrap();
+        }),
+    ];
+    for (what, make) in foreign {
+        let folder = TempDir::new().unwrap();
+        let compiled = folder.path().join("compiled");
+        fs::create_dir(&compiled).unwrap();
+        fs::set_permissions(&compiled, fs::Permissions::from_mode(0o755)).unwrap();
+        make(&compiled);
+        let listed = || {
+            let names = fs::read_dir(&compiled).unwrap().map(|entry| entry.unwrap().file_name());
+            let mode = fs::metadata(&compiled).unwrap().permissions().mode();
+            (names.collect::<Vec<_>>(), mode)
+        };
+        let before = listed();
+        assert!(compiles(&folder, [1; 32]).await, "{what}");
+        assert!(!compiles(&folder, [1; 32]).await, "{what}: kept beside it");
+        assert_eq!(listed(), before, "{what}");
+        assert_eq!(fs::read_dir(folder.path().join("beside")).unwrap().count(), 1, "{what}");
+    }
 }
 
 #[tokio::test]
@@ -138,7 +198,7 @@ async fn what_is_forgotten_leaves_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let engine = config::engine().unwrap();
     let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
-    cache.keep_in(folder.path().join("compiled"), [1; 32]);
+    cache.keep_in(&[folder.path().join("compiled")], [1; 32]);
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
     let given = bytes.clone();

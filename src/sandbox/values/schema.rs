@@ -87,13 +87,15 @@ impl Builder {
                 match map.key() {
                     Type::String => json!({ "type": "object", "additionalProperties": value }),
                     key => {
-                        let pair = positions(vec![self.schema(&key, depth)?, value]);
+                        let pair = vec![self.schema(&key, depth)?, value];
+                        let pair = self.positions(pair)?;
                         json!({ "type": "array", "items": pair })
                     }
                 }
             }
             Type::Tuple(tuple) => {
-                positions(tuple.types().map(|ty| self.schema(&ty, depth)).collect::<Result<_, _>>()?)
+                let items = tuple.types().map(|ty| self.schema(&ty, depth)).collect::<Result<_, _>>()?;
+                self.positions(items)?
             }
             Type::Record(record) => {
                 self.object(record.fields().map(|field| (field.name, field.ty)), depth)?
@@ -144,6 +146,13 @@ impl Builder {
         Ok(Value::Object(object))
     }
 
+    fn positions(&mut self, items: Vec<Value>) -> Result<Value, SchemaError> {
+        let (len, rest) = (items.len(), any_of_types(&items));
+        // About the longest that stands for the rest, with each type once.
+        self.spend(150)?;
+        Ok(json!({ "type": "array", "prefixItems": items, "items": rest, "minItems": len, "maxItems": len }))
+    }
+
     fn cases<'a>(
         &mut self,
         cases: impl Iterator<Item = (&'a str, Option<Type>)>,
@@ -190,9 +199,27 @@ fn not_finite() -> Value {
     json!({ "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] })
 }
 
-fn positions(items: Vec<Value>) -> Value {
-    let len = items.len();
-    json!({ "type": "array", "prefixItems": items, "minItems": len, "maxItems": len })
+/// What stands behind the positions, where nothing may stand: some hosts load no tool with an array that has no
+/// `items`, and those that do not know `prefixItems` read it for all elements. So it names their types. Whole schemas
+/// it does not repeat, which nested would grow without bound.
+fn any_of_types(items: &[Value]) -> Value {
+    let mut types: Vec<&str> = Vec::new();
+    for item in items {
+        let names = match &item["type"] {
+            Value::Array(names) => names.as_slice(),
+            Value::Null => return json!({}),
+            name => std::slice::from_ref(name),
+        };
+        types.extend(names.iter().filter_map(Value::as_str));
+    }
+    types.sort_unstable();
+    types.dedup();
+    let mut schemas: Vec<Value> = types.into_iter().map(of_type).collect();
+    if schemas.len() == 1 { schemas.remove(0) } else { json!({ "anyOf": schemas }) }
+}
+
+fn of_type(name: &str) -> Value {
+    if name == "array" { json!({ "type": name, "items": {} }) } else { json!({ "type": name }) }
 }
 
 fn single(name: &str, value: Value) -> Value {

@@ -9,6 +9,7 @@ mod faults;
 mod folding;
 mod guards;
 mod model;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -28,6 +28,7 @@ proptest! {
     fn what_the_schema_allows_is_accepted_and_nothing_else(ty in any_ty(), seed: u64) {
         let ty = reflect(&ty);
         let schema = schema(&ty).unwrap();
+        prop_assert!(arrays_have_items(&schema), "{}", schema);
         let validator = validator(&schema);
         let mut dice = Dice(seed);
         for round in 0..40 {
@@ -39,6 +40,40 @@ proptest! {
             let result = to_val(&ty, &json);
             prop_assert_eq!(result.is_ok(), validator.is_valid(&json), "{} {:?}", json, result);
         }
+    }
+}
+
+/// Whether each array says what it holds by an object schema: hosts refuse whole lists of tools for one that does not.
+fn arrays_have_items(schema: &Value) -> bool {
+    let here = schema["type"] != "array" || schema["items"].is_object();
+    here && match schema {
+        Value::Object(fields) => fields.values().all(arrays_have_items),
+        Value::Array(parts) => parts.iter().all(arrays_have_items),
+        _ => true,
+    }
+}
+
+#[test]
+fn a_tuple_names_the_types_of_its_positions_for_those_who_know_none() {
+    let simple = |name| Box::new(Ty::Simple(name));
+    for (positions, items) in [
+        (vec![Ty::Simple("u8"), Ty::Simple("s32")], json!({"type": "integer"})),
+        (
+            vec![Ty::Simple("string"), Ty::Simple("s64"), Ty::Simple("char")],
+            json!({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
+        ),
+        (
+            vec![Ty::Tuple(vec![Ty::Simple("bool")]), Ty::Record(vec![Ty::Simple("u8")])],
+            json!({"anyOf": [{"type": "array", "items": {}}, {"type": "object"}]}),
+        ),
+        (vec![Ty::List(simple("bool")), Ty::Flags(2)], json!({"type": "array", "items": {}})),
+        (vec![Ty::Simple("f64"), Ty::Simple("u8")], json!({})),
+    ] {
+        let length = positions.len();
+        let schema = schema(&reflect(&Ty::Tuple(positions))).unwrap();
+        assert_eq!((&schema["items"], &schema["minItems"]), (&items, &json!(length)));
+        assert_eq!(schema["maxItems"], json!(length));
+        assert!(arrays_have_items(&schema), "{schema}");
     }
 }
 
@@ -103,7 +138,8 @@ fn each_type_has_the_form_that_is_documented() {
         (
             Ty::Map("bool", simple("string")),
             json!({"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2,
-                   "prefixItems": [{"type": "boolean"}, {"type": "string"}]}}),
+                   "prefixItems": [{"type": "boolean"}, {"type": "string"}],
+                   "items": {"anyOf": [{"type": "boolean"}, {"type": "string"}]}}}),
             vec![(json!([[true, "x"]]), json!([[true, "x"]]))],
         ),
         (

@@ -1,0 +1,181 @@
+//! Which web pages may call, and what browsers have to be told for it (Fetch, "CORS protocol"). A foreign page is
+//! refused before anything else is asked; the answers of the others, errors included, are readable to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use reqwest::Url;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::limits;
+
+const LOOPBACK: [&str; 6] = [
+    "http://localhost:*",
+    "http://127.0.0.1:*",
+    "http://[::1]:*",
+    "https://localhost:*",
+    "https://127.0.0.1:*",
+    "https://[::1]:*",
+];
+
+/// What a client has to read of an answer besides its body.
+const EXPOSED: [HeaderName; 4] = [
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("mcp-protocol-version"),
+    header::WWW_AUTHENTICATE,
+    header::RETRY_AFTER,
+];
+
+/// Origins that may call this server.
+pub struct Pages(Vec<Allowed>);
+
+struct Allowed {
+    origin: Origin,
+    any_port: bool,
+}
+
+/// A scheme and a host as they are compared, and a port: the scheme's own where none was named.
+#[derive(PartialEq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// `None` for what is no origin: `null`, or an address with more behind its port.
+    fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let is_open = url.username().is_empty() && url.password().is_none();
+        let is_host = |host: &&str| !host.is_empty() && !host.contains('*');
+        let host = url.host_str().filter(is_host).filter(|_| is_bare && is_open)?;
+        Some(Self {
+            scheme: url.scheme().to_owned(),
+            host: host.to_owned(),
+            port: url.port_or_known_default(),
+        })
+    }
+}
+
+impl Pages {
+    /// Those of this machine and `more`, each `scheme://host`, `scheme://host:port` or `scheme://host:*`. An error is
+    /// the entry that is none of these.
+    pub fn new(more: &[String]) -> Result<Self, String> {
+        // A variable of the environment that is empty has one entry, which allows nothing.
+        let more = more.iter().map(String::as_str).filter(|entry| !entry.is_empty());
+        let entries = LOOPBACK.iter().copied().chain(more);
+        let allowed = entries.map(|entry| {
+            let bare = entry.strip_suffix(":*");
+            let origin = Origin::parse(bare.unwrap_or(entry)).filter(|_| !bare.is_some_and(names_port));
+            let origin = origin.ok_or_else(|| entry.to_owned())?;
+            Ok(Allowed { origin, any_port: bare.is_some() })
+        });
+        Ok(Self(allowed.collect::<Result<_, String>>()?))
+    }
+
+    fn know(&self, origin: &HeaderValue) -> bool {
+        let Some(origin) = origin.to_str().ok().and_then(Origin::parse) else { return false };
+        self.0.iter().any(|Allowed { origin: allowed, any_port }| {
+            let same_host = allowed.scheme == origin.scheme && allowed.host == origin.host;
+            same_host && (*any_port || allowed.port == origin.port)
+        })
+    }
+}
+
+fn names_port(entry: &str) -> bool {
+    let port = entry.rsplit_once(':').map_or("", |(_, port)| port);
+    !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// Answers preflights, and marks answers as readable to the page that asked. The headers that a page may send are
+/// those that it asks for: clients add some for each tool (`Mcp-Param-*`).
+pub fn layer(pages: Arc<Pages>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| pages.know(origin)))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .vary([header::ORIGIN])
+        // Some browsers ask before a page of the internet may reach this machine.
+        .allow_private_network(true)
+        .max_age(Duration::from_secs(limits::PREFLIGHT_SECONDS))
+}
+
+/// Lets a request through that comes from no page, or from one that may call.
+pub async fn known_page(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+    let mut origins = request.headers().get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => {
+            let mut response = next.run(request).await;
+            response.headers_mut().remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+            response
+        }
+        (Some(origin), None) if pages.know(origin) => next.run(request).await,
+        (Some(origin), _) => {
+            tracing::warn!(?origin, "refused a request of a foreign page");
+            (StatusCode::FORBIDDEN, "pages of this Origin may not call this server; see allowed_origins\n")
+                .into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_known_by_scheme_host_and_port() {
+        let more = [
+            "https://app.example",
+            "http://any.example:*",
+            "https://odd.example:8443",
+            "tauri://localhost",
+            "",
+        ];
+        let pages = Pages::new(&more.map(str::to_owned)).map_err(|entry| panic!("{entry}")).expect("pages");
+        for (origin, known) in [
+            ("http://localhost:6274", true),
+            ("https://[::1]", true),
+            ("http://LOCALHOST", true),
+            ("https://app.example", true),
+            ("https://app.example:443", true),
+            ("https://app.example:444", false),
+            ("http://app.example", false),
+            ("http://any.example:81", true),
+            ("https://any.example:81", false),
+            ("https://odd.example:8443", true),
+            ("https://odd.example", false),
+            ("tauri://localhost", true),
+            ("https://app.example.evil.example", false),
+            ("https://evil.example#https://app.example", false),
+            ("https://app.example@evil.example", false),
+            ("https://user@app.example", false),
+            ("file://", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(pages.know(&HeaderValue::from_static(origin)), known, "{origin}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_no_origin_is_named() {
+        for entry in [
+            "*",
+            "null",
+            "app.example",
+            "https://app.example/page",
+            "https://app.example:443:*",
+            "https://*",
+            "https://*.example",
+        ] {
+            let refused = Pages::new(&[entry.to_owned()]).err();
+            assert_eq!(refused.as_deref(), Some(entry));
+        }
+    }
+}
