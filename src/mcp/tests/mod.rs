@@ -124,7 +124,7 @@ impl World {
         drop(engine);
         let engine = self::engine(folder.path(), &gate).await;
         let server = McpServer::new(engine.clone(), McpOptions::default());
-        let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+        let http = HttpServer::bind(server, keyed(HttpOptions::new(loopback()))).await.expect("a server");
         Self { folder, engine, http, gate }
     }
 
