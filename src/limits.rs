@@ -498,8 +498,22 @@ pub const MAX_REMEMBERED_TASKS: usize = 256;
 pub const MAX_CLIENT_EVENTS: usize = 256;
 /// One `subscriptions/listen` that is read for its tasks, bytes: as many as one may watch fit.
 pub const MAX_LISTEN_LINE_BYTES: usize = 256 * 1024;
-/// Calls that wait have this long to end by themselves when the server stops or stdin ends. Milliseconds.
+/// Nesting within which the id of a message that cannot be read is looked for.
+pub const MAX_SCANNED_DEPTH: usize = 64 * 1024;
+/// Id that is found in such a message, bytes.
+pub const MAX_SCANNED_ID_BYTES: usize = 1_024;
+/// Messages without an id that cannot be read and are answered, between one request that can and the next: a side
+/// that answers errors with more of them is not answered for ever.
+pub const MAX_UNNAMED_REFUSALS: usize = 64;
+/// Requests of one client over pipes that have no answer yet.
+pub const MAX_PIPED_REQUESTS: usize = 1_024;
+/// How often it is looked whether the reader of a pipe is gone, once its writer has ended: no event tells. Milliseconds.
+pub const READER_LOOK_MS: u64 = 50;
+/// Calls that wait have this long to be answered when the server stops or their reader is gone. Milliseconds.
 pub const ANSWER_GRACE_MS: u64 = 500;
+/// A client over pipes has this long to take its answers when the server stops: within what the server itself has.
+/// Milliseconds.
+pub const STOP_GRACE_MS: u64 = 2_000;
 /// Seconds that a graceful shutdown waits for running guests to reach a commit.
 pub const SHUTDOWN_GRACE_SECONDS: u64 = 5;
 
@@ -514,6 +528,7 @@ const _: () = {
     assert!(LOG_TRIM_ROWS > 1, "each commit adds a row");
     assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
+    assert!(STOP_GRACE_MS < SHUTDOWN_GRACE_SECONDS * 1_000);
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
     assert!(MAX_OPEN_CHILDREN < MAX_OPEN_TICKETS, "each child has a ticket");
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);

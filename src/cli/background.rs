@@ -17,7 +17,7 @@ use super::render::escape_text;
 use super::server_file::{ServerInfo, Serves, StartedWith, is_running};
 use super::signals::StopSignals;
 use crate::limits;
-use crate::mcp::{BridgeError, bridge, connect_socket};
+use crate::mcp::{BridgeError, Reader, bridge, connect_socket};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store};
 
@@ -47,7 +47,7 @@ pub async fn bridge_host(context: &Context) -> Result<Exit> {
     let servers = Servers::new(context);
     let host = (tokio::io::stdin(), tokio::io::stdout());
     let bridged = tokio::select! {
-        bridged = bridge(host, || servers.connect()) => bridged,
+        bridged = bridge(host, Reader::of(std::io::stdout()), || servers.connect()) => bridged,
         _ = signals.first() => Ok(()),
     };
     match bridged {

@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::error::HttpFault;
 use super::http::refused;
 
 const JSON: &str = "application/json";
@@ -24,7 +23,7 @@ pub async fn check(mut request: Request, next: Next) -> Response {
         let message = format!(
             "the answer may be {kind}, which this request does not accept: send `Accept: {JSON}, {EVENTS}`"
         );
-        return refused(StatusCode::NOT_ACCEPTABLE, HttpFault::NotAcceptable, &message);
+        return refused(StatusCode::NOT_ACCEPTABLE, &message);
     }
     let both = HeaderValue::from_static("application/json, text/event-stream");
     request.headers_mut().insert(header::ACCEPT, both);

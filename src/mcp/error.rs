@@ -1,7 +1,9 @@
 //! Errors on the wire. The only place with JSON-RPC codes.
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod};
+use rmcp::model::{
+    CallToolResult, ClientCapabilities, ContentBlock, ErrorCode, ListPromptsRequestMethod, RequestId,
+};
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
@@ -205,31 +207,36 @@ pub fn server_gone(why: &str) -> ErrorData {
     ErrorData::internal_error(message, Some(json!({ "reason": "server_gone" })))
 }
 
-pub fn bridge_full() -> ErrorData {
-    let bound = limits::MAX_BRIDGED_REQUESTS;
+pub fn too_many_unanswered(bound: usize) -> ErrorData {
     ErrorData::internal_error(format!("{bound} requests have no answer yet: wait for some of them"), None)
 }
 
-/// What does not even reach a session, as the body of an HTTP answer.
-pub fn http_body(code: HttpFault, message: &str) -> Value {
-    let code = match code {
-        HttpFault::NotJson => ErrorCode::PARSE_ERROR,
-        HttpFault::NotARequest | HttpFault::NotAcceptable | HttpFault::TooLarge => ErrorCode::INVALID_REQUEST,
-    };
-    rpc_body(&Value::Null, &ErrorData::new(code, message.to_owned(), None))
+pub fn too_large() -> String {
+    let bound = limits::MAX_REQUEST_BYTES;
+    format!("the request is larger than {bound} bytes: pass large data by reference")
+}
+
+/// An id that names two requests at once names none: the first one is answered.
+pub fn id_in_use(id: &RequestId) -> ErrorData {
+    let id = id.clone().into_json_value();
+    let message = format!(
+        "the request's \"id\" {id} is that of a request that has no answer yet: each request of a session needs an \
+         id of its own"
+    );
+    ErrorData::invalid_request(message, None)
+}
+
+/// An answer of the server's that a bridge does not carry.
+pub fn too_large_answer() -> ErrorData {
+    let bound = limits::MAX_CLIENT_EVENT_BYTES;
+    let message =
+        format!("the answer is larger than {bound} bytes, and is not passed on: ask for it in parts");
+    ErrorData::internal_error(message, None)
 }
 
 /// The answer to a request, where rmcp does not give it.
 pub fn rpc_body(id: &Value, error: &ErrorData) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": error })
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum HttpFault {
-    NotJson,
-    NotARequest,
-    NotAcceptable,
-    TooLarge,
 }
 
 #[cfg(test)]

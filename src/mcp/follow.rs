@@ -85,17 +85,13 @@ impl Handler {
     ) -> Result<Stopped, Refusal> {
         let Followed { follower, id, tool, fresh } = followed;
         let mut reports = Reports::new(&self.connection, tool, id, context);
-        let takes = Takes::of(context);
+        let mut takes = Takes::of(context);
         let is_client = matches!(asking, Asking::Client { .. });
-        let _at_hand = (takes.sampling && is_client).then(|| self.server.engine().at_hand(id));
+        let mut at_hand = (takes.sampling && is_client).then(|| self.server.engine().at_hand(id));
         let mut countdown = Countdown::new(at_most);
-        let gone = async {
-            self.connection.gone.cancelled().await;
-            // What was piped in, and nothing after it, still wants its answer.
-            tokio::time::sleep(Duration::from_millis(limits::ANSWER_GRACE_MS)).await;
-        };
+        let ends = &self.connection.ends;
         let given_up = self.given_up(context);
-        tokio::pin!(gone, given_up);
+        tokio::pin!(given_up);
         // It may have ended before anyone followed it, and what it reported so far is in its document.
         let mut look = !fresh;
         if !fresh {
@@ -137,7 +133,17 @@ impl Handler {
                 },
                 () = offers.next(), if !offers.is_empty() => look = true,
                 () = self.server.stopping().cancelled() => return Ok(Stopped::Stopping),
-                () = &mut gone => return Ok(Stopped::Stopping),
+                () = ends.gone.cancelled() => return Ok(Stopped::Stopping),
+                () = ends.silent.cancelled(), if !offers.is_closed() => {
+                    // What was piped in, and nothing after it, still wants its answer; nobody answers a question.
+                    offers.close();
+                    drop(at_hand.take());
+                    if !is_modern(context) {
+                        takes = Takes::default();
+                    }
+                    countdown.bound(Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS), Moment::now());
+                    look = true;
+                }
                 // Its answer is cut off, which is no cancellation either.
                 () = self.connection.caller.revoked() => return Ok(Stopped::Stopping),
                 stopped = &mut given_up => return Ok(stopped),
@@ -185,8 +191,10 @@ impl Handler {
                 return Ok(None);
             }
         }
-        // A person answers elsewhere, whenever that is: the call goes on as a link.
-        if task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit) {
+        // A person answers elsewhere, whenever that is, and a client that says nothing more answers nothing: the call
+        // goes on as a link.
+        let nobody = offers.is_closed() && !self.samples_elsewhere();
+        if nobody || task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit) {
             return Ok(Some(Stopped::Ended));
         }
         if is_modern(context) {
@@ -258,6 +266,12 @@ impl Countdown {
         }
     }
 
+    /// A wait without end gets one.
+    fn bound(&mut self, time: Duration, now: Moment) {
+        self.pause(false, now);
+        self.until.get_or_insert(now + time);
+    }
+
     async fn over(&self) {
         match (self.until, self.paused) {
             (Some(until), None) => until.reached().await,
@@ -280,5 +294,20 @@ mod tests {
         assert!(countdown.paused.is_some());
         countdown.pause(false, begun + hour);
         assert_eq!((countdown.until, countdown.paused), (Some(until + hour), None));
+    }
+
+    #[test]
+    fn a_wait_without_end_gets_one_and_another_keeps_its_own() {
+        let (now, minute) = (Moment::now(), Duration::from_secs(60));
+        let mut endless = Countdown::new(None);
+        endless.bound(minute, now);
+        assert_eq!(endless.until, Some(now + minute));
+        for seconds in [1, 60, 3_600] {
+            let mut countdown = Countdown::new(Some(Duration::from_secs(seconds)));
+            let until = countdown.until;
+            countdown.pause(true, now);
+            countdown.bound(minute, now);
+            assert_eq!((countdown.until, countdown.paused), (until, None));
+        }
     }
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use rmcp::ErrorData;
-use rmcp::model::{ErrorCode, RequestId};
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, RequestId};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -23,11 +23,12 @@ use super::caller::{self, Caller, Door};
 use super::connections::{self, OfOwner, OwnerRule};
 use super::cors::{self, Pages};
 use super::early_head;
-use super::error::{self, HttpFault};
+use super::error;
 use super::head;
 use super::listening;
 use super::params::{self, AnyRequest};
 use super::peer;
+use super::reading::{Scan, Unreadable, envelope, without_mark};
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
@@ -281,7 +282,7 @@ fn same_host(allowed: &str, called: &Authority) -> bool {
     }
 }
 
-/// What is no JSON-RPC request is told so in JSON-RPC's own words; rmcp answers with an odd status.
+/// What is no JSON-RPC message is refused in JSON-RPC's own words; rmcp answers with an odd status.
 async fn well_formed(request: Request, next: Next) -> Response {
     let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -300,26 +301,24 @@ async fn well_formed(request: Request, next: Next) -> Response {
     }
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
-        let bound = limits::MAX_REQUEST_BYTES;
-        let message = format!("the request is larger than {bound} bytes: pass large data by reference");
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, HttpFault::TooLarge, &message);
+        return unreadable(StatusCode::PAYLOAD_TOO_LARGE, &Unreadable::too_long(&Scan::default()));
     };
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
-        let message = format!("the request is no JSON: {error}");
-        return refused(StatusCode::BAD_REQUEST, HttpFault::NotJson, &message);
+    let bytes = bytes.slice_ref(without_mark(&bytes));
+    if let Err(why) = envelope(&bytes) {
+        return unreadable(StatusCode::BAD_REQUEST, &why);
     }
     let bytes = params::with_text_cursor(&bytes).map_or(bytes, Into::into);
     let is_modern = sessions::is_modern(&parts.headers);
     let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
     match response.status() {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => not_read(&bytes, is_modern),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => not_read(&bytes, is_modern).unwrap_or(response),
         StatusCode::BAD_REQUEST => bad_handshake(&bytes).unwrap_or(response),
         _ => response,
     }
 }
 
 /// Of what rmcp cannot read: a request with params of the wrong kind, or none.
-fn not_read(body: &[u8], is_modern: bool) -> Response {
+fn not_read(body: &[u8], is_modern: bool) -> Option<Response> {
     if let Some(request) = AnyRequest::read(body) {
         let error = request.fault(is_modern);
         let status = match (is_modern, error.code) {
@@ -327,17 +326,10 @@ fn not_read(body: &[u8], is_modern: bool) -> Response {
             (true, ErrorCode::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
             (true, _) => StatusCode::BAD_REQUEST,
         };
-        return rpc_error(status, &request.id, &error);
+        return Some(rpc_error(status, &request.id, &error));
     }
-    let is_batch = body.trim_ascii_start().starts_with(b"[");
-    let message = if is_batch {
-        "this is a batch of JSON-RPC requests, which only 2025-03-26 had, and this server does not speak that \
-         version: send each by itself"
-    } else {
-        "the request is JSON, but no JSON-RPC request of MCP: it has one object with jsonrpc \"2.0\", a method and \
-         its params"
-    };
-    refused(StatusCode::BAD_REQUEST, HttpFault::NotARequest, message)
+    let error = serde_json::from_slice::<ClientJsonRpcMessage>(body).err()?;
+    Some(unreadable(StatusCode::BAD_REQUEST, &Unreadable::unknown(body, &error)))
 }
 
 /// rmcp misses the session of a handshake that it cannot read.
@@ -359,8 +351,13 @@ fn rpc_response(status: StatusCode, body: &serde_json::Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-pub(super) fn refused(status: StatusCode, fault: HttpFault, message: &str) -> Response {
-    rpc_response(status, &error::http_body(fault, message))
+pub(super) fn refused(status: StatusCode, message: &str) -> Response {
+    let error = ErrorData::invalid_request(message.to_owned(), None);
+    rpc_response(status, &error::rpc_body(&serde_json::Value::Null, &error))
+}
+
+fn unreadable(status: StatusCode, why: &Unreadable) -> Response {
+    rpc_response(status, &why.http_body())
 }
 
 type Beside = (McpServer, Arc<Sessions>);

@@ -26,8 +26,11 @@ mod on_stream;
 mod own_tools;
 mod params;
 mod peer;
+mod pipe;
 mod pipe_questions;
 mod pipe_task_ids;
+mod reader;
+mod reading;
 mod reply;
 mod report;
 mod resources;
@@ -56,6 +59,7 @@ pub use client::{
     ServerCommand, TaskLink, ToolInfo, Updates, find_program,
 };
 pub use http::{HttpError, HttpOptions, HttpServer, knows_owner_by_connection};
+pub use reader::Reader;
 pub use server::{McpOptions, McpServer};
 pub use socket::{SocketError, SocketServer, connect_socket};
 pub use stdio::{StdioError, serve_stdio};

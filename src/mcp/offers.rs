@@ -35,6 +35,7 @@ pub struct Offers<'a> {
     over: HashMap<String, CancellationToken>,
     /// Not to be offered again for this call.
     given_up: HashSet<String>,
+    is_closed: bool,
 }
 
 /// How a question reaches the client.
@@ -52,7 +53,17 @@ impl<'a> Offers<'a> {
             (None, None) => None,
         };
         let (over, given_up) = (HashMap::new(), HashSet::new());
-        Self { handler, way, id, under_way: FuturesUnordered::new(), over, given_up }
+        Self { handler, way, id, under_way: FuturesUnordered::new(), over, given_up, is_closed: false }
+    }
+
+    /// Takes back what is under way, and offers nothing more: the client cannot answer.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.over.values().for_each(CancellationToken::cancel);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     pub fn is_empty(&self) -> bool {
@@ -61,7 +72,7 @@ impl<'a> Offers<'a> {
 
     /// Offers a question, unless that is under way or was in vain.
     pub fn add(&mut self, key: &str, question: &Question) {
-        if self.over.contains_key(key) || self.given_up.contains(key) {
+        if self.is_closed || self.over.contains_key(key) || self.given_up.contains(key) {
             return;
         }
         let request = asks::request(self.id, key, question).and_then(asks::server_request);

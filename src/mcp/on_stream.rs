@@ -26,7 +26,7 @@ impl Handler {
     ) -> Result<CallToolResponse, Refusal> {
         let engine = self.server.engine();
         let call = |task, from| CallRow {
-            request: (&context.id).into(),
+            request: (&stream.slot.request).into(),
             owner: self.connection.principal.name().to_owned(),
             task,
             from,

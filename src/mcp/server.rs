@@ -19,6 +19,7 @@ use super::fixtures::Fixtures;
 use super::hints::{Kept as _, in_era, server_info, stamp};
 use super::listening::Handoff;
 use super::own_tools::TaskTools;
+use super::pipe::Ends;
 use super::reply::PERSON_META;
 use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
 use super::seal::Seal;
@@ -174,8 +175,8 @@ pub struct Connection {
     pub task_ids: Option<Arc<TaskIds>>,
     /// Its tasks are named by resources of their own, see `pipe_task_ids.rs`.
     pub over_pipes: AtomicBool,
-    /// Nobody reads answers any more. Only pipes tell: over HTTP each response has its own end.
-    pub gone: CancellationToken,
+    /// Its ends, of which only pipes tell: over HTTP each response has its own.
+    pub ends: Ends,
     /// What a legacy client asked for with `logging/setLevel`.
     log_level: Mutex<LoggingLevel>,
     /// Calls that an explicit `notifications/cancelled` ends.
@@ -198,7 +199,7 @@ impl Connection {
             legacy: AtomicBool::new(false),
             task_ids,
             over_pipes: AtomicBool::new(false),
-            gone: CancellationToken::new(),
+            ends: Ends::default(),
             log_level: Mutex::new(DEFAULT_LOG_LEVEL),
             calls: Mutex::default(),
             handoff: Handoff::of_this_request(),
@@ -230,8 +231,7 @@ impl Connection {
 
     /// Cancelled once the client says that it gives the request up; a lost connection says nothing.
     pub fn given_up(&self, request: &RequestId) -> GivenUp<'_> {
-        let token = CancellationToken::new();
-        lock(&self.calls).insert(request.clone(), token.clone());
+        let token = lock(&self.calls).entry(request.clone()).or_default().clone();
         GivenUp { connection: self, request: request.clone(), token }
     }
 }
@@ -543,8 +543,14 @@ impl ServerHandler for Handler {
         _context: NotificationContext<RoleServer>,
     ) {
         let Some(request) = notification.request_id else { return };
-        if let Some(call) = lock(&self.connection.calls).get(&request) {
-            call.cancel();
+        let mut calls = lock(&self.connection.calls);
+        match calls.get(&request) {
+            Some(call) => call.cancel(),
+            // Its call has not begun to wait. Sessions have their own way.
+            None if self.connection.session().is_none() && calls.len() < limits::MAX_PIPED_REQUESTS => {
+                calls.entry(request).or_default().cancel();
+            }
+            None => {}
         }
     }
 }

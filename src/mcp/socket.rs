@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::reader::Reader;
 use super::server::McpServer;
 use super::stdio::serve_pipes;
 use crate::{clock, limits, private};
@@ -168,7 +169,8 @@ async fn accept(
                     tracing::warn!("refused a connection of another user: the folder of the socket is too open");
                 }
                 Ok((stream, _)) => {
-                    let serving = serve_pipes(server.clone(), stream.into_split(), closing.clone());
+                    let reader = Reader::of(&stream);
+                    let serving = serve_pipes(server.clone(), stream.into_split(), reader, closing.clone());
                     connections.spawn(async move {
                         if let Err(error) = serving.await {
                             tracing::info!(%error, "a connection on the socket ended");

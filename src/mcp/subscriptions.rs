@@ -171,6 +171,8 @@ impl Handler {
             () = self.tell_tasks(tasks, &context) => {}
             () = context.cancelled() => {}
             () = self.server.stopping().cancelled() => {}
+            // It would be the one request without an answer.
+            () = self.connection.ends.silent.cancelled() => {}
         }
         Ok(())
     }

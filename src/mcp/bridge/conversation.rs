@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use rmcp::model::RequestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::limits;
 use crate::mcp::asked::ID_PREFIX;
 use crate::mcp::error;
+use crate::mcp::reading::{Envelope, Line, Patience, Unreadable, envelope, without_mark};
 use crate::mcp::reply::KEY_META;
 
 /// Our own requests, which repeat what the host once asked for, are told by their ids.
@@ -48,7 +50,7 @@ pub struct Conversation {
     log_level: Option<Value>,
     subscribed: BTreeSet<String>,
     /// Requests of the host that have no answer, by the JSON of their ids.
-    open: BTreeMap<String, Open>,
+    pub(super) open: BTreeMap<String, Open>,
     /// What this server asked the host: the ids that the host knows, which are used once, and the server's.
     asked: BTreeMap<u64, Value>,
     last_asked: u64,
@@ -61,11 +63,12 @@ pub struct Conversation {
     last_own: u64,
     /// This server has had a request that decides what protocol is spoken; before, it takes no notification.
     begun: bool,
-    /// The host says nothing more; it still gets its answers, and nothing else.
+    /// The host says nothing more; it still gets its answers and what is told of them, and nothing else.
     closing: bool,
+    patience: Patience,
 }
 
-struct Open {
+pub(super) struct Open {
     id: Value,
     kind: Kind,
 }
@@ -86,7 +89,7 @@ enum Repeated {
 }
 
 /// As much of a message as matters here.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Peek {
     id: Option<Value>,
     method: Option<String>,
@@ -107,21 +110,56 @@ struct Params {
 }
 
 impl Conversation {
-    /// A line of the host's.
-    pub fn host_said(&mut self, line: Vec<u8>) -> Carried {
-        // What is not understood is the server's to refuse.
-        let Ok(Peek { id, method, params }) = serde_json::from_slice(&line) else { return to_server(line) };
-        match (method, id) {
-            (Some(method), Some(id)) => self.request(&method, id, &params, line),
-            (Some(method), None) => self.notification(&method, &params, line),
-            (None, Some(id)) => self.answer_of_host(&id, &line),
-            (None, None) => to_server(line),
+    /// A line of the host's. One that cannot be read is answered here: the server may be another by then.
+    pub fn host_said(&mut self, line: Line) -> Carried {
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(scan) => return self.unreadable(Unreadable::too_long(&scan)),
+        };
+        let envelope = match envelope(&line) {
+            Ok(envelope) => envelope,
+            Err(unreadable) => return self.unreadable(unreadable),
+        };
+        // Params that are not as the protocol has them are the server's to refuse.
+        let Peek { id, method, params } = peek(without_mark(&line));
+        let method = method.unwrap_or_default();
+        match envelope {
+            Envelope::Request(id) => self.request(&method, &id, &params, line),
+            Envelope::Notification => self.notification(&method, &params, line),
+            Envelope::Response => match id {
+                Some(id) => self.answer_of_host(&id, &line),
+                None => to_server(line),
+            },
         }
     }
 
-    fn request(&mut self, method: &str, id: Value, params: &Params, line: Vec<u8>) -> Carried {
-        if self.open.len() >= limits::MAX_BRIDGED_REQUESTS {
-            return to_host(&error::rpc_body(&id, &error::bridge_full()));
+    fn unreadable(&mut self, unreadable: Unreadable) -> Carried {
+        match unreadable {
+            Unreadable::Request { id, error } if self.patience.allows(&id) => {
+                to_host(&error::rpc_body(&id, &error))
+            }
+            Unreadable::Request { .. } => Carried::default(),
+            // The question it was meant for must not wait for ever.
+            Unreadable::Response { id, error } => {
+                let line = line_of(&error::rpc_body(&id, &error));
+                self.answer_of_host(&id, &line)
+            }
+        }
+    }
+
+    fn request(&mut self, method: &str, id: &RequestId, params: &Params, line: Vec<u8>) -> Carried {
+        self.patience.renew();
+        let refusal = if self.open.contains_key(&key_of(id)) {
+            Some(error::id_in_use(id))
+        } else if self.open.len() >= limits::MAX_BRIDGED_REQUESTS {
+            Some(error::too_many_unanswered(limits::MAX_BRIDGED_REQUESTS))
+        } else {
+            None
+        };
+        let key = key_of(id);
+        let id = id.clone().into_json_value();
+        if let Some(refusal) = refusal {
+            return to_host(&error::rpc_body(&id, &refusal));
         }
         self.begun |= !matches!(method, "ping" | "server/discover");
         let harmless = match method {
@@ -146,7 +184,7 @@ impl Conversation {
             None if harmless && line.len() <= limits::MAX_RESENT_BYTES => Kind::Again(line.clone()),
             None => Kind::Once,
         };
-        self.open.insert(id.to_string(), Open { id, kind });
+        self.open.insert(key, Open { id, kind });
         to_server(line)
     }
 
@@ -154,7 +192,10 @@ impl Conversation {
         match method {
             "notifications/initialized" => self.initialized = true,
             // It may be answered or not.
-            "notifications/cancelled" => drop(self.open.remove(&params.request_id.to_string())),
+            "notifications/cancelled" => {
+                let id = serde_json::from_value(params.request_id.clone());
+                drop(id.map(|id| self.open.remove(&key_of(&id))));
+            }
             _ => {}
         }
         if self.begun { to_server(line) } else { Carried::default() }
@@ -182,14 +223,19 @@ impl Conversation {
 
     /// It has, and has all its answers.
     pub fn is_over(&self) -> bool {
-        self.closing && !self.open.values().any(|open| !matches!(open.kind, Kind::Listens))
+        self.closing && self.open.is_empty()
     }
 
     /// A line of the server's.
-    pub fn server_said(&mut self, line: Vec<u8>) -> Carried {
+    pub fn server_said(&mut self, line: Line) -> Carried {
+        const OF_REQUESTS: [&str; 2] = ["notifications/progress", "notifications/message"];
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLong(scan) => return self.too_long_of_server(scan.id),
+        };
         let Ok(Peek { id, method, params }) = serde_json::from_slice(&line) else { return as_it_is(line) };
         match (method.as_deref(), id) {
-            (Some(_), _) if self.closing => Carried::default(),
+            (Some(method), _) if self.closing && !OF_REQUESTS.contains(&method) => Carried::default(),
             (Some(_), Some(Value::String(id))) if id.starts_with(ID_PREFIX) => self.question(id, line),
             (Some(_), Some(id)) => {
                 self.last_asked += 1;
@@ -215,6 +261,15 @@ impl Conversation {
             }
             (Some(_), None) | (None, None) => as_it_is(line),
         }
+    }
+
+    /// The host waits for an answer, if it was one.
+    fn too_long_of_server(&mut self, id: Option<Value>) -> Carried {
+        tracing::error!(?id, "the server sent a line that is too long");
+        let open = id.and_then(|id| self.open.remove(&id.to_string()));
+        open.map_or_else(Carried::default, |Open { id, .. }| {
+            to_host(&error::rpc_body(&id, &error::too_large_answer()))
+        })
     }
 
     /// The host hears each once, whichever servers ask it.
@@ -343,6 +398,26 @@ impl Conversation {
         self.repeated.insert(id.clone(), repeated);
         id
     }
+}
+
+/// As much as can be read of a message that has an envelope.
+fn peek(line: &[u8]) -> Peek {
+    #[derive(Deserialize)]
+    struct Named {
+        id: Option<Value>,
+        method: Option<String>,
+    }
+    serde_json::from_slice(line)
+        .or_else(|_| {
+            let named = serde_json::from_slice::<Named>(line);
+            named.map(|Named { id, method }| Peek { id, method, params: Params::default() })
+        })
+        .unwrap_or_default()
+}
+
+/// The JSON of an id, by which the server's answer is known.
+fn key_of(id: &RequestId) -> String {
+    id.clone().into_json_value().to_string()
 }
 
 /// The server that asked is gone.

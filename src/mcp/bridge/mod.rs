@@ -1,7 +1,6 @@
 //! From the pipes of a host to the server that owns its data folder, whichever process that is just now.
 
 mod conversation;
-mod lines;
 #[cfg(test)]
 mod tests;
 
@@ -10,16 +9,15 @@ use std::io;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::error::{self, HttpFault};
+use super::reader::Reader;
+use super::reading::{Line, Lines};
 use super::server::lock;
 use crate::limits;
-use conversation::{Carried, Conversation, line_of};
-use lines::{Line, Lines};
+use conversation::{Carried, Conversation};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -31,9 +29,13 @@ pub enum BridgeError<E> {
     EndsAgain(usize),
 }
 
-/// Carries lines both ways until the host closes its end. `connect` finds or starts a server; when that one is
-/// gone, it is asked for another, which is brought to where the first one stood.
-pub async fn bridge<R, W, E, F>(host: (R, W), connect: impl Fn() -> F) -> Result<(), BridgeError<E>>
+/// Carries lines both ways until the host has closed its end and has its answers. `connect` finds or starts a
+/// server; when that one is gone, it is asked for another, which is brought to where the first one stood.
+pub async fn bridge<R, W, E, F>(
+    host: (R, W),
+    reader: Reader,
+    connect: impl Fn() -> F,
+) -> Result<(), BridgeError<E>>
 where
     F: Future<Output = Result<UnixStream, E>>,
     R: AsyncRead + Send + Unpin + 'static,
@@ -44,6 +46,8 @@ where
     let (tell, mut from_host) = mpsc::channel(limits::MAX_BRIDGED_LINES);
     tokio::spawn(read_host(read, tell));
     let conversation = Mutex::new(Conversation::default());
+    let (reply, told) = mpsc::channel(1);
+    let mut replies = Replies { reply, replies: told };
     let mut losses = VecDeque::new();
     loop {
         let server = if losses.len() > limits::MAX_BRIDGE_RESTARTS {
@@ -54,8 +58,9 @@ where
         let server = match server {
             Ok(server) => server,
             Err(error) => {
+                let told = replies.replies.try_recv().unwrap_or_default();
                 let lines = lock(&conversation).abandoned(&error.to_string());
-                for line in lines {
+                for line in told.into_iter().chain(lines) {
                     // A host that is gone as well has no use for it.
                     let _ = to_host.write_all(&line).await;
                 }
@@ -63,7 +68,8 @@ where
                 return Err(error);
             }
         };
-        if let End::Host = carry(&conversation, &mut from_host, &mut to_host, server).await {
+        let host = (&mut to_host, &reader);
+        if let End::Host = carry(&conversation, &mut from_host, &mut replies, host, server).await {
             return Ok(());
         }
         tracing::warn!("the server on the data folder is gone");
@@ -71,6 +77,12 @@ where
         losses.retain(|loss| now.duration_since(*loss) < MINUTE);
         losses.push_back(now);
     }
+}
+
+/// What the host is told of its own lines, whichever server there is.
+struct Replies {
+    reply: mpsc::Sender<Vec<Vec<u8>>>,
+    replies: mpsc::Receiver<Vec<Vec<u8>>>,
 }
 
 /// Who ended it.
@@ -83,45 +95,44 @@ enum End {
 async fn carry(
     conversation: &Mutex<Conversation>,
     from_host: &mut mpsc::Receiver<Line>,
-    to_host: &mut (impl AsyncWrite + Unpin),
+    replies: &mut Replies,
+    (to_host, reader): (&mut (impl AsyncWrite + Unpin), &Reader),
     server: UnixStream,
 ) -> End {
     let (from_server, mut to_server) = server.into_split();
     let Carried { to_host: first_to_host, to_server: first_to_server } = lock(conversation).replaced();
-    // What the host is told of its own lines.
-    let (reply, replies) = mpsc::channel(1);
+    let reply = replies.reply.clone();
     let up = async {
         for line in first_to_server {
             to_server.write_all(&line).await?;
         }
-        while let Some(line) = from_host.recv().await {
-            let carried = match line {
-                Line::Whole(line) => lock(conversation).host_said(line),
-                Line::TooLong => too_long(),
+        loop {
+            // With this in hand nothing is lost between what the host says and what it is told of that.
+            let Ok(reply) = reply.reserve().await else { return Ok(()) };
+            let Some(line) = from_host.recv().await else {
+                lock(conversation).closing();
+                reply.send(Vec::new());
+                break;
             };
-            for line in carried.to_server {
+            let Carried { to_host, to_server: lines } = lock(conversation).host_said(line);
+            if !to_host.is_empty() {
+                reply.send(to_host);
+            }
+            for line in lines {
                 to_server.write_all(&line).await?;
             }
-            for line in carried.to_host {
-                // Its receiver lives as long as this does.
-                let _ = reply.send(line).await;
-            }
         }
-        to_server.shutdown().await
+        to_server.shutdown().await?;
+        reader.gone().await;
+        io::Result::Ok(())
     };
-    let down = tell_host(conversation, to_host, from_server, first_to_host, replies);
-    tokio::pin!(down);
+    let down = tell_host(conversation, to_host, from_server, first_to_host, &mut replies.replies);
     tokio::select! {
-        end = &mut down => return end,
-        Ok(()) = up => {}
-        // Where `up` cannot write any more, what the server said last is still to be read.
+        end = down => end,
+        // The host has closed its end, and reads no answer either. Where `up` cannot write any more, what the server
+        // said last is still to be read.
+        Ok(()) = up => End::Host,
     }
-    lock(conversation).closing();
-    if lock(conversation).is_over() {
-        return End::Host;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS), down).await;
-    End::Host
 }
 
 async fn tell_host(
@@ -129,7 +140,7 @@ async fn tell_host(
     to_host: &mut (impl AsyncWrite + Unpin),
     from_server: impl AsyncRead + Unpin,
     mut lines: Vec<Vec<u8>>,
-    mut replies: mpsc::Receiver<Vec<u8>>,
+    replies: &mut mpsc::Receiver<Vec<Vec<u8>>>,
 ) -> End {
     let mut from_server = Lines::new(from_server, limits::MAX_CLIENT_EVENT_BYTES);
     loop {
@@ -143,11 +154,11 @@ async fn tell_host(
         }
         tokio::select! {
             line = from_server.next() => match line {
-                Ok(Some(Line::Whole(line))) => lines = lock(conversation).server_said(line).to_host,
-                Ok(Some(Line::TooLong)) => tracing::error!("the server sent a line that is too long"),
+                Ok(Some(line)) => lines = lock(conversation).server_said(line).to_host,
+                Ok(None) | Err(_) if lock(conversation).is_over() => return End::Host,
                 Ok(None) | Err(_) => return End::Server,
             },
-            Some(line) = replies.recv() => lines.push(line),
+            Some(told) = replies.recv() => lines = told,
         }
     }
 }
@@ -160,12 +171,4 @@ async fn read_host(read: impl AsyncRead + Unpin, tell: mpsc::Sender<Line>) -> io
         }
     }
     Ok(())
-}
-
-/// Nobody has read its id.
-fn too_long() -> Carried {
-    let bound = limits::MAX_REQUEST_BYTES;
-    let message = format!("the request is larger than {bound} bytes: pass large data by reference");
-    let body: Value = error::http_body(HttpFault::TooLarge, &message);
-    Carried { to_host: vec![line_of(&body)], ..Carried::default() }
 }

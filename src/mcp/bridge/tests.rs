@@ -1,5 +1,8 @@
+use serde_json::{Value, json};
+
+use super::conversation::line_of;
 use super::*;
-use serde_json::json;
+use crate::mcp::reading::Scan;
 
 /// Lines of a side, as JSON.
 fn read(lines: &[Vec<u8>]) -> Vec<Value> {
@@ -7,13 +10,13 @@ fn read(lines: &[Vec<u8>]) -> Vec<Value> {
 }
 
 fn host(talk: &mut Conversation, message: Value) -> Vec<Value> {
-    let carried = talk.host_said(line_of(&message));
+    let carried = talk.host_said(Line::Whole(line_of(&message)));
     assert_eq!(carried.to_host, [] as [Vec<u8>; 0]);
     read(&carried.to_server)
 }
 
 fn server(talk: &mut Conversation, message: Value) -> Vec<Value> {
-    let carried = talk.server_said(line_of(&message));
+    let carried = talk.server_said(Line::Whole(line_of(&message)));
     assert_eq!(carried.to_server, [] as [Vec<u8>; 0]);
     read(&carried.to_host)
 }
@@ -42,16 +45,89 @@ fn legacy() -> Conversation {
 fn lines_pass_unchanged() {
     let mut talk = Conversation::default();
     for line in [
-        "{ \"id\" : 1.0, \"method\":\"x\" }\n",
-        "no JSON\n",
-        "[]\n",
-        "{\"id\":2,\"method\":\"y\",\"params\":[]}\n",
+        "{ \"id\" : 1.0, \"method\":\"x\", \"jsonrpc\":\"2.0\" }\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"y\",\"params\":[]}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"y\",\"params\":{\"uri\":1,\"uri\":2}}\n",
     ] {
-        assert_eq!(talk.host_said(line.into()).to_server, [line.as_bytes()]);
+        assert_eq!(talk.host_said(Line::Whole(line.into())).to_server, [line.as_bytes()]);
     }
-    for line in ["{ \"id\" : 1.0, \"result\":1e3 }\n", "{\"method\": \"notifications/x\"}\n", "no JSON\n"] {
-        assert_eq!(talk.server_said(line.into()).to_host, [line.as_bytes()]);
+    for line in ["{ \"id\" : 1, \"result\":1e3 }\n", "{\"method\": \"notifications/x\"}\n", "no JSON\n"] {
+        assert_eq!(talk.server_said(Line::Whole(line.into())).to_host, [line.as_bytes()]);
     }
+    let waiting: Vec<&str> = talk.open.keys().map(String::as_str).collect();
+    assert_eq!(waiting, ["2", "3"], "the answer to 1.0 is that of 1");
+}
+
+/// What reaches the host of a line that no server gets.
+fn refused(talk: &mut Conversation, line: Line) -> Vec<Value> {
+    let carried = talk.host_said(line);
+    assert_eq!(carried.to_server, [] as [Vec<u8>; 0]);
+    read(&carried.to_host)
+}
+
+#[test]
+fn what_cannot_be_read_is_answered_and_the_talk_goes_on() {
+    let mut talk = legacy();
+    host(&mut talk, request(1, "tools/list", json!({})));
+    let broken = |line: &str| Line::Whole(format!("{line}\n").into_bytes());
+    for (line, code, id) in [
+        (broken("{\"id\":2,\"method\":\"tools/call\",\"params\":\"\\ud83d\"}"), -32700, json!(2)),
+        (broken("[]"), -32600, Value::Null),
+        (broken("{\"jsonrpc\":\"2.0\",\"id\":3}"), -32600, json!(3)),
+        (Line::TooLong(Scan { id: Some(json!("long")), is_response: false }), -32600, json!("long")),
+        (Line::TooLong(Scan::default()), -32600, Value::Null),
+    ] {
+        let told = refused(&mut talk, line);
+        assert_eq!((&told[0]["error"]["code"], &told[0]["id"]), (&json!(code), &id));
+        assert!(told[0].get("id").is_some(), "null is an id: {told:?}");
+    }
+    assert_eq!(server(&mut talk, answer(1)), [answer(1)]);
+    assert_eq!(talk.open.len(), 0);
+}
+
+#[test]
+fn an_answer_to_a_question_that_cannot_be_read_ends_the_question() {
+    let mut talk = legacy();
+    for (id, line) in [
+        (1, Line::Whole(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"\\ud83d\"}}\n".to_vec())),
+        (2, Line::Whole(b"{\"id\":2,\"result\":{}}\n".to_vec())),
+        (3, Line::TooLong(Scan { id: Some(json!(3)), is_response: true })),
+    ] {
+        server(&mut talk, request(format!("q{id}"), "elicitation/create", json!({})));
+        let carried = talk.host_said(line);
+        assert_eq!(carried.to_host, [] as [Vec<u8>; 0], "an answer has no answer");
+        let told = read(&carried.to_server);
+        assert_eq!((&told[0]["id"], told[0]["error"].is_object()), (&json!(format!("q{id}")), true));
+    }
+}
+
+#[test]
+fn an_id_that_is_in_use_is_refused_and_the_first_request_goes_on() {
+    let mut talk = legacy();
+    for (id, same) in [(json!(1), json!(1.0)), (json!("1"), json!("1")), (json!("a"), json!("a"))] {
+        host(&mut talk, request(id.clone(), "tools/list", json!({})));
+        let again = Line::Whole(line_of(&request(same, "ping", json!({}))));
+        let told = refused(&mut talk, again);
+        assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&id, &json!(-32600)));
+        assert!(told[0]["error"]["message"].as_str().is_some_and(|told| told.contains(&id.to_string())));
+    }
+    for id in [json!("1"), json!(1), json!("a")] {
+        assert_eq!(server(&mut talk, answer(id.clone())), [answer(id.clone())]);
+        // It may be used again once it is answered.
+        host(&mut talk, request(id, "ping", json!({})));
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_long_to_be_carried_is_told() {
+    let mut talk = legacy();
+    host(&mut talk, request("a", "resources/read", json!({})));
+    let long = Line::TooLong(Scan { id: Some(json!("a")), is_response: true });
+    let told = read(&talk.server_said(long).to_host);
+    assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&json!("a"), &json!(-32603)));
+    assert_eq!(talk.server_said(Line::TooLong(Scan::default())), Carried::default());
+    talk.closing();
+    assert!(talk.is_over());
 }
 
 #[test]
@@ -203,6 +279,9 @@ fn a_host_that_has_closed_its_end_gets_its_answers_alone() {
     assert!(!talk.is_over());
     assert_eq!(server(&mut talk, told("notifications/tools/list_changed")), [] as [Value; 0]);
     assert_eq!(server(&mut talk, request(0, "elicitation/create", json!({}))), [] as [Value; 0]);
+    for of_its_request in ["notifications/progress", "notifications/message"] {
+        assert_eq!(server(&mut talk, told(of_its_request)), [told(of_its_request)]);
+    }
     assert_eq!(server(&mut talk, answer(1)), [answer(1)]);
     assert!(talk.is_over());
 }
@@ -223,7 +302,7 @@ fn a_host_that_waits_for_too_much_is_told() {
     for id in 0..limits::MAX_BRIDGED_REQUESTS {
         host(&mut talk, request(id, "tools/call", json!({})));
     }
-    let carried = talk.host_said(line_of(&request("more", "tools/call", json!({}))));
+    let carried = talk.host_said(Line::Whole(line_of(&request("more", "tools/call", json!({})))));
     assert_eq!(carried.to_server, [] as [Vec<u8>; 0]);
     assert_eq!(read(&carried.to_host)[0]["id"], "more");
 }

@@ -32,6 +32,7 @@ pub use session::{CallStream, Session};
 pub use sweep::run as sweep;
 
 use self::rows::SessionRow;
+use super::error;
 use super::seal::Seal;
 use super::server::{McpServer, lock};
 use crate::engine::{EngineError, Shelf};
@@ -166,7 +167,7 @@ impl Sessions {
         match (session.slot_of(number)?, request) {
             (Some(slot), _) => Ok(answered(RequestStream::at(session, slot, cursor, asked))),
             (None, Some(request)) => {
-                let lost = request_stream::lost(session, number, request);
+                let lost = request_stream::refused(session, number, &request.into(), error::lost_request());
                 Ok(Box::pin(stream::iter([lost])))
             }
             (None, None) => Err(SessionError::UnknownEvent),
@@ -250,7 +251,15 @@ impl SessionManager for Sessions {
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let session = self.get(id)?;
         let ClientJsonRpcMessage::Request(request) = &mut message else { return Err(SessionError::Unknown) };
-        let slot = session.open_slot(request.id.clone())?;
+        let slot = match session.open_slot(request.id.clone())? {
+            Ok(slot) => slot,
+            Err(error) => {
+                let refused =
+                    request_stream::refused(&session, session::random_number()?, &request.id, error);
+                return Ok(Box::pin(stream::iter([refused])) as EventStream);
+            }
+        };
+        request.id = slot.inner_id();
         let stream = CallStream { session: session.clone(), slot: slot.clone() };
         request.request.extensions_mut().insert(stream);
         let stream = RequestStream::new(&session, slot);
@@ -278,13 +287,18 @@ impl SessionManager for Sessions {
             let Some(asked) = session.id_of_rmcp(request) else { return Ok(()) };
             *request = asked;
         }
-        let given_up = match &message {
+        let named = match &mut message {
             ClientJsonRpcMessage::Notification(JsonRpcNotification {
                 notification: ClientNotification::CancelledNotification(cancelled),
                 ..
-            }) => cancelled.params.request_id.clone(),
+            }) => cancelled.params.request_id.as_mut(),
             _ => None,
         };
+        let given_up = named.map(|named| {
+            let known = session.open_request(named).map(|slot| slot.inner_id());
+            let known = known.unwrap_or_else(|| named.clone());
+            std::mem::replace(named, known)
+        });
         session.push(message).await?;
         if let Some(request) = given_up {
             session.give_up(&request).await?;

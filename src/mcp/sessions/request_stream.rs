@@ -292,10 +292,16 @@ fn answer_error(call: &CallRow, error: rmcp::ErrorData) -> ServerJsonRpcMessage 
     ServerJsonRpcMessage::error(error, Some(call.request()))
 }
 
-/// The answer of a request that left nothing behind, neither in memory nor in the store.
-pub fn lost(session: &Session, stream: u64, request: Id) -> ServerSseMessage {
+/// The one event of a stream whose request is not served: it was of no use, or left nothing behind, neither in memory
+/// nor in the store.
+pub fn refused(
+    session: &Session,
+    stream: u64,
+    request: &RequestId,
+    why: rmcp::ErrorData,
+) -> ServerSseMessage {
     let cursor = Cursor { answered: true, ..Cursor::default() };
-    let place = Place::Request { stream, request: Some(request.clone()), cursor };
-    let answer = ServerJsonRpcMessage::error(error::lost_request(), Some(request.into()));
+    let place = Place::Request { stream, request: Id::short(request), cursor };
+    let answer = ServerJsonRpcMessage::error(why, Some(request.clone()));
     ServerSseMessage::new(session.seal(&place), answer)
 }

@@ -15,12 +15,13 @@ use super::SessionError;
 use super::event_id::Place;
 use super::outbox::Outbox;
 use super::rows::{self, CallReply, CallRow, SessionRow};
-use super::slot::Slot;
+use super::slot::{self, Slot};
 use crate::authority::Principal;
 use crate::clock::Moment;
 use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
 use crate::mcp::asked::{Asked, Respondent};
+use crate::mcp::error;
 use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
 use crate::mcp::seal::Seal;
 use crate::mcp::server::{Connection, Handler, McpServer, lock};
@@ -116,13 +117,14 @@ impl Session {
             let _ = greeting.send(message);
             return;
         }
-        let answers = match &message {
-            JsonRpcMessage::Response(response) => Some(&response.id),
-            JsonRpcMessage::Error(error) => error.id.as_ref(),
+        let answers = match &mut message {
+            JsonRpcMessage::Response(response) => Some(&mut response.id),
+            JsonRpcMessage::Error(error) => error.id.as_mut(),
             _ => None,
         };
         if let Some(request) = answers {
-            if let Some(slot) = self.slot(request) {
+            if let Some(slot) = self.slot_of_rmcp(request) {
+                *request = slot.request.clone();
                 slot.answer(message);
             }
             return;
@@ -133,7 +135,7 @@ impl Session {
                 request.id = self.id_on_the_wire(&request.id);
                 let extensions = request.request.extensions();
                 let stream = extensions.get::<CallStream>().map(|stream| stream.slot.clone());
-                stream.or_else(|| self.slot(&extensions.get::<OriginatingRequestId>()?.0))
+                stream.or_else(|| self.slot_of_rmcp(&extensions.get::<OriginatingRequestId>()?.0))
             }
             _ => None,
         };
@@ -172,10 +174,19 @@ impl Session {
         *lock(&self.host) = Some((Arc::downgrade(connection), peer));
     }
 
-    pub fn open_slot(&self, request: RequestId) -> Result<Arc<Slot>, SessionError> {
-        let slot = Slot::new(random_number()?, request, self.next_life(), None);
-        self.keep_slot(slot.clone());
-        Ok(slot)
+    /// A slot for a request of the client's; refused where its answer would not be told from another's.
+    pub fn open_slot(&self, request: RequestId) -> Result<Result<Arc<Slot>, ErrorData>, SessionError> {
+        let stream = random_number()?;
+        let mut slots = lock(&self.slots);
+        if slots.iter().any(|slot| slot.request == request && !slot.is_settled()) {
+            return Ok(Err(error::id_in_use(&request)));
+        }
+        let slot = Slot::new(stream, request, self.next_life(), None);
+        if !make_room(&mut slots) {
+            return Ok(Err(error::too_many_unanswered(limits::MAX_SESSION_STREAMS)));
+        }
+        slots.push(slot.clone());
+        Ok(Ok(slot))
     }
 
     /// The request that a stream answers: in memory, or from its row.
@@ -187,7 +198,11 @@ impl Session {
         let Some(row) = self.server.engine().shelved(Shelf::Event, &key)? else { return Ok(None) };
         let call = CallRow::read(&key, &row)?;
         let slot = Slot::new(stream, call.request(), self.next_life(), Some(call.clone()));
-        self.keep_slot(slot.clone());
+        {
+            let mut slots = lock(&self.slots);
+            make_room(&mut slots);
+            slots.push(slot.clone());
+        }
         self.wait_again(slot.clone(), call);
         Ok(Some(slot))
     }
@@ -212,9 +227,15 @@ impl Session {
         lock(&self.slots).retain(|slot| slot.stream != stream);
     }
 
+    /// A request that is being answered, by the client's name for it.
+    pub fn open_request(&self, request: &RequestId) -> Option<Arc<Slot>> {
+        let slots = lock(&self.slots);
+        slots.iter().find(|slot| slot.request == *request && !slot.is_settled()).cloned()
+    }
+
     /// The client gives a request up: an inline call's task is cancelled, and nothing more is told.
     pub async fn give_up(&self, request: &RequestId) -> Result<(), EngineError> {
-        let slot = match self.slot(request) {
+        let slot = match self.open_request(request).or_else(|| self.newest_slot(request)) {
             Some(slot) => Some(slot),
             None => self.stored_slot(request)?,
         };
@@ -340,9 +361,14 @@ impl Session {
         self.seal.seal(&[&self.id], place)
     }
 
-    fn slot(&self, request: &RequestId) -> Option<Arc<Slot>> {
+    fn newest_slot(&self, request: &RequestId) -> Option<Arc<Slot>> {
         // A client that came back may count its requests from the start again.
         lock(&self.slots).iter().rev().find(|slot| slot.request == *request).cloned()
+    }
+
+    fn slot_of_rmcp(&self, inner: &RequestId) -> Option<Arc<Slot>> {
+        let stream = slot::stream_of(inner)?;
+        lock(&self.slots).iter().find(|slot| slot.stream == stream).cloned()
     }
 
     fn stored_slot(&self, request: &RequestId) -> Result<Option<Arc<Slot>>, EngineError> {
@@ -366,15 +392,6 @@ impl Session {
         self.life.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn keep_slot(&self, slot: Arc<Slot>) {
-        let mut slots = lock(&self.slots);
-        if slots.len() >= limits::MAX_SESSION_STREAMS {
-            let at = slots.iter().position(|slot| slot.is_stored()).unwrap_or(0);
-            slots.remove(at);
-        }
-        slots.push(slot);
-    }
-
     async fn change(&self, change: impl FnOnce(&mut SessionRow)) -> Result<(), EngineError> {
         let write = {
             let mut row = lock(&self.row);
@@ -384,6 +401,18 @@ impl Session {
         };
         self.server.engine().shelve(vec![write]).await
     }
+}
+
+/// Forgets a slot that is not needed, where there are as many as may be: one that is answered, else one that can be
+/// made again from its row. Whether there is room.
+fn make_room(slots: &mut Vec<Arc<Slot>>) -> bool {
+    if slots.len() < limits::MAX_SESSION_STREAMS {
+        return true;
+    }
+    let spare = slots.iter().position(|slot| slot.is_settled());
+    let Some(at) = spare.or_else(|| slots.iter().position(|slot| slot.is_stored())) else { return false };
+    slots.remove(at);
+    true
 }
 
 /// Somebody reads a stream of the session, which is in use as long.

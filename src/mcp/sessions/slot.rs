@@ -14,6 +14,7 @@ use crate::mcp::server::lock;
 
 pub struct Slot {
     pub stream: u64,
+    /// As the client named it.
     pub request: RequestId,
     /// Tells it from what stood in its place before a restart, whose messages were others.
     life: u64,
@@ -50,6 +51,12 @@ impl Drop for Settles {
     }
 }
 
+/// The stream of the request that rmcp knows so; see [`Slot::inner_id`].
+pub fn stream_of(inner: &RequestId) -> Option<u64> {
+    let RequestId::String(text) = inner else { return None };
+    u64::from_str_radix(text, 16).ok()
+}
+
 /// What a reader at some place is to do next.
 pub enum Next {
     Message(u64, Arc<ServerJsonRpcMessage>),
@@ -67,6 +74,12 @@ impl Slot {
     pub fn new(stream: u64, request: RequestId, life: u64, call: Option<CallRow>) -> Arc<Self> {
         let state = SlotState { call: call.map(Arc::new), ..SlotState::default() };
         Arc::new(Self { stream, request, life, state: Mutex::new(state), changed: watch::Sender::new(()) })
+    }
+
+    /// As rmcp knows the request. A client may name another one alike once this is answered, and what rmcp has to say
+    /// of this one may come after that.
+    pub fn inner_id(&self) -> RequestId {
+        RequestId::String(format!("{:x}", self.stream).into())
     }
 
     /// Sends a message on the request's stream, before its answer.

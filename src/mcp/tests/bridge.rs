@@ -4,26 +4,27 @@ use rmcp::ClientHandler;
 use rmcp::model::*;
 use rmcp::service::{ClientServiceExt, NotificationContext, RoleClient};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
 use super::stdio::{inline_call, lifecycle};
 use super::*;
 
 /// A server on a socket that can be cut off and bound again, as one that is killed and started again.
-struct Socket {
-    path: PathBuf,
+pub(super) struct Socket {
+    pub path: PathBuf,
     engine: TaskEngine,
     server: watch::Sender<Option<SocketServer>>,
 }
 
 impl Socket {
-    fn new(world: &World) -> Arc<Self> {
+    pub fn new(world: &World) -> Arc<Self> {
         let (path, engine) = (world.folder.path().join("server.sock"), world.engine.clone());
         Arc::new(Self { path, engine, server: watch::channel(None).0 })
     }
 
     /// As the command line would: finds a server or starts one.
-    async fn connect(&self) -> Result<tokio::net::UnixStream, SocketError> {
+    pub async fn connect(&self) -> Result<UnixStream, SocketError> {
         if let Ok(stream) = connect_socket(&self.path).await {
             return Ok(stream);
         }
@@ -33,17 +34,18 @@ impl Socket {
         Ok(connect_socket(&self.path).await.expect("it listens"))
     }
 
-    fn kill(&self) {
+    pub fn kill(&self) {
         self.server.send_replace(None);
     }
 }
 
 /// The host's end of a bridge.
-fn bridged(socket: &Arc<Socket>) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<bool>) {
-    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+pub(super) fn bridged(socket: &Arc<Socket>) -> (UnixStream, tokio::task::JoinHandle<bool>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let socket = socket.clone();
+    let reader = Reader::of(&ours);
     let carried =
-        async move { bridge(tokio::io::split(ours), async || socket.connect().await).await.is_ok() };
+        async move { bridge(ours.into_split(), reader, async || socket.connect().await).await.is_ok() };
     (theirs, tokio::spawn(carried))
 }
 
@@ -106,12 +108,12 @@ async fn a_host_goes_on_with_the_next_server() {
 
 /// A host before 2026-07-28 that speaks lines.
 struct Lines {
-    write: tokio::io::WriteHalf<tokio::io::DuplexStream>,
-    read: tokio::io::Lines<tokio::io::BufReader<tokio::io::ReadHalf<tokio::io::DuplexStream>>>,
+    write: tokio::io::WriteHalf<UnixStream>,
+    read: tokio::io::Lines<tokio::io::BufReader<tokio::io::ReadHalf<UnixStream>>>,
 }
 
 impl Lines {
-    async fn begin(pipe: tokio::io::DuplexStream) -> Self {
+    async fn begin(pipe: UnixStream) -> Self {
         let (read, write) = tokio::io::split(pipe);
         let mut lines = Self { write, read: tokio::io::BufReader::new(read).lines() };
         let client = json!({"name": "by hand", "version": "1"});

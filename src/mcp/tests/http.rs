@@ -35,17 +35,33 @@ async fn what_is_no_request_is_told_so() {
     let world = World::new().await;
     let raw = Raw::new(&world);
     for (body, status, code, part) in [
-        ("{\"jsonrpc\":".to_owned(), 400, -32700, "line 1"),
-        ("\u{0}".to_owned(), 400, -32700, "JSON"),
-        ("[]".to_owned(), 400, -32600, "JSON-RPC"),
-        ("{\"method\":7}".to_owned(), 400, -32600, "JSON-RPC"),
-        (format!("\"{}\"", "x".repeat(crate::limits::MAX_REQUEST_BYTES)), 413, -32600, "larger"),
+        ("{\"jsonrpc\":".to_owned(), 400, (-32700, Value::Null), "line 1"),
+        ("\u{0}".to_owned(), 400, (-32700, Value::Null), "JSON"),
+        (r#"{"id":4,"method":"a","params":"\ud83d"}"#.to_owned(), 400, (-32700, json!(4)), "surrogate"),
+        (
+            format!(r#"{{"id":"d","method":"a","params":{}"#, "[".repeat(200)),
+            400,
+            (-32700, json!("d")),
+            "deep",
+        ),
+        ("[]".to_owned(), 400, (-32600, Value::Null), "batch"),
+        (r#"{"jsonrpc":"2.0","id":5,"method":7}"#.to_owned(), 400, (-32600, json!(5)), "\"method\""),
+        (r#"{"jsonrpc":"2.0","id":5,"method":"a","error":1}"#.to_owned(), 400, (-32600, json!(5)), "answer"),
+        // It names a request of the server's, if any.
+        (r#"{"id":6,"result":"\ud83d"}"#.to_owned(), 400, (-32700, Value::Null), "surrogate"),
+        (
+            format!("\"{}\"", "x".repeat(crate::limits::MAX_REQUEST_BYTES)),
+            413,
+            (-32600, Value::Null),
+            "larger",
+        ),
     ] {
         let shown: String = body.chars().take(20).collect();
         let answer = raw.post().body(body).send().await.expect("an answer");
         assert_eq!(answer.status(), status, "{shown}");
-        let error = &messages(answer).await[0]["error"];
-        assert_eq!(error["code"], code, "{shown}");
+        let told = &messages(answer).await[0];
+        let error = &told["error"];
+        assert_eq!((&error["code"], told.get("id")), (&json!(code.0), Some(&code.1)), "{shown}");
         assert!(error["message"].as_str().expect("a message").contains(part), "{error}");
     }
     let session = raw.session().await;

@@ -8,9 +8,11 @@ mod hidden;
 mod http;
 mod pages;
 mod params;
+mod pipes;
 mod questions;
 mod raw;
 mod resources;
+mod reused_ids;
 mod sessions;
 mod silent;
 mod state;
@@ -122,7 +124,7 @@ impl World {
         drop(engine);
         let engine = self::engine(folder.path(), &gate).await;
         let server = McpServer::new(engine.clone(), McpOptions::default());
-        let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+        let http = HttpServer::bind(server, keyed(HttpOptions::new(loopback()))).await.expect("a server");
         Self { folder, engine, http, gate }
     }
 

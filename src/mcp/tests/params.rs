@@ -84,9 +84,10 @@ async fn a_handshake_that_does_not_fit_is_told_so_and_may_be_tried_again() {
         ),
         (json!({"protocolVersion": "2025-11-25", "capabilities": {}}), "clientInfo"),
     ];
-    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (ours, theirs) = tokio::net::UnixStream::pair().expect("a pair of sockets");
     let server = McpServer::new(world.engine.clone(), McpOptions::default());
-    tokio::spawn(serve_pipes(server, tokio::io::split(ours), CancellationToken::new()));
+    let reader = Reader::of(&ours);
+    tokio::spawn(serve_pipes(server, ours.into_split(), reader, CancellationToken::new()));
     let (reads, mut writes) = tokio::io::split(theirs);
     let mut lines = BufReader::new(reads).lines();
     let mut ask = async |method: &str, params: Value| -> Value {

@@ -103,7 +103,11 @@ impl<'a> Session<'a> {
     }
 
     pub async fn send(&self, method: &str, params: Value) -> reqwest::Response {
-        let body = json!({"jsonrpc": "2.0", "id": 8, "method": method, "params": params});
+        self.send_as(json!(8), method, params).await
+    }
+
+    pub async fn send_as(&self, id: Value, method: &str, params: Value) -> reqwest::Response {
+        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.post().body(body.to_string()).send().await.expect("an answer")
     }
 

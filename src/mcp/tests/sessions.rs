@@ -255,8 +255,8 @@ async fn who_does_not_read_one_stream_gets_all_others() {
     let session = raw.session().await;
     let _unread = session.get(None).await;
     let mut calls = Vec::new();
-    for _ in 0..4 {
-        calls.push(session.send("tools/call", call(400)).await);
+    for id in 101..=104 {
+        calls.push(session.send_as(json!(id), "tools/call", call(400)).await);
     }
     world.open_tasks(4).await;
     world.pass(1600);

@@ -1,18 +1,20 @@
 use rmcp::model::*;
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions};
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::mcp::stdio::serve_pipes;
 
 /// Serves one client over pipes; the client's end comes back.
-fn served(
+pub(super) fn served(
     world: &World,
     stop: CancellationToken,
-) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<Result<(), StdioError>>) {
-    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+) -> (UnixStream, tokio::task::JoinHandle<Result<(), StdioError>>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let server = McpServer::new(world.engine.clone(), McpOptions::default());
-    let serving = tokio::spawn(serve_pipes(server, tokio::io::split(ours), stop));
+    let reader = Reader::of(&ours);
+    let serving = tokio::spawn(serve_pipes(server, ours.into_split(), reader, stop));
     (theirs, serving)
 }
 

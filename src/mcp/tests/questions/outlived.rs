@@ -278,8 +278,8 @@ async fn two_calls_of_a_session_ask_one_question() {
     let session = raw.session_with(capabilities()).await;
     let keyed = json!({"name": "asks", "arguments": {}, "_meta": {"longhaul/idempotency-key": "k"}});
     let (mut asked, mut streams) = (Vec::new(), Vec::new());
-    for _ in 0..2 {
-        let mut events = Events::of(session.send("tools/call", keyed.clone()).await);
+    for id in [8, 9] {
+        let mut events = Events::of(session.send_as(json!(id), "tools/call", keyed.clone()).await);
         events.next().await.expect("an event");
         asked.push(events.next().await.expect("a question").message);
         streams.push(events);
