@@ -1,17 +1,17 @@
 //! Questions over pipes. rmcp would number them and take the answers itself, so they travel past it: out within a
 //! notification that is opened at the transport, and back before rmcp has read the answer.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::{Peer, RxJsonRpcMessage, ServiceError, TxJsonRpcMessage};
 use rmcp::transport::Transport;
-use tokio::task::JoinSet;
+use tokio::sync::Mutex;
 
 use super::asked::Respondent;
-use super::server::{Connection, McpServer, lock};
+use super::server::{Connection, McpServer};
 use crate::limits;
 
 /// What is sent in the place of the notification that bears it.
@@ -28,6 +28,8 @@ pub async fn ask(peer: &Peer<RoleServer>, id: RequestId, request: ServerRequest)
 pub struct WithQuestions<T> {
     inner: T,
     answers: Answers,
+    /// Was read, and waits for the answer before it.
+    held: Option<ClientJsonRpcMessage>,
 }
 
 /// Answers of one connection on their way to the disk.
@@ -36,41 +38,43 @@ pub struct Answers {
     server: McpServer,
     connection: Arc<Connection>,
     respondent: Arc<Respondent>,
-    under_way: Arc<Mutex<JoinSet<()>>>,
+    /// Locked while one is on its way.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Answers {
     pub fn new(server: McpServer, connection: Arc<Connection>, respondent: Arc<Respondent>) -> Self {
-        Self { server, connection, respondent, under_way: Arc::default() }
+        Self { server, connection, respondent, turn: Arc::default() }
     }
 
     /// `None` where the message was an answer, which is taken here.
-    fn pass(&self, message: ClientJsonRpcMessage) -> Option<ClientJsonRpcMessage> {
+    async fn pass(&self, held: &mut Option<ClientJsonRpcMessage>) -> Option<ClientJsonRpcMessage> {
+        // What a client says behind an answer finds it taken.
+        let turn = self.turn.clone().lock_owned().await;
+        let message = held.take()?;
         let Some((asked, answer)) = self.respondent.reply_in(&message) else { return Some(message) };
         let Self { server, connection, respondent, .. } = self.clone();
-        let mut under_way = lock(&self.under_way);
-        while under_way.try_join_next().is_some() {}
-        under_way.spawn(async move {
+        tokio::spawn(async move {
             let taken = respondent.take(&server, connection.known_actor(), asked, answer).await;
             if let Err(error) = taken {
                 let task = asked.question.task;
                 tracing::warn!(%task, %error, "an answer could not be taken; its question stands");
             }
+            drop(turn);
         });
         None
     }
 
     /// What came before the connection ended counts.
     pub async fn finish(&self) {
-        let mut under_way = std::mem::take(&mut *lock(&self.under_way));
-        let all = async { while under_way.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS), all).await;
+        let patience = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
+        let _ = tokio::time::timeout(patience, self.turn.lock()).await;
     }
 }
 
 impl<T> WithQuestions<T> {
     pub fn new(inner: T, answers: Answers) -> Self {
-        Self { inner, answers }
+        Self { inner, answers, held: None }
     }
 }
 
@@ -86,8 +90,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for WithQuestions<T> {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let message = self.inner.receive().await?;
-            if let Some(message) = self.answers.pass(message) {
+            // Nothing that was read is lost where this is dropped and called again.
+            if self.held.is_none() {
+                self.held = Some(self.inner.receive().await?);
+            }
+            if let Some(message) = self.answers.pass(&mut self.held).await {
                 return Some(message);
             }
         }
