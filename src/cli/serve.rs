@@ -312,6 +312,7 @@ fn tell_where(
     file.info.socket = socket.map(|socket| socket.path().to_owned());
     file.write().map_err(|e| unwritable(folder, &e))?;
     let ServerInfo { pid, url, socket, .. } = &file.info;
+    tracing::debug!(pid, ?url, ?socket, folder = %folder.display(), "listening");
     match (url, socket) {
         (Some(url), _) => eprintln!("listening on {url}"),
         (None, Some(socket)) => eprintln!("pid {pid}, listening on {}", socket.display()),

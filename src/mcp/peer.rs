@@ -159,7 +159,8 @@ mod imp {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
     use std::os::fd::OwnedFd;

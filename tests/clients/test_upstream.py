@@ -62,7 +62,7 @@ async def test_a_foreign_tool_is_a_task_and_a_lost_answer_is_told(shop: Server, 
         assert calls.read_text().count("buy bread") == 1, "it was not bought twice"
         # Its owner looks, sees that it was not, and has it sent again.
         (tmp_path / "bread").touch()
-        resolve = ["task", "resolve", task_id(uri), "--step", "0", "--resend", "--url", shop.url]
+        resolve = ["task", "resolve", task_id(uri), "--step", "0", "--resend", "--data", str(shop.folder / "data")]
         settled = subprocess.run([shop.binary, *resolve], env=person_environment(tmp_path), cwd=tmp_path, check=False)
         assert settled.returncode == 0
         assert (await ended(peer, uri))["state"] == "completed"
