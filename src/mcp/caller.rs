@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
+use futures::future::Either;
 
 use super::connections::OfOwner;
 use crate::authority::{Principal, Secret};
@@ -57,6 +58,14 @@ impl Caller {
 
     pub fn of_this_request() -> Option<Self> {
         OF_REQUEST.try_with(Self::clone).ok()
+    }
+
+    /// A future that is this request's caller's also where it is polled once the request itself has been answered.
+    pub fn keep<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        match Self::of_this_request() {
+            Some(caller) => Either::Left(OF_REQUEST.scope(caller, future)),
+            None => Either::Right(future),
+        }
     }
 
     /// Whose a session is: of what the caller is known by and not only of its principal, since another token of that

@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures::{Stream, StreamExt, stream};
 
+use super::caller::Caller;
 use super::sessions::is_modern;
 use crate::limits;
 
@@ -25,7 +26,7 @@ const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// before is still the client's to give up: the request is dropped with its stream.
 pub async fn send(request: Request, next: Next) -> Response {
     let may_wait = may_wait(request.method(), request.headers());
-    let answer = next.run(request);
+    let answer = Caller::keep(next.run(request));
     if !may_wait {
         return answer.await;
     }
