@@ -1,8 +1,12 @@
 //! Tokens and the audit from the command line: with a server, without one, and beyond loopback.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use longhaul::engine::closures::Closures;
+use longhaul::engine::{EngineOptions, TaskEngine};
 use serde_json::{Value, json};
 
 use crate::support::{Server, guest};
@@ -97,4 +101,44 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let only = told(&longhaul(&data, &["audit", "list", "--principal", "ann", "--limit", "1"], None));
     assert_eq!(only["rows"].as_array().map(Vec::len), Some(1));
     assert_eq!(longhaul(&data, &["audit", "list", "--since", "yesterday"], None).status.code(), Some(2));
+}
+
+/// What a killed server left says where it listened; whoever took its port since is told no secret, also while another
+/// process has the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_or_a_key_never_goes_to_the_port_of_a_server_that_is_gone() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("data");
+    let server = Server::start(&data, &[]);
+    let url = server.url.clone();
+    server.kill();
+    let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
+    let port = std::net::TcpListener::bind(address).expect("its port is free");
+    let tools = Arc::new(Closures::new());
+    let holder = TaskEngine::open(&data, tools, EngineOptions::default()).await.expect("the store is free");
+    let heads = std::thread::spawn(move || {
+        let mut heads = Vec::new();
+        loop {
+            let (stream, _) = port.accept().expect("a connection");
+            let mut head = String::new();
+            let mut lines = BufReader::new(stream);
+            while lines.read_line(&mut head).is_ok_and(|read| read > 2) {}
+            if head.starts_with("END") {
+                return heads;
+            }
+            heads.push(head.to_ascii_lowercase());
+        }
+    });
+    let token = Some("lh_a-secret-of-this-test");
+    for words in [&["task", "list"][..], &["tool", "list"], &["call", "anything"]] {
+        let lost = longhaul(&data, words, token);
+        assert_ne!(lost.status.code(), Some(0), "{words:?}");
+    }
+    // The address of the folder's own server would be shown the key.
+    assert_ne!(longhaul(&data, &["task", "list", "--url", &url], None).status.code(), Some(0));
+    let mut end = std::net::TcpStream::connect(address).expect("it listens");
+    end.write_all(b"END\r\n\r\n").expect("sent");
+    let heads = heads.join().expect("no panic");
+    assert!(heads.iter().all(|head| !head.contains("authorization")), "{heads:?}");
+    holder.shutdown().await;
 }

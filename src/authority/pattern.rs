@@ -65,6 +65,10 @@ impl HttpPattern {
             Some(parent) => (parent, true),
             None => (host, false),
         };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        if !host.chars().all(|c| plain(c) || c == '*') {
+            return Err(refuse("a host is written in ASCII letters, digits, '-', '.' and '_'"));
+        }
         if host.is_empty() || host.contains('*') || host.ends_with('.') {
             return Err(refuse(
                 "a '*' may only stand first, as in *.example.com, and a host does not end in a dot",
@@ -219,6 +223,9 @@ mod tests {
             "https://a.*.b",
             "http://a:0",
             "http://u@a",
+            "https://a\u{1b}]0;x\u{7}b.com",
+            "https://a\u{202e}b.com",
+            "https://bücher.example",
         ] {
             assert!(HttpPattern::parse(wrong).is_err(), "{wrong}");
         }

@@ -150,7 +150,11 @@ fn belongs(before: Option<char>, c: char, after: Option<char>) -> bool {
         '\u{ad}' => before.is_alphabetic() && after.is_alphabetic(),
         '\u{fe0e}' | '\u{fe0f}' => is_emoji(before) || (before.is_emoji_char() && after == KEYCAP),
         '\u{200d}' if is_emoji(after) => is_emoji(before) || before == '\u{fe0f}',
-        '\u{200c}' | '\u{200d}' => both_in(&JOINED) || (is_mark(before) && is_joined(before)),
+        // Also at the end of a word, and where a foreign word or a number has a Persian ending.
+        '\u{200c}' | '\u{200d}' => {
+            let is_alone = kind(before).is_none() && kind(after).is_none();
+            is_alone && (is_joined(before) || is_joined(after))
+        }
         '\u{200b}' => both_in(&UNSPACED),
         '\u{180b}'..='\u{180d}' | '\u{180f}' => is_letter_of(before, Script::Mongolian),
         '\u{180e}' => both_in(&[Script::Mongolian]),
@@ -203,7 +207,10 @@ fn kind(character: char) -> Option<&'static str> {
         | 0xFEFF
         | 0xFFA0
         | 0xFFF0..=0xFFF8
+        | 0x13430..=0x1345F
+        | 0x16FE4
         | 0x1BCA0..=0x1BCA3
+        | 0x1D159
         | 0x1D173..=0x1D17A => "an invisible character",
         _ => return None,
     })
@@ -259,6 +266,7 @@ mod tests {
             ("🙂\u{fe0f}\u{fe0f}", "🙂\u{fe0f}\\u{fe0f}"),
             ("🙂\u{200d}\u{200d}🙂", "🙂\\u{200d}\\u{200d}🙂"),
             ("ی\u{200c}\u{200c}ی", "ی\\u{200c}\\u{200c}ی"),
+            ("a\u{13431}b\u{1d159}", "a\\u{13431}b\\u{1d159}"),
             // A flag of nowhere carries a message.
             ("\u{1f3f4}\u{e0068}\u{e0069}\u{e007f}", "\u{1f3f4}\\u{e0068}\\u{e0069}\\u{e007f}"),
             ("\u{2800}\u{2800}", "\\u{2800}\\u{2800}"),
@@ -279,6 +287,7 @@ mod tests {
             "❤️ 👩‍👩‍👧‍👦 👩🏽‍💻 🏳️‍🌈 1️⃣ ©️ ☎︎",
             "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f} Scotland",
             "می\u{200c}خواهم",
+            "HTML\u{200c}ها ۱۰\u{200c}ها ه\u{200d}.ش. می\u{200c}",
             "क्\u{200d}ष र्\u{200d} क्\u{200c}ष",
             "ශ්\u{200d}රී ലങ്ക",
             "עברית שָׁלוֹם العربية",

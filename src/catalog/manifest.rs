@@ -12,6 +12,7 @@ use super::file::{
     FileError, env_names, http_patterns, is_component_name, parse_toml, read_toml, state_patterns,
     tool_globs, visible, visible_line, within,
 };
+use super::hidden::find_hidden;
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
 use crate::limits;
 use crate::task::{Effects, RetryPolicy, TaskLimits, UnknownOutcome};
@@ -157,11 +158,23 @@ impl Manifest {
             let message = super::DefinitionError::Name(name.escape_debug().to_string()).to_string();
             return Err(FileError { key: Some("tools".to_owned()), ..FileError::new(path, message) });
         }
+        if let Some(hidden) = self.capabilities.texts().find_map(find_hidden) {
+            let key = Some("capabilities".to_owned());
+            return Err(FileError { key, ..FileError::new(path, format!("a request {hidden}")) });
+        }
         Ok(self)
     }
 }
 
 impl Capabilities {
+    /// All that is read by whoever approves it, except for HTTP hosts, which are plain.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().flat_map(|file| [&file.slot, &file.at]);
+        let secrets = self.secrets.iter().flat_map(|secret| [&secret.name, &secret.host, &secret.header]);
+        let state = self.state.iter().map(|pattern| &pattern.key);
+        files.chain(secrets).chain(state).chain(&self.env).chain(&self.tools).map(String::as_str)
+    }
+
     /// As a grant whose folders and secrets are bound to nothing.
     pub fn as_grant(&self) -> Grant {
         let file = |f: &FileRequest| FileGrant {

@@ -44,7 +44,8 @@ impl Context {
 
     /// How the server at `url` is reached.
     pub fn server(&self, url: &str, token: Option<Secret>) -> ClientOptions {
-        ClientOptions { url: url.to_owned(), era: None, token, certificates: self.certificates.clone() }
+        let certificates = self.certificates.clone();
+        ClientOptions { url: url.to_owned(), token, certificates, ..ClientOptions::default() }
     }
 
     pub fn data(&self) -> &Path {

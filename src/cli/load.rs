@@ -80,7 +80,8 @@ pub fn summary(component: &Component) -> Vec<String> {
 
 /// A grant in words, one line a power.
 pub fn powers(grant: &Grant) -> Vec<String> {
-    let mut lines: Vec<String> = grant.http.iter().map(|pattern| format!("http {pattern}")).collect();
+    let mut lines: Vec<String> =
+        grant.http.iter().map(|pattern| format!("http {}", escape(&pattern.to_string()))).collect();
     for file in &grant.files {
         let access = match file.access {
             Access::Read => "read",
@@ -99,7 +100,7 @@ pub fn powers(grant: &Grant) -> Vec<String> {
             escape(&secret.host)
         )
     }));
-    lines.extend(grant.state.iter().map(|pattern| format!("state {pattern}")));
+    lines.extend(grant.state.iter().map(|pattern| format!("state {}", escape(&pattern.to_string()))));
     lines.extend(grant.tools.iter().map(|name| format!("calls to the tool {}", escape(name))));
     lines.extend(grant.elicit.then(|| "questions to people".to_owned()));
     lines.extend(grant.sample.then(|| "samples of the client's model".to_owned()));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
-use super::server_file::{ServerInfo, Serves};
+use super::server_file::{ServerInfo, Serves, is_running};
 use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
@@ -21,11 +21,14 @@ use crate::engine::{
 };
 use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
-    TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
+    TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates, connect_socket,
 };
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{QuestionKind, TaskId, ToolResult};
+
+/// Of the address of a socket.
+const SOCKET_SCHEME: &str = "unix:";
 
 /// A server of this machine that has not answered by now is gone.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -62,12 +65,14 @@ impl Remote {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, RemoteError> {
-        Ok(Self { client: connect(options.clone()).await?, options, named: false, as_owner: false })
+        let as_owner = options.url.starts_with(SOCKET_SCHEME);
+        Ok(Self { client: connect(options.clone()).await?, options, named: false, as_owner })
     }
 
-    /// By the socket or the key of its data folder.
-    async fn connect_as_owner(url: &str, key: Option<Secret>) -> Result<Self, RemoteError> {
-        Ok(Self { as_owner: true, ..Self::connect(url, key).await? })
+    /// The server that listens at an address which stands in the data folder.
+    async fn of_folder(url: &str, token: Option<Secret>, context: &Context) -> Result<Self, RemoteError> {
+        let server_of = Some(context.data().to_owned());
+        Self::connect_with(ClientOptions { server_of, ..context.server(url, token) }).await
     }
 
     /// Its URL stands in the commands that people are told.
@@ -80,8 +85,10 @@ impl Remote {
         match url {
             Some(url) => {
                 let key = if context.token.is_none() { own_servers_key(url, context) } else { None };
-                let as_owner = key.is_some() || url.starts_with("unix:");
+                let as_owner = key.is_some() || url.starts_with(SOCKET_SCHEME);
+                let server_of = key.is_some().then(|| context.data().to_owned());
                 let options = context.server(url, context.token.clone().or(key));
+                let options = ClientOptions { server_of, ..options };
                 Ok(Self { as_owner, ..Self::connect_with(options).await? }.named())
             }
             None => Ok(Self::find(context).await?),
@@ -99,15 +106,16 @@ impl Remote {
         if let Some(info) = ServerInfo::read(folder).filter(|_| in_use) {
             let (pid, place) = (info.pid, folder.display());
             match (info.socket, info.url, context.token.clone()) {
-                (_, Some(url), Some(token)) => return Self::connect(&url, Some(token)).await,
+                (_, Some(url), Some(token)) => return Self::of_folder(&url, Some(token), context).await,
                 // Only the folder's owner can open it.
                 (Some(socket), _, None) => {
                     private::no_link(&socket).map_err(|error| RemoteError::Other(error.to_string()))?;
-                    return Self::connect_as_owner(&format!("unix:{}", socket.display()), None).await;
+                    return Self::connect(&format!("{SOCKET_SCHEME}{}", socket.display()), None).await;
                 }
                 // The server's key says the same.
                 (None, Some(url), None) => {
-                    return Self::connect_as_owner(&url, info.key.map(Secret::new)).await;
+                    let remote = Self::of_folder(&url, info.key.map(Secret::new), context).await?;
+                    return Ok(Self { as_owner: true, ..remote });
                 }
                 (Some(_), None, Some(_)) => {
                     return Err(RemoteError::Refused(format!(
@@ -141,8 +149,14 @@ impl Remote {
         &self.options.url
     }
 
-    pub fn token(&self) -> Option<Secret> {
-        self.options.token.clone()
+    /// How it was reached.
+    pub fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    async fn client(&self) -> Result<&Client, RemoteError> {
+        still_there(&self.options).await?;
+        Ok(&self.client)
     }
 
     /// What a further command needs so that it reaches the same server: nothing, or ` --url URL`.
@@ -155,14 +169,18 @@ impl Remote {
         self.client.close().await;
     }
 
-    /// A new connection to the same server.
+    /// A new connection to the same server; the data folder's own may listen elsewhere by now.
     pub async fn reconnect(&mut self) -> Result<(), RemoteError> {
+        let moved = self.options.server_of.as_deref().filter(|_| !self.named).and_then(ServerInfo::read);
+        if let Some(url) = moved.and_then(|info| info.url) {
+            self.options.url = url;
+        }
         self.client = connect(self.options.clone()).await?;
         Ok(())
     }
 
     pub async fn tools(&self) -> Result<Vec<ToolInfo>, RemoteError> {
-        Ok(self.client.tools().await?)
+        Ok(self.client().await?.tools().await?)
     }
 
     /// Starts a task. The same key, tool and arguments lead to the same task.
@@ -172,7 +190,7 @@ impl Remote {
             idempotency_key: Some(key.to_owned()),
             ..CallOptions::default()
         };
-        let outcome = self.client.call(tool, arguments.clone(), &options).await?;
+        let outcome = self.client().await?.call(tool, arguments.clone(), &options).await?;
         let id = outcome.link().map(|link| link.task_id).or_else(|| outcome.task.clone());
         match id {
             Some(id) => {
@@ -186,12 +204,12 @@ impl Remote {
     }
 
     pub async fn task(&self, id: TaskId) -> Result<TaskDocument, RemoteError> {
-        Ok(self.client.task(&id.uri()).await?)
+        Ok(self.client().await?.task(&id.uri()).await?)
     }
 
     /// Tells of every change of a task from now on.
     pub async fn watch(&self, id: TaskId) -> Result<Updates, RemoteError> {
-        Ok(self.client.watch(&[id.uri()]).await?)
+        Ok(self.client().await?.watch(&[id.uri()]).await?)
     }
 
     pub async fn tasks(&self, query: TaskQuery) -> Result<TaskPage, RemoteError> {
@@ -237,7 +255,7 @@ impl Remote {
     }
 
     pub async fn journal(&self, id: TaskId) -> Result<JournalDocument, RemoteError> {
-        let body = self.client.read(&format!("{}/journal", id.uri())).await?;
+        let body = self.client().await?.read(&format!("{}/journal", id.uri())).await?;
         serde_json::from_slice(&body.bytes)
             .map_err(|e| RemoteError::Other(format!("this is no journal: {e}")))
     }
@@ -278,13 +296,13 @@ impl Remote {
             // Elsewhere the person is the one at the client that is asked.
             if let Some((key, _)) = asked.filter(|(_, question)| is_elicited(question)) {
                 let answer = without_nulls(json!({ "action": action, "content": content }));
-                self.client.update_task(&id.to_string(), key, answer).await?;
+                self.client().await?.update_task(&id.to_string(), key, answer).await?;
                 return self.task(id).await;
             }
         }
         let arguments = json!({ "task_id": id, "key": key, "action": action, "content": content });
         let options = CallOptions { by_person, ..CallOptions::default() };
-        let answered = self.client.call("task_answer", without_nulls(arguments), &options).await?;
+        let answered = self.client().await?.call("task_answer", without_nulls(arguments), &options).await?;
         parsed(structured("task_answer", answered)?)
     }
 
@@ -309,7 +327,10 @@ impl Remote {
             Resolution::Resend => json!("resend"),
         };
         let options = CallOptions { by_person: true, ..CallOptions::default() };
-        parsed(structured("task_resolve", self.client.call("task_resolve", arguments, &options).await?)?)
+        parsed(structured(
+            "task_resolve",
+            self.client().await?.call("task_resolve", arguments, &options).await?,
+        )?)
     }
 
     pub async fn new_token(&self, grant: TokenGrant) -> Result<String, RemoteError> {
@@ -339,7 +360,7 @@ impl Remote {
     /// What a tool for the server's owner answers with; for anybody else there is none.
     async fn admin(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
         let options = CallOptions { by_person: true, ..CallOptions::default() };
-        match self.client.call(tool, arguments, &options).await {
+        match self.client().await?.call(tool, arguments, &options).await {
             Err(ClientError::Protocol { code: -32602, .. }) => Err(RemoteError::Refused(format!(
                 "the server at {} does this for its owner alone, who names its folder: the same command with --data DIR \
                  and without --url and --token",
@@ -380,7 +401,7 @@ impl Remote {
 
     /// Tells of every change of an entry from now on.
     pub async fn watch_state(&self, namespace: &str, key: &str) -> Result<Updates, RemoteError> {
-        Ok(self.client.watch(&[state_uri(namespace, key)]).await?)
+        Ok(self.client().await?.watch(&[state_uri(namespace, key)]).await?)
     }
 
     /// What one of Longhaul's own tools answers with.
@@ -389,7 +410,7 @@ impl Remote {
     }
 
     async fn call_own(&self, tool: &str, arguments: Value) -> Result<CallOutcome, RemoteError> {
-        Ok(self.client.call(tool, arguments, &CallOptions::default()).await?)
+        Ok(self.client().await?.call(tool, arguments, &CallOptions::default()).await?)
     }
 }
 
@@ -447,7 +468,27 @@ pub fn token_is_not_for(url: &str, why: &str) -> String {
     )
 }
 
+/// Before a token or a key goes to an address that was found in a data folder: what stands there is left behind by a
+/// server that was killed, and its port may be another user's by now. So the folder's server has to answer at its
+/// socket, which nobody else can make, and the file to name this address, which it writes before that.
+async fn still_there(options: &ClientOptions) -> Result<(), RemoteError> {
+    let Some(folder) = &options.server_of else { return Ok(()) };
+    let gone = || {
+        let told = format!("the server of {} does not answer at {}", folder.display(), options.url);
+        RemoteError::Lost(told)
+    };
+    let info = ServerInfo::read(folder).filter(|info| info.url.as_ref() == Some(&options.url));
+    let info = info.ok_or_else(gone)?;
+    let answers = match &info.socket {
+        Some(socket) => private::no_link(socket).is_ok() && connect_socket(socket).await.is_ok(),
+        // Where the file system has no sockets.
+        None => is_running(info.pid) && matches!(Store::presence(folder), Ok(Presence::InUse { .. })),
+    };
+    answers.then_some(()).ok_or_else(gone)
+}
+
 async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
+    still_there(&options).await?;
     let url = options.url.clone();
     match tokio::time::timeout(CONNECT_PATIENCE, Client::connect_with(options)).await {
         Ok(connected) => Ok(connected?),

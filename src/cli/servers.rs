@@ -77,7 +77,12 @@ fn place(
             }
             let token = table.token.as_deref().map(|from| secret(from, env)).transpose()?;
             let certificates = certificates.to_vec();
-            Ok(Place::Url(ClientOptions { url: url.clone(), era: None, token, certificates }))
+            Ok(Place::Url(ClientOptions {
+                url: url.clone(),
+                token,
+                certificates,
+                ..ClientOptions::default()
+            }))
         }
         (None, Some(program)) => {
             if table.token.is_some() {

@@ -123,31 +123,41 @@ fn by_connection(headers: &HeaderMap, of_owner: bool) -> Result<Caller, Stranger
     if is_owner { Ok(Caller::of_connection()) } else { Err(Stranger::NoToken) }
 }
 
-/// Headers by which a proxy, a gateway or a content network says that it stands in between: what it sends is another's
-/// request, whoever runs the proxy. RFC 7239, RFC 9110 (`Via`), RFC 8586 (`CDN-Loop`), and those that products add.
-const OF_PROXIES: [&str; 14] = [
-    "forwarded",
-    "via",
-    "cdn-loop",
+/// Parts of the names of headers by which a proxy, a gateway or a content network says that it stands in between: what
+/// it sends is another's request, whoever runs the proxy. RFC 7239 (`Forwarded`), and what products add.
+const OF_PROXIES: [&str; 9] = [
+    "forward",
     "client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-real-ip",
-    "x-remote-addr",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "fastly-client-ip",
-    "fly-client-ip",
-    "x-envoy-external-address",
-    "x-amzn-trace-id",
+    "clientip",
+    "connecting-ip",
+    "originating-ip",
+    "real-ip",
+    "real-port",
+    "remote-ip",
+    "remote-addr",
 ];
-/// The same as the beginning of a name: `X-Forwarded-For`, `-Host`, `-Proto` and their like.
-const OF_PROXIES_BEGIN: [&str; 3] = ["x-forwarded", "x-original-", "x-proxy"];
+/// The same as the beginning of a name; RFC 9110 has `Via`, RFC 8586 `CDN-Loop`.
+const OF_PROXIES_BEGIN: [&str; 12] = [
+    "cdn-",
+    "cf-",
+    "fastly-",
+    "fly-",
+    "proxy-",
+    "tailscale-",
+    "x-amzn-",
+    "x-appengine-",
+    "x-azure-",
+    "x-envoy-",
+    "x-original-",
+    "x-proxy",
+];
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
-        let name = name.as_str();
-        OF_PROXIES.contains(&name) || OF_PROXIES_BEGIN.iter().any(|begin| name.starts_with(begin))
+        let name = name.as_str().replace('_', "-");
+        name == "via"
+            || OF_PROXIES.iter().any(|part| name.contains(part))
+            || OF_PROXIES_BEGIN.iter().any(|begin| name.starts_with(begin))
     })
 }
 
@@ -227,7 +237,9 @@ mod tests {
                 "{name}"
             );
         }
-        for name in ["user-agent", "x-request-id", "origin", "traceparent", "viable"] {
+        for name in
+            ["user-agent", "x-request-id", "origin", "traceparent", "x-real", "mcp-name", "authorization"]
+        {
             let name = name.parse::<header::HeaderName>().expect("a name");
             assert!(
                 !is_forwarded(&HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))])),

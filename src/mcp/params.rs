@@ -78,17 +78,15 @@ pub fn with_text_cursor(request: &[u8]) -> Option<Vec<u8>> {
 
 type Reader = fn(Value) -> Option<String>;
 
-/// How the params of a method are read, if the protocol has the method.
+/// How the params of a method are read, if the server has the method. It serves no prompts.
 fn reader(method: &str, is_modern: bool) -> Option<Reader> {
     let of_both: Reader = match method {
         CallToolRequestMethod::VALUE => fault::<CallToolRequestParams>,
         ReadResourceRequestMethod::VALUE => fault::<ReadResourceRequestParams>,
         CompleteRequestMethod::VALUE => fault::<CompleteRequestParams>,
-        GetPromptRequestMethod::VALUE => fault::<GetPromptRequestParams>,
         ListToolsRequestMethod::VALUE
         | ListResourcesRequestMethod::VALUE
-        | ListResourceTemplatesRequestMethod::VALUE
-        | ListPromptsRequestMethod::VALUE => fault::<PaginatedRequestParams>,
+        | ListResourceTemplatesRequestMethod::VALUE => fault::<PaginatedRequestParams>,
         _ if is_modern => return modern_reader(method),
         _ => return legacy_reader(method),
     };

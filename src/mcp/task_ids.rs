@@ -78,6 +78,14 @@ struct Meta {
     capabilities: ClientCapabilities,
 }
 
+/// The id of a request whose `taskIds` are none. rmcp does not look at them.
+fn id_with_bad_ids(request: &[u8]) -> Option<Value> {
+    let mut request: Value = serde_json::from_slice(request).ok()?;
+    let ids = request.pointer("/params/notifications/taskIds").filter(|ids| !ids.is_null())?;
+    let is_list = ids.as_array().is_some_and(|ids| ids.iter().all(Value::is_string));
+    (!is_list).then(|| request["id"].take())
+}
+
 /// Reads what rmcp does not, and adds it to its answer.
 pub async fn read(request: Request, next: Next) -> Response {
     let method =
@@ -93,6 +101,11 @@ pub async fn read(request: Request, next: Next) -> Response {
     let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    if listens && let Some(id) = id_with_bad_ids(&bytes) {
+        let error = error::bad_params("params.notifications.taskIds: it is a list of ids of tasks");
+        let body = error::rpc_body(&id, &error).to_string();
+        return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    }
     let Peek { id, params } = serde_json::from_slice(&bytes).unwrap_or_default();
     if wants_name {
         add_name(&mut parts.headers, params.task_id.as_deref());

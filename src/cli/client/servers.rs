@@ -29,7 +29,7 @@ pub async fn servers(named: &[String], context: &Context) -> Result<Vec<Server>>
         return Ok(vec![Server::new(&url, context.token.clone(), false, context)]);
     }
     let remote = Remote::find(context).await?;
-    let server = Server::new(remote.url(), remote.token(), false, context);
+    let server = Server { url: remote.url().to_owned(), options: remote.options().clone(), named: false };
     remote.close().await;
     Ok(vec![server])
 }

@@ -51,6 +51,9 @@ pub struct ClientOptions {
     pub era: Option<Era>,
     /// A bearer token, where the server wants one.
     pub token: Option<Secret>,
+    /// The data folder whose own server this is, where the address was found there: who connects makes sure that it is
+    /// still that server before anything secret is sent.
+    pub server_of: Option<PathBuf>,
     /// Of authorities that are trusted beside those of the machine.
     pub certificates: Vec<reqwest::Certificate>,
 }
@@ -123,7 +126,7 @@ impl Client {
     }
 
     pub async fn connect_with(options: ClientOptions) -> Result<Self, ClientError> {
-        let ClientOptions { url, era, token, certificates } = options;
+        let ClientOptions { url, era, token, server_of: _, certificates } = options;
         if let Some(path) = url.strip_prefix(SOCKET_SCHEME) {
             let stream = connect_socket(Path::new(path))
                 .await

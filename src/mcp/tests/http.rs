@@ -65,7 +65,7 @@ async fn what_is_no_request_is_told_so() {
         assert!(error["message"].as_str().expect("a message").contains(part), "{error}");
     }
     let session = raw.session().await;
-    for method in ["tools/guess", "prompts/list"] {
+    for method in ["tools/guess", "prompts/list", "prompts/get"] {
         let unknown = session.ask(method, json!({})).await;
         assert_eq!(unknown[0]["error"]["code"], -32601, "{method}");
     }

@@ -16,7 +16,6 @@ fn in_both() -> Vec<(&'static str, Value, &'static str)> {
         ("resources/read", json!({"uri": ["task://1"]}), "uri"),
         ("resources/read", json!({}), "uri"),
         ("completion/complete", json!({"ref": {"type": "ref/none"}}), "params"),
-        ("prompts/get", json!({"name": []}), "name"),
     ]
 }
 

@@ -19,8 +19,9 @@ pub fn is_own(address: IpAddr) -> io::Result<bool> {
     Ok(all.iter().any(|interface| interface.ip().to_canonical() == address))
 }
 
-/// What is sent to an address of one's own comes from that address: so the kernel says also of addresses that no
-/// interface has but its table of local routes. Nothing is sent by this.
+/// What is sent to an address of one's own comes from that address, or from loopback's where a whole prefix is routed to
+/// this machine: so the kernel says also of addresses that no interface has but its table of local routes. Nothing is
+/// sent by this.
 fn is_routed_here(address: IpAddr) -> bool {
     let any: IpAddr =
         if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -29,7 +30,7 @@ fn is_routed_here(address: IpAddr) -> bool {
         socket.local_addr()
     });
     // Without a route nothing is dialled anyway.
-    from.is_ok_and(|from| from.ip().to_canonical() == address)
+    from.is_ok_and(|from| from.ip().to_canonical() == address || from.ip().is_loopback())
 }
 
 /// Where this process listens: no guest is let in there, whatever it is granted.
