@@ -47,6 +47,12 @@ impl AnyRequest {
         not_understood(&CustomRequest::new(method, params), is_modern)
     }
 
+    /// The same where nothing says which protocol is spoken.
+    pub fn fault_in_either(&self) -> ErrorData {
+        let of_sessions = self.fault(false);
+        if of_sessions.code == ErrorCode::METHOD_NOT_FOUND { self.fault(true) } else { of_sessions }
+    }
+
     /// Whether it is a handshake whose params do not fit, which reaches no handler.
     pub fn is_bad_handshake(&self) -> bool {
         let params = self.params.clone().unwrap_or_default();

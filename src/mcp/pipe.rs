@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error;
-use super::params;
+use super::params::{self, AnyRequest};
 use super::pipe_task_ids::{bad_handshake, to_client, with_resources};
 use super::reader::Reader;
 use super::reading::{Envelope, Line, Lines, Patience, Unreadable, envelope, without_mark};
@@ -202,7 +202,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Send + Unpin + 'static> Pipe<R, W> {
                 Some((id, error)) => Read::Refused(error::rpc_body(&id.into_json_value(), &error)),
                 None => self.message(message, &envelope),
             },
-            Err(error) => self.unreadable(Unreadable::unknown(line, &error)),
+            Err(error) => match AnyRequest::read(line) {
+                Some(request) => {
+                    let id = request.id.clone().into_json_value();
+                    Read::Refused(error::rpc_body(&id, &request.fault_in_either()))
+                }
+                None => self.unreadable(Unreadable::unknown(line, &error)),
+            },
         }
     }
 

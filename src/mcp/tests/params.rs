@@ -109,5 +109,12 @@ async fn a_handshake_that_does_not_fit_is_told_so_and_may_be_tried_again() {
     for (method, params, part) in in_both().into_iter().chain(of_sessions()) {
         check(&ask(method, params).await, -32602, part, method);
     }
-    check(&ask("foo/bar", json!({})).await, -32601, "foo/bar", "over pipes");
+    for (method, params) in [("tools/list", json!([])), ("tools/call", json!("x")), ("ping", json!([1]))] {
+        let answer = ask(method, params).await;
+        check(&answer, -32602, "no object", method);
+        assert_eq!(answer["id"], "a");
+    }
+    for params in [json!({}), json!([]), json!(5)] {
+        check(&ask("foo/bar", params).await, -32601, "foo/bar", "over pipes");
+    }
 }
