@@ -21,6 +21,7 @@ mod install;
 mod key;
 mod load;
 mod logging;
+mod own_server;
 mod progress;
 mod prompt;
 mod remote;

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
+use super::own_server;
 use super::render::escape_text;
-use super::server_file::{ServerInfo, Serves, is_running};
+use super::server_file::{ServerInfo, Serves};
 use crate::authority::Secret;
 use crate::catalog::{OWN_TOOL_NAMES, Reply};
 use crate::engine::messages::Outgoing;
@@ -21,7 +22,7 @@ use crate::engine::{
 };
 use crate::mcp::{
     AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
-    TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates, connect_socket,
+    TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
 };
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};
@@ -84,7 +85,7 @@ impl Remote {
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
             Some(url) => {
-                let key = if context.token.is_none() { own_servers_key(url, context) } else { None };
+                let key = if context.token.is_none() { own_server::key(url, context) } else { None };
                 let as_owner = key.is_some() || url.starts_with(SOCKET_SCHEME);
                 let server_of = key.is_some().then(|| context.data().to_owned());
                 let options = context.server(url, context.token.clone().or(key));
@@ -155,7 +156,7 @@ impl Remote {
     }
 
     async fn client(&self) -> Result<&Client, RemoteError> {
-        still_there(&self.options).await?;
+        own_server::still_there(&self.options).await?;
         Ok(&self.client)
     }
 
@@ -451,14 +452,6 @@ impl From<RemoteError> for CliError {
     }
 }
 
-/// The key of the data folder's server, where that is the one at `url`.
-fn own_servers_key(url: &str, context: &Context) -> Option<Secret> {
-    let folder = context.data();
-    let is_served = matches!(Store::presence(folder), Ok(Presence::InUse { .. }));
-    let info = ServerInfo::read(folder).filter(|info| is_served && info.url.as_deref() == Some(url))?;
-    info.key.map(Secret::new)
-}
-
 /// A token goes to an address that came with it, or to the data folder's own server. Anything may listen at an address
 /// out of a file, or at the usual one.
 pub fn token_is_not_for(url: &str, why: &str) -> String {
@@ -468,27 +461,8 @@ pub fn token_is_not_for(url: &str, why: &str) -> String {
     )
 }
 
-/// Before a token or a key goes to an address that was found in a data folder: what stands there is left behind by a
-/// server that was killed, and its port may be another user's by now. So the folder's server has to answer at its
-/// socket, which nobody else can make, and the file to name this address, which it writes before that.
-async fn still_there(options: &ClientOptions) -> Result<(), RemoteError> {
-    let Some(folder) = &options.server_of else { return Ok(()) };
-    let gone = || {
-        let told = format!("the server of {} does not answer at {}", folder.display(), options.url);
-        RemoteError::Lost(told)
-    };
-    let info = ServerInfo::read(folder).filter(|info| info.url.as_ref() == Some(&options.url));
-    let info = info.ok_or_else(gone)?;
-    let answers = match &info.socket {
-        Some(socket) => private::no_link(socket).is_ok() && connect_socket(socket).await.is_ok(),
-        // Where the file system has no sockets.
-        None => is_running(info.pid) && matches!(Store::presence(folder), Ok(Presence::InUse { .. })),
-    };
-    answers.then_some(()).ok_or_else(gone)
-}
-
 async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
-    still_there(&options).await?;
+    own_server::still_there(&options).await?;
     let url = options.url.clone();
     match tokio::time::timeout(CONNECT_PATIENCE, Client::connect_with(options)).await {
         Ok(connected) => Ok(connected?),
