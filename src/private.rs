@@ -137,7 +137,8 @@ pub fn no_link(path: &Path) -> io::Result<()> {
     }
 }
 
-/// An error where something other than a socket of this user lies at `path`; a name that is free is fine.
+/// For the wing that listens there. An error where something other than a socket of this user lies at `path`; a name that is free is fine.
+#[cfg_attr(not(feature = "mcp"), allow(dead_code))]
 pub fn only_socket(path: &Path) -> io::Result<()> {
     no_link(path)?;
     match path.symlink_metadata() {

@@ -72,6 +72,7 @@ pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state
 pub use submit::{Submission, Submitted};
 pub use sweep::Swept;
 pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};
+#[cfg(feature = "cli")]
 pub(crate) use view::resolve_command;
 pub use view::{
     ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, TraceDocument, output_uri, percent_decode,
