@@ -142,3 +142,29 @@ async fn a_token_or_a_key_never_goes_to_the_port_of_a_server_that_is_gone() {
     assert!(heads.iter().all(|head| !head.contains("authorization")), "{heads:?}");
     holder.shutdown().await;
 }
+
+#[test]
+fn the_owners_key_stays_until_it_is_renewed_and_is_printed_for_its_own_server_alone() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("data");
+    let key = || told(&longhaul(&data, &["key"], None))["key"].as_str().expect("a key").to_owned();
+    assert_eq!(longhaul(&data, &["key"], None).status.code(), Some(3), "no server runs");
+    let server = Server::start(&data, &[]);
+    let first = key();
+    let headers = told(&longhaul(&data, &["key", "--headers", "--url", &server.url], None));
+    assert_eq!(headers, json!({ "Authorization": format!("Bearer {first}") }));
+    for elsewhere in ["http://127.0.0.1:1/mcp", "http://localhost:1919/mcp", "https://far.example/mcp"] {
+        let refused = longhaul(&data, &["key", "--headers", "--url", elsewhere], None);
+        assert_eq!(refused.status.code(), Some(4), "{elsewhere}");
+        assert!(!String::from_utf8_lossy(&refused.stdout).contains(&first), "{elsewhere}");
+    }
+    assert_eq!(longhaul(&data, &["key", "--renew"], None).status.code(), Some(4), "a server runs");
+    server.stop();
+    let server = Server::start(&data, &[]);
+    assert_eq!(key(), first, "hosts keep it in their environment");
+    server.stop();
+    assert_eq!(longhaul(&data, &["key", "--renew"], None).status.code(), Some(0));
+    let server = Server::start(&data, &[]);
+    assert_ne!(key(), first);
+    server.stop();
+}

@@ -322,8 +322,11 @@ pub struct KeyArgs {
     /// As a JSON object of HTTP headers, which hosts take from a helper
     #[arg(long)]
     pub headers: bool,
+    /// Only where the server listens at this address: no other is to be shown its key
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
     /// Make another key instead, by which the one before is none any more
-    #[arg(long, conflicts_with = "headers")]
+    #[arg(long, conflicts_with_all = ["headers", "url"])]
     pub renew: bool,
 }
 

@@ -28,6 +28,15 @@ pub async fn run(args: &KeyArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let info = ServerInfo::read(folder).filter(|_| matches!(presence, Presence::InUse { .. }));
+    let at = info.as_ref().and_then(|info| info.url.clone());
+    if let (Some(wanted), Some(at)) = (&args.url, &at)
+        && wanted != at
+    {
+        let told = format!("the server on {} listens at {at}, not at {wanted}", folder.display());
+        return Err(CliError::refused(told).next(
+            "longhaul install --client NAME --http --with-key --force names the address that holds now",
+        ));
+    }
     let Some(key) = info.and_then(|info| info.key) else {
         return Err(CliError::not_found(format_args!("no server on {} listens over HTTP", folder.display()))
             .next("longhaul serve, or name its --data folder"));

@@ -8,11 +8,20 @@ use crate::mcp::{ClientOptions, connect_socket};
 use crate::private;
 use crate::store::{Presence, Store};
 
-/// The key of the data folder's server, where that is the one at `url`.
-pub fn key(url: &str, context: &Context) -> Option<Secret> {
+/// Where the data folder's server listens over HTTP, if one runs.
+pub fn url(context: &Context) -> Option<String> {
+    running(context)?.url
+}
+
+fn running(context: &Context) -> Option<ServerInfo> {
     let folder = context.data();
     let is_served = matches!(Store::presence(folder), Ok(Presence::InUse { .. }));
-    let info = ServerInfo::read(folder).filter(|info| is_served && info.url.as_deref() == Some(url))?;
+    ServerInfo::read(folder).filter(|_| is_served)
+}
+
+/// The key of the data folder's server, where that is the one at `url`.
+pub fn key(url: &str, context: &Context) -> Option<Secret> {
+    let info = running(context).filter(|info| info.url.as_deref() == Some(url))?;
     info.key.map(Secret::new)
 }
 

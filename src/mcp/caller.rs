@@ -207,7 +207,8 @@ impl Door {
             Stranger::BadToken => (
                 "bad_token",
                 "Bearer error=\"invalid_token\"",
-                "this token or key is not valid, or not any more; ask the owner of the server for another\n",
+                "this token or key is not valid, or not any more. The owner's hosts find the key in LONGHAUL_KEY: \
+                 `longhaul key`, run where the server runs, prints it. Everybody else asks the owner for another token\n",
             ),
         };
         self.engine.audit_stranger(word);

@@ -207,6 +207,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Send + Unpin + 'static> Pipe<R, W> {
                     let id = request.id.clone().into_json_value();
                     Read::Refused(error::rpc_body(&id, &request.fault_in_either()))
                 }
+                // A notification has no answer, whatever is wrong with it.
+                None if envelope == Envelope::Notification => {
+                    tracing::debug!(%error, "a client's notification makes no sense");
+                    Read::Nothing
+                }
                 None => self.unreadable(Unreadable::unknown(line, &error)),
             },
         }

@@ -45,8 +45,8 @@ pub enum Credential {
     Token,
     /// The server's key: it cannot know the owner by the connection.
     Key {
-        /// A shell command that prints it as JSON of HTTP headers, for hosts that run one.
-        helper: String,
+        /// A shell command that prints it as JSON of HTTP headers, for hosts that run one on the server's machine.
+        helper: Option<String>,
     },
 }
 
@@ -124,7 +124,9 @@ impl HostClient {
         let (field, value) = match credential {
             Credential::None => return Ok(entry),
             Credential::Token => self.bearer_from(TOKEN),
-            Credential::Key { helper } if self.runs_helper() => ("headersHelper", json!(helper)),
+            Credential::Key { helper: Some(helper) } if self.runs_helper() => {
+                ("headersHelper", json!(helper))
+            }
             Credential::Key { .. } => self.bearer_from(KEY),
         };
         entry.insert(field.to_owned(), value);

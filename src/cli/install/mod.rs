@@ -21,6 +21,7 @@ use self::file::HostFile;
 use super::args::InstallArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
+use super::own_server;
 use super::render::escape;
 use super::serve::http_options;
 use crate::mcp::knows_owner_by_connection;
@@ -155,21 +156,28 @@ fn transport(args: &InstallArgs, context: &Context) -> Result<Transport> {
 /// With the server's key where that is wanted, or where a server with these settings cannot know the owner's host of
 /// this machine by its connection.
 fn over_http(args: &InstallArgs, context: &Context) -> Result<Transport> {
-    let url = match &args.url {
-        Some(url) => url.clone(),
-        None => usual_url(context)?,
+    let url = match (&args.url, own_server::url(context)) {
+        (Some(url), _) => url.clone(),
+        (None, Some(running)) => running,
+        (None, None) => usual_url(context)?,
     };
     let mut transport = Transport::http(&url)?;
     if let Transport::Http { credential, .. } = &mut transport {
-        let is_unknown =
-            || *credential == Credential::None && !knows_owner_by_connection(&http_options(context));
-        if args.with_key || is_unknown() {
-            let (program, data) = (own_program()?, text_of(&absolute(context.data())?)?);
-            let helper = format!("{} key --headers --data {}", shell_word(&program), shell_word(&data));
+        let is_near = *credential == Credential::None;
+        if args.with_key || (is_near && !knows_owner_by_connection(&http_options(context))) {
+            // A helper prints the key of a server that runs on the host's own machine.
+            let helper = is_near.then(|| helper(&url, context)).transpose()?;
             *credential = Credential::Key { helper };
         }
     }
     Ok(transport)
+}
+
+/// A shell command that prints the key as HTTP headers, for the server at this address and no other.
+fn helper(url: &str, context: &Context) -> Result<String> {
+    let words = [own_program()?, text_of(&absolute(context.data())?)?, url.to_owned()];
+    let [program, data, url] = words.map(|word| shell_word(&word));
+    Ok(format!("{program} key --headers --data {data} --url {url}"))
 }
 
 fn own_program() -> Result<String> {
@@ -180,7 +188,7 @@ fn own_program() -> Result<String> {
 
 /// As a POSIX shell reads it as one word.
 fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._:-".contains(c);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 

@@ -123,11 +123,13 @@ fn hosts_over_http_get_the_address_and_no_token() {
             "{loopback}"
         );
     }
-    let credential = Credential::Key { helper: "/opt/longhaul key --headers --data /d".to_owned() };
+    let credential = Credential::Key { helper: Some("/opt/longhaul key --headers --data /d".to_owned()) };
     let keyed = Transport::Http { url: url.to_owned(), credential };
     let helper =
         json!({"type": "http", "url": url, "headersHelper": "/opt/longhaul key --headers --data /d"});
     assert_eq!(entry(HostClient::ClaudeCode, &keyed), helper);
+    let elsewhere = Transport::Http { url: url.to_owned(), credential: Credential::Key { helper: None } };
+    assert_eq!(entry(HostClient::ClaudeCode, &elsewhere)["headers"], header("${LONGHAUL_KEY}"));
     assert_eq!(entry(HostClient::VsCode, &keyed)["headers"], header("${env:LONGHAUL_KEY}"));
     assert_eq!(entry(HostClient::Cursor, &keyed)["headers"], header("${env:LONGHAUL_KEY}"));
     assert_eq!(entry(HostClient::Codex, &keyed), json!({"url": url, "bearer_token_env_var": "LONGHAUL_KEY"}));
