@@ -3,7 +3,7 @@
 //! of commits is the order of what happened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -156,8 +156,27 @@ impl Entry {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Never within a read of the store: whoever holds it may be waiting for one, behind a commit that waits for the
+    /// first to end.
     pub fn lock(&self) -> MutexGuard<'_, EntryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The two locks where they are free; `None` where that would have to be waited for.
+    pub fn try_children(&self) -> Option<MutexGuard<'_, Children>> {
+        unless_held(self.children.try_lock())
+    }
+
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, EntryState>> {
+        unless_held(self.state.try_lock())
+    }
+}
+
+fn unless_held<'a, T>(tried: TryLockResult<MutexGuard<'a, T>>) -> Option<MutexGuard<'a, T>> {
+    match tried {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

@@ -10,12 +10,13 @@ use time::format_description::well_known::Rfc3339;
 use super::calling::{self, KIND_CALLS, KIND_SEND};
 use super::children;
 use super::cursor::{filter, open_cursor, seal_cursor};
-use super::entry::split_log_row;
+use super::entry::{EntryState, split_log_row};
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
+use super::questions::Patience;
 use super::rows::{self, Payload};
 use super::state::{self, KIND_STATE};
 use super::view::TaskDocument;
-use super::{EngineError, ResourceKey, Shared, TaskEngine, checkpoint, output, prefix};
+use super::{EngineError, ResourceKey, TaskEngine, checkpoint, output, prefix};
 use crate::authority::Principal;
 use crate::catalog::show_hidden;
 use crate::store::{Snapshot, Space, StoreError, codec};
@@ -86,8 +87,11 @@ pub struct RecordDocument {
 impl TaskEngine {
     /// A task of this principal, as it is on disk.
     pub fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
+        let held = self.held(id);
         let found = self.shared.store.read(|snapshot| {
-            let Some((mut document, ..)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let Some((mut document, ..)) = self.document(snapshot, principal, id, held)? else {
+                return Ok(None);
+            };
             let children = children::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
             document.children = children.iter().map(ToString::to_string).collect();
             Ok(Some(document))
@@ -125,8 +129,9 @@ impl TaskEngine {
 
     /// What a task came to.
     pub fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
+        let held = self.held(id);
         let found = self.shared.store.read(|snapshot| {
-            let Some((document, _, status)) = self.document(snapshot, principal, id)? else {
+            let Some((document, _, status)) = self.document(snapshot, principal, id, held)? else {
                 return Ok(None);
             };
             Ok(Some(match (status.state, status.error) {
@@ -149,7 +154,7 @@ impl TaskEngine {
         limit: usize,
     ) -> Result<Slice, EngineError> {
         let found = self.shared.store.read(|snapshot| {
-            let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
             let named = |output: &OutputMeta| output.name == name;
             // Also as documents spell it.
             let shown = |output: &OutputMeta| show_hidden(&output.name) == name;
@@ -187,7 +192,7 @@ impl TaskEngine {
         limit: usize,
     ) -> Result<Slice, EngineError> {
         let found = self.shared.store.read(|snapshot| {
-            let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
             let bytes = read_pieces(snapshot, Space::Log, id.as_bytes(), offset, limit, log_text)?;
             let mut total = 0;
             snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
@@ -205,7 +210,7 @@ impl TaskEngine {
     pub fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
         let runner = self.shared.runner.clone();
         let found = self.shared.store.read(|snapshot| {
-            let Some((_, _, status)) = self.document(snapshot, principal, id)? else { return Ok(None) };
+            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
             let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
             let journal = prefix::read_records(snapshot, id, status.epoch, base)?;
             let (mut rest, mut records) = (&journal.records[..], Vec::new());
@@ -292,7 +297,7 @@ impl TaskEngine {
                 return ControlFlow::Break(());
             }
             (scanned, last) = (scanned + 1, Some(id));
-            match self.document(snapshot, principal, id) {
+            match self.document(snapshot, principal, id, self.held_if_free(id)) {
                 Ok(Some((document, ..))) if query.fits(&document) => tasks.push(document.shortened()),
                 Ok(_) => {}
                 Err(error) => {
@@ -323,7 +328,7 @@ impl TaskEngine {
         })?;
         let (mut tasks, mut next_cursor) = (Vec::new(), None);
         for (number, id) in ids.iter().enumerate() {
-            if let Some((document, ..)) = self.document(snapshot, principal, *id)?
+            if let Some((document, ..)) = self.document(snapshot, principal, *id, self.held_if_free(*id))?
                 && query.fits(&document)
             {
                 tasks.push(document.shortened());
@@ -337,19 +342,31 @@ impl TaskEngine {
         Ok(TaskPage { tasks, next_cursor })
     }
 
+    /// Waits for the locks of tasks: not within a read of the store.
+    fn held(&self, id: TaskId) -> Held {
+        let replaying = self.shared.entry(id).and_then(|entry| replaying(&entry.lock()));
+        Held { replaying, asking: self.shared.asking_below(id, Patience::Waits) }
+    }
+
+    /// The same as far as nothing has to be waited for, within a read of the store.
+    pub(super) fn held_if_free(&self, id: TaskId) -> Held {
+        let replaying = self.shared.entry(id).and_then(|entry| match entry.try_lock() {
+            Some(state) => replaying(&state),
+            // A task that is being changed runs, once any does.
+            None => self.shared.is_running().then_some(false),
+        });
+        Held { replaying, asking: self.shared.asking_below(id, Patience::None) }
+    }
+
     /// `None` for another principal's task as for one that does not exist.
     pub(super) fn document(
         &self,
         snapshot: &Snapshot<'_>,
         principal: &Principal,
         id: TaskId,
+        Held { replaying, asking }: Held,
     ) -> Result<Option<(TaskDocument, Task, Status)>, StoreError> {
-        let Some(task) = rows::read_task(snapshot, id)? else { return Ok(None) };
-        if task.principal != principal.name() {
-            return Ok(None);
-        }
-        let Some(mut status) = rows::read_status(snapshot, id)? else { return Ok(None) };
-        let replaying = replaying(&self.shared, id);
+        let Some((task, mut status)) = own(snapshot, principal, id)? else { return Ok(None) };
         // A start takes up all that ran before it dispatches anything. From then on a running row without an
         // instance is only older than the instance's end, whose commit is on its way.
         if status.state == State::Running && replaying.is_none() && !self.shared.is_running() {
@@ -358,9 +375,28 @@ impl TaskEngine {
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
         let document = TaskDocument::new(&task, &status, steps, replaying);
         let document = document.with_questions(snapshot, &task, &status)?;
-        let document = document.with_questions_below(snapshot, &self.shared, id)?;
+        let document = document.with_questions_below(snapshot, &asking)?;
         Ok(Some((document, task, status)))
     }
+}
+
+/// What memory knows of a task besides its rows.
+pub(super) struct Held {
+    /// Whether its instance replays; `None` where there is none.
+    replaying: Option<bool>,
+    /// The tasks below that may have questions.
+    asking: Vec<TaskId>,
+}
+
+/// The rows of a task that is this principal's.
+fn own(
+    snapshot: &Snapshot<'_>,
+    principal: &Principal,
+    id: TaskId,
+) -> Result<Option<(Task, Status)>, StoreError> {
+    let task = rows::read_task(snapshot, id)?.filter(|task| task.principal == principal.name());
+    let Some(task) = task else { return Ok(None) };
+    Ok(rows::read_status(snapshot, id)?.map(|status| (task, status)))
 }
 
 impl TaskQuery {
@@ -382,9 +418,8 @@ impl TaskQuery {
     }
 }
 
-/// Whether its instance replays; `None` where there is none.
-fn replaying(shared: &Shared, id: TaskId) -> Option<bool> {
-    shared.entry(id)?.lock().live.as_ref().map(|live| live.journal.is_replaying())
+fn replaying(state: &EntryState) -> Option<bool> {
+    state.live.as_ref().map(|live| live.journal.is_replaying())
 }
 
 /// Records on disk so far.

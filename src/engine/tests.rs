@@ -240,7 +240,7 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
             while reader.shared.entry(id).is_some_and(|entry| entry.lock().live.is_some()) {
                 std::thread::yield_now();
             }
-            reader.document(snapshot, &Principal::local(), id)
+            reader.document(snapshot, &Principal::local(), id, reader.held_if_free(id))
         })
     });
     looking.await.expect("a snapshot");
@@ -248,6 +248,31 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
     let (document, ..) = reading.await.expect("read").expect("a read").expect("a task");
     assert_eq!((document.state.as_str(), document.reason.as_deref()), ("running", Some("live")));
     assert_eq!(engine.task(&local, id).expect("a task").state, "cancelled");
+}
+
+/// Whoever holds a task's locks may be waiting for a read of the store, behind a commit that waits for the reads before
+/// it: a read that waited for the locks would wait for ever.
+#[tokio::test]
+async fn a_read_of_the_store_waits_for_no_task() {
+    let world = World::new();
+    let stuck = Closures::new().tool(definition("stuck"), "1", |_steps, _| async {
+        std::future::pending::<()>().await;
+        Ok(ToolResult::default())
+    });
+    let engine = world.start(stuck).await;
+    let id = submit(&engine, "stuck", json!({})).await;
+    until(&engine, id, |document| document.state == "running").await;
+    let entry = engine.shared.entry(id).expect("it is open");
+    let (state, children) = (entry.lock(), entry.children());
+    let reader = engine.clone();
+    let (done, listed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let listed = reader.tasks(&Principal::local(), &TaskQuery::default());
+        let log = reader.log(&Principal::local(), id, 0, 10);
+        done.send((listed.expect("a page").tasks.len(), log.expect("a log").total))
+    });
+    assert_eq!(listed.recv_timeout(Duration::from_secs(30)), Ok((1, 0)));
+    drop((children, state));
 }
 
 #[tokio::test]

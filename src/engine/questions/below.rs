@@ -33,18 +33,39 @@ impl Shared {
     }
 
     /// The open tasks below that go with this one.
-    fn below(&self, id: TaskId) -> Vec<Arc<Entry>> {
+    fn below(&self, id: TaskId, patience: Patience) -> Vec<Arc<Entry>> {
         let (mut found, mut left) = (Vec::new(), vec![id]);
         while let Some(id) = left.pop() {
             let Some(entry) = self.entry(id) else { continue };
-            let children = entry.children();
-            left.extend(children.iter().rev().filter(|(_, link)| !link.detached).map(|(child, _)| *child));
+            let children = match patience {
+                Patience::Waits => Some(entry.children()),
+                Patience::None => entry.try_children(),
+            };
+            let going = children.iter().flat_map(|children| children.iter().rev());
+            left.extend(going.filter(|(_, link)| !link.detached).map(|(child, _)| *child));
             drop(children);
             found.push(entry);
         }
         // The first is the task itself.
         found.split_off(1.min(found.len()))
     }
+
+    /// Those below that have asked something. Within a read of the store nothing may be waited for: there what is being
+    /// changed counts as one that may have asked, and its children are passed over.
+    pub(in crate::engine) fn asking_below(&self, id: TaskId, patience: Patience) -> Vec<TaskId> {
+        let has_asked = |entry: &Arc<Entry>| match patience {
+            Patience::Waits => entry.lock().status.questions.asked > 0,
+            Patience::None => entry.try_lock().is_none_or(|state| state.status.questions.asked > 0),
+        };
+        self.below(id, patience).iter().filter(|entry| has_asked(entry)).map(|entry| entry.id).collect()
+    }
+}
+
+/// Whether the lock of a task is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Patience {
+    Waits,
+    None,
 }
 
 impl TaskDocument {
@@ -52,16 +73,12 @@ impl TaskDocument {
     pub(in crate::engine) fn with_questions_below(
         mut self,
         snapshot: &Snapshot<'_>,
-        shared: &Shared,
-        id: TaskId,
+        asking: &[TaskId],
     ) -> Result<Self, StoreError> {
-        for entry in shared.below(id) {
-            if entry.lock().status.questions.asked == 0 {
-                continue;
-            }
-            let open = rows::read_status(snapshot, entry.id)?.map(|status| status.questions.open);
+        for id in asking {
+            let open = rows::read_status(snapshot, *id)?.map(|status| status.questions.open);
             let Some(open) = open.filter(|open| !open.is_empty()) else { continue };
-            let Some(task) = rows::read_task(snapshot, entry.id)? else { continue };
+            let Some(task) = rows::read_task(snapshot, *id)? else { continue };
             for question in open {
                 if self.input_requests.len() >= limits::MAX_SHOWN_QUESTIONS {
                     return Ok(self);

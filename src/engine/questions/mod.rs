@@ -14,6 +14,7 @@ mod sampler;
 mod steps;
 mod view;
 
+pub(in crate::engine) use below::Patience;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
