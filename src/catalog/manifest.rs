@@ -167,7 +167,7 @@ impl Manifest {
 }
 
 impl Capabilities {
-    /// All that is read by whoever approves it, except for HTTP hosts, which are plain.
+    /// All texts that an approval rests on, except for HTTP hosts, which are plain.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let files = self.files.iter().flat_map(|file| [&file.slot, &file.at]);
         let secrets = self.secrets.iter().flat_map(|secret| [&secret.name, &secret.host, &secret.header]);

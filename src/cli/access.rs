@@ -37,7 +37,7 @@ impl Access {
         Self::open_for(Purpose::Write, url, context).await
     }
 
-    /// For commands that change nothing: a store that nobody serves is not written, so that a backup and a read-only
+    /// For commands that change nothing: a store without a server is not written, so that a backup and a read-only
     /// mount will do.
     pub async fn open_to_read(url: Option<&str>, context: &Context) -> Result<Self> {
         Self::open_for(Purpose::Read, url, context).await

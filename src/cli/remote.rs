@@ -156,7 +156,7 @@ impl Remote {
     }
 
     async fn client(&self) -> Result<&Client, RemoteError> {
-        own_server::still_there(&self.options).await?;
+        still_there(&self.options).await?;
         Ok(&self.client)
     }
 
@@ -461,8 +461,16 @@ pub fn token_is_not_for(url: &str, why: &str) -> String {
     )
 }
 
+async fn still_there(options: &ClientOptions) -> Result<(), RemoteError> {
+    let ClientOptions { url, server_of: Some(folder), .. } = options else { return Ok(()) };
+    if own_server::is_still_at(url, folder).await {
+        return Ok(());
+    }
+    Err(RemoteError::Lost(format!("the server of {} does not answer at {url}", folder.display())))
+}
+
 async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
-    own_server::still_there(&options).await?;
+    still_there(&options).await?;
     let url = options.url.clone();
     match tokio::time::timeout(CONNECT_PATIENCE, Client::connect_with(options)).await {
         Ok(connected) => Ok(connected?),

@@ -5,8 +5,11 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use rmcp::ErrorData;
+use serde_json::Value;
 
-use super::http::refused;
+use super::error;
+use super::rpc_answer::rpc_response;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
@@ -23,7 +26,8 @@ pub async fn check(mut request: Request, next: Next) -> Response {
         let message = format!(
             "the answer may be {kind}, which this request does not accept: send `Accept: {JSON}, {EVENTS}`"
         );
-        return refused(StatusCode::NOT_ACCEPTABLE, &message);
+        let body = error::rpc_body(&Value::Null, &ErrorData::invalid_request(message, None));
+        return rpc_response(StatusCode::NOT_ACCEPTABLE, &body);
     }
     let both = HeaderValue::from_static("application/json, text/event-stream");
     request.headers_mut().insert(header::ACCEPT, both);

@@ -29,6 +29,7 @@ use super::listening;
 use super::params::{self, AnyRequest};
 use super::peer;
 use super::reading::{Scan, Unreadable, envelope, without_mark};
+use super::rpc_answer::rpc_response;
 use super::server::McpServer;
 use super::sessions::{self, SessionError, Sessions};
 use super::task_ids::{self, TaskIds};
@@ -345,15 +346,6 @@ fn rpc_error(status: StatusCode, id: &RequestId, error: &ErrorData) -> Response 
 async fn nothing_here() -> Response {
     let told = "there is nothing here: MCP is at /mcp, and /healthz, /readyz and /metrics are beside it\n";
     (StatusCode::NOT_FOUND, told).into_response()
-}
-
-fn rpc_response(status: StatusCode, body: &serde_json::Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
-}
-
-pub(super) fn refused(status: StatusCode, message: &str) -> Response {
-    let error = ErrorData::invalid_request(message.to_owned(), None);
-    rpc_response(status, &error::rpc_body(&serde_json::Value::Null, &error))
 }
 
 fn unreadable(status: StatusCode, why: &Unreadable) -> Response {

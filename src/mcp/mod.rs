@@ -34,6 +34,7 @@ mod reading;
 mod reply;
 mod report;
 mod resources;
+mod rpc_answer;
 mod schema;
 mod seal;
 mod server;

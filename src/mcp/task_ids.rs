@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::error;
 use super::hints::stamp_ack;
+use super::rpc_answer::rpc_response;
 use crate::limits;
 
 /// The tasks of which one `subscriptions/listen` wants to be told.
@@ -103,8 +104,7 @@ pub async fn read(request: Request, next: Next) -> Response {
     };
     if listens && let Some(id) = id_with_bad_ids(&bytes) {
         let error = error::bad_params("params.notifications.taskIds: it is a list of ids of tasks");
-        let body = error::rpc_body(&id, &error).to_string();
-        return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        return rpc_response(StatusCode::BAD_REQUEST, &error::rpc_body(&id, &error));
     }
     let Peek { id, params } = serde_json::from_slice(&bytes).unwrap_or_default();
     if wants_name {
@@ -120,8 +120,8 @@ pub async fn read(request: Request, next: Next) -> Response {
     let response = OF_REQUEST.scope(ids.clone(), next.run(request)).await;
     if !declared && response.status() == StatusCode::NOT_FOUND {
         // The handler has but this one word for a refusal.
-        let body = error::rpc_body(&id, &error::tasks_extension_missing()).to_string();
-        return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let body = error::rpc_body(&id, &error::tasks_extension_missing());
+        return rpc_response(StatusCode::BAD_REQUEST, &body);
     }
     edited(response, move |message| {
         let ids = ids.honoured.get().map_or(&[][..], Vec::as_slice);

@@ -94,8 +94,8 @@ impl Client<'_> {
         });
     }
 
-    /// How the server at `url` is reached. A token of the server's own is made anew with each start; the person's is
-    /// for the servers that came with it, and not for one that a file remembers.
+    /// How the server at `url` is reached. The token of the command line is for the servers that came with it, and not
+    /// for one that a file remembers.
     pub fn options(&self, url: &str) -> ClientOptions {
         let server = self.servers.iter().find(|server| server.url == url);
         server.map_or_else(|| self.context.server(url, None), |server| server.options.clone())
