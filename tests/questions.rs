@@ -40,6 +40,10 @@ async fn answer_all(client: &Client, id: &str, held: Duration) -> Result<Value, 
     loop {
         let waited = client.call("task_wait", json!({"task_id": id, "seconds": 20}), json!({})).await?;
         let document = &waited["structuredContent"];
+        if !document["input_requests"].is_null() {
+            let stands = (&document["state"], &document["reason"]);
+            assert_eq!(stands, (&json!("waiting"), &json!("input")), "{document}");
+        }
         if matches!(document["state"].as_str(), Some("completed" | "failed" | "cancelled")) {
             return client.task(id).await;
         }

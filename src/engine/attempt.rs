@@ -23,7 +23,7 @@ use super::{EngineError, Shared, checkpoint, children, prefix, rows, wake};
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{
-    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, TaskEvent, ToolResult, UnknownOutcome,
+    ComponentId, FailedReason, RetryPolicy, Task, TaskError, TaskEvent, ToolResult, UnknownOutcome,
     WaitingReason, Wake, WakeOn,
 };
 
@@ -134,10 +134,10 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attem
         // Not awaited: whatever the guest commits comes after it.
         let mut batch = Batch::new().lease(*entry.id.as_bytes(), lease);
         batch.add_put(Space::Status, entry.id.as_bytes().as_slice(), rows::encode(&state.status)?);
-        let (id, feed) = (entry.id, shared.feed.clone());
+        let (id, feed, shown) = (entry.id, shared.feed.clone(), state.status.shown());
         batch.add_then(move || {
             feed.changed(&[ResourceKey::Task(id)]);
-            feed.happened(id, &[TaskChange::State(State::Running)]);
+            feed.happened(id, &[TaskChange::State(shown)]);
         });
         drop(shared.enqueue(batch)?);
         state.status.clone()
@@ -464,10 +464,10 @@ fn leave(
     // Sleepers are many: what they were asked for is read again when they wake.
     state.task = None;
     batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
-    let feed = shared.feed.clone();
+    let (feed, shown) = (shared.feed.clone(), state.status.shown());
     batch.add_then(move || {
         feed.changed(&[ResourceKey::Task(id)]);
-        feed.happened(id, &[TaskChange::State(next)]);
+        feed.happened(id, &[TaskChange::State(shown)]);
     });
     Ok(shared.enqueue(batch)?)
 }

@@ -13,7 +13,7 @@ use super::{children, prefix, sweep, wake};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
 use crate::task::{
-    CancelRequest, FailedReason, QueuedReason, State, Status, TaskError, TaskEvent, TaskId, ToolResult,
+    CancelRequest, FailedReason, Status, TaskError, TaskEvent, TaskId, ToolResult,
     WakeOn,
 };
 
@@ -306,7 +306,7 @@ impl TaskEngine {
         audit::admitted(shared, &mut batch, principal, subject)?;
         let mut keys = vec![ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
         keys.push(ResourceKey::Log(id));
-        let logical = now.saturating_sub(task.created_at);
+        let (logical, shown) = (now.saturating_sub(task.created_at), status.shown());
         let again = |snapshot: &Snapshot<'_>| {
             children::take_up_again(shared, snapshot, &mut task, &mut batch)?;
             let entry = Entry::of(&task, status);
@@ -321,7 +321,7 @@ impl TaskEngine {
         let after = shared.clone();
         batch.add_then(move || {
             after.feed.changed(&keys);
-            after.feed.happened(id, &[TaskChange::State(State::Queued(QueuedReason::Retry))]);
+            after.feed.happened(id, &[TaskChange::State(shown)]);
             if after.is_running() {
                 after.open_tasks().insert(id, entry.clone());
                 after.ready.push(entry);

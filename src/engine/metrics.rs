@@ -54,7 +54,7 @@ pub fn read(shared: &Shared) -> Metrics {
     };
     for entry in shared.open_tasks().values() {
         metrics.open += 1;
-        match entry.lock().status.state {
+        match entry.lock().status.shown() {
             State::Queued(_) => metrics.queued += 1,
             State::Running => metrics.running += 1,
             State::Waiting(_) => metrics.waiting += 1,

@@ -10,7 +10,7 @@ use super::view::TaskDocument;
 use super::{EngineError, TaskEngine, questions, rows, sweep};
 use crate::authority::Principal;
 use crate::store::{Batch, Guard, Space, StoreError};
-use crate::task::{FailedReason, QueuedReason, State, Task, TaskEvent, TaskId, WakeOn};
+use crate::task::{FailedReason, State, Task, TaskEvent, TaskId, WakeOn};
 
 /// What the owner knows of an operation of unknown outcome.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,7 +110,7 @@ impl TaskEngine {
         let subject = Subject::of_task(Deed::Resolve, id).tool(&task.tool, &task.component).hash(said);
         audit::admitted(shared, &mut batch, principal, subject)?;
         let keys = [ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
-        let state = if is_waiting { status.state } else { State::Queued(QueuedReason::Retry) };
+        let state = status.shown();
         let entry = Entry::of(&task, status);
         let logical = now.saturating_sub(task.created_at);
         entry.lock().anchor = Some(match shared.entry(id).and_then(|there| there.lock().anchor) {

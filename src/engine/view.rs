@@ -119,7 +119,8 @@ impl TaskDocument {
     }
 
     pub(super) fn new(task: &Task, status: &Status, steps: u64, replaying: Option<bool>) -> Self {
-        let reason = match (status.state, replaying) {
+        let shown_state = status.shown();
+        let reason = match (shown_state, replaying) {
             (State::Running, Some(true)) => Some("replaying".to_owned()),
             (State::Running, _) => Some("live".to_owned()),
             (state, _) => state.reason().map(str::to_owned),
@@ -130,7 +131,7 @@ impl TaskDocument {
             uri: task.id.uri(),
             tool: task.tool.clone(),
             component: task.component.to_string(),
-            state: status.state.name().to_owned(),
+            state: shown_state.name().to_owned(),
             reason,
             message: status.message.as_deref().map(shown),
             progress: status.progress.map(|p| ProgressDocument { done: p.done, total: p.total }),

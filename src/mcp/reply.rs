@@ -215,7 +215,11 @@ impl Handler {
         id: TaskId,
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
-        if self.takes_tasks(context) { self.created(task, id).into() } else { link(task, id).into() }
+        if self.takes_tasks(context) {
+            self.created(task, id, Takes::of(context)).into()
+        } else {
+            link(task, id).into()
+        }
     }
 
     pub(super) async fn inline(

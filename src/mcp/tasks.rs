@@ -47,10 +47,10 @@ impl Handler {
     }
 
     /// The answer of a call whose task is on disk.
-    pub(super) fn created(&self, task: &TaskDocument, id: TaskId) -> CreateTaskResult {
+    pub(super) fn created(&self, task: &TaskDocument, id: TaskId, takes: Takes) -> CreateTaskResult {
         let mut meta = convert::task_meta(id);
         meta.insert(convert::RESOURCE_META.to_owned(), Value::String(task.uri.clone()));
-        CreateTaskResult::new(self.bare(task, status(task))).with_meta(meta)
+        CreateTaskResult::new(self.bare(task, status(task, id, takes))).with_meta(meta)
     }
 
     /// `tasks/get`.
@@ -188,11 +188,13 @@ impl Handler {
     }
 }
 
-fn status(task: &TaskDocument) -> TaskStatus {
+/// As `tasks/get` has it.
+fn status(task: &TaskDocument, id: TaskId, takes: Takes) -> TaskStatus {
     match task.state.as_str() {
         "completed" => TaskStatus::Completed,
         "failed" => TaskStatus::Failed,
         "cancelled" => TaskStatus::Cancelled,
+        _ if !takes.requests(id, task).is_empty() => TaskStatus::InputRequired,
         _ => TaskStatus::Working,
     }
 }

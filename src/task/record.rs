@@ -6,7 +6,7 @@ use super::id::{ComponentId, TaskId};
 use super::log::LogLevel;
 use super::question::Questions;
 use super::retry::RetryPolicy;
-use super::state::State;
+use super::state::{State, WaitingReason};
 use super::trace::TraceContext;
 use crate::authority::{Grant, StatePattern};
 use crate::clock::UnixNanos;
@@ -151,6 +151,18 @@ pub struct Status {
     pub awake_nanos: u64,
     pub log_bytes: u64,
     pub ended_at: Option<UnixNanos>,
+}
+
+impl Status {
+    /// The state as the world sees it: an open task whose own question is open waits for input from the question's
+    /// commit on, whether its instance is in memory, replays, waits for something else or is about to begin. The row
+    /// keeps where the task itself stands, which is what it goes on from.
+    pub fn shown(&self) -> State {
+        if self.questions.open.is_empty() || self.state.is_terminal() {
+            return self.state;
+        }
+        State::Waiting(WaitingReason::Input)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

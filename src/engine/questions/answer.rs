@@ -261,10 +261,14 @@ fn commit(
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
     let answer = rows::put_payload(&mut batch, id, &rows::encode(&answer)?);
     put_answered(&mut batch, id, number, found.row, Answered { answer, by, at, model, tokens })?;
-    let (after, link) = (shared.clone(), entry.link);
+    let (after, link, shown) = (shared.clone(), entry.link, state.status.shown());
+    let was_last = state.status.questions.open.is_empty();
     batch.add_then(move || {
         after.feed.changed(&[ResourceKey::Task(id)]);
         after.feed.happened(id, &[TaskChange::Questions]);
+        if was_last {
+            after.feed.happened(id, &[TaskChange::State(shown)]);
+        }
         after.asked_below(link);
         after.nudge(id);
     });

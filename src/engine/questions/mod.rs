@@ -155,7 +155,9 @@ impl Recorder {
             if kind == QuestionKind::Elicit {
                 questions.keys.push(key.clone());
             }
+            let is_first = questions.open.is_empty();
             questions.open.push(OpenQuestion { number, key: key.clone(), kind, reserved_tokens: tokens });
+            let shown = state.status().shown();
             let row = QuestionRow {
                 key,
                 by: question.by,
@@ -179,6 +181,9 @@ impl Recorder {
                 number.to_be_bytes().to_vec(),
             ));
             live.changes.push(TaskChange::Questions);
+            if is_first {
+                live.changes.push(TaskChange::State(shown));
+            }
             live.put_op((task, epoch), op, hash, OpChange::Intent { sends: 0 })?;
             Ok(number)
         })?;
@@ -267,6 +272,9 @@ impl Recorder {
             };
             state.status_mut().questions.close(number);
             live.changes.push(TaskChange::Questions);
+            if state.status().questions.open.is_empty() {
+                live.changes.push(TaskChange::State(state.status().shown()));
+            }
             beside(state, live, kind).map(Some)
         })?;
         self.mark_dirty();

@@ -4,7 +4,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::engine::questions::{Answer, Ask, Given, Hand, Sampled, Sampler};
-use crate::task::By;
+use crate::task::{By, State};
 
 const PERSON: Hand = Hand { channel: "test", is_person: true };
 const MODEL: Hand = Hand { channel: "model", is_person: false };
@@ -91,6 +91,162 @@ async fn a_question_is_shown_answered_once_and_told_to_the_guest() {
     let late = engine.answer(&local(), id, Some("price"), accept(false), PERSON).await.expect_err("late");
     assert!(late.to_string().contains("answered by local (test)"), "{late}");
     assert_eq!(begun.load(Ordering::SeqCst), 1);
+}
+
+fn stands(document: &TaskDocument) -> (&str, &str) {
+    (&document.state, document.reason.as_deref().unwrap_or_default())
+}
+
+/// What the program asks is open from the moment it is shown; `goes_on` lets the guest end.
+fn programs(goes_on: &Arc<Notify>) -> Closures {
+    let with = |goes_on: &Arc<Notify>| goes_on.clone();
+    let (one, two, naps) = (with(goes_on), with(goes_on), with(goes_on));
+    let awake = |goes_on: Arc<Notify>| async move {
+        goes_on.notified().await;
+        Ok(ToolResult::text("done"))
+    };
+    Closures::new()
+        .tool(definition("sample"), "1", move |steps: Steps, _| {
+            let goes_on = one.clone();
+            async move {
+                let asking = steps.ask(None, By::Any, sample(100), DAY)?;
+                steps.answer(asking).await?;
+                awake(goes_on).await
+            }
+        })
+        .tool(definition("two"), "1", move |steps: Steps, _| {
+            let goes_on = two.clone();
+            async move {
+                let first = steps.ask(Some("a"), By::Any, price(), DAY)?;
+                let second = steps.ask(Some("b"), By::Any, price(), DAY)?;
+                steps.answer(first).await?;
+                steps.answer(second).await?;
+                awake(goes_on).await
+            }
+        })
+        // It looks at something else while its question is open.
+        .tool(definition("naps"), "1", move |steps: Steps, _| {
+            let goes_on = naps.clone();
+            async move {
+                let asking = steps.ask(Some("nap"), By::Any, price(), 3 * DAY)?;
+                steps.sleep(DAY).await?;
+                steps.answer(asking).await?;
+                awake(goes_on).await
+            }
+        })
+}
+
+#[tokio::test]
+async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_memory() {
+    let (world, goes_on) = (World::new(), Arc::new(Notify::new()));
+    let engine = world.start(programs(&goes_on)).await;
+    let listed = |state: &str| {
+        let query = TaskQuery { state: Some(state.to_owned()), ..TaskQuery::default() };
+        engine.tasks(&local(), &query).expect("a page").tasks.len()
+    };
+    for (tool, answers) in [
+        ("sample", vec![("sample:1", Given::Accept(json!("well")))]),
+        ("two", vec![("b", accept(true)), ("a", Given::Decline)]),
+        ("naps", vec![("nap", Given::Cancel)]),
+    ] {
+        let id = submit(&engine, tool, json!({})).await;
+        let document = until(&engine, id, |task| task.input_requests.len() == answers.len()).await;
+        assert_eq!(stands(&document), ("waiting", "input"), "{tool}");
+        let metrics = engine.metrics();
+        assert_eq!((metrics.waiting, metrics.running, metrics.queued), (1, 0, 0), "{tool}");
+        assert_eq!((listed("waiting"), listed("running"), listed("queued")), (1, 0, 0), "{tool}");
+        for (place, (key, given)) in answers.iter().enumerate() {
+            let follower = engine.feed().follow(id).expect("room");
+            let document =
+                engine.answer(&local(), id, Some(key), given.clone(), PERSON).await.expect("taken");
+            let is_last = place + 1 == answers.len();
+            if !is_last {
+                assert_eq!(stands(&document), ("waiting", "input"), "{tool}: another one is open");
+                assert_eq!(follower.next().await, TaskChange::Questions);
+                // Also where its instance leaves memory in this moment.
+                while let Some(change) = follower.try_next() {
+                    assert_eq!(change, TaskChange::State(State::Waiting(WaitingReason::Input)), "{tool}");
+                }
+            }
+        }
+        if tool == "naps" {
+            assert_eq!(stands(&until(&engine, id, |task| task.reason.as_deref() == Some("timer")).await).0, "waiting");
+            world.clock.advance(DAY);
+        }
+        let document = until(&engine, id, |task| task.state == "running").await;
+        assert_eq!((stands(&document), document.input_requests.len()), (("running", "live"), 0), "{tool}");
+        assert_eq!((listed("waiting"), listed("running")), (0, 1), "{tool}");
+        goes_on.notify_one();
+        assert_eq!(ended(&engine, id).await.state, "completed", "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_follows_hears_that_it_waits_and_that_it_goes_on() {
+    let (world, goes_on) = (World::new(), Arc::new(Notify::new()));
+    let engine = world.start(programs(&goes_on)).await;
+    let submission = Submission {
+        tool: "sample".into(),
+        arguments: json!({}),
+        principal: local(),
+        idempotency_key: None,
+        trace: None,
+    };
+    let (submitted, follower) = engine.submit_followed(submission).await.expect("a task");
+    let (id, follower) = (submitted.id, follower.expect("room"));
+    let mut states = Vec::new();
+    while states.len() < 2 {
+        match follower.next().await {
+            TaskChange::State(state) => states.push(state.to_string()),
+            // With the word that it asks: not only once its instance has left memory.
+            TaskChange::Questions => {
+                assert_eq!(stands(&engine.task(&local(), id).expect("a task")), ("waiting", "input"));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(states, ["running", "waiting (input)"]);
+    let well = Given::Accept(json!("well"));
+    engine.answer(&local(), id, None, well, MODEL).await.expect("taken");
+    loop {
+        if let TaskChange::State(state) = follower.next().await {
+            assert!(["running", "waiting (input)"].contains(&state.to_string().as_str()), "{state}");
+            if state == State::Running {
+                break;
+            }
+        }
+    }
+    goes_on.notify_one();
+    ended(&engine, id).await;
+}
+
+#[tokio::test]
+async fn after_a_restart_an_open_question_is_waited_for_before_anything_runs() {
+    let (world, goes_on) = (World::new(), Arc::new(Notify::new()));
+    let engine = world.start(programs(&goes_on)).await;
+    let mut ids = Vec::new();
+    for tool in ["sample", "two", "naps"] {
+        let id = submit(&engine, tool, json!({})).await;
+        asks(&engine, id).await;
+        ids.push(id);
+    }
+    // As it is: suspended or not.
+    engine.shutdown().await;
+    drop(engine);
+    let closed = world.open(programs(&goes_on)).await;
+    for id in &ids {
+        assert_eq!(stands(&closed.task(&local(), *id).expect("a task")), ("waiting", "input"));
+    }
+    let query = TaskQuery { state: Some("waiting".to_owned()), ..TaskQuery::default() };
+    assert_eq!(closed.tasks(&local(), &query).expect("a page").tasks.len(), 3);
+    closed.shutdown().await;
+    drop(closed);
+    let engine = world.start(programs(&goes_on)).await;
+    for id in ids {
+        assert_eq!(stands(&engine.task(&local(), id).expect("a task")), ("waiting", "input"));
+        let cancelled = engine.cancel(&local(), id, None).await.expect("cancelled");
+        assert_eq!((stands(&cancelled).0, cancelled.input_requests.len()), ("cancelled", 0));
+    }
 }
 
 #[tokio::test]

@@ -332,17 +332,21 @@ async fn a_task_says_what_it_asks_and_takes_answers_until_none_is_open() {
     let world = World::new().await;
     let raw = Raw::new(&world);
     let capabilities = json!({"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}});
-    let meta = json!({"io.modelcontextprotocol/clientCapabilities": capabilities, "longhaul/reply": "task"});
+    let mut meta = json!({"io.modelcontextprotocol/clientCapabilities": capabilities, "longhaul/reply": "task"});
+    meta["longhaul/idempotency-key"] = json!("once");
     let ask = async |method: &str, params: Value| {
         let mut answer = raw.ask_modern(method, params, meta.clone()).await.pop().expect("an answer");
         assert_eq!(answer.get("error"), None, "{answer}");
         answer["result"].take()
     };
     let created = ask("tools/call", call("asks", json!({}))).await;
+    assert_eq!(created["status"], "working");
     let id = created["taskId"].as_str().expect("a task").to_owned();
     world.until(&id, |task| !task.input_requests.is_empty()).await;
     let task = ask("tasks/get", json!({"taskId": id})).await;
     assert_eq!(task["status"], "input_required");
+    let repeated = ask("tools/call", call("asks", json!({}))).await;
+    assert_eq!((&repeated["taskId"], &repeated["status"]), (&json!(id), &task["status"]));
     assert_eq!(task["inputRequests"]["q1"]["params"]["requestedSchema"]["required"], json!(["confirm"]));
     let none = raw.ask_modern("tasks/get", json!({"taskId": id}), json!({
         "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
@@ -374,5 +378,6 @@ async fn a_wait_ends_as_soon_as_the_task_asks() {
         let waited = raw.one(wait.clone()).await;
         let document = &waited["result"]["structuredContent"];
         assert_eq!(document["input_requests"]["q1"]["message"], "Question 1?", "{waited}");
+        assert_eq!((&document["state"], &document["reason"]), (&json!("waiting"), &json!("input")), "{waited}");
     }
 }
