@@ -306,6 +306,8 @@ pub const MAX_PATTERN_BACKTRACKS: usize = 100_000;
 pub const MAX_SCHEMA_CHAIN: usize = 32;
 /// Subschemas of one schema once every `$ref` stands for what it names: what checking may cost.
 pub const MAX_SCHEMA_NODES: u64 = 20_000;
+/// Nulls that only some branch of a schema rejects and that are tried one by one: with more, all of them go.
+pub const MAX_NULLS_TRIED: usize = 32;
 /// Violations that one answer names; a model corrects a few at a time.
 pub const MAX_VIOLATIONS: usize = 3;
 /// Characters of one violation; it may quote a pattern or a whole enumeration.

@@ -28,6 +28,7 @@ mod retention;
 mod rogues;
 mod rooms;
 mod sampling;
+mod schemas;
 mod servers;
 mod state;
 #[cfg(target_os = "linux")]

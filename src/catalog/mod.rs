@@ -10,9 +10,13 @@ mod error;
 mod file;
 mod hidden;
 mod manifest;
+mod omitted;
 mod operator;
+mod places;
 mod schema;
 mod source;
+#[cfg(test)]
+pub(crate) mod testing;
 mod whole;
 
 pub use assemble::Candidate;

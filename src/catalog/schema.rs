@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 
-use super::whole::{self, Integers};
+use super::places::Places;
+use super::{omitted, whole};
 use crate::limits;
 
 /// A schema that has been checked and compiled.
 pub struct Schema {
     validator: Validator,
-    integers: Integers,
+    places: Places,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,22 +75,31 @@ impl Schema {
 
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         check_bounds(schema)?;
-        Ok(Self { validator: build(schema)?, integers: Integers::of(schema)? })
+        Ok(Self { validator: build(schema)?, places: Places::of(schema)? })
     }
 
-    /// The value as the schema's author has it: `1.0` is `1` where the schema takes an integer. Or at most
-    /// `limits::MAX_VIOLATIONS` of what is wrong.
+    /// The value as the schema's author has it: `1.0` is `1` where the schema takes an integer, and a null that stands
+    /// for an argument that was left out is not there. Or at most `limits::MAX_VIOLATIONS` of what is wrong.
     pub fn accept<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>, Vec<Violation>> {
-        if !whole::is_within(value) || is_deeper_than(value, limits::MAX_JSON_DEPTH) {
+        if is_deeper_than(value, limits::MAX_JSON_DEPTH) {
             return self.check(value).map(|()| Cow::Borrowed(value));
         }
-        let mut settled = value.clone();
-        let mut violations = self.integers.settle(&mut settled);
-        violations.truncate(limits::MAX_VIOLATIONS);
-        if !violations.is_empty() {
-            return Err(violations);
+        let mut taken = Cow::Borrowed(value);
+        if whole::is_within(value) {
+            let mut violations = whole::settle(&self.places, taken.to_mut());
+            violations.truncate(limits::MAX_VIOLATIONS);
+            if !violations.is_empty() {
+                return Err(violations);
+            }
         }
-        self.check(&settled).map(|()| Cow::Owned(settled))
+        match self.check(&taken) {
+            Ok(()) => Ok(taken),
+            Err(_) if omitted::is_within(&taken) => {
+                let left = omitted::without(&self.places, &taken, |value| self.validator.is_valid(value));
+                self.check(&left).map(|()| Cow::Owned(left))
+            }
+            Err(violations) => Err(violations),
+        }
     }
 
     /// At most `limits::MAX_VIOLATIONS` of what is wrong.

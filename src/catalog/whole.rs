@@ -2,25 +2,11 @@
 //! serde tell apart. Where a schema takes an integer, a number with a zero fraction is made one before anything reads
 //! it; where it takes any number, what was sent stays as it is.
 
-use std::collections::{HashMap, HashSet};
+use serde_json::{Value, json};
 
-use jsonschema::Validator;
-use serde_json::{Map, Value, json};
-
-use super::schema::{
-    Document, REFERENCES, SAME_VALUE_LISTS, SAME_VALUE_MAPS, SchemaError, Violation, build, shorten,
-};
+use super::places::{Fields, Follow, Places, Reader, of_item};
+use super::schema::{Violation, shorten};
 use crate::task::{canonical, integer, is_whole_double};
-
-type Fields = Map<String, Value>;
-
-/// Where a schema takes integers.
-pub(super) struct Integers {
-    /// `None` where it takes none.
-    root: Option<Value>,
-    /// Of `patternProperties`, by the pattern.
-    patterns: HashMap<String, Validator>,
-}
 
 /// Whether a number with a zero fraction that is written as a double is in there.
 pub(super) fn is_within(value: &Value) -> bool {
@@ -32,34 +18,15 @@ pub(super) fn is_within(value: &Value) -> bool {
     }
 }
 
-impl Integers {
-    pub fn of(schema: &Value) -> Result<Self, SchemaError> {
-        let document = Document::of(schema)?;
-        let mut found = Self { root: None, patterns: HashMap::new() };
-        if !document.nodes.iter().any(|node| node.as_object().is_some_and(names_integers)) {
-            return Ok(found);
-        }
-        for pattern in document.nodes.iter().filter_map(|node| node.get("patternProperties")?.as_object()) {
-            for text in pattern.keys() {
-                found.patterns.insert(text.clone(), build(&json!({ "pattern": text }))?);
-            }
-        }
-        found.root = Some(schema.clone());
-        Ok(found)
+/// Makes integers of the doubles that stand for them, and says which of those cannot be told.
+pub(super) fn settle(places: &Places, value: &mut Value) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if let Some(reader) = places.reader()
+        && reader.subschemas().any(names_integers)
+    {
+        Settling { reader }.settle(vec![places.root()], value, "", &mut violations);
     }
-
-    /// Makes integers of the doubles that stand for them, and says which of those cannot be told.
-    pub fn settle(&self, value: &mut Value) -> Vec<Violation> {
-        let mut violations = Vec::new();
-        // It was read before.
-        if let Some(root) = &self.root
-            && let Ok(document) = Document::of(root)
-        {
-            let settling = Settling { document, patterns: &self.patterns };
-            settling.settle(vec![root], value, "", &mut violations);
-        }
-        violations
-    }
+    violations
 }
 
 fn names_integers(schema: &Fields) -> bool {
@@ -75,8 +42,7 @@ fn has_type(schema: &Fields, name: &str) -> bool {
 }
 
 struct Settling<'a> {
-    document: Document<'a>,
-    patterns: &'a HashMap<String, Validator>,
+    reader: Reader<'a>,
 }
 
 impl<'a> Settling<'a> {
@@ -91,7 +57,7 @@ impl<'a> Settling<'a> {
         if schemas.is_empty() || !is_within(value) {
             return;
         }
-        let applied = self.applied(schemas);
+        let applied = self.reader.applied(schemas, Follow::Branches);
         for there in applied.iter().flat_map(|schema| named_values(schema)) {
             if canonical(there) == canonical(value) {
                 align(value, there);
@@ -109,7 +75,7 @@ impl<'a> Settling<'a> {
             Value::Object(fields) => {
                 for (name, value) in fields {
                     let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
-                    self.settle(self.of_member(&applied, name), value, &path, violations);
+                    self.settle(self.reader.of_member(&applied, name), value, &path, violations);
                 }
             }
             Value::Array(items) => {
@@ -120,67 +86,6 @@ impl<'a> Settling<'a> {
             _ => {}
         }
     }
-
-    /// The schemas that may say something of the value that these are for, every branch among them.
-    fn applied(&self, mut open: Vec<&'a Value>) -> Vec<&'a Fields> {
-        let (mut seen, mut found) = (HashSet::new(), Vec::new());
-        while let Some(schema) = open.pop() {
-            let Value::Object(fields) = schema else { continue };
-            if !seen.insert(std::ptr::from_ref(schema)) {
-                continue;
-            }
-            found.push(fields);
-            let targets = REFERENCES.iter().filter_map(|word| fields.get(*word)?.as_str());
-            open.extend(targets.filter_map(|target| self.document.resolve(target)));
-            let lists = SAME_VALUE_LISTS.iter().filter_map(|word| fields.get(*word)?.as_array());
-            open.extend(lists.flatten());
-            let maps = SAME_VALUE_MAPS.iter().filter_map(|word| fields.get(*word)?.as_object());
-            open.extend(maps.flat_map(Map::values));
-            // "if" and "not" say what is asked of a value, not what it is.
-            open.extend(["then", "else"].iter().filter_map(|word| fields.get(*word)));
-        }
-        found
-    }
-
-    fn of_member(&self, applied: &[&'a Fields], name: &str) -> Vec<&'a Value> {
-        let mut found = Vec::new();
-        let text = Value::from(name);
-        for schema in applied {
-            let before = found.len();
-            found.extend(schema.get("properties").and_then(|named| named.get(name)));
-            for (pattern, below) in
-                schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten()
-            {
-                if self.patterns.get(pattern).is_some_and(|pattern| pattern.is_valid(&text)) {
-                    found.push(below);
-                }
-            }
-            if found.len() == before {
-                found.extend(schema.get("additionalProperties"));
-            }
-        }
-        if found.is_empty() {
-            found.extend(applied.iter().filter_map(|schema| schema.get("unevaluatedProperties")));
-        }
-        found
-    }
-}
-
-fn of_item<'a>(applied: &[&'a Fields], place: usize) -> Vec<&'a Value> {
-    let mut found = Vec::new();
-    for schema in applied {
-        // Drafts before 2020-12 have the list in "items", and in "additionalItems" what follows it.
-        let (list, rest) = match schema.get("items") {
-            Some(Value::Array(list)) => (Some(list), schema.get("additionalItems")),
-            rest => (schema.get("prefixItems").and_then(Value::as_array), rest),
-        };
-        found.extend(list.and_then(|list| list.get(place)).or(rest));
-        found.extend(schema.get("contains"));
-    }
-    if found.is_empty() {
-        found.extend(applied.iter().filter_map(|schema| schema.get("unevaluatedItems")));
-    }
-    found
 }
 
 fn named_values(schema: &Fields) -> impl Iterator<Item = &Value> {

@@ -12,10 +12,7 @@ use super::{EngineError, Shared, TaskEngine, rows};
 use super::{children, prefix, sweep, wake};
 use crate::authority::Principal;
 use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
-use crate::task::{
-    CancelRequest, FailedReason, Status, TaskError, TaskEvent, TaskId, ToolResult,
-    WakeOn,
-};
+use crate::task::{CancelRequest, FailedReason, Status, TaskError, TaskEvent, TaskId, ToolResult, WakeOn};
 
 /// How a task leaves the open ones.
 pub enum Ending {

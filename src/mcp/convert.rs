@@ -38,7 +38,7 @@ pub fn tool(definition: &ToolDefinition) -> WireTool {
     let mut tool = WireTool::new(
         definition.name.clone(),
         definition.description.clone(),
-        std::sync::Arc::new(object(definition.input_schema.clone())),
+        std::sync::Arc::new(schema::with_properties(object(definition.input_schema.clone()))),
     );
     tool.title = definition.title.clone();
     tool.output_schema = definition.output_schema.as_ref().map(|own| schema::widened(own).into());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::convert;
 use super::error::Refusal;
+use super::schema;
 use super::state_tools;
 use super::task_answer;
 use crate::catalog::{Annotations, Schema};
@@ -32,8 +33,8 @@ pub struct TaskTool {
 /// What a tool of Longhaul's own takes.
 pub struct OwnArguments {
     schema: Option<Schema>,
-    /// Those that may be left out and are not any JSON. Models fill in every field, with an empty text or with null
-    /// where they have nothing to say.
+    /// Those that may be left out and are not any JSON. Models fill in every field, with an empty text where they have
+    /// nothing to say; null for it is the schema's own rule.
     optional: Vec<String>,
 }
 
@@ -52,7 +53,7 @@ impl OwnArguments {
     /// The arguments as the tool reads them: an optional one that says nothing is left out, `1.0` is `1`.
     pub fn accept(&self, mut arguments: Value) -> Result<Value, Refusal> {
         if let Some(fields) = arguments.as_object_mut() {
-            fields.retain(|name, value| !(*value == "" || value.is_null()) || !self.optional.contains(name));
+            fields.retain(|name, value| *value != "" || !self.optional.contains(name));
         }
         let Some(schema) = &self.schema else { return Ok(arguments) };
         let accepted = schema.accept(&arguments).map(Cow::into_owned);
@@ -86,7 +87,8 @@ impl TaskTools {
 impl TaskTool {
     fn new(definition: Definition, is_state: bool) -> Self {
         let Definition { name, title, description, input, output, hints } = definition;
-        let object = |schema: &Value| Arc::new(schema.as_object().cloned().unwrap_or_default());
+        let object =
+            |own: &Value| Arc::new(schema::spelled_out(own).as_object().cloned().unwrap_or_default());
         let mut wire = Tool::new(name, description, object(&input));
         wire.title = Some(title.to_owned());
         wire.output_schema = output.as_ref().map(object);
@@ -337,6 +339,17 @@ mod tests {
             if let Some(output) = &definition.output {
                 assert_eq!(output["type"], "object");
                 Schema::compile(output).expect(definition.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_host_chokes_on_a_schema_of_ours() {
+        use crate::catalog::testing::complaints;
+        for tool in TaskTools::default().tools {
+            let schemas = std::iter::once(&tool.wire.input_schema).chain(&tool.wire.output_schema);
+            for schema in schemas {
+                assert_eq!(complaints(&json!(schema)), Vec::<String>::new(), "{}", tool.name);
             }
         }
     }

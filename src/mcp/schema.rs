@@ -15,6 +15,42 @@ pub fn link_schema() -> Value {
     })
 }
 
+/// A schema of arguments as clients get it: as its author wrote it, with `properties` at its root, which some hosts
+/// refuse a tool for want of.
+pub fn with_properties(mut own: Map<String, Value>) -> Map<String, Value> {
+    if own.get("type").is_some_and(|kind| kind == "object") {
+        own.entry("properties").or_insert_with(|| json!({}));
+    }
+    own
+}
+
+/// A schema of Longhaul's own with what some hosts want written out: the properties of every object, if there are none,
+/// and the type of every enumeration.
+pub fn spelled_out(schema: &Value) -> Value {
+    let Value::Object(fields) = schema else { return schema.clone() };
+    let below = |value: &Value| match value {
+        Value::Array(list) => list.iter().map(spelled_out).collect(),
+        one => spelled_out(one),
+    };
+    let mut spelled: Map<String, Value> = fields
+        .iter()
+        .map(|(key, value)| {
+            let value = match (key.as_str(), value) {
+                ("properties", Value::Object(named)) => {
+                    named.iter().map(|(name, schema)| (name.clone(), spelled_out(schema))).collect()
+                }
+                ("const" | "enum" | "default" | "examples", value) => value.clone(),
+                (_, value) => below(value),
+            };
+            (key.clone(), value)
+        })
+        .collect();
+    if spelled.contains_key("enum") {
+        spelled.entry("type").or_insert_with(|| json!("string"));
+    }
+    Value::Object(with_properties(spelled))
+}
+
 /// The tool's own schema as clients get it: `anyOf` of its own result and a link, an object at the root.
 pub fn widened(own: &Value) -> Map<String, Value> {
     let own = if describes_object(own) { own.clone() } else { wrapped(own) };
@@ -24,12 +60,13 @@ pub fn widened(own: &Value) -> Map<String, Value> {
             if let Some(dialect) = own.remove("$schema") {
                 root.insert("$schema".to_owned(), dialect);
             }
-            Value::Object(own)
+            Value::Object(with_properties(own))
         }
         other => other,
     };
     root.insert("type".to_owned(), json!("object"));
-    root.insert("anyOf".to_owned(), json!([moved(own, "#/anyOf/0"), link_schema()]));
+    root.insert("properties".to_owned(), json!({}));
+    root.insert("anyOf".to_owned(), json!([moved(own, "#/anyOf/0"), spelled_out(&link_schema())]));
     root
 }
 
@@ -130,6 +167,25 @@ mod tests {
         assert!(!fits(&own, &json!({"n": "one"})));
         assert!(!fits(&own, &json!({"task_id": "a"})));
         assert_eq!(fitted(Some(&own), json!({"n": 1})), json!({"n": 1}));
+    }
+
+    #[test]
+    fn arguments_of_no_properties_say_so_and_all_else_stays_as_it_was_written() {
+        let listed =
+            |own: Value| Value::Object(with_properties(own.as_object().cloned().unwrap_or_default()));
+        assert_eq!(listed(json!({"type": "object"})), json!({"type": "object", "properties": {}}));
+        let closed = json!({"type": "object", "additionalProperties": false, "description": "none"});
+        assert_eq!(listed(closed)["properties"], json!({}));
+        let nested = json!({"type": "object", "properties": {"a": {"type": "object"}, "b": {"enum": ["x"]}}});
+        assert_eq!(listed(nested.clone()), nested);
+        for own in [
+            json!({"type": "integer"}),
+            json!({"type": "object"}),
+            json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {}}}}),
+        ] {
+            let root = Value::Object(widened(&own));
+            assert_eq!((&root["type"], &root["properties"]), (&json!("object"), &json!({})), "{own}");
+        }
     }
 
     #[test]

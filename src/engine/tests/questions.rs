@@ -170,7 +170,10 @@ async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_m
             }
         }
         if tool == "naps" {
-            assert_eq!(stands(&until(&engine, id, |task| task.reason.as_deref() == Some("timer")).await).0, "waiting");
+            assert_eq!(
+                stands(&until(&engine, id, |task| task.reason.as_deref() == Some("timer")).await).0,
+                "waiting"
+            );
             world.clock.advance(DAY);
         }
         let document = until(&engine, id, |task| task.state == "running").await;

@@ -49,6 +49,29 @@ impl World {
     }
 }
 
+/// Frameworks send null for what their model left out: that is the same call, and the tool reads what was meant.
+#[tokio::test]
+async fn a_call_with_nulls_for_what_was_left_out_is_the_call_without_them() {
+    let world = World::new();
+    let engine = world.start(tools()).await;
+    for (tool, key) in [("keyed", Some("k")), (DEDUPE, None)] {
+        let first = engine.submit(call(tool, r#"{"b":1}"#, key)).await.expect("a task");
+        assert!(!first.existing, "{tool}");
+        for same in [r#"{"a":null,"b":1}"#, r#"{"b":1,"é":null}"#, r#"{"é":null,"b":1.0,"a":null}"#] {
+            let again = engine.submit(call(tool, same, key)).await.expect(same);
+            assert!(again.existing && again.id == first.id, "{tool}: {same}");
+            let arguments = again.task.arguments.expect("arguments");
+            assert_eq!(arguments, json!({"b": 1}), "{tool}: {same}");
+        }
+    }
+    // One that the schema admits says something.
+    let admitted =
+        engine.submit(call("keyed", r#"{"b":null,"a":null}"#, Some("admitted"))).await.expect("a task");
+    assert_eq!(admitted.task.arguments, Some(json!({"b": null})));
+    let other = engine.submit(call("keyed", "{}", Some("admitted"))).await;
+    assert!(matches!(other.err(), Some(EngineError::IdempotencyConflict { .. })));
+}
+
 #[tokio::test]
 async fn a_key_stands_for_arguments_that_say_the_same_and_for_no_others() {
     let world = World::new();

@@ -332,7 +332,8 @@ async fn a_task_says_what_it_asks_and_takes_answers_until_none_is_open() {
     let world = World::new().await;
     let raw = Raw::new(&world);
     let capabilities = json!({"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}});
-    let mut meta = json!({"io.modelcontextprotocol/clientCapabilities": capabilities, "longhaul/reply": "task"});
+    let mut meta =
+        json!({"io.modelcontextprotocol/clientCapabilities": capabilities, "longhaul/reply": "task"});
     meta["longhaul/idempotency-key"] = json!("once");
     let ask = async |method: &str, params: Value| {
         let mut answer = raw.ask_modern(method, params, meta.clone()).await.pop().expect("an answer");
@@ -378,6 +379,10 @@ async fn a_wait_ends_as_soon_as_the_task_asks() {
         let waited = raw.one(wait.clone()).await;
         let document = &waited["result"]["structuredContent"];
         assert_eq!(document["input_requests"]["q1"]["message"], "Question 1?", "{waited}");
-        assert_eq!((&document["state"], &document["reason"]), (&json!("waiting"), &json!("input")), "{waited}");
+        assert_eq!(
+            (&document["state"], &document["reason"]),
+            (&json!("waiting"), &json!("input")),
+            "{waited}"
+        );
     }
 }

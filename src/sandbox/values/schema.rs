@@ -85,7 +85,9 @@ impl Builder {
             Type::Map(map) => {
                 let value = self.schema(&map.value(), depth)?;
                 match map.key() {
-                    Type::String => json!({ "type": "object", "additionalProperties": value }),
+                    Type::String => {
+                        json!({ "type": "object", "properties": {}, "additionalProperties": value })
+                    }
                     key => {
                         let pair = vec![self.schema(&key, depth)?, value];
                         let pair = self.positions(pair)?;
@@ -184,14 +186,10 @@ fn integer(minimum: impl Into<Value>, maximum: impl Into<Value>) -> Value {
     json!({ "type": "integer", "minimum": minimum.into(), "maximum": maximum.into() })
 }
 
-/// Bounds count for numbers alone, the pattern for strings alone.
+/// Two schemas rather than two names in one "type": some frameworks build no agent with a tool that has a list there,
+/// and others drop the string of it.
 fn long_integer(minimum: impl Into<Value>, maximum: impl Into<Value>, pattern: &str) -> Value {
-    json!({
-        "type": ["integer", "string"],
-        "minimum": minimum.into(),
-        "maximum": maximum.into(),
-        "pattern": pattern,
-    })
+    either(integer(minimum, maximum), json!({ "type": "string", "pattern": pattern }))
 }
 
 /// No pattern, since the catalog bounds how many a schema may have, and floats are common.
@@ -205,12 +203,13 @@ fn not_finite() -> Value {
 fn any_of_types(items: &[Value]) -> Value {
     let mut types: Vec<&str> = Vec::new();
     for item in items {
-        let names = match &item["type"] {
-            Value::Array(names) => names.as_slice(),
-            Value::Null => return json!({}),
-            name => std::slice::from_ref(name),
-        };
-        types.extend(names.iter().filter_map(Value::as_str));
+        let branches = item.get("anyOf").and_then(Value::as_array);
+        for branch in branches.map_or(std::slice::from_ref(item), Vec::as_slice) {
+            match branch["type"].as_str() {
+                Some(name) => types.push(name),
+                None => return json!({}),
+            }
+        }
     }
     types.sort_unstable();
     types.dedup();
@@ -219,7 +218,11 @@ fn any_of_types(items: &[Value]) -> Value {
 }
 
 fn of_type(name: &str) -> Value {
-    if name == "array" { json!({ "type": name, "items": {} }) } else { json!({ "type": name }) }
+    match name {
+        "array" => json!({ "type": name, "items": {} }),
+        "object" => json!({ "type": name, "properties": {} }),
+        name => json!({ "type": name }),
+    }
 }
 
 fn single(name: &str, value: Value) -> Value {

@@ -78,7 +78,7 @@ fn report(topic: &str, findings: &[String], summary: Option<&Summary>) -> String
 }
 
 fn nullable(description: &str) -> Value {
-    json!({ "type": ["string", "null"], "description": description })
+    json!({ "anyOf": [{ "type": "string" }, { "type": "null" }], "description": description })
 }
 
 fn tools() -> Vec<Tool> {

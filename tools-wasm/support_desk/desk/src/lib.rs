@@ -143,7 +143,7 @@ fn tools() -> Vec<Tool> {
                 "ticket_id": { "type": "string" },
                 "category": { "type": "string" },
                 "priority": { "type": "string" },
-                "status": { "enum": ["open", "escalated", "resolved"] },
+                "status": { "type": "string", "enum": ["open", "escalated", "resolved"] },
                 "escalated": { "type": "boolean" },
                 "resolution": { "type": "string" },
                 "version": { "type": "integer", "description": "Grows with every change of the ticket" },

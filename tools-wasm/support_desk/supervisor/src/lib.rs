@@ -164,7 +164,7 @@ impl Case {
 fn tools() -> Vec<Tool> {
     let mut input = request_schema();
     input["properties"]["plan"] = json!({
-        "enum": ["model", "fixed"], "default": "model",
+        "type": "string", "enum": ["model", "fixed"], "default": "model",
         "description": "Whether a model plans, where there is one, or the plan is fixed",
     });
     let text = || json!({ "type": "string" });
@@ -173,13 +173,13 @@ fn tools() -> Vec<Tool> {
         "properties": {
             "ticket_id": text(),
             "planned_by": { "type": "string", "description": "The model, or `fixed`" },
-            "analysis": { "type": "object", "description": "What each analyst found" },
+            "analysis": { "type": "object", "properties": {}, "description": "What each analyst found" },
             "category": text(),
             "priority": text(),
             "route": { "type": "string", "description": "The tool that had the ticket in the end" },
-            "outcome": { "enum": ["resolved", "escalated", "failed"] },
+            "outcome": { "type": "string", "enum": ["resolved", "escalated", "failed"] },
             "resolution": text(),
-            "failed": { "type": "array", "items": { "type": "object" }, "description": "What was gone around" },
+            "failed": { "type": "array", "items": { "type": "object", "properties": {} }, "description": "What was gone around" },
             "summary": text(),
         },
         "required": ["ticket_id", "planned_by", "analysis", "category", "priority", "route", "outcome", "failed"],

@@ -120,7 +120,7 @@ fn tools() -> Vec<Tool> {
     let outcome = || {
         json!({
             "type": "object",
-            "properties": { "outcome": { "enum": ["resolved", "escalated"] }, "resolution": text() },
+            "properties": { "outcome": { "type": "string", "enum": ["resolved", "escalated"] }, "resolution": text() },
             "required": ["outcome", "resolution"],
         })
     };
