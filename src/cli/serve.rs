@@ -174,7 +174,13 @@ async fn serve(
         }
     }
     let mcp = &context.settings.mcp;
-    let options = McpOptions { task_tools: mcp.task_tools, state_tools: mcp.state_tools };
+    let options = McpOptions {
+        task_tools: mcp.task_tools,
+        state_tools: mcp.state_tools,
+        wait: mcp.wait,
+        links: mcp.links,
+        names: mcp.names.clone(),
+    };
     let server = McpServer::new(engine.clone(), options);
     match serves {
         Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,

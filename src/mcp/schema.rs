@@ -10,8 +10,24 @@ pub fn link_schema() -> Value {
             "task_id": { "type": "string" },
             "uri": { "type": "string" },
             "state": { "type": "string" },
+            "next": { "type": "string" },
+            "asks": { "type": "array", "items": ask_schema() },
+            "error": { "type": "object", "properties": {} },
         },
         "required": ["task_id", "uri", "state"],
+    })
+}
+
+fn ask_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "key": { "type": "string" },
+            "by": { "type": "string" },
+            "kind": { "type": "string" },
+            "message": { "type": "string" },
+            "answer": { "type": "string" },
+        },
     })
 }
 

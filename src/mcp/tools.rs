@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::{self, Refusal};
 use super::hints::Kept as _;
-use super::reply::{self, Choice};
+use super::reply::Choice;
 use super::server::Handler;
 use super::sessions::CallStream;
 use crate::engine::{Submission, open_cursor, seal_cursor};
@@ -80,7 +80,7 @@ impl Handler {
         let principal = self.connection.actor(context);
         let entry = catalog.tool(&request.name).filter(|_| principal.may_call(&request.name)).cloned();
         let choice = match &entry {
-            Some(entry) => reply::choose(&entry.tool.definition, &context.meta, self.takes_tasks(context))?,
+            Some(entry) => self.choice(entry, context)?,
             // The engine says so, and which name is near.
             None => Choice::default(),
         };

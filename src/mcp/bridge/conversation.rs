@@ -6,6 +6,7 @@ use rmcp::model::RequestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::BridgeOptions;
 use crate::limits;
 use crate::mcp::asked::ID_PREFIX;
 use crate::mcp::error;
@@ -44,6 +45,7 @@ pub struct Carried {
 
 #[derive(Default)]
 pub struct Conversation {
+    options: BridgeOptions,
     /// The handshake of a legacy host, once it was answered.
     initialize: Option<Value>,
     initialized: bool,
@@ -110,6 +112,10 @@ struct Params {
 }
 
 impl Conversation {
+    pub fn new(options: BridgeOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
     /// A line of the host's. One that cannot be read is answered here: the server may be another by then.
     pub fn host_said(&mut self, line: Line) -> Carried {
         let line = match line {
@@ -359,7 +365,7 @@ impl Conversation {
                 }
                 Kind::Listens => carried.to_host.push(line_of(&listened(&open.id))),
                 Kind::Once => {
-                    let told = error::rpc_body(&open.id, &error::server_replaced());
+                    let told = error::rpc_body(&open.id, &error::server_replaced(&self.options.names));
                     carried.to_host.push(line_of(&told));
                 }
             }
