@@ -178,3 +178,185 @@ pub fn structured(value: Value) -> CallToolResult {
     answer.structured_content = Some(value);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{Content, ToolResult};
+
+    fn form(links: Links, hint: &str) -> (OwnNames, Links) {
+        (OwnNames::of_hint(hint).expect("a name"), links)
+    }
+
+    /// A task of this state; `more` is of its document.
+    fn task(state: &str, more: Value) -> TaskDocument {
+        let id = TaskId::from_bytes([1; 16]);
+        let mut document = json!({
+            "id": id, "uri": id.uri(), "tool": "travel", "component": "travel@1", "state": state, "attempt": 1,
+            "steps": 0, "created_at": "", "updated_at": "", "log_uri": "",
+        });
+        let fields = document.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
+        serde_json::from_value(document).expect("a document")
+    }
+
+    fn question(by: &str, message: &str) -> Value {
+        json!({
+            "kind": "elicit", "by": by, "tool": "travel", "component": "travel@1", "message": message,
+            "schema": {"type": "object", "properties": {"ok": {"type": "boolean"}}}, "asked_at": "", "expires_at": "",
+        })
+    }
+
+    fn texts(answer: &CallToolResult) -> Vec<String> {
+        answer.content.iter().filter_map(|block| Some(block.as_text()?.text.clone())).collect()
+    }
+
+    #[test]
+    fn a_link_says_what_is_asked_and_how_to_answer_in_words_and_in_structure() {
+        let asks = json!({ "input_requests": { "sure": question("person", "Book?"), "where": question("any", "Where to?") } });
+        let task = task("waiting", asks);
+        let id: TaskId = task.id.parse().expect("an id");
+        for (links, blocks) in [(Links::Block, 1), (Links::Text, 2)] {
+            let (names, links) = form(links, "lh.taskWait");
+            let answer = Form { names: &names, links }.link(&task, id);
+            let texts = texts(&answer);
+            assert_eq!((texts.len(), answer.content.len()), (blocks, 2));
+            let value = answer.structured_content.expect("a structure");
+            assert!(blocks == 1 || serde_json::from_str::<Value>(&texts[1]).expect("JSON") == value);
+            let of_link =
+                crate::catalog::Schema::compile(&crate::mcp::schema::link_schema()).expect("a schema");
+            of_link.check(&value).expect("fits");
+            let said = &value["asks"];
+            assert_eq!(
+                (&said[0]["key"], &said[0]["by"], &said[1]["by"]),
+                (&json!("sure"), &json!("person"), &json!("any"))
+            );
+            assert_eq!(said[1]["schema"]["properties"]["ok"]["type"], "boolean");
+            let person = said[0]["answer"].as_str().expect("text");
+            assert!(
+                person.contains("--url and a token") && !person.contains("longhaul "),
+                "no command: {person}"
+            );
+            let any = said[1]["answer"].as_str().expect("text");
+            assert!(any.contains("lh.taskAnswer {\"task_id\"") && any.contains("\"key\":\"where\""), "{any}");
+            for part in [person, any, "Book?", "Where to?", value["next"].as_str().expect("text")] {
+                assert!(texts[0].contains(part), "{part} in {}", texts[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_task_asks_stays_bounded_in_its_link() {
+        let long = "x".repeat(crate::limits::MAX_LINK_ASKS_BYTES / 3 - 1_000);
+        let large = |n: usize| {
+            let mut question = question("any", "?");
+            question["schema"]["description"] = json!(long);
+            (format!("q{n}"), question)
+        };
+        let asks: serde_json::Map<String, Value> = (0..9).map(large).collect();
+        let task = task("waiting", json!({ "input_requests": asks }));
+        let asks = next::asks(&OwnNames::default(), &task);
+        assert_eq!(asks.iter().filter(|ask| ask.get("schema").is_some()).count(), 3);
+        assert!(asks.iter().all(|ask| ask["message"] == "?") && asks.len() == 9);
+    }
+
+    #[test]
+    fn a_document_says_what_to_do_next_whatever_state_its_task_is_in() {
+        let (names, links) = form(Links::Block, "lh_task_wait");
+        let form = Form { names: &names, links };
+        let ask = |by: &str| json!({ "reason": "input", "input_requests": { "k": question(by, "?") } });
+        let error = |more: Value| {
+            let mut error = json!({ "reason": "trap", "message": "m", "next": "longhaul task retry X" });
+            error.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            json!({ "error": error })
+        };
+        for (state, more, parts) in [
+            ("queued", json!({ "reason": "new" }), ["Still running (queued)", "lh_task_wait {"]),
+            (
+                "queued",
+                json!({ "reason": "retry", "wake_at": "noon" }),
+                ["another try at noon", "lh_task_wait {"],
+            ),
+            ("running", json!({ "reason": "live" }), ["Still running: call", "lh_task_wait {"]),
+            (
+                "waiting",
+                json!({ "reason": "timer", "wake_at": "noon" }),
+                ["(waiting until noon)", "lh_task_wait {"],
+            ),
+            ("waiting", json!({ "reason": "message" }), ["which lh_task_send brings", "lh_task_wait {"]),
+            ("waiting", json!({ "reason": "child" }), ["the tasks that it called", "lh_task_wait {"]),
+            (
+                "waiting",
+                json!({ "reason": "input", "unknown_step": 7 }),
+                ["a person to say what became of step 7", "again after"],
+            ),
+            ("waiting", ask("person"), ["a person to answer the question 'k'", "--url and a token"]),
+            ("waiting", ask("any"), ["call lh_task_answer {", "then call lh_task_wait {"]),
+            ("completed", json!({}), ["Completed: call", "lh_task_result {"]),
+            ("failed", error(json!({})), ["lh_task_retry {", "longhaul task retry X"]),
+            (
+                "failed",
+                error(json!({ "step": 3 })),
+                ["lh_task_retry {", "a person says what became of step 3"],
+            ),
+            ("cancelled", json!({}), ["Next:", "lh_task_retry {"]),
+        ] {
+            let task = task(state, more);
+            let value = form.document(&task);
+            let next = value["next"].as_str().expect("a sentence");
+            assert!(parts.iter().all(|part| next.contains(part)), "{state}: {next}");
+            if !task.is_terminal() {
+                assert!(next.starts_with("Still running") && !next.contains("longhaul "), "{next}");
+                assert_eq!(texts(&form.going_on(value.clone()))[0], next);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tools_own_links_are_texts_for_a_client_that_takes_none() {
+        let link = |title: Option<&str>, description: Option<&str>| Content::Link {
+            uri: "https://x.example/a".to_owned(),
+            name: "a".to_owned(),
+            title: title.map(str::to_owned),
+            description: description.map(str::to_owned),
+            mime_type: None,
+        };
+        let id = TaskId::from_bytes([1; 16]);
+        for (content, said) in [
+            (link(None, None), "a at https://x.example/a"),
+            (link(Some("A page"), None), "a (A page) at https://x.example/a"),
+            (link(Some("a"), Some("of all")), "a at https://x.example/a: of all"),
+        ] {
+            let result =
+                ToolResult { content: vec![Content::Text("see".into()), content], ..ToolResult::default() };
+            let ended = |links| {
+                let form = Form { names: &OwnNames::default(), links };
+                match form.ended(TaskEnd::Completed(result.clone()), None, id) {
+                    Some(Ok(answer)) => answer,
+                    _ => panic!("an answer"),
+                }
+            };
+            assert_eq!(texts(&ended(Links::Text)), ["see", said]);
+            assert!(matches!(ended(Links::Block).content[1], ContentBlock::ResourceLink(_)));
+        }
+    }
+
+    /// A client that shows the structure alone shows as much.
+    #[test]
+    fn a_result_in_words_stands_in_the_structure_of_a_wait_too() {
+        for (content, structured, text, result) in [
+            (vec!["well", "done"], None, json!("well\ndone"), Value::Null),
+            (vec!["{\"n\": 1}"], Some("{\"n\":1}"), Value::Null, json!({"n": 1})),
+            (vec!["7"], Some("7"), Value::Null, json!({"result": 7})),
+            (vec!["it is", "7"], Some("7"), json!("it is"), json!({"result": 7})),
+        ] {
+            let content = content.into_iter().map(|text| Content::Text(text.into())).collect();
+            let structured = structured.map(str::to_owned);
+            let answer =
+                convert::completed(None, ToolResult { content, structured, ..ToolResult::default() });
+            let value =
+                with_document(answer, json!({ "state": "completed" })).structured_content.expect("a value");
+            assert_eq!((value.get("text").cloned().unwrap_or_default(), &value["result"]), (text, &result));
+        }
+    }
+}

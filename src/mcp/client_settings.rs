@@ -1,14 +1,23 @@
 //! What one client sets for itself by the address that it is given, `…/mcp?wait=4&links=text`: how long it is kept
-//! waiting for an answer, and how it is shown links. Many hosts and frameworks let a user set nothing but an address.
+//! waiting for an answer, and how it is shown links. Many hosts and frameworks let a user set nothing but an address;
+//! over pipes there is none, and `serve --stdio` has flags.
 
 use std::time::Duration;
 
-use rmcp::RoleServer;
+use rmcp::model::MetaObject;
 use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::error;
 use super::server::Handler;
 use crate::limits;
+use crate::task::integer;
+
+/// The same in a request's `_meta`, for that request: a bridge writes its host's there.
+pub const WAIT_META: &str = "longhaul/wait-bound-seconds";
+pub const LINKS_META: &str = "longhaul/links";
 
 /// How a link to a task is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +28,15 @@ pub enum Links {
     Block,
     /// As texts alone: some clients fail at a block that is no text and no image.
     Text,
+}
+
+impl Links {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Text => "text",
+        }
+    }
 }
 
 impl std::str::FromStr for Links {
@@ -59,6 +77,30 @@ impl ClientSettings {
         }
         Ok(Self { wait: wait.flatten(), links })
     }
+
+    /// Of a request's `_meta`.
+    pub fn of_meta(meta: &MetaObject) -> Result<Self, ErrorData> {
+        let wrong = |name: &str, value: &Value, may: &str| {
+            let shown: String = value.to_string().chars().take(SHOWN_CHARS).collect();
+            error::bad_params(format!("_meta[\"{name}\"] is {shown}; it may be {may}"))
+        };
+        let wait = meta.get(WAIT_META).map(|value| {
+            let seconds = integer(value).and_then(|seconds| wait_bound_of(u64::try_from(seconds).ok()?).ok());
+            seconds.ok_or_else(|| wrong(WAIT_META, value, &seconds_words()))
+        });
+        let links = meta.get(LINKS_META).map(|value| {
+            let links = value.as_str().and_then(|text| text.parse().ok());
+            links.ok_or_else(|| wrong(LINKS_META, value, "\"block\" or \"text\""))
+        });
+        Ok(Self { wait: wait.transpose()?.flatten(), links: links.transpose()? })
+    }
+
+    /// What says the same in a request's `_meta`.
+    pub fn in_meta(&self) -> Vec<(&'static str, Value)> {
+        let wait = self.wait.map(|wait| (WAIT_META, wait.as_secs().into()));
+        let links = self.links.map(|links| (LINKS_META, Value::String(links.as_str().to_owned())));
+        wait.into_iter().chain(links).collect()
+    }
 }
 
 /// Seconds; 0 is no bound.
@@ -72,18 +114,21 @@ pub fn wait_bound_of(seconds: u64) -> Result<Option<Duration>, String> {
 
 fn wait_in(value: &str) -> Result<Option<Duration>, String> {
     let seconds = value.parse().ok().and_then(|seconds| wait_bound_of(seconds).ok());
-    seconds.ok_or_else(|| {
-        let most = limits::MAX_INLINE_WAIT_SECONDS;
-        bad("wait", value, &format!("a whole number of seconds up to {most}, 0 for no bound"))
-    })
+    seconds.ok_or_else(|| bad("wait", value, &seconds_words()))
+}
+
+fn seconds_words() -> String {
+    format!("a whole number of seconds up to {}, 0 for no bound", limits::MAX_INLINE_WAIT_SECONDS)
 }
 
 fn links_in(value: &str) -> Result<Links, String> {
     value.parse().map_err(|_| bad("links", value, "block or text"))
 }
 
+/// As much of a bad value as its refusal repeats.
+const SHOWN_CHARS: usize = 80;
+
 fn bad(name: &str, value: &str, may: &str) -> String {
-    const SHOWN_CHARS: usize = 80;
     let value: String = value.chars().take(SHOWN_CHARS).collect();
     format!("the parameter '{name}' of the address is '{value}'; it may be {may}")
 }
@@ -105,7 +150,13 @@ impl Handler {
     fn set_by_client(&self, context: &RequestContext<RoleServer>) -> ClientSettings {
         let of_address = context.extensions.get::<http::request::Parts>();
         let of_address = of_address.and_then(|parts| parts.extensions.get::<ClientSettings>());
-        of_address.copied().unwrap_or_default()
+        let of_address = of_address.copied().unwrap_or_default();
+        // A call with a bad one was refused before.
+        let of_request = ClientSettings::of_meta(&context.meta).unwrap_or_default();
+        ClientSettings {
+            wait: lower(of_address.wait, of_request.wait),
+            links: of_request.links.or(of_address.links),
+        }
     }
 
     /// How long an answer is waited for at most.
@@ -159,6 +210,34 @@ mod tests {
         ] {
             let why = ClientSettings::of_query(query).expect_err(query);
             assert!(parts.iter().all(|part| why.contains(part)), "{query}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_a_bridge_writes_into_a_request_reads_back_and_other_values_are_refused() {
+        for settings in [
+            set(None, None),
+            set(Some(4), None),
+            set(Some(86_400), Some(Links::Block)),
+            set(None, Some(Links::Text)),
+        ] {
+            let mut meta = MetaObject::new();
+            for (name, value) in settings.in_meta() {
+                meta.insert(name.to_owned(), value);
+            }
+            assert_eq!(ClientSettings::of_meta(&meta), Ok(settings));
+        }
+        for (name, value) in [
+            (WAIT_META, Value::from("4")),
+            (WAIT_META, Value::from(-1)),
+            (WAIT_META, Value::from(86_401)),
+            (LINKS_META, Value::from("none")),
+            (LINKS_META, Value::Null),
+        ] {
+            let mut meta = MetaObject::new();
+            meta.insert(name.to_owned(), value);
+            let error = ClientSettings::of_meta(&meta).expect_err(name);
+            assert!(error.message.contains(name), "{}", error.message);
         }
     }
 

@@ -5,6 +5,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
+use super::client_settings::ClientSettings;
 use super::error::{self, Refusal};
 use super::hints::Kept as _;
 use super::reply::Choice;
@@ -54,6 +55,7 @@ impl Handler {
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
+        ClientSettings::of_meta(&context.meta)?;
         let own = self.server.task_tools().find(&request.name);
         if let (None, Some(state)) = (own, request.request_state.clone()) {
             return self.next_round(request, &state, context).await;

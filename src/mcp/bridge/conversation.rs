@@ -155,6 +155,7 @@ impl Conversation {
 
     fn request(&mut self, method: &str, id: &RequestId, params: &Params, line: Vec<u8>) -> Carried {
         self.patience.renew();
+        let line = self.with_settings(method, &line).unwrap_or(line);
         let refusal = if self.open.contains_key(&key_of(id)) {
             Some(error::id_in_use(id))
         } else if self.open.len() >= limits::MAX_BRIDGED_REQUESTS {
@@ -192,6 +193,22 @@ impl Conversation {
         };
         self.open.insert(key, Open { id, kind });
         to_server(line)
+    }
+
+    /// What the host set for itself goes along with each request whose answer it changes, unless that says otherwise.
+    fn with_settings(&self, method: &str, line: &[u8]) -> Option<Vec<u8>> {
+        const CHANGED: [&str; 3] = ["tools/call", "tasks/get", "subscriptions/listen"];
+        let settings = self.options.client.in_meta();
+        if settings.is_empty() || !CHANGED.contains(&method) {
+            return None;
+        }
+        let mut message: Value = serde_json::from_slice(without_mark(line)).ok()?;
+        let params = message.get_mut("params")?.as_object_mut()?;
+        let meta = params.entry("_meta").or_insert_with(|| json!({})).as_object_mut()?;
+        for (name, value) in settings {
+            meta.entry(name).or_insert(value);
+        }
+        Some(line_of(&message))
     }
 
     fn notification(&mut self, method: &str, params: &Params, line: Vec<u8>) -> Carried {
