@@ -366,6 +366,34 @@ mod tests {
         }
     }
 
+    /// Of every schema within one, where it breaks what some clients build upon.
+    fn odd(schema: &Value) -> Vec<&Value> {
+        let is_odd = schema.get("enum").is_some() && !schema["type"].is_string()
+            || schema["type"] == "object" && !schema["properties"].is_object()
+            || schema["type"].is_array();
+        let within: Vec<&Value> = match schema {
+            Value::Object(fields) => fields.values().flat_map(odd).collect(),
+            Value::Array(items) => items.iter().flat_map(odd).collect(),
+            _ => Vec::new(),
+        };
+        is_odd.then_some(schema).into_iter().chain(within).collect()
+    }
+
+    #[test]
+    fn an_enumeration_has_its_type_an_object_its_properties_and_nothing_several_types() {
+        let state = state_tools::definitions();
+        for definition in definitions(&OwnNames::default()).into_iter().chain(state) {
+            for schema in [Some(definition.input), definition.output].into_iter().flatten() {
+                assert_eq!(odd(&schema), Vec::<&Value>::new(), "{}", definition.name);
+            }
+        }
+        assert_eq!(odd(&crate::mcp::schema::link_schema()), Vec::<&Value>::new());
+        for schema in [json!({"enum": ["a"]}), json!({"type": "object"}), json!({"type": ["string", "null"]})]
+        {
+            assert_eq!(odd(&json!({"type": "object", "properties": {"x": schema}})), [&schema]);
+        }
+    }
+
     #[test]
     fn wrong_arguments_are_told_with_their_path() {
         let tools = TaskTools::new(&OwnNames::default());
