@@ -271,10 +271,16 @@ pub const MAX_CURSOR_BYTES: usize = 1_024;
 pub const MAX_PAGE_SCAN_ROWS: usize = 10_000;
 /// Seconds that `task_wait` may wait; hosts give up at 60.
 pub const MAX_TASK_WAIT_SECONDS: u64 = 50;
-/// Seconds that `task_wait` waits unless told otherwise.
-pub const DEFAULT_TASK_WAIT_SECONDS: u64 = 30;
-/// Seconds that an inline reply waits before it turns into a link.
-pub const DEFAULT_INLINE_WAIT_SECONDS: u64 = 45;
+/// Seconds that `task_wait` waits unless told otherwise. Of the clients that were tried, some give a request up after
+/// 5 seconds, some after 10, most after 30 or 60, and cancel the work with it: this is below what most of them wait, and
+/// the others set less.
+pub const DEFAULT_TASK_WAIT_SECONDS: u64 = 20;
+/// Seconds that an inline reply waits before it turns into a link; for the same reason.
+pub const DEFAULT_INLINE_WAIT_SECONDS: u64 = 20;
+/// Bytes of JSON of what a task asks that stand within its link; behind them, questions are without their schemas.
+pub const MAX_LINK_ASKS_BYTES: usize = 32 * 1024;
+/// Bytes of the name by which clients have `task_wait`.
+pub const MAX_CALL_HINT_BYTES: usize = 128;
 /// Bytes that `task_output` returns at once.
 pub const MAX_OUTPUT_READ_BYTES: usize = 1024 * 1024;
 

@@ -165,6 +165,12 @@ pub struct ServeArgs {
     /// With --stdio: do all in this process, which has the data folder for itself and ends with its host
     #[arg(long, requires = "stdio")]
     pub private: bool,
+    /// With --stdio: answer this host after so many seconds at the latest, as `?wait=N` does for one over HTTP
+    #[arg(long, value_name = "SECONDS", conflicts_with = "http")]
+    pub wait: Option<String>,
+    /// With --stdio: `text` for a host that cannot take links, as `?links=text` for one over HTTP
+    #[arg(long, value_name = "block|text", conflicts_with = "http")]
+    pub links: Option<String>,
     /// Be the server in the background
     #[arg(long, hide = true, conflicts_with_all = ["stdio", "http"])]
     pub background: bool,
@@ -444,5 +450,8 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["longhaul", "task", "show", "nonsense"]).is_err());
         assert!(Cli::try_parse_from(["longhaul", "serve", "--http", "x", "--stdio"]).is_err());
+        assert!(
+            Cli::try_parse_from(["longhaul", "serve", "--stdio", "--wait", "4", "--links", "text"]).is_ok()
+        );
     }
 }

@@ -17,7 +17,7 @@ use super::render::escape_text;
 use super::server_file::{ServerInfo, Serves, StartedWith, is_running};
 use super::signals::StopSignals;
 use crate::limits;
-use crate::mcp::{BridgeError, Reader, bridge, connect_socket};
+use crate::mcp::{BridgeError, BridgeOptions, ClientSettings, Reader, bridge, connect_socket};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store};
 
@@ -41,13 +41,14 @@ const START_FLAG: &str = "--start-background";
 const SERVER_FLAG: &str = "--background";
 
 /// `serve --stdio`: this process only carries the lines of its host.
-pub async fn bridge_host(context: &Context) -> Result<Exit> {
+pub async fn bridge_host(client: ClientSettings, context: &Context) -> Result<Exit> {
     let mut signals = StopSignals::new()?;
     private::make_folder(context.data()).map_err(|e| unusable(context.data(), &e))?;
     let servers = Servers::new(context);
     let host = (tokio::io::stdin(), tokio::io::stdout());
+    let options = BridgeOptions { names: context.settings.mcp.names.clone(), client };
     let bridged = tokio::select! {
-        bridged = bridge(host, Reader::of(std::io::stdout()), || servers.connect()) => bridged,
+        bridged = bridge(host, Reader::of(std::io::stdout()), options, || servers.connect()) => bridged,
         _ = signals.first() => Ok(()),
     };
     match bridged {

@@ -15,6 +15,7 @@ use file::FileTables;
 use super::servers::ServerTable;
 use crate::catalog::{FileError, Operator, read_toml};
 use crate::limits;
+use crate::mcp::{Links, OwnNames, wait_bound_of};
 use crate::store::Durability;
 
 /// The name of the file, here and in the XDG configuration folder.
@@ -57,6 +58,12 @@ pub struct McpSettings {
     pub task_tools: bool,
     /// Whether `state_get` and its like are offered.
     pub state_tools: bool,
+    /// What bounds each wait of a call's answer.
+    pub wait: Option<Duration>,
+    /// How links to tasks are shown.
+    pub links: Links,
+    /// What clients call Longhaul's own tools.
+    pub names: OwnNames,
     /// Host headers that are let in beside those of loopback.
     pub allowed_hosts: Vec<String>,
     /// Origins of browser pages that are let in.
@@ -151,6 +158,9 @@ impl Settings {
             mcp: McpSettings {
                 task_tools: said.task_tools.unwrap_or(true),
                 state_tools: said.state_tools.unwrap_or(false),
+                wait: said.wait.flatten(),
+                links: said.links.unwrap_or_default(),
+                names: said.names.unwrap_or_default(),
                 allowed_hosts: said.allowed_hosts.unwrap_or_default(),
                 allowed_origins: said.allowed_origins.unwrap_or_default(),
             },
@@ -235,6 +245,10 @@ struct Layer {
     log: Option<String>,
     task_tools: Option<bool>,
     state_tools: Option<bool>,
+    /// The inner `None` is no bound.
+    wait: Option<Option<Duration>>,
+    links: Option<Links>,
+    names: Option<OwnNames>,
     allowed_hosts: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
     live_instances: Option<usize>,
@@ -260,6 +274,9 @@ impl Layer {
             log: self.log.or(lower.log),
             task_tools: self.task_tools.or(lower.task_tools),
             state_tools: self.state_tools.or(lower.state_tools),
+            wait: self.wait.or(lower.wait),
+            links: self.links.or(lower.links),
+            names: self.names.or(lower.names),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
             live_instances: self.live_instances.or(lower.live_instances),
@@ -308,6 +325,9 @@ impl Layer {
             log: env("LONGHAUL_LOG"),
             task_tools: read(env, "LONGHAUL_MCP_TASK_TOOLS", switch)?,
             state_tools: read(env, "LONGHAUL_MCP_STATE_TOOLS", switch)?,
+            wait: read(env, "LONGHAUL_MCP_WAIT_SECONDS", |text| wait_bound_of(number(text)?))?,
+            links: read(env, "LONGHAUL_MCP_LINKS", |text| text.parse().map_err(str::to_owned))?,
+            names: read(env, "LONGHAUL_MCP_CALL_HINT", OwnNames::of_hint)?,
             allowed_hosts: list("LONGHAUL_MCP_ALLOWED_HOSTS"),
             allowed_origins: list("LONGHAUL_MCP_ALLOWED_ORIGINS"),
             live_instances: read(env, "LONGHAUL_ENGINE_LIVE_INSTANCES", |text| {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::open_store;
 use super::args::ServeArgs;
 use super::background;
+use super::config::McpSettings;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
@@ -23,7 +24,10 @@ use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
-use crate::mcp::{HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio};
+use crate::mcp::{
+    ClientSettings, HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio,
+    wait_bound_of,
+};
 use crate::private::{self, NotPrivate};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::{Presence, Store, StoreOptions};
@@ -46,12 +50,23 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     let serves = match (args.background, args.private) {
         (true, _) => Serves::Background,
         (_, true) => Serves::OneHost,
-        _ if args.stdio => return background::bridge_host(context).await,
+        _ if args.stdio => return background::bridge_host(set_by_flags(&args)?, context).await,
         _ => Serves::Clients,
     };
     if serves == Serves::Background {
         background::detach();
     }
+    let host = match serves {
+        Serves::OneHost => set_by_flags(&args)?,
+        // Its hosts each say it for themselves; the words are those of the host that started it.
+        Serves::Background => ClientSettings::default(),
+        Serves::Clients if args.wait.is_some() || args.links.is_some() => {
+            return Err(CliError::usage("--wait and --links are for the one host of --stdio").next(
+                "give clients an address such as http://127.0.0.1:1919/mcp?wait=4&links=text, or set [mcp]",
+            ));
+        }
+        Serves::Clients => ClientSettings::default(),
+    };
     let mut signals = StopSignals::new()?;
     let sandbox = sandbox(context)?;
     let remotes = remotes(context)?;
@@ -74,7 +89,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     }
     sandbox.keep_compiled(context.data().join(COMPILED), kept_key(&engine, CACHE_KEY).await?);
     let served = tokio::select! {
-        served = serve(&engine, (&sandbox, remotes), serves, context, &mut signals) => served,
+        served = serve(&engine, (&sandbox, remotes), (serves, host), context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
     match engine.latched() {
@@ -155,7 +170,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
 async fn serve(
     engine: &TaskEngine,
     (sandbox, remotes): (&Sandbox, Option<Remotes>),
-    serves: Serves,
+    (serves, host): (Serves, ClientSettings),
     context: &Context,
     signals: &mut StopSignals,
 ) -> Result<Exit> {
@@ -173,13 +188,40 @@ async fn serve(
             return Ok(Exit::Done);
         }
     }
-    let mcp = &context.settings.mcp;
-    let options = McpOptions { task_tools: mcp.task_tools, state_tools: mcp.state_tools };
-    let server = McpServer::new(engine.clone(), options);
+    let server = McpServer::new(engine.clone(), mcp_options(&context.settings.mcp, host));
     match serves {
         Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,
         Serves::Background => in_background(server, context, &mut file, signals).await,
         Serves::OneHost => over_stdio(server, signals).await,
+    }
+}
+
+/// What the flags say of the one host of `--stdio`, in the words of an address.
+fn set_by_flags(args: &ServeArgs) -> Result<ClientSettings> {
+    let wait = match &args.wait {
+        None => None,
+        Some(text) => {
+            let seconds = text.parse().map_err(|_| "is no whole number".to_owned()).and_then(wait_bound_of);
+            seconds.map_err(|why| CliError::usage(format_args!("--wait: '{}' {why}", text.escape_debug())))?
+        }
+    };
+    let links = match &args.links {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|why| CliError::usage(format_args!("--links: '{}' {why}", text.escape_debug())))?,
+        ),
+    };
+    Ok(ClientSettings { wait, links })
+}
+
+fn mcp_options(mcp: &McpSettings, host: ClientSettings) -> McpOptions {
+    McpOptions {
+        task_tools: mcp.task_tools,
+        state_tools: mcp.state_tools,
+        wait: mcp.wait.into_iter().chain(host.wait).min(),
+        links: host.links.unwrap_or(mcp.links),
+        names: mcp.names.clone(),
     }
 }
 
@@ -378,6 +420,7 @@ impl From<HttpError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::{Links, OwnNames};
 
     #[test]
     fn only_loopback_is_served_without_tokens() {
@@ -392,6 +435,50 @@ mod tests {
             assert_eq!(error.exit, Exit::Refused);
             assert!(error.next.expect("a command").contains("longhaul token new"));
             assert_eq!(beyond(address, true), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_one_host_of_stdio_sets_by_flags_what_another_sets_by_its_address() {
+        let set = |wait: Option<&str>, links: Option<&str>| {
+            let (wait, links) = (wait.map(str::to_owned), links.map(str::to_owned));
+            set_by_flags(&ServeArgs { wait, links, ..ServeArgs::default() })
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (wait, links, expected) in [
+            (None, None, ClientSettings::default()),
+            (Some("4"), None, ClientSettings { wait: seconds(4), links: None }),
+            (Some("0"), Some("text"), ClientSettings { wait: None, links: Some(Links::Text) }),
+        ] {
+            assert_eq!(set(wait, links), Ok(expected));
+        }
+        for (wait, links, part) in [
+            (Some("soon"), None, "--wait: 'soon' is no whole number"),
+            (Some("86401"), None, "--wait: '86401' is not from 1 to 86400"),
+            (None, Some("none"), "--links: 'none' is neither block nor text"),
+        ] {
+            let error = set(wait, links).expect_err(part);
+            assert!(error.exit == Exit::Usage && error.message.contains(part), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_private_server_takes_the_lower_bound_and_its_hosts_links() {
+        let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+        for (of_file, of_flag, least) in [(0, 0, 0), (9, 0, 9), (0, 4, 4), (9, 4, 4), (4, 9, 4)] {
+            let mcp = McpSettings {
+                task_tools: true,
+                state_tools: false,
+                wait: seconds(of_file),
+                links: Links::Text,
+                names: OwnNames::default(),
+                allowed_hosts: Vec::new(),
+                allowed_origins: Vec::new(),
+            };
+            let host = ClientSettings { wait: seconds(of_flag), links: Some(Links::Block) };
+            let options = mcp_options(&mcp, host);
+            assert_eq!((options.wait, options.links), (seconds(least), Links::Block));
+            assert_eq!(mcp_options(&mcp, ClientSettings::default()).links, Links::Text);
         }
     }
 }

@@ -43,7 +43,10 @@ pub enum EngineError {
     #[error("the answer to '{key}' of task {task} does not fit: {why}")]
     BadAnswer { task: TaskId, key: String, why: String },
     // It names no command: a model reads this, and agents have shells.
-    #[error("'{key}' of task {task} is asked of a person, who answers it in their own client; wait for that")]
+    #[error(
+        "'{key}' of task {task} is asked of a person, who answers it in a client of their own that is connected to this \
+         server, such as Longhaul's command line with --url and a token; wait for that"
+    )]
     PersonAsked { task: TaskId, key: String },
     #[error("the message is refused: {0}")]
     BadMessage(String),

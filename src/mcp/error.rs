@@ -7,6 +7,7 @@ use rmcp::model::{
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
+use super::own_names::OwnNames;
 use crate::catalog::show_hidden;
 use crate::engine::{EngineError, TaskDocument};
 use crate::limits;
@@ -193,9 +194,12 @@ pub fn of_tool(error: &ProtocolError, id: TaskId) -> ErrorData {
 }
 
 /// A bridge lost the server that had this request, and has another.
-pub fn server_replaced() -> ErrorData {
-    let message = "the server ended while it had this request, and was started again; if the request had begun \
-         a task, the task goes on: task_list shows it; if not, ask again";
+pub fn server_replaced(names: &OwnNames) -> ErrorData {
+    let message = format!(
+        "the server ended while it had this request, and was started again; if the request had begun a task, the task \
+         goes on: {} shows it; if not, ask again",
+        names.of("task_list")
+    );
     ErrorData::internal_error(message, Some(json!({ "reason": "server_restarted" })))
 }
 

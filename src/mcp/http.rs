@@ -14,12 +14,14 @@ use axum::{Extension, Router};
 use rmcp::ErrorData;
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, RequestId};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::accept;
 use super::caller::{self, Caller, Door};
+use super::client_settings::ClientSettings;
 use super::connections::{self, OfOwner, OwnerRule};
 use super::cors::{self, Pages};
 use super::early_head;
@@ -147,6 +149,7 @@ impl HttpServer {
             .layer(middleware::from_fn(listening::serve))
             .layer(middleware::from_fn(early_head::send))
             .layer(middleware::from_fn_with_state(sessions.clone(), sessions::guard))
+            .layer(middleware::from_fn(set_by_address))
             .layer(middleware::from_fn(well_formed))
             .layer(middleware::from_fn_with_state(door, caller::identify))
             .fallback(nothing_here)
@@ -281,6 +284,20 @@ fn same_host(allowed: &str, called: &Authority) -> bool {
         // An IPv6 address without brackets is no authority; it has no port then.
         _ => bare(allowed) == called_host,
     }
+}
+
+/// Takes what the client sets by its address; what makes no sense there is refused, in the name of the request.
+async fn set_by_address(mut request: Request, next: Next) -> Response {
+    let error = match ClientSettings::of_query(request.uri().query().unwrap_or_default()) {
+        Ok(settings) => {
+            request.extensions_mut().insert(settings);
+            return next.run(request).await;
+        }
+        Err(why) => error::bad_params(why),
+    };
+    let body = to_bytes(request.into_body(), limits::MAX_REQUEST_BYTES).await.unwrap_or_default();
+    let id = AnyRequest::read(&body).map_or(Value::Null, |request| request.id.into_json_value());
+    rpc_response(StatusCode::BAD_REQUEST, &error::rpc_body(&id, &error))
 }
 
 /// What is no JSON-RPC message is refused in JSON-RPC's own words; rmcp answers with an odd status.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::asks::Takes;
+use super::client_settings::Links;
 use super::connections::OnlyTells;
 use super::server::{Handler, lock};
 use super::subscriptions::{Armed, next_list_change};
@@ -52,6 +53,7 @@ pub struct Listening {
     pub id: RequestId,
     pub armed: Armed,
     pub takes: Takes,
+    pub links: Links,
 }
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -224,7 +226,7 @@ impl Telling {
 
     fn tell_task(&mut self, id: TaskId) {
         // Deleted meanwhile: there is nothing to tell.
-        if let Ok(task) = self.of.handler.detailed(id, self.of.takes) {
+        if let Ok(task) = self.of.handler.detailed(id, self.of.takes, self.of.links) {
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(self.of.id.clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);

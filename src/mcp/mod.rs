@@ -1,14 +1,16 @@
 //! Lives here: MCP: tools, resources, subscriptions, sessions, transports, the client; wire to domain by hand.
 //! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
-//! Read first: `server.rs`, then `tools.rs` and `reply.rs`.
+//! Read first: `server.rs`, then `tools.rs`, `reply.rs` and `answer.rs`.
 
 mod accept;
 mod admin;
+mod answer;
 mod asked;
 mod asks;
 mod bridge;
 mod caller;
 mod client;
+mod client_settings;
 mod connections;
 mod convert;
 mod cors;
@@ -21,8 +23,10 @@ mod hints;
 mod http;
 mod listening;
 mod mrtr;
+mod next;
 mod offers;
 mod on_stream;
+mod own_names;
 mod own_tools;
 mod params;
 mod peer;
@@ -54,12 +58,14 @@ mod upstream;
 mod uri;
 
 pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE, TOOL_PIN};
-pub use bridge::{BridgeError, bridge};
+pub use bridge::{BridgeError, BridgeOptions, bridge};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
     ServerCommand, TaskLink, ToolInfo, Updates, find_program,
 };
+pub use client_settings::{ClientSettings, Links, wait_bound_of};
 pub use http::{HttpError, HttpOptions, HttpServer, knows_owner_by_connection};
+pub use own_names::OwnNames;
 pub use reader::Reader;
 pub use server::{McpOptions, McpServer};
 pub use socket::{SocketError, SocketServer, connect_socket};

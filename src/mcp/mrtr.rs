@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::asks::{self, BY_PROTOCOL, Takes};
+use super::convert;
 use super::error::{self, Refusal};
+use super::reply::Choice;
 use super::server::{Handler, McpServer};
-use super::{convert, reply};
 use crate::engine::questions::Given;
 use crate::engine::{EngineError, Submitted, TaskDocument};
 use crate::limits;
@@ -103,8 +104,8 @@ impl Handler {
         let catalog = engine.catalog();
         let entry = catalog.tool(&request.name).cloned();
         let choice = match &entry {
-            Some(entry) => reply::choose(&entry.tool.definition, &context.meta, self.takes_tasks(context))?,
-            None => reply::Choice::default(),
+            Some(entry) => self.choice(entry, context)?,
+            None => Choice::default(),
         };
         let submitted = Submitted { id, task, existing: true };
         self.inline(entry.as_ref(), submitted, follower, choice.waits(call, InputResponses::new()), context)

@@ -34,6 +34,7 @@ impl Handler {
             progress_token: context.meta.get_progress_token().map(|token| (&token.0).into()),
             log_level: stream.session.log_level(),
             reply: choice.reply(),
+            links: self.links(context),
             keyed: submission.idempotency_key.is_some(),
             created_at: engine.now(),
         };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::convert;
 use super::error::Refusal;
-use super::schema;
+use super::own_names::OwnNames;
 use super::state_tools;
 use super::task_answer;
 use crate::catalog::{Annotations, Schema};
@@ -64,15 +64,14 @@ impl OwnArguments {
     }
 }
 
-impl Default for TaskTools {
-    fn default() -> Self {
-        let tasks = definitions().into_iter().map(|definition| TaskTool::new(definition, false));
+impl TaskTools {
+    /// As clients that call them so are to read of them.
+    pub fn new(names: &OwnNames) -> Self {
+        let tasks = definitions(names).into_iter().map(|definition| TaskTool::new(definition, false));
         let state = state_tools::definitions().into_iter().map(|definition| TaskTool::new(definition, true));
         Self { tools: tasks.chain(state).collect() }
     }
-}
 
-impl TaskTools {
     /// Those of tasks, or those of shared state.
     pub fn listed(&self, state: bool) -> impl Iterator<Item = Tool> {
         let listed = self.tools.iter().filter(move |tool| tool.is_state == state && tool.name != RESOLVE);
@@ -87,8 +86,7 @@ impl TaskTools {
 impl TaskTool {
     fn new(definition: Definition, is_state: bool) -> Self {
         let Definition { name, title, description, input, output, hints } = definition;
-        let object =
-            |own: &Value| Arc::new(schema::spelled_out(own).as_object().cloned().unwrap_or_default());
+        let object = |own: &Value| Arc::new(own.as_object().cloned().unwrap_or_default());
         let mut wire = Tool::new(name, description, object(&input));
         wire.title = Some(title.to_owned());
         wire.output_schema = output.as_ref().map(object);
@@ -104,26 +102,33 @@ impl TaskTool {
 pub struct Definition {
     pub name: &'static str,
     pub title: &'static str,
-    pub description: &'static str,
+    pub description: String,
     pub input: Value,
     pub output: Option<Value>,
     pub hints: Annotations,
 }
 
-fn definitions() -> Vec<Definition> {
+fn definitions(names: &OwnNames) -> Vec<Definition> {
     let reads = READS;
     let task_id = json!({ "type": "string", "description": "The id of the task, as its link gave it." });
-    let mut wait_output = document_schema();
+    let mut wait_output = document_schema(names);
     wait_output["properties"]["result"] =
         json!({ "description": "The tool's structured result, once completed." });
+    wait_output["properties"]["text"] =
+        json!({ "type": "string", "description": "What the result says in words besides." });
+    // Gateways rename tools, and a model can only call the names in its own list.
+    let renamed =
+        format!("A gateway may have renamed {}: use the names in your list.", names.of("task_wait"));
+    let named = format!("The output's name; {} lists them.", names.of("task_status"));
     vec![
         Definition {
             name: "task_list",
             title: "List tasks",
-            description: "List your tasks, newest first.",
+            description: "List your tasks, newest first.".to_owned(),
             input: arguments(
                 json!({
                     "state": {
+                        "type": "string",
                         "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled"],
                         "description": "Only tasks in this state.",
                     },
@@ -137,7 +142,7 @@ fn definitions() -> Vec<Definition> {
             output: Some(json!({
                 "type": "object",
                 "properties": {
-                    "tasks": { "type": "array", "items": document_schema() },
+                    "tasks": { "type": "array", "items": document_schema(names) },
                     "next_cursor": { "type": "string" },
                 },
                 "required": ["tasks"],
@@ -147,16 +152,19 @@ fn definitions() -> Vec<Definition> {
         Definition {
             name: "task_status",
             title: "Show a task",
-            description: "Show where a task stands: state, message, progress, outputs.",
+            description: "Show where a task stands: state, message, progress, outputs, and what to do next."
+                .to_owned(),
             input: arguments(json!({ "task_id": task_id }), &["task_id"]),
-            output: Some(document_schema()),
+            output: Some(document_schema(names)),
             hints: reads,
         },
         Definition {
             name: "task_wait",
             title: "Wait for a task",
-            description: "Wait until a task has ended or asks something, or the time is over; then show it, \
-                 with its result if there is one. Call it again while the task is not done.",
+            description: format!(
+                "Wait until a task has ended or asks something, or the time is over; then show it, with its result if \
+                 there is one. Call it again while the task is not done. {renamed}"
+            ),
             input: arguments(
                 json!({
                     "task_id": task_id,
@@ -165,7 +173,7 @@ fn definitions() -> Vec<Definition> {
                         "minimum": 0,
                         "maximum": limits::MAX_TASK_WAIT_SECONDS,
                         "default": limits::DEFAULT_TASK_WAIT_SECONDS,
-                        "description": "How long to wait at most.",
+                        "description": "How long to wait at most; the operator may have set less.",
                     },
                 }),
                 &["task_id"],
@@ -176,7 +184,7 @@ fn definitions() -> Vec<Definition> {
         Definition {
             name: "task_result",
             title: "Get a task's result",
-            description: "Get the result of a task that has completed, as the tool gave it.",
+            description: "Get the result of a task that has completed, as the tool gave it.".to_owned(),
             input: arguments(json!({ "task_id": task_id }), &["task_id"]),
             // Whatever the tool's own is.
             output: None,
@@ -185,12 +193,14 @@ fn definitions() -> Vec<Definition> {
         Definition {
             name: "task_output",
             title: "Read a task's output",
-            description: "Read a named output that a task has published, also while it runs. The name 'log' is \
-                 the task's log. Go on at next_offset; done says that the output will not grow any more.",
+            description:
+                "Read a named output that a task has published, also while it runs. The name 'log' is \
+                 the task's log. Go on at next_offset; done says that the output will not grow any more."
+                    .to_owned(),
             input: arguments(
                 json!({
                     "task_id": task_id,
-                    "name": { "type": "string", "description": "The output's name; task_status lists them." },
+                    "name": { "type": "string", "description": named },
                     "offset": { "type": "integer", "minimum": 0, "default": 0, "description": "Bytes." },
                     "limit": { "type": "integer", "minimum": 1, "maximum": limits::MAX_OUTPUT_READ_BYTES },
                 }),
@@ -213,19 +223,21 @@ fn definitions() -> Vec<Definition> {
         Definition {
             name: "task_cancel",
             title: "Cancel a task",
-            description: "Cancel a task. What it has published stays readable.",
+            description: "Cancel a task. What it has published stays readable.".to_owned(),
             input: arguments(
                 json!({ "task_id": task_id, "reason": { "type": "string", "maxLength": limits::MAX_MESSAGE_BYTES } }),
                 &["task_id"],
             ),
-            output: Some(document_schema()),
+            output: Some(document_schema(names)),
             hints: changes(true),
         },
         Definition {
             name: "task_send",
             title: "Send a message to a task",
-            description: "Send a message to a task that has not ended; the tool's description says which names \
-                 it listens to. It is delivered once, in order. The same key again is the same message.",
+            description:
+                "Send a message to a task that has not ended; the tool's description says which names \
+                 it listens to. It is delivered once, in order. The same key again is the same message."
+                    .to_owned(),
             input: arguments(
                 json!({
                     "task_id": task_id,
@@ -245,38 +257,42 @@ fn definitions() -> Vec<Definition> {
         Definition {
             name: "task_answer",
             title: "Answer a task's question",
-            description: "Answer a question that a task asks (its input_requests). A question by 'person' is for the \
-                 person alone, who is told the command for it.",
+            description:
+                "Answer a question that a task asks (its input_requests). A question by 'person' is for a \
+                 person alone, who answers it in a client of their own that is connected to this server."
+                    .to_owned(),
             input: arguments(task_answer::properties(&task_id), &["task_id", "action"]),
-            output: Some(document_schema()),
+            output: Some(document_schema(names)),
             hints: changes(false),
         },
         Definition {
             name: "task_retry",
             title: "Retry a task",
-            description: "Try a failed or cancelled task again under the same id: from the start, or keeping \
-                 what its journal holds before from_step.",
+            description:
+                "Try a failed or cancelled task again under the same id: from the start, or keeping \
+                 what its journal holds before from_step."
+                    .to_owned(),
             input: arguments(
                 json!({ "task_id": task_id, "from_step": { "type": "integer", "minimum": 0 } }),
                 &["task_id"],
             ),
-            output: Some(document_schema()),
+            output: Some(document_schema(names)),
             hints: changes(false),
         },
         Definition {
             name: RESOLVE,
             title: "Resolve a step of unknown outcome",
-            description: "A person says what became of a step whose outcome nobody knows.",
+            description: "A person says what became of a step whose outcome nobody knows.".to_owned(),
             input: arguments(
                 json!({
                     "task_id": task_id,
                     "step": { "type": "integer", "minimum": 0 },
-                    "resolution": { "enum": ["done", "failed", "resend"] },
+                    "resolution": { "type": "string", "enum": ["done", "failed", "resend"] },
                     "outcome": { "description": "With 'done': what came back." },
                 }),
                 &["task_id", "step", "resolution"],
             ),
-            output: Some(document_schema()),
+            output: Some(document_schema(names)),
             hints: changes(false),
         },
     ]
@@ -298,14 +314,14 @@ pub fn arguments(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-fn document_schema() -> Value {
+fn document_schema(names: &OwnNames) -> Value {
     json!({
         "type": "object",
         "properties": {
             "id": { "type": "string" },
             "uri": { "type": "string" },
             "tool": { "type": "string" },
-            "state": { "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled"] },
+            "state": { "type": "string", "enum": ["queued", "running", "waiting", "completed", "failed", "cancelled"] },
             "reason": { "type": "string" },
             "message": { "type": "string" },
             "progress": {
@@ -317,12 +333,19 @@ fn document_schema() -> Value {
             "steps": { "type": "integer" },
             "created_at": { "type": "string" },
             "updated_at": { "type": "string" },
-            "input_requests": { "type": "object", "description": "What it asks, and what its children ask, by the key that task_answer takes." },
-            "questions_answered": { "type": "array", "items": { "type": "object" } },
-            "outputs": { "type": "array", "items": { "type": "object" } },
+            "input_requests": {
+                "type": "object",
+                "properties": {},
+                "description": format!(
+                    "What it asks, and what its children ask, by the key that {} takes.", names.of("task_answer")
+                ),
+            },
+            "questions_answered": { "type": "array", "items": { "type": "object", "properties": {} } },
+            "outputs": { "type": "array", "items": { "type": "object", "properties": {} } },
             "result_uri": { "type": "string" },
             "log_uri": { "type": "string" },
-            "error": { "type": "object" },
+            "error": { "type": "object", "properties": {} },
+            "next": { "type": "string", "description": "What to do next." },
         },
         "required": ["id", "uri", "tool", "state"],
     })
@@ -333,7 +356,7 @@ mod tests {
 
     #[test]
     fn every_task_tool_is_reserved_and_its_schemas_compile() {
-        for definition in definitions().into_iter().chain(state_tools::definitions()) {
+        for definition in definitions(&OwnNames::default()).into_iter().chain(state_tools::definitions()) {
             assert!(crate::catalog::OWN_TOOL_NAMES.contains(&definition.name), "{}", definition.name);
             Schema::of_arguments(&definition.input).expect(definition.name);
             if let Some(output) = &definition.output {
@@ -346,17 +369,18 @@ mod tests {
     #[test]
     fn no_host_chokes_on_a_schema_of_ours() {
         use crate::catalog::testing::complaints;
-        for tool in TaskTools::default().tools {
+        for tool in TaskTools::new(&OwnNames::default()).tools {
             let schemas = std::iter::once(&tool.wire.input_schema).chain(&tool.wire.output_schema);
             for schema in schemas {
                 assert_eq!(complaints(&json!(schema)), Vec::<String>::new(), "{}", tool.name);
             }
         }
+        assert_eq!(complaints(&crate::mcp::schema::link_schema()), Vec::<String>::new());
     }
 
     #[test]
     fn wrong_arguments_are_told_with_their_path() {
-        let tools = TaskTools::default();
+        let tools = TaskTools::new(&OwnNames::default());
         let check = |name: &str, arguments| match tools.find(name).expect(name).accept(arguments) {
             Ok(_) => String::new(),
             Err(Refusal::Result(result)) => {
@@ -373,7 +397,7 @@ mod tests {
 
     #[test]
     fn an_empty_text_for_an_optional_argument_is_left_out_and_any_other_stays() {
-        let tools = TaskTools::default();
+        let tools = TaskTools::new(&OwnNames::default());
         let taken = |name: &str, arguments: Value| match tools.find(name).expect(name).accept(arguments) {
             Ok(taken) => taken,
             Err(_) => panic!("{name} refuses them"),

@@ -6,18 +6,18 @@ use std::time::Duration;
 use rmcp::model::*;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::asks::Takes;
-use super::convert::{self, document};
+use super::client_settings::lower;
 use super::error::{self, Refusal};
 use super::follow::{Asking, Followed, Stopped};
 use super::server::Handler;
 use super::sessions::CallReply;
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
-use crate::engine::{Follower, Submitted, TaskDocument, TaskEnd};
+use crate::engine::{Follower, Submitted, TaskDocument};
 use crate::limits;
-use crate::task::{By, TaskError, TaskId, integer};
+use crate::task::{TaskId, integer};
 
 /// Names of what a call may choose in its `_meta`.
 pub const REPLY_META: &str = "longhaul/reply";
@@ -36,6 +36,8 @@ pub struct Choice {
     /// The tool has no use for a task that its client may not know of.
     pub cancel_when_lost: bool,
     pub idempotency_key: Option<String>,
+    /// What bounds each wait of this call, whatever the tool and the call say.
+    pub bound: Option<Duration>,
 }
 
 /// How long a call waits with its answer, and what it brought along for that.
@@ -60,7 +62,7 @@ impl Choice {
     pub fn waits(&self, call: Vec<u8>, responses: InputResponses) -> Waits {
         let default = Inline { at_most: Some(Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS)) };
         Waits {
-            at_most: self.inline.unwrap_or(default).at_most,
+            at_most: lower(self.inline.unwrap_or(default).at_most, self.bound),
             until_answered: self.inline.is_none(),
             keyed: self.idempotency_key.is_some(),
             cancel_when_lost: self.cancel_when_lost,
@@ -85,11 +87,12 @@ pub struct Inline {
     pub at_most: Option<Duration>,
 }
 
-/// `takes_tasks`: the client declared the tasks extension with this request.
-pub fn choose(
+/// `takes_tasks`: the client declared the tasks extension with this request. `bound`: how long it waits at most.
+fn choose(
     definition: &ToolDefinition,
     meta: &MetaObject,
     takes_tasks: bool,
+    bound: Option<Duration>,
 ) -> Result<Choice, ErrorData> {
     let wrong = |name: &str, value: &Value, expected: &str| {
         let shown: String = value.to_string().chars().take(80).collect();
@@ -125,89 +128,20 @@ pub fn choose(
         Reply::Task => return Err(error::tasks_extension_missing()),
     };
     let ask_first = definition.ask_first && inline.is_none();
-    Ok(Choice { inline, ask_first, cancel_when_lost: definition.cancel_when_lost, idempotency_key })
-}
-
-/// The answer that says where the task is.
-pub fn link(task: &TaskDocument, id: TaskId) -> CallToolResult {
-    let mut text = format!(
-        "Started {} as task {id}. Call task_wait {{\"task_id\":\"{id}\"}} for its result.",
-        task.tool
-    );
-    for (key, question) in &task.input_requests {
-        if let Some(message) = &question.message {
-            let whom = match question.by {
-                By::Person => "a person, who answers in their client",
-                By::Any => "you or a person",
-            };
-            text.push_str(&format!("\nIt asks {whom}: {message} (question {key})"));
-        }
-    }
-    let mut answer = CallToolResult::success(vec![
-        ContentBlock::resource_link(convert::task_resource(task)),
-        ContentBlock::text(text),
-    ]);
-    answer.structured_content = Some(link_value(task));
-    answer.meta = Some(convert::task_meta(id));
-    answer
-}
-
-fn link_value(task: &TaskDocument) -> Value {
-    json!({ "task_id": task.id, "uri": task.uri, "state": task.state })
-}
-
-/// The answer for a task that has ended; `None` while it has not.
-pub fn ended(end: TaskEnd, entry: Option<&ToolEntry>, id: TaskId) -> Option<Result<CallToolResult, Refusal>> {
-    let mut answer = match end {
-        TaskEnd::NotYet(_) => return None,
-        TaskEnd::Completed(result) => convert::completed(entry, result),
-        TaskEnd::Failed(_, TaskError { protocol: Some(protocol), .. }) => {
-            return Some(Err(Refusal::Error(error::of_tool(&protocol, id))));
-        }
-        TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => not_completed(&task),
-    };
-    answer.meta = Some(convert::task_meta(id));
-    Some(Ok(answer))
-}
-
-/// A task that failed or was cancelled, in words that name reason, message and what to do next.
-pub fn not_completed(task: &TaskDocument) -> CallToolResult {
-    let error = task.error.as_ref();
-    let message = error.map_or("", |error| error.message.as_str());
-    let mut text = match task.state.as_str() {
-        "cancelled" => format!("The task {} of {} was cancelled", task.id, task.tool),
-        _ => {
-            let reason = task.reason.as_deref().unwrap_or("host_fault");
-            format!("The task {} of {} failed ({reason})", task.id, task.tool)
-        }
-    };
-    if !message.is_empty() {
-        text.push_str(&format!(": {message}"));
-    }
-    text.push('.');
-    if let Some(detail) = error.and_then(|error| error.detail.as_deref()) {
-        text.push_str(&format!("\n{detail}"));
-    }
-    text.push_str(&format!("\nNext: task_retry {{\"task_id\":\"{}\"}}", task.id));
-    match error.and_then(|error| error.step) {
-        // What became of it is for a person to say: a model is not handed the command.
-        Some(step) => text.push_str(&format!(", or a person says what became of step {step}")),
-        None => {
-            if let Some(next) = error.and_then(|error| error.next.as_deref()) {
-                text.push_str(&format!(", or on a command line: {next}"));
-            }
-        }
-    }
-    let mut answer = error::tool_error(text);
-    let mut value = link_value(task);
-    if let (Some(error), Some(fields)) = (error, value.as_object_mut()) {
-        fields.insert("error".to_owned(), document(error));
-    }
-    answer.structured_content = Some(value);
-    answer
+    Ok(Choice { inline, ask_first, cancel_when_lost: definition.cancel_when_lost, idempotency_key, bound })
 }
 
 impl Handler {
+    /// What holds for a call of this tool.
+    pub(super) fn choice(
+        &self,
+        entry: &ToolEntry,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Choice, ErrorData> {
+        let takes_tasks = self.takes_tasks(context);
+        choose(&entry.tool.definition, &context.meta, takes_tasks, self.wait_bound(context))
+    }
+
     /// The answer for a task that goes on: a task for a client that takes tasks, a link for any other.
     pub(super) fn started(
         &self,
@@ -215,10 +149,9 @@ impl Handler {
         id: TaskId,
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
-        if self.takes_tasks(context) {
-            self.created(task, id, Takes::of(context)).into()
-        } else {
-            link(task, id).into()
+        match self.takes_tasks(context) {
+            true => self.created(task, id, Takes::of(context)).into(),
+            false => self.form(context).link(task, id).into(),
         }
     }
 
@@ -261,7 +194,7 @@ impl Handler {
             Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Lost | Stopped::Stopping => {}
         }
         let end = engine.result(principal, id).map_err(error::refusal)?;
-        match ended(end, entry.map(Arc::as_ref), id) {
+        match self.form(context).ended(end, entry.map(Arc::as_ref), id) {
             Some(answer) => answer.map(CallToolResponse::Complete),
             None => {
                 let task = engine.task(principal, id).map_err(error::refusal)?;
@@ -273,7 +206,10 @@ impl Handler {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::mcp::sessions::CallReply;
 
     fn meta(name: &str, value: Value) -> MetaObject {
         let mut meta = MetaObject::new();
@@ -298,7 +234,7 @@ mod tests {
         let link = definition(Reply::Link, None);
         let endless = definition(Reply::Inline, Some(0));
         let chosen = |definition: &ToolDefinition, meta: &MetaObject| {
-            choose(definition, meta, false).expect("a choice").inline
+            choose(definition, meta, false, None).expect("a choice").inline
         };
         assert_eq!(chosen(&link, &none), None);
         assert_eq!(chosen(&endless, &none), inline(0));
@@ -308,8 +244,27 @@ mod tests {
             inline(limits::DEFAULT_INLINE_WAIT_SECONDS)
         );
         assert_eq!(chosen(&endless, &meta(WAIT_META, json!(3))), inline(3));
-        let key = choose(&link, &meta(KEY_META, json!("k")), false).expect("a choice").idempotency_key;
+        let key = choose(&link, &meta(KEY_META, json!("k")), false, None).expect("a choice").idempotency_key;
         assert_eq!(key.as_deref(), Some("k"));
+    }
+
+    /// Also of a call whose stream is told from the store after a restart.
+    #[test]
+    fn a_bound_holds_for_every_wait_and_the_lower_of_two_counts() {
+        for (definition, bound, at_most) in [
+            (definition(Reply::Inline, None), 4, Some(4)),
+            (definition(Reply::Inline, Some(0)), 7, Some(7)),
+            (definition(Reply::Inline, Some(3)), 9, Some(3)),
+            (definition(Reply::Inline, Some(0)), 0, None),
+            (ToolDefinition { ask_first: true, ..definition(Reply::Link, None) }, 2, Some(2)),
+        ] {
+            let bound = (bound > 0).then(|| Duration::from_secs(bound));
+            let choice = choose(&definition, &MetaObject::new(), false, bound).expect("a choice");
+            let waits = choice.waits(Vec::new(), InputResponses::new());
+            assert_eq!(waits.at_most, at_most.map(Duration::from_secs));
+            let until_answered = definition.ask_first;
+            assert_eq!(choice.reply(), CallReply::Waits { at_most_seconds: at_most, until_answered });
+        }
     }
 
     #[test]
@@ -322,7 +277,8 @@ mod tests {
             (WAIT_META, json!("3"), "whole number"),
             (KEY_META, json!(3), "a text"),
         ] {
-            let error = choose(&definition(Reply::Link, None), &meta(name, value), true).expect_err(name);
+            let error =
+                choose(&definition(Reply::Link, None), &meta(name, value), true, None).expect_err(name);
             assert_eq!(error.code, ErrorCode::INVALID_PARAMS);
             assert!(error.message.contains(name) && error.message.contains(part), "{}", error.message);
         }
@@ -334,8 +290,8 @@ mod tests {
             (definition(Reply::Task, None), MetaObject::new()),
             (definition(Reply::Link, None), meta(REPLY_META, json!("task"))),
         ] {
-            assert_eq!(choose(&definition, &meta, true).expect("a choice").inline, None);
-            let error = choose(&definition, &meta, false).expect_err("no extension");
+            assert_eq!(choose(&definition, &meta, true, None).expect("a choice").inline, None);
+            let error = choose(&definition, &meta, false, None).expect_err("no extension");
             assert_eq!(error.code, ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY);
             let data = error.data.expect("data").to_string();
             assert!(data.contains("io.modelcontextprotocol/tasks"), "{data}");

@@ -7,6 +7,7 @@ use super::convert::{self, JSON, PLAIN, document};
 use super::error;
 use super::fixtures::Fixtures;
 use super::hints::Kept as _;
+use super::own_names::OwnNames;
 use super::server::Handler;
 use super::uri::ResourceUri;
 use crate::catalog::show_hidden;
@@ -108,7 +109,7 @@ impl Handler {
                 }
             },
             ResourceUri::Output(id, name) => {
-                let slice = read_whole(uri, |offset, limit| {
+                let slice = read_whole(uri, self.server.names(), |offset, limit| {
                     engine.output(principal, *id, name, offset, limit).map_err(missing)
                 })?;
                 let mime_type = Some(slice.mime_type.clone());
@@ -119,7 +120,7 @@ impl Handler {
                 Ok((contents, false))
             }
             ResourceUri::Log(id) => {
-                let slice = read_whole(uri, |offset, limit| {
+                let slice = read_whole(uri, self.server.names(), |offset, limit| {
                     engine.log(principal, *id, offset, limit).map_err(missing)
                 })?;
                 let text = show_hidden(&String::from_utf8_lossy(&slice.bytes)).into_owned();
@@ -249,13 +250,18 @@ fn ended_without(task: &TaskDocument) -> String {
 }
 
 /// All of it as of one moment, as far as one answer may hold it.
-fn read_whole(uri: &str, read: impl Fn(u64, usize) -> Result<Slice, ErrorData>) -> Result<Slice, ErrorData> {
+fn read_whole(
+    uri: &str,
+    names: &OwnNames,
+    read: impl Fn(u64, usize) -> Result<Slice, ErrorData>,
+) -> Result<Slice, ErrorData> {
     let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES)?;
     let bound = limits::MAX_RESOURCE_READ_BYTES as u64;
     if whole.total > bound {
         return Err(error::bad_params(format!(
-            "'{uri}' has {} bytes, and one read gives at most {bound}: read it in parts with task_output",
-            whole.total
+            "'{uri}' has {} bytes, and one read gives at most {bound}: read it in parts with {}",
+            whole.total,
+            names.of("task_output")
         )));
     }
     while (whole.bytes.len() as u64) < whole.total {

@@ -10,8 +10,24 @@ pub fn link_schema() -> Value {
             "task_id": { "type": "string" },
             "uri": { "type": "string" },
             "state": { "type": "string" },
+            "next": { "type": "string" },
+            "asks": { "type": "array", "items": ask_schema() },
+            "error": { "type": "object", "properties": {} },
         },
         "required": ["task_id", "uri", "state"],
+    })
+}
+
+fn ask_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "key": { "type": "string" },
+            "by": { "type": "string" },
+            "kind": { "type": "string" },
+            "message": { "type": "string" },
+            "answer": { "type": "string" },
+        },
     })
 }
 
@@ -22,33 +38,6 @@ pub fn with_properties(mut own: Map<String, Value>) -> Map<String, Value> {
         own.entry("properties").or_insert_with(|| json!({}));
     }
     own
-}
-
-/// A schema of Longhaul's own with what some hosts want written out: the properties of every object, if there are none,
-/// and the type of every enumeration.
-pub fn spelled_out(schema: &Value) -> Value {
-    let Value::Object(fields) = schema else { return schema.clone() };
-    let below = |value: &Value| match value {
-        Value::Array(list) => list.iter().map(spelled_out).collect(),
-        one => spelled_out(one),
-    };
-    let mut spelled: Map<String, Value> = fields
-        .iter()
-        .map(|(key, value)| {
-            let value = match (key.as_str(), value) {
-                ("properties", Value::Object(named)) => {
-                    named.iter().map(|(name, schema)| (name.clone(), spelled_out(schema))).collect()
-                }
-                ("const" | "enum" | "default" | "examples", value) => value.clone(),
-                (_, value) => below(value),
-            };
-            (key.clone(), value)
-        })
-        .collect();
-    if spelled.contains_key("enum") {
-        spelled.entry("type").or_insert_with(|| json!("string"));
-    }
-    Value::Object(with_properties(spelled))
 }
 
 /// The tool's own schema as clients get it: `anyOf` of its own result and a link, an object at the root.
@@ -66,7 +55,7 @@ pub fn widened(own: &Value) -> Map<String, Value> {
     };
     root.insert("type".to_owned(), json!("object"));
     root.insert("properties".to_owned(), json!({}));
-    root.insert("anyOf".to_owned(), json!([moved(own, "#/anyOf/0"), spelled_out(&link_schema())]));
+    root.insert("anyOf".to_owned(), json!([moved(own, "#/anyOf/0"), link_schema()]));
     root
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
@@ -12,12 +13,14 @@ use rmcp::transport::streamable_http_server::session::SessionRestoreMarker;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
+use super::answer::Form;
 use super::asked::Respondent;
-use super::asks::Takes;
 use super::caller::Caller;
+use super::client_settings::Links;
 use super::fixtures::Fixtures;
 use super::hints::{Kept as _, in_era, server_info, stamp};
 use super::listening::Handoff;
+use super::own_names::OwnNames;
 use super::own_tools::TaskTools;
 use super::pipe::Ends;
 use super::reply::PERSON_META;
@@ -40,11 +43,23 @@ pub struct McpOptions {
     pub task_tools: bool,
     /// Offer `state_get` and its like, for agents outside that share state with the tools.
     pub state_tools: bool,
+    /// No answer of a call is waited for any longer; `None` is no bound.
+    pub wait: Option<Duration>,
+    /// How links to tasks are shown to clients that say nothing about it.
+    pub links: Links,
+    /// What clients call Longhaul's own tools.
+    pub names: OwnNames,
 }
 
 impl Default for McpOptions {
     fn default() -> Self {
-        Self { task_tools: true, state_tools: false }
+        Self {
+            task_tools: true,
+            state_tools: false,
+            wait: None,
+            links: Links::default(),
+            names: OwnNames::default(),
+        }
     }
 }
 
@@ -56,10 +71,9 @@ pub struct McpServer {
 
 struct Inner {
     engine: TaskEngine,
+    options: McpOptions,
     task_tools: TaskTools,
-    /// Whether they are listed.
-    shows_task_tools: bool,
-    shows_state_tools: bool,
+    instructions: String,
     /// As `tools/list` shows them, for the catalog they were made from.
     listed: Mutex<Option<Listed>>,
     /// Calls that wait answer with a link, subscriptions end.
@@ -81,9 +95,9 @@ impl McpServer {
     pub fn new(engine: TaskEngine, options: McpOptions) -> Self {
         let inner = Inner {
             engine,
-            task_tools: TaskTools::default(),
-            shows_task_tools: options.task_tools,
-            shows_state_tools: options.state_tools,
+            task_tools: TaskTools::new(&options.names),
+            instructions: instructions(&options.names),
+            options,
             listed: Mutex::default(),
             stopping: CancellationToken::new(),
             fixtures: Fixtures::of_environment(),
@@ -102,6 +116,19 @@ impl McpServer {
         self.inner.stopping.cancel();
     }
 
+    pub(super) fn options(&self) -> &McpOptions {
+        &self.inner.options
+    }
+
+    pub(super) fn names(&self) -> &OwnNames {
+        &self.inner.options.names
+    }
+
+    /// How answers are made for a client that takes links so.
+    pub(super) fn form(&self, links: Links) -> Form<'_> {
+        Form { names: self.names(), links }
+    }
+
     /// They answer also where they are not listed: the command line calls them.
     pub(super) fn task_tools(&self) -> &TaskTools {
         &self.inner.task_tools
@@ -116,10 +143,10 @@ impl McpServer {
         }
         let mut tools: Vec<Tool> =
             catalog.tools().map(|entry| convert::tool(&entry.tool.definition)).collect();
-        if self.inner.shows_task_tools {
+        if self.inner.options.task_tools {
             tools.extend(self.inner.task_tools.listed(false));
         }
-        if self.inner.shows_state_tools {
+        if self.inner.options.state_tools {
             tools.extend(self.inner.task_tools.listed(true));
         }
         tools.extend(self.fixtures().into_iter().flat_map(Fixtures::tools));
@@ -297,10 +324,17 @@ impl Handler {
     }
 }
 
-const INSTRUCTIONS: &str = "Tools run as durable tasks. A call may answer at once with a link to task://ID: \
-     call task_wait {\"task_id\":\"ID\"} for its result, task_status for its progress, task_output for what it \
-     has published so far, or read or subscribe to task://ID. A task goes on when the connection is lost, and \
-     across restarts of the server.";
+fn instructions(names: &OwnNames) -> String {
+    format!(
+        "Tools run as durable tasks. A call may answer at once with a link to task://ID: call {} {{\"task_id\":\"ID\"}} \
+         for its result, {} for its progress, {} for what it has published so far, or read or subscribe to task://ID. A \
+         task goes on when the connection is lost, and across restarts of the server. Where a gateway has renamed these \
+         tools, use the names in your list.",
+        names.of("task_wait"),
+        names.of("task_status"),
+        names.of("task_output"),
+    )
+}
 
 /// All that rmcp knows but 2025-03-26, whose batches it does not read. Clients of that version also speak
 /// 2024-11-05, which had none, and are answered with it; a newer one they would refuse.
@@ -331,7 +365,9 @@ impl ServerHandler for Handler {
             // No extension, the one of tasks included, is for the protocols with sessions.
             capabilities.extensions = None;
         }
-        ServerConfig::new(capabilities).with_server_info(server_info()).with_instructions(INSTRUCTIONS)
+        ServerConfig::new(capabilities)
+            .with_server_info(server_info())
+            .with_instructions(self.server.inner.instructions.clone())
     }
 
     async fn initialize(
@@ -417,7 +453,7 @@ impl ServerHandler for Handler {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        let mut result = GetTaskResult::new(self.task(&request.task_id, Takes::of(&context))?);
+        let mut result = GetTaskResult::new(self.task(&request.task_id, &context)?);
         stamp(&mut result.meta);
         Ok(result)
     }

@@ -6,10 +6,11 @@ use rmcp::service::RequestContext;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::structured;
 use super::error::{Refusal, refusal};
 use super::own_tools::{Definition, READS, arguments, changes};
 use super::server::Handler;
-use super::task_tools::{parsed, structured};
+use super::task_tools::parsed;
 use crate::engine::{StateQuery, StateWrite, state_document};
 use crate::limits;
 
@@ -87,7 +88,7 @@ pub fn definitions() -> Vec<Definition> {
         Definition {
             name: "state_get",
             title: "Read shared state",
-            description: "Read an entry of shared state; version 0 says that there is none.",
+            description: "Read an entry of shared state; version 0 says that there is none.".to_owned(),
             input: arguments(json!({ "namespace": namespace, "key": key }), &["namespace", "key"]),
             output: Some(entry(json!({ "value": { "description": "Any JSON." } }))),
             hints: READS,
@@ -95,8 +96,10 @@ pub fn definitions() -> Vec<Definition> {
         Definition {
             name: "state_put",
             title: "Write shared state",
-            description: "Write an entry of shared state. With if_version it is only written where nobody else \
-                 has written meanwhile; a lost race is an error that tells the present version.",
+            description:
+                "Write an entry of shared state. With if_version it is only written where nobody else \
+                 has written meanwhile; a lost race is an error that tells the present version."
+                    .to_owned(),
             input: arguments(
                 json!({
                     "namespace": namespace,
@@ -116,7 +119,8 @@ pub fn definitions() -> Vec<Definition> {
         Definition {
             name: "state_list",
             title: "List shared state",
-            description: "List the entries of a namespace in the order of their keys, without their values.",
+            description: "List the entries of a namespace in the order of their keys, without their values."
+                .to_owned(),
             input: arguments(
                 json!({
                     "namespace": namespace,
@@ -139,8 +143,10 @@ pub fn definitions() -> Vec<Definition> {
         Definition {
             name: "state_delete",
             title: "Delete shared state",
-            description: "Delete an entry of shared state. Written anew it goes on from the version that this gives; \
-                 0 says that there was none.",
+            description:
+                "Delete an entry of shared state. Written anew it goes on from the version that this gives; \
+                 0 says that there was none."
+                    .to_owned(),
             input: arguments(
                 json!({ "namespace": namespace, "key": key, "if_version": if_version }),
                 &["namespace", "key"],

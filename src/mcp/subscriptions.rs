@@ -136,7 +136,8 @@ impl Handler {
         let armed = armed.ok_or_else(no_room)?;
         if let Some(handoff) = &self.connection.handoff {
             let (id, takes) = (context.sink().id().clone(), Takes::of(context.request_context()));
-            handoff.put(Listening { handler: self.clone(), id, armed, takes });
+            let links = self.links(context.request_context());
+            handoff.put(Listening { handler: self.clone(), id, armed, takes, links });
             return Ok(());
         }
         let Armed { resources, lists, prompts, tasks, .. } = armed;

@@ -59,7 +59,7 @@ pub fn properties(task_id: &Value) -> Value {
     json!({
         "task_id": task_id,
         "key": { "type": "string", "description": "Which question; may be left out where one is open." },
-        "action": { "enum": ["accept", "decline", "cancel"] },
+        "action": { "type": "string", "enum": ["accept", "decline", "cancel"] },
         "content": {
             "description": "With 'accept': what fits the question's schema; for a sample the model's message.",
         },

@@ -9,13 +9,15 @@ use rmcp::service::RequestContext;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::{structured, with_document};
+use super::client_settings::lower;
 use super::convert::{self, document};
 use super::error::{self, Refusal, refusal};
 use super::follow::{Asking, Followed};
+use super::next;
 use super::own_tools::RESOLVE;
-use super::reply;
 use super::server::Handler;
-use crate::catalog::{show_hidden, show_in_json};
+use crate::catalog::show_hidden;
 use crate::engine::messages::Outgoing;
 use crate::engine::{Resolution, Slice, TaskDocument, TaskEnd, TaskQuery};
 use crate::limits;
@@ -67,26 +69,30 @@ impl Handler {
             return self.task_send(parsed(arguments)?, context).await;
         }
         if name == "task_answer" {
-            return Ok(structured(document(&self.task_answer(arguments, context).await?)));
+            return Ok(self.shown(&self.task_answer(arguments, context).await?, context));
         }
         let arguments: TaskArguments = parsed(arguments)?;
         let id: TaskId = arguments.task_id.parse().map_err(told)?;
         match name {
-            "task_status" => Ok(structured(document(&engine.task(principal, id).map_err(refusal)?))),
+            "task_status" => Ok(self.shown(&engine.task(principal, id).map_err(refusal)?, context)),
             "task_wait" => self.task_wait(id, arguments.seconds, context).await,
-            "task_result" => self.task_result(id),
+            "task_result" => self.task_result(id, context),
             "task_output" => self.task_output(id, arguments),
             "task_cancel" => {
                 let task = engine.cancel(principal, id, arguments.reason).await.map_err(refusal)?;
-                Ok(structured(document(&task)))
+                Ok(self.shown(&task, context))
             }
             "task_retry" => {
                 let task = engine.retry(principal, id, arguments.from_step).await.map_err(refusal)?;
-                Ok(structured(document(&task)))
+                Ok(self.shown(&task, context))
             }
             RESOLVE => self.task_resolve(id, arguments, context).await,
             other => Err(Refusal::Error(error::bad_params(format!("there is no tool '{other}'")))),
         }
+    }
+
+    fn shown(&self, task: &TaskDocument, context: &RequestContext<RoleServer>) -> CallToolResult {
+        structured(self.form(context).document(task))
     }
 
     async fn task_send(
@@ -122,7 +128,7 @@ impl Handler {
         };
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         let task = engine.resolve(principal, id, step, resolution).await.map_err(refusal)?;
-        Ok(structured(document(&task)))
+        Ok(self.shown(&task, context))
     }
 
     fn task_list(&self, arguments: ListArguments) -> Result<CallToolResult, Refusal> {
@@ -144,33 +150,32 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
-        let task = engine.task(principal, id).map_err(refusal)?;
+        let (task, form) = (engine.task(principal, id).map_err(refusal)?, self.form(context));
         let seconds = seconds.unwrap_or(limits::DEFAULT_TASK_WAIT_SECONDS).min(limits::MAX_TASK_WAIT_SECONDS);
         // Whoever gives the wait up gives up nothing else: the task goes on.
         if let Some(follower) = engine.feed().follow(id) {
             let followed = Followed { follower: &follower, id, tool: &task.tool, fresh: false };
-            let at_most = Some(Duration::from_secs(seconds));
+            let at_most = lower(Some(Duration::from_secs(seconds)), self.wait_bound(context));
             self.follow(followed, at_most, Asking::Ends, context).await?;
         }
         let task = engine.task(principal, id).map_err(refusal)?;
         let catalog = engine.catalog();
         let entry = catalog.tool(&task.tool).map(Arc::as_ref);
-        let mut value = document(&task);
-        match reply::ended(engine.result(principal, id).map_err(refusal)?, entry, id) {
-            Some(Ok(mut answer)) => {
-                if task.state == "completed" {
-                    value["result"] = answer.structured_content.take().unwrap_or(Value::Null);
-                }
-                answer.structured_content = Some(value);
-                Ok(answer)
-            }
-            // The tool answered its call with a JSON-RPC error; this call did not fail.
-            Some(Err(_)) => Ok(with_document(reply::not_completed(&task), value)),
-            None => Ok(structured(value)),
+        let value = form.document(&task);
+        match form.ended(engine.result(principal, id).map_err(refusal)?, entry, id) {
+            Some(Ok(answer)) if task.state == "completed" => Ok(with_document(answer, value)),
+            // The tool may have answered its call with a JSON-RPC error; this call did not fail.
+            Some(_) => Ok(named(form.failed(&task, value), id)),
+            None => Ok(form.going_on(value)),
         }
     }
 
-    fn task_result(&self, id: TaskId) -> Result<CallToolResult, Refusal> {
+    fn task_result(
+        &self,
+        id: TaskId,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Refusal> {
+        let form = self.form(context);
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
         let end = engine.result(principal, id).map_err(refusal)?;
         if let TaskEnd::NotYet(task) = &end {
@@ -178,16 +183,17 @@ impl Handler {
                 Some(reason) => format!("{} ({reason})", task.state),
                 None => task.state.clone(),
             };
+            let wait = next::call(form.names, "task_wait", &json!({ "task_id": id }));
             return Err(Refusal::told(format!(
-                "The task {id} is {state}: there is no result yet. Call task_wait {{\"task_id\":\"{id}\"}}."
+                "The task {id} is {state}: there is no result yet. Call {wait}."
             )));
         }
         let task = engine.task(principal, id).map_err(refusal)?;
         let catalog = engine.catalog();
         let entry = catalog.tool(&task.tool).map(Arc::as_ref);
-        match reply::ended(end, entry, id) {
+        match form.ended(end, entry, id) {
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(_)) | None => Ok(reply::not_completed(&task)),
+            Some(Err(_)) | None => Ok(form.not_completed(&task)),
         }
     }
 
@@ -231,15 +237,8 @@ fn output_value(slice: Slice, offset: u64) -> Value {
     })
 }
 
-pub fn structured(value: Value) -> CallToolResult {
-    let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    let mut answer = CallToolResult::success(vec![ContentBlock::text(show_in_json(&text))]);
-    answer.structured_content = Some(value);
-    answer
-}
-
-fn with_document(mut answer: CallToolResult, value: Value) -> CallToolResult {
-    answer.structured_content = Some(value);
+fn named(mut answer: CallToolResult, id: TaskId) -> CallToolResult {
+    answer.meta = Some(convert::task_meta(id));
     answer
 }
 

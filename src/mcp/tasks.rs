@@ -9,9 +9,10 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
 use super::asks::Takes;
+use super::client_settings::Links;
 use super::error::{self, Refusal};
 use super::server::{Handler, is_modern};
-use super::{convert, reply, report};
+use super::{convert, report};
 use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd, Watcher};
 use crate::limits;
 use crate::task::{Progress, TaskId};
@@ -54,8 +55,12 @@ impl Handler {
     }
 
     /// `tasks/get`.
-    pub(super) fn task(&self, id: &str, takes: Takes) -> Result<DetailedTask, ErrorData> {
-        self.detailed(parse(id)?, takes)
+    pub(super) fn task(
+        &self,
+        id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<DetailedTask, ErrorData> {
+        self.detailed(parse(id)?, Takes::of(context), self.links(context))
     }
 
     /// `tasks/update`. Answers to what was not asked are ignored, as is everything that comes after the end.
@@ -116,7 +121,7 @@ impl Handler {
     /// Where each task stands now, then every change; of many changes at once, the last. rmcp's own sink lets
     /// no such notification through.
     pub(super) async fn tell_tasks(&self, tasks: Option<WatchedTasks>, context: &SubscriptionContext) {
-        let takes = Takes::of(context.request_context());
+        let (takes, links) = (Takes::of(context.request_context()), self.links(context.request_context()));
         let Some(WatchedTasks { watcher, ids }) = tasks else { return std::future::pending().await };
         let mut present = ids.into_iter();
         loop {
@@ -128,7 +133,7 @@ impl Handler {
                 },
             };
             // Deleted meanwhile: there is nothing to tell.
-            let Ok(task) = self.detailed(id, takes) else { continue };
+            let Ok(task) = self.detailed(id, takes, links) else { continue };
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(context.sink().id().clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);
@@ -139,7 +144,7 @@ impl Handler {
         }
     }
 
-    pub(super) fn detailed(&self, id: TaskId, takes: Takes) -> Result<DetailedTask, ErrorData> {
+    pub(super) fn detailed(&self, id: TaskId, takes: Takes, links: Links) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
         let end = engine.result(&self.connection.principal, id).map_err(|error| told(&error))?;
         let (document, payload) = match end {
@@ -167,7 +172,7 @@ impl Handler {
                 let document = engine.task(&self.connection.principal, id).map_err(|error| told(&error))?;
                 let catalog = engine.catalog();
                 let entry = catalog.tool(&document.tool).map(|entry| &**entry);
-                let answer = match reply::ended(completed, entry, id) {
+                let answer = match self.server.form(links).ended(completed, entry, id) {
                     Some(Ok(answer)) => answer,
                     Some(Err(Refusal::Result(answer))) => *answer,
                     Some(Err(Refusal::Error(error))) => return Err(error),

@@ -5,9 +5,10 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
+use super::client_settings::ClientSettings;
 use super::error::{self, Refusal};
 use super::hints::Kept as _;
-use super::reply::{self, Choice};
+use super::reply::Choice;
 use super::server::Handler;
 use super::sessions::CallStream;
 use crate::engine::{Submission, open_cursor, seal_cursor};
@@ -54,6 +55,7 @@ impl Handler {
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
+        ClientSettings::of_meta(&context.meta)?;
         let own = self.server.task_tools().find(&request.name);
         if let (None, Some(state)) = (own, request.request_state.clone()) {
             return self.next_round(request, &state, context).await;
@@ -80,7 +82,7 @@ impl Handler {
         let principal = self.connection.actor(context);
         let entry = catalog.tool(&request.name).filter(|_| principal.may_call(&request.name)).cloned();
         let choice = match &entry {
-            Some(entry) => reply::choose(&entry.tool.definition, &context.meta, self.takes_tasks(context))?,
+            Some(entry) => self.choice(entry, context)?,
             // The engine says so, and which name is near.
             None => Choice::default(),
         };

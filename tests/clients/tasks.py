@@ -21,14 +21,15 @@ async def start(peer: Peer, tool: str, arguments: dict[str, Any], meta: dict[str
 def link_of(answer: dict[str, Any], tool: str) -> str:
     assert not answer.get("isError"), answer
     link = answer["structuredContent"]
-    assert set(link) == {"task_id", "uri", "state"}, link
+    assert set(link) - {"asks"} == {"task_id", "uri", "state", "next"}, link
     task_id, uri = link["task_id"], link["uri"]
     assert uri == f"task://{task_id}"
     assert answer["_meta"]["longhaul/task"] == task_id
-    [resource, text] = answer["content"]
+    [text, resource] = answer["content"]
     assert (resource["type"], resource["uri"]) == ("resource_link", uri)
     assert text["text"].startswith(f"Started {tool} as task {task_id}.")
-    assert f'task_wait {{"task_id":"{task_id}"}}' in text["text"]
+    assert f'task_wait {{"task_id":"{task_id}"}}' in link["next"]
+    assert link["next"] in text["text"]
     return uri
 
 

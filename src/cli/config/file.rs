@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
 use crate::cli::servers::ServerTable;
+use crate::mcp::{Links, OwnNames, wait_bound_of};
 use crate::store::Durability;
 
 #[derive(Default, Deserialize)]
@@ -53,6 +55,12 @@ pub struct CliTable {
 struct McpTable {
     task_tools: Option<bool>,
     state_tools: Option<bool>,
+    #[serde(deserialize_with = "read_wait_seconds")]
+    wait_seconds: Option<Option<Duration>>,
+    #[serde(deserialize_with = "read_links")]
+    links: Option<Links>,
+    #[serde(deserialize_with = "read_call_hint")]
+    call_hint: Option<OwnNames>,
     allowed_hosts: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
 }
@@ -125,6 +133,9 @@ impl FileTables {
             log: self.log,
             task_tools: self.mcp.task_tools,
             state_tools: self.mcp.state_tools,
+            wait: self.mcp.wait_seconds,
+            links: self.mcp.links,
+            names: self.mcp.call_hint,
             allowed_hosts: self.mcp.allowed_hosts,
             allowed_origins: self.mcp.allowed_origins,
             live_instances: self.engine.live_instances,
@@ -166,6 +177,22 @@ pub fn read_key_variable<'de, D: Deserializer<'de>>(input: D) -> Result<Option<S
 fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durability>, D::Error> {
     let text = String::deserialize(input)?;
     durability(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+}
+
+fn read_wait_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Option<Duration>>, D::Error> {
+    let seconds = u64::deserialize(input)?;
+    wait_bound_of(seconds).map(Some).map_err(|why| D::Error::custom(format!("{seconds} {why}")))
+}
+
+fn read_links<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Links>, D::Error> {
+    let text = String::deserialize(input)?;
+    text.parse().map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+}
+
+fn read_call_hint<'de, D: Deserializer<'de>>(input: D) -> Result<Option<OwnNames>, D::Error> {
+    let text = String::deserialize(input)?;
+    let names = OwnNames::of_hint(&text);
+    names.map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
 }
 
 fn read_live_instances<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usize>, D::Error> {

@@ -259,6 +259,9 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("[retention]\ndays = 40000", vec!["retention.days", "40000 is not from 1 to 36525, nor 0"]),
         ("[background]\nidle_seconds = 90000", vec!["background.idle_seconds", "not from 0 to 86400"]),
         ("trust = 1", vec!["in `trust`", "expected a boolean"]),
+        ("[mcp]\nwait_seconds = 90000", vec!["mcp.wait_seconds", "90000 is not from 1 to 86400, nor 0"]),
+        ("[mcp]\nlinks = \"none\"", vec!["mcp.links", "'none' is neither block nor text"]),
+        ("[mcp]\ncall_hint = \"task wait\"", vec!["mcp.call_hint", "'task wait' is no name of a tool"]),
     ] {
         let told = Machine::new().with_file(text).refused();
         for part in parts {
@@ -270,9 +273,37 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("LONGHAUL_TRUST", "maybe", "LONGHAUL_TRUST: 'maybe' is neither true nor false"),
         ("LONGHAUL_ENGINE_LIVE_INSTANCES", "1e3", "is no whole number"),
         ("LONGHAUL_ENGINE_SUSPEND_GRACE_MS", "99999999", "is not from 0 to 3600000"),
+        ("LONGHAUL_MCP_WAIT_SECONDS", "-4", "LONGHAUL_MCP_WAIT_SECONDS: '-4' is no whole number"),
+        ("LONGHAUL_MCP_LINKS", "Text", "LONGHAUL_MCP_LINKS: 'Text' is neither block nor text"),
+        ("LONGHAUL_MCP_CALL_HINT", "a/b c", "LONGHAUL_MCP_CALL_HINT: 'a/b c' is no name of a tool"),
     ] {
         let told = Machine::new().with_env(name, value).refused();
         assert!(told.contains(part), "{part} in {told}");
+    }
+}
+
+#[test]
+fn what_answers_of_calls_look_like_is_said_in_the_file_or_by_variables() {
+    let defaults = Machine::new().load().mcp;
+    assert_eq!((defaults.wait, defaults.links, defaults.names), (None, Links::Block, OwnNames::default()));
+    let file = "[mcp]\nwait_seconds = 9\nlinks = \"text\"\ncall_hint = \"lh-task-wait\"";
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let dashed = OwnNames::of_hint("lh-task-wait").expect("a name");
+    let machine = Machine::new().with_file(file);
+    let mcp = machine.load().mcp;
+    assert_eq!((mcp.wait, mcp.links, mcp.names), (seconds(9), Links::Text, dashed.clone()));
+    for (name, value, expected) in [
+        ("LONGHAUL_MCP_WAIT_SECONDS", "4", (seconds(4), Links::Text, &dashed)),
+        ("LONGHAUL_MCP_WAIT_SECONDS", "0", (None, Links::Text, &dashed)),
+        ("LONGHAUL_MCP_LINKS", "block", (seconds(9), Links::Block, &dashed)),
+        (
+            "LONGHAUL_MCP_CALL_HINT",
+            "task_wait",
+            (seconds(9), Links::Text, &OwnNames::of_hint("task_wait").expect("a name")),
+        ),
+    ] {
+        let mcp = Machine::new().with_file(file).with_env(name, value).load().mcp;
+        assert_eq!((mcp.wait, mcp.links, &mcp.names), expected, "{name}={value}");
     }
 }
 

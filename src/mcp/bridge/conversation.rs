@@ -6,6 +6,7 @@ use rmcp::model::RequestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::BridgeOptions;
 use crate::limits;
 use crate::mcp::asked::ID_PREFIX;
 use crate::mcp::error;
@@ -44,6 +45,7 @@ pub struct Carried {
 
 #[derive(Default)]
 pub struct Conversation {
+    options: BridgeOptions,
     /// The handshake of a legacy host, once it was answered.
     initialize: Option<Value>,
     initialized: bool,
@@ -110,6 +112,10 @@ struct Params {
 }
 
 impl Conversation {
+    pub fn new(options: BridgeOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
     /// A line of the host's. One that cannot be read is answered here: the server may be another by then.
     pub fn host_said(&mut self, line: Line) -> Carried {
         let line = match line {
@@ -149,6 +155,7 @@ impl Conversation {
 
     fn request(&mut self, method: &str, id: &RequestId, params: &Params, line: Vec<u8>) -> Carried {
         self.patience.renew();
+        let line = self.with_settings(method, &line).unwrap_or(line);
         let refusal = if self.open.contains_key(&key_of(id)) {
             Some(error::id_in_use(id))
         } else if self.open.len() >= limits::MAX_BRIDGED_REQUESTS {
@@ -186,6 +193,22 @@ impl Conversation {
         };
         self.open.insert(key, Open { id, kind });
         to_server(line)
+    }
+
+    /// What the host set for itself goes along with each request whose answer it changes, unless that says otherwise.
+    fn with_settings(&self, method: &str, line: &[u8]) -> Option<Vec<u8>> {
+        const CHANGED: [&str; 3] = ["tools/call", "tasks/get", "subscriptions/listen"];
+        let settings = self.options.client.in_meta();
+        if settings.is_empty() || !CHANGED.contains(&method) {
+            return None;
+        }
+        let mut message: Value = serde_json::from_slice(without_mark(line)).ok()?;
+        let params = message.get_mut("params")?.as_object_mut()?;
+        let meta = params.entry("_meta").or_insert_with(|| json!({})).as_object_mut()?;
+        for (name, value) in settings {
+            meta.entry(name).or_insert(value);
+        }
+        Some(line_of(&message))
     }
 
     fn notification(&mut self, method: &str, params: &Params, line: Vec<u8>) -> Carried {
@@ -359,7 +382,7 @@ impl Conversation {
                 }
                 Kind::Listens => carried.to_host.push(line_of(&listened(&open.id))),
                 Kind::Once => {
-                    let told = error::rpc_body(&open.id, &error::server_replaced());
+                    let told = error::rpc_body(&open.id, &error::server_replaced(&self.options.names));
                     carried.to_host.push(line_of(&told));
                 }
             }

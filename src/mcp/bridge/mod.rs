@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::client_settings::ClientSettings;
+use super::own_names::OwnNames;
 use super::reader::Reader;
 use super::reading::{Line, Lines};
 use super::server::lock;
@@ -29,11 +31,21 @@ pub enum BridgeError<E> {
     EndsAgain(usize),
 }
 
+/// What holds for the one host of a bridge.
+#[derive(Clone, Debug, Default)]
+pub struct BridgeOptions {
+    /// What the host calls Longhaul's own tools.
+    pub names: OwnNames,
+    /// What it set for itself, as another client would by the address.
+    pub client: ClientSettings,
+}
+
 /// Carries lines both ways until the host has closed its end and has its answers. `connect` finds or starts a
 /// server; when that one is gone, it is asked for another, which is brought to where the first one stood.
 pub async fn bridge<R, W, E, F>(
     host: (R, W),
     reader: Reader,
+    options: BridgeOptions,
     connect: impl Fn() -> F,
 ) -> Result<(), BridgeError<E>>
 where
@@ -45,7 +57,7 @@ where
     let (read, mut to_host) = host;
     let (tell, mut from_host) = mpsc::channel(limits::MAX_BRIDGED_LINES);
     tokio::spawn(read_host(read, tell));
-    let conversation = Mutex::new(Conversation::default());
+    let conversation = Mutex::new(Conversation::new(options));
     let (reply, told) = mpsc::channel(1);
     let mut replies = Replies { reply, replies: told };
     let mut losses = VecDeque::new();

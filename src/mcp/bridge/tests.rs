@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::conversation::line_of;
 use super::*;
+use crate::mcp::client_settings::Links;
 use crate::mcp::reading::Scan;
 
 /// Lines of a side, as JSON.
@@ -160,6 +161,31 @@ fn a_handshake_and_its_subscriptions_are_repeated_and_their_answers_kept() {
         let mut updated = told("notifications/resources/updated");
         updated["params"] = json!({ "uri": "task://b" });
         assert_eq!(server(&mut talk, answer(id(first + 2))), [updated]);
+    }
+}
+
+#[test]
+fn what_a_host_set_for_itself_goes_along_with_its_calls_and_no_other_line_changes() {
+    let client = ClientSettings { wait: Some(Duration::from_secs(4)), links: Some(Links::Text) };
+    let mut talk = Conversation::new(BridgeOptions { client, ..BridgeOptions::default() });
+    let set = json!({ "longhaul/wait-bound-seconds": 4, "longhaul/links": "text" });
+    let arguments = json!({ "n": 1.5, "text": "é" });
+    let [call, own, list] = [
+        request(1, "tools/call", json!({ "name": "t", "arguments": arguments })),
+        request(2, "tools/call", json!({ "name": "t", "_meta": { "longhaul/links": "block", "x": [1] } })),
+        request(3, "tools/list", json!({})),
+    ]
+    .map(|message| host(&mut talk, message).remove(0));
+    assert_eq!(call["params"], json!({ "name": "t", "arguments": arguments, "_meta": set }));
+    let expected = json!({ "longhaul/links": "block", "x": [1], "longhaul/wait-bound-seconds": 4 });
+    assert_eq!(own["params"]["_meta"], expected);
+    assert_eq!(list["params"], json!({}));
+    // Params that are of no use are the server's to refuse.
+    for line in [
+        "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":[]}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\"}\n",
+    ] {
+        assert_eq!(talk.host_said(Line::Whole(line.into())).to_server, [line.as_bytes()]);
     }
 }
 

@@ -62,11 +62,15 @@ pub struct TaskLink {
 impl CallOutcome {
     /// Set where the answer is a link instead of the tool's own result.
     pub fn link(&self) -> Option<TaskLink> {
-        let is_link = |block: &Block| matches!(block, Block::Link { uri, .. } if uri.starts_with("task://"));
-        if self.is_error || !self.content.iter().any(is_link) {
+        if self.is_error {
             return None;
         }
-        serde_json::from_value(self.structured.clone()?).ok()
+        let link: TaskLink = serde_json::from_value(self.structured.clone()?).ok()?;
+        let is_block = |block: &Block| matches!(block, Block::Link { uri, .. } if uri.starts_with("task://"));
+        // A server may show its links as texts; who answers is in the `_meta`, which no tool writes.
+        let is_own =
+            self.task.as_deref() == Some(&*link.task_id) && link.uri == format!("task://{}", link.task_id);
+        (is_own || self.content.iter().any(is_block)).then_some(link)
     }
 
     /// All text blocks, a line each.

@@ -18,7 +18,6 @@ use crate::engine::{EngineError, ReportAt, Reported, ResourceKey, TaskEnd, Watch
 use crate::limits;
 use crate::mcp::asked::Asked;
 use crate::mcp::error::{self, Refusal};
-use crate::mcp::reply;
 use crate::mcp::report::Teller;
 use crate::task::Report;
 
@@ -186,6 +185,7 @@ impl RequestStream {
 
     fn result(&self, call: &CallRow) -> ServerJsonRpcMessage {
         let (engine, principal) = (self.session().server.engine(), self.session().principal());
+        let form = self.session().server.form(call.links);
         let end = match call.reply {
             CallReply::Link => engine.task(principal, call.task).map(TaskEnd::NotYet),
             CallReply::Waits { .. } => engine.result(principal, call.task),
@@ -194,12 +194,12 @@ impl RequestStream {
             Ok(TaskEnd::NotYet(_)) => {
                 // With what it asks.
                 let task = engine.task(principal, call.task);
-                task.map(|task| reply::link(&task, call.task)).map_err(|error| error::rpc(&error))
+                task.map(|task| form.link(&task, call.task)).map_err(|error| error::rpc(&error))
             }
             Ok(end) => {
                 let catalog = engine.catalog();
                 let entry = catalog.tool(&call.tool).map(|entry| &**entry);
-                match reply::ended(end, entry, call.task) {
+                match form.ended(end, entry, call.task) {
                     Some(Ok(answer)) => Ok(answer),
                     Some(Err(Refusal::Result(answer))) => Ok(*answer),
                     Some(Err(Refusal::Error(error))) => Err(error),

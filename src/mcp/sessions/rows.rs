@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::event_id::Id;
 use crate::clock::UnixNanos;
 use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
+use crate::mcp::client_settings::Links;
 use crate::store::{Space, codec};
 use crate::task::TaskId;
 
-const VERSION: u8 = 1;
+const SESSION_VERSION: u8 = 1;
+/// 1 had no links, which were blocks.
+const CALL_VERSION: u8 = 2;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SessionRow {
@@ -40,6 +43,9 @@ pub struct CallRow {
     /// The client can come back by an idempotency key.
     pub keyed: bool,
     pub created_at: UnixNanos,
+    /// As the call's address had it; it stands behind the rest.
+    #[serde(skip)]
+    pub links: Links,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,11 +71,11 @@ impl SessionRow {
     }
 
     pub fn read(id: &str, row: &[u8]) -> Result<Self, EngineError> {
-        Ok(codec::decode(VERSION, Space::Session, id.as_bytes(), row)?)
+        Ok(codec::decode(SESSION_VERSION, Space::Session, id.as_bytes(), row)?)
     }
 
     pub fn put(&self, id: &str) -> Result<ShelfWrite, EngineError> {
-        Ok(ShelfWrite::Put(Shelf::Session, id.as_bytes().to_vec(), codec::encode(VERSION, self)?))
+        Ok(ShelfWrite::Put(Shelf::Session, id.as_bytes().to_vec(), codec::encode(SESSION_VERSION, self)?))
     }
 }
 
@@ -83,11 +89,16 @@ impl CallRow {
     }
 
     pub fn read(key: &[u8], row: &[u8]) -> Result<Self, EngineError> {
-        Ok(codec::decode(VERSION, Space::Event, key, row)?)
+        if codec::version(Space::Event, key, row)? == 1 {
+            return Ok(codec::decode(1, Space::Event, key, row)?);
+        }
+        let (call, links): (Self, Links) = codec::decode(CALL_VERSION, Space::Event, key, row)?;
+        Ok(Self { links, ..call })
     }
 
     pub fn put(&self, session: &str, stream: u64) -> Result<ShelfWrite, EngineError> {
-        Ok(ShelfWrite::Put(Shelf::Event, call_key(session, stream), codec::encode(VERSION, self)?))
+        let row = codec::encode(CALL_VERSION, &(self, self.links))?;
+        Ok(ShelfWrite::Put(Shelf::Event, call_key(session, stream), row))
     }
 }
 
@@ -110,4 +121,37 @@ pub fn parse_call_key(key: &[u8]) -> Option<(&str, u64)> {
     let (rest, stream) = key.split_last_chunk::<8>()?;
     let session = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
     Some((session, u64::from_be_bytes(*stream)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(links: Links) -> CallRow {
+        CallRow {
+            request: (&RequestId::Number(7)).into(),
+            owner: "local".to_owned(),
+            task: TaskId::from_bytes([3; 16]),
+            from: ReportAt::default(),
+            tool: "stages".to_owned(),
+            progress_token: None,
+            log_level: 2,
+            reply: CallReply::Waits { at_most_seconds: Some(4), until_answered: false },
+            keyed: true,
+            created_at: 9,
+            links,
+        }
+    }
+
+    #[test]
+    fn a_call_keeps_how_it_is_answered_and_one_of_an_earlier_version_has_blocks() {
+        let read = |row: &[u8]| CallRow::read(b"k", row).expect("a call");
+        for links in [Links::Block, Links::Text] {
+            let ShelfWrite::Put(_, _, row) = call(links).put("s", 1).expect("a row") else { panic!("a put") };
+            let there = read(&row);
+            assert_eq!((there.links, there.reply, there.created_at), (links, call(links).reply, 9));
+        }
+        let earlier = codec::encode(1, &call(Links::Text)).expect("a row");
+        assert_eq!((read(&earlier).links, read(&earlier).keyed), (Links::Block, true));
+    }
 }

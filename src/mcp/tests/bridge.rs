@@ -44,8 +44,10 @@ pub(super) fn bridged(socket: &Arc<Socket>) -> (UnixStream, tokio::task::JoinHan
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let socket = socket.clone();
     let reader = Reader::of(&ours);
-    let carried =
-        async move { bridge(ours.into_split(), reader, async || socket.connect().await).await.is_ok() };
+    let carried = async move {
+        let connect = async || socket.connect().await;
+        bridge(ours.into_split(), reader, BridgeOptions::default(), connect).await.is_ok()
+    };
     (theirs, tokio::spawn(carried))
 }
 

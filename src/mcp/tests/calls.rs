@@ -27,8 +27,8 @@ async fn a_link_comes_at_once_and_resolves() {
             "Started stages as task {id}. Call task_wait {{\"task_id\":\"{id}\"}} for its result.",
             id = link.task_id
         );
-        assert!(matches!(&outcome.content[0], Content::Link { uri, .. } if *uri == link.uri));
-        assert_eq!(outcome.content[1], Content::Text(text));
+        assert_eq!(outcome.content[0], Content::Text(text));
+        assert!(matches!(&outcome.content[1], Content::Link { uri, .. } if *uri == link.uri));
         // What a checking client does with it.
         let schema = output_schema(&client, "stages").await;
         schema.check(outcome.structured.as_ref().expect("structured")).expect("fits");

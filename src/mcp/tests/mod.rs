@@ -14,6 +14,7 @@ mod raw;
 mod resources;
 mod reused_ids;
 mod sessions;
+mod settings;
 mod silent;
 mod state;
 mod stdio;

@@ -186,9 +186,9 @@ async fn who_cannot_be_asked_gets_a_link_that_says_what_is_asked() {
     let of_modern =
         raw.ask_modern("tools/call", json!({"name": "asks", "arguments": {}}), json!({})).await.pop();
     for answer in [of_session, of_modern].map(|answer| answer.expect("an answer")) {
-        assert_eq!(answer["result"]["content"][0]["type"], "resource_link", "{answer}");
-        let words = answer["result"]["content"][1]["text"].as_str().expect("text");
-        assert!(words.contains("a person, who answers in their client: Question 1?"), "{words}");
+        assert_eq!(answer["result"]["content"][1]["type"], "resource_link", "{answer}");
+        let words = answer["result"]["content"][0]["text"].as_str().expect("text");
+        assert!(words.contains("It asks a person: Question 1?"), "{words}");
         assert!(!hands_over(&answer), "{answer}");
     }
     // Nobody waits a minute for what the one client cannot do.
@@ -310,7 +310,7 @@ async fn a_link_that_asks_first_is_given_once_it_is_answered() {
     let first = raw.one(asks.clone()).await;
     assert!(first["result"]["inputRequests"]["q1"].is_object(), "{first}");
     let link = raw.one(round(&asks, &first, json!({"q1": accepted(true)}))).await;
-    assert_eq!(link["result"]["content"][0]["type"], "resource_link", "{link}");
+    assert_eq!(link["result"]["content"][1]["type"], "resource_link", "{link}");
 
     let session = raw.session_with(json!({"elicitation": {}})).await;
     let mut stream = session.call("asks_first", json!({"questions": 2})).await;
@@ -319,7 +319,7 @@ async fn a_link_that_asks_first_is_given_once_it_is_answered() {
     loop {
         let message = stream.next().await;
         if message.get("result").is_some() {
-            assert_eq!(message["result"]["content"][0]["type"], "resource_link", "{message}");
+            assert_eq!(message["result"]["content"][1]["type"], "resource_link", "{message}");
             break;
         }
         // The second question may go out before the link does; it is taken back then.

@@ -139,7 +139,7 @@ async fn who_does_not_declare_the_extension_gets_no_task() {
     let get = json!({"taskId": id});
     let plain = &raw.ask_modern("tools/call", call.clone(), json!({})).await[0]["result"];
     assert_eq!(
-        (&plain["resultType"], &plain["content"][0]["type"]),
+        (&plain["resultType"], &plain["content"][1]["type"]),
         (&json!("complete"), &json!("resource_link"))
     );
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
@@ -152,7 +152,7 @@ async fn who_does_not_declare_the_extension_gets_no_task() {
     let capabilities = declared()["io.modelcontextprotocol/clientCapabilities"].take();
     let session = raw.session_with(capabilities).await;
     let linked = &session.ask("tools/call", with(call, "_meta", declared())).await[0]["result"];
-    assert_eq!((linked.get("resultType"), &linked["content"][0]["type"]), (None, &json!("resource_link")));
+    assert_eq!((linked.get("resultType"), &linked["content"][1]["type"]), (None, &json!("resource_link")));
     let unknown = session.ask("tasks/get", with(get, "_meta", declared())).await;
     assert_eq!(unknown[0]["error"]["code"], -32601);
     let needs = json!({"name": "needs_tasks", "arguments": {}});

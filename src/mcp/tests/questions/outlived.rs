@@ -166,7 +166,7 @@ async fn what_does_not_fit_is_asked_again_and_what_is_refused_is_not() {
     left.says(&world, json!({"error": {"code": -32601, "message": "no window"}})).await;
     let (told, answer) = left.rest(&world, &left.read).await;
     assert!(told.is_empty(), "{told:?}");
-    assert_eq!(answer["result"]["content"][0]["type"], "resource_link", "as one that cannot be asked");
+    assert_eq!(answer["result"]["content"][1]["type"], "resource_link", "as one that cannot be asked");
 }
 
 fn accepted_badly() -> Value {
@@ -240,7 +240,7 @@ async fn a_server_that_stops_takes_no_question_back() {
     http.shutdown().await;
     let (told, answer) = rest(&mut events).await;
     assert!(told.is_empty(), "{told:?}");
-    assert_eq!(answer["result"]["content"][0]["type"], "resource_link", "{answer}");
+    assert_eq!(answer["result"]["content"][1]["type"], "resource_link", "{answer}");
     old.shutdown().await;
     drop(old);
     let engine = engine(folder.path(), &gate).await;

@@ -1,0 +1,151 @@
+//! What to do next about a task, in a sentence: the same in the text of an answer and in its structure. It names tools
+//! as clients have them, and no command for what only a person may do: agents have shells.
+
+use serde_json::{Value, json};
+
+use super::own_names::OwnNames;
+use crate::catalog::{show_hidden, show_in_json};
+use crate::engine::TaskDocument;
+use crate::engine::questions::InputRequest;
+use crate::limits;
+use crate::task::By;
+
+/// How a person answers where the client that shows the question has no way to.
+pub const PERSON_ANSWERS: &str = "A person answers it in a client of their own that is connected to this server, such \
+     as Longhaul's command line with --url and a token";
+
+/// The call of an own tool as a text shows it.
+pub fn call(names: &OwnNames, tool: &'static str, arguments: &Value) -> String {
+    let arguments = arguments.to_string();
+    format!("{} {}", names.of(tool), show_in_json(&arguments))
+}
+
+fn of_task(names: &OwnNames, tool: &'static str, task: &TaskDocument) -> String {
+    call(names, tool, &json!({ "task_id": task.id }))
+}
+
+/// For a call that was answered with a link.
+pub fn for_result(names: &OwnNames, task: &TaskDocument) -> String {
+    format!("Call {} for its result.", of_task(names, "task_wait", task))
+}
+
+/// For a task whose document is shown.
+pub fn next(names: &OwnNames, task: &TaskDocument) -> String {
+    match task.state.as_str() {
+        "completed" => format!("Completed: call {} for its result.", of_task(names, "task_result", task)),
+        "failed" | "cancelled" => after_failure(names, task),
+        _ => still_running(names, task),
+    }
+}
+
+pub fn after_failure(names: &OwnNames, task: &TaskDocument) -> String {
+    let error = task.error.as_ref();
+    let retry = format!("Next: {}", of_task(names, "task_retry", task));
+    match (error.and_then(|error| error.step), error.and_then(|error| error.next.as_deref())) {
+        // What became of it is for a person to say: a model is not handed the command.
+        (Some(step), _) => format!("{retry}, or a person says what became of step {step}"),
+        (None, Some(next)) => format!("{retry}, or on a command line: {next}"),
+        (None, None) => retry,
+    }
+}
+
+fn still_running(names: &OwnNames, task: &TaskDocument) -> String {
+    let wait = of_task(names, "task_wait", task);
+    if let Some(step) = task.unknown_step {
+        return format!(
+            "Still running, waiting for a person to say what became of step {step}: call {wait} again after that."
+        );
+    }
+    let mut asks = task.input_requests.iter();
+    if let Some((key, question)) = asks.next() {
+        let others = match asks.len() {
+            0 => String::new(),
+            count => format!(" It asks {count} more."),
+        };
+        return match question.by {
+            By::Person => format!(
+                "Still running, waiting for a person to answer the question '{}'. {PERSON_ANSWERS}; call {wait} again \
+                 after that.{others}",
+                show_hidden(key)
+            ),
+            By::Any => format!(
+                "Still running, waiting for an answer: call {}, then call {wait} again.{others}",
+                answer_call(names, task, key)
+            ),
+        };
+    }
+    let why = match (task.state.as_str(), task.reason.as_deref(), task.wake_at.as_deref()) {
+        ("queued", Some("retry"), Some(at)) => format!(" (queued for another try at {at})"),
+        ("queued", Some("retry"), None) => " (queued for another try)".to_owned(),
+        ("queued", ..) => " (queued)".to_owned(),
+        ("waiting", Some("timer"), Some(at)) => format!(" (waiting until {at})"),
+        ("waiting", Some("message"), _) => {
+            format!(" (waiting for a message, which {} brings)", names.of("task_send"))
+        }
+        ("waiting", Some("child"), _) => " (waiting for the tasks that it called)".to_owned(),
+        ("waiting", Some("state"), _) => " (waiting for a change of shared state)".to_owned(),
+        ("waiting", Some("input"), _) => " (waiting for an answer)".to_owned(),
+        ("waiting", ..) => " (waiting)".to_owned(),
+        _ => String::new(),
+    };
+    format!("Still running{why}: call {wait} again.")
+}
+
+fn answer_call(names: &OwnNames, task: &TaskDocument, key: &str) -> String {
+    call(names, "task_answer", &json!({ "task_id": task.id, "key": key, "action": "accept", "content": {} }))
+}
+
+/// Who answers a question, and how.
+pub fn how_to_answer(names: &OwnNames, task: &TaskDocument, key: &str, question: &InputRequest) -> String {
+    match question.by {
+        By::Person => format!("{PERSON_ANSWERS}."),
+        By::Any => format!("You or a person: call {}.", answer_call(names, task, key)),
+    }
+}
+
+/// What a task asks, in lines behind the text of its link.
+pub fn asked_lines(names: &OwnNames, task: &TaskDocument) -> String {
+    let lines = task.input_requests.iter().filter_map(|(key, question)| {
+        let message = question.message.as_ref()?;
+        let whom = match question.by {
+            By::Person => "a person",
+            By::Any => "you or a person",
+        };
+        let how = how_to_answer(names, task, key, question);
+        Some(format!("\nIt asks {whom}: {message} (question {}). {how}", show_hidden(key)))
+    });
+    lines.collect()
+}
+
+/// What a task asks, as structure; what does not fit any more is without its schema, which the task's document has.
+pub fn asks(names: &OwnNames, task: &TaskDocument) -> Vec<Value> {
+    let mut left = limits::MAX_LINK_ASKS_BYTES;
+    let asks = task.input_requests.iter().map(|(key, question)| {
+        let whole = ask(names, task, key, question);
+        let size = whole.to_string().len();
+        if size <= left {
+            left -= size;
+            return whole;
+        }
+        left = 0;
+        ask(names, task, key, &question.clone().shortened())
+    });
+    asks.collect()
+}
+
+fn ask(names: &OwnNames, task: &TaskDocument, key: &str, question: &InputRequest) -> Value {
+    let InputRequest { kind, by, tool, task: below, message, schema, url, request, .. } = question;
+    let fields = [
+        ("key", Some(json!(key))),
+        ("by", Some(json!(by))),
+        ("kind", Some(json!(kind))),
+        ("tool", Some(json!(tool))),
+        ("task", below.as_ref().map(|below| json!(below))),
+        ("message", message.as_ref().map(|message| json!(message))),
+        ("schema", schema.clone()),
+        ("url", url.as_ref().map(|url| json!(url))),
+        ("request", request.clone()),
+        ("answer", Some(json!(how_to_answer(names, task, key, question)))),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
