@@ -265,9 +265,14 @@ pub const MAX_WATCHED_PER_SUBSCRIBER: usize = 1_024;
 pub const MAX_FOLLOW_QUEUE: usize = 1_024;
 /// Rows of one page of a list.
 pub const MAX_PAGE_ROWS: usize = 100;
+/// Tasks that `resources/list` shows, the open ones first: some hosts make a tool of each resource, and models take
+/// about 128 tools.
+pub const MAX_LISTED_TASKS: usize = 20;
+/// Those of them that have ended.
+pub const MAX_LISTED_ENDED_TASKS: usize = 5;
 /// A cursor, bytes: the longest key of shared state, in base64, with what binds it to its list.
 pub const MAX_CURSOR_BYTES: usize = 1_024;
-/// Rows that one page may look at to find them, where a filter is given.
+/// Rows that one page may look at to find them, where a filter is given, and that `resources/list` looks at.
 pub const MAX_PAGE_SCAN_ROWS: usize = 10_000;
 /// Seconds that `task_wait` may wait; hosts give up at 60.
 pub const MAX_TASK_WAIT_SECONDS: u64 = 50;

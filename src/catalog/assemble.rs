@@ -52,7 +52,7 @@ impl Component {
         for (tool, Named { name: tool_name, text }) in inspection.tools.into_iter().zip(named) {
             let over = operator.tools.get(&tool_name);
             let tool = Tool {
-                definition: merged(tool.definition, tool_name, text, over),
+                definition: merged(tool.definition, tool_name, text, over, operator.dedupe_seconds),
                 component: id.clone(),
                 component_name: name.clone(),
                 binding: tool.binding,
@@ -121,6 +121,7 @@ fn merged(
     name: String,
     of_manifest: Option<&ToolText>,
     of_operator: Option<&ToolOverride>,
+    default_dedupe_seconds: Option<u64>,
 ) -> ToolDefinition {
     let (text, over) = (of_manifest.cloned().unwrap_or_default(), of_operator.cloned().unwrap_or_default());
     let (hints, said) = (of_component.annotations, text.annotations);
@@ -144,7 +145,11 @@ fn merged(
             .cancel_when_lost
             .or(text.cancel_when_lost)
             .unwrap_or(of_component.cancel_when_lost),
-        dedupe_seconds: over.dedupe_seconds.or(text.dedupe_seconds).or(of_component.dedupe_seconds),
+        dedupe_seconds: over
+            .dedupe_seconds
+            .or(text.dedupe_seconds)
+            .or(of_component.dedupe_seconds)
+            .or(default_dedupe_seconds),
         ..of_component
     }
 }

@@ -21,6 +21,8 @@ pub struct Operator {
     pub tools: BTreeMap<String, ToolOverride>,
     /// `[components.NAME]`, by the component's name.
     pub components: BTreeMap<String, ComponentTable>,
+    /// The `dedupe_seconds` of every tool that says nothing of it itself.
+    pub dedupe_seconds: Option<u64>,
 }
 
 /// What a component is given, in the manifest's terms; here folders and secrets are bound to their sources.
@@ -88,6 +90,7 @@ pub struct ToolOverride {
 impl Operator {
     /// How a tool that clients see by this name is answered, as far as the operator says so.
     pub fn answered_as(&self, name: &str, definition: &mut ToolDefinition) {
+        definition.dedupe_seconds = definition.dedupe_seconds.or(self.dedupe_seconds);
         let Some(said) = self.tools.get(name) else { return };
         definition.reply = said.reply.unwrap_or(definition.reply);
         definition.inline_wait_seconds = said.inline_wait_seconds.or(definition.inline_wait_seconds);
@@ -286,6 +289,7 @@ mod tests {
             grants: [("travl".to_owned(), GrantTable::default())].into(),
             tools: [("bok".to_owned(), ToolOverride::default())].into(),
             components: [("a.b".to_owned(), ComponentTable::default())].into(),
+            ..Operator::default()
         };
         let told = operator.unused(&Catalog::default());
         assert_eq!(told, ["[grants.travl]", "[components.\"a.b\"]", "[tools.bok]"]);

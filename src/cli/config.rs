@@ -137,12 +137,13 @@ impl Settings {
         };
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
         let answer_without_terminal = tables.cli.answer_without_terminal;
-        let (of_file, operator, servers) = tables.split(folder, home.as_deref());
+        let (of_file, mut operator, servers) = tables.split(folder, home.as_deref());
         let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
         let data = said.data.or_else(|| {
             xdg(&env, "XDG_DATA_HOME", home.as_deref(), ".local/share").map(|base| base.join("longhaul"))
         });
+        operator.dedupe_seconds = said.dedupe_seconds;
         Ok(Self {
             unread: unread_file(cwd, file.as_deref()),
             file,
@@ -251,6 +252,7 @@ struct Layer {
     names: Option<OwnNames>,
     allowed_hosts: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
+    dedupe_seconds: Option<u64>,
     live_instances: Option<usize>,
     suspend_grace_ms: Option<u64>,
     /// 0 is for ever.
@@ -279,6 +281,7 @@ impl Layer {
             names: self.names.or(lower.names),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),
+            dedupe_seconds: self.dedupe_seconds.or(lower.dedupe_seconds),
             live_instances: self.live_instances.or(lower.live_instances),
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
             retention_days: self.retention_days.or(lower.retention_days),
@@ -330,6 +333,7 @@ impl Layer {
             names: read(env, "LONGHAUL_MCP_CALL_HINT", OwnNames::of_hint)?,
             allowed_hosts: list("LONGHAUL_MCP_ALLOWED_HOSTS"),
             allowed_origins: list("LONGHAUL_MCP_ALLOWED_ORIGINS"),
+            dedupe_seconds: read(env, "LONGHAUL_MCP_DEDUPE_SECONDS", |text| dedupe_seconds(number(text)?))?,
             live_instances: read(env, "LONGHAUL_ENGINE_LIVE_INSTANCES", |text| {
                 live_instances(number(text)?)
             })?,
@@ -389,6 +393,11 @@ fn live_instances(count: u64) -> Result<usize, String> {
 fn suspend_grace_ms(millis: u64) -> Result<u64, String> {
     let most = limits::MAX_SUSPEND_GRACE_MS;
     if millis <= most { Ok(millis) } else { Err(format!("is not from 0 to {most}")) }
+}
+
+fn dedupe_seconds(seconds: u64) -> Result<u64, String> {
+    let most = limits::MAX_TOTAL_SECONDS;
+    if seconds <= most { Ok(seconds) } else { Err(format!("is not from 0, which is off, to {most}")) }
 }
 
 fn retention_days(days: u64) -> Result<u64, String> {

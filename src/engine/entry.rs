@@ -14,7 +14,7 @@ use super::flush::Flush;
 use super::journal::{Journal, Segment};
 use super::ops::Ops;
 use super::ports::Divergence;
-use super::questions::Held;
+use super::questions::{Held, Models};
 use super::{Shared, rows};
 use crate::clock::{Clock, UnixNanos};
 use crate::limits;
@@ -39,7 +39,7 @@ pub struct Entry {
     /// Counts what was committed from outside that may end a wait of the guest; see `wake.rs`.
     pub news: watch::Sender<u64>,
     /// Counts clients at hand whose model can sample for this task.
-    pub models: watch::Sender<usize>,
+    pub models: watch::Sender<Models>,
     /// Samples that somebody works on.
     pub held: Held,
 }
@@ -133,7 +133,7 @@ impl Entry {
             link,
             children: Mutex::default(),
             news: watch::Sender::new(0),
-            models: watch::Sender::new(0),
+            models: watch::Sender::default(),
             held: Held::default(),
         })
     }

@@ -127,6 +127,33 @@ impl TaskEngine {
         Ok(page)
     }
 
+    /// The principal's open tasks and a few that ended lately, each newest first: as many as a host can bear that makes
+    /// something of each.
+    pub fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskDocument>, EngineError> {
+        let prefix = rows::by_principal_prefix(principal.name());
+        Ok(self.shared.store.read(|snapshot| {
+            let (mut open, mut ended, mut scanned) = (Vec::new(), Vec::new(), 0);
+            snapshot.scan_prefix(Space::ByPrincipal, &prefix, true, |key, _| {
+                let Some(id) = rows::trailing_id(key) else { return ControlFlow::Continue(()) };
+                scanned += 1;
+                if self.shared.entry(id).is_some() {
+                    open.push(id);
+                } else if ended.len() < limits::MAX_LISTED_ENDED_TASKS {
+                    ended.push(id);
+                }
+                let is_enough =
+                    open.len() == limits::MAX_LISTED_TASKS || scanned == limits::MAX_PAGE_SCAN_ROWS;
+                if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            let mut tasks = Vec::new();
+            for id in open.into_iter().chain(ended).take(limits::MAX_LISTED_TASKS) {
+                let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
+                tasks.extend(found.map(|(document, ..)| document.shortened()));
+            }
+            Ok(tasks)
+        })?)
+    }
+
     /// What a task came to.
     pub fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
         let held = self.held(id);

@@ -356,7 +356,8 @@ fn claim(
             dedupe: None,
         }));
     }
-    Ok(tool.definition.dedupe_seconds.map(|seconds| Claim {
+    let dedupe_seconds = tool.definition.dedupe_seconds.filter(|seconds| *seconds > 0);
+    Ok(dedupe_seconds.map(|seconds| Claim {
         key: rows::idempotency_key("dedupe", principal, name, same_call),
         earlier_key: Some(rows::idempotency_key("dedupe", principal, name, sent)),
         named: None,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::convert::TASK_META;
 use super::server::is_modern;
 use crate::engine::TaskDocument;
-use crate::engine::questions::{Given, Hand, InputRequest as Question};
+use crate::engine::questions::{Given, Hand, InputRequest as Question, wants_tools};
 use crate::task::{QuestionKind, TaskId};
 
 /// An elicitation, a retried call and `tasks/update` are the person's hand.
@@ -28,7 +28,7 @@ pub struct Takes {
     form: bool,
     url: bool,
     pub sampling: bool,
-    sampling_tools: bool,
+    pub sampling_tools: bool,
     roots: bool,
 }
 
@@ -59,10 +59,6 @@ impl Takes {
             QuestionKind::Elicit if question.url.is_some() => self.url,
             QuestionKind::Elicit => self.form,
             QuestionKind::Sample => {
-                let wants_tools = |request: &Value| {
-                    ["tools", "toolChoice"].iter().any(|field| request.get(field).is_some())
-                        || tells_of_tools(request)
-                };
                 self.sampling && (self.sampling_tools || !question.request.as_ref().is_some_and(wants_tools))
             }
             QuestionKind::Roots => self.roots,
@@ -108,16 +104,6 @@ pub fn request(id: TaskId, key: &str, question: &Question) -> Option<InputReques
         }
         QuestionKind::Roots => Some(InputRequest::ListRoots(ListRootsRequest::default())),
     }
-}
-
-/// Uses of tools, or what they came to, are in its messages.
-fn tells_of_tools(request: &Value) -> bool {
-    let messages = request["messages"].as_array().into_iter().flatten();
-    let mut blocks = messages.flat_map(|message| match &message["content"] {
-        Value::Array(blocks) => blocks.as_slice(),
-        block => std::slice::from_ref(block),
-    });
-    blocks.any(|block| matches!(block["type"].as_str(), Some("tool_use" | "tool_result")))
 }
 
 /// The same as a request of its own.

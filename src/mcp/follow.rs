@@ -87,7 +87,8 @@ impl Handler {
         let mut reports = Reports::new(&self.connection, tool, id, context);
         let mut takes = Takes::of(context);
         let is_client = matches!(asking, Asking::Client { .. });
-        let mut at_hand = (takes.sampling && is_client).then(|| self.server.engine().at_hand(id));
+        let mut at_hand =
+            (takes.sampling && is_client).then(|| self.server.engine().at_hand(id, takes.sampling_tools));
         let mut countdown = Countdown::new(at_most);
         let ends = &self.connection.ends;
         let given_up = self.given_up(context);
@@ -179,6 +180,12 @@ impl Handler {
         if task.input_requests.is_empty() || self.was_foreseen(id, &task, responses, context).await {
             return Ok(None);
         }
+        if !offers.is_closed() {
+            self.cannot(id, &mut task, takes, context).await?;
+            if task.input_requests.is_empty() {
+                return Ok(None);
+            }
+        }
         if is_modern(context) {
             if task.input_requests.values().any(|question| takes.fits(question)) {
                 return Ok(Some(Stopped::Asks));
@@ -193,14 +200,9 @@ impl Handler {
         }
         // A person answers elsewhere, whenever that is, and a client that says nothing more answers nothing: the call
         // goes on as a link.
-        let nobody = offers.is_closed() && !self.samples_elsewhere();
-        if nobody || task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit) {
-            return Ok(Some(Stopped::Ended));
-        }
-        if is_modern(context) {
-            self.cannot(id, &task, context).await?;
-        }
-        Ok(None)
+        let nobody = offers.is_closed() && !self.server.engine().has_sampler();
+        let asks_person = task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit);
+        Ok((nobody || asks_person).then_some(Stopped::Ended))
     }
 
     /// Whether one of the questions was answered by what the call brought along.

@@ -14,7 +14,7 @@ use super::convert;
 use super::error::{self, Refusal};
 use super::reply::Choice;
 use super::server::{Handler, McpServer};
-use crate::engine::questions::Given;
+use crate::engine::questions::{Given, wants_tools};
 use crate::engine::{EngineError, Submitted, TaskDocument};
 use crate::limits;
 use crate::task::{QuestionKind, TaskId, canonical};
@@ -135,32 +135,33 @@ impl Handler {
         }
     }
 
-    /// Whether a sample that this client cannot do may still be done.
-    pub(super) fn samples_elsewhere(&self) -> bool {
-        self.server.engine().has_sampler()
-    }
-
-    /// Nobody but this client is asked, and it cannot: the tool is told so at once.
+    /// Nobody but this client is asked, and it did not declare that it can do it: the tool is told so at once, in
+    /// every era. Takes such questions out of the document.
     pub(super) async fn cannot(
         &self,
         id: TaskId,
-        task: &TaskDocument,
+        task: &mut TaskDocument,
+        takes: Takes,
         context: &RequestContext<RoleServer>,
     ) -> Result<(), Refusal> {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
-        for (key, question) in &task.input_requests {
-            if question.kind == QuestionKind::Elicit
-                || question.kind == QuestionKind::Sample && self.samples_elsewhere()
-            {
-                continue;
-            }
-            let why = format!("the client did not declare that it can do this ({})", question.kind.as_str());
-            let told = engine.answer(principal, id, Some(key), Given::Unavailable(why), BY_PROTOCOL).await;
-            match told {
-                Ok(_) | Err(EngineError::QuestionOver { .. }) => {}
+        let mut told = Vec::new();
+        for (key, question) in task.input_requests.iter().filter(|(_, question)| !takes.fits(question)) {
+            let tools = question.request.as_ref().is_some_and(wants_tools);
+            let asker = question.task.as_deref().and_then(|child| child.parse().ok()).unwrap_or(id);
+            let what = match question.kind {
+                QuestionKind::Elicit => continue,
+                QuestionKind::Sample if engine.can_sample(asker, tools) => continue,
+                QuestionKind::Sample if takes.sampling => "sample with tools",
+                kind => kind.as_str(),
+            };
+            let why = format!("the client did not declare that it can do this ({what})");
+            match engine.answer(principal, id, Some(key), Given::Unavailable(why), BY_PROTOCOL).await {
+                Ok(_) | Err(EngineError::QuestionOver { .. }) => told.push(key.clone()),
                 Err(error) => return Err(error::refusal(error)),
             }
         }
+        task.input_requests.retain(|key, _| !told.contains(key));
         Ok(())
     }
 }

@@ -16,7 +16,8 @@ use crate::limits;
 
 impl Handler {
     pub(super) fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
-        let tasks = self.newest()?;
+        let tasks = self.server.engine().tasks_in_view(&self.connection.principal);
+        let tasks = tasks.map_err(|error| error::rpc(&error))?;
         let mut resources: Vec<Resource> = tasks.iter().map(convert::task_resource).collect();
         resources.extend(self.server.fixtures().into_iter().flat_map(Fixtures::resources));
         let mut list = ListResourcesResult::with_all_items(resources);

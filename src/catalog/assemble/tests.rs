@@ -35,6 +35,7 @@ fn operator(grants: &str, tools: &str, components: &str) -> Operator {
         grants: toml::from_str(grants).expect("grants"),
         tools: toml::from_str(tools).expect("tools"),
         components: toml::from_str(components).expect("components"),
+        ..Operator::default()
     }
 }
 
@@ -73,6 +74,7 @@ fn the_operator_goes_before_the_manifest_and_that_before_the_component() {
     "#;
     let over =
         operator("", "[one]\nreply = \"link\"\n[two]\ndedupe_seconds = 9\ncancel_when_lost = false", "");
+    let over = Operator { dedupe_seconds: Some(120), ..over };
     let candidate = Candidate { trusted: true, ..candidate("a", manifest, inspection) };
     let component = assembled(candidate, &over);
     let one = &component.tools[0].tool.definition;
@@ -86,6 +88,20 @@ fn the_operator_goes_before_the_manifest_and_that_before_the_component() {
     );
     assert!(one.cancel_when_lost && !two.definition.cancel_when_lost);
     assert_eq!((two.binding.as_str(), two.retry.attempts), ("binding of two", 4));
+}
+
+#[test]
+fn what_holds_for_all_tools_gives_way_to_what_is_said_of_one() {
+    let tools =
+        ["says_nothing", "by_component", "by_manifest", "by_operator", "off"].map(|name| tool(name, None));
+    let mut inspection = Inspection { tools: tools.into(), ..Inspection::default() };
+    inspection.tools[1].definition.dedupe_seconds = Some(1);
+    let manifest = "[tools.by_manifest]\ndedupe_seconds = 2\n[tools.off]\ndedupe_seconds = 5";
+    let over = operator("", "[by_operator]\ndedupe_seconds = 3\n[off]\ndedupe_seconds = 0", "");
+    let over = Operator { dedupe_seconds: Some(60), ..over };
+    let component = assembled(candidate("a", manifest, inspection), &over);
+    let said: Vec<_> = component.tools.iter().map(|entry| entry.tool.definition.dedupe_seconds).collect();
+    assert_eq!(said, [60, 1, 2, 3, 0].map(Some));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    Layer, SamplingSettings, address, background_idle_seconds, durability, live_instances, retention_days,
-    suspend_grace_ms,
+    Layer, SamplingSettings, address, background_idle_seconds, dedupe_seconds, durability, live_instances,
+    retention_days, suspend_grace_ms,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
 use crate::cli::servers::ServerTable;
@@ -63,6 +63,8 @@ struct McpTable {
     call_hint: Option<OwnNames>,
     allowed_hosts: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
+    #[serde(deserialize_with = "read_dedupe_seconds")]
+    dedupe_seconds: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -138,6 +140,7 @@ impl FileTables {
             names: self.mcp.call_hint,
             allowed_hosts: self.mcp.allowed_hosts,
             allowed_origins: self.mcp.allowed_origins,
+            dedupe_seconds: self.mcp.dedupe_seconds,
             live_instances: self.engine.live_instances,
             suspend_grace_ms: self.engine.suspend_grace_ms,
             retention_days: self.retention.days,
@@ -145,7 +148,8 @@ impl FileTables {
             sampling: self.sampling,
             background_idle_seconds: self.background.idle_seconds,
         };
-        (layer, Operator { grants, tools: self.tools, components: self.components }, servers)
+        let (tools, components) = (self.tools, self.components);
+        (layer, Operator { grants, tools, components, ..Operator::default() }, servers)
     }
 }
 
@@ -203,6 +207,11 @@ fn read_live_instances<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usi
 fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     let millis = u64::deserialize(input)?;
     suspend_grace_ms(millis).map(Some).map_err(|why| D::Error::custom(format!("{millis} {why}")))
+}
+
+fn read_dedupe_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let seconds = u64::deserialize(input)?;
+    dedupe_seconds(seconds).map(Some).map_err(|why| D::Error::custom(format!("{seconds} {why}")))
 }
 
 fn read_retention_days<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {

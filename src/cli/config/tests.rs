@@ -79,6 +79,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         answer_without_terminal = true
         [mcp]
         task_tools = false
+        dedupe_seconds = 60
         state_tools = true
         allowed_hosts = ["box.lan:1919"]
         allowed_origins = ["https://app.example"]
@@ -121,12 +122,14 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(travel.secrets[0].from, format!("file:{}", here.join("key").display()));
     assert_eq!(settings.operator.tools["book_agent"].reply, Some(Reply::Inline));
     assert_eq!(settings.operator.components["a"].prefix.as_deref(), Some("b"));
+    assert_eq!(settings.operator.dedupe_seconds, Some(60));
 }
 
 #[test]
 fn flags_go_before_variables_and_those_before_the_file() {
     let machine = Machine::new().with_file(
-        "data = \"of-file\"\nhttp = \"127.0.0.1:1\"\ntool_paths = [\"of-file\"]\nlog = \"of-file\"\ntrust = true",
+        "data = \"of-file\"\nhttp = \"127.0.0.1:1\"\ntool_paths = [\"of-file\"]\nlog = \"of-file\"\ntrust = true\n\
+         [mcp]\ndedupe_seconds = 5",
     );
     let machine = machine
         .with_env("LONGHAUL_HTTP", "localhost:2")
@@ -135,6 +138,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
         .with_env("LONGHAUL_DATA", "")
         .with_env("LONGHAUL_MCP_ALLOWED_HOSTS", "a, b")
         .with_env("LONGHAUL_MCP_STATE_TOOLS", "on")
+        .with_env("LONGHAUL_MCP_DEDUPE_SECONDS", "90")
         .with_env("LONGHAUL_ENGINE_LIVE_INSTANCES", "3")
         .with_env("LONGHAUL_ENGINE_SUSPEND_GRACE_MS", "7")
         .with_env("LONGHAUL_RETENTION_DAYS", "0");
@@ -145,6 +149,7 @@ fn flags_go_before_variables_and_those_before_the_file() {
     assert_eq!(settings.tool_paths, [here("one"), here("two")]);
     assert!(!settings.trust && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["a", "b"]);
+    assert_eq!(settings.operator.dedupe_seconds, Some(90), "the variable before the file");
     assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace.as_millis()), (3, 7));
     assert_eq!(settings.engine.retention, None, "0 is for ever");
     let flags = Overrides {
@@ -250,6 +255,7 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
     for (text, parts) in [
         ("dta = \"x\"", vec!["longhaul.toml, line 1, column 1", "unknown field `dta`", "`data`"]),
         ("[mcp]\nretention = 1", vec!["line 2", "unknown field `retention`", "`task_tools`"]),
+        ("[mcp]\ndedupe_seconds = 99999999999", vec!["in `mcp.dedupe_seconds`", "from 0, which is off"]),
         ("\nhttp = \"here\"", vec!["line 2, column 8", "in `http`", "127.0.0.1:1919"]),
         ("durability = \"fast\"", vec!["in `durability`", "'fast' is neither standard nor strict"]),
         ("tools = [\"a.wasm\"]", vec!["line 1", "tool_paths = [...]"]),

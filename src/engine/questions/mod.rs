@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{Given, Hand};
 pub use form::check_form;
-pub use sampler::{AtHand, Sampled, Sampler};
-pub(super) use sampler::{Held, resume};
+pub use sampler::{AtHand, Sampled, Sampler, wants_tools};
+pub(super) use sampler::{Held, Models, resume};
 pub use steps::Asking;
 pub use view::{AnsweredDocument, InputRequest};
 

@@ -35,6 +35,39 @@ pub struct Sampled {
 /// Somebody whose model can sample for a task is there as long as this lives.
 pub struct AtHand {
     entry: Arc<Entry>,
+    with_tools: bool,
+}
+
+/// Clients at hand whose model can sample for a task: all, and those of them that take tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Models {
+    all: usize,
+    with_tools: usize,
+}
+
+impl Models {
+    fn can(&self, wants_tools: bool) -> bool {
+        if wants_tools { self.with_tools > 0 } else { self.all > 0 }
+    }
+
+    fn count(&mut self, with_tools: bool, change: fn(usize, usize) -> usize) {
+        self.all = change(self.all, 1);
+        if with_tools {
+            self.with_tools = change(self.with_tools, 1);
+        }
+    }
+}
+
+/// Whether a sample's request offers tools to the model, or tells of their use: a client declares by itself that it
+/// can do that.
+pub fn wants_tools(request: &Value) -> bool {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    let mut blocks = messages.flat_map(|message| match &message["content"] {
+        Value::Array(blocks) => blocks.as_slice(),
+        block => std::slice::from_ref(block),
+    });
+    ["tools", "toolChoice"].iter().any(|field| request.get(field).is_some())
+        || blocks.any(|block| matches!(block["type"].as_str(), Some("tool_use" | "tool_result")))
 }
 
 /// Questions that somebody works on: until which logical time.
@@ -57,11 +90,20 @@ impl Held {
 }
 
 impl TaskEngine {
-    /// To be held by whoever can sample for this task; `None` where it has ended.
-    pub fn at_hand(&self, id: TaskId) -> Option<AtHand> {
+    /// To be held by whoever can sample for this task, with tools or without; `None` where it has ended.
+    pub fn at_hand(&self, id: TaskId, with_tools: bool) -> Option<AtHand> {
         let entry = self.shared.entry(id)?;
-        entry.models.send_modify(|count| *count += 1);
-        Some(AtHand { entry })
+        entry.models.send_modify(|models| models.count(with_tools, usize::saturating_add));
+        Some(AtHand { entry, with_tools })
+    }
+
+    /// Whether a sample of this task is served by the endpoint of the configuration, or by a client that is at hand for
+    /// it or for a task above.
+    pub fn can_sample(&self, id: TaskId, wants_tools: bool) -> bool {
+        let Some(entry) = self.shared.entry(id) else { return self.has_sampler() };
+        let mut above = self.shared.above(entry.link).into_iter();
+        let can = |entry: &Entry| entry.models.borrow().can(wants_tools);
+        self.has_sampler() || can(&entry) || above.any(|above| can(&above))
     }
 
     /// Whether samples are served where no client is.
@@ -85,7 +127,8 @@ impl TaskEngine {
 
 impl Drop for AtHand {
     fn drop(&mut self) {
-        self.entry.models.send_modify(|count| *count = count.saturating_sub(1));
+        let with_tools = self.with_tools;
+        self.entry.models.send_modify(|models| models.count(with_tools, usize::saturating_sub));
     }
 }
 
@@ -136,13 +179,13 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         return;
     }
     let answered = async {
-        nobody_at_hand(&shared, &entry, number).await?;
         let ask = shared.store.read(|snapshot| {
             let Some(row) = read(snapshot, entry.id, number)? else { return Ok(None) };
             Ok(Some((read_ask(snapshot, &row)?, row.epoch)))
         });
         let Ok(Some((Ask::Sample { request, .. }, epoch))) = ask else { return None };
         let request = serde_json::from_str(&request).ok()?;
+        nobody_at_hand(&shared, &entry, number, wants_tools(&request)).await?;
         let key = sample_key(entry.id, epoch, number);
         let sampling = async {
             let _turn = shared.sampling.acquire().await;
@@ -178,7 +221,7 @@ fn sample_key(task: TaskId, epoch: u32, number: u64) -> String {
 }
 
 /// `None` once the question is not open any more.
-async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64) -> Option<()> {
+async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64, wants_tools: bool) -> Option<()> {
     let (mut models, mut news) = (entry.models.subscribe(), entry.news.subscribe());
     loop {
         let anchor = {
@@ -186,12 +229,12 @@ async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64) -> Option<(
             state.status.questions.find(number)?;
             state.anchor
         };
-        let (count, held) = (*models.borrow_and_update(), entry.held.get(number));
+        let (is_here, held) = (models.borrow_and_update().can(wants_tools), entry.held.get(number));
         // Without an instance so far, nobody held anything.
         let release = anchor.map_or(Duration::ZERO, |anchor| anchor.moment(held));
         // A client that follows a task above is asked for this one too.
-        let above = shared.above(entry.link).into_iter().find(|above| *above.models.borrow() > 0);
-        let nobody = count == 0 && above.is_none();
+        let above = shared.above(entry.link).into_iter().find(|above| above.models.borrow().can(wants_tools));
+        let nobody = !is_here && above.is_none();
         if nobody && shared.clock.elapsed() >= release {
             return Some(());
         }
@@ -199,17 +242,17 @@ async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64) -> Option<(
         tokio::select! {
             changed = models.changed() => changed.ok()?,
             changed = news.changed() => changed.ok()?,
-            () = nobody_left(above.as_deref()), if above.is_some() => {}
+            () = nobody_left(above.as_deref(), wants_tools), if above.is_some() => {}
             () = released, if nobody => {}
         }
     }
 }
 
 /// Ends when no client with a model follows that task any more.
-async fn nobody_left(entry: Option<&Entry>) {
+async fn nobody_left(entry: Option<&Entry>, wants_tools: bool) {
     let Some(entry) = entry else { return };
     // The sender lives as long as the entry.
-    drop(entry.models.subscribe().wait_for(|count| *count == 0).await);
+    drop(entry.models.subscribe().wait_for(|models| !models.can(wants_tools)).await);
 }
 
 async fn holding<T>(shared: &Shared, entry: &Entry, number: u64, work: impl Future<Output = T>) -> T {

@@ -426,7 +426,7 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     engine.set_catalog(catalog);
     engine.start().await.expect("a start");
     let id = submit(&engine, "sampler", json!({})).await;
-    let at_hand = engine.at_hand(id).expect("an open task");
+    let at_hand = engine.at_hand(id, false).expect("an open task");
     endpoint.let_go.notify_one();
     asks(&engine, id).await;
     assert_eq!(endpoint.asked.load(Ordering::SeqCst), 0, "the client comes first");
@@ -436,6 +436,47 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     let sampled = &document.questions_answered[0];
     assert_eq!((sampled.model.as_deref(), sampled.tokens), (Some("stand-in"), Some(17)));
     assert_eq!(sampled.answered_by.channel, "endpoint");
+}
+
+/// A client that takes no tools is no reason to wait with a sample that has some.
+#[tokio::test]
+async fn the_endpoint_samples_with_tools_where_no_client_at_hand_takes_them() {
+    let world = World::new();
+    let endpoint = Arc::new(Endpoint { asked: AtomicU64::new(0), let_go: Notify::new() });
+    let closures = Closures::new().tool(definition("sampler"), "1", {
+        let endpoint = endpoint.clone();
+        move |steps: Steps, _| {
+            let endpoint = endpoint.clone();
+            async move {
+                endpoint.let_go.notified().await;
+                let used = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "1"}]});
+                let request = json!({"messages": [used], "maxTokens": 7}).to_string();
+                let asking = steps.ask(None, By::Any, Ask::Sample { request, max_tokens: 7 }, DAY)?;
+                Ok(told(&steps.answer(asking).await?))
+            }
+        }
+    });
+    let catalog = Arc::new(closures.catalog().expect("a catalog"));
+    let options = EngineOptions {
+        clock: Arc::new(world.clock.clone()),
+        sampler: Some(endpoint.clone()),
+        ..EngineOptions::default()
+    };
+    let engine = TaskEngine::open(world.path(), Arc::new(closures), options).await.expect("an engine");
+    engine.set_catalog(catalog);
+    engine.start().await.expect("a start");
+    let id = submit(&engine, "sampler", json!({})).await;
+    let _without_tools = engine.at_hand(id, false).expect("an open task");
+    endpoint.let_go.notify_one();
+    ended(&engine, id).await;
+    assert!(text(engine.result(&local(), id).expect("an end")).contains("7 tokens"));
+    let other = submit(&engine, "sampler", json!({})).await;
+    let with_tools = engine.at_hand(other, true).expect("an open task");
+    endpoint.let_go.notify_one();
+    asks(&engine, other).await;
+    assert_eq!(endpoint.asked.load(Ordering::SeqCst), 1, "such a client comes first");
+    drop(with_tools);
+    ended(&engine, other).await;
 }
 
 #[tokio::test]

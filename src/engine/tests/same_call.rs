@@ -14,13 +14,15 @@ fn tools() -> Closures {
         },
     });
     let keyed = ToolDefinition::new("keyed", "a test", schema.clone());
-    let mut deduped = ToolDefinition::new(DEDUPE, "a test", schema);
+    let mut deduped = ToolDefinition::new(DEDUPE, "a test", schema.clone());
     deduped.dedupe_seconds = Some(3_600);
     let seen = |steps: Steps, arguments: Value| async move {
         steps.sleep(DAY).await?;
         Ok(ToolResult::text(arguments.to_string()))
     };
-    Closures::new().tool(keyed, "1", seen).tool(deduped, "1", seen)
+    let mut off = ToolDefinition::new("off", "a test", schema.clone());
+    off.dedupe_seconds = Some(0);
+    Closures::new().tool(keyed, "1", seen).tool(deduped, "1", seen).tool(off, "1", seen)
 }
 
 fn call(tool: &str, arguments: &str, key: Option<&str>) -> Submission {
@@ -47,6 +49,23 @@ impl World {
         batch.add_put(Space::Idempotency, key.as_slice(), rows::encode(&row).expect("bytes"));
         engine.shared.enqueue(batch).expect("room").await.expect("committed");
     }
+}
+
+/// The task that is still open, and no other: one that has ended is called anew, also within the time.
+#[tokio::test]
+async fn a_repeated_call_finds_the_task_that_is_open_and_zero_switches_that_off() {
+    let world = World::new();
+    let engine = world.start(tools()).await;
+    let again = async |tool| engine.submit(call(tool, "{}", None)).await.expect("a task");
+    let first = again(DEDUPE).await;
+    assert!(!first.existing && again(DEDUPE).await.id == first.id);
+    engine.cancel(&Principal::local(), first.id, None).await.expect("cancelled");
+    let second = again(DEDUPE).await;
+    assert!(!second.existing && second.id != first.id);
+    world.clock.advance(Duration::from_secs(3_601));
+    assert_ne!(again(DEDUPE).await.id, second.id, "its time is over");
+    let (one, other) = (again("off").await, again("off").await);
+    assert!(!one.existing && !other.existing && one.id != other.id);
 }
 
 /// Frameworks send null for what their model left out: that is the same call, and the tool reads what was meant.

@@ -47,7 +47,10 @@ pub fn tools(closures: Closures) -> Closures {
             Ok(told.pop().unwrap_or_default())
         })
         .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
-            let request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
+            let mut request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
+            if arguments["tools"] == true {
+                request["tools"] = json!([{"name": "look", "inputSchema": {"type": "object", "properties": {}}}]);
+            }
             let ask = match arguments["roots"] == true {
                 true => Ask::Roots,
                 false => Ask::Sample { request: request.to_string(), max_tokens: 9 },
@@ -191,9 +194,87 @@ async fn who_cannot_be_asked_gets_a_link_that_says_what_is_asked() {
         assert!(words.contains("It asks a person: Question 1?"), "{words}");
         assert!(!hands_over(&answer), "{answer}");
     }
-    // Nobody waits a minute for what the one client cannot do.
-    let sampled = raw.ask_modern("tools/call", json!({"name": "samples", "arguments": {}}), json!({})).await;
-    assert!(text(&sampled[0]).starts_with("unavailable: "), "{sampled:?}");
+}
+
+/// Nobody waits a minute for what the one client cannot do, in whichever era it speaks.
+#[tokio::test]
+async fn a_tool_is_told_at_once_what_its_client_cannot_do() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let declares = |capabilities: &Value| json!({"io.modelcontextprotocol/clientCapabilities": capabilities});
+    let through_child = |arguments: Value| call("calls", json!({"tool": "samples", "arguments": arguments}));
+    for (capabilities, params, what) in [
+        (json!({}), call("samples", json!({})), "(sample)"),
+        (json!({"elicitation": {}}), call("samples", json!({})), "(sample)"),
+        (json!({"elicitation": {}}), call("samples", json!({"tools": true})), "(sample)"),
+        (json!({"sampling": {}}), call("samples", json!({"tools": true})), "(sample with tools)"),
+        (json!({"sampling": {}}), call("samples", json!({"roots": true})), "(roots)"),
+        (json!({"elicitation": {}}), through_child(json!({})), "(sample)"),
+        (json!({"sampling": {}}), through_child(json!({"tools": true})), "(sample with tools)"),
+    ] {
+        let session = raw.session_with(capabilities.clone()).await;
+        let of_session = in_time(session.ask("tools/call", params.clone())).await.pop();
+        let of_modern =
+            in_time(raw.ask_modern("tools/call", params.clone(), declares(&capabilities))).await.pop();
+        for answer in [of_session, of_modern].map(|answer| answer.expect("an answer")) {
+            let told = text(&answer);
+            assert!(
+                told.starts_with("unavailable: ") && told.ends_with(what),
+                "{capabilities} {params}: {answer}"
+            );
+        }
+    }
+    let session = raw.session_with(json!({"sampling": {"tools": {}}})).await;
+    let mut stream = session.call("samples", json!({"tools": true})).await;
+    let asked = stream.next().await;
+    assert_eq!(asked["params"]["tools"][0]["name"], "look", "{asked}");
+    session
+        .reply(
+            &asked,
+            json!({"model": "m", "role": "assistant", "content": {"type": "text", "text": "seen"}}),
+        )
+        .await;
+    assert!(text(&stream.next().await).contains("seen"));
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_sample_takes_no_sample_from_one_that_can() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let able = raw.session_with(json!({"sampling": {}})).await;
+    let unable = raw.session_with(json!({"elicitation": {}})).await;
+    let params = json!({"name": "samples", "arguments": {}, "_meta": {"longhaul/idempotency-key": "both"}});
+    let stream = |response| Stream { response, held: String::new() };
+    let mut first = stream(able.send("tools/call", params.clone()).await);
+    let asked = first.next().await;
+    assert_eq!(asked["method"], "sampling/createMessage", "{asked}");
+    let more_than = async |count: usize| {
+        let counting = async {
+            while world.engine.feed().subscribers() <= count {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(counting).await;
+    };
+    let one = world.engine.feed().subscribers();
+    let mut second = stream(unable.send("tools/call", params.clone()).await);
+    more_than(one).await;
+    let two = world.engine.feed().subscribers();
+    let mut meta = elicits();
+    meta["longhaul/idempotency-key"] = json!("both");
+    let of_modern = raw.ask_modern("tools/call", call("samples", json!({})), meta);
+    let answers = async {
+        more_than(two).await;
+        able.reply(
+            &asked,
+            json!({"model": "m", "role": "assistant", "content": {"type": "text", "text": "hello"}}),
+        )
+        .await;
+    };
+    let (of_modern, ()) = tokio::join!(of_modern, answers);
+    for answer in [first.next().await, second.next().await, of_modern.last().expect("an answer").clone()] {
+        assert!(text(&answer).contains("hello"), "{answer}");
+    }
 }
 
 fn elicits() -> Value {

@@ -78,6 +78,88 @@ async fn what_is_not_there_and_what_is_somebody_elses_look_alike() {
     client.close().await;
 }
 
+/// Some hosts make a tool of each resource, and models take about 128 tools.
+#[tokio::test]
+async fn the_list_shows_open_tasks_first_and_a_few_that_ended_and_completions_know_more() {
+    use crate::limits::{MAX_LISTED_ENDED_TASKS, MAX_LISTED_TASKS};
+    let world = World::new().await;
+    let (raw, client) = (Raw::new(&world), world.client(Era::Modern).await);
+    let session = raw.session().await;
+    let start = async |stages: u64| {
+        let outcome = client.call("stages", json!({"stages": stages}), &CallOptions::default()).await;
+        outcome.expect("an answer").link().expect("a link").uri
+    };
+    let listed = async || {
+        let modern =
+            raw.ask_modern("resources/list", json!({}), json!({})).await[0]["result"]["resources"].take();
+        let legacy = session.ask("resources/list", json!({})).await[0]["result"]["resources"].take();
+        assert_eq!(modern, legacy);
+        let uris = modern.as_array().expect("a list").iter().map(|resource| resource["uri"].clone());
+        uris.map(|uri| uri.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    // The oldest is open, all behind it have ended.
+    let oldest = start(1).await;
+    let mut ended = Vec::new();
+    for _ in 0..MAX_LISTED_ENDED_TASKS + 3 {
+        let uri = start(1).await;
+        let id = uri.trim_start_matches("task://").parse().expect("an id");
+        world.engine.cancel(&Principal::local(), id, None).await.expect("cancelled");
+        ended.insert(0, uri);
+    }
+    let mut expected = vec![oldest.clone()];
+    expected.extend_from_slice(&ended[..MAX_LISTED_ENDED_TASKS]);
+    assert_eq!(listed().await, expected);
+    // More that are open leave no room for those that have ended, and then not for the oldest.
+    let mut open = vec![oldest];
+    for _ in 0..MAX_LISTED_TASKS {
+        open.insert(0, start(1).await);
+    }
+    assert_eq!(listed().await, open[..MAX_LISTED_TASKS]);
+    let params = json!({
+        "ref": {"type": "ref/resource", "uri": "task://{id}"}, "argument": {"name": "id", "value": ""},
+    });
+    let known = raw.ask_modern("completion/complete", params, json!({})).await;
+    assert_eq!(known[0]["result"]["completion"]["total"], json!(open.len() + ended.len()));
+    client.close().await;
+}
+
+/// Tasks come and go; the list of tools is the same all the while, and nobody is told otherwise.
+#[tokio::test]
+async fn a_new_task_is_no_change_of_the_list_of_tools() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    let get =
+        raw.http.get(&raw.url).header("accept", "text/event-stream").header("mcp-session-id", &session.id);
+    let of_session = get.send().await.expect("a stream");
+    let filter = json!({"notifications": {"toolsListChanged": true, "resourcesListChanged": true}});
+    let of_modern = raw.modern("subscriptions/listen", filter, json!({})).send().await.expect("an answer");
+    let client = world.client(Era::Modern).await;
+    for _ in 0..3 {
+        let outcome = client.call("stages", json!({"stages": 1}), &CallOptions::default()).await;
+        let link = outcome.expect("an answer").link().expect("a link");
+        world.pass(1);
+        world.until(&link.task_id, TaskDocument::is_terminal).await;
+    }
+    let mut told = [String::new(), String::new()];
+    let mut streams = [of_session, of_modern];
+    let mut until = async |words: &str| {
+        for (stream, told) in streams.iter_mut().zip(&mut told) {
+            while !told.contains(words) {
+                let chunk = in_time(stream.chunk()).await.expect("a stream").expect("more");
+                told.push_str(&String::from_utf8_lossy(&chunk));
+            }
+        }
+        told.clone()
+    };
+    let told = until("notifications/resources/list_changed").await;
+    assert!(!told.iter().any(|told| told.contains("tools/list_changed")), "{told:?}");
+    // Only this is one.
+    world.engine.set_catalog(world.engine.catalog());
+    until("notifications/tools/list_changed").await;
+    client.close().await;
+}
+
 #[tokio::test]
 async fn lists_templates_and_completions_show_the_callers_tasks() {
     let world = World::new().await;
