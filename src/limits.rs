@@ -284,6 +284,8 @@ pub const DEFAULT_TASK_WAIT_SECONDS: u64 = 20;
 pub const DEFAULT_INLINE_WAIT_SECONDS: u64 = 20;
 /// Bytes of JSON of what a task asks that stand within its link; behind them, questions are without their schemas.
 pub const MAX_LINK_ASKS_BYTES: usize = 32 * 1024;
+/// Choices of a field that the example of an answer lists.
+pub const MAX_SHOWN_CHOICES: usize = 8;
 /// Bytes of the name by which clients have `task_wait`.
 pub const MAX_CALL_HINT_BYTES: usize = 128;
 /// Bytes that `task_output` returns at once.

@@ -246,6 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_any_may_answer_shows_what_an_answer_looks_like() {
+        let field = |name: &str, schema: Value| json!({ "type": "object", "properties": { name: schema } });
+        for (kind, schema, content) in [
+            ("elicit", field("ok", json!({"type": "boolean"})), "{\"ok\":\"<boolean>\"}"),
+            ("elicit", field("size", json!({"type": "string", "enum": ["s", "m"]})), "{\"size\":\"<s|m>\"}"),
+            ("elicit", field("n", json!({})), "{\"n\":\"<any>\"}"),
+            ("elicit", Value::Null, "{}"),
+            ("sample", Value::Null, "\"text\":\"<text>\""),
+            ("roots", Value::Null, "{\"roots\":["),
+        ] {
+            let mut question = question("any", "?");
+            (question["kind"], question["schema"]) = (json!(kind), schema);
+            let task = task("waiting", json!({ "input_requests": { "k": question } }));
+            let next = next::next(&OwnNames::default(), &task);
+            assert!(next.contains("\"content\":{") && next.contains(content), "{next}");
+        }
+    }
+
+    #[test]
     fn what_a_task_asks_stays_bounded_in_its_link() {
         let long = "x".repeat(crate::limits::MAX_LINK_ASKS_BYTES / 3 - 1_000);
         let large = |n: usize| {

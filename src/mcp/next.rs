@@ -8,7 +8,7 @@ use crate::catalog::{show_hidden, show_in_json};
 use crate::engine::TaskDocument;
 use crate::engine::questions::InputRequest;
 use crate::limits;
-use crate::task::By;
+use crate::task::{By, QuestionKind};
 
 /// How a person answers where the client that shows the question has no way to.
 pub const PERSON_ANSWERS: &str = "A person answers it in a client of their own that is connected to this server, such \
@@ -70,7 +70,7 @@ fn still_running(names: &OwnNames, task: &TaskDocument) -> String {
             ),
             By::Any => format!(
                 "Still running, waiting for an answer: call {}, then call {wait} again.{others}",
-                answer_call(names, task, key)
+                answer_call(names, task, key, question)
             ),
         };
     }
@@ -91,15 +91,48 @@ fn still_running(names: &OwnNames, task: &TaskDocument) -> String {
     format!("Still running{why}: call {wait} again.")
 }
 
-fn answer_call(names: &OwnNames, task: &TaskDocument, key: &str) -> String {
-    call(names, "task_answer", &json!({ "task_id": task.id, "key": key, "action": "accept", "content": {} }))
+fn answer_call(names: &OwnNames, task: &TaskDocument, key: &str, question: &InputRequest) -> String {
+    let content = example(question);
+    call(
+        names,
+        "task_answer",
+        &json!({ "task_id": task.id, "key": key, "action": "accept", "content": content }),
+    )
+}
+
+/// What an answer looks like, with what is to be filled in within `<>`: the text is all that some clients show.
+fn example(question: &InputRequest) -> Value {
+    match question.kind {
+        QuestionKind::Sample => json!({
+            "role": "assistant", "content": { "type": "text", "text": "<text>" }, "model": "<model>",
+        }),
+        QuestionKind::Roots => json!({ "roots": [{ "uri": "file:///<path>" }] }),
+        QuestionKind::Elicit => {
+            let fields = question.schema.as_ref().and_then(|schema| schema["properties"].as_object());
+            let filled = |(name, field): (&String, &Value)| (name.clone(), placeholder(field));
+            Value::Object(fields.into_iter().flatten().map(filled).collect())
+        }
+    }
+}
+
+fn placeholder(field: &Value) -> Value {
+    let choices = field["enum"].as_array().filter(|choices| choices.len() <= limits::MAX_SHOWN_CHOICES);
+    let choices = choices.map(|choices| {
+        let choices: Vec<String> = choices
+            .iter()
+            .map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned))
+            .collect();
+        choices.join("|")
+    });
+    let kind = choices.or_else(|| field["type"].as_str().map(str::to_owned));
+    json!(format!("<{}>", kind.unwrap_or_else(|| "any".to_owned())))
 }
 
 /// Who answers a question, and how.
 pub fn how_to_answer(names: &OwnNames, task: &TaskDocument, key: &str, question: &InputRequest) -> String {
     match question.by {
         By::Person => format!("{PERSON_ANSWERS}."),
-        By::Any => format!("You or a person: call {}.", answer_call(names, task, key)),
+        By::Any => format!("You or a person: call {}.", answer_call(names, task, key, question)),
     }
 }
 
