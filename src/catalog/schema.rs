@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 
+use super::alternatives::{alternatives, meant};
 use super::whole::{self, Integers};
 use crate::limits;
 
@@ -15,6 +16,8 @@ use crate::limits;
 pub struct Schema {
     validator: Validator,
     integers: Integers,
+    /// What alternatives there are is read off here.
+    source: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +77,7 @@ impl Schema {
 
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         check_bounds(schema)?;
-        Ok(Self { validator: build(schema)?, integers: Integers::of(schema)? })
+        Ok(Self { validator: build(schema)?, integers: Integers::of(schema)?, source: schema.clone() })
     }
 
     /// The value as the schema's author has it: `1.0` is `1` where the schema takes an integer. Or at most
@@ -102,9 +105,15 @@ impl Schema {
             return Ok(());
         }
         let found: Vec<Violation> = if counts_at_most(value, limits::MAX_NODES_FOR_ALL_VIOLATIONS) {
-            self.validator.iter_errors(value).take(limits::MAX_VIOLATIONS).map(violation).collect()
+            let errors = self.validator.iter_errors(value).take(limits::MAX_VIOLATIONS);
+            errors.map(|error| violation(&self.source, &error)).collect()
         } else {
-            self.validator.validate(value).err().map(violation).into_iter().collect()
+            self.validator
+                .validate(value)
+                .err()
+                .map(|error| violation(&self.source, &error))
+                .into_iter()
+                .collect()
         };
         Err(found)
     }
@@ -123,14 +132,22 @@ pub(super) fn build(schema: &Value) -> Result<Validator, SchemaError> {
     })
 }
 
-fn violation(error: jsonschema::ValidationError<'_>) -> Violation {
+fn violation(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Violation {
+    if let Some(inner) = meant(schema, error) {
+        return violation(schema, inner);
+    }
     // Scalars are quoted, as they tell most; a whole object would bury the message.
     let quoted = match error.instance().as_ref() {
         Value::String(text) => text.len() <= 80,
         Value::Array(_) | Value::Object(_) => false,
         _ => true,
     };
-    let message = if quoted { error.to_string() } else { error.masked_with("the value").to_string() };
+    let message = match alternatives(schema, error) {
+        Some(forms) if quoted => format!("{} is not one of {forms}", error.instance()),
+        Some(forms) => format!("the value is not one of {forms}"),
+        None if quoted => error.to_string(),
+        None => error.masked_with("the value").to_string(),
+    };
     Violation { path: shorten(error.instance_path().as_str()), message: shorten(&message) }
 }
 

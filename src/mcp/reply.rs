@@ -188,6 +188,13 @@ pub fn not_completed(task: &TaskDocument) -> CallToolResult {
     if let Some(detail) = error.and_then(|error| error.detail.as_deref()) {
         text.push_str(&format!("\n{detail}"));
     }
+    if error.is_some_and(|error| error.is_trap()) {
+        let id = &task.id;
+        text.push_str(&format!(
+            "\nIts log: task_output {{\"task_id\":\"{id}\",\"name\":\"log\"}}, or {}",
+            task.log_uri
+        ));
+    }
     text.push_str(&format!("\nNext: task_retry {{\"task_id\":\"{}\"}}", task.id));
     match error.and_then(|error| error.step) {
         // What became of it is for a person to say: a model is not handed the command.
