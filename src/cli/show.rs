@@ -97,6 +97,9 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
         if let Some(detail) = &error.detail {
             detail.lines().for_each(|line| field("detail", line));
         }
+        if error.is_trap() {
+            field("log", &log_command(task));
+        }
         if let Some(next) = &error.next {
             field("next", next);
         }
@@ -130,9 +133,13 @@ pub fn why_it_ended(task: &TaskDocument) -> String {
         why.push_str(&format!("\n  {}", escape(line)));
     }
     if error.is_trap() {
-        why.push_str(&format!("\n  its log: longhaul task output {} log", task.id));
+        why.push_str(&format!("\n  its log: {}", log_command(task)));
     }
     why
+}
+
+fn log_command(task: &TaskDocument) -> String {
+    format!("longhaul task output {} log", task.id)
 }
 
 /// The records of a journal.

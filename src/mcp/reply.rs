@@ -316,6 +316,29 @@ mod tests {
     }
 
     #[test]
+    fn a_trap_is_told_with_the_end_of_its_log_and_where_the_rest_is() {
+        let task = |reason: &str| -> TaskDocument {
+            serde_json::from_value(json!({
+                "id": "7", "uri": "task://7", "tool": "ship", "component": "c", "state": "failed", "reason": reason,
+                "attempt": 1, "steps": 0, "created_at": "", "updated_at": "", "log_uri": "task://7/log",
+                "error": {
+                    "reason": reason, "message": "unreachable",
+                    "detail": "the last lines of its log:\n  no bolts \u{1b}[2J is left\nbacktrace",
+                },
+            }))
+            .expect("a document")
+        };
+        let text = |reason| serde_json::to_string(&not_completed(&task(reason))).expect("JSON");
+        let told = text("trap");
+        assert!(told.contains(r"no bolts \\u{1b}[2J is left\nbacktrace"), "{told}");
+        assert!(
+            told.contains(r#"task_output {\"task_id\":\"7\",\"name\":\"log\"}, or task://7/log"#),
+            "{told}"
+        );
+        assert!(!text("limit").contains("task_output"));
+    }
+
+    #[test]
     fn a_bad_choice_is_told_with_its_name_and_what_may_stand_there() {
         for (name, value, part) in [
             (REPLY_META, json!("later"), "\"inline\""),

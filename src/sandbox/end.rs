@@ -82,7 +82,9 @@ fn exited(status: i32, stage: Stage, binding: &Binding) -> String {
     };
     let during = if stage == Stage::Instantiating { "while it was started" } else { "instead of returning" };
     let what: String = what.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
-    format!("{what} ended its program with exit({status}) {during}: {then}")
+    // Of another status, WASI 0.2 tells no more than that.
+    let how = if status == 0 { "exit(0)" } else { "exit and a status other than 0," };
+    format!("{what} ended its program with {how} {during}: {then}")
 }
 
 /// The bound of the host's own bookkeeping that was in the way, and what the guest did. Some of wasmtime's

@@ -48,7 +48,7 @@ impl Toolchain {
                 }
             }
             KnownCustom::Name(names) => {
-                for name in names.clone().into_iter().flatten() {
+                for name in names.clone().flatten() {
                     if let Name::Module { name, .. } = name {
                         self.runtime(name);
                     }
@@ -106,8 +106,8 @@ impl Toolchain {
                          (random.Random(), uuid.uuid4(), hash()) are fixed at the build: make them in the function"
                     }
                     false => {
-                        "It imports no wasi:random/random (--stub-wasi), so that all of its random numbers are fixed \
-                         at the build: build it without --stub-wasi"
+                        "It imports no wasi:random/random (--stub-wasi): random numbers are fixed at the build or trap, and \
+                         nothing reaches the log. Build it without --stub-wasi"
                     }
                 },
             );

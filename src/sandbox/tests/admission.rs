@@ -317,3 +317,24 @@ async fn the_folder_is_its_owners_alone() {
     assert_eq!(mode(folder.path().join("compiled")), 0o700);
     assert_eq!(mode(only_file(&folder)), 0o600);
 }
+
+#[tokio::test]
+async fn an_inspection_says_what_made_a_component_and_what_follows() {
+    use crate::engine::Runner;
+    let sandbox = super::sandbox(super::NEVER_SUSPENDED);
+    let inspected = async |parts: &str| {
+        let wat = SMALL.replacen("(component", &format!("(component {parts}"), 1);
+        sandbox.inspect(wat::parse_str(&wat).unwrap().into()).await.unwrap()
+    };
+    let plain = inspected("").await;
+    assert_eq!((plain.toolchain.len(), plain.notes.len()), (0, 0));
+    let draws =
+        r#"(import "wasi:random/random@0.2.6" (instance (export "get-random-u64" (func (result u64)))))"#;
+    let made = r#"(core module $p (@producers (processed-by "ComponentizeJS" "0.22.0")))"#;
+    let monkey = inspected(&format!("{draws} {made}")).await;
+    assert_eq!(monkey.toolchain, ["ComponentizeJS 0.22.0"]);
+    assert!(monkey.notes[0].contains("draw anew in each task"), "{:?}", monkey.notes);
+    assert_eq!(monkey.tools.len(), 1);
+    let quick = inspected("(core module $componentize_qjs_runtime.wasm)").await;
+    assert!(quick.notes[0].contains("the same in every task"), "{:?}", quick.notes);
+}

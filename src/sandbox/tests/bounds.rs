@@ -244,3 +244,32 @@ async fn a_trap_quotes_the_end_of_its_attempts_log() {
         assert_eq!(house.document(id).error.unwrap(), shown, "the same after a restart");
     }
 }
+
+#[tokio::test]
+async fn a_function_that_exits_is_told_what_it_did() {
+    const EXITING: &str = r#"(component
+        (import "wasi:cli/exit@0.2.6" (instance $exit (export "exit" (func (param "status" (result))))))
+        (alias export $exit "exit" (func $exit-func))
+        (core func $exit (canon lower (func $exit-func)))
+        (core module $m
+            (import "host" "exit" (func $exit (param i32)))
+            (func (export "leave") (param i32) (result i32) (call $exit (local.get 0)) unreachable))
+        (core instance $i (instantiate $m (with "host" (instance (export "exit" (func $exit))))))
+        (func $leave (param "status" u8) (result u32) (canon lift (core func $i "leave")))
+        (func $leave' (param "status" u8) (result u32) (canon lift (core func $i "leave")))
+        (instance $shop (export "close-up" (func $leave')))
+        (export "a:b/shop@1.0.0" (instance $shop))
+        (export "leave" (func $leave)))"#;
+    let house = House::open(NEVER_SUSPENDED).await;
+    house.install("leave", EXITING, "export:#leave", TaskLimits::default()).await;
+    house.install("close_up", EXITING, "export:a:b/shop@1.0.0#close-up", TaskLimits::default()).await;
+    for (tool, status, message) in [
+        ("leave", 0, "leave ended its program with exit(0) instead of returning"),
+        ("leave", 1, "leave ended its program with exit and a status other than 0, instead of returning"),
+        ("close_up", 0, "close-up ended its program with exit(0) instead of returning"),
+    ] {
+        let error = failed(house.call(tool, json!({ "status": status })).await);
+        assert_eq!(error.reason, FailedReason::Trap);
+        assert!(error.message.starts_with(message), "{}", error.message);
+    }
+}
