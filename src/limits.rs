@@ -175,6 +175,29 @@ pub const KEPT_JOURNAL_BUFFER_BYTES: usize = 1024;
 
 /// Log of one task, bytes (stdout, stderr and log lines); the rest is dropped and counted.
 pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
+/// Functions that the refusal of a component names, and bytes of each name.
+pub const MAX_NAMED_FUNCTIONS: usize = 8;
+pub const MAX_FUNCTION_NAME_SHOWN_BYTES: usize = 200;
+/// Tools that are named as a component's toolchain, and bytes of each name with its version.
+pub const MAX_TOOLCHAINS: usize = 16;
+pub const MAX_TOOLCHAIN_NAME_BYTES: usize = 80;
+/// Items of all fixed-length lists of one type together: each is a value of its own in memory.
+pub const MAX_FIXED_LIST_ITEMS: u64 = 64 * 1024;
+/// Hosts of which stderr tells that a component was refused them, in one process; and bytes of a host that is shown.
+pub const MAX_TOLD_HOSTS: usize = 1024;
+pub const MAX_SHOWN_HOST_BYTES: usize = 300;
+/// Refused hosts that the log of one instance names.
+pub const MAX_REFUSED_HOST_LINES: usize = 16;
+/// Compiling a component that takes longer is said on stderr, milliseconds.
+pub const SLOW_COMPILE_MS: u64 = 1_000;
+/// What an error quotes of its task's log where the guest trapped: lines, bytes of one, bytes of all together.
+pub const TRAP_LOG_LINES: usize = 12;
+pub const TRAP_LOG_LINE_BYTES: usize = 400;
+pub const TRAP_LOG_BYTES: usize = 2 * 1024;
+/// The end of its log that each live instance keeps in memory for that, bytes.
+pub const TRAP_LOG_KEPT_BYTES: usize = 4 * 1024;
+/// A backtrace in the error of a trap, bytes.
+pub const MAX_BACKTRACE_BYTES: usize = 4 * 1024;
 /// One log line or status message, bytes.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 /// Named outputs of one task.
@@ -323,6 +346,8 @@ pub const MAX_SCHEMA_NODES: u64 = 20_000;
 pub const MAX_NULLS_TRIED: usize = 32;
 /// Violations that one answer names; a model corrects a few at a time.
 pub const MAX_VIOLATIONS: usize = 3;
+/// Alternatives that a violation names: values of an enumeration, cases of a variant.
+pub const MAX_SHOWN_ALTERNATIVES: usize = 20;
 /// Characters of one violation; it may quote a pattern or a whole enumeration.
 pub const MAX_VIOLATION_CHARS: usize = 400;
 /// JSON values in arguments of which every violation is looked for; in larger ones the first is told alone,

@@ -113,6 +113,8 @@ fn holdings(
         trusted,
         imports: inspection.imports.clone(),
         denied_imports: inspection.denied_imports.clone(),
+        toolchain: inspection.toolchain.clone(),
+        notes: inspection.notes.clone(),
     }
 }
 

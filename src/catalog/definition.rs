@@ -81,6 +81,10 @@ pub struct Inspection {
     pub denied_imports: Vec<String>,
     /// Exported functions that are no tools.
     pub skipped: Vec<SkippedExport>,
+    /// The tools that made it, as `NAME VERSION`.
+    pub toolchain: Vec<String>,
+    /// What follows from the toolchain for its tasks, in sentences.
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,6 +51,9 @@ pub struct Holdings {
     pub imports: Vec<String>,
     /// Of these, those that no grant can satisfy: they link and are denied.
     pub denied_imports: Vec<String>,
+    /// The tools that made it, as `NAME VERSION`, and what follows from them.
+    pub toolchain: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// Arguments that do not fit the tool's input schema.

@@ -2,6 +2,7 @@
 //! May import: `store`, `task`, `authority`, `limits`. Never here: running anything, MCP, wasmtime.
 //! Read first: `definition.rs`, then `manifest.rs`.
 
+mod alternatives;
 mod assemble;
 mod bounds;
 mod definition;

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 
+use super::alternatives::{alternatives, meant};
 use super::places::Places;
 use super::{omitted, whole};
 use crate::limits;
@@ -15,6 +16,7 @@ use crate::limits;
 /// A schema that has been checked and compiled.
 pub struct Schema {
     validator: Validator,
+    /// What alternatives there are is read off here too.
     places: Places,
 }
 
@@ -112,9 +114,15 @@ impl Schema {
             return Ok(());
         }
         let found: Vec<Violation> = if counts_at_most(value, limits::MAX_NODES_FOR_ALL_VIOLATIONS) {
-            self.validator.iter_errors(value).take(limits::MAX_VIOLATIONS).map(violation).collect()
+            let errors = self.validator.iter_errors(value).take(limits::MAX_VIOLATIONS);
+            errors.map(|error| violation(self.places.root(), &error)).collect()
         } else {
-            self.validator.validate(value).err().map(violation).into_iter().collect()
+            self.validator
+                .validate(value)
+                .err()
+                .map(|error| violation(self.places.root(), &error))
+                .into_iter()
+                .collect()
         };
         Err(found)
     }
@@ -133,14 +141,22 @@ pub(super) fn build(schema: &Value) -> Result<Validator, SchemaError> {
     })
 }
 
-fn violation(error: jsonschema::ValidationError<'_>) -> Violation {
+fn violation(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Violation {
+    if let Some(inner) = meant(schema, error) {
+        return violation(schema, inner);
+    }
     // Scalars are quoted, as they tell most; a whole object would bury the message.
     let quoted = match error.instance().as_ref() {
         Value::String(text) => text.len() <= 80,
         Value::Array(_) | Value::Object(_) => false,
         _ => true,
     };
-    let message = if quoted { error.to_string() } else { error.masked_with("the value").to_string() };
+    let message = match alternatives(schema, error) {
+        Some(forms) if quoted => format!("{} is not one of {forms}", error.instance()),
+        Some(forms) => format!("the value is not one of {forms}"),
+        None if quoted => error.to_string(),
+        None => error.masked_with("the value").to_string(),
+    };
     Violation { path: shorten(error.instance_path().as_str()), message: shorten(&message) }
 }
 

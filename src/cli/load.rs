@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::exit::{CliError, Result};
-use super::render::escape;
+use super::render::{self, escape};
 use super::tools::{self, ComponentFile};
 use crate::authority::{Access, Grant};
 use crate::catalog::{Candidate, Component, Manifest, Operator, RefusedBound, bound_lines};
 use crate::engine::{InspectError, Runner};
+use crate::limits;
 use crate::task::ComponentId;
 
 /// A component with its bytes, as it would be served.
@@ -33,10 +35,18 @@ pub async fn load(
 ) -> Result<Loaded> {
     let bytes = tools::read(&file)?;
     let place = file.component.display().to_string();
-    let inspection = runner.inspect(bytes.clone()).await.map_err(|error| match error {
+    let what = format!("{} ({})", escape(&file.name), render::bytes(bytes.len() as u64));
+    let looked =
+        told_when_slow(&what, SLOW, &|line| eprintln!("{line}"), runner.inspect(bytes.clone())).await;
+    let inspection = looked.map_err(|error| match error {
         InspectError::HostFault(_) => CliError::failed(format_args!("{place}: {error}")),
-        _ => CliError::failed(format_args!("{place}: {error}"))
-            .next("leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace"),
+        // What is refused of a component stands in the error, with what to do about it.
+        InspectError::Unsupported(_) | InspectError::BadDefinition(_) => {
+            CliError::failed(format_args!("{place}: {error}")).next("leave it out, or build it again as said")
+        }
+        InspectError::NotAComponent(_) => CliError::failed(format_args!("{place}: {error}")).next(
+            "leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace",
+        ),
     })?;
     let manifest = match &file.manifest {
         Some(path) => Manifest::read(path).map_err(CliError::usage)?,
@@ -52,6 +62,27 @@ pub async fn load(
     let component = Component::assemble(candidate, operator)
         .map_err(|error| CliError::usage(format_args!("{place}: {error}")))?;
     Ok(Loaded { file, bytes, component })
+}
+
+/// A component that is not compiled by then is spoken of.
+const SLOW: Duration = Duration::from_millis(limits::SLOW_COMPILE_MS);
+
+/// Says that a component is being compiled, where that takes longer than `slow`, and how long it took.
+async fn told_when_slow<T>(
+    what: &str,
+    slow: Duration,
+    say: &dyn Fn(&str),
+    work: impl Future<Output = T>,
+) -> T {
+    let began = Instant::now();
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(slow, work.as_mut()).await {
+        return done;
+    }
+    say(&format!("{what}: compiling it for this machine; where the result is kept, the next start is quick"));
+    let done = work.await;
+    say(&format!("{what}: compiled in {:.1} s", began.elapsed().as_secs_f64()));
+    done
 }
 
 /// What the start of a server says of a component, line by line.
@@ -109,7 +140,29 @@ pub fn powers(grant: &Grant) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_takes_long_to_compile_is_spoken_of_and_nothing_else() {
+        let said = RefCell::new(Vec::new());
+        let say = |line: &str| said.borrow_mut().push(line.to_owned());
+        let quick =
+            told_when_slow("table (18 MiB)", Duration::from_secs(3600), &say, std::future::ready(7)).await;
+        assert_eq!((quick, said.borrow().len()), (7, 0));
+        // It ends once the first line was said.
+        let slow = std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if said.borrow().is_empty() { std::task::Poll::Pending } else { std::task::Poll::Ready(8) }
+        });
+        assert_eq!(told_when_slow("table (18 MiB)", Duration::ZERO, &say, slow).await, 8);
+        let said = said.into_inner();
+        assert!(said[0].starts_with("table (18 MiB): compiling"), "{said:?}");
+        assert!(said[1].starts_with("table (18 MiB): compiled in "), "{said:?}");
+        assert_eq!(said.len(), 2);
+    }
+
     use crate::authority::{FileGrant, HttpPattern, SecretGrant, StatePattern};
 
     #[test]

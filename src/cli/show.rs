@@ -97,6 +97,9 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
         if let Some(detail) = &error.detail {
             detail.lines().for_each(|line| field("detail", line));
         }
+        if error.is_trap() {
+            field("log", &log_command(task));
+        }
         if let Some(next) = &error.next {
             field("next", next);
         }
@@ -122,12 +125,21 @@ fn progress(task: &TaskDocument) -> String {
     }
 }
 
-/// Why an ended task has no result, in one line.
+/// Why an ended task has no result: one line, and where it trapped the end of its log.
 pub fn why_it_ended(task: &TaskDocument) -> String {
-    match &task.error {
-        Some(error) => format!("task {} is {}: {}", task.id, state(task), escape(&error.message)),
-        None => format!("task {} is {}", task.id, state(task)),
+    let Some(error) = &task.error else { return format!("task {} is {}", task.id, state(task)) };
+    let mut why = format!("task {} is {}: {}", task.id, state(task), escape(&error.message));
+    for line in error.log_lines() {
+        why.push_str(&format!("\n  {}", escape(line)));
     }
+    if error.is_trap() {
+        why.push_str(&format!("\n  its log: {}", log_command(task)));
+    }
+    why
+}
+
+fn log_command(task: &TaskDocument) -> String {
+    format!("longhaul task output {} log", task.id)
 }
 
 /// The records of a journal.
@@ -244,6 +256,33 @@ mod tests {
     fn a_list_shows_times_to_the_second() {
         assert_eq!(to_the_second("2026-11-21T12:30:48.616545Z"), "2026-11-21T12:30:48Z");
         assert_eq!(to_the_second("2026-11-21T12:30:48Z"), "2026-11-21T12:30:48Z");
+    }
+
+    #[test]
+    fn a_trap_is_shown_with_the_end_of_its_log_and_where_the_rest_is() {
+        let document = |error: Value| -> TaskDocument {
+            serde_json::from_value(json!({
+                "id": "7", "uri": "task://7", "tool": "ship", "component": "c", "state": "failed",
+                "reason": error["reason"], "attempt": 1, "steps": 0, "created_at": "", "updated_at": "",
+                "log_uri": "task://7/log", "error": error,
+            }))
+            .unwrap()
+        };
+        let detail =
+            "the last lines of its log:\n  panicked at src/lib.rs:3\n  no bolts\u{1b}[2J\nbacktrace:\n  0: f";
+        let trap = json!({ "reason": "trap", "message": "wasm trap: unreachable", "detail": detail });
+        assert_eq!(
+            why_it_ended(&document(trap)),
+            "task 7 is failed (trap): wasm trap: unreachable\n  panicked at src/lib.rs:3\n  no bolts\\u{1b}[2J\n  \
+             its log: longhaul task output 7 log"
+        );
+        let silent =
+            json!({ "reason": "trap", "message": "wasm trap: unreachable", "detail": "backtrace:\n  0: f" });
+        assert!(
+            why_it_ended(&document(silent)).ends_with("unreachable\n  its log: longhaul task output 7 log")
+        );
+        let limit = json!({ "reason": "limit", "message": "too big", "detail": "bound: result_kib" });
+        assert_eq!(why_it_ended(&document(limit)), "task 7 is failed (limit): too big");
     }
 
     #[test]

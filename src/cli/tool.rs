@@ -123,6 +123,10 @@ fn print(loaded: &Loaded, output: Output) -> Result<()> {
         let denied = held.denied_imports.iter().map(|import| escape(import)).collect();
         section("imports that no grant satisfies in this version (they link, and are denied)", denied, "")?;
     }
+    if !held.toolchain.is_empty() {
+        section("made by", held.toolchain.iter().map(|tool| escape(tool)).collect(), "")?;
+    }
+    held.notes.iter().try_for_each(|note| output.line(format!("note: {}", escape(note))))?;
     section("requested", load::powers(&held.requested), "nothing")?;
     let why = if held.trusted { "granted (trusted: what it requests)" } else { "granted" };
     section(why, load::powers(&held.grant), "nothing")?;
@@ -172,6 +176,9 @@ fn schema(output: Output, what: &str, schema: &Value) -> Result<()> {
 fn document(loaded: &Loaded) -> Value {
     let (component, held) = (&loaded.component, &loaded.component.holdings);
     let tools: Vec<_> = component.tools.iter().map(|entry| &entry.tool.definition).collect();
+    let skipped = component.skipped.iter();
+    let skipped: Vec<_> =
+        skipped.map(|skipped| json!({ "export": skipped.export, "reason": skipped.reason })).collect();
     json!({
         "name": component.name,
         "version": component.version,
@@ -181,12 +188,15 @@ fn document(loaded: &Loaded) -> Value {
         "trusted": held.trusted,
         "imports": held.imports,
         "denied_imports": held.denied_imports,
+        "toolchain": held.toolchain,
+        "notes": held.notes,
         "requested": held.requested,
         "granted": held.grant,
         "denied": held.denied,
         "limits": held.limits,
         "limits_not_given": held.refused,
         "retry": { "attempts": held.retry.attempts, "backoff_ms": held.retry.backoff.as_millis() },
+        "skipped": skipped,
         "tools": tools,
     })
 }

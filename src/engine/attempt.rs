@@ -15,6 +15,7 @@ use super::control::{self, Ending};
 use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
 use super::feed::{ResourceKey, TaskChange};
 use super::journal::Journal;
+use super::last_lines::trap_detail;
 use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
@@ -332,7 +333,8 @@ fn of_outcome(
         },
         Outcome::Trap { message, backtrace } => {
             let policy = state.task.as_ref().map(|task| task.retry.clone()).unwrap_or_default();
-            let error = failed(FailedReason::Trap, message, backtrace);
+            let detail = trap_detail(state.live.as_ref().map(|live| live.log.last()), backtrace);
+            let error = failed(FailedReason::Trap, message, detail);
             return retry_or_fail(shared, entry, state, &policy, error);
         }
         Outcome::HostFault { message } => {

@@ -2,6 +2,7 @@
 //! whatever is taken from here to be committed is enqueued before the lock is let go, so that the order
 //! of commits is the order of what happened.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::children::{Children, Link};
 use super::feed::{ResourceKey, TaskChange};
 use super::flush::Flush;
 use super::journal::{Journal, Segment};
+use super::last_lines::LastBytes;
 use super::ops::Ops;
 use super::ports::Divergence;
 use super::questions::{Held, Models};
@@ -267,6 +269,11 @@ pub struct LogTail {
     expected: Option<[u8; 8]>,
     pending: Vec<u8>,
     full: bool,
+    last: LastBytes,
+    /// While what is durable is replayed and held a line of the host's: the log without such lines, which is what a
+    /// version that wrote none has published.
+    plain: Option<(u64, blake3::Hasher)>,
+    is_plain: bool,
 }
 
 const LOG_FULL: &[u8] = b"\n[the log is full: what follows is dropped]\n";
@@ -276,7 +283,18 @@ impl LogTail {
     pub fn new(start: u64, durable: u64, expected: Option<[u8; 8]>) -> Self {
         let hasher = blake3::Hasher::new();
         let expected = expected.filter(|_| durable > start);
-        Self { position: start, durable, hasher, expected, pending: Vec::new(), full: false }
+        let (pending, last) = (Vec::new(), LastBytes::default());
+        Self {
+            position: start,
+            durable,
+            hasher,
+            expected,
+            pending,
+            full: false,
+            last,
+            plain: None,
+            is_plain: false,
+        }
     }
 
     pub fn position(&self) -> u64 {
@@ -292,20 +310,78 @@ impl LogTail {
         self.pending.len()
     }
 
-    pub fn write(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
-        if self.full || bytes.is_empty() {
-            return Ok(());
-        }
-        let room = usize::try_from(limits::MAX_LOG_BYTES.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        if bytes.len() > room {
-            self.full = true;
-            self.append(&bytes[..room], record)?;
-            return self.append(LOG_FULL, record);
-        }
-        self.append(bytes, record)
+    /// The end of what this attempt wrote.
+    pub fn last(&self) -> &LastBytes {
+        &self.last
     }
 
+    pub fn write(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
+        self.last.write(bytes);
+        let text = self.bounded(bytes);
+        self.append(&text, record)
+    }
+
+    /// As much as the log takes.
+    fn bounded<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.full {
+            return Cow::Borrowed(&[]);
+        }
+        let room = usize::try_from(limits::MAX_LOG_BYTES.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        if bytes.len() <= room {
+            return Cow::Borrowed(bytes);
+        }
+        self.full = true;
+        Cow::Owned([&bytes[..room], LOG_FULL].concat())
+    }
+
+    /// A line of the host's own. Whether it is new.
+    pub fn write_host(&mut self, line: &[u8], record: u64) -> Result<bool, Divergence> {
+        let is_new = self.position >= self.durable;
+        if self.is_plain && !is_new {
+            return Ok(false);
+        }
+        let mut text = if self.last.is_at_line_start() { Vec::new() } else { b"\n".to_vec() };
+        text.extend_from_slice(line);
+        self.last.write(&text);
+        let text = self.bounded(&text);
+        let before = (self.position, self.hasher.clone());
+        let (plain, expected) = (self.plain.take().unwrap_or(before), self.expected);
+        match self.append_to_log(&text, record) {
+            Ok(()) if self.position < self.durable => self.plain = Some(plain),
+            Ok(()) => {}
+            Err(_) => self.go_on_plain(plain, expected),
+        }
+        Ok(is_new)
+    }
+
+    fn go_on_plain(&mut self, (position, hasher): (u64, blake3::Hasher), expected: Option<[u8; 8]>) {
+        (self.position, self.hasher, self.expected) = (position, hasher, expected);
+        (self.plain, self.is_plain) = (None, true);
+    }
+
+    /// The guest's own bytes.
     fn append(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
+        let (expected, plain) = (self.expected, self.plain.clone());
+        if let Some((position, hasher)) = &mut self.plain {
+            *position += bytes.len() as u64;
+            hasher.update(bytes);
+        }
+        let appended = self.append_to_log(bytes, record);
+        match (appended, plain) {
+            (Err(_), Some(plain)) => {
+                self.go_on_plain(plain, expected);
+                self.append_to_log(bytes, record)
+            }
+            (appended, _) => {
+                if self.position >= self.durable {
+                    self.plain = None;
+                }
+                appended
+            }
+        }
+    }
+
+    fn append_to_log(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
         let known = usize::try_from(self.durable.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let (replayed, new) = bytes.split_at(known.min(bytes.len()));
         self.hasher.update(replayed);
@@ -385,6 +461,58 @@ mod tests {
 
         let mut other = LogTail::new(0, 8, Some(hash));
         assert!(other.write(b"one\ntwO\n", 1).is_err());
+    }
+
+    #[test]
+    fn lines_of_the_host_are_replayed_like_the_guests_own() {
+        let mut first = LogTail::new(0, 0, None);
+        first.write(b"one", 0).expect("new");
+        assert_eq!(first.write_host(b"[refused]\n", 0), Ok(true));
+        first.write(b"two\n", 0).expect("new");
+        let (_, row) = first.take().expect("pending");
+        let (hash, text) = split_log_row(&row).expect("a row");
+        assert_eq!(text, b"one\n[refused]\ntwo\n");
+        for durable in [text.len() as u64, 6] {
+            let hash = if durable == 6 { hash_of(&text[..6]) } else { hash };
+            let mut again = LogTail::new(0, durable, Some(hash));
+            again.write(b"one", 0).expect("the same");
+            assert_eq!(again.write_host(b"[refused]\n", 0), Ok(false), "{durable}");
+            again.write(b"two\n", 0).expect("the same");
+            assert_eq!(again.write_host(b"[other]\n", 0), Ok(true));
+            assert_eq!(again.position(), text.len() as u64 + 8, "{durable}");
+            assert_eq!(again.finish(0), Ok(()));
+        }
+        let mut other = LogTail::new(0, text.len() as u64, Some(hash));
+        other.write(b"one", 0).expect("the same");
+        assert_eq!(other.write_host(b"[refused]\n", 0), Ok(false));
+        let ended = other.write(b"twO\n", 0).and_then(|()| other.finish(0));
+        assert!(ended.is_err(), "neither this log nor one without the line");
+    }
+
+    #[test]
+    fn a_log_of_a_version_without_lines_of_the_host_is_replayed_as_it_is() {
+        let published = b"one\ntwo\nthree\n";
+        for durable in 1..=published.len() {
+            let mut log = LogTail::new(0, durable as u64, Some(hash_of(&published[..durable])));
+            log.write(b"one\n", 0).expect("the same");
+            log.write_host(b"[a line that is longer than all the guest wrote]\n", 0).expect("not compared");
+            log.write(b"two\n", 0).expect("the same");
+            log.write_host(b"[b]\n", 0).expect("not compared");
+            log.write(b"three\n", 0).expect("the same");
+            assert_eq!(log.finish(0), Ok(()), "{durable}");
+            let mut other = LogTail::new(0, durable as u64, Some(hash_of(&published[..durable])));
+            let written = other.write(b"onE\n", 0).and_then(|()| {
+                other.write_host(b"[a line that is longer than all the guest wrote]\n", 0)?;
+                other.write(b"two\nthree\n", 0)
+            });
+            assert_eq!(written.is_err(), durable > 2, "{durable}");
+        }
+    }
+
+    fn hash_of(text: &[u8]) -> [u8; 8] {
+        let mut hash = [0; 8];
+        blake3::Hasher::new().update(text).finalize_xof().fill(&mut hash);
+        hash
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod error;
 mod feed;
 mod flush;
 mod journal;
+mod last_lines;
 pub mod messages;
 mod metrics;
 mod ops;
@@ -27,6 +28,7 @@ pub mod questions;
 mod ready;
 mod recorder;
 mod recovery;
+mod refused;
 mod remote;
 mod reports;
 mod resolve;
@@ -90,6 +92,7 @@ use entry::Entry;
 use metrics::Counters;
 use questions::Sampler;
 use ready::Ready;
+use refused::ToldHosts;
 use timers::Timers;
 use tokens::Tokens;
 
@@ -148,6 +151,7 @@ pub(crate) struct Shared {
     families: Families,
     audit_retention: Option<Duration>,
     audit: Audit,
+    told_hosts: ToldHosts,
     tokens: Tokens,
     /// Other MCP servers, where there are any, and how their tools are answered.
     remotes: OnceLock<(Remotes, Operator)>,
@@ -226,6 +230,7 @@ impl TaskEngine {
         let shared = Shared {
             store,
             audit: Audit::default(),
+            told_hosts: ToldHosts::default(),
             tokens,
             remotes: OnceLock::new(),
             clock: options.clock,

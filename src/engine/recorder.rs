@@ -157,6 +157,14 @@ impl Recorder {
         Ok(())
     }
 
+    /// A line of the host's own for the log, at a place that follows from what the guest did. Whether it is new, and
+    /// not brought again by replay.
+    pub(super) fn host_line(&self, line: &[u8]) -> Result<bool, RecorderError> {
+        let is_new = self.with(|_, live| Ok(live.log.write_host(line, live.journal.next_number())?))?;
+        self.shared.dirty.add(&self.entry);
+        Ok(is_new)
+    }
+
     /// A line for the log that is also told to whoever waits for the task, numbered with its reports.
     pub fn line(&self, level: LogLevel, text: &str) -> Result<(), RecorderError> {
         let lines = log_lines(level, text);

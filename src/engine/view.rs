@@ -7,10 +7,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::last_lines::quoted;
 use super::questions::{AnsweredDocument, InputRequest};
 use crate::catalog::show_hidden;
 use crate::clock::UnixNanos;
-use crate::task::{OutputMeta, State, Status, Task, TaskId, TraceContext, WakeOn};
+use crate::task::{FailedReason, OutputMeta, State, Status, Task, TaskId, TraceContext, WakeOn};
 
 /// The JSON document of a task. Fields that do not apply are left out; times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,6 +111,18 @@ pub struct ErrorDocument {
     /// The command that goes on from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+impl ErrorDocument {
+    /// The last lines of the log of a task that trapped.
+    pub fn log_lines(&self) -> impl Iterator<Item = &str> {
+        quoted(self.detail.as_deref().unwrap_or_default())
+    }
+
+    /// The guest trapped: if anything says why, its log does.
+    pub fn is_trap(&self) -> bool {
+        self.reason == FailedReason::Trap.as_str()
+    }
 }
 
 impl TaskDocument {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::own_names::OwnNames;
 use crate::catalog::{show_hidden, show_in_json};
-use crate::engine::TaskDocument;
+use crate::engine::{ErrorDocument, TaskDocument};
 use crate::engine::questions::InputRequest;
 use crate::limits;
 use crate::task::{By, QuestionKind};
@@ -41,12 +41,17 @@ pub fn next(names: &OwnNames, task: &TaskDocument) -> String {
 pub fn after_failure(names: &OwnNames, task: &TaskDocument) -> String {
     let error = task.error.as_ref();
     let retry = format!("Next: {}", of_task(names, "task_retry", task));
-    match (error.and_then(|error| error.step), error.and_then(|error| error.next.as_deref())) {
+    let mut next = match (error.and_then(|error| error.step), error.and_then(|error| error.next.as_deref())) {
         // What became of it is for a person to say: a model is not handed the command.
         (Some(step), _) => format!("{retry}, or a person says what became of step {step}"),
         (None, Some(next)) => format!("{retry}, or on a command line: {next}"),
         (None, None) => retry,
+    };
+    if error.is_some_and(ErrorDocument::is_trap) {
+        let log = call(names, "task_output", &json!({ "task_id": task.id, "name": "log" }));
+        next.push_str(&format!("; its log: {log}"));
     }
+    next
 }
 
 fn still_running(names: &OwnNames, task: &TaskDocument) -> String {
@@ -181,4 +186,27 @@ fn ask(names: &OwnNames, task: &TaskDocument, key: &str, question: &InputRequest
         ("answer", Some(json!(how_to_answer(names, task, key, question)))),
     ];
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_trapped_says_where_its_log_is() {
+        let task = |reason: &str| -> TaskDocument {
+            serde_json::from_value(json!({
+                "id": "7", "uri": "task://7", "tool": "ship", "component": "c", "state": "failed", "reason": reason,
+                "attempt": 1, "steps": 0, "created_at": "", "updated_at": "", "log_uri": "task://7/log",
+                "error": { "reason": reason, "message": "unreachable", "next": "longhaul task retry 7" },
+            }))
+            .expect("a document")
+        };
+        let names = OwnNames::of_hint("lh-task-wait").expect("a name");
+        let log = "; its log: lh-task-output {\"task_id\":\"7\",\"name\":\"log\"}";
+        assert!(next(&names, &task("trap")).ends_with(log), "{}", next(&names, &task("trap")));
+        for reason in ["limit", "timeout", "diverged"] {
+            assert!(!next(&names, &task(reason)).contains("its log"), "{reason}");
+        }
+    }
 }

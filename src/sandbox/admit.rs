@@ -3,8 +3,9 @@
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
 
+use super::asynchronous::Asynchronous;
+use super::toolchain::Toolchain;
 use crate::engine::InspectError;
 use crate::limits;
 
@@ -22,11 +23,7 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Inspec
         )));
     }
     if bytes.starts_with(&CORE_MODULE) {
-        return Err(InspectError::NotAComponent(
-            "this is a core WebAssembly module, not a component: build it for the target wasm32-wasip2, or wrap \
-             it with `wasm-tools component new`"
-                .to_owned(),
-        ));
+        return Err(InspectError::NotAComponent(core_module_advice(bytes)));
     }
     if !bytes.starts_with(&COMPONENT) {
         return Err(InspectError::NotAComponent(
@@ -41,11 +38,41 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Inspec
              wasm32-wasip2)"
         )));
     }
-    let component = Component::from_binary(engine, bytes).map_err(|error| rejected(&error))?;
-    for (name, item) in component.component_type().exports(engine) {
-        refuse_async(engine, name, &item.ty)?;
+    Component::from_binary(engine, bytes).map_err(|error| rejected(&error, bytes))
+}
+
+/// What makes a component of a module. One that imports `wasi_snapshot_preview1` needs the adapter besides.
+fn core_module_advice(bytes: &[u8]) -> String {
+    const PREVIEW1: &str = "wasi_snapshot_preview1";
+    let (mut is_preview1, mut is_command) = (false, false);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::ImportSection(section)) => {
+                is_preview1 |= section.into_imports().flatten().any(|import| import.module == PREVIEW1);
+            }
+            Ok(Payload::ExportSection(section)) => {
+                is_command |= section.into_iter().flatten().any(|export| export.name == "_start");
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
     }
-    Ok(component)
+    let kind = if is_command { "command" } else { "reactor" };
+    let adapted = if is_preview1 {
+        format!(
+            "; since it imports {PREVIEW1}, it also needs the adapter {PREVIEW1}.{kind}.wasm, which comes with each \
+             release of wasmtime: `wasm-tools component new MODULE.wasm --adapt {PREVIEW1}.{kind}.wasm -o \
+             COMPONENT.wasm`"
+        )
+    } else {
+        "; `wasm-tools component new MODULE.wasm -o COMPONENT.wasm` does it for a module that wit-bindgen or \
+         `wasm-tools component embed` prepared"
+            .to_owned()
+    };
+    format!(
+        "this is a core WebAssembly module, not a component: build it for the target wasm32-wasip2 (Rust, C and C++ \
+         have it), or make it one{adapted}"
+    )
 }
 
 /// The linker found no implementation for an import.
@@ -56,32 +83,24 @@ pub(super) fn missing_import(error: &wasmtime::Error) -> InspectError {
     ))
 }
 
-fn rejected(error: &wasmtime::Error) -> InspectError {
+fn rejected(error: &wasmtime::Error, bytes: &[u8]) -> InspectError {
     let text = format!("{error:#}");
-    if text.contains("async") {
-        return InspectError::Unsupported(format!(
-            "the component uses asynchronous functions of the component model, which are not supported yet: \
-             build it for WASI 0.2 ({text})"
-        ));
-    }
-    InspectError::NotAComponent(format!("the component is not valid, or exceeds a bound: {text}"))
-}
-
-fn refuse_async(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(), InspectError> {
-    match item {
-        ComponentItem::ComponentFunc(function) if function.async_() => {
-            Err(InspectError::Unsupported(format!(
-                "the exported function {name} is `async`, which is not supported yet: export a plain function"
-            )))
-        }
-        ComponentItem::ComponentInstance(instance) => {
-            for (inner, item) in instance.exports(engine) {
-                refuse_async(engine, &format!("{name}#{inner}"), &item.ty)?;
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
+    let Some(asynchronous) = Asynchronous::of(bytes).describe() else {
+        return InspectError::Unsupported(format!("the component is not valid, or exceeds a bound: {text}"));
+    };
+    let next = if asynchronous.is_of_builtins && Toolchain::of(bytes).is_quickjs() {
+        "build it with `jco componentize --backend quickjs --backend-qjs-disable-async`"
+    } else if asynchronous.is_of_builtins {
+        "build it without its toolchain's support for asynchronous functions"
+    } else {
+        "build it without them: the whole component is refused for one. In the place of a stream or a future a \
+         function may return list<u8> or a string, in the place of an async function there may be a plain one, which \
+         may wait as long as it likes"
+    };
+    InspectError::Unsupported(format!(
+        "the component needs the asynchronous part of the component model, which is not supported yet: {}; {next}",
+        asynchronous.words
+    ))
 }
 
 /// What would take the compiler very long, or very much memory. Bytes that cannot be parsed pass: compiling

@@ -49,6 +49,7 @@ fn settings() -> wasmtime::Result<Config> {
     // One guest, one thread of execution: the order of events is the journal's affair alone. It also makes
     // every call into the host three times cheaper.
     config.concurrency_support(false).shared_memory(false);
+    config.wasm_component_model_map(true).wasm_component_model_fixed_length_lists(true);
     config.epoch_interruption(true);
     config.max_wasm_stack(limits::MAX_WASM_STACK_BYTES).async_stack_size(FIBER_STACK_BYTES);
     // wasmtime itself accepts compiled code of any patch release with the same major version, so that a

@@ -2,12 +2,15 @@
 
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
+use super::binding::Binding;
 use super::instance::Returned;
 use super::limiter::OutOfMemory;
 use super::stop::Stop;
 use super::world::World;
 use crate::engine::{Outcome, Recorder, RecorderError};
+use crate::limits;
 use crate::task::ToolResult;
 
 /// An instance is over.
@@ -31,7 +34,7 @@ pub(super) fn of_return(returned: Returned, result_kib: u64) -> Outcome {
     }
 }
 
-pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> End {
+pub(super) fn of_error(error: wasmtime::Error, stage: Stage, binding: &Binding, world: &World) -> End {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let error = match error.downcast::<Stop>() {
         Ok(stop) => return of_stop(stop),
@@ -39,6 +42,9 @@ pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> E
     };
     if let Some((bound, what)) = host_bound(&error) {
         return End::Outcome(Outcome::Limit { bound, message: format!("the guest {what} ({bound})") });
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return End::Outcome(Outcome::Trap { message: exited(*status, stage, binding), backtrace: None });
     }
     let mut message = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
@@ -63,6 +69,22 @@ pub(super) fn of_error(error: wasmtime::Error, stage: Stage, world: &World) -> E
         }
         Outcome::Trap { message, backtrace }
     })
+}
+
+/// A guest left by `exit` where it should have returned. A program (`wasi:cli/run`) never comes here: that is how it ends.
+fn exited(status: i32, stage: Stage, binding: &Binding) -> String {
+    let (what, then) = match binding {
+        Binding::Export { function, .. } => {
+            (function.as_str(), "a function returns its result, or an err of its own")
+        }
+        Binding::Tool { name } => (name.as_str(), "call returns an output or a failure"),
+        Binding::Command { .. } => ("the program", "only its run may end it"),
+    };
+    let during = if stage == Stage::Instantiating { "while it was started" } else { "instead of returning" };
+    let what: String = what.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
+    // Of another status, WASI 0.2 tells no more than that.
+    let how = if status == 0 { "exit(0)" } else { "exit and a status other than 0," };
+    format!("{what} ended its program with {how} {during}: {then}")
 }
 
 /// The bound of the host's own bookkeeping that was in the way, and what the guest did. Some of wasmtime's

@@ -4,6 +4,7 @@
 
 mod admit;
 mod artifact;
+mod asynchronous;
 pub mod binding;
 mod cache;
 mod config;
@@ -19,6 +20,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod toolchain;
 pub mod values;
 mod world;
 

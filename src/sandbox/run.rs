@@ -14,6 +14,7 @@ use super::inspect::{self, Told};
 use super::instance;
 use super::stop::Stop;
 use super::threads::{GuestThreads, Metered};
+use super::toolchain::Toolchain;
 use super::world::http::{self, Egress, Exchanges};
 use super::world::journal::{self, Journal};
 use super::world::stdio::Capture;
@@ -189,7 +190,7 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
         };
         let outcome = match returned {
             Ok(returned) => end::of_return(returned, task.limits.result_kib),
-            Err(error) => match end::of_error(error, stage, store.data()) {
+            Err(error) => match end::of_error(error, stage, &binding, store.data()) {
                 End::Outcome(outcome) => outcome,
                 End::Restart => match spent {
                     Ok(()) => continue,
@@ -224,10 +225,15 @@ async fn instances(
 
 async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection, InspectError> {
     let id = ComponentId::of_bytes(&component);
+    let bytes = component.clone();
     let pre = inner.cache.load(&id, move || Ok(component)).await?;
     let told =
         if inspect::tells(pre.engine(), pre.component()) { told(&inner, &pre).await? } else { Vec::new() };
-    inspect::inspect(pre.engine(), pre.component(), told)
+    let mut inspection = inspect::inspect(pre.engine(), pre.component(), told)?;
+    let toolchain = Toolchain::of(&bytes);
+    inspection.notes = toolchain.notes(&inspection.imports);
+    inspection.toolchain = toolchain.into_names();
+    Ok(inspection)
 }
 
 /// Asks the component itself which tools it has, in a world where nothing has an effect.

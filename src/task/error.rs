@@ -49,7 +49,7 @@ pub struct TaskError {
     pub reason: FailedReason,
     /// One line: what happened.
     pub message: String,
-    /// A backtrace, both sides of a divergence, the bound and its value.
+    /// The last lines of the log and a backtrace, both sides of a divergence, the bound and its value.
     pub detail: Option<String>,
     /// The operation whose outcome is unknown: what `task resolve --step` takes.
     pub op: Option<u64>,

@@ -40,6 +40,8 @@ pub enum Deed {
     Authenticate,
     /// Shared state that a caller wrote or deleted by its own hand; what a task writes is its steps.
     WriteState,
+    /// A host that a guest asked for.
+    Reach,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +67,7 @@ impl std::fmt::Display for Deed {
             Self::Grant => "grant",
             Self::Authenticate => "authenticate",
             Self::WriteState => "write_state",
+            Self::Reach => "reach",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use crate::authority::{Capability, Grant};
+use crate::authority::{Capability, Grant, HttpPattern};
 
 /// The URL of a request, and what of it matters to who may go there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +47,25 @@ impl Target {
         if !grant.allows(Capability::Http { scheme, host: &self.host, port: self.port }) {
             return false;
         }
-        let named = |pattern: &crate::authority::HttpPattern| {
-            !pattern.subdomains && pattern.matches(scheme, &self.host, self.port)
-        };
+        let named =
+            |pattern: &HttpPattern| !pattern.subdomains && pattern.matches(scheme, &self.host, self.port);
         self.literal.is_none() || grant.http.iter().any(named)
+    }
+
+    /// What a grant would have to name.
+    pub fn pattern(&self) -> HttpPattern {
+        HttpPattern {
+            scheme: self.url.scheme().to_owned(),
+            host: self.host.clone(),
+            subdomains: false,
+            port: self.port,
+        }
+    }
+
+    /// A grant for this host with another scheme or port, if there is one.
+    pub fn granted_otherwise<'a>(&self, grant: &'a Grant) -> Option<&'a HttpPattern> {
+        let named = |granted: &&HttpPattern| granted.matches(&granted.scheme, &self.host, granted.port);
+        grant.http.iter().find(named)
     }
 
     pub fn url(&self) -> &Url {
@@ -80,7 +95,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::HttpPattern;
 
     fn granted(patterns: &[&str]) -> Grant {
         let http = patterns.iter().map(|pattern| HttpPattern::parse(pattern).unwrap()).collect();
@@ -142,7 +156,15 @@ mod tests {
             ("http", "a.localhost", false),
             ("http", "[::1]", false),
         ] {
-            assert_eq!(target(scheme, authority).is_granted(&grant), fits, "{scheme} {authority}");
+            let target = target(scheme, authority);
+            assert_eq!(target.is_granted(&grant), fits, "{scheme} {authority}");
+            let granted = Grant { http: vec![target.pattern()], ..Grant::default() };
+            assert!(target.is_granted(&granted), "{scheme} {authority}");
         }
+        let otherwise =
+            |scheme, authority| target(scheme, authority).granted_otherwise(&grant).map(ToString::to_string);
+        assert_eq!(otherwise("http", "a.example").as_deref(), Some("https://*.example:443"));
+        assert_eq!(otherwise("http", "127.0.0.1").as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(otherwise("https", "b.test"), None);
     }
 }

@@ -25,10 +25,29 @@ fn what_is_no_component_is_told_so() {
     assert!(matches!(&error, InspectError::NotAComponent(text) if text.contains("wasm32-wasip2")), "{error}");
     let engine = config::engine().unwrap();
     assert!(matches!(admit::compile(&engine, b"#!/bin/sh"), Err(InspectError::NotAComponent(_))));
-    let mut broken = wat::parse_str("(component (core module (func (result i32))))");
-    if let Ok(bytes) = &mut broken {
-        assert!(matches!(admit::compile(&engine, bytes), Err(InspectError::NotAComponent(_))));
-    }
+    let error = refused("(component (core module (func (result i32))))");
+    assert!(matches!(&error, InspectError::Unsupported(text) if text.contains("not valid")), "{error}");
+}
+
+#[test]
+fn a_module_is_told_what_makes_a_component_of_it() {
+    let adapted = |module: &str, words: &[&str], never: &str| {
+        let told = refused(module).to_string();
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        assert!(!told.contains(never), "{told}");
+    };
+    let import =
+        r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#;
+    let reactor = format!(r#"(module {import} (func (export "run")))"#);
+    adapted(
+        &reactor,
+        &["--adapt wasi_snapshot_preview1.reactor.wasm", "wasm-tools component new"],
+        "command",
+    );
+    let command = format!(r#"(module {import} (func (export "_start")))"#);
+    adapted(&command, &["--adapt wasi_snapshot_preview1.command.wasm"], "reactor");
+    let plain = r#"(module (import "env" "f" (func)) (func (export "run")))"#;
+    adapted(plain, &["wasm-tools component new", "wasm32-wasip2"], "--adapt");
 }
 
 #[test]
@@ -53,16 +72,95 @@ fn wasi_0_3_is_refused_by_name() {
     );
 }
 
+/// Refused as unsupported, in all these words.
+#[track_caller]
+fn asynchronous(wat: &str, words: &[&str]) {
+    let error = refused(wat);
+    let InspectError::Unsupported(told) = &error else { panic!("{error}") };
+    assert!(told.contains("asynchronous part of the component model"), "{told}");
+    assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    assert!(!told.contains("offset"), "{told}");
+}
+
 #[test]
-fn asynchronous_functions_are_refused_as_such() {
-    let error = refused(
-        r#"(component
-            (core module $m (func (export "f")))
+fn a_function_that_needs_the_asynchronous_part_is_named() {
+    let exports = |types: &str, functions: &str| {
+        format!(
+            r#"(component
+            (core module $m (memory (export "memory") 1) (func (export "get") (result i32) unreachable)
+                (func (export "none")) (func (export "put") (param i32)))
             (core instance $i (instantiate $m))
-            (type $t (func async))
-            (func (export "f") (type $t) (canon lift (core func $i "f"))))"#,
+            (alias core export $i "memory" (core memory $memory))
+            {types}
+            (func (export "plain") (result u32) (canon lift (core func $i "get")))
+            {functions})"#
+        )
+    };
+    asynchronous(
+        &exports(
+            "(type $f (func async))",
+            r#"(func (export "fetch-all") (type $f) (canon lift (core func $i "none")))"#,
+        ),
+        &["of its exported functions fetch-all is async", "plain one"],
     );
-    assert!(matches!(&error, InspectError::Unsupported(text) if text.contains("asynchronous")), "{error}");
+    asynchronous(
+        &exports(
+            "(type $s (stream u8))",
+            r#"(func (export "tail-log") (result $s) (canon lift (core func $i "get")))"#,
+        ),
+        &["tail-log uses a stream", "list<u8>"],
+    );
+    asynchronous(
+        &exports(
+            "(type $s (future string)) (type $l (list $s)) (type $o (option $l))",
+            r#"(func (export "later") (result (tuple $o))
+                (canon lift (core func $i "get") (memory $memory) string-encoding=utf8))
+               (func $w (param "why" error-context) (canon lift (core func $i "put")))
+               (instance $log (export "note" (func $w)))
+               (export "a:b/log@1.0.0" (instance $log))"#,
+        ),
+        &["later uses a future", "a:b/log@1.0.0#note uses an error-context"],
+    );
+    asynchronous(
+        r#"(component (type $s (stream u8)) (import "read" (func (param "from" $s))))"#,
+        &["of its imported functions read uses a stream"],
+    );
+    let many: String = (0..20)
+        .map(|n| format!(r#"(func (export "f{n}") (result $s) (canon lift (core func $i "get")))"#))
+        .collect();
+    asynchronous(&exports("(type $s (stream u8))", &many), &["f0 uses a stream", "f7", "and 12 more"]);
+}
+
+#[test]
+fn asynchronous_builtins_are_named_by_their_kind_and_with_the_switch_of_their_toolchain() {
+    const BUILTINS: &str = "(core func (canon task.cancel)) (core func (canon waitable-set.new)) \
+        (core func (canon context.get i32 0))";
+    asynchronous(
+        &format!("(component {BUILTINS})"),
+        &["asynchronous built-ins (context, task, waitable-set)", "without its toolchain's support"],
+    );
+    asynchronous(
+        &format!(
+            "(component (component (core func (canon subtask.drop))) {BUILTINS} (core module $componentize_qjs_runtime.wasm))"
+        ),
+        &["(context, subtask, task, waitable-set)", "--backend-qjs-disable-async"],
+    );
+    asynchronous("(component (core func (canon backpressure.inc)))", &["built-ins (backpressure)"]);
+}
+
+#[test]
+fn maps_and_lists_of_fixed_length_are_taken() {
+    let wat = r#"(component
+        (core module $m (memory (export "memory") 1) (func (export "get") (result i32) i32.const 8)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 64))
+        (core instance $i (instantiate $m))
+        (alias core export $i "memory" (core memory $memory))
+        (type $m (map string u32))
+        (type $l (list u8 4))
+        (func (export "counts") (result $m) (canon lift (core func $i "get") (memory $memory)))
+        (func (export "address") (result $l) (canon lift (core func $i "get") (memory $memory))))"#;
+    let bytes = wat::parse_str(wat).unwrap();
+    admit::compile(&config::engine().unwrap(), &bytes).unwrap();
 }
 
 #[tokio::test]
@@ -218,4 +316,25 @@ async fn the_folder_is_its_owners_alone() {
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(folder.path().join("compiled")), 0o700);
     assert_eq!(mode(only_file(&folder)), 0o600);
+}
+
+#[tokio::test]
+async fn an_inspection_says_what_made_a_component_and_what_follows() {
+    use crate::engine::Runner;
+    let sandbox = super::sandbox(super::NEVER_SUSPENDED);
+    let inspected = async |parts: &str| {
+        let wat = SMALL.replacen("(component", &format!("(component {parts}"), 1);
+        sandbox.inspect(wat::parse_str(&wat).unwrap().into()).await.unwrap()
+    };
+    let plain = inspected("").await;
+    assert_eq!((plain.toolchain.len(), plain.notes.len()), (0, 0));
+    let draws =
+        r#"(import "wasi:random/random@0.2.6" (instance (export "get-random-u64" (func (result u64)))))"#;
+    let made = r#"(core module $p (@producers (processed-by "ComponentizeJS" "0.22.0")))"#;
+    let monkey = inspected(&format!("{draws} {made}")).await;
+    assert_eq!(monkey.toolchain, ["ComponentizeJS 0.22.0"]);
+    assert!(monkey.notes[0].contains("draw anew in each task"), "{:?}", monkey.notes);
+    assert_eq!(monkey.tools.len(), 1);
+    let quick = inspected("(core module $componentize_qjs_runtime.wasm)").await;
+    assert!(quick.notes[0].contains("the same in every task"), "{:?}", quick.notes);
 }

@@ -183,3 +183,93 @@ async fn tables_do_not_grow_without_end() {
     assert_eq!(value(house.call("grow", json!({"by": 1000})).await), json!(1));
     assert_eq!(value(house.call("grow", json!({"by": 100_000})).await), json!(-1));
 }
+
+/// A guest that prints what it is given on stderr, then traps.
+const PANICKING: &str = concat!(
+    r#"(component
+    (import "wasi:io/error@0.2.6" (instance $error (export "error" (type (sub resource)))))
+    (alias export $error "error" (type $error-type))
+    (import "wasi:io/streams@0.2.6" (instance $streams
+        (export "output-stream" (type $out (sub resource)))
+        (alias outer 1 $error-type (type $error'))
+        (export "error" (type $error (eq $error')))
+        (type $stream-error' (variant (case "last-operation-failed" (own $error)) (case "closed")))
+        (export "stream-error" (type $stream-error (eq $stream-error')))
+        (export "[method]output-stream.blocking-write-and-flush" (func
+            (param "self" (borrow $out)) (param "contents" (list u8))
+            (result (result (error $stream-error)))))))
+    (alias export $streams "output-stream" (type $out))
+    (import "wasi:cli/stderr@0.2.6" (instance $stderr
+        (alias outer 1 $out (type $out'))
+        (export "output-stream" (type $out (eq $out')))
+        (export "get-stderr" (func (result (own $out))))))
+"#,
+    libc!(),
+    r#"    (alias export $stderr "get-stderr" (func $get))
+    (alias export $streams "[method]output-stream.blocking-write-and-flush" (func $write))
+    (core func $get (canon lower (func $get)))
+    (core func $write (canon lower (func $write) (memory $libc "memory")))
+    (core module $m
+        (import "host" "get" (func $get (result i32)))
+        (import "host" "write" (func $write (param i32 i32 i32 i32)))
+        (func $ship (export "ship") (param i32 i32) (result i32)
+            (call $write (call $get) (local.get 0) (local.get 1) (i32.const 16))
+            unreachable))
+    (core instance $i (instantiate $m (with "host" (instance
+        (export "get" (func $get)) (export "write" (func $write))))))
+    (func (export "ship") (param "words" string) (result string)
+        (canon lift (core func $i "ship") (memory $libc "memory") (realloc (func $libc "realloc")))))"#
+);
+
+#[tokio::test]
+async fn a_trap_quotes_the_end_of_its_attempts_log() {
+    let mut house = House::open(NEVER_SUSPENDED).await;
+    house.install("ship", PANICKING, "export:#ship", TaskLimits::default()).await;
+    for (words, quoted) in [
+        ("panicked at src/lib.rs:3:\nno bolts is left in the stock\n", "no bolts is left in the stock"),
+        ("ValueError: в наличии нет болтов", "ValueError: в наличии нет болтов"),
+        ("Error: \u{1b}[31mout\u{1b}[0m\r\n\n", "Error: \\u{1b}[31mout\\u{1b}[0m"),
+        ("first\n\n\nlast", "first"),
+    ] {
+        let id = house.submit("ship", json!({ "words": words })).await;
+        let error = failed(house.end(id).await);
+        assert_eq!(error.reason, FailedReason::Trap);
+        let shown = house.document(id).error.unwrap();
+        let lines: Vec<&str> = shown.log_lines().collect();
+        assert!(lines.contains(&quoted), "{quoted:?} in {lines:?}");
+        assert!(lines.iter().all(|line| words.contains(line) || line.contains("\\u")), "{lines:?}");
+        let detail = shown.detail.clone().unwrap();
+        assert!(detail.contains("m!ship"), "the backtrace stands behind it: {detail}");
+        house = house.restart(NEVER_SUSPENDED).await;
+        assert_eq!(house.document(id).error.unwrap(), shown, "the same after a restart");
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_exits_is_told_what_it_did() {
+    const EXITING: &str = r#"(component
+        (import "wasi:cli/exit@0.2.6" (instance $exit (export "exit" (func (param "status" (result))))))
+        (alias export $exit "exit" (func $exit-func))
+        (core func $exit (canon lower (func $exit-func)))
+        (core module $m
+            (import "host" "exit" (func $exit (param i32)))
+            (func (export "leave") (param i32) (result i32) (call $exit (local.get 0)) unreachable))
+        (core instance $i (instantiate $m (with "host" (instance (export "exit" (func $exit))))))
+        (func $leave (param "status" u8) (result u32) (canon lift (core func $i "leave")))
+        (func $leave' (param "status" u8) (result u32) (canon lift (core func $i "leave")))
+        (instance $shop (export "close-up" (func $leave')))
+        (export "a:b/shop@1.0.0" (instance $shop))
+        (export "leave" (func $leave)))"#;
+    let house = House::open(NEVER_SUSPENDED).await;
+    house.install("leave", EXITING, "export:#leave", TaskLimits::default()).await;
+    house.install("close_up", EXITING, "export:a:b/shop@1.0.0#close-up", TaskLimits::default()).await;
+    for (tool, status, message) in [
+        ("leave", 0, "leave ended its program with exit(0) instead of returning"),
+        ("leave", 1, "leave ended its program with exit and a status other than 0, instead of returning"),
+        ("close_up", 0, "close-up ended its program with exit(0) instead of returning"),
+    ] {
+        let error = failed(house.call(tool, json!({ "status": status })).await);
+        assert_eq!(error.reason, FailedReason::Trap);
+        assert!(error.message.starts_with(message), "{}", error.message);
+    }
+}

@@ -33,6 +33,8 @@ pub fn snake(kebab: &str) -> String {
 pub fn has_bytes(ty: &Type) -> bool {
     match ty {
         Type::List(list) => matches!(list.ty(), Type::U8) || has_bytes(&list.ty()),
+        Type::FixedLengthList(list) => has_bytes(&list.ty()),
+        Type::Map(map) => has_bytes(&map.value()),
         Type::Record(record) => record.fields().any(|field| has_bytes(&field.ty)),
         Type::Tuple(tuple) => tuple.types().any(|ty| has_bytes(&ty)),
         Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).any(|ty| has_bytes(&ty)),

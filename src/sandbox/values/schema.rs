@@ -2,7 +2,7 @@ use serde_json::{Map, Value, json};
 use wasmtime::component::Type;
 
 use super::{describe, snake};
-use crate::limits::{MAX_DEFINITION_BYTES, MAX_JSON_DEPTH};
+use crate::limits::{MAX_DEFINITION_BYTES, MAX_FIXED_LIST_ITEMS, MAX_JSON_DEPTH};
 
 /// Why a type has no JSON Schema. Each reads as a clause behind "the function".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,8 @@ pub enum SchemaError {
     TooDeep,
     #[error("uses types whose schema is larger than {MAX_DEFINITION_BYTES} bytes")]
     TooLarge,
+    #[error("uses lists of fixed length with more than {MAX_FIXED_LIST_ITEMS} items together")]
+    TooLongList,
     #[error("has two names that are both `{0}` in snake case")]
     Collision(String),
 }
@@ -36,11 +38,13 @@ pub(super) const BASE64_PATTERN: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{
 /// is built is counted, in bytes.
 struct Builder {
     bytes_left: usize,
+    /// Items that a list of fixed length would have here for each of its own: the product of those around it.
+    fixed_items: u64,
 }
 
 impl Builder {
     fn new() -> Self {
-        Self { bytes_left: MAX_DEFINITION_BYTES }
+        Self { bytes_left: MAX_DEFINITION_BYTES, fixed_items: 1 }
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), SchemaError> {
@@ -79,7 +83,13 @@ impl Builder {
                 element => json!({ "type": "array", "items": self.schema(&element, depth)? }),
             },
             Type::FixedLengthList(list) => {
+                let around = self.fixed_items;
+                self.fixed_items = around.saturating_mul(u64::from(list.len()));
+                if self.fixed_items > MAX_FIXED_LIST_ITEMS {
+                    return Err(SchemaError::TooLongList);
+                }
                 let items = self.schema(&list.ty(), depth)?;
+                self.fixed_items = around;
                 json!({ "type": "array", "items": items, "minItems": list.len(), "maxItems": list.len() })
             }
             Type::Map(map) => {

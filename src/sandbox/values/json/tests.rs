@@ -260,3 +260,21 @@ fn floats_keep_every_bit_through_text() {
     // Its shortest digits are those of a number beyond it.
     assert_eq!(from_val(&f32, &Val::Float32(f32::MAX)).unwrap(), json!(f64::from(f32::MAX)));
 }
+
+#[test]
+fn lists_of_fixed_length_are_bounded_with_all_that_are_nested_in_them() {
+    let fixed = |ty: Ty, len: u32| Ty::Fixed(Box::new(ty), len);
+    let byte = || Ty::Simple("u8");
+    for (ty, taken) in [
+        (fixed(byte(), 65_536), true),
+        (fixed(byte(), 65_537), false),
+        (fixed(fixed(byte(), 256), 256), true),
+        (fixed(Ty::List(Box::new(fixed(byte(), 257))), 256), false),
+        (Ty::Tuple(vec![fixed(byte(), 65_536), fixed(byte(), 65_536)]), true),
+        (fixed(Ty::Option(Box::new(fixed(byte(), 1 << 30))), 4), false),
+    ] {
+        let schema = schema(&reflect(&ty));
+        assert_eq!(schema.is_ok(), taken, "{ty:?}");
+        assert!(taken || schema == Err(SchemaError::TooLongList), "{ty:?}");
+    }
+}

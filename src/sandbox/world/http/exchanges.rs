@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::{body, outcome};
+use crate::authority::{Grant, HttpPattern};
 use crate::engine::{BoxFuture, Divergence, Op, OpHandle, Recorder, RecorderError, call_hash};
 use crate::limits;
 use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer};
@@ -57,6 +58,8 @@ struct State {
     /// By the number of the guest's handle, from when it gets the handle until it drops it.
     held: HashMap<u32, Option<Arc<Exchange>>>,
     stop: Option<Stop>,
+    /// What the grant did not have, each once.
+    refused: Vec<HttpPattern>,
 }
 
 /// One exchange.
@@ -134,6 +137,21 @@ impl Exchanges {
             exchanges.run(&exchange, known, Request { parts, target, options }, body, sender).await;
         });
         Ok(receiver)
+    }
+
+    /// The task's grant does not have this target.
+    pub fn refused(&self, target: &Target, grant: &Grant) {
+        let wanted = target.pattern();
+        {
+            let mut state = self.0.lock();
+            if state.refused.len() >= limits::MAX_REFUSED_HOST_LINES || state.refused.contains(&wanted) {
+                return;
+            }
+            state.refused.push(wanted.clone());
+        }
+        if let Err(error) = self.0.recorder.refused_by_grant(&wanted, target.granted_otherwise(grant)) {
+            self.0.stop(error.into());
+        }
     }
 
     /// The guest got a handle for what it began.
@@ -286,6 +304,7 @@ impl Exchanges {
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
         let timeouts = request.timeouts();
+        let wanted = request.target.pattern();
         let outgoing = request.outgoing(body, &key);
         if !is_safe {
             let intent = || recorder.op_intent(op, hash, sends.saturating_add(1));
@@ -297,6 +316,9 @@ impl Exchanges {
         }
         let timer = TaskTime(recorder.clone());
         let outcome = self.0.egress.connector.exchange(outgoing, timeouts, &timer).await;
+        if matches!(outcome, Err(Failure::AddressProhibited)) {
+            recorder.refused_by_address(&wanted);
+        }
         if let Err(failure @ (Failure::Certificate(_) | Failure::Tls)) = &outcome {
             // The guest is told no reason, and it is the operator who can do something about it.
             tracing::info!(what = %exchange.what, "{failure}");

@@ -61,6 +61,7 @@ impl Hooks {
             .map_err(|_| Error::HttpRequestUriInvalid)?;
         let exchanges = self.exchanges.as_ref().ok_or(Error::HttpRequestDenied)?;
         if !target.is_granted(&self.grant) {
+            exchanges.refused(&target, &self.grant);
             return Err(Error::HttpRequestDenied);
         }
         // A tunnel would lead anywhere; an echo would show headers that were added here.

@@ -1,0 +1,150 @@
+//! The end of what a guest wrote to its log, as the error of a trap quotes it: a panic, an exception or a throw says
+//! there why.
+
+use std::collections::VecDeque;
+
+use crate::limits;
+
+/// The last bytes of a log. It also takes what a full log drops: the reason comes last.
+#[derive(Default)]
+pub struct LastBytes {
+    bytes: VecDeque<u8>,
+    /// More was written than is kept.
+    cut: bool,
+}
+
+impl LastBytes {
+    pub fn write(&mut self, bytes: &[u8]) {
+        let kept = &bytes[bytes.len().saturating_sub(limits::TRAP_LOG_KEPT_BYTES)..];
+        let over = (self.bytes.len() + kept.len()).saturating_sub(limits::TRAP_LOG_KEPT_BYTES);
+        self.cut |= over > 0 || kept.len() < bytes.len();
+        self.bytes.drain(..over);
+        self.bytes.extend(kept);
+    }
+
+    pub fn is_at_line_start(&self) -> bool {
+        self.bytes.back().is_none_or(|byte| *byte == b'\n')
+    }
+
+    /// The last lines that hold anything, oldest first, each and all together within their bounds.
+    pub fn lines(&self) -> Vec<String> {
+        let (front, back) = self.bytes.as_slices();
+        let text = String::from_utf8_lossy(&[front, back].concat()).into_owned();
+        let mut lines = Vec::new();
+        let mut bytes = 0;
+        let mut rest =
+            text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect::<Vec<_>>();
+        while let Some((number, line)) = rest.pop() {
+            let whole = number > 0 || !self.cut;
+            let line = shortened(if whole { line } else { line.trim_start_matches('\u{fffd}') }, whole);
+            bytes += line.len();
+            if lines.len() == limits::TRAP_LOG_LINES || bytes > limits::TRAP_LOG_BYTES {
+                break;
+            }
+            lines.push(line);
+        }
+        lines.reverse();
+        lines
+    }
+}
+
+/// A line within its bound; `whole` says that its beginning is there.
+fn shortened(line: &str, whole: bool) -> String {
+    let line = line.trim_end();
+    let end = line.floor_char_boundary(limits::TRAP_LOG_LINE_BYTES);
+    let (before, after) = (if whole { "" } else { "…" }, if end < line.len() { "…" } else { "" });
+    format!("{before}{}{after}", &line[..end])
+}
+
+/// How the part of an error's detail begins that quotes the log; each line behind it is indented.
+const QUOTE: &str = "the last lines of its log:";
+
+/// The lines of the log that a trap's detail quotes; none of any other detail.
+pub fn quoted(detail: &str) -> impl Iterator<Item = &str> {
+    let quote = detail.strip_prefix(QUOTE).unwrap_or_default();
+    quote.lines().skip(1).map_while(|line| line.strip_prefix("  "))
+}
+
+/// What an error says of a trap beyond its message: the last lines of the log, then where the guest was.
+pub fn trap_detail(log: Option<&LastBytes>, backtrace: Option<String>) -> Option<String> {
+    let lines = log.map(LastBytes::lines).unwrap_or_default();
+    let backtrace = backtrace.map(|mut backtrace| {
+        let end = backtrace.floor_char_boundary(limits::MAX_BACKTRACE_BYTES);
+        if end < backtrace.len() {
+            backtrace.truncate(end);
+            backtrace.push('…');
+        }
+        backtrace
+    });
+    if lines.is_empty() {
+        return backtrace;
+    }
+    let log = format!("{QUOTE}\n  {}", lines.join("\n  "));
+    Some(match backtrace {
+        Some(backtrace) => format!("{log}\n{backtrace}"),
+        None => log,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<String> {
+        let mut last = LastBytes::default();
+        pieces.iter().for_each(|piece| last.write(piece));
+        last.lines()
+    }
+
+    #[test]
+    fn the_last_lines_are_those_that_say_something() {
+        assert_eq!(lines(&[]), [""; 0]);
+        assert_eq!(lines(&[b"\n \n\t\n"]), [""; 0]);
+        assert_eq!(lines(&[b"one\n\ntw", b"o\n\n"]), ["one", "two"]);
+        assert_eq!(lines(&["Größe\n在庫がない".as_bytes()]), ["Größe", "在庫がない"]);
+        assert_eq!(lines(&[b"a\xff\xfe\x1b[2Jb\r\n"]), ["a\u{fffd}\u{fffd}\u{1b}[2Jb"]);
+    }
+
+    #[test]
+    fn many_lines_and_long_ones_stay_within_their_bounds() {
+        let many: Vec<u8> = (0..100_000).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+        let last = lines(&[&many]);
+        assert_eq!(last.len(), limits::TRAP_LOG_LINES);
+        assert_eq!(last.last().map(String::as_str), Some("line 99999"));
+        assert_eq!(last[0], format!("line {}", 100_000 - limits::TRAP_LOG_LINES));
+
+        let long = format!("ValueError: {}é\nat end\n", "x".repeat(limits::TRAP_LOG_LINE_BYTES));
+        let last = lines(&[b"before\n", long.as_bytes()]);
+        assert!(last[1].starts_with("ValueError: xx") && last[1].ends_with("x…"), "{last:?}");
+        assert_eq!((last[0].as_str(), last[2].as_str()), ("before", "at end"));
+
+        let endless = "é".repeat(limits::TRAP_LOG_KEPT_BYTES);
+        let last = lines(&[b"a", endless.as_bytes()]);
+        assert!(last.len() == 1 && last[0].starts_with("…é") && last[0].ends_with("é…"), "{last:?}");
+
+        let wide = format!("{}\n", "y".repeat(limits::TRAP_LOG_LINE_BYTES)).repeat(limits::TRAP_LOG_LINES);
+        let bytes: usize = lines(&[wide.as_bytes()]).iter().map(String::len).sum();
+        assert!(bytes <= limits::TRAP_LOG_BYTES && bytes > limits::TRAP_LOG_BYTES / 2, "{bytes}");
+    }
+
+    #[test]
+    fn a_trap_quotes_the_log_before_its_backtrace() {
+        let backtrace = || Some("error while executing:\n  0: f".to_owned());
+        assert_eq!(trap_detail(None, None), None);
+        assert_eq!(trap_detail(Some(&LastBytes::default()), backtrace()), backtrace());
+        let mut log = LastBytes::default();
+        log.write(b"panicked\nno bolts is left\n");
+        assert_eq!(
+            trap_detail(Some(&log), backtrace()).as_deref(),
+            Some(
+                "the last lines of its log:\n  panicked\n  no bolts is left\nerror while executing:\n  0: f"
+            )
+        );
+        let detail = trap_detail(Some(&log), backtrace()).unwrap_or_default();
+        assert_eq!(quoted(&detail).collect::<Vec<_>>(), ["panicked", "no bolts is left"]);
+        assert_eq!(quoted("bound: MAX_TABLES\n  x").count(), 0);
+        let long = trap_detail(Some(&log), Some("é".repeat(limits::MAX_BACKTRACE_BYTES))).unwrap_or_default();
+        assert!(long.starts_with("the last lines") && long.ends_with("é…"));
+        assert!(long.len() < limits::MAX_BACKTRACE_BYTES + 100, "{}", long.len());
+    }
+}
