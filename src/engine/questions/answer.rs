@@ -385,6 +385,8 @@ mod tests {
         assert_eq!(taken(json!({"n": 3.0})), Ok(r#"{"n":3}"#.to_owned()));
         assert_eq!(taken(json!({"n": -2e0, "price": 3.0})), Ok(r#"{"n":-2,"price":3.0}"#.to_owned()));
         assert_eq!(taken(json!({"n": 3, "price": 1})), Ok(r#"{"n":3,"price":1}"#.to_owned()));
+        // As a form is sent that was not filled in.
+        assert_eq!(taken(json!({"n": null, "price": 2})), Ok(r#"{"price":2}"#.to_owned()));
         assert!(taken(json!({"n": 3.5})).is_err());
         assert!(taken(json!({"n": 1e16})).is_err_and(|why| why.contains("/n") && why.contains("2^53")));
     }

@@ -129,6 +129,31 @@ async fn each_request_is_answered_after_the_end_of_the_input() {
     }
 }
 
+/// The host is there all the while, and could be asked if it had said so.
+#[tokio::test]
+async fn a_tool_hears_at_once_that_its_host_cannot_sample() {
+    for way in WAYS {
+        let world = World::new().await;
+        let (stream, _ended) = host(&world, way).await;
+        let mut stream = BufReader::new(stream);
+        let mut asked = legacy(json!({"sampling": {}}));
+        asked
+            .extend([call(1, "samples", json!({"tools": true})), call(2, "samples", json!({"roots": true}))]);
+        stream.write_all(&lines(&asked)).await.expect("written");
+        let mut told = Vec::new();
+        let is_answered = |told: &[Value], id: u64| told.iter().any(|message| message["id"] == id);
+        while !(is_answered(&told, 1) && is_answered(&told, 2)) {
+            let mut line = String::new();
+            in_time(stream.read_line(&mut line)).await.expect("a line");
+            told.push(serde_json::from_str(&line).expect("JSON"));
+        }
+        for (id, what) in [(1u64, "(sample with tools)"), (2, "(roots)")] {
+            let text = answer(&told, id)["result"]["content"][0]["text"].as_str().expect("text").to_owned();
+            assert!(text.starts_with("unavailable: ") && text.ends_with(what), "{way:?}: {text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn under_2026_07_28_each_request_is_answered_as_well() {
     for way in WAYS {
