@@ -14,7 +14,7 @@ use super::own_names::OwnNames;
 use super::server::Handler;
 use crate::catalog::{ToolEntry, show_in_json};
 use crate::engine::{TaskDocument, TaskEnd};
-use crate::task::{TaskError, TaskId};
+use crate::task::{TaskError, TaskId, ToolResult};
 
 /// How answers are made for one client.
 #[derive(Clone, Copy)]
@@ -58,7 +58,7 @@ impl Form<'_> {
     ) -> Option<Result<CallToolResult, Refusal>> {
         let mut answer = match end {
             TaskEnd::NotYet(_) => return None,
-            TaskEnd::Completed(result) => self.shown(convert::completed(entry, result)),
+            TaskEnd::Completed(result) => self.completed(entry, result),
             TaskEnd::Failed(_, TaskError { protocol: Some(protocol), .. }) => {
                 return Some(Err(Refusal::Error(error::of_tool(&protocol, id))));
             }
@@ -120,8 +120,9 @@ impl Form<'_> {
         answer
     }
 
-    /// A tool's own result, for a client that takes no links.
-    fn shown(self, mut answer: CallToolResult) -> CallToolResult {
+    /// A tool's own result; its links are texts for a client that takes none.
+    pub fn completed(self, entry: Option<&ToolEntry>, result: ToolResult) -> CallToolResult {
+        let mut answer = convert::completed(entry, result);
         if self.links == Links::Text {
             answer.content = answer.content.into_iter().map(as_text).collect();
         }
@@ -182,7 +183,7 @@ pub fn structured(value: Value) -> CallToolResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Content, ToolResult};
+    use crate::task::Content;
 
     fn form(links: Links, hint: &str) -> (OwnNames, Links) {
         (OwnNames::of_hint(hint).expect("a name"), links)

@@ -158,15 +158,20 @@ impl Handler {
             let at_most = lower(Some(Duration::from_secs(seconds)), self.wait_bound(context));
             self.follow(followed, at_most, Asking::Ends, context).await?;
         }
+        // In this order: what has ended stays so, and may end between the two.
+        let end = engine.result(principal, id).map_err(refusal)?;
         let task = engine.task(principal, id).map_err(refusal)?;
-        let catalog = engine.catalog();
-        let entry = catalog.tool(&task.tool).map(Arc::as_ref);
-        let value = form.document(&task);
-        match form.ended(engine.result(principal, id).map_err(refusal)?, entry, id) {
-            Some(Ok(answer)) if task.state == "completed" => Ok(with_document(answer, value)),
-            // The tool may have answered its call with a JSON-RPC error; this call did not fail.
-            Some(_) => Ok(named(form.failed(&task, value), id)),
-            None => Ok(form.going_on(value)),
+        match end {
+            TaskEnd::NotYet(_) => Ok(form.going_on(form.document(&task))),
+            // Also where the tool answered its call with a JSON-RPC error: this call did not fail.
+            TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
+                Ok(named(form.failed(&task, form.document(&task)), id))
+            }
+            TaskEnd::Completed(result) => {
+                let catalog = engine.catalog();
+                let entry = catalog.tool(&task.tool).map(Arc::as_ref);
+                Ok(named(with_document(form.completed(entry, result), form.document(&task)), id))
+            }
         }
     }
 
