@@ -12,7 +12,7 @@ use super::follow::{Asking, Followed, Stopped};
 use super::reply::Choice;
 use super::server::Handler;
 use super::sessions::{CallReply, CallRow, CallStream};
-use crate::engine::{Follower, Submission};
+use crate::engine::{Follower, Submission, TaskEnd};
 
 impl Handler {
     /// The task, and the row that the call's stream follows from, are one commit. What is returned here goes
@@ -74,6 +74,23 @@ impl Handler {
         // A client that has heard a question when the server stops may answer it to the next.
         if !matches!(stopped, Ok(Stopped::Stopping)) {
             stream.slot.end_questions();
+        }
+        if matches!(stopped, Ok(Stopped::Ended | Stopped::Asks | Stopped::TimeOver)) {
+            self.note_waited(stream, call).await;
+        }
+    }
+
+    /// Stores that the call waits no longer, before the link that says so to the client: once that is there, neither
+    /// this server nor the next takes a late cancellation of the call for one of its task.
+    async fn note_waited(&self, stream: &CallStream, call: &CallRow) {
+        let engine = self.server.engine();
+        if !call.waits()
+            || !matches!(engine.result(stream.session.principal(), call.task), Ok(TaskEnd::NotYet(_)))
+        {
+            return;
+        }
+        if let Err(error) = engine.shelve(stream.row(&call.waited())).await {
+            tracing::warn!(task = %call.task, %error, "that a call waits no longer could not be stored");
         }
     }
 }

@@ -255,6 +255,7 @@ impl RequestStream {
 
     fn last(&mut self, answer: Arc<ServerJsonRpcMessage>) -> ServerSseMessage {
         self.cursor.answered = true;
+        self.slot.set_answered();
         self.event(answer)
     }
 

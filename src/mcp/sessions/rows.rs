@@ -84,6 +84,22 @@ impl CallRow {
         self.request.clone().into()
     }
 
+    /// Its wait is over while its task goes on: a link answers it, or the result where that is there by then.
+    pub fn waited(&self) -> Self {
+        let reply = match self.reply {
+            CallReply::Link => CallReply::Link,
+            CallReply::Waits { until_answered, .. } => {
+                CallReply::Waits { at_most_seconds: Some(0), until_answered }
+            }
+        };
+        Self { reply, ..self.clone() }
+    }
+
+    /// Whether it waits for its task, or did so up to the task's end.
+    pub fn waits(&self) -> bool {
+        !matches!(self.reply, CallReply::Link | CallReply::Waits { at_most_seconds: Some(0), .. })
+    }
+
     pub fn progress_token(&self) -> Option<RequestId> {
         self.progress_token.clone().map(Into::into)
     }

@@ -233,13 +233,14 @@ impl Session {
         slots.iter().find(|slot| slot.request == *request && !slot.is_settled()).cloned()
     }
 
-    /// The client gives a request up: an inline call's task is cancelled, and nothing more is told.
+    /// The client gives a request up: an inline call's task is cancelled, and nothing more is told. One that was
+    /// answered is over: there are clients that cancel every call once they have its answer.
     pub async fn give_up(&self, request: &RequestId) -> Result<(), EngineError> {
         let slot = match self.open_request(request).or_else(|| self.newest_slot(request)) {
             Some(slot) => Some(slot),
             None => self.stored_slot(request)?,
         };
-        let Some(slot) = slot else { return Ok(()) };
+        let Some(slot) = slot.filter(|slot| !slot.is_answered()) else { return Ok(()) };
         let call = slot.give_up();
         self.close_slot(slot.stream);
         let Some(call) = call.filter(|call| call.reply != CallReply::Link) else { return Ok(()) };
@@ -371,6 +372,7 @@ impl Session {
         lock(&self.slots).iter().find(|slot| slot.stream == stream).cloned()
     }
 
+    /// The request of a call that waits, from its row.
     fn stored_slot(&self, request: &RequestId) -> Result<Option<Arc<Slot>>, EngineError> {
         let bound = limits::MAX_KEPT_CALLS_PER_SESSION;
         let calls = self.server.engine().shelf(Shelf::Event, &rows::calls_prefix(&self.id), None, bound)?;
@@ -384,6 +386,7 @@ impl Session {
                 newest = Some((stream, call));
             }
         }
+        let newest = newest.filter(|(_, call)| call.waits());
         Ok(newest.map(|(stream, call)| Slot::new(stream, request.clone(), self.next_life(), Some(call))))
     }
 

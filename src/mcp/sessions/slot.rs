@@ -36,6 +36,8 @@ struct SlotState {
     answer: Option<Arc<ServerJsonRpcMessage>>,
     /// The call waits no longer: its answer is what its task has come to, or a link.
     settled: bool,
+    /// A reader was given the answer.
+    answered: bool,
     /// The client gave the request up: nothing more is told.
     given_up: bool,
 }
@@ -153,6 +155,15 @@ impl Slot {
     pub fn is_settled(&self) -> bool {
         let state = self.state();
         state.settled || state.answer.is_some() || state.given_up
+    }
+
+    /// A reader was given the answer: what the client says of the request from here on comes too late.
+    pub fn set_answered(&self) {
+        self.state().answered = true;
+    }
+
+    pub fn is_answered(&self) -> bool {
+        self.state().answered
     }
 
     /// Ends when the client has given the request up.

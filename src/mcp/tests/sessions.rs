@@ -247,6 +247,49 @@ async fn an_explicit_cancellation_cancels_the_task_of_an_inline_call_also_after_
     }
 }
 
+/// There are clients that cancel every call behind its answer.
+#[tokio::test]
+async fn a_cancellation_behind_the_answer_cancels_nothing_also_after_a_restart() {
+    let asks = || json!({"name": "asks", "arguments": {}});
+    let linked = || json!({"name": "stages", "arguments": {"stages": 1}});
+    for (params, restarts) in [(asks(), false), (asks(), true), (linked(), false), (linked(), true)] {
+        let mut world = World::new().await;
+        let raw = Raw::new(&world);
+        // It cannot be asked: an inline call that comes to a question is answered with a link.
+        let session = raw.session().await.id;
+        let called = Session::again(&raw, &session).send("tools/call", params.clone()).await;
+        let (_, answer) = Events::of(called).rest().await;
+        let answer = answer.expect("an answer");
+        let id = answer["result"]["structuredContent"]["task_id"]
+            .as_str()
+            .expect("a link")
+            .parse()
+            .expect("an id");
+        if restarts {
+            world = world.restarted().await;
+        }
+        let raw = Raw::new(&world);
+        let back = Session::again(&raw, &session);
+        assert_eq!(back.notify("notifications/cancelled", json!({"requestId": answer["id"]})).await, 202);
+        let task = world.engine.task(&Principal::local(), id).expect("a task");
+        assert!(
+            !task.is_terminal() && task.cancel_requested.is_none(),
+            "{params} {restarts}: {}",
+            task.state
+        );
+    }
+    // What ended before stays as it ended.
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    world.pass(1);
+    let (_, answer) = Events::of(session.send("tools/call", call(1)).await).rest().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(session.notify("notifications/cancelled", json!({"requestId": answer["id"]})).await, 202);
+    let id = answer["result"]["_meta"]["longhaul/task"].as_str().expect("a task").parse().expect("an id");
+    assert_eq!(world.engine.task(&Principal::local(), id).expect("a task").state, "completed");
+}
+
 /// Nobody reads a call's stream nor the session's own, and the session answers all the same.
 #[tokio::test]
 async fn who_does_not_read_one_stream_gets_all_others() {
