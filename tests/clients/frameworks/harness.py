@@ -23,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from longhaul_server import Server  # noqa: E402
+from longhaul_server import Server, environment  # noqa: E402
 from model import Model  # noqa: E402
 from scenarios import SCENARIOS  # noqa: E402
 
@@ -79,7 +79,7 @@ def main() -> int:
                     seen = run.result()
                 except Exception as error:
                     print(f"FAILED {framework.name}: {error}")
-                    failed += len(framework.scenarios()) + 1
+                    failed += len(framework.scenarios()) + 2
                     continue
                 wrong = write(framework, seen) if UPDATE else compare(framework, seen)
                 passed, failed = passed + len(seen) - wrong, failed + wrong
@@ -97,7 +97,7 @@ def compile_components(binary: Path, components: Path, folder: Path) -> Path:
 
 
 def run_framework(framework: Framework, options: argparse.Namespace, compiled: Path, folder: Path) -> dict[str, Any]:
-    """Each scenario, and `tools`: what the model was shown."""
+    """What the model was shown in each scenario; the tools that it was given; what became of the tasks."""
     home = folder / framework.name
     home.mkdir()
     shutil.copytree(compiled, home / "data")
@@ -113,13 +113,25 @@ def run_framework(framework: Framework, options: argparse.Namespace, compiled: P
         jobs = [job(name, server, model) for name in framework.scenarios()]
         ended = run_agent(framework, options, home, jobs)
         server.still_runs()
+        tasks = tasks_of(options.longhaul, home)
     finally:
         model.close()
         server.abandon()
         if options.keep:
             shutil.copytree(home, options.keep / framework.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
-    seen = {name: {"shown": conversation(model.messages.get(name, [])), **ended.get(name, {})} for name in framework.scenarios()}
-    return {"tools": tools_of(model.tools.get("inline", [])), **seen}
+    seen = {
+        name: {"shown": conversation(model.messages.get(name, [])), **ended.get(name, {})}
+        for name in framework.scenarios()
+    }
+    return {"tools": tools_of(model.tools.get("inline", [])), **seen, "tasks": tasks}
+
+
+def tasks_of(binary: Path, home: Path) -> list[str]:
+    """Each task that was begun, oldest first, with what a client that gave up left of it."""
+    words = ["task", "list", "--json", "--data", str(home / "data")]
+    listed = subprocess.run([binary, *words], capture_output=True, check=True, cwd=home, env=environment(home))
+    tasks = reversed(json.loads(listed.stdout)["tasks"])
+    return [f"{task['tool']}: {task['state']}" for task in tasks]
 
 
 def job(name: str, server: Server, model: Model) -> dict[str, Any]:
@@ -135,13 +147,13 @@ def job(name: str, server: Server, model: Model) -> dict[str, Any]:
 
 def run_agent(framework: Framework, options: argparse.Namespace, home: Path, jobs: list[dict[str, Any]]) -> dict[str, Any]:
     program, script = framework.command
-    environment = options.environments / framework.name
+    packages = options.environments / framework.name
     path = HERE / framework.name / script
     if program == "node":
         # Its packages are looked for where it stands.
-        path = Path(shutil.copy(path, environment))
+        path = Path(shutil.copy(path, packages))
     else:
-        program = str(environment / program)
+        program = str(packages / program)
     with (home / "stderr").open("wb") as stderr:
         done = subprocess.run(
             [program, str(path), json.dumps(jobs)],
@@ -186,7 +198,8 @@ REPLACED = (
 PASSING = (
     (re.compile(r"\bqueued\b"), "running"),
     (re.compile(r"running: writing [^\"'\\\\]*"), "running"),
-    (re.compile(r"""((?:bytes|steps)\\*["']: ?)\d+"""), r"\1<count>"),
+    # Not those of arguments, which come first in theirs.
+    (re.compile(r"""(, ?\\*["'](?:bytes|steps)\\*["']: ?)\d+"""), r"\1<count>"),
 )
 GOES_ON = re.compile(r"Started \w+ as task|\bstill running\b", re.IGNORECASE)
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
