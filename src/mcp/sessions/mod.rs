@@ -299,11 +299,13 @@ impl SessionManager for Sessions {
             let known = known.unwrap_or_else(|| named.clone());
             std::mem::replace(named, known)
         });
+        // First, since a request that rmcp ends counts as answered.
+        let gave_up = match given_up {
+            Some(request) => session.give_up(&request).await,
+            None => Ok(()),
+        };
         session.push(message).await?;
-        if let Some(request) = given_up {
-            session.give_up(&request).await?;
-        }
-        Ok(())
+        Ok(gave_up?)
     }
 
     async fn create_standalone_stream(

@@ -78,6 +78,17 @@ impl CallRow {
         self.request.clone().into()
     }
 
+    /// Whether its time has passed, so that it was answered with a link if the task goes on.
+    pub fn wait_is_over(&self, now: UnixNanos) -> bool {
+        match self.reply {
+            CallReply::Link => true,
+            CallReply::Waits { at_most_seconds: None, .. } => false,
+            CallReply::Waits { at_most_seconds: Some(seconds), .. } => {
+                now.saturating_sub(self.created_at) >= seconds.saturating_mul(1_000_000_000)
+            }
+        }
+    }
+
     pub fn progress_token(&self) -> Option<RequestId> {
         self.progress_token.clone().map(Into::into)
     }

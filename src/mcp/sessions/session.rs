@@ -233,13 +233,15 @@ impl Session {
         slots.iter().find(|slot| slot.request == *request && !slot.is_settled()).cloned()
     }
 
-    /// The client gives a request up: an inline call's task is cancelled, and nothing more is told.
+    /// The client gives a request up: an inline call's task is cancelled, and nothing more is told. A request that was
+    /// answered is done with: some clients cancel each of theirs when a time has passed or a run is over, and the task
+    /// that a link named goes on.
     pub async fn give_up(&self, request: &RequestId) -> Result<(), EngineError> {
         let slot = match self.open_request(request).or_else(|| self.newest_slot(request)) {
             Some(slot) => Some(slot),
             None => self.stored_slot(request)?,
         };
-        let Some(slot) = slot else { return Ok(()) };
+        let Some(slot) = slot.filter(|slot| !slot.is_settled()) else { return Ok(()) };
         let call = slot.give_up();
         self.close_slot(slot.stream);
         let Some(call) = call.filter(|call| call.reply != CallReply::Link) else { return Ok(()) };
@@ -384,6 +386,7 @@ impl Session {
                 newest = Some((stream, call));
             }
         }
+        let newest = newest.filter(|(_, call)| !call.wait_is_over(self.server.engine().now()));
         Ok(newest.map(|(stream, call)| Slot::new(stream, request.clone(), self.next_life(), Some(call))))
     }
 
