@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -110,8 +111,9 @@ def streamed(message: dict[str, Any]) -> bytes:
     calls = [{"index": index, **call} for index, call in enumerate(message.get("tool_calls") or ())]
     delta = {**message, "tool_calls": calls} if calls else message
     reason = "tool_calls" if calls else "stop"
+    head = heading("chat.completion.chunk")
     events = [
-        {**heading("chat.completion.chunk"), "choices": [choice]}
+        {**head, "choices": [choice]}
         for choice in (
             {"index": 0, "delta": delta, "finish_reason": None},
             {"index": 0, "delta": {}, "finish_reason": reason},
@@ -120,5 +122,9 @@ def streamed(message: dict[str, Any]) -> bytes:
     return "".join(f"data: {text}\n\n" for text in (*map(json.dumps, events), "[DONE]")).encode()
 
 
+ANSWERS = itertools.count(1)
+
+
 def heading(kind: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": "gpt-4o"}
+    # Some take two answers of one id for one.
+    return {"id": f"chatcmpl-{next(ANSWERS)}", "object": kind, "created": 1, "model": "gpt-4o"}

@@ -50,7 +50,7 @@ SCENARIOS = {
     "link-as-text": Scenario((BOOK, WAIT), query="?links=text"),
     "question": Scenario((TRIP,), answers=True),
     # There is no person to ask here: the wait shows the question, and lasts as long as this client lets it.
-    "question-unanswered": Scenario((TRIP, WAIT), query="?links=text&wait=1"),
+    "question-unanswered": Scenario((TRIP, WAIT), query="?links=text&wait=3"),
     "sample": Scenario((RESEARCH,), answers=True),
     "sample-unanswered": Scenario((RESEARCH,)),
     "wait": Scenario((WORK, WAIT_ON), query="?links=text&wait=1", limit=LIMIT),
