@@ -101,7 +101,7 @@ def compile_components(binary: Path, components: Path, folder: Path) -> Path:
 
 
 def run_framework(framework: Framework, options: argparse.Namespace, compiled: Path, folder: Path) -> dict[str, Any]:
-    """What the model was shown in each scenario; the tools that it was given; what became of the tasks."""
+    """What the model was shown in each scenario; the tools that it was given; the tasks that came of it."""
     home = folder / framework.name
     home.mkdir()
     shutil.copytree(compiled, home / "data")
@@ -131,11 +131,11 @@ def run_framework(framework: Framework, options: argparse.Namespace, compiled: P
 
 
 def tasks_of(binary: Path, home: Path) -> list[str]:
-    """Each task that was begun, oldest first, with what a client that gave up left of it."""
+    """The tool of each task that was begun, oldest first: nothing repeats a call."""
     words = ["task", "list", "--json", "--data", str(home / "data")]
     listed = subprocess.run([binary, *words], capture_output=True, check=True, cwd=home, env=environment(home))
     tasks = reversed(json.loads(listed.stdout)["tasks"])
-    return [f"{task['tool']}: {task['state']}" for task in tasks]
+    return [task["tool"] for task in tasks]
 
 
 def job(name: str, server: Server, model: Model) -> dict[str, Any]:
