@@ -1,6 +1,6 @@
-"""Runs each framework's agent against a server of its own and compares what its model was shown. Standard library alone.
+"""Runs each framework's agent against a server of its own and compares what its model was shown.
 
-Run by `tests/clients/frameworks/run`, which makes the environments.
+Standard library alone. Run by `tests/clients/frameworks/run`, which makes the environments.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def run_framework(framework: Framework, options: argparse.Namespace, compiled: P
         model.close()
         server.abandon()
         if options.keep:
-            shutil.copytree(home, options.keep / framework.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("data"))
+            kept, left_out = options.keep / framework.name, shutil.ignore_patterns("data")
+            shutil.copytree(home, kept, dirs_exist_ok=True, ignore=left_out)
     seen = {
         name: {"shown": conversation(model.messages.get(name, [])), **ended.get(name, {})}
         for name in framework.scenarios()
@@ -149,7 +150,9 @@ def job(name: str, server: Server, model: Model) -> dict[str, Any]:
     }
 
 
-def run_agent(framework: Framework, options: argparse.Namespace, home: Path, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+def run_agent(
+    framework: Framework, options: argparse.Namespace, home: Path, jobs: list[dict[str, Any]]
+) -> dict[str, Any]:
     program, script = framework.command
     packages = options.environments / framework.name
     path = HERE / framework.name / script
