@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +17,11 @@ STOP_SECONDS = 30
 
 
 class Server:
-    def __init__(self, binary: Path, guests: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, guests: Path, folder: Path, flags: Sequence[str] = ()) -> None:
         self.binary = binary
         self.guests = guests
         self.folder = folder
+        self.flags = flags
         self.log = folder / "server.log"
         self.url = ""
         # Clients come back to where they were.
@@ -28,7 +30,7 @@ class Server:
 
     def start(self) -> None:
         """Returns once it listens: `serve --json` says where in a line on stdout."""
-        arguments = ["serve", "--http", self._address, "--json", *tools_and_data(self.guests, self.folder)]
+        arguments = ["serve", "--http", self._address, "--json", *tools_and_data(self.guests, self.folder), *self.flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self.binary, *arguments],

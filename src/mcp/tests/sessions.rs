@@ -290,6 +290,37 @@ async fn a_cancellation_behind_the_answer_cancels_nothing_also_after_a_restart()
     assert_eq!(world.engine.task(&Principal::local(), id).expect("a task").state, "completed");
 }
 
+/// Some clients cancel every request of theirs once its time is up or their run is over, also those that were answered.
+#[tokio::test]
+async fn a_cancellation_that_comes_after_the_answer_leaves_the_task_that_its_link_names() {
+    let waits = [
+        json!({"longhaul/reply": "inline", "longhaul/inline-wait-seconds": 1}),
+        json!({"longhaul/reply": "inline", "longhaul/inline-wait-seconds": 1, "progressToken": "p"}),
+        json!({"longhaul/reply": "link"}),
+    ];
+    for (meta, restarts) in waits.iter().flat_map(|meta| [(meta, false), (meta, true)]) {
+        let mut world = World::new().await;
+        let raw = Raw::new(&world);
+        let session = raw.session().await.id;
+        let mut params = call(1);
+        params["_meta"] = meta.clone();
+        let mut events = Events::of(Session::again(&raw, &session).send("tools/call", params).await);
+        let id = world.open_tasks(1).await.remove(0);
+        let (_, answer) = events.rest().await;
+        let linked = answer.expect("a link")["result"]["structuredContent"]["task_id"].clone();
+        assert_eq!(linked, json!(id), "{meta}");
+        if restarts {
+            world = world.restarted().await;
+        }
+        let raw = Raw::new(&world);
+        let back = Session::again(&raw, &session);
+        assert_eq!(back.notify("notifications/cancelled", json!({"requestId": 8})).await, 202);
+        world.pass(1);
+        let task = world.until(&id, TaskDocument::is_terminal).await;
+        assert_eq!(task.state, "completed", "{meta}, after a restart: {restarts}");
+    }
+}
+
 /// Nobody reads a call's stream nor the session's own, and the session answers all the same.
 #[tokio::test]
 async fn who_does_not_read_one_stream_gets_all_others() {
