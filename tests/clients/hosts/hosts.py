@@ -17,7 +17,10 @@ KEY = "dummy"
 BINARY, TOOLS, CLAUDE, CODEX, SCRATCH = sys.argv[1:]
 HOME = pathlib.Path(SCRATCH)
 WORK = HOME / "work"
+CONFIG = HOME / "operator.toml"
 HOST_SECONDS = 120
+# By itself it would ask the model about each call.
+MANUAL = ("--permission-mode", "default", "--allowedTools", "mcp__longhaul")
 
 model = Model()
 env = {
@@ -47,14 +50,14 @@ class Server:
 
     def __init__(self, over):
         self.over = over
-        self.data = HOME / "data"
+        self.data = HOME / f"data-{over}"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
 
     def start(self):
         if self.over == "http":
             with open(HOME / "server.log", "ab") as log:
-                words = [BINARY, "serve", "--tools", TOOLS, "--data", self.data, "--http", self.address]
+                words = [BINARY, "serve", "--config", CONFIG, "--tools", TOOLS, "--data", self.data, "--http", self.address]
                 self.process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             self.wait()
 
@@ -81,13 +84,14 @@ class Server:
 
     def install(self, client):
         way = ["--tools", TOOLS] if self.over == "stdio" else ["--url", f"http://{self.address}/mcp"]
-        words = [BINARY, "install", "--client", client, "--force", "--data", self.data, *way]
+        words = [BINARY, "install", "--client", client, "--force", "--config", CONFIG, "--data", self.data, *way]
         subprocess.run(words, env=env, cwd=WORK, check=True, stdout=subprocess.DEVNULL, timeout=900)
 
 
 def settle():
     """The hosts' own files, as a first start would leave them."""
     WORK.mkdir()
+    CONFIG.write_text("[grants.travel_agent]\nelicit = true\n")
     (HOME / "claude").mkdir()
     (HOME / "codex").mkdir()
     trust = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
@@ -111,7 +115,7 @@ wire_api = "responses"
 
 def words_of(host, *more):
     if host == "claude":
-        return [CLAUDE, "-p", "--allowedTools", "mcp__longhaul", *more, "--"]
+        return [CLAUDE, "-p", *MANUAL, *more, "--"]
     approve = 'mcp_servers.longhaul.default_tools_approval_mode="approve"'
     return [CODEX, "exec", "--skip-git-repo-check", "-s", "read-only", "-c", approve, *more]
 
@@ -154,9 +158,9 @@ def headless(host, server):
 
 @contextlib.contextmanager
 def on_terminal(*more):
-    terminal = Terminal([CLAUDE, "--allowedTools", "mcp__longhaul", *more], env, WORK)
+    terminal = Terminal([CLAUDE, *MANUAL, *more], env, WORK)
     try:
-        terminal.wait("for shortcuts")
+        terminal.wait("← for agents")
         yield terminal
     finally:
         terminal.close()

@@ -11,6 +11,8 @@ import threading
 
 ESCAPES = re.compile(rb"\x1b(\[[0-9;?<>=]*[a-zA-Z]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|.)")
 ROWS, COLUMNS = 50, 200
+# Of what was drawn, for a failure.
+LAST_BYTES = 6_000
 
 
 class Terminal:
@@ -44,7 +46,10 @@ class Terminal:
         def there():
             return wanted in re.sub(rb"\s", b"", ESCAPES.sub(b"", self.bytes))
         with self.news:
-            assert self.news.wait_for(there, seconds), f"no {text!r} on the terminal: {self.bytes[-4000:]!r}"
+            assert self.news.wait_for(there, seconds), f"no {text!r} on the terminal:\n{self.shown()}"
+
+    def shown(self):
+        return ESCAPES.sub(b" ", self.bytes[-LAST_BYTES:]).decode(errors="replace")
 
     def enter(self, text):
         with self.news:
