@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::support::wat;
+use crate::support::{export, install as install_component};
 
 fn install(home: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
@@ -78,7 +78,7 @@ fn the_server_of_an_entry_is_started_once_so_that_a_host_finds_it() {
     let home = tempfile::tempdir().expect("a folder");
     let home = home.path();
     fs::create_dir(home.join("tools")).expect("a folder");
-    wat::install(&home.join("tools"), "quiet", &wat::export("quiet", "", r#"(func (export "run"))"#), "");
+    install_component(&home.join("tools"), "quiet", &export("quiet", "", r#"(func (export "run"))"#), "");
     for left_out in [&["--dry-run"][..], &["--no-start"]] {
         let words = first_start(home, left_out);
         assert!(!words.contains("starting"), "{words}");
