@@ -200,7 +200,7 @@ def interactive(server):
         model.forget()
         terminal.enter(script(call("claude", "book_agent", topic="dunes", chapters=3)))
         model.wait(began_in_background, "that the task is in the background")
-        terminal.wait("task still running")
+        terminal.wait("still running")
     model.forget()
     with on_terminal("--continue"):
         model.wait(notified, "the result after leaving and resuming")

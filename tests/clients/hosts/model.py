@@ -6,6 +6,7 @@ arguments `$TASK` stands for the first task that an earlier answer named.
 """
 
 import http.server
+import itertools
 import json
 import re
 import threading
@@ -22,6 +23,8 @@ class Model(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests = []
+        # Of answers: hosts take two with one id for the same.
+        self.numbers = itertools.count(1)
         self.news = threading.Condition(threading.RLock())
         # While it is cleared, the model thinks about what a call answered.
         self.may_go_on = threading.Event()
@@ -139,7 +142,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
-        number = len(self.server.requests)
+        number = next(self.server.numbers)
         for event in events(call, number):
             self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
         self.close_connection = True

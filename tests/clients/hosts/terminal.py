@@ -60,12 +60,8 @@ class Terminal:
         os.write(self.fd, b"\r")
 
     def close(self):
-        """As one who closes the window."""
-        try:
-            os.kill(self.pid, signal.SIGHUP)
-            self.reader.join(10)
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        """At once, whatever the program would still do."""
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+        self.reader.join(10)
         os.close(self.fd)
