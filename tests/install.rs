@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::support::{export, install as install_component};
+
 fn install(home: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
     command.arg("install").args(words).env("HOME", home).current_dir(home);
@@ -28,7 +30,7 @@ fn a_dry_run_touches_nothing_and_a_second_run_has_nothing_to_do() {
     let home = tempfile::tempdir().expect("a folder");
     let home = home.path();
     fs::create_dir(home.join("tools")).expect("a folder");
-    let words = ["--client", "cursor", "--project", "--tools", "tools", "--data", "data"];
+    let words = ["--client", "cursor", "--project", "--tools", "tools", "--data", "data", "--no-start"];
     let file = home.join(".cursor/mcp.json");
 
     let dry = install(home, &[&words[..], &["--dry-run"]].concat());
@@ -60,4 +62,43 @@ fn a_dry_run_touches_nothing_and_a_second_run_has_nothing_to_do() {
         assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
         assert!(!home.join(".codex").exists());
     }
+}
+
+/// What `install` prints of a first start.
+fn first_start(home: &Path, more: &[&str]) -> String {
+    let words = ["--client", "codex", "--project", "--tools", "tools", "--data", "data"];
+    let output = install(home, &[&words[..], more].concat());
+    assert!(output.status.success(), "the entry stands whatever the server does");
+    assert!(home.join(".codex/config.toml").is_file() || more.contains(&"--dry-run"));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn the_server_of_an_entry_is_started_once_so_that_a_host_finds_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    let home = home.path();
+    fs::create_dir(home.join("tools")).expect("a folder");
+    install_component(&home.join("tools"), "quiet", &export("quiet", "", r#"(func (export "run"))"#), "");
+    for left_out in [&["--dry-run"][..], &["--no-start"]] {
+        let words = first_start(home, left_out);
+        assert!(!words.contains("starting"), "{words}");
+        assert!(!home.join("data").exists(), "{left_out:?}");
+    }
+    let words = first_start(home, &[]);
+    assert!(words.contains("connected to the server of"), "{words}");
+    let info = fs::read(home.join("data/server.json")).expect("it runs");
+    let info: Value = serde_json::from_slice(&info).expect("JSON");
+    let pid = info["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it outlived its bridge");
+}
+
+#[test]
+fn a_server_that_does_not_start_leaves_the_entry_and_says_so() {
+    let home = tempfile::tempdir().expect("a folder");
+    let home = home.path();
+    fs::create_dir(home.join("tools")).expect("a folder");
+    fs::write(home.join("data"), "a file").expect("written");
+    let words = first_start(home, &[]);
+    assert!(words.contains("its server did not start"), "{words}");
 }

@@ -366,6 +366,9 @@ pub struct InstallArgs {
     /// Show what would be changed, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not start the server once, which has the tools compiled before a host waits for them
+    #[arg(long)]
+    pub no_start: bool,
 }
 
 #[derive(Clone, Debug, Args)]

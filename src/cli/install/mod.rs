@@ -6,6 +6,7 @@ mod entries;
 mod file;
 mod in_json;
 mod in_toml;
+mod ready;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use self::clients::HostClient;
 use self::clients::{Credential, Format, KEY, Places, Transport};
 use self::difference::difference;
 use self::file::HostFile;
+use self::ready::started_once;
 use super::args::InstallArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
@@ -38,12 +40,30 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<Exit> {
         force: args.force,
     };
     let plan = job.plan()?;
-    if matches!(transport, Transport::Stdio { .. }) && context.settings.tool_paths.is_empty() {
+    let has_tools = !context.settings.tool_paths.is_empty();
+    if matches!(transport, Transport::Stdio { .. }) && !has_tools {
         eprintln!("no tools are named: --tools PATH, or tool_paths in longhaul.toml, says what is served");
     }
     let backup = if args.dry_run { None } else { plan.carry_out(OffsetDateTime::now_utc())? };
     tell(&job, &plan, args, backup.as_deref(), context)?;
+    if let Transport::Stdio { command, args: words } = &transport
+        && has_tools
+        && !args.dry_run
+        && !args.no_start
+    {
+        make_ready(command, words);
+    }
     Ok(Exit::Done)
+}
+
+/// The entry is there either way, so what goes wrong is a person's to read, and no failure of this command.
+fn make_ready(command: &str, words: &[String]) {
+    eprintln!(
+        "starting the server once, so that the host finds its tools compiled (--no-start leaves that out)"
+    );
+    if !started_once(command, words) {
+        eprintln!("the entry stands, but its server did not start: mend that before the host does");
+    }
 }
 
 /// What is to be there, and where.
