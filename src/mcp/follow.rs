@@ -168,7 +168,11 @@ impl Handler {
             task.input_requests.retain(|_, question| question.task.is_none());
         }
         offers.keep(&task);
-        if task.is_terminal() || task.unknown_step.is_some() {
+        if task.is_terminal() {
+            // Its end comes as a change too, behind what it reported.
+            return Ok(None);
+        }
+        if task.unknown_step.is_some() {
             return Ok(Some(Stopped::Ended));
         }
         let Asking::Client { until_answered, responses } = asking else {

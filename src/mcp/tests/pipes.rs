@@ -124,7 +124,7 @@ async fn each_request_is_answered_after_the_end_of_the_input() {
         assert_eq!(answer(&told, 6)["error"]["code"], -32601, "{way:?}");
         // What they report is told as ever.
         let logged = |data| told.iter().any(|message| message["params"]["data"] == data);
-        assert!(logged("burnt") && logged("3/3 stage 3 is done"), "{way:?}");
+        assert!(logged("burnt") && logged("3/3 stage 3 is done"), "{way:?}: {told:#?}");
         assert!(in_time(ended).await, "{way:?}");
     }
 }
