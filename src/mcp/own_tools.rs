@@ -242,7 +242,7 @@ fn definitions(names: &OwnNames) -> Vec<Definition> {
                 json!({
                     "task_id": task_id,
                     "name": { "type": "string", "minLength": 1, "maxLength": limits::MAX_MESSAGE_NAME_BYTES },
-                    "payload": { "description": "Any JSON; what the tool expects." },
+                    "payload": any_json("What the tool expects."),
                     "key": { "type": "string", "minLength": 1, "maxLength": limits::MAX_IDEMPOTENCY_KEY_BYTES },
                 }),
                 &["task_id", "name", "payload"],
@@ -308,6 +308,21 @@ pub const fn changes(destructive: bool) -> Annotations {
         idempotent: Some(destructive),
         open_world: Some(false),
     }
+}
+
+/// Any JSON, with each type written out: some frameworks take a property without a type for a text.
+pub fn any_json(description: &str) -> Value {
+    json!({
+        "description": description,
+        "anyOf": [
+            { "type": "object", "properties": {}, "additionalProperties": true },
+            { "type": "array", "items": {} },
+            { "type": "string" },
+            { "type": "number" },
+            { "type": "boolean" },
+            { "type": "null" },
+        ],
+    })
 }
 
 pub fn arguments(properties: Value, required: &[&str]) -> Value {
@@ -412,7 +427,7 @@ mod tests {
         assert_eq!(taken("task_cancel", json!({"task_id": "t", "reason": ""})), json!({"task_id": "t"}));
         assert_eq!(
             taken("task_answer", json!({"task_id": "t", "key": "", "action": "accept", "content": ""})),
-            json!({"task_id": "t", "action": "accept", "content": ""})
+            json!({"task_id": "t", "action": "accept"})
         );
         assert_eq!(
             taken("task_send", json!({"task_id": "t", "name": "n", "payload": "", "key": ""})),

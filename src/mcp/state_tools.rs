@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::structured;
 use super::error::{Refusal, refusal};
-use super::own_tools::{Definition, READS, arguments, changes};
+use super::own_tools::{Definition, READS, any_json, arguments, changes};
 use super::server::Handler;
 use super::task_tools::parsed;
 use crate::engine::{StateQuery, StateWrite, state_document};
@@ -104,7 +104,7 @@ pub fn definitions() -> Vec<Definition> {
                 json!({
                     "namespace": namespace,
                     "key": key,
-                    "value": { "description": "Any JSON." },
+                    "value": any_json("What the entry holds."),
                     "if_version": if_version,
                     "ttl_seconds": {
                         "type": "integer", "minimum": 1, "maximum": limits::MAX_STATE_TTL_SECONDS,

@@ -61,6 +61,9 @@ pub fn properties(task_id: &Value) -> Value {
         "key": { "type": "string", "description": "Which question; may be left out where one is open." },
         "action": { "type": "string", "enum": ["accept", "decline", "cancel"] },
         "content": {
+            "type": "object",
+            "properties": {},
+            "additionalProperties": true,
             "description": "With 'accept': what fits the question's schema; for a sample the model's message.",
         },
     })
