@@ -57,12 +57,17 @@ fn without_asynchronous(
     if asynchronous.is_needed() {
         return Err(needs_asynchronous(&described, bytes));
     }
-    let Ok(rest) = synchronous::of(bytes) else { return Err(needs_asynchronous(&described, bytes)) };
+    // Another fault is the one to tell: what is asynchronous would have been no reason to refuse it.
+    let still = |reason: String| {
+        InspectError::Unsupported(format!(
+            "the component is not valid, or exceeds a bound: {reason}; its asynchronous parts, which are put aside, are \
+             not the reason: {}",
+            described.words
+        ))
+    };
+    let rest = synchronous::of(bytes).map_err(still)?;
     refuse_bombs(&rest)?;
-    Component::from_binary(engine, &rest).map_err(|error| {
-        tracing::debug!("without its asynchronous parts the component is refused too: {error:#}");
-        needs_asynchronous(&described, bytes)
-    })
+    Component::from_binary(engine, &rest).map_err(|error| still(format!("{error:#}")))
 }
 
 /// What makes a component of a module. One that imports `wasi_snapshot_preview1` needs the adapter besides.

@@ -190,11 +190,11 @@ fn threads_are_refused_and_a_fault_beside_asynchronous_parts_is_not_hidden() {
         &beside_plain(&format!("(core module $componentize_qjs_runtime.wasm) {THREAD}")),
         &["--backend-qjs-disable-async"],
     );
-    // The bodies are the engine's to judge.
-    asynchronous(
-        &beside_plain("(core func (canon task.cancel)) (core module (func (result i32)))"),
-        &["asynchronous built-ins (task)"],
-    );
+    for fault in ["(core module (func (result i32)))", "(component (core module (memory i64 1 1 shared)))"] {
+        let told = refused(&beside_plain(&format!("(core func (canon task.cancel)) {fault}"))).to_string();
+        assert!(told.contains("is not valid") && told.contains("are not the reason"), "{told}");
+        assert!(told.contains("built-ins (task)"), "{told}");
+    }
 }
 
 #[test]
@@ -205,7 +205,8 @@ fn parts_are_put_aside_down_to_a_bounded_depth() {
     };
     let bytes = wat::parse_str(nested(limits::MAX_NESTED_COMPONENTS)).unwrap();
     admit::compile(&config::engine().unwrap(), &bytes).unwrap();
-    asynchronous(&nested(limits::MAX_NESTED_COMPONENTS + 1), &["asynchronous built-ins (task)"]);
+    let told = refused(&nested(limits::MAX_NESTED_COMPONENTS + 1)).to_string();
+    assert!(told.contains("MAX_NESTED_COMPONENTS") && told.contains("built-ins (task)"), "{told}");
 }
 
 #[test]
