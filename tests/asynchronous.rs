@@ -1,4 +1,4 @@
-//! Plain functions of components that have asynchronous ones beside them, over MCP, killed in the middle of their work.
+//! Plain functions of components that have asynchronous ones too, over MCP, killed in the middle of their work.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Server, install};
 
-/// What stands beside the plain functions, and how it is called.
+/// The functions that are skipped, and the components that have them.
 const OTHERS: [(&str, &str); 4] = [
     (
         "asyncs",
@@ -73,7 +73,7 @@ fn installed(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_functions_beside_asynchronous_ones_survive_a_kill() {
+async fn plain_functions_among_asynchronous_ones_survive_a_kill() {
     let root = tempfile::tempdir().expect("a folder");
     let (data, tools) = (root.path().join("data"), installed(root.path()));
     let server = Server::start(&data, &tools);

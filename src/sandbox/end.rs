@@ -10,6 +10,7 @@ use super::limiter::OutOfMemory;
 use super::stop::Stop;
 use super::synchronous::STAND_IN;
 use super::world::World;
+use crate::catalog::show_hidden;
 use crate::engine::{Outcome, Recorder, RecorderError};
 use crate::limits;
 use crate::task::ToolResult;
@@ -95,7 +96,10 @@ fn exited(status: i32, stage: Stage, binding: &Binding) -> String {
 /// The kind of what the guest called in vain, in a component whose asynchronous parts were put aside.
 fn stand_in(error: &wasmtime::Error) -> Option<String> {
     let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
-    Some(frame.func_name()?.strip_prefix(STAND_IN)?.chars().take(limits::MAX_TOOL_NAME_CHARS).collect())
+    // A guest can name functions of its own like that.
+    let kind: String =
+        frame.func_name()?.strip_prefix(STAND_IN)?.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
+    Some(show_hidden(&kind).into_owned())
 }
 
 /// The bound of the host's own bookkeeping that was in the way, and what the guest did. Some of wasmtime's

@@ -82,8 +82,8 @@ fn asynchronous(wat: &str, words: &[&str]) {
     assert!(!told.contains("offset"), "{told}");
 }
 
-/// A component with the plain function `plain`, and others beside it.
-fn beside_plain(others: &str) -> String {
+/// A component with the plain function `plain`, and others.
+fn with_plain(others: &str) -> String {
     format!(
         r#"(component
             (core module $m (memory (export "memory") 1) (func (export "get") (result i32) i32.const 7)
@@ -141,7 +141,7 @@ async fn asynchronous_functions_are_skipped_by_name_and_their_neighbour_is_a_too
             vec![("note", IS_ERROR_CONTEXT), ("why", IS_ERROR_CONTEXT)],
         ),
     ] {
-        let component = wat::parse_str(beside_plain(others)).unwrap();
+        let component = wat::parse_str(with_plain(others)).unwrap();
         let found = sandbox.inspect(component.into()).await.unwrap();
         let tools: Vec<_> = found.tools.iter().map(|tool| &*tool.definition.name).collect();
         assert_eq!(tools, ["plain"], "{others}");
@@ -158,13 +158,13 @@ fn asynchronous_parts_that_a_component_needs_are_refused_by_name() {
         &["of its imported functions read uses a stream"],
     );
     asynchronous(
-        &beside_plain(
+        &with_plain(
             r#"(import "other:host/feed@1.0.0" (instance (export "next" (func async (result u32)))))"#,
         ),
         &["of its imported functions other:host/feed@1.0.0#next is async", "plain one"],
     );
     let world = |name: &str| {
-        beside_plain(&format!(
+        with_plain(&format!(
             r#"(func $none async (canon lift (core func $i "none")))
                (instance $tools (export "call" (func $none)))
                (export "{name}" (instance $tools))"#
@@ -174,24 +174,24 @@ fn asynchronous_parts_that_a_component_needs_are_refused_by_name() {
     asynchronous(&world("wasi:cli/run@0.2.6"), &["wasi:cli/run@0.2.6#call is async"]);
     let many: String = (0..20).map(|n| format!(r#"(import "f{n}" (func (result $s)))"#)).collect();
     asynchronous(
-        &beside_plain(&format!("(type $s (stream u8)) {many}")),
+        &with_plain(&format!("(type $s (stream u8)) {many}")),
         &["f0 uses a stream", "f7", "and 12 more"],
     );
 }
 
 #[test]
-fn threads_are_refused_and_a_fault_beside_asynchronous_parts_is_not_hidden() {
+fn threads_are_refused_and_a_fault_next_to_asynchronous_parts_is_not_hidden() {
     const THREAD: &str = "(core func (canon thread.index))";
     asynchronous(
-        &beside_plain(THREAD),
+        &with_plain(THREAD),
         &["asynchronous built-ins (thread)", "without its toolchain's support"],
     );
     asynchronous(
-        &beside_plain(&format!("(core module $componentize_qjs_runtime.wasm) {THREAD}")),
+        &with_plain(&format!("(core module $componentize_qjs_runtime.wasm) {THREAD}")),
         &["--backend-qjs-disable-async"],
     );
     for fault in ["(core module (func (result i32)))", "(component (core module (memory i64 1 1 shared)))"] {
-        let told = refused(&beside_plain(&format!("(core func (canon task.cancel)) {fault}"))).to_string();
+        let told = refused(&with_plain(&format!("(core func (canon task.cancel)) {fault}"))).to_string();
         assert!(told.contains("is not valid") && told.contains("are not the reason"), "{told}");
         assert!(told.contains("built-ins (task)"), "{told}");
     }

@@ -8,7 +8,7 @@ use crate::task::{FailedReason, TaskLimits};
 
 const BUILTINS: &str = "(core func (canon task.cancel)) (core func (canon context.get i32 0))";
 
-/// Others beside the function `run`, of each kind.
+/// Other functions than `run`, one of each kind.
 const KINDS: [(&str, &str); 4] = [
     (
         "async",
@@ -26,7 +26,7 @@ const KINDS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn a_function_beside_asynchronous_ones_goes_on_after_a_restart() {
+async fn a_function_among_asynchronous_ones_goes_on_after_a_restart() {
     let body = SLEEPER.replace("i64.const 30)", "i64.const 300)");
     let body = format!(
         r#"{body} (func (export "none")) (func (export "get") (result i32) i32.const 1)
