@@ -178,6 +178,8 @@ pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 /// Functions that the refusal of a component names, and bytes of each name.
 pub const MAX_NAMED_FUNCTIONS: usize = 8;
 pub const MAX_FUNCTION_NAME_SHOWN_BYTES: usize = 200;
+/// Levels of components and modules within a component of which some parts are put aside.
+pub const MAX_NESTED_COMPONENTS: usize = 32;
 /// Tools that are named as a component's toolchain, and bytes of each name with its version.
 pub const MAX_TOOLCHAINS: usize = 16;
 pub const MAX_TOOLCHAIN_NAME_BYTES: usize = 80;

@@ -5,6 +5,7 @@
 mod support;
 
 mod agents;
+mod asynchronous;
 mod bridges;
 mod cancel;
 mod children;

@@ -22,6 +22,7 @@ const FLOORS: &[&[&str]] = &[
 const FOREIGN: &[(&str, &str)] = &[
     ("wasmtime", "sandbox"),
     ("wasmparser", "sandbox"),
+    ("wasm_encoder", "sandbox"),
     ("if_addrs", "sandbox"),
     ("unicode_properties", "catalog"),
     ("unicode_script", "catalog"),

@@ -4,7 +4,8 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::asynchronous::Asynchronous;
+use super::asynchronous::{Asynchronous, Described};
+use super::synchronous;
 use super::toolchain::Toolchain;
 use crate::engine::InspectError;
 use crate::limits;
@@ -38,7 +39,35 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Inspec
              wasm32-wasip2)"
         )));
     }
-    Component::from_binary(engine, bytes).map_err(|error| rejected(&error, bytes))
+    Component::from_binary(engine, bytes).or_else(|error| without_asynchronous(engine, bytes, &error))
+}
+
+/// What was refused may only have parts that nothing else in it needs: those that `Asynchronous` finds.
+fn without_asynchronous(
+    engine: &Engine,
+    bytes: &[u8],
+    error: &wasmtime::Error,
+) -> Result<Component, InspectError> {
+    let asynchronous = Asynchronous::of(bytes);
+    let Some(described) = asynchronous.describe() else {
+        return Err(InspectError::Unsupported(format!(
+            "the component is not valid, or exceeds a bound: {error:#}"
+        )));
+    };
+    if asynchronous.is_needed() {
+        return Err(needs_asynchronous(&described, bytes));
+    }
+    // Another fault is the one to tell: what is asynchronous would have been no reason to refuse it.
+    let still = |reason: String| {
+        InspectError::Unsupported(format!(
+            "the component is not valid, or exceeds a bound: {reason}; its asynchronous parts, which are put aside, are \
+             not the reason: {}",
+            described.words
+        ))
+    };
+    let rest = synchronous::of(bytes).map_err(still)?;
+    refuse_bombs(&rest)?;
+    Component::from_binary(engine, &rest).map_err(|error| still(format!("{error:#}")))
 }
 
 /// What makes a component of a module. One that imports `wasi_snapshot_preview1` needs the adapter besides.
@@ -83,17 +112,13 @@ pub(super) fn missing_import(error: &wasmtime::Error) -> InspectError {
     ))
 }
 
-fn rejected(error: &wasmtime::Error, bytes: &[u8]) -> InspectError {
-    let text = format!("{error:#}");
-    let Some(asynchronous) = Asynchronous::of(bytes).describe() else {
-        return InspectError::Unsupported(format!("the component is not valid, or exceeds a bound: {text}"));
-    };
+fn needs_asynchronous(asynchronous: &Described, bytes: &[u8]) -> InspectError {
     let next = if asynchronous.is_of_builtins && Toolchain::of(bytes).is_quickjs() {
         "build it with `jco componentize --backend quickjs --backend-qjs-disable-async`"
     } else if asynchronous.is_of_builtins {
         "build it without its toolchain's support for asynchronous functions"
     } else {
-        "build it without them: the whole component is refused for one. In the place of a stream or a future a \
+        "build it without them. In the place of a stream or a future a \
          function may return list<u8> or a string, in the place of an async function there may be a plain one, which \
          may wait as long as it likes"
     };

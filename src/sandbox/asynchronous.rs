@@ -1,13 +1,16 @@
 //! What of a component's bytes belongs to the asynchronous part of the component model, which the engine does not
-//! validate: an author learns the names of the functions, not the offset at which parsing ended.
+//! validate: an author learns the names of the functions, not the offset at which parsing ended. See `synchronous.rs` for
+//! what becomes of it.
 
 use std::collections::{BTreeSet, HashSet};
 
 use wasmparser::component_types::{
     ComponentDefinedType, ComponentDefinedTypeId, ComponentEntityType, ComponentFuncType, ComponentValType,
 };
+use wasmparser::types::{Types, TypesRef};
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, Parser, Payload, PrimitiveValType, Validator, WasmFeatures,
+    CanonicalFunction, CanonicalOption, Parser, Payload, PrimitiveValType, ValidPayload, Validator,
+    WasmFeatures,
 };
 
 use crate::catalog::show_hidden;
@@ -16,22 +19,74 @@ use crate::limits;
 /// The asynchronous constructs of one component.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Asynchronous {
-    /// Exported functions with what they use: `tail-log uses a stream`.
-    pub exports: Vec<String>,
-    /// The same of imported functions.
-    pub imports: Vec<String>,
+    pub exports: Vec<Use>,
+    pub imports: Vec<Use>,
     /// Kinds of built-ins: `task`, `waitable-set`.
     pub builtins: BTreeSet<&'static str>,
 }
 
+/// A function whose type cannot do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Use {
+    /// `None` where the world itself has the function.
+    pub interface: Option<String>,
+    pub function: String,
+    pub what: What,
+}
+
+/// The first asynchronous thing in a function's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Async,
+    Stream,
+    Future,
+    ErrorContext,
+}
+
+impl What {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Async => "is async",
+            Self::Stream => "uses a stream",
+            Self::Future => "uses a future",
+            Self::ErrorContext => "uses an error-context",
+        }
+    }
+
+    /// Why such a function is no tool, and what there may be in its place.
+    pub fn reason(self) -> String {
+        let then = match self {
+            Self::Async => ": a plain function may wait as long as it likes",
+            Self::Stream => ", which JSON cannot carry: a list<u8> or a string can be in its place",
+            Self::Future => ", which JSON cannot carry: the value itself can be in its place",
+            Self::ErrorContext => ", which JSON cannot carry: a string can be in its place",
+        };
+        format!("{}{then}", self.words())
+    }
+}
+
+impl Use {
+    fn is_in(&self, namespace: &str) -> bool {
+        self.interface.as_deref().is_some_and(|interface| interface.starts_with(namespace))
+    }
+
+    /// `tail-log uses a stream`.
+    fn shown(&self) -> String {
+        let name = match &self.interface {
+            Some(interface) => format!("{interface}#{}", self.function),
+            None => self.function.clone(),
+        };
+        let end = name.floor_char_boundary(limits::MAX_FUNCTION_NAME_SHOWN_BYTES);
+        format!("{} {}", show_hidden(&name[..end]), self.what.words())
+    }
+}
+
 impl Asynchronous {
-    /// Reads the whole component: for one that was refused. Of bytes that no validator takes, only the built-ins.
+    /// Reads all types of the component, and no code. Of bytes that no validator takes, only the built-ins.
     pub fn of(bytes: &[u8]) -> Self {
         let names = Names::of(bytes);
         let mut found = Self { builtins: names.builtins, ..Self::default() };
-        let Ok(types) = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes) else {
-            return found;
-        };
+        let Some(types) = types(bytes) else { return found };
         let types = types.as_ref();
         for name in &names.exports {
             if let Some(item) = types.component_item_for_export(name) {
@@ -46,11 +101,19 @@ impl Asynchronous {
         found
     }
 
+    /// Whether the component needs what it has of these, so that it cannot be taken without them: from outside, in a
+    /// world that is not its own, or as threads.
+    pub fn is_needed(&self) -> bool {
+        !self.imports.is_empty()
+            || self.builtins.contains(THREAD)
+            || self.exports.iter().any(|export| export.is_in("wasi:") || export.is_in("longhaul:tool/"))
+    }
+
     /// What was found; `None` where nothing was.
     pub fn describe(&self) -> Option<Described> {
         let mut parts = Vec::new();
         for (what, uses) in [("exported", &self.exports), ("imported", &self.imports)] {
-            let shown = uses.get(..limits::MAX_NAMED_FUNCTIONS).unwrap_or(uses);
+            let shown: Vec<String> = uses.iter().take(limits::MAX_NAMED_FUNCTIONS).map(Use::shown).collect();
             if !shown.is_empty() {
                 let more = match uses.len() - shown.len() {
                     0 => String::new(),
@@ -108,8 +171,23 @@ impl<'a> Names<'a> {
     }
 }
 
+/// The kind of the built-ins that make threads or switch between them.
+const THREAD: &str = "thread";
+
+/// The types of the outermost component.
+fn types(bytes: &[u8]) -> Option<Types> {
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
+    let mut last = None;
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let ValidPayload::End(types) = validator.payload(&payload.ok()?).ok()? {
+            last = Some(types);
+        }
+    }
+    last
+}
+
 /// The kind of an asynchronous built-in.
-fn builtin(canon: &CanonicalFunction) -> Option<&'static str> {
+pub(super) fn builtin(canon: &CanonicalFunction) -> Option<&'static str> {
     use CanonicalFunction as F;
     Some(match canon {
         F::Lift { options, .. } | F::Lower { options, .. } => {
@@ -142,34 +220,30 @@ fn builtin(canon: &CanonicalFunction) -> Option<&'static str> {
         | F::WaitableSetPoll { .. }
         | F::WaitableSetDrop
         | F::WaitableJoin => "waitable-set",
-        _ => "thread",
+        F::ThreadYield { .. } => "yield",
+        _ => THREAD,
     })
 }
 
-type Types<'a> = wasmparser::types::TypesRef<'a>;
-
-fn item_uses(types: Types<'_>, name: &str, item: &ComponentEntityType, found: &mut Vec<String>) {
+fn item_uses(types: TypesRef<'_>, name: &str, item: &ComponentEntityType, found: &mut Vec<Use>) {
+    let mut add = |interface: Option<&str>, function: &str, ty: &ComponentEntityType| {
+        let ComponentEntityType::Func(id) = ty else { return };
+        if let Some(what) = function_uses(types, &types[*id]) {
+            let interface = interface.map(str::to_owned);
+            found.push(Use { interface, function: function.to_owned(), what });
+        }
+    };
     match item {
-        ComponentEntityType::Func(id) => {
-            if let Some(uses) = function_uses(types, &types[*id]) {
-                let end = name.floor_char_boundary(limits::MAX_FUNCTION_NAME_SHOWN_BYTES);
-                found.push(format!("{} {uses}", show_hidden(&name[..end])));
-            }
-        }
         ComponentEntityType::Instance(id) => {
-            for (inner, item) in &types[*id].exports {
-                if matches!(item.ty, ComponentEntityType::Func(_)) {
-                    item_uses(types, &format!("{name}#{inner}"), &item.ty, found);
-                }
-            }
+            types[*id].exports.iter().for_each(|(inner, item)| add(Some(name), inner, &item.ty));
         }
-        _ => {}
+        ty => add(None, name, ty),
     }
 }
 
-fn function_uses(types: Types<'_>, function: &ComponentFuncType) -> Option<&'static str> {
+fn function_uses(types: TypesRef<'_>, function: &ComponentFuncType) -> Option<What> {
     if function.async_ {
-        return Some("is async");
+        return Some(What::Async);
     }
     let mut seen = HashSet::new();
     let mut values = function.params.iter().map(|(_, ty)| *ty).chain(function.result);
@@ -178,12 +252,12 @@ fn function_uses(types: Types<'_>, function: &ComponentFuncType) -> Option<&'sta
 
 /// Types form a graph without circles, of which each is looked at once.
 fn value_uses(
-    types: Types<'_>,
+    types: TypesRef<'_>,
     ty: ComponentValType,
     seen: &mut HashSet<ComponentDefinedTypeId>,
-) -> Option<&'static str> {
+) -> Option<What> {
     let id = match ty {
-        ComponentValType::Primitive(PrimitiveValType::ErrorContext) => return Some("uses an error-context"),
+        ComponentValType::Primitive(PrimitiveValType::ErrorContext) => return Some(What::ErrorContext),
         ComponentValType::Primitive(_) => return None,
         ComponentValType::Type(id) => id,
     };
@@ -191,8 +265,8 @@ fn value_uses(
         return None;
     }
     let inner: Vec<ComponentValType> = match &types[id] {
-        ComponentDefinedType::Stream { .. } => return Some("uses a stream"),
-        ComponentDefinedType::Future { .. } => return Some("uses a future"),
+        ComponentDefinedType::Stream { .. } => return Some(What::Stream),
+        ComponentDefinedType::Future { .. } => return Some(What::Future),
         ComponentDefinedType::Primitive(ty) => vec![ComponentValType::Primitive(*ty)],
         ComponentDefinedType::Record(record) => record.fields.values().copied().collect(),
         ComponentDefinedType::Variant(variant) => variant.cases.values().filter_map(|case| case.ty).collect(),

@@ -53,8 +53,9 @@ fn settings() -> wasmtime::Result<Config> {
     config.epoch_interruption(true);
     config.max_wasm_stack(limits::MAX_WASM_STACK_BYTES).async_stack_size(FIBER_STACK_BYTES);
     // wasmtime itself accepts compiled code of any patch release with the same major version, so that a
-    // miscompilation that a patch release repaired would live on in our cache.
-    let version = concat!("longhaul-", env!("CARGO_PKG_VERSION"), "+wasmtime-48.0.8");
+    // miscompilation that a patch release repaired would live on in our cache. The last number is that of what
+    // `synchronous.rs` makes of a component before it is compiled.
+    let version = concat!("longhaul-", env!("CARGO_PKG_VERSION"), "+wasmtime-48.0.8+1");
     config.module_version(ModuleVersionStrategy::Custom(version.to_owned()))?;
     Ok(config)
 }

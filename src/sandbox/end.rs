@@ -8,7 +8,9 @@ use super::binding::Binding;
 use super::instance::Returned;
 use super::limiter::OutOfMemory;
 use super::stop::Stop;
+use super::synchronous::STAND_IN;
 use super::world::World;
+use crate::catalog::show_hidden;
 use crate::engine::{Outcome, Recorder, RecorderError};
 use crate::limits;
 use crate::task::ToolResult;
@@ -46,9 +48,13 @@ pub(super) fn of_error(error: wasmtime::Error, stage: Stage, binding: &Binding, 
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return End::Outcome(Outcome::Trap { message: exited(*status, stage, binding), backtrace: None });
     }
-    let mut message = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+    let mut message = match (stand_in(&error), error.downcast_ref::<Trap>()) {
+        (Some(kind), _) => format!(
+            "the guest called an asynchronous function or built-in ({kind}), of which none is offered: do without it in \
+             what a tool calls"
+        ),
+        (None, Some(trap)) => trap.to_string(),
+        (None, None) => error.root_cause().to_string(),
     };
     let machine =
         error.is::<OutOfMemory>() || error.is::<PoolConcurrencyLimitError>() || error.is::<std::io::Error>();
@@ -85,6 +91,15 @@ fn exited(status: i32, stage: Stage, binding: &Binding) -> String {
     // Of another status, WASI 0.2 tells no more than that.
     let how = if status == 0 { "exit(0)" } else { "exit and a status other than 0," };
     format!("{what} ended its program with {how} {during}: {then}")
+}
+
+/// The kind of what the guest called in vain, in a component whose asynchronous parts were put aside.
+fn stand_in(error: &wasmtime::Error) -> Option<String> {
+    let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
+    // A guest can name functions of its own like that.
+    let kind: String =
+        frame.func_name()?.strip_prefix(STAND_IN)?.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
+    Some(show_hidden(&kind).into_owned())
 }
 
 /// The bound of the host's own bookkeeping that was in the way, and what the guest did. Some of wasmtime's

@@ -1,10 +1,13 @@
 //! What tools a component has: by reflection of its typed exports, or because it says so itself.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
+use super::asynchronous::{Use, What};
 use super::binding::Binding;
 use super::values::{input_schema, output_schema, snake};
 use crate::catalog::{
@@ -27,11 +30,19 @@ pub struct Told {
     pub inline_wait_seconds: Option<u32>,
 }
 
-/// `told` is what the component's own `definitions` gave, where it exports [`tells`]. Names are as the
-/// component has them, schemas of `told` verbatim: what holds for any tool is for the catalog to judge.
-pub fn inspect(engine: &Engine, component: &Component, told: Vec<Told>) -> Result<Inspection, InspectError> {
+/// `told` is what the component's own `definitions` gave, where it exports [`tells`]; `asynchronous` are the exports that
+/// have stand-ins in the compiled component. Names are as the component has them, schemas of `told` verbatim: what holds
+/// for any tool is for the catalog to judge.
+pub(super) fn inspect(
+    engine: &Engine,
+    component: &Component,
+    told: Vec<Told>,
+    asynchronous: &[Use],
+) -> Result<Inspection, InspectError> {
     let ty = component.component_type();
-    let mut found = Found::default();
+    let asynchronous =
+        asynchronous.iter().map(|found| ((found.interface.as_deref(), &*found.function), found.what));
+    let mut found = Found { asynchronous: asynchronous.collect(), ..Found::default() };
     for (name, item) in ty.imports(engine) {
         if matches!(item.ty, ComponentItem::ComponentInstance(_)) {
             found.import(name);
@@ -88,13 +99,15 @@ fn is_tools(export: &str) -> bool {
 const DENIED: [&str; 2] = ["wasi:filesystem/", "wasi:sockets/"];
 
 #[derive(Default)]
-struct Found {
+struct Found<'a> {
     inspection: Inspection,
+    /// By interface and name.
+    asynchronous: HashMap<(Option<&'a str>, &'a str), What>,
     /// `wasi:cli/run` with its version: a plain program.
     command: Option<String>,
 }
 
-impl Found {
+impl Found<'_> {
     fn import(&mut self, name: &str) {
         if DENIED.iter().any(|denied| name.starts_with(denied)) {
             self.inspection.denied_imports.push(name.to_owned());
@@ -110,6 +123,9 @@ impl Found {
     fn function(&mut self, interface: Option<&str>, name: &str, export: String, func: &ComponentFunc) {
         if let Some(reason) = leftover(interface, name) {
             return self.skip(&export, reason);
+        }
+        if let Some(what) = self.asynchronous.get(&(interface, name)) {
+            return self.skip(&export, what.reason());
         }
         let schemas = input_schema(func)
             .and_then(|input| Ok((input, output_schema(func)?)))
@@ -233,7 +249,7 @@ mod tests {
                     (canon lift (core func $i "text") (memory $memory) (realloc (func $i "realloc"))))
                 {exports})"#
         );
-        inspect(testing::engine(), &testing::component(&text), Vec::new()).unwrap()
+        inspect(testing::engine(), &testing::component(&text), Vec::new(), &[]).unwrap()
     }
 
     /// Name, export and binding of each tool, which the catalog takes as they are.
@@ -377,7 +393,7 @@ mod tests {
     fn what_a_component_tells_is_taken_verbatim() {
         let component = testing::component(WORLD);
         assert!(tells(testing::engine(), &component));
-        let found = inspect(testing::engine(), &component, vec![told()]).unwrap();
+        let found = inspect(testing::engine(), &component, vec![told()], &[]).unwrap();
         assert_eq!(tools(&found), [("book-trip", "", "tool:book-trip")]);
         let definition = &found.tools[0].definition;
         assert_eq!(
@@ -395,7 +411,7 @@ mod tests {
         let refused = |change: fn(&mut Told)| {
             let mut told = told();
             change(&mut told);
-            match inspect(testing::engine(), &component, vec![told]) {
+            match inspect(testing::engine(), &component, vec![told], &[]) {
                 Err(InspectError::BadDefinition(message)) => message,
                 other => panic!("{other:?}"),
             }
@@ -414,7 +430,7 @@ mod tests {
     fn another_version_of_our_world_is_refused_by_name() {
         let component = testing::component(&WORLD.replace("@0.1.0", "@0.2.0"));
         assert!(!tells(testing::engine(), &component));
-        let error = inspect(testing::engine(), &component, Vec::new()).unwrap_err();
+        let error = inspect(testing::engine(), &component, Vec::new(), &[]).unwrap_err();
         assert!(
             matches!(&error, InspectError::Unsupported(text) if text.contains("longhaul:tool/tools@0.2.0")),
             "{error}"

@@ -17,6 +17,7 @@ mod kept;
 mod limiter;
 mod run;
 mod stop;
+mod synchronous;
 #[cfg(test)]
 mod tests;
 mod threads;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::component::InstancePre;
 
+use super::asynchronous::Asynchronous;
 use super::binding::Binding;
 use super::cache::Cache;
 use super::config;
@@ -229,7 +230,8 @@ async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspectio
     let pre = inner.cache.load(&id, move || Ok(component)).await?;
     let told =
         if inspect::tells(pre.engine(), pre.component()) { told(&inner, &pre).await? } else { Vec::new() };
-    let mut inspection = inspect::inspect(pre.engine(), pre.component(), told)?;
+    let asynchronous = Asynchronous::of(&bytes);
+    let mut inspection = inspect::inspect(pre.engine(), pre.component(), told, &asynchronous.exports)?;
     let toolchain = Toolchain::of(&bytes);
     inspection.notes = toolchain.notes(&inspection.imports);
     inspection.toolchain = toolchain.into_names();

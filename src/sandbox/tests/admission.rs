@@ -82,70 +82,145 @@ fn asynchronous(wat: &str, words: &[&str]) {
     assert!(!told.contains("offset"), "{told}");
 }
 
-#[test]
-fn a_function_that_needs_the_asynchronous_part_is_named() {
-    let exports = |types: &str, functions: &str| {
-        format!(
-            r#"(component
-            (core module $m (memory (export "memory") 1) (func (export "get") (result i32) unreachable)
-                (func (export "none")) (func (export "put") (param i32)))
+/// A component with the plain function `plain`, and others.
+fn with_plain(others: &str) -> String {
+    format!(
+        r#"(component
+            (core module $m (memory (export "memory") 1) (func (export "get") (result i32) i32.const 7)
+                (func (export "begin") (param i32 i32) (result i32) unreachable)
+                (func (export "callback") (param i32 i32 i32) (result i32) unreachable)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "none")) (func (export "put") (param i32))
+                (func (export "same") (param i32) (result i32) local.get 0))
             (core instance $i (instantiate $m))
             (alias core export $i "memory" (core memory $memory))
-            {types}
             (func (export "plain") (result u32) (canon lift (core func $i "get")))
-            {functions})"#
-        )
-    };
-    asynchronous(
-        &exports(
-            "(type $f (func async))",
-            r#"(func (export "fetch-all") (type $f) (canon lift (core func $i "none")))"#,
+            {others})"#
+    )
+}
+
+const IS_ASYNC: &str = "is async: a plain function may wait as long as it likes";
+const IS_STREAM: &str = "uses a stream, which JSON cannot carry: a list<u8> or a string can be in its place";
+const IS_FUTURE: &str = "uses a future, which JSON cannot carry: the value itself can be in its place";
+const IS_ERROR_CONTEXT: &str = "uses an error-context, which JSON cannot carry: a string can be in its place";
+
+#[tokio::test]
+async fn asynchronous_functions_are_skipped_by_name_and_their_neighbour_is_a_tool() {
+    use crate::engine::Runner;
+    let sandbox = super::sandbox(super::NEVER_SUSPENDED);
+    for (others, skipped) in [
+        (
+            r#"(type $f (func async))
+               (func (export "fetch-all") (type $f) (canon lift (core func $i "none")))"#,
+            vec![("fetch-all", IS_ASYNC)],
         ),
-        &["of its exported functions fetch-all is async", "plain one"],
-    );
-    asynchronous(
-        &exports(
-            "(type $s (stream u8))",
-            r#"(func (export "tail-log") (result $s) (canon lift (core func $i "get")))"#,
+        (
+            r#"(type $f (func async (param "from" string) (result string)))
+               (core func $return (canon task.return (result string) (memory $memory)))
+               (core func $wait (canon waitable-set.wait (memory $memory)))
+               (func (export "begin") (type $f) (canon lift (core func $i "begin") async (memory $memory)
+                   (realloc (func $i "realloc")) (callback (func $i "callback"))))"#,
+            vec![("begin", IS_ASYNC)],
         ),
-        &["tail-log uses a stream", "list<u8>"],
-    );
-    asynchronous(
-        &exports(
-            "(type $s (future string)) (type $l (list $s)) (type $o (option $l))",
-            r#"(func (export "later") (result (tuple $o))
-                (canon lift (core func $i "get") (memory $memory) string-encoding=utf8))
-               (func $w (param "why" error-context) (canon lift (core func $i "put")))
-               (instance $log (export "note" (func $w)))
+        (
+            r#"(type $s' (stream u8)) (export $s "lines" (type $s'))
+               (core func $new (canon stream.new $s))
+               (func (export "tail-log") (result $s) (canon lift (core func $i "get")))"#,
+            vec![("tail-log", IS_STREAM)],
+        ),
+        (
+            r#"(type $s (future string)) (type $t (tuple $s))
+               (func $later (param "when" $t) (result u32) (canon lift (core func $i "same")))
+               (instance $log (export "later" (func $later)))
                (export "a:b/log@1.0.0" (instance $log))"#,
+            vec![("a:b/log#later", IS_FUTURE)],
         ),
-        &["later uses a future", "a:b/log@1.0.0#note uses an error-context"],
-    );
+        (
+            r#"(func (export "note") (param "why" error-context) (canon lift (core func $i "put")))
+               (func (export "why") (result error-context) (canon lift (core func $i "get")))"#,
+            vec![("note", IS_ERROR_CONTEXT), ("why", IS_ERROR_CONTEXT)],
+        ),
+    ] {
+        let component = wat::parse_str(with_plain(others)).unwrap();
+        let found = sandbox.inspect(component.into()).await.unwrap();
+        let tools: Vec<_> = found.tools.iter().map(|tool| &*tool.definition.name).collect();
+        assert_eq!(tools, ["plain"], "{others}");
+        let found: Vec<_> =
+            found.skipped.iter().map(|skipped| (&*skipped.export, &*skipped.reason)).collect();
+        assert_eq!(found, skipped, "{others}");
+    }
+}
+
+#[test]
+fn asynchronous_parts_that_a_component_needs_are_refused_by_name() {
     asynchronous(
         r#"(component (type $s (stream u8)) (import "read" (func (param "from" $s))))"#,
         &["of its imported functions read uses a stream"],
     );
-    let many: String = (0..20)
-        .map(|n| format!(r#"(func (export "f{n}") (result $s) (canon lift (core func $i "get")))"#))
-        .collect();
-    asynchronous(&exports("(type $s (stream u8))", &many), &["f0 uses a stream", "f7", "and 12 more"]);
+    asynchronous(
+        &with_plain(
+            r#"(import "other:host/feed@1.0.0" (instance (export "next" (func async (result u32)))))"#,
+        ),
+        &["of its imported functions other:host/feed@1.0.0#next is async", "plain one"],
+    );
+    let world = |name: &str| {
+        with_plain(&format!(
+            r#"(func $none async (canon lift (core func $i "none")))
+               (instance $tools (export "call" (func $none)))
+               (export "{name}" (instance $tools))"#
+        ))
+    };
+    asynchronous(&world("longhaul:tool/tools@0.1.0"), &["longhaul:tool/tools@0.1.0#call is async"]);
+    asynchronous(&world("wasi:cli/run@0.2.6"), &["wasi:cli/run@0.2.6#call is async"]);
+    let many: String = (0..20).map(|n| format!(r#"(import "f{n}" (func (result $s)))"#)).collect();
+    asynchronous(
+        &with_plain(&format!("(type $s (stream u8)) {many}")),
+        &["f0 uses a stream", "f7", "and 12 more"],
+    );
 }
 
 #[test]
-fn asynchronous_builtins_are_named_by_their_kind_and_with_the_switch_of_their_toolchain() {
-    const BUILTINS: &str = "(core func (canon task.cancel)) (core func (canon waitable-set.new)) \
-        (core func (canon context.get i32 0))";
+fn threads_are_refused_and_a_fault_next_to_asynchronous_parts_is_not_hidden() {
+    const THREAD: &str = "(core func (canon thread.index))";
     asynchronous(
-        &format!("(component {BUILTINS})"),
-        &["asynchronous built-ins (context, task, waitable-set)", "without its toolchain's support"],
+        &with_plain(THREAD),
+        &["asynchronous built-ins (thread)", "without its toolchain's support"],
     );
     asynchronous(
-        &format!(
-            "(component (component (core func (canon subtask.drop))) {BUILTINS} (core module $componentize_qjs_runtime.wasm))"
-        ),
-        &["(context, subtask, task, waitable-set)", "--backend-qjs-disable-async"],
+        &with_plain(&format!("(core module $componentize_qjs_runtime.wasm) {THREAD}")),
+        &["--backend-qjs-disable-async"],
     );
-    asynchronous("(component (core func (canon backpressure.inc)))", &["built-ins (backpressure)"]);
+    for fault in ["(core module (func (result i32)))", "(component (core module (memory i64 1 1 shared)))"] {
+        let told = refused(&with_plain(&format!("(core func (canon task.cancel)) {fault}"))).to_string();
+        assert!(told.contains("is not valid") && told.contains("are not the reason"), "{told}");
+        assert!(told.contains("built-ins (task)"), "{told}");
+    }
+}
+
+#[test]
+fn parts_are_put_aside_down_to_a_bounded_depth() {
+    let nested = |levels: usize| {
+        let (begin, end) = ("(component ".repeat(levels), ")".repeat(levels));
+        format!("{begin}(core func (canon task.cancel)){end}")
+    };
+    let bytes = wat::parse_str(nested(limits::MAX_NESTED_COMPONENTS)).unwrap();
+    admit::compile(&config::engine().unwrap(), &bytes).unwrap();
+    let told = refused(&nested(limits::MAX_NESTED_COMPONENTS + 1)).to_string();
+    assert!(told.contains("MAX_NESTED_COMPONENTS") && told.contains("built-ins (task)"), "{told}");
+}
+
+#[test]
+fn asynchronous_builtins_of_a_toolchain_are_put_aside() {
+    let engine = config::engine().unwrap();
+    for wat in [
+        "(component (core func (canon task.cancel)) (core func (canon waitable-set.new)) \
+            (core func (canon context.get i32 0)))",
+        "(component (component (core func (canon subtask.drop))) (core func (canon backpressure.inc)))",
+        "(component (core module $m) (component (alias outer 1 $m (core module $n)) (core instance (instantiate $n))
+            (core func (canon subtask.drop))) (core func (canon task.cancel)))",
+    ] {
+        admit::compile(&engine, &wat::parse_str(wat).unwrap()).unwrap_or_else(|error| panic!("{wat}: {error}"));
+    }
 }
 
 #[test]

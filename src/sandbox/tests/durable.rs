@@ -27,7 +27,7 @@ const IMPORTS: &str = concat!(
 "#
 );
 
-fn component(signature: &str, body: &str) -> String {
+pub(super) fn component(signature: &str, body: &str) -> String {
     format!(
         r#"(component {IMPORTS}
             (core module $m
@@ -48,7 +48,7 @@ const BINDING: &str = "export:#run";
 
 /// Draws a number and reads the clock, sleeps three times, and returns the number as it was, plus one if the
 /// clock then showed that the sleeps were slept.
-const SLEEPER: &str = r#"
+pub(super) const SLEEPER: &str = r#"
     (func (export "run") (result i64)
         (local $drawn i64) (local $begun i64) (local $left i32)
         (local.set $drawn (i64.and (call $draw) (i64.const 0xfffffffffffe)))

@@ -20,6 +20,7 @@ mod admission;
 mod bounds;
 mod durable;
 mod messages;
+mod synchronous;
 
 use std::sync::Arc;
 use std::time::Duration;
