@@ -1,6 +1,7 @@
 //! What moves a task beside its own guest: its end, a timer, cancellation, a retry by its owner.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::audit::{self, Deed, Subject};
@@ -201,6 +202,20 @@ impl TaskEngine {
     ) -> Result<TaskDocument, EngineError> {
         let done = self.cancel_task(principal, id, reason).await;
         self.audited(principal, Subject::of_task(Deed::Cancel, id), done)
+    }
+
+    /// Cancels a task whose call its client gave up, unless another call has found it since: that one goes on.
+    pub async fn give_up(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: &str,
+    ) -> Result<TaskDocument, EngineError> {
+        let is_joined = |entry: Arc<Entry>| entry.joined.load(Ordering::Relaxed);
+        if self.shared.entry(id).is_some_and(is_joined) {
+            return self.task(principal, id);
+        }
+        self.cancel(principal, id, Some(reason.to_owned())).await
     }
 
     async fn cancel_task(

@@ -3,7 +3,7 @@
 //! of commits is the order of what happened.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub struct Entry {
     pub models: watch::Sender<Models>,
     /// Samples that somebody works on.
     pub held: Held,
+    /// A second call found this task, by `dedupe_seconds` or a key: what one of them gives up is the other's.
+    pub joined: AtomicBool,
 }
 
 pub struct EntryState {
@@ -137,6 +139,7 @@ impl Entry {
             news: watch::Sender::new(0),
             models: watch::Sender::default(),
             held: Held::default(),
+            joined: AtomicBool::new(false),
         })
     }
 

@@ -127,31 +127,41 @@ impl TaskEngine {
         Ok(page)
     }
 
-    /// The principal's open tasks and a few that ended lately, each newest first: as many as a host can bear that makes
-    /// something of each.
+    /// The principal's open tasks, the newest first, and a few that ended last and that no task called: as many as a host
+    /// can bear that makes something of each.
     pub fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskDocument>, EngineError> {
-        let prefix = rows::by_principal_prefix(principal.name());
         Ok(self.shared.store.read(|snapshot| {
-            let (mut open, mut ended, mut scanned) = (Vec::new(), Vec::new(), 0);
-            snapshot.scan_prefix(Space::ByPrincipal, &prefix, true, |key, _| {
-                let Some(id) = rows::trailing_id(key) else { return ControlFlow::Continue(()) };
-                scanned += 1;
-                if self.shared.entry(id).is_some() {
-                    open.push(id);
-                } else if ended.len() < limits::MAX_LISTED_ENDED_TASKS {
-                    ended.push(id);
-                }
-                let is_enough =
-                    open.len() == limits::MAX_LISTED_TASKS || scanned == limits::MAX_PAGE_SCAN_ROWS;
-                if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
             let mut tasks = Vec::new();
-            for id in open.into_iter().chain(ended).take(limits::MAX_LISTED_TASKS) {
+            for id in self.newest_open(snapshot, principal)? {
+                let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
+                tasks.extend(found.map(|(document, ..)| document.shortened()));
+            }
+            let most = limits::MAX_LISTED_TASKS.min(tasks.len() + limits::MAX_LISTED_ENDED_TASKS);
+            for id in last_ended(snapshot)? {
+                if tasks.len() >= most {
+                    break;
+                }
+                let Some(task) = rows::read_task(snapshot, id)? else { continue };
+                if task.parent.is_some() || task.principal != principal.name() {
+                    continue;
+                }
                 let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
                 tasks.extend(found.map(|(document, ..)| document.shortened()));
             }
             Ok(tasks)
         })?)
+    }
+
+    fn newest_open(&self, snapshot: &Snapshot<'_>, principal: &Principal) -> Result<Vec<TaskId>, StoreError> {
+        let prefix = rows::by_principal_prefix(principal.name());
+        let (mut open, mut scanned) = (Vec::new(), 0);
+        snapshot.scan_prefix(Space::ByPrincipal, &prefix, true, |key, _| {
+            open.extend(rows::trailing_id(key).filter(|id| self.shared.entry(*id).is_some()));
+            scanned += 1;
+            let is_enough = open.len() == limits::MAX_LISTED_TASKS || scanned == limits::MAX_PAGE_SCAN_ROWS;
+            if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(open)
     }
 
     /// What a task came to.
@@ -506,3 +516,13 @@ fn read_pieces(
     })?;
     Ok(bytes)
 }
+/// Tasks of all principals, the one that ended last first.
+fn last_ended(snapshot: &Snapshot<'_>) -> Result<Vec<TaskId>, StoreError> {
+    let mut ended = Vec::new();
+    snapshot.scan_prefix(Space::Ended, &[], true, |key, _| {
+        ended.extend(rows::trailing_id(key));
+        if ended.len() < limits::MAX_PAGE_SCAN_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(ended)
+}
+

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -127,6 +128,9 @@ impl TaskEngine {
                     .tool(&tool.tool.definition.name, &tool.tool.component)
                     .hash(arguments_hash);
                 audit::repeated(shared, &submission.principal, subject, "same_call");
+                if let Some(entry) = shared.entry(there.id) {
+                    entry.joined.store(true, Ordering::Relaxed);
+                }
                 let follower = follow.then(|| shared.feed.follow(there.id)).flatten();
                 return Ok((there, follower));
             }

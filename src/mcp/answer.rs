@@ -120,11 +120,14 @@ impl Form<'_> {
         answer
     }
 
-    /// A tool's own result; its links are texts for a client that takes none.
+    /// A tool's own result. For a client that takes texts alone its links are texts, and its structure is one too.
     pub fn completed(self, entry: Option<&ToolEntry>, result: ToolResult) -> CallToolResult {
         let mut answer = convert::completed(entry, result);
         if self.links == Links::Text {
             answer.content = answer.content.into_iter().map(as_text).collect();
+            let unsaid = answer.structured_content.as_ref().filter(|value| !is_said(&answer.content, value));
+            let unsaid = unsaid.map(json_text);
+            answer.content.extend(unsaid);
         }
         answer
     }
@@ -160,16 +163,24 @@ pub fn with_document(mut answer: CallToolResult, mut value: Value) -> CallToolRe
 
 /// What a result says in words and not in its structure.
 fn text_besides(answer: &CallToolResult) -> Option<String> {
-    let structured = answer.structured_content.as_ref();
-    let says_the_same = |text: &str| {
-        let value: Option<Value> = serde_json::from_str(text).ok();
-        value.is_some_and(|value| {
-            Some(&value) == structured || Some(&json!({ "result": value })) == structured
-        })
-    };
-    let texts = answer.content.iter().filter_map(|block| block.as_text());
-    let texts: Vec<&str> = texts.map(|text| text.text.as_str()).filter(|text| !says_the_same(text)).collect();
+    let is_other = |text: &&str| !answer.structured_content.as_ref().is_some_and(|value| is_json_of(text, value));
+    let texts: Vec<&str> = texts(&answer.content).filter(is_other).collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+fn texts(content: &[ContentBlock]) -> impl Iterator<Item = &str> {
+    content.iter().filter_map(|block| Some(block.as_text()?.text.as_str()))
+}
+
+/// Whether one of the texts is the JSON of the structure.
+fn is_said(content: &[ContentBlock], structured: &Value) -> bool {
+    texts(content).any(|text| is_json_of(text, structured))
+}
+
+/// Also as it was before it was wrapped.
+fn is_json_of(text: &str, structured: &Value) -> bool {
+    let value: Option<Value> = serde_json::from_str(text).ok();
+    value.is_some_and(|value| value == *structured || json!({ "result": value }) == *structured)
 }
 
 /// A document of Longhaul's own, as text and as structure.

@@ -143,14 +143,18 @@ pub fn how_to_answer(names: &OwnNames, task: &TaskDocument, key: &str, question:
 
 /// What a task asks, in lines behind the text of its link.
 pub fn asked_lines(names: &OwnNames, task: &TaskDocument) -> String {
-    let lines = task.input_requests.iter().filter_map(|(key, question)| {
-        let message = question.message.as_ref()?;
+    let lines = task.input_requests.iter().map(|(key, question)| {
+        let message = question.message.as_deref().unwrap_or(match question.kind {
+            QuestionKind::Elicit => "a question",
+            QuestionKind::Sample => "a sample of a model",
+            QuestionKind::Roots => "the list of its client's roots",
+        });
         let whom = match question.by {
             By::Person => "a person",
             By::Any => "you or a person",
         };
         let how = how_to_answer(names, task, key, question);
-        Some(format!("\nIt asks {whom}: {message} (question {}). {how}", show_hidden(key)))
+        format!("\nIt asks {whom}: {message} (question {}). {how}", show_hidden(key))
     });
     lines.collect()
 }

@@ -42,7 +42,12 @@ impl Handler {
             .submit_for_stream(&submission, |task, from| stream.row(&call(task, from)))
             .await
             .map_err(error::refusal)?;
-        let call = call(submitted.id, from);
+        let mut call = call(submitted.id, from);
+        if submitted.existing && !call.keyed {
+            // The task is another call's too, also for the next server.
+            call.keyed = true;
+            engine.shelve(stream.row(&call)).await.map_err(error::refusal)?;
+        }
         stream.slot.bind(call.clone());
         self.wait_on_stream(stream, &call, follower, !submitted.existing, context).await;
         Ok(CallToolResult::success(Vec::new()).into())

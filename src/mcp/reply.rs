@@ -180,7 +180,7 @@ impl Handler {
             _ => None,
         };
         if let Some(reason) = cancelled {
-            let task = engine.cancel(principal, id, Some(reason.to_owned())).await.map_err(error::refusal)?;
+            let task = engine.give_up(principal, id, reason).await.map_err(error::refusal)?;
             return Ok(self.started(&task, id, context));
         }
         match stopped {

@@ -68,6 +68,32 @@ async fn a_repeated_call_finds_the_task_that_is_open_and_zero_switches_that_off(
     assert!(!one.existing && !other.existing && one.id != other.id);
 }
 
+/// Clients repeat what they gave up: the first word of that may come after the second call has the task.
+#[tokio::test]
+async fn a_call_that_is_given_up_leaves_the_task_that_another_call_found() {
+    let world = World::new();
+    let engine = world.start(tools()).await;
+    let by = Principal::local();
+    for (tool, calls, state) in
+        [("off", 1, "cancelled"), (DEDUPE, 1, "cancelled"), (DEDUPE, 2, "waiting"), (DEDUPE, 3, "waiting")]
+    {
+        let arguments = format!("{{\"a\": {calls}}}");
+        let mut id = None;
+        for _ in 0..calls {
+            id = Some(engine.submit(call(tool, &arguments, None)).await.expect("a task").id);
+        }
+        let id = id.expect("a task");
+        until(&engine, id, |task| task.state == "waiting").await;
+        for _ in 0..calls {
+            let task = engine.give_up(&by, id, "the client closed the call").await.expect("a task");
+            assert_eq!(task.state, state, "{tool} {calls}");
+        }
+        // Who says so ends it all the same.
+        let task = engine.cancel(&by, id, None).await.expect("a task");
+        assert_eq!(task.state, "cancelled", "{tool} {calls}");
+    }
+}
+
 /// Frameworks send null for what their model left out: that is the same call, and the tool reads what was meant.
 #[tokio::test]
 async fn a_call_with_nulls_for_what_was_left_out_is_the_call_without_them() {

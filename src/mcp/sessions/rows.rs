@@ -40,7 +40,7 @@ pub struct CallRow {
     /// As in the session when the call came.
     pub log_level: u8,
     pub reply: CallReply,
-    /// The client can come back by an idempotency key.
+    /// The client can come back by an idempotency key, or the task was another call's before.
     pub keyed: bool,
     pub created_at: UnixNanos,
     /// As the call's address had it; it stands behind the rest.

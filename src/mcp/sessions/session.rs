@@ -249,8 +249,8 @@ impl Session {
         if call.keyed {
             return Ok(());
         }
-        let reason = Some("the client cancelled the call".to_owned());
-        match self.server.engine().cancel(self.principal(), call.task, reason).await {
+        let engine = self.server.engine();
+        match engine.give_up(self.principal(), call.task, "the client cancelled the call").await {
             Ok(_) | Err(EngineError::NoSuchTask(_)) => Ok(()),
             Err(error) => Err(error),
         }

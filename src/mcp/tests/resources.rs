@@ -109,9 +109,14 @@ async fn the_list_shows_open_tasks_first_and_a_few_that_ended_and_completions_kn
     let mut expected = vec![oldest.clone()];
     expected.extend_from_slice(&ended[..MAX_LISTED_ENDED_TASKS]);
     assert_eq!(listed().await, expected);
+    // What was called first and ended last is the last that ended.
+    let id = oldest.trim_start_matches("task://").parse().expect("an id");
+    world.engine.cancel(&Principal::local(), id, None).await.expect("cancelled");
+    ended.insert(0, oldest);
+    assert_eq!(listed().await, ended[..MAX_LISTED_ENDED_TASKS]);
     // More that are open leave no room for those that have ended, and then not for the oldest.
-    let mut open = vec![oldest];
-    for _ in 0..MAX_LISTED_TASKS {
+    let mut open = Vec::new();
+    for _ in 0..=MAX_LISTED_TASKS {
         open.insert(0, start(1).await);
     }
     assert_eq!(listed().await, open[..MAX_LISTED_TASKS]);
