@@ -48,12 +48,17 @@ impl LastBytes {
     }
 }
 
-/// A line within its bound; `whole` says that its beginning is there.
+/// A line within its bound: its beginning and its end. Of one that is not `whole` only the end, for what is kept
+/// first of it is its middle.
 fn shortened(line: &str, whole: bool) -> String {
     let line = line.trim_end();
-    let end = line.floor_char_boundary(limits::TRAP_LOG_LINE_BYTES);
-    let (before, after) = (if whole { "" } else { "…" }, if end < line.len() { "…" } else { "" });
-    format!("{before}{}{after}", &line[..end])
+    let bound = limits::TRAP_LOG_LINE_BYTES;
+    if whole && line.len() <= bound {
+        return line.to_owned();
+    }
+    let begin = if whole { line.floor_char_boundary(bound / 2) } else { 0 };
+    let end = line.ceil_char_boundary(line.len().saturating_sub(bound - begin));
+    format!("{}…{}", &line[..begin], &line[end..])
 }
 
 /// How the part of an error's detail begins that quotes the log; each line behind it is indented.
@@ -113,18 +118,60 @@ mod tests {
         assert_eq!(last.last().map(String::as_str), Some("line 99999"));
         assert_eq!(last[0], format!("line {}", 100_000 - limits::TRAP_LOG_LINES));
 
-        let long = format!("ValueError: {}é\nat end\n", "x".repeat(limits::TRAP_LOG_LINE_BYTES));
+        let long = format!("ValueError: {}é is odd\nat end\n", "x".repeat(limits::TRAP_LOG_LINE_BYTES));
         let last = lines(&[b"before\n", long.as_bytes()]);
-        assert!(last[1].starts_with("ValueError: xx") && last[1].ends_with("x…"), "{last:?}");
+        assert!(last[1].starts_with("ValueError: xx") && last[1].ends_with("xé is odd"), "{last:?}");
+        assert!(last[1].contains("x…x") && last[1].len() <= limits::TRAP_LOG_LINE_BYTES + "…".len());
         assert_eq!((last[0].as_str(), last[2].as_str()), ("before", "at end"));
 
         let endless = "é".repeat(limits::TRAP_LOG_KEPT_BYTES);
-        let last = lines(&[b"a", endless.as_bytes()]);
-        assert!(last.len() == 1 && last[0].starts_with("…é") && last[0].ends_with("é…"), "{last:?}");
+        let last = lines(&[b"a", endless.as_bytes(), b" is the end"]);
+        assert!(
+            last.len() == 1 && last[0].starts_with("…é") && last[0].ends_with("é is the end"),
+            "{last:?}"
+        );
+        assert_eq!(last[0].matches('…').count(), 1, "only its end: {last:?}");
 
         let wide = format!("{}\n", "y".repeat(limits::TRAP_LOG_LINE_BYTES)).repeat(limits::TRAP_LOG_LINES);
         let bytes: usize = lines(&[wide.as_bytes()]).iter().map(String::len).sum();
         assert!(bytes <= limits::TRAP_LOG_BYTES && bytes > limits::TRAP_LOG_BYTES / 2, "{bytes}");
+    }
+
+    /// As languages' runtimes print them: the reason first, then much else.
+    #[test]
+    fn the_reason_is_quoted_whatever_the_runtime_prints_behind_it() {
+        let frames = |count| -> String {
+            (0..count)
+                .map(|at| format!("  handler{at}@/home/me/project/build/bundle.js:{at}11:19\n"))
+                .collect()
+        };
+        let thrown = format!(
+            "Exception while running the tool: Error: no bolts is left\nStack:\n{}Redirecting call to abort() to \
+             mozalloc_abort\n",
+            frames(14)
+        );
+        let caused = format!(
+            "Error: cannot ship\n{}Caused by: Error: no bolts is left\n{}Redirecting call to abort()\n",
+            frames(14),
+            frames(14)
+        );
+        let rows: String = (0..20).map(|row| format!("row {row} is short of bolts\n")).collect();
+        let panic =
+            format!("thread 'main' panicked at src/lib.rs:3:5:\nthe stock:\n{rows}note: run with more\n");
+        let long = format!(
+            "thread 'main' panicked at src/lib.rs:3:5: bad order {} at column 7000\nnote: run with more\n",
+            "o".repeat(7 * 1024)
+        );
+        for (log, reasons) in [
+            (thrown, ["Error: no bolts is left", "handler13@"]),
+            (caused, ["Error: cannot ship", "Caused by: Error: no bolts is left"]),
+            (panic, ["panicked at src/lib.rs:3:5", "row 0 is short"]),
+            (long, ["panicked at src/lib.rs:3:5: bad order", "at column 7000"]),
+        ] {
+            let log = format!("{}{log}", "working\n".repeat(10_000));
+            let last = lines(&[log.as_bytes()]).join("\n");
+            assert!(reasons.iter().all(|reason| last.contains(reason)), "{reasons:?} in {last}");
+        }
     }
 
     #[test]
