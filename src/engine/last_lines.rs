@@ -1,6 +1,7 @@
 //! The end of what a guest wrote to its log, as the error of a trap quotes it: a panic, an exception or a throw says
 //! there why.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 
 use crate::limits;
@@ -70,6 +71,16 @@ pub fn quoted(detail: &str) -> impl Iterator<Item = &str> {
     quote.lines().skip(1).map_while(|line| line.strip_prefix("  "))
 }
 
+/// An error's message, and behind it what its detail quotes of the log.
+pub fn with_quote(message: &str, detail: Option<&str>) -> String {
+    let lines: Vec<&str> = quoted(detail.unwrap_or_default()).collect();
+    if lines.is_empty() { message.to_owned() } else { format!("{message}\n{}", quote(&lines)) }
+}
+
+fn quote(lines: &[impl Borrow<str>]) -> String {
+    format!("{QUOTE}\n  {}", lines.join("\n  "))
+}
+
 /// What an error says of a trap beyond its message: the last lines of the log, then where the guest was.
 pub fn trap_detail(log: Option<&LastBytes>, backtrace: Option<String>) -> Option<String> {
     let lines = log.map(LastBytes::lines).unwrap_or_default();
@@ -84,7 +95,7 @@ pub fn trap_detail(log: Option<&LastBytes>, backtrace: Option<String>) -> Option
     if lines.is_empty() {
         return backtrace;
     }
-    let log = format!("{QUOTE}\n  {}", lines.join("\n  "));
+    let log = quote(&lines);
     Some(match backtrace {
         Some(backtrace) => format!("{log}\n{backtrace}"),
         None => log,
