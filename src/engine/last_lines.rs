@@ -6,21 +6,39 @@ use std::collections::VecDeque;
 
 use crate::limits;
 
+/// Of a long line, as much is shown of its beginning as of its end.
+const HEAD_BYTES: usize = limits::TRAP_LOG_LINE_BYTES / 2;
+
 /// The last bytes of a log. It also takes what a full log drops: the reason comes last.
 #[derive(Default)]
 pub struct LastBytes {
     bytes: VecDeque<u8>,
-    /// More was written than is kept.
-    cut: bool,
+    /// How the line begins of which `bytes` has only a later part; empty where it begins with a line.
+    head: Vec<u8>,
 }
 
 impl LastBytes {
     pub fn write(&mut self, bytes: &[u8]) {
-        let kept = &bytes[bytes.len().saturating_sub(limits::TRAP_LOG_KEPT_BYTES)..];
-        let over = (self.bytes.len() + kept.len()).saturating_sub(limits::TRAP_LOG_KEPT_BYTES);
-        self.cut |= over > 0 || kept.len() < bytes.len();
-        self.bytes.drain(..over);
+        let over = (self.bytes.len() + bytes.len()).saturating_sub(limits::TRAP_LOG_KEPT_BYTES);
+        let gone = over.min(self.bytes.len());
+        let dropped: Vec<u8> = self.bytes.drain(..gone).collect();
+        let (passed, kept) = bytes.split_at(over - gone);
+        for part in [&dropped, passed] {
+            self.drop_part(part);
+        }
         self.bytes.extend(kept);
+    }
+
+    fn drop_part(&mut self, part: &[u8]) {
+        let line = match part.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => {
+                self.head.clear();
+                &part[end + 1..]
+            }
+            None => part,
+        };
+        let room = HEAD_BYTES.saturating_sub(self.head.len()).min(line.len());
+        self.head.extend_from_slice(&line[..room]);
     }
 
     pub fn is_at_line_start(&self) -> bool {
@@ -29,15 +47,11 @@ impl LastBytes {
 
     /// The last lines that hold anything, oldest first, each and all together within their bounds.
     pub fn lines(&self) -> Vec<String> {
-        let (front, back) = self.bytes.as_slices();
-        let text = String::from_utf8_lossy(&[front, back].concat()).into_owned();
+        let text = self.text();
         let mut lines = Vec::new();
         let mut bytes = 0;
-        let mut rest =
-            text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect::<Vec<_>>();
-        while let Some((number, line)) = rest.pop() {
-            let whole = number > 0 || !self.cut;
-            let line = shortened(if whole { line } else { line.trim_start_matches('\u{fffd}') }, whole);
+        for line in text.lines().rev().filter(|line| !line.trim().is_empty()) {
+            let line = shortened(line);
             bytes += line.len();
             if lines.len() == limits::TRAP_LOG_LINES || bytes > limits::TRAP_LOG_BYTES {
                 break;
@@ -47,18 +61,28 @@ impl LastBytes {
         lines.reverse();
         lines
     }
+
+    /// What is kept, with a mark where a line lacks its middle.
+    fn text(&self) -> String {
+        let (front, back) = self.bytes.as_slices();
+        if self.head.len() < HEAD_BYTES {
+            return String::from_utf8_lossy(&[&self.head, front, back].concat()).into_owned();
+        }
+        let (head, rest) = (String::from_utf8_lossy(&self.head), [front, back].concat());
+        let rest = String::from_utf8_lossy(&rest);
+        // Characters that the cuts went through.
+        format!("{}…{}", head.trim_end_matches('\u{fffd}'), rest.trim_start_matches('\u{fffd}'))
+    }
 }
 
-/// A line within its bound: its beginning and its end. Of one that is not `whole` only the end, for what is kept
-/// first of it is its middle.
-fn shortened(line: &str, whole: bool) -> String {
+/// A line within its bound: its beginning and its end.
+fn shortened(line: &str) -> String {
     let line = line.trim_end();
-    let bound = limits::TRAP_LOG_LINE_BYTES;
-    if whole && line.len() <= bound {
+    if line.len() <= limits::TRAP_LOG_LINE_BYTES {
         return line.to_owned();
     }
-    let begin = if whole { line.floor_char_boundary(bound / 2) } else { 0 };
-    let end = line.ceil_char_boundary(line.len().saturating_sub(bound - begin));
+    let begin = line.floor_char_boundary(HEAD_BYTES);
+    let end = line.ceil_char_boundary(line.len() - (limits::TRAP_LOG_LINE_BYTES - begin));
     format!("{}…{}", &line[..begin], &line[end..])
 }
 
@@ -136,12 +160,23 @@ mod tests {
         assert_eq!((last[0].as_str(), last[2].as_str()), ("before", "at end"));
 
         let endless = "é".repeat(limits::TRAP_LOG_KEPT_BYTES);
-        let last = lines(&[b"a", endless.as_bytes(), b" is the end"]);
-        assert!(
-            last.len() == 1 && last[0].starts_with("…é") && last[0].ends_with("é is the end"),
-            "{last:?}"
+        let pieces: Vec<&[u8]> = endless.as_bytes().chunks(7).collect();
+        for pieces in [vec![endless.as_bytes()], pieces] {
+            let pieces = [vec!["before\nTypeError: ".as_bytes()], pieces, vec![b" is the end"]].concat();
+            let last = lines(&pieces);
+            assert!(last.len() == 1 && last[0].starts_with("TypeError: é"), "{last:?}");
+            assert!(last[0].ends_with("é is the end") && last[0].matches('…').count() == 1, "{last:?}");
+            assert!(
+                !last[0].contains('\u{fffd}') && last[0].len() < limits::TRAP_LOG_LINE_BYTES + 9,
+                "{last:?}"
+            );
+        }
+        let blank = "\n".repeat(limits::TRAP_LOG_KEPT_BYTES - 3);
+        assert_eq!(
+            lines(&[b"before\nTypeError", blank.as_bytes()]),
+            ["TypeError"],
+            "a cut through a short line"
         );
-        assert_eq!(last[0].matches('…').count(), 1, "only its end: {last:?}");
 
         let wide = format!("{}\n", "y".repeat(limits::TRAP_LOG_LINE_BYTES)).repeat(limits::TRAP_LOG_LINES);
         let bytes: usize = lines(&[wide.as_bytes()]).iter().map(String::len).sum();
