@@ -162,6 +162,10 @@ async fn a_client_that_cannot_be_asked_sees_what_its_task_waits_for() {
     for part in ["Waiting for an answer", "Question 1?", "question q1", "A person answers it"] {
         assert!(words.contains(part), "{part:?} in {words}");
     }
+    let mut listening = Listening::to(&raw, json!({"taskIds": [id]})).await;
+    assert_eq!(listening.next().await["method"], "notifications/subscriptions/acknowledged");
+    let told = listening.next().await["params"].take();
+    assert_eq!((&told["status"], &told["statusMessage"]), (&json!("working"), &task["statusMessage"]));
     let mut asked = declared();
     asked["io.modelcontextprotocol/clientCapabilities"]["elicitation"] = json!({"form": {}});
     let task = raw.ask_modern("tasks/get", json!({"taskId": id}), asked).await[0]["result"].take();
