@@ -192,12 +192,14 @@ pub const MAX_SHOWN_HOST_BYTES: usize = 300;
 pub const MAX_REFUSED_HOST_LINES: usize = 16;
 /// Compiling a component that takes longer is said on stderr, milliseconds.
 pub const SLOW_COMPILE_MS: u64 = 1_000;
-/// What an error quotes of its task's log where the guest trapped: lines, bytes of one, bytes of all together.
-pub const TRAP_LOG_LINES: usize = 12;
-pub const TRAP_LOG_LINE_BYTES: usize = 400;
-pub const TRAP_LOG_BYTES: usize = 2 * 1024;
-/// The end of its log that each live instance keeps in memory for that, bytes.
-pub const TRAP_LOG_KEPT_BYTES: usize = 4 * 1024;
+/// What an error quotes of its task's log where the guest trapped: lines, bytes of one, bytes of all together. A
+/// language's runtime prints the reason first and its stack behind it: an exception with a cause is two of each.
+pub const TRAP_LOG_LINES: usize = 40;
+pub const TRAP_LOG_LINE_BYTES: usize = 800;
+pub const TRAP_LOG_BYTES: usize = 4 * 1024;
+/// The end of its log that each live instance keeps in memory for that, bytes: a message that repeats what it could
+/// not parse is one line of many KiB, and its beginning says what it is. It grows with what is written.
+pub const TRAP_LOG_KEPT_BYTES: usize = 32 * 1024;
 /// A backtrace in the error of a trap, bytes.
 pub const MAX_BACKTRACE_BYTES: usize = 4 * 1024;
 /// One log line or status message, bytes.

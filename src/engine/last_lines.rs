@@ -1,25 +1,44 @@
 //! The end of what a guest wrote to its log, as the error of a trap quotes it: a panic, an exception or a throw says
 //! there why.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 
 use crate::limits;
+
+/// Of a long line, as much is shown of its beginning as of its end.
+const HEAD_BYTES: usize = limits::TRAP_LOG_LINE_BYTES / 2;
 
 /// The last bytes of a log. It also takes what a full log drops: the reason comes last.
 #[derive(Default)]
 pub struct LastBytes {
     bytes: VecDeque<u8>,
-    /// More was written than is kept.
-    cut: bool,
+    /// How the line begins of which `bytes` has only a later part; empty where it begins with a line.
+    head: Vec<u8>,
 }
 
 impl LastBytes {
     pub fn write(&mut self, bytes: &[u8]) {
-        let kept = &bytes[bytes.len().saturating_sub(limits::TRAP_LOG_KEPT_BYTES)..];
-        let over = (self.bytes.len() + kept.len()).saturating_sub(limits::TRAP_LOG_KEPT_BYTES);
-        self.cut |= over > 0 || kept.len() < bytes.len();
-        self.bytes.drain(..over);
+        let over = (self.bytes.len() + bytes.len()).saturating_sub(limits::TRAP_LOG_KEPT_BYTES);
+        let gone = over.min(self.bytes.len());
+        let dropped: Vec<u8> = self.bytes.drain(..gone).collect();
+        let (passed, kept) = bytes.split_at(over - gone);
+        for part in [&dropped, passed] {
+            self.drop_part(part);
+        }
         self.bytes.extend(kept);
+    }
+
+    fn drop_part(&mut self, part: &[u8]) {
+        let line = match part.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => {
+                self.head.clear();
+                &part[end + 1..]
+            }
+            None => part,
+        };
+        let room = HEAD_BYTES.saturating_sub(self.head.len()).min(line.len());
+        self.head.extend_from_slice(&line[..room]);
     }
 
     pub fn is_at_line_start(&self) -> bool {
@@ -28,15 +47,11 @@ impl LastBytes {
 
     /// The last lines that hold anything, oldest first, each and all together within their bounds.
     pub fn lines(&self) -> Vec<String> {
-        let (front, back) = self.bytes.as_slices();
-        let text = String::from_utf8_lossy(&[front, back].concat()).into_owned();
+        let text = self.text();
         let mut lines = Vec::new();
         let mut bytes = 0;
-        let mut rest =
-            text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect::<Vec<_>>();
-        while let Some((number, line)) = rest.pop() {
-            let whole = number > 0 || !self.cut;
-            let line = shortened(if whole { line } else { line.trim_start_matches('\u{fffd}') }, whole);
+        for line in text.lines().rev().filter(|line| !line.trim().is_empty()) {
+            let line = shortened(line);
             bytes += line.len();
             if lines.len() == limits::TRAP_LOG_LINES || bytes > limits::TRAP_LOG_BYTES {
                 break;
@@ -46,14 +61,29 @@ impl LastBytes {
         lines.reverse();
         lines
     }
+
+    /// What is kept, with a mark where a line lacks its middle.
+    fn text(&self) -> String {
+        let (front, back) = self.bytes.as_slices();
+        if self.head.len() < HEAD_BYTES {
+            return String::from_utf8_lossy(&[&self.head, front, back].concat()).into_owned();
+        }
+        let (head, rest) = (String::from_utf8_lossy(&self.head), [front, back].concat());
+        let rest = String::from_utf8_lossy(&rest);
+        // Characters that the cuts went through.
+        format!("{}…{}", head.trim_end_matches('\u{fffd}'), rest.trim_start_matches('\u{fffd}'))
+    }
 }
 
-/// A line within its bound; `whole` says that its beginning is there.
-fn shortened(line: &str, whole: bool) -> String {
+/// A line within its bound: its beginning and its end.
+fn shortened(line: &str) -> String {
     let line = line.trim_end();
-    let end = line.floor_char_boundary(limits::TRAP_LOG_LINE_BYTES);
-    let (before, after) = (if whole { "" } else { "…" }, if end < line.len() { "…" } else { "" });
-    format!("{before}{}{after}", &line[..end])
+    if line.len() <= limits::TRAP_LOG_LINE_BYTES {
+        return line.to_owned();
+    }
+    let begin = line.floor_char_boundary(HEAD_BYTES);
+    let end = line.ceil_char_boundary(line.len() - (limits::TRAP_LOG_LINE_BYTES - begin));
+    format!("{}…{}", &line[..begin], &line[end..])
 }
 
 /// How the part of an error's detail begins that quotes the log; each line behind it is indented.
@@ -63,6 +93,16 @@ const QUOTE: &str = "the last lines of its log:";
 pub fn quoted(detail: &str) -> impl Iterator<Item = &str> {
     let quote = detail.strip_prefix(QUOTE).unwrap_or_default();
     quote.lines().skip(1).map_while(|line| line.strip_prefix("  "))
+}
+
+/// An error's message, and behind it what its detail quotes of the log.
+pub fn with_quote(message: &str, detail: Option<&str>) -> String {
+    let lines: Vec<&str> = quoted(detail.unwrap_or_default()).collect();
+    if lines.is_empty() { message.to_owned() } else { format!("{message}\n{}", quote(&lines)) }
+}
+
+fn quote(lines: &[impl Borrow<str>]) -> String {
+    format!("{QUOTE}\n  {}", lines.join("\n  "))
 }
 
 /// What an error says of a trap beyond its message: the last lines of the log, then where the guest was.
@@ -79,7 +119,7 @@ pub fn trap_detail(log: Option<&LastBytes>, backtrace: Option<String>) -> Option
     if lines.is_empty() {
         return backtrace;
     }
-    let log = format!("{QUOTE}\n  {}", lines.join("\n  "));
+    let log = quote(&lines);
     Some(match backtrace {
         Some(backtrace) => format!("{log}\n{backtrace}"),
         None => log,
@@ -113,18 +153,71 @@ mod tests {
         assert_eq!(last.last().map(String::as_str), Some("line 99999"));
         assert_eq!(last[0], format!("line {}", 100_000 - limits::TRAP_LOG_LINES));
 
-        let long = format!("ValueError: {}é\nat end\n", "x".repeat(limits::TRAP_LOG_LINE_BYTES));
+        let long = format!("ValueError: {}é is odd\nat end\n", "x".repeat(limits::TRAP_LOG_LINE_BYTES));
         let last = lines(&[b"before\n", long.as_bytes()]);
-        assert!(last[1].starts_with("ValueError: xx") && last[1].ends_with("x…"), "{last:?}");
+        assert!(last[1].starts_with("ValueError: xx") && last[1].ends_with("xé is odd"), "{last:?}");
+        assert!(last[1].contains("x…x") && last[1].len() <= limits::TRAP_LOG_LINE_BYTES + "…".len());
         assert_eq!((last[0].as_str(), last[2].as_str()), ("before", "at end"));
 
         let endless = "é".repeat(limits::TRAP_LOG_KEPT_BYTES);
-        let last = lines(&[b"a", endless.as_bytes()]);
-        assert!(last.len() == 1 && last[0].starts_with("…é") && last[0].ends_with("é…"), "{last:?}");
+        let pieces: Vec<&[u8]> = endless.as_bytes().chunks(7).collect();
+        for pieces in [vec![endless.as_bytes()], pieces] {
+            let pieces = [vec!["before\nTypeError: ".as_bytes()], pieces, vec![b" is the end"]].concat();
+            let last = lines(&pieces);
+            assert!(last.len() == 1 && last[0].starts_with("TypeError: é"), "{last:?}");
+            assert!(last[0].ends_with("é is the end") && last[0].matches('…').count() == 1, "{last:?}");
+            assert!(
+                !last[0].contains('\u{fffd}') && last[0].len() < limits::TRAP_LOG_LINE_BYTES + 9,
+                "{last:?}"
+            );
+        }
+        let blank = "\n".repeat(limits::TRAP_LOG_KEPT_BYTES - 3);
+        assert_eq!(
+            lines(&[b"before\nTypeError", blank.as_bytes()]),
+            ["TypeError"],
+            "a cut through a short line"
+        );
 
         let wide = format!("{}\n", "y".repeat(limits::TRAP_LOG_LINE_BYTES)).repeat(limits::TRAP_LOG_LINES);
         let bytes: usize = lines(&[wide.as_bytes()]).iter().map(String::len).sum();
         assert!(bytes <= limits::TRAP_LOG_BYTES && bytes > limits::TRAP_LOG_BYTES / 2, "{bytes}");
+    }
+
+    /// As languages' runtimes print them: the reason first, then much else.
+    #[test]
+    fn the_reason_is_quoted_whatever_the_runtime_prints_behind_it() {
+        let frames = |count| -> String {
+            (0..count)
+                .map(|at| format!("  handler{at}@/home/me/project/build/bundle.js:{at}11:19\n"))
+                .collect()
+        };
+        let thrown = format!(
+            "Exception while running the tool: Error: no bolts is left\nStack:\n{}Redirecting call to abort() to \
+             mozalloc_abort\n",
+            frames(14)
+        );
+        let caused = format!(
+            "Error: cannot ship\n{}Caused by: Error: no bolts is left\n{}Redirecting call to abort()\n",
+            frames(14),
+            frames(14)
+        );
+        let rows: String = (0..20).map(|row| format!("row {row} is short of bolts\n")).collect();
+        let panic =
+            format!("thread 'main' panicked at src/lib.rs:3:5:\nthe stock:\n{rows}note: run with more\n");
+        let long = format!(
+            "thread 'main' panicked at src/lib.rs:3:5: bad order {} at column 7000\nnote: run with more\n",
+            "o".repeat(7 * 1024)
+        );
+        for (log, reasons) in [
+            (thrown, ["Error: no bolts is left", "handler13@"]),
+            (caused, ["Error: cannot ship", "Caused by: Error: no bolts is left"]),
+            (panic, ["panicked at src/lib.rs:3:5", "row 0 is short"]),
+            (long, ["panicked at src/lib.rs:3:5: bad order", "at column 7000"]),
+        ] {
+            let log = format!("{}{log}", "working\n".repeat(10_000));
+            let last = lines(&[log.as_bytes()]).join("\n");
+            assert!(reasons.iter().all(|reason| last.contains(reason)), "{reasons:?} in {last}");
+        }
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub use cursor::{open_cursor, seal_cursor};
 pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};
 pub use journal::Next;
+pub use last_lines::LastBytes;
 pub use metrics::Metrics;
 pub use ops::{Op, OpHandle};
 pub use output::{OutputError, OutputOp, call_hash};

@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::last_lines::quoted;
+use super::last_lines::{quoted, with_quote};
 use super::questions::{AnsweredDocument, InputRequest};
 use crate::catalog::show_hidden;
 use crate::clock::UnixNanos;
@@ -117,6 +117,11 @@ impl ErrorDocument {
     /// The last lines of the log of a task that trapped.
     pub fn log_lines(&self) -> impl Iterator<Item = &str> {
         quoted(self.detail.as_deref().unwrap_or_default())
+    }
+
+    /// Its message, and behind it the lines of the log where it trapped.
+    pub fn with_log_lines(&self) -> String {
+        with_quote(&self.message, self.detail.as_deref())
     }
 
     /// The guest trapped: if anything says why, its log does.

@@ -7,6 +7,7 @@ use rmcp::model::{
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
+use super::next;
 use super::own_names::OwnNames;
 use crate::catalog::show_hidden;
 use crate::engine::{EngineError, TaskDocument};
@@ -167,9 +168,9 @@ pub fn no_such_task(id: &str) -> ErrorData {
 }
 
 /// What a task failed with, where it was no error that the tool chose.
-pub fn of_failed(task: &TaskDocument) -> ErrorData {
+pub fn of_failed(names: &OwnNames, task: &TaskDocument) -> ErrorData {
     let (message, data) = match &task.error {
-        Some(error) => (error.message.clone(), serde_json::to_value(error).ok()),
+        Some(error) => (next::why(names, task, error), serde_json::to_value(error).ok()),
         None => ("the task failed".to_owned(), None),
     };
     ErrorData::internal_error(message, data)

@@ -48,10 +48,28 @@ pub fn after_failure(names: &OwnNames, task: &TaskDocument) -> String {
         (None, None) => retry,
     };
     if error.is_some_and(ErrorDocument::is_trap) {
-        let log = call(names, "task_output", &json!({ "task_id": task.id, "name": "log" }));
-        next.push_str(&format!("; its log: {log}"));
+        next.push_str(&format!("; its log: {}", log_call(names, task)));
     }
     next
+}
+
+fn log_call(names: &OwnNames, task: &TaskDocument) -> String {
+    call(names, "task_output", &json!({ "task_id": task.id, "name": "log" }))
+}
+
+/// Why a task ended, where one text is all that is shown: of a trap the lines of its log that say why, too.
+pub fn why(names: &OwnNames, task: &TaskDocument, error: &ErrorDocument) -> String {
+    let mut why = error.with_log_lines();
+    if why.len() > error.message.len() {
+        why.push_str(&format!("\nits whole log: {}, or {}", log_call(names, task), task.log_uri));
+    }
+    why
+}
+
+/// What a task waits for that its client has no way to answer.
+pub fn waits_for(names: &OwnNames, task: &TaskDocument) -> Option<String> {
+    let asked = asked_lines(names, task);
+    (!asked.is_empty()).then(|| format!("Waiting for an answer.{asked}"))
 }
 
 fn still_running(names: &OwnNames, task: &TaskDocument) -> String {
@@ -197,20 +215,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_trapped_says_where_its_log_is() {
-        let task = |reason: &str| -> TaskDocument {
-            serde_json::from_value(json!({
-                "id": "7", "uri": "task://7", "tool": "ship", "component": "c", "state": "failed", "reason": reason,
-                "attempt": 1, "steps": 0, "created_at": "", "updated_at": "", "log_uri": "task://7/log",
-                "error": { "reason": reason, "message": "unreachable", "next": "longhaul task retry 7" },
-            }))
-            .expect("a document")
+    fn what_trapped_says_why_with_the_lines_of_its_log() {
+        let names = OwnNames::of_hint("lh-task-wait").expect("a name");
+        let of = |reason: &str, detail: Option<&str>| {
+            let mut task = ended(reason);
+            let error = task.error.as_mut().expect("an error");
+            error.detail = detail.map(str::to_owned);
+            let error = error.clone();
+            why(&names, &task, &error)
         };
+        let quote = "the last lines of its log:\n  panicked at lib.rs:3\n  no bolts\nbacktrace:\n  0: ship";
+        assert_eq!(
+            of("trap", Some(quote)),
+            "unreachable\nthe last lines of its log:\n  panicked at lib.rs:3\n  no bolts\nits whole log: \
+             lh-task-output {\"task_id\":\"7\",\"name\":\"log\"}, or task://7/log"
+        );
+        for (reason, detail) in
+            [("trap", None), ("trap", Some("backtrace:\n  0: ship")), ("limit", Some("bound: X"))]
+        {
+            assert_eq!(of(reason, detail), "unreachable");
+        }
+    }
+
+    fn ended(reason: &str) -> TaskDocument {
+        serde_json::from_value(json!({
+            "id": "7", "uri": "task://7", "tool": "ship", "component": "c", "state": "failed", "reason": reason,
+            "attempt": 1, "steps": 0, "created_at": "", "updated_at": "", "log_uri": "task://7/log",
+            "error": { "reason": reason, "message": "unreachable", "next": "longhaul task retry 7" },
+        }))
+        .expect("a document")
+    }
+
+    #[test]
+    fn what_trapped_says_where_its_log_is() {
         let names = OwnNames::of_hint("lh-task-wait").expect("a name");
         let log = "; its log: lh-task-output {\"task_id\":\"7\",\"name\":\"log\"}";
-        assert!(next(&names, &task("trap")).ends_with(log), "{}", next(&names, &task("trap")));
+        assert!(next(&names, &ended("trap")).ends_with(log), "{}", next(&names, &ended("trap")));
         for reason in ["limit", "timeout", "diverged"] {
-            assert!(!next(&names, &task(reason)).contains("its log"), "{reason}");
+            assert!(!next(&names, &ended(reason)).contains("its log"), "{reason}");
         }
     }
 }

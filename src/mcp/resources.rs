@@ -7,6 +7,7 @@ use super::convert::{self, JSON, PLAIN, document};
 use super::error;
 use super::fixtures::Fixtures;
 use super::hints::Kept as _;
+use super::next;
 use super::own_names::OwnNames;
 use super::server::Handler;
 use super::uri::ResourceUri;
@@ -106,7 +107,7 @@ impl Handler {
                     Err(error::not_there_yet(uri, format_args!("the task is {}", task.state)))
                 }
                 TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
-                    Err(error::not_there_yet(uri, ended_without(&task)))
+                    Err(error::not_there_yet(uri, ended_without(self.server.names(), &task)))
                 }
             },
             ResourceUri::Output(id, name) => {
@@ -244,8 +245,8 @@ fn missing(error: &EngineError, uri: &str) -> ErrorData {
     }
 }
 
-fn ended_without(task: &TaskDocument) -> String {
-    let message = task.error.as_ref().map_or("", |error| error.message.as_str());
+fn ended_without(names: &OwnNames, task: &TaskDocument) -> String {
+    let message = task.error.as_ref().map(|error| next::why(names, task, error)).unwrap_or_default();
     let next = task.error.as_ref().and_then(|error| error.next.as_deref()).unwrap_or_default();
     format!("the task has {}: {message}; next: {next}", task.state)
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::asks::Takes;
 use super::client_settings::Links;
 use super::error::{self, Refusal};
+use super::next;
+use super::own_names::OwnNames;
 use super::server::{Handler, is_modern};
 use super::{convert, report};
 use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd, Watcher};
@@ -163,7 +165,7 @@ impl Handler {
             TaskEnd::Failed(task, error) => {
                 let error = match error.protocol {
                     Some(protocol) => error::of_tool(&protocol, id),
-                    None => error::of_failed(&task),
+                    None => error::of_failed(self.server.names(), &task),
                 };
                 (task, TaskPayload::Failed { error: object(&error)? })
             }
@@ -186,7 +188,7 @@ impl Handler {
 
     fn bare(&self, task: &TaskDocument, status: TaskStatus) -> Task {
         let mut wire = Task::new(&task.id, status, &task.created_at, &task.updated_at);
-        wire.status_message = message(task);
+        wire.status_message = message(self.server.names(), task, status);
         let kept = self.server.engine().kept_for(task);
         wire.ttl_ms = kept.map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
         wire.with_poll_interval_ms(limits::TASK_POLL_INTERVAL_MS)
@@ -204,13 +206,19 @@ fn status(task: &TaskDocument, id: TaskId, takes: Takes) -> TaskStatus {
     }
 }
 
-/// Why it ended, or how far it is: the extension has no progress, so that is told in words.
-fn message(task: &TaskDocument) -> Option<String> {
+/// Why it ended, or how far it is and what it waits for: the extension has no progress, and no questions for who
+/// cannot answer them, so both are told in words.
+fn message(names: &OwnNames, task: &TaskDocument, status: TaskStatus) -> Option<String> {
     if let Some(error) = &task.error {
-        return Some(error.message.clone());
+        return Some(next::why(names, task, error));
     }
     let progress = task.progress.as_ref().map(|p| Progress { done: p.done, total: p.total });
-    Some(report::text(progress, task.message.clone())).filter(|text| !text.is_empty())
+    let reported = Some(report::text(progress, task.message.clone())).filter(|text| !text.is_empty());
+    let waits = if status == TaskStatus::Working { next::waits_for(names, task) } else { None };
+    match (reported, waits) {
+        (Some(reported), Some(waits)) => Some(format!("{reported}\n{waits}")),
+        (reported, waits) => reported.or(waits),
+    }
 }
 
 fn parse(id: &str) -> Result<TaskId, ErrorData> {

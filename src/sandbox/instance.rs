@@ -131,13 +131,33 @@ async fn call_command(
         },
     };
     let bytes = capture.take();
-    let (text, whole) = printed(&bytes, capture.bound_bytes());
-    let more = if whole { "" } else { "\n[the rest is in the task's log]" };
-    Ok(Returned::Result(if status == 0 {
-        ToolResult::text(format!("{text}{more}"))
-    } else {
-        ToolResult::error(format!("{text}{more}\n[the program ended with status {status}]"))
-    }))
+    let bound = capture.bound_bytes();
+    if status == 0 {
+        let (text, whole) = printed(&bytes, bound);
+        return Ok(Returned::Result(ToolResult::text(format!("{text}{}", if whole { "" } else { MORE }))));
+    }
+    let end = ending(status, capture.error_lines(), bound / 2);
+    let (text, whole) = printed(&bytes, bound.saturating_sub(MORE.len() + end.len()));
+    let more = if whole { "" } else { MORE };
+    Ok(Returned::Result(ToolResult::error(format!("{text}{more}{end}"))))
+}
+
+const MORE: &str = "\n[the rest is in the task's log]";
+
+/// What stands behind the output of a program that failed: its status, and the last lines of stderr that fit.
+fn ending(status: i32, lines: Vec<String>, bound_bytes: usize) -> String {
+    let status = format!("\n[the program ended with status {status}]");
+    let mut lines = lines.as_slice();
+    while let [_, rest @ ..] = lines {
+        let quote = lines.join("\n  ");
+        let end =
+            format!("{status}\nthe last lines of its stderr, of which the task's log has all:\n  {quote}");
+        if end.len() <= bound_bytes {
+            return end;
+        }
+        lines = rest;
+    }
+    status
 }
 
 fn export(
@@ -228,6 +248,17 @@ mod tests {
     fn what_a_command_prints_is_cut_at_the_bound_between_characters() {
         assert_eq!(printed(b"abc", 3), ("abc".to_owned(), true));
         assert_eq!(printed("aé".as_bytes(), 2), ("a".to_owned(), false));
+    }
+
+    #[test]
+    fn a_failed_programs_last_lines_stand_behind_its_status_as_far_as_they_fit() {
+        let lines = || ["first", "second", "third"].map(str::to_owned).to_vec();
+        let status = "\n[the program ended with status 7]";
+        assert_eq!(ending(7, vec![], 1000), status);
+        assert!(ending(7, lines(), 1000).ends_with("log has all:\n  first\n  second\n  third"));
+        let short = ending(7, lines(), ending(7, lines(), 1000).len() - 1);
+        assert!(short.starts_with(status) && short.ends_with("log has all:\n  second\n  third"), "{short}");
+        assert_eq!(ending(7, lines(), 40), status);
     }
 
     #[test]

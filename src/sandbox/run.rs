@@ -170,8 +170,8 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
         let journal = Journal::of_task(recorder.clone(), exchanges.clone(), inner.options.suspend_grace);
         let capture =
             Capture::new(usize::try_from(task.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
-        let stdout = matches!(binding, Binding::Command { .. }).then(|| capture.clone());
-        let world = World::new(journal, task.limits.memory_mib, task.grant.clone(), stdout);
+        let captured = matches!(binding, Binding::Command { .. }).then(|| capture.clone());
+        let world = World::new(journal, task.limits.memory_mib, task.grant.clone(), captured);
         let meter = world.meter.clone();
         let mut store = instance::store(pre.engine(), world);
 

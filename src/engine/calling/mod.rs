@@ -15,6 +15,7 @@ use crate::catalog::{Catalog, ToolDefinition, ToolEntry};
 use crate::engine::children::{self, Link};
 use crate::engine::entry::Live;
 use crate::engine::journal::Next;
+use crate::engine::last_lines::with_quote;
 use crate::engine::messages::{self, Outgoing};
 use crate::engine::ops::{Op, OpChange, OpHandle};
 use crate::engine::output::call_hash;
@@ -463,7 +464,7 @@ fn end_of(
             (reason, _) => ChildEnd::Failed(format!(
                 "{name} (task {id}) failed ({}): {}",
                 reason.as_str(),
-                error.message
+                with_quote(&error.message, error.detail.as_deref())
             )),
         },
         (State::Failed(reason), None) => {

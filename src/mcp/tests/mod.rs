@@ -158,9 +158,14 @@ fn quick_tools(closures: Closures) -> Closures {
         .tool(definition("refuse", Reply::Inline, anything.clone(), None), "1", |_: Steps, _| async {
             Err(StepError::Tool("the ticket is closed".to_owned()))
         })
-        .tool(definition("crash", Reply::Inline, anything, None), "1", |_: Steps, arguments: Value| {
+        .tool(definition("crash", Reply::Inline, anything, None), "1", |steps: Steps, arguments: Value| {
             let crashes = arguments["crashes"] != false;
-            async move { if crashes { panic!("out of cheese") } else { Ok(ToolResult::text("well")) } }
+            async move {
+                if let Some(says) = arguments["says"].as_str() {
+                    steps.log(says)?;
+                }
+                if crashes { panic!("out of cheese") } else { Ok(ToolResult::text("well")) }
+            }
         })
 }
 

@@ -118,6 +118,60 @@ async fn the_ways_to_end_are_told_apart() {
     assert_eq!(raw.get(&id).await["status"], "completed", "what has ended stays as it is");
 }
 
+/// For clients that show an error's message alone.
+#[tokio::test]
+async fn why_a_tool_trapped_is_in_the_message_of_every_error_that_tells_of_it() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let meta = with(declared(), "longhaul/reply", json!("task"));
+    let ended = async |tool: &str, arguments: Value| {
+        let params = json!({"name": tool, "arguments": arguments});
+        let got = raw.ask_modern("tools/call", params, meta.clone()).await;
+        let id = got[0]["result"]["taskId"].as_str().expect("a task").to_owned();
+        world.until(&id, TaskDocument::is_terminal).await;
+        (raw.get(&id).await, id)
+    };
+    for says in ["no bolts is left", "ValueError: kaputt\n  at ship", "在庫がない"] {
+        let (crashed, id) = ended("crash", json!({"says": says})).await;
+        let read = raw.ask_tasks("resources/read", json!({"uri": format!("task://{id}/result")})).await;
+        let words = [&crashed["error"]["message"], &crashed["statusMessage"], &read["error"]["message"]];
+        let log = format!("task://{id}/log");
+        for words in words.map(|words| words.as_str().expect("words")) {
+            for part in says.lines().chain(["out of cheese", "task_output", &log]) {
+                assert!(words.contains(part), "{part:?} in {words}");
+            }
+        }
+        let (caller, _) = ended("calls", json!({"tool": "crash", "arguments": {"says": says}})).await;
+        let caller = caller["result"]["content"][0]["text"].as_str().expect("words").to_owned();
+        assert!(says.lines().all(|line| caller.contains(line)), "{caller}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_asked_sees_what_its_task_waits_for() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let meta = with(declared(), "longhaul/reply", json!("task"));
+    let asking = json!({"name": "asks", "arguments": {}});
+    let got = raw.ask_modern("tools/call", asking, meta).await;
+    let id = got[0]["result"]["taskId"].as_str().expect("a task").to_owned();
+    world.until(&id, |task| !task.input_requests.is_empty()).await;
+    let task = raw.get(&id).await;
+    assert_eq!(task["status"], "working");
+    let words = task["statusMessage"].as_str().expect("words");
+    for part in ["Waiting for an answer", "Question 1?", "question q1", "A person answers it"] {
+        assert!(words.contains(part), "{part:?} in {words}");
+    }
+    let mut listening = Listening::to(&raw, json!({"taskIds": [id]})).await;
+    assert_eq!(listening.next().await["method"], "notifications/subscriptions/acknowledged");
+    let told = listening.next().await["params"].take();
+    assert_eq!((&told["status"], &told["statusMessage"]), (&json!("working"), &task["statusMessage"]));
+    let mut asked = declared();
+    asked["io.modelcontextprotocol/clientCapabilities"]["elicitation"] = json!({"form": {}});
+    let task = raw.ask_modern("tasks/get", json!({"taskId": id}), asked).await[0]["result"].take();
+    assert_eq!((&task["status"], task.get("statusMessage")), (&json!("input_required"), None), "{task}");
+}
+
 #[tokio::test]
 async fn answers_to_what_was_not_asked_are_ignored() {
     let world = World::new().await;

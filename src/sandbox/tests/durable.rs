@@ -271,7 +271,7 @@ async fn a_checkpoint_begins_the_guest_anew_with_what_it_saved() {
 #[tokio::test]
 async fn a_plain_programs_output_is_its_result_and_its_log() {
     let house = House::open(NEVER_SUSPENDED).await;
-    let program = |ok: u32| {
+    let program = |ok: u32, stream: &str| {
         format!(
             r#"(component
     (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
@@ -285,13 +285,13 @@ async fn a_plain_programs_output_is_its_result_and_its_log() {
         (export "[method]output-stream.blocking-write-and-flush"
             (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $stream-error)))))))
     (alias export $streams "output-stream" (type $output))
-    (import "wasi:cli/stdout@0.2.0" (instance $stdout
+    (import "wasi:cli/{stream}@0.2.0" (instance $stdout
         (alias outer 1 $output (type $o'))
         (export "output-stream" (type $o (eq $o')))
-        (export "get-stdout" (func (result (own $o))))))
+        (export "get-{stream}" (func (result (own $o))))))
     (core module $memory (memory (export "memory") 1) (data (i32.const 64) "printed\n"))
     (core instance $memory (instantiate $memory))
-    (core func $get (canon lower (func $stdout "get-stdout")))
+    (core func $get (canon lower (func $stdout "get-{stream}")))
     (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush")
         (memory $memory "memory")))
     (core module $m
@@ -307,15 +307,21 @@ async fn a_plain_programs_output_is_its_result_and_its_log() {
     (export "wasi:cli/run@0.2.0" (instance $exported)))"#
         )
     };
-    house.install("good", &program(0), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
-    house.install("bad", &program(1), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
+    house.install("good", &program(0, "stdout"), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
+    house.install("bad", &program(1, "stdout"), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
+    house.install("loud", &program(1, "stderr"), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
+    house.install("noted", &program(0, "stderr"), "command:wasi:cli/run@0.2.0", TaskLimits::default()).await;
 
     let id = house.submit("good", json!({})).await;
     assert_eq!(completed(house.end(id).await), crate::task::ToolResult::text("printed\n"));
     assert_eq!(house.log(id), "printed\n");
     let bad = completed(house.call("bad", json!({})).await);
     assert!(bad.is_error);
-    assert!(format!("{:?}", bad.content).contains("ended with status 1"), "{bad:?}");
+    assert_eq!(bad, crate::task::ToolResult::error("printed\n\n[the program ended with status 1]"));
+    let loud = "\n[the program ended with status 1]\nthe last lines of its stderr, of which the task's log has all:\n  \
+                printed";
+    assert_eq!(completed(house.call("loud", json!({})).await), crate::task::ToolResult::error(loud));
+    assert_eq!(completed(house.call("noted", json!({})).await), crate::task::ToolResult::text(""));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ use self::clocks::{Clocks, HasClocks, Timers};
 use self::journal::Journal;
 use self::poll::{HasPolling, Polling};
 use self::random::{Purpose, SeededRandom};
-use self::stdio::{Capture, LogStream};
+use self::stdio::{Capture, LogStream, Stream};
 use super::host::{self, Tickets};
 use super::limiter::Limiter;
 use super::threads::Meter;
@@ -62,14 +62,14 @@ pub struct World {
 }
 
 impl World {
-    /// A world at the beginning of an epoch, or at that of its replay. `stdout` also gets what is printed.
-    pub fn new(journal: Journal, memory_mib: u64, grant: Grant, stdout: Option<Capture>) -> Self {
+    /// A world at the beginning of an epoch, or at that of its replay. `capture` also gets what is printed.
+    pub fn new(journal: Journal, memory_mib: u64, grant: Grant, capture: Option<Capture>) -> Self {
         let seed = journal.seed();
-        let stream = |capture| LogStream { journal: journal.clone(), capture };
+        let stream = |stream| LogStream { journal: journal.clone(), stream, capture: capture.clone() };
         let wasi = WasiCtx::builder()
             .arg(PROGRAM_NAME)
-            .stdout(stream(stdout))
-            .stderr(stream(None))
+            .stdout(stream(Stream::Stdout))
+            .stderr(stream(Stream::Stderr))
             .secure_random(SeededRandom::new(&seed, Purpose::Secure))
             .insecure_random(SeededRandom::new(&seed, Purpose::Insecure))
             .insecure_random_seed(u128::from_le_bytes(SeededRandom::new(&seed, Purpose::HashSeed).bytes()))

@@ -8,21 +8,29 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::journal::Journal;
+use crate::engine::LastBytes;
 
 /// Bytes that one write may bring; always as many, whatever has been written.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Keeps what a plain command prints, which is its result.
+#[derive(Clone, Copy)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Keeps what a plain command prints, which is its result, and the end of what it complains of.
 #[derive(Clone)]
 pub struct Capture {
     kept: Arc<Mutex<Vec<u8>>>,
+    errors: Arc<Mutex<LastBytes>>,
     bound_bytes: usize,
 }
 
 impl Capture {
     /// Keeps one byte more than the bound, which shows that the bound was passed.
     pub fn new(bound_bytes: usize) -> Self {
-        Self { kept: Arc::default(), bound_bytes }
+        Self { kept: Arc::default(), errors: Arc::default(), bound_bytes }
     }
 
     pub fn bound_bytes(&self) -> usize {
@@ -33,7 +41,19 @@ impl Capture {
         std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn add(&self, bytes: &[u8]) {
+    /// The last lines of stderr, which are in the log alone.
+    pub fn error_lines(&self) -> Vec<String> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).lines()
+    }
+
+    fn add(&self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Stdout => self.print(bytes),
+            Stream::Stderr => self.errors.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
+        }
+    }
+
+    fn print(&self, bytes: &[u8]) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let room = self.bound_bytes.saturating_add(1).saturating_sub(kept.len()).min(bytes.len());
         kept.extend_from_slice(&bytes[..room]);
@@ -44,6 +64,7 @@ impl Capture {
 #[derive(Clone)]
 pub struct LogStream {
     pub journal: Journal,
+    pub stream: Stream,
     pub capture: Option<Capture>,
 }
 
@@ -77,7 +98,7 @@ impl OutputStream for LogStream {
         }
         self.journal.log(&bytes).map_err(|stop| StreamError::Trap(stop.into()))?;
         if let Some(capture) = &self.capture {
-            capture.add(&bytes);
+            capture.add(self.stream, &bytes);
         }
         Ok(())
     }
