@@ -361,6 +361,23 @@ async fn a_listener_that_is_not_granted_sees_no_connection() {
     assert_eq!(hidden.connections(), 0);
 }
 
+/// The lines on stderr are those of the configuration: copied into it, they let the tool through.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_that_a_refusal_names_grant_the_host() {
+    let web = Web::start();
+    let mut place = Place::with_grants(&[], "");
+    let program = [json!({"op": "http", "request": request(&web, "GET", "/prices", "")})];
+    let refused = place.undisturbed(&program).await;
+    assert_eq!(words(&refused, "http"), ["error HttpRequestDenied"], "{}", refused.document);
+    let said = place.said();
+    let lines = said.split_once("takes the host):\n").expect("lines").1;
+    let lines: Vec<&str> = lines.lines().take(2).collect();
+    assert_eq!(lines[0], "[grants.interpreter]", "{said}");
+    place.configure(&lines.join("\n"));
+    let granted = place.undisturbed(&program).await;
+    assert_eq!(words(&granted, "http"), [Web::answer("GET", "/prices", "")], "{}", granted.document);
+}
+
 /// A POST left, the server died before the answer was on disk: what follows is the manifest's to say, and in
 /// the end the owner's.
 #[tokio::test(flavor = "multi_thread")]

@@ -64,13 +64,21 @@ fn a_dry_run_touches_nothing_and_a_second_run_has_nothing_to_do() {
     }
 }
 
-/// What `install` prints of a first start.
-fn first_start(home: &Path, more: &[&str]) -> String {
-    let words = ["--client", "codex", "--project", "--tools", "tools", "--data", "data"];
-    let output = install(home, &[&words[..], more].concat());
-    assert!(output.status.success(), "the entry stands whatever the server does");
+const WORDS: [&str; 7] = ["--client", "codex", "--project", "--tools", "tools", "--data", "data"];
+
+/// What `install` prints of a first start, which ends with this status.
+fn first_start(home: &Path, more: &[&str], status: i32) -> String {
+    let output = install(home, &[&WORDS[..], more].concat());
+    let words = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(status), "{words}");
     assert!(home.join(".codex/config.toml").is_file() || more.contains(&"--dry-run"));
-    String::from_utf8(output.stderr).expect("text")
+    words
+}
+
+/// The document and the status.
+fn first_start_as_json(home: &Path, more: &[&str]) -> (Value, Option<i32>) {
+    let output = install(home, &[&WORDS[..], more, &["--json"]].concat());
+    (serde_json::from_slice(&output.stdout).expect("one document"), output.status.code())
 }
 
 #[test]
@@ -80,12 +88,23 @@ fn the_server_of_an_entry_is_started_once_so_that_a_host_finds_it() {
     fs::create_dir(home.join("tools")).expect("a folder");
     install_component(&home.join("tools"), "quiet", &export("quiet", "", r#"(func (export "run"))"#), "");
     for left_out in [&["--dry-run"][..], &["--no-start"]] {
-        let words = first_start(home, left_out);
+        let words = first_start(home, left_out, 0);
         assert!(!words.contains("starting"), "{words}");
         assert!(!home.join("data").exists(), "{left_out:?}");
     }
-    let words = first_start(home, &[]);
+    let words = first_start(home, &[], 0);
     assert!(words.contains("connected to the server of"), "{words}");
+    let (told, status) = first_start_as_json(home, &[]);
+    assert_eq!((&told["first_start"], status), (&json!("started"), Some(0)));
+    let (told, status) = first_start_as_json(home, &["--no-start"]);
+    assert_eq!((&told["first_start"], status), (&Value::Null, Some(0)));
+    // Another's tools: those that run are used, and these were not looked at.
+    fs::create_dir(home.join("more")).expect("a folder");
+    fs::write(home.join("more/broken.wasm"), "no component").expect("written");
+    let words = first_start(home, &["--tools", "more", "--force"], 0);
+    assert!(words.contains("were not looked at"), "{words}");
+    let (told, status) = first_start_as_json(home, &["--tools", "more", "--force"]);
+    assert_eq!((&told["first_start"], status), (&json!("other_server"), Some(0)));
     let info = fs::read(home.join("data/server.json")).expect("it runs");
     let info: Value = serde_json::from_slice(&info).expect("JSON");
     let pid = info["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
@@ -98,7 +117,20 @@ fn a_server_that_does_not_start_leaves_the_entry_and_says_so() {
     let home = tempfile::tempdir().expect("a folder");
     let home = home.path();
     fs::create_dir(home.join("tools")).expect("a folder");
+    install_component(
+        &home.join("tools"),
+        "quiet",
+        &export("quiet", "", r#"(func (export "run"))"#),
+        "[nonsense]",
+    );
+    let words = first_start(home, &[], 1);
+    assert!(words.contains("its server did not start") && words.contains("nonsense"), "{words}");
+    fs::remove_file(home.join("tools/quiet.toml")).expect("removed");
+    fs::write(home.join("tools/quiet.wasm"), "no component").expect("written");
+    let (told, status) = first_start_as_json(home, &[]);
+    assert_eq!((&told["first_start"], status), (&json!("failed"), Some(1)), "{told}");
+    fs::remove_dir_all(home.join("data")).expect("removed");
     fs::write(home.join("data"), "a file").expect("written");
-    let words = first_start(home, &[]);
-    assert!(words.contains("its server did not start"), "{words}");
+    let words = first_start(home, &[], 1);
+    assert!(words.contains("the entry stands, but its server did not start"), "{words}");
 }

@@ -258,6 +258,15 @@ impl<'a> Names<'a> {
                     export: export.to_owned(),
                     why: match skipped {
                         Some(skipped) => format!("it {}", skipped.reason),
+                        None if exports().next().is_none() => format!(
+                            "the tools of this component are its own definitions, which no export names: {}",
+                            inspection
+                                .tools
+                                .iter()
+                                .map(|tool| tool.definition.name.as_str())
+                                .collect::<Vec<_>>()
+                                .join(", ")
+                        ),
                         None => format!("there are: {}", exports().collect::<Vec<_>>().join(", ")),
                     },
                 })

@@ -125,9 +125,51 @@ fn typed(schema: &Value, key: &str, text: &str) -> Result<Value> {
         return Ok(Value::String(text.to_owned()));
     }
     let names: Vec<&str> = others.iter().map(|kind| kind.name()).collect();
-    let example = others.first().map_or("text", |kind| kind.example());
+    let example = match schema.pointer("/properties").and_then(|properties| properties.get(key)) {
+        Some(property) if others.first() == Some(&Kind::Array) && holds_arrays(schema, property) => {
+            format!("'{}'", example_of(schema, property, 0))
+        }
+        _ => others.first().map_or("text", |kind| kind.example()).to_owned(),
+    };
     Err(CliError::usage(format_args!("{key}: '{text}' is no {}", names.join(" or ")))
         .next(format!("for example: {key}={example}")))
+}
+
+/// Such as the pairs of a mapping whose keys are no texts.
+fn holds_arrays(root: &Value, schema: &Value) -> bool {
+    items_of(root, schema).iter().any(|item| first_kind(root, item) == Some(Kind::Array))
+}
+
+fn first_kind(root: &Value, schema: &Value) -> Option<Kind> {
+    let mut kinds = Vec::new();
+    collect_kinds(root, schema, &mut kinds, 0);
+    kinds.first().copied()
+}
+
+/// The schemas of an array's elements by their places; one for all of them, where places make no difference.
+fn items_of<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let referred = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
+    let schema = referred.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema);
+    match schema.get("prefixItems").and_then(Value::as_array) {
+        Some(places) => places.iter().collect(),
+        None => schema.get("items").into_iter().collect(),
+    }
+}
+
+/// A value of this shape.
+fn example_of(root: &Value, schema: &Value, depth: usize) -> Value {
+    match first_kind(root, schema) {
+        Some(Kind::Array) if depth < MAX_SCHEMA_DEPTH => {
+            items_of(root, schema).into_iter().map(|item| example_of(root, item, depth + 1)).collect()
+        }
+        Some(Kind::Array) => Value::Array(Vec::new()),
+        Some(Kind::Null) => Value::Null,
+        Some(Kind::Boolean) => Value::Bool(true),
+        Some(Kind::Integer) => 1.into(),
+        Some(Kind::Number) => 2.5.into(),
+        Some(Kind::Object) => Value::Object(Map::new()),
+        Some(Kind::String) | None => "x".into(),
+    }
 }
 
 /// An argument that the schema does not name: an error where it says that there is no other.
@@ -147,11 +189,12 @@ fn known_or_free(schema: &Value, key: &str) -> Result<()> {
     })
 }
 
+/// A schema that refers to itself ends here.
+const MAX_SCHEMA_DEPTH: usize = 8;
+
 /// The types that a schema lets through; empty means any.
 fn collect_kinds(root: &Value, schema: &Value, kinds: &mut Vec<Kind>, depth: usize) {
-    // A schema that refers to itself ends here.
-    const MAX_DEPTH: usize = 8;
-    if depth > MAX_DEPTH {
+    if depth > MAX_SCHEMA_DEPTH {
         return;
     }
     let mut add = |kind: Kind| {
@@ -253,6 +296,32 @@ mod tests {
             assert!(error.next.is_some(), "{pair}");
         }
         assert!(parse(&["topic=a", "topic=b"]).is_err());
+    }
+
+    #[test]
+    fn the_example_for_a_mapping_is_one_that_it_takes() {
+        let pair = |key: &str, value: Value| {
+            json!({"type": "array", "items": {
+                "type": "array", "prefixItems": [{"type": key}, value], "items": {}, "minItems": 2, "maxItems": 2,
+            }})
+        };
+        for (property, example) in [
+            (pair("integer", json!({"type": "string"})), r#"m='[[1,"x"]]'"#),
+            (pair("boolean", json!({"type": "number"})), "m='[[true,2.5]]'"),
+            (pair("integer", pair("integer", json!({"type": "null"}))), "m='[[1,[[1,null]]]]'"),
+            (json!({"type": "array", "items": {"$ref": "#/$defs/row"}}), r#"m='[["x"]]'"#),
+            (json!({"type": "array", "items": {"type": "string"}}), r#"m='["a", "b"]'"#),
+        ] {
+            let schema = json!({
+                "type": "object", "properties": {"m": property},
+                "$defs": {"row": {"type": "array", "items": {"type": "string"}}},
+            });
+            let pairs = [r#"m={"1":"x"}"#.to_owned()];
+            let next = arguments(&schema, &pairs, None).expect_err("an object").next.expect("advice");
+            assert_eq!(next, format!("for example: {example}"));
+            let advised = [next.trim_start_matches("for example: ").replace('\'', "")];
+            assert!(arguments(&schema, &advised, None).is_ok(), "{advised:?}");
+        }
     }
 
     #[test]

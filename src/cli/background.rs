@@ -30,6 +30,8 @@ const START_PATIENCE: Duration = Duration::from_secs(600);
 const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
 /// So long nobody may have the folder after a start.
 const SETTLING: Duration = Duration::from_millis(500);
+/// A start that takes longer is spoken of.
+const SILENCE: Duration = Duration::from_secs(1);
 /// No event tells of another process's socket.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// As much of a log as explains why a server did not start.
@@ -98,6 +100,7 @@ impl<'a> Servers<'a> {
         let waits = self.operators.load(Ordering::Relaxed);
         let mut started: Option<u32> = None;
         let mut nobody_since: Option<Instant> = None;
+        let mut has_said = false;
         while began.elapsed() < START_PATIENCE {
             let socket = folder.join(SOCKET);
             private::no_link(&socket).map_err(|e| unusable(folder, &e))?;
@@ -123,11 +126,26 @@ impl<'a> Servers<'a> {
                     None => started = Some(start(folder).await?),
                 }
             }
+            if !has_said && began.elapsed() >= SILENCE {
+                eprintln!("{}", escape_text(&what_is_awaited(folder, started.is_some())));
+                has_said = true;
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let told = format!("the server of {} does not answer", folder.display());
         Err(CliError::failed(told).next(format!("look at {}", folder.join(LOG).display())))
     }
+}
+
+/// Where a person sees what takes so long.
+fn what_is_awaited(folder: &Path, is_ours: bool) -> String {
+    let (place, log) = (folder.display(), folder.join(LOG));
+    let what = if is_ours {
+        format!("a server is being started for {place}")
+    } else {
+        format!("waiting for the server that has {place}")
+    };
+    format!("{what}: {} says what it does, such as compiling tools", log.display())
 }
 
 /// A line on stderr, which hosts keep in a log.
@@ -249,6 +267,15 @@ pub fn unusable(folder: &Path, error: &io::Error) -> CliError {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn who_waits_is_told_which_log_to_read() {
+        let folder = Path::new("/srv/a");
+        for (is_ours, what) in [(true, "a server is being started"), (false, "waiting for the server")] {
+            let told = what_is_awaited(folder, is_ours);
+            assert!(told.starts_with(what) && told.contains("/srv/a/server.log"), "{told}");
+        }
+    }
 
     #[test]
     fn a_projects_own_log_is_left_alone_and_ours_goes_on() {

@@ -42,7 +42,8 @@ pub async fn load(
         InspectError::HostFault(_) => CliError::failed(format_args!("{place}: {error}")),
         // What is refused of a component stands in the error, with what to do about it.
         InspectError::Unsupported(_) | InspectError::BadDefinition(_) => {
-            CliError::failed(format_args!("{place}: {error}")).next("leave it out, or build it again as said")
+            CliError::failed(format_args!("{place}: {error}"))
+                .next("leave it out, or build it again without what is refused; a damaged file is built or copied again")
         }
         InspectError::NotAComponent(_) => CliError::failed(format_args!("{place}: {error}")).next(
             "leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace",

@@ -105,6 +105,13 @@ mod tests {
         String::from_utf8(lines.0.lock().expect("no panic").clone()).expect("text")
     }
 
+    /// So that they can be copied.
+    #[test]
+    fn lines_of_a_message_stay_lines() {
+        let text = logged("info", || tracing::warn!("these:\n[grants.a]\nhttp = [\"http://b:80\"]"));
+        assert!(text.ends_with("these:\n[grants.a]\nhttp = [\"http://b:80\"]\n"), "{text}");
+    }
+
     #[test]
     fn what_libraries_carry_is_logged_at_no_level() {
         for filter in

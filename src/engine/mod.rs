@@ -67,6 +67,7 @@ pub use output::{OutputError, OutputOp, call_hash};
 pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, Outcome, Runner, Suspension};
 pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 pub use recorder::{Recorder, RecorderError};
+pub use refused::{InLog, NamedHosts};
 pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
 pub use reports::{ReportAt, Reported};
 pub use resolve::Resolution;

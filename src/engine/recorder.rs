@@ -157,12 +157,18 @@ impl Recorder {
         Ok(())
     }
 
-    /// A line of the host's own for the log, at a place that follows from what the guest did. Whether it is new, and
+    /// Lines of the host's own for the log, at a place that follows from what the guest did. Whether it is new, and
     /// not brought again by replay.
     pub(super) fn host_line(&self, line: &[u8]) -> Result<bool, RecorderError> {
         let is_new = self.with(|_, live| Ok(live.log.write_host(line, live.journal.next_number())?))?;
         self.shared.dirty.add(&self.entry);
         Ok(is_new)
+    }
+
+    /// Whether what the guest does now is new, as far as its journal and its log show: where neither has anything
+    /// behind it, an attempt that was killed may have done it.
+    pub(super) fn is_new(&self) -> Result<bool, RecorderError> {
+        self.with(|_, live| Ok(!live.journal.is_replaying() && live.log.position() >= live.log.durable()))
     }
 
     /// A line for the log that is also told to whoever waits for the task, numbered with its reports.

@@ -20,6 +20,38 @@ pub enum HostRule {
     Address,
 }
 
+/// What the log says of one more refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InLog {
+    Named,
+    /// That there are more, which are not listed.
+    More,
+    Nothing,
+}
+
+/// What one instance was refused and its log names: a guest can name hosts without end.
+#[derive(Default)]
+pub struct NamedHosts {
+    named: Vec<HttpPattern>,
+    has_more: bool,
+}
+
+impl NamedHosts {
+    /// The same refusals come to the same lines.
+    pub fn add(&mut self, wanted: &HttpPattern) -> InLog {
+        if self.named.contains(wanted) {
+            InLog::Nothing
+        } else if self.named.len() < limits::MAX_REFUSED_HOST_LINES {
+            self.named.push(wanted.clone());
+            InLog::Named
+        } else if std::mem::replace(&mut self.has_more, true) {
+            InLog::Nothing
+        } else {
+            InLog::More
+        }
+    }
+}
+
 /// What was told on stderr already: once a component, rule and host.
 #[derive(Default)]
 pub struct ToldHosts(Mutex<HashSet<(ComponentId, HostRule, String)>>);
@@ -33,23 +65,19 @@ impl ToldHosts {
 }
 
 impl Recorder {
-    /// The request was refused by the task's grant alone, so that replay refuses it again: the line in the log is
-    /// made anew there like the guest's own. `granted` is what the grant has for this host otherwise.
+    /// The request was refused by the task's grant alone, so that replay refuses it again: the lines in the log are
+    /// made again there like the guest's own. `granted` is what the grant has for this host otherwise.
     pub fn refused_by_grant(
         &self,
         wanted: &HttpPattern,
         granted: Option<&HttpPattern>,
+        in_log: InLog,
     ) -> Result<(), RecorderError> {
-        let host = shown(wanted);
-        let otherwise = match granted {
-            Some(granted) => format!("granted is {}, and scheme and port count", shown(granted)),
-            None => "it is not granted".to_owned(),
+        let is_new = match in_log {
+            InLog::Named => self.host_line(log_lines(wanted, granted).as_bytes())?,
+            InLog::More => self.host_line(MORE.as_bytes())?,
+            InLog::Nothing => self.is_new()?,
         };
-        let line = format!(
-            "[longhaul: {host} was refused: {otherwise}; what would grant it, in longhaul.toml: [grants.NAME] http = \
-             [\"{host}\"]]\n"
-        );
-        let is_new = self.host_line(line.as_bytes())?;
         if is_new {
             self.tell_refused(wanted, HostRule::NotGranted);
         }
@@ -69,17 +97,19 @@ impl Recorder {
             HostRule::Address => (
                 "address",
                 "it leads to this machine, or to an address that is not the public internet's, which must be granted \
-                 and asked for as the address that it is",
+                 and asked for as the address that it is; a listener of this server's own is never granted",
             ),
         };
-        let _ = self.with(|state, _| {
-            let status = state.status_mut();
-            if status.message.is_none() {
-                status.message = Some(format!("{host} was refused: {words}"));
+        let is_changed = self.with(|state, _| {
+            let is_first = state.status().message.is_none();
+            if is_first {
+                state.status_mut().message = Some(format!("{host} was refused: {words}"));
             }
-            Ok(())
+            Ok(is_first)
         });
-        self.mark_dirty();
+        if is_changed.unwrap_or(false) {
+            self.mark_dirty();
+        }
         let owner = Principal::new(task.principal.clone(), Vec::new());
         let subject = Subject::of_task(Deed::Reach, task.id).tool(&task.tool, &task.component);
         audit::refused(self.shared(), &owner, subject, &format!("{word} {host}"));
@@ -92,16 +122,39 @@ impl Recorder {
         let catalog = self.shared().catalog();
         let entry = catalog.tool(&task.tool).filter(|entry| entry.tool.component == task.component);
         let component = entry.map_or("NAME", |entry| &entry.tool.component_name);
-        let grant = Grant { http: vec![wanted.clone()], ..Grant::default() };
-        let lines = grant_lines(component, &grant).replace('\n', " ");
         let (tool, host) = (&task.tool, shown(wanted));
-        match rule {
-            HostRule::NotGranted => {
-                tracing::warn!("{tool} was refused {host}: {words}; to grant it, in longhaul.toml: {lines}");
-            }
-            HostRule::Address => tracing::warn!("{tool} was refused {host}: {words}"),
+        match what_grants(component, wanted).filter(|_| rule == HostRule::NotGranted) {
+            Some(lines) => tracing::warn!("{tool} was refused {host}: {words}; {TO_GRANT}:\n{lines}"),
+            None => tracing::warn!("{tool} was refused {host}: {words}"),
         }
     }
+}
+
+const TO_GRANT: &str =
+    "to grant it, in longhaul.toml (where that table is there already, its `http` takes the host)";
+const MORE: &str =
+    "[longhaul: more was refused, which is not listed here: longhaul audit list --verdict refused]\n";
+
+/// The component is NAME there: replay makes the same lines, whatever the component is called by then.
+fn log_lines(wanted: &HttpPattern, granted: Option<&HttpPattern>) -> String {
+    let otherwise = match granted {
+        Some(granted) => format!("granted is {}, and scheme and port count", shown(granted)),
+        None => "it is not granted".to_owned(),
+    };
+    let host = shown(wanted);
+    match what_grants("NAME", wanted) {
+        Some(lines) => format!(
+            "[longhaul: {host} was refused: {otherwise}; {TO_GRANT}; NAME is the component's name as `longhaul tool \
+             list` has it:]\n{lines}\n"
+        ),
+        None => format!("[longhaul: {host} was refused: {otherwise}]\n"),
+    }
+}
+
+/// Each on a line of its own, as TOML wants it. None where it is too long to be a host's name.
+fn what_grants(component: &str, wanted: &HttpPattern) -> Option<String> {
+    let is_shown_whole = wanted.to_string().len() <= limits::MAX_SHOWN_HOST_BYTES;
+    is_shown_whole.then(|| grant_lines(component, &Grant { http: vec![wanted.clone()], ..Grant::default() }))
 }
 
 /// Within its bound: the host is the guest's own text, in the characters that hosts have.

@@ -102,8 +102,9 @@ impl Toolchain {
                 PYTHON.0,
                 match draws {
                     true => {
-                        "Python's generators, ids and hashes that are made while modules are imported \
-                         (random.Random(), uuid.uuid4(), hash()) are fixed at the build: make them in the function"
+                        "Python's generators and ids that are made while modules are imported (random.Random(), \
+                         uuid.uuid4()) are fixed at the build: make them in the function. hash() of a string is the same \
+                         there too, since its seed is drawn at the build: use hashlib or random"
                     }
                     false => {
                         "It imports no wasi:random/random (--stub-wasi): random numbers are fixed at the build or trap, and \

@@ -116,6 +116,11 @@ fn a_manifest_renames_typed_exports() {
             && told.contains("there are: demo:text/stats@1.0.0#count-words, run"),
         "{told}"
     );
+    for export in ["run", "a:b/c#run", "longhaul:tool/tools@0.1.0#call"] {
+        let own = Inspection { tools: vec![tool("book", None), tool("pay", None)], ..Inspection::default() };
+        let told = refused(candidate("a", &format!("[tools.x]\nexport = \"{export}\""), own));
+        assert!(told.contains("are its own definitions, which no export names: book, pay"), "{told}");
+    }
     let told = refused(candidate("a", "[tools.words]\n", inspection()));
     assert!(told.contains("[tools.words]") && told.contains("there are: count_words, run"), "{told}");
     let twice = "[tools.x]\nexport = \"run\"\n[tools.y]\nexport = \"run\"";

@@ -19,7 +19,7 @@ pub use self::clients::HostClient;
 use self::clients::{Credential, Format, KEY, Places, Transport};
 use self::difference::difference;
 use self::file::HostFile;
-use self::ready::started_once;
+use self::ready::{FirstStart, started_once};
 use super::args::InstallArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
@@ -45,25 +45,41 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<Exit> {
         eprintln!("no tools are named: --tools PATH, or tool_paths in longhaul.toml, says what is served");
     }
     let backup = if args.dry_run { None } else { plan.carry_out(OffsetDateTime::now_utc())? };
-    tell(&job, &plan, args, backup.as_deref(), context)?;
-    if let Transport::Stdio { command, args: words } = &transport
-        && has_tools
-        && !args.dry_run
-        && !args.no_start
-    {
-        make_ready(command, words);
-    }
-    Ok(Exit::Done)
+    let first_start = || match &transport {
+        Transport::Stdio { command, args: words } if has_tools && !args.dry_run && !args.no_start => {
+            make_ready(command, words, context)
+        }
+        _ => FirstStart::LeftOut,
+    };
+    // A document tells of the start too; a person is told of the entry before a start that takes minutes.
+    let started = if context.output.json {
+        let started = first_start();
+        print_document(&job, &plan, args, backup.as_deref(), started, context)?;
+        started
+    } else {
+        tell(&job, &plan, args, backup.as_deref(), context)?;
+        first_start()
+    };
+    Ok(if started == FirstStart::Failed { Exit::Failed } else { Exit::Done })
 }
 
-/// The entry is there either way, so what goes wrong is a person's to read, and no failure of this command.
-fn make_ready(command: &str, words: &[String]) {
+/// The entry is there whatever becomes of the server.
+fn make_ready(command: &str, words: &[String], context: &Context) -> FirstStart {
     eprintln!(
         "starting the server once, so that the host finds its tools compiled (--no-start leaves that out)"
     );
-    if !started_once(command, words) {
-        eprintln!("the entry stands, but its server did not start: mend that before the host does");
+    let started = started_once(command, words, context);
+    match started {
+        FirstStart::Failed => {
+            eprintln!("the entry stands, but its server did not start: mend that before the host does");
+        }
+        FirstStart::OtherServer => eprintln!(
+            "the entry stands; a server with other tools runs already, so those that are named here were not looked at: \
+             neither read nor compiled"
+        ),
+        FirstStart::Started | FirstStart::LeftOut => {}
     }
+    started
 }
 
 /// What is to be there, and where.
@@ -233,21 +249,35 @@ fn text_of(path: &Path) -> Result<String> {
     text.ok_or_else(|| CliError::usage(format_args!("{}: a host needs a path in UTF-8", path.display())))
 }
 
+impl Action {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Added => "added",
+            Self::Replaced => "replaced",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+fn print_document(
+    job: &Job,
+    plan: &Plan,
+    args: &InstallArgs,
+    backup: Option<&Path>,
+    started: FirstStart,
+    context: &Context,
+) -> Result<()> {
+    context.output.json(&json!({
+        "client": args.client.name(), "path": job.path, "action": plan.action.word(), "dry_run": args.dry_run,
+        "entry": job.entry, "difference": difference(plan.file.text(), &plan.text), "backup": backup,
+        "first_start": started.word(),
+    }))
+}
+
 fn tell(job: &Job, plan: &Plan, args: &InstallArgs, backup: Option<&Path>, context: &Context) -> Result<()> {
     let output = context.output;
-    let changes = difference(plan.file.text(), &plan.text);
-    let action = match plan.action {
-        Action::Created => "created",
-        Action::Added => "added",
-        Action::Replaced => "replaced",
-        Action::Unchanged => "unchanged",
-    };
-    if output.json {
-        return output.json(&json!({
-            "client": args.client.name(), "path": job.path, "action": action, "dry_run": args.dry_run,
-            "entry": job.entry, "difference": changes, "backup": backup,
-        }));
-    }
+    let (changes, action) = (difference(plan.file.text(), &plan.text), plan.action.word());
     let path = escape(&job.path.display().to_string());
     match (plan.action, args.dry_run) {
         (Action::Unchanged, _) => output.line(format!("{path}: nothing to do, it has this entry")),

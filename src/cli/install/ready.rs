@@ -3,11 +3,41 @@
 
 use std::process::{Command, Stdio};
 
+use super::super::context::Context;
+use super::super::server_file::{ServerInfo, StartedWith};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstStart {
+    Started,
+    /// One that serves something else was there already, and is what the host gets.
+    OtherServer,
+    /// It has said why on stderr.
+    Failed,
+    LeftOut,
+}
+
+impl FirstStart {
+    /// In a document; nothing where it was left out.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Started => Some("started"),
+            Self::OtherServer => Some("other_server"),
+            Self::Failed => Some("failed"),
+            Self::LeftOut => None,
+        }
+    }
+}
+
 /// Starts what the entry starts, as a host does that leaves at once. The server in the background stays for the host
-/// to come, and what it has compiled stays for the next one. `false` where it did not start: it has said why on stderr.
-pub fn started_once(command: &str, args: &[String]) -> bool {
+/// to come, and what it has compiled stays for the next one.
+pub fn started_once(command: &str, args: &[String], context: &Context) -> FirstStart {
     let mut bridge = Command::new(command);
     // Our own stdout is for documents.
     let status = bridge.args(args).stdin(Stdio::null()).stdout(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
+    if !status.is_ok_and(|status| status.success()) {
+        return FirstStart::Failed;
+    }
+    let there = ServerInfo::read(context.data()).and_then(|info| info.started);
+    let is_other = there.is_some_and(|there| !StartedWith::of(&context.settings).unlike(&there).is_empty());
+    if is_other { FirstStart::OtherServer } else { FirstStart::Started }
 }

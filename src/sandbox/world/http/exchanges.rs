@@ -15,8 +15,8 @@ use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::{body, outcome};
-use crate::authority::{Grant, HttpPattern};
-use crate::engine::{BoxFuture, Divergence, Op, OpHandle, Recorder, RecorderError, call_hash};
+use crate::authority::Grant;
+use crate::engine::{BoxFuture, Divergence, NamedHosts, Op, OpHandle, Recorder, RecorderError, call_hash};
 use crate::limits;
 use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer};
 use crate::sandbox::stop::Stop;
@@ -58,8 +58,8 @@ struct State {
     /// By the number of the guest's handle, from when it gets the handle until it drops it.
     held: HashMap<u32, Option<Arc<Exchange>>>,
     stop: Option<Stop>,
-    /// What the grant did not have, each once.
-    refused: Vec<HttpPattern>,
+    /// What the grant did not have.
+    refused: NamedHosts,
 }
 
 /// One exchange.
@@ -142,14 +142,9 @@ impl Exchanges {
     /// The task's grant does not have this target.
     pub fn refused(&self, target: &Target, grant: &Grant) {
         let wanted = target.pattern();
-        {
-            let mut state = self.0.lock();
-            if state.refused.len() >= limits::MAX_REFUSED_HOST_LINES || state.refused.contains(&wanted) {
-                return;
-            }
-            state.refused.push(wanted.clone());
-        }
-        if let Err(error) = self.0.recorder.refused_by_grant(&wanted, target.granted_otherwise(grant)) {
+        let in_log = self.0.lock().refused.add(&wanted);
+        let granted = target.granted_otherwise(grant);
+        if let Err(error) = self.0.recorder.refused_by_grant(&wanted, granted, in_log) {
             self.0.stop(error.into());
         }
     }
