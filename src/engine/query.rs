@@ -516,13 +516,17 @@ fn read_pieces(
     })?;
     Ok(bytes)
 }
+
 /// Tasks of all principals, the one that ended last first.
 fn last_ended(snapshot: &Snapshot<'_>) -> Result<Vec<TaskId>, StoreError> {
     let mut ended = Vec::new();
     snapshot.scan_prefix(Space::Ended, &[], true, |key, _| {
         ended.extend(rows::trailing_id(key));
-        if ended.len() < limits::MAX_PAGE_SCAN_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if ended.len() < limits::MAX_PAGE_SCAN_ROWS {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     Ok(ended)
 }
-

@@ -163,7 +163,8 @@ pub fn with_document(mut answer: CallToolResult, mut value: Value) -> CallToolRe
 
 /// What a result says in words and not in its structure.
 fn text_besides(answer: &CallToolResult) -> Option<String> {
-    let is_other = |text: &&str| !answer.structured_content.as_ref().is_some_and(|value| is_json_of(text, value));
+    let is_other =
+        |text: &&str| !answer.structured_content.as_ref().is_some_and(|value| is_json_of(text, value));
     let texts: Vec<&str> = texts(&answer.content).filter(is_other).collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
