@@ -303,7 +303,7 @@ pub const MAX_CURSOR_BYTES: usize = 1_024;
 pub const MAX_PAGE_SCAN_ROWS: usize = 10_000;
 /// Seconds that `task_wait` may wait; hosts give up at 60.
 pub const MAX_TASK_WAIT_SECONDS: u64 = 50;
-/// Seconds that `task_wait` waits unless told otherwise. Of the clients that were tried, some give a request up after
+/// Seconds that `task_wait` waits unless its caller says otherwise. Of the clients that were tried, some give a request up after
 /// 5 seconds, some after 10, most after 30 or 60, and cancel the work with it: this is below what most of them wait, and
 /// the others set less.
 pub const DEFAULT_TASK_WAIT_SECONDS: u64 = 20;

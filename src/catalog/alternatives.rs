@@ -1,5 +1,5 @@
 //! What a value may be where a schema offers alternatives and none was met: cases of a variant, values of an
-//! enumeration. Whoever wrote the value is to learn them all.
+//! enumeration. The author of the value learns them all.
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::limits;
 
-/// The alternatives at the place of this error, if it is about some and they can be told in short: `"red", {"rgb": …}`.
+/// The alternatives at the place of this error, if it is about some and they are short: `"red", {"rgb": …}`.
 pub fn alternatives(schema: &Value, error: &ValidationError<'_>) -> Option<String> {
     let mut forms = Vec::new();
     match error.kind() {
@@ -53,7 +53,7 @@ fn resolved<'a>(schema: &'a Value, branch: &'a Value) -> &'a Value {
     target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(branch)
 }
 
-/// `None` where an alternative cannot be told in a few words.
+/// `None` where an alternative takes more than a few words.
 fn forms_of(schema: &Value, branch: &Value, forms: &mut Vec<String>) -> Option<()> {
     let branch = resolved(schema, branch);
     if let Some(values) = branch.get("enum").and_then(Value::as_array) {
@@ -94,7 +94,7 @@ mod tests {
 
     use crate::catalog::Schema;
 
-    /// What is told of a value of the one argument `a`.
+    /// What is said of a value of the one argument `a`.
     fn told(argument: serde_json::Value, value: serde_json::Value) -> String {
         let schema = Schema::of_arguments(&json!({
             "type": "object", "properties": {"a": argument},

@@ -19,7 +19,7 @@ pub(super) fn is_within(value: &Value) -> bool {
 }
 
 /// A value that does not fit, without the nulls that stand for what was left out. Where only some branch of the schema
-/// rejects a null, it goes if the value fits without it and not with it; `fits` tells.
+/// rejects a null, it goes if the value fits without it and not with it; `fits` says which.
 pub(super) fn without(places: &Places, value: &Value, fits: impl Fn(&Value) -> bool) -> Value {
     let Some(reader) = places.reader() else { return value.clone() };
     let mut nulls = Nulls { reader, certain: Vec::new(), possible: Vec::new() };

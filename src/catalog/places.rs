@@ -9,7 +9,7 @@ use super::schema::{Document, REFERENCES, SAME_VALUE_LISTS, SAME_VALUE_MAPS, Sch
 
 pub(super) type Fields = Map<String, Value>;
 
-/// A schema as it is walked beside a value.
+/// A schema as it is walked along with a value.
 pub(super) struct Places {
     root: Value,
     /// Of `patternProperties`, by the pattern.

@@ -18,7 +18,7 @@ pub(super) fn is_within(value: &Value) -> bool {
     }
 }
 
-/// Makes integers of the doubles that stand for them, and says which of those cannot be told.
+/// Makes integers of the doubles that stand for them, and says which of those are ambiguous.
 pub(super) fn settle(places: &Places, value: &mut Value) -> Vec<Violation> {
     let mut violations = Vec::new();
     if let Some(reader) = places.reader()

@@ -137,19 +137,35 @@ impl TaskEngine {
                 tasks.extend(found.map(|(document, ..)| document.shortened()));
             }
             let most = limits::MAX_LISTED_TASKS.min(tasks.len() + limits::MAX_LISTED_ENDED_TASKS);
-            for id in last_ended(snapshot)? {
-                if tasks.len() >= most {
-                    break;
+            let (mut before, mut looked) = (None, 0);
+            while tasks.len() < most && looked < limits::MAX_PAGE_SCAN_ROWS {
+                let slice = last_ended(snapshot, before.as_deref())?;
+                let Some((key, _)) = slice.last() else { break };
+                (before, looked) = (Some(key.clone()), looked + slice.len());
+                for (_, id) in slice {
+                    if tasks.len() == most {
+                        break;
+                    }
+                    tasks.extend(self.called_by(snapshot, principal, id)?);
                 }
-                let Some(task) = rows::read_task(snapshot, id)? else { continue };
-                if task.parent.is_some() || task.principal != principal.name() {
-                    continue;
-                }
-                let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
-                tasks.extend(found.map(|(document, ..)| document.shortened()));
             }
             Ok(tasks)
         })?)
+    }
+
+    /// The task as lists show it, if the principal called it and no task did.
+    fn called_by(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        id: TaskId,
+    ) -> Result<Option<TaskDocument>, StoreError> {
+        let task = rows::read_task(snapshot, id)?;
+        if task.is_none_or(|task| task.parent.is_some() || task.principal != principal.name()) {
+            return Ok(None);
+        }
+        let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
+        Ok(found.map(|(document, ..)| document.shortened()))
     }
 
     fn newest_open(&self, snapshot: &Snapshot<'_>, principal: &Principal) -> Result<Vec<TaskId>, StoreError> {
@@ -517,16 +533,13 @@ fn read_pieces(
     Ok(bytes)
 }
 
-/// Tasks of all principals, the one that ended last first.
-fn last_ended(snapshot: &Snapshot<'_>) -> Result<Vec<TaskId>, StoreError> {
+/// Some tasks of all principals, the one that ended last first, behind the key `before`; each with its key.
+fn last_ended(snapshot: &Snapshot<'_>, before: Option<&[u8]>) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
     let mut ended = Vec::new();
-    snapshot.scan_prefix(Space::Ended, &[], true, |key, _| {
-        ended.extend(rows::trailing_id(key));
-        if ended.len() < limits::MAX_PAGE_SCAN_ROWS {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+    let range = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+    snapshot.scan(Space::Ended, range, true, |key, _| {
+        ended.extend(rows::trailing_id(key).map(|id| (key.to_vec(), id)));
+        if ended.len() < limits::MAX_PAGE_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(ended)
 }

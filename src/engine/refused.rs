@@ -52,7 +52,7 @@ impl NamedHosts {
     }
 }
 
-/// What was told on stderr already: once a component, rule and host.
+/// What stderr has said already: once a component, rule and host.
 #[derive(Default)]
 pub struct ToldHosts(Mutex<HashSet<(ComponentId, HostRule, String)>>);
 

@@ -42,7 +42,7 @@ pub struct Submitted {
 }
 
 /// What stands in the same commit as a new task.
-type Beside<'a> = &'a (dyn Fn(TaskId, ReportAt) -> Vec<ShelfWrite> + Send + Sync);
+type Beside<'a> = &'a (dyn Fn(TaskId, ReportAt, bool) -> Vec<ShelfWrite> + Send + Sync);
 
 /// A row that stands for "the same call".
 struct Claim {
@@ -70,19 +70,19 @@ impl TaskEngine {
     }
 
     /// The same for a stream that is told of every report, also after a restart: the task keeps them. What
-    /// `beside` says for its id, and for where the stream begins, stands in the same commit. A stream of a task
+    /// `beside` says for its id, for where the stream begins, and for whether the task was there already, stands in the same commit. A stream of a task
     /// that was there already begins at its newest report.
     pub async fn submit_for_stream(
         &self,
         submission: &Submission,
-        beside: impl Fn(TaskId, ReportAt) -> Vec<ShelfWrite> + Send + Sync,
+        beside: impl Fn(TaskId, ReportAt, bool) -> Vec<ShelfWrite> + Send + Sync,
     ) -> Result<(Submitted, ReportAt, Option<Follower>), EngineError> {
         let (submitted, follower) = self.submit_with(submission, true, Some(&beside)).await?;
         let mut from = ReportAt::default();
         if submitted.existing {
             self.keep_reports(submitted.id)?;
             from = self.reported(&submission.principal, submitted.id, from, 1)?.newest.0;
-            self.shelve(beside(submitted.id, from)).await?;
+            self.shelve(beside(submitted.id, from, true)).await?;
         }
         Ok((submitted, from, follower))
     }
@@ -200,7 +200,7 @@ impl TaskEngine {
         let mut batch = Batch::new();
         if let Some(beside) = beside {
             status.kept_reports = Some(0);
-            shelf::add(&mut batch, beside(id, ReportAt::default()));
+            shelf::add(&mut batch, beside(id, ReportAt::default(), false));
         }
         if let Some(claim) = claim {
             let row = IdempotencyRow { task: id, arguments, created_at };

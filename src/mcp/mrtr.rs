@@ -135,7 +135,7 @@ impl Handler {
         }
     }
 
-    /// Nobody but this client is asked, and it did not declare that it can do it: the tool is told so at once, in
+    /// Only this client could be asked, and it did not declare that it can do it: the tool hears so at once, in
     /// every era. Takes such questions out of the document.
     pub(super) async fn cannot(
         &self,

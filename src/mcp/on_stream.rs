@@ -25,7 +25,7 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
         let engine = self.server.engine();
-        let call = |task, from| CallRow {
+        let call = |task, from, existing| CallRow {
             request: (&stream.slot.request).into(),
             owner: self.connection.principal.name().to_owned(),
             task,
@@ -35,19 +35,15 @@ impl Handler {
             log_level: stream.session.log_level(),
             reply: choice.reply(),
             links: self.links(context),
-            keyed: submission.idempotency_key.is_some(),
+            // What was there already is another call's too.
+            keyed: existing || submission.idempotency_key.is_some(),
             created_at: engine.now(),
         };
         let (submitted, from, follower) = engine
-            .submit_for_stream(&submission, |task, from| stream.row(&call(task, from)))
+            .submit_for_stream(&submission, |task, from, existing| stream.row(&call(task, from, existing)))
             .await
             .map_err(error::refusal)?;
-        let mut call = call(submitted.id, from);
-        if submitted.existing && !call.keyed {
-            // The task is another call's too, also for the next server.
-            call.keyed = true;
-            engine.shelve(stream.row(&call)).await.map_err(error::refusal)?;
-        }
+        let call = call(submitted.id, from, submitted.existing);
         stream.slot.bind(call.clone());
         self.wait_on_stream(stream, &call, follower, !submitted.existing, context).await;
         Ok(CallToolResult::success(Vec::new()).into())

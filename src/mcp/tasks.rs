@@ -207,7 +207,7 @@ fn status(task: &TaskDocument, id: TaskId, takes: Takes) -> TaskStatus {
 }
 
 /// Why it ended, or how far it is and what it waits for: the extension has no progress, and no questions for who
-/// cannot answer them, so both are told in words.
+/// cannot answer them, so both stand in words.
 fn message(names: &OwnNames, task: &TaskDocument, status: TaskStatus) -> Option<String> {
     if let Some(error) = &task.error {
         return Some(next::why(names, task, error));

@@ -75,7 +75,7 @@ fn a_null_that_is_neither_required_nor_admitted_is_left_out() {
         (json!({"topic": "t", "nest": {"a": null}}), "/nest/a"),
         (json!({"topic": "t", "list": [null]}), "/list/0"),
         (json!({"topic": "t", "unknown": null, "steps": null}), "unknown"),
-        // What is wrong is told, not what was left out.
+        // The error names what is wrong, not what was left out.
         (json!({"topic": 1, "steps": null}), "/topic"),
     ] {
         let told = accepted(&schema, &sent).expect_err("it does not fit");

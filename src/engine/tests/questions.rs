@@ -401,9 +401,8 @@ impl Sampler for Endpoint {
     }
 }
 
-#[tokio::test]
-async fn the_endpoint_samples_where_no_client_is_at_hand() {
-    let world = World::new();
+/// An engine with an endpoint for samples, and the tool `sampler`, which asks for one once `let_go` says so.
+async fn with_endpoint(world: &World, ask: fn() -> Ask) -> (TaskEngine, Arc<Endpoint>) {
     let endpoint = Arc::new(Endpoint { asked: AtomicU64::new(0), let_go: Notify::new() });
     let closures = Closures::new().tool(definition("sampler"), "1", {
         let endpoint = endpoint.clone();
@@ -411,7 +410,7 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
             let endpoint = endpoint.clone();
             async move {
                 endpoint.let_go.notified().await;
-                let asking = steps.ask(None, By::Any, sample(100), Duration::from_secs(60))?;
+                let asking = steps.ask(None, By::Any, ask(), Duration::from_secs(60))?;
                 Ok(told(&steps.answer(asking).await?))
             }
         }
@@ -425,6 +424,13 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     let engine = TaskEngine::open(world.path(), Arc::new(closures), options).await.expect("an engine");
     engine.set_catalog(catalog);
     engine.start().await.expect("a start");
+    (engine, endpoint)
+}
+
+#[tokio::test]
+async fn the_endpoint_samples_where_no_client_is_at_hand() {
+    let world = World::new();
+    let (engine, endpoint) = with_endpoint(&world, || sample(100)).await;
     let id = submit(&engine, "sampler", json!({})).await;
     let at_hand = engine.at_hand(id, false).expect("an open task");
     endpoint.let_go.notify_one();
@@ -442,29 +448,12 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
 #[tokio::test]
 async fn the_endpoint_samples_with_tools_where_no_client_at_hand_takes_them() {
     let world = World::new();
-    let endpoint = Arc::new(Endpoint { asked: AtomicU64::new(0), let_go: Notify::new() });
-    let closures = Closures::new().tool(definition("sampler"), "1", {
-        let endpoint = endpoint.clone();
-        move |steps: Steps, _| {
-            let endpoint = endpoint.clone();
-            async move {
-                endpoint.let_go.notified().await;
-                let used = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "1"}]});
-                let request = json!({"messages": [used], "maxTokens": 7}).to_string();
-                let asking = steps.ask(None, By::Any, Ask::Sample { request, max_tokens: 7 }, DAY)?;
-                Ok(told(&steps.answer(asking).await?))
-            }
-        }
-    });
-    let catalog = Arc::new(closures.catalog().expect("a catalog"));
-    let options = EngineOptions {
-        clock: Arc::new(world.clock.clone()),
-        sampler: Some(endpoint.clone()),
-        ..EngineOptions::default()
-    };
-    let engine = TaskEngine::open(world.path(), Arc::new(closures), options).await.expect("an engine");
-    engine.set_catalog(catalog);
-    engine.start().await.expect("a start");
+    let (engine, endpoint) = with_endpoint(&world, || {
+        let used = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "1"}]});
+        let request = json!({"messages": [used], "maxTokens": 7}).to_string();
+        Ask::Sample { request, max_tokens: 7 }
+    })
+    .await;
     let id = submit(&engine, "sampler", json!({})).await;
     let _without_tools = engine.at_hand(id, false).expect("an open task");
     endpoint.let_go.notify_one();
