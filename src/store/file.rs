@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
 
 use super::base::{Base, LOG, META, guarded};
@@ -94,7 +95,7 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
     let new_path = folder.join(NEW_FILE_NAME);
     let file = private::create(&new_path).map_err(|error| failed("making", &new_path, error))?;
     let copy = file.try_clone().map_err(|error| failed("making", &new_path, error))?;
-    let made = Builder::new().create_file(copy);
+    let made = FileBackend::new(copy).and_then(|backend| Builder::new().create_with_backend(backend));
     drop(made.map_err(|error| StoreError::of_redb(format!("making {}", new_path.display()), error))?);
     file.sync_all().map_err(|error| failed("syncing", &new_path, error))?;
     let renamed = std::fs::rename(&new_path, &path);
