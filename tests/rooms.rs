@@ -33,6 +33,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("axum", "mcp"),
     ("hyper", "mcp"),
     ("clap", "cli"),
+    ("jsonc_parser", "cli"),
+    ("toml_edit", "cli"),
     ("indicatif", "cli"),
 ];
 

@@ -22,16 +22,19 @@ pub fn with_entry(
     servers.insert(name.to_owned(), Value::Object(entry.clone()));
     let (Format::Json { section } | Format::Toml { section }) = format;
     expected.insert(section.to_owned(), Value::Object(servers));
+    let body = without_mark(text);
     let edited = match format {
-        Format::Json { section } => in_json::edit(text, section, name, entry),
-        Format::Toml { section } => in_toml::edit(text, section, name, entry),
+        Format::Json { section } => in_json::edit(body, section, name, entry),
+        Format::Toml { section } => in_toml::edit(body, section, name, entry),
     };
+    let edited = edited.map(|edited| format!("{}{edited}", &text[..text.len() - body.len()]));
     // Whatever was overlooked in the text is seen here.
     let edited = edited.filter(|text| parsed(format, text).is_ok_and(|there| there == expected));
     edited.ok_or_else(|| format!("`{section}` is written in a way that this program does not know"))
 }
 
 fn parsed(format: Format, text: &str) -> Result<Map<String, Value>, String> {
+    let text = without_mark(text);
     match format {
         Format::Json { .. } => in_json::parsed(text),
         Format::Toml { .. } => in_toml::parsed(text),
@@ -45,4 +48,9 @@ fn servers(format: Format, root: &Map<String, Value>) -> Result<Map<String, Valu
         Some(Value::Object(servers)) => Ok(servers.clone()),
         Some(_) => Err(format!("`{section}` holds no servers by their names")),
     }
+}
+
+/// Editors of Windows begin a file with a byte order mark.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
