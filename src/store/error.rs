@@ -71,21 +71,6 @@ impl StoreError {
             None => Self::Io { what: what.to_string().into(), why: explain(error).into() },
         }
     }
-
-    pub(super) fn of_redb(what: impl fmt::Display, error: impl Into<redb::Error>) -> Self {
-        match error.into() {
-            redb::Error::Io(error) => Self::io(what, &error),
-            redb::Error::Corrupted(why) => Self::damaged(what, why),
-            redb::Error::PreviousIo => {
-                Self::Io { what: what.to_string().into(), why: "an earlier read or write failed".into() }
-            }
-            error @ (redb::Error::TableTypeMismatch { .. }
-            | redb::Error::TypeDefinitionChanged { .. }
-            | redb::Error::TableIsMultimap(_)
-            | redb::Error::UpgradeRequired(_)) => Self::damaged(what, error),
-            error => Self::Io { what: what.to_string().into(), why: error.to_string().into() },
-        }
-    }
 }
 
 impl fmt::Display for Refusal {

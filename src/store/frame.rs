@@ -1,4 +1,4 @@
-//! Log rows: what one group commit wrote, byte for byte as `format.md` says.
+//! Log rows: what one group commit wrote, byte for byte as `file/format.md` says.
 
 use std::ops::Range;
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 macro_rules! spaces {
     ($($(#[$doc:meta])* $name:ident = $id:literal, $word:literal;)*) => {
-        /// One key space. The number is on disk and never changes its meaning; see `format.md`.
+        /// One key space. The number is on disk and never changes its meaning; see `file/format.md`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Space { $($(#[$doc])* $name = $id,)* }
@@ -89,7 +89,7 @@ mod tests {
         }
         for space in Space::ALL {
             let line = format!("{:>2} {}", space.id(), space.name());
-            assert!(include_str!("format.md").contains(&line), "format.md does not list '{line}'");
+            assert!(include_str!("file/format.md").contains(&line), "format.md does not list '{line}'");
         }
         assert_eq!(Space::from_id(0), None);
         assert_eq!(Space::from_id(Space::COUNT as u8 + 1), None);

@@ -51,7 +51,7 @@ fn filled(is_closed: bool, options: StoreOptions) -> (Disk, Contents) {
 fn made_newer(disk: &Disk) {
     let db = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
     let transaction = db.begin_write().unwrap();
-    let newer = (file::FORMAT + 1).to_le_bytes();
+    let newer = (FORMAT + 1).to_le_bytes();
     transaction.open_table(base::META).unwrap().insert("format", &newer[..]).unwrap();
     transaction.commit().unwrap();
 }
@@ -73,7 +73,7 @@ fn a_newer_format_is_refused_and_the_file_left_as_it_is() {
         let disk = Disk::holding(bytes.clone());
         let error = open(&disk, small()).unwrap_err();
         let path = "test.redb".into();
-        assert_eq!(error, StoreError::NewerFormat { path, found: file::FORMAT + 1, supported: file::FORMAT });
+        assert_eq!(error, StoreError::NewerFormat { path, found: FORMAT + 1, supported: FORMAT });
         assert!(disk.bytes() == bytes, "the file was touched");
     }
 }
@@ -194,7 +194,7 @@ fn a_check_finds_what_a_start_does_not_and_changes_nothing() {
     for is_closed in [true, false] {
         let (disk, rows) = filled(is_closed, small());
         let bytes = disk.bytes();
-        let check = |disk: &Disk| file::check(disk.clone(), Path::new("test.redb"), 1024 * 1024);
+        let check = |disk: &Disk| opening::check(disk.clone(), Path::new("test.redb"), 1024 * 1024);
         let (found, log_rows) = check(&disk).unwrap();
         assert_eq!(found == rows.len() as u64, is_closed, "{found} rows in the base tables");
         assert_eq!(log_rows == 0, is_closed, "{log_rows} rows in the log");

@@ -4,36 +4,42 @@
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+use super::open;
 use super::shared::{Shared, State};
 use super::snapshot::Overlay;
-use super::{Inner, Store, StoreError, StoreOptions, file};
+use crate::limits::STORE_CACHE_BYTES;
 use crate::private::{self, Purpose};
+use crate::store::error::StoreError;
+use crate::store::options::{Checked, StoreOptions};
 
-impl Store {
-    /// Open the store in `folder` to read it, with the log's unfolded end. Nothing can be enqueued. Readers share the
-    /// file; a process that writes, or wants to, excludes them. For threads that may block.
-    pub fn open_to_read(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let path = folder.join(file::FILE_NAME);
-        let opened = file::open_to_read(backend(folder)?, &path, options.cache_bytes)?;
-        let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
-        let state = State { db: Some(opened.db), overlay };
-        let shared = Shared::new(path.clone(), options, opened.boot, state);
-        let why = "this process only reads it".into();
-        shared.queue().refusal = Some(StoreError::ReadOnly { path, why });
-        let bytes = opened.unfolded_bytes as u64;
-        shared.meters.set(bytes, opened.unfolded_rows, opened.position, opened.last_lsn);
-        Ok(Self { inner: Arc::new(Inner { shared: Arc::new(shared), writer: Mutex::new(None) }) })
-    }
+/// What a reader shares with itself alone: a state that nothing changes, and a queue that takes nothing.
+pub(super) fn open_to_read(folder: &Path, options: StoreOptions) -> Result<Shared, StoreError> {
+    let path = folder.join(open::FILE_NAME);
+    let opened = open::open_to_read(backend(folder)?, &path, options.cache_bytes)?;
+    let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
+    let state = State { db: Some(opened.db), overlay };
+    let shared = Shared::new(path.clone(), options, opened.boot, state);
+    let why = "this process only reads it".into();
+    shared.queue().refusal = Some(StoreError::ReadOnly { path, why });
+    let bytes = opened.unfolded_bytes as u64;
+    shared.meters.set(bytes, opened.unfolded_rows, opened.position, opened.last_lsn);
+    Ok(shared)
+}
+
+/// Read all of the store in `folder` and verify every checksum.
+pub(in crate::store) fn check(folder: &Path) -> Result<Checked, StoreError> {
+    let path = folder.join(open::FILE_NAME);
+    let (rows, log_rows) = open::check(backend(folder)?, &path, STORE_CACHE_BYTES)?;
+    Ok(Checked { rows, log_rows })
 }
 
 /// The file as it is, for reading alone.
-pub(super) fn backend(folder: &Path) -> Result<impl StorageBackend, StoreError> {
-    let path = folder.join(file::FILE_NAME);
+fn backend(folder: &Path) -> Result<impl StorageBackend, StoreError> {
+    let path = folder.join(open::FILE_NAME);
     let what = || format!("opening {}", path.display());
     let opened = private::check_folder(folder, Purpose::Read).and_then(|_| private::open_to_read(&path));
     let opened = opened.map_err(|error| StoreError::io(what(), &error))?;

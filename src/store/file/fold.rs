@@ -7,13 +7,14 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::base::{Base, table};
 use super::entries;
-use super::error::StoreError;
+use super::entry::Entry;
 use super::key::Key;
-use super::layer::{Entry, Layer, SpaceLayer, prefix_end, weigh};
+use super::layer::{Layer, SpaceLayer, prefix_end, weigh};
 use super::run::{Rows, write_runs};
 use super::snapshot::Overlay;
-use super::space::Space;
 use crate::limits::MAX_RUN_BYTES;
+use crate::store::error::StoreError;
+use crate::store::space::Space;
 
 /// A frozen layer on its way into the base tables.
 #[derive(Debug)]

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::batch::Guard;
-use super::error::StoreError;
-use super::frame;
 use super::layer::{Found, Layer};
 use super::snapshot::Snapshot;
-use super::space::Space;
+use crate::store::batch::Guard;
+use crate::store::error::StoreError;
+use crate::store::frame;
+use crate::store::space::Space;
 
 /// Whether it holds over what memory and disk have.
 pub(super) fn holds(

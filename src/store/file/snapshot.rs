@@ -5,10 +5,11 @@ use redb::Database;
 
 use super::base::Base;
 use super::entries::Rows;
-use super::error::StoreError;
+use super::entry::Entry;
 use super::key::Key;
-use super::layer::{Entry, Found, Layer, prefix_end};
-use super::space::Space;
+use super::layer::{Found, Layer, prefix_end};
+use crate::store::error::StoreError;
+use crate::store::space::Space;
 
 /// What memory holds over the base tables.
 #[derive(Debug, Default)]

@@ -8,12 +8,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockRead
 use redb::Database;
 use tokio::sync::watch;
 
-use super::StoreOptions;
-use super::backlog::Request;
-use super::error::StoreError;
-use super::file::Position;
+use super::open::Position;
+use super::request::Request;
 use super::snapshot::{Overlay, Snapshot};
 use crate::limits::{MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
+use crate::store::error::StoreError;
+use crate::store::options::StoreOptions;
 
 pub(super) struct Shared {
     pub path: PathBuf,
@@ -42,10 +42,10 @@ pub(super) struct Queue {
     pub refusal: Option<StoreError>,
 }
 
-pub(super) struct State {
+pub(in crate::store) struct State {
     /// `None` once closed.
-    pub db: Option<Database>,
-    pub overlay: Overlay,
+    pub(super) db: Option<Database>,
+    pub(super) overlay: Overlay,
 }
 
 /// What the writer last reported.

@@ -3,11 +3,8 @@
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
-use super::Lsn;
-use super::error::StoreError;
 use crate::limits::{ANSWERS_PER_TASK, MIN_SPREAD_ANSWERS};
-
-pub(super) type Answer = Result<Lsn, StoreError>;
+use crate::store::ack::Answer;
 
 /// Gives answers, in portions, to tasks of the runtime, which wake whom they concern: a task wakes its neighbours
 /// for a tenth of what it costs a foreign thread. Few answers are given at once.

@@ -2,21 +2,9 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::oneshot;
-
-use super::answers::Answer;
-use super::batch::Batch;
+use super::request::Request;
 use super::shared::Queue;
 use crate::limits::{MAX_GROUP_BATCHES, MAX_GROUP_BYTES};
-
-/// A batch on its way, and whom to tell. Its frame, if it is short, is with the others' in one buffer.
-pub(super) struct Request {
-    pub batch: Batch,
-    frame_bytes: usize,
-    pub ack: oneshot::Sender<Answer>,
-    /// Whoever waits blocks a thread, and perhaps a runtime with it.
-    pub at_once: bool,
-}
 
 /// In their order; the first are the group in hand.
 #[derive(Default)]
@@ -26,27 +14,6 @@ pub(super) struct Backlog {
     frames: Vec<u8>,
     frames_at: usize,
     group: usize,
-}
-
-impl Request {
-    pub fn new(batch: Batch, ack: oneshot::Sender<Answer>, at_once: bool) -> Self {
-        Self { frame_bytes: batch.frame.len(), batch, ack, at_once }
-    }
-
-    /// About what it will occupy in the log and beside it.
-    pub fn bytes(&self) -> usize {
-        self.frame_bytes + self.batch.direct_bytes
-    }
-
-    /// What of its frame is in the buffer of short ones.
-    fn copied_bytes(&self) -> usize {
-        self.frame_bytes - self.batch.frame.len()
-    }
-
-    /// Nobody may be waiting for it, which is no harm.
-    pub fn answer(self, answer: Answer) {
-        let _ = self.ack.send(answer);
-    }
 }
 
 impl Backlog {

@@ -5,8 +5,8 @@ use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, VecDeque, btree_map, vec_deque};
 use std::ops::{Bound, Range};
 
+use super::entry::Entry;
 use super::key::Key;
-use super::layer::Entry;
 
 /// Ids have so many bytes, and most keys begin with one.
 const STEM_BYTES: usize = 16;

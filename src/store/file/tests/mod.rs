@@ -14,9 +14,14 @@ mod reading;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::*;
+use super::open::{self as opening, FORMAT};
+use super::{File, base, gate};
+use crate::store::ack::Ack;
+use crate::store::{Batch, Durability, Guard, Kind, Lsn, Snapshot, Space, Store, StoreError, StoreOptions};
 use disk::Disk;
 
 /// Everything that a store holds, by space and key.
@@ -34,7 +39,12 @@ fn small() -> StoreOptions {
 }
 
 fn open(disk: &Disk, options: StoreOptions) -> Result<Store, StoreError> {
-    Store::open_with_backend(disk.clone(), Path::new("test.redb"), options)
+    File::open_with_backend(disk.clone(), Path::new("test.redb"), options).map(Store::of_file)
+}
+
+fn file(store: &Store) -> &File {
+    let Kind::File(file) = &store.inner.kind;
+    file
 }
 
 fn contents(store: &Store) -> Result<Contents, StoreError> {

@@ -11,16 +11,16 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
 
 use super::base::{Base, LOG, META, guarded};
-use super::error::StoreError;
-use super::frame;
 use super::gate::Gated;
 use super::layer::Layer;
-use super::space::Space;
 use crate::limits::MIN_COMPACT_BYTES;
 use crate::private::{self, Made};
+use crate::store::error::StoreError;
+use crate::store::frame;
+use crate::store::space::Space;
 
 /// The store format that this code writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(in crate::store) const FORMAT: u32 = 1;
 pub(super) const FILE_NAME: &str = "longhaul.redb";
 const NEW_FILE_NAME: &str = "longhaul.redb.new";
 

@@ -9,10 +9,10 @@ use redb::{
     AccessGuard, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError,
 };
 
-use super::error::StoreError;
 use super::key::Key;
 use super::run::Rows;
-use super::space::Space;
+use crate::store::error::StoreError;
+use crate::store::space::Space;
 
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");

@@ -9,7 +9,7 @@ fn put(store: &Store, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8
 /// Rows of the base table, whatever lies over them.
 fn base_rows(store: &Store, space: Space) -> usize {
     use std::ops::Bound;
-    let state = store.inner.shared.read_state();
+    let state = file(store).state();
     let snapshot = state.snapshot().unwrap();
     let all = (Bound::Unbounded, Bound::Unbounded);
     let mut rows = snapshot.base().rows(space, all, false).unwrap();
@@ -22,7 +22,7 @@ fn base_rows(store: &Store, space: Space) -> usize {
 }
 
 fn is_folded(store: &Store) -> bool {
-    let state = store.inner.shared.read_state();
+    let state = file(store).state();
     state.overlay.frozen.weight == 0
 }
 

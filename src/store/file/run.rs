@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::error::StoreError;
-use super::frame::{self, CHECK_BYTES, Input, push_bytes, range_within};
-use super::space::Space;
 use crate::limits::MAX_RUN_BYTES;
+use crate::store::error::StoreError;
+use crate::store::frame::{self, CHECK_BYTES, Input, push_bytes, range_within};
+use crate::store::space::Space;
 
 const RUN_VERSION: u8 = 1;
 /// Bytes of a row in a run beside its key and value, at most.

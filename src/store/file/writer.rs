@@ -9,19 +9,20 @@ use std::sync::{Arc, PoisonError};
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::runtime::Handle;
 
-use super::Durability;
 use super::answers::Answers;
-use super::backlog::{Backlog, Request};
+use super::backlog::Backlog;
 use super::base::LOG;
-use super::batch::{Guard, LeaseChange};
-use super::error::{Refusal, StoreError};
-use super::file::{Position, write_boot, write_closed, write_position};
 use super::fold::{Budget, Fold, Slice, Target, fold_slice};
-use super::frame;
 use super::judge::{bit, holds, note};
 use super::layer::Layer;
+use super::open::{Position, write_boot, write_closed, write_position};
+use super::request::Request;
 use super::shared::{Shared, State};
 use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
+use crate::store::batch::{Guard, LeaseChange};
+use crate::store::error::{Refusal, StoreError};
+use crate::store::frame;
+use crate::store::options::Durability;
 
 /// Two layers of three eighths leave room to fold what a crash left behind as one layer.
 const FULL_EIGHTHS: usize = 3;

@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use super::super::*;
+use super::*;
 
 #[test]
 fn rows_survive_closing() {

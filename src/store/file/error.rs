@@ -1,0 +1,22 @@
+//! redb's errors in the store's words.
+
+use std::fmt;
+
+use crate::store::error::StoreError;
+
+impl StoreError {
+    pub(super) fn of_redb(what: impl fmt::Display, error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            redb::Error::Io(error) => Self::io(what, &error),
+            redb::Error::Corrupted(why) => Self::damaged(what, why),
+            redb::Error::PreviousIo => {
+                Self::Io { what: what.to_string().into(), why: "an earlier read or write failed".into() }
+            }
+            error @ (redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::UpgradeRequired(_)) => Self::damaged(what, error),
+            error => Self::Io { what: what.to_string().into(), why: error.to_string().into() },
+        }
+    }
+}

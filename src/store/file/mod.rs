@@ -1,0 +1,177 @@
+//! The store in one file: redb, the writer thread with group commit, consistent reads, the format. redb is named here
+//! alone. Read first: `format.md`, then `File::enqueue`.
+
+mod answers;
+mod backlog;
+mod base;
+mod entries;
+mod entry;
+mod error;
+mod fold;
+mod gate;
+mod judge;
+mod key;
+mod layer;
+mod open;
+mod presence;
+mod read;
+mod request;
+mod run;
+mod shared;
+mod snapshot;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
+use std::thread::{self, JoinHandle};
+
+use redb::StorageBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+pub(super) use open::FORMAT;
+pub use presence::Presence;
+pub(super) use presence::presence;
+pub(super) use read::check;
+pub use snapshot::Snapshot;
+
+use super::ack::{Ack, block_on};
+use super::batch::Batch;
+use super::error::StoreError;
+use super::options::{StoreOptions, Usage};
+use request::Request;
+use shared::{Shared, State};
+use snapshot::Overlay;
+use writer::Writer;
+
+/// A store in one file, or in what stands for one.
+pub(super) struct File {
+    shared: Arc<Shared>,
+    /// `None` for one that is only read.
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl File {
+    pub async fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let folder = folder.to_owned();
+        let open = move |runtime| {
+            let file = open::open_file(&folder)?;
+            let path = folder.join(open::FILE_NAME);
+            let backend = FileBackend::new(file)
+                .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
+            open_writer(backend, path, options, runtime)
+        };
+        Self::on_a_thread(open).await
+    }
+
+    pub fn open_in_memory(options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_with_backend(InMemoryBackend::new(), Path::new("(memory)"), options)
+    }
+
+    fn open_with_backend(
+        backend: impl StorageBackend,
+        path: &Path,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        block_on(Self::on_a_thread(move |runtime| open_writer(backend, path, options, runtime)))
+    }
+
+    pub fn open_to_read(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let shared = read::open_to_read(folder, options)?;
+        Ok(Self { shared: Arc::new(shared), writer: Mutex::new(None) })
+    }
+
+    async fn on_a_thread(
+        open: impl FnOnce(Option<Handle>) -> Result<Writer, StoreError> + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (tell, opened) = oneshot::channel();
+        let runtime = answers::runtime();
+        let serve = move || match open(runtime) {
+            Ok(writer) => {
+                // Nobody may want it any more.
+                if tell.send(Ok(writer.shared.clone())).is_ok() {
+                    writer.run();
+                }
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        };
+        let thread = thread::Builder::new().name("store-writer".into()).spawn(serve);
+        let thread = thread.map_err(|error| StoreError::io("starting the writer thread", &error))?;
+        let shared = opened.await.unwrap_or(Err(StoreError::Closed))?;
+        Ok(Self { shared, writer: Mutex::new(Some(thread)) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    pub fn boot(&self) -> u64 {
+        self.shared.boot
+    }
+
+    /// Queue a batch. It is answered by the writer itself if its owner waits for it `at_once`.
+    pub fn enqueue(&self, batch: Batch, at_once: bool) -> Result<Ack, StoreError> {
+        let (ack, answer) = oneshot::channel();
+        self.shared.enqueue(Request::new(batch, ack, at_once))?;
+        Ok(Ack::new(answer))
+    }
+
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.shared.read_state()
+    }
+
+    pub fn latched(&self) -> Option<Arc<str>> {
+        self.shared.latched()
+    }
+
+    pub fn on_latch(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.watch_latch()
+    }
+
+    pub fn usage(&self) -> Usage {
+        let meters = &self.shared.meters;
+        let file_bytes = std::fs::metadata(&self.shared.path).map_or(0, |there| open::occupied(&there));
+        let unfolded_bytes = meters.unfolded_bytes.load(Ordering::Relaxed);
+        let live_bytes = meters.base_bytes.load(Ordering::Relaxed) + unfolded_bytes;
+        let queue = self.shared.queue();
+        Usage {
+            file_bytes,
+            live_bytes,
+            free_bytes: file_bytes.saturating_sub(live_bytes),
+            unfolded_bytes,
+            unfolded_rows: meters.unfolded_rows.load(Ordering::Relaxed),
+            queued_batches: queue.waiting.len() + queue.taken,
+            last_lsn: meters.last_lsn.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits for the writer, which commits what is queued first.
+    pub fn close(&self) {
+        self.shared.begin_close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last handle may be dropped by a `then`, on the writer thread, which cannot wait for itself.
+        if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id()) {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn open_writer(
+    backend: impl StorageBackend,
+    path: PathBuf,
+    options: StoreOptions,
+    runtime: Option<Handle>,
+) -> Result<Writer, StoreError> {
+    let opened = open::open(backend, &path, options.cache_bytes)?;
+    let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
+    let state = State { db: Some(opened.db), overlay };
+    let shared = Arc::new(Shared::new(path, options, opened.boot, state));
+    let (bytes, rows) = (opened.unfolded_bytes, opened.unfolded_rows);
+    Ok(Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows))
+}

@@ -1,0 +1,67 @@
+//! How a store is opened, and what it says of itself.
+
+use std::time::Duration;
+
+use crate::limits::{FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_UNFOLDED_BYTES, STORE_CACHE_BYTES};
+
+/// Number of an applied batch; they count up in the order of commits, across restarts.
+pub type Lsn = u64;
+
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    pub durability: Durability,
+    /// redb's page cache, bytes.
+    pub cache_bytes: usize,
+    /// Bytes of the log that start-up may have to read.
+    pub(crate) max_unfolded_bytes: usize,
+    /// Rows that a commit folds along the way.
+    pub(crate) fold_slice_rows: usize,
+    /// How long without a commit counts as idle.
+    pub(crate) idle: Duration,
+}
+
+/// What an acknowledgement promises beyond a crash of the process: both survive the loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// One sync a commit. A torn commit is told from a whole one by a checksum.
+    #[default]
+    Standard,
+    /// Two syncs a commit: a torn commit is not even pointed to.
+    Strict,
+}
+
+/// Sizes, for `doctor` and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// What the file takes of its disk.
+    pub file_bytes: u64,
+    /// Keys and values in the base tables and in the log's unfolded end.
+    pub live_bytes: u64,
+    /// What the file has beyond that: free pages, and pages that are partly filled.
+    pub free_bytes: u64,
+    pub unfolded_bytes: u64,
+    pub unfolded_rows: u64,
+    pub queued_batches: usize,
+    pub last_lsn: Lsn,
+}
+
+/// What a check has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    pub rows: u64,
+    /// Commits in the log that are not folded yet.
+    pub log_rows: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Standard,
+            cache_bytes: STORE_CACHE_BYTES,
+            max_unfolded_bytes: MAX_UNFOLDED_BYTES,
+            fold_slice_rows: FOLD_SLICE_ROWS,
+            idle: Duration::from_millis(IDLE_QUICK_REPAIR_MS),
+        }
+    }
+}
