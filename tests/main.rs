@@ -9,6 +9,8 @@ mod asynchronous;
 mod bridges;
 mod cancel;
 mod children;
+#[cfg(target_os = "linux")]
+mod corpus;
 mod data_folder;
 mod demo;
 mod desk;

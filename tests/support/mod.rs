@@ -2,6 +2,8 @@
 
 mod cli;
 mod client;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod disk;
 mod endpoint;
 mod guests;
@@ -15,6 +17,8 @@ mod web;
 
 pub use cli::{answer_of, command};
 pub use client::{Client, RpcError, said};
+#[cfg(target_os = "linux")]
+pub use clocks::Clocks;
 pub use disk::on_disk;
 pub use endpoint::{Endpoint, Says};
 pub use guests::guest;

@@ -31,6 +31,12 @@ impl Session {
         Ok(session)
     }
 
+    /// One that was begun elsewhere, and has read its call's stream up to an event.
+    pub fn resumed(url: &str, id: &str, last_event: &str) -> Self {
+        let (id, last_event) = (id.to_owned(), Some(last_event.to_owned()));
+        Self { http: http_client(), url: url.to_owned(), id, stream: None, held: String::new(), last_event }
+    }
+
     /// The server has another address by now.
     pub fn at(mut self, url: &str) -> Self {
         self.url = url.to_owned();

@@ -1,7 +1,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -42,8 +42,24 @@ impl Web {
         Self::start_with(Some(tls))
     }
 
+    /// At an address that stands in journals already, once no other run of the tests has it.
+    pub fn at(address: &str) -> Self {
+        let until = Instant::now() + super::PATIENCE;
+        loop {
+            match TcpListener::bind(address) {
+                Ok(listener) => return Self::listen(listener, None),
+                Err(error) => assert!(Instant::now() < until, "{address}: {error}"),
+            }
+            // That an address is free is no event.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn start_with(tls: Option<Tls>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::listen(TcpListener::bind("127.0.0.1:0").expect("a port"), tls)
+    }
+
+    fn listen(listener: TcpListener, tls: Option<Tls>) -> Self {
         let port = listener.local_addr().expect("an address").port();
         let (seen, connections) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<usize>>::default());
         let hosts = Arc::<Mutex<Vec<_>>>::default();
