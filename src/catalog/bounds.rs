@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::file::key;
 use super::manifest::Manifest;
-use super::operator::{GrantTable, key};
+use super::operator::GrantTable;
 use crate::task::{RetryPolicy, TaskLimits};
 
 /// What holds for a component, and what does not.

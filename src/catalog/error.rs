@@ -1,6 +1,5 @@
-use super::file::FileError;
+use super::file::{FileError, key};
 use super::hidden::HiddenChar;
-use super::operator::key;
 use super::schema::SchemaError;
 use crate::limits;
 

@@ -1,4 +1,4 @@
-//! Reading the small TOML files that people write, and saying exactly where one is wrong.
+//! The small TOML files that people write: reading them, saying exactly where one is wrong, and lines to put in.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 
+use super::definition::is_tool_name;
 use super::hidden::find_hidden;
 use crate::authority::{HttpPattern, StatePattern};
 use crate::limits;
@@ -151,4 +152,14 @@ pub fn is_env_name(name: &str) -> bool {
 /// Names of components: as those of tools, and '.' inside.
 pub fn is_component_name(name: &str) -> bool {
     !name.starts_with('.') && super::is_tool_name(&name.replace('.', "_"))
+}
+
+/// A text as a value.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// A name as a part of a table's header.
+pub(super) fn key(name: &str) -> String {
+    if is_tool_name(name) { name.to_owned() } else { quoted(name) }
 }

@@ -2,7 +2,6 @@
 //! May import: `store`, `task`, `authority`, `limits`. Never here: running anything, MCP, wasmtime.
 //! Read first: `definition.rs`, then `manifest.rs`.
 
-mod alternatives;
 mod assemble;
 mod bounds;
 mod definition;
@@ -11,14 +10,11 @@ mod error;
 mod file;
 mod hidden;
 mod manifest;
-mod omitted;
 mod operator;
-mod places;
 mod schema;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
-mod whole;
 
 pub use assemble::Candidate;
 pub use bounds::{RefusedBound, bound_lines};

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::definition::{Reply, ToolDefinition};
-use super::file::{env_names, http_patterns, is_env_name, state_patterns, tool_globs, visible_line, within};
+use super::file::{
+    env_names, http_patterns, is_env_name, key, quoted, state_patterns, tool_globs, visible_line, within,
+};
 use super::manifest::{LimitRequest, RetryRequest, guest_path, header_name, host_name, slot_name};
 use super::{Catalog, is_tool_name};
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
@@ -176,15 +178,6 @@ pub fn grant_lines(component: &str, grant: &Grant) -> String {
     lines.extend(grant.elicit.then(|| "elicit = true".to_owned()));
     lines.extend(grant.sample.then(|| "sample = true".to_owned()));
     lines.join("\n")
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
-/// A name as a part of a table's header.
-pub(super) fn key(name: &str) -> String {
-    if is_tool_name(name) { name.to_owned() } else { quoted(name) }
 }
 
 fn not_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {

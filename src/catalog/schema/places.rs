@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
-use super::schema::{Document, REFERENCES, SAME_VALUE_LISTS, SAME_VALUE_MAPS, SchemaError, build};
+use super::document::{Document, REFERENCES, SAME_VALUE_LISTS, SAME_VALUE_MAPS, build};
+use super::error::SchemaError;
 
 pub(super) type Fields = Map<String, Value>;
 

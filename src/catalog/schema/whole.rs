@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
+use super::error::{Violation, shorten};
 use super::places::{Fields, Follow, Places, Reader, of_item};
-use super::schema::{Violation, shorten};
 use crate::task::{canonical, integer, is_whole_double};
 
 /// Whether a number with a zero fraction that is written as a double is in there.
