@@ -11,18 +11,20 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::aside::Aside;
+use super::commit::Commit;
 use super::control::{self, Ending};
 use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
 use super::feed::{ResourceKey, TaskChange};
 use super::journal::Journal;
 use super::last_lines::trap_detail;
+use super::metrics::Counter;
 use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
 use super::submit::random;
 use super::{EngineError, Shared, checkpoint, children, prefix, rows, wake};
 use crate::limits;
-use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{
     ComponentId, FailedReason, RetryPolicy, Task, TaskError, TaskEvent, ToolResult, UnknownOutcome,
     WaitingReason, Wake, WakeOn,
@@ -35,7 +37,7 @@ const HOST_FAULT_RETRY: RetryPolicy = RetryPolicy { attempts: 6, backoff: Durati
 pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphorePermit) {
     let ended = match begin(&shared, &entry).await {
         Ok(Some((attempt, recorder))) => {
-            shared.counters.count(&shared.counters.attempts);
+            shared.memory.counters.count(Counter::Attempts);
             let span = span_of(&attempt.task);
             let driven = async {
                 let end = run(&shared, &entry, attempt, &recorder).await;
@@ -133,14 +135,12 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attem
         state.lease = lease;
         state.live = Some(past.into_live());
         // Not awaited: whatever the guest commits comes after it.
-        let mut batch = Batch::new().lease(*entry.id.as_bytes(), lease);
-        batch.add_put(Space::Status, entry.id.as_bytes().as_slice(), rows::encode(&state.status)?);
-        let (id, feed, shown) = (entry.id, shared.feed.clone(), state.status.shown());
-        batch.add_then(move || {
-            feed.changed(&[ResourceKey::Task(id)]);
-            feed.happened(id, &[TaskChange::State(shown)]);
-        });
-        drop(shared.enqueue(batch)?);
+        let id = entry.id;
+        let mut commit = Commit::new().lease(id, lease);
+        commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
+        commit.changed(ResourceKey::Task(id));
+        commit.happened(id, TaskChange::State(state.status.shown()));
+        drop(shared.commit(commit)?);
         state.status.clone()
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
@@ -230,7 +230,7 @@ impl Past {
 async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorder: &Recorder) -> End {
     let mut stop = entry.stop.subscribe();
     stop.mark_unchanged();
-    let mut running = shared.running.subscribe();
+    let mut running = shared.memory.running.subscribe();
     let (deadline, is_over) = {
         let state = entry.lock();
         let anchor = state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 });
@@ -391,7 +391,7 @@ fn suspend(
         remaining_nanos: suspension.until.map_or(0, |until| until.saturating_sub(now)),
         on: suspension.on.clone(),
     };
-    leave(shared, entry, state, TaskEvent::Suspended(suspension.reason), Some(wake), Batch::new())
+    leave(shared, entry, state, TaskEvent::Suspended(suspension.reason), Some(wake), Commit::new())
 }
 
 /// Waits, without an instance, until a person says what became of an operation.
@@ -404,7 +404,7 @@ fn ask(
 ) -> Result<crate::store::Ack, EngineError> {
     let wake = Wake { due: None, remaining_nanos: 0, on: vec![WakeOn::Resolution(op)] };
     state.status.message = Some(format!("{message}; a person is to say what became of step {op}"));
-    leave(shared, entry, state, TaskEvent::Suspended(WaitingReason::Input), Some(wake), Batch::new())
+    leave(shared, entry, state, TaskEvent::Suspended(WaitingReason::Input), Some(wake), Commit::new())
 }
 
 fn interrupted(
@@ -413,7 +413,7 @@ fn interrupted(
     state: &mut EntryState,
 ) -> Result<crate::store::Ack, EngineError> {
     state.status.attempt += 1;
-    leave(shared, entry, state, TaskEvent::Interrupted, None, Batch::new())
+    leave(shared, entry, state, TaskEvent::Interrupted, None, Commit::new())
 }
 
 /// A trap begins anew with a fresh journal and seed; a host fault goes on from the journal.
@@ -435,17 +435,17 @@ fn retry_or_fail(
     let due = Some(entry.created_at.saturating_add(now).saturating_add(delay_nanos));
     let wake = Wake { due, remaining_nanos: delay_nanos, on: Vec::new() };
     state.status.attempt += 1;
-    let mut batch = Batch::new();
+    let mut commit = Commit::new();
     if error.reason != FailedReason::HostFault {
         // What the failed try recorded and told is not worth a commit of its own.
         if let Some(live) = state.live.as_mut() {
             live.journal.take_flush();
         }
-        batch = control::leave_memory(shared, entry.id, state)?;
-        control::start_over(entry.id, &mut state.status, random()?, &mut batch);
-        children::leave_behind(shared, entry, &mut batch);
+        commit = control::leave_memory(entry, state)?;
+        control::start_over(entry.id, &mut state.status, random()?, &mut commit);
+        children::leave_behind(entry, &mut commit);
     }
-    leave(shared, entry, state, TaskEvent::RetryScheduled, Some(wake), batch)
+    leave(shared, entry, state, TaskEvent::RetryScheduled, Some(wake), commit)
 }
 
 /// The instance leaves memory, the task stays open.
@@ -455,23 +455,20 @@ fn leave(
     state: &mut EntryState,
     event: TaskEvent,
     wake: Option<Wake>,
-    batch: Batch,
+    commit: Commit,
 ) -> Result<crate::store::Ack, EngineError> {
     let id = entry.id;
     let next = state.status.state.after(event)?;
-    let mut batch = if state.live.is_some() { control::leave_memory(shared, id, state)? } else { batch };
+    let mut commit = if state.live.is_some() { control::leave_memory(entry, state)? } else { commit };
     state.status.state = next;
     state.status.wake = wake;
     state.status.updated_at = shared.clock.wall();
     // Sleepers are many: what they were asked for is read again when they wake.
     state.task = None;
-    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
-    let (feed, shown) = (shared.feed.clone(), state.status.shown());
-    batch.add_then(move || {
-        feed.changed(&[ResourceKey::Task(id)]);
-        feed.happened(id, &[TaskChange::State(shown)]);
-    });
-    Ok(shared.enqueue(batch)?)
+    commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
+    commit.changed(ResourceKey::Task(id));
+    commit.happened(id, TaskChange::State(state.status.shown()));
+    Ok(shared.commit(commit)?)
 }
 
 /// The attempt could not even begin: that one task fails visibly, the others go on.

@@ -1,17 +1,15 @@
 //! Checkpoints: the guest's own state in place of the journal so far.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
-use super::entry::{EntryState, LogTail};
+use super::commit::Commit;
+use super::entry::{Entry, EntryState, LogTail};
 use super::journal::Journal;
 use super::ops::Ops;
 use super::ports::Divergence;
 use super::recorder::RecorderError;
 use super::rows::{self, Payload};
-use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{OutputMeta, TaskId};
 
 /// Where the epoch behind the checkpoint begins.
@@ -32,12 +30,8 @@ pub fn read(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<CheckpointRow>
 }
 
 /// One commit: what was told so far, the checkpoint, the next epoch, and the old journal's end.
-pub(super) fn save(
-    shared: &Arc<Shared>,
-    id: TaskId,
-    entry: &mut EntryState,
-    state: Vec<u8>,
-) -> Result<Batch, RecorderError> {
+pub(super) fn save(task: &Entry, entry: &mut EntryState, state: Vec<u8>) -> Result<Commit, RecorderError> {
+    let id = task.id;
     let Some(live) = entry.live.as_mut() else {
         return Err(RecorderError::Fault("the attempt has ended: its lease is void".to_owned()));
     };
@@ -60,16 +54,14 @@ pub(super) fn save(
     entry.status.seed = *blake3::keyed_hash(&entry.status.seed, b"next epoch").as_bytes();
     entry.status_dirty = true;
     let fault = |error: StoreError| RecorderError::Fault(error.to_string());
-    let mut batch = match entry.take_batch(id, shared).map_err(fault)? {
-        Some(batch) => batch,
-        None => Batch::new().guard(Guard::Lease { task: *id.as_bytes(), token: entry.lease }),
-    };
-    let payload = rows::put_payload(&mut batch, id, &state);
+    let pending = entry.take_pending(task).map_err(fault)?;
+    let mut commit = pending.unwrap_or_else(|| Commit::under_lease(id, entry.lease));
+    let payload = rows::put_payload(&mut commit, id, &state);
     let outputs = entry.status.outputs.clone();
     let row = CheckpointRow { state: payload, log_position, reports, logical, records, awake_nanos, outputs };
-    batch.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
-    batch.add_delete_prefix(Space::Op, old.clone());
-    batch.add_delete_prefix(Space::Journal, old);
+    commit.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
+    commit.add_delete_prefix(Space::Op, old.clone());
+    commit.add_delete_prefix(Space::Journal, old);
     if let Some(live) = entry.live.as_mut() {
         live.journal = Journal::resumed(Vec::new(), records, logical);
         live.log = LogTail::new(log_position, log_position, None);
@@ -77,5 +69,5 @@ pub(super) fn save(
         live.ops = Ops::default();
         live.restored = Some(state.into());
     }
-    Ok(batch)
+    Ok(commit)
 }

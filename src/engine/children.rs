@@ -14,8 +14,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::commit::Commit;
+use super::effect::Effect;
 use super::entry::{Entry, EntryState};
 use super::feed::ResourceKey;
+use super::metrics::Counter;
 use super::ops::{self, OpState};
 use super::submit::{self, admit, new_status, random};
 use super::{EngineError, Shared, control, rows};
@@ -103,7 +106,7 @@ impl Families {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
     }
 
-    fn forget(&self, root: TaskId) {
+    pub fn forget(&self, root: TaskId) {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
     }
 
@@ -121,11 +124,11 @@ impl Families {
 /// Cancels what nobody wants any more, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let told = shared.families.wake.notified();
+        let told = shared.memory.families.wake.notified();
         if !shared.is_running() {
             return;
         }
-        for id in shared.families.take_unwanted() {
+        for id in shared.memory.families.take_unwanted() {
             let Some(entry) = shared.entry(id) else { continue };
             if let Err(error) = cancel_unwanted(&shared, &entry) {
                 tracing::error!(task = %id, %error, "cannot cancel a child that nobody wants any more");
@@ -164,22 +167,21 @@ pub fn on_behalf(principal: &str) -> Principal {
     Principal::new(principal, Vec::new()).through(Some("a task".into()))
 }
 
-/// What a task's end, as `batch` commits it, means for its children and for its parent. `siblings` are its parent's
-/// children, locked until the batch is enqueued; `failed` says that something else may be tried in its place.
+/// What a task's end, as `commit` has it, means for its children and for its parent. `siblings` are its parent's
+/// children, locked until the commit is handed over; `failed` says that something else may be tried in its place.
 pub fn at_end(
     shared: &Arc<Shared>,
     entry: &Entry,
     state: &EntryState,
     failed: bool,
     siblings: Option<&mut Children>,
-    batch: &mut Batch,
+    commit: &mut Commit,
 ) -> Result<(), EngineError> {
     let id = entry.id;
-    leave_behind(shared, entry, batch);
+    leave_behind(entry, commit);
     let Some(link) = entry.link else {
-        if shared.families.knows(id) {
-            let after = shared.clone();
-            batch.add_then(move || after.families.forget(id));
+        if shared.memory.families.knows(id) {
+            commit.add_effect(Effect::RootEnded(id));
         }
         return Ok(());
     };
@@ -191,19 +193,18 @@ pub fn at_end(
         && wanted
         && let Some((next, delay)) = successor(shared, entry, state)?
     {
-        let next = add(shared, batch, next, delay)?;
+        let next = add(shared, commit, next, delay)?;
         if let Some(siblings) = siblings {
             siblings.insert(next, link);
         }
         return Ok(());
     }
-    let after = shared.clone();
-    batch.add_then(move || after.nudge(link.parent));
+    commit.add_effect(Effect::Wake(link.parent));
     Ok(())
 }
 
-/// The task has ended, or begins anew with `batch`: what its calls have begun is not wanted any more.
-pub fn leave_behind(shared: &Arc<Shared>, entry: &Entry, batch: &mut Batch) {
+/// The task has ended, or begins anew with `commit`: what its calls have begun is not wanted any more.
+pub fn leave_behind(entry: &Entry, commit: &mut Commit) {
     let mut left = Vec::new();
     entry.children().retain(|child, link| {
         if !link.detached {
@@ -212,8 +213,7 @@ pub fn leave_behind(shared: &Arc<Shared>, entry: &Entry, batch: &mut Batch) {
         link.detached
     });
     if !left.is_empty() {
-        let after = shared.clone();
-        batch.add_then(move || after.families.disown(left));
+        commit.add_effect(Effect::Orphaned(left));
     }
 }
 
@@ -247,7 +247,7 @@ fn successor(
         })
     });
     let Some(((tool, rewritten), called, delay)) = next else { return Ok(None) };
-    if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
+    if shared.memory.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
         return Ok(None);
     }
     Ok(Some((with_arguments(child(shared, task, &tool, called)?, rewritten), delay)))
@@ -298,13 +298,8 @@ pub fn child(shared: &Shared, like: &Task, tool: &ToolEntry, called: Called) -> 
     })
 }
 
-/// Adds a child to a batch; it is run after the commit, once `delay` is over.
-pub fn add(
-    shared: &Arc<Shared>,
-    batch: &mut Batch,
-    task: Task,
-    delay: Duration,
-) -> Result<TaskId, EngineError> {
+/// Adds a child to a commit; it is run once that is applied and `delay` is over.
+pub fn add(shared: &Shared, commit: &mut Commit, task: Task, delay: Duration) -> Result<TaskId, EngineError> {
     let (id, principal) = (task.id, task.principal.clone());
     let mut status = new_status(task.created_at, random()?);
     if !delay.is_zero() {
@@ -312,24 +307,21 @@ pub fn add(
         let due = Some(task.created_at.saturating_add(nanos));
         status.wake = Some(Wake { due, remaining_nanos: nanos, on: Vec::new() });
     }
-    batch.add_put(Space::Child, tree_key(task.root, id), Vec::new());
+    commit.add_put(Space::Child, tree_key(task.root, id), Vec::new());
     let link = Link::of(&task);
     if let Some(link) = link {
-        batch.add_put(Space::Child, listing_key(link.parent, id), Vec::new());
+        commit.add_put(Space::Child, listing_key(link.parent, id), Vec::new());
         let pointer = pointer_key(link.parent, link.epoch, link.op);
-        batch.add_put(Space::Child, pointer, id.as_bytes().as_slice());
+        commit.add_put(Space::Child, pointer, id.as_bytes().as_slice());
     }
     let arguments = submit::hash_of_text(&task.arguments);
-    let entry = admit(shared, batch, task, status, &on_behalf(&principal), arguments)?;
-    let after = shared.clone();
-    let mut keys = vec![ResourceKey::Tasks(principal)];
-    keys.extend(link.map(|link| ResourceKey::Task(link.parent)));
-    batch.add_then(move || {
-        after.counters.count(&after.counters.submitted);
-        after.open_tasks().insert(id, entry.clone());
-        after.feed.changed(&keys);
-        after.start_after(entry, delay);
-    });
+    let entry = admit(shared, commit, task, status, &on_behalf(&principal), arguments)?;
+    commit.add_effect(Effect::Counted(Counter::Submitted));
+    commit.opens(entry, delay);
+    commit.changed(ResourceKey::Tasks(principal));
+    if let Some(link) = link {
+        commit.changed(ResourceKey::Task(link.parent));
+    }
     Ok(id)
 }
 
@@ -405,7 +397,7 @@ pub fn call_again(
     shared: &Arc<Shared>,
     entry: &Entry,
     step: u64,
-    batch: &mut Batch,
+    commit: &mut Commit,
 ) -> Result<(), EngineError> {
     let epoch = entry.lock().status.epoch;
     let lost = shared.store.read(|snapshot| lost_calls(snapshot, entry.id, epoch, step))?;
@@ -415,12 +407,12 @@ pub fn call_again(
             .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
         let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
         let Some((tool, rewritten)) = reached else { continue };
-        if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
+        if shared.memory.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
             continue;
         }
         let next = with_arguments(child(shared, &task, &tool, called)?, rewritten);
         let link = Link::of(&next);
-        let id = add(shared, batch, next, Duration::ZERO)?;
+        let id = add(shared, commit, next, Duration::ZERO)?;
         entry.children().extend(link.map(|link| (id, link)));
     }
     Ok(())

@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
+use super::effect::Effect;
 use super::entry::{Anchor, Entry, EntryState};
 use super::feed::{ResourceKey, TaskChange};
+use super::metrics::Counter;
 use super::submit::random;
 use super::view::TaskDocument;
 use super::{EngineError, Shared, TaskEngine, rows};
@@ -69,71 +72,69 @@ fn end_by(
     };
     let parent = entry.link.and_then(|link| shared.entry(link.parent));
     let mut siblings = parent.as_ref().map(|parent| parent.children());
-    let mut batch = leave_memory(shared, id, state)?;
-    children::at_end(shared, entry, state, failed, siblings.as_deref_mut(), &mut batch)?;
+    let mut commit = leave_memory(entry, state)?;
+    children::at_end(shared, entry, state, failed, siblings.as_deref_mut(), &mut commit)?;
     if let Some(by) = by {
-        audit::admitted(shared, &mut batch, by, Subject::of_task(Deed::Cancel, id))?;
+        audit::admitted(shared, &mut commit, by, Subject::of_task(Deed::Cancel, id))?;
     }
     let now = shared.clock.wall();
     let status = &mut state.status;
     (status.state, status.updated_at, status.ended_at, status.wake) = (next, now, Some(now), None);
     // Nobody waits for an answer any more.
-    let (asked, link) = (!status.questions.open.is_empty(), entry.link);
+    let asked = !status.questions.open.is_empty();
     status.questions.open.clear();
-    match ending {
+    let counter = match ending {
         Ending::Completed(result) => {
-            let payload = rows::put_payload(&mut batch, id, &rows::encode(&result)?);
-            batch.add_put(Space::Result, id.as_bytes().as_slice(), rows::encode(&payload)?);
-            batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
-            batch.add_delete_prefix(Space::Op, id.as_bytes().as_slice());
-            batch.add_delete(Space::Checkpoint, id.as_bytes().as_slice());
-            shared.counters.count(&shared.counters.completed);
+            let payload = rows::put_payload(&mut commit, id, &rows::encode(&result)?);
+            commit.add_put(Space::Result, id.as_bytes().as_slice(), rows::encode(&payload)?);
+            commit.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
+            commit.add_delete_prefix(Space::Op, id.as_bytes().as_slice());
+            commit.add_delete(Space::Checkpoint, id.as_bytes().as_slice());
+            Counter::Completed
         }
         Ending::Failed(error) => {
             status.error = Some(error);
-            shared.counters.count(&shared.counters.failed);
+            Counter::Failed
         }
         Ending::Cancelled(request) => {
             status.cancel = request.or(status.cancel.take());
-            shared.counters.count(&shared.counters.cancelled);
+            Counter::Cancelled
         }
-    }
-    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(status)?);
-    batch.add_delete(Space::Open, id.as_bytes().as_slice());
-    batch.add_put(Space::Ended, sweep::ended_key(now, id), Vec::new());
-    let after = shared.clone();
-    let principal = entry.principal.clone();
-    let mut keys = vec![ResourceKey::Task(id), ResourceKey::Result(id), ResourceKey::Tasks(principal)];
+    };
+    commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(status)?);
+    commit.add_delete(Space::Open, id.as_bytes().as_slice());
+    commit.add_put(Space::Ended, sweep::ended_key(now, id), Vec::new());
+    commit.add_effect(Effect::Counted(counter));
+    commit.add_effect(Effect::Ended(id));
+    commit.changed(ResourceKey::Task(id));
+    commit.changed(ResourceKey::Result(id));
+    commit.changed(ResourceKey::Tasks(entry.principal.clone()));
     // Whoever reads an output is told that it will not grow any more.
-    keys.extend(status.outputs.iter().map(|output| ResourceKey::Output(id, output.name.clone())));
-    batch.add_then(move || {
-        after.open_tasks().remove(&id);
-        after.timers.clear(id);
-        after.state.watchers.forget(id);
-        after.feed.changed(&keys);
-        after.feed.happened(id, &[TaskChange::State(next)]);
-        if asked {
-            after.asked_below(link);
-        }
-    });
-    let ack = shared.enqueue(batch)?;
+    for output in &status.outputs {
+        commit.changed(ResourceKey::Output(id, output.name.clone()));
+    }
+    commit.happened(id, TaskChange::State(next));
+    if asked {
+        commit.asked_below(entry.link);
+    }
+    let ack = shared.commit(commit)?;
     drop(siblings);
     entry.stop.send_modify(|count| *count += 1);
     Ok(ack)
 }
 
-/// Takes the instance out of an entry: a batch with what it had not committed yet, and the end of its lease.
+/// Takes the instance out of an entry: a commit with what it had not committed yet, and the end of its lease.
 /// The counters that its journal held stand in the status from here on.
-pub fn leave_memory(shared: &Arc<Shared>, id: TaskId, state: &mut EntryState) -> Result<Batch, StoreError> {
-    let mut batch = state.take_batch(id, shared)?.unwrap_or_default();
+pub fn leave_memory(entry: &Entry, state: &mut EntryState) -> Result<Commit, StoreError> {
+    let mut commit = state.take_pending(entry)?.unwrap_or_default();
     if let Some(live) = state.live.take() {
         state.status.steps = live.journal.next_number();
         state.status.awake_nanos = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
         state.status.log_bytes = live.log.position().max(live.log.durable());
-        batch = batch.end_lease(*id.as_bytes());
+        commit = commit.end_lease(entry.id);
     }
     state.lease = 0;
-    Ok(batch)
+    Ok(commit)
 }
 
 /// A timer of this task has fired.
@@ -154,21 +155,21 @@ pub fn due(shared: &Arc<Shared>, id: TaskId) {
     let wake_at = state.status.wake.as_ref().and_then(|wake| wake.due);
     if wake_at.is_some_and(|at| at.saturating_sub(entry.created_at) <= now) {
         drop(state);
-        shared.ready.push(entry);
+        shared.memory.ready.push(entry);
         return;
     }
     // Before the store is asked: a nudge that comes after the question sets the timer anew.
-    shared.timers.set(id, moment(&entry, &state));
+    shared.memory.timers.set(id, moment(&entry, &state));
     let on = state.status.wake.as_ref().map_or_else(Vec::new, |wake| wake.on.clone());
     drop(state);
     if on.is_empty() {
         return;
     }
-    shared.state.watchers.set(id, &on);
+    shared.memory.state.watchers.set(id, &on);
     let wall = shared.clock.wall();
     match shared.store.read(|snapshot| wake::any_met(snapshot, id, &on, wall)) {
         Ok(false) => {}
-        Ok(true) => shared.ready.push(entry),
+        Ok(true) => shared.memory.ready.push(entry),
         Err(error) => tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over"),
     }
 }
@@ -297,49 +298,43 @@ impl TaskEngine {
         })?;
         let now = shared.clock.wall();
         let guard = Guard::Is { space: Space::Status, key: id.as_bytes().to_vec(), value: was };
-        let mut batch = Batch::new().guard(guard);
+        let mut commit = Commit::new().guard(guard);
         status.questions.renew();
         match from_step {
-            None => start_over(id, &mut status, random()?, &mut batch),
+            None => start_over(id, &mut status, random()?, &mut commit),
             Some(step) => {
-                shared.store.read(|snapshot| prefix::keep(snapshot, id, &mut status, step, &mut batch))??
+                shared.store.read(|snapshot| prefix::keep(snapshot, id, &mut status, step, &mut commit))??
             }
         }
         status.attempt += 1;
         if let Some(at) = status.ended_at {
-            batch.add_delete(Space::Ended, sweep::ended_key(at, id));
+            commit.add_delete(Space::Ended, sweep::ended_key(at, id));
         }
         (status.failures, status.updated_at, status.ended_at) = (0, now, None);
         status.since = now.max(task.created_at);
         (status.error, status.cancel, status.wake) = (None, None, None);
-        batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
-        batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+        commit.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
         let subject = Subject::of_task(Deed::Retry, id).tool(&task.tool, &task.component);
-        audit::admitted(shared, &mut batch, principal, subject)?;
-        let mut keys = vec![ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
-        keys.push(ResourceKey::Log(id));
-        let (logical, shown) = (now.saturating_sub(task.created_at), status.shown());
+        audit::admitted(shared, &mut commit, principal, subject)?;
+        commit.changed(ResourceKey::Task(id));
+        commit.changed(ResourceKey::Tasks(task.principal.clone()));
+        commit.changed(ResourceKey::Log(id));
+        commit.happened(id, TaskChange::State(status.shown()));
+        let logical = now.saturating_sub(task.created_at);
         let again = |snapshot: &Snapshot<'_>| {
-            children::take_up_again(shared, snapshot, &mut task, &mut batch)?;
+            children::take_up_again(shared, snapshot, &mut task, &mut commit)?;
             let entry = Entry::of(&task, status);
             children::find_again(shared, snapshot, &entry)?;
             Ok(entry)
         };
         let entry = shared.store.read(again)?;
         if let Some(step) = from_step {
-            children::call_again(shared, &entry, step, &mut batch)?;
+            children::call_again(shared, &entry, step, &mut commit)?;
         }
         entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
-        let after = shared.clone();
-        batch.add_then(move || {
-            after.feed.changed(&keys);
-            after.feed.happened(id, &[TaskChange::State(shown)]);
-            if after.is_running() {
-                after.open_tasks().insert(id, entry.clone());
-                after.ready.push(entry);
-            }
-        });
-        shared.enqueue(batch)?.await.map_err(|error| match error {
+        commit.opens(entry, Duration::ZERO);
+        shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => EngineError::WrongState {
                 task: id,
                 state: "being changed by somebody else".to_owned(),
@@ -375,16 +370,12 @@ pub fn cancel(
     let id = entry.id;
     state.status.cancel = Some(request);
     state.status.updated_at = shared.clock.wall();
-    let mut batch = Batch::new();
-    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
-    audit::admitted(shared, &mut batch, by, Subject::of_task(Deed::Cancel, id))?;
-    let (after, entry) = (shared.clone(), entry.clone());
-    batch.add_then(move || {
-        after.feed.changed(&[ResourceKey::Task(id)]);
-        entry.cancel.send_replace(true);
-        after.nudge(id);
-    });
-    Ok(Some(shared.enqueue(batch)?))
+    let mut commit = Commit::new();
+    commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
+    audit::admitted(shared, &mut commit, by, Subject::of_task(Deed::Cancel, id))?;
+    commit.changed(ResourceKey::Task(id));
+    commit.add_effect(Effect::CancelRequested(id));
+    Ok(Some(shared.commit(commit)?))
 }
 
 /// A retry from the start: a fresh journal and seed; what the failed try had shown goes.

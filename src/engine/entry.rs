@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::children::{Children, Link};
+use super::commit::Commit;
+use super::effect::Effect;
 use super::feed::{ResourceKey, TaskChange};
 use super::flush::Flush;
 use super::journal::{Journal, Segment};
@@ -17,10 +19,10 @@ use super::last_lines::LastBytes;
 use super::ops::Ops;
 use super::ports::Divergence;
 use super::questions::{Held, Models};
-use super::{Shared, rows};
+use super::rows;
 use crate::clock::{Clock, UnixNanos};
 use crate::limits;
-use crate::store::{Batch, Guard, Space, StoreError};
+use crate::store::{Space, StoreError};
 use crate::task::{Status, Task, TaskId};
 
 pub struct Entry {
@@ -186,7 +188,7 @@ fn unless_held<'a, T>(tried: TryLockResult<MutexGuard<'a, T>>) -> Option<MutexGu
 }
 
 impl EntryState {
-    /// Whether `take_batch` has something to take.
+    /// Whether `take_pending` has something to take.
     pub fn has_pending(&self) -> bool {
         self.live.as_ref().is_some_and(|live| {
             let is_empty = live.log.pending_bytes() == 0 && live.writes.is_empty() && !self.status_dirty;
@@ -194,64 +196,62 @@ impl EntryState {
         })
     }
 
-    /// What is not committed yet, as one batch; `None` if there is nothing. Enqueue it under the same lock.
-    pub fn take_batch(&mut self, id: TaskId, shared: &Arc<Shared>) -> Result<Option<Batch>, StoreError> {
-        let mut batch = self.take_unmarked(id, shared)?;
-        if let (Some(batch), Some(live)) = (&mut batch, &self.live) {
-            batch.add_mark(live.committed.clone(), live.enqueued);
+    /// What is not committed yet; `None` if there is nothing. To be handed over under the same lock.
+    pub fn take_pending(&mut self, entry: &Entry) -> Result<Option<Commit>, StoreError> {
+        let mut commit = self.take_unmarked(entry)?;
+        if let (Some(commit), Some(live)) = (&mut commit, &self.live) {
+            commit.add_mark(live.committed.clone(), live.enqueued);
         }
-        Ok(batch)
+        Ok(commit)
     }
 
     /// The same, for one who waits for it and says so in `settled`, which is cheaper.
-    pub fn take_unmarked(&mut self, id: TaskId, shared: &Arc<Shared>) -> Result<Option<Batch>, StoreError> {
+    pub fn take_unmarked(&mut self, entry: &Entry) -> Result<Option<Commit>, StoreError> {
+        let id = entry.id;
         let Some(live) = self.live.as_mut() else { return Ok(None) };
         let flush = live.journal.take_flush();
         let log = live.log.take();
         if flush.is_none() && log.is_none() && live.writes.is_empty() && !self.status_dirty {
             return Ok(None);
         }
-        let mut batch = Batch::new().guard(Guard::Lease { task: *id.as_bytes(), token: self.lease });
-        let mut keys = Vec::new();
+        let mut commit = Commit::under_lease(id, self.lease);
         if let Some(flush) = flush {
             let awake = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
             let head = Segment::head(flush.count, awake, flush.logical);
             live.journal_bytes += (head.len() + flush.records.len()) as u64;
             let key = rows::journal_key(id, self.status.epoch, flush.first);
-            batch.add_put_in_parts(Space::Journal, key, &[&head, flush.records]);
+            commit.add_put_in_parts(Space::Journal, key, &[&head, flush.records]);
         }
         if let Some((offset, row)) = log {
-            batch.add_put(Space::Log, rows::log_key(id, offset), row);
-            keys.push(ResourceKey::Log(id));
+            commit.add_put(Space::Log, rows::log_key(id, offset), row);
+            commit.changed(ResourceKey::Log(id));
             live.changes.push(TaskChange::Log);
         }
         for (space, key, value) in live.writes.drain(..) {
-            batch.add_put(space, key, value);
+            commit.add_put(space, key, value);
         }
         live.report_bytes = 0;
         if std::mem::take(&mut self.status_dirty) {
             self.status.steps = live.journal.next_number();
-            batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
-            keys.push(ResourceKey::Task(id));
+            commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
+            commit.changed(ResourceKey::Task(id));
         }
-        let changes = std::mem::take(&mut live.changes);
-        keys.extend(changes.iter().filter_map(|change| match change {
-            TaskChange::Output { name } => Some(ResourceKey::Output(id, name.clone())),
-            _ => None,
-        }));
         live.enqueued += 1;
         // Most commits of a guest change nothing that is readable.
-        if !keys.is_empty() || !changes.is_empty() {
-            let after = shared.clone();
-            batch.add_then(move || {
-                after.feed.changed(&keys);
-                after.feed.happened(id, &changes);
-                if changes.contains(&TaskChange::Questions) {
-                    after.asked_below(after.entry(id).and_then(|entry| entry.link));
-                }
-            });
+        let changes = std::mem::take(&mut live.changes);
+        for change in &changes {
+            if let TaskChange::Output { name } = change {
+                commit.changed(ResourceKey::Output(id, name.clone()));
+            }
         }
-        Ok(Some(batch))
+        let asked = changes.contains(&TaskChange::Questions);
+        if !changes.is_empty() {
+            commit.add_effect(Effect::Happened(id, changes));
+        }
+        if asked {
+            commit.asked_below(entry.link);
+        }
+        Ok(Some(commit))
     }
 }
 

@@ -5,12 +5,13 @@
 //! hash of the sender and its key` the seq that a repeated send gets.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
+use super::effect::Effect;
 use super::entry::{Entry, EntryState};
 use super::ops::OpHandle;
 use super::recorder::{Recorder, RecorderError};
@@ -145,23 +146,22 @@ pub(super) fn send(
     }
     state.status.messages += 1;
     let seq = state.status.messages;
-    let mut batch = with_status(shared, entry, &mut state)?;
+    let mut commit = with_status(entry, &mut state)?;
     let row = MessageRow {
         name: message.name,
-        payload: rows::put_payload(&mut batch, id, payload.as_bytes()),
+        payload: rows::put_payload(&mut commit, id, payload.as_bytes()),
         sender,
         sent_at: shared.clock.wall(),
         taken: None,
     };
-    batch.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
+    commit.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
     if let Some(key) = key {
-        batch.add_put(Space::Message, key, seq.to_be_bytes());
+        commit.add_put(Space::Message, key, seq.to_be_bytes());
     }
     let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
-    audit::admitted(shared, &mut batch, by, subject)?;
-    let after = shared.clone();
-    batch.add_then(move || after.nudge(id));
-    Ok(Some((seq, Some(shared.enqueue(batch)?))))
+    audit::admitted(shared, &mut commit, by, subject)?;
+    commit.add_effect(Effect::Wake(id));
+    Ok(Some((seq, Some(shared.commit(commit)?))))
 }
 
 fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
@@ -183,18 +183,14 @@ fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
     }
 }
 
-/// A batch with the task's status, and with what its instance has not committed yet.
-pub(super) fn with_status(
-    shared: &Arc<Shared>,
-    entry: &Entry,
-    state: &mut EntryState,
-) -> Result<Batch, StoreError> {
+/// A commit with the task's status, and with what its instance has not committed yet.
+pub(super) fn with_status(entry: &Entry, state: &mut EntryState) -> Result<Commit, StoreError> {
     state.status_dirty = true;
-    if let Some(batch) = state.take_batch(entry.id, shared)? {
-        return Ok(batch);
+    if let Some(commit) = state.take_pending(entry)? {
+        return Ok(commit);
     }
     state.status_dirty = false;
-    Ok(Batch::new().put(Space::Status, entry.id.as_bytes(), rows::encode(&state.status)?))
+    Ok(Commit::new().put(Space::Status, entry.id.as_bytes(), rows::encode(&state.status)?))
 }
 
 impl Recorder {

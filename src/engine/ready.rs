@@ -65,12 +65,12 @@ impl Ready {
 /// Gives an instance to whoever is next, as long as there is room.
 pub async fn dispatch(shared: Arc<Shared>) {
     loop {
-        let told = shared.ready.wake.notified();
+        let told = shared.memory.ready.wake.notified();
         let Ok(permit) = shared.live.clone().acquire_owned().await else { return };
         if !shared.is_running() {
             return;
         }
-        match shared.ready.pop() {
+        match shared.memory.ready.pop() {
             Some(entry) => {
                 tokio::spawn(attempt::drive(shared.clone(), entry, permit));
             }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use super::commit::Commit;
 use super::entry::{Anchor, Entry, EntryState, Live};
 use super::feed::TaskChange;
 use super::journal::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
@@ -13,7 +14,7 @@ use super::ports::Divergence;
 use super::rows::{self, Payload};
 use super::{Shared, checkpoint};
 use crate::limits;
-use crate::store::{Batch, Guard, Space};
+use crate::store::Space;
 use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
@@ -110,16 +111,14 @@ impl Recorder {
         let (ack, number) = {
             let mut state = self.entry.lock();
             self.check_lease(&state)?;
-            let batch = match state.take_unmarked(self.entry.id, &self.shared).map_err(fault)? {
-                Some(batch) => batch,
+            let commit = match state.take_unmarked(&self.entry).map_err(fault)? {
+                Some(commit) => commit,
                 None if state.live.as_ref().is_none_or(Live::is_settled) => return Ok(()),
                 // What is on its way is committed before this.
-                None => {
-                    Batch::new().guard(Guard::Lease { task: *self.entry.id.as_bytes(), token: self.lease })
-                }
+                None => Commit::under_lease(self.entry.id, self.lease),
             };
             let number = state.live.as_ref().map_or(0, |live| live.enqueued);
-            (self.shared.enqueue(batch).map_err(fault)?, number)
+            (self.shared.commit(commit).map_err(fault)?, number)
         };
         ack.await.map_err(fault)?;
         let mut state = self.entry.lock();
@@ -136,8 +135,8 @@ impl Recorder {
     pub fn flush(&self) -> Result<(), RecorderError> {
         let mut state = self.entry.lock();
         self.check_lease(&state)?;
-        if let Some(batch) = state.take_batch(self.entry.id, &self.shared).map_err(fault)? {
-            drop(self.shared.enqueue(batch).map_err(fault)?);
+        if let Some(commit) = state.take_pending(&self.entry).map_err(fault)? {
+            drop(self.shared.commit(commit).map_err(fault)?);
         }
         Ok(())
     }
@@ -227,8 +226,8 @@ impl Recorder {
         let ack = {
             let mut entry = self.entry.lock();
             self.check_lease(&entry)?;
-            let batch = checkpoint::save(&self.shared, self.entry.id, &mut entry, state)?;
-            self.shared.enqueue(batch).map_err(fault)?
+            let commit = checkpoint::save(&self.entry, &mut entry, state)?;
+            self.shared.commit(commit).map_err(fault)?
         };
         ack.await.map(|_| ()).map_err(fault)
     }

@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::commit::Commit;
 use super::entry::{Anchor, Entry};
 use super::{EngineError, Shared, children, questions, rows, wake};
-use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task, TaskEvent, TaskId};
 
 /// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
@@ -21,18 +22,18 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let mut acks: Vec<Ack> = Vec::new();
     for (task, mut status) in found {
         let id = task.id;
-        let mut batch = Batch::new();
+        let mut commit = Commit::new();
         if status.state == State::Running {
             status.state = status.state.after(TaskEvent::Interrupted)?;
             status.attempt += 1;
             status.updated_at = shared.clock.wall();
-            batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+            commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
         }
         let entry = Entry::of(&task, status);
         take_up(shared, &task, &entry);
         questions::resume(shared, &entry);
-        if !batch.is_empty() {
-            acks.push(shared.enqueue(batch)?);
+        if !commit.is_empty() {
+            acks.push(shared.commit(commit)?);
         }
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
             for ack in acks.drain(..) {
@@ -63,7 +64,7 @@ fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
     if sleeps {
         wake::arm(shared, entry, &state);
     } else {
-        shared.ready.push(entry.clone());
+        shared.memory.ready.push(entry.clone());
     }
 }
 

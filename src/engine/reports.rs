@@ -4,10 +4,11 @@ use std::ops::{Bound, ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
+use super::commit::Commit;
 use super::{EngineError, TaskEngine, rows};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Report, State, Status, TaskId};
 
 /// A place between two reports: behind the one of that number, in that retry of the task.
@@ -62,14 +63,14 @@ impl TaskEngine {
         state.status.kept_reports = Some(0);
         state.status_dirty = true;
         // The status of a live task knows of reports that are not committed: they go along.
-        let batch = match state.take_batch(id, &self.shared)? {
-            Some(batch) => batch,
+        let commit = match state.take_pending(&entry)? {
+            Some(commit) => commit,
             None => {
                 state.status_dirty = false;
-                Batch::new().put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?)
+                Commit::new().put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?)
             }
         };
-        drop(self.shared.enqueue(batch)?);
+        drop(self.shared.commit(commit)?);
         Ok(())
     }
 }

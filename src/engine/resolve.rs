@@ -1,8 +1,11 @@
 //! An effect left and nobody knows whether it arrived: its owner says what became of it, and the task goes on.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
 use super::entry::{Anchor, Entry};
 use super::feed::{ResourceKey, TaskChange};
 use super::ops::{self, OpState};
@@ -81,16 +84,16 @@ impl TaskEngine {
         let Some((_, mut row)) = row else {
             return Err(EngineError::NotInQuestion { task: id, step, asked });
         };
-        let mut batch = Batch::new();
+        let mut commit = Commit::new();
         let key = id.as_bytes().to_vec();
-        batch.add_guard(Guard::Is { space: Space::Status, key, value: was });
+        commit.add_guard(Guard::Is { space: Space::Status, key, value: was });
         let said = *blake3::hash(said(&resolution).as_bytes()).as_bytes();
         row.state = match resolution {
             Resolution::Resend => OpState::Resend,
-            Resolution::Done(outcome) => OpState::Done(self.settled(&mut batch, &task, Some(outcome))?),
-            Resolution::Failed => OpState::Done(self.settled(&mut batch, &task, None)?),
+            Resolution::Done(outcome) => OpState::Done(self.settled(&mut commit, &task, Some(outcome))?),
+            Resolution::Failed => OpState::Done(self.settled(&mut commit, &task, None)?),
         };
-        batch.add_put(Space::Op, rows::journal_key(id, status.epoch, step), rows::encode(&row)?);
+        commit.add_put(Space::Op, rows::journal_key(id, status.epoch, step), rows::encode(&row)?);
         let is_waiting = matches!(status.state, State::Waiting(_));
         let mut status = status;
         let now = shared.clock.wall();
@@ -100,33 +103,26 @@ impl TaskEngine {
             status.state = status.state.after(TaskEvent::Retried)?;
             status.attempt += 1;
             if let Some(at) = status.ended_at {
-                batch.add_delete(Space::Ended, sweep::ended_key(at, id));
+                commit.add_delete(Space::Ended, sweep::ended_key(at, id));
             }
             (status.failures, status.ended_at, status.error) = (0, None, None);
             status.since = now.max(task.created_at);
         }
-        batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
-        batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
+        commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
+        commit.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
         let subject = Subject::of_task(Deed::Resolve, id).tool(&task.tool, &task.component).hash(said);
-        audit::admitted(shared, &mut batch, principal, subject)?;
-        let keys = [ResourceKey::Task(id), ResourceKey::Tasks(task.principal.clone())];
-        let state = status.shown();
+        audit::admitted(shared, &mut commit, principal, subject)?;
+        commit.changed(ResourceKey::Task(id));
+        commit.changed(ResourceKey::Tasks(task.principal.clone()));
+        commit.happened(id, TaskChange::State(status.shown()));
         let entry = Entry::of(&task, status);
         let logical = now.saturating_sub(task.created_at);
         entry.lock().anchor = Some(match shared.entry(id).and_then(|there| there.lock().anchor) {
             Some(anchor) => anchor,
             None => Anchor { elapsed: shared.clock.elapsed(), logical },
         });
-        let after = shared.clone();
-        batch.add_then(move || {
-            after.feed.changed(&keys);
-            after.feed.happened(id, &[TaskChange::State(state)]);
-            if after.is_running() {
-                after.open_tasks().insert(id, entry.clone());
-                after.ready.push(entry);
-            }
-        });
-        shared.enqueue(batch)?.await.map_err(|error| match error {
+        commit.opens(entry, Duration::ZERO);
+        shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => wrong("somebody else is changing it: look at it again"),
             other => other.into(),
         })?;

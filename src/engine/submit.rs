@@ -8,8 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
+use super::effect::Effect;
 use super::entry::{Anchor, Entry};
 use super::feed::{Follower, ResourceKey};
+use super::metrics::Counter;
 use super::reports::ReportAt;
 use super::rows::{self, IdempotencyRow};
 use super::shelf::{self, ShelfWrite};
@@ -131,11 +134,11 @@ impl TaskEngine {
                 if let Some(entry) = shared.entry(there.id) {
                     entry.joined.store(true, Ordering::Relaxed);
                 }
-                let follower = follow.then(|| shared.feed.follow(there.id)).flatten();
+                let follower = follow.then(|| shared.memory.feed.follow(there.id)).flatten();
                 return Ok((there, follower));
             }
             let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
-            let follower = follow.then(|| shared.feed.follow(task.id)).flatten();
+            let follower = follow.then(|| shared.memory.feed.follow(task.id)).flatten();
             match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, beside).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
@@ -197,33 +200,29 @@ impl TaskEngine {
         let shared = &self.shared;
         let (id, principal, created_at) = (task.id, task.principal.clone(), task.created_at);
         let mut status = new_status(created_at, random()?);
-        let mut batch = Batch::new();
+        let mut commit = Commit::new();
         if let Some(beside) = beside {
             status.kept_reports = Some(0);
-            shelf::add(&mut batch, beside(id, ReportAt::default(), false));
+            shelf::add(&mut commit, beside(id, ReportAt::default(), false));
         }
         if let Some(claim) = claim {
             let row = IdempotencyRow { task: id, arguments, created_at };
             // A stale row of `dedupe_seconds` is replaced, but only the one that was looked at.
             let key = claim.key.to_vec();
             let there = shared.store.read(|snapshot| snapshot.get(Space::Idempotency, &key))?;
-            batch.add_guard(match there {
+            commit.add_guard(match there {
                 Some(value) if claim.dedupe.is_some() => Guard::Is { space: Space::Idempotency, key, value },
                 _ => Guard::Absent { space: Space::Idempotency, key },
             });
-            batch.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
+            commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
         let document = TaskDocument::new(&task, &status, 0, None);
-        let entry = admit(shared, &mut batch, task, status, by, arguments)?;
-        // After the commit, whether or not the caller still waits for it.
-        let after = shared.clone();
-        batch.add_then(move || {
-            after.counters.count(&after.counters.submitted);
-            after.open_tasks().insert(id, entry.clone());
-            after.feed.changed(&[ResourceKey::Tasks(principal)]);
-            after.ready.push(entry);
-        });
-        shared.enqueue(batch)?.await?;
+        let entry = admit(shared, &mut commit, task, status, by, arguments)?;
+        // These follow whether or not the caller still waits for it.
+        commit.add_effect(Effect::Counted(Counter::Submitted));
+        commit.opens(entry, Duration::ZERO);
+        commit.changed(ResourceKey::Tasks(principal));
+        shared.commit(commit)?.await?;
         crate::crash_point!("submitted");
         Ok(Submitted { id, task: document, existing: false })
     }

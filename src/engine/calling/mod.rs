@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::authority::{Capability, glob_matches};
 use crate::catalog::{Catalog, ToolDefinition, ToolEntry};
 use crate::engine::children::{self, Link};
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
 use crate::engine::entry::Live;
 use crate::engine::journal::Next;
 use crate::engine::last_lines::with_quote;
@@ -22,7 +24,7 @@ use crate::engine::output::call_hash;
 use crate::engine::recorder::{Recorder, RecorderError};
 use crate::engine::{EngineError, query, rows};
 use crate::limits;
-use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{Called, FailedReason, ProtocolError, State, Task, TaskId, ToolResult};
 
 pub use steps::Calling;
@@ -128,11 +130,11 @@ impl Recorder {
             }
             Ok(())
         };
-        let ack = self.enqueue_with(begin, |batch| {
+        let ack = self.commit_with(begin, |commit| {
             let mut open = self.entry().children();
             for task in planned {
                 open.extend(Link::of(&task).map(|link| (task.id, link)));
-                children::add(self.shared(), batch, task, Duration::ZERO)?;
+                children::add(self.shared(), commit, task, Duration::ZERO)?;
             }
             Ok(())
         })?;
@@ -160,16 +162,15 @@ impl Recorder {
     pub fn give_up_child(&self, op: OpHandle, call: u64) -> Result<(), RecorderError> {
         let epoch = self.epoch()?;
         let abandon = |live: &mut Live| live.put_op((self.task_id(), epoch), op, call, OpChange::Abandoned);
-        drop(self.enqueue_with(abandon, |batch| {
+        drop(self.commit_with(abandon, |commit| {
             let mut open = self.entry().children();
             let is_it = |link: &Link| (link.epoch, link.op) == (epoch, op.number) && !link.detached;
             let Some(child) = open.iter().find(|(_, link)| is_it(link)).map(|(child, _)| *child) else {
                 return Ok(());
             };
             open.remove(&child);
-            batch.add_put(Space::Child, children::pointer_key(self.task_id(), epoch, op.number), Vec::new());
-            let after = self.shared().clone();
-            batch.add_then(move || after.families.disown(vec![child]));
+            commit.add_put(Space::Child, children::pointer_key(self.task_id(), epoch, op.number), Vec::new());
+            commit.add_effect(Effect::Orphaned(vec![child]));
             Ok(())
         })?);
         Ok(())
@@ -244,7 +245,7 @@ impl Recorder {
             return limit("too many tasks are open on this server (MAX_OPEN_TASKS)".to_owned());
         }
         let count = calls.len() as u64;
-        if shared.families.reserve(&shared.store, parent.root, count, tree.tasks)?.is_none() {
+        if shared.memory.families.reserve(&shared.store, parent.root, count, tree.tasks)?.is_none() {
             let bound = tree.tasks;
             return limit(format!(
                 "the tasks under the root {} are {bound} in all, which is the bound (MAX_TREE_TASKS)",
@@ -315,22 +316,21 @@ impl Recorder {
         }
     }
 
-    /// Enqueues what is not committed yet, with what `begin` and `more` add; under the task's lock.
-    fn enqueue_with(
+    /// Commits what is not committed yet, with what `begin` and `more` add; under the task's lock.
+    fn commit_with(
         &self,
         begin: impl FnOnce(&mut Live) -> Result<(), RecorderError>,
-        more: impl FnOnce(&mut Batch) -> Result<(), EngineError>,
+        more: impl FnOnce(&mut Commit) -> Result<(), EngineError>,
     ) -> Result<Ack, RecorderError> {
         let mut state = self.entry().lock();
         self.check_lease(&state)?;
         if let Some(live) = state.live.as_mut() {
             begin(live)?;
         }
-        let guard = Guard::Lease { task: *self.task_id().as_bytes(), token: state.lease };
-        let batch = state.take_batch(self.task_id(), self.shared()).map_err(fault)?;
-        let mut batch = batch.unwrap_or_else(|| Batch::new().guard(guard));
-        more(&mut batch).map_err(|error| RecorderError::Fault(error.to_string()))?;
-        self.shared().enqueue(batch).map_err(fault)
+        let pending = state.take_pending(self.entry()).map_err(fault)?;
+        let mut commit = pending.unwrap_or_else(|| Commit::under_lease(self.task_id(), state.lease));
+        more(&mut commit).map_err(|error| RecorderError::Fault(error.to_string()))?;
+        self.shared().commit(commit).map_err(fault)
     }
 }
 

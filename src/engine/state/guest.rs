@@ -108,18 +108,19 @@ impl Recorder {
                 Next::Live => {}
             }
             self.check_journal(live)?;
-            // Decided, recorded and enqueued in one turn: the order of verdicts is that of commits.
+            // Decided, recorded and handed over in one turn: the order of verdicts is that of commits.
             let shared = self.shared();
-            let mut turn = shared.state.turn();
-            let mut batch = crate::store::Batch::new();
-            let answer = turn.write(shared, &mut batch, namespace, writes, &by).map_err(fault)?;
+            let mut turn = shared.memory.state.turn();
+            let decided = turn.decide(shared, namespace, writes, &by).map_err(fault)?;
+            let answer = decided.as_ref().map(|decided| decided.versions.clone()).map_err(Clone::clone);
             let record = StateRecord { about, answer: Answer::Versions(answer.clone()) };
-            // From here on nothing may fail before it is enqueued: a record without its entries would be a lie.
+            // From here on nothing may fail before it is handed over: a record without its entries would be a lie.
             live.journal.append(KIND_STATE, hash, &encode(&record)?);
-            if let Some(step) = state.take_batch(self.task_id(), shared).map_err(fault)? {
-                batch = step.and(batch);
+            let mut commit = state.take_pending(self.entry()).map_err(fault)?.unwrap_or_default();
+            if let Ok(decided) = decided {
+                turn.write(&mut commit, decided);
             }
-            drop(shared.enqueue(batch).map_err(fault)?);
+            drop(shared.commit(commit).map_err(fault)?);
             crate::crash_point!("state_enqueued");
             answer
         };
@@ -138,7 +139,7 @@ impl Recorder {
     /// The task begins to wait for these things: to be called before it looks whether one of them is there.
     pub fn waits_for(&self, on: &[WakeOn]) {
         if on.iter().any(|on| matches!(on, WakeOn::State { .. })) {
-            self.shared().state.watchers.set(self.task_id(), on);
+            self.shared().memory.state.watchers.set(self.task_id(), on);
         }
     }
 
