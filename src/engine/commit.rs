@@ -3,7 +3,6 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use super::Shared;
 use super::children::Link;
@@ -78,10 +77,17 @@ impl Commit {
         }
     }
 
-    /// The task of this entry, which is new or reopened, runs once this is applied and `after` is over.
-    pub fn opens(&mut self, entry: Arc<Entry>, after: Duration) {
-        self.add_effect(Effect::Opened { task: entry.id, after });
+    /// The entry that [`Effect::Opened`] opens: it lives in memory alone.
+    pub fn stage(&mut self, entry: Arc<Entry>) {
         self.opened.push(entry);
+    }
+
+    /// Both as one: this one's rows and effects, then the other's.
+    pub fn and(mut self, other: Self) -> Self {
+        self.batch = self.batch.and(other.batch);
+        self.effects.extend(other.effects);
+        self.opened.extend(other.opened);
+        self
     }
 }
 

@@ -11,7 +11,6 @@ mod checkpoint;
 mod children;
 pub mod closures;
 mod commit;
-mod control;
 mod cursor;
 mod effect;
 mod entry;
@@ -20,6 +19,7 @@ mod feed;
 mod flush;
 mod journal;
 mod last_lines;
+mod lifecycle;
 mod memory;
 pub mod messages;
 mod metrics;
@@ -35,7 +35,6 @@ mod recovery;
 mod refused;
 mod remote;
 mod reports;
-mod resolve;
 mod rows;
 mod shelf;
 mod state;
@@ -74,7 +73,7 @@ pub use recorder::{Recorder, RecorderError};
 pub use refused::{InLog, NamedHosts};
 pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
 pub use reports::{ReportAt, Reported};
-pub use resolve::Resolution;
+pub use lifecycle::Resolution;
 pub use shelf::{Shelf, ShelfRow, ShelfWrite};
 pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
 pub use submit::{Submission, Submitted};
@@ -170,6 +169,11 @@ impl Shared {
 
     fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
         self.memory.entry(id)
+    }
+
+    /// The store was busy: it takes more after a moment.
+    async fn pause(&self) {
+        tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
     }
 
     fn is_running(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Shared, control};
+use super::{Shared, lifecycle};
 use crate::task::TaskId;
 
 #[derive(Default)]
@@ -74,7 +74,7 @@ pub async fn run(shared: Arc<Shared>) {
             return;
         }
         while let Some(task) = shared.memory.timers.take_due(shared.clock.elapsed()) {
-            control::due(&shared, task);
+            lifecycle::due(&shared, task);
         }
         match shared.memory.timers.first() {
             Some(at) => tokio::select! {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::entry::{Entry, EntryState};
 use super::memory::Memory;
 use super::recorder::{Recorder, RecorderError};
-use super::{Shared, children, control, messages, questions, rows, state};
+use super::{Shared, children, lifecycle, messages, questions, rows, state};
 use crate::clock::UnixNanos;
 use crate::store::{Snapshot, StoreError};
 use crate::task::{TaskId, WakeOn};
@@ -49,7 +49,7 @@ fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn, now: UnixNanos) ->
 /// Sets the timer of a task that has no instance. What it waits for beside the timer may be there already.
 pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
     let waits_for_more = state.status.wake.as_ref().is_some_and(|wake| !wake.on.is_empty());
-    let at = if waits_for_more { shared.clock.elapsed() } else { control::moment(entry, state) };
+    let at = if waits_for_more { shared.clock.elapsed() } else { lifecycle::moment_due(entry, state) };
     shared.memory.timers.set(entry.id, at);
 }
 

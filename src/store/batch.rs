@@ -146,6 +146,20 @@ impl Batch {
         self.marks.push((mark, number));
     }
 
+    /// Both as one: this one's changes, then the other's. What follows from either is added to both at once.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.guards.extend(other.guards);
+        self.leases.extend(other.leases);
+        self.marks.extend(other.marks);
+        self.ops += other.ops;
+        self.direct.extend(other.direct);
+        self.frame.extend_from_slice(&other.frame);
+        self.direct_bytes += other.direct_bytes;
+        self.longest_key = self.longest_key.max(other.longest_key);
+        self
+    }
+
     /// Whether it changes nothing on disk.
     pub fn is_empty(&self) -> bool {
         self.ops == 0

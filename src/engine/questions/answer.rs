@@ -14,7 +14,8 @@ use crate::engine::effect::Effect;
 use crate::engine::entry::{Entry, EntryState};
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::view::{TaskDocument, rfc3339};
-use crate::engine::{EngineError, Shared, TaskEngine, messages, rows};
+use crate::engine::lifecycle::{self, Change};
+use crate::engine::{EngineError, Shared, TaskEngine, rows};
 use crate::limits;
 use crate::store::Ack;
 use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
@@ -236,7 +237,8 @@ fn commit(
         return Ok(None);
     }
     let number = found.number;
-    let Some(open) = state.status.questions.close(number) else { return Ok(None) };
+    let mut status = state.status.clone();
+    let Some(open) = status.questions.close(number) else { return Ok(None) };
     let (model, tokens) = match (&answer, open.kind) {
         (Answer::Accept(message), QuestionKind::Sample) => {
             let model = serde_json::from_str::<Value>(message)
@@ -247,31 +249,29 @@ fn commit(
         }
         _ => (None, giving.tokens),
     };
-    let questions = &mut state.status.questions;
-    questions.sample_tokens = questions.sample_tokens.saturating_add(tokens.unwrap_or(0));
+    status.questions.sample_tokens = status.questions.sample_tokens.saturating_add(tokens.unwrap_or(0));
     let at = shared.clock.wall();
-    state.status.updated_at = at;
-    let mut commit = messages::with_status(entry, &mut state)?;
+    status.updated_at = at;
+    let mut more = Commit::new();
     let said = match &answer {
         Answer::Accept(content) => content.clone(),
         other => format!("{other:?}"),
     };
     let subject = Subject { note: Some(giving.hand.channel), ..Subject::of_task(Deed::Answer, id) };
     let subject = subject.hash(*blake3::hash(said.as_bytes()).as_bytes());
-    audit::admitted(shared, &mut commit, giving.principal, subject)?;
+    audit::admitted(shared, &mut more, giving.principal, subject)?;
     let by =
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
-    let answer = rows::put_payload(&mut commit, id, &rows::encode(&answer)?);
-    put_answered(&mut commit, id, number, found.row, Answered { answer, by, at, model, tokens })?;
-    commit.changed(ResourceKey::Task(id));
-    commit.happened(id, TaskChange::Questions);
-    let was_last = state.status.questions.open.is_empty();
-    if was_last {
-        commit.happened(id, TaskChange::State(state.status.shown()));
+    let answer = rows::put_payload(&mut more, id, &rows::encode(&answer)?);
+    put_answered(&mut more, id, number, found.row, Answered { answer, by, at, model, tokens })?;
+    more.changed(ResourceKey::Task(id));
+    more.happened(id, TaskChange::Questions);
+    if status.questions.open.is_empty() {
+        more.happened(id, TaskChange::State(status.shown()));
     }
-    commit.asked_below(entry.link);
-    commit.add_effect(Effect::Wake(id));
-    Ok(Some(shared.commit(commit)?))
+    more.asked_below(entry.link);
+    more.add_effect(Effect::Wake(id));
+    Ok(Some(lifecycle::commit(shared, entry, &mut state, Change::of_status(status), more)?))
 }
 
 fn is_same(there: &Answer, given: &Answer) -> bool {
