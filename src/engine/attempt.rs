@@ -283,9 +283,7 @@ async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<()
             }
             match &end {
                 End::Stopped => return Ok(()),
-                End::Shutdown => {
-                    commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new())
-                }
+                End::Shutdown => commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new()),
                 End::Timeout => {
                     let over = Ending::Failed(lifecycle::total_time_over(entry));
                     lifecycle::end(shared, entry, &mut state, &over, None)

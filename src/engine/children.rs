@@ -14,10 +14,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::entry::{Entry, EntryState};
-use super::ops::{self, OpState};
 use super::commit::Commit;
+use super::entry::{Entry, EntryState};
 use super::lifecycle::{self, About, plan_new};
+use super::ops::{self, OpState};
 use super::submit::{self, admit, random};
 use super::{EngineError, Shared, rows};
 use crate::authority::{Principal, glob_matches};

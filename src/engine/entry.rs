@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::children::{Children, Link};
-use super::feed::{ResourceKey, TaskChange};
-use super::flush::Flush;
 use super::commit::Commit;
 use super::effect::Effect;
+use super::feed::{ResourceKey, TaskChange};
+use super::flush::Flush;
 use super::journal::{self, Journal, Segment};
 use super::last_lines::LastBytes;
 use super::lifecycle::Left;

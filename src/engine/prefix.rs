@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::checkpoint::{self, CheckpointRow};
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
-use super::{EngineError, children, messages, ops, output, questions, rows};
 use super::lifecycle::{Kept, RowWrite};
+use super::{EngineError, children, messages, ops, output, questions, rows};
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{OutputMeta, Status, TaskId};
 

@@ -165,8 +165,7 @@ impl Recorder {
     ) -> Result<Result<Ack, StoreError>, RecorderError> {
         let Some(live) = state.live.as_mut() else { return Err(lost()) };
         let place = live.place(ops);
-        let committed =
-            record(live).map(|()| commit_pending(&self.shared, &self.entry, state, parts, more));
+        let committed = record(live).map(|()| commit_pending(&self.shared, &self.entry, state, parts, more));
         if !matches!(committed, Ok(Ok(_)))
             && let Some(live) = state.live.as_mut()
         {

@@ -73,9 +73,10 @@ impl State {
             }
             (Self::Queued(_) | Self::Running | Self::Waiting(_), E::Cancelled) => Ok(Self::Cancelled),
             (Self::Failed(_) | Self::Cancelled, E::Retried) => Ok(Self::Queued(QueuedReason::Retry)),
-            (Self::Waiting(WaitingReason::Input) | Self::Failed(FailedReason::UnknownOutcome), E::Settled) => {
-                Ok(Self::Queued(QueuedReason::Retry))
-            }
+            (
+                Self::Waiting(WaitingReason::Input) | Self::Failed(FailedReason::UnknownOutcome),
+                E::Settled,
+            ) => Ok(Self::Queued(QueuedReason::Retry)),
             (from, event) => Err(IllegalTransition { from, event }),
         }
     }

@@ -81,8 +81,7 @@ pub fn commit_pending(
 ) -> Result<Ack, StoreError> {
     let (commit, queued) = match state.draft(entry, parts)? {
         Some(Draft { commit, queued }) => (commit, Some(queued)),
-        None => {
-(Commit::under_lease(entry.id, state.lease), None)        }
+        None => (Commit::under_lease(entry.id, state.lease), None),
     };
     let ack = shared.commit(commit.and(more))?;
     if let Some(queued) = queued {

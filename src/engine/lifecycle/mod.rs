@@ -8,10 +8,12 @@ mod commit;
 mod end;
 mod plan;
 mod reopen;
+#[cfg(test)]
+mod tests;
 
 pub use cancel::cancel;
 pub use change::{Change, RowWrite};
 pub use commit::{commit, commit_event, commit_pending};
 pub use end::{Ending, due, end, moment_due, retry_later, total_time_over};
-pub use reopen::Resolution;
 pub use plan::{About, Event, Kept, Left, plan_new};
+pub use reopen::Resolution;

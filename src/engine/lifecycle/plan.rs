@@ -56,13 +56,23 @@ pub enum Event<'a> {
     /// An attempt has an instance.
     Started,
     /// The instance waits for something and leaves memory.
-    Suspended { reason: WaitingReason, until: Option<u64>, on: &'a [WakeOn] },
+    Suspended {
+        reason: WaitingReason,
+        until: Option<u64>,
+        on: &'a [WakeOn],
+    },
     /// An operation left and its outcome is unknown: a person is to say what became of it.
-    OutcomeUnknown { op: u64, message: &'a str },
+    OutcomeUnknown {
+        op: u64,
+        message: &'a str,
+    },
     /// The process stops, or has stopped, with an instance in memory.
     Interrupted,
     /// The attempt failed and the policy tries again after this delay: from the start with a seed, else by replay.
-    RetryScheduled { delay: Duration, afresh: Option<[u8; 32]> },
+    RetryScheduled {
+        delay: Duration,
+        afresh: Option<[u8; 32]>,
+    },
     /// The encoded result.
     Completed(&'a [u8]),
     Failed(&'a TaskError),
@@ -70,7 +80,10 @@ pub enum Event<'a> {
     /// The guest was asked to end, and has a while to do so.
     CancelRequested(CancelRequest),
     /// Its owner takes it up again: after its end, or where it waits for an outcome that is `settled`.
-    Reopened { keep: Keep, settled: Option<(u64, OpRow)> },
+    Reopened {
+        keep: Keep,
+        settled: Option<(u64, OpRow)>,
+    },
 }
 
 /// How much of what a task recorded a reopening keeps.
@@ -232,10 +245,7 @@ impl<'a> Plan<'a> {
         self.status.cancel = Some(request);
         self.touch();
         let id = self.about.id;
-        self.effects.extend([
-            Effect::Changed(ResourceKey::Task(id)),
-            Effect::CancelRequested(id),
-        ]);
+        self.effects.extend([Effect::Changed(ResourceKey::Task(id)), Effect::CancelRequested(id)]);
         Ok(())
     }
 

@@ -36,7 +36,10 @@ enum Reopening {
     /// With the journal's records before this step.
     From(u64),
     /// With what became of this operation.
-    Settled { step: u64, resolution: Resolution },
+    Settled {
+        step: u64,
+        resolution: Resolution,
+    },
 }
 
 /// An ended task as it is on disk.
@@ -114,9 +117,9 @@ impl TaskEngine {
             };
             let Some(asked) = in_question(&state.status) else { return Err(wrong(NOTHING_UNKNOWN)) };
             let (id, epoch) = (entry.id, state.status.epoch);
-            let (task, row) = shared
-                .store
-                .read(|snapshot| Ok((rows::read_task(snapshot, id)?, ops::read_row(snapshot, id, epoch, *step)?)))?;
+            let (task, row) = shared.store.read(|snapshot| {
+                Ok((rows::read_task(snapshot, id)?, ops::read_row(snapshot, id, epoch, *step)?))
+            })?;
             let task = task.ok_or(EngineError::NoSuchTask(id))?;
             let row = row.filter(|_| *step == asked);
             let row = row.ok_or(EngineError::NotInQuestion { task: id, step: *step, asked })?;
@@ -165,7 +168,8 @@ impl TaskEngine {
         let entry = Entry::of(&task, change.status);
         let logical = wall.saturating_sub(task.created_at);
         entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
-        let detached = detached_children.into_iter().filter_map(|child| Some((child, shared.entry(child)?.link?)));
+        let detached =
+            detached_children.into_iter().filter_map(|child| Some((child, shared.entry(child)?.link?)));
         entry.children().extend(detached.filter(|(_, link)| link.detached));
         let reserved = match reopening {
             Reopening::From(step) => children::restart_lost_calls(shared, &entry, *step, &mut commit)?,

@@ -1,7 +1,7 @@
 //! What lives in memory alone follows the commit that it belongs to.
 
-use super::effect::Effect;
 use super::commit::Commit;
+use super::effect::Effect;
 use super::*;
 use crate::store::{Guard, StoreError};
 
@@ -43,7 +43,9 @@ async fn an_entry_is_open_once_its_commit_is_applied_and_never_without_it() {
 async fn each_commit_opens_the_entry_that_it_staged() {
     let world = World::new();
     let engine = world.open(Closures::new()).await;
-    let entry = |total| Entry::new(id(), "me".to_owned(), START, total, crate::task::Status::new(START, [0; 32]), None);
+    let entry = |total| {
+        Entry::new(id(), "me".to_owned(), START, total, crate::task::Status::new(START, [0; 32]), None)
+    };
     let memory = &engine.shared.memory;
     let (first, second) = (memory.stage(vec![entry(1)]), memory.stage(vec![entry(2)]));
     assert_eq!(memory.unstage(second, id()).map(|entry| entry.total_seconds), Some(2));
