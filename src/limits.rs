@@ -78,6 +78,9 @@ pub const REPLAY_BUDGET_FACTOR: u64 = 3;
 /// Floor of the replay budget, seconds: compiling, loading and a slow disk are in it.
 pub const REPLAY_BUDGET_FLOOR_SECONDS: u64 = 30;
 
+/// How long what the engine itself has to write waits where the store is busy, milliseconds.
+pub const BUSY_RETRY_MS: u64 = 20;
+
 /// Instances that live at once. Each takes about seven of the kernel's 65,530 maps per process.
 pub const MAX_LIVE_INSTANCES: usize = 512;
 /// Tasks that may be open (not finished) at once; beyond, a submission is refused with that word.

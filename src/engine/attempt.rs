@@ -11,21 +11,21 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::aside::Aside;
-use super::control::{self, Ending};
+use super::commit::Commit;
 use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
-use super::feed::{ResourceKey, TaskChange};
 use super::journal::Journal;
 use super::last_lines::trap_detail;
+use super::lifecycle::{self, Ending, Event, commit_event};
+use super::metrics::Counter;
 use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
 use super::recorder::{Recorder, RecorderError};
 use super::submit::random;
-use super::{EngineError, Shared, checkpoint, children, prefix, rows, wake};
+use super::{EngineError, Shared, checkpoint, prefix, rows, wake};
 use crate::limits;
-use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{
-    ComponentId, FailedReason, RetryPolicy, Task, TaskError, TaskEvent, ToolResult, UnknownOutcome,
-    WaitingReason, Wake, WakeOn,
+    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, ToolResult, UnknownOutcome, WakeOn,
 };
 
 /// A fault of our own or of the machine is tried again this often, whatever the tool's policy.
@@ -35,7 +35,7 @@ const HOST_FAULT_RETRY: RetryPolicy = RetryPolicy { attempts: 6, backoff: Durati
 pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphorePermit) {
     let ended = match begin(&shared, &entry).await {
         Ok(Some((attempt, recorder))) => {
-            shared.counters.count(&shared.counters.attempts);
+            shared.memory.counters.count(Counter::Attempts);
             let span = span_of(&attempt.task);
             let driven = async {
                 let end = run(&shared, &entry, attempt, &recorder).await;
@@ -115,32 +115,25 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attem
     let lease = shared.next_lease();
     let status = {
         let mut state = entry.lock();
-        let state = &mut *state;
         if state.live.is_some() || state.status.state.is_terminal() {
             return Ok(None);
         }
-        state.status.state = state.status.state.after(TaskEvent::Started)?;
-        state.status.wake = None;
-        let wall = shared.clock.wall();
-        state.status.updated_at = wall;
+        if state.status.state == State::Running {
+            // Its lease was lost, and with it what it had not committed.
+            drop(commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new())?);
+        }
+        // Not awaited: what the guest commits comes after it.
+        let more = Commit::new().lease(entry.id, lease);
+        drop(commit_event(shared, entry, &mut state, Event::Started, more)?);
         if state.anchor.is_none() {
             // The wall clock is asked once a process, and never takes time back.
-            let logical = wall.saturating_sub(task.created_at).max(past.logical);
+            let logical = shared.clock.wall().saturating_sub(task.created_at).max(past.logical);
             state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
         }
         state.task = Some(task.clone());
         state.fresh = false;
         state.lease = lease;
         state.live = Some(past.into_live());
-        // Not awaited: whatever the guest commits comes after it.
-        let mut batch = Batch::new().lease(*entry.id.as_bytes(), lease);
-        batch.add_put(Space::Status, entry.id.as_bytes().as_slice(), rows::encode(&state.status)?);
-        let (id, feed, shown) = (entry.id, shared.feed.clone(), state.status.shown());
-        batch.add_then(move || {
-            feed.changed(&[ResourceKey::Task(id)]);
-            feed.happened(id, &[TaskChange::State(shown)]);
-        });
-        drop(shared.enqueue(batch)?);
         state.status.clone()
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
@@ -230,7 +223,7 @@ impl Past {
 async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorder: &Recorder) -> End {
     let mut stop = entry.stop.subscribe();
     stop.mark_unchanged();
-    let mut running = shared.running.subscribe();
+    let mut running = shared.memory.running.subscribe();
     let (deadline, is_over) = {
         let state = entry.lock();
         let anchor = state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 });
@@ -280,21 +273,30 @@ async fn flush_when_due(entry: &Entry, recorder: &Recorder) -> RecorderError {
     }
 }
 
-/// Records what an attempt came to.
+/// Records what an attempt came to, as soon as the store takes it.
 async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<(), EngineError> {
-    let ack = {
-        let mut state = entry.lock();
-        if state.live.is_none() {
-            return Ok(());
-        }
-        match end {
-            End::Stopped => return Ok(()),
-            End::Shutdown => interrupted(shared, entry, &mut state)?,
-            End::Timeout => {
-                control::end(shared, entry, &mut state, Ending::Failed(control::total_time_over(entry)))?
+    let ack = loop {
+        let recorded = {
+            let mut state = entry.lock();
+            if state.live.is_none() {
+                return Ok(());
             }
-            End::CancelGraceOver => control::end(shared, entry, &mut state, Ending::Cancelled(None))?,
-            End::Outcome(outcome) => of_outcome(shared, entry, &mut state, outcome)?,
+            match &end {
+                End::Stopped => return Ok(()),
+                End::Shutdown => commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new()),
+                End::Timeout => {
+                    let over = Ending::Failed(lifecycle::total_time_over(entry));
+                    lifecycle::end(shared, entry, &mut state, &over, None)
+                }
+                End::CancelGraceOver => {
+                    lifecycle::end(shared, entry, &mut state, &Ending::Cancelled(None), None)
+                }
+                End::Outcome(outcome) => of_outcome(shared, entry, &mut state, outcome),
+            }
+        };
+        match recorded {
+            Err(EngineError::Store(StoreError::Busy { .. })) => shared.pause().await,
+            recorded => break recorded?,
         }
     };
     ack.await?;
@@ -310,30 +312,35 @@ fn of_outcome(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
     state: &mut EntryState,
-    outcome: Outcome,
-) -> Result<crate::store::Ack, EngineError> {
-    let failed =
-        |reason, message: String, detail| TaskError { reason, message, detail, op: None, protocol: None };
+    outcome: &Outcome,
+) -> Result<Ack, EngineError> {
+    let failed = |reason, message: &str, detail| TaskError {
+        reason,
+        message: message.to_owned(),
+        detail,
+        op: None,
+        protocol: None,
+    };
     let was_asked_to_end = state.status.cancel.is_some();
     let error = match outcome {
         Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Cancelled if was_asked_to_end => {
-            return control::end(shared, entry, state, Ending::Cancelled(None));
+            return lifecycle::end(shared, entry, state, &Ending::Cancelled(None), None);
         }
-        Outcome::Completed(result) => match too_large(&result, state) {
-            None => return control::end(shared, entry, state, Ending::Completed(result)),
+        Outcome::Completed(result) => match too_large(result, state) {
+            None => return lifecycle::end(shared, entry, state, &Ending::Completed(result), None),
             Some(error) => error,
         },
-        Outcome::Suspended(suspension) => return suspend(shared, entry, state, &suspension),
+        Outcome::Suspended(suspension) => return suspend(shared, entry, state, suspension),
         Outcome::Protocol(protocol) => TaskError {
             reason: FailedReason::ProtocolError,
             message: protocol.message.clone(),
             detail: None,
             op: None,
-            protocol: Some(protocol),
+            protocol: Some(protocol.clone()),
         },
         Outcome::Trap { message, backtrace } => {
             let policy = state.task.as_ref().map(|task| task.retry.clone()).unwrap_or_default();
-            let detail = trap_detail(state.live.as_ref().map(|live| live.log.last()), backtrace);
+            let detail = trap_detail(state.live.as_ref().map(|live| live.log.last()), backtrace.clone());
             let error = failed(FailedReason::Trap, message, detail);
             return retry_or_fail(shared, entry, state, &policy, error);
         }
@@ -341,7 +348,7 @@ fn of_outcome(
             let error = failed(FailedReason::HostFault, message, None);
             return retry_or_fail(shared, entry, state, &HOST_FAULT_RETRY, error);
         }
-        Outcome::Diverged(divergence) => failed(FailedReason::Diverged, divergence.to_string(), None),
+        Outcome::Diverged(divergence) => failed(FailedReason::Diverged, &divergence.to_string(), None),
         Outcome::Limit { bound, message } => {
             failed(FailedReason::Limit, message, Some(format!("bound: {bound}")))
         }
@@ -351,15 +358,14 @@ fn of_outcome(
             let asks =
                 state.task.as_ref().is_some_and(|task| task.effects.unknown_outcome == UnknownOutcome::Ask);
             if asks {
-                return ask(shared, entry, state, op, message);
+                let event = Event::OutcomeUnknown { op: *op, message };
+                return commit_event(shared, entry, state, event, Commit::new());
             }
-            TaskError { op: Some(op), ..failed(FailedReason::UnknownOutcome, message, None) }
+            TaskError { op: Some(*op), ..failed(FailedReason::UnknownOutcome, message, None) }
         }
-        Outcome::Cancelled => {
-            failed(FailedReason::HostFault, "the guest ended without an outcome".to_owned(), None)
-        }
+        Outcome::Cancelled => failed(FailedReason::HostFault, "the guest ended without an outcome", None),
     };
-    control::end(shared, entry, state, Ending::Failed(error))
+    lifecycle::end(shared, entry, state, &Ending::Failed(error), None)
 }
 
 /// The error of a result past its bound.
@@ -380,98 +386,33 @@ fn suspend(
     entry: &Arc<Entry>,
     state: &mut EntryState,
     suspension: &Suspension,
-) -> Result<crate::store::Ack, EngineError> {
+) -> Result<Ack, EngineError> {
     // Asked to end while it was live, it now waits for something else: it does not mean to hear of it.
     if state.status.cancel.is_some() && !suspension.on.contains(&WakeOn::Cancellation) {
-        return control::end(shared, entry, state, Ending::Cancelled(None));
+        return lifecycle::end(shared, entry, state, &Ending::Cancelled(None), None);
     }
-    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
-    let wake = Wake {
-        due: suspension.until.map(|until| entry.created_at.saturating_add(until)),
-        remaining_nanos: suspension.until.map_or(0, |until| until.saturating_sub(now)),
-        on: suspension.on.clone(),
-    };
-    leave(shared, entry, state, TaskEvent::Suspended(suspension.reason), Some(wake), Batch::new())
+    let Suspension { reason, until, on } = suspension;
+    let event = Event::Suspended { reason: *reason, until: *until, on };
+    commit_event(shared, entry, state, event, Commit::new())
 }
 
-/// Waits, without an instance, until a person says what became of an operation.
-fn ask(
-    shared: &Arc<Shared>,
-    entry: &Arc<Entry>,
-    state: &mut EntryState,
-    op: u64,
-    message: String,
-) -> Result<crate::store::Ack, EngineError> {
-    let wake = Wake { due: None, remaining_nanos: 0, on: vec![WakeOn::Resolution(op)] };
-    state.status.message = Some(format!("{message}; a person is to say what became of step {op}"));
-    leave(shared, entry, state, TaskEvent::Suspended(WaitingReason::Input), Some(wake), Batch::new())
-}
-
-fn interrupted(
-    shared: &Arc<Shared>,
-    entry: &Arc<Entry>,
-    state: &mut EntryState,
-) -> Result<crate::store::Ack, EngineError> {
-    state.status.attempt += 1;
-    leave(shared, entry, state, TaskEvent::Interrupted, None, Batch::new())
-}
-
-/// A trap begins anew with a fresh journal and seed; a host fault goes on from the journal.
+/// A trap begins again with a fresh journal and seed; a host fault goes on from the journal.
 fn retry_or_fail(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
     state: &mut EntryState,
     policy: &RetryPolicy,
     error: TaskError,
-) -> Result<crate::store::Ack, EngineError> {
-    state.status.failures += 1;
+) -> Result<Ack, EngineError> {
+    let failures = state.status.failures + 1;
     let jitter = u32::from_le_bytes(random()?);
-    let Some(delay) = policy.delay_after(state.status.failures, jitter) else {
-        return control::end(shared, entry, state, Ending::Failed(error));
+    let Some(delay) = policy.delay_after(failures, jitter) else {
+        return lifecycle::end(shared, entry, state, &Ending::Failed(error), None);
     };
-    tracing::warn!(task = %entry.id, failures = state.status.failures, error = %error.message, "retrying");
-    let delay_nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
-    let due = Some(entry.created_at.saturating_add(now).saturating_add(delay_nanos));
-    let wake = Wake { due, remaining_nanos: delay_nanos, on: Vec::new() };
-    state.status.attempt += 1;
-    let mut batch = Batch::new();
-    if error.reason != FailedReason::HostFault {
-        // What the failed try recorded and told is not worth a commit of its own.
-        if let Some(live) = state.live.as_mut() {
-            live.journal.take_flush();
-        }
-        batch = control::leave_memory(shared, entry.id, state)?;
-        control::start_over(entry.id, &mut state.status, random()?, &mut batch);
-        children::leave_behind(shared, entry, &mut batch);
-    }
-    leave(shared, entry, state, TaskEvent::RetryScheduled, Some(wake), batch)
-}
-
-/// The instance leaves memory, the task stays open.
-fn leave(
-    shared: &Arc<Shared>,
-    entry: &Arc<Entry>,
-    state: &mut EntryState,
-    event: TaskEvent,
-    wake: Option<Wake>,
-    batch: Batch,
-) -> Result<crate::store::Ack, EngineError> {
-    let id = entry.id;
-    let next = state.status.state.after(event)?;
-    let mut batch = if state.live.is_some() { control::leave_memory(shared, id, state)? } else { batch };
-    state.status.state = next;
-    state.status.wake = wake;
-    state.status.updated_at = shared.clock.wall();
-    // Sleepers are many: what they were asked for is read again when they wake.
-    state.task = None;
-    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?);
-    let (feed, shown) = (shared.feed.clone(), state.status.shown());
-    batch.add_then(move || {
-        feed.changed(&[ResourceKey::Task(id)]);
-        feed.happened(id, &[TaskChange::State(shown)]);
-    });
-    Ok(shared.enqueue(batch)?)
+    let afresh = if error.reason == FailedReason::HostFault { None } else { Some(random()?) };
+    let ack = lifecycle::retry_later(shared, entry, state, delay, afresh)?;
+    tracing::warn!(task = %entry.id, failures, error = %error.message, "retrying");
+    Ok(ack)
 }
 
 /// The attempt could not even begin: that one task fails visibly, the others go on.
@@ -483,15 +424,26 @@ async fn fail_to_begin(
     let reason = match &error {
         EngineError::NoSuchComponent(_) => FailedReason::MissingComponent,
         EngineError::Store(StoreError::Damaged { .. }) => FailedReason::Damaged,
+        EngineError::Store(StoreError::Busy { .. }) => {
+            shared.look_again(entry.id);
+            return Ok(());
+        }
         _ => return Err(error),
     };
     let error = TaskError { reason, message: error.to_string(), detail: None, op: None, protocol: None };
-    let ack = {
-        let mut state = entry.lock();
-        if state.status.state.is_terminal() {
-            return Ok(());
+    let ending = Ending::Failed(error);
+    let ack = loop {
+        let ended = {
+            let mut state = entry.lock();
+            if state.status.state.is_terminal() {
+                return Ok(());
+            }
+            lifecycle::end(shared, entry, &mut state, &ending, None)
+        };
+        match ended {
+            Err(EngineError::Store(StoreError::Busy { .. })) => shared.pause().await,
+            ended => break ended?,
         }
-        control::end(shared, entry, &mut state, Ending::Failed(error))?
     };
     ack.await?;
     Ok(())

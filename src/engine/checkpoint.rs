@@ -5,13 +5,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::entry::{EntryState, LogTail};
+use super::commit::Commit;
+use super::entry::{Entry, EntryState, LogTail, Parts};
+use super::feed::ResourceKey;
 use super::journal::Journal;
+use super::lifecycle::commit_pending;
 use super::ops::Ops;
 use super::ports::Divergence;
 use super::recorder::RecorderError;
 use super::rows::{self, Payload};
-use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{OutputMeta, TaskId};
 
 /// Where the epoch behind the checkpoint begins.
@@ -34,11 +37,12 @@ pub fn read(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<CheckpointRow>
 /// One commit: what was told so far, the checkpoint, the next epoch, and the old journal's end.
 pub(super) fn save(
     shared: &Arc<Shared>,
-    id: TaskId,
-    entry: &mut EntryState,
-    state: Vec<u8>,
-) -> Result<Batch, RecorderError> {
-    let Some(live) = entry.live.as_mut() else {
+    entry: &Entry,
+    state: &mut EntryState,
+    saved: Vec<u8>,
+) -> Result<Ack, RecorderError> {
+    let fault = |error: StoreError| RecorderError::Fault(error.to_string());
+    let Some(live) = state.live.as_mut() else {
         return Err(RecorderError::Fault("the attempt has ended: its lease is void".to_owned()));
     };
     if live.journal.is_replaying() {
@@ -50,32 +54,34 @@ pub(super) fn save(
         }));
     }
     // The records are needed no more; what the guest saw of time goes on.
-    live.journal.take_flush();
+    live.journal.mark_reads();
     let (records, logical) = (live.journal.next_number(), live.journal.logical());
     let (log_position, reports) = (live.log.position(), live.reports);
     let awake_nanos = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
-    let old = rows::journal_prefix(id, entry.status.epoch);
+    let (id, old) = (entry.id, rows::journal_prefix(entry.id, state.status.epoch));
 
-    entry.status.epoch += 1;
-    entry.status.seed = *blake3::keyed_hash(&entry.status.seed, b"next epoch").as_bytes();
-    entry.status_dirty = true;
-    let fault = |error: StoreError| RecorderError::Fault(error.to_string());
-    let mut batch = match entry.take_batch(id, shared).map_err(fault)? {
-        Some(batch) => batch,
-        None => Batch::new().guard(Guard::Lease { task: *id.as_bytes(), token: entry.lease }),
-    };
-    let payload = rows::put_payload(&mut batch, id, &state);
-    let outputs = entry.status.outputs.clone();
+    let mut status = state.status.clone();
+    status.epoch += 1;
+    status.seed = *blake3::keyed_hash(&status.seed, b"next epoch").as_bytes();
+    status.steps = records;
+    let mut more = Commit::new();
+    more.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status).map_err(fault)?);
+    more.changed(ResourceKey::Task(id));
+    let payload = rows::put_payload(&mut more, id, &saved);
+    let outputs = status.outputs.clone();
     let row = CheckpointRow { state: payload, log_position, reports, logical, records, awake_nanos, outputs };
-    batch.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
-    batch.add_delete_prefix(Space::Op, old.clone());
-    batch.add_delete_prefix(Space::Journal, old);
-    if let Some(live) = entry.live.as_mut() {
+    more.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
+    more.add_delete_prefix(Space::Op, old.clone());
+    more.add_delete_prefix(Space::Journal, old);
+    let parts = Parts { has_records: false, has_status: false, is_marked: true };
+    let ack = commit_pending(shared, entry, state, parts, more).map_err(fault)?;
+    (state.status, state.status_dirty) = (status, false);
+    if let Some(live) = state.live.as_mut() {
         live.journal = Journal::resumed(Vec::new(), records, logical);
         live.log = LogTail::new(log_position, log_position, None);
         live.journal_bytes = 0;
         live.ops = Ops::default();
-        live.restored = Some(state.into());
+        live.restored = Some(saved.into());
     }
-    Ok(batch)
+    Ok(ack)
 }

@@ -14,16 +14,17 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::commit::Commit;
 use super::entry::{Entry, EntryState};
-use super::feed::ResourceKey;
+use super::lifecycle::{self, About, plan_new};
 use super::ops::{self, OpState};
-use super::submit::{self, admit, new_status, random};
-use super::{EngineError, Shared, control, rows};
+use super::submit::{self, admit, random};
+use super::{EngineError, Shared, rows};
 use crate::authority::{Principal, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::limits;
 use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
-use crate::task::{Called, CancelRequest, RetryPolicy, State, Task, TaskId, Wake};
+use crate::task::{Called, CancelRequest, RetryPolicy, State, Task, TaskId};
 
 /// What is told of a child that nobody wants any more.
 const UNWANTED: &str = "the task that called it has ended, begun anew or given it up";
@@ -86,7 +87,7 @@ impl Families {
         root: TaskId,
         count: u64,
         bound: u64,
-    ) -> Result<Option<()>, StoreError> {
+    ) -> Result<Option<Reserved<'_>>, StoreError> {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         let total = match totals.get(&root) {
             Some(total) => *total,
@@ -96,14 +97,21 @@ impl Families {
             return Ok(None);
         }
         totals.insert(root, total + count);
-        Ok(Some(()))
+        Ok(Some(Reserved { families: self, root, count }))
     }
 
-    fn knows(&self, root: TaskId) -> bool {
+    fn give_back(&self, root: TaskId, count: u64) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(total) = totals.get_mut(&root) {
+            *total = total.saturating_sub(count);
+        }
+    }
+
+    pub fn knows(&self, root: TaskId) -> bool {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
     }
 
-    fn forget(&self, root: TaskId) {
+    pub fn forget(&self, root: TaskId) {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
     }
 
@@ -118,20 +126,67 @@ impl Families {
     }
 }
 
+/// Room in a tree for tasks that are about to be made; given back unless they are.
+pub struct Reserved<'a> {
+    families: &'a Families,
+    root: TaskId,
+    count: u64,
+}
+
+impl Reserved<'_> {
+    /// They are made.
+    pub fn keep(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.families.give_back(self.root, self.count);
+        }
+    }
+}
+
+/// What is tried in the place of a child that failed; part of the commit of its end.
+pub struct Successor<'a> {
+    id: TaskId,
+    link: Link,
+    reserved: Reserved<'a>,
+}
+
+impl Successor<'_> {
+    /// It is committed: it takes the place among its parent's children.
+    pub fn take_place(self) -> (TaskId, Link) {
+        self.reserved.keep();
+        (self.id, self.link)
+    }
+}
+
 /// Cancels what nobody wants any more, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let told = shared.families.wake.notified();
+        let told = shared.memory.families.wake.notified();
         if !shared.is_running() {
             return;
         }
-        for id in shared.families.take_unwanted() {
+        let mut again = Vec::new();
+        for id in shared.memory.families.take_unwanted() {
             let Some(entry) = shared.entry(id) else { continue };
-            if let Err(error) = cancel_unwanted(&shared, &entry) {
-                tracing::error!(task = %id, %error, "cannot cancel a child that nobody wants any more");
+            match cancel_unwanted(&shared, &entry) {
+                Ok(_) => {}
+                Err(EngineError::Store(StoreError::Busy { .. })) => again.push(id),
+                Err(error) => {
+                    tracing::error!(task = %id, %error, "cannot cancel a child that is not wanted any more");
+                }
             }
         }
-        told.await;
+        if again.is_empty() {
+            told.await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
+            shared.memory.families.disown(again);
+        }
     }
 }
 
@@ -156,7 +211,7 @@ pub fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
 
 fn cancel_unwanted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
     let request = CancelRequest { at: shared.clock.wall(), reason: Some(UNWANTED.to_owned()) };
-    control::cancel(shared, &on_behalf(&entry.principal), entry, request)
+    lifecycle::cancel(shared, &on_behalf(&entry.principal), entry, request, true)
 }
 
 /// Whose a child is, who did not do this by its own hand.
@@ -164,65 +219,15 @@ pub fn on_behalf(principal: &str) -> Principal {
     Principal::new(principal, Vec::new()).through(Some("a task".into()))
 }
 
-/// What a task's end, as `batch` commits it, means for its children and for its parent. `siblings` are its parent's
-/// children, locked until the batch is enqueued; `failed` says that something else may be tried in its place.
-pub fn at_end(
-    shared: &Arc<Shared>,
+/// What is tried where this child has failed: the same tool after a while, or the next that can be reached. It is added
+/// to the commit of the child's end.
+pub fn successor<'a>(
+    shared: &'a Arc<Shared>,
     entry: &Entry,
     state: &EntryState,
-    failed: bool,
-    siblings: Option<&mut Children>,
-    batch: &mut Batch,
-) -> Result<(), EngineError> {
-    let id = entry.id;
-    leave_behind(shared, entry, batch);
-    let Some(link) = entry.link else {
-        if shared.families.knows(id) {
-            let after = shared.clone();
-            batch.add_then(move || after.families.forget(id));
-        }
-        return Ok(());
-    };
-    let (wanted, siblings) = match siblings {
-        Some(siblings) => (siblings.remove(&id).is_some(), Some(siblings)),
-        None => (link.detached, None),
-    };
-    if failed
-        && wanted
-        && let Some((next, delay)) = successor(shared, entry, state)?
-    {
-        let next = add(shared, batch, next, delay)?;
-        if let Some(siblings) = siblings {
-            siblings.insert(next, link);
-        }
-        return Ok(());
-    }
-    let after = shared.clone();
-    batch.add_then(move || after.nudge(link.parent));
-    Ok(())
-}
-
-/// The task has ended, or begins anew with `batch`: what its calls have begun is not wanted any more.
-pub fn leave_behind(shared: &Arc<Shared>, entry: &Entry, batch: &mut Batch) {
-    let mut left = Vec::new();
-    entry.children().retain(|child, link| {
-        if !link.detached {
-            left.push(*child);
-        }
-        link.detached
-    });
-    if !left.is_empty() {
-        let after = shared.clone();
-        batch.add_then(move || after.families.disown(left));
-    }
-}
-
-/// What is tried where this child has failed: the same tool after a while, or the next that can be reached.
-fn successor(
-    shared: &Shared,
-    entry: &Entry,
-    state: &EntryState,
-) -> Result<Option<(Task, Duration)>, EngineError> {
+    commit: &mut Commit,
+) -> Result<Option<Successor<'a>>, EngineError> {
+    let Some(link) = entry.link else { return Ok(None) };
     let task = match &state.task {
         Some(task) => Some(task.clone()),
         None => shared.store.read(|snapshot| rows::read_task(snapshot, entry.id))?.map(Arc::new),
@@ -247,10 +252,13 @@ fn successor(
         })
     });
     let Some(((tool, rewritten), called, delay)) = next else { return Ok(None) };
-    if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
+    let families = &shared.memory.families;
+    let Some(reserved) = families.reserve(&shared.store, task.root, 1, shared.tree.tasks)? else {
         return Ok(None);
-    }
-    Ok(Some((with_arguments(child(shared, task, &tool, called)?, rewritten), delay)))
+    };
+    let next = with_arguments(child(shared, task, &tool, called)?, rewritten);
+    let id = add(shared, commit, next, delay)?;
+    Ok(Some(Successor { id, link, reserved }))
 }
 
 fn with_arguments(task: Task, rewritten: Option<String>) -> Task {
@@ -298,38 +306,18 @@ pub fn child(shared: &Shared, like: &Task, tool: &ToolEntry, called: Called) -> 
     })
 }
 
-/// Adds a child to a batch; it is run after the commit, once `delay` is over.
-pub fn add(
-    shared: &Arc<Shared>,
-    batch: &mut Batch,
-    task: Task,
-    delay: Duration,
-) -> Result<TaskId, EngineError> {
-    let (id, principal) = (task.id, task.principal.clone());
-    let mut status = new_status(task.created_at, random()?);
-    if !delay.is_zero() {
-        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-        let due = Some(task.created_at.saturating_add(nanos));
-        status.wake = Some(Wake { due, remaining_nanos: nanos, on: Vec::new() });
-    }
-    batch.add_put(Space::Child, tree_key(task.root, id), Vec::new());
-    let link = Link::of(&task);
-    if let Some(link) = link {
-        batch.add_put(Space::Child, listing_key(link.parent, id), Vec::new());
+/// Adds a child to a commit; it is run once that is applied and `delay` is over.
+pub fn add(shared: &Shared, commit: &mut Commit, task: Task, delay: Duration) -> Result<TaskId, EngineError> {
+    let id = task.id;
+    commit.add_put(Space::Child, tree_key(task.root, id), []);
+    if let Some(link) = Link::of(&task) {
+        commit.add_put(Space::Child, listing_key(link.parent, id), []);
         let pointer = pointer_key(link.parent, link.epoch, link.op);
-        batch.add_put(Space::Child, pointer, id.as_bytes().as_slice());
+        commit.add_put(Space::Child, pointer, id.as_bytes().as_slice());
     }
-    let arguments = submit::hash_of_text(&task.arguments);
-    let entry = admit(shared, batch, task, status, &on_behalf(&principal), arguments)?;
-    let after = shared.clone();
-    let mut keys = vec![ResourceKey::Tasks(principal)];
-    keys.extend(link.map(|link| ResourceKey::Task(link.parent)));
-    batch.add_then(move || {
-        after.counters.count(&after.counters.submitted);
-        after.open_tasks().insert(id, entry.clone());
-        after.feed.changed(&keys);
-        after.start_after(entry, delay);
-    });
+    let (by, arguments) = (on_behalf(&task.principal), submit::hash_of_text(&task.arguments));
+    let change = plan_new(About::of_task(&task), random()?, delay);
+    admit(shared, commit, task, change, &by, arguments)?;
     Ok(id)
 }
 
@@ -369,61 +357,42 @@ pub fn is_child(snapshot: &Snapshot<'_>, parent: TaskId, child: TaskId) -> Resul
     Ok(snapshot.get(Space::Child, &listing_key(parent, child))?.is_some())
 }
 
-/// A task's owner tries it again. Where nobody waits for it any more, it stands on its own from here on, or the next
-/// start would cancel it.
-pub fn take_up_again(
-    shared: &Shared,
-    snapshot: &Snapshot<'_>,
-    task: &mut Task,
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    let Some(link) = Link::of(task) else { return Ok(()) };
-    let pointed_at = current(snapshot, link.parent, link.epoch, link.op)?;
-    let parent = shared.entry(link.parent);
+/// Whether a task that is taken up again is still what its parent waits for, or stands beside it, detached. One that
+/// no task called is.
+pub fn is_wanted(snapshot: &Snapshot<'_>, task: &Task) -> Result<bool, StoreError> {
+    let Some(link) = Link::of(task) else { return Ok(true) };
     let is_open = snapshot.get(Space::Open, link.parent.as_bytes())?.is_some();
-    if link.detached || (is_open && pointed_at == Some(task.id)) {
-        if let Some(parent) = parent {
-            parent.children().insert(task.id, link);
-        }
-        return Ok(());
-    }
-    task.called = None;
-    rows::put_task(batch, task)
-}
-
-/// A parent's owner tries it again: its detached children that are still open are its children as before.
-pub fn find_again(shared: &Shared, snapshot: &Snapshot<'_>, entry: &Entry) -> Result<(), StoreError> {
-    for id in list(snapshot, entry.id, usize::MAX, |_| true)? {
-        let child = shared.entry(id).and_then(|child| child.link).filter(|link| link.detached);
-        entry.children().extend(child.map(|link| (id, link)));
-    }
-    Ok(())
+    let pointed_at = current(snapshot, link.parent, link.epoch, link.op)?;
+    Ok(link.detached || (is_open && pointed_at == Some(task.id)))
 }
 
 /// A retry keeps the records before `step`: the calls among them whose children went with their parent are made again.
-pub fn call_again(
-    shared: &Arc<Shared>,
+pub fn restart_lost_calls<'a>(
+    shared: &'a Arc<Shared>,
     entry: &Entry,
     step: u64,
-    batch: &mut Batch,
-) -> Result<(), EngineError> {
+    commit: &mut Commit,
+) -> Result<Vec<Reserved<'a>>, EngineError> {
     let epoch = entry.lock().status.epoch;
     let lost = shared.store.read(|snapshot| lost_calls(snapshot, entry.id, epoch, step))?;
     let catalog = shared.catalog();
+    let mut taken = Vec::new();
     for (task, called) in lost {
         let arguments: Value = serde_json::from_str(&task.arguments)
             .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
         let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
         let Some((tool, rewritten)) = reached else { continue };
-        if shared.families.reserve(&shared.store, task.root, 1, shared.tree.tasks)?.is_none() {
+        let families = &shared.memory.families;
+        let Some(reserved) = families.reserve(&shared.store, task.root, 1, shared.tree.tasks)? else {
             continue;
-        }
+        };
         let next = with_arguments(child(shared, &task, &tool, called)?, rewritten);
         let link = Link::of(&next);
-        let id = add(shared, batch, next, Duration::ZERO)?;
+        let id = add(shared, commit, next, Duration::ZERO)?;
         entry.children().extend(link.map(|link| (id, link)));
+        taken.push(reserved);
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// The last children of kept calls that are cancelled, or about to be, since their parent had ended.
@@ -464,9 +433,9 @@ pub fn sweep(snapshot: &Snapshot<'_>, task: &Task, batch: &mut Batch) -> Result<
     Ok(())
 }
 
-/// All that a task's operations point to goes.
-pub fn forget_pointers(task: TaskId, batch: &mut Batch) {
-    batch.add_delete_prefix(Space::Child, prefix(task, POINTER));
+/// Prefix of the keys of all that a task's operations point to.
+pub fn pointers(task: TaskId) -> Vec<u8> {
+    prefix(task, POINTER)
 }
 
 /// Holds the child that an operation waits for; empty where it was given up.

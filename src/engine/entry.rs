@@ -10,17 +10,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::children::{Children, Link};
+use super::commit::Commit;
+use super::effect::Effect;
 use super::feed::{ResourceKey, TaskChange};
 use super::flush::Flush;
-use super::journal::{Journal, Segment};
+use super::journal::{self, Journal, Segment};
 use super::last_lines::LastBytes;
-use super::ops::Ops;
+use super::lifecycle::Left;
+use super::ops::{Op, Ops};
 use super::ports::Divergence;
 use super::questions::{Held, Models};
-use super::{Shared, rows};
+use super::rows;
 use crate::clock::{Clock, UnixNanos};
 use crate::limits;
-use crate::store::{Batch, Guard, Space, StoreError};
+use crate::store::{Space, StoreError};
 use crate::task::{Status, Task, TaskId};
 
 pub struct Entry {
@@ -46,6 +49,8 @@ pub struct Entry {
     pub held: Held,
     /// A second call found this task, by `dedupe_seconds` or a key: what one of them gives up is the other's.
     pub joined: AtomicBool,
+    /// It waits for its turn to be given an instance, once.
+    pub is_queued: AtomicBool,
 }
 
 pub struct EntryState {
@@ -140,6 +145,7 @@ impl Entry {
             models: watch::Sender::default(),
             held: Held::default(),
             joined: AtomicBool::new(false),
+            is_queued: AtomicBool::new(false),
         })
     }
 
@@ -186,7 +192,7 @@ fn unless_held<'a, T>(tried: TryLockResult<MutexGuard<'a, T>>) -> Option<MutexGu
 }
 
 impl EntryState {
-    /// Whether `take_batch` has something to take.
+    /// Whether `draft` has something to draft.
     pub fn has_pending(&self) -> bool {
         self.live.as_ref().is_some_and(|live| {
             let is_empty = live.log.pending_bytes() == 0 && live.writes.is_empty() && !self.status_dirty;
@@ -194,68 +200,145 @@ impl EntryState {
         })
     }
 
-    /// What is not committed yet, as one batch; `None` if there is nothing. Enqueue it under the same lock.
-    pub fn take_batch(&mut self, id: TaskId, shared: &Arc<Shared>) -> Result<Option<Batch>, StoreError> {
-        let mut batch = self.take_unmarked(id, shared)?;
-        if let (Some(batch), Some(live)) = (&mut batch, &self.live) {
-            batch.add_mark(live.committed.clone(), live.enqueued);
-        }
-        Ok(batch)
-    }
-
-    /// The same, for one who waits for it and says so in `settled`, which is cheaper.
-    pub fn take_unmarked(&mut self, id: TaskId, shared: &Arc<Shared>) -> Result<Option<Batch>, StoreError> {
+    /// What is not committed yet, as one commit; `None` if there is nothing. Nothing changes by it but the count of
+    /// steps in the status: what was drafted is pending until [`Self::queued`], under the same lock.
+    pub fn draft(&mut self, entry: &Entry, parts: Parts) -> Result<Option<Draft>, StoreError> {
+        let id = entry.id;
         let Some(live) = self.live.as_mut() else { return Ok(None) };
-        let flush = live.journal.take_flush();
-        let log = live.log.take();
-        if flush.is_none() && log.is_none() && live.writes.is_empty() && !self.status_dirty {
+        let flush = if parts.has_records { live.journal.flush() } else { None };
+        let log = live.log.row();
+        let has_status = parts.has_status && self.status_dirty;
+        let has_rows = flush.is_some() || log.is_some() || !live.writes.is_empty() || has_status;
+        // What changed in the status alone is news also where the status itself is another's to write.
+        if !has_rows && live.changes.is_empty() {
             return Ok(None);
         }
-        let mut batch = Batch::new().guard(Guard::Lease { task: *id.as_bytes(), token: self.lease });
-        let mut keys = Vec::new();
+        let mut commit = Commit::under_lease(id, self.lease);
+        let mut journal_bytes = 0;
         if let Some(flush) = flush {
             let awake = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
             let head = Segment::head(flush.count, awake, flush.logical);
-            live.journal_bytes += (head.len() + flush.records.len()) as u64;
+            journal_bytes = (head.len() + flush.records.len()) as u64;
             let key = rows::journal_key(id, self.status.epoch, flush.first);
-            batch.add_put_in_parts(Space::Journal, key, &[&head, flush.records]);
+            commit.add_put_in_parts(Space::Journal, key, &[&head, flush.records]);
         }
+        let mut changes = live.changes.clone();
         if let Some((offset, row)) = log {
-            batch.add_put(Space::Log, rows::log_key(id, offset), row);
-            keys.push(ResourceKey::Log(id));
-            live.changes.push(TaskChange::Log);
+            commit.add_put(Space::Log, rows::log_key(id, offset), row);
+            commit.changed(ResourceKey::Log(id));
+            changes.push(TaskChange::Log);
         }
-        for (space, key, value) in live.writes.drain(..) {
-            batch.add_put(space, key, value);
+        for (space, key, value) in &live.writes {
+            commit.add_put(*space, key, value);
         }
-        live.report_bytes = 0;
-        if std::mem::take(&mut self.status_dirty) {
+        if has_status {
             self.status.steps = live.journal.next_number();
-            batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
-            keys.push(ResourceKey::Task(id));
+            commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
+            commit.changed(ResourceKey::Task(id));
         }
-        let changes = std::mem::take(&mut live.changes);
-        keys.extend(changes.iter().filter_map(|change| match change {
-            TaskChange::Output { name } => Some(ResourceKey::Output(id, name.clone())),
-            _ => None,
-        }));
-        live.enqueued += 1;
+        if parts.is_marked {
+            commit.add_mark(live.committed.clone(), live.enqueued + 1);
+        }
         // Most commits of a guest change nothing that is readable.
-        if !keys.is_empty() || !changes.is_empty() {
-            let after = shared.clone();
-            batch.add_then(move || {
-                after.feed.changed(&keys);
-                after.feed.happened(id, &changes);
-                if changes.contains(&TaskChange::Questions) {
-                    after.asked_below(after.entry(id).and_then(|entry| entry.link));
-                }
-            });
+        for change in &changes {
+            if let TaskChange::Output { name } = change {
+                commit.changed(ResourceKey::Output(id, name.clone()));
+            }
         }
-        Ok(Some(batch))
+        let has_asked = changes.contains(&TaskChange::Questions);
+        if !changes.is_empty() {
+            commit.add_effect(Effect::Happened(id, changes));
+        }
+        if has_asked {
+            commit.asked_below(entry.link);
+        }
+        Ok(Some(Draft { commit, queued: Queued { journal_bytes, parts } }))
+    }
+
+    /// What was drafted is on its way to the disk.
+    pub fn queued(&mut self, queued: &Queued) {
+        let Some(live) = self.live.as_mut() else { return };
+        if queued.parts.has_records {
+            live.journal.flushed();
+        }
+        live.journal_bytes += queued.journal_bytes;
+        live.log.flushed();
+        live.writes.clear();
+        live.changes.clear();
+        live.report_bytes = 0;
+        live.enqueued += 1;
+        if queued.parts.has_status {
+            self.status_dirty = false;
+        }
+    }
+
+    /// What its instance leaves in the status when it goes.
+    pub fn left(&mut self) -> Option<Left> {
+        let live = self.live.as_mut()?;
+        live.journal.mark_reads();
+        Some(Left {
+            steps: live.journal.next_number(),
+            awake_nanos: u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX),
+            log_bytes: live.log.position().max(live.log.durable()),
+        })
     }
 }
 
+/// Which of what is pending a commit takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    pub has_records: bool,
+    /// The status, where it differs from its row.
+    pub has_status: bool,
+    /// The writer marks when it is on disk: for those who do not wait for it themselves, which is cheaper.
+    pub is_marked: bool,
+}
+
+impl Parts {
+    pub const ALL: Self = Self { has_records: true, has_status: true, is_marked: false };
+}
+
+/// A commit of what was pending.
+pub struct Draft {
+    pub commit: Commit,
+    pub queued: Queued,
+}
+
+/// What to note once a draft is queued.
+pub struct Queued {
+    journal_bytes: u64,
+    parts: Parts,
+}
+
+/// A moment of a live instance, to come back to if what is written next cannot be committed.
+pub struct Place {
+    journal: journal::Place,
+    writes: usize,
+    changes: usize,
+    ops: Vec<(u64, Option<Op>)>,
+}
+
 impl Live {
+    /// Where it stands, before these operations change.
+    pub fn place(&self, ops: &[u64]) -> Place {
+        Place {
+            journal: self.journal.place(),
+            writes: self.writes.len(),
+            changes: self.changes.len(),
+            ops: ops.iter().map(|number| (*number, self.ops.get(*number).cloned())).collect(),
+        }
+    }
+
+    /// Forgets what was recorded and written since.
+    pub fn return_to(&mut self, place: Place) {
+        self.journal.return_to(&place.journal);
+        self.writes.truncate(place.writes);
+        self.changes.truncate(place.changes);
+        for (number, op) in place.ops {
+            self.ops.restore(number, op);
+        }
+    }
+
     /// Whether all that was enqueued is on disk.
     pub fn is_settled(&self) -> bool {
         self.settled == self.enqueued || self.committed.load(Ordering::Acquire) == self.enqueued
@@ -423,17 +506,31 @@ impl LogTail {
         hash
     }
 
-    /// The offset and the row of what is new.
-    fn take(&mut self) -> Option<(u64, Vec<u8>)> {
+    /// The offset and the row of what is new; it stays pending until [`Self::flushed`].
+    fn row(&self) -> Option<(u64, Vec<u8>)> {
         if self.pending.is_empty() {
             return None;
         }
-        let text = std::mem::take(&mut self.pending);
-        let offset = self.position - text.len() as u64;
+        let offset = self.position - self.pending.len() as u64;
         let mut row = self.hash().to_vec();
-        row.extend_from_slice(&text);
-        self.durable = self.position;
+        row.extend_from_slice(&self.pending);
         Some((offset, row))
+    }
+
+    /// What was pending is on its way to the disk.
+    fn flushed(&mut self) {
+        if !self.pending.is_empty() {
+            self.durable = self.position;
+            // The memory of a large text is not kept for the next line.
+            self.pending = Vec::new();
+        }
+    }
+
+    #[cfg(test)]
+    fn take(&mut self) -> Option<(u64, Vec<u8>)> {
+        let row = self.row();
+        self.flushed();
+        row
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::limits;
 use crate::task::{LogLevel, Progress, State, TaskId};
 
 /// One readable thing that can change.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ResourceKey {
     Task(TaskId),
     Result(TaskId),
@@ -26,7 +27,7 @@ pub enum ResourceKey {
 }
 
 /// What happened to one task, in the order of the commits.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TaskChange {
     State(State),
     /// One report of the guest; `number` counts them from 1 over the task's life.

@@ -110,6 +110,16 @@ pub struct Flush<'a> {
     pub records: &'a [u8],
 }
 
+/// A moment of a live journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    bytes: usize,
+    count: u64,
+    number: u64,
+    reads: u64,
+    logical: u64,
+}
+
 impl Journal {
     /// From the records of all segments, in order. Behind a checkpoint they are numbered on from `number`,
     /// and time goes on from `logical`.
@@ -191,18 +201,47 @@ impl Journal {
         self.logical
     }
 
-    /// Takes what a commit is to append. Reads since the last time record get a record of their own, for
-    /// otherwise replay would run out of records some reads too early and read a new time in their place.
-    pub fn take_flush(&mut self) -> Option<Flush<'_>> {
-        if !self.is_replaying() && self.reads > 0 {
-            self.append_time(0);
-        }
+    /// What a commit is to append; it stays pending until [`Self::flushed`].
+    pub fn flush(&mut self) -> Option<Flush<'_>> {
+        self.mark_reads();
         if self.pending_bytes() == 0 {
             return None;
         }
-        self.is_taken = true;
-        let count = std::mem::take(&mut self.pending_count);
+        let count = self.pending_count;
         Some(Flush { first: self.next_number - count, count, logical: self.logical, records: &self.pending })
+    }
+
+    /// What was pending is on its way to the disk.
+    pub fn flushed(&mut self) {
+        self.is_taken = true;
+        self.pending_count = 0;
+    }
+
+    /// Reads since the last time record get a record of their own, for otherwise replay would run out of records
+    /// some reads too early and read a new time in their place.
+    pub fn mark_reads(&mut self) {
+        if !self.is_replaying() && self.reads > 0 {
+            self.append_time(0);
+        }
+    }
+
+    /// Where it stands, to come back to if what is appended next cannot be committed. Only when live.
+    pub fn place(&self) -> Place {
+        Place {
+            bytes: self.pending_bytes(),
+            count: self.pending_count,
+            number: self.next_number,
+            reads: self.reads,
+            logical: self.logical,
+        }
+    }
+
+    /// Forgets what was appended since.
+    pub fn return_to(&mut self, place: &Place) {
+        self.is_taken = false;
+        self.pending.truncate(place.bytes);
+        (self.pending_count, self.next_number) = (place.count, place.number);
+        (self.reads, self.logical) = (place.reads, place.logical);
     }
 
     /// The guest begins what nothing on disk knows of: nothing may be left to replay.
@@ -340,8 +379,9 @@ mod tests {
                     }
                 },
                 Act::Commit => {
-                    if let Some(flush) = journal.take_flush() {
+                    if let Some(flush) = journal.flush() {
                         committed.extend_from_slice(flush.records);
+                        journal.flushed();
                     }
                 }
             }
@@ -401,7 +441,7 @@ mod tests {
         let mut first = Journal::default();
         assert_eq!(first.next(4, 1, "a"), Ok(Next::Live));
         first.append(4, 1, b"x");
-        let records = first.take_flush().expect("one record").records.to_vec();
+        let records = first.flush().expect("one record").records.to_vec();
         let error = Journal::resumed(records.clone(), 0, 0).next(4, 2, "b").expect_err("another call");
         assert_eq!(error.record, 0);
         assert!(error.to_string().contains("b (kind 4"), "{error}");
@@ -409,6 +449,28 @@ mod tests {
         let mut same = Journal::resumed(records, 0, 0);
         assert_eq!(same.next(4, 1, "a"), Ok(Next::Replayed(b"x".to_vec())));
         assert_eq!(same.finish(), Ok(()));
-        assert!(same.take_flush().is_none());
+        assert!(same.flush().is_none());
+    }
+
+    #[test]
+    fn what_could_not_be_committed_is_forgotten_or_goes_with_the_next_commit() {
+        let mut journal = Journal::default();
+        journal.append(4, 1, b"first");
+        let of = |journal: &mut Journal| journal.flush().map(|flush| (flush.first, flush.records.to_vec()));
+        let first = of(&mut journal);
+        assert_eq!(of(&mut journal), first, "it stays pending");
+        let place = journal.place();
+        journal.append(4, 2, b"refused");
+        journal.return_to(&place);
+        assert_eq!((of(&mut journal), journal.next_number()), (first, 1));
+        journal.flushed();
+        assert!(!journal.has_pending());
+        let place = journal.place();
+        journal.append(4, 3, b"refused too");
+        journal.return_to(&place);
+        assert!(journal.flush().is_none());
+        journal.append(4, 4, b"second");
+        let (number, records) = of(&mut journal).expect("one record");
+        assert_eq!((number, take_record(&mut &records[..]).is_some()), (1, true));
     }
 }

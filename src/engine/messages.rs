@@ -5,21 +5,23 @@
 //! hash of the sender and its key` the seq that a repeated send gets.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audit::{self, Deed, Subject};
-use super::entry::{Entry, EntryState};
-use super::ops::OpHandle;
+use super::commit::Commit;
+use super::effect::Effect;
+use super::entry::Entry;
+use super::lifecycle::{Change, RowWrite, commit};
+use super::ops::{OpChange, OpHandle};
 use super::recorder::{Recorder, RecorderError};
 use super::rows::{self, Payload};
 use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
 use crate::limits;
-use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::TaskId;
 
 /// A message on its way to a task.
@@ -143,25 +145,26 @@ pub(super) fn send(
             "the task was sent {bound} messages, which is the bound"
         )));
     }
-    state.status.messages += 1;
-    let seq = state.status.messages;
-    let mut batch = with_status(shared, entry, &mut state)?;
+    let mut status = state.status.clone();
+    status.messages += 1;
+    let seq = status.messages;
+    let mut more = Commit::new();
     let row = MessageRow {
         name: message.name,
-        payload: rows::put_payload(&mut batch, id, payload.as_bytes()),
+        payload: rows::put_payload(&mut more, id, payload.as_bytes()),
         sender,
         sent_at: shared.clock.wall(),
         taken: None,
     };
-    batch.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
+    more.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
     if let Some(key) = key {
-        batch.add_put(Space::Message, key, seq.to_be_bytes());
+        more.add_put(Space::Message, key, seq.to_be_bytes());
     }
     let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
-    audit::admitted(shared, &mut batch, by, subject)?;
-    let after = shared.clone();
-    batch.add_then(move || after.nudge(id));
-    Ok(Some((seq, Some(shared.enqueue(batch)?))))
+    audit::admitted(shared, &mut more, by, subject)?;
+    more.add_effect(Effect::Wake(id));
+    let ack = commit(shared, entry, &mut state, Change::of_status(status), more)?;
+    Ok(Some((seq, Some(ack))))
 }
 
 fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
@@ -183,20 +186,6 @@ fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
     }
 }
 
-/// A batch with the task's status, and with what its instance has not committed yet.
-pub(super) fn with_status(
-    shared: &Arc<Shared>,
-    entry: &Entry,
-    state: &mut EntryState,
-) -> Result<Batch, StoreError> {
-    state.status_dirty = true;
-    if let Some(batch) = state.take_batch(entry.id, shared)? {
-        return Ok(batch);
-    }
-    state.status_dirty = false;
-    Ok(Batch::new().put(Space::Status, entry.id.as_bytes(), rows::encode(&state.status)?))
-}
-
 impl Recorder {
     /// Takes the first message with one of these names (any, if there are none) as the outcome of `op`; `None`
     /// where there is none yet. On disk when it returns.
@@ -215,14 +204,17 @@ impl Recorder {
         });
         let Some((seq, row, payload)) = found.map_err(fault)? else { return Ok(None) };
         let message = Message { seq, name: row.name.clone(), payload, sender: row.sender.clone() };
+        let outcome = rows::encode(&message).map_err(fault)?;
+        let payload = self.large_payload(&outcome)?;
+        // Under one lock, so within one commit: a message that is taken is the outcome of the one who took it.
         self.with(|state, live| {
             let taken = Some(Taken { retry: state.retry(), at: op.at() });
             let row = rows::encode(&MessageRow { taken, ..row }).map_err(fault)?;
             live.writes.push((Space::Message, message_key(id, seq), row));
-            Ok(())
+            let done = OpChange::Done { payload, outcome: outcome.into() };
+            live.put_op((id, state.epoch()), op, hash, done)
         })?;
-        let outcome = rows::encode(&message).map_err(fault)?;
-        self.op_done(op, hash, outcome)?;
+        self.mark_dirty();
         self.barrier().await?;
         Ok(Some(message))
     }
@@ -253,7 +245,7 @@ pub(super) fn give_back(
     task: TaskId,
     retry: u32,
     step: u64,
-    batch: &mut Batch,
+    writes: &mut Vec<RowWrite>,
 ) -> Result<(), StoreError> {
     let mut fault = None;
     snapshot.scan_prefix(Space::Message, &prefix(task), false, |key, row| {
@@ -263,7 +255,7 @@ pub(super) fn give_back(
             {
                 row.taken = None;
                 match rows::encode(&row) {
-                    Ok(row) => batch.add_put(Space::Message, key, row),
+                    Ok(row) => writes.push(RowWrite::Put(Space::Message, key.to_vec(), row)),
                     Err(error) => fault = Some(error),
                 }
             }

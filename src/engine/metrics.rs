@@ -2,20 +2,39 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::Shared;
 use crate::task::State;
 
 #[derive(Default)]
 pub struct Counters {
-    pub submitted: AtomicU64,
-    pub completed: AtomicU64,
-    pub failed: AtomicU64,
-    pub cancelled: AtomicU64,
-    pub attempts: AtomicU64,
+    submitted: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
+    attempts: AtomicU64,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counter {
+    Submitted,
+    Completed,
+    Failed,
+    Cancelled,
+    Attempts,
 }
 
 impl Counters {
-    pub fn count(&self, counter: &AtomicU64) {
+    pub fn count(&self, counter: Counter) {
+        let counter = match counter {
+            Counter::Submitted => &self.submitted,
+            Counter::Completed => &self.completed,
+            Counter::Failed => &self.failed,
+            Counter::Cancelled => &self.cancelled,
+            Counter::Attempts => &self.attempts,
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -39,7 +58,7 @@ pub struct Metrics {
 }
 
 pub fn read(shared: &Shared) -> Metrics {
-    let counters = &shared.counters;
+    let counters = &shared.memory.counters;
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let mut metrics = Metrics {
         submitted: of(&counters.submitted),
@@ -48,8 +67,8 @@ pub fn read(shared: &Shared) -> Metrics {
         cancelled: of(&counters.cancelled),
         attempts: of(&counters.attempts),
         live_instances: (shared.live_bound - shared.live.available_permits().min(shared.live_bound)) as u64,
-        timers: shared.timers.len() as u64,
-        subscribers: shared.feed.subscribers() as u64,
+        timers: shared.memory.timers.len() as u64,
+        subscribers: shared.memory.feed.subscribers() as u64,
         ..Metrics::default()
     };
     for entry in shared.open_tasks().values() {

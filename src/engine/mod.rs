@@ -2,6 +2,7 @@
 //! May import: `catalog`, `store` and the ground. Never here: WASM, MCP, redb.
 //! Read first: `ports.rs`, then `recorder.rs`, then `attempt.rs`.
 
+mod applied;
 mod aside;
 mod attempt;
 mod audit;
@@ -9,14 +10,17 @@ mod calling;
 mod checkpoint;
 mod children;
 pub mod closures;
-mod control;
+mod commit;
 mod cursor;
+mod effect;
 mod entry;
 mod error;
 mod feed;
 mod flush;
 mod journal;
 mod last_lines;
+mod lifecycle;
+mod memory;
 pub mod messages;
 mod metrics;
 mod ops;
@@ -31,7 +35,6 @@ mod recovery;
 mod refused;
 mod remote;
 mod reports;
-mod resolve;
 mod rows;
 mod shelf;
 mod state;
@@ -47,11 +50,11 @@ mod wake;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
 pub use calling::{Addressee, CallRefusal, Calling, ChildCall, ChildEnd, op_hash};
@@ -61,6 +64,7 @@ pub use error::EngineError;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};
 pub use journal::Next;
 pub use last_lines::LastBytes;
+pub use lifecycle::Resolution;
 pub use metrics::Metrics;
 pub use ops::{Op, OpHandle};
 pub use output::{OutputError, OutputOp, call_hash};
@@ -70,7 +74,6 @@ pub use recorder::{Recorder, RecorderError};
 pub use refused::{InLog, NamedHosts};
 pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
 pub use reports::{ReportAt, Reported};
-pub use resolve::Resolution;
 pub use shelf::{Shelf, ShelfRow, ShelfWrite};
 pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
 pub use submit::{Submission, Submitted};
@@ -86,17 +89,14 @@ pub use view::{
 use crate::catalog::{Catalog, Inspection, Operator};
 use crate::clock::{Clock, SystemClock};
 use crate::limits;
-use crate::store::{Ack, Batch, Space, Store, StoreError, StoreOptions, Usage};
+use crate::store::{Space, Store, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
 use audit::Audit;
-use children::Families;
+use commit::Commit;
 use entry::Entry;
-use metrics::Counters;
+use memory::Memory;
 use questions::Sampler;
-use ready::Ready;
 use refused::ToldHosts;
-use timers::Timers;
-use tokens::Tokens;
 
 /// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
 #[derive(Clone)]
@@ -138,23 +138,17 @@ impl Default for EngineOptions {
 pub(crate) struct Shared {
     store: Store,
     clock: Arc<dyn Clock>,
-    feed: Feed,
+    memory: Arc<Memory>,
     runner: Arc<dyn Runner>,
     catalog: RwLock<Arc<Catalog>>,
-    open: Mutex<HashMap<TaskId, Arc<Entry>>>,
-    ready: Ready,
-    timers: Timers,
     dirty: flush::Dirty,
-    state: state::Book,
     live: Arc<Semaphore>,
     live_bound: usize,
     retention: Option<Duration>,
     tree: TreeBounds,
-    families: Families,
     audit_retention: Option<Duration>,
     audit: Audit,
     told_hosts: ToldHosts,
-    tokens: Tokens,
     /// Other MCP servers, where there are any, and how their tools are answered.
     remotes: OnceLock<(Remotes, Operator)>,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
@@ -165,29 +159,25 @@ pub(crate) struct Shared {
     sampling: Semaphore,
     /// Where the engine was opened: guests run on threads of their own.
     runtime: Handle,
-    counters: Counters,
     leases: AtomicU64,
-    /// False until it is started, true while it dispatches.
-    running: watch::Sender<bool>,
 }
 
 impl Shared {
     fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Every write of the engine but the sweep's goes through here.
-    fn enqueue(&self, batch: Batch) -> Result<Ack, StoreError> {
-        let _open = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
-        self.store.enqueue(batch)
+        self.memory.open_tasks()
     }
 
     fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
-        self.open_tasks().get(&id).cloned()
+        self.memory.entry(id)
+    }
+
+    /// The store was busy: it takes more after a moment.
+    async fn pause(&self) {
+        tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
     }
 
     fn is_running(&self) -> bool {
-        *self.running.borrow()
+        self.memory.is_running()
     }
 
     /// Never given before: the boot number in the upper half makes those of earlier processes void.
@@ -207,7 +197,9 @@ impl TaskEngine {
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        Self::with_store(Store::open_async(folder, options.store).await?, runner, options)
+        let memory = Arc::new(Memory::new(options.clock.clone()));
+        let store = Store::open_async(folder, options.store, memory.clone()).await?;
+        Self::with_store(store, memory, runner, options)
     }
 
     /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
@@ -217,33 +209,30 @@ impl TaskEngine {
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        let (folder, of_store) = (folder.to_owned(), options.store);
-        let opened = tokio::task::spawn_blocking(move || Store::open_to_read(&folder, of_store)).await;
+        let memory = Arc::new(Memory::new(options.clock.clone()));
+        let (folder, of_store, sink) = (folder.to_owned(), options.store, memory.clone());
+        let opened = tokio::task::spawn_blocking(move || Store::open_to_read(&folder, of_store, sink)).await;
         let store = opened.map_err(|error| EngineError::Internal(error.to_string()))??;
-        Self::with_store(store, runner, options)
+        Self::with_store(store, memory, runner, options)
     }
 
     fn with_store(
         store: Store,
+        memory: Arc<Memory>,
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        let tokens = store.read(Tokens::load)?;
+        store.read(|snapshot| memory.tokens.load(snapshot))?;
         let shared = Shared {
             store,
+            memory,
             audit: Audit::default(),
             told_hosts: ToldHosts::default(),
-            tokens,
             remotes: OnceLock::new(),
             clock: options.clock,
-            feed: Feed::default(),
             runner,
             catalog: RwLock::default(),
-            open: Mutex::default(),
-            ready: Ready::default(),
-            timers: Timers::default(),
             dirty: flush::Dirty::default(),
-            state: state::Book::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
             sweeping: RwLock::default(),
@@ -252,11 +241,8 @@ impl TaskEngine {
             sampling: Semaphore::new(limits::MAX_ENDPOINT_SAMPLES),
             runtime: Handle::current(),
             tree: options.tree,
-            families: Families::default(),
             audit_retention: options.audit_retention,
-            counters: Counters::default(),
             leases: AtomicU64::new(1),
-            running: watch::Sender::new(false),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -264,7 +250,7 @@ impl TaskEngine {
     /// Takes up the open tasks where they are and begins to run them.
     pub async fn start(&self) -> Result<(), EngineError> {
         recovery::recover(&self.shared).await?;
-        self.shared.running.send_replace(true);
+        self.shared.memory.running.send_replace(true);
         let shared = self.shared.clone();
         // From one task, which wakes one thread for all of them while the first callers come.
         tokio::spawn(async move {
@@ -282,12 +268,12 @@ impl TaskEngine {
     /// Stops dispatch, lets each instance reach a commit, and closes the store. Open tasks go on with the
     /// next start.
     pub async fn shutdown(&self) {
-        self.shared.running.send_replace(false);
-        self.shared.ready.wake.notify_one();
-        self.shared.timers.wake.notify_one();
+        self.shared.memory.running.send_replace(false);
+        self.shared.memory.ready.wake.notify_one();
+        self.shared.memory.timers.wake.notify_one();
         self.shared.dirty.wake.notify_one();
-        self.shared.families.wake.notify_one();
-        self.shared.state.expiry.notify_one();
+        self.shared.memory.families.wake.notify_one();
+        self.shared.memory.state.expiry.notify_one();
         let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);
         let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
         // Each attempt gives its permit back when it has ended; one that does not is cut off by its lease.
@@ -334,15 +320,15 @@ impl TaskEngine {
             bytes: bytes.len() as u64,
             installed_at: self.shared.clock.wall(),
         };
-        let mut batch = Batch::new().put(Space::Component, key, rows::encode(&row)?);
-        rows::put_blob(&mut batch, *blake3::hash(&bytes).as_bytes(), b"component", bytes);
-        self.shared.enqueue(batch)?.await?;
+        let mut commit = Commit::new().put(Space::Component, key, rows::encode(&row)?);
+        rows::put_blob(&mut commit, *blake3::hash(&bytes).as_bytes(), b"component", bytes);
+        self.shared.commit(commit)?.await?;
         Ok(id)
     }
 
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
         *self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
-        self.shared.feed.changed(&[ResourceKey::Tools]);
+        self.shared.memory.feed.changed(&[ResourceKey::Tools]);
     }
 
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -351,7 +337,7 @@ impl TaskEngine {
 
     /// Who wants to know what changed.
     pub fn feed(&self) -> &Feed {
-        &self.shared.feed
+        &self.shared.memory.feed
     }
 
     /// What the engine's clock says.
@@ -374,7 +360,7 @@ impl TaskEngine {
     }
 
     pub async fn put_setting(&self, name: &str, value: Vec<u8>) -> Result<(), EngineError> {
-        self.shared.enqueue(Batch::new().put(Space::Setting, name.as_bytes(), value))?.await?;
+        self.shared.commit(Commit::new().put(Space::Setting, name.as_bytes(), value))?.await?;
         Ok(())
     }
 }

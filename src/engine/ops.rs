@@ -50,7 +50,7 @@ impl Op {
 }
 
 /// A row of [`Space::Op`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpRow {
     /// Number of the record that the guest had reached when it began.
     pub at: u64,
@@ -59,7 +59,7 @@ pub struct OpRow {
     pub state: OpState,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum OpState {
     Intent,
     Done(Payload),
@@ -119,6 +119,22 @@ impl Ops {
         }
     }
 
+    pub fn get(&self, number: u64) -> Option<&Op> {
+        self.known.get(&number)
+    }
+
+    /// As it was known before.
+    pub fn restore(&mut self, number: u64, op: Option<Op>) {
+        match op {
+            Some(op) => self.insert(number, op),
+            None => {
+                if let Some(old) = self.known.remove(&number) {
+                    self.bytes -= old.bytes();
+                }
+            }
+        }
+    }
+
     /// Those that left, or were about to, and neither came back nor were given up.
     fn open(&self) -> usize {
         self.known.values().filter(|op| matches!(op, Op::Intent { .. } | Op::Resend { .. })).count()
@@ -139,9 +155,19 @@ pub fn read_rows(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Ve
     fault.map_or(Ok(found), Err)
 }
 
+/// The row of one operation.
+pub fn read_row(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    epoch: u32,
+    number: u64,
+) -> Result<Option<OpRow>, StoreError> {
+    rows::read_row(snapshot, Space::Op, &rows::journal_key(task, epoch, number))
+}
+
 /// Whether this operation was begun and is neither done nor given up.
 pub fn is_intent(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32, number: u64) -> Result<bool, StoreError> {
-    let row: Option<OpRow> = rows::read_row(snapshot, Space::Op, &rows::journal_key(task, epoch, number))?;
+    let row = read_row(snapshot, task, epoch, number)?;
     Ok(row.is_some_and(|row| matches!(row.state, OpState::Intent)))
 }
 

@@ -4,18 +4,18 @@ use std::ops::ControlFlow;
 
 use super::checkpoint::{self, CheckpointRow};
 use super::journal::{self, KIND_OUTPUT, Record, Segment};
+use super::lifecycle::{Kept, RowWrite};
 use super::{EngineError, children, messages, ops, output, questions, rows};
-use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{OutputMeta, Status, TaskId};
 
-/// A retry that keeps the records before `step`: replay brings back all that they led to.
+/// The records before `step` and what they led to, as a retry keeps them; replay brings back the rest.
 pub fn keep(
     snapshot: &Snapshot<'_>,
     id: TaskId,
-    status: &mut Status,
+    status: &Status,
     step: u64,
-    batch: &mut Batch,
-) -> Result<Result<(), EngineError>, StoreError> {
+) -> Result<Result<Kept, EngineError>, StoreError> {
     let checkpoint = checkpoint::read(snapshot, id)?;
     let base = checkpoint.as_ref().map_or(0, |row| row.records);
     let damaged = |why| StoreError::damaged_row(Space::Journal, id.as_bytes(), why);
@@ -37,28 +37,32 @@ pub fn keep(
         return Ok(Err(EngineError::NoSuchStep { task: id, step, last: number }));
     }
     let kept = &records[..records.len() - rest.len()];
-    batch.add_delete_prefix(Space::Journal, id.as_bytes().as_slice());
+    let mut writes = vec![RowWrite::DeleteAll(Space::Journal)];
     if number > base {
         let head = Segment::head(number - base, awake_nanos, logical);
         let key = rows::journal_key(id, status.epoch, base);
-        batch.add_put_in_parts(Space::Journal, key, &[&head, kept]);
+        writes.push(RowWrite::Put(Space::Journal, key.to_vec(), [&head[..], kept].concat()));
     }
-    cut_outputs(snapshot, id, status, &outputs, batch)?;
-    cut_log(snapshot, id, checkpoint.as_ref(), batch)?;
-    messages::give_back(snapshot, id, status.retry, step, batch)?;
-    questions::reopen(snapshot, id, status, step)?;
+    cut_outputs(snapshot, id, status, &outputs, &mut writes)?;
+    cut_log(snapshot, id, checkpoint.as_ref(), &mut writes)?;
+    messages::give_back(snapshot, id, status.retry, step, &mut writes)?;
     for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
         if row.at >= step {
-            batch.add_delete(Space::Op, rows::journal_key(id, status.epoch, number));
-            batch.add_delete(Space::Child, children::pointer_key(id, status.epoch, number));
+            let key = rows::journal_key(id, status.epoch, number).to_vec();
+            writes.push(RowWrite::Delete(Space::Op, key));
+            writes.push(RowWrite::Delete(Space::Child, children::pointer_key(id, status.epoch, number)));
         }
     }
-    status.outputs = outputs;
-    status.reports = checkpoint.as_ref().map_or(0, |row| row.reports);
-    // Replay tells them again, under the same numbers.
-    batch.add_delete_prefix(Space::Report, id.as_bytes().as_slice());
-    (status.steps, status.awake_nanos) = (number, awake_nanos);
-    Ok(Ok(()))
+    // Replay makes the reports again, under the same numbers.
+    writes.push(RowWrite::DeleteAll(Space::Report));
+    Ok(Ok(Kept {
+        rows: writes,
+        outputs,
+        questions: questions::reopened(snapshot, id, status, step)?,
+        reports: checkpoint.as_ref().map_or(0, |row| row.reports),
+        steps: number,
+        awake_nanos,
+    }))
 }
 
 /// A journal as it is on disk.
@@ -120,18 +124,18 @@ fn cut_outputs(
     id: TaskId,
     status: &Status,
     kept: &[OutputMeta],
-    batch: &mut Batch,
+    writes: &mut Vec<RowWrite>,
 ) -> Result<(), StoreError> {
     for number in 0..status.outputs.len() {
         let Some(output) = kept.get(number) else {
-            batch.add_delete_prefix(Space::Output, rows::output_prefix(id, number));
+            writes.push(RowWrite::DeletePrefix(Space::Output, rows::output_prefix(id, number)));
             continue;
         };
         snapshot.scan_prefix(Space::Output, &rows::output_prefix(id, number), true, |key, _| {
             if rows::trailing_number(key).is_some_and(|offset| offset < output.bytes) {
                 return ControlFlow::Break(());
             }
-            batch.add_delete(Space::Output, key);
+            writes.push(RowWrite::Delete(Space::Output, key.to_vec()));
             ControlFlow::Continue(())
         })?;
     }
@@ -143,17 +147,17 @@ fn cut_log(
     snapshot: &Snapshot<'_>,
     id: TaskId,
     checkpoint: Option<&CheckpointRow>,
-    batch: &mut Batch,
+    writes: &mut Vec<RowWrite>,
 ) -> Result<(), StoreError> {
     let Some(checkpoint) = checkpoint else {
-        batch.add_delete_prefix(Space::Log, id.as_bytes().as_slice());
+        writes.push(RowWrite::DeleteAll(Space::Log));
         return Ok(());
     };
     snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, _| {
         if rows::trailing_number(key).is_some_and(|offset| offset < checkpoint.log_position) {
             return ControlFlow::Break(());
         }
-        batch.add_delete(Space::Log, key);
+        writes.push(RowWrite::Delete(Space::Log, key.to_vec()));
         ControlFlow::Continue(())
     })
 }

@@ -306,7 +306,7 @@ impl TaskEngine {
         id: TaskId,
         at_most: Duration,
     ) -> Result<TaskDocument, EngineError> {
-        let Some(mut watcher) = self.shared.feed.watch() else { return self.task(principal, id) };
+        let Some(mut watcher) = self.shared.memory.feed.watch() else { return self.task(principal, id) };
         watcher.add(ResourceKey::Task(id));
         let waiting = async {
             loop {

@@ -1,6 +1,7 @@
 //! Who runs next: one queue a principal, taken in turn, so that nobody waits behind another's thousand.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -24,7 +25,11 @@ struct Queues {
 }
 
 impl Ready {
+    /// Queues it, unless it is queued already.
     pub fn push(&self, entry: Arc<Entry>) {
+        if entry.is_queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let Queues { by_principal, turns } = &mut *queues;
         match by_principal.get_mut(&entry.principal) {
@@ -58,6 +63,10 @@ impl Ready {
         } else {
             queues.turns.push_back(principal);
         }
+        // From here on it is looked at, so what happens next queues it again.
+        if let Some(entry) = &entry {
+            entry.is_queued.store(false, Ordering::Release);
+        }
         entry
     }
 }
@@ -65,12 +74,12 @@ impl Ready {
 /// Gives an instance to whoever is next, as long as there is room.
 pub async fn dispatch(shared: Arc<Shared>) {
     loop {
-        let told = shared.ready.wake.notified();
+        let told = shared.memory.ready.wake.notified();
         let Ok(permit) = shared.live.clone().acquire_owned().await else { return };
         if !shared.is_running() {
             return;
         }
-        match shared.ready.pop() {
+        match shared.memory.ready.pop() {
             Some(entry) => {
                 tokio::spawn(attempt::drive(shared.clone(), entry, permit));
             }
@@ -85,14 +94,13 @@ pub async fn dispatch(shared: Arc<Shared>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::submit::new_status;
-    use crate::task::TaskId;
+    use crate::task::{Status, TaskId};
 
     #[test]
     fn principals_take_turns() {
         let ready = Ready::default();
         let entry = |number: u8, principal: &str| {
-            let (id, status) = (TaskId::from_bytes([number; 16]), new_status(0, [0; 32]));
+            let (id, status) = (TaskId::from_bytes([number; 16]), Status::new(0, [0; 32]));
             Entry::new(id, principal.to_owned(), 0, 1, status, None)
         };
         for (number, principal) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")] {

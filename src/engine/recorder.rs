@@ -5,15 +5,17 @@ use std::future::Future;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::entry::{Anchor, Entry, EntryState, Live};
+use super::commit::Commit;
+use super::entry::{Anchor, Entry, EntryState, Live, Parts};
 use super::feed::TaskChange;
 use super::journal::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
+use super::lifecycle::commit_pending;
 use super::output::{self, OutputError, OutputOp};
 use super::ports::Divergence;
 use super::rows::{self, Payload};
-use super::{Shared, checkpoint};
+use super::{Shared, checkpoint, recovery};
 use crate::limits;
-use crate::store::{Batch, Guard, Space};
+use crate::store::{Ack, Lsn, Space, StoreError};
 use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
@@ -107,21 +109,25 @@ impl Recorder {
 
     /// All that was recorded and told so far is on disk when this returns.
     pub async fn barrier(&self) -> Result<(), RecorderError> {
-        let (ack, number) = {
-            let mut state = self.entry.lock();
-            self.check_lease(&state)?;
-            let batch = match state.take_unmarked(self.entry.id, &self.shared).map_err(fault)? {
-                Some(batch) => batch,
-                None if state.live.as_ref().is_none_or(Live::is_settled) => return Ok(()),
-                // What is on its way is committed before this.
-                None => {
-                    Batch::new().guard(Guard::Lease { task: *self.entry.id.as_bytes(), token: self.lease })
+        let (ack, number) = loop {
+            let queued = {
+                let mut state = self.entry.lock();
+                self.check_lease(&state)?;
+                if !state.has_pending() && state.live.as_ref().is_none_or(Live::is_settled) {
+                    return Ok(());
                 }
+                // Where nothing is pending: what is on its way is committed before this.
+                commit_pending(&self.shared, &self.entry, &mut state, Parts::ALL, Commit::new())
+                    .map(|ack| (ack, state.live.as_ref().map_or(0, |live| live.enqueued)))
             };
-            let number = state.live.as_ref().map_or(0, |live| live.enqueued);
-            (self.shared.enqueue(batch).map_err(fault)?, number)
+            match queued {
+                Ok(queued) => break queued,
+                // It stays pending, and the guest waits.
+                Err(StoreError::Busy { .. }) => self.shared.pause().await,
+                Err(error) => return Err(fault(error)),
+            }
         };
-        ack.await.map_err(fault)?;
+        self.settled(ack.await)?;
         let mut state = self.entry.lock();
         // Another attempt counts from the beginning.
         if self.check_lease(&state).is_ok()
@@ -136,10 +142,45 @@ impl Recorder {
     pub fn flush(&self) -> Result<(), RecorderError> {
         let mut state = self.entry.lock();
         self.check_lease(&state)?;
-        if let Some(batch) = state.take_batch(self.entry.id, &self.shared).map_err(fault)? {
-            drop(self.shared.enqueue(batch).map_err(fault)?);
+        if state.has_pending() {
+            let parts = Parts { is_marked: true, ..Parts::ALL };
+            match commit_pending(&self.shared, &self.entry, &mut state, parts, Commit::new()) {
+                // It stays pending, and goes with the next commit.
+                Ok(_) | Err(StoreError::Busy { .. }) => {}
+                Err(error) => return Err(fault(error)),
+            }
         }
         Ok(())
+    }
+
+    /// Commits what is pending with what `record` adds to the instance, and the rows and effects of `more`. An error,
+    /// also the inner one, which is the store's, leaves the instance as it was; `ops` are those that `record` changes.
+    pub(super) fn commit_recorded(
+        &self,
+        state: &mut EntryState,
+        ops: &[u64],
+        parts: Parts,
+        record: impl FnOnce(&mut Live) -> Result<(), RecorderError>,
+        more: Commit,
+    ) -> Result<Result<Ack, StoreError>, RecorderError> {
+        let Some(live) = state.live.as_mut() else { return Err(lost()) };
+        let place = live.place(ops);
+        let committed = record(live).map(|()| commit_pending(&self.shared, &self.entry, state, parts, more));
+        if !matches!(committed, Ok(Ok(_)))
+            && let Some(live) = state.live.as_mut()
+        {
+            live.return_to(place);
+        }
+        committed
+    }
+
+    /// The store's answer to a commit of this attempt. One that it refuses was written under a lease that is void: the
+    /// attempt is over, and the task goes on from what is on disk.
+    pub(super) fn settled(&self, answer: Result<Lsn, StoreError>) -> Result<(), RecorderError> {
+        if let Err(StoreError::Refused(_)) = &answer {
+            recovery::lose_lease(&self.shared, &self.entry, self.lease);
+        }
+        answer.map(drop).map_err(fault)
     }
 
     /// Waits for the disk if too much waits for it; for loops of cheap records.
@@ -227,10 +268,9 @@ impl Recorder {
         let ack = {
             let mut entry = self.entry.lock();
             self.check_lease(&entry)?;
-            let batch = checkpoint::save(&self.shared, self.entry.id, &mut entry, state)?;
-            self.shared.enqueue(batch).map_err(fault)?
+            checkpoint::save(&self.shared, &self.entry, &mut entry, state)?
         };
-        ack.await.map(|_| ()).map_err(fault)
+        self.settled(ack.await)
     }
 
     /// What the last checkpoint saved, if the task has one.

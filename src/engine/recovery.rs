@@ -3,10 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::commit::Commit;
 use super::entry::{Anchor, Entry};
+use super::lifecycle::{Event, commit_event};
 use super::{EngineError, Shared, children, questions, rows, wake};
-use crate::store::{Ack, Batch, Snapshot, Space, StoreError};
-use crate::task::{State, Status, Task, TaskEvent, TaskId};
+use crate::store::{Ack, Snapshot, Space, StoreError};
+use crate::task::{State, Status, Task, TaskId};
 
 /// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
 pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
@@ -19,21 +21,11 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
         Vec::new()
     };
     let mut acks: Vec<Ack> = Vec::new();
-    for (task, mut status) in found {
-        let id = task.id;
-        let mut batch = Batch::new();
-        if status.state == State::Running {
-            status.state = status.state.after(TaskEvent::Interrupted)?;
-            status.attempt += 1;
-            status.updated_at = shared.clock.wall();
-            batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
-        }
+    for (task, status) in found {
         let entry = Entry::of(&task, status);
+        acks.extend(interrupted(shared, &entry)?);
         take_up(shared, &task, &entry);
         questions::resume(shared, &entry);
-        if !batch.is_empty() {
-            acks.push(shared.enqueue(batch)?);
-        }
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
             for ack in acks.drain(..) {
                 ack.await?;
@@ -47,23 +39,51 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// The process that ran it is gone.
+fn interrupted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
+    let mut state = entry.lock();
+    if state.status.state != State::Running {
+        return Ok(None);
+    }
+    commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new()).map(Some)
+}
+
 fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
     let mut state = entry.lock();
-    let wake = state.status.wake.clone();
-    let due = wake.as_ref().and_then(|wake| wake.due).map(|due| due.saturating_sub(task.created_at));
-    let sleeps = matches!(state.status.state, State::Waiting(_)) || due.is_some();
-    if let (true, Some(wake)) = (sleeps, &wake) {
-        // What was left of the wait when it was written is all that can be left now: a wall clock that was
-        // set back while nobody ran cannot stretch it.
-        let at_least = due.map_or(0, |due| due.saturating_sub(wake.remaining_nanos));
-        let logical = shared.clock.wall().saturating_sub(task.created_at).max(at_least);
-        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+    shared.memory.open_tasks().insert(entry.id, entry.clone());
+    // One that waits for nothing was about to go on, also where its state says that it waits.
+    let Some(wake) = state.status.wake.clone() else {
+        drop(state);
+        shared.memory.ready.push(entry.clone());
+        return;
+    };
+    // What was left of the wait when it was written is all that can be left now: a wall clock that was set back
+    // while no process ran cannot stretch it.
+    let due = wake.due.map(|due| due.saturating_sub(task.created_at));
+    let at_least = due.map_or(0, |due| due.saturating_sub(wake.remaining_nanos));
+    let logical = shared.clock.wall().saturating_sub(task.created_at).max(at_least);
+    state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+    wake::arm(shared, entry, &state);
+}
+
+/// An attempt has lost its lease: what it did since its last commit is void, and the task goes on from what is on disk.
+pub fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
+    let mut state = entry.lock();
+    if state.lease != lease || state.live.is_none() {
+        return;
     }
-    shared.open_tasks().insert(entry.id, entry.clone());
-    if sleeps {
-        wake::arm(shared, entry, &state);
-    } else {
-        shared.ready.push(entry.clone());
+    let id = entry.id;
+    match shared.store.read(|snapshot| rows::read_status(snapshot, id)) {
+        Ok(Some(status)) => state.status = status,
+        Ok(None) => tracing::error!(task = %id, "the row of a task that lost its lease is gone"),
+        Err(error) => tracing::error!(task = %id, %error, "a task that lost its lease cannot be read"),
+    }
+    (state.live, state.lease, state.status_dirty) = (None, 0, false);
+    entry.stop.send_modify(|count| *count += 1);
+    let is_open = !state.status.state.is_terminal();
+    drop(state);
+    if is_open {
+        shared.memory.ready.push(entry.clone());
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
 use super::entry::Entry;
 use super::ops::{Op, OpHandle};
 use super::output::call_hash;
@@ -26,7 +27,7 @@ use crate::catalog::{
     are_alike, folded, looks, show_hidden,
 };
 use crate::limits;
-use crate::store::{Batch, Space};
+use crate::store::Space;
 use crate::task::{
     ComponentId, Effects, FailedReason, ProtocolError, RetryPolicy, State, Task, ToolResult, UnknownOutcome,
 };
@@ -244,9 +245,9 @@ impl TaskEngine {
         let note = format!("server {server}");
         let hash = *blake3::hash(&bytes).as_bytes();
         let subject = Subject { note: Some(&note), ..Subject::new(Deed::Grant) }.hash(hash);
-        let mut batch = Batch::new().put(Space::Setting, setting(server).as_bytes(), bytes);
-        audit::admitted(&self.shared, &mut batch, by, subject)?;
-        self.shared.enqueue(batch)?.await?;
+        let mut commit = Commit::new().put(Space::Setting, setting(server).as_bytes(), bytes);
+        audit::admitted(&self.shared, &mut commit, by, subject)?;
+        self.shared.commit(commit)?.await?;
         Ok(())
     }
 
@@ -590,7 +591,7 @@ async fn ended_early(shared: &Shared, entry: &Entry) -> bool {
             return false;
         }
     };
-    let told = match shared.enqueue(Batch::new()) {
+    let told = match shared.commit(Commit::new()) {
         Ok(told) => told.await.is_ok(),
         Err(_) => false,
     };

@@ -4,10 +4,12 @@ use std::ops::{Bound, ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
+use super::commit::Commit;
+use super::lifecycle::{Change, commit};
 use super::{EngineError, TaskEngine, rows};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Report, State, Status, TaskId};
 
 /// A place between two reports: behind the one of that number, in that retry of the task.
@@ -59,17 +61,9 @@ impl TaskEngine {
         if state.status.kept_reports.is_some() || state.status.state.is_terminal() {
             return Ok(());
         }
-        state.status.kept_reports = Some(0);
-        state.status_dirty = true;
         // The status of a live task knows of reports that are not committed: they go along.
-        let batch = match state.take_batch(id, &self.shared)? {
-            Some(batch) => batch,
-            None => {
-                state.status_dirty = false;
-                Batch::new().put(Space::Status, id.as_bytes().as_slice(), rows::encode(&state.status)?)
-            }
-        };
-        drop(self.shared.enqueue(batch)?);
+        let status = Status { kept_reports: Some(0), ..state.status.clone() };
+        drop(commit(&self.shared, &entry, &mut state, Change::of_status(status), Commit::new())?);
         Ok(())
     }
 }

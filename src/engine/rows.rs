@@ -12,7 +12,7 @@ use crate::task::{Status, Task, TaskId};
 pub const ROW_VERSION: u8 = 1;
 
 /// A payload inside its row, or, where it is large, in a blob of its own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Payload {
     Inline(Vec<u8>),
     Blob([u8; 32]),

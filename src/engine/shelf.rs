@@ -3,7 +3,8 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::{EngineError, Shared, TaskEngine};
+use super::commit::Commit;
+use super::{EngineError, TaskEngine};
 use crate::store::{Batch, Space};
 use crate::task::TaskId;
 
@@ -67,9 +68,12 @@ impl TaskEngine {
 
     /// All or nothing, durable when this returns.
     pub async fn shelve(&self, writes: Vec<ShelfWrite>) -> Result<(), EngineError> {
-        let mut batch = Batch::new();
-        add(&mut batch, writes);
-        enqueue(&self.shared, batch).await
+        let mut commit = Commit::new();
+        add(&mut commit, writes);
+        if !commit.is_empty() {
+            self.shared.commit(commit)?.await?;
+        }
+        Ok(())
     }
 }
 
@@ -84,11 +88,4 @@ pub(super) fn add(batch: &mut Batch, writes: Vec<ShelfWrite>) {
             }
         }
     }
-}
-
-async fn enqueue(shared: &Shared, batch: Batch) -> Result<(), EngineError> {
-    if !batch.is_empty() {
-        shared.enqueue(batch)?.await?;
-    }
-    Ok(())
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
 use super::entry::{Anchor, Entry};
-use super::feed::{Follower, ResourceKey};
+use super::feed::Follower;
+use super::lifecycle::{About, Change, plan_new};
 use super::reports::ReportAt;
 use super::rows::{self, IdempotencyRow};
 use super::shelf::{self, ShelfWrite};
@@ -18,8 +20,8 @@ use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
 use crate::catalog::Tool;
 use crate::limits;
-use crate::store::{Batch, Guard, Space, StoreError};
-use crate::task::{Questions, QueuedReason, State, Status, Task, TaskId, TraceContext, canonical};
+use crate::store::{Guard, Space, StoreError};
+use crate::task::{Task, TaskId, TraceContext, canonical};
 
 /// A call that is to become a task.
 pub struct Submission {
@@ -131,11 +133,11 @@ impl TaskEngine {
                 if let Some(entry) = shared.entry(there.id) {
                     entry.joined.store(true, Ordering::Relaxed);
                 }
-                let follower = follow.then(|| shared.feed.follow(there.id)).flatten();
+                let follower = follow.then(|| shared.memory.feed.follow(there.id)).flatten();
                 return Ok((there, follower));
             }
             let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
-            let follower = follow.then(|| shared.feed.follow(task.id)).flatten();
+            let follower = follow.then(|| shared.memory.feed.follow(task.id)).flatten();
             match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, beside).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
@@ -195,65 +197,29 @@ impl TaskEngine {
         beside: Option<Beside<'_>>,
     ) -> Result<Submitted, EngineError> {
         let shared = &self.shared;
-        let (id, principal, created_at) = (task.id, task.principal.clone(), task.created_at);
-        let mut status = new_status(created_at, random()?);
-        let mut batch = Batch::new();
+        let (id, created_at) = (task.id, task.created_at);
+        let mut change = plan_new(About::of_task(&task), random()?, Duration::ZERO);
+        let mut commit = Commit::new();
         if let Some(beside) = beside {
-            status.kept_reports = Some(0);
-            shelf::add(&mut batch, beside(id, ReportAt::default(), false));
+            change.status.kept_reports = Some(0);
+            shelf::add(&mut commit, beside(id, ReportAt::default(), false));
         }
         if let Some(claim) = claim {
             let row = IdempotencyRow { task: id, arguments, created_at };
             // A stale row of `dedupe_seconds` is replaced, but only the one that was looked at.
             let key = claim.key.to_vec();
             let there = shared.store.read(|snapshot| snapshot.get(Space::Idempotency, &key))?;
-            batch.add_guard(match there {
+            commit.add_guard(match there {
                 Some(value) if claim.dedupe.is_some() => Guard::Is { space: Space::Idempotency, key, value },
                 _ => Guard::Absent { space: Space::Idempotency, key },
             });
-            batch.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
+            commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
-        let document = TaskDocument::new(&task, &status, 0, None);
-        let entry = admit(shared, &mut batch, task, status, by, arguments)?;
-        // After the commit, whether or not the caller still waits for it.
-        let after = shared.clone();
-        batch.add_then(move || {
-            after.counters.count(&after.counters.submitted);
-            after.open_tasks().insert(id, entry.clone());
-            after.feed.changed(&[ResourceKey::Tasks(principal)]);
-            after.ready.push(entry);
-        });
-        shared.enqueue(batch)?.await?;
+        let document = TaskDocument::new(&task, &change.status, 0, None);
+        admit(shared, &mut commit, task, change, by, arguments)?;
+        shared.commit(commit)?.await?;
         crate::crash_point!("submitted");
         Ok(Submitted { id, task: document, existing: false })
-    }
-}
-
-/// How every task begins.
-pub fn new_status(created_at: u64, seed: [u8; 32]) -> Status {
-    Status {
-        state: State::Queued(QueuedReason::New),
-        updated_at: created_at,
-        since: created_at,
-        attempt: 1,
-        failures: 0,
-        epoch: 0,
-        seed,
-        retry: 0,
-        message: None,
-        progress: None,
-        reports: 0,
-        messages: 0,
-        questions: Questions::default(),
-        kept_reports: None,
-        outputs: Vec::new(),
-        wake: None,
-        cancel: None,
-        error: None,
-        steps: 0,
-        awake_nanos: 0,
-        log_bytes: 0,
-        ended_at: None,
     }
 }
 
@@ -263,31 +229,31 @@ pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
     Ok(bytes)
 }
 
-/// Adds a new task to a batch, with its row of the audit; `arguments` is the BLAKE3 of its arguments in canonical form. Its entry is open once the
-/// caller says so, after the commit.
+/// Adds a new task to a commit, with its row of the audit; `change` is how it begins, `arguments` the BLAKE3 of its
+/// arguments in canonical form. It is open from the commit on, whether or not its caller still waits.
 pub fn admit(
     shared: &Shared,
-    batch: &mut Batch,
+    commit: &mut Commit,
     task: Task,
-    status: Status,
+    change: Change,
     by: &Principal,
     arguments: [u8; 32],
-) -> Result<Arc<Entry>, EngineError> {
+) -> Result<(), EngineError> {
     let id = task.id;
-    rows::put_task(batch, &task)?;
-    batch.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status)?);
-    batch.add_put(Space::Open, id.as_bytes().as_slice(), Vec::new());
-    batch.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), Vec::new());
+    rows::put_task(commit, &task)?;
+    change.add_to(id, commit)?;
+    commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
     let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
-    audit::admitted(shared, batch, by, subject)?;
-    let entry = Entry::of(&task, status);
+    audit::admitted(shared, commit, by, subject)?;
+    let entry = Entry::of(&task, change.status);
     {
         let mut state = entry.lock();
         state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
         state.task = Some(Arc::new(task));
         state.fresh = true;
     }
-    Ok(entry)
+    commit.stage(entry);
+    Ok(())
 }
 
 fn new_task(

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::commit::Commit;
 use super::ops::{self, OpState};
 use super::rows::{self, ComponentRow, Payload};
 use super::{EngineError, Shared, TaskEngine, audit, checkpoint, children, messages, questions, submit};
 use crate::limits;
-use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
 
 /// What a sweep took away.
@@ -25,7 +26,7 @@ pub struct Swept {
 
 /// Sweeps now and then, as long as the engine runs.
 pub async fn run(engine: TaskEngine) {
-    let mut running = engine.shared.running.subscribe();
+    let mut running = engine.shared.memory.running.subscribe();
     let mut next = engine.shared.clock.elapsed() + Duration::from_millis(limits::SWEEP_DELAY_MS);
     loop {
         tokio::select! {
@@ -94,8 +95,8 @@ impl TaskEngine {
                 return Ok(count);
             }
             count += old.len() as u64;
-            let batch = old.into_iter().fold(Batch::new(), |batch, key| batch.delete(Space::Audit, key));
-            self.shared.enqueue(batch)?.await?;
+            let commit = old.into_iter().fold(Commit::new(), |commit, key| commit.delete(Space::Audit, key));
+            self.shared.commit(commit)?.await?;
         }
     }
 
@@ -120,11 +121,11 @@ impl TaskEngine {
         for component in stored.into_iter().filter(|component| !needed.contains(component)) {
             let Some(digest) = component.digest() else { continue };
             // What is served now stays: components are stored and named in the catalog before the start.
-            let batch = Batch::new()
+            let commit = Commit::new()
                 .delete(Space::Component, component.as_str().as_bytes())
                 .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
                 .delete(Space::Blob, digest.as_slice());
-            self.shared.enqueue(batch)?.await?;
+            self.shared.commit(commit)?.await?;
             self.shared.runner.forget(&component);
             count += 1;
         }
@@ -141,16 +142,14 @@ async fn blocking<T: Send + 'static>(
 
 /// Hands the deletion of one task over, and says how many blobs go with it.
 fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64), StoreError> {
-    let (batch, blobs) = shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id))?;
+    let delete = || shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id));
+    let (commit, blobs) = delete()?;
     if blobs == 0 {
-        return Ok((shared.enqueue(batch)?, 0));
+        return Ok((shared.commit(commit)?, 0));
     }
     // Another task may be about to refer to the same blob: let what is on its way arrive, look again, and let
     // nothing through until the deletion stands in the queue. What comes after it brings the blob again.
-    let _closed = shared.sweeping.write().unwrap_or_else(PoisonError::into_inner);
-    shared.store.commit_blocking(Batch::new())?;
-    let (batch, blobs) = shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id))?;
-    Ok((shared.store.enqueue(batch)?, blobs))
+    shared.commit_alone(delete)
 }
 
 fn ended_before(
@@ -174,22 +173,22 @@ fn ended_before(
 
 /// All rows of one task, and the blobs that only it refers to. Refused if it is open again, or if it is the child
 /// of a task that is open: that may still ask for it.
-fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Batch, u64), StoreError> {
+fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Commit, u64), StoreError> {
     let bytes = id.as_bytes().as_slice();
-    let mut batch = Batch::new()
+    let mut commit = Commit::new()
         .guard(Guard::Absent { space: Space::Open, key: bytes.to_vec() })
         .guard(Guard::Present { space: Space::Ended, key: key.clone() })
         .delete(Space::Ended, key);
     let mut digests = BTreeSet::new();
     if let Some((task, arguments)) = rows::read_task_row(snapshot, id)? {
         note(&mut digests, &arguments);
-        batch.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
-        children::sweep(snapshot, &task, &mut batch)?;
+        commit.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
+        children::sweep(snapshot, &task, &mut commit)?;
         if let Some(parent) = task.parent {
-            batch.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });
+            commit.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });
         }
         for claim in claims(snapshot, &task, &arguments)? {
-            batch.add_delete(Space::Idempotency, claim);
+            commit.add_delete(Space::Idempotency, claim);
         }
     }
     if let Some(payload) = rows::read_row::<Payload>(snapshot, Space::Result, bytes)? {
@@ -216,9 +215,9 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
             others += u64::from(key != own);
             if others == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        batch.add_delete(Space::BlobRef, own);
+        commit.add_delete(Space::BlobRef, own);
         if others == 0 {
-            batch.add_delete(Space::Blob, digest.as_slice());
+            commit.add_delete(Space::Blob, digest.as_slice());
             blobs += 1;
         }
     }
@@ -232,12 +231,12 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Bat
         Space::Report,
     ];
     for space in spaces {
-        batch.add_delete_prefix(space, bytes);
+        commit.add_delete_prefix(space, bytes);
     }
     for space in [Space::Task, Space::Status, Space::Result, Space::Checkpoint] {
-        batch.add_delete(space, bytes);
+        commit.add_delete(space, bytes);
     }
-    Ok((batch, blobs))
+    Ok((commit, blobs))
 }
 
 /// The idempotency rows that stand for this task.

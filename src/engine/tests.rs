@@ -2,6 +2,7 @@
 
 mod audit;
 mod children;
+mod commits;
 mod ends;
 mod outcomes;
 mod questions;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Shared, control};
+use super::{Shared, lifecycle};
 use crate::task::TaskId;
 
 #[derive(Default)]
@@ -69,14 +69,14 @@ impl Timers {
 
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let told = shared.timers.wake.notified();
+        let told = shared.memory.timers.wake.notified();
         if !shared.is_running() {
             return;
         }
-        while let Some(task) = shared.timers.take_due(shared.clock.elapsed()) {
-            control::due(&shared, task);
+        while let Some(task) = shared.memory.timers.take_due(shared.clock.elapsed()) {
+            lifecycle::due(&shared, task);
         }
-        match shared.timers.first() {
+        match shared.memory.timers.first() {
             Some(at) => tokio::select! {
                 () = shared.clock.sleep_until(at) => {}
                 () = told => {}

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
+use super::effect::Effect;
 use super::submit::random;
 use super::view::rfc3339;
 use super::{EngineError, TaskEngine, rows};
 use crate::authority::{NameError, PatternError, Principal, StatePattern};
 use crate::limits;
-use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Guard, Snapshot, Space, StoreError};
 
 /// What a token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "lh_";
@@ -77,12 +79,12 @@ pub enum TokenError {
     TooMany(usize),
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-struct TokenRow {
-    hash: [u8; 32],
-    tools: Vec<String>,
-    state: Vec<StatePattern>,
-    created_at: u64,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenRow {
+    pub hash: [u8; 32],
+    pub tools: Vec<String>,
+    pub state: Vec<StatePattern>,
+    pub created_at: u64,
 }
 
 /// The tokens that are valid now.
@@ -98,12 +100,13 @@ struct Held {
 }
 
 impl Tokens {
-    pub fn load(snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
-        let (tokens, mut fault) = (Self::default(), None);
+    /// Takes in the rows of a store that is being opened.
+    pub fn load(&self, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
+        let mut fault = None;
         snapshot.scan_prefix(Space::Token, &[], false, |key, row| {
             match rows::decode::<TokenRow>(Space::Token, key, row) {
                 Ok(row) => {
-                    tokens.insert(String::from_utf8_lossy(key).into_owned(), row);
+                    self.insert(String::from_utf8_lossy(key).into_owned(), row);
                     ControlFlow::Continue(())
                 }
                 Err(error) => {
@@ -112,16 +115,16 @@ impl Tokens {
                 }
             }
         })?;
-        fault.map_or(Ok(tokens), Err)
+        fault.map_or(Ok(()), Err)
     }
 
-    fn insert(&self, name: String, row: TokenRow) {
+    pub fn insert(&self, name: String, row: TokenRow) {
         let principal = Principal::new(name, row.tools).with_state(row.state);
         let held = Held { principal, created_at: row.created_at, revoked: watch::Sender::new(false) };
         self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.hash, held);
     }
 
-    fn remove(&self, hash: &[u8; 32]) {
+    pub fn remove(&self, hash: &[u8; 32]) {
         let held = self.by_hash.write().unwrap_or_else(PoisonError::into_inner).remove(hash);
         if let Some(held) = held {
             held.revoked.send_replace(true);
@@ -150,21 +153,17 @@ impl TaskEngine {
             .collect::<Result<_, _>>()
             .map_err(TokenError::from)?;
         check_globs(&tools, state.len())?;
-        if self.shared.tokens.len() >= limits::MAX_TOKENS {
+        if self.shared.memory.tokens.len() >= limits::MAX_TOKENS {
             return Err(TokenError::TooMany(limits::MAX_TOKENS).into());
         }
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
         let row = TokenRow { hash: hash(&token), tools, state, created_at: self.shared.clock.wall() };
         let key = name.as_bytes().to_vec();
-        let mut batch = Batch::new().guard(Guard::Absent { space: Space::Token, key: key.clone() }).put(
-            Space::Token,
-            key,
-            rows::encode(&row)?,
-        );
-        let (after, named) = (self.shared.clone(), name.clone());
-        batch.add_then(move || after.tokens.insert(named, row));
-        audit::admitted(&self.shared, &mut batch, by, by_name(Deed::TokenNew, &name))?;
-        self.shared.enqueue(batch)?.await.map_err(|error| match error {
+        let guard = Guard::Absent { space: Space::Token, key: key.clone() };
+        let mut commit = Commit::new().guard(guard).put(Space::Token, key, rows::encode(&row)?);
+        commit.add_effect(Effect::TokenAdded { name: name.clone(), row });
+        audit::admitted(&self.shared, &mut commit, by, by_name(Deed::TokenNew, &name))?;
+        self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => EngineError::Token(TokenError::Exists(name)),
             error => error.into(),
         })?;
@@ -173,7 +172,7 @@ impl TaskEngine {
 
     /// The tokens that are valid, by name.
     pub fn tokens(&self) -> Vec<TokenDocument> {
-        let held = self.shared.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.shared.memory.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
         let mut tokens: Vec<TokenDocument> = held.values().map(document).collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         tokens
@@ -197,13 +196,12 @@ impl TaskEngine {
         let row: Option<TokenRow> =
             self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Token, key))?;
         let hash = row.ok_or_else(missing)?.hash;
-        let mut batch = Batch::new()
+        let mut commit = Commit::new()
             .guard(Guard::Present { space: Space::Token, key: key.to_vec() })
             .delete(Space::Token, key);
-        let after = self.shared.clone();
-        batch.add_then(move || after.tokens.remove(&hash));
-        audit::admitted(&self.shared, &mut batch, by, by_name(Deed::TokenRevoke, name))?;
-        self.shared.enqueue(batch)?.await.map_err(|error| match error {
+        commit.add_effect(Effect::TokenRevoked(hash));
+        audit::admitted(&self.shared, &mut commit, by, by_name(Deed::TokenRevoke, name))?;
+        self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => missing(),
             error => error.into(),
         })?;
@@ -213,7 +211,7 @@ impl TaskEngine {
     /// Who this token stands for, if it is valid now.
     pub fn bearer(&self, token: &str) -> Option<Bearer> {
         let hash = hash(token);
-        let held = self.shared.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.shared.memory.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
         let found = held.get(&hash)?;
         let mut fingerprint = [0; 8];
         // Of the hash's hash: what is told of a token helps nobody to forge a row.
@@ -223,7 +221,7 @@ impl TaskEngine {
 
     /// Whether anybody has a token.
     pub fn has_tokens(&self) -> bool {
-        self.shared.tokens.len() > 0
+        self.shared.memory.tokens.len() > 0
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::entry::{Entry, EntryState};
+use super::memory::Memory;
 use super::recorder::{Recorder, RecorderError};
-use super::{Shared, children, control, messages, questions, rows, state};
+use super::{Shared, children, lifecycle, messages, questions, rows, state};
 use crate::clock::UnixNanos;
 use crate::store::{Snapshot, StoreError};
 use crate::task::{TaskId, WakeOn};
@@ -48,11 +49,11 @@ fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn, now: UnixNanos) ->
 /// Sets the timer of a task that has no instance. What it waits for beside the timer may be there already.
 pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
     let waits_for_more = state.status.wake.as_ref().is_some_and(|wake| !wake.on.is_empty());
-    let at = if waits_for_more { shared.clock.elapsed() } else { control::moment(entry, state) };
-    shared.timers.set(entry.id, at);
+    let at = if waits_for_more { shared.clock.elapsed() } else { lifecycle::moment_due(entry, state) };
+    shared.memory.timers.set(entry.id, at);
 }
 
-impl Shared {
+impl Memory {
     /// Runs a new task, once `delay` is over.
     pub fn start_after(&self, entry: Arc<Entry>, delay: Duration) {
         if !self.is_running() {
@@ -95,8 +96,8 @@ impl Recorder {
     pub fn crowded(&self) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared().clone();
         async move {
-            let mut pushes = shared.ready.pushes();
-            while shared.live.available_permits() > 0 || shared.ready.is_empty() {
+            let mut pushes = shared.memory.ready.pushes();
+            while shared.live.available_permits() > 0 || shared.memory.ready.is_empty() {
                 // Its sender lives as long as the engine.
                 if pushes.changed().await.is_err() {
                     return std::future::pending().await;

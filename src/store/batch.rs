@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +15,7 @@ pub struct Batch {
     /// Most have one, the lease.
     pub(super) guards: SmallVec<[Guard; 1]>,
     pub(super) leases: Vec<LeaseChange>,
-    pub(super) thens: Vec<Then>,
+    pub(super) effects: Option<Effects>,
     pub(super) marks: SmallVec<[(Arc<AtomicU64>, u64); 1]>,
     pub(super) ops: usize,
     /// The ops as the log holds them.
@@ -25,7 +26,8 @@ pub struct Batch {
     pub(super) longest_key: usize,
 }
 
-type Then = Box<dyn FnOnce() + Send>;
+/// What follows from a batch, for the store's sink. The store does not look into it.
+pub type Effects = Box<dyn Any + Send>;
 
 /// What must hold, as of the batches before this one, for the batch to be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +102,10 @@ impl Batch {
         self
     }
 
-    /// Run by the writer thread after the commit and before the acknowledgement, in the order of commits,
-    /// and only if the batch was applied. Must be quick and must not panic: every commit waits for it, and a
-    /// panic latches the store. A read of the store sees the batch.
+    /// The sink gets `effects` once it is known what became of the batch. Takes the place of any given before.
     #[must_use]
-    pub fn then(mut self, then: impl FnOnce() + Send + 'static) -> Self {
-        self.add_then(then);
+    pub fn effects(mut self, effects: Effects) -> Self {
+        self.effects = Some(effects);
         self
     }
 
@@ -141,21 +141,16 @@ impl Batch {
         self.guards.push(guard);
     }
 
-    pub fn add_then(&mut self, then: impl FnOnce() + Send + 'static) {
-        self.thens.push(Box::new(then));
-    }
-
-    /// Once the batch is applied, before its `then`s run, `mark` holds `number`: the cheapest way to know.
+    /// Once the batch is applied, before the sink gets its effects, `mark` holds `number`: the cheapest way to know.
     pub fn add_mark(&mut self, mark: Arc<AtomicU64>, number: u64) {
         self.marks.push((mark, number));
     }
 
-    /// Both as one: this one's changes, then the other's.
+    /// Both as one: this one's changes, then the other's. What follows from either is added to both at once.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.guards.extend(other.guards);
         self.leases.extend(other.leases);
-        self.thens.extend(other.thens);
         self.marks.extend(other.marks);
         self.ops += other.ops;
         self.direct.extend(other.direct);
@@ -200,7 +195,7 @@ impl fmt::Debug for Batch {
             .field("ops", &self.ops)
             .field("bytes", &self.bytes())
             .field("leases", &self.leases)
-            .field("thens", &self.thens.len())
+            .field("has_effects", &self.effects.is_some())
             .finish()
     }
 }

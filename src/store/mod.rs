@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod frame;
 mod options;
+mod sink;
 mod space;
 
 use std::path::Path;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use ack::Ack;
-pub use batch::{Batch, Guard};
+pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
 pub use file::{Presence, Snapshot};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
+pub use sink::{NoSink, Sink};
 pub use space::Space;
 
 use crate::limits::{MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES};
@@ -49,18 +51,27 @@ impl Store {
 
     /// Open the store in `folder`, or make one. Repairs what a crash left behind. For threads that may block.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        block_on(Self::open_async(folder, options))
+        block_on(Self::open_async(folder, options, Arc::new(NoSink)))
     }
 
-    /// As `open`, without blocking the thread: the writer thread opens what it will write to.
-    pub async fn open_async(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        File::open(folder, options).await.map(Self::of_file)
+    /// As `open`, without blocking the thread: the writer thread opens what it will write to. `sink` gets the effects
+    /// of all batches.
+    pub async fn open_async(
+        folder: &Path,
+        options: StoreOptions,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, StoreError> {
+        File::open(folder, options, sink).await.map(Self::of_file)
     }
 
     /// Open the store in `folder` to read it, with the log's unfolded end. Nothing can be enqueued. Readers share the
     /// file; a process that writes, or wants to, excludes them. For threads that may block.
-    pub fn open_to_read(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        File::open_to_read(folder, options).map(Self::of_file)
+    pub fn open_to_read(
+        folder: &Path,
+        options: StoreOptions,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, StoreError> {
+        File::open_to_read(folder, options, sink).map(Self::of_file)
     }
 
     /// Read all of the store in `folder`, which nobody has open, and verify every checksum, as no start does.
@@ -76,7 +87,7 @@ impl Store {
 
     /// A store that is gone with the process.
     pub fn open_in_memory(options: StoreOptions) -> Result<Self, StoreError> {
-        File::open_in_memory(options).map(Self::of_file)
+        File::open_in_memory(options, Arc::new(NoSink)).map(Self::of_file)
     }
 
     fn of_file(file: File) -> Self {
@@ -91,7 +102,7 @@ impl Store {
     }
 
     /// Hand over a batch. Never waits; the order of calls is the order of commits. An error means that
-    /// nothing was queued.
+    /// nothing was queued, and what the batch was to bring about is withdrawn.
     pub fn enqueue(&self, batch: Batch) -> Result<Ack, StoreError> {
         self.hand_over(batch, false)
     }
@@ -108,10 +119,12 @@ impl Store {
             ("a batch", batch.frame.len(), MAX_BATCH_LOG_BYTES),
             ("a batch of large values", batch.direct_bytes, MAX_BATCH_DIRECT_BYTES),
         ];
-        for (what, found, limit) in bounds {
-            if found > limit {
-                return Err(StoreError::TooLarge { what, found, limit });
-            }
+        let too_large = bounds.into_iter().find(|(_, found, limit)| found > limit);
+        if let Some((what, found, limit)) = too_large {
+            let why = StoreError::TooLarge { what, found, limit };
+            return Err(match &self.inner.kind {
+                Kind::File(file) => file.not_taken(batch, why),
+            });
         }
         match &self.inner.kind {
             Kind::File(file) => file.enqueue(batch, at_once),

@@ -6,7 +6,7 @@ use super::id::{ComponentId, TaskId};
 use super::log::LogLevel;
 use super::question::Questions;
 use super::retry::RetryPolicy;
-use super::state::{State, WaitingReason};
+use super::state::{QueuedReason, State, WaitingReason};
 use super::trace::TraceContext;
 use crate::authority::{Grant, StatePattern};
 use crate::clock::UnixNanos;
@@ -154,6 +154,34 @@ pub struct Status {
 }
 
 impl Status {
+    /// How every task begins; `seed` is that of its guest's randomness.
+    pub fn new(created_at: UnixNanos, seed: [u8; 32]) -> Self {
+        Self {
+            state: State::Queued(QueuedReason::New),
+            updated_at: created_at,
+            since: created_at,
+            attempt: 1,
+            failures: 0,
+            epoch: 0,
+            seed,
+            retry: 0,
+            message: None,
+            progress: None,
+            reports: 0,
+            messages: 0,
+            questions: Questions::default(),
+            kept_reports: None,
+            outputs: Vec::new(),
+            wake: None,
+            cancel: None,
+            error: None,
+            steps: 0,
+            awake_nanos: 0,
+            log_bytes: 0,
+            ended_at: None,
+        }
+    }
+
     /// The state as the world sees it: an open task whose own question is open waits for input from the question's
     /// commit on, whether its instance is in memory, replays, waits for something else or is about to begin. The row
     /// keeps where the task itself stands, which is what it goes on from.

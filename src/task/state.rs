@@ -43,6 +43,8 @@ pub enum TaskEvent {
     RetryScheduled,
     /// Its owner tries again.
     Retried,
+    /// Its owner says what became of an operation whose outcome was unknown: it goes on from there.
+    Settled,
     Completed,
     Failed(FailedReason),
     Cancelled,
@@ -71,6 +73,10 @@ impl State {
             }
             (Self::Queued(_) | Self::Running | Self::Waiting(_), E::Cancelled) => Ok(Self::Cancelled),
             (Self::Failed(_) | Self::Cancelled, E::Retried) => Ok(Self::Queued(QueuedReason::Retry)),
+            (
+                Self::Waiting(WaitingReason::Input) | Self::Failed(FailedReason::UnknownOutcome),
+                E::Settled,
+            ) => Ok(Self::Queued(QueuedReason::Retry)),
             (from, event) => Err(IllegalTransition { from, event }),
         }
     }
@@ -122,20 +128,23 @@ mod tests {
     use QueuedReason as Q;
     use TaskEvent as E;
 
-    const STATES: [State; 6] = [
+    const STATES: [State; 8] = [
         State::Queued(Q::New),
         State::Running,
         State::Waiting(WaitingReason::Timer),
+        State::Waiting(WaitingReason::Input),
         State::Completed,
         State::Failed(FailedReason::Trap),
+        State::Failed(FailedReason::UnknownOutcome),
         State::Cancelled,
     ];
-    const EVENTS: [TaskEvent; 8] = [
+    const EVENTS: [TaskEvent; 9] = [
         E::Started,
         E::Suspended(WaitingReason::Timer),
         E::Interrupted,
         E::RetryScheduled,
         E::Retried,
+        E::Settled,
         E::Completed,
         E::Failed(FailedReason::Trap),
         E::Cancelled,
@@ -153,8 +162,18 @@ mod tests {
                     .collect::<String>()
             })
             .collect();
-        // started suspended interrupted retry-scheduled retried completed failed cancelled
-        assert_eq!(drawn, ["r.....fc", ".wqq.cfc", "r.....fc", "........", "....q...", "....q..."]);
+        // started suspended interrupted retry-scheduled retried settled completed failed cancelled
+        let expected = [
+            "r......fc",
+            ".wqq..cfc",
+            "r......fc",
+            "r....q.fc",
+            ".........",
+            "....q....",
+            "....qq...",
+            "....q....",
+        ];
+        assert_eq!(drawn, expected);
     }
 
     #[test]

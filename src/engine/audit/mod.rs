@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 pub use list::{AuditDocument, AuditPage, AuditQuery};
 
+use super::commit::Commit;
 use super::{EngineError, Shared, TaskEngine, rows};
 use crate::authority::Principal;
 use crate::catalog::Catalog;
@@ -239,7 +240,7 @@ fn row(by: &Principal, subject: Subject<'_>, verdict: Verdict, reason: Option<St
 
 /// Writes what waits, now and then, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
-    let mut running = shared.running.subscribe();
+    let mut running = shared.memory.running.subscribe();
     loop {
         tokio::select! {
             () = shared.audit.wake.notified() => {}
@@ -268,16 +269,16 @@ pub async fn flush(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let begin = next.unwrap_or_else(|| last.map_or(0, |last| last + 1));
     let mut waiting: Vec<AuditRow> = waiting.into_values().collect();
     waiting.sort_by_key(|row| row.at);
-    let mut batch = Batch::new();
+    let mut commit = Commit::new();
     let end = begin + waiting.len() as u64;
     for (number, row) in (begin..).zip(&waiting) {
-        batch.add_put(Space::Audit, beside_key(number), rows::encode(row)?);
+        commit.add_put(Space::Audit, beside_key(number), rows::encode(row)?);
     }
     for number in first.unwrap_or(begin)..end.saturating_sub(limits::MAX_AUDIT_REFUSALS) {
-        batch.add_delete(Space::Audit, beside_key(number));
+        commit.add_delete(Space::Audit, beside_key(number));
     }
     *next = Some(end);
-    shared.enqueue(batch)?.await.map(drop)
+    shared.commit(commit)?.await.map(drop)
 }
 
 fn beside_key(number: u64) -> Vec<u8> {
@@ -332,7 +333,7 @@ impl TaskEngine {
             })?;
             Ok(known)
         })?;
-        let mut batch = Batch::new();
+        let mut commit = Commit::new();
         for component in catalog.components() {
             let grant = serde_json::to_vec(&component.holdings.grant).unwrap_or_default();
             let mut hasher = blake3::Hasher::new();
@@ -348,17 +349,17 @@ impl TaskEngine {
                 note: Some(&note),
                 ..Subject::new(Deed::Grant)
             };
-            admitted(&self.shared, &mut batch, by, subject)?;
-            batch.add_put(Space::Setting, format!("{PREFIX}{}", component.name), value);
+            admitted(&self.shared, &mut commit, by, subject)?;
+            commit.add_put(Space::Setting, format!("{PREFIX}{}", component.name), value);
         }
         for name in known.keys().filter(|name| catalog.component(name).is_none()) {
             let note = format!("component {name} is not served any more");
             let subject = Subject { note: Some(&note), ..Subject::new(Deed::Grant) };
-            admitted(&self.shared, &mut batch, by, subject)?;
-            batch.add_delete(Space::Setting, format!("{PREFIX}{name}"));
+            admitted(&self.shared, &mut commit, by, subject)?;
+            commit.add_delete(Space::Setting, format!("{PREFIX}{name}"));
         }
-        if !batch.is_empty() {
-            self.shared.enqueue(batch)?.await?;
+        if !commit.is_empty() {
+            self.shared.commit(commit)?.await?;
         }
         Ok(())
     }

@@ -12,8 +12,10 @@ use serde_json::Value;
 
 use crate::authority::{Capability, glob_matches};
 use crate::catalog::{Catalog, ToolDefinition, ToolEntry};
-use crate::engine::children::{self, Link};
-use crate::engine::entry::Live;
+use crate::engine::children::{self, Children, Link, Reserved};
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
+use crate::engine::entry::{Live, Parts};
 use crate::engine::journal::Next;
 use crate::engine::last_lines::with_quote;
 use crate::engine::messages::{self, Outgoing};
@@ -22,7 +24,7 @@ use crate::engine::output::call_hash;
 use crate::engine::recorder::{Recorder, RecorderError};
 use crate::engine::{EngineError, query, rows};
 use crate::limits;
-use crate::store::{Ack, Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{Called, FailedReason, ProtocolError, State, Task, TaskId, ToolResult};
 
 pub use steps::Calling;
@@ -113,7 +115,7 @@ impl Recorder {
         }
         let parent = self.task()?;
         let epoch = self.epoch()?;
-        let planned = match self.plan(&parent, epoch, ops, calls) {
+        let (planned, reserved) = match self.plan(&parent, epoch, ops, calls) {
             Ok(planned) => planned,
             Err(Unplanned::Refused(refusal)) => return self.refused(hash, refusal),
             Err(Unplanned::Fault(error)) => return Err(RecorderError::Fault(error.to_string())),
@@ -121,6 +123,7 @@ impl Recorder {
         let ids: Vec<TaskId> = planned.iter().map(|task| task.id).collect();
         let payload = rows::encode(&Ok::<_, CallRefusal>(&ids)).map_err(fault)?;
         // The record, the operations and the children: what is written under one lock is one commit.
+        let numbers: Vec<u64> = ops.iter().map(|op| op.number).collect();
         let begin = |live: &mut Live| {
             self.append(live, KIND_CALLS, hash, &payload)?;
             for (op, call) in ops.iter().zip(calls) {
@@ -128,15 +131,22 @@ impl Recorder {
             }
             Ok(())
         };
-        let ack = self.enqueue_with(begin, |batch| {
-            let mut open = self.entry().children();
-            for task in planned {
-                open.extend(Link::of(&task).map(|link| (task.id, link)));
-                children::add(self.shared(), batch, task, Duration::ZERO)?;
+        let ack = loop {
+            let committed = self.commit_with(&numbers, begin, |open, commit| {
+                for task in &planned {
+                    open.extend(Link::of(task).map(|link| (task.id, link)));
+                    children::add(self.shared(), commit, task.clone(), Duration::ZERO)?;
+                }
+                Ok(())
+            })?;
+            match committed {
+                Ok(ack) => break ack,
+                Err(StoreError::Busy { .. }) => self.shared().pause().await,
+                Err(error) => return Err(fault(error)),
             }
-            Ok(())
-        })?;
-        ack.await.map_err(fault)?;
+        };
+        reserved.keep();
+        self.settled(ack.await)?;
         crate::crash_point!("called");
         Ok(Ok(ids))
     }
@@ -160,19 +170,17 @@ impl Recorder {
     pub fn give_up_child(&self, op: OpHandle, call: u64) -> Result<(), RecorderError> {
         let epoch = self.epoch()?;
         let abandon = |live: &mut Live| live.put_op((self.task_id(), epoch), op, call, OpChange::Abandoned);
-        drop(self.enqueue_with(abandon, |batch| {
-            let mut open = self.entry().children();
+        let committed = self.commit_with(&[op.number], abandon, |open, commit| {
             let is_it = |link: &Link| (link.epoch, link.op) == (epoch, op.number) && !link.detached;
             let Some(child) = open.iter().find(|(_, link)| is_it(link)).map(|(child, _)| *child) else {
                 return Ok(());
             };
             open.remove(&child);
-            batch.add_put(Space::Child, children::pointer_key(self.task_id(), epoch, op.number), Vec::new());
-            let after = self.shared().clone();
-            batch.add_then(move || after.families.disown(vec![child]));
+            commit.add_put(Space::Child, children::pointer_key(self.task_id(), epoch, op.number), []);
+            commit.add_effect(Effect::Orphaned(vec![child]));
             Ok(())
-        })?);
-        Ok(())
+        });
+        committed?.map(drop).map_err(fault)
     }
 
     /// Sends a message to the task's parent or to a child of it: once, whatever crashes. Its number there.
@@ -217,7 +225,7 @@ impl Recorder {
         epoch: u32,
         ops: &[OpHandle],
         calls: &[ChildCall],
-    ) -> Result<Vec<Task>, Unplanned> {
+    ) -> Result<(Vec<Task>, Reserved<'_>), Unplanned> {
         let shared = self.shared();
         let catalog = shared.catalog();
         let depth = parent.called.as_ref().map_or(0, |called| called.depth) + 1;
@@ -244,13 +252,14 @@ impl Recorder {
             return limit("too many tasks are open on this server (MAX_OPEN_TASKS)".to_owned());
         }
         let count = calls.len() as u64;
-        if shared.families.reserve(&shared.store, parent.root, count, tree.tasks)?.is_none() {
+        let reserved = shared.memory.families.reserve(&shared.store, parent.root, count, tree.tasks)?;
+        let Some(reserved) = reserved else {
             let bound = tree.tasks;
             return limit(format!(
                 "the tasks under the root {} are {bound} in all, which is the bound (MAX_TREE_TASKS)",
                 parent.root
             ));
-        }
+        };
         let like = Task { parent: Some(parent.id), arguments: String::new(), ..parent.clone() };
         let of_call = |(Chosen { tool, arguments, alternatives }, (op, call)): (Chosen, _)| {
             let (op, call): (&OpHandle, &ChildCall) = (op, call);
@@ -274,7 +283,7 @@ impl Recorder {
         let mut named: Vec<_> = tasks.iter().map(|task| (task.id, task.created_at)).collect();
         named.sort_unstable();
         tasks.iter_mut().zip(named).for_each(|(task, named)| (task.id, task.created_at) = named);
-        Ok(tasks)
+        Ok((tasks, reserved))
     }
 
     async fn deliver(&self, to: Addressee, name: &str, payload: &str, hash: u64) -> Answer<u64> {
@@ -315,22 +324,24 @@ impl Recorder {
         }
     }
 
-    /// Enqueues what is not committed yet, with what `begin` and `more` add; under the task's lock.
-    fn enqueue_with(
+    /// Commits what is pending with what `begin` records and `more` adds, under the locks of the task and of its
+    /// children. An error, also the inner one, which is the store's, leaves all of it as it was.
+    fn commit_with(
         &self,
+        ops: &[u64],
         begin: impl FnOnce(&mut Live) -> Result<(), RecorderError>,
-        more: impl FnOnce(&mut Batch) -> Result<(), EngineError>,
-    ) -> Result<Ack, RecorderError> {
-        let mut state = self.entry().lock();
-        self.check_lease(&state)?;
-        if let Some(live) = state.live.as_mut() {
-            begin(live)?;
+        more: impl FnOnce(&mut Children, &mut Commit) -> Result<(), EngineError>,
+    ) -> Result<Result<Ack, StoreError>, RecorderError> {
+        let mut state = self.lock_live()?;
+        let mut open = self.entry().children();
+        let (mut children, mut commit) = (open.clone(), Commit::new());
+        more(&mut children, &mut commit).map_err(|error| RecorderError::Fault(error.to_string()))?;
+        let parts = Parts { is_marked: true, ..Parts::ALL };
+        let committed = self.commit_recorded(&mut state, ops, parts, begin, commit)?;
+        if committed.is_ok() {
+            *open = children;
         }
-        let guard = Guard::Lease { task: *self.task_id().as_bytes(), token: state.lease };
-        let batch = state.take_batch(self.task_id(), self.shared()).map_err(fault)?;
-        let mut batch = batch.unwrap_or_else(|| Batch::new().guard(guard));
-        more(&mut batch).map_err(|error| RecorderError::Fault(error.to_string()))?;
-        self.shared().enqueue(batch).map_err(fault)
+        Ok(committed)
     }
 }
 

@@ -9,12 +9,15 @@ use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_al
 use crate::authority::Principal;
 use crate::catalog::Schema;
 use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
 use crate::engine::entry::{Entry, EntryState};
 use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::lifecycle::{self, Change};
 use crate::engine::view::{TaskDocument, rfc3339};
-use crate::engine::{EngineError, Shared, TaskEngine, messages, rows};
+use crate::engine::{EngineError, Shared, TaskEngine, rows};
 use crate::limits;
-use crate::store::{Ack, Batch};
+use crate::store::Ack;
 use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
 
 /// An answer as it is given.
@@ -167,7 +170,7 @@ pub(super) async fn give(
             return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
         // Somebody may have been faster: what they said is then about to be on disk.
-        shared.enqueue(Batch::new())?.await?;
+        shared.commit(Commit::new())?.await?;
     }
 }
 
@@ -234,7 +237,8 @@ fn commit(
         return Ok(None);
     }
     let number = found.number;
-    let Some(open) = state.status.questions.close(number) else { return Ok(None) };
+    let mut status = state.status.clone();
+    let Some(open) = status.questions.close(number) else { return Ok(None) };
     let (model, tokens) = match (&answer, open.kind) {
         (Answer::Accept(message), QuestionKind::Sample) => {
             let model = serde_json::from_str::<Value>(message)
@@ -245,34 +249,29 @@ fn commit(
         }
         _ => (None, giving.tokens),
     };
-    let questions = &mut state.status.questions;
-    questions.sample_tokens = questions.sample_tokens.saturating_add(tokens.unwrap_or(0));
+    status.questions.sample_tokens = status.questions.sample_tokens.saturating_add(tokens.unwrap_or(0));
     let at = shared.clock.wall();
-    state.status.updated_at = at;
-    let mut batch = messages::with_status(shared, entry, &mut state)?;
+    status.updated_at = at;
+    let mut more = Commit::new();
     let said = match &answer {
         Answer::Accept(content) => content.clone(),
         other => format!("{other:?}"),
     };
     let subject = Subject { note: Some(giving.hand.channel), ..Subject::of_task(Deed::Answer, id) };
     let subject = subject.hash(*blake3::hash(said.as_bytes()).as_bytes());
-    audit::admitted(shared, &mut batch, giving.principal, subject)?;
+    audit::admitted(shared, &mut more, giving.principal, subject)?;
     let by =
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
-    let answer = rows::put_payload(&mut batch, id, &rows::encode(&answer)?);
-    put_answered(&mut batch, id, number, found.row, Answered { answer, by, at, model, tokens })?;
-    let (after, link, shown) = (shared.clone(), entry.link, state.status.shown());
-    let was_last = state.status.questions.open.is_empty();
-    batch.add_then(move || {
-        after.feed.changed(&[ResourceKey::Task(id)]);
-        after.feed.happened(id, &[TaskChange::Questions]);
-        if was_last {
-            after.feed.happened(id, &[TaskChange::State(shown)]);
-        }
-        after.asked_below(link);
-        after.nudge(id);
-    });
-    Ok(Some(shared.enqueue(batch)?))
+    let answer = rows::put_payload(&mut more, id, &rows::encode(&answer)?);
+    put_answered(&mut more, id, number, found.row, Answered { answer, by, at, model, tokens })?;
+    more.changed(ResourceKey::Task(id));
+    more.happened(id, TaskChange::Questions);
+    if status.questions.open.is_empty() {
+        more.happened(id, TaskChange::State(status.shown()));
+    }
+    more.asked_below(entry.link);
+    more.add_effect(Effect::Wake(id));
+    Ok(Some(lifecycle::commit(shared, entry, &mut state, Change::of_status(status), more)?))
 }
 
 fn is_same(there: &Answer, given: &Answer) -> bool {

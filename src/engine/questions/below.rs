@@ -9,29 +9,37 @@ use crate::authority::Principal;
 use crate::engine::children::Link;
 use crate::engine::entry::Entry;
 use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::memory::Memory;
 use crate::engine::view::TaskDocument;
 use crate::engine::{EngineError, Shared, TaskEngine, rows};
 use crate::limits;
 use crate::store::{Snapshot, StoreError};
 use crate::task::TaskId;
 
-impl Shared {
+impl Memory {
     /// The open tasks above, nearest first, up to one that was detached.
     pub(super) fn above(&self, link: Option<Link>) -> Vec<Arc<Entry>> {
-        let parent =
-            |link: Option<Link>| link.filter(|link| !link.detached).and_then(|link| self.entry(link.parent));
-        std::iter::successors(parent(link), |entry| parent(entry.link)).collect()
+        self.upwards(self.parent(link)).collect()
     }
 
-    /// The task with this link asks something else than before: whoever follows one above it is told. To be called
-    /// after the commit.
-    pub(in crate::engine) fn asked_below(&self, link: Option<Link>) {
-        for entry in self.above(link) {
+    /// What is asked below `parent` has changed: its followers are notified, and those of the tasks above it.
+    pub(in crate::engine) fn notify_ancestors(&self, parent: TaskId) {
+        for entry in self.upwards(self.entry(parent)) {
             self.feed.changed(&[ResourceKey::Task(entry.id)]);
             self.feed.happened(entry.id, &[TaskChange::Questions]);
         }
     }
 
+    fn upwards(&self, first: Option<Arc<Entry>>) -> impl Iterator<Item = Arc<Entry>> {
+        std::iter::successors(first, |entry| self.parent(entry.link))
+    }
+
+    fn parent(&self, link: Option<Link>) -> Option<Arc<Entry>> {
+        link.filter(|link| !link.detached).and_then(|link| self.entry(link.parent))
+    }
+}
+
+impl Shared {
     /// The open tasks below that go with this one.
     fn below(&self, id: TaskId, patience: Patience) -> Vec<Arc<Entry>> {
         let (mut found, mut left) = (Vec::new(), vec![id]);

@@ -340,14 +340,15 @@ pub(super) fn is_answered(snapshot: &Snapshot<'_>, task: TaskId, number: u64) ->
     Ok(read(snapshot, task, number)?.is_some_and(|row| row.answered.is_some()))
 }
 
-/// A task whose end had withdrawn them goes on with its journal up to `step`: what it had asked by then and waits
-/// for is open again.
-pub(super) fn reopen(
+/// What a task had asked before `step` of its journal and still waits for: its end had withdrawn it, and it is open
+/// again where the task goes on from there.
+pub(super) fn reopened(
     snapshot: &Snapshot<'_>,
     task: TaskId,
-    status: &mut Status,
+    status: &Status,
     step: u64,
-) -> Result<(), StoreError> {
+) -> Result<Vec<OpenQuestion>, StoreError> {
+    let mut open = Vec::new();
     for (number, row) in read_all(snapshot, task)? {
         if row.epoch != status.epoch || row.at >= step || row.answered.is_some() {
             continue;
@@ -356,11 +357,10 @@ pub(super) fn reopen(
         let of_op = snapshot.get(Space::Question, &op_key(task, row.epoch, row.op))?;
         let waits = super::ops::is_intent(snapshot, task, row.epoch, row.op)?;
         if waits && of_op.as_deref().and_then(rows::trailing_number) == Some(number) {
-            let open = OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens: 0 };
-            status.questions.open.push(open);
+            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens: 0 });
         }
     }
-    Ok(())
+    Ok(open)
 }
 
 /// Blobs that the rows of this task refer to.

@@ -101,7 +101,7 @@ impl TaskEngine {
     /// it or for a task above.
     pub fn can_sample(&self, id: TaskId, wants_tools: bool) -> bool {
         let Some(entry) = self.shared.entry(id) else { return self.has_sampler() };
-        let mut above = self.shared.above(entry.link).into_iter();
+        let mut above = self.shared.memory.above(entry.link).into_iter();
         let can = |entry: &Entry| entry.models.borrow().can(wants_tools);
         self.has_sampler() || can(&entry) || above.any(|above| can(&above))
     }
@@ -173,7 +173,7 @@ pub(in crate::engine) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>) {
 async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let Some(sampler) = shared.sampler.clone() else { return };
     let mut stop = entry.stop.subscribe();
-    let mut running = shared.running.subscribe();
+    let mut running = shared.memory.running.subscribe();
     // A start takes up what is open before it dispatches.
     if running.wait_for(|running| *running).await.is_err() {
         return;
@@ -233,7 +233,8 @@ async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64, wants_tools
         // Without an instance so far, nobody held anything.
         let release = anchor.map_or(Duration::ZERO, |anchor| anchor.moment(held));
         // A client that follows a task above is asked for this one too.
-        let above = shared.above(entry.link).into_iter().find(|above| above.models.borrow().can(wants_tools));
+        let above =
+            shared.memory.above(entry.link).into_iter().find(|above| above.models.borrow().can(wants_tools));
         let nobody = !is_here && above.is_none();
         if nobody && shared.clock.elapsed() >= release {
             return Some(());

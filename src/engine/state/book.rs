@@ -14,10 +14,12 @@ use super::rows::{self, EntryRow, NamespaceRow};
 use super::watch::Watchers;
 use super::{StateError, StateWrite};
 use crate::clock::UnixNanos;
+use crate::engine::Shared;
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
 use crate::engine::rows::{decode, encode};
-use crate::engine::{ResourceKey, Shared};
 use crate::limits;
-use crate::store::{Batch, Guard, Snapshot, Space, StoreError};
+use crate::store::{Guard, Snapshot, Space, StoreError};
 
 type Row = Option<Arc<[u8]>>;
 
@@ -25,13 +27,14 @@ type Row = Option<Arc<[u8]>>;
 #[derive(Default)]
 pub struct Book {
     pending: Mutex<Pending>,
-    settled: Arc<Mutex<Vec<u64>>>,
+    /// Numbers of commits that are on disk, or known not to be.
+    settled: Mutex<Vec<u64>>,
     pub watchers: Watchers,
     /// Something may expire sooner than the last look said.
     pub expiry: Notify,
 }
 
-/// Rows on their way to the disk, each with the number of the last batch that writes it.
+/// Rows on their way to the disk, each with the number of the last commit that writes it.
 #[derive(Default)]
 struct Pending {
     rows: HashMap<Vec<u8>, (u64, Row)>,
@@ -39,23 +42,15 @@ struct Pending {
     last: u64,
 }
 
-/// The right to decide; held until the batch is enqueued.
+/// The right to decide; held until the commit is handed over.
 pub struct Turn<'a> {
     pending: MutexGuard<'a, Pending>,
-    settled: &'a Arc<Mutex<Vec<u64>>>,
 }
 
-/// Dropped when its batch is on disk, or refused, or lost. It must not ask for the book: a batch may be dropped by
-/// whoever has the turn.
-struct Settle {
-    number: u64,
-    settled: Arc<Mutex<Vec<u64>>>,
-}
-
-impl Drop for Settle {
-    fn drop(&mut self) {
-        lock(&self.settled).push(self.number);
-    }
+/// A verdict that nothing rests on yet.
+pub struct Decided {
+    pub versions: Vec<u64>,
+    drawn: Drawn,
 }
 
 impl Book {
@@ -68,23 +63,26 @@ impl Book {
                 }
             }
         }
-        Turn { pending, settled: &self.settled }
+        Turn { pending }
+    }
+
+    /// The commit of this number is on disk, or refused, or lost. It does not ask for the book: the one who has the
+    /// turn may be the one whose commit is not taken.
+    pub fn settle(&self, number: u64) {
+        lock(&self.settled).push(number);
     }
 }
 
 impl Turn<'_> {
-    /// Decides, and adds what follows from it to the batch: to be enqueued before the turn is over. Where the answer
-    /// is an error the batch is as it was.
-    pub fn write(
-        &mut self,
-        shared: &Arc<Shared>,
-        batch: &mut Batch,
+    pub fn decide(
+        &self,
+        shared: &Shared,
         namespace: &str,
         writes: &[StateWrite],
         by: &str,
-    ) -> Result<Result<Vec<u64>, StateError>, StoreError> {
+    ) -> Result<Result<Decided, StateError>, StoreError> {
         let now = shared.clock.wall();
-        let decided = shared.store.read(|snapshot| {
+        shared.store.read(|snapshot| {
             let mut draft = Draft::new(&self.pending, snapshot);
             let mut versions = Vec::with_capacity(writes.len());
             for write in writes {
@@ -93,19 +91,21 @@ impl Turn<'_> {
                     Err(error) => return Ok(Err(error)),
                 }
             }
-            Ok(Ok((versions, draft.drawn())))
-        })?;
-        Ok(decided.map(|(versions, drawn)| {
-            self.commit(shared, batch, drawn);
-            versions
-        }))
+            Ok(Ok(Decided { versions, drawn: draft.drawn() }))
+        })
     }
 
-    /// Expired entries become deleted ones, of the same version; those that were written anew stay.
+    /// Adds a verdict to a commit. Later ones rest on it: the commit must be handed over, and before the turn is over.
+    pub fn write(&mut self, commit: &mut Commit, decided: Decided) -> Vec<u64> {
+        self.add(commit, decided.drawn);
+        decided.versions
+    }
+
+    /// Expired entries become deleted ones, of the same version; those that were written anew stay. As `write`.
     pub fn expire(
         &mut self,
-        shared: &Arc<Shared>,
-        batch: &mut Batch,
+        shared: &Shared,
+        commit: &mut Commit,
         due: &[(UnixNanos, String, String)],
     ) -> Result<(), StoreError> {
         let drawn = shared.store.read(|snapshot| {
@@ -115,65 +115,46 @@ impl Turn<'_> {
             }
             Ok(draft.drawn())
         })?;
-        self.commit(shared, batch, drawn);
+        self.add(commit, drawn);
         Ok(())
     }
 
-    fn commit(&mut self, shared: &Arc<Shared>, batch: &mut Batch, drawn: Drawn) {
+    fn add(&mut self, commit: &mut Commit, drawn: Drawn) {
         self.pending.last += 1;
         let number = self.pending.last;
         let mut keys = Vec::new();
         for prefix in drawn.cleared {
-            batch.add_delete_prefix(Space::State, prefix);
+            commit.add_delete_prefix(Space::State, prefix);
         }
         for (key, Touched { before, after }) in drawn.rows {
             let key_of_guard = key.clone();
-            batch.add_guard(match &before {
+            commit.add_guard(match &before {
                 Some(value) => Guard::Is { space: Space::State, key: key_of_guard, value: value.clone() },
                 None => Guard::Absent { space: Space::State, key: key_of_guard },
             });
             if before != after {
-                put(batch, &key, after.clone());
+                put(commit, &key, after.clone());
                 self.pending.rows.insert(key.clone(), (number, after));
                 keys.push(key);
             }
         }
         for (key, is_there) in drawn.expiries {
-            put(batch, &key, is_there.then(|| Arc::from([])));
+            put(commit, &key, is_there.then(|| Arc::from([])));
         }
         self.pending.keys.insert(number, keys);
-        let settle = Settle { number, settled: self.settled.clone() };
-        let (after, changed, expires) = (shared.clone(), drawn.changed, drawn.expires);
-        batch.add_then(move || {
-            drop(settle);
-            tell(&after, changed);
-            if expires {
-                after.state.expiry.notify_one();
-            }
-        });
+        let changed = drawn.changed.into_iter().collect();
+        commit.add_effect(Effect::StateWritten { number, changed, expires: drawn.expires });
     }
 }
 
-/// After the commit: who is subscribed, and the tasks that wait for it.
-fn tell(shared: &Arc<Shared>, changed: BTreeSet<(String, String)>) {
-    for (namespace, key) in &changed {
-        for task in shared.state.watchers.of(namespace, key) {
-            shared.nudge(task);
-        }
-    }
-    let keys: Vec<ResourceKey> =
-        changed.into_iter().map(|(namespace, key)| ResourceKey::State(namespace, key)).collect();
-    shared.feed.changed(&keys);
-}
-
-fn put(batch: &mut Batch, key: &[u8], value: Row) {
+fn put(commit: &mut Commit, key: &[u8], value: Row) {
     match value {
-        Some(value) => batch.add_put(Space::State, key, value),
-        None => batch.add_delete(Space::State, key),
+        Some(value) => commit.add_put(Space::State, key, value),
+        None => commit.add_delete(Space::State, key),
     }
 }
 
-/// What one batch would come to, on top of what is on its way.
+/// What one commit would come to, on top of what is on its way.
 struct Draft<'a, 's> {
     pending: &'a Pending,
     snapshot: &'a Snapshot<'s>,

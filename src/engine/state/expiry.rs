@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use super::rows;
 use crate::clock::UnixNanos;
+use crate::engine::commit::Commit;
 use crate::engine::{EngineError, Shared};
 use crate::limits;
-use crate::store::{Batch, Space, StoreError};
+use crate::store::{Space, StoreError};
 
 pub async fn run(shared: Arc<Shared>) {
     let longest = Duration::from_secs(limits::STATE_EXPIRY_LOOK_SECONDS);
     loop {
-        let told = shared.state.expiry.notified();
+        let told = shared.memory.state.expiry.notified();
         if !shared.is_running() {
             return;
         }
@@ -56,10 +57,10 @@ async fn sweep(shared: &Arc<Shared>) -> Result<Option<UnixNanos>, EngineError> {
         return Ok(next);
     }
     let ack = {
-        let mut turn = shared.state.turn();
-        let mut batch = Batch::new();
-        turn.expire(shared, &mut batch, &due)?;
-        shared.enqueue(batch)?
+        let mut turn = shared.memory.state.turn();
+        let mut commit = Commit::new();
+        turn.expire(shared, &mut commit, &due)?;
+        shared.commit(commit)?
     };
     match ack.await {
         Ok(_) => Ok(next),

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{StateEntry, StateError, StatePage, StateQuery, StateWrite};
 use super::{all_from, check, check_query, check_writes, list, not_allowed, read};
+use crate::engine::commit::Commit;
+use crate::engine::entry::{Live, Parts};
 use crate::engine::journal::Next;
 use crate::engine::output::call_hash;
 use crate::engine::recorder::{Recorder, RecorderError};
-use crate::store::StoreError;
+use crate::store::{Ack, StoreError};
 use crate::task::WakeOn;
 
 /// The engine's second kind of records, beside outputs.
@@ -25,6 +27,14 @@ enum Answer {
     Entry(Option<StateEntry>),
     Page(StatePage),
     Versions(Result<Vec<u64>, StateError>),
+}
+
+/// What came of a try to write.
+enum Tried {
+    Replayed(Result<Vec<u64>, StateError>),
+    Queued(Ack, Result<Vec<u64>, StateError>),
+    /// Nothing was queued, and nothing has changed.
+    Busy,
 }
 
 /// A record of [`KIND_STATE`] for people.
@@ -99,34 +109,55 @@ impl Recorder {
             return Ok(Err(error));
         }
         let (hash, about) = (hash_of(namespace, writes), about(namespace, writes));
-        let by = self.task_id().uri();
-        let answer = {
-            let mut state = self.lock_live()?;
-            let Some(live) = state.live.as_mut() else { return Err(unreadable()) };
-            match live.journal.next(KIND_STATE, hash, &about)? {
-                Next::Replayed(payload) => return versions(&payload),
-                Next::Live => {}
+        let (ack, answer) = loop {
+            match self.try_state_write(namespace, writes, hash, &about)? {
+                Tried::Replayed(answer) => return Ok(answer),
+                Tried::Queued(ack, answer) => break (ack, answer),
+                Tried::Busy => self.shared().pause().await,
             }
-            self.check_journal(live)?;
-            // Decided, recorded and enqueued in one turn: the order of verdicts is that of commits.
-            let shared = self.shared();
-            let mut turn = shared.state.turn();
-            let mut batch = crate::store::Batch::new();
-            let answer = turn.write(shared, &mut batch, namespace, writes, &by).map_err(fault)?;
-            let record = StateRecord { about, answer: Answer::Versions(answer.clone()) };
-            // From here on nothing may fail before it is enqueued: a record without its entries would be a lie.
-            live.journal.append(KIND_STATE, hash, &encode(&record)?);
-            if let Some(step) = state.take_batch(self.task_id(), shared).map_err(fault)? {
-                batch = step.and(batch);
-            }
-            drop(shared.enqueue(batch).map_err(fault)?);
-            crate::crash_point!("state_enqueued");
-            answer
         };
-        // Also a lost race: whoever won is on disk before the loser reads again.
-        self.barrier().await?;
+        crate::crash_point!("state_enqueued");
+        // Also a lost race: the winner's write is on disk before the loser reads again.
+        self.settled(ack.await)?;
         crate::crash_point!("state_written");
         Ok(answer)
+    }
+
+    /// Decides, records and hands over in one turn: the order of verdicts is that of commits.
+    fn try_state_write(
+        &self,
+        namespace: &str,
+        writes: &[StateWrite],
+        hash: u64,
+        about: &str,
+    ) -> Result<Tried, RecorderError> {
+        let (shared, by) = (self.shared(), self.task_id().uri());
+        let mut state = self.lock_live()?;
+        let Some(live) = state.live.as_mut() else { return Err(unreadable()) };
+        match live.journal.next(KIND_STATE, hash, about)? {
+            Next::Replayed(payload) => return versions(&payload).map(Tried::Replayed),
+            Next::Live => {}
+        }
+        self.check_journal(live)?;
+        let mut turn = shared.memory.state.turn();
+        let decided = turn.decide(shared, namespace, writes, &by).map_err(fault)?;
+        let answer = decided.as_ref().map(|decided| decided.versions.clone()).map_err(Clone::clone);
+        let record = StateRecord { about: about.to_owned(), answer: Answer::Versions(answer.clone()) };
+        let record = encode(&record)?;
+        let mut commit = Commit::new();
+        if let Ok(decided) = decided {
+            turn.write(&mut commit, decided);
+        }
+        let parts = Parts { is_marked: true, ..Parts::ALL };
+        let record = |live: &mut Live| {
+            live.journal.append(KIND_STATE, hash, &record);
+            Ok(())
+        };
+        match self.commit_recorded(&mut state, &[], parts, record, commit)? {
+            Ok(ack) => Ok(Tried::Queued(ack, answer)),
+            Err(StoreError::Busy { .. }) => Ok(Tried::Busy),
+            Err(error) => Err(fault(error)),
+        }
     }
 
     /// Whether this entry may be waited for.
@@ -138,7 +169,7 @@ impl Recorder {
     /// The task begins to wait for these things: to be called before it looks whether one of them is there.
     pub fn waits_for(&self, on: &[WakeOn]) {
         if on.iter().any(|on| matches!(on, WakeOn::State { .. })) {
-            self.shared().state.watchers.set(self.task_id(), on);
+            self.shared().memory.state.watchers.set(self.task_id(), on);
         }
     }
 

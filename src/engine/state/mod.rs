@@ -19,12 +19,13 @@ pub(super) use expiry::run as expire;
 pub(super) use guest::{KIND_STATE, describe};
 
 use super::audit::{self, Deed, Subject};
+use super::commit::Commit;
 use super::cursor::{open_cursor, seal_cursor};
 use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
 use crate::limits;
-use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 
 /// An entry as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,14 +148,15 @@ impl TaskEngine {
         }
         loop {
             let (answer, ack) = {
-                let mut turn = self.shared.state.turn();
-                let mut batch = Batch::new();
-                let answer = turn.write(&self.shared, &mut batch, namespace, writes, principal.name())?;
-                if answer.is_ok() {
-                    audit::admitted(&self.shared, &mut batch, principal, subject)?;
+                let mut turn = self.shared.memory.state.turn();
+                let mut commit = Commit::new();
+                let decided = turn.decide(&self.shared, namespace, writes, principal.name())?;
+                if decided.is_ok() {
+                    audit::admitted(&self.shared, &mut commit, principal, subject)?;
                 }
+                let answer = decided.map(|decided| turn.write(&mut commit, decided));
                 // Also a verdict is only told once what it rests on is on disk.
-                (answer, self.shared.enqueue(batch)?)
+                (answer, self.shared.commit(commit)?)
             };
             match ack.await {
                 // A commit before this one was refused, whose entries this one had counted on.

@@ -15,8 +15,8 @@ async fn told(engine: &TaskEngine) -> Vec<(Deed, Verdict, Option<String>, u64)> 
 
 /// The number of a batch that is committed for that.
 async fn number(engine: &TaskEngine) -> u64 {
-    let batch = Batch::new().put(Space::Setting, "a test", Vec::new());
-    engine.shared.enqueue(batch).expect("queued").await.expect("a commit")
+    let commit = commit::Commit::new().put(Space::Setting, "a test", Vec::new());
+    engine.shared.commit(commit).expect("queued").await.expect("a commit")
 }
 
 fn call(tool: &str, principal: &Principal, key: Option<&str>) -> Submission {

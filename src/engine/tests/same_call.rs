@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::rows::{self, IdempotencyRow};
-use crate::store::{Batch, Space};
+use crate::store::Space;
 
 const DEDUPE: &str = "deduped";
 
@@ -44,10 +44,10 @@ impl World {
         };
         let row: IdempotencyRow = read(new_key).expect("a row");
         let row = IdempotencyRow { arguments: *blake3::hash(text.as_bytes()).as_bytes(), ..row };
-        let mut batch = Batch::new();
-        batch.add_delete(Space::Idempotency, new_key.as_slice());
-        batch.add_put(Space::Idempotency, key.as_slice(), rows::encode(&row).expect("bytes"));
-        engine.shared.enqueue(batch).expect("room").await.expect("committed");
+        let mut commit = commit::Commit::new();
+        commit.add_delete(Space::Idempotency, new_key.as_slice());
+        commit.add_put(Space::Idempotency, key.as_slice(), rows::encode(&row).expect("bytes"));
+        engine.shared.commit(commit).expect("room").await.expect("committed");
     }
 }
 

@@ -104,17 +104,17 @@ async fn a_refused_commit_leaves_no_trace_in_later_verdicts() {
     let engine = world.start(none()).await;
     put(&engine, "a", "1").await;
     let (lost, behind) = {
-        let mut turn = engine.shared.state.turn();
-        let mut batch = Batch::new().guard(crate::store::Guard::Lease { task: [7; 16], token: 1 });
+        let mut turn = engine.shared.memory.state.turn();
+        let mut commit = commit::Commit::under_lease(TaskId::from_bytes([7; 16]), 1);
         let doomed = [StateWrite::put("a", "2")];
-        let answer = turn.write(&engine.shared, &mut batch, "n", &doomed, "x").expect("read");
-        assert_eq!(answer, Ok(vec![2]));
-        let lost = engine.shared.enqueue(batch).expect("queued");
-        let mut batch = Batch::new();
+        let decided = turn.decide(&engine.shared, "n", &doomed, "x").expect("read").expect("taken");
+        assert_eq!(turn.write(&mut commit, decided), [2]);
+        let lost = engine.shared.commit(commit).expect("queued");
+        let mut commit = commit::Commit::new();
         let behind = [StateWrite::put("a", "3").if_version(Some(2))];
-        let answer = turn.write(&engine.shared, &mut batch, "n", &behind, "x").expect("read");
-        assert_eq!(answer, Ok(vec![3]), "it counts on the one before");
-        (lost, engine.shared.enqueue(batch).expect("queued"))
+        let decided = turn.decide(&engine.shared, "n", &behind, "x").expect("read");
+        assert_eq!(turn.write(&mut commit, decided.expect("it counts on the one before")), [3]);
+        (lost, engine.shared.commit(commit).expect("queued"))
     };
     assert!(matches!(lost.await, Err(StoreError::Refused(_))));
     assert!(matches!(behind.await, Err(StoreError::Refused(_))));

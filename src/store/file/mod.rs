@@ -44,6 +44,7 @@ use super::ack::{Ack, block_on};
 use super::batch::Batch;
 use super::error::StoreError;
 use super::options::{StoreOptions, Usage};
+use super::sink::Sink;
 use request::Request;
 use shared::{Shared, State};
 use snapshot::Overlay;
@@ -57,33 +58,38 @@ pub(super) struct File {
 }
 
 impl File {
-    pub async fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+    pub async fn open(folder: &Path, options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
         let folder = folder.to_owned();
         let open = move |runtime| {
             let file = open::open_file(&folder)?;
             let path = folder.join(open::FILE_NAME);
             let backend = FileBackend::new(file)
                 .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
-            open_writer(backend, path, options, runtime)
+            open_writer(backend, path, options, sink, runtime)
         };
         Self::on_a_thread(open).await
     }
 
-    pub fn open_in_memory(options: StoreOptions) -> Result<Self, StoreError> {
-        Self::open_with_backend(InMemoryBackend::new(), Path::new("(memory)"), options)
+    pub fn open_in_memory(options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
+        Self::open_with_backend(InMemoryBackend::new(), Path::new("(memory)"), options, sink)
     }
 
     fn open_with_backend(
         backend: impl StorageBackend,
         path: &Path,
         options: StoreOptions,
+        sink: Arc<dyn Sink>,
     ) -> Result<Self, StoreError> {
         let path = path.to_owned();
-        block_on(Self::on_a_thread(move |runtime| open_writer(backend, path, options, runtime)))
+        block_on(Self::on_a_thread(move |runtime| open_writer(backend, path, options, sink, runtime)))
     }
 
-    pub fn open_to_read(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let shared = read::open_to_read(folder, options)?;
+    pub fn open_to_read(
+        folder: &Path,
+        options: StoreOptions,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, StoreError> {
+        let shared = read::open_to_read(folder, options, sink)?;
         Ok(Self { shared: Arc::new(shared), writer: Mutex::new(None) })
     }
 
@@ -122,6 +128,11 @@ impl File {
         Ok(Ack::new(answer))
     }
 
+    /// Withdraws a batch that is not queued; gives why.
+    pub fn not_taken(&self, batch: Batch, why: StoreError) -> StoreError {
+        self.shared.not_taken(batch, why)
+    }
+
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.shared.read_state()
     }
@@ -155,7 +166,7 @@ impl File {
     pub fn close(&self) {
         self.shared.begin_close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last handle may be dropped by a `then`, on the writer thread, which cannot wait for itself.
+        // The last handle may be dropped by the sink, on the writer thread, which cannot wait for itself.
         if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id()) {
             let _ = writer.join();
         }
@@ -166,12 +177,13 @@ fn open_writer(
     backend: impl StorageBackend,
     path: PathBuf,
     options: StoreOptions,
+    sink: Arc<dyn Sink>,
     runtime: Option<Handle>,
 ) -> Result<Writer, StoreError> {
     let opened = open::open(backend, &path, options.cache_bytes)?;
     let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
     let state = State { db: Some(opened.db), overlay };
-    let shared = Arc::new(Shared::new(path, options, opened.boot, state));
+    let shared = Arc::new(Shared::new(path, options, opened.boot, state, sink));
     let (bytes, rows) = (opened.unfolded_bytes, opened.unfolded_rows);
     Ok(Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows))
 }

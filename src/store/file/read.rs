@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
@@ -15,14 +16,19 @@ use crate::limits::STORE_CACHE_BYTES;
 use crate::private::{self, Purpose};
 use crate::store::error::StoreError;
 use crate::store::options::{Checked, StoreOptions};
+use crate::store::sink::Sink;
 
 /// What a reader shares with itself alone: a state that nothing changes, and a queue that takes nothing.
-pub(super) fn open_to_read(folder: &Path, options: StoreOptions) -> Result<Shared, StoreError> {
+pub(super) fn open_to_read(
+    folder: &Path,
+    options: StoreOptions,
+    sink: Arc<dyn Sink>,
+) -> Result<Shared, StoreError> {
     let path = folder.join(open::FILE_NAME);
     let opened = open::open_to_read(backend(folder)?, &path, options.cache_bytes)?;
     let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
     let state = State { db: Some(opened.db), overlay };
-    let shared = Shared::new(path.clone(), options, opened.boot, state);
+    let shared = Shared::new(path.clone(), options, opened.boot, state, sink);
     let why = "this process only reads it".into();
     shared.queue().refusal = Some(StoreError::ReadOnly { path, why });
     let bytes = opened.unfolded_bytes as u64;

@@ -1,6 +1,7 @@
 //! What the handles and the writer thread share.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,13 +13,16 @@ use super::open::Position;
 use super::request::Request;
 use super::snapshot::{Overlay, Snapshot};
 use crate::limits::{MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
+use crate::store::batch::Batch;
 use crate::store::error::StoreError;
 use crate::store::options::StoreOptions;
+use crate::store::sink::Sink;
 
 pub(super) struct Shared {
     pub path: PathBuf,
     pub options: StoreOptions,
     pub boot: u64,
+    pub sink: Arc<dyn Sink>,
     queue: Mutex<Queue>,
     /// Rung when something is queued while the writer waits.
     pub bell: Condvar,
@@ -58,11 +62,12 @@ pub(super) struct Meters {
 }
 
 impl Shared {
-    pub fn new(path: PathBuf, options: StoreOptions, boot: u64, state: State) -> Self {
+    pub fn new(path: PathBuf, options: StoreOptions, boot: u64, state: State, sink: Arc<dyn Sink>) -> Self {
         Self {
             path,
             options,
             boot,
+            sink,
             queue: Mutex::default(),
             bell: Condvar::new(),
             state: RwLock::new(state),
@@ -88,14 +93,11 @@ impl Shared {
         let mut frame = Vec::new();
         let bytes = request.bytes();
         let mut queue = self.queue();
-        if let Some(refusal) = &queue.refusal {
-            return Err(refusal.clone());
+        if let Some(refusal) = queue.refuses(bytes) {
+            drop(queue);
+            return Err(self.not_taken(request.batch, refusal));
         }
-        let (queued, bytes) = (queue.waiting.len() + queue.taken, queue.bytes + bytes);
-        if queued >= MAX_QUEUED_BATCHES || bytes > MAX_QUEUED_BYTES {
-            return Err(StoreError::Busy { queued, bytes: queue.bytes });
-        }
-        queue.bytes = bytes;
+        queue.bytes += bytes;
         if request.batch.frame.len() <= MAX_COPIED_FRAME_BYTES {
             frame = std::mem::take(&mut request.batch.frame);
             queue.frames.extend_from_slice(&frame);
@@ -109,6 +111,14 @@ impl Shared {
         }
         drop(frame);
         Ok(())
+    }
+
+    /// Withdraws a batch that is not queued; gives why.
+    pub fn not_taken(&self, batch: Batch, why: StoreError) -> StoreError {
+        if let Some(effects) = batch.effects {
+            self.sink.withdrawn(effects, &why);
+        }
+        why
     }
 
     /// Take no more batches; the writer ends when it has committed those that are queued.
@@ -136,9 +146,21 @@ impl Shared {
         };
         self.latch.send_replace(Some(words));
         for request in waiting {
-            request.answer(Err(refusal.clone()));
+            self.give_up(request, &refusal);
         }
         refusal
+    }
+
+    /// Withdraws a request of a store that has failed, and answers it.
+    pub fn give_up(&self, mut request: Request, refusal: &StoreError) {
+        if let Some(effects) = request.batch.effects.take() {
+            // The store has failed already; the requests behind this one are answered whatever the sink does.
+            let withdrawn = catch_unwind(AssertUnwindSafe(|| self.sink.withdrawn(effects, refusal)));
+            if withdrawn.is_err() {
+                tracing::error!("what a lost batch had promised could not be withdrawn");
+            }
+        }
+        request.answer(Err(refusal.clone()));
     }
 
     pub fn watch_latch(&self) -> watch::Receiver<Option<Arc<str>>> {
@@ -147,6 +169,18 @@ impl Shared {
 
     pub fn latched(&self) -> Option<Arc<str>> {
         self.latch.borrow().clone()
+    }
+}
+
+impl Queue {
+    /// Why a batch of so many bytes is not queued, if so.
+    fn refuses(&self, bytes: usize) -> Option<StoreError> {
+        if let Some(refusal) = &self.refusal {
+            return Some(refusal.clone());
+        }
+        let queued = self.waiting.len() + self.taken;
+        let is_full = queued >= MAX_QUEUED_BATCHES || self.bytes + bytes > MAX_QUEUED_BYTES;
+        is_full.then_some(StoreError::Busy { queued, bytes: self.bytes })
     }
 }
 

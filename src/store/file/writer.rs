@@ -94,7 +94,7 @@ impl Writer {
         };
         let refusal = self.shared.latch(&cause);
         while let Some(request) = self.backlog.pop() {
-            request.answer(Err(refusal.clone()));
+            self.shared.give_up(request, &refusal);
         }
     }
 
@@ -387,23 +387,30 @@ impl Writer {
         });
     }
 
-    /// Commit, then tell: in the order of commits.
+    /// Commit, then hand the effects to the sink and answer: in the order of commits.
     fn tell(&mut self, first_lsn: u64) {
         let mut lsn = first_lsn - 1;
         let mut refusals = std::mem::take(&mut self.refusals);
         let mut answers = Answers::new(self.runtime.as_ref(), self.backlog.group_len());
-        // Taken one by one: if a `then` panics, those behind it are still in the backlog.
+        // Taken one by one: if the sink panics, those behind it are still in the backlog.
         for refusal in refusals.drain(..) {
             let Some(mut request) = self.backlog.pop() else { break };
+            let effects = request.batch.effects.take();
             let answer = match refusal {
-                Some(refusal) => Err(StoreError::Refused(refusal)),
+                Some(refusal) => {
+                    let refused = StoreError::Refused(refusal);
+                    if let Some(effects) = effects {
+                        self.shared.sink.withdrawn(effects, &refused);
+                    }
+                    Err(refused)
+                }
                 None => {
                     lsn += u64::from(!request.batch.is_empty());
                     for (mark, number) in &request.batch.marks {
                         mark.store(*number, Ordering::Release);
                     }
-                    for then in request.batch.thens.drain(..) {
-                        then();
+                    if let Some(effects) = effects {
+                        self.shared.sink.applied(effects);
                     }
                     Ok(lsn)
                 }

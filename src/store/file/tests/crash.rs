@@ -75,7 +75,7 @@ fn go_on(disk: Disk, mut states: Vec<Contents>, options: StoreOptions, seed: u64
         batch.add_put(space, key, number.to_le_bytes());
         states.push(state.clone());
         let (clock, committed) = (disk.clone(), committed.clone());
-        batch.add_then(move || committed.lock().unwrap().push(clock.changes()));
+        let batch = batch.effects(call(move |_| committed.lock().unwrap().push(clock.changes())));
         acks.push(store.enqueue(batch).unwrap());
         if dice.below(3) > 0 {
             for ack in acks.drain(..) {

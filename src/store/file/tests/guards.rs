@@ -6,20 +6,24 @@ use super::*;
 
 const TASK: [u8; 16] = [7; 16];
 
-/// Queue all of these so that they share one group: the writer is held up by a `then` meanwhile.
+/// Queue all of these so that they share one group: the writer is held up by its sink meanwhile.
 fn as_one_group(store: &Store, batches: Vec<Batch>) -> Vec<Result<Lsn, StoreError>> {
     let (go, wait) = mpsc::channel::<()>();
     let (parked, is_parked) = mpsc::channel::<()>();
-    let hold = Batch::new().then(move || {
+    let hold = Batch::new().effects(call(move |_| {
         parked.send(()).unwrap();
         wait.recv().unwrap();
-    });
+    }));
     let hold = store.enqueue(hold).unwrap();
     is_parked.recv().unwrap();
     let acks: Vec<_> = batches.into_iter().map(|batch| store.enqueue(batch).unwrap()).collect();
     go.send(()).unwrap();
     hold.wait_blocking().unwrap();
     acks.into_iter().map(Ack::wait_blocking).collect()
+}
+
+fn open_in_memory() -> Store {
+    open(&Disk::holding(Vec::new()), small()).unwrap()
 }
 
 fn refused(answer: &Result<Lsn, StoreError>) -> Option<usize> {
@@ -39,7 +43,7 @@ fn lease(token: u64) -> Guard {
 
 #[test]
 fn guards_see_the_batches_before_them_in_the_same_group_and_no_refused_one() {
-    let store = Store::open_in_memory(small()).unwrap();
+    let store = open_in_memory();
     let is = |value: &[u8]| Guard::Is { space: Space::Idempotency, key: b"a".to_vec(), value: value.into() };
     let put = |value: &[u8]| Batch::new().put(Space::Idempotency, *b"a", value);
     let rows_before = store.usage().unwrap().unfolded_rows;
@@ -100,29 +104,49 @@ fn a_lease_fences_older_tokens_and_ends_with_the_process() {
 }
 
 #[test]
-fn telling_follows_the_order_of_commits_and_sees_them() {
-    let store = Store::open_in_memory(small()).unwrap();
+fn effects_come_in_the_order_of_commits_each_once_and_what_is_applied_can_be_read() {
+    let store = open_in_memory();
     let told = Arc::new(Mutex::new(Vec::new()));
     let batches = (0..100u8).map(|number| {
         let (told, reader) = (told.clone(), store.clone());
-        let batch = Batch::new().put(Space::Event, [number], [number]).then(move || {
+        let batch = Batch::new().put(Space::Event, [number], [number]).effects(call(move |became| {
             let found = reader.read(|snapshot| snapshot.get(Space::Event, &[number])).unwrap();
-            told.lock().unwrap().push((number, found.is_some()));
-        });
+            let is_refused = matches!(became, Err(StoreError::Refused(_)));
+            assert_eq!(is_refused, became.is_err());
+            told.lock().unwrap().push((number, is_refused, found.is_some()));
+        }));
         if number % 10 == 3 { batch.guard(lease(1)) } else { batch }
     });
     let acks: Vec<_> = batches.map(|batch| store.enqueue(batch).unwrap()).collect();
     for ack in acks {
         let _ = ack.wait_blocking();
     }
-    let expected: Vec<_> =
-        (0..100u8).filter(|number| number % 10 != 3).map(|number| (number, true)).collect();
-    assert_eq!(*told.lock().unwrap(), expected);
+    let expected = (0..100u8).map(|number| (number, number % 10 == 3, number % 10 != 3));
+    assert_eq!(*told.lock().unwrap(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_taken_is_withdrawn_before_its_caller_knows() {
+    let store = open_in_memory();
+    let withdrawn = Arc::new(Mutex::new(Vec::new()));
+    let enqueue = |batch: Batch| {
+        let withdrawn = withdrawn.clone();
+        let note = move |became: Result<(), &StoreError>| {
+            withdrawn.lock().unwrap().push(became.unwrap_err().clone())
+        };
+        store.enqueue(batch.effects(call(note))).unwrap_err()
+    };
+    let too_large = enqueue(Batch::new().put(Space::Task, [0; crate::limits::MAX_KEY_BYTES + 1], *b""));
+    store.clone().close_blocking().unwrap();
+    let closed = enqueue(Batch::new());
+    assert!(matches!(too_large, StoreError::TooLarge { .. }), "{too_large}");
+    assert_eq!(closed, StoreError::Closed);
+    assert_eq!(*withdrawn.lock().unwrap(), [too_large, closed]);
 }
 
 #[test]
 fn a_batch_without_writes_waits_for_those_before_it_and_has_their_number() {
-    let store = Store::open_in_memory(small()).unwrap();
+    let store = open_in_memory();
     let write = store.enqueue(Batch::new().put(Space::Task, *b"k", *b"v")).unwrap();
     let barrier = store.enqueue(Batch::new()).unwrap();
     assert_eq!(barrier.wait_blocking(), Ok(1));

@@ -21,7 +21,10 @@ use std::time::Duration;
 use super::open::{self as opening, FORMAT};
 use super::{File, base, gate};
 use crate::store::ack::Ack;
-use crate::store::{Batch, Durability, Guard, Kind, Lsn, Snapshot, Space, Store, StoreError, StoreOptions};
+use crate::store::{
+    Batch, Durability, Effects, Guard, Kind, Lsn, NoSink, Sink, Snapshot, Space, Store, StoreError,
+    StoreOptions,
+};
 use disk::Disk;
 
 /// Everything that a store holds, by space and key.
@@ -39,12 +42,33 @@ fn small() -> StoreOptions {
 }
 
 fn open(disk: &Disk, options: StoreOptions) -> Result<Store, StoreError> {
-    File::open_with_backend(disk.clone(), Path::new("test.redb"), options).map(Store::of_file)
+    File::open_with_backend(disk.clone(), Path::new("test.redb"), options, Arc::new(Calls))
+        .map(Store::of_file)
 }
 
 fn file(store: &Store) -> &File {
     let Kind::File(file) = &store.inner.kind;
     file
+}
+
+/// The effects of a batch, in a store that tests opened: called with what became of it.
+type Call = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
+
+struct Calls;
+
+impl Sink for Calls {
+    fn applied(&self, effects: Effects) {
+        effects.downcast::<Call>().unwrap()(Ok(()));
+    }
+
+    fn withdrawn(&self, effects: Effects, why: &StoreError) {
+        effects.downcast::<Call>().unwrap()(Err(why));
+    }
+}
+
+fn call(call: impl FnOnce(Result<(), &StoreError>) + Send + 'static) -> Effects {
+    let call: Call = Box::new(call);
+    Box::new(call)
 }
 
 fn contents(store: &Store) -> Result<Contents, StoreError> {

@@ -60,7 +60,8 @@ fn a_reader_sees_all_that_was_acknowledged_and_changes_no_byte() {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
         let before = fs::read(file(folder.path())).unwrap();
         for _ in 0..2 {
-            let store = Store::open_to_read(folder.path(), StoreOptions::default()).unwrap();
+            let store =
+                Store::open_to_read(folder.path(), StoreOptions::default(), Arc::new(NoSink)).unwrap();
             assert_eq!(count(&store), rows, "{what}");
             assert_eq!(store.usage().unwrap().last_lsn, rows as u64, "{what}");
             store.close_blocking().unwrap();
@@ -74,19 +75,19 @@ fn a_reader_sees_all_that_was_acknowledged_and_changes_no_byte() {
 #[test]
 fn a_reader_writes_nothing_and_says_so() {
     let folder = closed(1);
-    let store = Store::open_to_read(folder.path(), StoreOptions::default()).unwrap();
+    let store = Store::open_to_read(folder.path(), StoreOptions::default(), Arc::new(NoSink)).unwrap();
     let refused = store.commit_blocking(Batch::new().put(Space::Setting, *b"key", *b"value"));
     assert!(matches!(refused, Err(StoreError::ReadOnly { .. })), "{refused:?}");
     store.close_blocking().unwrap();
     let nothing = tempfile::tempdir().unwrap();
-    assert!(Store::open_to_read(nothing.path(), StoreOptions::default()).is_err());
+    assert!(Store::open_to_read(nothing.path(), StoreOptions::default(), Arc::new(NoSink)).is_err());
     assert_eq!(fs::read_dir(nothing.path()).unwrap().count(), 0, "and makes nothing");
 }
 
 #[test]
 fn readers_share_the_file_and_a_writer_has_it_alone() {
     let folder = closed(3);
-    let reader = || Store::open_to_read(folder.path(), StoreOptions::default());
+    let reader = || Store::open_to_read(folder.path(), StoreOptions::default(), Arc::new(NoSink));
     let (one, two) = (reader().unwrap(), reader().unwrap());
     assert_eq!((count(&one), count(&two)), (3, 3));
     let writer = || Store::open(folder.path(), StoreOptions::default());
@@ -125,7 +126,10 @@ fn a_store_behind_a_link_or_in_a_folder_that_others_write_is_not_opened() {
         make(folder.path());
         let refused = Store::open(folder.path(), StoreOptions::default());
         assert!(matches!(refused, Err(StoreError::NotPrivate(_))), "{what}: {refused:?}");
-        assert!(Store::open_to_read(folder.path(), StoreOptions::default()).is_err(), "{what}");
+        assert!(
+            Store::open_to_read(folder.path(), StoreOptions::default(), Arc::new(NoSink)).is_err(),
+            "{what}"
+        );
         assert!(Store::check(folder.path()).is_err(), "{what}");
         assert!(!folder.path().join("elsewhere").symlink_metadata().is_ok_and(|it| it.len() == 0), "{what}");
     }

@@ -1,0 +1,101 @@
+//! Cancellation by an owner, or by the task that had called a child and needs it no more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::commit::commit_event;
+use super::end::{Ending, end};
+use super::plan::Event;
+use crate::authority::Principal;
+use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::entry::Entry;
+use crate::engine::view::TaskDocument;
+use crate::engine::{EngineError, Shared, TaskEngine};
+use crate::store::Ack;
+use crate::task::{CancelRequest, TaskId, WakeOn};
+
+impl TaskEngine {
+    /// Asks a task to end, or ends it at once where its guest does not listen. A task that has ended already stays
+    /// as it is.
+    pub async fn cancel(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: Option<String>,
+    ) -> Result<TaskDocument, EngineError> {
+        let done = self.cancel_task(principal, id, reason).await;
+        self.audited(principal, Subject::of_task(Deed::Cancel, id), done)
+    }
+
+    /// Cancels a task whose call its client gave up, unless another call has found it since: that one goes on.
+    pub async fn give_up(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: &str,
+    ) -> Result<TaskDocument, EngineError> {
+        let is_joined = |entry: Arc<Entry>| entry.joined.load(Ordering::Relaxed);
+        if self.shared.entry(id).is_some_and(is_joined) {
+            return self.task(principal, id);
+        }
+        self.cancel(principal, id, Some(reason.to_owned())).await
+    }
+
+    async fn cancel_task(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        reason: Option<String>,
+    ) -> Result<TaskDocument, EngineError> {
+        let document = self.task(principal, id)?;
+        let subject = Subject::of_task(Deed::Cancel, id);
+        if document.is_terminal() {
+            audit::repeated(&self.shared, principal, subject, "ended");
+            return Ok(document);
+        }
+        let entry = match self.shared.entry(id) {
+            Some(entry) => Some(entry),
+            // Without a running engine there is no entry: the row alone changes.
+            None if !self.shared.is_running() => Some(self.entry_on_disk(id)?),
+            None => None,
+        };
+        if let Some(entry) = entry {
+            let request = CancelRequest { at: self.shared.clock.wall(), reason };
+            let listens = self.shared.is_running();
+            match cancel(&self.shared, principal, &entry, request, listens)? {
+                Some(ack) => drop(ack.await?),
+                None => audit::repeated(&self.shared, principal, subject, "cancelled_already"),
+            }
+        }
+        self.task(principal, id)
+    }
+}
+
+/// Asks a task to end, or ends it at once where its guest does not listen, or cannot (`may_listen`); `None` where that
+/// has happened already.
+pub fn cancel(
+    shared: &Arc<Shared>,
+    by: &Principal,
+    entry: &Arc<Entry>,
+    request: CancelRequest,
+    may_listen: bool,
+) -> Result<Option<Ack>, EngineError> {
+    let mut state = entry.lock();
+    if state.status.state.is_terminal() {
+        return Ok(None);
+    }
+    let listens = match &state.live {
+        Some(live) => live.heeds_cancellation,
+        None => state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation)),
+    };
+    if !(listens && may_listen) {
+        return end(shared, entry, &mut state, &Ending::Cancelled(Some(request)), Some(by)).map(Some);
+    }
+    if state.status.cancel.is_some() {
+        return Ok(None);
+    }
+    let mut more = Commit::new();
+    audit::admitted(shared, &mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
+    commit_event(shared, entry, &mut state, Event::CancelRequested(request), more).map(Some)
+}

@@ -1,0 +1,298 @@
+//! Taken up again by its owner: an ended task from the start, from a step, or with an outcome that was unknown; and a
+//! task that waits for its owner to say what became of an operation. One event, `Reopened`, for all of them.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::commit::commit_event;
+use super::plan::{About, Event, Facts, Keep, plan};
+use crate::authority::Principal;
+use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::children::{self, Link};
+use crate::engine::commit::Commit;
+use crate::engine::entry::{Anchor, Entry};
+use crate::engine::ops::{self, OpRow, OpState};
+use crate::engine::submit::random;
+use crate::engine::view::TaskDocument;
+use crate::engine::{EngineError, TaskEngine, prefix, questions, rows};
+use crate::store::{Guard, Snapshot, Space, StoreError};
+use crate::task::{FailedReason, IllegalTransition, State, Status, Task, TaskId, WakeOn};
+
+/// What the owner knows of an operation of unknown outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    /// It arrived, and this is what came back, in the form that the runner documents.
+    Done(Value),
+    /// It did not arrive: the guest is told that it failed.
+    Failed,
+    /// Send it again, under the same idempotency key.
+    Resend,
+}
+
+/// How it is taken up again.
+enum Reopening {
+    Afresh,
+    /// With the journal's records before this step.
+    From(u64),
+    /// With what became of this operation.
+    Settled {
+        step: u64,
+        resolution: Resolution,
+    },
+}
+
+/// An ended task as it is on disk.
+struct Ended {
+    task: Task,
+    status: Status,
+    /// The status as the row has it.
+    row: Arc<[u8]>,
+    keep: Keep,
+    settled: Option<(u64, OpRow)>,
+    /// The call that it came from still waits for it.
+    is_wanted: bool,
+    detached_children: Vec<TaskId>,
+}
+
+impl TaskEngine {
+    /// Tries a failed or cancelled task again, under its id: from the start, or keeping its journal's records
+    /// before `from_step`.
+    pub async fn retry(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        from_step: Option<u64>,
+    ) -> Result<TaskDocument, EngineError> {
+        let reopening = from_step.map_or(Reopening::Afresh, Reopening::From);
+        let done = self.reopen(principal, id, Deed::Retry, &reopening).await;
+        self.audited(principal, Subject::of_task(Deed::Retry, id), done)
+    }
+
+    /// Settles operation `step` of a task whose outcome is unknown; the task goes on from its journal.
+    pub async fn resolve(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        step: u64,
+        resolution: Resolution,
+    ) -> Result<TaskDocument, EngineError> {
+        let reopening = Reopening::Settled { step, resolution };
+        let done = self.reopen(principal, id, Deed::Resolve, &reopening).await;
+        self.audited(principal, Subject::of_task(Deed::Resolve, id), done)
+    }
+
+    async fn reopen(
+        &self,
+        by: &Principal,
+        id: TaskId,
+        deed: Deed,
+        reopening: &Reopening,
+    ) -> Result<TaskDocument, EngineError> {
+        let document = self.task(by, id)?;
+        let shared = &self.shared;
+        match shared.entry(id) {
+            Some(entry) => self.settle(by, &entry, reopening).await?,
+            None if document.is_terminal() => self.reopen_ended(by, id, deed, reopening).await?,
+            // Open, and no engine runs it.
+            None => self.settle(by, &self.entry_on_disk(id)?, reopening).await?,
+        }
+        self.task(by, id)
+    }
+
+    /// An open task that waits for what became of an operation.
+    async fn settle(
+        &self,
+        by: &Principal,
+        entry: &Arc<Entry>,
+        reopening: &Reopening,
+    ) -> Result<(), EngineError> {
+        let shared = &self.shared;
+        let ack = {
+            let mut state = entry.lock();
+            let shown = state.status.shown().to_string();
+            let wrong = |hint| EngineError::WrongState { task: entry.id, state: shown, hint };
+            let Reopening::Settled { step, resolution } = reopening else {
+                return Err(wrong("only a failed or cancelled task can be retried"));
+            };
+            let Some(asked) = in_question(&state.status) else { return Err(wrong(NOTHING_UNKNOWN)) };
+            let (id, epoch) = (entry.id, state.status.epoch);
+            let (task, row) = shared.store.read(|snapshot| {
+                Ok((rows::read_task(snapshot, id)?, ops::read_row(snapshot, id, epoch, *step)?))
+            })?;
+            let task = task.ok_or(EngineError::NoSuchTask(id))?;
+            let row = row.filter(|_| *step == asked);
+            let row = row.ok_or(EngineError::NotInQuestion { task: id, step: *step, asked })?;
+            let mut more = Commit::new();
+            let row = self.settled(&mut more, &task, row, resolution)?;
+            audit::admitted(shared, &mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
+            let keep = Keep::All { questions: Vec::new() };
+            let event = Event::Reopened { keep, settled: Some((*step, row)) };
+            commit_event(shared, entry, &mut state, event, more)?
+        };
+        ack.await?;
+        Ok(())
+    }
+
+    async fn reopen_ended(
+        &self,
+        by: &Principal,
+        id: TaskId,
+        deed: Deed,
+        reopening: &Reopening,
+    ) -> Result<(), EngineError> {
+        let shared = &self.shared;
+        let mut commit = Commit::new();
+        let ended = shared.store.read(|snapshot| Ended::read(snapshot, id, reopening))??;
+        let Ended { mut task, status, row, keep, settled, is_wanted, detached_children } = ended;
+        let settled = match (settled, reopening) {
+            (Some((step, row)), Reopening::Settled { resolution, .. }) => {
+                Some((step, self.settled(&mut commit, &task, row, resolution)?))
+            }
+            _ => None,
+        };
+        commit.add_guard(Guard::Is { space: Space::Status, key: id.as_bytes().to_vec(), value: row });
+        if !is_wanted {
+            // It stands on its own from here on, or the next start would cancel it.
+            task.called = None;
+            rows::put_task(&mut commit, &task)?;
+        }
+        let (link, about) = (Link::of(&task), About::of_task(&task));
+        let wall = shared.clock.wall();
+        let facts = Facts { wall, ..Facts::default() };
+        let event = Event::Reopened { keep, settled };
+        let change = plan(about, &status, event, facts).map_err(|error| wrong_state(id, &status, error))?;
+        change.add_to(id, &mut commit)?;
+        audit::admitted(shared, &mut commit, by, subject_of(&task, deed, reopening))?;
+
+        let entry = Entry::of(&task, change.status);
+        let logical = wall.saturating_sub(task.created_at);
+        entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+        let detached =
+            detached_children.into_iter().filter_map(|child| Some((child, shared.entry(child)?.link?)));
+        entry.children().extend(detached.filter(|(_, link)| link.detached));
+        let reserved = match reopening {
+            Reopening::From(step) => children::restart_lost_calls(shared, &entry, *step, &mut commit)?,
+            Reopening::Afresh | Reopening::Settled { .. } => Vec::new(),
+        };
+        let parent = link.and_then(|link| shared.entry(link.parent));
+        let ack = {
+            // Held until it is queued: the task cannot end before it is its parent's child again.
+            let mut siblings = parent.as_ref().map(|parent| parent.children());
+            commit.stage(entry);
+            let ack = shared.commit(commit)?;
+            if let (Some(siblings), Some(link)) = (&mut siblings, link) {
+                siblings.insert(id, link);
+            }
+            ack
+        };
+        match ack.await {
+            Ok(_) => {
+                reserved.into_iter().for_each(children::Reserved::keep);
+                Ok(())
+            }
+            Err(error) => {
+                // Another one who took it up before is the parent's child with good reason.
+                if let Some(parent) = parent.filter(|_| shared.entry(id).is_none()) {
+                    parent.children().remove(&id);
+                }
+                Err(match error {
+                    StoreError::Refused(_) => EngineError::WrongState {
+                        task: id,
+                        state: "being changed by somebody else".to_owned(),
+                        hint: "look at it again",
+                    },
+                    other => other.into(),
+                })
+            }
+        }
+    }
+
+    /// The operation's row with what became of it.
+    fn settled(
+        &self,
+        commit: &mut Commit,
+        task: &Task,
+        row: OpRow,
+        resolution: &Resolution,
+    ) -> Result<OpRow, EngineError> {
+        let outcome = match resolution {
+            Resolution::Resend => return Ok(OpRow { state: OpState::Resend, ..row }),
+            Resolution::Done(outcome) => Some(outcome.clone()),
+            Resolution::Failed => None,
+        };
+        let bytes = self.shared.runner.settle(&task.component, outcome).map_err(EngineError::BadOutcome)?;
+        Ok(OpRow { state: OpState::Done(rows::put_payload(commit, task.id, &bytes)), ..row })
+    }
+}
+
+const NOTHING_UNKNOWN: &str = "it has no step of unknown outcome";
+
+impl Ended {
+    fn read(
+        snapshot: &Snapshot<'_>,
+        id: TaskId,
+        reopening: &Reopening,
+    ) -> Result<Result<Self, EngineError>, StoreError> {
+        let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
+        let task = rows::read_task(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
+        let row = snapshot.get(Space::Status, id.as_bytes())?.ok_or_else(|| missing(Space::Status))?;
+        let status: Status = rows::decode(Space::Status, id.as_bytes(), &row)?;
+        let (keep, settled) = match reopening {
+            Reopening::Afresh => match random() {
+                Ok(seed) => (Keep::Nothing { seed }, None),
+                Err(error) => return Ok(Err(error)),
+            },
+            Reopening::From(step) => match prefix::keep(snapshot, id, &status, *step)? {
+                Ok(kept) => (Keep::Before(kept), None),
+                Err(error) => return Ok(Err(error)),
+            },
+            Reopening::Settled { step, .. } => {
+                let Some(asked) = in_question(&status) else {
+                    let (state, hint) = (status.state.to_string(), NOTHING_UNKNOWN);
+                    return Ok(Err(EngineError::WrongState { task: id, state, hint }));
+                };
+                let row = ops::read_row(snapshot, id, status.epoch, *step)?.filter(|_| *step == asked);
+                let Some(row) = row else {
+                    return Ok(Err(EngineError::NotInQuestion { task: id, step: *step, asked }));
+                };
+                let questions = questions::reopened(snapshot, id, &status, u64::MAX)?;
+                (Keep::All { questions }, Some((*step, row)))
+            }
+        };
+        let is_wanted = children::is_wanted(snapshot, &task)?;
+        let detached_children = children::list(snapshot, id, usize::MAX, |_| true)?;
+        Ok(Ok(Self { task, status, row, keep, settled, is_wanted, detached_children }))
+    }
+}
+
+/// The operation whose outcome a person is to tell.
+fn in_question(status: &Status) -> Option<u64> {
+    match status.state {
+        State::Failed(FailedReason::UnknownOutcome) => status.error.as_ref().and_then(|error| error.op),
+        State::Waiting(_) => status.wake.as_ref().and_then(|wake| {
+            wake.on.iter().find_map(|on| match on {
+                WakeOn::Resolution(op) => Some(*op),
+                _ => None,
+            })
+        }),
+        _ => None,
+    }
+}
+
+fn wrong_state(id: TaskId, status: &Status, _error: IllegalTransition) -> EngineError {
+    let hint = "only a failed or cancelled task can be retried";
+    EngineError::WrongState { task: id, state: status.state.to_string(), hint }
+}
+
+/// The row of the audit: what an owner says became of an operation stands there as its hash.
+fn subject_of<'a>(task: &'a Task, deed: Deed, reopening: &Reopening) -> Subject<'a> {
+    let subject = Subject::of_task(deed, task.id).tool(&task.tool, &task.component);
+    let Reopening::Settled { resolution, .. } = reopening else { return subject };
+    let text = match resolution {
+        Resolution::Done(outcome) => outcome.to_string(),
+        Resolution::Failed => "failed".to_owned(),
+        Resolution::Resend => "resend".to_owned(),
+    };
+    subject.hash(*blake3::hash(text.as_bytes()).as_bytes())
+}
