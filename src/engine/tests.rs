@@ -5,6 +5,7 @@ mod children;
 mod ends;
 mod outcomes;
 mod questions;
+mod refusals;
 mod refused;
 mod remote;
 mod same_call;

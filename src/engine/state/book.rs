@@ -70,6 +70,12 @@ impl Book {
         }
         Turn { pending, settled: &self.settled }
     }
+
+    /// Rows that are on their way.
+    #[cfg(test)]
+    pub fn pending(&self) -> usize {
+        self.turn().pending.rows.len()
+    }
 }
 
 impl Turn<'_> {
