@@ -121,6 +121,18 @@ impl Families {
         self.wake.notify_one();
     }
 
+    /// Roots whose number of tasks is another one in memory than on disk.
+    #[cfg(test)]
+    pub fn miscounted(&self, store: &Store) -> Result<Vec<(TaskId, u64, u64)>, StoreError> {
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut found = Vec::new();
+        for (root, total) in totals {
+            let on_disk = store.read(|snapshot| count_tree(snapshot, root))?;
+            found.extend((total != on_disk).then_some((root, total, on_disk)));
+        }
+        Ok(found)
+    }
+
     fn take_unwanted(&self) -> Vec<TaskId> {
         std::mem::take(&mut *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -6,6 +6,7 @@ mod commits;
 mod ends;
 mod outcomes;
 mod questions;
+mod refusals;
 mod refused;
 mod remote;
 mod same_call;

@@ -47,6 +47,11 @@ impl Timers {
         self.lock().in_order.len()
     }
 
+    #[cfg(test)]
+    pub fn has(&self, task: TaskId) -> bool {
+        self.lock().of_task.contains_key(&task)
+    }
+
     fn first(&self) -> Option<Duration> {
         self.lock().in_order.first().map(|(at, _)| *at)
     }

@@ -20,6 +20,8 @@ use tokio::sync::watch;
 pub use ack::Ack;
 pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
+#[cfg(test)]
+pub(crate) use file::{Drive, No};
 pub use file::{Presence, Snapshot};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};

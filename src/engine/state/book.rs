@@ -71,6 +71,12 @@ impl Book {
     pub fn settle(&self, number: u64) {
         lock(&self.settled).push(number);
     }
+
+    /// Rows that are on their way.
+    #[cfg(test)]
+    pub fn pending(&self) -> usize {
+        self.turn().pending.rows.len()
+    }
 }
 
 impl Turn<'_> {

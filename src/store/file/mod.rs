@@ -15,6 +15,8 @@ mod layer;
 mod open;
 mod presence;
 mod read;
+#[cfg(test)]
+mod refusing;
 mod request;
 mod run;
 mod shared;
@@ -38,6 +40,8 @@ pub(super) use open::FORMAT;
 pub use presence::Presence;
 pub(super) use presence::presence;
 pub(super) use read::check;
+#[cfg(test)]
+pub(crate) use refusing::{Drive, No};
 pub use snapshot::Snapshot;
 
 use super::ack::{Ack, block_on};
@@ -123,6 +127,8 @@ impl File {
 
     /// Queue a batch. It is answered by the writer itself if its owner waits for it `at_once`.
     pub fn enqueue(&self, batch: Batch, at_once: bool) -> Result<Ack, StoreError> {
+        #[cfg(test)]
+        let batch = self.shared.refusing.pass(&self.shared, batch)?;
         let (ack, answer) = oneshot::channel();
         self.shared.enqueue(Request::new(batch, ack, at_once))?;
         Ok(Ack::new(answer))

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     state: RwLock<State>,
     latch: watch::Sender<Option<Arc<str>>>,
     pub meters: Meters,
+    #[cfg(test)]
+    pub refusing: super::refusing::Refusing,
 }
 
 #[derive(Default)]
@@ -73,6 +75,8 @@ impl Shared {
             state: RwLock::new(state),
             latch: watch::Sender::new(None),
             meters: Meters::default(),
+            #[cfg(test)]
+            refusing: super::refusing::Refusing::default(),
         }
     }
 

@@ -4,7 +4,7 @@ mod answers;
 mod basics;
 mod crash;
 mod damage;
-mod disk;
+pub(super) mod disk;
 mod faults;
 mod folding;
 mod guards;
@@ -90,7 +90,7 @@ fn scale() -> usize {
 }
 
 /// Numbers that look random and are the same in every run.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {

@@ -1,0 +1,241 @@
+//! Whether memory says what the disk says, and what a run has come to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use super::super::*;
+use super::bench::Bench;
+use crate::engine::children::{self, Link};
+use crate::engine::rows;
+use crate::store::{Snapshot, Space, StoreError};
+use crate::task::{State, Status, Task};
+
+/// All tasks as they are on disk, and which of them are open.
+struct Rows {
+    tasks: BTreeMap<TaskId, (Task, Status)>,
+    open: BTreeSet<TaskId>,
+    /// The children that are wanted, of each open task.
+    children: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    tokens: BTreeSet<String>,
+}
+
+fn ids(snapshot: &Snapshot<'_>, space: Space) -> Result<BTreeSet<TaskId>, StoreError> {
+    let mut found = BTreeSet::new();
+    snapshot.scan(space, .., false, |key, _| {
+        found.extend(rows::trailing_id(key));
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+impl Rows {
+    fn read(snapshot: &Snapshot<'_>) -> Result<Self, StoreError> {
+        let (mut tasks, open) = (BTreeMap::new(), ids(snapshot, Space::Open)?);
+        for id in ids(snapshot, Space::Task)? {
+            let row = rows::read_task(snapshot, id)?.zip(rows::read_status(snapshot, id)?);
+            tasks.extend(row.map(|row| (id, row)));
+        }
+        let mut children: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for id in &open {
+            let Some(link) = tasks.get(id).and_then(|(task, _)| Link::of(task)) else { continue };
+            let pointed_at = children::current(snapshot, link.parent, link.epoch, link.op)?;
+            if open.contains(&link.parent) && (link.detached || pointed_at == Some(*id)) {
+                children.entry(link.parent).or_default().insert(*id);
+            }
+        }
+        let mut tokens = BTreeSet::new();
+        snapshot.scan(Space::Token, .., false, |key, _| {
+            tokens.insert(String::from_utf8_lossy(key).into_owned());
+            ControlFlow::Continue(())
+        })?;
+        Ok(Self { tasks, open, children, tokens })
+    }
+}
+
+impl Bench {
+    /// A task's script names it in a complaint: ids are other ones in each run.
+    fn name(rows: &Rows, id: TaskId) -> String {
+        rows.tasks
+            .get(&id)
+            .map_or("a task without rows".to_owned(), |(task, _)| format!("{} {}", task.tool, task.arguments))
+    }
+
+    /// What memory says otherwise than the disk, once nothing is in flight. `lost` is set where somebody else may have
+    /// a task's lease: then it need not be here.
+    pub fn contradictions(&self, lost: bool) -> Vec<String> {
+        let shared = &self.engine.shared;
+        let rows = self.store().read(Rows::read).expect("rows");
+        let mut told = Vec::new();
+        let entries: BTreeMap<_, _> =
+            shared.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
+        for (id, (_, status)) in &rows.tasks {
+            if rows.open.contains(id) == status.state.is_terminal() {
+                told.push(format!(
+                    "{}: its row says {:?}, and so does not the list of open tasks",
+                    Self::name(&rows, *id),
+                    status.state
+                ));
+            }
+        }
+        if shared.is_running() {
+            for id in rows.open.iter().filter(|id| !entries.contains_key(id) && !lost) {
+                told.push(format!("{}: open on disk, not in memory", Self::name(&rows, *id)));
+            }
+            for (id, (task, _)) in rows.tasks.iter().filter(|(id, _)| rows.open.contains(id)) {
+                let Some(link) = Link::of(task).filter(|link| !link.detached) else { continue };
+                if !rows.children.get(&link.parent).is_some_and(|wanted| wanted.contains(id)) {
+                    told.push(format!("{}: open, wanted by nobody, not cancelled", Self::name(&rows, *id)));
+                }
+            }
+        }
+        let mut lives = 0;
+        for (id, entry) in &entries {
+            let name = Self::name(&rows, *id);
+            if !rows.open.contains(id) {
+                told.push(format!("{name}: in memory, not open on disk"));
+                continue;
+            }
+            let state = entry.lock();
+            let is_live = state.live.is_some();
+            lives += usize::from(is_live);
+            let row = &rows.tasks[id].1;
+            let may_differ = lost || is_live && state.has_pending();
+            if !may_differ && rows::encode(&state.status).ok() != rows::encode(row).ok() {
+                told.push(format!(
+                    "{name}: {:?} in memory, {:?} on disk{}",
+                    state.status.state,
+                    row.state,
+                    differences(&state.status, row)
+                ));
+            }
+            if !is_live && !lost {
+                if state.status.state == State::Running {
+                    told.push(format!("{name}: it runs, and has no instance"));
+                } else if !shared.timers.has(*id) {
+                    told.push(format!("{name}: {:?} without a timer: nothing wakes it", state.status.state));
+                }
+            }
+            drop(state);
+            let children: BTreeSet<TaskId> = entry.children().keys().copied().collect();
+            let wanted = rows.children.get(id).cloned().unwrap_or_default();
+            if children != wanted && !lost {
+                told.push(format!("{name}: {} children in memory, {} on disk", children.len(), wanted.len()));
+            }
+        }
+        let held = shared.live_bound - shared.live.available_permits();
+        if held != lives {
+            told.push(format!("{lives} tasks have an instance in memory, {held} instances run"));
+        }
+        if shared.state.pending() > 0 {
+            told.push("shared state waits for rows that do not come".to_owned());
+        }
+        let tokens: BTreeSet<String> = self.engine.tokens().into_iter().map(|token| token.name).collect();
+        if tokens != rows.tokens {
+            told.push(format!("tokens {tokens:?} in memory, {:?} on disk", rows.tokens));
+        }
+        for (root, in_memory, on_disk) in shared.families.miscounted(self.store()).expect("rows") {
+            let name = Self::name(&rows, root);
+            told.push(format!("{name}: {in_memory} tasks below it in memory, {on_disk} on disk"));
+        }
+        told
+    }
+
+    /// What everything has come to, in lines that are the same in each run that comes to the same.
+    pub async fn end(&self, counts: bool) -> BTreeSet<String> {
+        let (engine, local) = (&self.engine, Principal::local());
+        let rows = self.store().read(Rows::read).expect("rows");
+        let mut lines = Vec::new();
+        for (id, (task, status)) in &rows.tasks {
+            let document = engine.task(&local, *id).expect("a task");
+            let result = match engine.result(&local, *id) {
+                Ok(TaskEnd::Completed(result)) => format!("{:?}", result.content),
+                Ok(_) => document.error.as_ref().map_or_else(String::new, |error| error.message.clone()),
+                Err(error) => error.to_string(),
+            };
+            let log = engine
+                .log(&local, *id, 0, 1 << 20)
+                .map_or_else(|e| e.to_string(), |log| String::from_utf8_lossy(&log.bytes).into_owned());
+            // A cancellation comes when it comes.
+            let journal = if status.state == State::Cancelled {
+                String::new()
+            } else {
+                engine.journal(&local, *id).map_or_else(
+                    |e| e.to_string(),
+                    |journal| {
+                        journal.records.iter().map(|record| record.kind.clone()).collect::<Vec<_>>().join(" ")
+                    },
+                )
+            };
+            let outputs: Vec<_> =
+                document.outputs.iter().map(|output| (&output.name, output.bytes)).collect();
+            let result: String = result.chars().take(400).collect();
+            lines.push(format!(
+                "{} {} of {}: {} {:?} '{result}' log {log:?} journal '{journal}' outputs {outputs:?} children {} \
+                 answered {} messages {} retry {} progress {:?} kept {:?}",
+                task.tool, task.arguments, task.parent.map_or("nobody".to_owned(), |parent| Self::name(&rows, parent)),
+                document.state, document.reason, document.children.len(), document.questions_answered.len(),
+                status.messages, status.retry, status.progress, status.kept_reports,
+            ));
+        }
+        self.store()
+            .read(|snapshot| {
+                for (space, what) in [
+                    (Space::State, "state"),
+                    (Space::Component, "component"),
+                    (Space::Event, "event"),
+                    (Space::Setting, "setting"),
+                    (Space::Idempotency, "key"),
+                    (Space::Message, "message"),
+                ] {
+                    let mut count = 0;
+                    snapshot.scan(space, .., false, |_, _| {
+                        count += 1;
+                        ControlFlow::Continue(())
+                    })?;
+                    lines.push(format!("{what}: {count} rows"));
+                }
+                Ok(())
+            })
+            .expect("rows");
+        let entries = engine.state_list(&local, "board", &StateQuery::default()).expect("a page").entries;
+        lines.extend(
+            entries.iter().map(|entry| format!("board/{} = {} v{}", entry.key, entry.value, entry.version)),
+        );
+        lines.extend(rows.tokens.iter().map(|name| format!("token {name}")));
+        let mut done: BTreeMap<String, u64> = BTreeMap::new();
+        for row in engine.audit(AuditQuery::default()).await.map_or_else(|_| Vec::new(), |page| page.rows) {
+            // A call that is tried again is a repeated one; of what is repeated, a crash may lose the last.
+            if row.verdict == Verdict::Admitted
+                || counts && row.deed == Deed::Cancel && row.verdict == Verdict::Repeated
+            {
+                *done.entry(format!("audit {} {}", row.deed, row.verdict)).or_default() += row.count;
+            }
+        }
+        lines.extend(done.into_iter().map(|(what, count)| format!("{what}: {count}")));
+        if counts {
+            let Metrics { submitted, completed, failed, cancelled, open, .. } = engine.metrics();
+            lines.push(format!("counted {submitted} submitted, {completed} completed, {failed} failed, {cancelled} cancelled, {open} open"));
+        }
+        let unnamed =
+            |line: String| rows.tasks.keys().fold(line, |line, id| line.replace(&id.to_string(), "ID"));
+        let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+        for line in lines.into_iter().map(unnamed) {
+            *counted.entry(line).or_default() += 1;
+        }
+        counted.into_iter().map(|(line, count)| format!("{count} × {line}")).collect()
+    }
+}
+
+/// Which fields differ, by name.
+fn differences(memory: &Status, disk: &Status) -> String {
+    let fields = |status: &Status| -> Vec<String> {
+        format!("{status:#?}")
+            .lines()
+            .filter(|line| line.starts_with("    ") && !line.starts_with("     "))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (memory, disk) = (fields(memory), fields(disk));
+    let told: Vec<&str> = memory.iter().filter(|line| !disk.contains(line)).map(|line| line.trim()).collect();
+    format!(" ({})", told.join(" "))
+}

@@ -1,0 +1,107 @@
+//! A store for tests that says no: to the n-th batch that is handed over from now on, in each of the ways in which a
+//! store does. Batches that write nothing are not counted: whether one is needed depends on the writer's pace.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::File;
+use super::request::Request;
+use super::shared::Shared;
+use super::tests::disk::Disk;
+use crate::store::ack::block_on;
+use crate::store::{Batch, Guard, Kind, Space, Store, StoreError, StoreOptions};
+
+/// A way to say no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum No {
+    /// At once, and to this batch alone.
+    Busy,
+    /// At once, and for good.
+    Latched,
+    /// In the answer: a guard on a row does not hold.
+    Guard,
+    /// In the answer: somebody else has the task's lease, from this batch on.
+    Lease,
+}
+
+/// A disk in memory that outlives its stores.
+#[derive(Clone, Default)]
+pub(crate) struct Drive(Disk);
+
+#[derive(Default)]
+pub(super) struct Refusing(Mutex<Orders>);
+
+#[derive(Default)]
+struct Orders {
+    /// One a batch since counting began: the ways to refuse it that fit.
+    seen: Vec<Vec<No>>,
+    refuse: Option<(usize, No)>,
+}
+
+impl Refusing {
+    /// The batch as it is handed on, unless it is refused at once.
+    pub fn pass(&self, shared: &Shared, mut batch: Batch) -> Result<Batch, StoreError> {
+        if batch.is_empty() {
+            return Ok(batch);
+        }
+        let lease = batch.guards.iter().find_map(|guard| match guard {
+            Guard::Lease { task, .. } => Some(*task),
+            _ => None,
+        });
+        let number = {
+            let mut orders = self.orders();
+            let mut fits = vec![No::Busy, No::Latched];
+            fits.extend(lease.map(|_| No::Lease));
+            fits.extend(batch.guards.iter().find(|guard| guard.key().is_some()).map(|_| No::Guard));
+            orders.seen.push(fits);
+            orders.seen.len()
+        };
+        match self.orders().refuse.filter(|(at, _)| *at == number).map(|(_, no)| no) {
+            None => {}
+            Some(No::Busy) => return Err(StoreError::Busy { queued: number, bytes: 0 }),
+            Some(No::Latched) => {
+                // What came before it is on disk, in every run.
+                let (ack, answer) = oneshot::channel();
+                shared.enqueue(Request::new(Batch::new(), ack, true))?;
+                drop(block_on(answer));
+                return Err(shared.latch("a test pulled the disk"));
+            }
+            Some(No::Guard) => {
+                let key = b"there is no such row".to_vec();
+                batch.guards.insert(0, Guard::Present { space: Space::Setting, key });
+            }
+            Some(No::Lease) => {
+                let lost = lease.into_iter().fold(Batch::new(), Batch::end_lease);
+                shared.enqueue(Request::new(lost, oneshot::channel().0, false))?;
+            }
+        }
+        Ok(batch)
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    pub(crate) fn open_on(drive: &Drive, options: StoreOptions) -> Result<Self, StoreError> {
+        File::open_with_backend(drive.0.clone(), Path::new("(a test's drive)"), options).map(Self::of_file)
+    }
+
+    /// Counts from here on, and refuses one batch, counted from 1.
+    pub(crate) fn refuse(&self, refuse: Option<(usize, No)>) {
+        *self.refusing().orders() = Orders { seen: Vec::new(), refuse };
+    }
+
+    /// Of each batch since then, in order: the ways to refuse it that fit.
+    pub(crate) fn handed_over(&self) -> Vec<Vec<No>> {
+        self.refusing().orders().seen.clone()
+    }
+
+    fn refusing(&self) -> &Refusing {
+        let Kind::File(file) = &self.inner.kind;
+        &file.shared.refusing
+    }
+}
