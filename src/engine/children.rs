@@ -100,7 +100,8 @@ impl Families {
         Ok(Some(Reserved { families: self, root, count }))
     }
 
-    fn give_back(&self, root: TaskId, count: u64) {
+    /// They are not made after all.
+    pub fn give_back(&self, root: TaskId, count: u64) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(total) = totals.get_mut(&root) {
             *total = total.saturating_sub(count);
@@ -195,10 +196,14 @@ pub async fn run(shared: Arc<Shared>) {
         }
         if again.is_empty() {
             told.await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
-            shared.memory.families.disown(again);
+            continue;
         }
+        let until = shared.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+        tokio::select! {
+            () = shared.clock.sleep_until(until) => {}
+            () = told => {}
+        }
+        shared.memory.families.disown(again);
     }
 }
 

@@ -146,7 +146,11 @@ impl Recorder {
             }
         };
         reserved.keep();
-        self.settled(ack.await)?;
+        let answer = ack.await;
+        if answer.is_err() {
+            self.shared().memory.families.give_back(parent.root, planned.len() as u64);
+        }
+        self.settled(answer)?;
         crate::crash_point!("called");
         Ok(Ok(ids))
     }

@@ -179,7 +179,10 @@ impl TaskEngine {
         let ack = {
             // Held until it is queued: the task cannot end before it is its parent's child again.
             let mut siblings = parent.as_ref().map(|parent| parent.children());
-            commit.stage(entry);
+            // Without a running engine the rows alone change: the next start takes the task up.
+            if shared.is_running() {
+                commit.stage(entry);
+            }
             let ack = shared.commit(commit)?;
             if let (Some(siblings), Some(link)) = (&mut siblings, link) {
                 siblings.insert(id, link);

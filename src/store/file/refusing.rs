@@ -2,7 +2,7 @@
 //! store does. Batches that write nothing are not counted: whether one is needed depends on the writer's pace.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -11,7 +11,7 @@ use super::request::Request;
 use super::shared::Shared;
 use super::tests::disk::Disk;
 use crate::store::ack::block_on;
-use crate::store::{Batch, Guard, Kind, Space, Store, StoreError, StoreOptions};
+use crate::store::{Batch, Guard, Kind, Sink, Space, Store, StoreError, StoreOptions};
 
 /// A way to say no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +60,16 @@ impl Refusing {
         };
         match self.orders().refuse.filter(|(at, _)| *at == number).map(|(_, no)| no) {
             None => {}
-            Some(No::Busy) => return Err(StoreError::Busy { queued: number, bytes: 0 }),
+            Some(No::Busy) => {
+                return Err(shared.not_taken(batch, StoreError::Busy { queued: number, bytes: 0 }));
+            }
             Some(No::Latched) => {
                 // What came before it is on disk, in every run.
                 let (ack, answer) = oneshot::channel();
                 shared.enqueue(Request::new(Batch::new(), ack, true))?;
                 drop(block_on(answer));
-                return Err(shared.latch("a test pulled the disk"));
+                let refusal = shared.latch("a test pulled the disk");
+                return Err(shared.not_taken(batch, refusal));
             }
             Some(No::Guard) => {
                 let key = b"there is no such row".to_vec();
@@ -86,8 +89,13 @@ impl Refusing {
 }
 
 impl Store {
-    pub(crate) fn open_on(drive: &Drive, options: StoreOptions) -> Result<Self, StoreError> {
-        File::open_with_backend(drive.0.clone(), Path::new("(a test's drive)"), options).map(Self::of_file)
+    pub(crate) fn open_on(
+        drive: &Drive,
+        options: StoreOptions,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, StoreError> {
+        let path = Path::new("(a test's drive)");
+        File::open_with_backend(drive.0.clone(), path, options, sink).map(Self::of_file)
     }
 
     /// Counts from here on, and refuses one batch, counted from 1.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::*;
 use super::guest::{Gates, Guests, Model};
+use crate::engine::memory::Memory;
 use crate::engine::questions::{Given, Hand};
 use crate::store::{Batch, Drive, No, Store};
 
@@ -203,7 +204,7 @@ impl Bench {
             }
             let lives = shared.live_bound - shared.live.available_permits();
             let held = self.gates.held.load(Ordering::SeqCst);
-            let now = (shared.store.handed_over().len(), lives, held, shared.ready.is_empty());
+            let now = (shared.store.handed_over().len(), lives, held, shared.memory.ready.is_empty());
             let may_begin = shared.is_running() && lives < shared.live_bound;
             let is_quiet = lives == held && (now.3 || !may_begin);
             quiet = if is_quiet && before == Some(now) { quiet + 1 } else { 0 };
@@ -236,8 +237,9 @@ fn open(drive: &Drive, clock: &ManualClock, gates: &Arc<Gates>) -> Result<TaskEn
         sampler: Some(Arc::new(Model)),
         ..EngineOptions::default()
     };
-    let store = Store::open_on(drive, options.store)?;
-    let engine = TaskEngine::with_store(store, Arc::new(guests), options)?;
+    let memory = Arc::new(Memory::new(options.clock.clone()));
+    let store = Store::open_on(drive, options.store, memory.clone())?;
+    let engine = TaskEngine::with_store(store, memory, Arc::new(guests), options)?;
     engine.set_catalog(catalog);
     Ok(engine)
 }

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
+use tokio::sync::watch;
+
 use super::super::*;
 use crate::catalog::{Catalog, Component, Inspection};
 use crate::engine::calling::op_hash;

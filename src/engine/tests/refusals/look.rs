@@ -67,7 +67,7 @@ impl Bench {
         let rows = self.store().read(Rows::read).expect("rows");
         let mut told = Vec::new();
         let entries: BTreeMap<_, _> =
-            shared.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
+            shared.memory.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
         for (id, (_, status)) in &rows.tasks {
             if rows.open.contains(id) == status.state.is_terminal() {
                 told.push(format!(
@@ -111,7 +111,7 @@ impl Bench {
             if !is_live && !lost {
                 if state.status.state == State::Running {
                     told.push(format!("{name}: it runs, and has no instance"));
-                } else if !shared.timers.has(*id) {
+                } else if !shared.memory.timers.has(*id) {
                     told.push(format!("{name}: {:?} without a timer: nothing wakes it", state.status.state));
                 }
             }
@@ -126,14 +126,14 @@ impl Bench {
         if held != lives {
             told.push(format!("{lives} tasks have an instance in memory, {held} instances run"));
         }
-        if shared.state.pending() > 0 {
+        if shared.memory.state.pending() > 0 {
             told.push("shared state waits for rows that do not come".to_owned());
         }
         let tokens: BTreeSet<String> = self.engine.tokens().into_iter().map(|token| token.name).collect();
         if tokens != rows.tokens {
             told.push(format!("tokens {tokens:?} in memory, {:?} on disk", rows.tokens));
         }
-        for (root, in_memory, on_disk) in shared.families.miscounted(self.store()).expect("rows") {
+        for (root, in_memory, on_disk) in shared.memory.families.miscounted(self.store()).expect("rows") {
             let name = Self::name(&rows, root);
             told.push(format!("{name}: {in_memory} tasks below it in memory, {on_disk} on disk"));
         }
