@@ -304,7 +304,7 @@ fn a_reopened_task_has_its_budgets_and_its_time_back() {
         assert_eq!((again.failures, again.questions.questions, again.questions.sample_tokens), (0, 0, 0));
         assert_eq!((again.attempt, again.since, again.ended_at), (2, WALL, None));
         assert_eq!((again.error, again.wake), (None, None));
-        assert_eq!(again.questions.open, [question.clone()], "what it asked is asked again");
+        assert_eq!(again.questions.open, std::slice::from_ref(&question), "what it asked is asked again");
     }
 }
 
