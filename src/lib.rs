@@ -5,7 +5,7 @@
 //! ```text
 //! roof     cli
 //! 4th      mcp | sandbox
-//! 3rd      engine
+//! 3rd      engine   http
 //! 2nd      catalog
 //! 1st      store
 //! ground   task   authority   clock   limits   private
@@ -23,6 +23,8 @@ pub mod clock;
 #[doc(hidden)]
 pub mod crash;
 pub mod engine;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod limits;
 #[cfg(feature = "mcp")]
 pub mod mcp;

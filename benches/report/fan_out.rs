@@ -15,7 +15,8 @@ use longhaul::authority::Principal;
 use longhaul::catalog::{Reply, ToolDefinition};
 use longhaul::engine::closures::{Closures, StepError, Steps};
 use longhaul::engine::{EngineOptions, Submission, TaskEngine};
-use longhaul::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
+use longhaul::http::Options;
+use longhaul::mcp::{HttpServer, McpOptions, McpServer};
 use longhaul::task::ToolResult;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -249,7 +250,7 @@ pub fn child() {
         let task = engine.submit(submission).await.expect("a task").task;
         let server = McpServer::new(engine, McpOptions::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let http = HttpServer::bind(server, HttpOptions::new(address)).await.expect("a server");
+        let http = HttpServer::bind(server, Options::new(address)).await.expect("a server");
         println!("{} {}", http.address(), task.uri);
         let reading = tokio::task::spawn_blocking(move || {
             for line in std::io::stdin().lock().lines() {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use longhaul::authority::Principal;
 use longhaul::catalog::{Candidate, Catalog, Component, Manifest, Operator};
 use longhaul::engine::{EngineOptions, Submission, TaskEngine};
-use longhaul::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
+use longhaul::http::Options;
+use longhaul::mcp::{HttpServer, McpOptions, McpServer};
 use longhaul::sandbox::{Sandbox, SandboxOptions};
 use longhaul::task::TaskId;
 use serde_json::Value;
@@ -58,7 +59,7 @@ impl Server {
             engine.start().await.expect("started");
             let server = McpServer::new(engine.clone(), McpOptions::default());
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
-            let http = HttpServer::bind(server, HttpOptions::new(address)).await.expect("a server");
+            let http = HttpServer::bind(server, Options::new(address)).await.expect("a server");
             (engine, http)
         });
         Self { runtime, engine, http, _folder: scratch }

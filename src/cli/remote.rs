@@ -512,7 +512,7 @@ mod tests {
     use crate::catalog::ToolDefinition;
     use crate::engine::closures::{Closures, Steps};
     use crate::engine::{EngineOptions, TaskEngine};
-    use crate::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
+    use crate::mcp::{HttpServer, McpOptions, McpServer};
 
     /// An engine whose tool `count {to}` takes so many short steps and logs each.
     async fn engine(folder: &std::path::Path) -> TaskEngine {
@@ -543,7 +543,7 @@ mod tests {
         // Hidden task tools answer the command line all the same.
         let server =
             McpServer::new(engine.clone(), McpOptions { task_tools: false, ..McpOptions::default() });
-        HttpServer::bind(server, HttpOptions::new(address)).await.expect("listens")
+        HttpServer::bind(server, crate::http::Options::new(address)).await.expect("listens")
     }
 
     fn reporter() -> Reporter {

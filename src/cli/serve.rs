@@ -24,9 +24,9 @@ use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
+use crate::http;
 use crate::mcp::{
-    ClientSettings, HttpError, HttpOptions, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio,
-    wait_bound_of,
+    ClientSettings, HttpError, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio, wait_bound_of,
 };
 use crate::private::{self, NotPrivate};
 use crate::sandbox::{Sandbox, SandboxOptions};
@@ -269,7 +269,7 @@ async fn over_http(
             "--open-loopback: every process and user of this machine that reaches the port is the owner"
         );
     }
-    let options = HttpOptions { key: Some(key.clone()), ..http_options(context) };
+    let options = http::Options { key: Some(key.clone()), ..http_options(context) };
     let http = HttpServer::bind(server.clone(), options).await?;
     sandbox.keep_out_of(http.address());
     // Some file systems have no sockets; then it serves over HTTP alone.
@@ -290,9 +290,9 @@ async fn over_http(
 }
 
 /// How a server with these settings listens over HTTP; its key stands in its store.
-pub fn http_options(context: &Context) -> HttpOptions {
+pub fn http_options(context: &Context) -> http::Options {
     let settings = &context.settings;
-    HttpOptions {
+    http::Options {
         address: settings.http,
         allowed_hosts: settings.mcp.allowed_hosts.clone(),
         allowed_origins: settings.mcp.allowed_origins.clone(),
@@ -410,8 +410,10 @@ fn store_failed(why: &str) -> CliError {
 impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::BeyondLoopback(_) => Self::refused(error).next("longhaul token new NAME --tools '*'"),
-            HttpError::BadOrigin(_) => Self::usage(error),
+            HttpError::Server(http::ServerError::BeyondLoopback(_)) => {
+                Self::refused(error).next("longhaul token new NAME --tools '*'")
+            }
+            HttpError::Server(http::ServerError::BadOrigin(_)) => Self::usage(error),
             error => Self::failed(error),
         }
     }

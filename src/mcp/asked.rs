@@ -13,8 +13,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::asks::{self, BY_PROTOCOL};
+use super::locks::lock;
 use super::seal::Seal;
-use super::server::{McpServer, lock};
+use super::server::McpServer;
 use crate::authority::Principal;
 use crate::engine::EngineError;
 use crate::engine::questions::{Given, InputRequest as Question};

@@ -6,15 +6,11 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes, to_bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::middleware::Next;
-use axum::response::Response;
 use futures::{Stream, StreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use super::caller::Caller;
 use super::sessions::is_modern;
+use crate::http::{Body, BodyStream, Bytes, Caller, Next, Request, Response, collect};
 use crate::limits;
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -60,7 +56,7 @@ fn ahead_of(answer: Answer, silence: Duration) -> Response {
 fn told(answer: Answer, silence: Duration) -> impl Stream<Item = io::Result<Bytes>> + Send {
     enum At {
         Waiting(Answer),
-        Telling(BodyDataStream),
+        Telling(BodyStream),
     }
     let told = stream::try_unfold(At::Waiting(answer), move |at| async move {
         match at {
@@ -78,7 +74,7 @@ fn told(answer: Answer, silence: Duration) -> impl Stream<Item = io::Result<Byte
 }
 
 /// The answer as events: it may be one JSON document, whose status comes too late.
-async fn events(response: Response) -> io::Result<BodyDataStream> {
+async fn events(response: Response) -> io::Result<BodyStream> {
     let content_type = response.headers().get(header::CONTENT_TYPE);
     if content_type == Some(&EVENT_STREAM) {
         return Ok(response.into_body().into_data_stream());
@@ -87,7 +83,7 @@ async fn events(response: Response) -> io::Result<BodyDataStream> {
         // Broken off without an end, the stream is not taken for a whole one.
         return Err(io::Error::other(format!("the request was answered with {}", response.status())));
     }
-    let document = to_bytes(response.into_body(), limits::MAX_CLIENT_EVENT_BYTES).await;
+    let document = collect(response.into_body(), limits::MAX_CLIENT_EVENT_BYTES).await;
     let document = document.map_err(io::Error::other)?;
     // JSON as it is written here has no line breaks.
     let event = [b"data: ", document.as_ref(), b"\n\n"].concat();
@@ -96,13 +92,13 @@ async fn events(response: Response) -> io::Result<BodyDataStream> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
-    use axum::response::IntoResponse;
+    use http::StatusCode;
 
     use super::*;
+    use crate::http::{content, status, text};
 
     /// What goes out with this answer, for which one waits until so many comments have gone out.
-    async fn sent(answer: Response, comments: usize) -> Result<String, axum::Error> {
+    async fn sent(answer: Response, comments: usize) -> Result<String, String> {
         let (done, waited) = tokio::sync::oneshot::channel::<()>();
         let answer = Box::pin(async move {
             waited.await.expect("the test goes on");
@@ -111,30 +107,30 @@ mod tests {
         let mut body = ahead_of(answer, Duration::from_millis(5)).into_body().into_data_stream();
         let mut sent = String::new();
         while sent.len() < comments * COMMENT.len() {
-            sent.push_str(std::str::from_utf8(&body.next().await.expect("more")?).expect("text"));
+            sent.push_str(
+                std::str::from_utf8(&body.next().await.expect("more").map_err(|error| error.to_string())?)
+                    .expect("text"),
+            );
         }
         done.send(()).expect("it waits");
         while let Some(part) = body.next().await {
-            sent.push_str(std::str::from_utf8(&part?).expect("text"));
+            sent.push_str(std::str::from_utf8(&part.map_err(|error| error.to_string())?).expect("text"));
         }
         Ok(sent)
     }
 
     #[tokio::test]
     async fn comments_go_out_until_there_is_an_answer_and_it_stands_behind_them() {
-        let json = [(header::CONTENT_TYPE, "application/json")];
-        let stream = [(header::CONTENT_TYPE, "text/event-stream")];
-        let late = (StatusCode::NOT_FOUND, json, "{\"error\":{}}").into_response();
+        let late = content(StatusCode::NOT_FOUND, "application/json", "{\"error\":{}}");
         let told = sent(late, 3).await.expect("an answer");
         let (comments, answer) = told.split_at(told.rfind(":\n\n").expect("comments") + COMMENT.len());
         assert_eq!(answer, "data: {\"error\":{}}\n\n");
         assert_eq!(comments.replace(":\n\n", ""), "");
-        let told = sent((stream, "data: 1\n\n:\n\ndata: 2\n\n").into_response(), 1).await;
+        let stream = content(StatusCode::OK, "text/event-stream", "data: 1\n\n:\n\ndata: 2\n\n");
+        let told = sent(stream, 1).await;
         assert!(told.expect("an answer").ends_with(":\n\ndata: 1\n\n:\n\ndata: 2\n\n"));
         // Neither is an answer to a request.
-        for broken in
-            [(StatusCode::INTERNAL_SERVER_ERROR, "no").into_response(), StatusCode::OK.into_response()]
-        {
+        for broken in [text(StatusCode::INTERNAL_SERVER_ERROR, "no"), status(StatusCode::OK)] {
             assert!(sent(broken, 1).await.is_err());
         }
     }

@@ -7,7 +7,6 @@ use rmcp::model::InputResponses;
 use rmcp::service::RequestContext;
 
 use super::asks::Takes;
-use super::connections::ClosedInOrder;
 use super::error::{self, Refusal};
 use super::offers::Offers;
 use super::report::Reports;
@@ -15,6 +14,7 @@ use super::server::{Handler, is_modern};
 use super::sessions::CallStream;
 use crate::clock::Moment;
 use crate::engine::{Follower, TaskChange, TaskDocument};
+use crate::http::ClosedInOrder;
 use crate::limits;
 use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
 

@@ -6,21 +6,18 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::Request;
-use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use futures::stream;
+use http::{HeaderName, Method, StatusCode};
 use rmcp::model::*;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::asks::Takes;
 use super::client_settings::Links;
-use super::connections::OnlyTells;
-use super::server::{Handler, lock};
+use super::locks::lock;
+use super::server::Handler;
 use super::subscriptions::{Armed, next_list_change};
+use crate::http::{Body, Bytes, EventStream, Next, Request, Response, collect, is_event_stream, status};
 use crate::limits;
 use crate::task::TaskId;
 
@@ -63,34 +60,30 @@ pub async fn serve(request: Request, next: Next) -> Response {
     let is_get = request.method() == Method::GET;
     if is_get || request.headers().get(MCP_METHOD).is_none_or(|method| method != "subscriptions/listen") {
         let mut response = next.run(request).await;
-        if is_get && is_stream(&response) {
-            response.extensions_mut().insert(OnlyTells);
+        if is_get && is_event_stream(&response) {
+            response.extensions_mut().insert(EventStream);
         }
         return response;
     }
     let handoff = Handoff::default();
     let response = OF_REQUEST.scope(handoff.clone(), next.run(request)).await;
-    if !is_stream(&response) {
+    if !is_event_stream(&response) {
         return response;
     }
     // The acknowledgment and, since nothing else is left to do there, the end.
     let (parts, body) = response.into_parts();
-    let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let Ok(bytes) = collect(body, limits::MAX_REQUEST_BYTES).await else {
+        return status(StatusCode::INTERNAL_SERVER_ERROR);
     };
     match handoff.take().zip(last_event(&bytes)) {
         Some((listening, end)) => {
             let (head, end) = (Bytes::copy_from_slice(&bytes[..end]), Bytes::copy_from_slice(&bytes[end..]));
             let mut response = Response::from_parts(parts, Body::from_stream(listening.stream(head, end)));
-            response.extensions_mut().insert(OnlyTells);
+            response.extensions_mut().insert(EventStream);
             response
         }
         None => Response::from_parts(parts, Body::from(bytes)),
     }
-}
-
-fn is_stream(response: &Response) -> bool {
-    response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream")
 }
 
 /// Where the last event begins, if there is one before it.

@@ -1,5 +1,5 @@
 //! Lives here: MCP: tools, resources, subscriptions, sessions, transports, the client; wire to domain by hand.
-//! May import: `engine` and what is below it. Never here: wasmtime, redb, running a task.
+//! May import: `engine`, `http` and what is below them. Never here: axum, wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `tools.rs`, `reply.rs` and `answer.rs`.
 
 mod accept;
@@ -8,20 +8,17 @@ mod answer;
 mod asked;
 mod asks;
 mod bridge;
-mod caller;
 mod client;
 mod client_settings;
-mod connections;
 mod convert;
-mod cors;
 mod early_head;
 mod error;
 mod fixtures;
 mod follow;
-mod head;
 mod hints;
 mod http;
 mod listening;
+mod locks;
 mod mrtr;
 mod next;
 mod offers;
@@ -29,7 +26,6 @@ mod on_stream;
 mod own_names;
 mod own_tools;
 mod params;
-mod peer;
 mod pipe;
 mod pipe_questions;
 mod pipe_task_ids;
@@ -38,7 +34,6 @@ mod reading;
 mod reply;
 mod report;
 mod resources;
-mod rpc_answer;
 mod schema;
 mod seal;
 mod server;
@@ -56,6 +51,7 @@ mod tests;
 mod tools;
 mod upstream;
 mod uri;
+mod well_formed;
 
 pub use admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE, TOOL_PIN};
 pub use bridge::{BridgeError, BridgeOptions, bridge};
@@ -64,7 +60,7 @@ pub use client::{
     ServerCommand, TaskLink, ToolInfo, Updates, find_program,
 };
 pub use client_settings::{ClientSettings, Links, wait_bound_of};
-pub use http::{HttpError, HttpOptions, HttpServer, knows_owner_by_connection};
+pub use http::{HttpError, HttpServer};
 pub use own_names::OwnNames;
 pub use reader::Reader;
 pub use server::{McpOptions, McpServer};

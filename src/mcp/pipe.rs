@@ -18,11 +18,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error;
+use super::locks::lock;
 use super::params::{self, AnyRequest};
 use super::pipe_task_ids::{bad_handshake, to_client, with_resources};
 use super::reader::Reader;
 use super::reading::{Envelope, Line, Lines, Patience, Unreadable, envelope, without_mark};
-use super::server::lock;
 use crate::limits;
 
 /// How a connection over pipes comes to its end.

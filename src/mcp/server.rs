@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rmcp::model::*;
@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Form;
 use super::asked::Respondent;
-use super::caller::Caller;
 use super::client_settings::Links;
 use super::fixtures::Fixtures;
 use super::hints::{Kept as _, in_era, server_info, stamp};
 use super::listening::Handoff;
+use super::locks::lock;
 use super::own_names::OwnNames;
 use super::own_tools::TaskTools;
 use super::pipe::Ends;
@@ -34,6 +34,7 @@ use super::{convert, error, params};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, find_hidden};
 use crate::engine::{EngineError, TaskEngine};
+use crate::http::Caller;
 use crate::limits;
 
 /// What the operator may choose.
@@ -288,10 +289,6 @@ impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
         lock(&self.connection.calls).remove(&self.request);
     }
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a request is of the protocol that has no sessions.

@@ -9,11 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::asked::Respondent;
-use super::caller::Caller;
 use super::pipe::Pipe;
 use super::pipe_questions::{Answers, WithQuestions};
 use super::reader::Reader;
 use super::server::McpServer;
+use crate::http::Caller;
 use crate::limits;
 
 #[derive(Debug, thiserror::Error)]

@@ -4,19 +4,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rmcp::model::ClientCapabilities;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error;
 use super::hints::stamp_ack;
-use super::rpc_answer::rpc_response;
+use super::well_formed::rpc_response;
+use crate::http::{Body, Bytes, Next, Request, Response, collect, is_event_stream, status};
 use crate::limits;
 
 /// The tasks of which one `subscriptions/listen` wants to be told.
@@ -99,8 +96,8 @@ pub async fn read(request: Request, next: Next) -> Response {
         return if is_acknowledged { stamped(response) } else { response };
     }
     let (mut parts, body) = request.into_parts();
-    let Ok(bytes) = to_bytes(body, limits::MAX_REQUEST_BYTES).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    let Ok(bytes) = collect(body, limits::MAX_REQUEST_BYTES).await else {
+        return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
     if listens && let Some(id) = id_with_bad_ids(&bytes) {
         let error = error::bad_params("params.notifications.taskIds: it is a list of ids of tasks");
@@ -147,8 +144,7 @@ fn add_name(headers: &mut HeaderMap, task_id: Option<&str>) {
 
 /// The answer, its first message as `edit` leaves it, if it is a stream; whether anything changed is what `edit` tells.
 fn edited(response: Response, edit: impl Fn(&mut Value) -> bool + Send + 'static) -> Response {
-    let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "text/event-stream");
-    if !is_stream {
+    if !is_event_stream(&response) {
         return response;
     }
     let (parts, body) = response.into_parts();

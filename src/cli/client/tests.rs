@@ -10,7 +10,7 @@ use crate::cli::render::Output;
 use crate::engine::closures::{Closures, Steps};
 use crate::engine::questions::{Answer, Ask};
 use crate::engine::{EngineOptions, TaskEngine};
-use crate::mcp::{HttpOptions, HttpServer, McpOptions, McpServer};
+use crate::mcp::{HttpServer, McpOptions, McpServer};
 use crate::task::{By, ToolResult};
 
 /// A server whose tool `books` asks for two fields and hands the answer back.
@@ -40,7 +40,9 @@ async fn serve(folder: &std::path::Path) -> (TaskEngine, HttpServer) {
     engine.set_catalog(Arc::new(catalog));
     engine.start().await.expect("started");
     let server = McpServer::new(engine.clone(), McpOptions::default());
-    let http = HttpServer::bind(server, HttpOptions::new(([127, 0, 0, 1], 0).into())).await.expect("listens");
+    let http = HttpServer::bind(server, crate::http::Options::new(([127, 0, 0, 1], 0).into()))
+        .await
+        .expect("listens");
     (engine, http)
 }
 

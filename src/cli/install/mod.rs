@@ -26,7 +26,7 @@ use super::exit::{CliError, Exit, Result};
 use super::own_server;
 use super::render::escape;
 use super::serve::http_options;
-use crate::mcp::knows_owner_by_connection;
+use crate::http::knows_owner_by_connection;
 
 /// The key under which a host knows this program.
 const NAME: &str = "longhaul";

@@ -14,10 +14,10 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::client_settings::ClientSettings;
+use super::locks::lock;
 use super::own_names::OwnNames;
 use super::reader::Reader;
 use super::reading::{Line, Lines};
-use super::server::lock;
 use crate::limits;
 use conversation::{Carried, Conversation};
 

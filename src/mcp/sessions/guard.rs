@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use rmcp::model::ProtocolVersion;
 use rmcp::transport::streamable_http_server::session::SessionId;
 
 use super::Sessions;
-use crate::mcp::caller::Caller;
+use crate::http::{Caller, Next, Request, Response, status, text};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
@@ -21,18 +18,20 @@ pub fn owner_of_this_request() -> String {
     Caller::of_this_request().map(|caller| caller.owner()).unwrap_or_default()
 }
 
-pub async fn guard(State(sessions): State<Arc<Sessions>>, request: Request, next: Next) -> Response {
+pub async fn guard(sessions: Arc<Sessions>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let value_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
     // 2026-07-28 has neither sessions nor events, and ignores them.
-    let Some(session) = text(SESSION).filter(|_| !is_modern(headers)) else { return next.run(request).await };
+    let Some(session) = value_of(SESSION).filter(|_| !is_modern(headers)) else {
+        return next.run(request).await;
+    };
     let id = SessionId::from(session);
     match sessions.owner(&id) {
         Ok(Some(owner)) if owner == owner_of_this_request() => {}
         Ok(_) => return not_found(),
         Err(error) => {
             tracing::error!(%error, "a session cannot be looked up");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            return status(StatusCode::INTERNAL_SERVER_ERROR);
         }
     }
     if request.method() == Method::GET
@@ -51,5 +50,5 @@ pub fn is_modern(headers: &HeaderMap) -> bool {
 
 /// As rmcp says it of a session that it does not know.
 fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response()
+    text(StatusCode::NOT_FOUND, "Not Found: Session not found")
 }

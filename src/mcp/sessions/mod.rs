@@ -33,8 +33,9 @@ pub use sweep::run as sweep;
 
 use self::rows::SessionRow;
 use super::error;
+use super::locks::lock;
 use super::seal::Seal;
-use super::server::{McpServer, lock};
+use super::server::McpServer;
 use crate::engine::{EngineError, Shelf};
 use crate::limits;
 use event_id::Place;

@@ -9,7 +9,7 @@ use rmcp::model::*;
 
 use crate::engine::{Feed, ResourceKey, Signal};
 use crate::limits;
-use crate::mcp::server::lock;
+use crate::mcp::locks::lock;
 use crate::mcp::subscriptions::Watched;
 
 pub struct Outbox {

@@ -22,9 +22,10 @@ use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
 use crate::mcp::asked::{Asked, Respondent};
 use crate::mcp::error;
+use crate::mcp::locks::lock;
 use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
 use crate::mcp::seal::Seal;
-use crate::mcp::server::{Connection, Handler, McpServer, lock};
+use crate::mcp::server::{Connection, Handler, McpServer};
 
 /// Messages of the client's on their way to rmcp.
 pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;

@@ -10,7 +10,7 @@ use super::event_id::Cursor;
 use super::rows::CallRow;
 use crate::limits;
 use crate::mcp::asked::Asked;
-use crate::mcp::server::lock;
+use crate::mcp::locks::lock;
 
 pub struct Slot {
     pub stream: u64,

@@ -11,7 +11,7 @@ use crate::authority::Principal;
 use crate::clock::{Moment, UnixNanos};
 use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
 use crate::limits;
-use crate::mcp::server::lock;
+use crate::mcp::locks::lock;
 
 /// Until `over`: lets quiet sessions rest, puts idle ones out of memory, and deletes what was kept long enough.
 pub async fn run(sessions: Arc<Sessions>, over: CancellationToken) {

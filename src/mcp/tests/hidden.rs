@@ -71,7 +71,7 @@ async fn world() -> World {
     engine.set_catalog(catalog);
     engine.start().await.expect("a start");
     let server = McpServer::new(engine.clone(), McpOptions::default());
-    let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+    let http = HttpServer::bind(server, Options::new(loopback())).await.expect("a server");
     World { folder, engine, http, gate }
 }
 

@@ -188,11 +188,11 @@ async fn health_readiness_and_counts() {
 async fn a_port_in_use_and_an_address_for_all_are_refused_with_what_to_do() {
     let world = World::new().await;
     let server = || McpServer::new(world.engine.clone(), McpOptions::default());
-    let taken = HttpServer::bind(server(), HttpOptions::new(world.http.address())).await;
+    let taken = HttpServer::bind(server(), Options::new(world.http.address())).await;
     let told = taken.err().expect("in use").to_string();
     assert!(told.contains("in use") && told.contains("--http"), "{told}");
-    let open = HttpServer::bind(server(), HttpOptions::new(SocketAddr::from(([0, 0, 0, 0], 0)))).await;
-    assert!(matches!(open, Err(HttpError::BeyondLoopback(_))));
+    let open = HttpServer::bind(server(), Options::new(SocketAddr::from(([0, 0, 0, 0], 0)))).await;
+    assert!(matches!(open, Err(HttpError::Server(ServerError::BeyondLoopback(_)))));
 }
 
 #[tokio::test]

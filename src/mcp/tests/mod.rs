@@ -36,6 +36,7 @@ use crate::authority::{Principal, Secret};
 use crate::catalog::{Reply, ToolDefinition};
 use crate::engine::closures::{Closures, StepError, Steps};
 use crate::engine::{EngineOptions, OutputOp, ResourceKey, Submission, TaskDocument, TaskEngine};
+use crate::http::{Options, ServerError};
 use crate::task::{LogLevel, TaskId, ToolResult};
 
 /// Every wait of these tests ends by an event; this only bounds a test that hangs.
@@ -54,8 +55,8 @@ struct World {
     gate: Arc<Semaphore>,
 }
 
-fn keyed(options: HttpOptions) -> HttpOptions {
-    HttpOptions { key: Some(Secret::new(KEY)), ..options }
+fn keyed(options: Options) -> Options {
+    Options { key: Some(Secret::new(KEY)), ..options }
 }
 
 impl World {
@@ -68,12 +69,12 @@ impl World {
         let gate = Arc::new(Semaphore::new(0));
         let engine = engine(folder.path(), &gate).await;
         let server = McpServer::new(engine.clone(), options);
-        let http = HttpServer::bind(server, keyed(HttpOptions::new(loopback()))).await.expect("a server");
+        let http = HttpServer::bind(server, keyed(Options::new(loopback()))).await.expect("a server");
         Self { folder, engine, http, gate }
     }
 
     /// The same engine behind a server that listens otherwise.
-    async fn listening(self, options: HttpOptions) -> Self {
+    async fn listening(self, options: Options) -> Self {
         let Self { folder, engine, http, gate } = self;
         http.shutdown().await;
         let server = McpServer::new(engine.clone(), McpOptions::default());
@@ -125,7 +126,7 @@ impl World {
         drop(engine);
         let engine = self::engine(folder.path(), &gate).await;
         let server = McpServer::new(engine.clone(), McpOptions::default());
-        let http = HttpServer::bind(server, keyed(HttpOptions::new(loopback()))).await.expect("a server");
+        let http = HttpServer::bind(server, keyed(Options::new(loopback()))).await.expect("a server");
         Self { folder, engine, http, gate }
     }
 

@@ -13,7 +13,7 @@ const KEY: &str = "the-owners-key";
 /// A server that a page elsewhere may call.
 async fn open_to_pages(world: &World) -> (HttpServer, Raw) {
     let server = McpServer::new(world.engine.clone(), McpOptions::default());
-    let mut options = HttpOptions::new(loopback());
+    let mut options = Options::new(loopback());
     options.allowed_origins = vec![ALLOWED.to_owned()];
     options.key = Some(Secret::new(KEY.to_owned()));
     let http = HttpServer::bind(server, options).await.expect("a server");
@@ -122,7 +122,7 @@ async fn a_foreign_page_is_refused_before_anything_else_and_told_nothing() {
 async fn an_entry_that_is_no_origin_ends_the_start_and_is_named() {
     let world = World::new().await;
     let server = McpServer::new(world.engine.clone(), McpOptions::default());
-    let mut options = HttpOptions::new(loopback());
+    let mut options = Options::new(loopback());
     options.allowed_origins = vec![ALLOWED.to_owned(), "app.example".to_owned()];
     let refused = HttpServer::bind(server, options).await.err().expect("an error").to_string();
     assert!(refused.contains("'app.example'") && refused.contains("https://"), "{refused}");

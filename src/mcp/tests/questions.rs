@@ -363,7 +363,7 @@ async fn a_round_goes_on_behind_a_restart() {
     drop(old);
     let engine = engine(folder.path(), &gate).await;
     let server = McpServer::new(engine.clone(), McpOptions::default());
-    let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+    let http = HttpServer::bind(server, Options::new(loopback())).await.expect("a server");
     let world = World { folder, engine, http, gate };
     let raw = Raw::new(&world);
     let last = raw.one(round(&asks, &first, json!({"q1": accepted(true)}))).await;

@@ -266,7 +266,7 @@ async fn a_task_is_found_again_after_a_restart() {
     let gate = Arc::new(Semaphore::new(0));
     let engine = self::engine(folder.path(), &gate).await;
     let server = McpServer::new(engine.clone(), McpOptions::default());
-    let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+    let http = HttpServer::bind(server, Options::new(loopback())).await.expect("a server");
     let world = World { folder, engine, http, gate };
     let raw = Raw::new(&world);
     let again = raw.get(&id).await;

@@ -351,21 +351,18 @@ async fn a_session_of_the_key_is_not_the_same_users_without_it() {
 /// How a server listens, and whether a program of its own user is the owner there without a key.
 #[tokio::test]
 async fn where_others_are_let_in_a_connection_says_nothing_of_who_calls() {
-    let open = |options: HttpOptions| HttpOptions { open_loopback: true, ..options };
-    let host =
-        |name: &str| HttpOptions { allowed_hosts: vec![name.to_owned()], ..HttpOptions::new(loopback()) };
-    let page = HttpOptions {
-        allowed_origins: vec!["https://app.example".to_owned()],
-        ..HttpOptions::new(loopback())
-    };
-    let beyond = HttpOptions::new(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let open = |options: Options| Options { open_loopback: true, ..options };
+    let host = |name: &str| Options { allowed_hosts: vec![name.to_owned()], ..Options::new(loopback()) };
+    let page =
+        Options { allowed_origins: vec!["https://app.example".to_owned()], ..Options::new(loopback()) };
+    let beyond = Options::new(SocketAddr::from(([0, 0, 0, 0], 0)));
     for (options, is_owner) in [
-        (HttpOptions::new(loopback()), true),
+        (Options::new(loopback()), true),
         (host("tools.example"), false),
         (host("127.0.0.1"), false),
         (page.clone(), false),
         (beyond.clone(), false),
-        (open(HttpOptions::new(loopback())), true),
+        (open(Options::new(loopback())), true),
         (open(page), true),
     ] {
         let shown = format!("{options:?}");

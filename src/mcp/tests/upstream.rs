@@ -63,7 +63,7 @@ async fn a_call_survives_the_restart_of_the_other_server_and_is_one_task_there()
     let address = http.address();
     in_time(http.shutdown()).await;
     let server = McpServer::new(other.clone(), McpOptions::default());
-    let http = HttpServer::bind(server, HttpOptions::new(address)).await.expect("a server");
+    let http = HttpServer::bind(server, Options::new(address)).await.expect("a server");
     gate.add_permits(1);
     let done = result(&engine, id).await;
     assert_eq!(done.structured.as_deref(), Some("{\"done\":2}"));

@@ -245,7 +245,7 @@ async fn a_server_that_stops_takes_no_question_back() {
     drop(old);
     let engine = engine(folder.path(), &gate).await;
     let server = McpServer::new(engine.clone(), McpOptions::default());
-    let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+    let http = HttpServer::bind(server, Options::new(loopback())).await.expect("a server");
     let world = World { folder, engine, http, gate };
     let left = Left { session, begun, read, asked };
     left.says(&world, json!({"result": accepted(true)})).await;

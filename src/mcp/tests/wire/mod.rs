@@ -55,7 +55,7 @@ async fn wire_world() -> World {
     // The words of our own tools are no matter of the wire.
     let options = McpOptions { task_tools: false, ..McpOptions::default() };
     let server = McpServer::new(engine.clone(), options);
-    let http = HttpServer::bind(server, HttpOptions::new(loopback())).await.expect("a server");
+    let http = HttpServer::bind(server, Options::new(loopback())).await.expect("a server");
     World { folder, engine, http, gate }
 }
 

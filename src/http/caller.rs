@@ -1,21 +1,20 @@
-//! Says who sends an HTTP request, for every request anew: the owner is known by the key in the data folder or by the
-//! user that a loopback connection belongs to, everybody else by a token. What a revoked token holds open ends.
+//! Says who sends a request, asked for each: the owner is known by the key in the data folder or by the user that a
+//! loopback connection belongs to, all others by a token. What a revoked token holds open ends.
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
 use futures::future::Either;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::connections::OfOwner;
+use super::backend::{Backend, Bearer};
+use super::message::{Body, Next, Request, Response};
+use super::owner::OfOwner;
 use crate::authority::{Principal, Secret};
-use crate::engine::{Bearer, TaskEngine};
 
 /// The caller of one request. What it holds open is to end when [`Caller::revoked`] does.
 #[derive(Clone, Debug)]
@@ -35,7 +34,7 @@ enum KnownBy {
 }
 
 tokio::task_local! {
-    /// rmcp makes handlers, and asks for sessions, within the request's own future.
+    /// Set for the whole of a request's own future, in which wings answer it.
     static OF_REQUEST: Caller;
 }
 
@@ -80,51 +79,51 @@ impl Caller {
     }
 
     pub async fn revoked(&self) {
-        match self.known_by.clone() {
-            KnownBy::Token(mut token) => token.revoked().await,
+        match &self.known_by {
+            KnownBy::Token(token) => token.revoked().await,
             KnownBy::Folder | KnownBy::Connection => std::future::pending().await,
         }
     }
 }
 
-/// What the door of `/mcp` asks.
+/// What a request is let in by.
 pub struct Door {
-    pub engine: TaskEngine,
+    pub backend: Arc<dyn Backend>,
     /// The owner's key, which stands in the data folder.
     pub key: Option<Secret>,
 }
 
-/// Why a request is nobody's.
+/// Why the caller of a request is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stranger {
+enum Unknown {
     NoToken,
     BadToken,
 }
 
 impl Door {
-    fn caller(&self, headers: &HeaderMap, of_owner: bool) -> Result<Caller, Stranger> {
+    fn caller(&self, headers: &HeaderMap, of_owner: bool) -> Result<Caller, Unknown> {
         let given: Vec<&HeaderValue> = headers.get_all(header::AUTHORIZATION).iter().collect();
         let value = match given[..] {
             [] => return by_connection(headers, of_owner),
             [value] => value,
-            _ => return Err(Stranger::BadToken),
+            _ => return Err(Unknown::BadToken),
         };
-        let token = value.to_str().ok().and_then(bearer_token).ok_or(Stranger::BadToken)?;
+        let token = value.to_str().ok().and_then(bearer_token).ok_or(Unknown::BadToken)?;
         if self.key.as_ref().is_some_and(|key| same(key, token)) {
             return Ok(Caller::of_folder());
         }
-        let bearer = self.engine.bearer(token).ok_or(Stranger::BadToken)?;
+        let bearer = self.backend.bearer(token).ok_or(Unknown::BadToken)?;
         Ok(Caller { principal: bearer.principal.clone(), known_by: KnownBy::Token(bearer) })
     }
 }
 
-fn by_connection(headers: &HeaderMap, of_owner: bool) -> Result<Caller, Stranger> {
+fn by_connection(headers: &HeaderMap, of_owner: bool) -> Result<Caller, Unknown> {
     let is_owner = of_owner && !is_forwarded(headers);
-    if is_owner { Ok(Caller::of_connection()) } else { Err(Stranger::NoToken) }
+    if is_owner { Ok(Caller::of_connection()) } else { Err(Unknown::NoToken) }
 }
 
 /// Parts of the names of headers by which a proxy, a gateway or a content network says that it stands in between: what
-/// it sends is another's request, whoever runs the proxy. RFC 7239 (`Forwarded`), and what products add.
+/// it sends is another's request, no matter who runs the proxy. RFC 7239 (`Forwarded`), and what products add.
 const OF_PROXIES: [&str; 9] = [
     "forward",
     "client-ip",
@@ -186,7 +185,7 @@ pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next:
     }
     let response = tokio::select! {
         biased;
-        () = caller.revoked() => return door.turn_away(Stranger::BadToken),
+        () = caller.revoked() => return door.turn_away(Unknown::BadToken),
         response = served => response,
     };
     let (parts, body) = response.into_parts();
@@ -195,25 +194,25 @@ pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next:
 }
 
 impl Door {
-    fn turn_away(&self, why: Stranger) -> Response {
-        let (word, challenge, told) = match why {
-            Stranger::NoToken => (
+    fn turn_away(&self, why: Unknown) -> Response {
+        let (word, challenge, advice) = match why {
+            Unknown::NoToken => (
                 "no_token",
                 "Bearer",
                 "this request is not known to be the owner's, and has no token. The owner's host sends the server's key: \
                  `longhaul install --client NAME --http --with-key`, run where the server runs, sets that up. Everybody \
                  else sends a token of the owner's as Authorization: Bearer TOKEN\n",
             ),
-            Stranger::BadToken => (
+            Unknown::BadToken => (
                 "bad_token",
                 "Bearer error=\"invalid_token\"",
                 "this token or key is not valid, or not any more. The owner's hosts find the key in LONGHAUL_KEY: \
                  `longhaul key`, run where the server runs, prints it. Everybody else asks the owner for another token\n",
             ),
         };
-        self.engine.audit_stranger(word);
+        self.backend.audit_unauthenticated(word);
         let challenge = HeaderValue::from_static(challenge);
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], told).into_response()
+        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], advice).into_response()
     }
 }
 

@@ -1,68 +1,29 @@
-//! The connections of the HTTP server. hyper serves each until it turns into a stream for one who only listens: such
-//! a stream is written here, since hyper would keep 16 KiB of buffers for it as long as it lives.
+//! The connections of the HTTP server. hyper serves each until it turns into a stream for a listener, which is written
+//! by `event_stream.rs`.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, Version, header};
-use axum::response::Response;
 use axum::serve::Listener;
-use futures::{StreamExt, stream};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::peer;
-use super::server::lock;
+use super::event_stream::{Tail, Takeover, write_tail};
+use super::owner::{OfOwner, OwnerRule};
 use crate::limits;
-
-/// Marks a response that tells a listener something now and then, and is the last of its connection.
-#[derive(Clone, Copy)]
-pub struct OnlyTells;
-
-/// Which connections are the owner's without a key or a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerRule {
-    /// Those of sockets that belong to this process's own user, as the kernel says.
-    SameUser,
-    /// All that come over loopback, whoever made them: `--open-loopback`.
-    AnyLoopback,
-    /// None.
-    Nobody,
-}
-
-/// Whether a request's connection is the owner's, found out once when it was accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct OfOwner(pub bool);
-
-impl OwnerRule {
-    fn admits(self, stream: &TcpStream, peer: SocketAddr) -> bool {
-        if self == Self::Nobody || !peer.ip().to_canonical().is_loopback() {
-            return false;
-        }
-        if self == Self::AnyLoopback {
-            return true;
-        }
-        let asked = stream.local_addr().map_err(peer::PeerError::Unavailable);
-        asked.and_then(|ours| peer::is_own_user(peer, ours)).unwrap_or_else(|error| {
-            tracing::debug!(%error, %peer, "a connection is taken for a stranger's");
-            false
-        })
-    }
-}
 
 /// Whether the client closed a request's connection in good order. A connection that was reset, timed out or went
 /// with its network was not; nor was one that this server ended. Every request carries it.
@@ -86,7 +47,6 @@ pub async fn serve(mut listener: TcpListener, app: Router, owners: OwnerRule, cl
         tokio::select! {
             // Waits by itself where the system has no room for another one.
             (stream, peer) = Listener::accept(&mut listener) => {
-                // Asked at once: later the peer may have closed, and its address may be another's.
                 let of_owner = OfOwner(owners.admits(&stream, peer));
                 connections.spawn(connection(stream, peer, of_owner, app.clone(), closing.clone()));
             }
@@ -107,9 +67,9 @@ async fn connection(
 ) {
     // Answers are small and each is waited for.
     drop(stream.set_nodelay(true));
-    // In a box: its room is not needed any more by who listens.
-    let ended = match Box::pin(until_told(stream, of_owner, app, closing)).await {
-        Ok(Some((stream, telling))) => tell(stream, telling).await,
+    // In a box: a listener does not need its room any more.
+    let ended = match Box::pin(serve_requests(stream, of_owner, app, closing)).await {
+        Ok(Some((stream, tail))) => write_tail(stream, tail).await,
         Ok(None) => return,
         Err(error) => Err(io::Error::other(error)),
     };
@@ -118,25 +78,25 @@ async fn connection(
     }
 }
 
-/// Answers requests until the connection ends, or the head of a response was sent whose body is to be told.
-async fn until_told(
+/// Answers requests until the connection ends, or the head of a listener's stream has been sent.
+async fn serve_requests(
     stream: TcpStream,
     of_owner: OfOwner,
     app: App,
     closing: CancellationToken,
-) -> hyper::Result<Option<(TcpStream, Telling)>> {
-    let exit = Arc::new(Exit::default());
-    let of_service = exit.clone();
+) -> hyper::Result<Option<(TcpStream, Tail)>> {
+    let takeover = Arc::new(Takeover::default());
+    let of_service = takeover.clone();
     let closed = ClosedInOrder::default();
     let of_requests = closed.clone();
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(of_owner);
         request.extensions_mut().insert(of_requests.clone());
-        let (version, exit) = (request.version(), of_service.clone());
+        let (version, takeover) = (request.version(), of_service.clone());
         let response = app.call(request);
-        async move { response.await.map(|response| exit.keep(response, version)) }
+        async move { response.await.map(|response| takeover.hold(response, version)) }
     });
-    let io = TokioIo::new(Watched { stream, exit: exit.clone(), closed });
+    let io = TokioIo::new(Watched { stream, takeover: takeover.clone(), closed });
     let mut connection = http1::Builder::new()
         // By itself hyper takes what fits into its buffer, which grows past this bound by doubling.
         .max_header_size(limits::MAX_REQUEST_HEAD_BYTES)
@@ -146,12 +106,12 @@ async fn until_told(
     loop {
         let progress = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
             Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
-            Poll::Pending => exit.open().map_or(Poll::Pending, |telling| Poll::Ready(Ok(Some(telling)))),
+            Poll::Pending => takeover.take_over().map_or(Poll::Pending, |tail| Poll::Ready(Ok(Some(tail)))),
         });
         tokio::select! {
             ended = progress => {
-                // What the client may have sent ahead is lost: it was told that this response is the last.
-                return Ok(ended?.map(|telling| (connection.into_parts().io.into_inner().stream, telling)));
+                // What the client may have sent ahead is lost: it has read that this response is the last.
+                return Ok(ended?.map(|tail| (connection.into_parts().io.into_inner().stream, tail)));
             }
             () = closing.cancelled(), if !is_closing => {
                 is_closing = true;
@@ -161,82 +121,10 @@ async fn until_told(
     }
 }
 
-/// A body behind a head that hyper has sent.
-struct Telling {
-    body: Body,
-    /// How its parts are told from one another; HTTP/1.0 knows no way.
-    is_chunked: bool,
-}
-
-/// Where a body waits until hyper has written all that comes before it.
-#[derive(Default)]
-struct Exit {
-    telling: Mutex<Option<Telling>>,
-    /// hyper asks for a body once it has its head in its buffer.
-    is_asked_for: AtomicBool,
-    /// hyper writes out its buffer, then flushes; this is what lies between.
-    is_unflushed: AtomicBool,
-}
-
-impl Exit {
-    fn keep(self: Arc<Self>, response: Response, version: Version) -> Response {
-        if response.extensions().get::<OnlyTells>().is_none() {
-            return response;
-        }
-        let (mut parts, body) = response.into_parts();
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        *lock(&self.telling) = Some(Telling { body, is_chunked: version >= Version::HTTP_11 });
-        let asked = stream::once(async move {
-            self.is_asked_for.store(true, Ordering::Relaxed);
-            pending::<io::Result<Bytes>>().await
-        });
-        Response::from_parts(parts, Body::from_stream(asked))
-    }
-
-    /// After each turn of hyper's, which ends with writing what it has to write.
-    fn open(&self) -> Option<Telling> {
-        let is_written =
-            self.is_asked_for.load(Ordering::Relaxed) && !self.is_unflushed.load(Ordering::Relaxed);
-        if is_written { lock(&self.telling).take() } else { None }
-    }
-}
-
-/// Tells the body until it ends or the client goes.
-async fn tell(mut stream: TcpStream, telling: Telling) -> io::Result<()> {
-    let Telling { body, is_chunked } = telling;
-    let mut body = body.into_data_stream();
-    let (mut reader, mut writer) = stream.split();
-    let gone = async {
-        let mut ignored = [0; 64];
-        while reader.read(&mut ignored).await? > 0 {}
-        Ok(())
-    };
-    let told = async {
-        while let Some(part) = body.next().await {
-            // Broken off without an end, it is not taken for a whole one.
-            let part = part.map_err(io::Error::other)?;
-            if is_chunked && !part.is_empty() {
-                let size = format!("{:x}\r\n", part.len());
-                writer.write_all(&[size.as_bytes(), &part, b"\r\n"].concat()).await?;
-            } else {
-                writer.write_all(&part).await?;
-            }
-        }
-        if is_chunked {
-            writer.write_all(b"0\r\n\r\n").await?;
-        }
-        writer.shutdown().await
-    };
-    tokio::select! {
-        gone = gone => gone,
-        told = told => told,
-    }
-}
-
 /// A connection as hyper sees it.
 struct Watched {
     stream: TcpStream,
-    exit: Arc<Exit>,
+    takeover: Arc<Takeover>,
     closed: ClosedInOrder,
 }
 
@@ -263,7 +151,7 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.exit.is_unflushed.store(true, Ordering::Relaxed);
+        self.takeover.written();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -272,7 +160,7 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.exit.is_unflushed.store(true, Ordering::Relaxed);
+        self.takeover.written();
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
@@ -281,7 +169,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.exit.is_unflushed.store(false, Ordering::Relaxed);
+        self.takeover.flushed();
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -292,10 +180,17 @@ impl AsyncWrite for Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use axum::body::Body;
+    use axum::response::Response;
     use axum::routing::get;
+    use futures::stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::http::EventStream;
 
     /// More than the system keeps for a client that does not read.
     const LARGE_BYTES: usize = 16 * 1024 * 1024;
@@ -313,19 +208,19 @@ mod tests {
             let (tell, parts) = mpsc::unbounded_channel();
             let parts = Arc::new(Mutex::new(Some(parts)));
             let told = get(move || {
-                let parts = lock(&parts).take().expect("one listener");
+                let parts = parts.lock().expect("not poisoned").take().expect("one listener");
                 let next = async |mut parts: mpsc::UnboundedReceiver<&'static str>| {
                     Some((Ok::<_, io::Error>(parts.recv().await?), parts))
                 };
                 let mut response = Response::new(Body::from_stream(stream::unfold(parts, next)));
-                response.extensions_mut().insert(OnlyTells);
+                response.extensions_mut().insert(EventStream);
                 std::future::ready(response)
             });
             let app =
                 Router::new().route("/large", get(|| async { "x".repeat(LARGE_BYTES) })).route("/told", told);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let (address, closing) = (listener.local_addr().expect("an address"), CancellationToken::new());
-            let serving = tokio::spawn(serve(listener, app, OwnerRule::Nobody, closing.clone()));
+            let serving = tokio::spawn(serve(listener, app, OwnerRule::None, closing.clone()));
             Self { address, tell, closing, serving }
         }
 

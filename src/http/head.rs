@@ -1,27 +1,30 @@
-//! A request's head means one thing, whoever reads it: where two readers could take it differently, it is refused.
+//! A request's head means one thing to all who read it: where two readers could take it differently, it is refused.
 
-use axum::extract::Request;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 
-/// Headers that say one thing each. Every `mcp-…` header is one too. hyper itself refuses lengths that differ, and takes
+use axum::extract::State;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+
+use super::message::{self, Next, Request, Response};
+use super::mount::SingleHeaders;
+
+/// Headers that say one thing each; wings have more of them. hyper itself refuses lengths that differ, and takes
 /// no length where a body is chunked.
 const SINGLE: [HeaderName; 4] =
     [header::AUTHORIZATION, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_ENCODING];
-const MCP: &str = "mcp-";
 const LAST_EVENT_ID: &str = "last-event-id";
 
-pub async fn unambiguous(request: Request, next: Next) -> Response {
-    match ambiguity(request.headers(), request.uri()) {
+/// Refuses requests that can be read in two ways. `single` are the headers of wings that say one thing each.
+pub async fn unambiguous(State(single): State<Arc<SingleHeaders>>, request: Request, next: Next) -> Response {
+    match ambiguity(&single, request.headers(), request.uri()) {
         None => next.run(request).await,
-        Some(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+        Some(why) => message::text(StatusCode::BAD_REQUEST, format!("{why}\n")),
     }
 }
 
 /// What could be read in two ways.
-fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+fn ambiguity(single: &SingleHeaders, headers: &HeaderMap, uri: &Uri) -> Option<String> {
     if headers.get_all(header::HOST).iter().count() > 1 {
         return Some("the request has more than one Host header".to_owned());
     }
@@ -36,7 +39,8 @@ fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         }
     }
     let is_single = |name: &HeaderName| {
-        SINGLE.contains(name) || name.as_str().starts_with(MCP) || name.as_str() == LAST_EVENT_ID
+        let of_wing = single.iter().any(|begin| name.as_str().starts_with(begin));
+        SINGLE.contains(name) || of_wing || name.as_str() == LAST_EVENT_ID
     };
     let differs = |name: &&HeaderName| {
         let mut values = headers.get_all(*name).iter();
@@ -62,7 +66,7 @@ mod tests {
         for (name, value) in headers {
             map.append(name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
         }
-        ambiguity(&map, &uri.parse().expect("a URI"))
+        ambiguity(&vec!["mcp-"], &map, &uri.parse().expect("a URI"))
     }
 
     #[test]
@@ -85,8 +89,8 @@ mod tests {
             ("/mcp", &[("origin", "http://localhost"), ("origin", "http://evil.example")], "origin"),
             ("/mcp", &[("last-event-id", "1"), ("last-event-id", "2")], "last-event-id"),
         ] {
-            let told = of(uri, headers).unwrap_or_else(|| panic!("{uri} {headers:?} is taken"));
-            assert!(told.contains(part), "{told}");
+            let why = of(uri, headers).unwrap_or_else(|| panic!("{uri} {headers:?} is taken"));
+            assert!(why.contains(part), "{why}");
         }
         for (uri, headers) in [
             ("/mcp", &[("host", "localhost:1919"), ("accept", "a/b"), ("accept", "c/d")][..]),

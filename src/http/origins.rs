@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::Url;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use super::message::{self, Next, Request, Response};
 use crate::limits;
 
 const LOOPBACK: [&str; 6] = [
@@ -22,13 +21,8 @@ const LOOPBACK: [&str; 6] = [
     "https://[::1]:*",
 ];
 
-/// What a client has to read of an answer besides its body.
-const EXPOSED: [HeaderName; 4] = [
-    HeaderName::from_static("mcp-session-id"),
-    HeaderName::from_static("mcp-protocol-version"),
-    header::WWW_AUTHENTICATE,
-    header::RETRY_AFTER,
-];
+/// What a page has to read of every answer besides its body.
+const EXPOSED: [HeaderName; 2] = [header::WWW_AUTHENTICATE, header::RETRY_AFTER];
 
 /// Origins that may call this server.
 pub struct Pages(Vec<Allowed>);
@@ -93,13 +87,13 @@ fn names_port(entry: &str) -> bool {
 }
 
 /// Answers preflights, and marks answers as readable to the page that asked. The headers that a page may send are
-/// those that it asks for: clients add some for each tool (`Mcp-Param-*`).
-pub fn layer(pages: Arc<Pages>) -> CorsLayer {
+/// those that it asks for: clients of MCP add some for each tool. `exposed` are the headers of answers that wings want read.
+pub fn layer(pages: Arc<Pages>, exposed: Vec<HeaderName>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| pages.know(origin)))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(EXPOSED)
+        .expose_headers(exposed.into_iter().chain(EXPOSED).collect::<Vec<_>>())
         .vary([header::ORIGIN])
         // Some browsers ask before a page of the internet may reach this machine.
         .allow_private_network(true)
@@ -118,8 +112,10 @@ pub async fn known_page(State(pages): State<Arc<Pages>>, request: Request, next:
         (Some(origin), None) if pages.know(origin) => next.run(request).await,
         (Some(origin), _) => {
             tracing::warn!(?origin, "refused a request of a foreign page");
-            (StatusCode::FORBIDDEN, "pages of this Origin may not call this server; see allowed_origins\n")
-                .into_response()
+            message::text(
+                StatusCode::FORBIDDEN,
+                "pages of this Origin may not call this server; see allowed_origins\n",
+            )
         }
     }
 }

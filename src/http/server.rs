@@ -1,0 +1,206 @@
+//! The server: one listener, what is asked of every request on it, and the wings that answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Router, middleware};
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::backend::Backend;
+use super::caller::{self, Door};
+use super::connections;
+use super::head;
+use super::hosts::{self, Hosts};
+use super::message;
+use super::mount::Mount;
+use super::origins::{self, Pages};
+use super::owner::OwnerRule;
+use super::peer;
+use super::probes::{self, Probes};
+use crate::authority::Secret;
+use crate::limits;
+
+/// How to listen, and whom to answer.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// More names than those of loopback by which clients may call this server: `host` or `host:port`.
+    pub allowed_hosts: Vec<String>,
+    /// More pages than those of loopback that may call this server: `scheme://host`, `scheme://host:port`, or
+    /// `scheme://host:*` for any port.
+    pub allowed_origins: Vec<String>,
+    /// The owner's key: a caller that has it may do all, from wherever.
+    pub key: Option<Secret>,
+    /// Takes every loopback connection for the owner's, whichever user of this machine made it.
+    pub open_loopback: bool,
+}
+
+impl Options {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            key: None,
+            open_loopback: false,
+        }
+    }
+
+    fn is_beyond_loopback(&self) -> bool {
+        !self.address.ip().to_canonical().is_loopback()
+    }
+
+    /// Where other names, pages or machines are let in, a request over loopback may be another's, passed on.
+    fn owner_rule(&self) -> OwnerRule {
+        let for_others =
+            !self.allowed_hosts.is_empty() || !self.allowed_origins.is_empty() || self.is_beyond_loopback();
+        match (self.open_loopback, for_others) {
+            (true, _) => OwnerRule::AnyLoopback,
+            (false, true) => OwnerRule::None,
+            (false, false) => OwnerRule::SameUser,
+        }
+    }
+}
+
+/// Why a server does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("{0} is reachable from other machines, and there is no token to tell callers apart")]
+    BeyondLoopback(SocketAddr),
+    #[error("port {} is in use, perhaps by another `longhaul serve`: end that, or choose a port with --http {}:PORT", .0.port(), .0.ip())]
+    PortInUse(SocketAddr),
+    #[error(
+        "allowed_origins has '{0}', which is no page's origin: an entry is scheme://host with the port where it is not the scheme's own, such as https://app.example or http://app.example:8080, or :* for any port"
+    )]
+    BadOrigin(String),
+    #[error("listening on {address} failed: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+}
+
+/// A server that listens. Dropping it cuts everything off; [`Server::shutdown`] does not.
+pub struct Server {
+    address: SocketAddr,
+    /// Begins the end: no new connections.
+    closing: CancellationToken,
+    /// Of each wing.
+    stopping: Vec<CancellationToken>,
+    /// Of each wing.
+    cut: Vec<CancellationToken>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens, and serves all `mounts` on one listener.
+    pub async fn bind(
+        options: Options,
+        backend: Arc<dyn Backend>,
+        mounts: Vec<Mount>,
+    ) -> Result<Self, ServerError> {
+        let owners = options.owner_rule();
+        let pages = Pages::new(&options.allowed_origins).map_err(ServerError::BadOrigin)?;
+        if options.is_beyond_loopback() && !backend.has_tokens() {
+            return Err(ServerError::BeyondLoopback(options.address));
+        }
+        let listener = listen(options.address).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| ServerError::Listen { address: options.address, source })?;
+        if owners == OwnerRule::SameUser
+            && let Err(error) = peer::can_ask(address)
+        {
+            tracing::warn!("{error}: clients over HTTP need the owner's key or a token");
+        }
+        let stopping = mounts.iter().map(|mount| mount.stopping.clone()).collect();
+        let cut = mounts.iter().map(|mount| mount.cut.clone()).collect();
+        let app = app(options, pages, backend, mounts);
+        let closing = CancellationToken::new();
+        let serving = tokio::spawn(connections::serve(listener, app, owners, closing.clone()));
+        Ok(Self { address, closing, stopping, cut, serving })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers what waits, ends what listens, then cuts off what is left. Tasks go on.
+    pub async fn shutdown(mut self) {
+        cancel(&self.stopping);
+        self.closing.cancel();
+        let answering = Duration::from_millis(limits::ANSWER_GRACE_MS);
+        if tokio::time::timeout(answering, &mut self.serving).await.is_ok() {
+            return;
+        }
+        cancel(&self.cut);
+        let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
+        if tokio::time::timeout(grace, &mut self.serving).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut off");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        cancel(&self.stopping);
+        cancel(&self.cut);
+        self.serving.abort();
+    }
+}
+
+fn cancel(tokens: &[CancellationToken]) {
+    tokens.iter().for_each(CancellationToken::cancel);
+}
+
+/// Whether a server that listens so knows its owner's programs by their connections.
+pub fn knows_owner_by_connection(options: &Options) -> bool {
+    match options.owner_rule() {
+        OwnerRule::SameUser => peer::can_ask(options.address).is_ok(),
+        OwnerRule::AnyLoopback => true,
+        OwnerRule::None => false,
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => ServerError::PortInUse(address),
+        _ => ServerError::Listen { address, source },
+    })
+}
+
+/// From the outside in: the head, the host, the page, the caller, the wing.
+fn app(options: Options, pages: Pages, backend: Arc<dyn Backend>, mounts: Vec<Mount>) -> Router {
+    let hosts =
+        Arc::new(Hosts::new(options.allowed_hosts, !options.address.ip().to_canonical().is_loopback()));
+    let door = Arc::new(Door { backend: backend.clone(), key: options.key });
+    let pages = Arc::new(pages);
+    let nothing_here = nothing_here(&mounts);
+    let mut wings = Router::new();
+    let (mut single, mut exposed) = (Vec::new(), Vec::new());
+    let mut probes = Probes { backend, measures: Vec::new(), stopping: Vec::new() };
+    for mount in mounts {
+        wings = wings.merge(mount.routes);
+        single.extend(mount.single);
+        exposed.extend(mount.exposed);
+        probes.measures.extend(mount.measure);
+        probes.stopping.push(mount.stopping);
+    }
+    let wings = wings
+        .layer(middleware::from_fn_with_state(door, caller::identify))
+        .fallback(move || async move { message::text(StatusCode::NOT_FOUND, nothing_here) })
+        .layer(origins::layer(pages.clone(), exposed))
+        .layer(middleware::from_fn_with_state(pages, origins::known_page));
+    probes::routes(probes)
+        .merge(wings)
+        .layer(middleware::from_fn_with_state(hosts, hosts::known_host))
+        .layer(middleware::from_fn_with_state(Arc::new(single), head::unambiguous))
+}
+
+/// Says where the wings are to a request that none of them takes.
+fn nothing_here(mounts: &[Mount]) -> String {
+    let wings: Vec<&str> = mounts.iter().map(|mount| &*mount.signpost).collect();
+    format!("there is nothing here: {}, and /healthz, /readyz and /metrics are beside it\n", wings.join(", "))
+}
