@@ -33,6 +33,10 @@ const HOST_FAULT_RETRY: RetryPolicy = RetryPolicy { attempts: 6, backoff: Durati
 
 /// Runs an attempt at a task that is next; the permit stands for its instance.
 pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphorePermit) {
+    // It may have been queued twice: what woke it also wakes the one who looks after an attempt.
+    if std::mem::replace(&mut entry.lock().is_driven, true) {
+        return;
+    }
     let ended = match begin(&shared, &entry).await {
         Ok(Some((attempt, recorder))) => {
             shared.memory.counters.count(Counter::Attempts);
@@ -41,15 +45,41 @@ pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphor
                 let end = run(&shared, &entry, attempt, &recorder).await;
                 settle(&shared, &entry, end).await
             };
-            driven.instrument(span).await
+            let settled = driven.instrument(span).await;
+            release(&shared, &entry, settled.is_ok());
+            settled
         }
-        Ok(None) => Ok(()),
-        Err(error) => fail_to_begin(&shared, &entry, error).await,
+        Ok(None) => {
+            release(&shared, &entry, false);
+            Ok(())
+        }
+        Err(error) => {
+            release(&shared, &entry, false);
+            fail_to_begin(&shared, &entry, error).await
+        }
     };
     drop(permit);
     if let Err(error) = ended {
         // The store has latched, or somebody else ended the task meanwhile: then its row tells.
         tracing::error!(task = %entry.id, %error, "an attempt's end could not be recorded");
+    }
+}
+
+/// Lets another attempt begin. What came meanwhile found this one: where the task goes on, it is looked for now.
+pub(super) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_on: bool) {
+    let mut state = entry.lock();
+    state.is_driven = false;
+    if !goes_on || state.live.is_some() || state.status.state.is_terminal() || !shared.is_running() {
+        return;
+    }
+    if state.status.wake.is_some() {
+        wake::arm(shared, entry, &state);
+        return;
+    }
+    drop(state);
+    // It lost its lease, and begins again, unless it was reopened as another entry.
+    if shared.entry(entry.id).is_some_and(|there| Arc::ptr_eq(&there, entry)) {
+        shared.memory.ready.push(entry.clone());
     }
 }
 
@@ -301,10 +331,6 @@ async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<()
     };
     ack.await?;
     crate::crash_point!("settled");
-    let state = entry.lock();
-    if state.live.is_none() && !state.status.state.is_terminal() && shared.is_running() {
-        wake::arm(shared, entry, &state);
-    }
     Ok(())
 }
 

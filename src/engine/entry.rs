@@ -59,6 +59,8 @@ pub struct EntryState {
     pub status_dirty: bool,
     pub anchor: Option<Anchor>,
     pub live: Option<Live>,
+    /// An attempt is prepared, lives, or is on its way out: until that is on disk no other one may read what is.
+    pub is_driven: bool,
     pub lease: u64,
     /// What was submitted, as long as it need not be read again.
     pub task: Option<Arc<Task>>,
@@ -132,6 +134,7 @@ impl Entry {
                 status_dirty: false,
                 anchor: None,
                 live: None,
+                is_driven: false,
                 lease: 0,
                 task: None,
                 fresh: false,

@@ -1,5 +1,6 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
+mod attempts;
 mod audit;
 mod children;
 mod commits;

@@ -117,7 +117,8 @@ fn wanted(children: &Children) -> Vec<TaskId> {
 pub fn due(shared: &Arc<Shared>, id: TaskId) {
     let Some(entry) = shared.entry(id) else { return };
     let mut state = entry.lock();
-    if state.live.is_some() || state.status.state.is_terminal() {
+    // After an attempt it is looked for what came meanwhile.
+    if state.is_driven || state.status.state.is_terminal() {
         return;
     }
     let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
