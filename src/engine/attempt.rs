@@ -12,10 +12,11 @@ use tracing::Instrument;
 
 use super::aside::Aside;
 use super::commit::Commit;
-use super::entry::{Anchor, Entry, EntryState, Live, LogTail, split_log_row};
+use super::entry::{Anchor, Entry, EntryState, Live};
 use super::journal::Journal;
 use super::last_lines::trap_detail;
 use super::lifecycle::{self, Ending, Event, commit_event};
+use super::log_tail::{LogTail, split_log_row};
 use super::metrics::Counter;
 use super::ops::Ops;
 use super::ports::{Attempt, ComponentSource, Outcome, Suspension};
@@ -305,33 +306,43 @@ async fn flush_when_due(entry: &Entry, recorder: &Recorder) -> RecorderError {
 
 /// Records what an attempt came to, as soon as the store takes it.
 async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<(), EngineError> {
-    let ack = loop {
-        let recorded = {
-            let mut state = entry.lock();
-            if state.live.is_none() {
-                return Ok(());
+    let record = |state: &mut EntryState| {
+        if state.live.is_none() {
+            return Ok(None);
+        }
+        let recorded = match &end {
+            End::Stopped => return Ok(None),
+            End::Shutdown => commit_event(shared, entry, state, Event::Interrupted, Commit::new()),
+            End::Timeout => {
+                let over = Ending::Failed(lifecycle::total_time_over(entry));
+                lifecycle::end(shared, entry, state, &over, None)
             }
-            match &end {
-                End::Stopped => return Ok(()),
-                End::Shutdown => commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new()),
-                End::Timeout => {
-                    let over = Ending::Failed(lifecycle::total_time_over(entry));
-                    lifecycle::end(shared, entry, &mut state, &over, None)
-                }
-                End::CancelGraceOver => {
-                    lifecycle::end(shared, entry, &mut state, &Ending::Cancelled(None), None)
-                }
-                End::Outcome(outcome) => of_outcome(shared, entry, &mut state, outcome),
-            }
+            End::CancelGraceOver => lifecycle::end(shared, entry, state, &Ending::Cancelled(None), None),
+            End::Outcome(outcome) => of_outcome(shared, entry, state, outcome),
         };
+        recorded.map(Some)
+    };
+    if let Some(ack) = once_taken(shared, entry, record).await? {
+        ack.await?;
+        crate::crash_point!("settled");
+    }
+    Ok(())
+}
+
+/// What `record` hands over under the task's lock, tried again as long as the store is busy; `None` where there is
+/// nothing to record.
+async fn once_taken(
+    shared: &Shared,
+    entry: &Entry,
+    mut record: impl FnMut(&mut EntryState) -> Result<Option<Ack>, EngineError>,
+) -> Result<Option<Ack>, EngineError> {
+    loop {
+        let recorded = record(&mut entry.lock());
         match recorded {
             Err(EngineError::Store(StoreError::Busy { .. })) => shared.pause().await,
-            recorded => break recorded?,
+            recorded => return recorded,
         }
-    };
-    ack.await?;
-    crate::crash_point!("settled");
-    Ok(())
+    }
 }
 
 fn of_outcome(
@@ -458,20 +469,13 @@ async fn fail_to_begin(
     };
     let error = TaskError { reason, message: error.to_string(), detail: None, op: None, protocol: None };
     let ending = Ending::Failed(error);
-    let ack = loop {
-        let ended = {
-            let mut state = entry.lock();
-            if state.status.state.is_terminal() {
-                return Ok(());
-            }
-            lifecycle::end(shared, entry, &mut state, &ending, None)
-        };
-        match ended {
-            Err(EngineError::Store(StoreError::Busy { .. })) => shared.pause().await,
-            ended => break ended?,
-        }
+    let record = |state: &mut EntryState| match state.status.state.is_terminal() {
+        true => Ok(None),
+        false => lifecycle::end(shared, entry, state, &ending, None).map(Some),
     };
-    ack.await?;
+    if let Some(ack) = once_taken(shared, entry, record).await? {
+        ack.await?;
+    }
     Ok(())
 }
 

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::commit::Commit;
-use super::entry::{Entry, EntryState, LogTail, Parts};
+use super::entry::{Entry, EntryState, Parts};
 use super::feed::ResourceKey;
 use super::journal::Journal;
 use super::lifecycle::commit_pending;
+use super::log_tail::LogTail;
 use super::ops::Ops;
 use super::ports::Divergence;
 use super::recorder::RecorderError;

@@ -374,7 +374,7 @@ pub fn is_child(snapshot: &Snapshot<'_>, parent: TaskId, child: TaskId) -> Resul
     Ok(snapshot.get(Space::Child, &listing_key(parent, child))?.is_some())
 }
 
-/// Whether a task that is taken up again is still what its parent waits for, or stands beside it, detached. One that
+/// Whether a task that is taken up again is still what its parent waits for, or was detached from it. One that
 /// no task called is.
 pub fn is_wanted(snapshot: &Snapshot<'_>, task: &Task) -> Result<bool, StoreError> {
     let Some(link) = Link::of(task) else { return Ok(true) };

@@ -72,9 +72,7 @@ impl Commit {
 
     /// The task with this link asks something else than before.
     pub fn asked_below(&mut self, link: Option<Link>) {
-        if let Some(link) = link.filter(|link| !link.detached) {
-            self.add_effect(Effect::AskedBelow { parent: link.parent });
-        }
+        self.effects.extend(Effect::asked_below(link));
     }
 
     /// The entry that [`Effect::Opened`] opens: it lives in memory alone.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::children::Link;
 use super::feed::{ResourceKey, TaskChange};
 use super::metrics::Counter;
 use super::tokens::TokenRow;
@@ -12,6 +13,13 @@ use crate::task::TaskId;
 
 /// Version of the effects as they are encoded; a change of shape gets a new one.
 const VERSION: u8 = 1;
+
+impl Effect {
+    /// The task with this link asks something else than before: the tasks above it hear of it, unless it was detached.
+    pub fn asked_below(link: Option<Link>) -> Option<Self> {
+        link.filter(|link| !link.detached).map(|link| Self::AskedBelow { parent: link.parent })
+    }
+}
 
 /// The effects of one commit, in their order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

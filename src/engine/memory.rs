@@ -1,4 +1,4 @@
-//! What the engine holds beside the disk and what commits change in it: open tasks, who is subscribed, what is due.
+//! What the engine holds in memory and commits change: open tasks, who is subscribed, what is due.
 //! It is made before the store, whose sink it is, and knows nothing of the store: `applied.rs` says what each effect
 //! of a commit does to it.
 

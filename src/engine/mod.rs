@@ -20,6 +20,7 @@ mod flush;
 mod journal;
 mod last_lines;
 mod lifecycle;
+mod log_tail;
 mod memory;
 pub mod messages;
 mod metrics;

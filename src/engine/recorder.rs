@@ -145,8 +145,9 @@ impl Recorder {
         if state.has_pending() {
             let parts = Parts { is_marked: true, ..Parts::ALL };
             match commit_pending(&self.shared, &self.entry, &mut state, parts, Commit::new()) {
-                // It stays pending, and goes with the next commit.
-                Ok(_) | Err(StoreError::Busy { .. }) => {}
+                Ok(_) => {}
+                // It stays pending, and is tried again after a moment.
+                Err(StoreError::Busy { .. }) => self.mark_dirty(),
                 Err(error) => return Err(fault(error)),
             }
         }

@@ -71,9 +71,9 @@ impl TaskEngine {
         self.submit_with(&submission, true, None).await
     }
 
-    /// The same for a stream that is told of every report, also after a restart: the task keeps them. What
-    /// `beside` says for its id, for where the stream begins, and for whether the task was there already, stands in the same commit. A stream of a task
-    /// that was there already begins at its newest report.
+    /// The same for a stream that has every report, also after a restart: the task keeps them. The rows that `beside`
+    /// makes of the task's id, of where the stream begins and of whether the task was there already are part of the same
+    /// commit. A stream of a task that was there already begins at its newest report.
     pub async fn submit_for_stream(
         &self,
         submission: &Submission,

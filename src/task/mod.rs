@@ -25,5 +25,7 @@ pub use record::{
 };
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;
+#[cfg(test)]
+pub(crate) use state::EXAMPLES as STATE_EXAMPLES;
 pub use state::{IllegalTransition, QueuedReason, State, TaskEvent, WaitingReason};
 pub use trace::TraceContext;

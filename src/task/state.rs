@@ -122,22 +122,25 @@ impl std::fmt::Display for State {
     }
 }
 
+/// One of each kind that events tell apart, for tables.
+#[cfg(test)]
+pub(crate) const EXAMPLES: [State; 8] = [
+    State::Queued(QueuedReason::New),
+    State::Running,
+    State::Waiting(WaitingReason::Timer),
+    State::Waiting(WaitingReason::Input),
+    State::Completed,
+    State::Failed(FailedReason::Trap),
+    State::Failed(FailedReason::UnknownOutcome),
+    State::Cancelled,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use QueuedReason as Q;
     use TaskEvent as E;
 
-    const STATES: [State; 8] = [
-        State::Queued(Q::New),
-        State::Running,
-        State::Waiting(WaitingReason::Timer),
-        State::Waiting(WaitingReason::Input),
-        State::Completed,
-        State::Failed(FailedReason::Trap),
-        State::Failed(FailedReason::UnknownOutcome),
-        State::Cancelled,
-    ];
+    use super::EXAMPLES as STATES;
     const EVENTS: [TaskEvent; 9] = [
         E::Started,
         E::Suspended(WaitingReason::Timer),

@@ -24,7 +24,7 @@ pub enum SchemaError {
     Wrong { path: String, message: String },
 }
 
-/// What is wrong with a value, in words for whoever wrote it.
+/// What is wrong with a value, in words for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// JSON Pointer; empty for the whole.

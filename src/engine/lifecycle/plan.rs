@@ -26,7 +26,7 @@ pub struct About<'a> {
     pub link: Option<Link>,
 }
 
-/// What is known in the moment of the event, beside the task's own status.
+/// What is known in the moment of the event and is not part of the task's own status.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts<'a> {
     pub wall: UnixNanos,
@@ -276,10 +276,8 @@ impl<'a> Plan<'a> {
         let keys = outputs.map(|output| Effect::Changed(ResourceKey::Output(id, output.name.clone())));
         self.effects.extend(keys);
         self.effects.push(Effect::Happened(id, vec![TaskChange::State(self.status.state)]));
-        if let (true, Some(link)) = (has_asked, self.about.link)
-            && !link.detached
-        {
-            self.effects.push(Effect::AskedBelow { parent: link.parent });
+        if has_asked {
+            self.effects.extend(Effect::asked_below(self.about.link));
         }
         Ok(())
     }

@@ -17,14 +17,14 @@ use crate::engine::submit::random;
 use crate::engine::view::TaskDocument;
 use crate::engine::{EngineError, TaskEngine, prefix, questions, rows};
 use crate::store::{Guard, Snapshot, Space, StoreError};
-use crate::task::{FailedReason, IllegalTransition, State, Status, Task, TaskId, WakeOn};
+use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
 /// What the owner knows of an operation of unknown outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
     /// It arrived, and this is what came back, in the form that the runner documents.
     Done(Value),
-    /// It did not arrive: the guest is told that it failed.
+    /// It did not arrive: for the guest it failed.
     Failed,
     /// Send it again, under the same idempotency key.
     Resend,
@@ -111,18 +111,14 @@ impl TaskEngine {
         let ack = {
             let mut state = entry.lock();
             let shown = state.status.shown().to_string();
-            let wrong = |hint| EngineError::WrongState { task: entry.id, state: shown, hint };
+            let id = entry.id;
             let Reopening::Settled { step, resolution } = reopening else {
-                return Err(wrong("only a failed or cancelled task can be retried"));
+                return Err(EngineError::WrongState { task: id, state: shown, hint: NOT_ENDED });
             };
-            let Some(asked) = in_question(&state.status) else { return Err(wrong(NOTHING_UNKNOWN)) };
-            let (id, epoch) = (entry.id, state.status.epoch);
             let (task, row) = shared.store.read(|snapshot| {
-                Ok((rows::read_task(snapshot, id)?, ops::read_row(snapshot, id, epoch, *step)?))
+                Ok((rows::read_task(snapshot, id)?, in_question(snapshot, id, &state.status, *step)?))
             })?;
-            let task = task.ok_or(EngineError::NoSuchTask(id))?;
-            let row = row.filter(|_| *step == asked);
-            let row = row.ok_or(EngineError::NotInQuestion { task: id, step: *step, asked })?;
+            let (task, row) = (task.ok_or(EngineError::NoSuchTask(id))?, row?);
             let mut more = Commit::new();
             let row = self.settled(&mut more, &task, row, resolution)?;
             audit::admitted(shared, &mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
@@ -161,7 +157,11 @@ impl TaskEngine {
         let wall = shared.clock.wall();
         let facts = Facts { wall, ..Facts::default() };
         let event = Event::Reopened { keep, settled };
-        let change = plan(about, &status, event, facts).map_err(|error| wrong_state(id, &status, error))?;
+        let change = plan(about, &status, event, facts).map_err(|_| EngineError::WrongState {
+            task: id,
+            state: status.state.to_string(),
+            hint: NOT_ENDED,
+        })?;
         change.add_to(id, &mut commit)?;
         audit::admitted(shared, &mut commit, by, subject_of(&task, deed, reopening))?;
 
@@ -202,7 +202,7 @@ impl TaskEngine {
                 Err(match error {
                     StoreError::Refused(_) => EngineError::WrongState {
                         task: id,
-                        state: "being changed by somebody else".to_owned(),
+                        state: "being changed by another caller".to_owned(),
                         hint: "look at it again",
                     },
                     other => other.into(),
@@ -229,7 +229,7 @@ impl TaskEngine {
     }
 }
 
-const NOTHING_UNKNOWN: &str = "it has no step of unknown outcome";
+const NOT_ENDED: &str = "only a failed or cancelled task can be retried";
 
 impl Ended {
     fn read(
@@ -251,13 +251,9 @@ impl Ended {
                 Err(error) => return Ok(Err(error)),
             },
             Reopening::Settled { step, .. } => {
-                let Some(asked) = in_question(&status) else {
-                    let (state, hint) = (status.state.to_string(), NOTHING_UNKNOWN);
-                    return Ok(Err(EngineError::WrongState { task: id, state, hint }));
-                };
-                let row = ops::read_row(snapshot, id, status.epoch, *step)?.filter(|_| *step == asked);
-                let Some(row) = row else {
-                    return Ok(Err(EngineError::NotInQuestion { task: id, step: *step, asked }));
+                let row = match in_question(snapshot, id, &status, *step)? {
+                    Ok(row) => row,
+                    Err(error) => return Ok(Err(error)),
                 };
                 let questions = questions::reopened(snapshot, id, &status, u64::MAX)?;
                 (Keep::All { questions }, Some((*step, row)))
@@ -269,9 +265,14 @@ impl Ended {
     }
 }
 
-/// The operation whose outcome a person is to tell.
-fn in_question(status: &Status) -> Option<u64> {
-    match status.state {
+/// The row of the operation whose outcome a person is to tell, if `step` is that one.
+fn in_question(
+    snapshot: &Snapshot<'_>,
+    id: TaskId,
+    status: &Status,
+    step: u64,
+) -> Result<Result<OpRow, EngineError>, StoreError> {
+    let asked = match status.state {
         State::Failed(FailedReason::UnknownOutcome) => status.error.as_ref().and_then(|error| error.op),
         State::Waiting(_) => status.wake.as_ref().and_then(|wake| {
             wake.on.iter().find_map(|on| match on {
@@ -280,12 +281,13 @@ fn in_question(status: &Status) -> Option<u64> {
             })
         }),
         _ => None,
-    }
-}
-
-fn wrong_state(id: TaskId, status: &Status, _error: IllegalTransition) -> EngineError {
-    let hint = "only a failed or cancelled task can be retried";
-    EngineError::WrongState { task: id, state: status.state.to_string(), hint }
+    };
+    let Some(asked) = asked else {
+        let (state, hint) = (status.shown().to_string(), "it has no step of unknown outcome");
+        return Ok(Err(EngineError::WrongState { task: id, state, hint }));
+    };
+    let row = if step == asked { ops::read_row(snapshot, id, status.epoch, step)? } else { None };
+    Ok(row.ok_or(EngineError::NotInQuestion { task: id, step, asked }))
 }
 
 /// The row of the audit: what an owner says became of an operation stands there as its hash.

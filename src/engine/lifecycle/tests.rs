@@ -9,6 +9,7 @@ use crate::engine::children::Link;
 use crate::engine::effect::Effect;
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::ops::{OpRow, OpState};
+use crate::task::STATE_EXAMPLES as STATES;
 use crate::task::{
     CancelRequest, FailedReason, OpenQuestion, OutputMeta, QuestionKind, QueuedReason, State, Status,
     TaskError, TaskId, WaitingReason, Wake, WakeOn,
@@ -50,17 +51,6 @@ fn request() -> CancelRequest {
 fn op() -> OpRow {
     OpRow { at: 3, hash: 9, sends: 1, state: OpState::Resend }
 }
-
-const STATES: [State; 8] = [
-    State::Queued(QueuedReason::New),
-    State::Running,
-    State::Waiting(WaitingReason::Timer),
-    State::Waiting(WaitingReason::Input),
-    State::Completed,
-    State::Failed(FailedReason::Trap),
-    State::Failed(FailedReason::UnknownOutcome),
-    State::Cancelled,
-];
 
 /// All events, each as its row in the tables names it.
 fn events<'a>(failed: &'a TaskError) -> Vec<(&'static str, Event<'a>)> {

@@ -107,7 +107,7 @@ impl Turn<'_> {
         decided.versions
     }
 
-    /// Expired entries become deleted ones, of the same version; those that were written anew stay. As `write`.
+    /// Expired entries become deleted ones, of the same version; those that were written since stay. As `write`.
     pub fn expire(
         &mut self,
         shared: &Shared,

@@ -64,7 +64,7 @@ pub struct Bench {
     pub gates: Arc<Gates>,
     pub engine: TaskEngine,
     pub called: Vec<TaskId>,
-    /// The store that was told to refuse.
+    /// The store that refuses.
     refusing: Option<Store>,
 }
 
