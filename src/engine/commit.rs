@@ -5,10 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
 
 use super::Shared;
-use super::children::Link;
 use super::effect::{Effect, Effects};
-use super::entry::Entry;
 use super::feed::{ResourceKey, TaskChange};
+use crate::engine::dispatch::entry::Entry;
+use crate::engine::family::children::Link;
 use crate::store::{Ack, Batch, Guard, Space, StoreError};
 use crate::task::TaskId;
 

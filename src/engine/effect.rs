@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::children::Link;
 use super::feed::{ResourceKey, TaskChange};
-use super::metrics::Counter;
 use super::tokens::TokenRow;
+use crate::engine::family::children::Link;
+use crate::engine::query::metrics::Counter;
 use crate::task::TaskId;
 
 /// Version of the effects as they are encoded; a change of shape gets a new one.

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::children::Families;
-use super::entry::Entry;
 use super::feed::Feed;
-use super::metrics::Counters;
-use super::ready::Ready;
 use super::state;
-use super::timers::Timers;
 use super::tokens::Tokens;
 use crate::clock::Clock;
+use crate::engine::dispatch::entry::Entry;
+use crate::engine::dispatch::ready::Ready;
+use crate::engine::dispatch::timers::Timers;
+use crate::engine::family::children::Families;
+use crate::engine::query::metrics::Counters;
 use crate::task::TaskId;
 
 pub struct Memory {

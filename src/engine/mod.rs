@@ -1,52 +1,29 @@
 //! Lives here: running tasks: submit, view, list, cancel, retry; dispatch; the journal; recovery; the ports.
 //! May import: `catalog`, `store` and the ground. Never here: WASM, MCP, redb.
-//! Read first: `ports.rs`, then `recorder.rs`, then `attempt.rs`.
+//! Read first: `ports.rs`, then `record/recorder.rs`, then `lifecycle/attempt.rs`.
 
 mod applied;
-mod aside;
-mod attempt;
 mod audit;
-mod calling;
-mod checkpoint;
-mod children;
-pub mod closures;
 mod commit;
-mod cursor;
+mod dispatch;
 mod effect;
-mod entry;
 mod error;
+mod family;
 mod feed;
-mod flush;
 mod journal;
-mod last_lines;
 mod lifecycle;
-mod log_tail;
 mod memory;
-pub mod messages;
-mod metrics;
-mod ops;
-mod output;
 mod ports;
-mod prefix;
 mod query;
 pub mod questions;
-mod ready;
-mod recorder;
-mod recovery;
-mod refused;
-mod remote;
-mod reports;
+mod record;
 mod rows;
+mod runners;
 mod shelf;
 mod state;
-mod submit;
-mod sweep;
 #[cfg(test)]
 mod tests;
-mod timers;
 mod tokens;
-mod view;
-mod wake;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -58,34 +35,38 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 pub use audit::{AuditDocument, AuditPage, AuditQuery, Deed, Subject, Verdict};
-pub use calling::{Addressee, CallRefusal, Calling, ChildCall, ChildEnd, op_hash};
-pub use children::TreeBounds;
-pub use cursor::{open_cursor, seal_cursor};
 pub use error::EngineError;
+pub use family::calling::{Addressee, CallRefusal, Calling, ChildCall, ChildEnd, op_hash};
+pub use family::children::TreeBounds;
+pub use family::messages;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};
-pub use journal::Next;
-pub use last_lines::LastBytes;
+pub use journal::last_lines::LastBytes;
+pub use journal::records::Next;
 pub use lifecycle::Resolution;
-pub use metrics::Metrics;
-pub use ops::{Op, OpHandle};
-pub use output::{OutputError, OutputOp, call_hash};
+pub use lifecycle::retention::Swept;
+pub use lifecycle::submit::{Submission, Submitted};
 pub use ports::{Attempt, BoxFuture, ComponentSource, Divergence, InspectError, Outcome, Runner, Suspension};
-pub use query::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
-pub use recorder::{Recorder, RecorderError};
-pub use refused::{InLog, NamedHosts};
-pub use remote::{Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report};
-pub use reports::{ReportAt, Reported};
-pub use shelf::{Shelf, ShelfRow, ShelfWrite};
-pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
-pub use submit::{Submission, Submitted};
-pub use sweep::Swept;
-pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};
+pub use query::cursor::{open_cursor, seal_cursor};
+pub use query::metrics::Metrics;
+pub use query::tasks::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 #[cfg(feature = "cli")]
-pub(crate) use view::resolve_command;
-pub use view::{
+pub(crate) use query::view::resolve_command;
+pub use query::view::{
     ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, TraceDocument, output_uri, percent_decode,
     percent_encode, rfc3339,
 };
+pub use record::ops::{Op, OpHandle};
+pub use record::output::{OutputError, OutputOp, call_hash};
+pub use record::recorder::{Recorder, RecorderError};
+pub use record::refused::{InLog, NamedHosts};
+pub use record::reports::{ReportAt, Reported};
+pub use runners::closures;
+pub use runners::remote::{
+    Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
+};
+pub use shelf::{Shelf, ShelfRow, ShelfWrite};
+pub use state::{StateEntry, StateError, StatePage, StateQuery, StateWrite, state_document, state_uri};
+pub use tokens::{Bearer, TokenDocument, TokenError, TokenGrant};
 
 use crate::catalog::{Catalog, Inspection, Operator};
 use crate::clock::{Clock, SystemClock};
@@ -94,10 +75,11 @@ use crate::store::{Space, Store, StoreOptions, Usage};
 use crate::task::{ComponentId, TaskId};
 use audit::Audit;
 use commit::Commit;
-use entry::Entry;
+use dispatch::entry::Entry;
 use memory::Memory;
 use questions::Sampler;
-use refused::ToldHosts;
+use record::flush;
+use record::refused::ToldHosts;
 
 /// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
 #[derive(Clone)]
@@ -250,18 +232,18 @@ impl TaskEngine {
 
     /// Takes up the open tasks where they are and begins to run them.
     pub async fn start(&self) -> Result<(), EngineError> {
-        recovery::recover(&self.shared).await?;
+        lifecycle::recovery::recover(&self.shared).await?;
         self.shared.memory.running.send_replace(true);
         let shared = self.shared.clone();
         // From one task, which wakes one thread for all of them while the first callers come.
         tokio::spawn(async move {
-            tokio::spawn(ready::dispatch(shared.clone()));
-            tokio::spawn(timers::run(shared.clone()));
-            tokio::spawn(children::run(shared.clone()));
+            tokio::spawn(dispatch::ready::dispatch(shared.clone()));
+            tokio::spawn(dispatch::timers::run(shared.clone()));
+            tokio::spawn(family::children::run(shared.clone()));
             tokio::spawn(audit::run(shared.clone()));
             tokio::spawn(state::expire(shared.clone()));
             tokio::spawn(flush::run(shared.clone()));
-            sweep::start(&shared);
+            lifecycle::retention::start(&shared);
         });
         Ok(())
     }
@@ -347,7 +329,7 @@ impl TaskEngine {
     }
 
     pub fn metrics(&self) -> Metrics {
-        metrics::read(&self.shared)
+        query::metrics::read(&self.shared)
     }
 
     pub fn usage(&self) -> Result<Usage, EngineError> {

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::recorder::Recorder;
 use crate::catalog::Inspection;
+use crate::engine::record::recorder::Recorder;
 use crate::task::{ComponentId, ProtocolError, Status, Task, ToolResult, WaitingReason, WakeOn};
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

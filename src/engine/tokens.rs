@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use super::audit::{self, Deed, Subject};
 use super::commit::Commit;
 use super::effect::Effect;
-use super::submit::random;
-use super::view::rfc3339;
 use super::{EngineError, TaskEngine, rows};
 use crate::authority::{NameError, PatternError, Principal, StatePattern};
+use crate::engine::lifecycle::submit::random;
+use crate::engine::query::view::rfc3339;
 use crate::limits;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 

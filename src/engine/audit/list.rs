@@ -5,8 +5,8 @@ use std::ops::{Bound, ControlFlow};
 use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, BESIDE, DONE, Deed, Verdict, beside_key, flush};
-use crate::engine::cursor::{filter, open_cursor, seal_cursor};
-use crate::engine::view::rfc3339;
+use crate::engine::query::cursor::{filter, open_cursor, seal_cursor};
+use crate::engine::query::view::rfc3339;
 use crate::engine::{EngineError, TaskEngine, rows};
 use crate::limits;
 use crate::store::{Snapshot, Space, StoreError};

@@ -1,3 +1,8 @@
+//! Lives here: the audit: rows of what was done, what was refused, their list.
+//! May import: the engine's rows and commits.
+//! Never here: what an action does.
+//! Read first: this file, then `list.rs`.
+//!
 //! The audit: who did what to which task, and what was refused. What is done stands in the same commit as its
 //! row; what is refused, or only done again, changes nothing and is written beside, folded and bounded, so that
 //! a flood of it costs one small commit a second.

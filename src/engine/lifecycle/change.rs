@@ -1,10 +1,11 @@
 //! What one commit does to one task, as a value: the status as it will be, the rows that say so, what follows.
 
+use super::retention;
 use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
-use crate::engine::ops::OpRow;
-use crate::engine::{rows, sweep};
+use crate::engine::record::ops::OpRow;
+use crate::engine::rows;
 use crate::store::{Space, StoreError};
 use crate::task::{Status, TaskId};
 
@@ -75,8 +76,8 @@ impl RowWrite {
             Self::Status => commit.add_put(Space::Status, key, rows::encode(status)?),
             Self::Open => commit.add_put(Space::Open, key, []),
             Self::NotOpen => commit.add_delete(Space::Open, key),
-            Self::Ended(at) => commit.add_put(Space::Ended, sweep::ended_key(*at, id), []),
-            Self::NotEnded(at) => commit.add_delete(Space::Ended, sweep::ended_key(*at, id)),
+            Self::Ended(at) => commit.add_put(Space::Ended, retention::ended_key(*at, id), []),
+            Self::NotEnded(at) => commit.add_delete(Space::Ended, retention::ended_key(*at, id)),
             Self::Result(result) => {
                 let payload = rows::put_payload(commit, id, result);
                 commit.add_put(Space::Result, key, rows::encode(&payload)?);

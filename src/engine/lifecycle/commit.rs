@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::change::{Change, Instance, RowWrite};
 use super::plan::{About, Event, Facts, plan};
-use crate::engine::children::Link;
 use crate::engine::commit::Commit;
+use crate::engine::dispatch::entry::{Draft, Entry, EntryState, Parts};
 use crate::engine::effect::Effect;
-use crate::engine::entry::{Draft, Entry, EntryState, Parts};
+use crate::engine::family::children::Link;
 use crate::engine::feed::ResourceKey;
 use crate::engine::{EngineError, Shared};
 use crate::store::{Ack, StoreError};

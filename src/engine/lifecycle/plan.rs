@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::change::{Change, Instance, RowWrite};
 use crate::clock::UnixNanos;
-use crate::engine::children::{self, Link};
 use crate::engine::effect::Effect;
+use crate::engine::family::children::{self, Link};
 use crate::engine::feed::{ResourceKey, TaskChange};
-use crate::engine::metrics::Counter;
-use crate::engine::ops::OpRow;
+use crate::engine::query::metrics::Counter;
+use crate::engine::record::ops::OpRow;
 use crate::store::Space;
 use crate::task::{
     CancelRequest, FailedReason, IllegalTransition, OpenQuestion, OutputMeta, Status, TaskError, TaskEvent,

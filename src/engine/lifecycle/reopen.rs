@@ -7,15 +7,16 @@ use serde_json::Value;
 
 use super::commit::commit_event;
 use super::plan::{About, Event, Facts, Keep, plan};
+use super::submit::random;
 use crate::authority::Principal;
 use crate::engine::audit::{self, Deed, Subject};
-use crate::engine::children::{self, Link};
 use crate::engine::commit::Commit;
-use crate::engine::entry::{Anchor, Entry};
-use crate::engine::ops::{self, OpRow, OpState};
-use crate::engine::submit::random;
-use crate::engine::view::TaskDocument;
-use crate::engine::{EngineError, TaskEngine, prefix, questions, rows};
+use crate::engine::dispatch::entry::{Anchor, Entry};
+use crate::engine::family::children::{self, Link};
+use crate::engine::journal::prefix;
+use crate::engine::query::view::TaskDocument;
+use crate::engine::record::ops::{self, OpRow, OpState};
+use crate::engine::{EngineError, TaskEngine, questions, rows};
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 

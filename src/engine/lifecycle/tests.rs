@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::change::{Change, Instance, RowWrite};
 use super::plan::{About, Event, Facts, Keep, Kept, Left, plan, plan_new};
-use crate::engine::children::Link;
 use crate::engine::effect::Effect;
+use crate::engine::family::children::Link;
 use crate::engine::feed::{ResourceKey, TaskChange};
-use crate::engine::ops::{OpRow, OpState};
+use crate::engine::record::ops::{OpRow, OpState};
 use crate::task::STATE_EXAMPLES as STATES;
 use crate::task::{
     CancelRequest, FailedReason, OpenQuestion, OutputMeta, QuestionKind, QueuedReason, State, Status,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::view::InputRequest;
 use crate::authority::Principal;
-use crate::engine::children::Link;
-use crate::engine::entry::Entry;
+use crate::engine::dispatch::entry::Entry;
+use crate::engine::family::children::Link;
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::memory::Memory;
-use crate::engine::view::TaskDocument;
+use crate::engine::query::view::TaskDocument;
 use crate::engine::{EngineError, Shared, TaskEngine, rows};
 use crate::limits;
 use crate::store::{Snapshot, StoreError};

@@ -1,3 +1,8 @@
+//! Lives here: questions of tasks: to a person, to a model, for a client's root folders; their answers and who is told.
+//! May import: `record`, `dispatch`, `lifecycle`, the audit, the engine's rows and commits.
+//! Never here: how a client words a question or an answer on the wire.
+//! Read first: this file, then `answer.rs`.
+//!
 //! Questions of a task: to a person, to a model, or for the client's root folders. A question is an operation of
 //! the guest with a row of its own, both in one commit; it is shown once that is on disk, and answered once. The
 //! first valid answer is committed, then the task is nudged; the guest gets it once it is the operation's outcome.
@@ -27,12 +32,12 @@ pub(super) use sampler::{Held, Models, resume};
 pub use steps::Asking;
 pub use view::{AnsweredDocument, InputRequest};
 
-use super::entry::{Entry, Live};
 use super::feed::TaskChange;
-use super::ops::{Op, OpChange, OpHandle};
-use super::recorder::{Recorder, RecorderError, StateBesideLive};
 use super::rows::{self, Payload};
 use crate::clock::UnixNanos;
+use crate::engine::dispatch::entry::{Entry, Live};
+use crate::engine::record::ops::{Op, OpChange, OpHandle};
+use crate::engine::record::recorder::{Recorder, RecorderError, StateBesideLive};
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{AnsweredBy, By, OpenQuestion, QuestionKind, Status, TaskId, TaskLimits, WakeOn};
@@ -355,7 +360,7 @@ pub(super) fn reopened(
         }
         // The same number may have been asked again since.
         let of_op = snapshot.get(Space::Question, &op_key(task, row.epoch, row.op))?;
-        let waits = super::ops::is_intent(snapshot, task, row.epoch, row.op)?;
+        let waits = crate::engine::record::ops::is_intent(snapshot, task, row.epoch, row.op)?;
         if waits && of_op.as_deref().and_then(rows::trailing_number) == Some(number) {
             open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens: 0 });
         }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Answer, Ask, Asked, Question};
-use crate::engine::closures::{StepError, Steps};
-use crate::engine::ops::{Op, OpHandle};
-use crate::engine::output::call_hash;
 use crate::engine::ports::Suspension;
-use crate::engine::recorder::Recorder;
+use crate::engine::record::ops::{Op, OpHandle};
+use crate::engine::record::output::call_hash;
+use crate::engine::record::recorder::Recorder;
+use crate::engine::runners::closures::{StepError, Steps};
 use crate::limits;
 use crate::task::{By, WaitingReason, WakeOn};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Ask, read, read_all, read_ask};
 use crate::catalog::{show_hidden, show_value};
-use crate::engine::view::{TaskDocument, rfc3339};
+use crate::engine::query::view::{TaskDocument, rfc3339};
 use crate::limits;
 use crate::store::{Snapshot, StoreError};
 use crate::task::{AnsweredBy, By, QuestionKind, Status, Task};

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::{StateEntry, StateError, StatePage, StateQuery, StateWrite};
 use super::{all_from, check, check_query, check_writes, list, not_allowed, read};
 use crate::engine::commit::Commit;
-use crate::engine::entry::{Live, Parts};
-use crate::engine::journal::Next;
-use crate::engine::output::call_hash;
-use crate::engine::recorder::{Recorder, RecorderError};
+use crate::engine::dispatch::entry::{Live, Parts};
+use crate::engine::journal::records::Next;
+use crate::engine::record::output::call_hash;
+use crate::engine::record::recorder::{Recorder, RecorderError};
 use crate::store::{Ack, StoreError};
 use crate::task::WakeOn;
 

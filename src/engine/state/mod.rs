@@ -1,3 +1,8 @@
+//! Lives here: shared state: entries, namespaces, versions, watches, expiry.
+//! May import: `record`, the audit, the engine's rows and commits.
+//! Never here: what a task's life makes of it.
+//! Read first: this file, then `book.rs`, then `guest.rs`.
+//!
 //! Shared state: entries that agents coordinate through, each in a namespace, with a version that grows with every
 //! write, also over a deletion. A write's verdict is made in the order of commits (`book.rs`), a guest's write is in
 //! the same commit as its step (`guest.rs`), and whoever watches is told after it (`watch.rs`).
@@ -20,10 +25,10 @@ pub(super) use guest::{KIND_STATE, describe};
 
 use super::audit::{self, Deed, Subject};
 use super::commit::Commit;
-use super::cursor::{open_cursor, seal_cursor};
 use super::{EngineError, Shared, TaskEngine};
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
+use crate::engine::query::cursor::{open_cursor, seal_cursor};
 use crate::limits;
 use crate::store::{Snapshot, Space, StoreError};
 
@@ -210,7 +215,7 @@ pub(super) fn version(
 #[cfg(test)]
 pub(super) fn held(shared: &Shared, namespace: &str) -> Result<rows::NamespaceRow, StoreError> {
     let key = rows::namespace_key(namespace);
-    let row = shared.store.read(|snapshot| super::rows::read_row(snapshot, Space::State, &key))?;
+    let row = shared.store.read(|snapshot| crate::engine::rows::read_row(snapshot, Space::State, &key))?;
     Ok(row.unwrap_or_default())
 }
 
@@ -230,7 +235,7 @@ fn hash_of(namespace: &str, writes: &[StateWrite]) -> [u8; 32] {
 
 /// Where its entry is read.
 pub fn state_uri(namespace: &str, key: &str) -> String {
-    format!("state://{namespace}/{}", super::percent_encode(key))
+    format!("state://{namespace}/{}", crate::engine::percent_encode(key))
 }
 
 fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
@@ -265,7 +270,7 @@ fn list(shared: &Shared, namespace: &str, query: &StateQuery) -> Result<StatePag
                 next_cursor = Some(entries.last().map_or_else(|| key.clone(), |entry| entry.key.clone()));
                 return ControlFlow::Break(());
             }
-            match super::rows::decode::<rows::EntryRow>(Space::State, row_key, row) {
+            match crate::engine::rows::decode::<rows::EntryRow>(Space::State, row_key, row) {
                 Ok(row) => {
                     let entry = row.into_entry(&key, now);
                     bytes += entry.as_ref().map_or(0, |entry| entry.key.len() + entry.value.len());

@@ -39,7 +39,7 @@ async fn no_attempt_begins_before_the_last_one_is_over_and_what_came_meanwhile_i
     assert_eq!(engine.metrics().attempts, 1, "neither its timer nor its place in the queue began another");
     assert_eq!(engine.task(&Principal::local(), id).expect("a task").state, "waiting");
 
-    attempt::release(shared, &entry, true);
+    lifecycle::attempt::release(shared, &entry, true);
     assert_eq!(ended(&engine, id).await.state, "completed");
     assert_eq!(engine.metrics().attempts, 2);
     engine.shutdown().await;

@@ -66,8 +66,9 @@ async fn outcomes_count_for_the_journal_also_those_of_an_earlier_attempt() {
     let engine = open().await;
     let id = submit(&engine, "collect", json!({})).await;
     let outcomes = |engine: &TaskEngine| {
-        let done = engine.shared.store.read(|snapshot| ops::read_rows(snapshot, id, 0)).expect("rows");
-        done.iter().filter(|(_, row)| matches!(row.state, ops::OpState::Done(_))).count()
+        let done =
+            engine.shared.store.read(|snapshot| record::ops::read_rows(snapshot, id, 0)).expect("rows");
+        done.iter().filter(|(_, row)| matches!(row.state, record::ops::OpState::Done(_))).count()
     };
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while outcomes(&engine) < 6 {

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use super::super::*;
 use crate::catalog::{Catalog, Component, Inspection};
-use crate::engine::calling::op_hash;
-use crate::engine::output::call_hash;
+use crate::engine::family::calling::op_hash;
 use crate::engine::questions::{Answer, Ask, Asked, Question, Sampled, Sampler};
+use crate::engine::record::output::call_hash;
 use crate::task::{By, Effects, UnknownOutcome, WakeOn};
 
 /// Of records that `note` leaves uncommitted.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::super::*;
 use super::bench::Bench;
-use crate::engine::children::{self, Link};
+use crate::engine::family::children::{self, Link};
 use crate::engine::rows;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task};

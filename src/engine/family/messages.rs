@@ -1,0 +1,317 @@
+//! Messages to a task: committed before the send is answered, delivered once, in order.
+//!
+//! A row stays after its delivery, marked: a retry from the start is told everything anew, and one that keeps its
+//! journal's beginning is told anew what it was told behind it. Keys: `task | 0 | seq BE` is a message, `task | 1 |
+//! hash of the sender and its key` the seq that a repeated send gets.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::authority::Principal;
+use crate::clock::UnixNanos;
+use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::dispatch::entry::Entry;
+use crate::engine::effect::Effect;
+use crate::engine::lifecycle::{Change, RowWrite, commit};
+use crate::engine::record::ops::{OpChange, OpHandle};
+use crate::engine::record::recorder::{Recorder, RecorderError};
+use crate::engine::rows::{self, Payload};
+use crate::engine::{EngineError, Shared, TaskEngine};
+use crate::limits;
+use crate::store::{Ack, Snapshot, Space, StoreError};
+use crate::task::TaskId;
+
+/// A message on its way to a task.
+pub struct Outgoing {
+    pub name: String,
+    pub payload: Value,
+    /// The sender's name for "the same message": repeated, it gets the same number.
+    pub key: Option<String>,
+}
+
+/// A message as the guest gets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// From 1, in the order of arrival.
+    pub seq: u64,
+    pub name: String,
+    /// A JSON document as text.
+    pub payload: String,
+    /// The principal, or the task's URI, that sent it.
+    pub sender: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::engine) struct MessageRow {
+    name: String,
+    payload: Payload,
+    sender: String,
+    sent_at: UnixNanos,
+    taken: Option<Taken>,
+}
+
+/// Which receive has got it: the task's retry, and the number of the record that the guest had reached.
+#[derive(Debug, Serialize, Deserialize)]
+struct Taken {
+    retry: u32,
+    at: u64,
+}
+
+impl TaskEngine {
+    /// Sends a message to an open task of this principal. It is on disk when its number comes back.
+    pub async fn send(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        message: Outgoing,
+    ) -> Result<u64, EngineError> {
+        let sent = self.send_message(principal, id, message).await;
+        self.audited(principal, Subject::of_task(Deed::Send, id), sent)
+    }
+
+    async fn send_message(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        message: Outgoing,
+    ) -> Result<u64, EngineError> {
+        let document = self.task(principal, id)?;
+        let over = || EngineError::WrongState {
+            task: id,
+            state: document.state.clone(),
+            hint: "it takes no messages any more",
+        };
+        if document.is_terminal() {
+            return Err(over());
+        }
+        let entry = match self.shared.entry(id) {
+            Some(entry) => entry,
+            None if self.shared.is_running() => return Err(over()),
+            None => self.entry_on_disk(id)?,
+        };
+        let (seq, ack) =
+            send(&self.shared, &entry, principal.name().to_owned(), principal, message)?.ok_or_else(over)?;
+        match ack {
+            Some(ack) => drop(ack.await?),
+            None => {
+                let subject = Subject::of_task(Deed::Send, id);
+                audit::repeated(&self.shared, principal, subject, "same_message");
+            }
+        }
+        Ok(seq)
+    }
+
+    /// Of a task that no engine runs.
+    pub(in crate::engine) fn entry_on_disk(&self, id: TaskId) -> Result<std::sync::Arc<Entry>, EngineError> {
+        let (task, status) = self
+            .shared
+            .store
+            .read(|snapshot| Ok((rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?)))?;
+        match (task, status) {
+            (Some(task), Some(status)) => Ok(Entry::of(&task, status)),
+            _ => Err(EngineError::NoSuchTask(id)),
+        }
+    }
+}
+
+/// Enqueues a message; `None` where the task has ended, and no acknowledgement where it was sent before.
+pub(in crate::engine) fn send(
+    shared: &std::sync::Arc<Shared>,
+    entry: &Entry,
+    sender: String,
+    by: &Principal,
+    message: Outgoing,
+) -> Result<Option<(u64, Option<Ack>)>, EngineError> {
+    let payload = message.payload.to_string();
+    check(&message, &payload)?;
+    let id = entry.id;
+    let key = message.key.as_deref().map(|key| sent_key(id, &sender, key));
+    let mut state = entry.lock();
+    if state.status.state.is_terminal() {
+        return Ok(None);
+    }
+    if let Some(key) = &key {
+        let there = shared.store.read(|snapshot| snapshot.get(Space::Message, key))?;
+        if let Some(seq) = there.as_deref().and_then(rows::trailing_number) {
+            return Ok(Some((seq, None)));
+        }
+    }
+    if state.status.messages >= limits::MAX_TASK_MESSAGES {
+        let bound = limits::MAX_TASK_MESSAGES;
+        return Err(EngineError::BadMessage(format!(
+            "the task was sent {bound} messages, which is the bound"
+        )));
+    }
+    let mut status = state.status.clone();
+    status.messages += 1;
+    let seq = status.messages;
+    let mut more = Commit::new();
+    let row = MessageRow {
+        name: message.name,
+        payload: rows::put_payload(&mut more, id, payload.as_bytes()),
+        sender,
+        sent_at: shared.clock.wall(),
+        taken: None,
+    };
+    more.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
+    if let Some(key) = key {
+        more.add_put(Space::Message, key, seq.to_be_bytes());
+    }
+    let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
+    audit::admitted(shared, &mut more, by, subject)?;
+    more.add_effect(Effect::Wake(id));
+    let ack = commit(shared, entry, &mut state, Change::of_status(status), more)?;
+    Ok(Some((seq, Some(ack))))
+}
+
+fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
+    let refused = |why: String| Err(EngineError::BadMessage(why));
+    let limit = limits::MAX_MESSAGE_NAME_BYTES;
+    if message.name.is_empty() || message.name.len() > limit {
+        return refused(format!("its name has {} bytes; 1 to {limit} are taken", message.name.len()));
+    }
+    let limit = limits::MAX_MESSAGE_PAYLOAD_BYTES;
+    if payload.len() > limit {
+        return refused(format!("its payload is {} bytes of JSON; at most {limit} are taken", payload.len()));
+    }
+    let limit = limits::MAX_IDEMPOTENCY_KEY_BYTES;
+    match &message.key {
+        Some(key) if key.is_empty() || key.len() > limit => {
+            refused(format!("its key has {} bytes; 1 to {limit} are taken", key.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Recorder {
+    /// Takes the first message with one of these names (any, if there are none) as the outcome of `op`; `None`
+    /// where there is none yet. On disk when it returns.
+    pub async fn take_message(
+        &self,
+        op: OpHandle,
+        hash: u64,
+        names: &[String],
+    ) -> Result<Option<Message>, RecorderError> {
+        let fault = |error: StoreError| RecorderError::Fault(error.to_string());
+        let id = self.task_id();
+        let found = self.shared().store.read(|snapshot| {
+            let Some((seq, row)) = first(snapshot, id, names)? else { return Ok(None) };
+            let payload = rows::read_payload(snapshot, &row.payload)?;
+            Ok(Some((seq, row, String::from_utf8_lossy(&payload).into_owned())))
+        });
+        let Some((seq, row, payload)) = found.map_err(fault)? else { return Ok(None) };
+        let message = Message { seq, name: row.name.clone(), payload, sender: row.sender.clone() };
+        let outcome = rows::encode(&message).map_err(fault)?;
+        let payload = self.large_payload(&outcome)?;
+        // Under one lock, so within one commit: a message that is taken is the outcome of the one who took it.
+        self.with(|state, live| {
+            let taken = Some(Taken { retry: state.retry(), at: op.at() });
+            let row = rows::encode(&MessageRow { taken, ..row }).map_err(fault)?;
+            live.writes.push((Space::Message, message_key(id, seq), row));
+            let done = OpChange::Done { payload, outcome: outcome.into() };
+            live.put_op((id, state.epoch()), op, hash, done)
+        })?;
+        self.mark_dirty();
+        self.barrier().await?;
+        Ok(Some(message))
+    }
+}
+
+/// The outcome of a receive, as [`Recorder::take_message`] keeps it.
+pub fn decode(outcome: &[u8]) -> Result<Message, RecorderError> {
+    rows::decode(Space::Op, b"message", outcome).map_err(|error| RecorderError::Fault(error.to_string()))
+}
+
+/// The first message with one of these names that this retry of the task was not given yet.
+pub(in crate::engine) fn first(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    names: &[String],
+) -> Result<Option<(u64, MessageRow)>, StoreError> {
+    let retry = rows::read_status(snapshot, task)?.map_or(0, |status| status.retry);
+    let fits = |row: &MessageRow| {
+        row.taken.as_ref().is_none_or(|taken| taken.retry != retry)
+            && (names.is_empty() || names.contains(&row.name))
+    };
+    find(snapshot, task, fits)
+}
+
+/// A retry keeps the records before `step`: what was taken behind them is there again.
+pub(in crate::engine) fn give_back(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    retry: u32,
+    step: u64,
+    writes: &mut Vec<RowWrite>,
+) -> Result<(), StoreError> {
+    let mut fault = None;
+    snapshot.scan_prefix(Space::Message, &prefix(task), false, |key, row| {
+        match rows::decode::<MessageRow>(Space::Message, key, row) {
+            Ok(mut row)
+                if row.taken.as_ref().is_some_and(|taken| taken.retry == retry && taken.at >= step) =>
+            {
+                row.taken = None;
+                match rows::encode(&row) {
+                    Ok(row) => writes.push(RowWrite::Put(Space::Message, key.to_vec(), row)),
+                    Err(error) => fault = Some(error),
+                }
+            }
+            Ok(_) => {}
+            Err(error) => fault = Some(error),
+        }
+        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    fault.map_or(Ok(()), Err)
+}
+
+/// Blobs that its messages may refer to.
+pub(in crate::engine) fn payloads(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<Payload>, StoreError> {
+    let (mut found, mut fault) = (Vec::new(), None);
+    snapshot.scan_prefix(Space::Message, &prefix(task), false, |key, row| {
+        match rows::decode::<MessageRow>(Space::Message, key, row) {
+            Ok(row) => found.push(row.payload),
+            Err(error) => fault = Some(error),
+        }
+        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+fn find(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    fits: impl Fn(&MessageRow) -> bool,
+) -> Result<Option<(u64, MessageRow)>, StoreError> {
+    let mut found = Ok(None);
+    snapshot.scan_prefix(Space::Message, &prefix(task), false, |key, row| {
+        found = match rows::decode::<MessageRow>(Space::Message, key, row) {
+            Ok(row) if fits(&row) => Ok(rows::trailing_number(key).map(|seq| (seq, row))),
+            Ok(_) => return ControlFlow::Continue(()),
+            Err(error) => Err(error),
+        };
+        ControlFlow::Break(())
+    })?;
+    found
+}
+
+fn prefix(task: TaskId) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.push(0);
+    key
+}
+
+fn message_key(task: TaskId, seq: u64) -> Vec<u8> {
+    let mut key = prefix(task);
+    key.extend_from_slice(&seq.to_be_bytes());
+    key
+}
+
+fn sent_key(task: TaskId, sender: &str, key: &str) -> Vec<u8> {
+    let mut row = task.as_bytes().to_vec();
+    row.push(1);
+    row.extend_from_slice(&rows::idempotency_key("message", sender, "", key));
+    row
+}

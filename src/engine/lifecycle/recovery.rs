@@ -1,0 +1,125 @@
+//! What a start takes up: the rows of open tasks. Their journals are read when they are dispatched.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::commit::commit_event;
+use super::plan::Event;
+use crate::engine::commit::Commit;
+use crate::engine::dispatch::entry::{Anchor, Entry};
+use crate::engine::dispatch::wake;
+use crate::engine::family::children;
+use crate::engine::{EngineError, Shared, questions, rows};
+use crate::store::{Ack, Snapshot, Space, StoreError};
+use crate::task::{State, Status, Task, TaskId};
+
+/// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
+pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
+    let found = if shared.store.read(has_open_tasks)? {
+        let reader = shared.clone();
+        tokio::task::spawn_blocking(move || reader.store.read(open_tasks))
+            .await
+            .map_err(|error| EngineError::Internal(error.to_string()))??
+    } else {
+        Vec::new()
+    };
+    let mut acks: Vec<Ack> = Vec::new();
+    for (task, status) in found {
+        let entry = Entry::of(&task, status);
+        acks.extend(interrupted(shared, &entry)?);
+        take_up(shared, &task, &entry);
+        questions::resume(shared, &entry);
+        if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
+            for ack in acks.drain(..) {
+                ack.await?;
+            }
+        }
+    }
+    acks.extend(children::adopt(shared)?);
+    for ack in acks {
+        ack.await?;
+    }
+    Ok(())
+}
+
+/// The process that ran it is gone.
+fn interrupted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
+    let mut state = entry.lock();
+    if state.status.state != State::Running {
+        return Ok(None);
+    }
+    commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new()).map(Some)
+}
+
+fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
+    let mut state = entry.lock();
+    shared.memory.open_tasks().insert(entry.id, entry.clone());
+    // One that waits for nothing was about to go on, also where its state says that it waits.
+    let Some(wake) = state.status.wake.clone() else {
+        drop(state);
+        shared.memory.ready.push(entry.clone());
+        return;
+    };
+    // What was left of the wait when it was written is all that can be left now: a wall clock that was set back
+    // while no process ran cannot stretch it.
+    let due = wake.due.map(|due| due.saturating_sub(task.created_at));
+    let at_least = due.map_or(0, |due| due.saturating_sub(wake.remaining_nanos));
+    let logical = shared.clock.wall().saturating_sub(task.created_at).max(at_least);
+    state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
+    wake::arm(shared, entry, &state);
+}
+
+/// An attempt has lost its lease: what it did since its last commit is void, and the task goes on from what is on disk.
+pub fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
+    let mut state = entry.lock();
+    if state.lease != lease || state.live.is_none() {
+        return;
+    }
+    let id = entry.id;
+    match shared.store.read(|snapshot| rows::read_status(snapshot, id)) {
+        Ok(Some(status)) => state.status = status,
+        Ok(None) => tracing::error!(task = %id, "the row of a task that lost its lease is gone"),
+        Err(error) => tracing::error!(task = %id, %error, "a task that lost its lease cannot be read"),
+    }
+    (state.live, state.lease, state.status_dirty) = (None, 0, false);
+    entry.stop.send_modify(|count| *count += 1);
+    let is_open = !state.status.state.is_terminal();
+    drop(state);
+    if is_open {
+        shared.memory.ready.push(entry.clone());
+    }
+}
+
+/// Mostly there are none, and no other thread need be asked to read them.
+fn has_open_tasks(snapshot: &Snapshot<'_>) -> Result<bool, StoreError> {
+    let mut has_any = false;
+    snapshot.scan_prefix(Space::Open, &[], false, |_, _| {
+        has_any = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(has_any)
+}
+
+fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<(Task, Status)>, StoreError> {
+    let mut ids = Vec::new();
+    snapshot.scan_prefix(Space::Open, &[], false, |key, _| {
+        ids.extend(rows::trailing_id(key));
+        ControlFlow::Continue(())
+    })?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        match read_open(snapshot, id) {
+            Ok(pair) => found.push(pair),
+            // One unreadable task must not keep the others from going on.
+            Err(error) => tracing::error!(task = %id, %error, "an open task cannot be taken up"),
+        }
+    }
+    Ok(found)
+}
+
+fn read_open(snapshot: &Snapshot<'_>, id: TaskId) -> Result<(Task, Status), StoreError> {
+    let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
+    let task = rows::read_task(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
+    let status = rows::read_status(snapshot, id)?.ok_or_else(|| missing(Space::Status))?;
+    Ok((task, status))
+}

@@ -1,0 +1,318 @@
+//! Retention: ended tasks go after a while, with all that belonged to them, and so do rows of the audit, so
+//! that the file does not grow for ever. In small commits, oldest first; a crash in between leaves whole tasks or none.
+
+use std::collections::BTreeSet;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::submit;
+use crate::engine::commit::Commit;
+use crate::engine::family::{children, messages};
+use crate::engine::journal::checkpoint;
+use crate::engine::record::ops::{self, OpState};
+use crate::engine::rows::{self, ComponentRow, Payload};
+use crate::engine::{EngineError, Shared, TaskEngine, audit, questions};
+use crate::limits;
+use crate::store::{Ack, Guard, Snapshot, Space, StoreError};
+use crate::task::{ComponentId, Task, TaskId};
+
+/// What a sweep took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    pub tasks: u64,
+    pub blobs: u64,
+    pub components: u64,
+    /// Rows of the audit.
+    pub audit: u64,
+}
+
+/// Sweeps now and then, as long as the engine runs.
+pub async fn run(engine: TaskEngine) {
+    let mut running = engine.shared.memory.running.subscribe();
+    let mut next = engine.shared.clock.elapsed() + Duration::from_millis(limits::SWEEP_DELAY_MS);
+    loop {
+        tokio::select! {
+            () = engine.shared.clock.sleep_until(next) => {}
+            _ = running.wait_for(|running| !running) => return,
+        }
+        match engine.sweep().await {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(swept) => tracing::info!(?swept, "swept what was kept long enough"),
+            Err(error) => tracing::warn!(%error, "the sweep could not finish; it is tried again"),
+        }
+        next = engine.shared.clock.elapsed() + Duration::from_secs(limits::SWEEP_INTERVAL_SECONDS);
+    }
+}
+
+impl TaskEngine {
+    /// Deletes the tasks that ended longer ago than the retention, and components that nothing needs.
+    pub async fn sweep(&self) -> Result<Swept, EngineError> {
+        let mut swept = Swept { audit: self.sweep_audit().await?, ..Swept::default() };
+        let Some(kept) = self.shared.retention else { return Ok(swept) };
+        let before = self.before(kept);
+        let mut from = Vec::new();
+        loop {
+            let shared = self.shared.clone();
+            let start = from.clone();
+            let slice =
+                blocking(move || shared.store.read(|snapshot| ended_before(snapshot, &start, before)))
+                    .await?;
+            // What stays is passed over until the next sweep.
+            let Some((last, _)) = slice.last() else { break };
+            from.clone_from(last);
+            for (key, id) in slice {
+                let shared = self.shared.clone();
+                let (ack, blobs) = blocking(move || enqueue_deletion(&shared, &key, id)).await?;
+                crate::crash_point!("sweeping");
+                let deleted = ack.await;
+                crate::crash_point!("swept");
+                match deleted {
+                    Ok(_) => (swept.tasks, swept.blobs) = (swept.tasks + 1, swept.blobs + blobs),
+                    // Its owner took it up again in this moment, or its parent is open.
+                    Err(StoreError::Refused(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        if swept.tasks > 0 {
+            swept.components = self.sweep_components().await?;
+        }
+        Ok(swept)
+    }
+
+    fn before(&self, kept: Duration) -> u64 {
+        let kept = u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX);
+        self.shared.clock.wall().saturating_sub(kept)
+    }
+
+    /// Rows of the audit that are older than its own retention.
+    async fn sweep_audit(&self) -> Result<u64, EngineError> {
+        let Some(kept) = self.shared.audit_retention else { return Ok(0) };
+        let (before, mut count) = (self.before(kept), 0);
+        loop {
+            let shared = self.shared.clone();
+            let old =
+                blocking(move || shared.store.read(|snapshot| audit::older_than(snapshot, before))).await?;
+            if old.is_empty() {
+                return Ok(count);
+            }
+            count += old.len() as u64;
+            let commit = old.into_iter().fold(Commit::new(), |commit, key| commit.delete(Space::Audit, key));
+            self.shared.commit(commit)?.await?;
+        }
+    }
+
+    /// Components that are neither served nor named by any task that is kept.
+    async fn sweep_components(&self) -> Result<u64, EngineError> {
+        let shared = self.shared.clone();
+        let mut needed: BTreeSet<ComponentId> =
+            shared.catalog().tools().map(|entry| entry.tool.component.clone()).collect();
+        let stored = blocking(move || shared.store.read(components)).await?;
+        let mut from = Bound::Unbounded;
+        loop {
+            let shared = self.shared.clone();
+            let start = from.clone();
+            let (used, last) = blocking(move || shared.store.read(|snapshot| used(snapshot, start))).await?;
+            needed.extend(used);
+            match last {
+                Some(last) => from = Bound::Excluded(last.as_bytes().to_vec()),
+                None => break,
+            }
+        }
+        let mut count = 0;
+        for component in stored.into_iter().filter(|component| !needed.contains(component)) {
+            let Some(digest) = component.digest() else { continue };
+            // What is served now stays: components are stored and named in the catalog before the start.
+            let commit = Commit::new()
+                .delete(Space::Component, component.as_str().as_bytes())
+                .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
+                .delete(Space::Blob, digest.as_slice());
+            self.shared.commit(commit)?.await?;
+            self.shared.runner.forget(&component);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = tokio::task::spawn_blocking(read).await;
+    Ok(done.map_err(|error| EngineError::Internal(error.to_string()))??)
+}
+
+/// Hands the deletion of one task over, and says how many blobs go with it.
+fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64), StoreError> {
+    let delete = || shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id));
+    let (commit, blobs) = delete()?;
+    if blobs == 0 {
+        return Ok((shared.commit(commit)?, 0));
+    }
+    // Another task may be about to refer to the same blob: let what is on its way arrive, look again, and let
+    // nothing through until the deletion stands in the queue. What comes after it brings the blob again.
+    shared.commit_alone(delete)
+}
+
+fn ended_before(
+    snapshot: &Snapshot<'_>,
+    from: &[u8],
+    before: u64,
+) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
+    let mut found = Vec::new();
+    let end = before.to_be_bytes();
+    let bounds = (Bound::Excluded(from), Bound::Excluded(&end[..]));
+    snapshot.scan(Space::Ended, bounds, false, |key, _| {
+        found.extend(rows::trailing_id(key).map(|id| (key.to_vec(), id)));
+        if found.len() < limits::SWEEP_SLICE_TASKS {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(found)
+}
+
+/// All rows of one task, and the blobs that only it refers to. Refused if it is open again, or if it is the child
+/// of a task that is open: that may still ask for it.
+fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Commit, u64), StoreError> {
+    let bytes = id.as_bytes().as_slice();
+    let mut commit = Commit::new()
+        .guard(Guard::Absent { space: Space::Open, key: bytes.to_vec() })
+        .guard(Guard::Present { space: Space::Ended, key: key.clone() })
+        .delete(Space::Ended, key);
+    let mut digests = BTreeSet::new();
+    if let Some((task, arguments)) = rows::read_task_row(snapshot, id)? {
+        note(&mut digests, &arguments);
+        commit.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
+        children::sweep(snapshot, &task, &mut commit)?;
+        if let Some(parent) = task.parent {
+            commit.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });
+        }
+        for claim in claims(snapshot, &task, &arguments)? {
+            commit.add_delete(Space::Idempotency, claim);
+        }
+    }
+    if let Some(payload) = rows::read_row::<Payload>(snapshot, Space::Result, bytes)? {
+        note(&mut digests, &payload);
+    }
+    if let Some(row) = checkpoint::read(snapshot, id)? {
+        note(&mut digests, &row.state);
+    }
+    if let Some(status) = rows::read_status(snapshot, id)? {
+        for (_, row) in ops::read_rows(snapshot, id, status.epoch)? {
+            if let OpState::Done(payload) = &row.state {
+                note(&mut digests, payload);
+            }
+        }
+    }
+    for payload in questions::payloads(snapshot, id)?.iter().chain(&messages::payloads(snapshot, id)?) {
+        note(&mut digests, payload);
+    }
+    let mut blobs = 0;
+    for digest in digests {
+        let own = rows::blob_reference(digest, bytes);
+        let mut others = 0;
+        snapshot.scan_prefix(Space::BlobRef, &digest, false, |key, _| {
+            others += u64::from(key != own);
+            if others == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        commit.add_delete(Space::BlobRef, own);
+        if others == 0 {
+            commit.add_delete(Space::Blob, digest.as_slice());
+            blobs += 1;
+        }
+    }
+    let spaces = [
+        Space::Journal,
+        Space::Op,
+        Space::Output,
+        Space::Log,
+        Space::Message,
+        Space::Question,
+        Space::Report,
+    ];
+    for space in spaces {
+        commit.add_delete_prefix(space, bytes);
+    }
+    for space in [Space::Task, Space::Status, Space::Result, Space::Checkpoint] {
+        commit.add_delete(space, bytes);
+    }
+    Ok((commit, blobs))
+}
+
+/// The idempotency rows that stand for this task.
+fn claims(snapshot: &Snapshot<'_>, task: &Task, arguments: &Payload) -> Result<Vec<[u8; 32]>, StoreError> {
+    let mut keys = match &task.idempotency_key {
+        Some(key) => vec![rows::idempotency_key("key", &task.principal, &task.tool, key)],
+        None => {
+            let bytes = rows::read_payload(snapshot, arguments)?;
+            let text = String::from_utf8_lossy(&bytes);
+            let key = |text: &str| rows::idempotency_key("dedupe", &task.principal, &task.tool, text);
+            // The second is an earlier version's.
+            vec![key(&submit::canonical_text(&text)), key(&text)]
+        }
+    };
+    keys.dedup();
+    let mut claims = Vec::new();
+    for key in keys {
+        let row: Option<rows::IdempotencyRow> = rows::read_row(snapshot, Space::Idempotency, &key)?;
+        claims.extend(row.filter(|row| row.task == task.id).map(|_| key));
+    }
+    Ok(claims)
+}
+
+fn note(digests: &mut BTreeSet<[u8; 32]>, payload: &Payload) {
+    if let Payload::Blob(digest) = payload {
+        digests.insert(*digest);
+    }
+}
+
+fn components(snapshot: &Snapshot<'_>) -> Result<Vec<ComponentId>, StoreError> {
+    let mut found = Vec::new();
+    snapshot.scan_prefix(Space::Component, &[], false, |key, row| {
+        let known = rows::decode::<ComponentRow>(Space::Component, key, row).is_ok();
+        found.extend(String::from_utf8(key.to_vec()).ok().filter(|_| known).map(ComponentId::from_stored));
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// The components of a slice of tasks, and where the slice ended; `None` behind the last.
+fn used(
+    snapshot: &Snapshot<'_>,
+    from: Bound<Vec<u8>>,
+) -> Result<(BTreeSet<ComponentId>, Option<TaskId>), StoreError> {
+    let (mut ids, mut used) = (Vec::new(), BTreeSet::new());
+    let start = match &from {
+        Bound::Excluded(key) => Bound::Excluded(&key[..]),
+        Bound::Included(key) => Bound::Included(&key[..]),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    snapshot.scan(Space::Task, (start, Bound::Unbounded), false, |key, _| {
+        ids.extend(rows::trailing_id(key));
+        if ids.len() < limits::SWEEP_SCAN_TASKS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for id in &ids {
+        if let Some((task, _)) = rows::read_task_row(snapshot, *id)? {
+            used.insert(task.component);
+        }
+    }
+    let last = ids.last().copied().filter(|_| ids.len() == limits::SWEEP_SCAN_TASKS);
+    Ok((used, last))
+}
+
+/// The row that a sweep finds an ended task by.
+pub fn ended_key(at: u64, id: TaskId) -> Vec<u8> {
+    let mut key = at.to_be_bytes().to_vec();
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// Started with the engine, unless everything is kept for ever.
+pub fn start(shared: &Arc<Shared>) {
+    if shared.retention.is_some() || shared.audit_retention.is_some() {
+        tokio::spawn(run(TaskEngine { shared: shared.clone() }));
+    }
+}

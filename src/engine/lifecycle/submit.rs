@@ -1,0 +1,372 @@
+//! Submission: from a request to a durable task.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::change::Change;
+use super::plan::{About, plan_new};
+use crate::authority::Principal;
+use crate::catalog::Tool;
+use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::dispatch::entry::{Anchor, Entry};
+use crate::engine::feed::Follower;
+use crate::engine::query::view::TaskDocument;
+use crate::engine::record::reports::ReportAt;
+use crate::engine::rows::{self, IdempotencyRow};
+use crate::engine::shelf::{self, ShelfWrite};
+use crate::engine::{EngineError, Shared, TaskEngine};
+use crate::limits;
+use crate::store::{Guard, Space, StoreError};
+use crate::task::{Task, TaskId, TraceContext, canonical};
+
+/// A call that is to become a task.
+pub struct Submission {
+    pub tool: String,
+    /// A JSON object that fits the tool's input schema.
+    pub arguments: Value,
+    pub principal: Principal,
+    /// The caller's name for "the same call": repeated, it leads to the same task.
+    pub idempotency_key: Option<String>,
+    /// Where the call stands in its caller's trace.
+    pub trace: Option<TraceContext>,
+}
+
+/// A task that is on disk.
+pub struct Submitted {
+    pub id: TaskId,
+    pub task: TaskDocument,
+    /// It was there already: an idempotency key, or the tool's `dedupe_seconds`, led to it.
+    pub existing: bool,
+}
+
+/// What stands in the same commit as a new task.
+type Beside<'a> = &'a (dyn Fn(TaskId, ReportAt, bool) -> Vec<ShelfWrite> + Send + Sync);
+
+/// A row that stands for "the same call".
+struct Claim {
+    key: [u8; 32],
+    /// The key that an earlier version would have made of the same arguments, which wrote them as they came.
+    earlier_key: Option<[u8; 32]>,
+    /// The client's own key, where there is one.
+    named: Option<String>,
+    dedupe: Option<Duration>,
+}
+
+impl TaskEngine {
+    /// Makes a task of a call. It is durable when this returns.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        Ok(self.submit_with(&submission, false, None).await?.0)
+    }
+
+    /// The same, and a follower that misses nothing: a new task is followed from before its commit. There is
+    /// none when there are too many subscribers.
+    pub async fn submit_followed(
+        &self,
+        submission: Submission,
+    ) -> Result<(Submitted, Option<Follower>), EngineError> {
+        self.submit_with(&submission, true, None).await
+    }
+
+    /// The same for a stream that has every report, also after a restart: the task keeps them. The rows that `beside`
+    /// makes of the task's id, of where the stream begins and of whether the task was there already are part of the same
+    /// commit. A stream of a task that was there already begins at its newest report.
+    pub async fn submit_for_stream(
+        &self,
+        submission: &Submission,
+        beside: impl Fn(TaskId, ReportAt, bool) -> Vec<ShelfWrite> + Send + Sync,
+    ) -> Result<(Submitted, ReportAt, Option<Follower>), EngineError> {
+        let (submitted, follower) = self.submit_with(submission, true, Some(&beside)).await?;
+        let mut from = ReportAt::default();
+        if submitted.existing {
+            self.keep_reports(submitted.id)?;
+            from = self.reported(&submission.principal, submitted.id, from, 1)?.newest.0;
+            self.shelve(beside(submitted.id, from, true)).await?;
+        }
+        Ok((submitted, from, follower))
+    }
+
+    async fn submit_with(
+        &self,
+        submission: &Submission,
+        follow: bool,
+        beside: Option<Beside<'_>>,
+    ) -> Result<(Submitted, Option<Follower>), EngineError> {
+        let (by, named) = (submission.principal.clone(), submission.tool.clone());
+        let done = self.submit_call(submission, follow, beside).await;
+        self.audited(&by, Subject { tool: Some(&named), ..Subject::new(Deed::Call) }, done)
+    }
+
+    async fn submit_call(
+        &self,
+        submission: &Submission,
+        follow: bool,
+        beside: Option<Beside<'_>>,
+    ) -> Result<(Submitted, Option<Follower>), EngineError> {
+        let shared = &self.shared;
+        let catalog = shared.catalog();
+        let tool = catalog
+            .tool(&submission.tool)
+            .filter(|_| submission.principal.may_call(&submission.tool))
+            .ok_or_else(|| no_such_tool(&catalog, submission))?;
+        let sent = arguments_text(&submission.arguments)?;
+        let accepted = tool.accept(&submission.arguments)?;
+        let arguments = arguments_text(&accepted)?;
+        let same_call = canonical(&accepted);
+        let claim = claim(&tool.tool, submission, &same_call, &sent)?;
+        let arguments_hash = *blake3::hash(same_call.as_bytes()).as_bytes();
+        loop {
+            let open = shared.open_tasks().len();
+            if open >= limits::MAX_OPEN_TASKS {
+                return Err(EngineError::TooManyOpenTasks { open });
+            }
+            if let Some(claim) = &claim
+                && let Some(there) = self.claimed(claim, submission, &same_call)?
+            {
+                let subject = Subject::of_task(Deed::Call, there.id)
+                    .tool(&tool.tool.definition.name, &tool.tool.component)
+                    .hash(arguments_hash);
+                audit::repeated(shared, &submission.principal, subject, "same_call");
+                if let Some(entry) = shared.entry(there.id) {
+                    entry.joined.store(true, Ordering::Relaxed);
+                }
+                let follower = follow.then(|| shared.memory.feed.follow(there.id)).flatten();
+                return Ok((there, follower));
+            }
+            let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
+            let follower = follow.then(|| shared.memory.feed.follow(task.id)).flatten();
+            match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, beside).await {
+                // Another submission claimed the key meanwhile: look again.
+                Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
+                other => return other.map(|submitted| (submitted, follower)),
+            }
+        }
+    }
+
+    /// The task that the claim stands for already, if any.
+    fn claimed(
+        &self,
+        claim: &Claim,
+        submission: &Submission,
+        same_call: &str,
+    ) -> Result<Option<Submitted>, EngineError> {
+        let found = |row: &IdempotencyRow| {
+            let task = self.task(&submission.principal, row.task)?;
+            Ok(Some(Submitted { id: row.task, task, existing: true }))
+        };
+        if let Some(within) = claim.dedupe {
+            for key in std::iter::once(&claim.key).chain(&claim.earlier_key) {
+                let Some(row) = self.claim_row(key)? else { continue };
+                let age = self.shared.clock.wall().saturating_sub(row.created_at);
+                if self.shared.entry(row.task).is_some() && u128::from(age) <= within.as_nanos() {
+                    return found(&row);
+                }
+            }
+            return Ok(None);
+        }
+        let Some(row) = self.claim_row(&claim.key)? else { return Ok(None) };
+        let is_same = row.arguments == *blake3::hash(same_call.as_bytes()).as_bytes()
+            || self.has_arguments(row.task, same_call)?;
+        if !is_same {
+            let key = claim.named.clone().unwrap_or_default();
+            return Err(EngineError::IdempotencyConflict { key, task: row.task });
+        }
+        found(&row)
+    }
+
+    fn claim_row(&self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
+        self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Idempotency, key))
+    }
+
+    /// Whether the task was called with these arguments, however they were written. An earlier version kept a hash
+    /// of them as they came, which says nothing of others.
+    fn has_arguments(&self, task: TaskId, same_call: &str) -> Result<bool, StoreError> {
+        let task = self.shared.store.read(|snapshot| rows::read_task(snapshot, task))?;
+        Ok(task.is_some_and(|task| canonical_text(&task.arguments) == same_call))
+    }
+
+    async fn insert(
+        &self,
+        by: &Principal,
+        task: Task,
+        claim: Option<&Claim>,
+        arguments: [u8; 32],
+        beside: Option<Beside<'_>>,
+    ) -> Result<Submitted, EngineError> {
+        let shared = &self.shared;
+        let (id, created_at) = (task.id, task.created_at);
+        let mut change = plan_new(About::of_task(&task), random()?, Duration::ZERO);
+        let mut commit = Commit::new();
+        if let Some(beside) = beside {
+            change.status.kept_reports = Some(0);
+            shelf::add(&mut commit, beside(id, ReportAt::default(), false));
+        }
+        if let Some(claim) = claim {
+            let row = IdempotencyRow { task: id, arguments, created_at };
+            // A stale row of `dedupe_seconds` is replaced, but only the one that was looked at.
+            let key = claim.key.to_vec();
+            let there = shared.store.read(|snapshot| snapshot.get(Space::Idempotency, &key))?;
+            commit.add_guard(match there {
+                Some(value) if claim.dedupe.is_some() => Guard::Is { space: Space::Idempotency, key, value },
+                _ => Guard::Absent { space: Space::Idempotency, key },
+            });
+            commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
+        }
+        let document = TaskDocument::new(&task, &change.status, 0, None);
+        admit(shared, &mut commit, task, change, by, arguments)?;
+        shared.commit(commit)?.await?;
+        crate::crash_point!("submitted");
+        Ok(Submitted { id, task: document, existing: false })
+    }
+}
+
+pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| EngineError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Adds a new task to a commit, with its row of the audit; `change` is how it begins, `arguments` the BLAKE3 of its
+/// arguments in canonical form. It is open from the commit on, whether or not its caller still waits.
+pub fn admit(
+    shared: &Shared,
+    commit: &mut Commit,
+    task: Task,
+    change: Change,
+    by: &Principal,
+    arguments: [u8; 32],
+) -> Result<(), EngineError> {
+    let id = task.id;
+    rows::put_task(commit, &task)?;
+    change.add_to(id, commit)?;
+    commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
+    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
+    audit::admitted(shared, commit, by, subject)?;
+    let entry = Entry::of(&task, change.status);
+    {
+        let mut state = entry.lock();
+        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
+        state.task = Some(Arc::new(task));
+        state.fresh = true;
+    }
+    commit.stage(entry);
+    Ok(())
+}
+
+fn new_task(
+    shared: &Shared,
+    tool: &Tool,
+    submission: &Submission,
+    arguments: String,
+) -> Result<Task, EngineError> {
+    let millis = shared.clock.wall() / 1_000_000;
+    let id = TaskId::new(millis, &random()?);
+    Ok(Task {
+        id,
+        tool: tool.definition.name.clone(),
+        component: tool.component.clone(),
+        binding: tool.binding.clone(),
+        principal: submission.principal.name().to_owned(),
+        owner_state: submission.principal.state().to_vec(),
+        arguments,
+        idempotency_key: submission.idempotency_key.clone(),
+        // What the id says, so that the two never differ.
+        created_at: millis * 1_000_000,
+        limits: tool.limits.clone(),
+        grant: tool.grant.clone(),
+        retry: tool.retry.clone(),
+        effects: tool.effects.clone(),
+        parent: None,
+        root: id,
+        trace: submission.trace.clone(),
+        scope: submission.principal.tools().to_vec(),
+        called: None,
+    })
+}
+
+/// A text of JSON in the form in which all that say the same are one.
+pub fn canonical_text(json: &str) -> Cow<'_, str> {
+    serde_json::from_str(json).map_or(Cow::Borrowed(json), |value| Cow::Owned(canonical(&value)))
+}
+
+/// BLAKE3 of the arguments in that form.
+pub fn hash_of_text(json: &str) -> [u8; 32] {
+    *blake3::hash(canonical_text(json).as_bytes()).as_bytes()
+}
+
+fn arguments_text(arguments: &Value) -> Result<String, EngineError> {
+    let text = arguments.to_string();
+    let limit = limits::MAX_ARGUMENTS_BYTES;
+    if text.len() > limit {
+        return Err(EngineError::ArgumentsTooLarge { bytes: text.len(), limit });
+    }
+    Ok(text)
+}
+
+fn claim(
+    tool: &Tool,
+    submission: &Submission,
+    same_call: &str,
+    sent: &str,
+) -> Result<Option<Claim>, EngineError> {
+    let (principal, name) = (submission.principal.name(), tool.definition.name.as_str());
+    if let Some(key) = &submission.idempotency_key {
+        let limit = limits::MAX_IDEMPOTENCY_KEY_BYTES;
+        if key.is_empty() || key.len() > limit {
+            return Err(EngineError::BadIdempotencyKey { bytes: key.len(), limit });
+        }
+        let named = Some(key.clone());
+        return Ok(Some(Claim {
+            key: rows::idempotency_key("key", principal, name, key),
+            earlier_key: None,
+            named,
+            dedupe: None,
+        }));
+    }
+    let dedupe_seconds = tool.definition.dedupe_seconds.filter(|seconds| *seconds > 0);
+    Ok(dedupe_seconds.map(|seconds| Claim {
+        key: rows::idempotency_key("dedupe", principal, name, same_call),
+        earlier_key: Some(rows::idempotency_key("dedupe", principal, name, sent)),
+        named: None,
+        dedupe: Some(Duration::from_secs(seconds)),
+    }))
+}
+
+fn no_such_tool(catalog: &crate::catalog::Catalog, submission: &Submission) -> EngineError {
+    let folded = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    let name: String = submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
+    let wanted = folded(&name);
+    let away = |there: &String| {
+        let there = folded(there);
+        let begins_alike = there.starts_with(&wanted) || wanted.starts_with(&there);
+        if begins_alike && !wanted.is_empty() { 1 } else { edits(&there, &wanted) }
+    };
+    let near = catalog
+        .tools()
+        .map(|entry| &entry.tool.definition.name)
+        .filter(|there| submission.principal.may_call(there))
+        .map(|there| (away(there), there))
+        .min()
+        .filter(|(away, there)| *away <= 1 + there.len() / 5)
+        .map(|(_, there)| there.clone());
+    EngineError::NoSuchTool { name, near }
+}
+
+/// How many characters are to be changed, added or left out to make one of the other (Levenshtein).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, there) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, wanted) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(there != *wanted);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

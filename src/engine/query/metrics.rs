@@ -1,0 +1,84 @@
+//! Counts for `/metrics` and `doctor`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Shared;
+use crate::task::State;
+
+#[derive(Default)]
+pub struct Counters {
+    submitted: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
+    attempts: AtomicU64,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counter {
+    Submitted,
+    Completed,
+    Failed,
+    Cancelled,
+    Attempts,
+}
+
+impl Counters {
+    pub fn count(&self, counter: Counter) {
+        let counter = match counter {
+            Counter::Submitted => &self.submitted,
+            Counter::Completed => &self.completed,
+            Counter::Failed => &self.failed,
+            Counter::Cancelled => &self.cancelled,
+            Counter::Attempts => &self.attempts,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts since the process started, and what there is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    pub submitted: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// Instances that were given to tasks.
+    pub attempts: u64,
+    pub open: u64,
+    pub queued: u64,
+    pub running: u64,
+    pub waiting: u64,
+    pub live_instances: u64,
+    pub timers: u64,
+    pub subscribers: u64,
+}
+
+pub fn read(shared: &Shared) -> Metrics {
+    let counters = &shared.memory.counters;
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut metrics = Metrics {
+        submitted: of(&counters.submitted),
+        completed: of(&counters.completed),
+        failed: of(&counters.failed),
+        cancelled: of(&counters.cancelled),
+        attempts: of(&counters.attempts),
+        live_instances: (shared.live_bound - shared.live.available_permits().min(shared.live_bound)) as u64,
+        timers: shared.memory.timers.len() as u64,
+        subscribers: shared.memory.feed.subscribers() as u64,
+        ..Metrics::default()
+    };
+    for entry in shared.open_tasks().values() {
+        metrics.open += 1;
+        match entry.lock().status.shown() {
+            State::Queued(_) => metrics.queued += 1,
+            State::Running => metrics.running += 1,
+            State::Waiting(_) => metrics.waiting += 1,
+            State::Completed | State::Failed(_) | State::Cancelled => {}
+        }
+    }
+    metrics
+}

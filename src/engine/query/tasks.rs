@@ -1,0 +1,548 @@
+//! Reading: what is committed, and nothing else.
+
+use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::cursor::{filter, open_cursor, seal_cursor};
+use super::view::TaskDocument;
+use crate::authority::Principal;
+use crate::catalog::show_hidden;
+use crate::engine::dispatch::entry::EntryState;
+use crate::engine::family::calling::{self, KIND_CALLS, KIND_SEND};
+use crate::engine::family::children;
+use crate::engine::journal::log_tail::split_log_row;
+use crate::engine::journal::records::{self, KIND_OUTPUT, Record, Segment};
+use crate::engine::journal::{checkpoint, prefix};
+use crate::engine::questions::Patience;
+use crate::engine::record::output;
+use crate::engine::rows::{self, Payload};
+use crate::engine::state::{self, KIND_STATE};
+use crate::engine::{EngineError, ResourceKey, TaskEngine};
+use crate::store::{Snapshot, Space, StoreError, codec};
+use crate::task::{OutputMeta, QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+use crate::{clock, limits};
+
+/// Which tasks a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct TaskQuery {
+    pub state: Option<String>,
+    pub tool: Option<String>,
+    /// Its children alone, oldest first.
+    pub parent: Option<TaskId>,
+    /// Rows; 0 and more than [`limits::MAX_PAGE_ROWS`] mean that many.
+    pub limit: usize,
+    /// From the page before.
+    pub cursor: Option<String>,
+}
+
+/// Newest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskPage {
+    pub tasks: Vec<TaskDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// What there is to say when a task's result is asked for.
+#[derive(Clone, Debug)]
+pub enum TaskEnd {
+    NotYet(TaskDocument),
+    Completed(ToolResult),
+    Failed(TaskDocument, TaskError),
+    Cancelled(TaskDocument),
+}
+
+/// A piece of an output or of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub bytes: Vec<u8>,
+    pub mime_type: String,
+    /// Bytes of the whole, so far.
+    pub total: u64,
+    /// It will not grow any more.
+    pub done: bool,
+}
+
+/// A task's journal, for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JournalDocument {
+    pub task: String,
+    pub epoch: u32,
+    pub records: Vec<RecordDocument>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecordDocument {
+    /// Number of the record; what `task retry --from` takes.
+    pub step: u64,
+    /// What kind of record it is, in the runner's words.
+    pub kind: String,
+    /// What it stands for, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    pub bytes: u64,
+}
+
+impl TaskEngine {
+    /// A task of this principal, as it is on disk.
+    pub fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
+        let held = self.held(id);
+        let found = self.shared.store.read(|snapshot| {
+            let Some((mut document, ..)) = self.document(snapshot, principal, id, held)? else {
+                return Ok(None);
+            };
+            let children = children::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
+            document.children = children.iter().map(ToString::to_string).collect();
+            Ok(Some(document))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// How long after its creation a task goes, as far as that can be told now; `None` is never. One that has
+    /// not ended is kept for the whole retention after its end.
+    pub fn kept_for(&self, task: &TaskDocument) -> Option<Duration> {
+        let kept = self.shared.retention?;
+        let parse = |at: &str| OffsetDateTime::parse(at, &Rfc3339).ok();
+        let now = || OffsetDateTime::from_unix_timestamp_nanos(self.shared.clock.wall().into()).ok();
+        let created = parse(&task.created_at);
+        let ended = task.ended_at.as_deref().map_or_else(now, parse);
+        // A clock that was set back makes it no shorter.
+        let lived = ended.zip(created).and_then(|(ended, created)| (ended - created).try_into().ok());
+        Some(kept + lived.unwrap_or(Duration::ZERO))
+    }
+
+    pub fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {
+        let limit =
+            if query.limit == 0 { limits::MAX_PAGE_ROWS } else { query.limit.min(limits::MAX_PAGE_ROWS) };
+        let name = query.list_name(principal);
+        let list: Vec<&str> = name.iter().map(String::as_str).collect();
+        let open = |cursor: &String| {
+            open_cursor(&list, cursor)?.parse::<TaskId>().map_err(|_| EngineError::BadCursor)
+        };
+        let before = query.cursor.as_ref().map(open).transpose()?;
+        let mut page =
+            self.shared.store.read(|snapshot| self.page(snapshot, principal, query, limit, before))?;
+        page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
+        Ok(page)
+    }
+
+    /// The principal's open tasks, the newest first, and a few that ended last and that no task called: as many as a host
+    /// can bear that makes something of each.
+    pub fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskDocument>, EngineError> {
+        Ok(self.shared.store.read(|snapshot| {
+            let mut tasks = Vec::new();
+            for id in self.newest_open(snapshot, principal)? {
+                let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
+                tasks.extend(found.map(|(document, ..)| document.shortened()));
+            }
+            let most = limits::MAX_LISTED_TASKS.min(tasks.len() + limits::MAX_LISTED_ENDED_TASKS);
+            let (mut before, mut looked) = (None, 0);
+            while tasks.len() < most && looked < limits::MAX_PAGE_SCAN_ROWS {
+                let slice = last_ended(snapshot, before.as_deref())?;
+                let Some((key, _)) = slice.last() else { break };
+                (before, looked) = (Some(key.clone()), looked + slice.len());
+                for (_, id) in slice {
+                    if tasks.len() == most {
+                        break;
+                    }
+                    tasks.extend(self.called_by(snapshot, principal, id)?);
+                }
+            }
+            Ok(tasks)
+        })?)
+    }
+
+    /// The task as lists show it, if the principal called it and no task did.
+    fn called_by(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        id: TaskId,
+    ) -> Result<Option<TaskDocument>, StoreError> {
+        let task = rows::read_task(snapshot, id)?;
+        if task.is_none_or(|task| task.parent.is_some() || task.principal != principal.name()) {
+            return Ok(None);
+        }
+        let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
+        Ok(found.map(|(document, ..)| document.shortened()))
+    }
+
+    fn newest_open(&self, snapshot: &Snapshot<'_>, principal: &Principal) -> Result<Vec<TaskId>, StoreError> {
+        let prefix = rows::by_principal_prefix(principal.name());
+        let (mut open, mut scanned) = (Vec::new(), 0);
+        snapshot.scan_prefix(Space::ByPrincipal, &prefix, true, |key, _| {
+            open.extend(rows::trailing_id(key).filter(|id| self.shared.entry(*id).is_some()));
+            scanned += 1;
+            let is_enough = open.len() == limits::MAX_LISTED_TASKS || scanned == limits::MAX_PAGE_SCAN_ROWS;
+            if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(open)
+    }
+
+    /// What a task came to.
+    pub fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
+        let held = self.held(id);
+        let found = self.shared.store.read(|snapshot| {
+            let Some((document, _, status)) = self.document(snapshot, principal, id, held)? else {
+                return Ok(None);
+            };
+            Ok(Some(match (status.state, status.error) {
+                (State::Completed, _) => TaskEnd::Completed(read_result(snapshot, id)?),
+                (State::Failed(_), Some(error)) => TaskEnd::Failed(document, error),
+                (State::Cancelled, _) => TaskEnd::Cancelled(document),
+                _ => TaskEnd::NotYet(document),
+            }))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// A piece of a named output.
+    pub fn output(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        name: &str,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Slice, EngineError> {
+        let found = self.shared.store.read(|snapshot| {
+            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
+            let named = |output: &OutputMeta| output.name == name;
+            // Also as documents spell it.
+            let shown = |output: &OutputMeta| show_hidden(&output.name) == name;
+            let outputs = &status.outputs;
+            let found = outputs.iter().position(named).or_else(|| outputs.iter().position(shown));
+            let Some(number) = found else {
+                let have = status.outputs.into_iter().map(|output| output.name).collect();
+                return Ok(Some(Err(have)));
+            };
+            let meta = &status.outputs[number];
+            let bytes = read_pieces(
+                snapshot,
+                Space::Output,
+                &rows::output_prefix(id, number),
+                offset,
+                limit,
+                whole_row,
+            )?;
+            let done = meta.done || status.state.is_terminal();
+            Ok(Some(Ok(Slice { bytes, mime_type: meta.mime_type.clone(), total: meta.bytes, done })))
+        })?;
+        match found {
+            None => Err(EngineError::NoSuchTask(id)),
+            Some(Err(have)) => Err(EngineError::NoSuchOutput { task: id, name: name.to_owned(), have }),
+            Some(Ok(slice)) => Ok(slice),
+        }
+    }
+
+    /// A piece of the task's log: stdout, stderr and log lines.
+    pub fn log(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Slice, EngineError> {
+        let found = self.shared.store.read(|snapshot| {
+            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
+            let bytes = read_pieces(snapshot, Space::Log, id.as_bytes(), offset, limit, log_text)?;
+            let mut total = 0;
+            snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
+                let length = log_text(row).map_or(0, <[u8]>::len) as u64;
+                total = rows::trailing_number(key).unwrap_or(0) + length;
+                ControlFlow::Break(())
+            })?;
+            let mime_type = "text/plain; charset=utf-8".to_owned();
+            Ok(Some(Slice { bytes, mime_type, total, done: status.state.is_terminal() }))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// The records that a restart would replay.
+    pub fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
+        let runner = self.shared.runner.clone();
+        let found = self.shared.store.read(|snapshot| {
+            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
+            let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
+            let journal = prefix::read_records(snapshot, id, status.epoch, base)?;
+            let (mut rest, mut records) = (&journal.records[..], Vec::new());
+            while let Some(record) = records::take_record(&mut rest) {
+                let step = base + records.len() as u64;
+                let document = |kind: &str, about, bytes: usize| RecordDocument {
+                    step,
+                    kind: kind.to_owned(),
+                    about,
+                    bytes: bytes as u64,
+                };
+                records.push(match record {
+                    Record::Time { delta, .. } => {
+                        document("time", Some(format!("+{} ms", delta / 1_000_000)), 0)
+                    }
+                    Record::Call { kind: KIND_OUTPUT, payload, .. } => {
+                        document("output", output::decode(payload).map(|record| record.name), payload.len())
+                    }
+                    Record::Call { kind: KIND_STATE, payload, .. } => {
+                        document("state", state::describe(payload), payload.len())
+                    }
+                    Record::Call { kind, payload, .. } => {
+                        let (name, about) = match kind {
+                            KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
+                            _ => runner.describe(kind, payload),
+                        };
+                        document(name, about, payload.len())
+                    }
+                });
+            }
+            Ok(Some(JournalDocument { task: id.to_string(), epoch: status.epoch, records }))
+        })?;
+        found.ok_or(EngineError::NoSuchTask(id))
+    }
+
+    /// Waits until a task has ended, at most so long; its document either way.
+    pub async fn wait(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        at_most: Duration,
+    ) -> Result<TaskDocument, EngineError> {
+        let Some(mut watcher) = self.shared.memory.feed.watch() else { return self.task(principal, id) };
+        watcher.add(ResourceKey::Task(id));
+        let waiting = async {
+            loop {
+                let document = self.task(principal, id)?;
+                if document.is_terminal() {
+                    return Ok(document);
+                }
+                watcher.next().await;
+            }
+        };
+        match clock::timeout(at_most, waiting).await {
+            Some(ended) => ended,
+            None => self.task(principal, id),
+        }
+    }
+
+    fn page(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        query: &TaskQuery,
+        limit: usize,
+        before: Option<TaskId>,
+    ) -> Result<TaskPage, StoreError> {
+        if let Some(parent) = query.parent {
+            return self.page_of_children(snapshot, principal, query, limit, before, parent);
+        }
+        let prefix = rows::by_principal_prefix(principal.name());
+        let start = rows::by_principal_key(principal.name(), TaskId::from_bytes([0; 16]));
+        let end = rows::by_principal_key(principal.name(), before.unwrap_or(TaskId::from_bytes([0xff; 16])));
+        debug_assert!(start.starts_with(&prefix));
+        let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+        let (mut tasks, mut next_cursor, mut last) = (Vec::new(), None, None);
+        let (mut scanned, mut failed) = (0, None);
+        // Only as far as the page needs: what it costs must not grow with the tasks that there are.
+        snapshot.scan(Space::ByPrincipal, bounds, true, |key, _| {
+            let Some(id) = rows::trailing_id(key) else { return ControlFlow::Continue(()) };
+            if tasks.len() == limit || scanned == limits::MAX_PAGE_SCAN_ROWS {
+                // There is one more behind the last that was looked at.
+                next_cursor = last.map(|id: TaskId| id.to_string());
+                return ControlFlow::Break(());
+            }
+            (scanned, last) = (scanned + 1, Some(id));
+            match self.document(snapshot, principal, id, self.held_if_free(id)) {
+                Ok(Some((document, ..))) if query.fits(&document) => tasks.push(document.shortened()),
+                Ok(_) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        Ok(TaskPage { tasks, next_cursor })
+    }
+
+    /// The children of a task that is this principal's; ids grow with time, so a cursor is the last one shown.
+    fn page_of_children(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        query: &TaskQuery,
+        limit: usize,
+        after: Option<TaskId>,
+        parent: TaskId,
+    ) -> Result<TaskPage, StoreError> {
+        let ids = children::list(snapshot, parent, limits::MAX_PAGE_SCAN_ROWS, |id| {
+            after.is_none_or(|after| id > after)
+        })?;
+        let (mut tasks, mut next_cursor) = (Vec::new(), None);
+        for (number, id) in ids.iter().enumerate() {
+            if let Some((document, ..)) = self.document(snapshot, principal, *id, self.held_if_free(*id))?
+                && query.fits(&document)
+            {
+                tasks.push(document.shortened());
+            }
+            let is_last = number + 1 == ids.len();
+            if (tasks.len() == limit && !is_last) || (is_last && ids.len() == limits::MAX_PAGE_SCAN_ROWS) {
+                next_cursor = Some(id.to_string());
+                break;
+            }
+        }
+        Ok(TaskPage { tasks, next_cursor })
+    }
+
+    /// Waits for the locks of tasks: not within a read of the store.
+    fn held(&self, id: TaskId) -> Held {
+        let replaying = self.shared.entry(id).and_then(|entry| replaying(&entry.lock()));
+        Held { replaying, asking: self.shared.asking_below(id, Patience::Waits) }
+    }
+
+    /// The same as far as nothing has to be waited for, within a read of the store.
+    pub(in crate::engine) fn held_if_free(&self, id: TaskId) -> Held {
+        let replaying = self.shared.entry(id).and_then(|entry| match entry.try_lock() {
+            Some(state) => replaying(&state),
+            // A task that is being changed runs, once any does.
+            None => self.shared.is_running().then_some(false),
+        });
+        Held { replaying, asking: self.shared.asking_below(id, Patience::None) }
+    }
+
+    /// `None` for another principal's task as for one that does not exist.
+    pub(in crate::engine) fn document(
+        &self,
+        snapshot: &Snapshot<'_>,
+        principal: &Principal,
+        id: TaskId,
+        Held { replaying, asking }: Held,
+    ) -> Result<Option<(TaskDocument, Task, Status)>, StoreError> {
+        let Some((task, mut status)) = own(snapshot, principal, id)? else { return Ok(None) };
+        // A start takes up all that ran before it dispatches anything. From then on a running row without an
+        // instance is only older than the instance's end, whose commit is on its way.
+        if status.state == State::Running && replaying.is_none() && !self.shared.is_running() {
+            status.state = State::Queued(QueuedReason::Interrupted);
+        }
+        let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
+        let document = TaskDocument::new(&task, &status, steps, replaying);
+        let document = document.with_questions(snapshot, &task, &status)?;
+        let document = document.with_questions_below(snapshot, &asking)?;
+        Ok(Some((document, task, status)))
+    }
+}
+
+/// What memory knows of a task besides its rows.
+pub(in crate::engine) struct Held {
+    /// Whether its instance replays; `None` where there is none.
+    replaying: Option<bool>,
+    /// The tasks below that may have questions.
+    asking: Vec<TaskId>,
+}
+
+/// The rows of a task that is this principal's.
+fn own(
+    snapshot: &Snapshot<'_>,
+    principal: &Principal,
+    id: TaskId,
+) -> Result<Option<(Task, Status)>, StoreError> {
+    let task = rows::read_task(snapshot, id)?.filter(|task| task.principal == principal.name());
+    let Some(task) = task else { return Ok(None) };
+    Ok(rows::read_status(snapshot, id)?.map(|status| (task, status)))
+}
+
+impl TaskQuery {
+    /// What its cursors are bound to.
+    fn list_name(&self, principal: &Principal) -> [String; 5] {
+        let parent = self.parent.map(|parent| parent.to_string());
+        [
+            "tasks".to_owned(),
+            principal.name().to_owned(),
+            filter(self.state.as_deref()),
+            filter(self.tool.as_deref()),
+            filter(parent.as_deref()),
+        ]
+    }
+
+    fn fits(&self, document: &TaskDocument) -> bool {
+        self.state.as_ref().is_none_or(|state| *state == document.state)
+            && self.tool.as_ref().is_none_or(|tool| *tool == document.tool)
+    }
+}
+
+fn replaying(state: &EntryState) -> Option<bool> {
+    state.live.as_ref().map(|live| live.journal.is_replaying())
+}
+
+/// Records on disk so far.
+fn steps(snapshot: &Snapshot<'_>, status: &Status, id: TaskId) -> Result<u64, StoreError> {
+    let mut steps = status.steps;
+    snapshot.scan_prefix(Space::Journal, &rows::journal_prefix(id, status.epoch), true, |key, row| {
+        if let (Some(first), Some(segment)) = (rows::trailing_number(key), Segment::decode(row)) {
+            steps = first + segment.count;
+        }
+        ControlFlow::Break(())
+    })?;
+    Ok(steps)
+}
+
+pub(in crate::engine) fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
+    let missing = || StoreError::damaged_row(Space::Result, id.as_bytes(), "the row is missing");
+    let payload: Payload = rows::read_row(snapshot, Space::Result, id.as_bytes())?.ok_or_else(missing)?;
+    let bytes = rows::read_payload(snapshot, &payload)?;
+    codec::decode(rows::ROW_VERSION, Space::Result, id.as_bytes(), &bytes)
+}
+
+fn whole_row(row: &[u8]) -> Option<&[u8]> {
+    Some(row)
+}
+
+fn log_text(row: &[u8]) -> Option<&[u8]> {
+    split_log_row(row).map(|(_, text)| text)
+}
+
+/// Bytes from `offset` on, at most `limit`, of rows that are keyed by their offset.
+fn read_pieces(
+    snapshot: &Snapshot<'_>,
+    space: Space,
+    prefix: &[u8],
+    offset: u64,
+    limit: usize,
+    text: fn(&[u8]) -> Option<&[u8]>,
+) -> Result<Vec<u8>, StoreError> {
+    let numbered = |number: u64| [prefix, &number.to_be_bytes()].concat();
+    // The piece with the first byte that is asked for begins there or before.
+    let mut first = prefix.to_vec();
+    let before: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(prefix), Bound::Included(&numbered(offset)));
+    snapshot.scan(space, before, true, |key, _| {
+        first = key.to_vec();
+        ControlFlow::Break(())
+    })?;
+    let mut bytes = Vec::new();
+    let from: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&first), Bound::Included(&numbered(u64::MAX)));
+    snapshot.scan(space, from, false, |key, row| {
+        let (Some(at), Some(piece)) = (rows::trailing_number(key), text(row)) else {
+            return ControlFlow::Continue(());
+        };
+        let skip = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
+        let room = limit - bytes.len();
+        bytes.extend(piece[skip..].iter().take(room));
+        if bytes.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(bytes)
+}
+
+/// Some tasks of all principals, the one that ended last first, behind the key `before`; each with its key.
+fn last_ended(snapshot: &Snapshot<'_>, before: Option<&[u8]>) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
+    let mut ended = Vec::new();
+    let range = (Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded));
+    snapshot.scan(Space::Ended, range, true, |key, _| {
+        ended.extend(rows::trailing_id(key).map(|id| (key.to_vec(), id)));
+        if ended.len() < limits::MAX_PAGE_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(ended)
+}

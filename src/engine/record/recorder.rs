@@ -1,0 +1,529 @@
+//! What a runner holds of an attempt: replay or execute, logical time, and what the guest tells the
+//! world. Cheap to clone, used from the guest's threads.
+
+use std::future::Future;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use super::output::{self, OutputError, OutputOp};
+use crate::engine::Shared;
+use crate::engine::commit::Commit;
+use crate::engine::dispatch::entry::{Anchor, Entry, EntryState, Live, Parts};
+use crate::engine::feed::TaskChange;
+use crate::engine::journal::checkpoint;
+use crate::engine::journal::records::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
+use crate::engine::lifecycle::commit_pending;
+use crate::engine::lifecycle::recovery;
+use crate::engine::ports::Divergence;
+use crate::engine::rows::{self, Payload};
+use crate::limits;
+use crate::store::{Ack, Lsn, Space, StoreError};
+use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
+
+/// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecorderError {
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
+    #[error("{message}")]
+    Limit { bound: &'static str, message: String },
+    /// The store refuses, or the attempt has lost its lease.
+    #[error("{0}")]
+    Fault(String),
+}
+
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    lease: u64,
+    bounds: Arc<TaskLimits>,
+}
+
+impl Recorder {
+    pub(in crate::engine) fn new(
+        shared: Arc<Shared>,
+        entry: Arc<Entry>,
+        lease: u64,
+        bounds: TaskLimits,
+    ) -> Self {
+        Self { shared, entry, lease, bounds: Arc::new(bounds) }
+    }
+
+    /// Replay or execute, the one branch. Kinds 1 to 199 are the runner's; `hash` stands for the call with
+    /// its arguments and must be what the journal has at this place; `what` names the call for people.
+    pub fn next(&self, kind: u8, hash: u64, what: &str) -> Result<Next, RecorderError> {
+        debug_assert!(kind != KIND_TIME && kind < FIRST_ENGINE_KIND);
+        self.next_any(kind, hash, what)
+    }
+
+    pub(in crate::engine) fn next_any(&self, kind: u8, hash: u64, what: &str) -> Result<Next, RecorderError> {
+        self.with(|_, live| Ok(live.journal.next(kind, hash, what)?))
+    }
+
+    /// Append what happened, after [`Next::Live`]. Durable with the next barrier or flush.
+    pub fn record(&self, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
+        self.with(|_, live| self.append(live, kind, hash, payload))?;
+        self.shared.dirty.add(&self.entry);
+        Ok(())
+    }
+
+    /// Whether records are left to replay.
+    pub fn is_replaying(&self) -> bool {
+        self.with(|_, live| Ok(live.journal.is_replaying())).unwrap_or(false)
+    }
+
+    /// To be called when the guest has ended, in whatever way: nothing may be left to replay. Its error
+    /// wins over the guest's own end.
+    pub fn finish(&self) -> Result<(), RecorderError> {
+        self.with(|_, live| {
+            live.journal.finish()?;
+            Ok(live.log.finish(live.journal.next_number())?)
+        })
+    }
+
+    /// The guest's clock: nanoseconds since the task was created, in whole milliseconds.
+    pub fn now(&self) -> Result<u64, RecorderError> {
+        let clock = self.shared.clock.clone();
+        let now = self.with(|state, live| {
+            let anchor = state.anchor;
+            let now = live.journal.read_clock(|| anchor.map_or(0, |anchor| anchor.now(&*clock)));
+            self.check_journal(live)?;
+            Ok(now)
+        })?;
+        self.shared.dirty.add(&self.entry);
+        Ok(now)
+    }
+
+    /// When the task was created: nanoseconds since the Unix epoch. With [`Recorder::now`], the wall clock.
+    pub fn created_at(&self) -> u64 {
+        // The first 48 bits of a UUIDv7 are its milliseconds.
+        let bytes = self.entry.id.as_bytes();
+        let millis = bytes[..6].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        millis.saturating_mul(1_000_000)
+    }
+
+    /// Logical time as it is, for timers; what the guest sees is [`Recorder::now`].
+    pub fn raw_now(&self) -> u64 {
+        self.anchor().now(&*self.shared.clock)
+    }
+
+    /// Ends when logical time has reached `deadline`.
+    pub fn sleep_until(&self, deadline: u64) -> impl Future<Output = ()> + Send + 'static {
+        let at = self.anchor().moment(deadline);
+        self.shared.clock.sleep_until(at)
+    }
+
+    /// All that was recorded and told so far is on disk when this returns.
+    pub async fn barrier(&self) -> Result<(), RecorderError> {
+        let (ack, number) = loop {
+            let queued = {
+                let mut state = self.entry.lock();
+                self.check_lease(&state)?;
+                if !state.has_pending() && state.live.as_ref().is_none_or(Live::is_settled) {
+                    return Ok(());
+                }
+                // Where nothing is pending: what is on its way is committed before this.
+                commit_pending(&self.shared, &self.entry, &mut state, Parts::ALL, Commit::new())
+                    .map(|ack| (ack, state.live.as_ref().map_or(0, |live| live.enqueued)))
+            };
+            match queued {
+                Ok(queued) => break queued,
+                // It stays pending, and the guest waits.
+                Err(StoreError::Busy { .. }) => self.shared.pause().await,
+                Err(error) => return Err(fault(error)),
+            }
+        };
+        self.settled(ack.await)?;
+        let mut state = self.entry.lock();
+        // Another attempt counts from the beginning.
+        if self.check_lease(&state).is_ok()
+            && let Some(live) = state.live.as_mut()
+        {
+            live.settled = live.settled.max(number);
+        }
+        Ok(())
+    }
+
+    /// The same without waiting for it.
+    pub fn flush(&self) -> Result<(), RecorderError> {
+        let mut state = self.entry.lock();
+        self.check_lease(&state)?;
+        if state.has_pending() {
+            let parts = Parts { is_marked: true, ..Parts::ALL };
+            match commit_pending(&self.shared, &self.entry, &mut state, parts, Commit::new()) {
+                Ok(_) => {}
+                // It stays pending, and is tried again after a moment.
+                Err(StoreError::Busy { .. }) => self.mark_dirty(),
+                Err(error) => return Err(fault(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what is pending with what `record` adds to the instance, and the rows and effects of `more`. An error,
+    /// also the inner one, which is the store's, leaves the instance as it was; `ops` are those that `record` changes.
+    pub(in crate::engine) fn commit_recorded(
+        &self,
+        state: &mut EntryState,
+        ops: &[u64],
+        parts: Parts,
+        record: impl FnOnce(&mut Live) -> Result<(), RecorderError>,
+        more: Commit,
+    ) -> Result<Result<Ack, StoreError>, RecorderError> {
+        let Some(live) = state.live.as_mut() else { return Err(lost()) };
+        let place = live.place(ops);
+        let committed = record(live).map(|()| commit_pending(&self.shared, &self.entry, state, parts, more));
+        if !matches!(committed, Ok(Ok(_)))
+            && let Some(live) = state.live.as_mut()
+        {
+            live.return_to(place);
+        }
+        committed
+    }
+
+    /// The store's answer to a commit of this attempt. One that it refuses was written under a lease that is void: the
+    /// attempt is over, and the task goes on from what is on disk.
+    pub(in crate::engine) fn settled(&self, answer: Result<Lsn, StoreError>) -> Result<(), RecorderError> {
+        if let Err(StoreError::Refused(_)) = &answer {
+            recovery::lose_lease(&self.shared, &self.entry, self.lease);
+        }
+        answer.map(drop).map_err(fault)
+    }
+
+    /// Waits for the disk if too much waits for it; for loops of cheap records.
+    pub async fn relieve(&self) -> Result<(), RecorderError> {
+        let pending = self.with(|_, live| {
+            Ok(live.journal.pending_bytes() + live.log.pending_bytes() + live.report_bytes)
+        })?;
+        if pending > limits::MAX_PENDING_JOURNAL_BYTES { self.barrier().await } else { Ok(()) }
+    }
+
+    /// Bytes for the task's log: stdout, stderr, log lines. What replay brings again is compared, not repeated.
+    pub fn log(&self, bytes: &[u8]) -> Result<(), RecorderError> {
+        self.with(|_, live| Ok(live.log.write(bytes, live.journal.next_number())?))?;
+        self.shared.dirty.add(&self.entry);
+        Ok(())
+    }
+
+    /// Lines of the host's own for the log, at a place that follows from what the guest did. Whether it is new, and
+    /// not brought again by replay.
+    pub(in crate::engine) fn host_line(&self, line: &[u8]) -> Result<bool, RecorderError> {
+        let is_new = self.with(|_, live| Ok(live.log.write_host(line, live.journal.next_number())?))?;
+        self.shared.dirty.add(&self.entry);
+        Ok(is_new)
+    }
+
+    /// Whether what the guest does now is new, as far as its journal and its log show: where neither has anything
+    /// behind it, an attempt that was killed may have done it.
+    pub(in crate::engine) fn is_new(&self) -> Result<bool, RecorderError> {
+        self.with(|_, live| Ok(!live.journal.is_replaying() && live.log.position() >= live.log.durable()))
+    }
+
+    /// A line for the log that is also told to whoever waits for the task, numbered with its reports.
+    pub fn line(&self, level: LogLevel, text: &str) -> Result<(), RecorderError> {
+        let lines = log_lines(level, text);
+        self.with(|_, live| Ok(live.log.write(lines.as_bytes(), live.journal.next_number())?))?;
+        self.report(Report::Line { level, text: text.trim_end_matches('\n').to_owned() })
+    }
+
+    pub fn progress(
+        &self,
+        done: u64,
+        total: Option<u64>,
+        message: Option<String>,
+    ) -> Result<(), RecorderError> {
+        self.report(Report::Progress { progress: Some(Progress { done, total }), message })
+    }
+
+    /// Change the status line alone.
+    pub fn status(&self, message: String) -> Result<(), RecorderError> {
+        self.report(Report::Progress { progress: None, message: Some(message) })
+    }
+
+    /// One step: an output is opened, grows, or is closed. Durable when this returns; the inner error is the
+    /// guest's.
+    pub async fn output(&self, op: OutputOp<'_>) -> Result<Result<(), OutputError>, RecorderError> {
+        let (hash, what) = (op.hash(), op.describe());
+        let answer = {
+            let mut state = self.entry.lock();
+            self.check_lease(&state)?;
+            let state = &mut *state;
+            let Some(live) = state.live.as_mut() else { return Err(lost()) };
+            match live.journal.next(KIND_OUTPUT, hash, &what)? {
+                Next::Replayed(payload) => {
+                    return output::replayed(&payload).ok_or_else(|| {
+                        RecorderError::Fault(format!("the journal's record of '{what}' is unreadable"))
+                    });
+                }
+                Next::Live => {}
+            }
+            let answer = output::apply(self.entry.id, &mut state.status, live, &op);
+            self.append(live, KIND_OUTPUT, hash, &output::record(&op, &state.status, &answer))?;
+            if answer.is_ok() {
+                state.status_dirty = true;
+                state.status.updated_at = self.shared.clock.wall();
+                live.changes.push(TaskChange::Output { name: op.name().to_owned() });
+            }
+            answer
+        };
+        self.barrier().await?;
+        Ok(answer)
+    }
+
+    /// Saves `state`, drops the journal so far and begins the next epoch: one commit.
+    pub async fn checkpoint(&self, state: Vec<u8>) -> Result<(), RecorderError> {
+        let ack = {
+            let mut entry = self.entry.lock();
+            self.check_lease(&entry)?;
+            checkpoint::save(&self.shared, &self.entry, &mut entry, state)?
+        };
+        self.settled(ack.await)
+    }
+
+    /// What the last checkpoint saved, if the task has one.
+    pub fn restored(&self) -> Option<Arc<[u8]>> {
+        self.with(|_, live| Ok(live.restored.clone())).ok().flatten()
+    }
+
+    /// Whether the guest was asked to end. Not journaled: the runner records what the guest sees of it.
+    pub fn cancel_requested(&self) -> bool {
+        *self.entry.cancel.borrow()
+    }
+
+    /// Ends once the guest is asked to end.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut requests = self.entry.cancel.subscribe();
+        async move {
+            if requests.wait_for(|requested| *requested).await.is_err() {
+                // The entry is gone and with it whoever could ask.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// This guest wants to be told of a cancellation, and to have CANCEL_GRACE_MS to clean up.
+    pub fn heeds_cancellation(&self) {
+        // Without a live instance there is nobody to heed anything.
+        let _ = self.with(|_, live| {
+            live.heeds_cancellation = true;
+            Ok(())
+        });
+    }
+
+    /// 32 bytes of randomness, the same at every replay of this epoch.
+    pub fn seed(&self) -> [u8; 32] {
+        self.entry.lock().status.seed
+    }
+
+    /// The guest was awake for so long since the last call. The error is a bound that is used up.
+    pub fn spent(&self, awake: Duration) -> Result<(), RecorderError> {
+        let run = Duration::from_secs(self.bounds.run_seconds);
+        self.with(|_, live| {
+            if live.journal.is_replaying() {
+                live.replay_spent += awake;
+                let floor = Duration::from_secs(limits::REPLAY_BUDGET_FLOOR_SECONDS);
+                let factor = u32::try_from(limits::REPLAY_BUDGET_FACTOR).unwrap_or(u32::MAX);
+                let budget = live.awake_before.saturating_mul(factor).max(floor);
+                if live.replay_spent > budget {
+                    let message = format!("replay took more than {} s of computing", budget.as_secs());
+                    return Err(RecorderError::Limit { bound: "REPLAY_BUDGET_FACTOR", message });
+                }
+            } else {
+                live.awake += awake;
+                if live.awake > run {
+                    let message = format!("the task computed for more than run_seconds = {}", run.as_secs());
+                    return Err(RecorderError::Limit { bound: "run_seconds", message });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What replay brings again was told before.
+    fn report(&self, report: Report) -> Result<(), RecorderError> {
+        let wall = self.shared.clock.wall();
+        self.with(|state, live| {
+            live.reports += 1;
+            let (number, status) = (live.reports, &mut *state.status);
+            if number <= status.reports {
+                return Ok(());
+            }
+            (status.reports, status.updated_at, state.status_dirty) = (number, wall, true);
+            let report = noted(status, report);
+            keep(self.entry.id, status, &report, live)?;
+            if live.changes.len() >= limits::MAX_PENDING_PROGRESS {
+                live.changes.remove(0);
+            }
+            live.changes.push(match report {
+                Report::Progress { progress, message } => TaskChange::Progress { number, progress, message },
+                Report::Line { level, text } => TaskChange::Line { number, level, text },
+            });
+            Ok(())
+        })?;
+        self.shared.dirty.add(&self.entry);
+        Ok(())
+    }
+
+    pub(in crate::engine) fn task_id(&self) -> crate::task::TaskId {
+        self.entry.id
+    }
+
+    pub(in crate::engine) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(in crate::engine) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    pub(in crate::engine) fn bounds(&self) -> &TaskLimits {
+        &self.bounds
+    }
+
+    /// The entry, as long as this attempt is its.
+    pub(in crate::engine) fn lock_live(&self) -> Result<MutexGuard<'_, EntryState>, RecorderError> {
+        let state = self.entry.lock();
+        self.check_lease(&state)?;
+        Ok(state)
+    }
+
+    pub(in crate::engine) fn mark_dirty(&self) {
+        self.shared.dirty.add(&self.entry);
+    }
+
+    /// A payload for a row: inside it, or, where it is large, a blob of the next commit.
+    pub(in crate::engine) fn large_payload(&self, bytes: &[u8]) -> Result<Payload, RecorderError> {
+        if bytes.len() <= limits::MAX_INLINE_PAYLOAD_BYTES {
+            return Ok(Payload::Inline(bytes.to_vec()));
+        }
+        let digest = *blake3::hash(bytes).as_bytes();
+        let reference = rows::blob_reference(digest, self.entry.id.as_bytes());
+        self.with(|_, live| {
+            live.writes.push((Space::Blob, digest.to_vec(), bytes.to_vec()));
+            live.writes.push((Space::BlobRef, reference, Vec::new()));
+            Ok(Payload::Blob(digest))
+        })
+    }
+
+    pub(in crate::engine) fn append(
+        &self,
+        live: &mut Live,
+        kind: u8,
+        hash: u64,
+        payload: &[u8],
+    ) -> Result<(), RecorderError> {
+        live.journal.append(kind, hash, payload);
+        self.check_journal(live)
+    }
+
+    pub(in crate::engine) fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
+        let bytes = live.journal_bytes + live.journal.pending_bytes() as u64 + live.ops.bytes();
+        if bytes > self.bounds.journal_mib << 20 {
+            let message = format!("the journal has grown past journal_mib = {}", self.bounds.journal_mib);
+            return Err(RecorderError::Limit { bound: "journal_mib", message });
+        }
+        Ok(())
+    }
+
+    fn anchor(&self) -> Anchor {
+        let here = Anchor { elapsed: self.shared.clock.elapsed(), logical: 0 };
+        self.entry.lock().anchor.unwrap_or(here)
+    }
+
+    pub(in crate::engine) fn check_lease(&self, state: &EntryState) -> Result<(), RecorderError> {
+        if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lost()) }
+    }
+
+    pub(in crate::engine) fn with<T>(
+        &self,
+        act: impl FnOnce(&mut StateBesideLive<'_>, &mut Live) -> Result<T, RecorderError>,
+    ) -> Result<T, RecorderError> {
+        let mut state = self.entry.lock();
+        self.check_lease(&state)?;
+        let EntryState { status, status_dirty, anchor, live, .. } = &mut *state;
+        let Some(live) = live.as_mut() else { return Err(lost()) };
+        let mut beside = StateBesideLive { status, status_dirty: false, anchor: *anchor };
+        let answer = act(&mut beside, live);
+        *status_dirty |= beside.status_dirty;
+        answer
+    }
+}
+
+/// The parts of an entry beside its live instance.
+pub(in crate::engine) struct StateBesideLive<'a> {
+    status: &'a mut Status,
+    status_dirty: bool,
+    anchor: Option<Anchor>,
+}
+
+impl StateBesideLive<'_> {
+    pub fn status(&self) -> &Status {
+        self.status
+    }
+
+    /// The status goes with the next commit.
+    pub fn status_mut(&mut self) -> &mut Status {
+        self.status_dirty = true;
+        self.status
+    }
+
+    pub fn epoch(&self) -> u32 {
+        self.status.epoch
+    }
+
+    pub fn retry(&self) -> u32 {
+        self.status.retry
+    }
+}
+
+/// The report as it is told, once the status knows of it.
+fn noted(status: &mut Status, report: Report) -> Report {
+    match report {
+        Report::Progress { progress, message } => {
+            let message = message.map(|text| truncated(text, limits::MAX_MESSAGE_BYTES));
+            status.progress = progress.or(status.progress);
+            if message.is_some() {
+                status.message.clone_from(&message);
+            }
+            Report::Progress { progress: status.progress, message }
+        }
+        Report::Line { level, text } => {
+            Report::Line { level, text: truncated(text, limits::MAX_MESSAGE_BYTES) }
+        }
+    }
+}
+
+/// Adds the report's row to the next commit, if it is to be kept. A guest that reports faster than the disk takes
+/// it leaves gaps.
+fn keep(id: TaskId, status: &mut Status, report: &Report, live: &mut Live) -> Result<(), RecorderError> {
+    let has_room = |kept: &&mut u64| **kept < limits::MAX_KEPT_REPORT_BYTES;
+    let Some(kept) = status.kept_reports.as_mut().filter(has_room) else { return Ok(()) };
+    if live.report_bytes > limits::MAX_PENDING_JOURNAL_BYTES {
+        return Ok(());
+    }
+    let row = rows::encode(report).map_err(fault)?;
+    live.report_bytes += row.len();
+    *kept += row.len() as u64;
+    live.writes.push((Space::Report, rows::report_key(id, status.retry, status.reports), row));
+    Ok(())
+}
+
+fn fault(error: crate::store::StoreError) -> RecorderError {
+    RecorderError::Fault(error.to_string())
+}
+
+fn lost() -> RecorderError {
+    RecorderError::Fault("the attempt has ended: its lease is void".to_owned())
+}
+
+/// At most `bytes` of it, cut between characters.
+pub(in crate::engine) fn truncated(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        // What is kept of a megabyte must not keep the megabyte.
+        text.shrink_to_fit();
+    }
+    text
+}
