@@ -1,6 +1,6 @@
 //! Lives here: rows on disk: the one type `Store` over its kinds, batches and guards, the format.
 //! May import: `task`, `authority`, `clock`, `limits`. Never here: what a row means; upper rooms convert.
-//! Read first: `Store::enqueue`, then `file/format.md`.
+//! Read first: `Store::enqueue`, `suite/` for what every kind does, then `file/format.md`.
 
 mod ack;
 mod batch;
@@ -8,9 +8,14 @@ pub mod codec;
 mod error;
 mod file;
 mod frame;
+#[cfg(test)]
+mod memory;
 mod options;
 mod sink;
+mod snapshot;
 mod space;
+#[cfg(test)]
+mod suite;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,16 +25,19 @@ use tokio::sync::watch;
 pub use ack::Ack;
 pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
+pub use file::Presence;
 #[cfg(test)]
 pub(crate) use file::{Drive, No};
-pub use file::{Presence, Snapshot};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
+pub use snapshot::Snapshot;
 pub use space::Space;
 
 use crate::limits::{MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES};
 use ack::block_on;
 use file::File;
+#[cfg(test)]
+use memory::Memory;
 
 /// An ordered key-value space on one file. A clone is the same store. Dropping the last one closes it as
 /// `close_blocking` does, which waits for the disk.
@@ -45,6 +53,8 @@ struct Inner {
 /// What a store is kept in.
 enum Kind {
     File(File),
+    #[cfg(test)]
+    Memory(Memory),
 }
 
 impl Store {
@@ -87,9 +97,9 @@ impl Store {
         file::presence(folder)
     }
 
-    /// A store that is gone with the process.
-    pub fn open_in_memory(options: StoreOptions) -> Result<Self, StoreError> {
-        File::open_in_memory(options, Arc::new(NoSink)).map(Self::of_file)
+    #[cfg(test)]
+    fn of_memory(memory: Memory) -> Self {
+        Self { inner: Arc::new(Inner { kind: Kind::Memory(memory) }) }
     }
 
     fn of_file(file: File) -> Self {
@@ -100,6 +110,8 @@ impl Store {
     pub fn boot(&self) -> u64 {
         match &self.inner.kind {
             Kind::File(file) => file.boot(),
+            #[cfg(test)]
+            Kind::Memory(memory) => memory.boot(),
         }
     }
 
@@ -126,10 +138,14 @@ impl Store {
             let why = StoreError::TooLarge { what, found, limit };
             return Err(match &self.inner.kind {
                 Kind::File(file) => file.not_taken(batch, why),
+                #[cfg(test)]
+                Kind::Memory(memory) => memory.not_taken(batch, why),
             });
         }
         match &self.inner.kind {
             Kind::File(file) => file.enqueue(batch, at_once),
+            #[cfg(test)]
+            Kind::Memory(memory) => memory.enqueue(batch),
         }
     }
 
@@ -140,7 +156,9 @@ impl Store {
         read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         match &self.inner.kind {
-            Kind::File(file) => read(&file.state().snapshot()?),
+            Kind::File(file) => read(&Snapshot::of_file(file.state().snapshot()?)),
+            #[cfg(test)]
+            Kind::Memory(memory) => read(&Snapshot::of_memory(memory.snapshot(&memory.kept())?)),
         }
     }
 
@@ -148,6 +166,8 @@ impl Store {
     pub fn latched(&self) -> Option<Arc<str>> {
         match &self.inner.kind {
             Kind::File(file) => file.latched(),
+            #[cfg(test)]
+            Kind::Memory(memory) => memory.latched(),
         }
     }
 
@@ -155,12 +175,16 @@ impl Store {
     pub fn on_latch(&self) -> watch::Receiver<Option<Arc<str>>> {
         match &self.inner.kind {
             Kind::File(file) => file.on_latch(),
+            #[cfg(test)]
+            Kind::Memory(memory) => memory.on_latch(),
         }
     }
 
     pub fn usage(&self) -> Result<Usage, StoreError> {
         match &self.inner.kind {
             Kind::File(file) => Ok(file.usage()),
+            #[cfg(test)]
+            Kind::Memory(memory) => Ok(memory.usage()),
         }
     }
 
@@ -187,6 +211,8 @@ impl std::fmt::Debug for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Kind::File(file) => f.debug_tuple("File").field(&file.path()).finish(),
+            #[cfg(test)]
+            Kind::Memory(_) => f.write_str("Memory"),
         }
     }
 }
@@ -195,6 +221,8 @@ impl Inner {
     fn close(&self) {
         match &self.kind {
             Kind::File(file) => file.close(),
+            #[cfg(test)]
+            Kind::Memory(memory) => memory.close(),
         }
     }
 }

@@ -24,7 +24,7 @@ mod snapshot;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
 
 use redb::StorageBackend;
-use redb::backends::{FileBackend, InMemoryBackend};
+use redb::backends::FileBackend;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
@@ -42,9 +42,11 @@ pub(super) use presence::presence;
 pub(super) use read::check;
 #[cfg(test)]
 pub(crate) use refusing::{Drive, No};
-pub use snapshot::Snapshot;
+pub(super) use snapshot::Snapshot;
 
-use super::ack::{Ack, block_on};
+use super::ack::Ack;
+#[cfg(test)]
+use super::ack::block_on;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::options::{StoreOptions, Usage};
@@ -74,11 +76,8 @@ impl File {
         Self::on_a_thread(open).await
     }
 
-    pub fn open_in_memory(options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
-        Self::open_with_backend(InMemoryBackend::new(), Path::new("(memory)"), options, sink)
-    }
-
-    fn open_with_backend(
+    #[cfg(test)]
+    pub fn open_with_backend(
         backend: impl StorageBackend,
         path: &Path,
         options: StoreOptions,

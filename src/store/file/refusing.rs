@@ -109,7 +109,9 @@ impl Store {
     }
 
     fn refusing(&self) -> &Refusing {
-        let Kind::File(file) = &self.inner.kind;
-        &file.shared.refusing
+        match &self.inner.kind {
+            Kind::File(file) => &file.shared.refusing,
+            Kind::Memory(_) => panic!("only a store on a drive refuses"),
+        }
     }
 }

@@ -1,4 +1,4 @@
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use redb::Database;
@@ -20,8 +20,8 @@ pub(super) struct Overlay {
     pub frozen: Layer,
 }
 
-/// The store as of one moment, for the length of one closure. Commits wait while it is held: read, and go.
-pub struct Snapshot<'a> {
+/// The file and what memory holds over it, as of one moment.
+pub(in crate::store) struct Snapshot<'a> {
     overlay: &'a Overlay,
     base: Base<'a>,
 }
@@ -61,7 +61,6 @@ impl<'a> Snapshot<'a> {
         self.base.contains(space, key)
     }
 
-    /// Visit the rows whose keys start with `prefix`, in key order or against it.
     pub fn scan_prefix(
         &self,
         space: Space,
@@ -74,19 +73,14 @@ impl<'a> Snapshot<'a> {
         self.scan(space, range, reverse, visit)
     }
 
-    /// Visit the rows whose keys are in `range`, in key order or against it. A range of slices is written
-    /// as a pair of bounds: `(Bound::Included(from), Bound::Excluded(to))`.
+    /// The range leaves something between its bounds.
     pub fn scan(
         &self,
         space: Space,
-        range: impl RangeBounds<[u8]>,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
         reverse: bool,
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let range = (range.start_bound(), range.end_bound());
-        if is_empty(&range) {
-            return Ok(());
-        }
         let (active, frozen) = (self.overlay.active.space(space), self.overlay.frozen.space(space));
         let mut newest = MemoryRows::new(active.entries.range(range), reverse);
         let mut older = MemoryRows::new(frozen.entries.range(range), reverse);
@@ -156,15 +150,4 @@ impl<'a> MemoryRows<'a> {
 
 fn missing(space: Space, key: &[u8]) -> StoreError {
     StoreError::damaged_row(space, key, "its large value is missing")
-}
-
-/// Whether the bounds leave nothing between them; a map panics on some of those.
-fn is_empty(range: &(Bound<&[u8]>, Bound<&[u8]>)) -> bool {
-    match range {
-        (Bound::Included(from), Bound::Included(to)) => from > to,
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
-            from >= to
-        }
-        _ => false,
-    }
 }

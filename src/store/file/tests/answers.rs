@@ -16,7 +16,7 @@ fn put(number: usize) -> Batch {
 /// Opened within the runtime, whose tasks then give the answers.
 fn open_within(runtime: &tokio::runtime::Runtime) -> Store {
     let _within = runtime.enter();
-    Store::open_in_memory(small()).unwrap()
+    open(&Disk::default(), small()).unwrap()
 }
 
 #[test]

@@ -106,31 +106,3 @@ fn a_full_disk_is_named_and_loses_nothing_acknowledged() {
     let store = open(&Disk::holding(disk.bytes()), small()).unwrap();
     assert!(contents(&store).unwrap().len() as u64 >= acknowledged);
 }
-
-#[test]
-fn a_sink_that_panics_latches_and_what_is_queued_behind_is_withdrawn() {
-    let store = open(&Disk::holding(Vec::new()), small()).unwrap();
-    let before = store.enqueue(Batch::new().put(Space::Task, *b"a", *b"1")).unwrap();
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let panics = Batch::new().put(Space::Task, *b"b", *b"2").effects(call(move |_| {
-        wait.recv().unwrap();
-        panic!("in a sink")
-    }));
-    let panics = store.enqueue(panics).unwrap();
-    let (tell, withdrawn) = std::sync::mpsc::channel();
-    let behind = Batch::new().put(Space::Task, *b"c", *b"3").effects(call(move |became| {
-        tell.send(became.map_err(Clone::clone)).unwrap();
-        panic!("and again")
-    }));
-    let behind = store.enqueue(behind).unwrap();
-    let last = store.enqueue(Batch::new()).unwrap();
-    go.send(()).unwrap();
-    assert_eq!(before.wait_blocking(), Ok(1));
-    // Its sender is gone with the panic: never acknowledged.
-    assert!(panics.wait_blocking().is_err());
-    let latched = behind.wait_blocking().unwrap_err();
-    assert!(latched.to_string().contains("panicked"), "{latched}");
-    assert_eq!(withdrawn.recv().unwrap(), Err(latched.clone()));
-    assert_eq!(last.wait_blocking(), Err(latched.clone()));
-    assert_eq!(store.enqueue(Batch::new()).unwrap_err(), latched);
-}

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn put(store: &Store, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-    store.enqueue(Batch::new().put(space, key, value)).unwrap().wait_blocking().unwrap();
-}
-
 /// Rows of the base table, whatever lies over them.
 fn base_rows(store: &Store, space: Space) -> usize {
     use std::ops::Bound;
@@ -24,6 +20,20 @@ fn base_rows(store: &Store, space: Space) -> usize {
 fn is_folded(store: &Store) -> bool {
     let state = file(store).state();
     state.overlay.frozen.weight == 0
+}
+
+#[test]
+fn what_shares_a_group_shares_a_row_of_the_log() {
+    let store = open(&Disk::default(), small()).unwrap();
+    let before = store.usage().unwrap().unfolded_rows;
+    let answers =
+        as_one_group(&store, (0..5u8).map(|key| Batch::new().put(Space::Task, [key], *b"")).collect());
+    assert_eq!(answers, [1, 2, 3, 4, 5].map(Ok));
+    put(&store, Space::Task, *b"t", *b"");
+    // The writer reports when it turns to the next group.
+    store.enqueue(Batch::new()).unwrap().wait_blocking().unwrap();
+    let rows = store.usage().unwrap().unfolded_rows - before;
+    assert_eq!(rows, 2, "one log row for the group and one for the last batch");
 }
 
 #[test]
@@ -100,7 +110,7 @@ fn a_deleted_prefix_reaches_rows_that_were_folded_long_ago() {
 #[test]
 fn idle_time_finishes_what_was_begun() {
     let options = StoreOptions { idle: Duration::from_millis(1), ..small() };
-    let store = Store::open_in_memory(options).unwrap();
+    let store = open(&Disk::default(), options).unwrap();
     (0..100u8).for_each(|number| put(&store, Space::Journal, [number], vec![1; 50]));
     // The writer works on by itself; nothing is queued that could make it.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);

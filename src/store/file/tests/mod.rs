@@ -1,18 +1,13 @@
 //! The store as a whole: on files, and on a disk that forgets, fails and fills up.
 
 mod answers;
-mod basics;
 mod crash;
 mod damage;
-pub(super) mod disk;
+pub(in crate::store) mod disk;
 mod faults;
 mod folding;
-mod guards;
-mod model;
 mod reading;
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,76 +16,25 @@ use std::time::Duration;
 use super::open::{self as opening, FORMAT};
 use super::{File, base, gate};
 use crate::store::ack::Ack;
+use crate::store::suite::{Contents, Place, as_one_group, call, contents, put, scale, small};
 use crate::store::{
-    Batch, Durability, Effects, Guard, Kind, Lsn, NoSink, Sink, Snapshot, Space, Store, StoreError,
-    StoreOptions,
+    Batch, Durability, Guard, Kind, NoSink, Snapshot, Space, Store, StoreError, StoreOptions,
 };
 use disk::Disk;
 
-/// Everything that a store holds, by space and key.
-type Contents = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
-
-/// Folds early and in small slices, and is never idle.
-fn small() -> StoreOptions {
-    StoreOptions {
-        max_unfolded_bytes: 4 * 1024,
-        fold_slice_rows: 4,
-        idle: Duration::from_secs(3600),
-        cache_bytes: 1024 * 1024,
-        ..StoreOptions::default()
-    }
-}
-
 fn open(disk: &Disk, options: StoreOptions) -> Result<Store, StoreError> {
-    File::open_with_backend(disk.clone(), Path::new("test.redb"), options, Arc::new(Calls))
-        .map(Store::of_file)
+    disk.open(options)
 }
 
 fn file(store: &Store) -> &File {
-    let Kind::File(file) = &store.inner.kind;
-    file
-}
-
-/// The effects of a batch, in a store that tests opened: called with what became of it.
-type Call = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
-
-struct Calls;
-
-impl Sink for Calls {
-    fn applied(&self, effects: Effects) {
-        effects.downcast::<Call>().unwrap()(Ok(()));
+    match &store.inner.kind {
+        Kind::File(file) => file,
+        Kind::Memory(_) => panic!("not a file"),
     }
-
-    fn withdrawn(&self, effects: Effects, why: &StoreError) {
-        effects.downcast::<Call>().unwrap()(Err(why));
-    }
-}
-
-fn call(call: impl FnOnce(Result<(), &StoreError>) + Send + 'static) -> Effects {
-    let call: Call = Box::new(call);
-    Box::new(call)
-}
-
-fn contents(store: &Store) -> Result<Contents, StoreError> {
-    store.read(|snapshot| {
-        let mut contents = Contents::new();
-        for &space in Space::ALL {
-            snapshot.scan(space, .., false, |key, value| {
-                contents.insert((space, key.to_vec()), value.to_vec());
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(contents)
-    })
-}
-
-/// How many times the usual work tests do that can never do enough.
-fn scale() -> usize {
-    std::env::var("LONGHAUL_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1)
 }
 
 /// Numbers that look random and are the same in every run.
-pub(super) struct Dice(u64);
+pub(in crate::store) struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {

@@ -152,9 +152,8 @@ fn look(
     Ok(())
 }
 
-fn play(turns: &[Turn], options: StoreOptions) -> Result<(), TestCaseError> {
-    let disk = Disk::default();
-    let mut store = open(&disk, options).unwrap();
+fn play(turns: &[Turn], place: &dyn Place, options: StoreOptions) -> Result<(), TestCaseError> {
+    let mut store = place.open(options).unwrap();
     let mut model = Contents::new();
     let mut boot = 1;
     let mut last_lsn = 0;
@@ -179,7 +178,7 @@ fn play(turns: &[Turn], options: StoreOptions) -> Result<(), TestCaseError> {
             }
             Turn::Reopen => {
                 store.close_blocking().unwrap();
-                store = open(&disk, options).unwrap();
+                store = place.open(options).unwrap();
                 boot += 1;
                 prop_assert_eq!(store.boot(), boot);
             }
@@ -206,13 +205,20 @@ proptest! {
     })]
 
     #[test]
-    fn the_store_is_a_map(turns in prop::collection::vec(turn(), 1..40)) {
-        play(&turns, StoreOptions { max_unfolded_bytes: 2048, fold_slice_rows: 1, ..small() })?;
+    fn the_store_in_a_file_is_a_map(turns in prop::collection::vec(turn(), 1..40)) {
+        let options = StoreOptions { max_unfolded_bytes: 2048, fold_slice_rows: 1, ..small() };
+        play(&turns, &Disk::default(), options)?;
     }
 
     #[test]
-    fn the_store_is_a_map_when_idle_in_between(turns in prop::collection::vec(turn(), 1..30)) {
+    fn the_store_in_memory_is_a_map(turns in prop::collection::vec(turn(), 1..40)) {
+        play(&turns, &Rows::default(), small())?;
+    }
+
+    #[test]
+    fn the_store_in_a_file_is_a_map_when_idle_in_between(turns in prop::collection::vec(turn(), 1..30)) {
         let idle = Duration::from_micros(50);
-        play(&turns, StoreOptions { max_unfolded_bytes: 1024, fold_slice_rows: 1, idle, ..small() })?;
+        let options = StoreOptions { max_unfolded_bytes: 1024, fold_slice_rows: 1, idle, ..small() };
+        play(&turns, &Disk::default(), options)?;
     }
 }
