@@ -13,29 +13,31 @@ use rmcp::transport::streamable_http_server::session::SessionRestoreMarker;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Form;
-use super::asked::Respondent;
-use super::client_settings::Links;
-use super::fixtures::Fixtures;
-use super::hints::{Kept as _, in_era, server_info, stamp};
-use super::listening::Handoff;
-use super::locks::lock;
-use super::own_names::OwnNames;
-use super::own_tools::TaskTools;
-use super::pipe::Ends;
-use super::reply::PERSON_META;
-use super::report::{DEFAULT_LOG_LEVEL, level_of, severity};
-use super::seal::Seal;
-use super::sessions::Session;
-use super::subscriptions::{Armed, SessionSubscriptions};
-use super::task_ids::TaskIds;
-use super::tools::expect_no_cursor;
-use super::{convert, error, params};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, find_hidden};
 use crate::engine::{EngineError, TaskEngine};
 use crate::http::Caller;
 use crate::limits;
+use crate::mcp::call::reply::PERSON_META;
+use crate::mcp::call::tools::expect_no_cursor;
+use crate::mcp::locks::lock;
+use crate::mcp::own::fixtures::Fixtures;
+use crate::mcp::own::tools::TaskTools;
+use crate::mcp::questions::respondent::Respondent;
+use crate::mcp::resources::listening::Handoff;
+use crate::mcp::resources::subscriptions::{Armed, SessionSubscriptions};
+use crate::mcp::sessions::Session;
+use crate::mcp::transport::pipe::Ends;
+use crate::mcp::transport::task_ids::TaskIds;
+use crate::mcp::wire::client_settings::Links;
+use crate::mcp::wire::convert;
+use crate::mcp::wire::error;
+use crate::mcp::wire::form::Form;
+use crate::mcp::wire::hints::{Kept as _, in_era, server_info, stamp};
+use crate::mcp::wire::own_names::OwnNames;
+use crate::mcp::wire::params;
+use crate::mcp::wire::report::{DEFAULT_LOG_LEVEL, level_of, severity};
+use crate::mcp::wire::seal::Seal;
 
 /// What the operator may choose.
 #[derive(Clone, Debug)]
@@ -117,26 +119,26 @@ impl McpServer {
         self.inner.stopping.cancel();
     }
 
-    pub(super) fn options(&self) -> &McpOptions {
+    pub(in crate::mcp) fn options(&self) -> &McpOptions {
         &self.inner.options
     }
 
-    pub(super) fn names(&self) -> &OwnNames {
+    pub(in crate::mcp) fn names(&self) -> &OwnNames {
         &self.inner.options.names
     }
 
     /// How answers are made for a client that takes links so.
-    pub(super) fn form(&self, links: Links) -> Form<'_> {
+    pub(in crate::mcp) fn form(&self, links: Links) -> Form<'_> {
         Form { names: self.names(), links }
     }
 
     /// They answer also where they are not listed: the command line calls them.
-    pub(super) fn task_tools(&self) -> &TaskTools {
+    pub(in crate::mcp) fn task_tools(&self) -> &TaskTools {
         &self.inner.task_tools
     }
 
     /// All tools as clients see them, sorted by name; made anew only when the catalog is another.
-    pub(super) fn listed(&self) -> Arc<Vec<Tool>> {
+    pub(in crate::mcp) fn listed(&self) -> Arc<Vec<Tool>> {
         let catalog = self.inner.engine.catalog();
         let mut listed = lock(&self.inner.listed);
         if let Some(listed) = listed.as_ref().filter(|listed| Arc::ptr_eq(&listed.of, &catalog)) {
@@ -157,25 +159,25 @@ impl McpServer {
         tools
     }
 
-    pub(super) fn request_state(&self) -> &tokio::sync::OnceCell<RequestStateCodec> {
+    pub(in crate::mcp) fn request_state(&self) -> &tokio::sync::OnceCell<RequestStateCodec> {
         &self.inner.request_state
     }
 
-    pub(super) async fn seal(&self) -> Result<Arc<Seal>, EngineError> {
+    pub(in crate::mcp) async fn seal(&self) -> Result<Arc<Seal>, EngineError> {
         let seal = self.inner.seal.get_or_try_init(async || Seal::of(self.engine()).await.map(Arc::new));
         seal.await.cloned()
     }
 
-    pub(super) fn fixtures(&self) -> Option<&Fixtures> {
+    pub(in crate::mcp) fn fixtures(&self) -> Option<&Fixtures> {
         self.inner.fixtures.as_ref()
     }
 
-    pub(super) fn stopping(&self) -> &CancellationToken {
+    pub(in crate::mcp) fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
     }
 
     /// A handler for one connection of this caller, and what rmcp does not tell it of its one request.
-    pub(super) fn handler(&self, caller: Caller, task_ids: Option<Arc<TaskIds>>) -> Handler {
+    pub(in crate::mcp) fn handler(&self, caller: Caller, task_ids: Option<Arc<TaskIds>>) -> Handler {
         Handler { server: self.clone(), connection: Arc::new(Connection::new(caller, task_ids)) }
     }
 }
@@ -183,8 +185,8 @@ impl McpServer {
 /// Serves one connection: a legacy session, one 2026-07-28 request over HTTP, or a pair of pipes.
 #[derive(Clone)]
 pub struct Handler {
-    pub(super) server: McpServer,
-    pub(super) connection: Arc<Connection>,
+    pub(in crate::mcp) server: McpServer,
+    pub(in crate::mcp) connection: Arc<Connection>,
 }
 
 /// What belongs to one connection and ends with it.
@@ -299,7 +301,7 @@ pub fn is_modern(context: &RequestContext<RoleServer>) -> bool {
 impl Handler {
     /// Whether a request is a person's own doing by the command line: it says so, which no model can, and comes by what
     /// only the owner of the data folder has.
-    pub(super) fn is_by_person(&self, context: &RequestContext<RoleServer>) -> bool {
+    pub(in crate::mcp) fn is_by_person(&self, context: &RequestContext<RoleServer>) -> bool {
         context.meta.get(PERSON_META) == Some(&serde_json::Value::Bool(true))
             && self.connection.caller.holds_folder()
     }

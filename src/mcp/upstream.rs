@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::client::{
-    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, RunningCall, ServerCommand,
-    ToolInfo,
-};
 use crate::catalog::{OWN_TOOL_NAMES, Reply, ToolDefinition};
 use crate::clock::{self, Moment};
 use crate::engine::{BoxFuture, Listing, RemoteCall, RemoteEnd, RemoteFault, RemoteTools, Report};
 use crate::limits;
+use crate::mcp::client::{
+    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, RunningCall, ServerCommand,
+    ToolInfo,
+};
 use crate::task::{ProtocolError, ToolResult};
 
 /// Where a server is.

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::BridgeOptions;
 use crate::limits;
-use crate::mcp::asked::ID_PREFIX;
-use crate::mcp::error;
-use crate::mcp::reading::{Envelope, Line, Patience, Unreadable, envelope, without_mark};
-use crate::mcp::reply::KEY_META;
+use crate::mcp::call::reply::KEY_META;
+use crate::mcp::questions::respondent::ID_PREFIX;
+use crate::mcp::wire::error;
+use crate::mcp::wire::reading::{Envelope, Line, Patience, Unreadable, envelope, without_mark};
 
 /// Our own requests, which repeat what the host once asked for, are told by their ids.
 const OWN_ID: &str = "longhaul-bridge-";

@@ -13,12 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::client_settings::ClientSettings;
-use super::locks::lock;
-use super::own_names::OwnNames;
-use super::reader::Reader;
-use super::reading::{Line, Lines};
 use crate::limits;
+use crate::mcp::locks::lock;
+use crate::mcp::transport::reader::Reader;
+use crate::mcp::wire::client_settings::ClientSettings;
+use crate::mcp::wire::own_names::OwnNames;
+use crate::mcp::wire::reading::{Line, Lines};
 use conversation::{Carried, Conversation};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::conversation::line_of;
 use super::*;
-use crate::mcp::client_settings::Links;
-use crate::mcp::reading::Scan;
+use crate::mcp::wire::client_settings::Links;
+use crate::mcp::wire::reading::Scan;
 
 /// Lines of a side, as JSON.
 fn read(lines: &[Vec<u8>]) -> Vec<Value> {

@@ -12,7 +12,7 @@ use rmcp::transport::Transport;
 use tokio::sync::mpsc;
 
 use super::call::CallEvent;
-use crate::mcp::convert::TASK_META;
+use crate::mcp::wire::convert::TASK_META;
 
 pub struct Tap<T> {
     inner: T,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::UnixNanos;
 use crate::engine::ReportAt;
 use crate::limits;
-use crate::mcp::asked::Asked;
+use crate::mcp::questions::respondent::Asked;
 
 /// Where a reader stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl Id {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::seal::Seal;
+    use crate::mcp::wire::seal::Seal;
 
     #[test]
     fn an_id_holds_for_its_session_alone_and_bears_no_change() {

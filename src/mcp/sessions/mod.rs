@@ -1,6 +1,6 @@
 //! Sessions of clients before 2026-07-28, in memory as long as they are used and in the store as long as their
 //! clients may come back. rmcp handles their requests; their streams are made here. The questions of tasks are told on
-//! these streams and their answers taken without rmcp, which would forget both with the process; see `mcp/asked.rs`.
+//! these streams and their answers taken without rmcp, which would forget both with the process; see `mcp/questions`.
 
 mod event_id;
 mod guard;
@@ -32,12 +32,12 @@ pub use session::{CallStream, Session};
 pub use sweep::run as sweep;
 
 use self::rows::SessionRow;
-use super::error;
-use super::locks::lock;
-use super::seal::Seal;
-use super::server::McpServer;
 use crate::engine::{EngineError, Shelf};
 use crate::limits;
+use crate::mcp::locks::lock;
+use crate::mcp::server::McpServer;
+use crate::mcp::wire::error;
+use crate::mcp::wire::seal::Seal;
 use event_id::Place;
 use request_stream::RequestStream;
 use session::Origin;

@@ -10,7 +10,7 @@ use rmcp::model::*;
 use crate::engine::{Feed, ResourceKey, Signal};
 use crate::limits;
 use crate::mcp::locks::lock;
-use crate::mcp::subscriptions::Watched;
+use crate::mcp::resources::subscriptions::Watched;
 
 pub struct Outbox {
     state: Mutex<State>,

@@ -16,9 +16,9 @@ use super::session::{Reader, Session};
 use super::slot::{Next, Slot};
 use crate::engine::{EngineError, ReportAt, Reported, ResourceKey, TaskEnd, Watcher};
 use crate::limits;
-use crate::mcp::asked::Asked;
-use crate::mcp::error::{self, Refusal};
-use crate::mcp::report::Teller;
+use crate::mcp::questions::respondent::Asked;
+use crate::mcp::wire::error::{self, Refusal};
+use crate::mcp::wire::report::Teller;
 use crate::task::Report;
 
 pub struct RequestStream {

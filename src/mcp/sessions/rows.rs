@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::event_id::Id;
 use crate::clock::UnixNanos;
 use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
-use crate::mcp::client_settings::Links;
+use crate::mcp::wire::client_settings::Links;
 use crate::store::{Space, codec};
 use crate::task::TaskId;
 

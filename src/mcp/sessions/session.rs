@@ -20,12 +20,12 @@ use crate::authority::Principal;
 use crate::clock::Moment;
 use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
-use crate::mcp::asked::{Asked, Respondent};
-use crate::mcp::error;
 use crate::mcp::locks::lock;
-use crate::mcp::report::{DEFAULT_LOG_LEVEL, severity};
-use crate::mcp::seal::Seal;
+use crate::mcp::questions::respondent::{Asked, Respondent};
 use crate::mcp::server::{Connection, Handler, McpServer};
+use crate::mcp::wire::error;
+use crate::mcp::wire::report::{DEFAULT_LOG_LEVEL, severity};
+use crate::mcp::wire::seal::Seal;
 
 /// Messages of the client's on their way to rmcp.
 pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;

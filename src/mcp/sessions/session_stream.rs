@@ -11,7 +11,7 @@ use super::session::{Reader, Session};
 use crate::clock::UnixNanos;
 use crate::engine::{ReportAt, ResourceKey, Signal};
 use crate::limits;
-use crate::mcp::uri::ResourceUri;
+use crate::mcp::wire::uri::ResourceUri;
 
 pub struct SessionStream {
     reader: Reader,

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::event_id::Cursor;
 use super::rows::CallRow;
 use crate::limits;
-use crate::mcp::asked::Asked;
 use crate::mcp::locks::lock;
+use crate::mcp::questions::respondent::Asked;
 
 pub struct Slot {
     pub stream: u64,

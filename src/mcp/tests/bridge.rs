@@ -216,7 +216,7 @@ async fn over_pipes_questions_are_asked_taken_back_and_refused() {
     assert_ne!(again["id"], asked["id"]);
     let id: TaskId = world.open_tasks(1).await.remove(0).parse().expect("an id");
     let given = crate::engine::questions::Given::Decline;
-    let by_hand = crate::mcp::asks::BY_PROTOCOL;
+    let by_hand = crate::mcp::questions::asks::BY_PROTOCOL;
     world.engine.answer(&Principal::local(), id, None, given, by_hand).await.expect("taken");
     let over = host.until(|message| message["method"] == "notifications/cancelled").await;
     assert_eq!(over["params"]["requestId"], again["id"]);

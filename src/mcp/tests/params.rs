@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::raw::Raw;
 use super::*;
-use crate::mcp::stdio::serve_pipes;
+use crate::mcp::transport::stdio::serve_pipes;
 
 /// Method, params, and what the words have to name.
 fn in_both() -> Vec<(&'static str, Value, &'static str)> {

@@ -4,7 +4,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::mcp::stdio::serve_pipes;
+use crate::mcp::transport::stdio::serve_pipes;
 
 /// Serves one client over pipes; the client's end comes back.
 pub(super) fn served(

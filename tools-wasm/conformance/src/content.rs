@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::plain;
 
 /// One red pixel.
-const PNG: &[u8] = include_bytes!("../../../src/mcp/fixtures/pixel.png");
+const PNG: &[u8] = include_bytes!("../../../src/mcp/own/fixtures/pixel.png");
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub fn tools() -> Vec<Tool> {

@@ -133,7 +133,7 @@ async fn a_grandchild_is_answered_through_the_root_and_withdrawn_with_it() {
             .expect("an id")
             .to_owned()
     };
-    let (local, person) = (Principal::local(), crate::mcp::asks::BY_PROTOCOL);
+    let (local, person) = (Principal::local(), crate::mcp::questions::asks::BY_PROTOCOL);
     let id = link().await;
     let task = world.until(&id, |task| !task.input_requests.is_empty()).await;
     let root: TaskId = id.parse().expect("an id");

@@ -1,0 +1,282 @@
+//! `resources/*` and completions.
+
+use rmcp::ErrorData;
+use rmcp::model::*;
+
+use crate::catalog::show_hidden;
+use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery, state_document};
+use crate::limits;
+use crate::mcp::own::fixtures::Fixtures;
+use crate::mcp::server::Handler;
+use crate::mcp::wire::convert::{self, JSON, PLAIN, document};
+use crate::mcp::wire::error;
+use crate::mcp::wire::hints::Kept as _;
+use crate::mcp::wire::next;
+use crate::mcp::wire::own_names::OwnNames;
+use crate::mcp::wire::uri::ResourceUri;
+
+impl Handler {
+    pub(in crate::mcp) fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
+        let tasks = self.server.engine().tasks_in_view(&self.connection.principal);
+        let tasks = tasks.map_err(|error| error::rpc(&error))?;
+        let mut resources: Vec<Resource> = tasks.iter().map(convert::task_resource).collect();
+        resources.extend(self.server.fixtures().into_iter().flat_map(Fixtures::resources));
+        let mut list = ListResourcesResult::with_all_items(resources);
+        list.set_hints(0, CacheScope::Private);
+        Ok(list)
+    }
+
+    pub(in crate::mcp) fn resource_templates(&self) -> ListResourceTemplatesResult {
+        let template = |uri: &str, name: &str, title: &str, description: &str| {
+            ResourceTemplate::new(uri, name).with_title(title).with_description(description)
+        };
+        let mut templates = vec![
+            template(
+                ResourceUri::TASK,
+                "task",
+                "A task",
+                "Where a task stands: state, message, progress, outputs, error.",
+            )
+            .with_mime_type(JSON),
+            template(
+                ResourceUri::RESULT,
+                "task-result",
+                "A task's result",
+                "What a completed task handed back.",
+            ),
+            template(
+                ResourceUri::OUTPUT,
+                "task-output",
+                "A task's output",
+                "A named partial result, as it grows. The name is percent-encoded.",
+            ),
+            template(
+                ResourceUri::LOG,
+                "task-log",
+                "A task's log",
+                "What the tool wrote: stdout, stderr, log lines.",
+            )
+            .with_mime_type(PLAIN),
+            template(
+                ResourceUri::JOURNAL,
+                "task-journal",
+                "A task's journal",
+                "Every recorded step that a restart would replay.",
+            )
+            .with_mime_type(JSON),
+            template(
+                ResourceUri::STATE,
+                "state",
+                "An entry of shared state",
+                "Its value and its version. The key is percent-encoded.",
+            )
+            .with_mime_type(JSON),
+        ];
+        templates.extend(self.server.fixtures().map(Fixtures::template));
+        let mut list = ListResourceTemplatesResult::with_all_items(templates);
+        list.set_hints(limits::DISCOVER_TTL_MS, CacheScope::Public);
+        list
+    }
+
+    pub(in crate::mcp) fn read(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+        let (contents, final_for_ever) = match self.server.fixtures().and_then(|own| own.read(uri)) {
+            Some(contents) => (contents, false),
+            None => {
+                let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
+                self.contents(&parsed, uri)?
+            }
+        };
+        let mut result = ReadResourceResult::new(vec![contents]);
+        // A completed task's result never changes; all else may.
+        result.set_hints(if final_for_ever { limits::RESULT_TTL_MS } else { 0 }, CacheScope::Private);
+        Ok(result)
+    }
+
+    fn contents(&self, parsed: &ResourceUri, uri: &str) -> Result<(ResourceContents, bool), ErrorData> {
+        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let missing = |error: EngineError| missing(&error, uri);
+        match parsed {
+            ResourceUri::Task(id) => {
+                let task = engine.task(principal, *id).map_err(missing)?;
+                let text = serde_json::to_string_pretty(&document(&task)).unwrap_or_default();
+                Ok((convert::json_contents(uri, &text), false))
+            }
+            ResourceUri::Result(id) => match engine.result(principal, *id).map_err(missing)? {
+                TaskEnd::Completed(result) => Ok((convert::result_contents(parsed, result), true)),
+                TaskEnd::NotYet(task) => {
+                    Err(error::not_there_yet(uri, format_args!("the task is {}", task.state)))
+                }
+                TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
+                    Err(error::not_there_yet(uri, ended_without(self.server.names(), &task)))
+                }
+            },
+            ResourceUri::Output(id, name) => {
+                let slice = read_whole(uri, self.server.names(), |offset, limit| {
+                    engine.output(principal, *id, name, offset, limit).map_err(missing)
+                })?;
+                let mime_type = Some(slice.mime_type.clone());
+                let contents = match convert::as_text(&slice.mime_type, &slice.bytes, !slice.done) {
+                    Some(text) => convert::text_contents(uri, mime_type, text.to_owned()),
+                    None => convert::blob_contents(uri, mime_type, &slice.bytes),
+                };
+                Ok((contents, false))
+            }
+            ResourceUri::Log(id) => {
+                let slice = read_whole(uri, self.server.names(), |offset, limit| {
+                    engine.log(principal, *id, offset, limit).map_err(missing)
+                })?;
+                let text = show_hidden(&String::from_utf8_lossy(&slice.bytes)).into_owned();
+                Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
+            }
+            ResourceUri::Journal(id) => {
+                let journal = engine.journal(principal, *id).map_err(missing)?;
+                let text = document(&journal).to_string();
+                if text.len() > limits::MAX_RESOURCE_READ_BYTES {
+                    return Err(error::bad_params(format!(
+                        "the journal has {} records, more than one read gives: stop the server, then \
+                         `longhaul task journal {id}`",
+                        journal.records.len()
+                    )));
+                }
+                Ok((convert::json_contents(uri, &text), false))
+            }
+            ResourceUri::State(namespace, key) => {
+                let entry = engine.state_get(principal, namespace, key).map_err(missing)?;
+                if entry.is_none() {
+                    return Err(error::not_there_yet(uri, "there is no such entry"));
+                }
+                let text = state_document(entry.as_ref()).to_string();
+                Ok((convert::json_contents(uri, &text), false))
+            }
+        }
+    }
+
+    /// Whether this principal may watch what the URI names. What a task has not published yet may be watched.
+    pub(in crate::mcp) fn may_watch(&self, uri: &str) -> Result<ResourceUri, ErrorData> {
+        let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
+        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let may = match (&parsed, parsed.task()) {
+            (_, Some(id)) => engine.task(principal, id).map(drop),
+            (ResourceUri::State(namespace, key), None) => {
+                engine.state_get(principal, namespace, key).map(drop)
+            }
+            (_, None) => Ok(()),
+        };
+        may.map_err(|error| missing(&error, uri))?;
+        Ok(parsed)
+    }
+
+    /// What the argument may be, as far as its beginning does not say otherwise.
+    fn candidates(&self, request: &CompleteRequestParams) -> Result<Vec<String>, ErrorData> {
+        if let Some(candidates) = self.server.fixtures().and_then(|own| own.completion(request)) {
+            return Ok(candidates);
+        }
+        let Reference::Resource(template) = &request.r#ref else {
+            return Err(error::bad_params("there are no prompts here; complete a resource template"));
+        };
+        let templates = [
+            ResourceUri::TASK,
+            ResourceUri::RESULT,
+            ResourceUri::OUTPUT,
+            ResourceUri::LOG,
+            ResourceUri::JOURNAL,
+            ResourceUri::STATE,
+        ];
+        if !templates.contains(&template.uri.as_str()) {
+            return Err(error::no_such_resource(&template.uri));
+        }
+        match request.argument.name.as_str() {
+            "namespace" if template.uri == ResourceUri::STATE => {
+                let names = self.server.engine().state_namespaces(&self.connection.principal);
+                names.map_err(|error| error::rpc(&error))
+            }
+            "key" if template.uri == ResourceUri::STATE => {
+                let namespace =
+                    request.context.as_ref().and_then(|context| context.get_argument("namespace"));
+                let query = StateQuery { prefix: request.argument.value.clone(), ..StateQuery::default() };
+                // Without a namespace, or with one that is not the caller's, there is nothing to propose.
+                let page = namespace.and_then(|namespace| {
+                    self.server.engine().state_list(&self.connection.principal, namespace, &query).ok()
+                });
+                Ok(page.into_iter().flat_map(|page| page.entries).map(|entry| entry.key).collect())
+            }
+            "id" if template.uri != ResourceUri::STATE => {
+                Ok(self.newest()?.into_iter().map(|task| task.id).collect())
+            }
+            "name" if template.uri == ResourceUri::OUTPUT => {
+                let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
+                let id = id.and_then(|id| id.parse().ok());
+                // Without a task, or with somebody else's, there is nothing to propose.
+                let task = id.and_then(|id| self.server.engine().task(&self.connection.principal, id).ok());
+                Ok(task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect())
+            }
+            other => {
+                let template = &template.uri;
+                Err(error::bad_params(format!("the template {template} has no argument '{other}'")))
+            }
+        }
+    }
+
+    pub(in crate::mcp) fn completion(
+        &self,
+        request: &CompleteRequestParams,
+    ) -> Result<CompleteResult, ErrorData> {
+        let begun = request.argument.value.as_str();
+        let candidates = self.candidates(request)?;
+        let mut values: Vec<String> =
+            candidates.into_iter().filter(|value| value.starts_with(begun)).collect();
+        let total = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        let more = values.len() > CompletionInfo::MAX_VALUES;
+        values.truncate(CompletionInfo::MAX_VALUES);
+        let completion =
+            CompletionInfo::with_pagination(values, Some(total), more).map_err(error::bad_params)?;
+        Ok(CompleteResult::new(completion))
+    }
+
+    fn newest(&self) -> Result<Vec<TaskDocument>, ErrorData> {
+        let query = TaskQuery { limit: limits::MAX_PAGE_ROWS, ..TaskQuery::default() };
+        let page = self.server.engine().tasks(&self.connection.principal, &query);
+        Ok(page.map_err(|error| error::rpc(&error))?.tasks)
+    }
+}
+
+fn missing(error: &EngineError, uri: &str) -> ErrorData {
+    match error {
+        EngineError::NoSuchTask(_) | EngineError::State(_) => error::no_such_resource(uri),
+        EngineError::NoSuchOutput { .. } => error::not_there_yet(uri, error),
+        error => error::rpc(error),
+    }
+}
+
+fn ended_without(names: &OwnNames, task: &TaskDocument) -> String {
+    let message = task.error.as_ref().map(|error| next::why(names, task, error)).unwrap_or_default();
+    let next = task.error.as_ref().and_then(|error| error.next.as_deref()).unwrap_or_default();
+    format!("the task has {}: {message}; next: {next}", task.state)
+}
+
+/// All of it as of one moment, as far as one answer may hold it.
+fn read_whole(
+    uri: &str,
+    names: &OwnNames,
+    read: impl Fn(u64, usize) -> Result<Slice, ErrorData>,
+) -> Result<Slice, ErrorData> {
+    let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES)?;
+    let bound = limits::MAX_RESOURCE_READ_BYTES as u64;
+    if whole.total > bound {
+        return Err(error::bad_params(format!(
+            "'{uri}' has {} bytes, and one read gives at most {bound}: read it in parts with {}",
+            whole.total,
+            names.of("task_output")
+        )));
+    }
+    while (whole.bytes.len() as u64) < whole.total {
+        let more = read(whole.bytes.len() as u64, limits::MAX_RESOURCE_READ_BYTES)?;
+        if more.bytes.is_empty() {
+            break;
+        }
+        // What was appended meanwhile is for the next read.
+        let missing = usize::try_from(whole.total).unwrap_or(usize::MAX) - whole.bytes.len();
+        whole.bytes.extend(more.bytes.into_iter().take(missing));
+    }
+    Ok(whole)
+}

@@ -1,0 +1,336 @@
+//! Who is told that a resource changed: legacy sessions by `resources/subscribe`, 2026-07-28 by
+//! `subscriptions/listen`. Both read the engine's change feed, which speaks after the commit, never waits
+//! for a reader and tells each resource once to one that is slow.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rmcp::model::*;
+use rmcp::service::{Peer, RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::listening::Listening;
+use crate::engine::{ResourceKey, Signal, Watcher};
+use crate::limits;
+use crate::mcp::locks::lock;
+use crate::mcp::own::fixtures::Fixtures;
+use crate::mcp::questions::asks::Takes;
+use crate::mcp::server::Handler;
+use crate::mcp::tasks::extension::WatchedTasks;
+use crate::mcp::transport::pipe_task_ids::task_of;
+use crate::mcp::wire::error;
+
+/// Watchers that were set before their subscription was acknowledged, so that no change falls in between.
+pub struct Armed {
+    requested: SubscriptionFilter,
+    pub resources: Option<Watched>,
+    pub lists: Option<Watcher>,
+    /// Tells changes of the list of prompts.
+    pub prompts: Option<watch::Receiver<u64>>,
+    pub tasks: Option<WatchedTasks>,
+}
+
+/// The resources that are watched, and the URIs by which the client calls each.
+pub struct Watched {
+    watcher: Watcher,
+    uris: HashMap<ResourceKey, Vec<String>>,
+}
+
+impl Watched {
+    pub fn new(watcher: Watcher) -> Self {
+        Self { watcher, uris: HashMap::new() }
+    }
+
+    pub fn add(&mut self, key: ResourceKey, uri: String) -> bool {
+        if !self.watcher.add(key.clone()) {
+            return false;
+        }
+        let uris = self.uris.entry(key).or_default();
+        if !uris.contains(&uri) {
+            uris.push(uri);
+        }
+        true
+    }
+
+    pub fn remove(&mut self, key: &ResourceKey, uri: &str) {
+        if let Some(uris) = self.uris.get_mut(key) {
+            uris.retain(|there| there != uri);
+            if uris.is_empty() {
+                self.uris.remove(key);
+                self.watcher.remove(key);
+            }
+        }
+    }
+
+    /// A resource that has changed, and all its names.
+    pub fn try_next(&self) -> Option<(ResourceKey, Vec<String>)> {
+        let key = self.watcher.try_next()?;
+        let uris = self.uris.get(&key).cloned().unwrap_or_default();
+        Some((key, uris))
+    }
+
+    pub fn signal(&self) -> Signal {
+        self.watcher.signal()
+    }
+
+    /// The next changed resource, by all its names.
+    pub async fn next(&self) -> Vec<String> {
+        let key = self.watcher.next().await;
+        self.uris.get(&key).cloned().unwrap_or_default()
+    }
+}
+
+impl Handler {
+    /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
+    /// `None` refuses all of it.
+    pub(in crate::mcp) fn arm(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let over_pipes = self.connection.over_pipes.load(Ordering::Relaxed);
+        let task_of = |uri: &str| task_of(uri).filter(|_| over_pipes).map(str::to_owned);
+        let uris = requested.resource_subscriptions.as_deref().unwrap_or_default();
+        let named: Vec<String> = uris.iter().filter_map(|uri| task_of(uri)).collect();
+        let tasks = self.arm_tasks(&named)?;
+        let feed = self.server.engine().feed();
+        let mut accepted = SubscriptionFilter::new();
+        let wants_lists =
+            [requested.tools_list_changed, requested.resources_list_changed].contains(&Some(true));
+        let mut lists = wants_lists.then(|| feed.watch()).flatten();
+        if let Some(lists) = &mut lists {
+            let mut watch = |wanted: Option<bool>, key| (wanted == Some(true)).then(|| lists.add(key));
+            accepted.tools_list_changed = watch(requested.tools_list_changed, ResourceKey::Tools);
+            accepted.resources_list_changed = watch(requested.resources_list_changed, self.task_list_key());
+        }
+        let wants_prompts = requested.prompts_list_changed == Some(true);
+        let prompts = self.server.fixtures().filter(|_| wants_prompts).map(Fixtures::prompts_changed);
+        accepted.prompts_list_changed = prompts.is_some().then_some(true);
+        let mut resources = if uris.is_empty() { None } else { feed.watch().map(Watched::new) };
+        if let Some(resources) = &mut resources {
+            let mut watch = |uri: &str| match task_of(uri) {
+                Some(id) => tasks.as_ref().is_some_and(|tasks| tasks.watches(&id)),
+                None => self.may_watch(uri).is_ok_and(|at| resources.add(at.key(), uri.to_owned())),
+            };
+            let honoured: Vec<String> = uris.iter().filter(|uri| watch(uri)).cloned().collect();
+            accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
+        }
+        let mut all = lock(&self.connection.armed);
+        // One that was never taken up, because its acknowledgment failed, must not stay for ever.
+        if all.len() >= limits::MAX_ARMED_SUBSCRIPTIONS {
+            all.remove(0);
+        }
+        all.push(Armed { requested: requested.clone(), resources, lists, prompts, tasks });
+        Some(accepted)
+    }
+
+    /// One `subscriptions/listen`, from its acknowledgment to its end.
+    pub(in crate::mcp) async fn tell_changes(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let armed = {
+            let mut all = lock(&self.connection.armed);
+            let at = all.iter().position(|armed| armed.requested == *context.requested());
+            let armed = at.map(|at| all.remove(at));
+            // It stays as long as the stream, and most have but one.
+            all.shrink_to_fit();
+            armed
+        };
+        let armed = armed.ok_or_else(no_room)?;
+        if let Some(handoff) = &self.connection.handoff {
+            let (id, takes) = (context.sink().id().clone(), Takes::of(context.request_context()));
+            let links = self.links(context.request_context());
+            handoff.put(Listening { handler: self.clone(), id, armed, takes, links });
+            return Ok(());
+        }
+        let Armed { resources, lists, prompts, tasks, .. } = armed;
+        let sink = context.sink();
+        let tell_resources = async {
+            let Some(resources) = &resources else { return std::future::pending().await };
+            loop {
+                for uri in resources.next().await {
+                    if sink.notify_resource_updated(uri).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        let tell_lists = async {
+            let Some(lists) = &lists else { return std::future::pending().await };
+            loop {
+                if sink.send(next_list_change(lists).await).await.is_err() {
+                    return;
+                }
+                between_list_changes().await;
+            }
+        };
+        let tell_prompts = async {
+            let Some(mut prompts) = prompts else { return std::future::pending().await };
+            while prompts.changed().await.is_ok() && sink.notify_prompt_list_changed().await.is_ok() {}
+        };
+        tokio::select! {
+            () = tell_resources => {}
+            () = tell_lists => {}
+            () = tell_prompts => {}
+            () = self.tell_tasks(tasks, &context) => {}
+            () = context.cancelled() => {}
+            () = self.server.stopping().cancelled() => {}
+            // It would be the one request without an answer.
+            () = self.connection.ends.silent.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// A legacy session's `resources/subscribe`. When this returns, no later change is missed.
+    pub(in crate::mcp) async fn subscribe_session(
+        &self,
+        uri: String,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if self.server.fixtures().is_some_and(|own| own.is_watched(&uri)) {
+            return Ok(());
+        }
+        let key = self.may_watch(&uri)?.key();
+        if let Some(session) = self.connection.session() {
+            if !session.outbox.watch(self.server.engine().feed(), key, uri.clone()) {
+                return Err(no_room_in_session());
+            }
+            return session.note_subscription(&uri, true).await.map_err(|error| error::rpc(&error));
+        }
+        let commands = self.session(&context.peer)?;
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Add { key, uri, answer };
+        if commands.send(command).await.is_ok() && answered.await.unwrap_or(false) {
+            return Ok(());
+        }
+        Err(no_room_in_session())
+    }
+
+    /// A legacy session's `resources/unsubscribe`. When this returns, no notification is begun any more.
+    pub(in crate::mcp) async fn unsubscribe_session(&self, uri: String) -> Result<(), ErrorData> {
+        if self.server.fixtures().is_some_and(|own| own.is_watched(&uri)) {
+            return Ok(());
+        }
+        let parsed =
+            crate::mcp::wire::uri::ResourceUri::parse(&uri).ok_or_else(|| error::no_such_resource(&uri))?;
+        if let Some(session) = self.connection.session() {
+            session.outbox.unwatch(&parsed.key(), &uri);
+            return session.note_subscription(&uri, false).await.map_err(|error| error::rpc(&error));
+        }
+        let commands = lock(&self.connection.subscriptions.commands).clone();
+        let (answer, answered) = oneshot::channel();
+        if let Some(commands) = commands
+            && commands.send(Command::Remove { key: parsed.key(), uri, answer }).await.is_ok()
+        {
+            // No answer: the session is over, and its subscriptions with it.
+            let _ = answered.await;
+        }
+        Ok(())
+    }
+
+    /// A legacy session is told of changed lists without asking: the capability promises it.
+    pub(in crate::mcp) fn watch_lists(&self, peer: Peer<RoleServer>) {
+        let Some(mut lists) = self.server.engine().feed().watch() else { return };
+        if !(lists.add(ResourceKey::Tools) && lists.add(self.task_list_key())) {
+            return;
+        }
+        let over = self.connection.subscriptions.over.clone();
+        tokio::spawn(async move {
+            let tell = async {
+                loop {
+                    if peer.send_notification(next_list_change(&lists).await).await.is_err() {
+                        return;
+                    }
+                    between_list_changes().await;
+                }
+            };
+            tokio::select! {
+                () = tell => {}
+                () = over.cancelled() => {}
+            }
+        });
+    }
+
+    fn task_list_key(&self) -> ResourceKey {
+        ResourceKey::Tasks(self.connection.principal.name().to_owned())
+    }
+
+    /// The one loop that tells this session; begun with its first subscription.
+    fn session(&self, peer: &Peer<RoleServer>) -> Result<mpsc::Sender<Command>, ErrorData> {
+        let mut commands = lock(&self.connection.subscriptions.commands);
+        if let Some(there) = commands.as_ref().filter(|there| !there.is_closed()) {
+            return Ok(there.clone());
+        }
+        let watcher = self.server.engine().feed().watch().ok_or_else(no_room)?;
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(tell_session(Watched::new(watcher), receiver, peer.clone()));
+        *commands = Some(sender.clone());
+        Ok(sender)
+    }
+}
+
+/// The subscriptions of one legacy session; they end with it.
+pub struct SessionSubscriptions {
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    over: CancellationToken,
+    _ends: DropGuard,
+}
+
+impl Default for SessionSubscriptions {
+    fn default() -> Self {
+        let over = CancellationToken::new();
+        Self { commands: Mutex::default(), _ends: over.clone().drop_guard(), over }
+    }
+}
+
+enum Command {
+    Add { key: ResourceKey, uri: String, answer: oneshot::Sender<bool> },
+    Remove { key: ResourceKey, uri: String, answer: oneshot::Sender<()> },
+}
+
+async fn tell_session(mut watched: Watched, mut commands: mpsc::Receiver<Command>, peer: Peer<RoleServer>) {
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                // Whoever asked may be gone.
+                Some(Command::Add { key, uri, answer }) => {
+                    let _ = answer.send(watched.add(key, uri));
+                }
+                Some(Command::Remove { key, uri, answer }) => {
+                    watched.remove(&key, &uri);
+                    let _ = answer.send(());
+                }
+                // The session is over.
+                None => return,
+            },
+            uris = watched.next() => {
+                for uri in uris {
+                    let params = ResourceUpdatedNotificationParam::new(uri);
+                    let updated = ResourceUpdatedNotification::new(params);
+                    let updated = ServerNotification::ResourceUpdatedNotification(updated);
+                    if peer.send_notification(updated).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub async fn next_list_change(lists: &Watcher) -> ServerNotification {
+    match lists.next().await {
+        ResourceKey::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
+        _ => ServerNotification::ResourceListChangedNotification(Default::default()),
+    }
+}
+
+/// Lists change with every task: once in a while is enough, and the last change is always told.
+async fn between_list_changes() {
+    tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
+}
+
+fn no_room_in_session() -> ErrorData {
+    error::too_many_subscriptions("this session watches all that one session may")
+}
+
+fn no_room() -> ErrorData {
+    error::too_many_subscriptions("this server has all the subscribers it takes")
+}

@@ -1,0 +1,250 @@
+//! The tasks extension of 2026-07-28: `tasks/*`, and what a call and a listener are told of a task.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rmcp::model::*;
+use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer};
+use serde_json::Value;
+
+use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd, Watcher};
+use crate::limits;
+use crate::mcp::questions::asks::Takes;
+use crate::mcp::server::{Handler, is_modern};
+use crate::mcp::wire::client_settings::Links;
+use crate::mcp::wire::convert;
+use crate::mcp::wire::error::{self, Refusal};
+use crate::mcp::wire::next;
+use crate::mcp::wire::own_names::OwnNames;
+use crate::mcp::wire::report;
+use crate::task::{Progress, TaskId};
+
+/// Tasks that a listener is told of, watched since before it was acknowledged.
+pub struct WatchedTasks {
+    watcher: Watcher,
+    /// Those that have not been told of at all.
+    pub ids: Vec<TaskId>,
+}
+
+impl WatchedTasks {
+    /// The next that changed.
+    pub async fn next(&self) -> TaskId {
+        loop {
+            if let ResourceKey::Task(id) = self.watcher.next().await {
+                return id;
+            }
+        }
+    }
+
+    pub fn watches(&self, id: &str) -> bool {
+        id.parse().is_ok_and(|id: TaskId| self.ids.contains(&id))
+    }
+}
+
+impl Handler {
+    /// Whether this very request declares the extension, which no session may use.
+    pub(in crate::mcp) fn takes_tasks(&self, context: &RequestContext<RoleServer>) -> bool {
+        is_modern(context)
+            && !self.connection.legacy.load(Ordering::Relaxed)
+            && context.meta.client_capabilities().is_some_and(|declared| declared.supports_tasks())
+    }
+
+    /// The answer of a call whose task is on disk.
+    pub(in crate::mcp) fn created(&self, task: &TaskDocument, id: TaskId, takes: Takes) -> CreateTaskResult {
+        let mut meta = convert::task_meta(id);
+        meta.insert(convert::RESOURCE_META.to_owned(), Value::String(task.uri.clone()));
+        CreateTaskResult::new(self.bare(task, status(task, id, takes))).with_meta(meta)
+    }
+
+    /// `tasks/get`.
+    pub(in crate::mcp) fn task(
+        &self,
+        id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<DetailedTask, ErrorData> {
+        self.detailed(parse(id)?, Takes::of(context), self.links(context))
+    }
+
+    /// `tasks/update`. Answers to what was not asked are ignored, as is everything that comes after the end.
+    pub(in crate::mcp) async fn answer_task(
+        &self,
+        id: &str,
+        responses: &InputResponses,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let id = parse(id)?;
+        let task = self.server.engine().task(&self.connection.principal, id).map_err(|error| told(&error))?;
+        if task.is_terminal() {
+            return Ok(());
+        }
+        for (key, result) in responses {
+            self.take_response(id, key, result, context).await.map_err(|error| told(&error))?;
+        }
+        Ok(())
+    }
+
+    /// `tasks/cancel`; a task that has ended stays as it is.
+    pub(in crate::mcp) async fn cancel_task_of(
+        &self,
+        id: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let by = self.connection.actor(context);
+        let cancelled = self.server.engine().cancel(by, parse(id)?, None).await;
+        cancelled.map(drop).map_err(|error| told(&error))
+    }
+
+    /// Watches what the request asks for, as far as it is the caller's. The outer `None` refuses the request:
+    /// it asks for tasks without declaring them.
+    pub(in crate::mcp) fn arm_tasks(&self, named: &[String]) -> Option<Option<WatchedTasks>> {
+        let of_request = self.connection.task_ids.as_deref();
+        if of_request.is_some_and(|asked| !asked.declared) {
+            return None;
+        }
+        let asked = of_request.map_or(named, |request| &request.asked);
+        if asked.is_empty() {
+            return Some(None);
+        }
+        let Some(mut watcher) = self.server.engine().feed().watch() else { return Some(None) };
+        let mut ids = Vec::new();
+        for id in asked.iter().take(limits::MAX_WATCHED_PER_SUBSCRIBER) {
+            let Ok(id) = id.parse::<TaskId>() else { continue };
+            let is_theirs = || self.server.engine().task(&self.connection.principal, id).is_ok();
+            if !ids.contains(&id) && is_theirs() && watcher.add(ResourceKey::Task(id)) {
+                ids.push(id);
+            }
+        }
+        if let Some(request) = of_request {
+            request.honour(ids.iter().map(TaskId::to_string).collect());
+        }
+        Some((!ids.is_empty()).then_some(WatchedTasks { watcher, ids }))
+    }
+
+    /// Where each task stands now, then every change; of many changes at once, the last. rmcp's own sink lets
+    /// no such notification through.
+    pub(in crate::mcp) async fn tell_tasks(
+        &self,
+        tasks: Option<WatchedTasks>,
+        context: &SubscriptionContext,
+    ) {
+        let (takes, links) = (Takes::of(context.request_context()), self.links(context.request_context()));
+        let Some(WatchedTasks { watcher, ids }) = tasks else { return std::future::pending().await };
+        let mut present = ids.into_iter();
+        loop {
+            let id = match present.next() {
+                Some(id) => id,
+                None => match watcher.next().await {
+                    ResourceKey::Task(id) => id,
+                    _ => continue,
+                },
+            };
+            // Deleted meanwhile: there is nothing to tell.
+            let Ok(task) = self.detailed(id, takes, links) else { continue };
+            let mut meta = NotificationMetaObject::new();
+            meta.set_subscription_id(context.sink().id().clone());
+            let params = TaskStatusNotificationParams::new(task).with_meta(meta);
+            let told = ServerNotification::TaskStatusNotification(TaskStatusNotification::new(params));
+            if context.request_context().peer.send_notification(told).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    pub(in crate::mcp) fn detailed(
+        &self,
+        id: TaskId,
+        takes: Takes,
+        links: Links,
+    ) -> Result<DetailedTask, ErrorData> {
+        let engine = self.server.engine();
+        let end = engine.result(&self.connection.principal, id).map_err(|error| told(&error))?;
+        let (document, payload) = match end {
+            TaskEnd::NotYet(task) => {
+                let input_requests = takes.requests(id, &task);
+                if input_requests.is_empty() {
+                    (task, TaskPayload::Working)
+                } else {
+                    // Whoever asks can do it, and is about to.
+                    let time = Duration::from_secs(limits::AT_HAND_SECONDS);
+                    input_requests.keys().for_each(|key| engine.hold(id, key, time));
+                    (task, TaskPayload::InputRequired { input_requests })
+                }
+            }
+            TaskEnd::Cancelled(task) => (task, TaskPayload::Cancelled),
+            TaskEnd::Failed(task, error) => {
+                let error = match error.protocol {
+                    Some(protocol) => error::of_tool(&protocol, id),
+                    None => error::of_failed(self.server.names(), &task),
+                };
+                (task, TaskPayload::Failed { error: object(&error)? })
+            }
+            completed @ TaskEnd::Completed(_) => {
+                // Which does not change any more.
+                let document = engine.task(&self.connection.principal, id).map_err(|error| told(&error))?;
+                let catalog = engine.catalog();
+                let entry = catalog.tool(&document.tool).map(|entry| &**entry);
+                let answer = match self.server.form(links).ended(completed, entry, id) {
+                    Some(Ok(answer)) => answer,
+                    Some(Err(Refusal::Result(answer))) => *answer,
+                    Some(Err(Refusal::Error(error))) => return Err(error),
+                    None => return Err(ErrorData::internal_error("a completed task has no result", None)),
+                };
+                (document, TaskPayload::Completed { result: object(&answer)? })
+            }
+        };
+        Ok(DetailedTask::new(self.bare(&document, payload.status()), payload))
+    }
+
+    fn bare(&self, task: &TaskDocument, status: TaskStatus) -> Task {
+        let mut wire = Task::new(&task.id, status, &task.created_at, &task.updated_at);
+        wire.status_message = message(self.server.names(), task, status);
+        let kept = self.server.engine().kept_for(task);
+        wire.ttl_ms = kept.map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+        wire.with_poll_interval_ms(limits::TASK_POLL_INTERVAL_MS)
+    }
+}
+
+/// As `tasks/get` has it.
+fn status(task: &TaskDocument, id: TaskId, takes: Takes) -> TaskStatus {
+    match task.state.as_str() {
+        "completed" => TaskStatus::Completed,
+        "failed" => TaskStatus::Failed,
+        "cancelled" => TaskStatus::Cancelled,
+        _ if !takes.requests(id, task).is_empty() => TaskStatus::InputRequired,
+        _ => TaskStatus::Working,
+    }
+}
+
+/// Why it ended, or how far it is and what it waits for: the extension has no progress, and no questions for who
+/// cannot answer them, so both stand in words.
+fn message(names: &OwnNames, task: &TaskDocument, status: TaskStatus) -> Option<String> {
+    if let Some(error) = &task.error {
+        return Some(next::why(names, task, error));
+    }
+    let progress = task.progress.as_ref().map(|p| Progress { done: p.done, total: p.total });
+    let reported = Some(report::text(progress, task.message.clone())).filter(|text| !text.is_empty());
+    let waits = if status == TaskStatus::Working { next::waits_for(names, task) } else { None };
+    match (reported, waits) {
+        (Some(reported), Some(waits)) => Some(format!("{reported}\n{waits}")),
+        (reported, waits) => reported.or(waits),
+    }
+}
+
+fn parse(id: &str) -> Result<TaskId, ErrorData> {
+    id.parse().map_err(|_| error::no_such_task(id))
+}
+
+fn told(error: &EngineError) -> ErrorData {
+    match error {
+        EngineError::NoSuchTask(id) => error::no_such_task(&id.to_string()),
+        error => error::rpc(error),
+    }
+}
+
+fn object(value: &impl serde::Serialize) -> Result<JsonObject, ErrorData> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(ErrorData::internal_error("what the task came to has no JSON form", None)),
+    }
+}
