@@ -5,17 +5,23 @@
 mod bridge;
 mod call;
 mod client;
+mod connection;
+
+mod era;
 mod locks;
 mod own;
 mod questions;
 mod resources;
 mod server;
 mod sessions;
+mod shared;
+mod socket_path;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod upstream;
+mod watch;
 mod wire;
 
 pub use bridge::{BridgeError, BridgeOptions, bridge};
@@ -24,10 +30,11 @@ pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
     ServerCommand, TaskLink, ToolInfo, Updates, find_program,
 };
-pub use server::{McpOptions, McpServer};
+pub use shared::{McpOptions, McpServer};
+pub use socket_path::connect_socket;
 pub use transport::http::{HttpError, HttpServer};
 pub use transport::reader::Reader;
-pub use transport::socket::{SocketError, SocketServer, connect_socket};
+pub use transport::socket::{SocketError, SocketServer};
 pub use transport::stdio::{StdioError, serve_stdio};
 pub use upstream::{Place, Upstreams};
 pub use wire::client_settings::{ClientSettings, Links, wait_bound_of};

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::BridgeOptions;
 use crate::limits;
-use crate::mcp::call::reply::KEY_META;
 use crate::mcp::questions::respondent::ID_PREFIX;
 use crate::mcp::wire::error;
+use crate::mcp::wire::meta::KEY_META;
 use crate::mcp::wire::reading::{Envelope, Line, Patience, Unreadable, envelope, without_mark};
 
 /// Our own requests, which repeat what the host once asked for, are told by their ids.

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::engine::{AuditQuery, TokenGrant};
-use crate::mcp::own::tools::{self, OwnArguments};
-use crate::mcp::server::Handler;
+use crate::mcp::connection::Handler;
+use crate::mcp::own::definition;
+use crate::mcp::own::tools::OwnArguments;
 use crate::mcp::wire::convert::document;
 use crate::mcp::wire::error::{Refusal, refusal};
 
@@ -42,7 +43,7 @@ struct PinArguments {
 
 static AUDIT_ARGUMENTS: LazyLock<OwnArguments> = LazyLock::new(|| {
     let (text, number) = (json!({ "type": ["string", "null"] }), json!({ "type": ["integer", "null"] }));
-    OwnArguments::new(&tools::arguments(
+    OwnArguments::new(&definition::arguments(
         json!({
             "since": number, "principal": text, "tool": text, "verdict": text, "limit": { "type": "integer" },
             "cursor": text,

@@ -7,15 +7,16 @@ use rmcp::model::InputResponses;
 use rmcp::service::RequestContext;
 
 use super::offers::Offers;
+use super::reports::Reports;
 use crate::clock::Moment;
 use crate::engine::{Follower, TaskChange, TaskDocument};
 use crate::http::ClosedInOrder;
 use crate::limits;
+use crate::mcp::connection::Handler;
+use crate::mcp::era::is_modern;
 use crate::mcp::questions::asks::Takes;
-use crate::mcp::server::{Handler, is_modern};
 use crate::mcp::sessions::CallStream;
 use crate::mcp::wire::error::{self, Refusal};
-use crate::mcp::wire::report::Reports;
 use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
 
 /// A task that is followed for a call.

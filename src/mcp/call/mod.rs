@@ -9,6 +9,7 @@ pub mod mrtr;
 pub mod offers;
 pub mod on_stream;
 pub mod reply;
+pub mod reports;
 pub mod state_tools;
 pub mod task_answer;
 pub mod task_tools;

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::TaskDocument;
 use crate::engine::questions::InputRequest as Question;
+use crate::mcp::connection::Handler;
 use crate::mcp::questions::asks;
+use crate::mcp::questions::in_place;
 use crate::mcp::questions::respondent::{Asked, Replied, Respondent};
-use crate::mcp::server::Handler;
 use crate::mcp::sessions::CallStream;
-use crate::mcp::transport::pipe_questions;
 use crate::task::TaskId;
 use crate::{clock, limits};
 
@@ -148,7 +148,7 @@ impl Way {
     async fn offer(&self, asked: Asked, request: ServerRequest, over: &CancellationToken) -> Replied {
         if let Self::Pipe(peer, respondent) = self
             && respondent.begin(asked)
-            && pipe_questions::ask(peer, respondent.id(&asked), request).await.is_err()
+            && in_place::ask(peer, respondent.id(&asked), request).await.is_err()
         {
             respondent.end(asked);
             return Replied::Refused;

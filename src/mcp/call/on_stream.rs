@@ -1,18 +1,52 @@
 //! Calls of sessions over HTTP. What their streams are told follows from the store; here is what else a call does
 //! while it waits: it asks the client what its task asks, and it ends its wait.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::*;
-use rmcp::service::RequestContext;
+use rmcp::service::{Peer, RequestContext};
 
 use super::follow::{Asking, Followed, Stopped};
 use super::reply::Choice;
+use crate::authority::Principal;
 use crate::engine::{Follower, Submission, TaskEnd};
-use crate::mcp::server::Handler;
-use crate::mcp::sessions::{CallReply, CallRow, CallStream};
+use crate::mcp::connection::{Connection, Handler};
+use crate::mcp::sessions::{CallReply, CallRow, CallStream, Host, Settles};
+use crate::mcp::shared::McpServer;
 use crate::mcp::wire::error::{self, Refusal};
+
+/// The connection that serves a session, which holds it no longer than rmcp does.
+pub struct StreamHost {
+    server: McpServer,
+    connection: Weak<Connection>,
+    peer: Peer<RoleServer>,
+}
+
+impl StreamHost {
+    pub fn new(handler: &Handler, peer: Peer<RoleServer>) -> Self {
+        Self { server: handler.server.clone(), connection: Arc::downgrade(&handler.connection), peer }
+    }
+}
+
+impl Host for StreamHost {
+    fn actor(&self) -> Option<Principal> {
+        self.connection.upgrade().map(|connection| connection.known_actor().clone())
+    }
+
+    fn wait_on(&self, stream: CallStream, call: CallRow, settles: Settles) {
+        let Some(connection) = self.connection.upgrade() else { return };
+        let (handler, peer) = (Handler { server: self.server.clone(), connection }, self.peer.clone());
+        tokio::spawn(async move {
+            let _settles = settles;
+            let mut context = RequestContext::new(call.request(), peer);
+            context.extensions.insert(stream.clone());
+            let follower = handler.server.engine().feed().follow(call.task);
+            handler.wait_on_stream(&stream, &call, follower, false, &context).await;
+        });
+    }
+}
 
 impl Handler {
     /// The task, and the row that the call's stream follows from, are one commit. What is returned here goes

@@ -12,19 +12,13 @@ use super::follow::{Asking, Followed, Stopped};
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
 use crate::engine::{Follower, Submitted, TaskDocument};
 use crate::limits;
+use crate::mcp::connection::Handler;
 use crate::mcp::questions::asks::Takes;
-use crate::mcp::server::Handler;
 use crate::mcp::sessions::CallReply;
 use crate::mcp::wire::client_settings::lower;
 use crate::mcp::wire::error::{self, Refusal};
+use crate::mcp::wire::meta::{KEY_META, REPLY_META, WAIT_META};
 use crate::task::{TaskId, integer};
-
-/// Names of what a call may choose in its `_meta`.
-pub const REPLY_META: &str = "longhaul/reply";
-pub const WAIT_META: &str = "longhaul/inline-wait-seconds";
-pub const KEY_META: &str = "longhaul/idempotency-key";
-/// What only a person may do bears this. Models cannot set `_meta`.
-pub const PERSON_META: &str = "longhaul/by-person";
 
 /// What holds for one call: the tool's definition, overridden by the call's `_meta`.
 #[derive(Clone, Debug, Default, PartialEq)]

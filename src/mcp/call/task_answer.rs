@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::engine::TaskDocument;
 use crate::engine::questions::{Given, Hand};
-use crate::mcp::server::Handler;
+use crate::mcp::connection::Handler;
 use crate::mcp::wire::error::{Refusal, refusal};
 use crate::task::TaskId;
 
@@ -52,19 +52,4 @@ impl Handler {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         engine.answer(principal, id, key.as_deref(), given, hand).await.map_err(refusal)
     }
-}
-
-/// The schemas of its arguments.
-pub fn properties(task_id: &Value) -> Value {
-    json!({
-        "task_id": task_id,
-        "key": { "type": "string", "description": "Which question; may be left out where one is open." },
-        "action": { "type": "string", "enum": ["accept", "decline", "cancel"] },
-        "content": {
-            "type": "object",
-            "properties": {},
-            "additionalProperties": true,
-            "description": "With 'accept': what fits the question's schema; for a sample the model's message.",
-        },
-    })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::reply::Choice;
 use crate::engine::{Submission, open_cursor, seal_cursor};
 use crate::limits;
-use crate::mcp::server::Handler;
+use crate::mcp::connection::Handler;
 use crate::mcp::sessions::CallStream;
 use crate::mcp::wire::client_settings::ClientSettings;
 use crate::mcp::wire::error::{self, Refusal};

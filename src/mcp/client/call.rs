@@ -8,8 +8,8 @@ use super::tap::ReportTo;
 use super::{Client, ClientError};
 use crate::catalog::Reply;
 use crate::limits;
-use crate::mcp::call::reply::{KEY_META, PERSON_META, REPLY_META, WAIT_META};
 use crate::mcp::wire::convert::{self, TASK_META};
+use crate::mcp::wire::meta::{KEY_META, PERSON_META, REPLY_META, WAIT_META};
 use crate::task::Content as Block;
 
 /// What a call may choose; the default leaves it to the tool.

@@ -28,7 +28,7 @@ use crate::authority::Secret;
 use crate::catalog::Annotations;
 use crate::engine::TaskDocument;
 use crate::limits;
-use crate::mcp::transport::socket::connect_socket;
+use crate::mcp::socket_path::connect_socket;
 use tap::{Routes, Tap};
 
 /// Of the URL of a socket.

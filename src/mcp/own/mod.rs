@@ -3,5 +3,7 @@
 //! Never here: what a call of them does, which is in `call`.
 //! Read first: `tools.rs`.
 
+pub mod definition;
 pub mod fixtures;
+pub mod state;
 pub mod tools;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rmcp::model::Tool;
 use serde_json::{Value, json};
 
-use crate::catalog::{Annotations, Schema};
+use super::definition::{Definition, READS, any_json, arguments, changes};
+use super::state;
+use crate::catalog::Schema;
 use crate::limits;
-use crate::mcp::call::state_tools;
-use crate::mcp::call::task_answer;
 use crate::mcp::wire::convert;
 use crate::mcp::wire::error::Refusal;
 use crate::mcp::wire::own_names::OwnNames;
@@ -68,7 +68,7 @@ impl TaskTools {
     /// As clients that call them so are to read of them.
     pub fn new(names: &OwnNames) -> Self {
         let tasks = definitions(names).into_iter().map(|definition| TaskTool::new(definition, false));
-        let state = state_tools::definitions().into_iter().map(|definition| TaskTool::new(definition, true));
+        let state = state::definitions().into_iter().map(|definition| TaskTool::new(definition, true));
         Self { tools: tasks.chain(state).collect() }
     }
 
@@ -97,15 +97,6 @@ impl TaskTool {
     pub fn accept(&self, arguments: Value) -> Result<Value, Refusal> {
         self.arguments.accept(arguments)
     }
-}
-
-pub struct Definition {
-    pub name: &'static str,
-    pub title: &'static str,
-    pub description: String,
-    pub input: Value,
-    pub output: Option<Value>,
-    pub hints: Annotations,
 }
 
 fn definitions(names: &OwnNames) -> Vec<Definition> {
@@ -261,7 +252,7 @@ fn definitions(names: &OwnNames) -> Vec<Definition> {
                 "Answer a question that a task asks (its input_requests). A question by 'person' is for a \
                  person alone, who answers it in a client of their own that is connected to this server."
                     .to_owned(),
-            input: arguments(task_answer::properties(&task_id), &["task_id", "action"]),
+            input: arguments(answer_properties(&task_id), &["task_id", "action"]),
             output: Some(document_schema(names)),
             hints: changes(false),
         },
@@ -298,35 +289,19 @@ fn definitions(names: &OwnNames) -> Vec<Definition> {
     ]
 }
 
-pub const READS: Annotations =
-    Annotations { read_only: Some(true), destructive: None, idempotent: Some(true), open_world: Some(false) };
-
-pub const fn changes(destructive: bool) -> Annotations {
-    Annotations {
-        read_only: Some(false),
-        destructive: Some(destructive),
-        idempotent: Some(destructive),
-        open_world: Some(false),
-    }
-}
-
-/// Any JSON, with each type written out: some frameworks take a property without a type for a text.
-pub fn any_json(description: &str) -> Value {
+/// What `task_answer` takes.
+fn answer_properties(task_id: &Value) -> Value {
     json!({
-        "description": description,
-        "anyOf": [
-            { "type": "object", "properties": {}, "additionalProperties": true },
-            { "type": "array", "items": {} },
-            { "type": "string" },
-            { "type": "number" },
-            { "type": "boolean" },
-            { "type": "null" },
-        ],
+        "task_id": task_id,
+        "key": { "type": "string", "description": "Which question; may be left out where one is open." },
+        "action": { "type": "string", "enum": ["accept", "decline", "cancel"] },
+        "content": {
+            "type": "object",
+            "properties": {},
+            "additionalProperties": true,
+            "description": "With 'accept': what fits the question's schema; for a sample the model's message.",
+        },
     })
-}
-
-pub fn arguments(properties: Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
 fn document_schema(names: &OwnNames) -> Value {
@@ -371,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_task_tool_is_reserved_and_its_schemas_compile() {
-        for definition in definitions(&OwnNames::default()).into_iter().chain(state_tools::definitions()) {
+        for definition in definitions(&OwnNames::default()).into_iter().chain(state::definitions()) {
             assert!(crate::catalog::OWN_TOOL_NAMES.contains(&definition.name), "{}", definition.name);
             Schema::of_arguments(&definition.input).expect(definition.name);
             if let Some(output) = &definition.output {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::engine::TaskDocument;
 use crate::engine::questions::{Given, Hand, InputRequest as Question, wants_tools};
-use crate::mcp::server::is_modern;
+use crate::mcp::era::is_modern;
 use crate::mcp::wire::convert::TASK_META;
 use crate::task::{QuestionKind, TaskId};
 

@@ -4,4 +4,5 @@
 //! Read first: `asks.rs`, `respondent.rs`.
 
 pub mod asks;
+pub mod in_place;
 pub mod respondent;

@@ -14,11 +14,10 @@ use tokio::sync::watch;
 
 use super::asks::{self, BY_PROTOCOL};
 use crate::authority::Principal;
-use crate::engine::EngineError;
 use crate::engine::questions::{Given, InputRequest as Question};
+use crate::engine::{EngineError, TaskEngine};
 use crate::limits;
 use crate::mcp::locks::lock;
-use crate::mcp::server::McpServer;
 use crate::mcp::wire::seal::Seal;
 use crate::task::{QuestionKind, TaskId};
 
@@ -146,7 +145,7 @@ impl Respondent {
     /// same may be sent again.
     pub async fn take(
         &self,
-        server: &McpServer,
+        engine: &TaskEngine,
         by: &Principal,
         asked: Asked,
         answer: Result<Value, ErrorData>,
@@ -154,7 +153,7 @@ impl Respondent {
         crate::crash_point!("replying");
         // From here on a call need not tell its client that the question is over.
         self.note(asked, None);
-        let taken = take(server, by, asked, answer).await;
+        let taken = take(engine, by, asked, answer).await;
         match taken {
             Ok(replied) => self.note(asked, Some(replied)),
             Err(error) => {
@@ -243,12 +242,11 @@ impl Respondent {
 }
 
 async fn take(
-    server: &McpServer,
+    engine: &TaskEngine,
     by: &Principal,
     asked: Asked,
     answer: Result<Value, ErrorData>,
 ) -> Result<Replied, EngineError> {
-    let engine = server.engine();
     let given = match answer {
         Ok(result) => match asks::given(asked.kind, &result) {
             Ok(given) => given,

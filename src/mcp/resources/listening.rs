@@ -1,48 +1,22 @@
-//! The stream of a `subscriptions/listen` over HTTP. rmcp checks the request and acknowledges it; what follows is
-//! told from here, so that a listener who hears nothing costs a connection and a watcher, and no service of rmcp's.
+//! What the stream of a `subscriptions/listen` over HTTP says behind its acknowledgment.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::stream;
-use http::{HeaderName, Method, StatusCode};
 use rmcp::model::*;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::subscriptions::{Armed, next_list_change};
-use crate::http::{Body, Bytes, EventStream, Next, Request, Response, collect, is_event_stream, status};
+use crate::http::Bytes;
 use crate::limits;
-use crate::mcp::locks::lock;
+use crate::mcp::connection::Handler;
 use crate::mcp::questions::asks::Takes;
-use crate::mcp::server::Handler;
+use crate::mcp::watch::armed::Armed;
+use crate::mcp::watch::watched::next_list_change;
 use crate::mcp::wire::client_settings::Links;
 use crate::task::TaskId;
-
-/// Where the handler of a listen request leaves what its stream is to tell.
-#[derive(Clone, Default)]
-pub struct Handoff(Arc<Mutex<Option<Listening>>>);
-
-tokio::task_local! {
-    /// rmcp makes the handler within the request's own future.
-    static OF_REQUEST: Handoff;
-}
-
-impl Handoff {
-    pub fn of_this_request() -> Option<Self> {
-        OF_REQUEST.try_with(Self::clone).ok()
-    }
-
-    pub fn put(&self, listening: Listening) {
-        *lock(&self.0) = Some(listening);
-    }
-
-    fn take(&self) -> Option<Listening> {
-        lock(&self.0).take()
-    }
-}
 
 /// What one listener is told.
 pub struct Listening {
@@ -51,45 +25,6 @@ pub struct Listening {
     pub armed: Armed,
     pub takes: Takes,
     pub links: Links,
-}
-
-const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
-
-/// Takes the place of rmcp's stream behind its acknowledgment. Streams to those who only listen are marked.
-pub async fn serve(request: Request, next: Next) -> Response {
-    let is_get = request.method() == Method::GET;
-    if is_get || request.headers().get(MCP_METHOD).is_none_or(|method| method != "subscriptions/listen") {
-        let mut response = next.run(request).await;
-        if is_get && is_event_stream(&response) {
-            response.extensions_mut().insert(EventStream);
-        }
-        return response;
-    }
-    let handoff = Handoff::default();
-    let response = OF_REQUEST.scope(handoff.clone(), next.run(request)).await;
-    if !is_event_stream(&response) {
-        return response;
-    }
-    // The acknowledgment and, since nothing else is left to do there, the end.
-    let (parts, body) = response.into_parts();
-    let Ok(bytes) = collect(body, limits::MAX_REQUEST_BYTES).await else {
-        return status(StatusCode::INTERNAL_SERVER_ERROR);
-    };
-    match handoff.take().zip(last_event(&bytes)) {
-        Some((listening, end)) => {
-            let (head, end) = (Bytes::copy_from_slice(&bytes[..end]), Bytes::copy_from_slice(&bytes[end..]));
-            let mut response = Response::from_parts(parts, Body::from_stream(listening.stream(head, end)));
-            response.extensions_mut().insert(EventStream);
-            response
-        }
-        None => Response::from_parts(parts, Body::from(bytes)),
-    }
-}
-
-/// Where the last event begins, if there is one before it.
-fn last_event(events: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(events).ok()?.strip_suffix("\n\n")?;
-    text.rfind("\n\n").map(|at| at + 2)
 }
 
 struct Telling {
@@ -105,7 +40,7 @@ struct Telling {
 }
 
 impl Listening {
-    fn stream(
+    pub fn stream(
         mut self,
         head: Bytes,
         end: Bytes,
@@ -231,17 +166,5 @@ impl Telling {
     fn tell(&mut self, mut notification: ServerNotification) {
         notification.get_meta_mut().set_subscription_id(self.of.id.clone());
         self.ready.push_back(Listening::event(notification));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_event_is_told_from_those_before() {
-        assert_eq!(last_event(b"data: 1\n\n:\n\ndata: 2\n\n"), Some(12));
-        assert_eq!(last_event(b"data: 1\n\n"), None);
-        assert_eq!(last_event(b"data: 1\n\ndata: 2"), None);
     }
 }

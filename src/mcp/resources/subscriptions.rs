@@ -2,87 +2,24 @@
 //! `subscriptions/listen`. Both read the engine's change feed, which speaks after the commit, never waits
 //! for a reader and tells each resource once to one that is slow.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use rmcp::model::*;
 use rmcp::service::{Peer, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::listening::Listening;
-use crate::engine::{ResourceKey, Signal, Watcher};
+use crate::engine::ResourceKey;
 use crate::limits;
+use crate::mcp::connection::Handler;
 use crate::mcp::locks::lock;
 use crate::mcp::own::fixtures::Fixtures;
 use crate::mcp::questions::asks::Takes;
-use crate::mcp::server::Handler;
-use crate::mcp::tasks::extension::WatchedTasks;
-use crate::mcp::transport::pipe_task_ids::task_of;
+use crate::mcp::watch::armed::Armed;
+use crate::mcp::watch::session::Full;
+use crate::mcp::watch::watched::{Watched, between_list_changes, next_list_change};
 use crate::mcp::wire::error;
-
-/// Watchers that were set before their subscription was acknowledged, so that no change falls in between.
-pub struct Armed {
-    requested: SubscriptionFilter,
-    pub resources: Option<Watched>,
-    pub lists: Option<Watcher>,
-    /// Tells changes of the list of prompts.
-    pub prompts: Option<watch::Receiver<u64>>,
-    pub tasks: Option<WatchedTasks>,
-}
-
-/// The resources that are watched, and the URIs by which the client calls each.
-pub struct Watched {
-    watcher: Watcher,
-    uris: HashMap<ResourceKey, Vec<String>>,
-}
-
-impl Watched {
-    pub fn new(watcher: Watcher) -> Self {
-        Self { watcher, uris: HashMap::new() }
-    }
-
-    pub fn add(&mut self, key: ResourceKey, uri: String) -> bool {
-        if !self.watcher.add(key.clone()) {
-            return false;
-        }
-        let uris = self.uris.entry(key).or_default();
-        if !uris.contains(&uri) {
-            uris.push(uri);
-        }
-        true
-    }
-
-    pub fn remove(&mut self, key: &ResourceKey, uri: &str) {
-        if let Some(uris) = self.uris.get_mut(key) {
-            uris.retain(|there| there != uri);
-            if uris.is_empty() {
-                self.uris.remove(key);
-                self.watcher.remove(key);
-            }
-        }
-    }
-
-    /// A resource that has changed, and all its names.
-    pub fn try_next(&self) -> Option<(ResourceKey, Vec<String>)> {
-        let key = self.watcher.try_next()?;
-        let uris = self.uris.get(&key).cloned().unwrap_or_default();
-        Some((key, uris))
-    }
-
-    pub fn signal(&self) -> Signal {
-        self.watcher.signal()
-    }
-
-    /// The next changed resource, by all its names.
-    pub async fn next(&self) -> Vec<String> {
-        let key = self.watcher.next().await;
-        self.uris.get(&key).cloned().unwrap_or_default()
-    }
-}
+use crate::mcp::wire::uri::{ResourceUri, task_of};
 
 impl Handler {
     /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
@@ -138,7 +75,8 @@ impl Handler {
         if let Some(handoff) = &self.connection.handoff {
             let (id, takes) = (context.sink().id().clone(), Takes::of(context.request_context()));
             let links = self.links(context.request_context());
-            handoff.put(Listening { handler: self.clone(), id, armed, takes, links });
+            let listening = Listening { handler: self.clone(), id, armed, takes, links };
+            handoff.put(Box::new(move |head, end| Box::pin(listening.stream(head, end))));
             return Ok(());
         }
         let Armed { resources, lists, prompts, tasks, .. } = armed;
@@ -195,13 +133,12 @@ impl Handler {
             }
             return session.note_subscription(&uri, true).await.map_err(|error| error::rpc(&error));
         }
-        let commands = self.session(&context.peer)?;
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Add { key, uri, answer };
-        if commands.send(command).await.is_ok() && answered.await.unwrap_or(false) {
-            return Ok(());
-        }
-        Err(no_room_in_session())
+        let subscriptions = &self.connection.subscriptions;
+        let added = subscriptions.add(self.server.engine().feed(), &context.peer, key, uri).await;
+        added.map_err(|full| match full {
+            Full::Server => no_room(),
+            Full::Session => no_room_in_session(),
+        })
     }
 
     /// A legacy session's `resources/unsubscribe`. When this returns, no notification is begun any more.
@@ -209,20 +146,12 @@ impl Handler {
         if self.server.fixtures().is_some_and(|own| own.is_watched(&uri)) {
             return Ok(());
         }
-        let parsed =
-            crate::mcp::wire::uri::ResourceUri::parse(&uri).ok_or_else(|| error::no_such_resource(&uri))?;
+        let parsed = ResourceUri::parse(&uri).ok_or_else(|| error::no_such_resource(&uri))?;
         if let Some(session) = self.connection.session() {
             session.outbox.unwatch(&parsed.key(), &uri);
             return session.note_subscription(&uri, false).await.map_err(|error| error::rpc(&error));
         }
-        let commands = lock(&self.connection.subscriptions.commands).clone();
-        let (answer, answered) = oneshot::channel();
-        if let Some(commands) = commands
-            && commands.send(Command::Remove { key: parsed.key(), uri, answer }).await.is_ok()
-        {
-            // No answer: the session is over, and its subscriptions with it.
-            let _ = answered.await;
-        }
+        self.connection.subscriptions.remove(parsed.key(), uri).await;
         Ok(())
     }
 
@@ -232,7 +161,7 @@ impl Handler {
         if !(lists.add(ResourceKey::Tools) && lists.add(self.task_list_key())) {
             return;
         }
-        let over = self.connection.subscriptions.over.clone();
+        let over = self.connection.subscriptions.over().clone();
         tokio::spawn(async move {
             let tell = async {
                 loop {
@@ -252,79 +181,6 @@ impl Handler {
     fn task_list_key(&self) -> ResourceKey {
         ResourceKey::Tasks(self.connection.principal.name().to_owned())
     }
-
-    /// The one loop that tells this session; begun with its first subscription.
-    fn session(&self, peer: &Peer<RoleServer>) -> Result<mpsc::Sender<Command>, ErrorData> {
-        let mut commands = lock(&self.connection.subscriptions.commands);
-        if let Some(there) = commands.as_ref().filter(|there| !there.is_closed()) {
-            return Ok(there.clone());
-        }
-        let watcher = self.server.engine().feed().watch().ok_or_else(no_room)?;
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(tell_session(Watched::new(watcher), receiver, peer.clone()));
-        *commands = Some(sender.clone());
-        Ok(sender)
-    }
-}
-
-/// The subscriptions of one legacy session; they end with it.
-pub struct SessionSubscriptions {
-    commands: Mutex<Option<mpsc::Sender<Command>>>,
-    over: CancellationToken,
-    _ends: DropGuard,
-}
-
-impl Default for SessionSubscriptions {
-    fn default() -> Self {
-        let over = CancellationToken::new();
-        Self { commands: Mutex::default(), _ends: over.clone().drop_guard(), over }
-    }
-}
-
-enum Command {
-    Add { key: ResourceKey, uri: String, answer: oneshot::Sender<bool> },
-    Remove { key: ResourceKey, uri: String, answer: oneshot::Sender<()> },
-}
-
-async fn tell_session(mut watched: Watched, mut commands: mpsc::Receiver<Command>, peer: Peer<RoleServer>) {
-    loop {
-        tokio::select! {
-            command = commands.recv() => match command {
-                // Whoever asked may be gone.
-                Some(Command::Add { key, uri, answer }) => {
-                    let _ = answer.send(watched.add(key, uri));
-                }
-                Some(Command::Remove { key, uri, answer }) => {
-                    watched.remove(&key, &uri);
-                    let _ = answer.send(());
-                }
-                // The session is over.
-                None => return,
-            },
-            uris = watched.next() => {
-                for uri in uris {
-                    let params = ResourceUpdatedNotificationParam::new(uri);
-                    let updated = ResourceUpdatedNotification::new(params);
-                    let updated = ServerNotification::ResourceUpdatedNotification(updated);
-                    if peer.send_notification(updated).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-}
-
-pub async fn next_list_change(lists: &Watcher) -> ServerNotification {
-    match lists.next().await {
-        ResourceKey::Tools => ServerNotification::ToolListChangedNotification(Default::default()),
-        _ => ServerNotification::ResourceListChangedNotification(Default::default()),
-    }
-}
-
-/// Lists change with every task: once in a while is enough, and the last change is always told.
-async fn between_list_changes() {
-    tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
 }
 
 fn no_room_in_session() -> ErrorData {

@@ -2,27 +2,22 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, StatusCode};
-use rmcp::model::ProtocolVersion;
+use http::{HeaderName, Method, StatusCode};
 use rmcp::transport::streamable_http_server::session::SessionId;
 
-use super::Sessions;
-use crate::http::{Caller, Next, Request, Response, status, text};
+use super::manager::Sessions;
+use super::owner::owner_of_this_request;
+use crate::http::{Next, Request, Response, status, text};
+use crate::mcp::era;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-
-/// By which sessions of different callers are told apart.
-pub fn owner_of_this_request() -> String {
-    Caller::of_this_request().map(|caller| caller.owner()).unwrap_or_default()
-}
 
 pub async fn guard(sessions: Arc<Sessions>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let value_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
     // 2026-07-28 has neither sessions nor events, and ignores them.
-    let Some(session) = value_of(SESSION).filter(|_| !is_modern(headers)) else {
+    let Some(session) = value_of(SESSION).filter(|_| !era::is_modern_head(headers)) else {
         return next.run(request).await;
     };
     let id = SessionId::from(session);
@@ -41,11 +36,6 @@ pub async fn guard(sessions: Arc<Sessions>, request: Request, next: Next) -> Res
         return not_found();
     }
     next.run(request).await
-}
-
-pub fn is_modern(headers: &HeaderMap) -> bool {
-    let version = headers.get(VERSION).and_then(|version| version.to_str().ok());
-    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
 /// As rmcp says it of a session that it does not know.

@@ -10,7 +10,7 @@ use rmcp::model::*;
 use crate::engine::{Feed, ResourceKey, Signal};
 use crate::limits;
 use crate::mcp::locks::lock;
-use crate::mcp::resources::subscriptions::Watched;
+use crate::mcp::watch::watched::Watched;
 
 pub struct Outbox {
     state: Mutex<State>,

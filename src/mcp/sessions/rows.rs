@@ -139,6 +139,14 @@ pub fn parse_call_key(key: &[u8]) -> Option<(&str, u64)> {
     Some((session, u64::from_be_bytes(*stream)))
 }
 
+/// All rows of a session.
+pub fn all_of(session: &str) -> Vec<ShelfWrite> {
+    vec![
+        ShelfWrite::Delete(Shelf::Session, session.as_bytes().to_vec()),
+        ShelfWrite::DeletePrefix(Shelf::Event, calls_prefix(session)),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,34 +1,43 @@
 //! One session of a client before 2026-07-28, as long as it is in memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use rmcp::ErrorData;
 use rmcp::model::*;
-use rmcp::service::{OriginatingRequestId, Peer, RequestContext};
-use rmcp::{ErrorData, RoleServer};
+use rmcp::service::OriginatingRequestId;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::SessionError;
+use super::error::SessionError;
 use super::event_id::Place;
 use super::outbox::Outbox;
 use super::rows::{self, CallReply, CallRow, SessionRow};
-use super::slot::{self, Slot};
+use super::slot::{self, Settles, Slot};
 use crate::authority::Principal;
 use crate::clock::Moment;
 use crate::engine::{EngineError, Shelf, ShelfWrite};
 use crate::limits;
 use crate::mcp::locks::lock;
 use crate::mcp::questions::respondent::{Asked, Respondent};
-use crate::mcp::server::{Connection, Handler, McpServer};
+use crate::mcp::shared::McpServer;
 use crate::mcp::wire::error;
 use crate::mcp::wire::report::{DEFAULT_LOG_LEVEL, severity};
 use crate::mcp::wire::seal::Seal;
 
 /// Messages of the client's on their way to rmcp.
 pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;
+
+/// The connection that serves a session, as far as the session needs it.
+pub trait Host: Send + Sync {
+    /// Who acts by it; `None` once the connection is gone.
+    fn actor(&self) -> Option<Principal>;
+
+    /// Goes on waiting with a call whose own handler is gone.
+    fn wait_on(&self, stream: CallStream, call: CallRow, settles: Settles);
+}
 
 pub struct Session {
     pub id: Arc<str>,
@@ -42,7 +51,7 @@ pub struct Session {
     pub owner: String,
     pub outbox: Outbox,
     principal: OnceLock<Principal>,
-    host: Mutex<Option<(Weak<Connection>, Peer<RoleServer>)>>,
+    host: Mutex<Option<Arc<dyn Host>>>,
     row: Mutex<Option<SessionRow>>,
     /// The way to rmcp's service; none while the session only listens.
     inbox: Mutex<Option<Inbox>>,
@@ -152,9 +161,9 @@ impl Session {
         asked: Asked,
         answer: Result<Value, ErrorData>,
     ) -> Result<(), EngineError> {
-        let connection = lock(&self.host).as_ref().and_then(|(connection, _)| connection.upgrade());
-        let by = connection.as_deref().map_or_else(|| self.principal(), Connection::known_actor);
-        self.respondent.take(&self.server, by, asked, answer).await
+        let host = lock(&self.host).clone();
+        let by = host.and_then(|host| host.actor()).unwrap_or_else(|| self.principal().clone());
+        self.respondent.take(self.server.engine(), &by, asked, answer).await
     }
 
     /// rmcp numbers the server's requests from the start in each life of a session. An answer to one of an earlier
@@ -170,9 +179,9 @@ impl Session {
         Some(RequestId::Number(number))
     }
 
-    /// Who waits for calls that were under way before the session was restored.
-    pub fn set_host(&self, connection: &Arc<Connection>, peer: Peer<RoleServer>) {
-        *lock(&self.host) = Some((Arc::downgrade(connection), peer));
+    /// The connection that serves it from now on.
+    pub fn set_host(&self, host: Arc<dyn Host>) {
+        *lock(&self.host) = Some(host);
     }
 
     /// A slot for a request of the client's; refused where its answer would not be told from another's.
@@ -211,17 +220,10 @@ impl Session {
     /// A call whose handler went with an earlier life of the session waits on.
     fn wait_again(self: &Arc<Self>, slot: Arc<Slot>, call: CallRow) {
         let settles = slot.settles();
-        let host = lock(&self.host).as_ref().and_then(|(there, peer)| Some((there.upgrade()?, peer.clone())));
-        let Some((connection, peer)) = host else { return };
-        let handler = Handler { server: self.server.clone(), connection };
-        let stream = CallStream { session: self.clone(), slot };
-        tokio::spawn(async move {
-            let _settles = settles;
-            let mut context = RequestContext::new(call.request(), peer);
-            context.extensions.insert(stream.clone());
-            let follower = handler.server.engine().feed().follow(call.task);
-            handler.wait_on_stream(&stream, &call, follower, false, &context).await;
-        });
+        let host = lock(&self.host).clone();
+        if let Some(host) = host {
+            host.wait_on(CallStream { session: self.clone(), slot }, call, settles);
+        }
     }
 
     pub fn close_slot(&self, stream: u64) {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::error::SessionError;
+use super::manager::Sessions;
 use super::rows::{self, CallRow, SessionRow};
-use super::{SessionError, Sessions};
 use crate::authority::Principal;
 use crate::clock::{Moment, UnixNanos};
 use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
@@ -32,14 +33,6 @@ pub async fn run(sessions: Arc<Sessions>, over: CancellationToken) {
     }
 }
 
-/// All rows of a session.
-pub fn all_of(session: &str) -> Vec<ShelfWrite> {
-    vec![
-        ShelfWrite::Delete(Shelf::Session, session.as_bytes().to_vec()),
-        ShelfWrite::DeletePrefix(Shelf::Event, rows::calls_prefix(session)),
-    ]
-}
-
 impl Sessions {
     /// Deletes the sessions and calls that were kept long enough.
     pub async fn sweep(&self) -> Result<(), SessionError> {
@@ -62,7 +55,7 @@ impl Sessions {
                 // What cannot be read is of no use to anybody.
                 let is_old = SessionRow::read(&id, row).map_or(true, |row| row.used_at < before);
                 if is_old && !lock(&self.live).contains_key(&*id) {
-                    writes.extend(all_of(&id));
+                    writes.extend(rows::all_of(&id));
                 }
             }
             engine.shelve(writes).await?;

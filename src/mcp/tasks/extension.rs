@@ -8,10 +8,12 @@ use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
-use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd, Watcher};
+use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd};
 use crate::limits;
+use crate::mcp::connection::Handler;
+use crate::mcp::era::is_modern;
 use crate::mcp::questions::asks::Takes;
-use crate::mcp::server::{Handler, is_modern};
+use crate::mcp::watch::watched::WatchedTasks;
 use crate::mcp::wire::client_settings::Links;
 use crate::mcp::wire::convert;
 use crate::mcp::wire::error::{self, Refusal};
@@ -19,28 +21,6 @@ use crate::mcp::wire::next;
 use crate::mcp::wire::own_names::OwnNames;
 use crate::mcp::wire::report;
 use crate::task::{Progress, TaskId};
-
-/// Tasks that a listener is told of, watched since before it was acknowledged.
-pub struct WatchedTasks {
-    watcher: Watcher,
-    /// Those that have not been told of at all.
-    pub ids: Vec<TaskId>,
-}
-
-impl WatchedTasks {
-    /// The next that changed.
-    pub async fn next(&self) -> TaskId {
-        loop {
-            if let ResourceKey::Task(id) = self.watcher.next().await {
-                return id;
-            }
-        }
-    }
-
-    pub fn watches(&self, id: &str) -> bool {
-        id.parse().is_ok_and(|id: TaskId| self.ids.contains(&id))
-    }
-}
 
 impl Handler {
     /// Whether this very request declares the extension, which no session may use.

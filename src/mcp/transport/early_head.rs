@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::http::{Body, BodyStream, Bytes, Caller, Next, Request, Response, collect};
 use crate::limits;
-use crate::mcp::sessions::is_modern;
+use crate::mcp::era::is_modern_head;
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -37,7 +37,7 @@ pub async fn send(request: Request, next: Next) -> Response {
 /// Sessions have their streams at once, and so do listeners.
 fn may_wait(method: &Method, headers: &HeaderMap) -> bool {
     let listens = headers.get(MCP_METHOD).is_some_and(|method| method == "subscriptions/listen");
-    method == Method::POST && is_modern(headers) && !listens
+    method == Method::POST && is_modern_head(headers) && !listens
 }
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;

@@ -9,14 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept;
 use super::early_head;
-use super::task_ids::{self, TaskIds};
+use super::listening;
+use super::task_ids;
 use super::well_formed::{set_by_address, well_formed};
 use crate::engine::TaskEngine;
 use crate::http::{self as server, Backend, Bearer, Body, Caller, Metrics, Mount, Options, Request};
 use crate::limits;
-use crate::mcp::resources::listening;
-use crate::mcp::server::McpServer;
 use crate::mcp::sessions::{self, SessionError, Sessions};
+use crate::mcp::shared::McpServer;
+use crate::mcp::watch::task_ids::TaskIds;
 
 const PATH: &str = "/mcp";
 

@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod early_head;
 pub mod http;
+pub mod listening;
 pub mod pipe;
 pub mod pipe_questions;
 pub mod pipe_task_ids;

@@ -15,26 +15,15 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::pipe_task_ids::{bad_handshake, to_client, with_resources};
 use super::reader::Reader;
 use crate::limits;
+use crate::mcp::connection::Ends;
 use crate::mcp::locks::lock;
 use crate::mcp::wire::error;
 use crate::mcp::wire::params::{self, AnyRequest};
 use crate::mcp::wire::reading::{Envelope, Line, Lines, Patience, Unreadable, envelope, without_mark};
-
-/// How a connection over pipes comes to its end.
-#[derive(Clone, Default)]
-pub struct Ends {
-    /// The client says nothing more. It may still read.
-    pub silent: CancellationToken,
-    /// Nobody reads any more.
-    pub gone: CancellationToken,
-    /// The server reads nothing more.
-    pub closing: CancellationToken,
-}
 
 pub struct Pipe<R, W> {
     lines: Lines<R>,

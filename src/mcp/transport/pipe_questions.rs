@@ -6,23 +6,15 @@ use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::*;
-use rmcp::service::{Peer, RxJsonRpcMessage, ServiceError, TxJsonRpcMessage};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::sync::Mutex;
 
 use crate::limits;
+use crate::mcp::connection::Connection;
+use crate::mcp::questions::in_place::opened;
 use crate::mcp::questions::respondent::Respondent;
-use crate::mcp::server::{Connection, McpServer};
-
-/// What is sent in the place of the notification that bears it.
-#[derive(Clone)]
-struct InPlace(RequestId, ServerRequest);
-
-pub async fn ask(peer: &Peer<RoleServer>, id: RequestId, request: ServerRequest) -> Result<(), ServiceError> {
-    let mut bearer = CustomNotification::new("longhaul/question", None);
-    bearer.extensions.insert(InPlace(id, request));
-    peer.send_notification(ServerNotification::CustomNotification(bearer)).await
-}
+use crate::mcp::shared::McpServer;
 
 /// A transport that lets questions out and their answers in.
 pub struct WithQuestions<T> {
@@ -55,7 +47,7 @@ impl Answers {
         let Some((asked, answer)) = self.respondent.reply_in(&message) else { return Some(message) };
         let Self { server, connection, respondent, .. } = self.clone();
         tokio::spawn(async move {
-            let taken = respondent.take(&server, connection.known_actor(), asked, answer).await;
+            let taken = respondent.take(server.engine(), connection.known_actor(), asked, answer).await;
             if let Err(error) = taken {
                 let task = asked.question.task;
                 tracing::warn!(%task, %error, "an answer could not be taken; its question stands");
@@ -102,18 +94,5 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for WithQuestions<T> {
 
     fn close(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.inner.close()
-    }
-}
-
-fn opened(message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
-    match &message {
-        ServerJsonRpcMessage::Notification(JsonRpcNotification {
-            notification: ServerNotification::CustomNotification(bearer),
-            ..
-        }) => match bearer.extensions.get::<InPlace>() {
-            Some(InPlace(id, request)) => ServerJsonRpcMessage::request(request.clone(), id.clone()),
-            None => message,
-        },
-        _ => message,
     }
 }

@@ -9,14 +9,9 @@ use serde_json::{Value, json};
 use crate::limits;
 use crate::mcp::wire::hints::stamp_ack;
 use crate::mcp::wire::params;
+use crate::mcp::wire::uri::{TASK_STATUS_SCHEME, task_of};
 
-const SCHEME: &str = "longhaul-task-status:";
 const LISTEN: &str = "subscriptions/listen";
-
-/// The id of the task that such a resource stands for.
-pub fn task_of(uri: &str) -> Option<&str> {
-    uri.strip_prefix(SCHEME)
-}
 
 /// A listener's line with resources for its tasks; `None` where it stays as it is.
 pub fn with_resources(line: &[u8]) -> Option<Vec<u8>> {
@@ -36,7 +31,8 @@ pub fn with_resources(line: &[u8]) -> Option<Vec<u8>> {
     }
     let filter = params.get_mut("notifications")?.as_object_mut()?;
     let ids = filter.remove("taskIds")?;
-    let resources = ids.as_array()?.iter().filter_map(Value::as_str).map(|id| json!(format!("{SCHEME}{id}")));
+    let resources =
+        ids.as_array()?.iter().filter_map(Value::as_str).map(|id| json!(format!("{TASK_STATUS_SCHEME}{id}")));
     let uris = filter.entry("resourceSubscriptions").or_insert_with(|| json!([]));
     uris.as_array_mut()?.extend(resources);
     serde_json::to_vec(&message).ok()
@@ -126,7 +122,7 @@ mod tests {
     #[test]
     fn the_acknowledgment_names_tasks() {
         let filter = SubscriptionFilter::builder()
-            .resource_subscriptions([format!("{SCHEME}a"), "task://c".to_owned()]);
+            .resource_subscriptions([format!("{TASK_STATUS_SCHEME}a"), "task://c".to_owned()]);
         let mut told = SubscriptionsAcknowledgedNotification::new(
             SubscriptionsAcknowledgedNotificationParams::new(filter.build()),
         );

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::reader::Reader;
 use super::stdio::serve_pipes;
-use crate::mcp::server::McpServer;
+use crate::mcp::shared::McpServer;
+use crate::mcp::socket_path::ShortPath;
 use crate::{clock, limits, private};
 
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +90,6 @@ impl Drop for SocketServer {
     }
 }
 
-/// Connects to the server that listens there.
-pub async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
-    let short = ShortPath::of(path)?;
-    UnixStream::connect(&short.path).await
-}
-
 fn listen(path: &Path) -> io::Result<UnixListener> {
     private::only_socket(path)?;
     match std::fs::remove_file(path) {
@@ -109,39 +104,6 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     socket.bind(&short.path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(private))?;
     socket.listen(limits::SOCKET_BACKLOG)
-}
-
-/// A name by which the kernel takes a socket, which is about a hundred bytes long at most.
-struct ShortPath {
-    path: PathBuf,
-    /// The folder, where the name goes by way of it.
-    _folder: Option<std::fs::File>,
-}
-
-impl ShortPath {
-    /// All of macOS's, and nearly all of Linux's.
-    const MAX_BYTES: usize = 103;
-
-    fn of(path: &Path) -> io::Result<Self> {
-        if path.as_os_str().len() <= Self::MAX_BYTES {
-            return Ok(Self { path: path.to_owned(), _folder: None });
-        }
-        if cfg!(target_os = "linux")
-            && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
-        {
-            use std::os::fd::AsRawFd;
-            let folder = std::fs::File::open(folder)?;
-            let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
-            return Ok(Self { path, _folder: Some(folder) });
-        }
-        let too_long = path.as_os_str().len() - Self::MAX_BYTES;
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!(
-                "the path is {too_long} bytes too long for a socket: choose a data folder with a shorter one"
-            ),
-        ))
-    }
 }
 
 /// Whether the other end belongs to this process's user, or to root, who may do all of it anyway.

@@ -14,7 +14,7 @@ use super::reader::Reader;
 use crate::http::Caller;
 use crate::limits;
 use crate::mcp::questions::respondent::Respondent;
-use crate::mcp::server::McpServer;
+use crate::mcp::shared::McpServer;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StdioError {

@@ -2,8 +2,6 @@
 //! `subscriptions/listen`, and the name of a task that a client left out of its headers. And what it does not
 //! say: who acknowledged.
 
-use std::sync::{Arc, OnceLock};
-
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rmcp::model::ClientCapabilities;
@@ -13,33 +11,9 @@ use serde_json::{Value, json};
 use super::well_formed::rpc_response;
 use crate::http::{Body, Bytes, Next, Request, Response, collect, is_event_stream, status};
 use crate::limits;
+use crate::mcp::watch::task_ids::TaskIds;
 use crate::mcp::wire::error;
 use crate::mcp::wire::hints::stamp_ack;
-
-/// The tasks of which one `subscriptions/listen` wants to be told.
-pub struct TaskIds {
-    pub asked: Vec<String>,
-    /// The request declares the tasks extension.
-    pub declared: bool,
-    honoured: OnceLock<Vec<String>>,
-}
-
-tokio::task_local! {
-    /// rmcp makes the handler of such a request within the request's own future.
-    static OF_REQUEST: Arc<TaskIds>;
-}
-
-impl TaskIds {
-    pub fn of_this_request() -> Option<Arc<Self>> {
-        OF_REQUEST.try_with(Arc::clone).ok()
-    }
-
-    /// Called before the subscription is acknowledged.
-    pub fn honour(&self, ids: Vec<String>) {
-        // A request is armed once.
-        let _ = self.honoured.set(ids);
-    }
-}
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -113,15 +87,15 @@ pub async fn read(request: Request, next: Next) -> Response {
         return if is_acknowledged { stamped(response) } else { response };
     };
     let declared = params.meta.capabilities.supports_tasks();
-    let ids = Arc::new(TaskIds { asked, declared, honoured: OnceLock::new() });
-    let response = OF_REQUEST.scope(ids.clone(), next.run(request)).await;
+    let ids = TaskIds::new(asked, declared);
+    let response = ids.scope(next.run(request)).await;
     if !declared && response.status() == StatusCode::NOT_FOUND {
         // The handler has but this one word for a refusal.
         let body = error::rpc_body(&id, &error::tasks_extension_missing());
         return rpc_response(StatusCode::BAD_REQUEST, &body);
     }
     edited(response, move |message| {
-        let ids = ids.honoured.get().map_or(&[][..], Vec::as_slice);
+        let ids = ids.honoured();
         let names = message["method"] == "notifications/subscriptions/acknowledged" && !ids.is_empty();
         if names {
             message["params"]["notifications"]["taskIds"] = json!(ids);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::http::{Body, Next, Request, Response, collect, content};
 use crate::limits;
-use crate::mcp::sessions;
+use crate::mcp::era::is_modern_head;
 use crate::mcp::wire::client_settings::ClientSettings;
 use crate::mcp::wire::error;
 use crate::mcp::wire::params::{self, AnyRequest};
@@ -54,7 +54,7 @@ pub async fn well_formed(request: Request, next: Next) -> Response {
         return unreadable(StatusCode::BAD_REQUEST, &why);
     }
     let bytes = params::with_text_cursor(&bytes).map_or(bytes, Into::into);
-    let is_modern = sessions::is_modern(&parts.headers);
+    let is_modern = is_modern_head(&parts.headers);
     let response = next.run(Request::from_parts(parts, Body::from(bytes.clone()))).await;
     match response.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => not_read(&bytes, is_modern).unwrap_or(response),

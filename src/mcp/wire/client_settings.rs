@@ -4,15 +4,13 @@
 
 use std::time::Duration;
 
+use rmcp::ErrorData;
 use rmcp::model::MetaObject;
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error;
 use crate::limits;
-use crate::mcp::server::Handler;
 use crate::task::integer;
 
 /// The same in a request's `_meta`, for that request: a bridge writes its host's there.
@@ -142,30 +140,6 @@ pub fn lower(one: Option<Duration>, other: Option<Duration>) -> Option<Duration>
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
-    }
-}
-
-impl Handler {
-    /// What the client of this request set for itself. Each request of a session bears the address too.
-    fn set_by_client(&self, context: &RequestContext<RoleServer>) -> ClientSettings {
-        let of_address = context.extensions.get::<http::request::Parts>();
-        let of_address = of_address.and_then(|parts| parts.extensions.get::<ClientSettings>());
-        let of_address = of_address.copied().unwrap_or_default();
-        // A call with a bad one was refused before.
-        let of_request = ClientSettings::of_meta(&context.meta).unwrap_or_default();
-        ClientSettings {
-            wait: lower(of_address.wait, of_request.wait),
-            links: of_request.links.or(of_address.links),
-        }
-    }
-
-    /// How long an answer is waited for at most.
-    pub(in crate::mcp) fn wait_bound(&self, context: &RequestContext<RoleServer>) -> Option<Duration> {
-        lower(self.server.options().wait, self.set_by_client(context).wait)
-    }
-
-    pub(in crate::mcp) fn links(&self, context: &RequestContext<RoleServer>) -> Links {
-        self.set_by_client(context).links.unwrap_or(self.server.options().links)
     }
 }
 

@@ -1,9 +1,7 @@
 //! What is answered for a task: a link, its result, why it has none, or its document. A text comes first, and what the
 //! structure says is as much as the texts: a client shows a model the one or the other.
 
-use rmcp::RoleServer;
 use rmcp::model::*;
-use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 
 use super::client_settings::Links;
@@ -13,7 +11,6 @@ use super::next::{self, after_failure};
 use super::own_names::OwnNames;
 use crate::catalog::{ToolEntry, show_in_json};
 use crate::engine::{TaskDocument, TaskEnd};
-use crate::mcp::server::Handler;
 use crate::task::{TaskError, TaskId, ToolResult};
 
 /// How answers are made for one client.
@@ -21,12 +18,6 @@ use crate::task::{TaskError, TaskId, ToolResult};
 pub struct Form<'a> {
     pub names: &'a OwnNames,
     pub links: Links,
-}
-
-impl Handler {
-    pub(in crate::mcp) fn form(&self, context: &RequestContext<RoleServer>) -> Form<'_> {
-        self.server.form(self.links(context))
-    }
 }
 
 impl Form<'_> {

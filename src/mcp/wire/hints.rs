@@ -6,7 +6,7 @@ use rmcp::model::*;
 use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 
-use crate::mcp::server::is_modern;
+use crate::mcp::era::is_modern;
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 

@@ -8,6 +8,7 @@ pub mod convert;
 pub mod error;
 pub mod form;
 pub mod hints;
+pub mod meta;
 pub mod next;
 pub mod own_names;
 pub mod params;

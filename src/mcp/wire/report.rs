@@ -1,16 +1,11 @@
 //! What a call's stream is told while its task runs.
 #![expect(deprecated, reason = "legacy clients without a progress token have nothing but log messages")]
 
-use rmcp::RoleServer;
 use rmcp::model::*;
-use rmcp::service::{Peer, RequestContext};
 use serde_json::Value;
 
 use super::convert;
 use crate::catalog::show_text;
-use crate::engine::TaskDocument;
-use crate::mcp::server::{Connection, is_modern};
-use crate::mcp::sessions::CallStream;
 use crate::task::{LogLevel, Progress, Report, TaskId};
 
 /// What a client is told of that never said what it wants.
@@ -81,54 +76,6 @@ impl Teller {
             (None, done) => done.unwrap_or(0.0),
             (Some(last), Some(done)) if done > last => done,
             (Some(last), _) => last.next_up().max(last + 1e-6),
-        }
-    }
-}
-
-/// Tells one request of a task's reports as they happen.
-pub struct Reports<'a> {
-    peer: &'a Peer<RoleServer>,
-    /// The request's own stream, where rmcp would send messages elsewhere. A stream that follows from the task
-    /// itself needs no telling.
-    stream: Option<CallStream>,
-    teller: Teller,
-}
-
-impl<'a> Reports<'a> {
-    pub fn new(
-        connection: &Connection,
-        tool: &str,
-        task: TaskId,
-        context: &'a RequestContext<RoleServer>,
-    ) -> Self {
-        let log_level =
-            if is_modern(context) { context.meta.log_level() } else { Some(connection.log_level()) };
-        let teller = Teller {
-            token: context.meta.get_progress_token(),
-            log_level: log_level.map(severity),
-            tool: tool.to_owned(),
-            task,
-            last: None,
-            named: false,
-        };
-        Self { peer: &context.peer, stream: context.extensions.get::<CallStream>().cloned(), teller }
-    }
-
-    /// What a task's document says at present.
-    pub async fn present(&mut self, task: &TaskDocument) {
-        let progress = task.progress.as_ref().map(|p| Progress { done: p.done, total: p.total });
-        if progress.is_some() || task.message.is_some() {
-            self.tell(&Report::Progress { progress, message: task.message.clone() }).await;
-        }
-    }
-
-    pub async fn tell(&mut self, report: &Report) {
-        let Some(notification) = self.teller.tell(report) else { return };
-        // A client that is gone is noticed elsewhere.
-        match &self.stream {
-            Some(stream) if stream.slot.is_stored() => {}
-            Some(stream) => stream.send(notification),
-            None => drop(self.peer.send_notification(notification).await),
         }
     }
 }

@@ -81,6 +81,14 @@ impl std::fmt::Display for ResourceUri {
     }
 }
 
+/// Over pipes a listener's tasks are resources of this scheme, which nobody else has.
+pub const TASK_STATUS_SCHEME: &str = "longhaul-task-status:";
+
+/// The id of the task that a resource of that scheme stands for.
+pub fn task_of(uri: &str) -> Option<&str> {
+    uri.strip_prefix(TASK_STATUS_SCHEME)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,172 @@
+//! What all connections share: the engine, the operator's choices, the list of tools, and the keys of what is sealed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rmcp::model::{RequestStateCodec, Tool};
+use tokio_util::sync::CancellationToken;
+
+use super::locks::lock;
+use super::own::fixtures::Fixtures;
+use super::own::tools::TaskTools;
+use super::wire::client_settings::Links;
+use super::wire::convert;
+use super::wire::form::Form;
+use super::wire::own_names::OwnNames;
+use super::wire::seal::Seal;
+use crate::catalog::Catalog;
+use crate::engine::{EngineError, TaskEngine};
+
+/// What the operator may choose.
+#[derive(Clone, Debug)]
+pub struct McpOptions {
+    /// Offer `task_list`, `task_wait` and their like, for hosts that know neither tasks nor resources.
+    pub task_tools: bool,
+    /// Offer `state_get` and its like, for agents outside that share state with the tools.
+    pub state_tools: bool,
+    /// No answer of a call is waited for any longer; `None` is no bound.
+    pub wait: Option<Duration>,
+    /// How links to tasks are shown to clients that say nothing about it.
+    pub links: Links,
+    /// What clients call Longhaul's own tools.
+    pub names: OwnNames,
+}
+
+impl Default for McpOptions {
+    fn default() -> Self {
+        Self {
+            task_tools: true,
+            state_tools: false,
+            wait: None,
+            links: Links::default(),
+            names: OwnNames::default(),
+        }
+    }
+}
+
+/// MCP over a task engine. Cheap to clone; transports are given one.
+#[derive(Clone)]
+pub struct McpServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: TaskEngine,
+    options: McpOptions,
+    task_tools: TaskTools,
+    instructions: String,
+    /// As `tools/list` shows them, for the catalog they were made from.
+    listed: Mutex<Option<Listed>>,
+    /// Calls that wait answer with a link, subscriptions end.
+    stopping: CancellationToken,
+    /// For the conformance suite alone.
+    fixtures: Option<Fixtures>,
+    /// Seals what clients carry between the rounds of a call; its key is in the store.
+    request_state: tokio::sync::OnceCell<RequestStateCodec>,
+    /// Seals event ids and the ids of questions; its key is in the store.
+    seal: tokio::sync::OnceCell<Arc<Seal>>,
+}
+
+struct Listed {
+    of: Arc<Catalog>,
+    tools: Arc<Vec<Tool>>,
+}
+
+impl McpServer {
+    pub fn new(engine: TaskEngine, options: McpOptions) -> Self {
+        let inner = Inner {
+            engine,
+            task_tools: TaskTools::new(&options.names),
+            instructions: instructions(&options.names),
+            options,
+            listed: Mutex::default(),
+            stopping: CancellationToken::new(),
+            fixtures: Fixtures::of_environment(),
+            request_state: tokio::sync::OnceCell::new(),
+            seal: tokio::sync::OnceCell::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(in crate::mcp) fn instructions(&self) -> &str {
+        &self.inner.instructions
+    }
+
+    pub fn engine(&self) -> &TaskEngine {
+        &self.inner.engine
+    }
+
+    /// Answer what waits and end what listens; tasks go on. A transport calls this when it shuts down.
+    pub fn stop(&self) {
+        self.inner.stopping.cancel();
+    }
+
+    pub(in crate::mcp) fn options(&self) -> &McpOptions {
+        &self.inner.options
+    }
+
+    pub(in crate::mcp) fn names(&self) -> &OwnNames {
+        &self.inner.options.names
+    }
+
+    /// How answers are made for a client that takes links so.
+    pub(in crate::mcp) fn form(&self, links: Links) -> Form<'_> {
+        Form { names: self.names(), links }
+    }
+
+    /// They answer also where they are not listed: the command line calls them.
+    pub(in crate::mcp) fn task_tools(&self) -> &TaskTools {
+        &self.inner.task_tools
+    }
+
+    /// All tools as clients see them, sorted by name; made anew only when the catalog is another.
+    pub(in crate::mcp) fn listed(&self) -> Arc<Vec<Tool>> {
+        let catalog = self.inner.engine.catalog();
+        let mut listed = lock(&self.inner.listed);
+        if let Some(listed) = listed.as_ref().filter(|listed| Arc::ptr_eq(&listed.of, &catalog)) {
+            return listed.tools.clone();
+        }
+        let mut tools: Vec<Tool> =
+            catalog.tools().map(|entry| convert::tool(&entry.tool.definition)).collect();
+        if self.inner.options.task_tools {
+            tools.extend(self.inner.task_tools.listed(false));
+        }
+        if self.inner.options.state_tools {
+            tools.extend(self.inner.task_tools.listed(true));
+        }
+        tools.extend(self.fixtures().into_iter().flat_map(Fixtures::tools));
+        tools.sort_by(|a, b| a.name.cmp(&b.name));
+        let tools = Arc::new(tools);
+        *listed = Some(Listed { of: catalog, tools: tools.clone() });
+        tools
+    }
+
+    pub(in crate::mcp) fn request_state(&self) -> &tokio::sync::OnceCell<RequestStateCodec> {
+        &self.inner.request_state
+    }
+
+    pub(in crate::mcp) async fn seal(&self) -> Result<Arc<Seal>, EngineError> {
+        let seal = self.inner.seal.get_or_try_init(async || Seal::of(self.engine()).await.map(Arc::new));
+        seal.await.cloned()
+    }
+
+    pub(in crate::mcp) fn fixtures(&self) -> Option<&Fixtures> {
+        self.inner.fixtures.as_ref()
+    }
+
+    pub(in crate::mcp) fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
+    }
+}
+
+fn instructions(names: &OwnNames) -> String {
+    format!(
+        "Tools run as durable tasks. A call may answer at once with a link to task://ID: call {} {{\"task_id\":\"ID\"}} \
+         for its result, {} for its progress, {} for what it has published so far, or read or subscribe to task://ID. A \
+         task goes on when the connection is lost, and across restarts of the server. Where a gateway has renamed these \
+         tools, use the names in your list.",
+        names.of("task_wait"),
+        names.of("task_status"),
+        names.of("task_output"),
+    )
+}

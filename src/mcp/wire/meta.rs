@@ -1,0 +1,7 @@
+//! What a call may choose in its `_meta`.
+
+pub const REPLY_META: &str = "longhaul/reply";
+pub const WAIT_META: &str = "longhaul/inline-wait-seconds";
+pub const KEY_META: &str = "longhaul/idempotency-key";
+/// What only a person may do bears this. Models cannot set `_meta`.
+pub const PERSON_META: &str = "longhaul/by-person";
