@@ -1,5 +1,7 @@
 //! The house holds: imports go down, foreign libraries stay in their rooms, no scenario file is forgotten.
 
+mod modules;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -294,6 +296,13 @@ fn module_depth(file: &Path) -> usize {
     let inside = file.strip_prefix(root().join("src")).expect("a source");
     let parts = inside.iter().count();
     if file.file_name().is_some_and(|name| name == "mod.rs") { parts - 1 } else { parts }
+}
+
+/// Of `src/room/part.rs` `room::part`; of `src/room/mod.rs` `room`; of the doors nothing.
+fn module_path(file: &Path) -> Vec<String> {
+    let inside = file.strip_prefix(root().join("src")).expect("a source").with_extension("");
+    let names = inside.iter().map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| !matches!(name.as_str(), "mod" | "lib" | "main")).collect()
 }
 
 fn sources() -> Vec<PathBuf> {

@@ -6,7 +6,7 @@ use rmcp::model::RequestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::BridgeOptions;
+use super::options::BridgeOptions;
 use crate::limits;
 use crate::mcp::questions::respondent::ID_PREFIX;
 use crate::mcp::wire::error;

@@ -1,6 +1,10 @@
-//! From the pipes of a host to the server that owns its data folder, whichever process that is just now.
+//! Lives here: the bridge from the pipes of a host to the server that owns its data folder, whichever process that is.
+//! May import: `wire`, `questions`, `transport` and below.
+//! Never here: an engine; a bridge knows lines.
+//! Read first: `conversation.rs`.
 
 mod conversation;
+mod options;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +20,10 @@ use tokio::sync::mpsc;
 use crate::limits;
 use crate::mcp::locks::lock;
 use crate::mcp::transport::reader::Reader;
-use crate::mcp::wire::client_settings::ClientSettings;
-use crate::mcp::wire::own_names::OwnNames;
 use crate::mcp::wire::reading::{Line, Lines};
 use conversation::{Carried, Conversation};
+
+pub use options::BridgeOptions;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -29,15 +33,6 @@ pub enum BridgeError<E> {
     NoServer(E),
     #[error("the server on the data folder ended {0} times within a minute")]
     EndsAgain(usize),
-}
-
-/// What holds for the one host of a bridge.
-#[derive(Clone, Debug, Default)]
-pub struct BridgeOptions {
-    /// What the host calls Longhaul's own tools.
-    pub names: OwnNames,
-    /// What it set for itself, as another client would by the address.
-    pub client: ClientSettings,
 }
 
 /// Carries lines both ways until the host has closed its end and has its answers. `connect` finds or starts a

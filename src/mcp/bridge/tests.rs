@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::conversation::line_of;
 use super::*;
-use crate::mcp::wire::client_settings::Links;
+use crate::mcp::wire::client_settings::{ClientSettings, Links};
 use crate::mcp::wire::reading::Scan;
 
 /// Lines of a side, as JSON.

@@ -4,8 +4,10 @@ use rmcp::service::{PeerRequestOptions, RequestHandle};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::error::ClientError;
+use super::event::CallEvent;
+use super::remote::Client;
 use super::tap::ReportTo;
-use super::{Client, ClientError};
 use crate::catalog::Reply;
 use crate::limits;
 use crate::mcp::wire::convert::{self, TASK_META};
@@ -21,24 +23,6 @@ pub struct CallOptions {
     pub idempotency_key: Option<String>,
     /// It is a person's own doing and not a model's.
     pub by_person: bool,
-}
-
-/// What is told of a call before its answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CallEvent {
-    Progress {
-        progress: f64,
-        total: Option<f64>,
-        message: Option<String>,
-        /// The task's id; told with the first report.
-        task: Option<String>,
-    },
-    Log {
-        level: String,
-        logger: Option<String>,
-        text: String,
-        task: Option<String>,
-    },
 }
 
 /// The answer of a call.

@@ -11,7 +11,7 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use tokio::sync::mpsc;
 
-use super::call::CallEvent;
+use super::event::CallEvent;
 use crate::mcp::wire::convert::TASK_META;
 
 pub struct Tap<T> {

@@ -3,7 +3,8 @@ use rmcp::model::*;
 use rmcp::service::{Peer, Subscription};
 use tokio::sync::mpsc;
 
-use super::{Client, ClientError, Era};
+use super::error::ClientError;
+use super::remote::{Client, Era};
 use crate::limits;
 
 /// Tells of changes behind some URIs, until it is dropped or the connection ends.

@@ -2,8 +2,14 @@
 
 use serde_json::Value;
 
-use super::Scan;
 use crate::limits;
+
+/// What is known of a message without reading all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scan {
+    pub id: Option<Value>,
+    pub is_response: bool,
+}
 
 /// Follows the structure of one JSON text. What is wrong within a text or a word, such as half of a surrogate pair
 /// or a bad byte, leaves the structure as it is; where that itself is broken, what comes behind tells nothing.

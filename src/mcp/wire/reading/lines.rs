@@ -2,7 +2,7 @@ use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-use super::{IdScan, Scan};
+use super::id_scan::{IdScan, Scan};
 
 /// Reads lines, none longer than a bound.
 pub struct Lines<R> {

@@ -10,7 +10,7 @@ use rmcp::ErrorData;
 use rmcp::model::{ErrorCode, RequestId};
 use serde_json::Value;
 
-pub use id_scan::IdScan;
+pub use id_scan::{IdScan, Scan};
 pub use lines::{Line, Lines};
 
 use self::checked::{Fields, Scalar, Top};
@@ -59,13 +59,6 @@ impl Unreadable {
             Self::Response { error, .. } => error::rpc_body(&Value::Null, error),
         }
     }
-}
-
-/// What can be told of a message without reading all of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Scan {
-    pub id: Option<Value>,
-    pub is_response: bool,
 }
 
 /// How many answers without an id a connection is still given. A side that answers each of them with something that
