@@ -107,7 +107,7 @@ fn the_reader_of_modules_sees_what_it_must() {
     assert_eq!(left, [named("a::b"), named("a::d")]);
 }
 
-fn named(name: &str) -> Module {
+pub fn named(name: &str) -> Module {
     name.split("::").map(str::to_owned).collect()
 }
 
