@@ -78,6 +78,9 @@ pub const REPLAY_BUDGET_FACTOR: u64 = 3;
 /// Floor of the replay budget, seconds: compiling, loading and a slow disk are in it.
 pub const REPLAY_BUDGET_FLOOR_SECONDS: u64 = 30;
 
+/// How often a change looks for its task, whose end or reopening is on its way, before its caller is to look again.
+pub const MAX_LOOKS: usize = 4;
+
 /// How long what the engine itself has to write waits where the store is busy, milliseconds.
 pub const BUSY_RETRY_MS: u64 = 20;
 

@@ -1,5 +1,6 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
+mod at_once;
 mod attempts;
 mod audit;
 mod children;
@@ -26,6 +27,7 @@ use super::*;
 use crate::authority::Principal;
 use crate::catalog::ToolDefinition;
 use crate::clock::ManualClock;
+use crate::store::Moment;
 use crate::task::{FailedReason, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -93,6 +95,15 @@ async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskDocument) -> 
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time")
+}
+
+async fn until_true(is_it: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_it() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time");
 }
 
 /// Waits until every instance has given its permit back.

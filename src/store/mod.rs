@@ -27,7 +27,7 @@ pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
 pub use file::Presence;
 #[cfg(test)]
-pub(crate) use file::{Drive, No};
+pub(crate) use file::{Drive, Moment, No};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;

@@ -63,6 +63,10 @@ pub struct EntryState {
     pub task: Option<Arc<Task>>,
     /// No instance ever ran: there is no journal to read.
     pub fresh: bool,
+    /// Counts changes from outside of what an attempt reads before it begins, and those that were on disk when the last
+    /// one read it.
+    pub rewritten: u64,
+    pub read: u64,
 }
 
 /// Where logical time stood at a moment of this process.
@@ -135,6 +139,8 @@ impl Entry {
                 lease: 0,
                 task: None,
                 fresh: false,
+                rewritten: 0,
+                read: 0,
             }),
             flush: Flush::default(),
             cancel: watch::Sender::new(cancelling),

@@ -15,7 +15,7 @@ use crate::engine::audit::{self, Deed, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::dispatch::entry::Entry;
 use crate::engine::effect::Effect;
-use crate::engine::lifecycle::{Change, RowWrite, commit};
+use crate::engine::lifecycle::{Change, RowWrite, Standing, commit};
 use crate::engine::record::ops::{OpChange, OpHandle};
 use crate::engine::record::recorder::{Recorder, RecorderError};
 use crate::engine::rows::{self, Payload};
@@ -78,22 +78,16 @@ impl TaskEngine {
         id: TaskId,
         message: Outgoing,
     ) -> Result<u64, EngineError> {
-        let document = self.task(principal, id)?;
-        let over = || EngineError::WrongState {
-            task: id,
-            state: document.state.clone(),
-            hint: "it takes no messages any more",
+        let over = |state| {
+            let hint = "it takes no messages any more";
+            EngineError::WrongState { task: id, state, hint }
         };
-        if document.is_terminal() {
-            return Err(over());
-        }
-        let entry = match self.shared.entry(id) {
-            Some(entry) => entry,
-            None if self.shared.is_running() => return Err(over()),
-            None => self.entry_on_disk(id)?,
+        let entry = match self.find(principal, id).await? {
+            Standing::Open(entry) => entry,
+            Standing::Ended(document) => return Err(over(document.state)),
         };
-        let (seq, ack) =
-            send(&self.shared, &entry, principal.name().to_owned(), principal, message)?.ok_or_else(over)?;
+        let sent = send(&self.shared, &entry, principal.name().to_owned(), principal, message)?;
+        let (seq, ack) = sent.ok_or_else(|| over(entry.lock().status.state.to_string()))?;
         match ack {
             Some(ack) => drop(ack.await?),
             None => {
@@ -102,18 +96,6 @@ impl TaskEngine {
             }
         }
         Ok(seq)
-    }
-
-    /// Of a task that no engine runs.
-    pub(in crate::engine) fn entry_on_disk(&self, id: TaskId) -> Result<std::sync::Arc<Entry>, EngineError> {
-        let (task, status) = self
-            .shared
-            .store
-            .read(|snapshot| Ok((rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?)))?;
-        match (task, status) {
-            (Some(task), Some(status)) => Ok(Entry::of(&task, status)),
-            _ => Err(EngineError::NoSuchTask(id)),
-        }
     }
 }
 

@@ -109,6 +109,15 @@ enum End {
     Shutdown,
 }
 
+/// What became of the beginning of an attempt.
+enum Start {
+    Made(Box<(Attempt, Recorder)>),
+    /// The task needs none.
+    Over,
+    /// What it was to go on from is not what it was when it was read.
+    Rewritten,
+}
+
 /// What a task's rows say of its journal.
 struct Past {
     task: Arc<Task>,
@@ -124,13 +133,31 @@ struct Past {
 }
 
 async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attempt, Recorder)>, EngineError> {
-    let (cached, fresh, epoch) = {
+    loop {
+        let Some((past, rewritten)) = read_past(shared, entry).await? else { return Ok(None) };
+        match start(shared, entry, past, rewritten)? {
+            Start::Made(begun) => return Ok(Some(*begun)),
+            Start::Over => return Ok(None),
+            // It was settled by its owner meanwhile.
+            Start::Rewritten => {}
+        }
+    }
+}
+
+/// What an attempt goes on from, with the state's count of what rewrote that; `None` where none is to begin.
+async fn read_past(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Past, u64)>, EngineError> {
+    let (cached, fresh, epoch, rewritten, is_read) = {
         let state = entry.lock();
         if state.live.is_some() || state.status.state.is_terminal() {
             return Ok(None);
         }
-        (state.task.clone(), state.fresh, state.status.epoch)
+        let is_read = state.rewritten == state.read;
+        (state.task.clone(), state.fresh, state.status.epoch, state.rewritten, is_read)
     };
+    if !is_read {
+        // Memory knows of it since it was queued, and may be ahead of the disk.
+        shared.commit(Commit::new())?.await?;
+    }
     let past = match cached {
         Some(task) if fresh => shared.store.read(|snapshot| Past::none(snapshot, task))?,
         cached => {
@@ -146,13 +173,22 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attem
         let id = past.task.component.clone();
         return Err(EngineError::NoSuchComponent(id));
     }
+    Ok(Some((past, rewritten)))
+}
+
+/// Gives the task an instance that goes on from there, unless that is not so any more.
+fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -> Result<Start, EngineError> {
     let task = past.task.clone();
     let lease = shared.next_lease();
     let status = {
         let mut state = entry.lock();
         if state.live.is_some() || state.status.state.is_terminal() {
-            return Ok(None);
+            return Ok(Start::Over);
         }
+        if state.rewritten != rewritten {
+            return Ok(Start::Rewritten);
+        }
+        state.read = rewritten;
         if state.status.state == State::Running {
             // Its lease was lost, and with it what it had not committed.
             drop(commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new())?);
@@ -173,7 +209,8 @@ async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attem
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
     let component = component_source(shared.clone(), task.component.clone());
-    Ok(Some((Attempt { task, status, component, recorder: recorder.clone() }, recorder)))
+    let attempt = Attempt { task, status, component, recorder: recorder.clone() };
+    Ok(Start::Made(Box::new((attempt, recorder))))
 }
 
 impl Past {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::commit::commit_event;
 use super::end::{Ending, end};
+use super::find::Standing;
 use super::plan::Event;
 use crate::authority::Principal;
 use crate::engine::audit::{self, Deed, Subject};
@@ -48,25 +49,19 @@ impl TaskEngine {
         id: TaskId,
         reason: Option<String>,
     ) -> Result<TaskDocument, EngineError> {
-        let document = self.task(principal, id)?;
         let subject = Subject::of_task(Deed::Cancel, id);
-        if document.is_terminal() {
-            audit::repeated(&self.shared, principal, subject, "ended");
-            return Ok(document);
-        }
-        let entry = match self.shared.entry(id) {
-            Some(entry) => Some(entry),
-            // Without a running engine there is no entry: the row alone changes.
-            None if !self.shared.is_running() => Some(self.entry_on_disk(id)?),
-            None => None,
-        };
-        if let Some(entry) = entry {
-            let request = CancelRequest { at: self.shared.clock.wall(), reason };
-            let listens = self.shared.is_running();
-            match cancel(&self.shared, principal, &entry, request, listens)? {
-                Some(ack) => drop(ack.await?),
-                None => audit::repeated(&self.shared, principal, subject, "cancelled_already"),
+        let entry = match self.find(principal, id).await? {
+            Standing::Open(entry) => entry,
+            Standing::Ended(document) => {
+                audit::repeated(&self.shared, principal, subject, "ended");
+                return Ok(*document);
             }
+        };
+        let request = CancelRequest { at: self.shared.clock.wall(), reason };
+        let listens = self.shared.is_running();
+        match cancel(&self.shared, principal, &entry, request, listens)? {
+            Some(ack) => drop(ack.await?),
+            None => audit::repeated(&self.shared, principal, subject, "cancelled_already"),
         }
         self.task(principal, id)
     }

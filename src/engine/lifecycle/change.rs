@@ -57,6 +57,23 @@ pub enum RowWrite {
 }
 
 impl Change {
+    /// Whether an attempt that read the rows before would go on from what they are not any more.
+    pub fn rewrites_past(&self) -> bool {
+        self.rows.iter().any(|row| match row {
+            RowWrite::Op(..)
+            | RowWrite::Put(..)
+            | RowWrite::Delete(..)
+            | RowWrite::DeleteAll(_)
+            | RowWrite::DeletePrefix(..) => true,
+            RowWrite::Status
+            | RowWrite::Open
+            | RowWrite::NotOpen
+            | RowWrite::Ended(_)
+            | RowWrite::NotEnded(_)
+            | RowWrite::Result(_) => false,
+        })
+    }
+
     /// Adds the rows and the effects to a commit.
     pub fn add_to(&self, id: TaskId, commit: &mut Commit) -> Result<(), StoreError> {
         for row in &self.rows {

@@ -54,6 +54,7 @@ pub fn commit(
             state.task = None;
         }
     }
+    state.rewritten += u64::from(change.rewrites_past());
     (state.status, state.status_dirty) = (change.status, false);
     Ok(ack)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::commit::commit_event;
+use super::find::Standing;
 use super::plan::{About, Event, Facts, Keep, plan};
 use super::submit::random;
 use crate::authority::Principal;
@@ -90,13 +91,9 @@ impl TaskEngine {
         deed: Deed,
         reopening: &Reopening,
     ) -> Result<TaskDocument, EngineError> {
-        let document = self.task(by, id)?;
-        let shared = &self.shared;
-        match shared.entry(id) {
-            Some(entry) => self.settle(by, &entry, reopening).await?,
-            None if document.is_terminal() => self.reopen_ended(by, id, deed, reopening).await?,
-            // Open, and no engine runs it.
-            None => self.settle(by, &self.entry_on_disk(id)?, reopening).await?,
+        match self.find(by, id).await? {
+            Standing::Open(entry) => self.settle(by, &entry, reopening).await?,
+            Standing::Ended(_) => self.reopen_ended(by, id, deed, reopening).await?,
         }
         self.task(by, id)
     }
@@ -113,6 +110,10 @@ impl TaskEngine {
             let mut state = entry.lock();
             let shown = state.status.shown().to_string();
             let id = entry.id;
+            if state.status.state.is_terminal() {
+                // Since it was found.
+                return Err(EngineError::being_changed(id));
+            }
             let Reopening::Settled { step, resolution } = reopening else {
                 return Err(EngineError::WrongState { task: id, state: shown, hint: NOT_ENDED });
             };
@@ -201,11 +202,7 @@ impl TaskEngine {
                     parent.children().remove(&id);
                 }
                 Err(match error {
-                    StoreError::Refused(_) => EngineError::WrongState {
-                        task: id,
-                        state: "being changed by another caller".to_owned(),
-                        hint: "look at it again",
-                    },
+                    StoreError::Refused(_) => EngineError::being_changed(id),
                     other => other.into(),
                 })
             }

@@ -13,7 +13,7 @@ use crate::engine::commit::Commit;
 use crate::engine::dispatch::entry::{Entry, EntryState};
 use crate::engine::effect::Effect;
 use crate::engine::feed::{ResourceKey, TaskChange};
-use crate::engine::lifecycle::{self, Change};
+use crate::engine::lifecycle::{self, Change, Standing};
 use crate::engine::query::view::{TaskDocument, rfc3339};
 use crate::engine::{EngineError, Shared, TaskEngine, rows};
 use crate::limits;
@@ -117,17 +117,16 @@ impl TaskEngine {
         given: Given,
         hand: Hand,
     ) -> Result<TaskDocument, EngineError> {
-        let document = self.task(principal, id)?;
-        let entry = match self.shared.entry(id) {
-            Some(entry) => entry,
-            // Also of a task that has ended: the same answer again is no error.
-            None => self.entry_on_disk(id)?,
+        let entry = match self.find(principal, id).await? {
+            Standing::Open(entry) => entry,
+            Standing::Ended(document) if matches!(which, Which::Only) => {
+                let hint = "it asks nothing any more";
+                return Err(EngineError::WrongState { task: id, state: document.state, hint });
+            }
+            // The same answer again is no error.
+            Standing::Ended(_) => self.entry_on_disk(id)?,
         };
         let giving = Giving { principal, given, hand, tokens: None };
-        if document.is_terminal() && matches!(which, Which::Only) {
-            let hint = "it asks nothing any more";
-            return Err(EngineError::WrongState { task: id, state: document.state, hint });
-        }
         give(&self.shared, &entry, which, giving).await?;
         self.task(principal, id)
     }

@@ -11,15 +11,6 @@ fn sleeper() -> Closures {
     })
 }
 
-async fn until_true(is_it: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_it() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time");
-}
-
 /// An attempt that began while another one was on its way out would read a journal without that one's last steps, take
 /// its place, and wait for what was taken already.
 #[tokio::test]

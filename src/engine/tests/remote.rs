@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::at_once::{at_once, others_run, until_seen};
 use super::*;
 use crate::catalog::Operator;
 use crate::task::{Content, UnknownOutcome};
@@ -313,6 +314,52 @@ async fn a_person_is_asked_where_the_operator_wants_that() {
     let id = submit(&engine, "shop_buy", json!({})).await;
     until(&engine, id, |document| document.state == "waiting").await;
     engine.resolve(&Principal::local(), id, 0, Resolution::Failed).await.expect("settled");
+    assert!(told(&engine, id).await.0);
+    engine.shutdown().await;
+}
+
+/// The attempt that asked may be on its way out, and the answer on its way to the disk: the next attempt waits for both.
+#[tokio::test]
+async fn what_a_person_says_at_once_is_what_the_next_attempt_reads() {
+    let world = World::new();
+    let asks = RemotePolicy { unknown_outcome: UnknownOutcome::Ask, ..policy(&[]) };
+    let (engine, _) = world.shop(&Script::new([lost()]), asks).await;
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    until(&engine, id, |document| document.state == "waiting").await;
+    nothing_lives(&engine).await;
+    let entry = engine.shared.entry(id).expect("open");
+    entry.lock().is_driven = true;
+    let held = engine.shared.store.hold(Moment::BeforeCommit);
+    let settling = at_once(&engine, async move |engine| {
+        engine.resolve(&Principal::local(), id, 0, Resolution::Failed).await
+    });
+    until_true(|| entry.lock().status.wake.is_none()).await;
+    lifecycle::attempt::release(&engine.shared, &entry, true);
+    others_run().await;
+    drop(held);
+    settling.await.expect("no panic").expect("settled");
+    assert!(told(&engine, id).await.0);
+    assert_eq!(engine.metrics().attempts, 2);
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_as_soon_as_it_can_be_seen() {
+    let world = World::new();
+    let gate = Arc::new(Semaphore::new(0));
+    let script = Script { gate: Some(gate.clone()), ..Script::new([lost()]) };
+    let (engine, _) = world.shop(&script, policy(&[])).await;
+    let id = submit(&engine, "shop_buy", json!({})).await;
+    until(&engine, id, |document| document.progress.is_some()).await;
+    let held = engine.shared.store.hold(Moment::BeforeTelling);
+    gate.add_permits(1);
+    until_seen(&engine, id, "failed").await;
+    let settling = at_once(&engine, async move |engine| {
+        engine.resolve(&Principal::local(), id, 0, Resolution::Failed).await
+    });
+    others_run().await;
+    drop(held);
+    settling.await.expect("no panic").expect("settled");
     assert!(told(&engine, id).await.0);
     engine.shutdown().await;
 }

@@ -41,7 +41,7 @@ pub use presence::Presence;
 pub(super) use presence::presence;
 pub(super) use read::check;
 #[cfg(test)]
-pub(crate) use refusing::{Drive, No};
+pub(crate) use refusing::{Drive, Moment, No};
 pub(super) use snapshot::Snapshot;
 
 use super::ack::Ack;

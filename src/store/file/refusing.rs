@@ -1,8 +1,9 @@
 //! A store for tests that says no: to the n-th batch that is handed over from now on, in each of the ways in which a
 //! store does. Batches that write nothing are not counted: whether one is needed depends on the writer's pace.
+//! And one whose writer is held at a moment, so that a test sees what others see then.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -26,12 +27,35 @@ pub(crate) enum No {
     Lease,
 }
 
+/// A moment at which the writer can be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// A group is queued, and nothing of it is on disk.
+    BeforeCommit,
+    /// A group is on disk and can be read, and neither the sink nor its owners know.
+    BeforeTelling,
+}
+
 /// A disk in memory that outlives its stores.
 #[derive(Clone, Default)]
 pub(crate) struct Drive(Disk);
 
 #[derive(Default)]
-pub(super) struct Refusing(Mutex<Orders>);
+pub(super) struct Refusing {
+    orders: Mutex<Orders>,
+    held: Mutex<Option<Moment>>,
+    let_go: Condvar,
+}
+
+/// A store's writer is held as long as this is there.
+pub(crate) struct Hold(Store);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        *self.0.refusing().held() = None;
+        self.0.refusing().let_go.notify_all();
+    }
+}
 
 #[derive(Default)]
 struct Orders {
@@ -83,8 +107,20 @@ impl Refusing {
         Ok(batch)
     }
 
+    /// The writer comes here at each of the moments.
+    pub fn reach(&self, moment: Moment) {
+        let mut held = self.held();
+        while *held == Some(moment) {
+            held = self.let_go.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Moment>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,6 +137,12 @@ impl Store {
     /// Counts from here on, and refuses one batch, counted from 1.
     pub(crate) fn refuse(&self, refuse: Option<(usize, No)>) {
         *self.refusing().orders() = Orders { seen: Vec::new(), refuse };
+    }
+
+    /// From now on the writer is held when it comes to this moment, until what is returned goes.
+    pub(crate) fn hold(&self, at: Moment) -> Hold {
+        *self.refusing().held() = Some(at);
+        Hold(self.clone())
     }
 
     /// Of each batch since then, in order: the ways to refuse it that fit.

@@ -16,6 +16,8 @@ use super::fold::{Budget, Fold, Slice, Target, fold_slice};
 use super::judge::{bit, holds, note};
 use super::layer::Layer;
 use super::open::{Position, write_boot, write_closed, write_position};
+#[cfg(test)]
+use super::refusing::Moment;
 use super::request::Request;
 use super::shared::{Shared, State};
 use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
@@ -158,6 +160,8 @@ impl Writer {
     }
 
     fn commit_group(&mut self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        self.shared.refusing.reach(Moment::BeforeCommit);
         self.judge()?;
         let first_lsn = self.last_lsn + 1;
         let (batches, bytes) =
@@ -191,6 +195,8 @@ impl Writer {
             self.is_dirty = true;
         }
         self.freeze_when_full();
+        #[cfg(test)]
+        self.shared.refusing.reach(Moment::BeforeTelling);
         self.tell(first_lsn);
         Ok(())
     }

@@ -1,0 +1,62 @@
+//! A task as one finds it who is to change it: open, or ended, and memory and disk say the same. A caller has seen the
+//! disk, which is a moment ahead of memory where a task ends or is opened, and a moment behind it in all else.
+
+use std::sync::Arc;
+
+use crate::authority::Principal;
+use crate::engine::commit::Commit;
+use crate::engine::dispatch::entry::Entry;
+use crate::engine::query::view::TaskDocument;
+use crate::engine::{EngineError, TaskEngine, rows};
+use crate::limits;
+use crate::task::TaskId;
+
+/// Where a task stands.
+pub enum Standing {
+    /// Its entry; where no engine runs, one that is made of its rows.
+    Open(Arc<Entry>),
+    Ended(Box<TaskDocument>),
+}
+
+impl TaskEngine {
+    /// The principal's task, once what is on its way between memory and disk has arrived.
+    pub(in crate::engine) async fn find(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+    ) -> Result<Standing, EngineError> {
+        for _ in 0..limits::MAX_LOOKS {
+            let document = self.task(principal, id)?;
+            let entry = self.shared.entry(id);
+            let is_over = |entry: &Arc<Entry>| entry.lock().status.state.is_terminal();
+            match (entry, document.is_terminal()) {
+                (Some(entry), false) if !is_over(&entry) => return Ok(Standing::Open(entry)),
+                (None, true) => return Ok(Standing::Ended(Box::new(document))),
+                (None, false) if !self.shared.is_running() => {
+                    return self.entry_on_disk(id).map(Standing::Open);
+                }
+                _ => drop(self.shared.commit(Commit::new())?.await?),
+            }
+        }
+        Err(EngineError::being_changed(id))
+    }
+
+    /// The entry of a task that no engine runs, made of its rows.
+    pub(in crate::engine) fn entry_on_disk(&self, id: TaskId) -> Result<Arc<Entry>, EngineError> {
+        let (task, status) = self
+            .shared
+            .store
+            .read(|snapshot| Ok((rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?)))?;
+        match (task, status) {
+            (Some(task), Some(status)) => Ok(Entry::of(&task, status)),
+            _ => Err(EngineError::NoSuchTask(id)),
+        }
+    }
+}
+
+impl EngineError {
+    pub(in crate::engine) fn being_changed(task: TaskId) -> Self {
+        let state = "being changed by another caller".to_owned();
+        Self::WrongState { task, state, hint: "look at it again" }
+    }
+}
