@@ -7,22 +7,28 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul::authority::Principal;
-use longhaul::catalog::ToolDefinition;
-use longhaul::engine::closures::{Closures, StepError, Steps};
-use longhaul::engine::{EngineOptions, OutputOp, Submission, TaskChange, TaskEnd, TaskEngine, TaskQuery};
-use longhaul::task::ToolResult;
-use serde_json::{Value, json};
+use longhaul::{Closures, OutputOp, Principal, StepError, Steps, TaskChange, TaskEngine, TaskQuery};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Text {
+    /// What is counted.
+    text: String,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Count {
+    words: usize,
+}
 
 /// A tool. What stands between its steps is run again after a crash, so it must come out the same each time.
-async fn count_words(steps: Steps, arguments: Value) -> Result<ToolResult, StepError> {
-    let text = arguments["text"].as_str().unwrap_or_default().to_owned();
+async fn count_words(steps: Steps, arguments: Text) -> Result<Count, StepError> {
     let count = || async move {
         println!("  (the step itself: counting)");
-        Ok(text.split_whitespace().count())
+        Ok(arguments.text.split_whitespace().count())
     };
     let words: usize = steps.step("count", count).await?;
     let line = format!("{words}\n");
@@ -30,7 +36,7 @@ async fn count_words(steps: Steps, arguments: Value) -> Result<ToolResult, StepE
     steps.progress(1, Some(2), Some("counted; now a rest"))?;
     steps.sleep(Duration::from_secs(3)).await?;
     steps.progress(2, Some(2), None)?;
-    Ok(ToolResult::text(format!("{words} words")))
+    Ok(Count { words })
 }
 
 #[tokio::main]
@@ -41,32 +47,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     println!("the store is in {}", folder.display());
 
-    let mut definition = ToolDefinition::new("count_words", "Counts words.", json!({ "type": "object" }));
-    definition.input_schema["required"] = json!(["text"]);
     // Change the version when the order of the steps changes: open tasks keep to the one they began with.
-    let closures = Closures::new().tool(definition, "1", count_words);
-    let catalog = Arc::new(closures.catalog()?);
-
-    // One process owns the folder. Open tasks go on with `start`.
-    let engine = TaskEngine::open(folder, Arc::new(closures), EngineOptions::default()).await?;
-    engine.set_catalog(catalog);
-    engine.start().await?;
+    let closures = Closures::new().typed("count_words", "1", "Counts words.", count_words);
+    // One process owns the folder. Open tasks go on from here.
+    let engine = TaskEngine::builder(folder).closures(closures).start().await?;
 
     // The task is on disk when this returns. With its key, a second run of this program finds the first one's.
-    let me = Principal::local();
-    let call = |key: &str| Submission {
-        tool: "count_words".to_owned(),
-        arguments: json!({ "text": "the tide waits for nobody" }),
-        principal: me.clone(),
-        idempotency_key: Some(key.to_owned()),
-        trace: None,
-    };
-    let (submitted, follower) = engine.submit_followed(call("first")).await?;
-    let id = submitted.id;
-    println!("task {id}, {}", if submitted.existing { "from an earlier run" } else { "new" });
+    let text = Text { text: "the tide waits for no one".to_owned() };
+    let task = engine.call("count_words", &text).key("first").submit().await?;
+    println!("task {}, {}", task.id(), if task.is_existing() { "from an earlier run" } else { "new" });
 
     // Subscribe: each change comes after the commit that made it.
-    let watching = follower.map(|follower| {
+    let watching = task.follow().map(|follower| {
         tokio::spawn(async move {
             loop {
                 match follower.next().await {
@@ -79,18 +71,15 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     });
 
     // Wait; a task that has ended already is there at once.
-    let task = engine.wait(&me, id, Duration::from_secs(60)).await?;
-    if let TaskEnd::Completed(result) = engine.result(&me, id)? {
-        println!("{}: {:?}", task.state, result.content);
-    }
-    let output = engine.output(&me, id, "words", 0, 1024)?;
+    let count: Count = task.value().await?;
+    println!("{} words", count.words);
+    let output = task.output("words", 0, 1024).await?;
     println!("output words: {}", String::from_utf8_lossy(&output.bytes).trim());
 
     // Cancel another one.
-    let second = engine.submit(call("second")).await?.id;
-    engine.cancel(&me, second, Some("not needed".to_owned())).await?;
+    engine.call("count_words", &text).key("second").submit().await?.cancel("not needed").await?;
 
-    for task in engine.tasks(&me, &TaskQuery::default())?.tasks {
+    for task in engine.tasks(&Principal::local(), &TaskQuery::default())?.tasks {
         println!("{} {} {}", task.id, task.tool, task.state);
     }
     if let Some(watching) = watching {

@@ -31,5 +31,21 @@ pub mod mcp;
 mod private;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
-pub mod store;
+mod store;
 pub mod task;
+
+pub use authority::Principal;
+pub use catalog::{Catalog, ToolDefinition};
+pub use engine::closures::{Closures, StepError, Steps};
+pub use engine::{
+    Call, EngineBuilder, EngineError, EngineOptions, ErrorKind, Follower, OutputOp, Submission, TaskChange,
+    TaskEnd, TaskEngine, TaskHandle, TaskQuery,
+};
+pub use store::{Checked, Durability, NotPrivate, Refusal, StoreError, StoreOptions, Usage};
+pub use task::{State, TaskId, ToolResult};
+
+/// Rows on disk, for the project's own benches; not part of the library.
+#[doc(hidden)]
+pub mod rows_on_disk {
+    pub use crate::store::{Batch, Guard, Space, Store};
+}

@@ -10,12 +10,13 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use longhaul::StoreOptions;
 use longhaul::authority::Principal;
 use longhaul::catalog::{Catalog, Component, Inspection, Tool, ToolDefinition};
 use longhaul::engine::{
     Attempt, BoxFuture, EngineOptions, InspectError, Outcome, Runner, Submission, TaskEngine,
 };
-use longhaul::store::{Batch, Guard, Space, Store, StoreOptions};
+use longhaul::rows_on_disk::{Batch, Guard, Space, Store};
 use longhaul::task::{ComponentId, ToolResult};
 use serde_json::json;
 use tokio::sync::{Barrier, oneshot};

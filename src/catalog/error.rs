@@ -5,6 +5,7 @@ use crate::limits;
 
 /// A definition that nobody could call, or that would mislead who reads it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DefinitionError {
     #[error(
         "'{0}' is no tool name: it takes 1 to {max} of A-Z, a-z, 0-9, '_' and '-'",
@@ -26,6 +27,7 @@ pub enum DefinitionError {
 
 /// Why a component is not served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CatalogError {
     #[error("component '{component}': {source}")]
     Definition { component: String, source: DefinitionError },

@@ -1,11 +1,34 @@
 use super::state::StateError;
 use super::tokens::TokenError;
-use crate::catalog::ArgumentError;
+use crate::catalog::{ArgumentError, CatalogError};
 use crate::store::StoreError;
 use crate::task::{ComponentId, IllegalTransition, TaskId};
 
-/// What can go wrong with a request to the engine; a task that fails tells it in its own record.
+/// Whose turn it is after an error, for programs that decide by it; the error's words are for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What was named is not there, or is another principal's.
+    NotFound,
+    /// The request itself is wrong: it is refused again, however often it is sent.
+    Invalid,
+    /// It is not allowed.
+    Denied,
+    /// The task, the key or the entry stands otherwise than the request supposes: read it again.
+    Conflict,
+    /// A bound is reached: less, or later.
+    Limit,
+    /// Nothing is wrong with the request: the same may be sent again after a moment, or after a restart.
+    Unavailable,
+    /// Another server, or what a task left behind, is at fault.
+    Outside,
+    /// A fault of the disk, of the machine or of Longhaul.
+    Internal,
+}
+
+/// What can go wrong with a request to the engine; a task that fails says it in its own record.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,6 +92,14 @@ pub enum EngineError {
     ShuttingDown,
     #[error("the machine gives no random numbers: {0}")]
     Random(String),
+    #[error("the tools cannot be offered: {0}")]
+    Catalog(#[from] CatalogError),
+    #[error("the arguments cannot be written as JSON: {0}")]
+    Unencodable(#[source] serde_json::Error),
+    #[error("the task {task} {how}; `TaskEngine::retry` begins it again")]
+    NotCompleted { task: TaskId, how: String },
+    #[error("the result of task {task} is not of the type that is asked for: {why}")]
+    NoValue { task: TaskId, why: String },
     #[error(transparent)]
     Transition(#[from] IllegalTransition),
     #[error("an error inside longhaul, please report it: {0}")]
@@ -76,6 +107,48 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What a program can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSuchTask(_)
+            | Self::NoSuchOutput { .. }
+            | Self::NoSuchTool { .. }
+            | Self::NoSuchStep { .. }
+            | Self::NoSuchQuestion { .. }
+            | Self::NoSuchComponent(_)
+            | Self::Token(TokenError::Missing(_)) => ErrorKind::NotFound,
+            Self::Arguments(_)
+            | Self::Unencodable(_)
+            | Self::Catalog(_)
+            | Self::BadIdempotencyKey { .. }
+            | Self::BadAnswer { .. }
+            | Self::BadMessage(_)
+            | Self::BadCursor
+            | Self::BadOutcome(_)
+            | Self::WhichQuestion { .. }
+            | Self::State(StateError::Invalid(_))
+            | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
+                ErrorKind::Invalid
+            }
+            Self::PersonAsked { .. } | Self::State(StateError::NotGranted(_)) => ErrorKind::Denied,
+            Self::IdempotencyConflict { .. }
+            | Self::WrongState { .. }
+            | Self::NotInQuestion { .. }
+            | Self::QuestionOver { .. }
+            | Self::State(StateError::Conflict { .. })
+            | Self::Token(TokenError::Exists(_))
+            | Self::Transition(_) => ErrorKind::Conflict,
+            Self::ArgumentsTooLarge { .. }
+            | Self::TooManyOpenTasks { .. }
+            | Self::State(StateError::Limit(_))
+            | Self::Token(TokenError::TooMany(_)) => ErrorKind::Limit,
+            Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::Store(error) => of_store(error),
+            Self::Remote(_) | Self::NotCompleted { .. } | Self::NoValue { .. } => ErrorKind::Outside,
+            Self::Random(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
     /// In a word, for the audit: what a caller sent is not to stand there.
     pub fn word(&self) -> &'static str {
         match self {
@@ -112,9 +185,27 @@ impl EngineError {
             Self::NoSuchComponent(_) => "no_such_component",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",
+            Self::Catalog(_) => "bad_catalog",
+            Self::Unencodable(_) => "bad_arguments",
+            Self::NotCompleted { .. } => "not_completed",
+            Self::NoValue { .. } => "no_value",
             Self::Transition(_) => "illegal_transition",
             Self::Internal(_) => "internal",
         }
+    }
+}
+
+fn of_store(error: &StoreError) -> ErrorKind {
+    match error {
+        StoreError::Busy { .. } | StoreError::Closed | StoreError::Locked { .. } => ErrorKind::Unavailable,
+        StoreError::Refused(_) => ErrorKind::Conflict,
+        StoreError::TooLarge { .. } => ErrorKind::Limit,
+        StoreError::ReadOnly { .. } | StoreError::NotPrivate(_) => ErrorKind::Denied,
+        StoreError::Latched(_)
+        | StoreError::NewerFormat { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Io { .. }
+        | StoreError::Encode(_) => ErrorKind::Internal,
     }
 }
 

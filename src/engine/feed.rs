@@ -13,6 +13,7 @@ use crate::task::{LogLevel, Progress, State, TaskId};
 
 /// One readable thing that can change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ResourceKey {
     Task(TaskId),
     Result(TaskId),
@@ -28,6 +29,7 @@ pub enum ResourceKey {
 
 /// What happened to one task, in the order of the commits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum TaskChange {
     State(State),
     /// One report of the guest; `number` counts them from 1 over the task's life.

@@ -112,6 +112,7 @@ pub struct Divergence {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InspectError {
     #[error("{0}")]
     NotAComponent(String),

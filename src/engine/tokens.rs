@@ -64,6 +64,7 @@ impl Bearer {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     #[error(transparent)]
     BadName(#[from] NameError),

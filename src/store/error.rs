@@ -8,6 +8,7 @@ pub use crate::private::NotPrivate;
 
 /// Why the store said no. Cheap to clone: one failed commit answers many batches.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A guard of the batch did not hold; nothing of the batch was written.
     #[error("refused: {0}")]

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 /// Why a task failed. (A tool that reports an error of its own has not failed: it completed with `is_error`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FailedReason {
     /// The guest trapped.
     Trap,

@@ -6,8 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::authority::Principal;
-use crate::engine::feed::Follower;
-use crate::engine::{EngineError, Slice, Submission, TaskDocument, TaskEnd, TaskEngine};
+use crate::engine::{EngineError, Follower, Slice, Submission, TaskDocument, TaskEnd, TaskEngine};
 use crate::limits;
 use crate::task::{TaskId, ToolResult, TraceContext};
 
@@ -97,12 +96,7 @@ impl Call {
         let submission = self.submission?;
         let principal = submission.principal.clone();
         let submitted = self.engine.submit(submission).await?;
-        Ok(TaskHandle {
-            engine: self.engine,
-            principal,
-            id: submitted.id,
-            is_existing: submitted.existing,
-        })
+        Ok(TaskHandle { engine: self.engine, principal, id: submitted.id, is_existing: submitted.existing })
     }
 
     fn with(mut self, change: impl FnOnce(&mut Submission)) -> Self {
@@ -136,7 +130,7 @@ impl TaskHandle {
     /// # Errors
     /// As [`Self::view`].
     pub async fn wait(&self) -> Result<TaskDocument, EngineError> {
-        let at_most = Duration::from_secs(limits::MAX_WAIT_SECONDS);
+        let at_most = Duration::from_secs(limits::MAX_INLINE_WAIT_SECONDS);
         loop {
             let view = self.engine.wait(&self.principal, self.id, at_most).await?;
             if view.is_terminal() {
@@ -163,7 +157,14 @@ impl TaskHandle {
         match self.engine.result(&self.principal, self.id)? {
             TaskEnd::Completed(result) => Ok(result),
             TaskEnd::NotYet(view) | TaskEnd::Failed(view, _) | TaskEnd::Cancelled(view) => {
-                Err(EngineError::not_completed(self.id, &view))
+                let error = view.error.map(|error| error.message);
+                let how = match (view.state.as_str(), error) {
+                    ("failed", Some(message)) => format!("has failed: {message}"),
+                    // It says so itself, with the reason that was given.
+                    (_, Some(message)) => format!("was {message}"),
+                    (state, None) => format!("is {state}"),
+                };
+                Err(EngineError::NotCompleted { task: self.id, how })
             }
         }
     }

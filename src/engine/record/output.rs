@@ -33,6 +33,7 @@ pub enum OutputOp<'a> {
 
 /// Why it was not done; told to the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum OutputError {
     #[error("{0}")]
     Invalid(String),

@@ -22,6 +22,7 @@ use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_li
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecorderError {
     #[error(transparent)]
     Diverged(#[from] Divergence),

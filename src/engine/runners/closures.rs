@@ -38,6 +38,7 @@ pub struct Closures {
 
 /// Why a closure ends before its end. Pass it on with `?`.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StepError {
     /// The tool reports an error of its own: the task completes with `is_error`.
     #[error("{0}")]

@@ -76,6 +76,7 @@ pub struct StatePage {
 
 /// Why shared state was not read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum StateError {
     #[error("{0}")]
     Invalid(String),

@@ -79,6 +79,11 @@ fn affair(error: &EngineError) -> Affair {
         | EngineError::ShuttingDown
         | EngineError::Random(_)
         | EngineError::Transition(_)
+        // What only a program that embeds the engine can bring about.
+        | EngineError::Catalog(_)
+        | EngineError::Unencodable(_)
+        | EngineError::NotCompleted { .. }
+        | EngineError::NoValue { .. }
         | EngineError::Internal(_) => Affair::Ours,
     }
 }
