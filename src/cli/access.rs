@@ -1,23 +1,21 @@
 //! How tasks are reached: by the server that owns the data folder, or, where none runs, in the store itself.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Result};
+use super::open::{open_store, open_to_read, runner};
 use super::remote::{Remote, RemoteError};
-use super::serve::runner;
-use super::server_file::{ServerInfo, Serves};
 use crate::authority::Principal;
 use crate::engine::messages::Outgoing;
 use crate::engine::questions::{Given, Hand};
 use crate::engine::{
-    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Runner, Slice,
-    StateError, StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery,
-    TokenDocument, TokenError, TokenGrant, state_document,
+    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Slice, StateError,
+    StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument,
+    TokenError, TokenGrant, state_document,
 };
 use crate::limits;
 pub use crate::private::Purpose;
@@ -256,65 +254,12 @@ impl Access {
     }
 }
 
-/// Opens the engine on a data folder; where another process has it, says which.
-pub async fn open_store(
-    folder: &Path,
-    runner: Arc<dyn Runner>,
-    options: EngineOptions,
-) -> Result<TaskEngine> {
-    TaskEngine::open(folder, runner, options).await.map_err(|error| not_opened(folder, error))
-}
-
-/// The same, to look at what there is.
-async fn open_to_read(folder: &Path, runner: Arc<dyn Runner>, options: EngineOptions) -> Result<TaskEngine> {
-    TaskEngine::open_to_read(folder, runner, options).await.map_err(|error| not_opened(folder, error))
-}
-
-fn not_opened(folder: &Path, error: EngineError) -> CliError {
-    match error {
-        EngineError::Store(StoreError::Locked { .. }) => owned_by_another(folder),
-        error => error.into(),
-    }
-}
-
 /// A task as the store in `folder` has it, which nobody else may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
     let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
     let task = engine.task(&local(), id);
     engine.shutdown().await;
     Ok(task?)
-}
-
-/// The lock is held: whoever holds it may have written where it listens.
-fn owned_by_another(folder: &Path) -> CliError {
-    let place = folder.display();
-    let Some(ServerInfo { pid, serves, url, .. }) = ServerInfo::read(folder) else {
-        return CliError::failed(format_args!(
-            "another longhaul owns {place} and has not said where it listens"
-        ))
-        .next("try again in a moment, or use another folder with --data");
-    };
-    match (serves, url) {
-        (Serves::Clients, Some(url)) => CliError::failed(format_args!(
-            "another longhaul, pid {pid} at {url}, owns {place}"
-        ))
-        .next(format!(
-            "talk to it with --url {url}, stop it with kill {pid}, or serve another folder with --data"
-        )),
-        (Serves::OneHost, _) => CliError::failed(format_args!(
-            "another longhaul, pid {pid}, serves {place} with --private, to its own host alone"
-        ))
-        .next("end that host, or use another folder with --data"),
-        (Serves::Background, _) => CliError::failed(format_args!(
-            "another longhaul, pid {pid}, serves {place} in the background, for hosts that use it over stdio"
-        ))
-        .next(format!(
-            "it ends by itself once it has neither a host nor an open task; kill {pid} stops it, or use another \
-             folder with --data"
-        )),
-        (Serves::Clients, None) => CliError::failed(format_args!("another longhaul, pid {pid}, owns {place}"))
-            .next(format!("stop it with kill {pid}, or use another folder with --data")),
-    }
 }
 
 impl From<EngineError> for CliError {

@@ -1,5 +1,6 @@
 //! The words of the command line, and the help that teaches them.
 
+mod server;
 mod state;
 mod task;
 
@@ -10,10 +11,11 @@ use clap_complete::Shell;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub use self::server::ServerArgs;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::task::{TaskArgs, TaskCommand};
 
-use super::install::HostClient;
+use super::install::clients::HostClient;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Verdict;
 
@@ -190,14 +192,6 @@ pub struct ServeArgs {
     /// `standard` or `strict`: one or two syncs of the disk for each commit [default: standard]
     #[arg(long, value_name = "MODE")]
     pub durability: Option<String>,
-}
-
-/// Which server a command talks to.
-#[derive(Clone, Debug, Default, Args)]
-pub struct ServerArgs {
-    /// The server's MCP endpoint [default: the one that serves the data folder, else http://127.0.0.1:1919/mcp]
-    #[arg(long, global = true, env = "LONGHAUL_URL", hide_env_values = true)]
-    pub url: Option<String>,
 }
 
 impl ServerArgs {

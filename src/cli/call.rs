@@ -8,19 +8,16 @@ use serde_json::{Value, json};
 
 use super::args::CallArgs;
 use super::arguments::arguments;
-use super::client::servers::{Server, find_tool, servers};
-use super::client::short;
+use super::client::servers::{Server, check, find_tool, servers};
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::follow::{self, watch_command};
 use super::progress::{Screen, describe};
-use super::remote::{Remote, RemoteError, is_own};
-use super::render::{Output, escape};
-use super::show;
-use crate::catalog::Schema;
+use super::remote::{Remote, RemoteError};
+use super::render::{self, Output};
+use super::show::{self, short};
 use crate::engine::TaskDocument;
 use crate::limits;
-use crate::mcp::ToolInfo;
 use crate::task::{TaskId, ToolResult};
 
 /// One of the calls that a command makes, each to a server of its own choice.
@@ -168,7 +165,7 @@ impl Call {
             .started
             .get()
             .map_or_else(|| self.tool.clone(), |id| format!("{} {}", self.tool, short(*id)));
-        super::tell(&CliError { message: format!("{of}: {}", error.message), ..error.clone() }, output)
+        render::failure(&CliError { message: format!("{of}: {}", error.message), ..error.clone() }, output)
     }
 }
 
@@ -219,17 +216,6 @@ pub fn print_end(task: &TaskDocument, result: Option<&ToolResult>, output: Outpu
     }
 }
 
-/// The server checks them too; here, wrong ones are told apart from a call that is refused.
-pub fn check(tool: &ToolInfo, arguments: &Value) -> Result<()> {
-    // A schema that does not compile is the server's affair.
-    let Ok(schema) = Schema::of_arguments(&tool.input_schema) else { return Ok(()) };
-    schema.check(arguments).map_err(|violations| {
-        let told: Vec<String> = violations.iter().map(|violation| escape(&violation.to_string())).collect();
-        CliError::usage(format_args!("the arguments are wrong: {}", told.join("; ")))
-            .next(format!("longhaul tool inspect {}", tool.name))
-    })
-}
-
 /// `--args`: JSON as it stands, or `-` for stdin.
 fn read_args(args: Option<&str>) -> Result<Option<String>> {
     let Some("-") = args else { return Ok(args.map(str::to_owned)) };
@@ -240,17 +226,6 @@ fn read_args(args: Option<&str>) -> Result<Option<String>> {
         .read_to_string(&mut text)
         .map_err(|e| CliError::usage(format_args!("cannot read the arguments from stdin: {e}")))?;
     Ok(Some(text))
-}
-
-pub fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {
-    let have: Vec<String> =
-        tools.iter().filter(|tool| !is_own(tool)).map(|tool| escape(&tool.name)).collect();
-    let error = CliError::not_found(format_args!("the server has no tool '{name}'"));
-    if have.is_empty() {
-        error.next("it has none at all: start it with longhaul serve --tools PATH")
-    } else {
-        error.next(format!("it has: {}", have.join(", ")))
-    }
 }
 
 /// Whoever leaves is told how to come back to each task.

@@ -1,6 +1,9 @@
 //! Settings: flags, then `LONGHAUL_*`, then `longhaul.toml`, then defaults.
 
 mod file;
+mod layer;
+mod sampling;
+mod values;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,14 +11,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use file::FileTables;
+use layer::Layer;
+pub use layer::{ConfigError, Overrides};
+pub use sampling::SamplingSettings;
 
 use super::servers::ServerTable;
 use crate::catalog::{FileError, Operator, read_toml};
 use crate::limits;
-use crate::mcp::{Links, OwnNames, wait_bound_of};
+use crate::mcp::{Links, OwnNames};
 use crate::store::Durability;
 
 /// The name of the file, here and in the XDG configuration folder.
@@ -70,19 +74,6 @@ pub struct McpSettings {
     pub allowed_origins: Vec<String>,
 }
 
-/// An endpoint with OpenAI's `chat/completions`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SamplingSettings {
-    /// As far as the version: `https://api.openai.com/v1`.
-    #[serde(deserialize_with = "file::read_base_url")]
-    pub url: String,
-    pub model: String,
-    /// The environment variable that holds its key.
-    #[serde(default, rename = "key", deserialize_with = "file::read_key_variable")]
-    pub key_variable: Option<String>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
     pub live_instances: usize,
@@ -93,30 +84,6 @@ pub struct EngineSettings {
     pub audit_retention: Option<Duration>,
     /// How long a server in the background stays when it has neither a client nor an open task.
     pub background_idle: Duration,
-}
-
-/// What the command line says; `None` and empty say nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    pub config: Option<PathBuf>,
-    pub data: Option<PathBuf>,
-    pub http: Option<String>,
-    pub tool_paths: Vec<PathBuf>,
-    /// The flag can only switch it on.
-    pub trust: bool,
-    pub open_loopback: bool,
-    pub durability: Option<String>,
-    pub log: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{from}: '{}' {why}", value.escape_debug())]
-    Value { from: String, value: String, why: String },
-    #[error("no data folder: neither XDG_DATA_HOME nor HOME names one; say --data DIR")]
-    NoDataFolder,
 }
 
 impl Settings {
@@ -232,182 +199,6 @@ fn xdg(
 ) -> Option<PathBuf> {
     let named = env(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     named.or_else(|| Some(home?.join(below_home)))
-}
-
-/// What one source says.
-#[derive(Default)]
-struct Layer {
-    data: Option<PathBuf>,
-    http: Option<SocketAddr>,
-    tool_paths: Option<Vec<PathBuf>>,
-    trust: Option<bool>,
-    durability: Option<Durability>,
-    ca_file: Option<PathBuf>,
-    log: Option<String>,
-    task_tools: Option<bool>,
-    state_tools: Option<bool>,
-    /// The inner `None` is no bound.
-    wait: Option<Option<Duration>>,
-    links: Option<Links>,
-    names: Option<OwnNames>,
-    allowed_hosts: Option<Vec<String>>,
-    allowed_origins: Option<Vec<String>>,
-    dedupe_seconds: Option<u64>,
-    live_instances: Option<usize>,
-    suspend_grace_ms: Option<u64>,
-    /// 0 is for ever.
-    retention_days: Option<u64>,
-    /// 0 is for ever.
-    audit_days: Option<u64>,
-    background_idle_seconds: Option<u64>,
-    sampling: Option<SamplingSettings>,
-}
-
-impl Layer {
-    /// This one, and the lower one where this one says nothing.
-    fn or(self, lower: Self) -> Self {
-        Self {
-            data: self.data.or(lower.data),
-            http: self.http.or(lower.http),
-            tool_paths: self.tool_paths.or(lower.tool_paths),
-            trust: self.trust.or(lower.trust),
-            durability: self.durability.or(lower.durability),
-            ca_file: self.ca_file.or(lower.ca_file),
-            log: self.log.or(lower.log),
-            task_tools: self.task_tools.or(lower.task_tools),
-            state_tools: self.state_tools.or(lower.state_tools),
-            wait: self.wait.or(lower.wait),
-            links: self.links.or(lower.links),
-            names: self.names.or(lower.names),
-            allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
-            allowed_origins: self.allowed_origins.or(lower.allowed_origins),
-            dedupe_seconds: self.dedupe_seconds.or(lower.dedupe_seconds),
-            live_instances: self.live_instances.or(lower.live_instances),
-            suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
-            retention_days: self.retention_days.or(lower.retention_days),
-            audit_days: self.audit_days.or(lower.audit_days),
-            sampling: self.sampling.or(lower.sampling),
-            background_idle_seconds: self.background_idle_seconds.or(lower.background_idle_seconds),
-        }
-    }
-
-    fn of_flags(flags: Overrides, cwd: &Path) -> Result<Self, ConfigError> {
-        let here = |path: PathBuf| cwd.join(path);
-        let paths: Vec<_> = flags.tool_paths.into_iter().map(here).collect();
-        Ok(Self {
-            data: flags.data.map(here),
-            http: flags.http.map(|text| parsed("--http", text, address)).transpose()?,
-            tool_paths: (!paths.is_empty()).then_some(paths),
-            trust: flags.trust.then_some(true),
-            durability: flags.durability.map(|text| parsed("--durability", text, durability)).transpose()?,
-            log: flags.log,
-            ..Self::default()
-        })
-    }
-
-    fn of_env(env: &impl Fn(&str) -> Option<String>, cwd: &Path) -> Result<Self, ConfigError> {
-        let here = |path: PathBuf| cwd.join(path);
-        let list = |name| {
-            let items = |text: String| text.split(',').map(|item| item.trim().to_owned()).collect();
-            env(name).map(items)
-        };
-        fn read<T>(
-            env: &impl Fn(&str) -> Option<String>,
-            name: &str,
-            parse: impl Fn(&str) -> Result<T, String>,
-        ) -> Result<Option<T>, ConfigError> {
-            env(name).map(|text| parsed(name, text, parse)).transpose()
-        }
-        Ok(Self {
-            data: env("LONGHAUL_DATA").map(PathBuf::from).map(here),
-            http: read(env, "LONGHAUL_HTTP", address)?,
-            tool_paths: env("LONGHAUL_TOOLS").map(|text| std::env::split_paths(&text).map(here).collect()),
-            trust: read(env, "LONGHAUL_TRUST", switch)?,
-            durability: read(env, "LONGHAUL_DURABILITY", durability)?,
-            ca_file: env("LONGHAUL_CA_FILE").map(PathBuf::from).map(here),
-            log: env("LONGHAUL_LOG"),
-            task_tools: read(env, "LONGHAUL_MCP_TASK_TOOLS", switch)?,
-            state_tools: read(env, "LONGHAUL_MCP_STATE_TOOLS", switch)?,
-            wait: read(env, "LONGHAUL_MCP_WAIT_SECONDS", |text| wait_bound_of(number(text)?))?,
-            links: read(env, "LONGHAUL_MCP_LINKS", |text| text.parse().map_err(str::to_owned))?,
-            names: read(env, "LONGHAUL_MCP_CALL_HINT", OwnNames::of_hint)?,
-            allowed_hosts: list("LONGHAUL_MCP_ALLOWED_HOSTS"),
-            allowed_origins: list("LONGHAUL_MCP_ALLOWED_ORIGINS"),
-            dedupe_seconds: read(env, "LONGHAUL_MCP_DEDUPE_SECONDS", |text| dedupe_seconds(number(text)?))?,
-            live_instances: read(env, "LONGHAUL_ENGINE_LIVE_INSTANCES", |text| {
-                live_instances(number(text)?)
-            })?,
-            suspend_grace_ms: read(env, "LONGHAUL_ENGINE_SUSPEND_GRACE_MS", |text| {
-                suspend_grace_ms(number(text)?)
-            })?,
-            retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
-            // An address and its key belong together: the file alone says both.
-            sampling: None,
-            audit_days: read(env, "LONGHAUL_RETENTION_AUDIT_DAYS", |text| retention_days(number(text)?))?,
-            background_idle_seconds: read(env, "LONGHAUL_BACKGROUND_IDLE_SECONDS", |text| {
-                background_idle_seconds(number(text)?)
-            })?,
-        })
-    }
-}
-
-fn parsed<T>(from: &str, value: String, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
-    parse(&value).map_err(|why| ConfigError::Value { from: from.to_owned(), value, why })
-}
-
-/// `IP:PORT` or `localhost:PORT`: no name is looked up.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = match text.strip_prefix("localhost:") {
-        Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
-        None => text.to_owned(),
-    };
-    numeric.parse().map_err(|_| "is no address such as 127.0.0.1:1919, [::1]:1919 or localhost:0".to_owned())
-}
-
-fn durability(text: &str) -> Result<Durability, String> {
-    match text {
-        "standard" => Ok(Durability::Standard),
-        "strict" => Ok(Durability::Strict),
-        _ => Err("is neither standard nor strict".to_owned()),
-    }
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" => Ok(true),
-        "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err("is neither true nor false".to_owned()),
-    }
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "is no whole number".to_owned())
-}
-
-fn live_instances(count: u64) -> Result<usize, String> {
-    let most = limits::MAX_LIVE_INSTANCES;
-    let fits = usize::try_from(count).ok().filter(|count| (1..=most).contains(count));
-    fits.ok_or_else(|| format!("is not from 1 to {most}"))
-}
-
-fn suspend_grace_ms(millis: u64) -> Result<u64, String> {
-    let most = limits::MAX_SUSPEND_GRACE_MS;
-    if millis <= most { Ok(millis) } else { Err(format!("is not from 0 to {most}")) }
-}
-
-fn dedupe_seconds(seconds: u64) -> Result<u64, String> {
-    let most = limits::MAX_TOTAL_SECONDS;
-    if seconds <= most { Ok(seconds) } else { Err(format!("is not from 0, which is off, to {most}")) }
-}
-
-fn retention_days(days: u64) -> Result<u64, String> {
-    let most = limits::MAX_RETENTION_DAYS;
-    if days <= most { Ok(days) } else { Err(format!("is not from 1 to {most}, nor 0, which is for ever")) }
-}
-
-fn background_idle_seconds(seconds: u64) -> Result<u64, String> {
-    let most = limits::MAX_BACKGROUND_IDLE_SECONDS;
-    if seconds <= most { Ok(seconds) } else { Err(format!("is not from 0 to {most}")) }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod install;
 mod key;
 mod load;
 mod logging;
+mod open;
 mod own_server;
 mod progress;
 mod prompt;
@@ -60,7 +61,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.global.json);
     match run(cli, output) {
         Ok(exit) => exit.into(),
-        Err(error) => tell(&error, output).into(),
+        Err(error) => render::failure(&error, output).into(),
     }
 }
 
@@ -131,20 +132,4 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Doctor { check } => doctor::run(context, check).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }
-}
-
-/// Errors are for people, on stderr; with `--json` a program gets them on stdout too.
-fn tell(error: &CliError, output: Output) -> Exit {
-    if error.says_nothing() {
-        return error.exit;
-    }
-    eprintln!("longhaul: {}", render::escape_text(&error.to_string()));
-    if output.json {
-        let document = serde_json::json!({
-            "error": { "exit": error.exit as u8, "message": error.message, "next": error.next },
-        });
-        // Nothing is left to do about a stdout that fails.
-        let _ = output.json(&document);
-    }
-    error.exit
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
 
-use super::exit::{CliError, Result};
+use super::exit::{CliError, Exit, Result};
 use crate::catalog::{show_hidden, show_in_json};
 
 /// Where and how a command prints its answer.
@@ -157,6 +157,22 @@ pub fn bytes(count: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Errors are for people, on stderr; with `--json` a program gets them on stdout too.
+pub fn failure(error: &CliError, output: Output) -> Exit {
+    if error.says_nothing() {
+        return error.exit;
+    }
+    eprintln!("longhaul: {}", escape_text(&error.to_string()));
+    if output.json {
+        let document = serde_json::json!({
+            "error": { "exit": error.exit as u8, "message": error.message, "next": error.next },
+        });
+        // Nothing is left to do about a stdout that fails.
+        let _ = output.json(&document);
+    }
+    error.exit
 }
 
 #[cfg(test)]

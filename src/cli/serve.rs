@@ -8,17 +8,16 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::access::open_store;
 use super::args::ServeArgs;
 use super::background;
 use super::config::McpSettings;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::load;
+use super::open::{open_store, remotes, sandbox, with_remotes};
 use super::render::{escape, escape_text};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
-use super::servers;
 use super::signals::StopSignals;
 use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
@@ -29,7 +28,7 @@ use crate::mcp::{
     ClientSettings, HttpError, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio, wait_bound_of,
 };
 use crate::private::{self, NotPrivate};
-use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::sandbox::Sandbox;
 use crate::store::{Presence, Store, StoreOptions};
 
 /// In the data folder: compiled code.
@@ -105,33 +104,6 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
 
 fn is_in_use(context: &Context) -> bool {
     matches!(Store::presence(context.data()), Ok(Presence::InUse { .. }))
-}
-
-/// What runs components, as the settings want it.
-pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
-    let options = SandboxOptions {
-        suspend_grace: context.settings.engine.suspend_grace,
-        certificates: context.certificates.clone(),
-        ..SandboxOptions::default()
-    };
-    Ok(Arc::new(Sandbox::new(options).map_err(CliError::failed)?))
-}
-
-/// The other servers of the configuration.
-fn remotes(context: &Context) -> Result<Option<Remotes>> {
-    servers::remotes(&context.settings.servers, |name| std::env::var(name).ok(), &context.certificates)
-}
-
-fn with_remotes(sandbox: Arc<Sandbox>, remotes: Option<&Remotes>) -> Arc<dyn Runner> {
-    match remotes {
-        Some(remotes) => remotes.runner(sandbox),
-        None => sandbox,
-    }
-}
-
-/// What tells of tasks, and settles their steps, in a store that nobody serves; it runs nothing.
-pub fn runner(context: &Context) -> Result<Arc<dyn Runner>> {
-    Ok(with_remotes(sandbox(context)?, remotes(context)?.as_ref()))
 }
 
 /// The key in the store under this name; made where there is none.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::exit::Result;
 use super::render::{Output, Table, bytes, escape};
 use crate::engine::{JournalDocument, Slice, TaskDocument, resolve_command};
-use crate::task::{Content, EmbeddedBody, ToolResult};
+use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 
 /// The list of tasks, newest first.
 pub fn tasks(output: Output, tasks: &[TaskDocument]) -> Result<()> {
@@ -246,6 +246,14 @@ fn pretty(json: &str) -> String {
 
 fn parsed(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned()))
+}
+
+/// As much of an id as tells tasks apart for a person: the end, since ids of one time begin alike.
+const SHORT_ID_CHARS: usize = 6;
+
+pub fn short(id: TaskId) -> String {
+    let id = id.to_string();
+    id[id.len() - SHORT_ID_CHARS..].to_owned()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::exit::{CliError, Exit, Result};
 use super::load::{self, Loaded};
 use super::remote::{Remote, is_own};
 use super::render::{Output, Table, bytes, escape};
-use super::{guests, serve, tools};
+use super::{guests, open, tools};
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::mcp::ToolInfo;
 
@@ -94,7 +94,7 @@ fn wire(tool: &ToolInfo) -> Value {
 }
 
 async fn inspect_path(path: PathBuf, trust: bool, context: &Context) -> Result<()> {
-    let sandbox = serve::sandbox(context)?;
+    let sandbox = open::sandbox(context)?;
     for file in load::find(vec![path]).await? {
         let loaded = load::load(file, sandbox.as_ref(), &context.settings.operator, trust).await?;
         match context.output.json {

@@ -80,7 +80,7 @@ impl Sandbox {
     pub(super) fn dialling(options: SandboxOptions, dialler: Arc<dyn Dialler>) -> Result<Self, SandboxError> {
         let broken = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
         let engine = config::engine().map_err(broken)?;
-        let linker = world::linker(&engine).map_err(broken)?;
+        let linker = world::linker::linker(&engine).map_err(broken)?;
         let threads = GuestThreads::start(&engine, options.threads)?;
         let cache = Arc::new(Cache::new(engine, linker, options.threads));
         let connector = Connector::new(dialler);

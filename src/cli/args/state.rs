@@ -1,6 +1,6 @@
 use clap::{Args, Subcommand};
 
-use super::ServerArgs;
+use super::server::ServerArgs;
 
 #[derive(Clone, Debug, Args)]
 pub struct StateArgs {

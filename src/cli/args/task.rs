@@ -1,6 +1,6 @@
 use clap::{Args, Subcommand};
 
-use super::ServerArgs;
+use super::server::ServerArgs;
 use crate::engine::Resolution;
 use crate::task::TaskId;
 

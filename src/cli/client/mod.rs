@@ -1,16 +1,18 @@
 //! `longhaul client`: a prompt that calls tools, follows tasks and answers their questions.
 
 mod commands;
+mod followed;
 mod follower;
 pub mod form;
 mod memory;
+mod prompt;
 pub mod servers;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod words;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal as _};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,41 +23,9 @@ use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::render::escape_text;
 use crate::limits;
-use follower::Event;
-use form::Form;
 use memory::Memory;
-use servers::{Server, servers};
-use tasks::Followed;
-pub use tasks::short;
-
-const PROMPT: &str = "longhaul> ";
-
-struct Client<'a> {
-    context: &'a Context,
-    /// None where nobody named one and none was there yet.
-    servers: Vec<Server>,
-    memory: Memory,
-    followed: Vec<Followed>,
-    events: mpsc::Sender<Event>,
-    /// The question that is being answered.
-    form: Option<Form>,
-    /// What is typed here counts as a person's answer.
-    is_person: bool,
-    screen: Screen,
-}
-
-/// What a person reads, on stderr; what a tool handed back goes to stdout.
-struct Screen {
-    terminal: bool,
-    /// The last line is a prompt.
-    prompted: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Go,
-    Quit,
-}
+use prompt::{Client, Next, Screen};
+use servers::servers;
 
 pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
     let memory = Memory::of_this_user()?;
@@ -113,62 +83,4 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
     }
     client.take_leave();
     Ok(Exit::Done)
-}
-
-impl Client<'_> {
-    fn greet(&mut self) {
-        if self.screen.terminal {
-            for (number, server) in (1..).zip(&self.servers) {
-                self.screen.say(&format!("server {number}: {}", server.url));
-            }
-            self.screen.say("list shows the tools, help the other words, Ctrl-D quits");
-        }
-    }
-
-    fn prompt(&mut self) {
-        match &self.form {
-            Some(form) => self.screen.prompt(&form.prompt()),
-            None if self.is_attached() => {}
-            None => self.screen.prompt(PROMPT),
-        }
-    }
-
-    fn take_leave(&mut self) {
-        match self.followed.len() {
-            0 => {}
-            1 => self.screen.say("one task goes on by itself; the next `longhaul client` takes it up"),
-            count => {
-                self.screen.say(&format!(
-                    "{count} tasks go on by themselves; the next `longhaul client` takes them up"
-                ));
-            }
-        }
-        if self.screen.prompted {
-            eprintln!();
-        }
-    }
-}
-
-impl Screen {
-    /// Lines for a person.
-    fn say(&mut self, text: &str) {
-        self.clear();
-        eprintln!("{}", escape_text(text));
-    }
-
-    /// The cursor stands on an empty line.
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.prompted) {
-            eprintln!();
-        }
-    }
-
-    fn prompt(&mut self, text: &str) {
-        if self.terminal && !self.prompted {
-            self.prompted = true;
-            eprint!("{text}");
-            // Nothing is left to do about a stderr that fails.
-            let _ = io::stderr().flush();
-        }
-    }
 }

@@ -1,10 +1,13 @@
 //! The servers that a command talks to, and which of them has a tool.
 
+use serde_json::Value;
+
 use crate::authority::Secret;
-use crate::cli::call::no_such_tool;
+use crate::catalog::Schema;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::remote::{Remote, RemoteError, is_own};
+use crate::cli::render::escape;
 use crate::mcp::{ClientOptions, ToolInfo};
 
 /// A server that is asked for tools and tasks; people call it by its number, from 1 on.
@@ -93,4 +96,26 @@ pub async fn find_tool<'a>(servers: &'a [Server], called: &str) -> Result<(&'a S
                 .next(ways.join(" or ")))
         }
     }
+}
+
+fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {
+    let have: Vec<String> =
+        tools.iter().filter(|tool| !is_own(tool)).map(|tool| escape(&tool.name)).collect();
+    let error = CliError::not_found(format_args!("the server has no tool '{name}'"));
+    if have.is_empty() {
+        error.next("it has none at all: start it with longhaul serve --tools PATH")
+    } else {
+        error.next(format!("it has: {}", have.join(", ")))
+    }
+}
+
+/// The server checks them too; here, wrong ones are told apart from a call that is refused.
+pub fn check(tool: &ToolInfo, arguments: &Value) -> Result<()> {
+    // A schema that does not compile is the server's to mend.
+    let Ok(schema) = Schema::of_arguments(&tool.input_schema) else { return Ok(()) };
+    schema.check(arguments).map_err(|violations| {
+        let told: Vec<String> = violations.iter().map(|violation| escape(&violation.to_string())).collect();
+        CliError::usage(format_args!("the arguments are wrong: {}", told.join("; ")))
+            .next(format!("longhaul tool inspect {}", tool.name))
+    })
 }

@@ -3,58 +3,21 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tokio::task::JoinHandle;
 
+use super::followed::Followed;
 use super::follower::{Event, What, follow};
 use super::form::Form;
 use super::memory::Entry;
-use super::{Client, Next};
+use super::prompt::{Client, Next};
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
 use crate::cli::hand;
 use crate::cli::progress::describe;
 use crate::cli::remote::token_is_not_for;
-use crate::cli::show;
+use crate::cli::show::{self, short};
 use crate::engine::TaskDocument;
 use crate::mcp::ClientOptions;
-use crate::task::{TaskId, ToolResult};
-
-/// As much of an id as tells tasks apart for a person: the end, since ids of one time begin alike.
-const SHORT_ID_CHARS: usize = 6;
-
-/// A remembered task, followed until its end is shown.
-pub struct Followed {
-    pub entry: Entry,
-    /// How it stood last.
-    pub last: Option<TaskDocument>,
-    /// What it does is shown as it does it.
-    attached: bool,
-    /// What was said of it last: the same is not said twice.
-    said: String,
-    /// Questions that were told already.
-    told: BTreeSet<String>,
-    /// Questions that were answered here, whatever a document of before says, or put off.
-    pub dealt_with: BTreeSet<String>,
-    follower: JoinHandle<()>,
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.follower.abort();
-    }
-}
-
-impl Followed {
-    fn name(&self) -> String {
-        let tool = &self.entry.tool;
-        self.entry.id.map_or_else(|| tool.clone(), |id| format!("{tool} {}", short(id)))
-    }
-}
-
-pub fn short(id: TaskId) -> String {
-    let id = id.to_string();
-    id[id.len() - SHORT_ID_CHARS..].to_owned()
-}
+use crate::task::ToolResult;
 
 impl Client<'_> {
     /// What the last client left open, whatever ended it.

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::follower::Event;
+use super::servers::Server;
 use super::*;
 use crate::catalog::ToolDefinition;
 use crate::cli::config::{Overrides, Settings};

@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{
-    Layer, SamplingSettings, address, background_idle_seconds, dedupe_seconds, durability, live_instances,
-    retention_days, suspend_grace_ms,
+use super::layer::Layer;
+use super::sampling::SamplingSettings;
+use super::values::{
+    address, background_idle_seconds, dedupe_seconds, durability, live_instances, retention_days,
+    suspend_grace_ms,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
 use crate::cli::servers::ServerTable;
@@ -156,26 +158,6 @@ impl FileTables {
 fn read_address<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(input)?;
     address(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
-}
-
-pub fn read_base_url<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    let text = String::deserialize(input)?;
-    let is_url = text.starts_with("http://") || text.starts_with("https://");
-    if is_url && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format!("'{}' is no URL such as https://api.openai.com/v1", text.escape_debug())))
-}
-
-pub fn read_key_variable<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(input)?;
-    match text.strip_prefix("env:").filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Some(name.to_owned())),
-        // What was written may be the key itself.
-        None => {
-            Err(D::Error::custom("it is written env:NAME, with the name of the variable that holds the key"))
-        }
-    }
 }
 
 fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durability>, D::Error> {

@@ -1,6 +1,6 @@
 //! `longhaul install`: writes the configuration by which an MCP host finds this program.
 
-mod clients;
+pub mod clients;
 mod difference;
 mod entries;
 mod file;
@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-pub use self::clients::HostClient;
 use self::clients::{Credential, Format, KEY, Places, Transport};
 use self::difference::difference;
 use self::file::HostFile;

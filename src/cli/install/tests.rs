@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use clap::ValueEnum;
 
-use super::clients::config_folder;
+use super::clients::{HostClient, config_folder};
 use super::*;
 
 mod files;

@@ -11,8 +11,9 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Notify;
 
 use super::address::is_public;
+use super::failure::Failure;
 use super::machine::Listeners;
-use super::{Failure, Target};
+use super::target::Target;
 use crate::engine::BoxFuture;
 use crate::limits;
 

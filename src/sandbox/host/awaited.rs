@@ -5,45 +5,17 @@
 use wasmtime::Result;
 
 use super::bindings::longhaul::tool::types::Error;
-use super::waits::{Ticket, Waited};
-use crate::engine::{Op, OpHandle, Recorder, call_hash};
+use super::waits::Waited;
+use crate::engine::{Op, OpHandle, call_hash};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
-use crate::sandbox::world::journal::Journal;
-use crate::task::{WaitingReason, WakeOn};
-
-/// A ticket whose end comes from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Awaited {
-    pub op: OpHandle,
-    /// Stands for the call that began it.
-    pub hash: u64,
-    pub on: WakeOn,
-    /// Why the task waits, while it waits for this.
-    pub reason: WaitingReason,
-    /// Logical time at which it is over in any case.
-    pub deadline: Option<u64>,
-}
+use crate::sandbox::world::tickets::{Awaited, Ticket};
+use crate::task::WakeOn;
 
 /// An operation as the guest begins it.
 pub struct Begun {
     pub op: OpHandle,
     pub hash: u64,
-}
-
-impl Awaited {
-    /// Whether taking it would not wait.
-    pub fn is_ready(&self, recorder: &Recorder, journal: &Journal) -> Result<bool, Stop> {
-        Ok(matches!(recorder.op(self.op)?, Some(Op::Done { .. }))
-            || recorder.is_met(&self.on)?
-            || self.due(recorder).is_some_and(|due| journal.is_due(due)))
-    }
-
-    /// When it is over as things stand.
-    pub fn due(&self, recorder: &Recorder) -> Option<u64> {
-        let deadline = self.deadline?;
-        Some(recorder.held_until(&self.on).map_or(deadline, |held| held.max(deadline)))
-    }
 }
 
 impl World {

@@ -1,14 +1,14 @@
 use wasmtime::Result;
 
-use super::awaited::Awaited;
 use super::bindings::longhaul::tool::calls::{self, CallError, Child, Definition, Error, Output, Request};
 use super::bindings::longhaul::tool::{tools, types};
 use super::refusal::not_granted;
-use super::waits::{Ticket, Waited};
+use super::waits::Waited;
 use crate::catalog::{Reply, ToolDefinition};
 use crate::engine::{CallRefusal, ChildCall, ChildEnd, op_hash};
 use crate::limits;
 use crate::sandbox::world::World;
+use crate::sandbox::world::tickets::{Awaited, Ticket};
 use crate::task::{Content, EmbeddedBody, ToolResult, WaitingReason, WakeOn};
 
 const NOT_OFFERED: &str = "longhaul:tool/tools is to be exported, not imported: use longhaul:tool/calls";

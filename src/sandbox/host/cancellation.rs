@@ -1,9 +1,9 @@
 use wasmtime::Result;
 
 use super::bindings::longhaul::tool::cancellation;
-use super::waits::Ticket;
 use crate::sandbox::world::World;
 use crate::sandbox::world::journal::{Call, Kind};
+use crate::sandbox::world::tickets::Ticket;
 
 const REQUESTED: Call = Call { kind: Kind::CancelRequested, hash: 0 };
 

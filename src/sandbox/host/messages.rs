@@ -1,13 +1,12 @@
 use wasmtime::Result;
 
-use super::awaited::Awaited;
 use super::bindings::longhaul::tool::messages::{self, Error, Message};
 use super::calls::refused;
-use super::waits::Ticket;
 use crate::engine::{Addressee, Op, messages as engine};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
+use crate::sandbox::world::tickets::{Awaited, Ticket};
 use crate::task::{WaitingReason, WakeOn};
 
 impl messages::Host for World {

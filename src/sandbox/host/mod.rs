@@ -22,8 +22,6 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::world::World;
 
-pub use self::waits::Tickets;
-
 /// Generated from the WIT package.
 pub mod bindings {
     wasmtime::component::bindgen!({

@@ -1,11 +1,11 @@
 //! What elicitation, sampling and roots have in common: each asks a question of the engine's.
 
-use super::awaited::{Awaited, Begun};
+use super::awaited::Begun;
 use super::bindings::longhaul::tool::types::Error;
-use super::waits::Ticket;
 use crate::engine::questions::{Answer, Asked, Question};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
+use crate::sandbox::world::tickets::{Awaited, Ticket};
 use crate::task::{WaitingReason, WakeOn};
 
 impl World {

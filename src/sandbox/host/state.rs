@@ -2,11 +2,11 @@ use wasmtime::Result;
 
 use super::bindings::longhaul::tool::state::{self, Entry, Error, Page, PutError, PutRequest};
 use super::refusal::refuse;
-use super::waits::Ticket;
 use crate::authority::Capability;
 use crate::engine::{Recorder, StateEntry, StateError, StateQuery, StateWrite};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
+use crate::sandbox::world::tickets::Ticket;
 use crate::task::WakeOn;
 
 impl state::Host for World {

@@ -1,9 +1,9 @@
 use wasmtime::Result;
 
 use super::bindings::longhaul::tool::timers;
-use super::waits::Ticket;
 use crate::sandbox::world::World;
 use crate::sandbox::world::journal::{Call, Kind, WaitOn};
+use crate::sandbox::world::tickets::Ticket;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 

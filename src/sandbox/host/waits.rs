@@ -1,82 +1,15 @@
-use std::collections::BTreeMap;
 use std::future::Future;
 
 use wasmtime::Result;
 
-use super::awaited::Awaited;
 use super::bindings::longhaul::tool::waits::{self, Error};
 use crate::engine::{Recorder, Suspension, call_hash};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
 use crate::sandbox::world::journal::{Call, Journal, Kind, WaitOn};
+use crate::sandbox::world::tickets::{Awaited, Ticket, Tickets};
 use crate::task::{WaitingReason, WakeOn};
-
-/// What was started and is not over. The guest numbers nothing itself: the order of its calls does.
-#[derive(Default)]
-pub struct Tickets {
-    last: u64,
-    open: BTreeMap<u64, Ticket>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ticket {
-    /// Over once a wait has told that it is ready.
-    Timer { due: u64 },
-    /// Never over.
-    Cancellation,
-    /// Over once it was taken.
-    Awaited(Awaited),
-    /// An entry of shared state; over once a wait has told that it is ready.
-    Watch(WakeOn),
-}
-
-impl Tickets {
-    pub fn issue(&mut self, ticket: Ticket) -> Result<u64, Stop> {
-        if self.open.len() >= limits::MAX_OPEN_TICKETS {
-            let message = format!("the tool has {} open tickets, which is the bound", self.open.len());
-            return Err(Stop::Limit { bound: "MAX_OPEN_TICKETS", message });
-        }
-        self.last += 1;
-        self.open.insert(self.last, ticket);
-        Ok(self.last)
-    }
-
-    pub fn cancellation(&self) -> Option<u64> {
-        self.open.iter().find(|(_, ticket)| **ticket == Ticket::Cancellation).map(|(number, _)| *number)
-    }
-
-    /// Those that a checkpoint would lose.
-    pub fn unfinished(&self) -> Vec<u64> {
-        let timers = self.open.iter().filter(|(_, ticket)| **ticket != Ticket::Cancellation);
-        timers.map(|(number, _)| *number).collect()
-    }
-
-    /// A wait has told the guest that they are ready.
-    fn told(&mut self, ready: &[u64]) {
-        let is_over = |ticket: &Ticket| matches!(ticket, Ticket::Timer { .. } | Ticket::Watch(_));
-        self.open.retain(|number, ticket| !is_over(ticket) || !ready.contains(number));
-    }
-
-    pub(super) fn get(&self, number: u64) -> Option<&Ticket> {
-        self.open.get(&number)
-    }
-
-    pub(super) fn over(&mut self, number: u64) {
-        self.open.remove(&number);
-    }
-}
-
-impl Ticket {
-    /// Why a task waits that waits for this.
-    fn reason(&self) -> Option<WaitingReason> {
-        match self {
-            Self::Awaited(awaited) => Some(awaited.reason),
-            Self::Watch(_) => Some(WaitingReason::State),
-            Self::Timer { .. } | Self::Cancellation => None,
-        }
-    }
-}
 
 impl waits::Host for World {
     async fn wait(&mut self, tickets: Vec<u64>, timeout_ms: Option<u64>) -> Result<Result<Vec<u64>, Error>> {
@@ -111,7 +44,7 @@ impl waits::Host for World {
     }
 
     fn abandon(&mut self, ticket: u64) -> Result<()> {
-        if let Some(Ticket::Awaited(awaited)) = self.tickets.open.remove(&ticket) {
+        if let Some(Ticket::Awaited(awaited)) = self.tickets.over(ticket) {
             self.give_up(&awaited)?;
         }
         Ok(())
@@ -131,7 +64,7 @@ impl Waited {
         if numbers.len() > limits::MAX_OPEN_TICKETS {
             return Err(Error::Limit(format!("a wait takes at most {} tickets", limits::MAX_OPEN_TICKETS)));
         }
-        let find = |number: &u64| match tickets.open.get(number) {
+        let find = |number: &u64| match tickets.get(*number) {
             Some(ticket) => Ok((*number, ticket.clone())),
             None => {
                 Err(Error::NotFound(format!("there is no open ticket {number}: it is over, or never was")))
@@ -255,14 +188,5 @@ mod tests {
     fn a_wait_that_could_never_end_is_refused() {
         assert!(matches!(Waited::of(&Tickets::default(), &[], false), Err(Error::Invalid(_))));
         assert!(Waited::of(&Tickets::default(), &[], true).is_ok());
-    }
-
-    #[test]
-    fn open_tickets_are_bounded() {
-        let mut tickets = Tickets::default();
-        for _ in 0..limits::MAX_OPEN_TICKETS {
-            tickets.issue(Ticket::Timer { due: 0 }).unwrap();
-        }
-        assert!(matches!(tickets.issue(Ticket::Cancellation), Err(Stop::Limit { .. })));
     }
 }

@@ -2,9 +2,9 @@ use serde_json::{Map, Value, json};
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{Type, Val};
 
-use super::json::object;
-use super::schema::object_schema;
-use super::{JsonError, Mismatch, SchemaError, from_val, schema};
+use super::json::{JsonError, from_val, object};
+use super::schema::{SchemaError, object_schema, schema};
+use super::types::Mismatch;
 use crate::task::ToolResult;
 
 /// The schema of a typed export's arguments: an object with one property a parameter.

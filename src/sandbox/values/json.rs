@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value};
 use wasmtime::component::{Type, Val};
 
 use super::schema::SAFE_INTEGER;
-use super::{Mismatch, describe, snake};
+use super::types::{Mismatch, describe, snake};
 use crate::catalog::find_hidden;
 use crate::limits::MAX_JSON_DEPTH;
 

@@ -1,7 +1,7 @@
 use serde_json::{Map, Value, json};
 use wasmtime::component::Type;
 
-use super::{describe, snake};
+use super::types::{describe, snake};
 use crate::limits::{MAX_DEFINITION_BYTES, MAX_FIXED_LIST_ITEMS, MAX_JSON_DEPTH};
 
 /// Why a type has no JSON Schema. Each reads as a clause behind "the function".

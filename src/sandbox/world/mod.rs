@@ -17,26 +17,24 @@
 pub mod clocks;
 pub mod http;
 pub mod journal;
+pub mod linker;
 pub mod poll;
 pub mod random;
 pub mod stdio;
+pub mod tickets;
 
 use std::sync::Arc;
 
-use wasmtime::component::{Linker, Resource, ResourceTable};
-use wasmtime::{Engine, Result};
-use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::types::HostFutureIncomingResponse;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-use wasmtime_wasi_io::bindings::wasi::io;
 
-use self::clocks::{Clocks, HasClocks, Timers};
+use self::clocks::{Clocks, Timers};
 use self::journal::Journal;
-use self::poll::{HasPolling, Polling};
 use self::random::{Purpose, SeededRandom};
 use self::stdio::{Capture, LogStream, Stream};
-use super::host::{self, Tickets};
+use self::tickets::Tickets;
 use super::limiter::Limiter;
 use super::threads::Meter;
 use crate::authority::Grant;
@@ -94,25 +92,6 @@ impl World {
             journal,
         }
     }
-}
-
-/// Everything that a component may import.
-pub fn linker(engine: &Engine) -> Result<Linker<World>> {
-    let mut linker = Linker::<World>::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    http::add_to_linker(&mut linker)?;
-    linker.allow_shadowing(true);
-    io::poll::add_to_linker::<World, HasPolling>(&mut linker, |world| Polling {
-        table: &mut world.table,
-        timers: &mut world.timers,
-        journal: &world.journal,
-        meter: &world.meter,
-    })?;
-    monotonic_clock::add_to_linker::<World, HasClocks>(&mut linker, World::clocks)?;
-    wall_clock::add_to_linker::<World, HasClocks>(&mut linker, World::clocks)?;
-    linker.allow_shadowing(false);
-    host::add_to_linker(&mut linker)?;
-    Ok(linker)
 }
 
 impl World {

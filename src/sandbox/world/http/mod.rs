@@ -7,7 +7,7 @@
 mod body;
 mod exchanges;
 mod outcome;
-mod overrides;
+pub mod overrides;
 
 use std::future::Future;
 
@@ -17,7 +17,6 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub use self::exchanges::{Egress, Exchanges};
 pub use self::outcome::settled;
-pub use self::overrides::add_to_linker;
 use crate::authority::Grant;
 use crate::limits;
 use crate::sandbox::egress::{Answer, Target};
