@@ -2,24 +2,23 @@
 //! and what follows from them, as data. Nothing else calls the store's `enqueue`.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use super::Shared;
-use super::effect::{Effect, Effects};
-use super::feed::{ResourceKey, TaskChange};
-use crate::engine::dispatch::entry::Entry;
-use crate::engine::family::children::Link;
-use crate::store::{Ack, Batch, Guard, Space, StoreError};
+use crate::engine::effect::Effect;
+use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::link::Link;
+use crate::engine::memory::entry::Entry;
+use crate::store::{Batch, Guard, Space};
 use crate::task::TaskId;
 
 /// What is written together: all of it or nothing, in the order of the calls.
 #[derive(Default)]
 #[must_use = "nothing is written before it is handed to `Shared::commit`"]
 pub struct Commit {
-    batch: Batch,
-    effects: Vec<Effect>,
+    pub(in crate::engine) batch: Batch,
+    pub(in crate::engine) effects: Vec<Effect>,
     /// Entries that are open once it is applied.
-    opened: Vec<Arc<Entry>>,
+    pub(in crate::engine) opened: Vec<Arc<Entry>>,
 }
 
 impl Commit {
@@ -101,36 +100,5 @@ impl Deref for Commit {
 impl DerefMut for Commit {
     fn deref_mut(&mut self) -> &mut Batch {
         &mut self.batch
-    }
-}
-
-impl Shared {
-    /// Hands a commit over. The order of calls is the order of commits. An error means that nothing was queued and
-    /// that nothing follows.
-    pub fn commit(&self, commit: Commit) -> Result<Ack, StoreError> {
-        let _others = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
-        self.hand_over(commit)
-    }
-
-    /// Hands over what `decide` says once all that is on its way has arrived, and lets nothing through meanwhile. For
-    /// threads that may block.
-    pub fn commit_alone<T>(
-        &self,
-        decide: impl FnOnce() -> Result<(Commit, T), StoreError>,
-    ) -> Result<(Ack, T), StoreError> {
-        let _alone = self.sweeping.write().unwrap_or_else(PoisonError::into_inner);
-        self.store.commit_blocking(Batch::new())?;
-        let (commit, decided) = decide()?;
-        Ok((self.hand_over(commit)?, decided))
-    }
-
-    fn hand_over(&self, commit: Commit) -> Result<Ack, StoreError> {
-        let Commit { mut batch, effects, opened } = commit;
-        // Most commits of a guest have none.
-        if !effects.is_empty() {
-            let staged = self.memory.stage(opened);
-            batch = batch.effects(Box::new(Effects::new(staged, effects)));
-        }
-        self.store.enqueue(batch)
     }
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::feed::{ResourceKey, TaskChange};
-use super::tokens::TokenRow;
-use crate::engine::family::children::Link;
-use crate::engine::query::metrics::Counter;
+use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::link::Link;
+use crate::engine::rows::TokenRow;
 use crate::task::TaskId;
 
 /// Version of the effects as they are encoded; a change of shape gets a new one.
@@ -84,6 +83,16 @@ fn this_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Err
         VERSION => Ok(VERSION),
         other => Err(D::Error::custom(format!("effects of version {other}; this longhaul reads {VERSION}"))),
     }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counter {
+    Submitted,
+    Completed,
+    Failed,
+    Cancelled,
+    Attempts,
 }
 
 #[cfg(test)]

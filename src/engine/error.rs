@@ -1,5 +1,6 @@
-use super::state::StateError;
-use super::tokens::TokenError;
+use serde::{Deserialize, Serialize};
+
+use crate::authority::{NameError, PatternError};
 use crate::catalog::{ArgumentError, CatalogError};
 use crate::store::StoreError;
 use crate::task::{ComponentId, IllegalTransition, TaskId};
@@ -226,4 +227,36 @@ fn asked(open: &[String]) -> String {
 
 fn listed(have: &[String]) -> String {
     if have.is_empty() { "; it has none yet".to_owned() } else { format!("; it has: {}", have.join(", ")) }
+}
+
+/// Why shared state was not read or written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Limit(String),
+    #[error("{0}")]
+    NotGranted(String),
+    /// Somebody was faster; the present version, 0 where there is no entry.
+    #[error("'{}' has version {version} by now: read it again, then decide anew", key.escape_debug())]
+    Conflict { key: String, version: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    #[error(transparent)]
+    BadName(#[from] NameError),
+    #[error("these are no names of tools: {0}")]
+    BadTools(String),
+    #[error(transparent)]
+    BadState(#[from] PatternError),
+    #[error("'{0}' has a token already: `longhaul token revoke {0}` first")]
+    Exists(String),
+    #[error("there is no token of '{}'; `longhaul token list` shows those that there are", .0.escape_debug())]
+    Missing(String),
+    #[error("there are {0} tokens, which is the bound: revoke some first")]
+    TooMany(usize),
 }

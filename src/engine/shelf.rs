@@ -3,8 +3,9 @@
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::commit::Commit;
-use super::{EngineError, TaskEngine};
+use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
 use crate::store::{Batch, Space};
 use crate::task::TaskId;
 

@@ -26,10 +26,11 @@ use serde_json::{Value, json};
 use super::closures::{Closures, StepError, Steps};
 use super::*;
 use crate::authority::Principal;
-use crate::catalog::ToolDefinition;
+use crate::catalog::{Catalog, Inspection, ToolDefinition};
 use crate::clock::ManualClock;
-use crate::store::Moment;
-use crate::task::{FailedReason, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
+use crate::limits;
+use crate::store::{Moment, Space};
+use crate::task::{ComponentId, FailedReason, RetryPolicy, TaskId, TaskLimits, ToolResult, WaitingReason};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const START: u64 = 1_800_000_000_000_000_000;

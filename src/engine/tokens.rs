@@ -1,24 +1,26 @@
 //! Bearer tokens: who calls from where it cannot be told otherwise. The store holds a token's hash, never the
 //! token; all of them are held in memory, so that every request can ask anew.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::sync::{PoisonError, RwLock};
+use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::audit::{self, Deed, Subject};
-use super::commit::Commit;
-use super::effect::Effect;
-use super::{EngineError, TaskEngine, rows};
-use crate::authority::{NameError, PatternError, Principal, StatePattern};
-use crate::engine::lifecycle::submit::random;
-use crate::engine::query::view::rfc3339;
+use crate::authority::{Principal, StatePattern};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
+use crate::engine::error::{EngineError, TokenError};
+use crate::engine::handle::TaskEngine;
+use crate::engine::memory::tokens::Held;
+use crate::engine::random::random;
+use crate::engine::rows;
+use crate::engine::rows::TokenRow;
+use crate::engine::text::rfc3339;
 use crate::limits;
-use crate::store::{Guard, Snapshot, Space, StoreError};
+use crate::store::{Guard, Space, StoreError};
 
 /// What a token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "lh_";
@@ -63,86 +65,12 @@ impl Bearer {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    #[error(transparent)]
-    BadName(#[from] NameError),
-    #[error("these are no names of tools: {0}")]
-    BadTools(String),
-    #[error(transparent)]
-    BadState(#[from] PatternError),
-    #[error("'{0}' has a token already: `longhaul token revoke {0}` first")]
-    Exists(String),
-    #[error("there is no token of '{}'; `longhaul token list` shows those that there are", .0.escape_debug())]
-    Missing(String),
-    #[error("there are {0} tokens, which is the bound: revoke some first")]
-    TooMany(usize),
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TokenRow {
-    pub hash: [u8; 32],
-    pub tools: Vec<String>,
-    pub state: Vec<StatePattern>,
-    pub created_at: u64,
-}
-
-/// The tokens that are valid now.
-#[derive(Default)]
-pub struct Tokens {
-    by_hash: RwLock<HashMap<[u8; 32], Held>>,
-}
-
-struct Held {
-    principal: Principal,
-    created_at: u64,
-    revoked: watch::Sender<bool>,
-}
-
-impl Tokens {
-    /// Takes in the rows of a store that is being opened.
-    pub fn load(&self, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
-        let mut fault = None;
-        snapshot.scan_prefix(Space::Token, &[], false, |key, row| {
-            match rows::decode::<TokenRow>(Space::Token, key, row) {
-                Ok(row) => {
-                    self.insert(String::from_utf8_lossy(key).into_owned(), row);
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        fault.map_or(Ok(()), Err)
-    }
-
-    pub fn insert(&self, name: String, row: TokenRow) {
-        let principal = Principal::new(name, row.tools).with_state(row.state);
-        let held = Held { principal, created_at: row.created_at, revoked: watch::Sender::new(false) };
-        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.hash, held);
-    }
-
-    pub fn remove(&self, hash: &[u8; 32]) {
-        let held = self.by_hash.write().unwrap_or_else(PoisonError::into_inner).remove(hash);
-        if let Some(held) = held {
-            held.revoked.send_replace(true);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
-
 impl TaskEngine {
     /// Makes a token and returns it, this once.
     pub async fn new_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
         let named = by_name(Deed::TokenNew, &grant.name);
         let done = self.make_token(by, grant.clone()).await;
-        self.audited(by, named, done)
+        self.shared.audit.audited(by, named, done)
     }
 
     async fn make_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
@@ -163,7 +91,7 @@ impl TaskEngine {
         let guard = Guard::Absent { space: Space::Token, key: key.clone() };
         let mut commit = Commit::new().guard(guard).put(Space::Token, key, rows::encode(&row)?);
         commit.add_effect(Effect::TokenAdded { name: name.clone(), row });
-        audit::admitted(&self.shared, &mut commit, by, by_name(Deed::TokenNew, &name))?;
+        self.shared.audit.admitted(&mut commit, by, by_name(Deed::TokenNew, &name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => EngineError::Token(TokenError::Exists(name)),
             error => error.into(),
@@ -183,7 +111,7 @@ impl TaskEngine {
     /// there for a new token of that name.
     pub async fn revoke_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
         let done = self.remove_token(by, name).await;
-        self.audited(by, by_name(Deed::TokenRevoke, name), done)
+        self.shared.audit.audited(by, by_name(Deed::TokenRevoke, name), done)
     }
 
     async fn remove_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
@@ -201,7 +129,7 @@ impl TaskEngine {
             .guard(Guard::Present { space: Space::Token, key: key.to_vec() })
             .delete(Space::Token, key);
         commit.add_effect(Effect::TokenRevoked(hash));
-        audit::admitted(&self.shared, &mut commit, by, by_name(Deed::TokenRevoke, name))?;
+        self.shared.audit.admitted(&mut commit, by, by_name(Deed::TokenRevoke, name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => missing(),
             error => error.into(),

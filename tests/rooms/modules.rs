@@ -7,27 +7,52 @@ use super::{is_name, module_path, read, sources, tokens};
 
 /// Of a room its parts from the ground up, as `FLOORS` has the rooms. A part is a file or a folder of the room; `mod` is
 /// the room's own `mod.rs`.
-const INNER_FLOORS: &[(&str, &[&[&str]])] = &[(
-    "mcp",
-    &[
-        &["locks", "era", "socket_path"],
-        &["wire"],
-        &["own", "questions", "watch"],
-        &["shared"],
-        &["sessions"],
-        &["connection"],
-        &["tasks"],
-        &["call", "resources"],
-        &["server"],
-        &["transport"],
-        &["client", "bridge"],
-        &["upstream"],
-        &["mod"],
-    ],
-)];
+const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
+    (
+        "engine",
+        &[
+            &["error", "feed", "link", "text"],
+            &["cursor", "random", "rows"],
+            &["effect", "journal"],
+            &["memory", "ports"],
+            &["commit"],
+            &["audit"],
+            &["shared"],
+            &["change"],
+            &["record"],
+            &["family", "runner"],
+            &["handle"],
+            &["grants", "questions", "shelf", "state", "tokens"],
+            &["query"],
+            &["lifecycle"],
+            &["dispatch", "runners"],
+            &["open"],
+            &["library"],
+            &["mod"],
+        ],
+    ),
+    (
+        "mcp",
+        &[
+            &["locks", "era", "socket_path"],
+            &["wire"],
+            &["own", "questions", "watch"],
+            &["shared"],
+            &["sessions"],
+            &["connection"],
+            &["tasks"],
+            &["call", "resources"],
+            &["server"],
+            &["transport"],
+            &["client", "bridge"],
+            &["upstream"],
+            &["mod"],
+        ],
+    ),
+];
 
 /// Rooms whose modules import each other in one direction. A room that holds is added here.
-const WITHOUT_CIRCLES: &[&str] = &["authority", "cli", "http", "mcp", "sandbox", "store"];
+const WITHOUT_CIRCLES: &[&str] = &["authority", "cli", "engine", "http", "mcp", "sandbox", "store"];
 
 /// A module's name from the crate's root on.
 type Module = Vec<String>;

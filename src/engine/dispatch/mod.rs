@@ -1,9 +1,8 @@
-//! Lives here: open tasks in memory, which of them runs next, what wakes those that sleep.
-//! May import: `journal`, `record`, the engine's rows.
-//! Never here: what a task's end leads to, what a guest does.
-//! Read first: `entry.rs`, then `ready.rs`.
+//! Lives here: what runs as long as the engine does: instances for tasks that are next, timers, late flushes.
+//! May import: `lifecycle`, `memory`, `shared`.
+//! Never here: what an attempt does.
+//! Read first: `instances.rs`.
 
-pub(super) mod entry;
-pub(super) mod ready;
-pub(super) mod timers;
-pub(super) mod wake;
+pub(super) mod due;
+pub(super) mod flush;
+pub(super) mod instances;

@@ -11,15 +11,19 @@ use serde_json::Value;
 
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::change::commit::commit;
+use crate::engine::change::value::{Change, RowWrite};
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::Entry;
 use crate::engine::effect::Effect;
-use crate::engine::lifecycle::{Change, RowWrite, Standing, commit};
+use crate::engine::error::EngineError;
+use crate::engine::memory::entry::Entry;
+use crate::engine::record::error::RecorderError;
 use crate::engine::record::ops::{OpChange, OpHandle};
-use crate::engine::record::recorder::{Recorder, RecorderError};
-use crate::engine::rows::{self, Payload};
-use crate::engine::{EngineError, Shared, TaskEngine};
+use crate::engine::record::recorder::Recorder;
+use crate::engine::rows;
+use crate::engine::rows::Payload;
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::TaskId;
@@ -58,45 +62,6 @@ pub(in crate::engine) struct MessageRow {
 struct Taken {
     retry: u32,
     at: u64,
-}
-
-impl TaskEngine {
-    /// Sends a message to an open task of this principal. It is on disk when its number comes back.
-    pub async fn send(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        message: Outgoing,
-    ) -> Result<u64, EngineError> {
-        let sent = self.send_message(principal, id, message).await;
-        self.audited(principal, Subject::of_task(Deed::Send, id), sent)
-    }
-
-    async fn send_message(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        message: Outgoing,
-    ) -> Result<u64, EngineError> {
-        let over = |state| {
-            let hint = "it takes no messages any more";
-            EngineError::WrongState { task: id, state, hint }
-        };
-        let entry = match self.find(principal, id).await? {
-            Standing::Open(entry) => entry,
-            Standing::Ended(document) => return Err(over(document.state)),
-        };
-        let sent = send(&self.shared, &entry, principal.name().to_owned(), principal, message)?;
-        let (seq, ack) = sent.ok_or_else(|| over(entry.lock().status.state.to_string()))?;
-        match ack {
-            Some(ack) => drop(ack.await?),
-            None => {
-                let subject = Subject::of_task(Deed::Send, id);
-                audit::repeated(&self.shared, principal, subject, "same_message");
-            }
-        }
-        Ok(seq)
-    }
 }
 
 /// Enqueues a message; `None` where the task has ended, and no acknowledgement where it was sent before.
@@ -143,7 +108,7 @@ pub(in crate::engine) fn send(
         more.add_put(Space::Message, key, seq.to_be_bytes());
     }
     let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
-    audit::admitted(shared, &mut more, by, subject)?;
+    shared.audit.admitted(&mut more, by, subject)?;
     more.add_effect(Effect::Wake(id));
     let ack = commit(shared, entry, &mut state, Change::of_status(status), more)?;
     Ok(Some((seq, Some(ack))))

@@ -1,6 +1,6 @@
-//! Lives here: tasks that tasks begin: the tree, calls, what a child came to, messages between them.
-//! May import: `record`, `dispatch`, the engine's rows and commits.
-//! Never here: what calls one protocol knows, what a child computes.
+//! Lives here: tasks that tasks begin: what a call makes, what is tried after it, messages between tasks.
+//! May import: `record`, `change` and what stands below.
+//! Never here: how a task ends, what a child computes.
 //! Read first: `children.rs`, then `calling/mod.rs`.
 
 pub(super) mod calling;

@@ -1,21 +1,10 @@
 //! Checkpoints: the guest's own state in place of the journal so far.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::log_tail::LogTail;
-use super::records::Journal;
-use crate::engine::Shared;
-use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Entry, EntryState, Parts};
-use crate::engine::feed::ResourceKey;
-use crate::engine::lifecycle::commit_pending;
-use crate::engine::ports::Divergence;
-use crate::engine::record::ops::Ops;
-use crate::engine::record::recorder::RecorderError;
-use crate::engine::rows::{self, Payload};
-use crate::store::{Ack, Snapshot, Space, StoreError};
+use crate::engine::rows;
+use crate::engine::rows::Payload;
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{OutputMeta, TaskId};
 
 /// Where the epoch behind the checkpoint begins.
@@ -33,56 +22,4 @@ pub struct CheckpointRow {
 
 pub fn read(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<CheckpointRow>, StoreError> {
     rows::read_row(snapshot, Space::Checkpoint, id.as_bytes())
-}
-
-/// One commit: what was told so far, the checkpoint, the next epoch, and the old journal's end.
-pub(in crate::engine) fn save(
-    shared: &Arc<Shared>,
-    entry: &Entry,
-    state: &mut EntryState,
-    saved: Vec<u8>,
-) -> Result<Ack, RecorderError> {
-    let fault = |error: StoreError| RecorderError::Fault(error.to_string());
-    let Some(live) = state.live.as_mut() else {
-        return Err(RecorderError::Fault("the attempt has ended: its lease is void".to_owned()));
-    };
-    if live.journal.is_replaying() {
-        // A checkpoint that was committed took the journal with it, so replay never meets one.
-        return Err(RecorderError::Diverged(Divergence {
-            record: live.journal.next_number(),
-            expected: "another record".to_owned(),
-            actual: "a checkpoint".to_owned(),
-        }));
-    }
-    // The records are needed no more; what the guest saw of time goes on.
-    live.journal.mark_reads();
-    let (records, logical) = (live.journal.next_number(), live.journal.logical());
-    let (log_position, reports) = (live.log.position(), live.reports);
-    let awake_nanos = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
-    let (id, old) = (entry.id, rows::journal_prefix(entry.id, state.status.epoch));
-
-    let mut status = state.status.clone();
-    status.epoch += 1;
-    status.seed = *blake3::keyed_hash(&status.seed, b"next epoch").as_bytes();
-    status.steps = records;
-    let mut more = Commit::new();
-    more.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status).map_err(fault)?);
-    more.changed(ResourceKey::Task(id));
-    let payload = rows::put_payload(&mut more, id, &saved);
-    let outputs = status.outputs.clone();
-    let row = CheckpointRow { state: payload, log_position, reports, logical, records, awake_nanos, outputs };
-    more.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
-    more.add_delete_prefix(Space::Op, old.clone());
-    more.add_delete_prefix(Space::Journal, old);
-    let parts = Parts { has_records: false, has_status: false, is_marked: true };
-    let ack = commit_pending(shared, entry, state, parts, more).map_err(fault)?;
-    (state.status, state.status_dirty) = (status, false);
-    if let Some(live) = state.live.as_mut() {
-        live.journal = Journal::resumed(Vec::new(), records, logical);
-        live.log = LogTail::new(log_position, log_position, None);
-        live.journal_bytes = 0;
-        live.ops = Ops::default();
-        live.restored = Some(saved.into());
-    }
-    Ok(ack)
 }

@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::engine::ports::Divergence;
+use super::divergence::Divergence;
 use crate::limits;
 
 /// Kinds below are the runner's, from here on the engine's; 0 is logical time.

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::engine::closures::Closures;
-use crate::engine::questions::Sampler;
-use crate::engine::{EngineError, EngineOptions, Runner, TaskEngine, TreeBounds};
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::memory::families::TreeBounds;
+use crate::engine::open::EngineOptions;
+use crate::engine::ports::Sampler;
+use crate::engine::runner::Runner;
+use crate::engine::runners::closures::Closures;
 use crate::store::Durability;
 
 /// An engine that is to be opened; made by [`TaskEngine::builder`]. What is not set is as [`EngineOptions::default`]

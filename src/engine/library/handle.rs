@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::authority::Principal;
-use crate::engine::{EngineError, Follower, Slice, Submission, TaskDocument, TaskEnd, TaskEngine};
+use crate::engine::error::EngineError;
+use crate::engine::feed::Follower;
+use crate::engine::handle::TaskEngine;
+use crate::engine::lifecycle::submit::Submission;
+use crate::engine::query::tasks::{Slice, TaskEnd};
+use crate::engine::query::view::TaskDocument;
 use crate::limits;
 use crate::task::{TaskId, ToolResult, TraceContext};
 
@@ -175,7 +180,8 @@ impl TaskHandle {
     /// As [`Self::result`]; [`EngineError::NoValue`] where the tool reported an error, or returned another type.
     pub async fn value<T: DeserializeOwned>(&self) -> Result<T, EngineError> {
         let result = self.result().await?;
-        super::typed::value_of(&result).map_err(|why| EngineError::NoValue { task: self.id, why })
+        crate::engine::library::typed::value_of(&result)
+            .map_err(|why| EngineError::NoValue { task: self.id, why })
     }
 
     /// A piece of a named output, from a byte on.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::catalog::ToolDefinition;
-use crate::engine::closures::{Closures, StepError, Steps};
+use crate::engine::runners::closures::{Closures, StepError, Steps};
 use crate::task::{Content, RetryPolicy, TaskLimits, ToolResult};
 
 /// The member that holds a result which is no object: MCP's structured content is one.

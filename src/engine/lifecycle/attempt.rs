@@ -11,22 +11,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::aside::Aside;
-use super::commit::commit_event;
-use super::end::{self as ending, Ending, retry_later, total_time_over};
-use super::plan::Event;
-use super::submit::random;
+use super::end::{Ending, retry_later, total_time_over};
+use super::{due, end as ending};
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Anchor, Entry, EntryState, Live};
-use crate::engine::dispatch::wake;
+use crate::engine::effect::Counter;
+use crate::engine::error::EngineError;
 use crate::engine::journal::last_lines::trap_detail;
 use crate::engine::journal::log_tail::{LogTail, split_log_row};
+use crate::engine::journal::ops::Ops;
 use crate::engine::journal::records::Journal;
 use crate::engine::journal::{checkpoint, prefix};
-use crate::engine::ports::{Attempt, ComponentSource, Outcome, Suspension};
-use crate::engine::query::metrics::Counter;
-use crate::engine::record::ops::Ops;
-use crate::engine::record::recorder::{Recorder, RecorderError};
-use crate::engine::{EngineError, Shared, rows};
+use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live};
+use crate::engine::ports::{ComponentSource, Outcome, Suspension};
+use crate::engine::random::random;
+use crate::engine::record::error::RecorderError;
+use crate::engine::record::recorder::Recorder;
+use crate::engine::rows;
+use crate::engine::runner::{Attempt, Runner};
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{
@@ -37,7 +41,12 @@ use crate::task::{
 const HOST_FAULT_RETRY: RetryPolicy = RetryPolicy { attempts: 6, backoff: Duration::from_secs(1) };
 
 /// Runs an attempt at a task that is next; the permit stands for its instance.
-pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphorePermit) {
+pub async fn drive(
+    shared: Arc<Shared>,
+    runner: Arc<dyn Runner>,
+    entry: Arc<Entry>,
+    permit: OwnedSemaphorePermit,
+) {
     // It may have been queued twice: what woke it also wakes the one who looks after an attempt.
     if std::mem::replace(&mut entry.lock().is_driven, true) {
         return;
@@ -47,7 +56,7 @@ pub async fn drive(shared: Arc<Shared>, entry: Arc<Entry>, permit: OwnedSemaphor
             shared.memory.counters.count(Counter::Attempts);
             let span = span_of(&attempt.task);
             let driven = async {
-                let end = run(&shared, &entry, attempt, &recorder).await;
+                let end = run(&shared, &*runner, &entry, attempt, &recorder).await;
                 settle(&shared, &entry, end).await
             };
             let settled = driven.instrument(span).await;
@@ -78,7 +87,7 @@ pub(in crate::engine) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_
         return;
     }
     if state.status.wake.is_some() {
-        wake::arm(shared, entry, &state);
+        due::arm(shared, entry, &state);
         return;
     }
     drop(state);
@@ -292,7 +301,13 @@ impl Past {
     }
 }
 
-async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorder: &Recorder) -> End {
+async fn run(
+    shared: &Arc<Shared>,
+    runner: &dyn Runner,
+    entry: &Arc<Entry>,
+    attempt: Attempt,
+    recorder: &Recorder,
+) -> End {
     let mut stop = entry.stop.subscribe();
     stop.mark_unchanged();
     let mut running = shared.memory.running.subscribe();
@@ -304,7 +319,7 @@ async fn run(shared: &Arc<Shared>, entry: &Arc<Entry>, attempt: Attempt, recorde
     if is_over {
         return End::Stopped;
     }
-    let guest = shared.runner.run(attempt);
+    let guest = runner.run(attempt);
     tokio::pin!(guest);
     // Polled only when something happens to them: the guest comes and goes with each of its steps.
     let mut waiting: FuturesUnordered<BoxFuture<'_, End>> = [

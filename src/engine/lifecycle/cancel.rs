@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::commit::commit_event;
 use super::end::{Ending, end};
 use super::find::Standing;
-use super::plan::Event;
 use crate::authority::Principal;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::Entry;
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::memory::entry::Entry;
 use crate::engine::query::view::TaskDocument;
-use crate::engine::{EngineError, Shared, TaskEngine};
+use crate::engine::shared::Shared;
 use crate::store::Ack;
 use crate::task::{CancelRequest, TaskId, WakeOn};
 
@@ -26,7 +28,7 @@ impl TaskEngine {
         reason: Option<String>,
     ) -> Result<TaskDocument, EngineError> {
         let done = self.cancel_task(principal, id, reason).await;
-        self.audited(principal, Subject::of_task(Deed::Cancel, id), done)
+        self.shared.audit.audited(principal, Subject::of_task(Deed::Cancel, id), done)
     }
 
     /// Cancels a task whose call its client gave up, unless another call has found it since: that one goes on.
@@ -53,7 +55,7 @@ impl TaskEngine {
         let entry = match self.find(principal, id).await? {
             Standing::Open(entry) => entry,
             Standing::Ended(document) => {
-                audit::repeated(&self.shared, principal, subject, "ended");
+                self.shared.audit.repeated(principal, subject, "ended");
                 return Ok(*document);
             }
         };
@@ -61,7 +63,7 @@ impl TaskEngine {
         let listens = self.shared.is_running();
         match cancel(&self.shared, principal, &entry, request, listens)? {
             Some(ack) => drop(ack.await?),
-            None => audit::repeated(&self.shared, principal, subject, "cancelled_already"),
+            None => self.shared.audit.repeated(principal, subject, "cancelled_already"),
         }
         self.task(principal, id)
     }
@@ -91,6 +93,6 @@ pub fn cancel(
         return Ok(None);
     }
     let mut more = Commit::new();
-    audit::admitted(shared, &mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
+    shared.audit.admitted(&mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
     commit_event(shared, entry, &mut state, Event::CancelRequested(request), more).map(Some)
 }

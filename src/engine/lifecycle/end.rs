@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commit::{commit, moment};
-use super::plan::{About, Event, Facts, plan};
 use crate::authority::Principal;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::change::commit::{commit, moment};
+use crate::engine::change::plan::{About, Event, Facts, plan};
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Anchor, Entry, EntryState};
-use crate::engine::dispatch::wake;
-use crate::engine::family::children::{self, Children};
-use crate::engine::{EngineError, Shared, rows};
-use crate::limits;
-use crate::store::{Ack, StoreError};
+use crate::engine::error::EngineError;
+use crate::engine::family::children;
+use crate::engine::link::Children;
+use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::rows;
+use crate::engine::shared::Shared;
+use crate::store::Ack;
 use crate::task::{CancelRequest, FailedReason, TaskError, TaskId, ToolResult};
 
 /// How a task leaves the open ones.
@@ -58,7 +59,7 @@ pub fn end(
         None
     };
     if let Some(by) = by {
-        audit::admitted(shared, &mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
+        shared.audit.admitted(&mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
     }
     let wanted = wanted(&own);
     let facts = Facts {
@@ -114,58 +115,6 @@ fn wanted(children: &Children) -> Vec<TaskId> {
     children.iter().filter(|(_, link)| !link.detached).map(|(id, _)| *id).collect()
 }
 
-/// A timer of this task has fired.
-pub fn due(shared: &Arc<Shared>, id: TaskId) {
-    let Some(entry) = shared.entry(id) else { return };
-    let mut state = entry.lock();
-    // After an attempt it is looked for what came meanwhile.
-    if state.is_driven || state.status.state.is_terminal() {
-        return;
-    }
-    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
-    if now >= entry.total_nanos() {
-        let ended = end(shared, &entry, &mut state, &Ending::Failed(total_time_over(&entry)), None);
-        match ended {
-            Ok(_) => {}
-            Err(EngineError::Store(StoreError::Busy { .. })) => shared.look_again(id),
-            Err(error) => tracing::error!(task = %id, %error, "cannot end a task whose total time is over"),
-        }
-        return;
-    }
-    let Some(wake) = state.status.wake.clone() else {
-        // It waits for nothing: it is queued, or was about to be.
-        drop(state);
-        shared.memory.ready.push(entry);
-        return;
-    };
-    if wake.due.is_some_and(|at| at.saturating_sub(entry.created_at) <= now) {
-        drop(state);
-        shared.memory.ready.push(entry);
-        return;
-    }
-    // Before the store is asked: a nudge that comes after the question sets the timer again.
-    shared.memory.timers.set(id, moment_due(&entry, &state));
-    drop(state);
-    if wake.on.is_empty() {
-        return;
-    }
-    shared.memory.state.watchers.set(id, &wake.on);
-    let wall = shared.clock.wall();
-    match shared.store.read(|snapshot| wake::any_met(snapshot, id, &wake.on, wall)) {
-        Ok(false) => {}
-        Ok(true) => shared.memory.ready.push(entry),
-        Err(error) => tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over"),
-    }
-}
-
-/// When this process has to look at a task that is not live: its wake, or the end of its total time.
-pub fn moment_due(entry: &Entry, state: &EntryState) -> Duration {
-    let total = entry.total_nanos();
-    let wake = state.status.wake.as_ref().and_then(|wake| wake.due);
-    let logical = wake.map_or(total, |at| at.saturating_sub(entry.created_at).min(total));
-    state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 }).moment(logical)
-}
-
 pub fn total_time_over(entry: &Entry) -> TaskError {
     TaskError {
         reason: FailedReason::Timeout,
@@ -173,13 +122,5 @@ pub fn total_time_over(entry: &Entry) -> TaskError {
         detail: None,
         op: None,
         protocol: None,
-    }
-}
-
-impl Shared {
-    /// The store was busy when something was due for this task: it is looked at again after a moment.
-    pub fn look_again(&self, id: TaskId) {
-        let at = self.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
-        self.memory.timers.set(id, at);
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::authority::Principal;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::Entry;
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::memory::entry::Entry;
 use crate::engine::query::view::TaskDocument;
-use crate::engine::{EngineError, TaskEngine, rows};
+use crate::engine::rows;
 use crate::limits;
 use crate::task::TaskId;
 

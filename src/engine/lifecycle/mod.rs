@@ -1,27 +1,21 @@
-//! Lives here: the life of a task: how it begins, what each event makes of it, how it ends, begins again and goes.
-//! May import: the engine's rows, journal, commits, questions and children.
-//! Never here: what runs a guest.
-//! Read first: `plan.rs`, then `commit.rs`, then `attempt.rs`.
+//! Lives here: the life of a task: how it begins, what is attempted, how it ends, begins again and goes; what its owner does to it.
+//! May import: `query`, `questions`, `family`, `state`, `record` and what stands below.
+//! Never here: the loops that run beside all tasks.
+//! Read first: `attempt.rs`, then `end.rs`, then `reopen.rs`.
 
+pub(super) mod answer;
 mod aside;
 pub(super) mod attempt;
-mod cancel;
-mod change;
-mod commit;
-mod end;
-mod find;
-mod plan;
+pub(super) mod cancel;
+pub(super) mod due;
+pub(super) mod end;
+pub(super) mod find;
+pub(super) mod keep;
+pub(super) mod orphans;
 pub(super) mod recovery;
-mod reopen;
+pub(super) mod reopen;
+pub(super) mod reports;
 pub(super) mod retention;
+pub(super) mod send;
 pub(super) mod submit;
-#[cfg(test)]
-mod tests;
-
-pub use cancel::cancel;
-pub use change::{Change, RowWrite};
-pub use commit::{commit, commit_pending};
-pub use end::{due, moment_due};
-pub use find::Standing;
-pub use plan::{About, Kept, Left, plan_new};
-pub use reopen::Resolution;
+pub(super) mod wake;

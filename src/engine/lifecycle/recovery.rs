@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::commit::commit_event;
-use super::plan::Event;
+use super::{due, orphans};
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Anchor, Entry};
-use crate::engine::dispatch::wake;
-use crate::engine::family::children;
-use crate::engine::{EngineError, Shared, questions, rows};
+use crate::engine::error::EngineError;
+use crate::engine::memory::entry::{Anchor, Entry};
+use crate::engine::questions::sampler;
+use crate::engine::rows;
+use crate::engine::shared::Shared;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task, TaskId};
 
@@ -28,14 +30,14 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
         let entry = Entry::of(&task, status);
         acks.extend(interrupted(shared, &entry)?);
         take_up(shared, &task, &entry);
-        questions::resume(shared, &entry);
+        sampler::resume(shared, &entry);
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
             for ack in acks.drain(..) {
                 ack.await?;
             }
         }
     }
-    acks.extend(children::adopt(shared)?);
+    acks.extend(orphans::adopt(shared)?);
     for ack in acks {
         ack.await?;
     }
@@ -66,28 +68,7 @@ fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
     let at_least = due.map_or(0, |due| due.saturating_sub(wake.remaining_nanos));
     let logical = shared.clock.wall().saturating_sub(task.created_at).max(at_least);
     state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
-    wake::arm(shared, entry, &state);
-}
-
-/// An attempt has lost its lease: what it did since its last commit is void, and the task goes on from what is on disk.
-pub fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
-    let mut state = entry.lock();
-    if state.lease != lease || state.live.is_none() {
-        return;
-    }
-    let id = entry.id;
-    match shared.store.read(|snapshot| rows::read_status(snapshot, id)) {
-        Ok(Some(status)) => state.status = status,
-        Ok(None) => tracing::error!(task = %id, "the row of a task that lost its lease is gone"),
-        Err(error) => tracing::error!(task = %id, %error, "a task that lost its lease cannot be read"),
-    }
-    (state.live, state.lease, state.status_dirty) = (None, 0, false);
-    entry.stop.send_modify(|count| *count += 1);
-    let is_open = !state.status.state.is_terminal();
-    drop(state);
-    if is_open {
-        shared.memory.ready.push(entry.clone());
-    }
+    due::arm(shared, entry, &state);
 }
 
 /// Mostly there are none, and no other thread need be asked to read them.

@@ -5,19 +5,26 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::commit::commit_event;
 use super::find::Standing;
-use super::plan::{About, Event, Facts, Keep, plan};
-use super::submit::random;
+use super::keep;
 use crate::authority::Principal;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::plan::{About, Event, Facts, Keep, plan};
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Anchor, Entry};
-use crate::engine::family::children::{self, Link};
-use crate::engine::journal::prefix;
+use crate::engine::error::EngineError;
+use crate::engine::family::children;
+use crate::engine::handle::TaskEngine;
+use crate::engine::journal::ops;
+use crate::engine::journal::ops::{OpRow, OpState};
+use crate::engine::link::Link;
+use crate::engine::memory::entry::{Anchor, Entry};
+use crate::engine::memory::families;
 use crate::engine::query::view::TaskDocument;
-use crate::engine::record::ops::{self, OpRow, OpState};
-use crate::engine::{EngineError, TaskEngine, questions, rows};
+use crate::engine::questions::asked;
+use crate::engine::random::random;
+use crate::engine::rows;
+use crate::engine::rows::tree;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
@@ -68,7 +75,7 @@ impl TaskEngine {
     ) -> Result<TaskDocument, EngineError> {
         let reopening = from_step.map_or(Reopening::Afresh, Reopening::From);
         let done = self.reopen(principal, id, Deed::Retry, &reopening).await;
-        self.audited(principal, Subject::of_task(Deed::Retry, id), done)
+        self.shared.audit.audited(principal, Subject::of_task(Deed::Retry, id), done)
     }
 
     /// Settles operation `step` of a task whose outcome is unknown; the task goes on from its journal.
@@ -81,7 +88,7 @@ impl TaskEngine {
     ) -> Result<TaskDocument, EngineError> {
         let reopening = Reopening::Settled { step, resolution };
         let done = self.reopen(principal, id, Deed::Resolve, &reopening).await;
-        self.audited(principal, Subject::of_task(Deed::Resolve, id), done)
+        self.shared.audit.audited(principal, Subject::of_task(Deed::Resolve, id), done)
     }
 
     async fn reopen(
@@ -123,7 +130,7 @@ impl TaskEngine {
             let (task, row) = (task.ok_or(EngineError::NoSuchTask(id))?, row?);
             let mut more = Commit::new();
             let row = self.settled(&mut more, &task, row, resolution)?;
-            audit::admitted(shared, &mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
+            shared.audit.admitted(&mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
             let keep = Keep::All { questions: Vec::new() };
             let event = Event::Reopened { keep, settled: Some((*step, row)) };
             commit_event(shared, entry, &mut state, event, more)?
@@ -165,7 +172,7 @@ impl TaskEngine {
             hint: NOT_ENDED,
         })?;
         change.add_to(id, &mut commit)?;
-        audit::admitted(shared, &mut commit, by, subject_of(&task, deed, reopening))?;
+        shared.audit.admitted(&mut commit, by, subject_of(&task, deed, reopening))?;
 
         let entry = Entry::of(&task, change.status);
         let logical = wall.saturating_sub(task.created_at);
@@ -193,7 +200,7 @@ impl TaskEngine {
         };
         match ack.await {
             Ok(_) => {
-                reserved.into_iter().for_each(children::Reserved::keep);
+                reserved.into_iter().for_each(families::Reserved::keep);
                 Ok(())
             }
             Err(error) => {
@@ -222,7 +229,7 @@ impl TaskEngine {
             Resolution::Done(outcome) => Some(outcome.clone()),
             Resolution::Failed => None,
         };
-        let bytes = self.shared.runner.settle(&task.component, outcome).map_err(EngineError::BadOutcome)?;
+        let bytes = self.runner.settle(&task.component, outcome).map_err(EngineError::BadOutcome)?;
         Ok(OpRow { state: OpState::Done(rows::put_payload(commit, task.id, &bytes)), ..row })
     }
 }
@@ -244,7 +251,7 @@ impl Ended {
                 Ok(seed) => (Keep::Nothing { seed }, None),
                 Err(error) => return Ok(Err(error)),
             },
-            Reopening::From(step) => match prefix::keep(snapshot, id, &status, *step)? {
+            Reopening::From(step) => match keep::keep(snapshot, id, &status, *step)? {
                 Ok(kept) => (Keep::Before(kept), None),
                 Err(error) => return Ok(Err(error)),
             },
@@ -253,12 +260,12 @@ impl Ended {
                     Ok(row) => row,
                     Err(error) => return Ok(Err(error)),
                 };
-                let questions = questions::reopened(snapshot, id, &status, u64::MAX)?;
+                let questions = asked::reopened(snapshot, id, &status, u64::MAX)?;
                 (Keep::All { questions }, Some((*step, row)))
             }
         };
-        let is_wanted = children::is_wanted(snapshot, &task)?;
-        let detached_children = children::list(snapshot, id, usize::MAX, |_| true)?;
+        let is_wanted = tree::is_wanted(snapshot, &task)?;
+        let detached_children = tree::list(snapshot, id, usize::MAX, |_| true)?;
         Ok(Ok(Self { task, status, row, keep, settled, is_wanted, detached_children }))
     }
 }

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::submit;
+use crate::engine::change::admit;
 use crate::engine::commit::Commit;
-use crate::engine::family::{children, messages};
-use crate::engine::journal::checkpoint;
-use crate::engine::record::ops::{self, OpState};
-use crate::engine::rows::{self, ComponentRow, Payload};
-use crate::engine::{EngineError, Shared, TaskEngine, audit, questions};
+use crate::engine::error::EngineError;
+use crate::engine::family::messages;
+use crate::engine::handle::TaskEngine;
+use crate::engine::journal::ops::OpState;
+use crate::engine::journal::{checkpoint, ops};
+use crate::engine::questions::asked;
+use crate::engine::rows::{ComponentRow, Payload, tree};
+use crate::engine::shared::Shared;
+use crate::engine::{audit, rows};
 use crate::limits;
 use crate::store::{Ack, Guard, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Task, TaskId};
@@ -129,7 +132,7 @@ impl TaskEngine {
                 .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
                 .delete(Space::Blob, digest.as_slice());
             self.shared.commit(commit)?.await?;
-            self.shared.runner.forget(&component);
+            self.runner.forget(&component);
             count += 1;
         }
         Ok(count)
@@ -186,7 +189,7 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Com
     if let Some((task, arguments)) = rows::read_task_row(snapshot, id)? {
         note(&mut digests, &arguments);
         commit.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
-        children::sweep(snapshot, &task, &mut commit)?;
+        tree::sweep(snapshot, &task, &mut commit)?;
         if let Some(parent) = task.parent {
             commit.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });
         }
@@ -207,7 +210,7 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Com
             }
         }
     }
-    for payload in questions::payloads(snapshot, id)?.iter().chain(&messages::payloads(snapshot, id)?) {
+    for payload in asked::payloads(snapshot, id)?.iter().chain(&messages::payloads(snapshot, id)?) {
         note(&mut digests, payload);
     }
     let mut blobs = 0;
@@ -251,7 +254,7 @@ fn claims(snapshot: &Snapshot<'_>, task: &Task, arguments: &Payload) -> Result<V
             let text = String::from_utf8_lossy(&bytes);
             let key = |text: &str| rows::idempotency_key("dedupe", &task.principal, &task.tool, text);
             // The second is an earlier version's.
-            vec![key(&submit::canonical_text(&text)), key(&text)]
+            vec![key(&admit::canonical_text(&text)), key(&text)]
         }
     };
     keys.dedup();
@@ -303,16 +306,9 @@ fn used(
     Ok((used, last))
 }
 
-/// The row that a sweep finds an ended task by.
-pub fn ended_key(at: u64, id: TaskId) -> Vec<u8> {
-    let mut key = at.to_be_bytes().to_vec();
-    key.extend_from_slice(id.as_bytes());
-    key
-}
-
 /// Started with the engine, unless everything is kept for ever.
-pub fn start(shared: &Arc<Shared>) {
-    if shared.retention.is_some() || shared.audit_retention.is_some() {
-        tokio::spawn(run(TaskEngine { shared: shared.clone() }));
+pub fn start(engine: &TaskEngine) {
+    if engine.shared.retention.is_some() || engine.shared.audit_retention.is_some() {
+        tokio::spawn(run(engine.clone()));
     }
 }

@@ -1,25 +1,27 @@
 //! Submission: from a request to a durable task.
 
-use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::change::Change;
-use super::plan::{About, plan_new};
+use super::reports::ReportAt;
 use crate::authority::Principal;
 use crate::catalog::Tool;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::change::admit::admit;
+use crate::engine::change::admit::canonical_text;
+use crate::engine::change::plan::{About, plan_new};
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Anchor, Entry};
+use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
+use crate::engine::handle::TaskEngine;
 use crate::engine::query::view::TaskDocument;
-use crate::engine::record::reports::ReportAt;
-use crate::engine::rows::{self, IdempotencyRow};
-use crate::engine::shelf::{self, ShelfWrite};
-use crate::engine::{EngineError, Shared, TaskEngine};
+use crate::engine::random::random;
+use crate::engine::rows::IdempotencyRow;
+use crate::engine::shared::Shared;
+use crate::engine::shelf::ShelfWrite;
+use crate::engine::{rows, shelf};
 use crate::limits;
 use crate::store::{Guard, Space, StoreError};
 use crate::task::{Task, TaskId, TraceContext, canonical};
@@ -98,7 +100,7 @@ impl TaskEngine {
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let (by, named) = (submission.principal.clone(), submission.tool.clone());
         let done = self.submit_call(submission, follow, beside).await;
-        self.audited(&by, Subject { tool: Some(&named), ..Subject::new(Deed::Call) }, done)
+        self.shared.audit.audited(&by, Subject { tool: Some(&named), ..Subject::new(Deed::Call) }, done)
     }
 
     async fn submit_call(
@@ -130,7 +132,7 @@ impl TaskEngine {
                 let subject = Subject::of_task(Deed::Call, there.id)
                     .tool(&tool.tool.definition.name, &tool.tool.component)
                     .hash(arguments_hash);
-                audit::repeated(shared, &submission.principal, subject, "same_call");
+                shared.audit.repeated(&submission.principal, subject, "same_call");
                 if let Some(entry) = shared.entry(there.id) {
                     entry.joined.store(true, Ordering::Relaxed);
                 }
@@ -224,39 +226,6 @@ impl TaskEngine {
     }
 }
 
-pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| EngineError::Random(error.to_string()))?;
-    Ok(bytes)
-}
-
-/// Adds a new task to a commit, with its row of the audit; `change` is how it begins, `arguments` the BLAKE3 of its
-/// arguments in canonical form. It is open from the commit on, whether or not its caller still waits.
-pub fn admit(
-    shared: &Shared,
-    commit: &mut Commit,
-    task: Task,
-    change: Change,
-    by: &Principal,
-    arguments: [u8; 32],
-) -> Result<(), EngineError> {
-    let id = task.id;
-    rows::put_task(commit, &task)?;
-    change.add_to(id, commit)?;
-    commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
-    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
-    audit::admitted(shared, commit, by, subject)?;
-    let entry = Entry::of(&task, change.status);
-    {
-        let mut state = entry.lock();
-        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
-        state.task = Some(Arc::new(task));
-        state.fresh = true;
-    }
-    commit.stage(entry);
-    Ok(())
-}
-
 fn new_task(
     shared: &Shared,
     tool: &Tool,
@@ -286,16 +255,6 @@ fn new_task(
         scope: submission.principal.tools().to_vec(),
         called: None,
     })
-}
-
-/// A text of JSON in the form in which all that say the same are one.
-pub fn canonical_text(json: &str) -> Cow<'_, str> {
-    serde_json::from_str(json).map_or(Cow::Borrowed(json), |value| Cow::Owned(canonical(&value)))
-}
-
-/// BLAKE3 of the arguments in that form.
-pub fn hash_of_text(json: &str) -> [u8; 32] {
-    *blake3::hash(canonical_text(json).as_bytes()).as_bytes()
 }
 
 fn arguments_text(arguments: &Value) -> Result<String, EngineError> {

@@ -2,42 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
-use crate::engine::Shared;
+use crate::engine::shared::Shared;
 use crate::task::State;
-
-#[derive(Default)]
-pub struct Counters {
-    submitted: AtomicU64,
-    completed: AtomicU64,
-    failed: AtomicU64,
-    cancelled: AtomicU64,
-    attempts: AtomicU64,
-}
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Counter {
-    Submitted,
-    Completed,
-    Failed,
-    Cancelled,
-    Attempts,
-}
-
-impl Counters {
-    pub fn count(&self, counter: Counter) {
-        let counter = match counter {
-            Counter::Submitted => &self.submitted,
-            Counter::Completed => &self.completed,
-            Counter::Failed => &self.failed,
-            Counter::Cancelled => &self.cancelled,
-            Counter::Attempts => &self.attempts,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// Counts since the process started, and what there is now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,10 @@
-//! Lives here: reading what is committed: documents of tasks, lists and their cursors, counters.
-//! May import: the rows of every other room of the engine.
+//! Lives here: reading what is committed: documents of tasks, lists and their cursors, counts.
+//! May import: `questions`, `family`, `state` and what stands below.
 //! Never here: a write.
 //! Read first: `view.rs`, then `tasks.rs`.
 
-pub(super) mod cursor;
+pub(super) mod audit;
 pub(super) mod metrics;
+pub(super) mod open_questions;
 pub(super) mod tasks;
 pub(super) mod view;

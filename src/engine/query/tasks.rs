@@ -7,22 +7,26 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::cursor::{filter, open_cursor, seal_cursor};
 use super::view::TaskDocument;
 use crate::authority::Principal;
 use crate::catalog::show_hidden;
-use crate::engine::dispatch::entry::EntryState;
-use crate::engine::family::calling::{self, KIND_CALLS, KIND_SEND};
-use crate::engine::family::children;
+use crate::engine::cursor::{filter, open_cursor, seal_cursor};
+use crate::engine::error::EngineError;
+use crate::engine::family::calling;
+use crate::engine::family::calling::{KIND_CALLS, KIND_SEND};
+use crate::engine::feed::ResourceKey;
+use crate::engine::handle::TaskEngine;
 use crate::engine::journal::log_tail::split_log_row;
-use crate::engine::journal::records::{self, KIND_OUTPUT, Record, Segment};
-use crate::engine::journal::{checkpoint, prefix};
-use crate::engine::questions::Patience;
+use crate::engine::journal::records::{KIND_OUTPUT, Record, Segment};
+use crate::engine::journal::{checkpoint, prefix, records};
+use crate::engine::memory::entry::EntryState;
+use crate::engine::questions::below::Patience;
 use crate::engine::record::output;
-use crate::engine::rows::{self, Payload};
-use crate::engine::state::{self, KIND_STATE};
-use crate::engine::{EngineError, ResourceKey, TaskEngine};
-use crate::store::{Snapshot, Space, StoreError, codec};
+use crate::engine::rows;
+use crate::engine::rows::{read_result, tree};
+use crate::engine::state::guest;
+use crate::engine::state::guest::KIND_STATE;
+use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{OutputMeta, QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
 use crate::{clock, limits};
 
@@ -95,7 +99,7 @@ impl TaskEngine {
             let Some((mut document, ..)) = self.document(snapshot, principal, id, held)? else {
                 return Ok(None);
             };
-            let children = children::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
+            let children = tree::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
             document.children = children.iter().map(ToString::to_string).collect();
             Ok(Some(document))
         })?;
@@ -264,7 +268,7 @@ impl TaskEngine {
 
     /// The records that a restart would replay.
     pub fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
-        let runner = self.shared.runner.clone();
+        let runner = self.runner.clone();
         let found = self.shared.store.read(|snapshot| {
             let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
             let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
@@ -286,7 +290,7 @@ impl TaskEngine {
                         document("output", output::decode(payload).map(|record| record.name), payload.len())
                     }
                     Record::Call { kind: KIND_STATE, payload, .. } => {
-                        document("state", state::describe(payload), payload.len())
+                        document("state", guest::describe(payload), payload.len())
                     }
                     Record::Call { kind, payload, .. } => {
                         let (name, about) = match kind {
@@ -379,7 +383,7 @@ impl TaskEngine {
         after: Option<TaskId>,
         parent: TaskId,
     ) -> Result<TaskPage, StoreError> {
-        let ids = children::list(snapshot, parent, limits::MAX_PAGE_SCAN_ROWS, |id| {
+        let ids = tree::list(snapshot, parent, limits::MAX_PAGE_SCAN_ROWS, |id| {
             after.is_none_or(|after| id > after)
         })?;
         let (mut tasks, mut next_cursor) = (Vec::new(), None);
@@ -488,13 +492,6 @@ fn steps(snapshot: &Snapshot<'_>, status: &Status, id: TaskId) -> Result<u64, St
         ControlFlow::Break(())
     })?;
     Ok(steps)
-}
-
-pub(in crate::engine) fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
-    let missing = || StoreError::damaged_row(Space::Result, id.as_bytes(), "the row is missing");
-    let payload: Payload = rows::read_row(snapshot, Space::Result, id.as_bytes())?.ok_or_else(missing)?;
-    let bytes = rows::read_payload(snapshot, &payload)?;
-    codec::decode(rows::ROW_VERSION, Space::Result, id.as_bytes(), &bytes)
 }
 
 fn whole_row(row: &[u8]) -> Option<&[u8]> {

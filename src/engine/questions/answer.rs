@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::asked::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use super::form::restored;
-use super::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
 use crate::authority::Principal;
 use crate::catalog::Schema;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::change::commit;
+use crate::engine::change::value::Change;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Entry, EntryState};
 use crate::engine::effect::Effect;
+use crate::engine::error::EngineError;
 use crate::engine::feed::{ResourceKey, TaskChange};
-use crate::engine::lifecycle::{self, Change, Standing};
-use crate::engine::query::view::{TaskDocument, rfc3339};
-use crate::engine::{EngineError, Shared, TaskEngine, rows};
+use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::rows;
+use crate::engine::shared::Shared;
+use crate::engine::text::rfc3339;
 use crate::limits;
 use crate::store::Ack;
 use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
@@ -40,7 +43,7 @@ pub struct Hand {
 }
 
 /// An answer on its way.
-pub(super) struct Giving<'a> {
+pub(in crate::engine) struct Giving<'a> {
     pub principal: &'a Principal,
     pub given: Given,
     pub hand: Hand,
@@ -50,7 +53,7 @@ pub(super) struct Giving<'a> {
 
 /// Which question is meant.
 #[derive(Clone, Copy)]
-pub(super) enum Which<'a> {
+pub(in crate::engine) enum Which<'a> {
     Key(&'a str),
     Number(u64),
     /// The one that is open.
@@ -66,73 +69,7 @@ struct Found {
     answer: Option<Answer>,
 }
 
-impl TaskEngine {
-    /// Answers a question of a task, or of one below it; without a key the one that is open. On disk when it returns.
-    pub async fn answer(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        key: Option<&str>,
-        given: Given,
-        hand: Hand,
-    ) -> Result<TaskDocument, EngineError> {
-        // What is wrong with the task is told, and noted, below.
-        let found = self.asker(principal, id, key);
-        let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
-        let which = key.as_deref().map_or(Which::Only, Which::Key);
-        let document = self.answer_audited(principal, asker, which, given, hand).await?;
-        if asker == id { Ok(document) } else { self.task(principal, id) }
-    }
-
-    /// Answers the question of this number, which the task itself asked. On disk when it returns.
-    pub async fn answer_numbered(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        number: u64,
-        given: Given,
-        hand: Hand,
-    ) -> Result<(), EngineError> {
-        self.answer_audited(principal, id, Which::Number(number), given, hand).await.map(drop)
-    }
-
-    async fn answer_audited(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        which: Which<'_>,
-        given: Given,
-        hand: Hand,
-    ) -> Result<TaskDocument, EngineError> {
-        let answered = self.answer_question(principal, id, which, given, hand).await;
-        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
-        self.audited(principal, subject, answered)
-    }
-
-    async fn answer_question(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        which: Which<'_>,
-        given: Given,
-        hand: Hand,
-    ) -> Result<TaskDocument, EngineError> {
-        let entry = match self.find(principal, id).await? {
-            Standing::Open(entry) => entry,
-            Standing::Ended(document) if matches!(which, Which::Only) => {
-                let hint = "it asks nothing any more";
-                return Err(EngineError::WrongState { task: id, state: document.state, hint });
-            }
-            // The same answer again is no error.
-            Standing::Ended(_) => self.entry_on_disk(id)?,
-        };
-        let giving = Giving { principal, given, hand, tokens: None };
-        give(&self.shared, &entry, which, giving).await?;
-        self.task(principal, id)
-    }
-}
-
-pub(super) async fn give(
+pub(in crate::engine) async fn give(
     shared: &Arc<Shared>,
     entry: &Arc<Entry>,
     which: Which<'_>,
@@ -151,7 +88,7 @@ pub(super) async fn give(
         if let (Some(there), Some(answered)) = (&found.answer, &found.row.answered) {
             if is_same(there, &answer) {
                 let subject = Subject::of_task(Deed::Answer, entry.id);
-                audit::repeated(shared, giving.principal, subject, "same_answer");
+                shared.audit.repeated(giving.principal, subject, "same_answer");
                 return Ok(());
             }
             let AnsweredBy { principal, channel } = &answered.by;
@@ -258,7 +195,7 @@ fn commit(
     };
     let subject = Subject { note: Some(giving.hand.channel), ..Subject::of_task(Deed::Answer, id) };
     let subject = subject.hash(*blake3::hash(said.as_bytes()).as_bytes());
-    audit::admitted(shared, &mut more, giving.principal, subject)?;
+    shared.audit.admitted(&mut more, giving.principal, subject)?;
     let by =
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
     let answer = rows::put_payload(&mut more, id, &rows::encode(&answer)?);
@@ -270,7 +207,7 @@ fn commit(
     }
     more.asked_below(entry.link);
     more.add_effect(Effect::Wake(id));
-    Ok(Some(lifecycle::commit(shared, entry, &mut state, Change::of_status(status), more)?))
+    Ok(Some(commit::commit(shared, entry, &mut state, Change::of_status(status), more)?))
 }
 
 fn is_same(there: &Answer, given: &Answer) -> bool {

@@ -1,61 +1,26 @@
 //! Samples that no client's model serves: the endpoint of the configuration does, if there is one. A client whose
 //! model can do it is asked first, as long as one is at hand.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::answer::{Giving, Which, give};
-use super::{Ask, Given, Hand, below, read, read_ask};
+use super::answer::{Given, Giving, Hand, Which, give};
+use super::asked::{Ask, read, read_ask};
+use super::below;
 use crate::authority::Principal;
-use crate::engine::dispatch::entry::Entry;
-use crate::engine::ports::BoxFuture;
+use crate::engine::handle::TaskEngine;
+use crate::engine::memory::entry::Entry;
 use crate::engine::record::recorder::Recorder;
-use crate::engine::{Shared, TaskEngine};
+use crate::engine::shared::Shared;
 use crate::task::{QuestionKind, TaskId};
 use crate::{clock, limits};
-
-/// A model at an address. One wing fills it.
-pub trait Sampler: Send + Sync + 'static {
-    /// `request` is the parameters of MCP's `sampling/createMessage`; the error says why there is no answer. A sample
-    /// whose answer was not on disk when the process ended is asked for again, under the same key.
-    fn sample(&self, request: Value, idempotency_key: String) -> BoxFuture<Result<Sampled, String>>;
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampled {
-    /// The result of MCP's `sampling/createMessage`.
-    pub message: Value,
-    /// What it cost, as it was told.
-    pub tokens: Option<u64>,
-}
 
 /// Somebody whose model can sample for a task is there as long as this lives.
 pub struct AtHand {
     entry: Arc<Entry>,
     with_tools: bool,
-}
-
-/// Clients at hand whose model can sample for a task: all, and those of them that take tools.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Models {
-    all: usize,
-    with_tools: usize,
-}
-
-impl Models {
-    fn can(&self, wants_tools: bool) -> bool {
-        if wants_tools { self.with_tools > 0 } else { self.all > 0 }
-    }
-
-    fn count(&mut self, with_tools: bool, change: fn(usize, usize) -> usize) {
-        self.all = change(self.all, 1);
-        if with_tools {
-            self.with_tools = change(self.with_tools, 1);
-        }
-    }
 }
 
 /// Whether a sample's request offers tools to the model, or tells of their use: a client declares by itself that it
@@ -68,25 +33,6 @@ pub fn wants_tools(request: &Value) -> bool {
     });
     ["tools", "toolChoice"].iter().any(|field| request.get(field).is_some())
         || blocks.any(|block| matches!(block["type"].as_str(), Some("tool_use" | "tool_result")))
-}
-
-/// Questions that somebody works on: until which logical time.
-#[derive(Default)]
-pub struct Held {
-    until: Mutex<HashMap<u64, u64>>,
-}
-
-impl Held {
-    pub(super) fn get(&self, number: u64) -> u64 {
-        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.get(&number).copied().unwrap_or(0)
-    }
-
-    fn set(&self, number: u64, until: u64) {
-        let mut all = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = all.entry(number).or_default();
-        *there = until.max(*there);
-    }
 }
 
 impl TaskEngine {

@@ -1,16 +1,13 @@
 //! What is shown of questions, in a task's document.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Ask, read, read_all, read_ask};
+use super::asked::{Ask, read, read_ask};
 use crate::catalog::{show_hidden, show_value};
-use crate::engine::query::view::{TaskDocument, rfc3339};
-use crate::limits;
+use crate::engine::text::rfc3339;
 use crate::store::{Snapshot, StoreError};
-use crate::task::{AnsweredBy, By, QuestionKind, Status, Task};
+use crate::task::{By, QuestionKind, Task};
 
 /// A question that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,48 +58,9 @@ pub struct AnsweredByDocument {
     pub channel: String,
 }
 
-impl TaskDocument {
-    /// Adds what the task asks and what it was answered.
-    pub(in crate::engine) fn with_questions(
-        mut self,
-        snapshot: &Snapshot<'_>,
-        task: &Task,
-        status: &Status,
-    ) -> Result<Self, StoreError> {
-        if status.questions.asked == 0 {
-            return Ok(self);
-        }
-        let mut requests = BTreeMap::new();
-        for open in &status.questions.open {
-            if let Some(request) = InputRequest::read(snapshot, task, open.number)? {
-                requests.insert(open.key.clone(), request);
-            }
-        }
-        self.input_requests = requests;
-        let mut answered = Vec::new();
-        for (_, row) in read_all(snapshot, task.id)?.into_iter().rev() {
-            let Some(by) = row.answered else { continue };
-            let AnsweredBy { principal, channel } = by.by;
-            answered.push(AnsweredDocument {
-                key: row.key,
-                answered_by: AnsweredByDocument { principal, channel },
-                at: rfc3339(by.at),
-                model: by.model,
-                tokens: by.tokens,
-            });
-            if answered.len() == limits::MAX_SHOWN_ANSWERS {
-                break;
-            }
-        }
-        answered.reverse();
-        self.questions_answered = answered;
-        Ok(self)
-    }
-}
-
 impl InputRequest {
     /// The question of this number, where it is on disk.
-    pub(super) fn read(
+    pub(in crate::engine) fn read(
         snapshot: &Snapshot<'_>,
         task: &Task,
         number: u64,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::dispatch::entry::Live;
 use crate::engine::journal::records::put_varint;
+use crate::engine::memory::entry::Live;
 use crate::engine::rows;
 use crate::limits;
 use crate::store::Space;

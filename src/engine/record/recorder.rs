@@ -5,33 +5,22 @@ use std::future::Future;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::output::{self, OutputError, OutputOp};
-use crate::engine::Shared;
+use super::error::RecorderError;
+use super::output::{OutputError, OutputOp};
+use super::{checkpoint, output};
+use crate::engine::change::commit::commit_pending;
+use crate::engine::change::draft::Parts;
+use crate::engine::change::lease;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Anchor, Entry, EntryState, Live, Parts};
 use crate::engine::feed::TaskChange;
-use crate::engine::journal::checkpoint;
 use crate::engine::journal::records::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
-use crate::engine::lifecycle::commit_pending;
-use crate::engine::lifecycle::recovery;
-use crate::engine::ports::Divergence;
-use crate::engine::rows::{self, Payload};
+use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live};
+use crate::engine::rows;
+use crate::engine::rows::Payload;
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Ack, Lsn, Space, StoreError};
 use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
-
-/// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecorderError {
-    #[error(transparent)]
-    Diverged(#[from] Divergence),
-    #[error("{message}")]
-    Limit { bound: &'static str, message: String },
-    /// The store refuses, or the attempt has lost its lease.
-    #[error("{0}")]
-    Fault(String),
-}
 
 #[derive(Clone)]
 pub struct Recorder {
@@ -187,7 +176,7 @@ impl Recorder {
     /// attempt is over, and the task goes on from what is on disk.
     pub(in crate::engine) fn settled(&self, answer: Result<Lsn, StoreError>) -> Result<(), RecorderError> {
         if let Err(StoreError::Refused(_)) = &answer {
-            recovery::lose_lease(&self.shared, &self.entry, self.lease);
+            lease::lose_lease(&self.shared, &self.entry, self.lease);
         }
         answer.map(drop).map_err(fault)
     }

@@ -1,24 +1,14 @@
 //! A host that a guest asked for and was refused. Toolchains tell their guests little of it, so it is said where a
 //! person looks: in the task's log and document, on the server's stderr, and in the audit.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-
-use super::recorder::{Recorder, RecorderError};
+use super::error::RecorderError;
+use super::recorder::Recorder;
 use crate::authority::{Grant, HttpPattern, Principal};
 use crate::catalog::grant_lines;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::memory::hosts::HostRule;
 use crate::limits;
-use crate::task::{ComponentId, Task};
-
-/// By which rule a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HostRule {
-    /// No grant of the task names it.
-    NotGranted,
-    /// It is granted, and its name leads to an address that is not dialled for a name.
-    Address,
-}
+use crate::task::Task;
 
 /// What the log says of one more refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +39,6 @@ impl NamedHosts {
         } else {
             InLog::More
         }
-    }
-}
-
-/// What stderr has said already: once a component, rule and host.
-#[derive(Default)]
-pub struct ToldHosts(Mutex<HashSet<(ComponentId, HostRule, String)>>);
-
-impl ToldHosts {
-    /// Whether this is the first time. Beyond its bound nothing is: a guest can name hosts without end.
-    fn is_first(&self, component: &ComponentId, rule: HostRule, host: &str) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.len() < limits::MAX_TOLD_HOSTS && told.insert((component.clone(), rule, host.to_owned()))
     }
 }
 
@@ -112,7 +90,7 @@ impl Recorder {
         }
         let owner = Principal::new(task.principal.clone(), Vec::new());
         let subject = Subject::of_task(Deed::Reach, task.id).tool(&task.tool, &task.component);
-        audit::refused(self.shared(), &owner, subject, &format!("{word} {host}"));
+        self.shared().audit.refused(&owner, subject, &format!("{word} {host}"));
         if self.shared().told_hosts.is_first(&task.component, rule, &host) {
             self.warn(&task, wanted, rule, words);
         }

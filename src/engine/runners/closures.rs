@@ -16,11 +16,14 @@ use serde_json::Value;
 
 use crate::authority::Grant;
 use crate::catalog::{Catalog, CatalogError, Component, Inspection, Tool, ToolDefinition};
+use crate::engine::error::StateError;
 use crate::engine::journal::records::Next;
-use crate::engine::ports::{Attempt, BoxFuture, InspectError, Outcome, Runner, Suspension};
+use crate::engine::ports::{BoxFuture, InspectError, Outcome, Suspension};
+use crate::engine::record::error::RecorderError;
 use crate::engine::record::output::{OutputOp, call_hash};
-use crate::engine::record::recorder::{Recorder, RecorderError};
-use crate::engine::state::{StateEntry, StateError, StateWrite};
+use crate::engine::record::recorder::Recorder;
+use crate::engine::runner::{Attempt, Runner};
+use crate::engine::state::types::{StateEntry, StateWrite};
 use crate::limits;
 use crate::task::{ComponentId, Effects, LogLevel, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
 
@@ -104,7 +107,7 @@ impl Closures {
         self
     }
 
-    /// The catalog of these tools, for [`TaskEngine::set_catalog`](crate::engine::TaskEngine::set_catalog).
+    /// The catalog of these tools, for [`TaskEngine::set_catalog`](crate::engine::handle::TaskEngine::set_catalog).
     pub fn catalog(&self) -> Result<Catalog, CatalogError> {
         self.tools.iter().try_fold(Catalog::default(), |catalog, tool| {
             catalog.with(Component::of_tools(

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -17,107 +16,29 @@ use crate::catalog::{
     Annotations, Catalog, CatalogError, Component, Inspection, Operator, Tool, ToolDefinition, ToolEntry,
     are_alike, folded, looks, show_hidden,
 };
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{Deed, Subject};
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::Entry;
-use crate::engine::lifecycle::submit::random;
-use crate::engine::ports::{Attempt, BoxFuture, InspectError, Outcome, Runner};
-use crate::engine::record::ops::{Op, OpHandle};
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::journal::ops::Op;
+use crate::engine::memory::entry::Entry;
+use crate::engine::ports::remote::{
+    Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
+};
+use crate::engine::ports::{BoxFuture, InspectError, Outcome};
+use crate::engine::random::random;
+use crate::engine::record::error::RecorderError;
+use crate::engine::record::ops::OpHandle;
 use crate::engine::record::output::call_hash;
-use crate::engine::record::recorder::RecorderError;
-use crate::engine::{EngineError, Recorder, Shared, TaskEngine};
+use crate::engine::record::recorder::Recorder;
+use crate::engine::runner::{Attempt, Runner};
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::Space;
-use crate::task::{
-    ComponentId, Effects, FailedReason, ProtocolError, RetryPolicy, State, Task, ToolResult, UnknownOutcome,
-};
+use crate::task::{ComponentId, Effects, FailedReason, State, Task, ToolResult, UnknownOutcome};
 
 /// What component ids of remote tools begin with; `mcp:SERVER/DIGEST` follows its definition.
 const SCHEME: &str = "mcp:";
-
-/// Speaks to other MCP servers, which it knows by their names in the configuration.
-pub trait RemoteTools: Send + Sync + 'static {
-    /// What the server offers, as it said at most a minute ago. Connects, so that a server that is not there is told
-    /// from one that was and is no more.
-    fn list(&self, server: &str) -> BoxFuture<Result<Arc<Listing>, RemoteFault>>;
-
-    /// One call, to its answer. Dropping the future gives nothing up over there: the same call may come again. Once
-    /// `given_up` ends it will not, and the call is withdrawn, as far as the server lets that be done.
-    fn call(
-        &self,
-        call: RemoteCall,
-        report: Report,
-        given_up: BoxFuture<()>,
-    ) -> BoxFuture<Result<RemoteEnd, RemoteFault>>;
-}
-
-/// Takes progress: how much is done, of how much, and a word about it.
-pub type Report = Arc<dyn Fn(f64, Option<f64>, Option<String>) + Send + Sync>;
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Listing {
-    pub tools: Vec<ToolDefinition>,
-    /// It is known to lead the same idempotency key to the same task.
-    pub heeds_keys: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteCall {
-    pub server: String,
-    pub tool: String,
-    /// A JSON object as text.
-    pub arguments: String,
-    pub idempotency_key: String,
-}
-
-/// What a call came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RemoteEnd {
-    Result(ToolResult),
-    Protocol(ProtocolError),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RemoteFault {
-    /// Nothing has left.
-    #[error("{0}")]
-    NotSent(String),
-    /// It may have arrived.
-    #[error("{0}")]
-    Lost(String),
-}
-
-/// How the tools of one server are treated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemotePolicy {
-    /// Tools (globs) that clients see too.
-    pub expose: Vec<String>,
-    /// Tools (globs) that may be called again where nobody knows whether a call arrived.
-    pub idempotent: Vec<String>,
-    pub unknown_outcome: UnknownOutcome,
-    pub retry: RetryPolicy,
-    /// Bounds one try.
-    pub timeout: Duration,
-}
-
-impl Default for RemotePolicy {
-    fn default() -> Self {
-        Self {
-            expose: Vec::new(),
-            idempotent: Vec::new(),
-            unknown_outcome: UnknownOutcome::Fail,
-            retry: RetryPolicy { attempts: limits::DEFAULT_REMOTE_ATTEMPTS, backoff: Duration::from_secs(1) },
-            timeout: Duration::from_secs(limits::DEFAULT_REMOTE_SECONDS),
-        }
-    }
-}
-
-/// The servers that the configuration names, and who speaks to them.
-#[derive(Clone)]
-pub struct Remotes {
-    tools: Arc<dyn RemoteTools>,
-    policies: Arc<BTreeMap<String, RemotePolicy>>,
-}
 
 impl Remotes {
     pub fn new(tools: Arc<dyn RemoteTools>, policies: BTreeMap<String, RemotePolicy>) -> Self {
@@ -237,7 +158,7 @@ impl TaskEngine {
     /// Takes what a server offers now for what it is to offer. Without a connection to it, at the next start.
     pub async fn pin(&self, by: &Principal, server: &str) -> Result<Vec<String>, EngineError> {
         let done = self.pin_now(by, server).await;
-        self.audited(by, Subject::new(Deed::Grant), done)
+        self.shared.audit.audited(by, Subject::new(Deed::Grant), done)
     }
 
     /// Empty bytes are no pin.
@@ -246,7 +167,7 @@ impl TaskEngine {
         let hash = *blake3::hash(&bytes).as_bytes();
         let subject = Subject { note: Some(&note), ..Subject::new(Deed::Grant) }.hash(hash);
         let mut commit = Commit::new().put(Space::Setting, setting(server).as_bytes(), bytes);
-        audit::admitted(&self.shared, &mut commit, by, subject)?;
+        self.shared.audit.admitted(&mut commit, by, subject)?;
         self.shared.commit(commit)?.await?;
         Ok(())
     }

@@ -2,81 +2,30 @@
 //! and looks through the rows that are on their way. So it holds when its turn comes: a compare-and-set never waits
 //! for the disk to decide. Guards on every row that was looked at make the store check the same again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 
-use super::rows::{self, EntryRow, NamespaceRow};
-use super::watch::Watchers;
-use super::{StateError, StateWrite};
+use super::rows;
+use super::rows::{EntryRow, NamespaceRow};
+use super::types::StateWrite;
 use crate::clock::UnixNanos;
-use crate::engine::Shared;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
+use crate::engine::error::StateError;
+use crate::engine::memory::book::{Pending, Row, Turn};
 use crate::engine::rows::{decode, encode};
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Guard, Snapshot, Space, StoreError};
-
-type Row = Option<Arc<[u8]>>;
-
-/// What all who write shared state have in common.
-#[derive(Default)]
-pub struct Book {
-    pending: Mutex<Pending>,
-    /// Numbers of commits that are on disk, or known not to be.
-    settled: Mutex<Vec<u64>>,
-    pub watchers: Watchers,
-    /// Something may expire sooner than the last look said.
-    pub expiry: Notify,
-}
-
-/// Rows on their way to the disk, each with the number of the last commit that writes it.
-#[derive(Default)]
-struct Pending {
-    rows: HashMap<Vec<u8>, (u64, Row)>,
-    keys: HashMap<u64, Vec<Vec<u8>>>,
-    last: u64,
-}
-
-/// The right to decide; held until the commit is handed over.
-pub struct Turn<'a> {
-    pending: MutexGuard<'a, Pending>,
-}
 
 /// A verdict that nothing rests on yet.
 pub struct Decided {
     pub versions: Vec<u64>,
     drawn: Drawn,
-}
-
-impl Book {
-    pub fn turn(&self) -> Turn<'_> {
-        let mut pending = lock(&self.pending);
-        for number in std::mem::take(&mut *lock(&self.settled)) {
-            for key in pending.keys.remove(&number).unwrap_or_default() {
-                if pending.rows.get(&key).is_some_and(|(last, _)| *last == number) {
-                    pending.rows.remove(&key);
-                }
-            }
-        }
-        Turn { pending }
-    }
-
-    /// The commit of this number is on disk, or refused, or lost. It does not ask for the book: the one who has the
-    /// turn may be the one whose commit is not taken.
-    pub fn settle(&self, number: u64) {
-        lock(&self.settled).push(number);
-    }
-
-    /// Rows that are on their way.
-    #[cfg(test)]
-    pub fn pending(&self) -> usize {
-        self.turn().pending.rows.len()
-    }
 }
 
 impl Turn<'_> {
@@ -348,10 +297,6 @@ fn beyond(namespace: &str, held: &NamespaceRow, before: &NamespaceRow) -> Option
         return told(format!("more than {} bytes", limits::MAX_STATE_NAMESPACE_HELD_BYTES));
     }
     None
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

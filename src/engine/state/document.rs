@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{StateEntry, StatePage};
-use crate::engine::rfc3339;
+use super::types::{StateEntry, StatePage};
+use crate::engine::text::rfc3339;
 
 /// `{value, version, updated_at, by}`, or `{version: 0}` where there is none.
 pub fn state_document(entry: Option<&StateEntry>) -> Value {

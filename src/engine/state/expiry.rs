@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::rows;
 use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
-use crate::engine::{EngineError, Shared};
+use crate::engine::error::EngineError;
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Space, StoreError};
 

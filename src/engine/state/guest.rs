@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StateEntry, StateError, StatePage, StateQuery, StateWrite};
-use super::{all_from, check, check_query, check_writes, list, not_allowed, read};
+use super::entries::{all_from, check, check_query, check_writes, list, not_allowed, read};
+use super::types::{StateEntry, StatePage, StateQuery, StateWrite};
+use crate::engine::change::draft::Parts;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Live, Parts};
+use crate::engine::error::StateError;
 use crate::engine::journal::records::Next;
+use crate::engine::memory::entry::Live;
+use crate::engine::record::error::RecorderError;
 use crate::engine::record::output::call_hash;
-use crate::engine::record::recorder::{Recorder, RecorderError};
+use crate::engine::record::recorder::Recorder;
 use crate::store::{Ack, StoreError};
 use crate::task::WakeOn;
 

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::types::StateEntry;
 use crate::clock::UnixNanos;
+use crate::engine::error::StateError;
 use crate::engine::rows;
 use crate::limits;
 use crate::store::{Snapshot, Space, StoreError};
-
-use super::{StateEntry, StateError};
 
 const NAMESPACE: u8 = 0;
 const ENTRY: u8 = 1;

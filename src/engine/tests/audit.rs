@@ -1,7 +1,6 @@
 //! Tokens and the audit.
 
 use super::*;
-use crate::engine::audit;
 
 async fn rows(engine: &TaskEngine) -> Vec<AuditDocument> {
     engine.audit(AuditQuery::default()).await.expect("a page").rows
@@ -163,7 +162,7 @@ async fn a_flood_of_refusals_is_folded_and_the_oldest_go() {
     let kept = limits::MAX_AUDIT_REFUSALS;
     *engine.shared.audit.next.lock().await = Some(kept + 10);
     engine.cancel(&ann, TaskId::from_bytes([7; 16]), None).await.expect_err("none");
-    audit::flush(&engine.shared).await.expect("written");
+    engine.shared.flush_audit().await.expect("written");
     let left = rows(&engine).await;
     assert_eq!(left.len(), found.len() + 1 - 11, "the first eleven went for the last one");
     assert_eq!(left[0].deed, Deed::Cancel);
@@ -181,7 +180,7 @@ async fn a_long_audit_is_read_in_pages_and_swept_by_its_own_retention() {
         ids.push(id.to_string());
         if number % 5 == 0 {
             engine.submit(call("none", &local, None)).await.map(|_| ()).expect_err("none");
-            audit::flush(&engine.shared).await.expect("written");
+            engine.shared.flush_audit().await.expect("written");
         }
         world.clock.advance(Duration::from_secs(1));
     }
@@ -215,7 +214,8 @@ async fn a_long_audit_is_read_in_pages_and_swept_by_its_own_retention() {
 
 #[tokio::test]
 async fn an_answer_to_anothers_task_is_noted_with_and_without_a_key() {
-    use crate::engine::questions::{Given, Hand};
+    use crate::engine::questions::answer::Given;
+    use crate::engine::questions::answer::Hand;
     let world = World::new();
     let engine = world.start(two_steps(&Arc::default())).await;
     let id = submit(&engine, "two_steps", json!({})).await;
@@ -226,7 +226,7 @@ async fn an_answer_to_anothers_task_is_noted_with_and_without_a_key() {
         let refused = engine.answer(&bob, id, key, Given::Decline, hand).await;
         assert!(matches!(refused, Err(EngineError::NoSuchTask(told)) if told == id), "{refused:?}");
     }
-    audit::flush(&engine.shared).await.expect("flushed");
+    engine.shared.flush_audit().await.expect("flushed");
     let answers: u64 = rows(&engine)
         .await
         .iter()

@@ -1,7 +1,9 @@
 //! Calls of closures: deadlines and pauses by the test's own clock.
 
 use super::*;
-use crate::engine::{ChildCall, ChildEnd, TreeBounds};
+use crate::engine::family::calling::ChildCall;
+use crate::engine::family::calling::ChildEnd;
+use crate::engine::memory::families::TreeBounds;
 
 /// `parent` makes the calls that it is given, one after the other is joined, and returns what they came to.
 fn family() -> Closures {

@@ -3,6 +3,7 @@
 use super::commit::Commit;
 use super::effect::Effect;
 use super::*;
+use crate::engine::memory::entry::Entry;
 use crate::store::{Guard, StoreError};
 
 fn id() -> TaskId {

@@ -1,7 +1,6 @@
 //! What operations brought back counts as the journal does.
 
 use super::*;
-use crate::catalog::Inspection;
 
 const OUTCOME_BYTES: usize = 100 * 1024;
 
@@ -67,8 +66,8 @@ async fn outcomes_count_for_the_journal_also_those_of_an_earlier_attempt() {
     let id = submit(&engine, "collect", json!({})).await;
     let outcomes = |engine: &TaskEngine| {
         let done =
-            engine.shared.store.read(|snapshot| record::ops::read_rows(snapshot, id, 0)).expect("rows");
-        done.iter().filter(|(_, row)| matches!(row.state, record::ops::OpState::Done(_))).count()
+            engine.shared.store.read(|snapshot| journal::ops::read_rows(snapshot, id, 0)).expect("rows");
+        done.iter().filter(|(_, row)| matches!(row.state, journal::ops::OpState::Done(_))).count()
     };
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while outcomes(&engine) < 6 {

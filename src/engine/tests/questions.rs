@@ -3,7 +3,12 @@
 use tokio::sync::Notify;
 
 use super::*;
-use crate::engine::questions::{Answer, Ask, Given, Hand, Sampled, Sampler};
+use crate::engine::ports::Sampled;
+use crate::engine::ports::Sampler;
+use crate::engine::questions::answer::Given;
+use crate::engine::questions::answer::Hand;
+use crate::engine::questions::asked::Answer;
+use crate::engine::questions::asked::Ask;
 use crate::task::{By, State};
 
 const PERSON: Hand = Hand { channel: "test", is_person: true };

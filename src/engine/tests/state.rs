@@ -145,7 +145,7 @@ async fn an_expired_entry_reads_as_absent_at_once_and_is_told_as_a_change() {
     world.clock.set_wall(START + 100_000_000_000);
     let engine = world.start(none()).await;
     let held = || async {
-        let row = crate::engine::state::held(&engine.shared, "n").expect("read");
+        let row = crate::engine::state::entries::held(&engine.shared, "n").expect("read");
         (row.entries, row.tombstones)
     };
     let swept = async {
@@ -221,7 +221,7 @@ async fn a_version_grows_also_where_its_tombstone_was_not_kept() {
         put(&engine, "late", "1").await;
     }
     assert_eq!(write(&engine, vec![StateWrite::delete("late")]).await.expect("deleted"), [5]);
-    let held = crate::engine::state::held(&engine.shared, "n").expect("read");
+    let held = crate::engine::state::entries::held(&engine.shared, "n").expect("read");
     assert_eq!((held.entries, held.tombstones, held.floor), (0, most as u64, 5));
     assert_eq!(put(&engine, "late", "1").await, 6);
     assert_eq!(put(&engine, "0", "1").await, 3, "one that was kept");

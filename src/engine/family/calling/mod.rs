@@ -2,33 +2,35 @@
 //! to them and to its parent. What it asks of the catalog and what it is refused are records of its journal; a child
 //! begins in the same commit as the record that tells of it.
 
-mod steps;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::children::{self, Children, Link, Reserved};
-use super::messages::{self, Outgoing};
+use super::messages::Outgoing;
+use super::{children, messages};
 use crate::authority::{Capability, glob_matches};
 use crate::catalog::{Catalog, ToolDefinition, ToolEntry};
+use crate::engine::change::draft::Parts;
 use crate::engine::commit::Commit;
-use crate::engine::dispatch::entry::{Live, Parts};
 use crate::engine::effect::Effect;
+use crate::engine::error::EngineError;
 use crate::engine::journal::last_lines::with_quote;
+use crate::engine::journal::ops::Op;
 use crate::engine::journal::records::Next;
-use crate::engine::query::tasks;
-use crate::engine::record::ops::{Op, OpChange, OpHandle};
+use crate::engine::link::{Children, Link};
+use crate::engine::memory::entry::Live;
+use crate::engine::memory::families::Reserved;
+use crate::engine::record::error::RecorderError;
+use crate::engine::record::ops::{OpChange, OpHandle};
 use crate::engine::record::output::call_hash;
-use crate::engine::record::recorder::{Recorder, RecorderError};
-use crate::engine::{EngineError, rows};
+use crate::engine::record::recorder::Recorder;
+use crate::engine::rows;
+use crate::engine::rows::tree;
 use crate::limits;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{Called, FailedReason, ProtocolError, State, Task, TaskId, ToolResult};
-
-pub use steps::Calling;
 
 pub const KIND_CALLS: u8 = 210;
 pub const KIND_GRANTED: u8 = 211;
@@ -181,7 +183,7 @@ impl Recorder {
                 return Ok(());
             };
             open.remove(&child);
-            commit.add_put(Space::Child, children::pointer_key(self.task_id(), epoch, op.number), []);
+            commit.add_put(Space::Child, tree::pointer_key(self.task_id(), epoch, op.number), []);
             commit.add_effect(Effect::Orphaned(vec![child]));
             Ok(())
         });
@@ -303,7 +305,7 @@ impl Recorder {
                 None => return not_found("this task has no parent"),
             },
             Addressee::Child(child) => {
-                let is_child = shared.store.read(|snapshot| children::is_child(snapshot, id, child));
+                let is_child = shared.store.read(|snapshot| tree::is_child(snapshot, id, child));
                 if !is_child.map_err(fault)? {
                     return not_found("there is no child of that id");
                 }
@@ -460,14 +462,14 @@ fn end_of(
     op: u64,
 ) -> Result<Option<ChildEnd>, StoreError> {
     let gone = || ChildEnd::Failed("the child is not there any more".to_owned());
-    let Some(id) = children::current(snapshot, parent, epoch, op)? else { return Ok(Some(gone())) };
+    let Some(id) = tree::current(snapshot, parent, epoch, op)? else { return Ok(Some(gone())) };
     let (Some(task), Some(status)) = (rows::read_task_row(snapshot, id)?, rows::read_status(snapshot, id)?)
     else {
         return Ok(Some(gone()));
     };
     let name = task.0.tool;
     Ok(Some(match (status.state, status.error) {
-        (State::Completed, _) => ChildEnd::Completed(tasks::read_result(snapshot, id)?),
+        (State::Completed, _) => ChildEnd::Completed(rows::read_result(snapshot, id)?),
         (State::Cancelled, _) => ChildEnd::Cancelled(match status.cancel.and_then(|cancel| cancel.reason) {
             Some(reason) => format!("{name} (task {id}) was cancelled: {reason}"),
             None => format!("{name} (task {id}) was cancelled"),

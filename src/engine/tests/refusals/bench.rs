@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::super::*;
 use super::guest::{Gates, Guests, Model};
 use crate::engine::memory::Memory;
-use crate::engine::questions::{Given, Hand};
+use crate::engine::questions::answer::Given;
+use crate::engine::questions::answer::Hand;
 use crate::store::{Batch, Drive, No, Store};
 
 /// Longer than any step of a cell takes on a slow machine; what takes longer stands still for ever.

@@ -8,7 +8,12 @@ use tokio::sync::watch;
 use super::super::*;
 use crate::catalog::{Catalog, Component, Inspection};
 use crate::engine::family::calling::op_hash;
-use crate::engine::questions::{Answer, Ask, Asked, Question, Sampled, Sampler};
+use crate::engine::ports::Sampled;
+use crate::engine::ports::Sampler;
+use crate::engine::questions::ask::Asked;
+use crate::engine::questions::asked::Answer;
+use crate::engine::questions::asked::Ask;
+use crate::engine::questions::asked::Question;
 use crate::engine::record::output::call_hash;
 use crate::task::{By, Effects, UnknownOutcome, WakeOn};
 

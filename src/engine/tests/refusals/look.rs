@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use super::super::*;
 use super::bench::Bench;
-use crate::engine::family::children::{self, Link};
+use crate::engine::link::Link;
 use crate::engine::rows;
+use crate::engine::rows::tree;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task};
 
@@ -38,7 +39,7 @@ impl Rows {
         let mut children: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for id in &open {
             let Some(link) = tasks.get(id).and_then(|(task, _)| Link::of(task)) else { continue };
-            let pointed_at = children::current(snapshot, link.parent, link.epoch, link.op)?;
+            let pointed_at = tree::current(snapshot, link.parent, link.epoch, link.op)?;
             if open.contains(&link.parent) && (link.detached || pointed_at == Some(*id)) {
                 children.entry(link.parent).or_default().insert(*id);
             }

@@ -1,0 +1,52 @@
+//! A new task becomes part of a commit.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::value::Change;
+use crate::authority::Principal;
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
+use crate::engine::memory::entry::{Anchor, Entry};
+use crate::engine::rows;
+use crate::engine::shared::Shared;
+use crate::store::Space;
+use crate::task::{Task, canonical};
+
+/// Adds a new task to a commit, with its row of the audit; `change` is how it begins, `arguments` the BLAKE3 of its
+/// arguments in canonical form. It is open from the commit on, whether or not its caller still waits.
+pub fn admit(
+    shared: &Shared,
+    commit: &mut Commit,
+    task: Task,
+    change: Change,
+    by: &Principal,
+    arguments: [u8; 32],
+) -> Result<(), EngineError> {
+    let id = task.id;
+    rows::put_task(commit, &task)?;
+    change.add_to(id, commit)?;
+    commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
+    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
+    shared.audit.admitted(commit, by, subject)?;
+    let entry = Entry::of(&task, change.status);
+    {
+        let mut state = entry.lock();
+        state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
+        state.task = Some(Arc::new(task));
+        state.fresh = true;
+    }
+    commit.stage(entry);
+    Ok(())
+}
+
+/// A text of JSON in the form in which all that say the same are one.
+pub fn canonical_text(json: &str) -> Cow<'_, str> {
+    serde_json::from_str(json).map_or(Cow::Borrowed(json), |value| Cow::Owned(canonical(&value)))
+}
+
+/// BLAKE3 of the arguments in that form.
+pub fn hash_of_text(json: &str) -> [u8; 32] {
+    *blake3::hash(canonical_text(json).as_bytes()).as_bytes()
+}

@@ -1,0 +1,120 @@
+//! A change becomes true: one commit with what the task's instance has not committed yet. It is queued first, and only
+//! then does memory follow, so that an error leaves memory as it was, in one place for all that happens to a task.
+
+use std::sync::Arc;
+
+use super::draft::{Draft, Parts};
+use super::plan::{About, Event, Facts, plan};
+use super::value::{Change, Instance, RowWrite};
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
+use crate::engine::error::EngineError;
+use crate::engine::feed::ResourceKey;
+use crate::engine::link::Link;
+use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::shared::Shared;
+use crate::store::{Ack, StoreError};
+use crate::task::{Status, Task};
+
+/// Commits a change of an open task, with what `more` adds. The order of calls is that of commits: the caller holds
+/// the task's lock until the commit is queued.
+pub fn commit(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    state: &mut EntryState,
+    mut change: Change,
+    more: Commit,
+) -> Result<Ack, StoreError> {
+    if change.instance == Instance::Stays
+        && let Some(left) = state.left()
+    {
+        // The row of a live task says how far it is, as each of its own commits does.
+        change.status.steps = left.steps;
+        change.effects.push(Effect::Changed(ResourceKey::Task(entry.id)));
+    }
+    let has_records = change.instance != Instance::GoesUnrecorded;
+    let parts = Parts { has_records, has_status: false, is_marked: change.instance == Instance::Stays };
+    let drafted = state.draft(entry, parts)?;
+    let (mut commit, queued) = match drafted {
+        Some(Draft { commit, queued }) => (commit, Some(queued)),
+        None => (Commit::new(), None),
+    };
+    if matches!(change.instance, Instance::Goes | Instance::GoesUnrecorded) {
+        commit = commit.end_lease(entry.id);
+    }
+    change.add_to(entry.id, &mut commit)?;
+    let ack = shared.commit(commit.and(more))?;
+    // From here on the change will be on disk, or the process ends without it.
+    if let Some(queued) = queued {
+        state.queued(&queued);
+    }
+    match change.instance {
+        Instance::Stays | Instance::Begins => {}
+        Instance::Goes | Instance::GoesUnrecorded => {
+            (state.live, state.lease) = (None, 0);
+            // Sleepers are many: what they were asked for is read again when they wake.
+            state.task = None;
+        }
+    }
+    state.rewritten += u64::from(change.rewrites_past());
+    (state.status, state.status_dirty) = (change.status, false);
+    Ok(ack)
+}
+
+/// Plans what the event makes of a task, and commits it.
+pub fn commit_event(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    state: &mut EntryState,
+    event: Event<'_>,
+    more: Commit,
+) -> Result<Ack, EngineError> {
+    let facts = Facts { left: state.left(), ..moment(shared, state) };
+    let change = plan(About::of(entry), &state.status, event, facts)?;
+    Ok(commit(shared, entry, state, change, more)?)
+}
+
+/// Commits what the instance has not committed yet, with what `more` adds, under its lease.
+pub fn commit_pending(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    state: &mut EntryState,
+    parts: Parts,
+    more: Commit,
+) -> Result<Ack, StoreError> {
+    let (commit, queued) = match state.draft(entry, parts)? {
+        Some(Draft { commit, queued }) => (commit, Some(queued)),
+        None => (Commit::under_lease(entry.id, state.lease), None),
+    };
+    let ack = shared.commit(commit.and(more))?;
+    if let Some(queued) = queued {
+        state.queued(&queued);
+    }
+    Ok(ack)
+}
+
+/// What the clocks say to a task.
+pub fn moment(shared: &Shared, state: &EntryState) -> Facts<'static> {
+    Facts {
+        wall: shared.clock.wall(),
+        logical: state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock)),
+        ..Facts::default()
+    }
+}
+
+impl Change {
+    /// The status alone changes.
+    pub fn of_status(status: Status) -> Self {
+        Self { status, rows: vec![RowWrite::Status], effects: Vec::new(), instance: Instance::Stays }
+    }
+}
+
+impl<'a> About<'a> {
+    pub fn of_task(task: &'a Task) -> Self {
+        Self { id: task.id, principal: &task.principal, created_at: task.created_at, link: Link::of(task) }
+    }
+
+    pub fn of(entry: &'a Entry) -> Self {
+        Self { id: entry.id, principal: &entry.principal, created_at: entry.created_at, link: entry.link }
+    }
+}

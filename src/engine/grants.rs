@@ -1,0 +1,64 @@
+//! What the audit notes of requests without a caller, and of what components are granted.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use crate::authority::Principal;
+use crate::catalog::Catalog;
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::store::Space;
+
+impl TaskEngine {
+    /// Notes a request of which nobody knows whose it is.
+    pub fn audit_stranger(&self, why: &'static str) {
+        let nobody = Principal::new("", Vec::new());
+        self.shared.audit.refused(&nobody, Subject::new(Deed::Authenticate), why);
+    }
+
+    /// Notes what has changed in what components are granted since this was last called, also by earlier
+    /// processes.
+    pub async fn audit_grants(&self, by: &Principal, catalog: &Catalog) -> Result<(), EngineError> {
+        const PREFIX: &str = "grant/";
+        let known = self.shared.store.read(|snapshot| {
+            let mut known = HashMap::new();
+            snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, value| {
+                let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
+                known.insert(name, value.to_vec());
+                ControlFlow::Continue(())
+            })?;
+            Ok(known)
+        })?;
+        let mut commit = Commit::new();
+        for component in catalog.components() {
+            let grant = serde_json::to_vec(&component.holdings.grant).unwrap_or_default();
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(component.id.as_str().as_bytes()).update(&grant);
+            let value = hasher.finalize().as_bytes().to_vec();
+            if known.get(&component.name) == Some(&value) {
+                continue;
+            }
+            let note = format!("component {}", component.name);
+            let subject = Subject {
+                component: Some(&component.id),
+                hash: Some(*blake3::hash(&grant).as_bytes()),
+                note: Some(&note),
+                ..Subject::new(Deed::Grant)
+            };
+            self.shared.audit.admitted(&mut commit, by, subject)?;
+            commit.add_put(Space::Setting, format!("{PREFIX}{}", component.name), value);
+        }
+        for name in known.keys().filter(|name| catalog.component(name).is_none()) {
+            let note = format!("component {name} is not served any more");
+            let subject = Subject { note: Some(&note), ..Subject::new(Deed::Grant) };
+            self.shared.audit.admitted(&mut commit, by, subject)?;
+            commit.add_delete(Space::Setting, format!("{PREFIX}{name}"));
+        }
+        if !commit.is_empty() {
+            self.shared.commit(commit)?.await?;
+        }
+        Ok(())
+    }
+}

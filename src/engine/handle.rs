@@ -1,0 +1,51 @@
+//! The engine as its users and the wings hold it. What it does stands in the rooms above.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::catalog::Catalog;
+use crate::clock::UnixNanos;
+use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
+use crate::engine::feed::{Feed, ResourceKey};
+use crate::engine::runner::Runner;
+use crate::engine::shared::Shared;
+use crate::store::Space;
+
+/// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
+#[derive(Clone)]
+pub struct TaskEngine {
+    pub(in crate::engine) shared: Arc<Shared>,
+    pub(in crate::engine) runner: Arc<dyn Runner>,
+}
+
+impl TaskEngine {
+    pub fn set_catalog(&self, catalog: Arc<Catalog>) {
+        *self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        self.shared.memory.feed.changed(&[ResourceKey::Tools]);
+    }
+
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shared.catalog()
+    }
+
+    /// Who wants to know what changed.
+    pub fn feed(&self) -> &Feed {
+        &self.shared.memory.feed
+    }
+
+    /// What the engine's clock says.
+    pub fn now(&self) -> UnixNanos {
+        self.shared.clock.wall()
+    }
+
+    /// A small durable value, such as a key.
+    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+        let value = self.shared.store.read(|snapshot| snapshot.get(Space::Setting, name.as_bytes()))?;
+        Ok(value.map(|bytes| bytes.to_vec()))
+    }
+
+    pub async fn put_setting(&self, name: &str, value: Vec<u8>) -> Result<(), EngineError> {
+        self.shared.commit(Commit::new().put(Space::Setting, name.as_bytes(), value))?.await?;
+        Ok(())
+    }
+}

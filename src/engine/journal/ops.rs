@@ -1,0 +1,154 @@
+//! Operations as rows and as what a live instance knows of them.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::rows;
+use crate::engine::rows::Payload;
+use crate::store::{Snapshot, Space, StoreError};
+use crate::task::TaskId;
+
+/// What is known of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It was about to leave, or left; nobody knows whether it arrived. `sends` counts how often.
+    Intent { hash: u64, sends: u32 },
+    /// It came back.
+    Done { hash: u64, outcome: Arc<[u8]> },
+    /// The guest gave it up before it came back.
+    Abandoned { hash: u64 },
+    /// A person decided that it is to be sent again.
+    Resend { hash: u64, sends: u32 },
+}
+
+impl Op {
+    /// Stands for the call that began it.
+    pub fn hash(&self) -> u64 {
+        match self {
+            Self::Intent { hash, .. }
+            | Self::Done { hash, .. }
+            | Self::Abandoned { hash }
+            | Self::Resend { hash, .. } => *hash,
+        }
+    }
+
+    /// What its row takes, about.
+    fn bytes(&self) -> u64 {
+        const BESIDE_THE_OUTCOME: u64 = 48;
+        match self {
+            Self::Done { outcome, .. } => BESIDE_THE_OUTCOME + outcome.len() as u64,
+            Self::Intent { .. } | Self::Abandoned { .. } | Self::Resend { .. } => BESIDE_THE_OUTCOME,
+        }
+    }
+}
+
+/// A row of [`Space::Op`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpRow {
+    /// Number of the record that the guest had reached when it began.
+    pub at: u64,
+    pub hash: u64,
+    pub sends: u32,
+    pub state: OpState,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OpState {
+    Intent,
+    Done(Payload),
+    Abandoned,
+    Resend,
+}
+
+/// The operations of a live instance.
+#[derive(Default)]
+pub struct Ops {
+    pub begun: u64,
+    pub known: HashMap<u64, Op>,
+    /// Of their rows, about.
+    bytes: u64,
+}
+
+impl Ops {
+    /// Those of one epoch, as they are on disk.
+    pub fn read(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Self, StoreError> {
+        let mut ops = Self::default();
+        for (number, row) in read_rows(snapshot, task, epoch)? {
+            let (hash, sends) = (row.hash, row.sends);
+            let op = match &row.state {
+                OpState::Intent => Op::Intent { hash, sends },
+                OpState::Done(payload) => Op::Done { hash, outcome: rows::read_payload(snapshot, payload)? },
+                OpState::Abandoned => Op::Abandoned { hash },
+                OpState::Resend => Op::Resend { hash, sends },
+            };
+            ops.insert(number, op);
+        }
+        Ok(ops)
+    }
+
+    /// Outcomes are read by replay like the journal, and count as it does.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn insert(&mut self, number: u64, op: Op) {
+        self.bytes += op.bytes();
+        if let Some(old) = self.known.insert(number, op) {
+            self.bytes -= old.bytes();
+        }
+    }
+
+    pub fn get(&self, number: u64) -> Option<&Op> {
+        self.known.get(&number)
+    }
+
+    /// As it was known before.
+    pub fn restore(&mut self, number: u64, op: Option<Op>) {
+        match op {
+            Some(op) => self.insert(number, op),
+            None => {
+                if let Some(old) = self.known.remove(&number) {
+                    self.bytes -= old.bytes();
+                }
+            }
+        }
+    }
+
+    /// Those that left, or were about to, and neither came back nor were given up.
+    pub fn open(&self) -> usize {
+        self.known.values().filter(|op| matches!(op, Op::Intent { .. } | Op::Resend { .. })).count()
+    }
+}
+
+/// The rows of one epoch, by number.
+pub fn read_rows(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Vec<(u64, OpRow)>, StoreError> {
+    let (mut found, mut fault) = (Vec::new(), None);
+    snapshot.scan_prefix(Space::Op, &rows::journal_prefix(task, epoch), false, |key, row| {
+        match (rows::trailing_number(key), rows::decode(Space::Op, key, row)) {
+            (Some(number), Ok(row)) => found.push((number, row)),
+            (None, _) => fault = Some(StoreError::damaged_row(Space::Op, key, "the key is no operation's")),
+            (_, Err(error)) => fault = Some(error),
+        }
+        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+/// The row of one operation.
+pub fn read_row(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    epoch: u32,
+    number: u64,
+) -> Result<Option<OpRow>, StoreError> {
+    rows::read_row(snapshot, Space::Op, &rows::journal_key(task, epoch, number))
+}
+
+/// Whether this operation was begun and is neither done nor given up.
+pub fn is_intent(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32, number: u64) -> Result<bool, StoreError> {
+    let row = read_row(snapshot, task, epoch, number)?;
+    Ok(row.is_some_and(|row| matches!(row.state, OpState::Intent)))
+}

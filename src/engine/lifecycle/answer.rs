@@ -1,0 +1,120 @@
+//! An owner answers what a task, or one below it, asks.
+
+use super::find::Standing;
+use crate::authority::Principal;
+use crate::engine::audit::{Deed, Subject};
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::link::Link;
+use crate::engine::query::view::TaskDocument;
+use crate::engine::questions::answer::{Given, Giving, Hand, Which, give};
+use crate::engine::questions::below::split;
+use crate::engine::rows;
+use crate::task::TaskId;
+
+impl TaskEngine {
+    /// Answers a question of a task, or of one below it; without a key the one that is open. On disk when it returns.
+    pub async fn answer(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&str>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
+        // What is wrong with the task is told, and noted, below.
+        let found = self.asker(principal, id, key);
+        let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
+        let which = key.as_deref().map_or(Which::Only, Which::Key);
+        let document = self.answer_audited(principal, asker, which, given, hand).await?;
+        if asker == id { Ok(document) } else { self.task(principal, id) }
+    }
+
+    /// Answers the question of this number, which the task itself asked. On disk when it returns.
+    pub async fn answer_numbered(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        number: u64,
+        given: Given,
+        hand: Hand,
+    ) -> Result<(), EngineError> {
+        self.answer_audited(principal, id, Which::Number(number), given, hand).await.map(drop)
+    }
+
+    async fn answer_audited(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        which: Which<'_>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
+        let answered = self.answer_question(principal, id, which, given, hand).await;
+        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
+        self.shared.audit.audited(principal, subject, answered)
+    }
+
+    async fn answer_question(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        which: Which<'_>,
+        given: Given,
+        hand: Hand,
+    ) -> Result<TaskDocument, EngineError> {
+        let entry = match self.find(principal, id).await? {
+            Standing::Open(entry) => entry,
+            Standing::Ended(document) if matches!(which, Which::Only) => {
+                let hint = "it asks nothing any more";
+                return Err(EngineError::WrongState { task: id, state: document.state, hint });
+            }
+            // The same answer again is no error.
+            Standing::Ended(_) => self.entry_on_disk(id)?,
+        };
+        let giving = Giving { principal, given, hand, tokens: None };
+        give(&self.shared, &entry, which, giving).await?;
+        self.task(principal, id)
+    }
+}
+
+impl TaskEngine {
+    /// Whose question is meant, and its own key: that of the task itself, or of one below it.
+    pub(in crate::engine) fn asker(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&str>,
+    ) -> Result<(TaskId, Option<String>), EngineError> {
+        let key = match key {
+            Some(key) => key.to_owned(),
+            None => {
+                let open = self.task(principal, id)?.input_requests;
+                match open.len() {
+                    1 => open.into_keys().next().unwrap_or_default(),
+                    _ => return Ok((id, None)),
+                }
+            }
+        };
+        let Some((child, own)) = split(&key) else { return Ok((id, Some(key))) };
+        // Another's task looks like none, also where it has such a child.
+        self.task(principal, id)?;
+        Ok(if self.is_below(child, id)? { (child, Some(own.to_owned())) } else { (id, Some(key)) })
+    }
+
+    fn is_below(&self, child: TaskId, id: TaskId) -> Result<bool, EngineError> {
+        Ok(self.shared.store.read(|snapshot| {
+            let mut at = child;
+            while let Some(link) = rows::read_task(snapshot, at)?.as_ref().and_then(Link::of) {
+                if link.detached {
+                    return Ok(false);
+                }
+                if link.parent == id {
+                    return Ok(true);
+                }
+                at = link.parent;
+            }
+            Ok(false)
+        })?)
+    }
+}

@@ -1,0 +1,71 @@
+//! A task is due: its timer has fired, or is set.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::end::{Ending, end, total_time_over};
+use super::wake;
+use crate::engine::error::EngineError;
+use crate::engine::memory::entry::{Anchor, Entry, EntryState};
+use crate::engine::shared::Shared;
+use crate::store::StoreError;
+use crate::task::TaskId;
+
+/// A timer of this task has fired.
+pub fn due(shared: &Arc<Shared>, id: TaskId) {
+    let Some(entry) = shared.entry(id) else { return };
+    let mut state = entry.lock();
+    // After an attempt it is looked for what came meanwhile.
+    if state.is_driven || state.status.state.is_terminal() {
+        return;
+    }
+    let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
+    if now >= entry.total_nanos() {
+        let ended = end(shared, &entry, &mut state, &Ending::Failed(total_time_over(&entry)), None);
+        match ended {
+            Ok(_) => {}
+            Err(EngineError::Store(StoreError::Busy { .. })) => shared.look_again(id),
+            Err(error) => tracing::error!(task = %id, %error, "cannot end a task whose total time is over"),
+        }
+        return;
+    }
+    let Some(wake) = state.status.wake.clone() else {
+        // It waits for nothing: it is queued, or was about to be.
+        drop(state);
+        shared.memory.ready.push(entry);
+        return;
+    };
+    if wake.due.is_some_and(|at| at.saturating_sub(entry.created_at) <= now) {
+        drop(state);
+        shared.memory.ready.push(entry);
+        return;
+    }
+    // Before the store is asked: a nudge that comes after the question sets the timer again.
+    shared.memory.timers.set(id, moment_due(&entry, &state));
+    drop(state);
+    if wake.on.is_empty() {
+        return;
+    }
+    shared.memory.state.watchers.set(id, &wake.on);
+    let wall = shared.clock.wall();
+    match shared.store.read(|snapshot| wake::any_met(snapshot, id, &wake.on, wall)) {
+        Ok(false) => {}
+        Ok(true) => shared.memory.ready.push(entry),
+        Err(error) => tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over"),
+    }
+}
+
+/// When this process has to look at a task that is not live: its wake, or the end of its total time.
+pub fn moment_due(entry: &Entry, state: &EntryState) -> Duration {
+    let total = entry.total_nanos();
+    let wake = state.status.wake.as_ref().and_then(|wake| wake.due);
+    let logical = wake.map_or(total, |at| at.saturating_sub(entry.created_at).min(total));
+    state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 }).moment(logical)
+}
+
+/// Sets the timer of a task that has no instance. What it waits for beside the timer may be there already.
+pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
+    let waits_for_more = state.status.wake.as_ref().is_some_and(|wake| !wake.on.is_empty());
+    let at = if waits_for_more { shared.clock.elapsed() } else { moment_due(entry, state) };
+    shared.memory.timers.set(entry.id, at);
+}

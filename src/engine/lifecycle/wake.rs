@@ -1,0 +1,83 @@
+//! What ends a wait beside a timer. Whoever changes such a thing commits it first and nudges the task afterwards;
+//! the task looks for itself, live or suspended, now or after a restart. So no word can be lost between the two:
+//! a nudge says "look", never "it is there".
+
+use tokio::sync::watch;
+
+use crate::clock::UnixNanos;
+use crate::engine::family::messages;
+use crate::engine::questions::asked;
+use crate::engine::record::error::RecorderError;
+use crate::engine::record::recorder::Recorder;
+use crate::engine::rows;
+use crate::engine::rows::tree;
+use crate::engine::state::entries;
+use crate::store::{Snapshot, StoreError};
+use crate::task::{TaskId, WakeOn};
+
+/// Whether one of them is there.
+pub fn any_met(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    on: &[WakeOn],
+    now: UnixNanos,
+) -> Result<bool, StoreError> {
+    for on in on {
+        if is_met(snapshot, task, on, now)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn, now: UnixNanos) -> Result<bool, StoreError> {
+    match on {
+        WakeOn::Cancellation => {
+            Ok(rows::read_status(snapshot, task)?.is_some_and(|status| status.cancel.is_some()))
+        }
+        // Its owner's word starts the task itself.
+        WakeOn::Resolution(_) => Ok(false),
+        WakeOn::State { namespace, key, version } => {
+            Ok(entries::version(snapshot, namespace, key, now)? != *version)
+        }
+        WakeOn::Message(names) => Ok(messages::first(snapshot, task, names)?.is_some()),
+        WakeOn::Answer(number) => asked::is_answered(snapshot, task, *number),
+        WakeOn::Child { epoch, op } => tree::is_over(snapshot, task, *epoch, *op),
+    }
+}
+
+impl Recorder {
+    /// Whether it is there, on disk.
+    pub fn is_met(&self, on: &WakeOn) -> Result<bool, RecorderError> {
+        if *on == WakeOn::Cancellation {
+            return Ok(self.cancel_requested());
+        }
+        let (task, now) = (self.task_id(), self.shared().clock.wall());
+        let met = self.shared().store.read(|snapshot| is_met(snapshot, task, on, now));
+        met.map_err(|error| RecorderError::Fault(error.to_string()))
+    }
+
+    /// Changes whenever something was committed that the guest may wait for: subscribe, then look.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.entry().news.subscribe()
+    }
+
+    /// Ends when a task is queued and there is no room for its instance.
+    pub fn crowded(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = self.shared().clone();
+        async move {
+            let mut pushes = shared.memory.ready.pushes();
+            while shared.live.available_permits() > 0 || shared.memory.ready.is_empty() {
+                // Its sender lives as long as the engine.
+                if pushes.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    /// The guest begins what nothing on disk knows of: nothing may be left to replay.
+    pub fn expect_live(&self, what: &str) -> Result<(), RecorderError> {
+        self.with(|_, live| Ok(live.journal.expect_live(what)?))
+    }
+}

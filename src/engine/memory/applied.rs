@@ -1,0 +1,108 @@
+//! What commits change in memory: once they are applied, or known not to be. These two functions are called while
+//! others wait for the store, one of them by threads that hold a task's lock: they take no task's own lock, and ask
+//! nothing of the store.
+
+use super::Memory;
+use crate::engine::effect::{Effect, Effects};
+use crate::engine::feed::ResourceKey;
+use crate::store::{Effects as Opaque, Sink, StoreError};
+
+impl Sink for Memory {
+    fn applied(&self, effects: Opaque) {
+        if let Some(effects) = ours(effects) {
+            self.applied(effects);
+        }
+    }
+
+    fn withdrawn(&self, effects: Opaque, why: &StoreError) {
+        if let Some(effects) = ours(effects) {
+            self.withdrawn(&effects, why);
+        }
+    }
+}
+
+/// Only `commit.rs` hands anything to the store.
+fn ours(effects: Opaque) -> Option<Effects> {
+    let ours = effects.downcast::<Effects>();
+    debug_assert!(ours.is_ok(), "effects that are not the engine's");
+    ours.ok().map(|effects| *effects)
+}
+
+impl Memory {
+    /// The commit is on disk.
+    fn applied(&self, effects: Effects) {
+        let staged = effects.staged;
+        for effect in effects.list {
+            match effect {
+                Effect::Changed(key) => self.feed.changed(&[key]),
+                Effect::Happened(task, changes) => self.feed.happened(task, &changes),
+                Effect::Counted(counter) => self.counters.count(counter),
+                Effect::Opened { task, after } => {
+                    if let Some(entry) = self.unstage(staged, task) {
+                        self.open_tasks().insert(task, entry.clone());
+                        self.start_after(entry, after);
+                    }
+                }
+                Effect::Ended(task) => {
+                    self.open_tasks().remove(&task);
+                    self.timers.clear(task);
+                    self.state.watchers.forget(task);
+                }
+                Effect::Wake(task) => self.nudge(task),
+                Effect::CancelRequested(task) => {
+                    if let Some(entry) = self.entry(task) {
+                        entry.cancel.send_replace(true);
+                    }
+                    self.nudge(task);
+                }
+                Effect::Orphaned(children) => self.families.disown(children),
+                Effect::RootEnded(root) => self.families.forget(root),
+                Effect::AskedBelow { parent } => self.notify_ancestors(parent),
+                Effect::StateWritten { number, changed, expires } => {
+                    self.state.settle(number);
+                    self.state_changed(changed);
+                    if expires {
+                        self.state.expiry.notify_one();
+                    }
+                }
+                Effect::TokenAdded { name, row } => self.tokens.insert(name, row),
+                Effect::TokenRevoked(hash) => self.tokens.remove(&hash),
+            }
+        }
+    }
+
+    /// The commit is not on disk, or the store has failed.
+    fn withdrawn(&self, effects: &Effects, why: &StoreError) {
+        tracing::debug!(%why, "a commit is withdrawn");
+        for effect in &effects.list {
+            match effect {
+                Effect::Opened { task, .. } => drop(self.unstage(effects.staged, *task)),
+                Effect::StateWritten { number, .. } => self.state.settle(*number),
+                // Nothing was done for these before the commit.
+                Effect::Changed(_)
+                | Effect::Happened(..)
+                | Effect::Counted(_)
+                | Effect::Ended(_)
+                | Effect::Wake(_)
+                | Effect::CancelRequested(_)
+                | Effect::Orphaned(_)
+                | Effect::RootEnded(_)
+                | Effect::AskedBelow { .. }
+                | Effect::TokenAdded { .. }
+                | Effect::TokenRevoked(_) => {}
+            }
+        }
+    }
+
+    /// Wakes the tasks that wait for these entries, and notifies subscribers.
+    fn state_changed(&self, changed: Vec<(String, String)>) {
+        for (namespace, key) in &changed {
+            for task in self.state.watchers.of(namespace, key) {
+                self.nudge(task);
+            }
+        }
+        let keys: Vec<ResourceKey> =
+            changed.into_iter().map(|(namespace, key)| ResourceKey::State(namespace, key)).collect();
+        self.feed.changed(&keys);
+    }
+}

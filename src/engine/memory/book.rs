@@ -1,0 +1,64 @@
+//! Rows of shared state that are on their way to the disk, and whose turn it is to write some.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::watchers::Watchers;
+
+pub type Row = Option<Arc<[u8]>>;
+
+/// What all who write shared state have in common.
+#[derive(Default)]
+pub struct Book {
+    pub pending: Mutex<Pending>,
+    /// Numbers of commits that are on disk, or known not to be.
+    settled: Mutex<Vec<u64>>,
+    pub watchers: Watchers,
+    /// Something may expire sooner than the last look said.
+    pub expiry: Notify,
+}
+
+/// Rows on their way to the disk, each with the number of the last commit that writes it.
+#[derive(Default)]
+pub struct Pending {
+    pub rows: HashMap<Vec<u8>, (u64, Row)>,
+    pub keys: HashMap<u64, Vec<Vec<u8>>>,
+    pub last: u64,
+}
+
+/// The right to decide; held until the commit is handed over.
+pub struct Turn<'a> {
+    pub pending: MutexGuard<'a, Pending>,
+}
+
+impl Book {
+    pub fn turn(&self) -> Turn<'_> {
+        let mut pending = lock(&self.pending);
+        for number in std::mem::take(&mut *lock(&self.settled)) {
+            for key in pending.keys.remove(&number).unwrap_or_default() {
+                if pending.rows.get(&key).is_some_and(|(last, _)| *last == number) {
+                    pending.rows.remove(&key);
+                }
+            }
+        }
+        Turn { pending }
+    }
+
+    /// The commit of this number is on disk, or refused, or lost. It does not ask for the book: the one who has the
+    /// turn may be the one whose commit is not taken.
+    pub fn settle(&self, number: u64) {
+        lock(&self.settled).push(number);
+    }
+
+    /// Rows that are on their way.
+    #[cfg(test)]
+    pub fn pending(&self) -> usize {
+        self.turn().pending.rows.len()
+    }
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,247 @@
+//! An open task in memory: its status, and, while an instance lives, its journal. One lock per task:
+//! whatever is taken from here to be committed is enqueued before the lock is let go, so that the order
+//! of commits is the order of what happened.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::samplers::{Held, Models};
+use crate::clock::{Clock, UnixNanos};
+use crate::engine::feed::TaskChange;
+use crate::engine::journal::log_tail::LogTail;
+use crate::engine::journal::ops::{Op, Ops};
+use crate::engine::journal::records;
+use crate::engine::journal::records::Journal;
+use crate::engine::link::{Children, Link};
+use crate::store::Space;
+use crate::task::{Status, Task, TaskId};
+
+pub struct Entry {
+    pub id: TaskId,
+    pub principal: String,
+    pub created_at: UnixNanos,
+    /// Seconds from creation to the end of its total time.
+    pub total_seconds: u64,
+    state: Mutex<EntryState>,
+    pub flush: Flush,
+    /// Cancellation was requested and the guest is to be told.
+    pub cancel: watch::Sender<bool>,
+    /// Counts decisions that end the present attempt whatever the guest says.
+    pub stop: watch::Sender<u64>,
+    /// Which call of which task it came from.
+    pub link: Option<Link>,
+    children: Mutex<Children>,
+    /// Counts what was committed from outside that may end a wait of the guest; see `wake.rs`.
+    pub news: watch::Sender<u64>,
+    /// Counts clients at hand whose model can sample for this task.
+    pub models: watch::Sender<Models>,
+    /// Samples that somebody works on.
+    pub held: Held,
+    /// A second call found this task, by `dedupe_seconds` or a key: what one of them gives up is the other's.
+    pub joined: AtomicBool,
+    /// It waits for its turn to be given an instance, once.
+    pub is_queued: AtomicBool,
+}
+
+pub struct EntryState {
+    pub status: Status,
+    /// The status differs from its row.
+    pub status_dirty: bool,
+    pub anchor: Option<Anchor>,
+    pub live: Option<Live>,
+    /// An attempt is prepared, lives, or is on its way out: until that is on disk no other one may read what is.
+    pub is_driven: bool,
+    pub lease: u64,
+    /// What was submitted, as long as it need not be read again.
+    pub task: Option<Arc<Task>>,
+    /// No instance ever ran: there is no journal to read.
+    pub fresh: bool,
+    /// Counts changes from outside of what an attempt reads before it begins, and those that were on disk when the last
+    /// one read it.
+    pub rewritten: u64,
+    pub read: u64,
+}
+
+/// Where logical time stood at a moment of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    pub elapsed: Duration,
+    /// Nanoseconds since the task was created.
+    pub logical: u64,
+}
+
+impl Anchor {
+    pub fn now(&self, clock: &dyn Clock) -> u64 {
+        let passed = clock.elapsed().saturating_sub(self.elapsed);
+        self.logical.saturating_add(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment of this process at which logical time reaches `logical`.
+    pub fn moment(&self, logical: u64) -> Duration {
+        self.elapsed + Duration::from_nanos(logical.saturating_sub(self.logical))
+    }
+}
+
+/// What exists only while an instance lives.
+pub struct Live {
+    pub journal: Journal,
+    pub log: LogTail,
+    /// Progress reports and status messages of the guest so far, replayed ones included.
+    pub reports: u64,
+    /// Told after the next commit.
+    pub changes: Vec<TaskChange>,
+    /// Writes that belong to the next commit.
+    pub writes: Vec<(Space, Vec<u8>, Vec<u8>)>,
+    /// Bytes of kept reports among them.
+    pub report_bytes: usize,
+    pub ops: Ops,
+    pub journal_bytes: u64,
+    pub awake: Duration,
+    pub awake_before: Duration,
+    pub replay_spent: Duration,
+    pub heeds_cancellation: bool,
+    pub restored: Option<Arc<[u8]>>,
+    /// Batches on their way or on disk, those known to be on disk because somebody waited for it, and those that
+    /// the writer has marked.
+    pub enqueued: u64,
+    pub settled: u64,
+    pub committed: Arc<AtomicU64>,
+}
+
+impl Entry {
+    pub fn new(
+        id: TaskId,
+        principal: String,
+        created_at: UnixNanos,
+        total_seconds: u64,
+        status: Status,
+        link: Option<Link>,
+    ) -> Arc<Self> {
+        let cancelling = status.cancel.is_some() && !status.state.is_terminal();
+        Arc::new(Self {
+            id,
+            principal,
+            created_at,
+            total_seconds,
+            state: Mutex::new(EntryState {
+                status,
+                status_dirty: false,
+                anchor: None,
+                live: None,
+                is_driven: false,
+                lease: 0,
+                task: None,
+                fresh: false,
+                rewritten: 0,
+                read: 0,
+            }),
+            flush: Flush::default(),
+            cancel: watch::Sender::new(cancelling),
+            stop: watch::Sender::new(0),
+            link,
+            children: Mutex::default(),
+            news: watch::Sender::new(0),
+            models: watch::Sender::default(),
+            held: Held::default(),
+            joined: AtomicBool::new(false),
+            is_queued: AtomicBool::new(false),
+        })
+    }
+
+    pub fn of(task: &Task, status: Status) -> Arc<Self> {
+        let before = status.since.saturating_sub(task.created_at) / 1_000_000_000;
+        let total_seconds = task.limits.total_seconds.saturating_add(before);
+        let link = Link::of(task);
+        Self::new(task.id, task.principal.clone(), task.created_at, total_seconds, status, link)
+    }
+
+    /// Logical time at which the task's total time is over, nanoseconds.
+    pub fn total_nanos(&self) -> u64 {
+        self.total_seconds.saturating_mul(1_000_000_000)
+    }
+
+    /// Its open children that are wanted. May be locked under any task's own lock. Of two tasks, the
+    /// parent's are locked first.
+    pub fn children(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never within a read of the store: whoever holds it may be waiting for one, behind a commit that waits for the
+    /// first to end.
+    pub fn lock(&self) -> MutexGuard<'_, EntryState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The two locks where they are free; `None` where that would have to be waited for.
+    pub fn try_children(&self) -> Option<MutexGuard<'_, Children>> {
+        unless_held(self.children.try_lock())
+    }
+
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, EntryState>> {
+        unless_held(self.state.try_lock())
+    }
+}
+
+fn unless_held<'a, T>(tried: TryLockResult<MutexGuard<'a, T>>) -> Option<MutexGuard<'a, T>> {
+    match tried {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+impl EntryState {
+    /// Whether `draft` has something to draft.
+    pub fn has_pending(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| {
+            let is_empty = live.log.pending_bytes() == 0 && live.writes.is_empty() && !self.status_dirty;
+            live.journal.has_pending() || !is_empty
+        })
+    }
+}
+
+/// A moment of a live instance, to come back to if what is written next cannot be committed.
+pub struct Place {
+    journal: records::Place,
+    writes: usize,
+    changes: usize,
+    ops: Vec<(u64, Option<Op>)>,
+}
+
+impl Live {
+    /// Where it stands, before these operations change.
+    pub fn place(&self, ops: &[u64]) -> Place {
+        Place {
+            journal: self.journal.place(),
+            writes: self.writes.len(),
+            changes: self.changes.len(),
+            ops: ops.iter().map(|number| (*number, self.ops.get(*number).cloned())).collect(),
+        }
+    }
+
+    /// Forgets what was recorded and written since.
+    pub fn return_to(&mut self, place: Place) {
+        self.journal.return_to(&place.journal);
+        self.writes.truncate(place.writes);
+        self.changes.truncate(place.changes);
+        for (number, op) in place.ops {
+            self.ops.restore(number, op);
+        }
+    }
+
+    /// Whether all that was enqueued is on disk.
+    pub fn is_settled(&self) -> bool {
+        self.settled == self.enqueued || self.committed.load(Ordering::Acquire) == self.enqueued
+    }
+}
+
+/// A task's part in it.
+#[derive(Default)]
+pub struct Flush {
+    pub is_listed: AtomicBool,
+    /// It is time to commit what is there.
+    pub due: Notify,
+}

@@ -1,0 +1,124 @@
+//! What trees of tasks share in memory: how many tasks stand under a root, which of them are wanted no more.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::engine::rows::tree::count_tree;
+use crate::limits;
+use crate::store::{Store, StoreError};
+use crate::task::TaskId;
+
+/// What the trees of tasks share.
+#[derive(Default)]
+pub struct Families {
+    /// Tasks under each root, where somebody asked.
+    totals: Mutex<HashMap<TaskId, u64>>,
+    /// Those that nobody wants any more, on disk.
+    unwanted: Mutex<Vec<TaskId>>,
+    pub wake: Notify,
+}
+
+impl Families {
+    /// Takes room for so many tasks more; `None` where the root has no more.
+    pub fn reserve(
+        &self,
+        store: &Store,
+        root: TaskId,
+        count: u64,
+        bound: u64,
+    ) -> Result<Option<Reserved<'_>>, StoreError> {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = match totals.get(&root) {
+            Some(total) => *total,
+            None => store.read(|snapshot| count_tree(snapshot, root))?,
+        };
+        if total.saturating_add(count) > bound {
+            return Ok(None);
+        }
+        totals.insert(root, total + count);
+        Ok(Some(Reserved { families: self, root, count }))
+    }
+
+    /// They are not made after all.
+    pub fn give_back(&self, root: TaskId, count: u64) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(total) = totals.get_mut(&root) {
+            *total = total.saturating_sub(count);
+        }
+    }
+
+    pub fn knows(&self, root: TaskId) -> bool {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
+    }
+
+    pub fn forget(&self, root: TaskId) {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
+    }
+
+    /// To be called after the commit that says so. Takes no task's lock: the writer thread calls it.
+    pub fn disown(&self, children: Vec<TaskId>) {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner).extend(children);
+        self.wake.notify_one();
+    }
+
+    /// Roots whose number of tasks is another one in memory than on disk.
+    #[cfg(test)]
+    pub fn miscounted(&self, store: &Store) -> Result<Vec<(TaskId, u64, u64)>, StoreError> {
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut found = Vec::new();
+        for (root, total) in totals {
+            let on_disk = store.read(|snapshot| count_tree(snapshot, root))?;
+            found.extend((total != on_disk).then_some((root, total, on_disk)));
+        }
+        Ok(found)
+    }
+
+    pub fn take_unwanted(&self) -> Vec<TaskId> {
+        std::mem::take(&mut *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Room in a tree for tasks that are about to be made; given back unless they are.
+pub struct Reserved<'a> {
+    families: &'a Families,
+    root: TaskId,
+    count: u64,
+}
+
+impl Reserved<'_> {
+    /// They are made.
+    pub fn keep(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.families.give_back(self.root, self.count);
+        }
+    }
+}
+
+/// The bounds of one tree of tasks; the defaults are those of `limits.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeBounds {
+    /// Generations under the root.
+    pub depth: u32,
+    /// Children of one task that are open at once.
+    pub open_children: usize,
+    /// Tasks under one root in all its life.
+    pub tasks: u64,
+}
+
+impl Default for TreeBounds {
+    fn default() -> Self {
+        Self {
+            depth: limits::MAX_CALL_DEPTH,
+            open_children: limits::MAX_OPEN_CHILDREN,
+            tasks: limits::MAX_TREE_TASKS,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Lives here: what the engine holds in memory and commits change: open tasks, queues, timers, subscribers.
+//! May import: the engine's rows, effects, feed and journal. Never here: the store's writer, what a task's end leads to.
+//! Read first: this file, then `entry.rs`, then `applied.rs`.
+//!
+//! What the engine holds in memory and commits change: open tasks, who is subscribed, what is due.
+//! It is made before the store, whose sink it is, and knows nothing of the store: `applied.rs` says what each effect
+//! of a commit does to it.
+
+mod ancestors;
+mod applied;
+pub(super) mod book;
+pub(super) mod counters;
+pub(super) mod entry;
+pub(super) mod families;
+pub(super) mod flush;
+pub(super) mod hosts;
+pub(super) mod ready;
+pub(super) mod samplers;
+pub(super) mod timers;
+pub(super) mod tokens;
+mod wake;
+pub(super) mod watchers;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::engine::feed::Feed;
+use crate::engine::memory::book::Book;
+use crate::engine::memory::counters::Counters;
+use crate::engine::memory::entry::Entry;
+use crate::engine::memory::families::Families;
+use crate::engine::memory::ready::Ready;
+use crate::engine::memory::timers::Timers;
+use crate::engine::memory::tokens::Tokens;
+use crate::task::TaskId;
+
+pub struct Memory {
+    pub clock: Arc<dyn Clock>,
+    pub feed: Feed,
+    pub ready: Ready,
+    pub timers: Timers,
+    pub state: Book,
+    pub families: Families,
+    pub tokens: Tokens,
+    pub counters: Counters,
+    /// False until it is started, true while it dispatches.
+    pub running: watch::Sender<bool>,
+    open: Mutex<HashMap<TaskId, Arc<Entry>>>,
+    /// Entries that are open once their commit is applied, by its number.
+    staged: Mutex<HashMap<(u64, TaskId), Arc<Entry>>>,
+    commits: AtomicU64,
+}
+
+impl Memory {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            feed: Feed::default(),
+            ready: Ready::default(),
+            timers: Timers::default(),
+            state: Book::default(),
+            families: Families::default(),
+            tokens: Tokens::default(),
+            counters: Counters::default(),
+            running: watch::Sender::new(false),
+            open: Mutex::default(),
+            staged: Mutex::default(),
+            commits: AtomicU64::new(1),
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        *self.running.borrow()
+    }
+
+    pub fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
+        self.open_tasks().get(&id).cloned()
+    }
+
+    /// Keeps the entries that a commit opens until it is known what became of it; the number that finds them, 0 for
+    /// none.
+    pub fn stage(&self, entries: Vec<Arc<Entry>>) -> u64 {
+        if entries.is_empty() {
+            return 0;
+        }
+        let number = self.commits.fetch_add(1, Ordering::Relaxed);
+        self.staged_entries().extend(entries.into_iter().map(|entry| ((number, entry.id), entry)));
+        number
+    }
+
+    pub fn unstage(&self, number: u64, id: TaskId) -> Option<Arc<Entry>> {
+        self.staged_entries().remove(&(number, id))
+    }
+
+    #[cfg(test)]
+    pub fn has_staged(&self) -> bool {
+        !self.staged_entries().is_empty()
+    }
+
+    fn staged_entries(&self) -> MutexGuard<'_, HashMap<(u64, TaskId), Arc<Entry>>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,212 @@
+//! Opening an engine, starting it and stopping it.
+
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::catalog::Inspection;
+use crate::clock::{Clock, SystemClock};
+use crate::engine::audit::Audit;
+use crate::engine::commit::Commit;
+use crate::engine::dispatch::{due, flush, instances};
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::lifecycle::{orphans, recovery, retention};
+use crate::engine::memory::Memory;
+use crate::engine::memory::families::TreeBounds;
+use crate::engine::memory::flush::Dirty;
+use crate::engine::memory::hosts::ToldHosts;
+use crate::engine::ports::{InspectError, Sampler};
+use crate::engine::query::metrics;
+use crate::engine::query::metrics::Metrics;
+use crate::engine::rows;
+use crate::engine::runner::Runner;
+use crate::engine::shared::Shared;
+use crate::engine::state::expiry;
+use crate::limits;
+use crate::store::{Space, Store, StoreOptions, Usage};
+use crate::task::ComponentId;
+
+/// How an engine is opened; the default is right for most.
+pub struct EngineOptions {
+    pub store: StoreOptions,
+    pub clock: Arc<dyn Clock>,
+    /// Instances that live at once; see [`limits::MAX_LIVE_INSTANCES`].
+    pub live_instances: usize,
+    /// How long ended tasks are kept; `None` is for ever.
+    pub retention: Option<Duration>,
+    /// What samples where no client can.
+    pub sampler: Option<Arc<dyn Sampler>>,
+    /// How far tasks may call tasks.
+    pub tree: TreeBounds,
+    /// How long rows of the audit are kept; `None` is for ever.
+    pub audit_retention: Option<Duration>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            store: StoreOptions::default(),
+            clock: Arc::new(SystemClock::default()),
+            live_instances: limits::MAX_LIVE_INSTANCES,
+            retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
+            sampler: None,
+            tree: TreeBounds::default(),
+            audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
+        }
+    }
+}
+
+impl TaskEngine {
+    /// Opens, or creates, the store in `folder`; one process owns it. Nothing runs before [`Self::start`].
+    pub async fn open(
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let memory = Arc::new(Memory::new(options.clock.clone()));
+        let store = Store::open_async(folder, options.store, memory.clone()).await?;
+        Self::with_store(store, memory, runner, options)
+    }
+
+    /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
+    /// state it is in. Any number of processes may do so while none owns it.
+    pub async fn open_to_read(
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let memory = Arc::new(Memory::new(options.clock.clone()));
+        let (folder, of_store, sink) = (folder.to_owned(), options.store, memory.clone());
+        let opened = tokio::task::spawn_blocking(move || Store::open_to_read(&folder, of_store, sink)).await;
+        let store = opened.map_err(|error| EngineError::Internal(error.to_string()))??;
+        Self::with_store(store, memory, runner, options)
+    }
+
+    pub(in crate::engine) fn with_store(
+        store: Store,
+        memory: Arc<Memory>,
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        store.read(|snapshot| memory.tokens.load(snapshot))?;
+        let shared = Shared {
+            memory,
+            audit: Audit::new(store.boot(), options.clock.clone()),
+            store,
+            told_hosts: ToldHosts::default(),
+            remotes: OnceLock::new(),
+            clock: options.clock,
+            catalog: RwLock::default(),
+            dirty: Dirty::default(),
+            live: Arc::new(Semaphore::new(options.live_instances)),
+            live_bound: options.live_instances,
+            sweeping: RwLock::default(),
+            retention: options.retention,
+            sampler: options.sampler,
+            sampling: Semaphore::new(limits::MAX_ENDPOINT_SAMPLES),
+            runtime: Handle::current(),
+            tree: options.tree,
+            audit_retention: options.audit_retention,
+            leases: AtomicU64::new(1),
+        };
+        Ok(Self { shared: Arc::new(shared), runner })
+    }
+
+    /// Takes up the open tasks where they are and begins to run them.
+    pub async fn start(&self) -> Result<(), EngineError> {
+        recovery::recover(&self.shared).await?;
+        self.shared.memory.running.send_replace(true);
+        let (engine, shared, runner) = (self.clone(), self.shared.clone(), self.runner.clone());
+        // From one task, which wakes one thread for all of them while the first callers come.
+        tokio::spawn(async move {
+            tokio::spawn(instances::dispatch(shared.clone(), runner));
+            tokio::spawn(due::run(shared.clone()));
+            tokio::spawn(orphans::run(shared.clone()));
+            tokio::spawn(write_audit(shared.clone()));
+            tokio::spawn(expiry::run(shared.clone()));
+            tokio::spawn(flush::run(shared.clone()));
+            retention::start(&engine);
+        });
+        Ok(())
+    }
+
+    /// Stops dispatch, lets each instance reach a commit, and closes the store. Open tasks go on with the
+    /// next start.
+    pub async fn shutdown(&self) {
+        self.shared.memory.running.send_replace(false);
+        self.shared.memory.ready.wake.notify_one();
+        self.shared.memory.timers.wake.notify_one();
+        self.shared.dirty.wake.notify_one();
+        self.shared.memory.families.wake.notify_one();
+        self.shared.memory.state.expiry.notify_one();
+        let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);
+        let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);
+        // Each attempt gives its permit back when it has ended; one that does not is cut off by its lease.
+        if tokio::time::timeout(grace, self.shared.live.acquire_many(all)).await.is_err() {
+            tracing::warn!("some guests did not stop in time; they are taken up from their last commit");
+        }
+        if let Err(error) = self.shared.flush_audit().await {
+            tracing::warn!(%error, "what was refused last is not in the audit");
+        }
+        if let Err(error) = self.shared.store.clone().close().await {
+            tracing::error!(%error, "the store did not close cleanly; the next start repairs it");
+        }
+    }
+
+    /// Why the store takes nothing any more, if so. What was acknowledged is safe; start again.
+    pub fn latched(&self) -> Option<Arc<str>> {
+        self.shared.store.latched()
+    }
+
+    /// Ends when the store has failed, with the reason.
+    pub async fn failed(&self) -> Arc<str> {
+        let mut latch = self.shared.store.on_latch();
+        match latch.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            // Closed without ever failing.
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub async fn inspect(&self, component: Arc<[u8]>) -> Result<Inspection, InspectError> {
+        self.runner.inspect(component).await
+    }
+
+    /// Keeps a component's bytes, so that its tasks resume without the file it came from.
+    pub async fn store_component(&self, bytes: Arc<[u8]>, name: &str) -> Result<ComponentId, EngineError> {
+        let id = ComponentId::of_bytes(&bytes);
+        let key = id.as_str().as_bytes().to_vec();
+        let there = self.shared.store.read(|snapshot| Ok(snapshot.get(Space::Component, &key)?.is_some()))?;
+        if there {
+            return Ok(id);
+        }
+        let row = rows::ComponentRow {
+            name: name.to_owned(),
+            bytes: bytes.len() as u64,
+            installed_at: self.shared.clock.wall(),
+        };
+        let mut commit = Commit::new().put(Space::Component, key, rows::encode(&row)?);
+        rows::put_blob(&mut commit, *blake3::hash(&bytes).as_bytes(), b"component", bytes);
+        self.shared.commit(commit)?.await?;
+        Ok(id)
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        metrics::read(&self.shared)
+    }
+
+    pub fn usage(&self) -> Result<Usage, EngineError> {
+        Ok(self.shared.store.usage()?)
+    }
+}
+
+/// Writes what the audit notes, as long as the engine runs.
+async fn write_audit(shared: Arc<Shared>) {
+    let running = shared.memory.running.subscribe();
+    shared.audit.run(&shared.store, running, |commit| shared.commit(commit)).await;
+}

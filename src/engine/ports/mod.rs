@@ -1,0 +1,96 @@
+//! The doors of the engine that wings fill: what a component offers, how an attempt ends, what samples.
+
+pub(super) mod remote;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::engine::journal::divergence::Divergence;
+use crate::task::{ProtocolError, ToolResult, WaitingReason, WakeOn};
+
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Reads a component from the store when it is needed: a runner keeps what it has loaded.
+#[derive(Clone)]
+pub struct ComponentSource {
+    load: Arc<dyn Fn() -> Result<Arc<[u8]>, String> + Send + Sync>,
+}
+
+impl ComponentSource {
+    pub fn new(load: impl Fn() -> Result<Arc<[u8]>, String> + Send + Sync + 'static) -> Self {
+        Self { load: Arc::new(load) }
+    }
+
+    /// Blocks on the disk. The bytes fit the digest in `Task::component`; the error is a host fault.
+    pub fn load(&self) -> Result<Arc<[u8]>, String> {
+        (self.load)()
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The tool handed back a result (which may say that it is an error of its own).
+    Completed(ToolResult),
+    /// The tool answers the call with a JSON-RPC error.
+    Protocol(ProtocolError),
+    /// The guest trapped: replaying it would trap again.
+    Trap { message: String, backtrace: Option<String> },
+    /// Replay did something else than the journal says.
+    Diverged(Divergence),
+    /// A bound struck; `bound` is its name in the manifest or in `limits.rs`.
+    Limit { bound: &'static str, message: String },
+    /// It needed what it is not granted, and could not be told so otherwise.
+    Refused { message: String },
+    /// Nothing to do until then: drop the instance, replay later.
+    Suspended(Suspension),
+    /// The guest ended because it was cancelled.
+    Cancelled,
+    /// The runner does not know the component, or not this tool of it.
+    MissingComponent { message: String },
+    /// Operation `op` left and nobody knows whether it arrived; the task's policy says what follows.
+    UnknownOutcome { op: u64, message: String },
+    /// Longhaul's own fault, or its machine's: tried again by replay.
+    HostFault { message: String },
+}
+
+/// Why an instance leaves memory and when it comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    pub reason: WaitingReason,
+    /// Logical time of the task, nanoseconds since its creation, at which it is due.
+    pub until: Option<u64>,
+    /// What else ends the wait.
+    pub on: Vec<WakeOn>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    #[error("{0}")]
+    NotAComponent(String),
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("{0}")]
+    BadDefinition(String),
+    #[error("inspecting the component failed on this machine: {0}")]
+    HostFault(String),
+}
+
+/// A model at an address. One wing fills it.
+pub trait Sampler: Send + Sync + 'static {
+    /// `request` is the parameters of MCP's `sampling/createMessage`; the error says why there is no answer. A sample
+    /// whose answer was not on disk when the process ended is asked for again, under the same key.
+    fn sample(&self, request: Value, idempotency_key: String) -> BoxFuture<Result<Sampled, String>>;
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// The result of MCP's `sampling/createMessage`.
+    pub message: Value,
+    /// What it cost, as it was told.
+    pub tokens: Option<u64>,
+}

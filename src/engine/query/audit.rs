@@ -1,0 +1,203 @@
+//! The audit as people read it: newest first, filtered, in pages.
+
+use std::ops::{Bound, ControlFlow};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::audit::{AuditRow, BESIDE, DONE, Deed, Verdict, beside_key};
+use crate::engine::cursor::{filter, open_cursor, seal_cursor};
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::rows;
+use crate::engine::text::rfc3339;
+use crate::limits;
+use crate::store::{Snapshot, Space, StoreError};
+
+/// A row of the audit, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditDocument {
+    pub at: String,
+    /// When the last of several happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    pub principal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    pub deed: Deed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// `blake3:` and the hash of the arguments, or of what was answered or sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    pub verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many alike this row stands for.
+    pub count: u64,
+}
+
+/// Which rows a list shows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AuditQuery {
+    /// From this moment on, nanoseconds since 1970.
+    #[serde(default)]
+    pub since: Option<u64>,
+    #[serde(default)]
+    pub principal: Option<String>,
+    #[serde(default)]
+    pub tool: Option<String>,
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+    /// Rows; 0 and more than [`limits::MAX_AUDIT_PAGE_ROWS`] mean that many.
+    #[serde(default)]
+    pub limit: usize,
+    /// From the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// Newest first. A page may hold fewer rows than were asked for, and still have a next one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AuditPage {
+    pub rows: Vec<AuditDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl TaskEngine {
+    /// What was done and refused, newest first.
+    pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, EngineError> {
+        let name = query.list_name();
+        let list: Vec<&str> = name.iter().map(String::as_str).collect();
+        let open =
+            |cursor: &String| Cursor::parse(&open_cursor(&list, cursor)?).ok_or(EngineError::BadCursor);
+        let from = query.cursor.as_ref().map(open).transpose()?.unwrap_or(Cursor::WHOLE);
+        self.shared.flush_audit().await?;
+        let shared = self.shared.clone();
+        let page =
+            tokio::task::spawn_blocking(move || shared.store.read(|snapshot| page(snapshot, &query, from)));
+        let mut page = page.await.map_err(|error| EngineError::Internal(error.to_string()))??;
+        page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
+        Ok(page)
+    }
+}
+
+/// Where a page begins: before this time and number of what was done, and before this number of the rest.
+struct Cursor {
+    at: u64,
+    number: u64,
+    beside: u64,
+}
+
+impl Cursor {
+    const WHOLE: Self = Self { at: u64::MAX, number: u64::MAX, beside: u64::MAX };
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.').map(|part| u64::from_str_radix(part, 16).ok());
+        Some(Self { at: parts.next()??, number: parts.next()??, beside: parts.next()?? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}.{:x}.{:x}", self.at, self.number, self.beside)
+    }
+}
+
+/// Two lists that are each in the order of time, read side by side.
+fn page(snapshot: &Snapshot<'_>, query: &AuditQuery, mut cursor: Cursor) -> Result<AuditPage, StoreError> {
+    let most = limits::MAX_AUDIT_PAGE_ROWS;
+    let limit = if query.limit == 0 { most } else { query.limit.min(most) };
+    let since = query.since.unwrap_or(0);
+    let mut done_end = vec![DONE];
+    done_end.extend_from_slice(&cursor.at.to_be_bytes());
+    done_end.extend_from_slice(&cursor.number.to_be_bytes());
+    let done = newest(snapshot, &[DONE], &done_end, since)?;
+    let beside = newest(snapshot, &[BESIDE], &beside_key(cursor.beside), since)?;
+    let (done_goes_on, beside_goes_on) = (done.len() == most, beside.len() == most);
+    let (mut done, mut beside) = (done.into_iter().peekable(), beside.into_iter().peekable());
+    let mut page = AuditPage::default();
+    loop {
+        let from_done = match (done.peek(), beside.peek()) {
+            (None, None) => return Ok(page),
+            (Some((_, done)), Some((_, beside))) => done.at >= beside.at,
+            (there, _) => there.is_some(),
+        };
+        let next = if from_done { done.next() } else { beside.next() };
+        let Some((key, row)) = next else { return Ok(page) };
+        let number = rows::trailing_number(&key).unwrap_or(0);
+        if from_done {
+            (cursor.at, cursor.number) = (row.at, number);
+        } else {
+            cursor.beside = number;
+        }
+        if query.fits(&row) {
+            page.rows.push(document(row));
+        }
+        // What is behind the end of a slice is on a later page, and so is all that is older.
+        let slice_over = (done_goes_on && done.len() == 0) || (beside_goes_on && beside.len() == 0);
+        if page.rows.len() == limit || slice_over {
+            let more = slice_over || done.len() + beside.len() > 0;
+            page.next_cursor = more.then(|| cursor.to_string());
+            return Ok(page);
+        }
+    }
+}
+
+type Keyed = (Vec<u8>, AuditRow);
+
+fn newest(snapshot: &Snapshot<'_>, prefix: &[u8], end: &[u8], since: u64) -> Result<Vec<Keyed>, StoreError> {
+    let (mut found, mut fault) = (Vec::new(), None);
+    let bounds = (Bound::Included(prefix), Bound::Excluded(end));
+    snapshot.scan(Space::Audit, bounds, true, |key, row| {
+        match rows::decode::<AuditRow>(Space::Audit, key, row) {
+            Ok(row) if row.until < since => return ControlFlow::Break(()),
+            Ok(row) => found.push((key.to_vec(), row)),
+            Err(error) => fault = Some(error),
+        }
+        let over = fault.is_some() || found.len() == limits::MAX_AUDIT_PAGE_ROWS;
+        if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+impl AuditQuery {
+    /// What its cursors are bound to.
+    fn list_name(&self) -> [String; 5] {
+        let verdict = self.verdict.map(|verdict| format!("{verdict:?}"));
+        [
+            "audit".to_owned(),
+            filter(self.since.map(|since| since.to_string()).as_deref()),
+            filter(self.principal.as_deref()),
+            filter(self.tool.as_deref()),
+            filter(verdict.as_deref()),
+        ]
+    }
+
+    fn fits(&self, row: &AuditRow) -> bool {
+        self.principal.as_ref().is_none_or(|principal| *principal == row.principal)
+            && self.tool.as_ref().is_none_or(|tool| Some(tool) == row.tool.as_ref())
+            && self.verdict.is_none_or(|verdict| verdict == row.verdict)
+    }
+}
+
+fn document(row: AuditRow) -> AuditDocument {
+    AuditDocument {
+        at: rfc3339(row.at),
+        until: (row.until != row.at).then(|| rfc3339(row.until)),
+        principal: row.principal,
+        client: row.client,
+        deed: row.deed,
+        tool: row.tool,
+        component: row.component.map(|component| component.to_string()),
+        hash: row.hash.map(|hash| format!("blake3:{}", blake3::Hash::from_bytes(hash).to_hex())),
+        task: row.task.map(|task| task.to_string()),
+        verdict: row.verdict,
+        reason: row.reason,
+        count: row.count,
+    }
+}

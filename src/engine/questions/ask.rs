@@ -1,0 +1,257 @@
+//! A guest asks, takes what was answered, or withdraws what it asked.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::engine::feed::TaskChange;
+use crate::engine::journal::ops::Op;
+use crate::engine::memory::entry::{Entry, Live};
+use crate::engine::questions::asked::Answer;
+use crate::engine::questions::asked::Ask;
+use crate::engine::questions::asked::Question;
+use crate::engine::questions::asked::QuestionRow;
+use crate::engine::questions::asked::op_key;
+use crate::engine::questions::asked::question_key;
+use crate::engine::questions::asked::read_answer;
+use crate::engine::questions::sampler;
+use crate::engine::record::error::RecorderError;
+use crate::engine::record::ops::{OpChange, OpHandle};
+use crate::engine::record::recorder::{Recorder, StateBesideLive};
+use crate::engine::rows;
+use crate::limits;
+use crate::store::{Space, StoreError};
+use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
+
+/// What became of asking.
+pub enum Asked {
+    /// It is the question of this number.
+    Open(u64),
+    Refused(String),
+}
+
+impl Recorder {
+    /// Asks as operation `op`; both are on disk with the next commit. Past a bound of the task it is not asked,
+    /// and that is the operation's outcome.
+    pub fn ask(&self, op: OpHandle, hash: u64, question: Question) -> Result<Asked, RecorderError> {
+        let kind = question.ask.kind();
+        let tokens = match question.ask {
+            Ask::Sample { max_tokens, .. } => max_tokens,
+            _ => 0,
+        };
+        let bounds = self.bounds().clone();
+        if let Some(why) = self.with(|state, _| Ok(past_bound(state.status(), &bounds, kind, tokens)))? {
+            self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
+            return Ok(Asked::Refused(why));
+        }
+        let (task, asked_at) = (self.task_id(), self.shared().clock.wall());
+        let ask = self.large_payload(&encoded(&question.ask)?)?;
+        let number = self.with(|state, live| {
+            let epoch = state.epoch();
+            let questions = &mut state.status_mut().questions;
+            questions.asked += 1;
+            let number = questions.asked;
+            match kind {
+                QuestionKind::Sample => questions.samples += 1,
+                QuestionKind::Elicit | QuestionKind::Roots => questions.questions += 1,
+            }
+            // No guest's key has a colon.
+            let key = match question.key {
+                Some(wanted) => questions.fresh_key(&wanted),
+                None => format!("{}:{number}", kind.as_str()),
+            };
+            if kind == QuestionKind::Elicit {
+                questions.keys.push(key.clone());
+            }
+            let is_first = questions.open.is_empty();
+            questions.open.push(OpenQuestion { number, key: key.clone(), kind, reserved_tokens: tokens });
+            let shown = state.status().shown();
+            let row = QuestionRow {
+                key,
+                by: question.by,
+                ask,
+                kind,
+                asked_at,
+                expires_at: self.created_at().saturating_add(question.deadline),
+                epoch,
+                op: op.number,
+                at: op.at(),
+                answered: None,
+            };
+            live.writes.push((
+                Space::Question,
+                question_key(task, number),
+                rows::encode(&row).map_err(fault)?,
+            ));
+            live.writes.push((
+                Space::Question,
+                op_key(task, epoch, op.number),
+                number.to_be_bytes().to_vec(),
+            ));
+            live.changes.push(TaskChange::Questions);
+            if is_first {
+                live.changes.push(TaskChange::State(shown));
+            }
+            live.put_op((task, epoch), op, hash, OpChange::Intent { sends: 0 })?;
+            Ok(number)
+        })?;
+        self.mark_dirty();
+        crate::crash_point!("asking");
+        if kind == QuestionKind::Sample {
+            sampler::serve(self.clone(), number);
+        }
+        Ok(Asked::Open(number))
+    }
+
+    /// What became of the question that this operation asked in an earlier life of the instance.
+    pub fn asked(&self, op: OpHandle, known: &Op) -> Result<Asked, RecorderError> {
+        if let Op::Done { outcome, .. } = known
+            && let Answer::Refused(why) = decode(outcome)?
+        {
+            return Ok(Asked::Refused(why));
+        }
+        let task = self.task_id();
+        let epoch = self.with(|state, _| Ok(state.epoch()))?;
+        let row = self
+            .shared()
+            .store
+            .read(|snapshot| snapshot.get(Space::Question, &op_key(task, epoch, op.number)));
+        let number = row.map_err(fault)?.as_deref().and_then(rows::trailing_number);
+        let lost = || RecorderError::Fault("the row of a question is gone".to_owned());
+        number.map(Asked::Open).ok_or_else(lost)
+    }
+
+    /// The outcome of a question that is answered or whose time is over. On disk when it returns.
+    pub async fn take_answer(&self, op: OpHandle, hash: u64, number: u64) -> Result<Answer, RecorderError> {
+        if let Some(Op::Done { outcome, .. }) = self.op(op)? {
+            return decode(&outcome);
+        }
+        // Whoever answers takes it out of the open ones first: if it is still there, its time is over.
+        let over = |kind| match kind {
+            QuestionKind::Elicit => Answer::Expired,
+            kind => Answer::Unavailable(nobody(kind)),
+        };
+        let expired = self.close_question(number, |state, live, kind| {
+            let answer = over(kind);
+            let change = OpChange::done(encoded(&answer)?);
+            live.put_op((self.task_id(), state.epoch()), op, hash, change)?;
+            Ok(answer)
+        })?;
+        // The answer may be on its way to the disk, or the end of the question is.
+        self.barrier().await?;
+        if let Some(answer) = expired {
+            return Ok(answer);
+        }
+        let task = self.task_id();
+        let answer = self.shared().store.read(|snapshot| read_answer(snapshot, task, number));
+        let gone = || RecorderError::Fault("the answer to a question is gone".to_owned());
+        let answer = answer.map_err(fault)?.ok_or_else(gone)?;
+        self.op_done(op, hash, encoded(&answer)?)?;
+        self.barrier().await?;
+        crate::crash_point!("answer_taken");
+        Ok(answer)
+    }
+
+    /// The guest does not want to know any more.
+    pub fn withdraw(&self, op: OpHandle, hash: u64, number: u64) -> Result<(), RecorderError> {
+        let closed = self.close_question(number, |state, live, _| {
+            live.put_op((self.task_id(), state.epoch()), op, hash, OpChange::Abandoned)
+        })?;
+        // One that is answered is given up all the same.
+        if closed.is_none() { self.op_abandoned(op, hash) } else { Ok(()) }
+    }
+
+    /// Until when, beyond its own deadline, a wait goes on because somebody is at it, or may come to be: a sample
+    /// has a minute in each life of the process, and as long as somebody says that it works on it.
+    pub fn held_until(&self, on: &WakeOn) -> Option<u64> {
+        let WakeOn::Answer(number) = on else { return None };
+        self.entry().held_until(*number)
+    }
+
+    /// Takes a question out of the open ones, in one commit with what `beside` writes; `None` where it is none.
+    fn close_question<T>(
+        &self,
+        number: u64,
+        beside: impl FnOnce(&mut StateBesideLive<'_>, &mut Live, QuestionKind) -> Result<T, RecorderError>,
+    ) -> Result<Option<T>, RecorderError> {
+        let closed = self.with(|state, live| {
+            let Some(kind) = state.status().questions.find(number).map(|open| open.kind) else {
+                return Ok(None);
+            };
+            state.status_mut().questions.close(number);
+            live.changes.push(TaskChange::Questions);
+            if state.status().questions.open.is_empty() {
+                live.changes.push(TaskChange::State(state.status().shown()));
+            }
+            beside(state, live, kind).map(Some)
+        })?;
+        self.mark_dirty();
+        Ok(closed)
+    }
+}
+
+impl Entry {
+    fn held_until(&self, number: u64) -> Option<u64> {
+        let state = self.lock();
+        let open = state.status.questions.find(number)?;
+        if open.kind == QuestionKind::Elicit {
+            return None;
+        }
+        let here = state.anchor?.logical.saturating_add(limits::AT_HAND_SECONDS * 1_000_000_000);
+        Some(here.max(self.held.get(number)))
+    }
+}
+
+/// Why one more may not be asked.
+pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, tokens: u64) -> Option<String> {
+    let questions = &status.questions;
+    if questions.open.len() >= limits::MAX_OPEN_QUESTIONS {
+        let bound = limits::MAX_OPEN_QUESTIONS;
+        return Some(format!("the task has {bound} open questions, which is the bound: wait for some"));
+    }
+    match kind {
+        QuestionKind::Elicit | QuestionKind::Roots if questions.questions >= bounds.questions => {
+            Some(format!(
+                "the task has asked {} questions, which is what its limit 'questions' allows",
+                questions.questions
+            ))
+        }
+        QuestionKind::Sample if questions.samples >= bounds.samples => Some(format!(
+            "the task has asked for {} samples, which is what its limit 'samples' allows",
+            questions.samples
+        )),
+        QuestionKind::Sample => {
+            let taken = questions.sample_tokens.saturating_add(questions.reserved_tokens());
+            (taken.saturating_add(tokens) > bounds.sample_tokens).then(|| {
+                format!(
+                    "the task has used or reserved {taken} of the {} tokens that its limit 'sample_tokens' allows, and \
+                     this sample may cost {tokens}",
+                    bounds.sample_tokens
+                )
+            })
+        }
+        QuestionKind::Elicit | QuestionKind::Roots => None,
+    }
+}
+
+pub fn nobody(kind: QuestionKind) -> String {
+    let seconds = limits::AT_HAND_SECONDS;
+    match kind {
+        QuestionKind::Roots => format!("no client that has roots was there within {seconds} s"),
+        _ => format!(
+            "no client with a model was there within {seconds} s, and no [sampling] endpoint is configured that answered"
+        ),
+    }
+}
+
+pub fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>, RecorderError> {
+    rows::encode(value).map_err(fault)
+}
+
+pub fn decode(outcome: &Arc<[u8]>) -> Result<Answer, RecorderError> {
+    rows::decode(Space::Op, b"answer", outcome).map_err(fault)
+}
+
+pub fn fault(error: StoreError) -> RecorderError {
+    RecorderError::Fault(error.to_string())
+}

@@ -1,0 +1,190 @@
+//! Questions and their answers as they are on disk.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixNanos;
+use crate::engine::rows;
+use crate::engine::rows::Payload;
+use crate::store::{Batch, Snapshot, Space, StoreError};
+use crate::task::{AnsweredBy, By, OpenQuestion, QuestionKind, Status, TaskId};
+
+/// A question as a guest asks it. Its texts are checked before.
+pub struct Question {
+    /// The guest's own name for it; samples and roots have none.
+    pub key: Option<String>,
+    pub by: By,
+    pub ask: Ask,
+    /// Logical time at which it is over.
+    pub deadline: u64,
+}
+
+/// What is asked. JSON documents as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    Form {
+        message: String,
+        schema: String,
+    },
+    Url {
+        message: String,
+        url: String,
+    },
+    /// The parameters of MCP's `sampling/createMessage`.
+    Sample {
+        request: String,
+        max_tokens: u64,
+    },
+    Roots,
+}
+
+impl Ask {
+    pub fn kind(&self) -> QuestionKind {
+        match self {
+            Self::Form { .. } | Self::Url { .. } => QuestionKind::Elicit,
+            Self::Sample { .. } => QuestionKind::Sample,
+            Self::Roots => QuestionKind::Roots,
+        }
+    }
+}
+
+/// What the guest gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// A JSON document: the form's content, the model's message, the list of roots.
+    Accept(String),
+    Decline,
+    Cancel,
+    Expired,
+    /// Nobody was there to do it, or it could not.
+    Unavailable(String),
+    /// It was not even asked: a bound of the task was reached.
+    Refused(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct QuestionRow {
+    pub key: String,
+    pub by: By,
+    pub ask: Payload,
+    pub kind: QuestionKind,
+    pub asked_at: UnixNanos,
+    pub expires_at: UnixNanos,
+    pub epoch: u32,
+    /// The operation, and the record that the guest had reached.
+    pub op: u64,
+    pub at: u64,
+    pub answered: Option<Answered>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answered {
+    pub answer: Payload,
+    pub by: AnsweredBy,
+    pub at: UnixNanos,
+    /// Of a sample: who spoke, and what it cost.
+    pub model: Option<String>,
+    pub tokens: Option<u64>,
+}
+
+pub fn is_answered(snapshot: &Snapshot<'_>, task: TaskId, number: u64) -> Result<bool, StoreError> {
+    Ok(read(snapshot, task, number)?.is_some_and(|row| row.answered.is_some()))
+}
+
+/// What a task had asked before `step` of its journal and still waits for: its end had withdrawn it, and it is open
+/// again where the task goes on from there.
+pub fn reopened(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    status: &Status,
+    step: u64,
+) -> Result<Vec<OpenQuestion>, StoreError> {
+    let mut open = Vec::new();
+    for (number, row) in read_all(snapshot, task)? {
+        if row.epoch != status.epoch || row.at >= step || row.answered.is_some() {
+            continue;
+        }
+        // The same number may have been asked again since.
+        let of_op = snapshot.get(Space::Question, &op_key(task, row.epoch, row.op))?;
+        let waits = crate::engine::journal::ops::is_intent(snapshot, task, row.epoch, row.op)?;
+        if waits && of_op.as_deref().and_then(rows::trailing_number) == Some(number) {
+            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens: 0 });
+        }
+    }
+    Ok(open)
+}
+
+/// Blobs that the rows of this task refer to.
+pub fn payloads(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<Payload>, StoreError> {
+    let rows = read_all(snapshot, task)?.into_iter();
+    Ok(rows
+        .flat_map(|(_, row)| [Some(row.ask), row.answered.map(|answered| answered.answer)])
+        .flatten()
+        .collect())
+}
+
+pub fn read(snapshot: &Snapshot<'_>, task: TaskId, number: u64) -> Result<Option<QuestionRow>, StoreError> {
+    rows::read_row(snapshot, Space::Question, &question_key(task, number))
+}
+
+pub fn read_ask(snapshot: &Snapshot<'_>, row: &QuestionRow) -> Result<Ask, StoreError> {
+    rows::decode(Space::Question, b"ask", &rows::read_payload(snapshot, &row.ask)?)
+}
+
+pub fn read_answer(snapshot: &Snapshot<'_>, task: TaskId, number: u64) -> Result<Option<Answer>, StoreError> {
+    let Some(answered) = read(snapshot, task, number)?.and_then(|row| row.answered) else { return Ok(None) };
+    answer_of(snapshot, &answered).map(Some)
+}
+
+pub fn answer_of(snapshot: &Snapshot<'_>, answered: &Answered) -> Result<Answer, StoreError> {
+    rows::decode(Space::Question, b"answer", &rows::read_payload(snapshot, &answered.answer)?)
+}
+
+/// In the order in which they were asked.
+pub fn read_all(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<(u64, QuestionRow)>, StoreError> {
+    let (mut found, mut fault) = (Vec::new(), None);
+    snapshot.scan_prefix(Space::Question, &prefix(task, 0), false, |key, row| {
+        match (rows::trailing_number(key), rows::decode(Space::Question, key, row)) {
+            (Some(number), Ok(row)) => found.push((number, row)),
+            (None, _) => {
+                fault = Some(StoreError::damaged_row(Space::Question, key, "the key is no question's"))
+            }
+            (_, Err(error)) => fault = Some(error),
+        }
+        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    fault.map_or(Ok(found), Err)
+}
+
+/// Adds the question's row, answered.
+pub fn put_answered(
+    batch: &mut Batch,
+    task: TaskId,
+    number: u64,
+    row: QuestionRow,
+    answered: Answered,
+) -> Result<(), StoreError> {
+    let row = QuestionRow { answered: Some(answered), ..row };
+    batch.add_put(Space::Question, question_key(task, number), rows::encode(&row)?);
+    Ok(())
+}
+
+pub fn prefix(task: TaskId, of: u8) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.push(of);
+    key
+}
+
+pub fn question_key(task: TaskId, number: u64) -> Vec<u8> {
+    let mut key = prefix(task, 0);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+pub fn op_key(task: TaskId, epoch: u32, op: u64) -> Vec<u8> {
+    let mut key = prefix(task, 1);
+    key.extend_from_slice(&epoch.to_be_bytes());
+    key.extend_from_slice(&op.to_be_bytes());
+    key
+}

@@ -1,0 +1,16 @@
+//! Why a recorder cannot go on.
+
+use crate::engine::journal::divergence::Divergence;
+
+/// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecorderError {
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
+    #[error("{message}")]
+    Limit { bound: &'static str, message: String },
+    /// The store refuses, or the attempt has lost its lease.
+    #[error("{0}")]
+    Fault(String),
+}

@@ -1,0 +1,231 @@
+//! Keys of the engine's rows in the store, and small rows that are no type of `task`.
+
+pub(super) mod tree;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::authority::StatePattern;
+use crate::limits;
+use crate::store::{Batch, Snapshot, Space, StoreError, codec};
+use crate::task::{Status, Task, TaskId, ToolResult};
+
+/// Version of every row that this module writes; a change of shape gets a new one beside the old.
+pub const ROW_VERSION: u8 = 1;
+
+/// A payload inside its row, or, where it is large, in a blob of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Payload {
+    Inline(Vec<u8>),
+    Blob([u8; 32]),
+}
+
+/// What an idempotency key stands for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdempotencyRow {
+    pub task: TaskId,
+    pub arguments: [u8; 32],
+    pub created_at: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ComponentRow {
+    pub name: String,
+    pub bytes: u64,
+    pub installed_at: u64,
+}
+
+/// A task as stored: its arguments may be a blob.
+#[derive(Serialize, Deserialize)]
+struct TaskRow {
+    task: Task,
+    arguments: Payload,
+}
+
+/// `id | epoch BE`, the prefix of one journal.
+pub fn journal_prefix(task: TaskId, epoch: u32) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.extend_from_slice(&epoch.to_be_bytes());
+    key
+}
+
+/// `id | epoch BE | first record BE`
+pub fn journal_key(task: TaskId, epoch: u32, first: u64) -> [u8; 28] {
+    let mut key = [0; 28];
+    key[..16].copy_from_slice(task.as_bytes());
+    key[16..20].copy_from_slice(&epoch.to_be_bytes());
+    key[20..].copy_from_slice(&first.to_be_bytes());
+    key
+}
+
+/// `id | number of the output BE`, the prefix of its pieces.
+pub fn output_prefix(task: TaskId, number: usize) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    // MAX_OUTPUTS fits by far.
+    key.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+    key
+}
+
+/// `id | number of the output BE | offset BE`
+pub fn output_key(task: TaskId, number: usize, offset: u64) -> Vec<u8> {
+    let mut key = output_prefix(task, number);
+    key.extend_from_slice(&offset.to_be_bytes());
+    key
+}
+
+/// `id | offset BE`
+pub fn log_key(task: TaskId, offset: u64) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.extend_from_slice(&offset.to_be_bytes());
+    key
+}
+
+/// `id | retry BE | number BE`
+pub fn report_key(task: TaskId, retry: u32, number: u64) -> Vec<u8> {
+    let mut key = task.as_bytes().to_vec();
+    key.extend_from_slice(&retry.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// `principal | 0 | id`: the tasks of one principal, oldest first.
+pub fn by_principal_key(principal: &str, task: TaskId) -> Vec<u8> {
+    let mut key = by_principal_prefix(principal);
+    key.extend_from_slice(task.as_bytes());
+    key
+}
+
+pub fn by_principal_prefix(principal: &str) -> Vec<u8> {
+    let mut key = principal.as_bytes().to_vec();
+    key.push(0);
+    key
+}
+
+/// The id at the end of a key.
+pub fn trailing_id(key: &[u8]) -> Option<TaskId> {
+    key.last_chunk::<16>().map(|bytes| TaskId::from_bytes(*bytes))
+}
+
+/// The number (eight bytes BE) at the end of a key.
+pub fn trailing_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub fn idempotency_key(domain: &str, principal: &str, tool: &str, key: &str) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for part in [domain, principal, tool, key] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+    codec::encode(ROW_VERSION, row)
+}
+
+pub fn decode<T: for<'a> Deserialize<'a>>(space: Space, key: &[u8], row: &[u8]) -> Result<T, StoreError> {
+    codec::decode(ROW_VERSION, space, key, row)
+}
+
+pub fn read_status(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Option<Status>, StoreError> {
+    read_row(snapshot, Space::Status, task.as_bytes())
+}
+
+pub fn read_row<T: for<'a> Deserialize<'a>>(
+    snapshot: &Snapshot<'_>,
+    space: Space,
+    key: &[u8],
+) -> Result<Option<T>, StoreError> {
+    match snapshot.get(space, key)? {
+        Some(row) => decode(space, key, &row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Adds the task's row, and its arguments as a blob where they are large.
+pub fn put_task(batch: &mut Batch, task: &Task) -> Result<(), StoreError> {
+    let id = task.id;
+    let arguments = put_payload(batch, id, task.arguments.as_bytes());
+    let row = TaskRow { task: Task { arguments: String::new(), ..task.clone() }, arguments };
+    batch.add_put(Space::Task, id.as_bytes().as_slice(), encode(&row)?);
+    Ok(())
+}
+
+/// The task without its arguments, and where those are.
+pub fn read_task_row(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<(Task, Payload)>, StoreError> {
+    let row = read_row::<TaskRow>(snapshot, Space::Task, id.as_bytes())?;
+    Ok(row.map(|row| (row.task, row.arguments)))
+}
+
+pub fn read_task(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<Task>, StoreError> {
+    let Some((task, arguments)) = read_task_row(snapshot, id)? else { return Ok(None) };
+    let arguments = read_payload(snapshot, &arguments)?;
+    let arguments = String::from_utf8(arguments.to_vec())
+        .map_err(|_| StoreError::damaged_row(Space::Task, id.as_bytes(), "the arguments are no UTF-8"))?;
+    Ok(Some(Task { arguments, ..task }))
+}
+
+/// A payload for a row: large ones go into a blob, once per digest, that this task refers to.
+pub fn put_payload(batch: &mut Batch, task: TaskId, bytes: &[u8]) -> Payload {
+    if bytes.len() <= limits::MAX_INLINE_PAYLOAD_BYTES {
+        return Payload::Inline(bytes.to_vec());
+    }
+    let digest = *blake3::hash(bytes).as_bytes();
+    put_blob(batch, digest, task.as_bytes(), bytes);
+    Payload::Blob(digest)
+}
+
+/// A blob and who refers to it: a task's id, or `component`.
+pub fn put_blob(batch: &mut Batch, digest: [u8; 32], referrer: &[u8], bytes: impl AsRef<[u8]>) {
+    batch.add_put(Space::Blob, digest.as_slice(), bytes);
+    batch.add_put(Space::BlobRef, blob_reference(digest, referrer), Vec::new());
+}
+
+/// `digest | referrer`
+pub fn blob_reference(digest: [u8; 32], referrer: &[u8]) -> Vec<u8> {
+    let mut key = digest.to_vec();
+    key.extend_from_slice(referrer);
+    key
+}
+
+pub fn read_payload(snapshot: &Snapshot<'_>, payload: &Payload) -> Result<Arc<[u8]>, StoreError> {
+    match payload {
+        Payload::Inline(bytes) => Ok(bytes.as_slice().into()),
+        Payload::Blob(digest) => read_blob(snapshot, digest),
+    }
+}
+
+/// Checked against its digest.
+pub fn read_blob(snapshot: &Snapshot<'_>, digest: &[u8; 32]) -> Result<Arc<[u8]>, StoreError> {
+    let damaged = |why| StoreError::damaged_row(Space::Blob, digest, why);
+    let bytes = snapshot.get(Space::Blob, digest)?.ok_or_else(|| damaged("the blob is not there"))?;
+    if blake3::hash(&bytes).as_bytes() == digest {
+        Ok(bytes)
+    } else {
+        Err(damaged("the blob does not fit its digest"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenRow {
+    pub hash: [u8; 32],
+    pub tools: Vec<String>,
+    pub state: Vec<StatePattern>,
+    pub created_at: u64,
+}
+
+/// The row that a sweep finds an ended task by.
+pub fn ended_key(at: u64, id: TaskId) -> Vec<u8> {
+    let mut key = at.to_be_bytes().to_vec();
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+pub fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
+    let missing = || StoreError::damaged_row(Space::Result, id.as_bytes(), "the row is missing");
+    let payload: Payload = read_row(snapshot, Space::Result, id.as_bytes())?.ok_or_else(missing)?;
+    let bytes = read_payload(snapshot, &payload)?;
+    codec::decode(ROW_VERSION, Space::Result, id.as_bytes(), &bytes)
+}

@@ -1,0 +1,120 @@
+//! What all parts of one engine share, and the one way from the engine to the disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::catalog::{Catalog, Operator};
+use crate::clock::Clock;
+use crate::engine::audit::Audit;
+use crate::engine::commit::Commit;
+use crate::engine::effect::Effects;
+use crate::engine::memory::Memory;
+use crate::engine::memory::entry::Entry;
+use crate::engine::memory::families::TreeBounds;
+use crate::engine::memory::flush::Dirty;
+use crate::engine::memory::hosts::ToldHosts;
+use crate::engine::ports::Sampler;
+use crate::engine::ports::remote::Remotes;
+use crate::limits;
+use crate::store::{Ack, Batch, Store, StoreError};
+use crate::task::TaskId;
+
+/// What all parts of one engine share.
+pub struct Shared {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub memory: Arc<Memory>,
+    pub catalog: RwLock<Arc<Catalog>>,
+    pub dirty: Dirty,
+    pub live: Arc<Semaphore>,
+    pub live_bound: usize,
+    pub retention: Option<Duration>,
+    pub tree: TreeBounds,
+    pub audit_retention: Option<Duration>,
+    pub audit: Audit,
+    pub told_hosts: ToldHosts,
+    /// Other MCP servers, where there are any, and how their tools are answered.
+    pub remotes: OnceLock<(Remotes, Operator)>,
+    /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
+    /// enqueued in between that refers to it.
+    pub sweeping: RwLock<()>,
+    pub sampler: Option<Arc<dyn Sampler>>,
+    /// Samples of the endpoint at once.
+    pub sampling: Semaphore,
+    /// Where the engine was opened: guests run on threads of their own.
+    pub runtime: Handle,
+    pub leases: AtomicU64,
+}
+
+impl Shared {
+    pub fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
+        self.memory.open_tasks()
+    }
+
+    pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
+        self.memory.entry(id)
+    }
+
+    /// The store was busy: it takes more after a moment.
+    pub async fn pause(&self) {
+        tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.memory.is_running()
+    }
+
+    /// Never given before: the boot number in the upper half makes those of earlier processes void.
+    pub fn next_lease(&self) -> u64 {
+        self.store.boot() << 32 | self.leases.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The store was busy when something was due for this task: it is looked at again after a moment.
+    pub fn look_again(&self, id: TaskId) {
+        let at = self.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+        self.memory.timers.set(id, at);
+    }
+
+    /// Hands a commit over. The order of calls is the order of commits. An error means that nothing was queued and
+    /// that nothing follows.
+    pub fn commit(&self, commit: Commit) -> Result<Ack, StoreError> {
+        let _others = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        self.hand_over(commit)
+    }
+
+    /// Hands over what `decide` says once all that is on its way has arrived, and lets nothing through meanwhile. For
+    /// threads that may block.
+    pub fn commit_alone<T>(
+        &self,
+        decide: impl FnOnce() -> Result<(Commit, T), StoreError>,
+    ) -> Result<(Ack, T), StoreError> {
+        let _alone = self.sweeping.write().unwrap_or_else(PoisonError::into_inner);
+        self.store.commit_blocking(Batch::new())?;
+        let (commit, decided) = decide()?;
+        Ok((self.hand_over(commit)?, decided))
+    }
+
+    fn hand_over(&self, commit: Commit) -> Result<Ack, StoreError> {
+        let Commit { mut batch, effects, opened } = commit;
+        // Most commits of a guest have none.
+        if !effects.is_empty() {
+            let staged = self.memory.stage(opened);
+            batch = batch.effects(Box::new(Effects::new(staged, effects)));
+        }
+        self.store.enqueue(batch)
+    }
+
+    /// Writes what the audit has noted and not written yet.
+    pub async fn flush_audit(&self) -> Result<(), StoreError> {
+        self.audit.flush(&self.store, |commit| self.commit(commit)).await
+    }
+}
