@@ -275,6 +275,18 @@ pub const MIN_COMPACT_BYTES: u64 = 64 * 1024 * 1024;
 pub const MAX_LINKS_TO_DATA: usize = 40;
 /// redb's page cache, bytes.
 pub const STORE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// What one record of a backup may have, bytes: the largest value of a row, and its key.
+pub const MAX_BACKUP_RECORD_BYTES: usize = MAX_BATCH_DIRECT_BYTES + 1024 * 1024;
+/// Rows that a restored store writes in one commit, bytes.
+pub const RESTORE_COMMIT_BYTES: usize = 32 * 1024 * 1024;
+/// The openings of a restored store are counted from so much further on, and up to twice that: no start of the store
+/// that it was taken from comes there, and of two that are restored each has numbers of its own.
+pub const RESTORED_BOOT_GAP: u64 = 1 << 20;
+/// Backups that a server makes at once.
+pub const MAX_BACKUPS: usize = 2;
+/// A backup whose reader takes nothing for so long is given up: until it ends, the store's file cannot use freed pages
+/// again. Seconds.
+pub const BACKUP_STALL_SECONDS: u64 = 60;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
 pub const IDLE_QUICK_REPAIR_MS: u64 = 100;
 
@@ -575,6 +587,7 @@ const _: () = {
     assert!(MAX_BATCH_LOG_BYTES <= MAX_UNFOLDED_BYTES / 4, "two layers and one batch must fit");
     assert!(2 * (MAX_BATCH_LOG_BYTES + MAX_BATCH_DIRECT_BYTES) <= MAX_QUEUED_BYTES);
     assert!(MAX_COMPONENT_BYTES < MAX_BATCH_DIRECT_BYTES);
+    assert!(MAX_GROUP_BYTES + MAX_BATCH_LOG_BYTES < MAX_BACKUP_RECORD_BYTES);
     assert!(LOG_TRIM_ROWS > 1, "each commit adds a row");
     assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);

@@ -17,6 +17,7 @@ mod space;
 #[cfg(test)]
 mod suite;
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 pub use ack::Ack;
 pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
-pub use file::Presence;
+pub use file::{BackupError, BackupSummary, Presence};
 #[cfg(test)]
 pub(crate) use file::{Drive, Moment, No};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
@@ -95,6 +96,27 @@ impl Store {
     /// Whether there is a store in `folder`, and whether a process has it.
     pub fn presence(folder: &Path) -> Result<Presence, StoreError> {
         file::presence(folder)
+    }
+
+    /// Write all that is acknowledged by now into `out`, as one stream that says of itself whether it is whole; commits
+    /// go on meanwhile, and do not wait. `made_at` is now, in nanoseconds since 1970. For threads that may block.
+    pub fn back_up(&self, made_at: u64, out: impl Write) -> Result<BackupSummary, BackupError> {
+        match &self.inner.kind {
+            Kind::File(file) => file.back_up(made_at, out),
+            #[cfg(test)]
+            Kind::Memory(_) => Err(BackupError::Unfinished("a store in memory has none".to_owned())),
+        }
+    }
+
+    /// Read all of a backup and check all that can be checked of it.
+    pub fn verify_backup(input: impl Read) -> Result<BackupSummary, BackupError> {
+        file::verify(input)
+    }
+
+    /// Make a store of a backup in `folder`, where there must be none yet. An error leaves the folder without one.
+    /// `draw` is a random number.
+    pub fn restore(input: impl Read, folder: &Path, draw: u64) -> Result<BackupSummary, BackupError> {
+        file::restore(input, folder, draw)
     }
 
     #[cfg(test)]

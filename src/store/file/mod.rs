@@ -3,6 +3,7 @@
 
 mod answers;
 mod backlog;
+mod backup;
 mod base;
 mod entries;
 mod entry;
@@ -26,6 +27,7 @@ mod writer;
 #[cfg(test)]
 pub(super) mod tests;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
@@ -36,6 +38,8 @@ use redb::backends::FileBackend;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+pub use backup::{BackupError, BackupSummary};
+pub(super) use backup::{restore, verify};
 pub(super) use open::FORMAT;
 pub use presence::Presence;
 pub(super) use presence::presence;
@@ -140,6 +144,10 @@ impl File {
 
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.shared.read_state()
+    }
+
+    pub fn back_up(&self, made_at: u64, out: impl Write) -> Result<BackupSummary, BackupError> {
+        backup::make(&self.shared, made_at, out)
     }
 
     pub fn latched(&self) -> Option<Arc<str>> {

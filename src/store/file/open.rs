@@ -8,7 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageBackend,
+    TableError, WriteTransaction,
+};
 
 use super::base::{Base, LOG, META, guarded};
 use super::gate::Gated;
@@ -48,12 +51,12 @@ pub(super) struct Opened {
 }
 
 /// The numbers of the table `meta`, 0 where there is none yet.
-struct Meta {
-    boot: u64,
+pub(super) struct Meta {
+    pub boot: u64,
     /// The last opening that ended as it should.
     closed: u64,
     compacted: u64,
-    position: Position,
+    pub position: Position,
 }
 
 /// How far folding has come; written in the transaction that goes that far.
@@ -213,23 +216,26 @@ fn take_up(db: Database, meta: &Meta, what: &str) -> Result<Opened, StoreError> 
     Ok(opened)
 }
 
+/// Write the format, in a file that is to be a store.
+pub(super) fn write_format(transaction: &WriteTransaction, format: u32) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert(META_FORMAT, &format.to_le_bytes()[..])?;
+    Ok(())
+}
+
 /// Write the number of this opening, in its first commit.
-pub(super) fn write_boot(transaction: &redb::WriteTransaction, boot: u64) -> Result<(), redb::Error> {
+pub(super) fn write_boot(transaction: &WriteTransaction, boot: u64) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(META_BOOT, &boot.to_le_bytes()[..])?;
     Ok(())
 }
 
 /// Write that this opening ends as it should, in its last commit.
-pub(super) fn write_closed(transaction: &redb::WriteTransaction, boot: u64) -> Result<(), redb::Error> {
+pub(super) fn write_closed(transaction: &WriteTransaction, boot: u64) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(META_CLOSED, &boot.to_le_bytes()[..])?;
     Ok(())
 }
 
 /// Write how far folding has come, in the transaction that goes that far.
-pub(super) fn write_position(
-    transaction: &redb::WriteTransaction,
-    position: Position,
-) -> Result<(), redb::Error> {
+pub(super) fn write_position(transaction: &WriteTransaction, position: Position) -> Result<(), redb::Error> {
     let mut meta = transaction.open_table(META)?;
     meta.insert(META_FOLDED, &position.folded.to_le_bytes()[..])?;
     meta.insert(META_BASE_BYTES, &position.base_bytes.to_le_bytes()[..])?;
@@ -272,7 +278,7 @@ fn read_format(db: &Database) -> Result<Option<u32>, StoreError> {
 fn make_tables(db: &Database) -> Result<(), redb::Error> {
     let mut transaction = db.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    transaction.open_table(META)?.insert(META_FORMAT, &FORMAT.to_le_bytes()[..])?;
+    write_format(&transaction, FORMAT)?;
     transaction.open_table(LOG)?;
     transaction.commit()?;
     Ok(())
@@ -280,24 +286,25 @@ fn make_tables(db: &Database) -> Result<(), redb::Error> {
 
 impl Meta {
     fn read(db: &Database, what: &str) -> Result<Self, StoreError> {
-        let read = || {
-            let transaction = db.begin_read()?;
-            let meta = transaction.open_table(META)?;
-            let number = |name: &str| -> Result<u64, redb::Error> {
-                let row = meta.get(name)?;
-                let bytes = row.as_ref().map_or(Some([0; 8]), |row| row.value().try_into().ok());
-                bytes.map(u64::from_le_bytes).ok_or_else(|| {
-                    redb::Error::Corrupted(format!("meta row {name} does not have eight bytes"))
-                })
-            };
-            Ok(Self {
-                boot: number(META_BOOT)?,
-                closed: number(META_CLOSED)?,
-                compacted: number(META_COMPACTED)?,
-                position: Position { folded: number(META_FOLDED)?, base_bytes: number(META_BASE_BYTES)? },
-            })
-        };
+        let read = || Self::of(&db.begin_read()?);
         read().map_err(|error: redb::Error| StoreError::of_redb(what, error))
+    }
+
+    pub fn of(transaction: &ReadTransaction) -> Result<Self, redb::Error> {
+        let meta = transaction.open_table(META)?;
+        let number = |name: &str| -> Result<u64, redb::Error> {
+            let row = meta.get(name)?;
+            let bytes = row.as_ref().map_or(Some([0; 8]), |row| row.value().try_into().ok());
+            bytes
+                .map(u64::from_le_bytes)
+                .ok_or_else(|| redb::Error::Corrupted(format!("meta row {name} does not have eight bytes")))
+        };
+        Ok(Self {
+            boot: number(META_BOOT)?,
+            closed: number(META_CLOSED)?,
+            compacted: number(META_COMPACTED)?,
+            position: Position { folded: number(META_FOLDED)?, base_bytes: number(META_BASE_BYTES)? },
+        })
     }
 }
 
@@ -376,6 +383,6 @@ fn sync_parent(folder: &Path) -> io::Result<()> {
 }
 
 /// A new name in a folder survives a power cut only once the folder is synced.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
