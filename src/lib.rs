@@ -41,7 +41,9 @@ pub use engine::{
     Call, EngineBuilder, EngineError, EngineOptions, ErrorKind, Follower, OutputOp, Submission, TaskChange,
     TaskEnd, TaskEngine, TaskHandle, TaskQuery,
 };
-pub use store::{Checked, Durability, NotPrivate, Refusal, StoreError, StoreOptions, Usage};
+pub use store::{
+    BackupError, BackupSummary, Checked, Durability, NotPrivate, Refusal, StoreError, StoreOptions, Usage,
+};
 pub use task::{State, TaskId, ToolResult};
 
 /// Rows on disk, for the project's own benches; not part of the library.

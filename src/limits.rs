@@ -284,8 +284,12 @@ pub const RESTORE_COMMIT_BYTES: usize = 32 * 1024 * 1024;
 pub const RESTORED_BOOT_GAP: u64 = 1 << 20;
 /// Backups that a server makes at once.
 pub const MAX_BACKUPS: usize = 2;
+/// Those that wait for their turn, or are made.
+pub const MAX_WAITING_BACKUPS: usize = 16;
+/// What is read of a backup at once on its way, bytes.
+pub const BACKUP_BUFFER_BYTES: usize = 256 * 1024;
 /// A backup whose reader takes nothing for so long is given up: until it ends, the store's file cannot use freed pages
-/// again. Seconds.
+/// again. Its reader gives up a server that gives nothing for as long. Seconds.
 pub const BACKUP_STALL_SECONDS: u64 = 60;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
 pub const IDLE_QUICK_REPAIR_MS: u64 = 100;

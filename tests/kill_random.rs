@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::support::{Client, Dice, Oracle, RpcError, Server, guest, scale};
 
 /// One submission as its client knows it.
-struct Job {
-    key: String,
-    program: Vec<Value>,
-    acknowledged: Option<String>,
+pub struct Job {
+    pub key: String,
+    pub program: Vec<Value>,
+    pub acknowledged: Option<String>,
 }
 
-fn program(dice: &mut Dice) -> Vec<Value> {
+pub fn program(dice: &mut Dice) -> Vec<Value> {
     let ops = 2 + dice.roll(6);
     let mut program: Vec<Value> = (0..ops).map(|number| op(dice, number)).collect();
     let body = vec![op(dice, 0), op(dice, 1), json!({"op": "step", "name": "in the loop"})];
@@ -72,7 +72,7 @@ async fn submit(client: Client, jobs: Arc<Mutex<Vec<Job>>>, worker: u64, round: 
 }
 
 /// False when the server is gone.
-async fn submit_one(client: &Client, jobs: &Mutex<Vec<Job>>, index: usize) -> bool {
+pub async fn submit_one(client: &Client, jobs: &Mutex<Vec<Job>>, index: usize) -> bool {
     let (key, program) = {
         let jobs = jobs.lock().expect("jobs");
         (jobs[index].key.clone(), jobs[index].program.clone())
@@ -143,7 +143,7 @@ async fn check_links(client: &Client, jobs: &Mutex<Vec<Job>>, round: u64) {
     }
 }
 
-async fn check_result(client: &Client, id: &str, job: &Job) {
+pub async fn check_result(client: &Client, id: &str, job: &Job) {
     let oracle = Oracle::of(&job.program);
     let result = client.result(id).await.expect("a result");
     let told = (result["acc"].as_str(), result["ops"].as_u64(), result["steps"].as_u64());

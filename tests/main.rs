@@ -6,6 +6,7 @@ mod support;
 
 mod agents;
 mod asynchronous;
+mod backup;
 mod bridges;
 mod cancel;
 mod children;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::backup::open_copy;
 use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Result};
@@ -45,10 +46,20 @@ impl Access {
         if url.is_some() {
             return Ok(Self::Server(Box::new(Remote::of_server(url, context).await?)));
         }
-        match Remote::find(context).await {
+        let why = match Remote::find(context).await {
             Ok(remote) => return Ok(Self::Server(Box::new(remote))),
-            Err(RemoteError::Lost(_)) => {}
+            Err(why @ (RemoteError::Lost(_) | RemoteError::Other(_))) => why,
             Err(error) => return Err(error.into()),
+        };
+        // A server that starts, or that has another host alone, cannot be asked; what it has can be looked at.
+        if purpose == Purpose::Read
+            && matches!(Store::presence(context.data()), Ok(Presence::InUse { .. }))
+            && let Ok(engine) = open_copy(&why, runner(context)?, context).await
+        {
+            return Ok(Self::Store(engine));
+        }
+        if !matches!(why, RemoteError::Lost(_)) {
+            return Err(why.into());
         }
         Self::open_offline(purpose, context).await.map(Self::Store)
     }

@@ -1,5 +1,6 @@
 //! The words of the command line, and the help that teaches them.
 
+mod backup;
 mod server;
 mod state;
 mod task;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub use self::backup::{BackupArgs, RestoreArgs};
 pub use self::server::ServerArgs;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::task::{TaskArgs, TaskCommand};
@@ -141,10 +143,27 @@ pub enum Command {
     Install(InstallArgs),
     /// Check this machine and this data folder, and say what to do
     Doctor {
-        /// Also read all of the store and verify its checksums; no server may run on it
+        /// Also read all of the store and verify its checksums; a server that runs on it reads it itself
         #[arg(long)]
         check: bool,
     },
+    /// Copy a store, while its server runs or not, into a folder or to another program
+    #[command(after_help = "Examples:\n  \
+        longhaul backup /mnt/backups                      a new file in that folder\n  \
+        longhaul backup - | ssh host 'cat > l.backup'     to stdout\n  \
+        longhaul backup --command age -r KEY -o l.age     to a program of yours\n\n\
+        The backup holds what was acknowledged when it began: tasks, journals, results, components, shared state, \
+        tokens' hashes, the audit, the owner's key. It is read and verified on its way; half of one has another name \
+        and is refused. Configuration, and secrets that grants name, are not in it.")]
+    Backup(BackupArgs),
+    /// Make the store of a backup, in a data folder that has none
+    #[command(after_help = "Examples:\n  \
+        longhaul restore /mnt/backups/longhaul-20260101T000000.000000Z.backup --data ~/restored\n  \
+        longhaul restore l.backup --check                 only verify it\n  \
+        age -d -i KEY l.age | longhaul restore - --data ~/restored\n\n\
+        Open tasks go on from where they were. The server that it was taken from must not run any more: both would do \
+        the same things.")]
+    Restore(RestoreArgs),
     /// Print completions for a shell
     #[command(after_help = "Examples:\n  \
         longhaul completions bash > ~/.local/share/bash-completion/completions/longhaul\n  \

@@ -7,6 +7,7 @@ use rustix::fs::StatVfsMountFlags;
 use serde::Serialize;
 
 use super::access::Access;
+use super::backup::check_running;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::guests;
@@ -14,7 +15,7 @@ use super::remote::Remote;
 use super::render::{Table, bytes};
 use super::server_file::{ServerInfo, Serves};
 use crate::private::{self, NotPrivate, Purpose};
-use crate::store::{Presence, Store, StoreError};
+use crate::store::{BackupSummary, Presence, Store, StoreError};
 
 /// Maps of the kernel that one live instance takes, and what the rest of the process needs.
 const MAPS_PER_INSTANCE: u64 = 7;
@@ -177,8 +178,19 @@ async fn checksums(folder: &Path) -> Option<Check> {
     match Store::presence(folder) {
         Ok(Presence::Free { .. }) => {}
         Ok(Presence::InUse { .. }) => {
-            let advice = "stop the server, then `longhaul doctor --check`";
-            return Some(Check::warn(CHECKSUMS, "not read: the store is in use", advice));
+            return Some(match check_running(folder).await {
+                Ok(BackupSummary { rows, log_rows, .. }) => Check::ok(
+                    CHECKSUMS,
+                    format!(
+                        "all right in {rows} rows and {log_rows} commits, as the running server reads them"
+                    ),
+                ),
+                Err(error) => Check::warn(
+                    CHECKSUMS,
+                    error.message,
+                    error.next.unwrap_or_else(|| "docs/operators.md has more".to_owned()),
+                ),
+            });
         }
         // What is wrong is told already.
         Ok(Presence::Missing) | Err(_) => return None,

@@ -7,6 +7,7 @@ mod args;
 mod arguments;
 mod audit;
 mod background;
+mod backup;
 mod call;
 mod client;
 pub mod config;
@@ -130,6 +131,8 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Key(args) => key::run(&args, context).await,
         Command::Install(args) => install::run(&args, context),
         Command::Doctor { check } => doctor::run(context, check).await,
+        Command::Backup(args) => backup::run(args, context).await,
+        Command::Restore(args) => backup::run_restore(args, context).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }
 }

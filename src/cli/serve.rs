@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ServeArgs;
 use super::background;
+use super::backup::BackupSocket;
 use super::config::McpSettings;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
@@ -87,10 +88,14 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         return Err(error);
     }
     sandbox.keep_compiled(context.data().join(COMPILED), kept_key(&engine, CACHE_KEY).await?);
+    // Some file systems have no sockets; then a backup is made of the stopped store alone.
+    let backups = BackupSocket::bind(engine.clone(), context.data());
+    let backups = backups.inspect_err(|error| tracing::warn!("no backup while this runs: {error}")).ok();
     let served = tokio::select! {
         served = serve(&engine, (&sandbox, remotes), (serves, host), context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
     };
+    drop(backups);
     match engine.latched() {
         Some(_) => drop(tokio::time::timeout(LATCHED_GRACE, engine.shutdown()).await),
         None => engine.shutdown().await,

@@ -170,8 +170,10 @@ async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exi
             return Ok(if task.state == "completed" { Exit::Done } else { Exit::Failed });
         }
         Access::Store(_) => {
-            let told =
-                format!("no server runs here, so task {id} stands still: it is {}", show::state(&task));
+            let told = format!(
+                "no server answers here, so task {id} cannot be followed: it is {}",
+                show::state(&task)
+            );
             return Err(CliError::failed(told).next("longhaul serve"));
         }
     };

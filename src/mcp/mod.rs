@@ -34,7 +34,7 @@ pub use shared::{McpOptions, McpServer};
 pub use socket_path::connect_socket;
 pub use transport::http::{HttpError, HttpServer};
 pub use transport::reader::Reader;
-pub use transport::socket::{SocketError, SocketServer};
+pub use transport::socket::{SocketError, SocketServer, is_owners, listen_on_socket};
 pub use transport::stdio::{StdioError, serve_stdio};
 pub use upstream::{Place, Upstreams};
 pub use wire::client_settings::{ClientSettings, Links, wait_bound_of};

@@ -36,7 +36,8 @@ pub struct SocketServer {
 impl SocketServer {
     /// Whoever calls this owns the folder: a socket that is there was left behind, and is replaced.
     pub async fn bind(server: McpServer, path: &Path) -> Result<Self, SocketError> {
-        let listener = listen(path).map_err(|source| SocketError { path: path.to_owned(), source })?;
+        let listener =
+            listen_on_socket(path).map_err(|source| SocketError { path: path.to_owned(), source })?;
         let (count, clients) = watch::channel(0);
         let closing = CancellationToken::new();
         let serving = tokio::spawn(accept(listener, server.clone(), count, closing.clone()));
@@ -90,7 +91,8 @@ impl Drop for SocketServer {
     }
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
+/// Listens where only this user can connect; a socket that is there is replaced.
+pub fn listen_on_socket(path: &Path) -> io::Result<UnixListener> {
     private::only_socket(path)?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -107,7 +109,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Whether the other end belongs to this process's user, or to root, who may do all of it anyway.
-fn is_owners(stream: &UnixStream) -> bool {
+pub fn is_owners(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
