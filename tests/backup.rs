@@ -107,7 +107,8 @@ async fn a_server_under_load_is_backed_up_killed_and_goes_on_from_the_backup_wit
     for index in 0..count {
         assert!(submit_one(&client, &jobs, index).await, "the server serves");
     }
-    for job in std::mem::take(&mut *jobs.lock().expect("jobs")) {
+    let jobs = std::mem::take(&mut *jobs.lock().expect("jobs"));
+    for job in jobs {
         let id = job.acknowledged.as_deref().expect("acknowledged in the end");
         let document = client.ended(id).await.expect("an end");
         assert_eq!(document["state"], "completed", "{document} {}", server.said());
