@@ -19,7 +19,7 @@ fn run(data: &Path, words: &[&str]) -> Output {
     command(data, words).stdin(Stdio::null()).output().expect("longhaul runs")
 }
 
-fn told(output: &Output) -> String {
+fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -147,14 +147,14 @@ fn a_stopped_store_is_backed_up_and_comes_back_as_it_was() {
     let mut to_stdout = Command::new(env!("CARGO_BIN_EXE_longhaul"));
     to_stdout.args(["backup", "-", "--data"]).arg(&data).env("XDG_CONFIG_HOME", &data);
     let to_stdout = to_stdout.output().expect("longhaul runs");
-    assert!(to_stdout.status.success(), "{}", told(&to_stdout));
+    assert!(to_stdout.status.success(), "{}", stderr_of(&to_stdout));
     assert_eq!(to_stdout.stdout.len() as u64, checked["bytes"].as_u64().expect("a length"));
     let by_program = root.path().join("by-program");
     let mut program = Command::new(env!("CARGO_BIN_EXE_longhaul"));
     program.args(["--json", "--data"]).arg(&data).env("XDG_CONFIG_HOME", &data);
     program.args(["backup", "--command", "dd", "status=none"]).arg(format!("of={}", by_program.display()));
     let program = program.output().expect("longhaul runs");
-    assert!(program.status.success(), "{}", told(&program));
+    assert!(program.status.success(), "{}", stderr_of(&program));
     assert_eq!(fs::read(&by_program).expect("written").len(), to_stdout.stdout.len());
 
     let restored = restore(&file, &again);
@@ -194,19 +194,19 @@ fn what_is_torn_altered_or_there_already_is_refused_in_words_and_with_a_status()
         for check in [&["--check"][..], &[]] {
             let words_of = [&["restore", backup.to_str().expect("text")][..], check].concat();
             let refused = run(&fresh, &words_of);
-            assert_eq!(refused.status.code(), Some(status), "{backup:?}: {}", told(&refused));
-            assert!(told(&refused).contains(words), "{backup:?}: {}", told(&refused));
+            assert_eq!(refused.status.code(), Some(status), "{backup:?}: {}", stderr_of(&refused));
+            assert!(stderr_of(&refused).contains(words), "{backup:?}: {}", stderr_of(&refused));
         }
         assert!(!fresh.exists() || names(&fresh).is_empty(), "{backup:?} leaves something");
     }
     // A store that is served, and one that is not.
     let over = |data: &Path| run(data, &["restore", file.to_str().expect("text")]);
-    assert_eq!(over(&data).status.code(), Some(4), "{}", told(&over(&data)));
+    assert_eq!(over(&data).status.code(), Some(4), "{}", stderr_of(&over(&data)));
     assert!(server.stop().success());
     let before = fs::read(data.join("longhaul.redb")).expect("a store");
     let refused = over(&data);
-    assert_eq!(refused.status.code(), Some(4), "{}", told(&refused));
-    assert!(told(&refused).contains("there is a store already"), "{}", told(&refused));
+    assert_eq!(refused.status.code(), Some(4), "{}", stderr_of(&refused));
+    assert!(stderr_of(&refused).contains("there is a store already"), "{}", stderr_of(&refused));
     assert!(fs::read(data.join("longhaul.redb")).expect("a store") == before, "it was written over");
     // A target that fails leaves nothing that looks like a backup.
     for (words, status) in [
@@ -218,7 +218,7 @@ fn what_is_torn_altered_or_there_already_is_refused_in_words_and_with_a_status()
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
         command.args(["--json", "--data"]).arg(&data).args(words).env("XDG_CONFIG_HOME", &data);
         let failed = command.output().expect("longhaul runs");
-        assert_eq!(failed.status.code(), Some(status), "{words:?}: {}", told(&failed));
+        assert_eq!(failed.status.code(), Some(status), "{words:?}: {}", stderr_of(&failed));
     }
     let nothing = root.path().join("nothing");
     assert_eq!(run(&nothing, &["backup", backups.to_str().expect("text")]).status.code(), Some(3));
@@ -231,7 +231,7 @@ fn what_is_torn_altered_or_there_already_is_refused_in_words_and_with_a_status()
 }
 
 /// What a connection gives at once, and the connection.
-fn begun(data: &Path) -> (UnixStream, Vec<u8>) {
+fn begin(data: &Path) -> (UnixStream, Vec<u8>) {
     let mut stream = UnixStream::connect(data.join("backup.sock")).expect("the server makes backups");
     let mut first = vec![0; 1_000];
     stream.read_exact(&mut first).expect("it begins");
@@ -244,7 +244,7 @@ fn a_backup_whose_server_is_killed_or_whose_reader_stands_still_holds_nothing_up
     let (data, fresh) = (root.path().join("data"), root.path().join("fresh"));
     let server = Server::start(&data, &[guest("interpreter"), guest("text_stats")]);
     // More than a socket takes by itself: the components are in it.
-    let (mut stream, mut bytes) = begun(&data);
+    let (mut stream, mut bytes) = begin(&data);
     let began = Instant::now();
     for number in 0..5 {
         let called = server.longhaul(&["call", "analyze", &format!("text=words {number}")]);
@@ -262,7 +262,7 @@ fn a_backup_whose_server_is_killed_or_whose_reader_stands_still_holds_nothing_up
     restoring.stdin.take().expect("a pipe").write_all(&bytes).expect("written");
     let refused = restoring.wait_with_output().expect("ends");
     assert_eq!(refused.status.code(), Some(1));
-    assert!(told(&refused).contains("incomplete"), "{}", told(&refused));
+    assert!(stderr_of(&refused).contains("incomplete"), "{}", stderr_of(&refused));
     assert!(names(&fresh).is_empty(), "{:?}", names(&fresh));
     restore(&other, &fresh);
 }
@@ -308,11 +308,11 @@ fn the_store_of_a_server_that_cannot_be_asked_is_looked_at_and_checked_and_left_
     let listed = answer_of(command(&data, &["task", "list"]));
     assert_eq!(listed["tasks"][0]["id"], json!(id));
     let shown = run(&data, &["task", "show", &id]);
-    assert!(shown.status.success(), "{}", told(&shown));
+    assert!(shown.status.success(), "{}", stderr_of(&shown));
     assert!(
-        told(&shown).contains("--private") && told(&shown).contains("as it was just now"),
+        stderr_of(&shown).contains("--private") && stderr_of(&shown).contains("as it was just now"),
         "{}",
-        told(&shown)
+        stderr_of(&shown)
     );
     let doctor = run(&data, &["doctor", "--check"]);
     let doctor: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
@@ -321,7 +321,7 @@ fn the_store_of_a_server_that_cannot_be_asked_is_looked_at_and_checked_and_left_
     assert!(checksums["found"].as_str().expect("words").contains("as the running server reads them"));
     // What would change something is refused, as ever.
     let refused = run(&data, &["task", "cancel", &id]);
-    assert_eq!(refused.status.code(), Some(1), "{}", told(&refused));
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr_of(&refused));
     let file = back_up(&data, &root.path().join("backups"), "running");
     assert!(file.exists());
     drop(private);

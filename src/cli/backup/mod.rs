@@ -54,7 +54,7 @@ pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let place = file.map(|file| format!(" to {}", file.display())).unwrap_or_default();
-    let line = escape(&format!("backed up a {origin} store{place}: {}", told(&summary)));
+    let line = escape(&format!("backed up a {origin} store{place}: {}", describe(&summary)));
     // What is on stdout then is the backup.
     if is_stdout {
         eprintln!("{line}")
@@ -64,7 +64,7 @@ pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn told(summary: &BackupSummary) -> String {
+fn describe(summary: &BackupSummary) -> String {
     let BackupSummary { made_at, rows, log_rows, bytes: size, .. } = summary;
     format!("{rows} rows and {log_rows} commits, {}, as of {}", bytes(*size), rfc3339(*made_at))
 }

@@ -11,7 +11,7 @@ use super::super::background::unusable;
 use super::super::context::Context;
 use super::super::exit::{CliError, Exit, Result};
 use super::super::render::escape_text;
-use super::{document, told};
+use super::{describe, document};
 use crate::private::{self, NotPrivate};
 use crate::store::Store;
 
@@ -39,11 +39,11 @@ pub async fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     if is_check {
-        context.output.line(format!("the backup is whole: {}", told(&summary)))?;
+        context.output.line(format!("the backup is whole: {}", describe(&summary)))?;
         return Ok(Exit::Done);
     }
     let folder = context.data().display();
-    context.output.line(escape_text(&format!("restored to {folder}: {}", told(&summary))))?;
+    context.output.line(escape_text(&format!("restored to {folder}: {}", describe(&summary))))?;
     eprintln!(
         "{}",
         escape_text(&format!(
@@ -55,7 +55,7 @@ pub async fn run(args: RestoreArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What is in it is believed, the owner's key among it: nobody else may be able to write it.
+/// What is in it is believed, the owner's key among it: no other user may be able to write it.
 fn open(path: &Path) -> Result<File> {
     private::open_to_read(path).map_err(|error| match NotPrivate::of(&error) {
         Some(why) => CliError::refused(&why.what)

@@ -24,7 +24,7 @@ pub struct BackupSocket {
 }
 
 impl BackupSocket {
-    /// Whoever calls this owns the folder: a socket that is there was left behind, and is replaced.
+    /// The caller owns the folder: a socket that is there was left behind, and is replaced.
     pub fn bind(engine: TaskEngine, folder: &Path) -> io::Result<Self> {
         let path = folder.join(NAME);
         let listener = listen_on_socket(&path)?;

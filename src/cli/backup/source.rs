@@ -67,7 +67,7 @@ impl Source {
                 path.display()
             );
             CliError::failed(told)
-                .next("stop it, and do this again: a store that nobody has open is read directly")
+                .next("stop it, and do this again: a store that no process has open is read directly")
         };
         private::no_link(&path).map_err(failed)?;
         let stream =

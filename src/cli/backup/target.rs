@@ -90,7 +90,7 @@ fn name(now: OffsetDateTime) -> String {
     )
 }
 
-/// A file that nobody takes for a backup yet; removed when dropped.
+/// A file that is not taken for a backup yet; removed when dropped.
 struct Partial {
     path: PathBuf,
     file: File,

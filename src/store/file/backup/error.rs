@@ -18,7 +18,7 @@ pub enum BackupError {
     Foreign,
     #[error("the backup is of version {found}, and this longhaul reads version {supported}")]
     Newer { found: u8, supported: u8 },
-    /// Whoever made it was interrupted, or a part of it was lost.
+    /// Its maker was interrupted, or a part of it was lost.
     #[error("the backup is incomplete: it ends after {bytes} bytes, in the middle")]
     CutOff { bytes: u64 },
     #[error("the backup is damaged or was altered at {place}: {why}")]
