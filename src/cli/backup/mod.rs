@@ -4,9 +4,10 @@ mod copy;
 mod restore;
 mod socket;
 mod source;
+mod summary;
 mod target;
 
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use serde_json::json;
@@ -14,10 +15,7 @@ use serde_json::json;
 use super::args::BackupArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
-use super::render::{bytes, escape};
-use crate::engine::rfc3339;
-use crate::limits;
-use crate::store::{BackupError, BackupSummary, StoreError};
+use super::render::escape;
 
 pub use copy::open_copy;
 pub use restore::run as run_restore;
@@ -25,6 +23,7 @@ pub use socket::BackupSocket;
 pub use source::check_running;
 
 use source::Source;
+use summary::{describe, document};
 use target::Target;
 
 pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
@@ -62,42 +61,4 @@ pub async fn run(args: BackupArgs, context: &Context) -> Result<Exit> {
         context.output.line(line)?
     }
     Ok(Exit::Done)
-}
-
-fn describe(summary: &BackupSummary) -> String {
-    let BackupSummary { made_at, rows, log_rows, bytes: size, .. } = summary;
-    format!("{rows} rows and {log_rows} commits, {}, as of {}", bytes(*size), rfc3339(*made_at))
-}
-
-fn document(summary: &BackupSummary) -> serde_json::Value {
-    let digest: String = summary.digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "made_at": rfc3339(summary.made_at), "rows": summary.rows, "commits": summary.log_rows,
-        "bytes": summary.bytes, "boot": summary.boot, "digest": format!("blake3:{digest}"),
-    })
-}
-
-impl From<BackupError> for CliError {
-    fn from(error: BackupError) -> Self {
-        match &error {
-            BackupError::Store(StoreError::NotPrivate(why)) => why.clone().into(),
-            BackupError::Occupied { .. } => Self::refused(error)
-                .next("name an empty folder with --data, or move what is there elsewhere first"),
-            BackupError::Leftover { path } => {
-                let advice = format!("if no other restore runs: rm {}", path.display());
-                Self::refused(error).next(advice)
-            }
-            BackupError::Read(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Self::failed(format_args!(
-                    "the server has given nothing of a backup for {} seconds",
-                    limits::BACKUP_STALL_SECONDS
-                ))
-                .next("see whether it makes others, or stands still, and try again")
-            }
-            BackupError::CutOff { .. } | BackupError::Altered { .. } => {
-                Self::failed(error).next("take another backup; nothing was restored from this one")
-            }
-            _ => Self::failed(error),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use super::super::background::unusable;
 use super::super::context::Context;
 use super::super::exit::{CliError, Exit, Result};
 use super::super::render::escape_text;
-use super::{describe, document};
+use super::summary::{describe, document};
 use crate::private::{self, NotPrivate};
 use crate::store::Store;
 

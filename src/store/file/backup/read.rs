@@ -4,9 +4,9 @@ use std::io::Read;
 
 use super::super::open::FORMAT;
 use super::super::run::Rows;
-use super::BackupSummary;
 use super::error::BackupError;
 use super::stream::{Counts, END, HEAD, Head, Input, LOG, RUN, UNFINISHED, unfinished};
+use super::summary::BackupSummary;
 use crate::store::error::StoreError;
 use crate::store::frame;
 use crate::store::space::Space;

@@ -9,10 +9,10 @@ use redb::{Builder, Database, Durability, WriteTransaction};
 
 use super::super::base::{self, LOG, guarded};
 use super::super::open::{self, FILE_NAME, Position, sync_folder};
-use super::BackupSummary;
 use super::error::BackupError;
 use super::read::{Record, read};
 use super::stream::Head;
+use super::summary::BackupSummary;
 use crate::limits::{RESTORE_COMMIT_BYTES, RESTORED_BOOT_GAP, STORE_CACHE_BYTES};
 use crate::private;
 use crate::store::error::StoreError;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 
-use super::BackupSummary;
 use super::error::BackupError;
+use super::summary::BackupSummary;
 use crate::limits::MAX_BACKUP_RECORD_BYTES;
 
 const MAGIC: [u8; 16] = *b"longhaul-backup\n";
