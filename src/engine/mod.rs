@@ -3,7 +3,6 @@
 //! Read first: `lifecycle/attempt.rs`, then `record/recorder.rs`, then `change/plan.rs`.
 
 mod audit;
-mod backup;
 mod change;
 mod commit;
 mod cursor;

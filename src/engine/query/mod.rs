@@ -4,6 +4,7 @@
 //! Read first: `view.rs`, then `tasks.rs`.
 
 pub(super) mod audit;
+mod backup;
 pub(super) mod metrics;
 pub(super) mod open_questions;
 pub(super) mod tasks;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::TaskEngine;
+use crate::engine::handle::TaskEngine;
 use crate::store::{BackupError, BackupSummary};
 
 impl TaskEngine {
