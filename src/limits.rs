@@ -271,6 +271,9 @@ pub const MAX_RUN_BYTES: usize = 8_000;
 /// Dead space that start-up compacts, bytes, if it is also three quarters of the file; less is not worth the
 /// wait, since new rows will fill it.
 pub const MIN_COMPACT_BYTES: u64 = 64 * 1024 * 1024;
+/// A file up to this is searched after a crash for commits that the disk has lost, bytes: that takes a few hundredths of a
+/// second. `doctor --check` searches any.
+pub const MAX_SEARCHED_BYTES: u64 = 64 * 1024 * 1024;
 /// Links that the path of a data folder may lead over: as many as Linux follows.
 pub const MAX_LINKS_TO_DATA: usize = 40;
 /// redb's page cache, bytes.
@@ -303,6 +306,10 @@ pub const SWEEP_DELAY_MS: u64 = 200;
 /// Seconds between two sweeps.
 pub const SWEEP_INTERVAL_SECONDS: u64 = 600;
 /// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.
+/// A wall clock that goes further ahead at once, measured by the clock that nobody can set, was set.
+pub const MAX_CLOCK_STEP_SECONDS: u64 = 3_600;
+/// So long a clock that was set ahead while a process runs must stay so before the sweep goes by it. Seconds.
+pub const SET_CLOCK_BELIEVED_SECONDS: u64 = 86_400;
 pub const SWEEP_SLICE_TASKS: usize = 64;
 pub const SWEEP_SCAN_TASKS: usize = 1_000;
 

@@ -6,6 +6,7 @@ mod audit;
 mod children;
 mod commits;
 mod ends;
+mod images;
 mod library;
 mod outcomes;
 mod questions;

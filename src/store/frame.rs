@@ -101,9 +101,21 @@ pub(super) fn read_row(lsn: u64, row: &[u8], mut visit: impl FnMut(Logged<'_>)) 
     read_body(body, &mut visit)
 }
 
+/// Whether it is the row that was written at `lsn`, byte for byte.
+pub(super) fn is_whole(lsn: u64, row: &[u8]) -> bool {
+    let split = row.len().checked_sub(CHECK_BYTES).map(|body_bytes| row.split_at(body_bytes));
+    split.is_some_and(|(body, found)| body.first() == Some(&ROW_VERSION) && check(lsn, body) == found)
+}
+
 /// The same for a row that was just made.
 pub(super) fn read_own_row(row: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<u64, String> {
     read_body(&row[..row.len().saturating_sub(CHECK_BYTES)], &mut visit)
+}
+
+/// The number of batches in a row, as it says itself; 0 if it does not.
+pub(super) fn batches(row: &[u8]) -> u64 {
+    let mut input = Input(row.get(1..).unwrap_or_default());
+    input.varint().unwrap_or(0)
 }
 
 /// Read the ops of one batch.

@@ -28,7 +28,7 @@ pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
 pub use file::{BackupError, BackupSummary, Presence};
 #[cfg(test)]
-pub(crate) use file::{Drive, Moment, No};
+pub(crate) use file::{Dice, Drive, Fault, Lie, Moment, No, Past, Told};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;

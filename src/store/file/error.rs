@@ -7,6 +7,10 @@ use crate::store::error::StoreError;
 impl StoreError {
     pub(super) fn of_redb(what: impl fmt::Display, error: impl Into<redb::Error>) -> Self {
         match error.into() {
+            // What redb looks for is behind the end of the file.
+            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::damaged(what, "the file ends before what it says to be there")
+            }
             redb::Error::Io(error) => Self::io(what, &error),
             redb::Error::Corrupted(why) => Self::damaged(what, why),
             redb::Error::PreviousIo => {

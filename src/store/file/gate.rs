@@ -87,6 +87,11 @@ impl<B: StorageBackend> Gated<B> {
         Ok(())
     }
 
+    /// The file as it lies there: before `open`, as it was found.
+    pub fn file(&self) -> &B {
+        &self.0.file
+    }
+
     fn is_open(&self) -> bool {
         self.0.is_open.load(Ordering::Acquire)
     }

@@ -10,12 +10,14 @@ use crate::store::error::StoreError;
 use crate::store::frame;
 use crate::store::space::Space;
 
-/// Whether it holds over what memory and disk have.
-pub(super) fn holds(
+/// Whether it holds over what memory and disk have. `large` finds the large value that an earlier batch of the group has
+/// put there: `pending` only knows that there is one.
+pub(super) fn holds<'a>(
     guard: &Guard,
     leases: &HashMap<[u8; 16], u64>,
     pending: &Layer,
     snapshot: &Snapshot<'_>,
+    large: impl Fn(Space, &[u8]) -> Option<&'a Arc<[u8]>>,
 ) -> Result<bool, StoreError> {
     let is_there = |space, key: &[u8]| match pending.get(space, key) {
         Found::Value(_) | Found::InBase => Ok(true),
@@ -29,7 +31,8 @@ pub(super) fn holds(
         Guard::Is { space, key, value } => match pending.get(*space, key) {
             Found::Value(found) => Ok(found == &**value),
             Found::Deleted => Ok(false),
-            Found::InBase | Found::Below => Ok(snapshot.get(*space, key)?.as_ref() == Some(value)),
+            Found::InBase => Ok(large(*space, key) == Some(value)),
+            Found::Below => Ok(snapshot.get(*space, key)?.as_ref() == Some(value)),
         },
     }
 }

@@ -5,6 +5,8 @@ mod answers;
 mod backlog;
 mod backup;
 mod base;
+#[cfg(test)]
+mod drive;
 mod entries;
 mod entry;
 mod error;
@@ -12,8 +14,11 @@ mod fold;
 mod gate;
 mod judge;
 mod key;
+mod later;
 mod layer;
 mod open;
+#[cfg(test)]
+mod past;
 mod presence;
 mod read;
 #[cfg(test)]
@@ -40,13 +45,22 @@ use tokio::sync::{oneshot, watch};
 
 pub use backup::{BackupError, BackupSummary};
 pub(super) use backup::{restore, verify};
+#[cfg(test)]
+pub(crate) use drive::Drive;
 pub(super) use open::FORMAT;
+#[cfg(test)]
+pub(crate) use past::{Past, Told};
 pub use presence::Presence;
 pub(super) use presence::presence;
 pub(super) use read::check;
 #[cfg(test)]
-pub(crate) use refusing::{Drive, Moment, No};
+pub(crate) use refusing::{Moment, No};
 pub(super) use snapshot::Snapshot;
+#[cfg(test)]
+pub(crate) use tests::{
+    Dice,
+    disk::{Fault, Lie},
+};
 
 use super::ack::Ack;
 #[cfg(test)]

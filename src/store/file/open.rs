@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageBackend,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
     TableError, WriteTransaction,
 };
 
 use super::base::{Base, LOG, META, guarded};
 use super::gate::Gated;
+use super::later::newest_row;
 use super::layer::Layer;
-use crate::limits::MIN_COMPACT_BYTES;
+use crate::limits::{MAX_SEARCHED_BYTES, MIN_COMPACT_BYTES};
 use crate::private::{self, Made};
 use crate::store::error::StoreError;
 use crate::store::frame;
@@ -81,7 +82,14 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
         _ => failed("making the folder", folder, error),
     })?;
     match private::open(&path, OpenOptions::new().read(true).write(true)) {
-        Ok(file) => return Ok(file),
+        Ok(file) => {
+            // redb would begin a new store in it. It gets its name when it is complete.
+            let there = file.metadata().map_err(|error| failed("opening", &path, error))?;
+            if there.len() == 0 {
+                return Err(StoreError::damaged(path.display(), "it is empty, and no crash leaves it so"));
+            }
+            return Ok(file);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) if is_read_only(&error) => {
             return Err(StoreError::ReadOnly { path, why: error.to_string().into() });
@@ -123,6 +131,7 @@ pub(super) fn open<B: StorageBackend>(
     let what = format!("opening {}", path.display());
     guarded("the file", || {
         let found = known_format(&db, path)?;
+        none_is_lost(&db, found, gated.file(), path, MAX_SEARCHED_BYTES)?;
         gated.open().map_err(|error| StoreError::io(&what, &error))?;
         if found.is_none() {
             make_tables(&db).map_err(|error| StoreError::of_redb(&what, error))?;
@@ -160,11 +169,14 @@ pub(super) fn check(
     path: &Path,
     cache_bytes: usize,
 ) -> Result<(u64, u64), StoreError> {
-    let mut db = database(Gated::new(file), path, cache_bytes)?;
+    let gated = Gated::new(file);
+    let mut db = database(gated.clone(), path, cache_bytes)?;
     let what = format!("checking {}", path.display());
     guarded("the file", || {
-        if known_format(&db, path)?.is_none() {
-            return Ok((0, 0));
+        let found = known_format(&db, path)?;
+        let lost = none_is_lost(&db, found, gated.file(), path, u64::MAX);
+        if found.is_none() {
+            return lost.map(|()| (0, 0));
         }
         match db.check_integrity() {
             Ok(true) => {}
@@ -173,6 +185,7 @@ pub(super) fn check(
             }
             Err(error) => return Err(StoreError::of_redb(&what, error)),
         }
+        lost?;
         let meta = Meta::read(&db, &what)?;
         let opened = take_up(db, &meta, &what)?;
         let base = Base::new(&opened.db);
@@ -240,6 +253,45 @@ pub(super) fn write_position(transaction: &WriteTransaction, position: Position)
     meta.insert(META_FOLDED, &position.folded.to_le_bytes()[..])?;
     meta.insert(META_BASE_BYTES, &position.base_bytes.to_le_bytes()[..])?;
     Ok(())
+}
+
+/// After a crash: that the file holds no row of the log which was written after commits that are not there. That is
+/// proof of a disk that says of a write that it is safe before it is.
+fn none_is_lost(
+    db: &Database,
+    format: Option<u32>,
+    file: &impl StorageBackend,
+    path: &Path,
+    most_bytes: u64,
+) -> Result<(), StoreError> {
+    let what = format!("opening {}", path.display());
+    let mut last = 0;
+    if format.is_some() {
+        let meta = Meta::read(db, &what)?;
+        let bytes = file.len().map_err(|error| StoreError::io(&what, &error))?;
+        if meta.boot > 0 && meta.closed == meta.boot || bytes > most_bytes {
+            return Ok(());
+        }
+        last = last_lsn(db, meta.position).map_err(|error| StoreError::of_redb(&what, error))?;
+    }
+    let newest = newest_row(file, last).map_err(|error| StoreError::io(&what, &error))?;
+    newest.map_or(Ok(()), |newest| {
+        let lost = format!(
+            "the commits {} to {} were acknowledged and are gone, since the file has parts of commit {newest}, which \
+             was begun after them. The disk, its controller or the machine's host said that they were safe before \
+             they were: see \"A disk that lies\" in docs/operators.md",
+            last + 1,
+            newest - 1,
+        );
+        Err(StoreError::damaged(path.display(), lost))
+    })
+}
+
+/// The last commit that the log reaches, or the base tables.
+fn last_lsn(db: &Database, position: Position) -> Result<u64, redb::Error> {
+    let log = db.begin_read()?.open_table(LOG)?;
+    let last = log.last()?.map(|(lsn, row)| (lsn.value(), frame::batches(row.value())));
+    Ok(last.map_or(0, |(lsn, batches)| lsn + batches.saturating_sub(1)).max(position.folded))
 }
 
 /// `None` for a file that holds nothing yet.

@@ -2,17 +2,14 @@
 //! store does. Batches that write nothing are not counted: whether one is needed depends on the writer's pace.
 //! And one whose writer is held at a moment, so that a test sees what others see then.
 
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::File;
 use super::request::Request;
 use super::shared::Shared;
-use super::tests::disk::Disk;
 use crate::store::ack::block_on;
-use crate::store::{Batch, Guard, Kind, Sink, Space, Store, StoreError, StoreOptions};
+use crate::store::{Batch, Guard, Kind, Space, Store, StoreError};
 
 /// A way to say no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +32,6 @@ pub(crate) enum Moment {
     /// A group is on disk and can be read, and neither the sink nor its owners know.
     BeforeTelling,
 }
-
-/// A disk in memory that outlives its stores.
-#[derive(Clone, Default)]
-pub(crate) struct Drive(Disk);
 
 #[derive(Default)]
 pub(super) struct Refusing {
@@ -125,15 +118,6 @@ impl Refusing {
 }
 
 impl Store {
-    pub(crate) fn open_on(
-        drive: &Drive,
-        options: StoreOptions,
-        sink: Arc<dyn Sink>,
-    ) -> Result<Self, StoreError> {
-        let path = Path::new("(a test's drive)");
-        File::open_with_backend(drive.0.clone(), path, options, sink).map(Self::of_file)
-    }
-
     /// Counts from here on, and refuses one batch, counted from 1.
     pub(crate) fn refuse(&self, refuse: Option<(usize, No)>) {
         *self.refusing().orders() = Orders { seen: Vec::new(), refuse };

@@ -31,6 +31,9 @@ pub(super) struct Shared {
     pub meters: Meters,
     #[cfg(test)]
     pub refusing: super::refusing::Refusing,
+    /// What is written, and when it is answered, goes down there.
+    #[cfg(test)]
+    pub drive: std::sync::OnceLock<super::drive::Drive>,
 }
 
 #[derive(Default)]
@@ -77,6 +80,8 @@ impl Shared {
             meters: Meters::default(),
             #[cfg(test)]
             refusing: super::refusing::Refusing::default(),
+            #[cfg(test)]
+            drive: std::sync::OnceLock::new(),
         }
     }
 
@@ -185,6 +190,14 @@ impl Queue {
         let queued = self.waiting.len() + self.taken;
         let is_full = queued >= MAX_QUEUED_BATCHES || self.bytes + bytes > MAX_QUEUED_BYTES;
         is_full.then_some(StoreError::Busy { queued, bytes: self.bytes })
+    }
+}
+
+impl Drop for State {
+    /// A writer that panicked has left redb in a state in which it panics again when it is dropped.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
     }
 }
 

@@ -25,6 +25,7 @@ use crate::store::batch::{Guard, LeaseChange};
 use crate::store::error::{Refusal, StoreError};
 use crate::store::frame;
 use crate::store::options::Durability;
+use crate::store::space::Space;
 
 /// Two layers of three eighths leave room to fold what a crash left behind as one layer.
 const FULL_EIGHTHS: usize = 3;
@@ -110,8 +111,8 @@ impl Writer {
                 Work::Close => {
                     self.commit_last()?;
                     let db = self.shared.write_state().db.take();
-                    drop(db);
-                    return Ok(());
+                    let closed = db.map_or(Ok(()), |db| db.close());
+                    return closed.map_err(|error| self.failed(error.into()));
                 }
             }
         }
@@ -174,6 +175,11 @@ impl Writer {
                 has_direct |= request.batch.direct_bytes > 0;
             }
             frame::end_row(&mut row, first_lsn);
+            #[cfg(test)]
+            if let Some(drive) = self.shared.drive.get() {
+                let large = self.written().flat_map(|(request, _)| &request.batch.direct);
+                drive.written(first_lsn, &row, large.cloned().collect());
+            }
 
             let shared = self.shared.clone();
             let transaction = self.begin()?;
@@ -213,10 +219,11 @@ impl Writer {
             let snapshot = state.snapshot()?;
             // What the earlier batches of the group write to spaces that guards ask about.
             let mut pending = Layer::default();
-            for (request, frame) in self.backlog.group() {
+            for (number, (request, frame)) in self.backlog.group().enumerate() {
                 let mut refusal = None;
+                let large = |space, key: &[u8]| self.large_before(&refusals[..number], space, key);
                 for (index, guard) in request.batch.guards.iter().enumerate() {
-                    if !holds(guard, &leases, &pending, &snapshot)? {
+                    if !holds(guard, &leases, &pending, &snapshot, large)? {
                         refusal = Some(Box::new(Refusal { index, guard: guard.clone() }));
                         break;
                     }
@@ -237,6 +244,13 @@ impl Writer {
         }
         (self.refusals, self.leases) = (refusals, leases);
         Ok(())
+    }
+
+    /// The last large value that a batch of the group puts there, among the first ones, which are judged already.
+    fn large_before(&self, judged: &[Option<Box<Refusal>>], space: Space, key: &[u8]) -> Option<&Arc<[u8]>> {
+        let before = self.backlog.group().zip(judged).filter(|(_, refusal)| refusal.is_none());
+        let large = before.flat_map(|((request, _), _)| &request.batch.direct);
+        large.filter(|(of, at, _)| *of == space && at == key).map(|(.., value)| value).last()
     }
 
     fn begin(&mut self) -> Result<WriteTransaction, StoreError> {
@@ -412,6 +426,10 @@ impl Writer {
                 }
                 None => {
                     lsn += u64::from(!request.batch.is_empty());
+                    #[cfg(test)]
+                    if let Some(drive) = self.shared.drive.get() {
+                        drive.acknowledged(lsn);
+                    }
                     for (mark, number) in &request.batch.marks {
                         mark.store(*number, Ordering::Release);
                     }

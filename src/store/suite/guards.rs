@@ -4,6 +4,7 @@ use super::*;
 
 on_every_kind! {
     guards_see_the_batches_before_them_in_the_same_group_and_no_refused_one
+    a_guard_sees_the_large_value_of_a_batch_before_it
     a_lease_fences_older_tokens_and_ends_with_the_process
 }
 
@@ -47,6 +48,31 @@ fn guards_see_the_batches_before_them_in_the_same_group_and_no_refused_one(place
     assert_eq!(answers.iter().flatten().collect::<Vec<_>>(), [&1, &2, &3, &4]);
     let found = contents(&store).unwrap();
     assert_eq!(found.into_values().collect::<Vec<_>>(), [b"6"]);
+}
+
+fn a_guard_sees_the_large_value_of_a_batch_before_it(place: &dyn Place) {
+    let store = place.open(small()).unwrap();
+    let large = |byte| vec![byte; crate::limits::MAX_LOGGED_VALUE_BYTES + 1];
+    let is =
+        |value: Vec<u8>| Guard::Is { space: Space::Idempotency, key: b"a".to_vec(), value: value.into() };
+    let put = |value: Vec<u8>| Batch::new().put(Space::Idempotency, *b"a", value);
+    store.commit_blocking(put(vec![1])).unwrap();
+    let answers = as_one_group(
+        &store,
+        vec![
+            put(large(2)),
+            put(large(9)).guard(absent(b"a")),
+            put(vec![3]).guard(is(vec![1])),
+            put(large(4)).guard(is(large(2))),
+            put(large(5)).guard(is(large(2))),
+            put(vec![6]).guard(is(large(4))),
+        ],
+    );
+    assert_eq!(
+        answers.iter().map(refused).collect::<Vec<_>>(),
+        [None, Some(0), Some(0), None, Some(0), None]
+    );
+    assert_eq!(contents(&store).unwrap().into_values().collect::<Vec<_>>(), [[6]]);
 }
 
 fn a_lease_fences_older_tokens_and_ends_with_the_process(place: &dyn Place) {

@@ -7,7 +7,7 @@ use super::guest::{Gates, Guests, Model};
 use crate::engine::memory::Memory;
 use crate::engine::questions::answer::Given;
 use crate::engine::questions::answer::Hand;
-use crate::store::{Batch, Drive, No, Store};
+use crate::store::{Batch, Drive, No, Store, StoreOptions};
 
 /// Longer than any step of a cell takes on a slow machine; what takes longer stands still for ever.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,8 +60,10 @@ pub enum Act {
 }
 
 pub struct Bench {
-    drive: Drive,
-    clock: ManualClock,
+    pub drive: Drive,
+    pub clock: ManualClock,
+    options: StoreOptions,
+    keeps_all: bool,
     pub gates: Arc<Gates>,
     pub engine: TaskEngine,
     pub called: Vec<TaskId>,
@@ -71,10 +73,30 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new() -> Self {
-        let (drive, clock, gates) = (Drive::default(), ManualClock::starting_at(START), Arc::default());
-        let engine = open(&drive, &clock, &gates).expect("an engine");
-        engine.start().await.expect("a start");
-        Self { drive, clock, gates, engine, called: Vec::new(), refusing: None }
+        Self::on(Drive::default(), StoreOptions::default(), START).await.expect("an engine")
+    }
+
+    /// On what a drive holds, at that time.
+    pub async fn on(drive: Drive, options: StoreOptions, wall: u64) -> Result<Self, EngineError> {
+        let (clock, gates) = (ManualClock::starting_at(wall), Arc::default());
+        let engine = open(&drive, (options, false), &clock, &gates)?;
+        engine.start().await?;
+        Ok(Self {
+            drive,
+            clock,
+            options,
+            keeps_all: false,
+            gates,
+            engine,
+            called: Vec::new(),
+            refusing: None,
+        })
+    }
+
+    /// Opens the drive once more, and deletes nothing that is old. It is not started.
+    pub async fn keep_all(&mut self) -> Result<(), EngineError> {
+        self.keeps_all = true;
+        self.crash().await
     }
 
     pub fn store(&self) -> &Store {
@@ -102,7 +124,7 @@ impl Bench {
     fn open_again(&mut self) -> Result<(), EngineError> {
         // Instances of the process before hold nothing here.
         self.gates = Arc::new(self.gates.again());
-        self.engine = open(&self.drive, &self.clock, &self.gates)?;
+        self.engine = open(&self.drive, (self.options, self.keeps_all), &self.clock, &self.gates)?;
         Ok(())
     }
 
@@ -228,16 +250,25 @@ fn submission(tool: &str, script: &str, key: Option<&str>) -> Submission {
     }
 }
 
-fn open(drive: &Drive, clock: &ManualClock, gates: &Arc<Gates>) -> Result<TaskEngine, EngineError> {
+fn open(
+    drive: &Drive,
+    (store, keeps_all): (StoreOptions, bool),
+    clock: &ManualClock,
+    gates: &Arc<Gates>,
+) -> Result<TaskEngine, EngineError> {
     let guests = Guests::new(gates);
     let catalog = Arc::new(guests.catalog());
-    let options = EngineOptions {
+    let mut options = EngineOptions {
         clock: Arc::new(clock.clone()),
         // One after the other: the order of commits is the same in every run.
         live_instances: 1,
         sampler: Some(Arc::new(Model)),
+        store,
         ..EngineOptions::default()
     };
+    if keeps_all {
+        (options.retention, options.audit_retention) = (None, None);
+    }
     let memory = Arc::new(Memory::new(options.clock.clone()));
     let store = Store::open_on(drive, options.store, memory.clone())?;
     let engine = TaskEngine::with_store(store, memory, Arc::new(guests), options)?;

@@ -112,7 +112,7 @@ impl Bench {
             if !is_live && !lost {
                 if state.status.state == State::Running {
                     told.push(format!("{name}: it runs, and has no instance"));
-                } else if !shared.memory.timers.has(*id) {
+                } else if !shared.memory.timers.has(*id) && !entry.is_queued.load(Ordering::SeqCst) {
                     told.push(format!("{name}: {:?} without a timer: nothing wakes it", state.status.state));
                 }
             }

@@ -3,10 +3,10 @@
 //! A task whose lease is lost is somebody else's: here it is only looked at whether it comes to the same end there,
 //! which is where the store is opened next.
 
-mod bench;
+pub(super) mod bench;
 mod guest;
 mod look;
-mod table;
+pub(super) mod table;
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub struct Row {
 }
 
 /// Time in which whatever tries again by itself has done so.
-const SETTLING: [Act; 3] = [Act::Pass(61), Act::Pass(61), Act::Pass(61)];
+pub(super) const SETTLING: [Act; 3] = [Act::Pass(61), Act::Pass(61), Act::Pass(61)];
 
 impl Row {
     async fn prepared(&self) -> Result<Bench, String> {
@@ -118,7 +118,7 @@ fn is_helpful(error: &EngineError, no: No) -> bool {
 }
 
 /// Runs on a thread and a runtime of its own, so that a cell that stands still stands alone.
-fn alone<T: Send>(run: impl AsyncFnOnce() -> T + Send) -> Result<T, String> {
+pub(super) fn alone<T: Send>(run: impl AsyncFnOnce() -> T + Send) -> Result<T, String> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let done = runtime.block_on(run());

@@ -29,6 +29,42 @@ fn only_the_owner_may_read_the_file() {
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "nothing else is left in the folder");
 }
 
+/// Where the file gets its name before it has its bytes, somebody or something else than this program made it.
+#[test]
+fn a_file_without_a_byte_is_no_new_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("longhaul.redb");
+    drop(crate::private::create(&path).unwrap());
+    let words = Store::open(folder.path(), small()).unwrap_err().to_string();
+    assert!(words.contains("it is empty") && words.contains("restore a backup"), "{words}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "it was touched");
+}
+
+/// What a power cut may leave of the file that is to become the store: nothing of it counts before it has its name.
+#[test]
+fn a_store_that_was_half_made_is_made_again() {
+    let disk = Disk::recording(Vec::new());
+    drop(redb::Builder::new().create_with_backend(disk.clone()).unwrap());
+    let (mut dice, mut images) = (Dice(31), disk.images());
+    for cut in 0..=disk.changes() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("longhaul.redb.new"), images.cut(cut, &mut dice)).unwrap();
+        let store = Store::open(folder.path(), small()).unwrap();
+        assert_eq!(contents(&store).unwrap().len(), 0, "cut {cut}");
+        store.close_blocking().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "cut {cut}: only the store is left");
+    }
+}
+
+#[test]
+fn what_the_file_has_behind_the_end_of_its_log_is_proof_of_a_loss() {
+    let (disk, _) = filled(false, small());
+    let last = super::super::later::newest_row(&disk, 0).unwrap();
+    assert_eq!(last, Some(BATCHES.into()), "the rows themselves, and no others");
+    assert_eq!(super::super::later::newest_row(&disk, u64::from(BATCHES) - 1).unwrap(), None);
+    assert_eq!(super::super::later::newest_row(&disk, u64::from(BATCHES) - 2).unwrap(), last);
+}
+
 /// A store that was closed, or not, with rows in the base tables and in the log.
 fn filled(is_closed: bool, options: StoreOptions) -> (Disk, Contents) {
     let disk = Disk::default();

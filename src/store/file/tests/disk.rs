@@ -26,11 +26,26 @@ struct State {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// This call fails, and no other one.
     Once(u64),
     /// This call fails, and all that follow.
     From(u64),
+}
+
+/// What is left of that of which a disk has said that it was safe, and was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lie {
+    /// Nothing.
+    All,
+    /// Any sectors, and any changes of the length.
+    Sectors,
+    /// Any writes as a whole.
+    Writes,
+    /// All but the writes of the file's header.
+    Headers,
+    /// The header's writes alone.
+    AllButHeaders,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +56,7 @@ enum Change {
 }
 
 /// What is left of a disk's changes after power cuts.
-pub struct Images {
+pub(crate) struct Images {
     changes: Vec<Change>,
     /// Number of changes up to the last sync at or before the cut, and the bytes that are safe since.
     synced: usize,
@@ -86,6 +101,10 @@ impl Disk {
     /// Writes beyond this fail, as on a full disk.
     pub fn fill_up(&self, capacity: usize) {
         self.state().capacity = Some(capacity);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.state().has_failed
     }
 
     pub fn syncs_after_failure(&self) -> u64 {
@@ -141,9 +160,70 @@ impl Change {
             Change::Sync => {}
         }
     }
+
+    /// Any sectors of it, and a new length or the old one.
+    fn apply_some(&self, bytes: &mut Vec<u8>, odds: usize, dice: &mut Dice) {
+        match self {
+            Change::Write(at, data) => {
+                for (number, sector) in data.chunks(SECTOR_BYTES).enumerate() {
+                    if dice.below(16) < odds {
+                        write(bytes, at + number * SECTOR_BYTES, sector);
+                    }
+                }
+            }
+            Change::Length(_) if dice.below(16) < odds => self.apply(bytes),
+            Change::Length(_) | Change::Sync => {}
+        }
+    }
 }
 
 impl Images {
+    /// As if every so manieth sync had been skipped.
+    pub fn skip_syncs(&mut self, every: usize) {
+        let mut number = 0;
+        for change in &mut self.changes {
+            number += usize::from(*change == Change::Sync);
+            if *change == Change::Sync && number % every == 0 {
+                // Keeps its place, and does nothing.
+                *change = Change::Write(0, Vec::new());
+            }
+        }
+    }
+
+    /// Numbers of the changes that are syncs.
+    pub fn syncs(&self) -> Vec<usize> {
+        let syncs = self.changes.iter().enumerate().filter(|(_, change)| **change == Change::Sync);
+        syncs.map(|(number, _)| number).collect()
+    }
+
+    /// What a power cut after `cut` changes may leave of a disk that lied from `since` on. `since` must not go back
+    /// from one call to the next.
+    pub fn lied(&mut self, since: usize, cut: usize, lie: Lie, dice: &mut Dice) -> Vec<u8> {
+        for change in &self.changes[self.synced..since] {
+            change.apply(&mut self.durable);
+        }
+        self.synced = since;
+        let mut image = self.durable.clone();
+        let odds = [1, 8, 15, 16][dice.below(4)];
+        for change in &self.changes[since..cut] {
+            let is_header = matches!(change, Change::Write(0, data) if data.len() <= SECTOR_BYTES);
+            let is_there = match lie {
+                Lie::All => false,
+                Lie::Headers => !is_header,
+                Lie::AllButHeaders => is_header,
+                Lie::Writes => dice.below(16) < odds,
+                Lie::Sectors => {
+                    change.apply_some(&mut image, odds, dice);
+                    false
+                }
+            };
+            if is_there {
+                change.apply(&mut image);
+            }
+        }
+        image
+    }
+
     /// What a power cut after `cut` changes may leave: all that was synced, and any sectors of the rest.
     /// `cut` must not go back from one call to the next.
     pub fn cut(&mut self, cut: usize, dice: &mut Dice) -> Vec<u8> {
@@ -159,17 +239,7 @@ impl Images {
         // Sometimes nearly all of it was written, sometimes nearly nothing.
         let odds = [1, 8, 15, 16][dice.below(4)];
         for change in &self.changes[self.synced..cut] {
-            match change {
-                Change::Write(at, data) => {
-                    for (number, sector) in data.chunks(SECTOR_BYTES).enumerate() {
-                        if dice.below(16) < odds {
-                            write(&mut image, at + number * SECTOR_BYTES, sector);
-                        }
-                    }
-                }
-                Change::Length(_) if dice.below(16) < odds => change.apply(&mut image),
-                Change::Length(_) | Change::Sync => {}
-            }
+            change.apply_some(&mut image, odds, dice);
         }
         image
     }

@@ -1,0 +1,90 @@
+//! Rows of the log that lie somewhere in the file and that its log does not reach. A row is written once the commits
+//! before it are synced. So where the log ends two commits before such a row, or more, the disk has lost what it had
+//! said was safe. Where it ends right before it, that row is a commit that was torn, as any crash may leave it.
+
+use std::io;
+
+use redb::StorageBackend;
+
+use crate::limits::{MAX_BATCH_LOG_BYTES, MAX_GROUP_BYTES};
+use crate::store::frame;
+use crate::store::options::Lsn;
+
+const PAGE_BYTES: usize = 4096;
+/// Pages that are read at once.
+const PIECE_PAGES: usize = 256;
+/// A group of batches, or one that is larger by itself, with what a row has beside them.
+const MAX_ROW_BYTES: usize = MAX_BATCH_LOG_BYTES + MAX_GROUP_BYTES;
+
+// A leaf of redb's file format 3, of a table from u64 to bytes: a kind, a pad, the number of pairs, the end of each
+// value within the page, the keys, the values.
+const LEAF: u8 = 1;
+const HEADER_BYTES: usize = 4;
+const END_BYTES: usize = 4;
+const KEY_BYTES: usize = 8;
+
+/// The highest number of a whole row behind `last` and the one that may follow it, if the file has one.
+pub(super) fn newest_row(file: &impl StorageBackend, last: Lsn) -> io::Result<Option<Lsn>> {
+    let length = file.len()?;
+    let mut newest = None;
+    let mut piece = vec![0; PIECE_PAGES * PAGE_BYTES];
+    let mut at = 0;
+    while at < length {
+        let bytes = (length - at).min(piece.len() as u64) as usize;
+        file.read(at, &mut piece[..bytes])?;
+        for (number, page) in piece[..bytes].chunks_exact(PAGE_BYTES).enumerate() {
+            let floor = newest.unwrap_or(last + 1);
+            let found = newest_in_page(file, at + (number * PAGE_BYTES) as u64, page, floor, length)?;
+            newest = found.or(newest);
+        }
+        at += bytes as u64;
+    }
+    Ok(newest)
+}
+
+/// The highest number above `floor` of a whole row in this page, if it is a page of rows at all. Large rows go on
+/// behind the page.
+fn newest_in_page(
+    file: &impl StorageBackend,
+    at: u64,
+    page: &[u8],
+    floor: Lsn,
+    length: u64,
+) -> io::Result<Option<Lsn>> {
+    if page[0] != LEAF {
+        return Ok(None);
+    }
+    let pairs = usize::from(u16::from_le_bytes([page[2], page[3]]));
+    let keys = HEADER_BYTES + pairs * END_BYTES;
+    let values = keys + pairs * KEY_BYTES;
+    if pairs == 0 || values > page.len() {
+        return Ok(None);
+    }
+    let end_of = |number: usize| {
+        let from = HEADER_BYTES + number * END_BYTES;
+        page[from..].first_chunk::<END_BYTES>().map_or(0, |end| u32::from_le_bytes(*end) as usize)
+    };
+    for number in (0..pairs).rev() {
+        let key = page[keys + number * KEY_BYTES..].first_chunk::<KEY_BYTES>();
+        let lsn = key.map_or(0, |key| u64::from_le_bytes(*key));
+        if lsn <= floor {
+            continue;
+        }
+        let (start, end) = (if number == 0 { values } else { end_of(number - 1) }, end_of(number));
+        let is_possible = start >= values && end > start && end - start <= MAX_ROW_BYTES;
+        if !is_possible || at + end as u64 > length {
+            continue;
+        }
+        let is_whole = if end <= page.len() {
+            frame::is_whole(lsn, &page[start..end])
+        } else {
+            let mut row = vec![0; end - start];
+            file.read(at + start as u64, &mut row)?;
+            frame::is_whole(lsn, &row)
+        };
+        if is_whole {
+            return Ok(Some(lsn));
+        }
+    }
+    Ok(None)
+}
