@@ -4,6 +4,7 @@ mod at_once;
 mod attempts;
 mod audit;
 mod children;
+mod clocks;
 mod commits;
 mod ends;
 mod images;

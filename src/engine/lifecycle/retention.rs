@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
+use super::calendar::Calendar;
+use crate::clock::UnixNanos;
 use crate::engine::change::admit;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
@@ -34,12 +36,13 @@ pub struct Swept {
 pub async fn run(engine: TaskEngine) {
     let mut running = engine.shared.memory.running.subscribe();
     let mut next = engine.shared.clock.elapsed() + Duration::from_millis(limits::SWEEP_DELAY_MS);
+    let mut calendar = Calendar::new(&*engine.shared.clock);
     loop {
         tokio::select! {
             () = engine.shared.clock.sleep_until(next) => {}
             _ = running.wait_for(|running| !running) => return,
         }
-        match engine.sweep().await {
+        match engine.sweep_by(&mut calendar).await {
             Ok(swept) if swept == Swept::default() => {}
             Ok(swept) => tracing::info!(?swept, "swept what was kept long enough"),
             Err(error) => tracing::warn!(%error, "the sweep could not finish; it is tried again"),
@@ -51,9 +54,18 @@ pub async fn run(engine: TaskEngine) {
 impl TaskEngine {
     /// Deletes the tasks that ended longer ago than the retention, and components that nothing needs.
     pub async fn sweep(&self) -> Result<Swept, EngineError> {
-        let mut swept = Swept { audit: self.sweep_audit().await?, ..Swept::default() };
+        self.sweep_as_of(self.shared.clock.wall()).await
+    }
+
+    /// The same, by a calendar.
+    pub(in crate::engine) async fn sweep_by(&self, calendar: &mut Calendar) -> Result<Swept, EngineError> {
+        self.sweep_as_of(calendar.now(&*self.shared.clock)).await
+    }
+
+    async fn sweep_as_of(&self, now: UnixNanos) -> Result<Swept, EngineError> {
+        let mut swept = Swept { audit: self.sweep_audit(now).await?, ..Swept::default() };
         let Some(kept) = self.shared.retention else { return Ok(swept) };
-        let before = self.before(kept);
+        let before = before(now, kept);
         let mut from = Vec::new();
         loop {
             let shared = self.shared.clone();
@@ -84,15 +96,10 @@ impl TaskEngine {
         Ok(swept)
     }
 
-    fn before(&self, kept: Duration) -> u64 {
-        let kept = u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX);
-        self.shared.clock.wall().saturating_sub(kept)
-    }
-
     /// Rows of the audit that are older than its own retention.
-    async fn sweep_audit(&self) -> Result<u64, EngineError> {
+    async fn sweep_audit(&self, now: UnixNanos) -> Result<u64, EngineError> {
         let Some(kept) = self.shared.audit_retention else { return Ok(0) };
-        let (before, mut count) = (self.before(kept), 0);
+        let (before, mut count) = (before(now, kept), 0);
         loop {
             let shared = self.shared.clone();
             let old =
@@ -137,6 +144,10 @@ impl TaskEngine {
         }
         Ok(count)
     }
+}
+
+fn before(now: UnixNanos, kept: Duration) -> UnixNanos {
+    now.saturating_sub(u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX))
 }
 
 async fn blocking<T: Send + 'static>(
