@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! roof     cli
-//! 4th      mcp | sandbox
+//! 5th      mcp | sandbox
+//! 4th      api
 //! 3rd      engine   http
 //! 2nd      catalog
 //! 1st      store
@@ -15,6 +16,7 @@
 //! rmcp. `--no-default-features` leaves the durable engine alone, for programs that embed it.
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod authority;
 pub mod catalog;
 #[cfg(feature = "cli")]

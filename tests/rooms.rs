@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     &["catalog"],
     &["engine", "http"],
+    &["api"],
     &["sandbox", "mcp"],
     &["cli"],
 ];

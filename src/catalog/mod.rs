@@ -35,29 +35,6 @@ pub use source::{ComponentFile, ToolPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Longhaul's own tools: a component's may be called neither so nor alike.
-pub const OWN_TOOL_NAMES: [&str; 19] = [
-    "task_list",
-    "task_status",
-    "task_wait",
-    "task_result",
-    "task_output",
-    "task_cancel",
-    "task_retry",
-    "task_resolve",
-    "task_answer",
-    "task_send",
-    "state_get",
-    "state_put",
-    "state_list",
-    "state_delete",
-    "token_new",
-    "token_list",
-    "token_revoke",
-    "audit_list",
-    "tool_pin",
-];
-
 /// The tools that can be called: a value. Adding a component makes another catalog, so that whoever holds an
 /// `Arc<Catalog>` sees one and the same list for as long as it needs.
 #[derive(Clone, Debug, Default)]
@@ -66,9 +43,16 @@ pub struct Catalog {
     components: BTreeMap<String, Arc<Component>>,
     /// What no client sees, but tasks may call where they are granted it.
     reachable: BTreeMap<String, Arc<ToolEntry>>,
+    /// A component's tools may be called neither so nor alike.
+    reserved: Arc<[&'static str]>,
 }
 
 impl Catalog {
+    /// An empty one for a server whose own tools have these names.
+    pub fn reserving(names: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { reserved: names.into_iter().collect(), ..Self::default() }
+    }
+
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
         self.tools.get(name)
     }
@@ -112,7 +96,7 @@ impl Catalog {
             return Err(CatalogError::ComponentTaken { name: component.name, there: there.name.clone() });
         }
         let mut taken: BTreeMap<String, (&str, &str)> = BTreeMap::new();
-        for name in OWN_TOOL_NAMES {
+        for name in self.reserved.iter().copied() {
             taken.extend(looks(name).map(|look| (look, (name, "Longhaul itself"))));
         }
         for entry in self.tools.values() {
@@ -204,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_taken_or_confusable_name_is_refused_with_the_lines_to_write() {
-        let catalog = Catalog::default().with(component("first", &["save_ticket"])).expect("fits");
+        const OWN: [&str; 2] = ["task_list", "token_new"];
+        let catalog = Catalog::reserving(OWN).with(component("first", &["save_ticket"])).expect("fits");
         for name in ["save_ticket", "Save_Ticket", "save-ticket"] {
             let told = catalog.with(component("second", &["other", name])).expect_err("refused").to_string();
             for part in [name, "save_ticket", "'first'", "[components.second]", "prefix = \"second\""] {
@@ -222,9 +207,8 @@ mod tests {
             ("book-agent", "bo0k_agent"),
         ] {
             assert!(are_alike(one, other) && are_alike(other, one), "{one} {other}");
-            let own = OWN_TOOL_NAMES.contains(&one);
-            let there = if own {
-                Catalog::default()
+            let there = if OWN.contains(&one) {
+                Catalog::reserving(OWN)
             } else {
                 Catalog::default().with(component("x", &[one])).unwrap()
             };

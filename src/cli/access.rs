@@ -2,23 +2,18 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
 
 use super::backup::open_copy;
-use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Result};
 use super::open::{open_store, open_to_read, runner};
 use super::remote::{Remote, RemoteError};
+use crate::api::{ApiError, Caller, Operation, TaskAnswer};
 use crate::authority::Principal;
-use crate::engine::messages::Outgoing;
-use crate::engine::questions::{Given, Hand};
 use crate::engine::{
-    AuditPage, AuditQuery, EngineError, EngineOptions, JournalDocument, Resolution, Slice, StateError,
-    StateQuery, StateWrite, TaskDocument, TaskEnd, TaskEngine, TaskPage, TaskQuery, TokenDocument,
-    TokenError, TokenGrant, state_document,
+    EngineError, EngineOptions, JournalDocument, StateError, TaskDocument, TaskEnd, TaskEngine, TokenError,
 };
-use crate::limits;
 pub use crate::private::Purpose;
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{TaskId, ToolResult};
@@ -109,10 +104,25 @@ impl Access {
         }
     }
 
-    pub async fn tasks(&mut self, query: TaskQuery) -> Result<TaskPage> {
+    /// Does it by the server, or in the store itself.
+    pub async fn run<O>(&mut self, operation: O) -> Result<O::Response>
+    where
+        O: Operation<Response: DeserializeOwned>,
+    {
+        self.run_by(operation, true).await
+    }
+
+    /// The same, said to be a person's own doing or a program's.
+    async fn run_by<O>(&mut self, operation: O, is_person: bool) -> Result<O::Response>
+    where
+        O: Operation<Response: DeserializeOwned>,
+    {
         match self {
-            Self::Server(remote) => Ok(remote.tasks(query).await?),
-            Self::Store(engine) => Ok(engine.tasks(&local(), &query)?),
+            Self::Server(remote) => Ok(remote.run(&operation, is_person).await?),
+            Self::Store(engine) => {
+                let caller = Caller { principal: &local(), channel: "cli", is_person };
+                Ok(operation.run(engine, &caller).await?)
+            }
         }
     }
 
@@ -130,18 +140,6 @@ impl Access {
         }
     }
 
-    /// A piece, and where the next one begins.
-    pub async fn output(&mut self, id: TaskId, name: &str, offset: u64) -> Result<(Slice, u64)> {
-        const AT_MOST: usize = limits::MAX_OUTPUT_READ_BYTES;
-        let slice = match self {
-            Self::Server(remote) => return Ok(remote.output(id, name, offset).await?),
-            Self::Store(engine) if name == "log" => engine.log(&local(), id, offset, AT_MOST)?,
-            Self::Store(engine) => engine.output(&local(), id, name, offset, AT_MOST)?,
-        };
-        let next = offset + slice.bytes.len() as u64;
-        Ok((slice, next))
-    }
-
     pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
         match self {
             Self::Server(remote) => Ok(remote.journal(id).await?),
@@ -149,118 +147,11 @@ impl Access {
         }
     }
 
-    pub async fn cancel(&mut self, id: TaskId, reason: Option<String>) -> Result<TaskDocument> {
-        match self {
-            Self::Server(remote) => Ok(remote.cancel(id, reason).await?),
-            Self::Store(engine) => Ok(engine.cancel(&local(), id, reason).await?),
-        }
-    }
-
-    /// `{value, version, updated_at, by}`, or `{version: 0}`.
-    pub async fn state_get(&mut self, namespace: &str, key: &str) -> Result<Value> {
-        match self {
-            Self::Server(remote) => Ok(remote.state_get(namespace, key).await?),
-            Self::Store(engine) => Ok(state_document(engine.state_get(&local(), namespace, key)?.as_ref())),
-        }
-    }
-
-    /// The new version.
-    pub async fn state_write(&mut self, namespace: &str, write: StateWrite) -> Result<u64> {
-        match self {
-            Self::Server(remote) => Ok(remote.state_put(namespace, &write).await?),
-            Self::Store(engine) => {
-                let versions = engine.state_write(&local(), namespace, vec![write]).await?;
-                Ok(versions.first().copied().unwrap_or_default())
-            }
-        }
-    }
-
-    /// `{entries: [{key, version, updated_at, by}], next_cursor?}`
-    pub async fn state_list(&mut self, namespace: &str, query: &StateQuery) -> Result<Value> {
-        match self {
-            Self::Server(remote) => Ok(remote.state_list(namespace, query).await?),
-            Self::Store(engine) => Ok(engine.state_list(&local(), namespace, query)?.document()),
-        }
-    }
-
-    /// The message's number.
-    pub async fn send(&mut self, id: TaskId, message: Outgoing) -> Result<u64> {
-        match self {
-            Self::Server(remote) => Ok(remote.send(id, message).await?),
-            Self::Store(engine) => Ok(engine.send(&local(), id, message).await?),
-        }
-    }
-
     /// An answer; without a key to the one question that is open. What a person is asked takes that of a person alone.
-    pub async fn answer(
-        &mut self,
-        id: TaskId,
-        key: Option<&str>,
-        reply: Reply,
-        is_person: bool,
-    ) -> Result<TaskDocument> {
-        let hand = Hand { channel: "cli", is_person };
-        let Reply { action, content } = reply;
+    pub async fn answer(&mut self, answer: TaskAnswer, is_person: bool) -> Result<TaskDocument> {
         match self {
-            Self::Server(remote) => Ok(remote.answer(id, key, action, content, is_person).await?),
-            Self::Store(engine) => {
-                let given = match action {
-                    "accept" => Given::Accept(content.unwrap_or_else(|| json!({}))),
-                    "decline" => Given::Decline,
-                    _ => Given::Cancel,
-                };
-                Ok(engine.answer(&local(), id, key, given, hand).await?)
-            }
-        }
-    }
-
-    pub async fn retry(&mut self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument> {
-        match self {
-            Self::Server(remote) => Ok(remote.retry(id, from_step).await?),
-            Self::Store(engine) => Ok(engine.retry(&local(), id, from_step).await?),
-        }
-    }
-
-    pub async fn new_token(&mut self, grant: TokenGrant) -> Result<String> {
-        match self {
-            Self::Server(remote) => Ok(remote.new_token(grant).await?),
-            Self::Store(engine) => Ok(engine.new_token(&local(), grant).await?),
-        }
-    }
-
-    pub async fn tokens(&mut self) -> Result<Vec<TokenDocument>> {
-        match self {
-            Self::Server(remote) => Ok(remote.tokens().await?),
-            Self::Store(engine) => Ok(engine.tokens()),
-        }
-    }
-
-    pub async fn revoke_token(&mut self, name: &str) -> Result<()> {
-        match self {
-            Self::Server(remote) => Ok(remote.revoke_token(name).await?),
-            Self::Store(engine) => Ok(engine.revoke_token(&local(), name).await?),
-        }
-    }
-
-    /// What there is to say about it.
-    pub async fn pin(&mut self, server: &str) -> Result<Vec<String>> {
-        match self {
-            Self::Server(remote) => Ok(remote.pin(server).await?),
-            Self::Store(engine) => Ok(engine.pin(&local(), server).await?),
-        }
-    }
-
-    pub async fn audit(&mut self, query: AuditQuery) -> Result<AuditPage> {
-        match self {
-            Self::Server(remote) => Ok(remote.audit(query).await?),
-            Self::Store(engine) => Ok(engine.audit(query).await?),
-        }
-    }
-
-    pub async fn resolve(&mut self, id: TaskId, step: u64, resolution: Resolution) -> Result<TaskDocument> {
-        match self {
-            Self::Server(remote) => Ok(remote.resolve(id, step, resolution).await?),
-            Self::Store(engine) => Ok(engine.resolve(&local(), id, step, resolution).await?),
+            Self::Server(remote) => Ok(remote.answer(answer, is_person).await?),
+            Self::Store(_) => self.run_by(answer, is_person).await,
         }
     }
 }
@@ -271,6 +162,16 @@ pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<Tas
     let task = engine.task(&local(), id);
     engine.shutdown().await;
     Ok(task?)
+}
+
+impl From<ApiError> for CliError {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Engine(error) => error.into(),
+            ApiError::Request(_) => Self::usage(error),
+            ApiError::TakesAPerson(_) => Self::refused(error),
+        }
+    }
 }
 
 impl From<EngineError> for CliError {
@@ -302,7 +203,9 @@ impl From<EngineError> for CliError {
             },
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(error),
             EngineError::Remote(_) => Self::not_found(error),
-            EngineError::TooManyOpenTasks { .. } | EngineError::State(_) => Self::refused(error),
+            EngineError::TooManyOpenTasks { .. } | EngineError::WrongState { .. } | EngineError::State(_) => {
+                Self::refused(error)
+            }
             _ => Self::failed(error),
         }
     }

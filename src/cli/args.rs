@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 pub use self::backup::{BackupArgs, RestoreArgs};
 pub use self::server::ServerArgs;
 pub use self::state::{StateArgs, StateCommand};
-pub use self::task::{TaskArgs, TaskCommand};
+pub use self::task::{OneTask, TaskArgs, TaskCommand};
 
 use super::install::clients::HostClient;
 use crate::clock::{Clock, SystemClock};

@@ -7,12 +7,13 @@ use super::args::{AuditArgs, AuditCommand};
 use super::context::Context;
 use super::exit::{Exit, Result};
 use super::render::Table;
-use crate::engine::{AuditDocument, AuditQuery};
+use crate::api::AuditList;
+use crate::engine::AuditDocument;
 
 pub async fn run(args: AuditArgs, context: &Context) -> Result<Exit> {
     let AuditCommand::List { since, principal, tool, verdict, limit } = args.command;
     let mut access = Access::open_to_read(args.server.url(), context).await?;
-    let query = AuditQuery { since, principal, tool, verdict, limit: 0, cursor: None };
+    let query = AuditList { since, principal, tool, verdict, ..AuditList::default() };
     let rows = list(&mut access, query, limit as usize).await;
     access.close().await;
     let (rows, output) = (rows?, context.output);
@@ -24,11 +25,11 @@ pub async fn run(args: AuditArgs, context: &Context) -> Result<Exit> {
 }
 
 /// As many pages as it takes.
-async fn list(access: &mut Access, mut query: AuditQuery, limit: usize) -> Result<Vec<AuditDocument>> {
+async fn list(access: &mut Access, mut query: AuditList, limit: usize) -> Result<Vec<AuditDocument>> {
     let mut rows = Vec::new();
     loop {
-        query.limit = limit - rows.len();
-        let page = access.audit(query.clone()).await?;
+        query.limit = Some(limit - rows.len());
+        let page = access.run(query.clone()).await?;
         rows.extend(page.rows);
         query.cursor = page.next_cursor;
         if query.cursor.is_none() || rows.len() >= limit {

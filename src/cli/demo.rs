@@ -17,6 +17,7 @@ use super::remote::{Remote, RemoteError};
 use super::render::{Output, escape};
 use super::scratch::Scratch;
 use super::show;
+use crate::api::TaskOutput;
 use crate::engine::TaskDocument;
 use crate::task::TaskId;
 
@@ -90,18 +91,12 @@ async fn show_it(context: &Context) -> Result<Exit> {
         return Err(CliError::failed(show::why_it_ended(&ended)));
     }
     let result = show::result_json(&remote.result(&ended).await?);
-    let log = remote.output(id, "log", 0).await?.0.bytes;
+    let log = TaskOutput { task_id: id, name: "log".to_owned(), offset: 0, limit: None };
+    let log = remote.run(&log, true).await?.text.unwrap_or_default();
     remote.close().await;
 
     say.line("\n6. What that shows:")?;
-    let shown = Shown {
-        before: &before,
-        kept: &kept,
-        ended: &ended,
-        log: &String::from_utf8_lossy(&log),
-        result: &result,
-        took,
-    };
+    let shown = Shown { before: &before, kept: &kept, ended: &ended, log: &log, result: &result, took };
     let claims = shown.claims();
     for (claim, holds) in &claims {
         say.line(format!("   [{}] {claim}", if *holds { "ok" } else { "NO" }))?;

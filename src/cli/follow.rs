@@ -7,6 +7,7 @@ use super::exit::{CliError, Result};
 use super::prompt::Asked;
 use super::remote::{Remote, RemoteError};
 use super::render::escape_text;
+use crate::api::TaskAnswer;
 use crate::engine::TaskDocument;
 use crate::mcp::Updates;
 use crate::task::TaskId;
@@ -151,7 +152,10 @@ async fn ask(
         }
         // Who is asked sits at the terminal.
         Asked::Given(Reply { action, content }) => {
-            match remote.answer(id, Some(&key), action, content, true).await {
+            match remote
+                .answer(TaskAnswer { task_id: id, key: Some(key.clone()), action, content }, true)
+                .await
+            {
                 // What is wrong with it, or that somebody was faster; the task says what is still open.
                 Err(RemoteError::Refused(why)) => audience.asked(form, false, &why),
                 other => {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -12,18 +10,12 @@ use super::exit::{CliError, Exit, Result};
 use super::own_server;
 use super::render::escape_text;
 use super::server_file::{ServerInfo, Serves};
+use crate::api::{Audience, Operation, TaskAnswer, TaskResult};
 use crate::authority::Secret;
-use crate::catalog::{OWN_TOOL_NAMES, Reply};
-use crate::engine::messages::Outgoing;
+use crate::catalog::Reply;
 use crate::engine::questions::InputRequest;
-use crate::engine::{
-    AuditPage, AuditQuery, JournalDocument, Resolution, Slice, StateQuery, StateWrite, TaskDocument,
-    TaskPage, TaskQuery, TokenDocument, TokenGrant, state_uri,
-};
-use crate::mcp::{
-    AUDIT_LIST, CallOptions, CallOutcome, Client, ClientError, ClientOptions, TOKEN_LIST, TOKEN_NEW,
-    TOKEN_REVOKE, TOOL_PIN, ToolInfo, Updates,
-};
+use crate::engine::{JournalDocument, TaskDocument, state_uri};
+use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ClientOptions, ToolInfo, Updates};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{QuestionKind, TaskId, ToolResult};
@@ -213,46 +205,42 @@ impl Remote {
         Ok(self.client().await?.watch(&[id.uri()]).await?)
     }
 
-    pub async fn tasks(&self, query: TaskQuery) -> Result<TaskPage, RemoteError> {
-        let arguments = without_nulls(json!({
-            "state": query.state, "tool": query.tool, "limit": query.limit, "cursor": query.cursor,
-            "parent": query.parent.map(|id| id.to_string()),
-        }));
-        let mut page = self.own_tool("task_list", arguments).await?;
-        let next_cursor = page["next_cursor"].as_str().map(str::to_owned);
-        Ok(TaskPage { tasks: parsed(page["tasks"].take())?, next_cursor })
+    /// Does it by the tool that it is there.
+    pub async fn run<O>(&self, operation: &O, by_person: bool) -> Result<O::Response, RemoteError>
+    where
+        O: Operation<Response: DeserializeOwned>,
+    {
+        let outcome = match call_own(self.client().await?, operation, by_person).await {
+            Err(ClientError::Protocol { code: -32602, .. }) if O::AUDIENCE == Audience::Owner => {
+                return Err(RemoteError::Refused(format!(
+                    "the server at {} does this for its owner alone, who names its folder: the same command with \
+                     --data DIR and without --url and --token",
+                    self.url()
+                )));
+            }
+            outcome => outcome?,
+        };
+        if outcome.is_error {
+            let is_missing = outcome.error.as_deref().is_some_and(|word| word.starts_with("no_such_"));
+            let error = if is_missing { RemoteError::NotFound } else { RemoteError::Refused };
+            return Err(error(outcome.text()));
+        }
+        let none = || RemoteError::Other(format!("{} answered without a value", O::NAME));
+        let value = outcome.structured.ok_or_else(none)?;
+        serde_json::from_value(value)
+            .map_err(|e| RemoteError::Other(format!("the server's answer is not understood: {e}")))
     }
 
     /// Of a completed task.
     pub async fn result(&self, task: &TaskDocument) -> Result<ToolResult, RemoteError> {
-        let outcome = self.call_own("task_result", json!({ "task_id": task.id })).await?;
+        let task_id =
+            task.id.parse().map_err(|e| RemoteError::Other(format!("the server names a task oddly: {e}")))?;
+        let outcome = call_own(self.client().await?, &TaskResult { task_id }, false).await?;
         Ok(ToolResult {
             content: outcome.content,
             structured: outcome.structured.map(|structured| structured.to_string()),
             is_error: outcome.is_error,
         })
-    }
-
-    /// A piece, and where the next one begins.
-    pub async fn output(&self, id: TaskId, name: &str, offset: u64) -> Result<(Slice, u64), RemoteError> {
-        let arguments = json!({ "task_id": id, "name": name, "offset": offset });
-        let piece = self.own_tool("task_output", arguments).await?;
-        let bytes = match (piece["text"].as_str(), piece["base64"].as_str()) {
-            (Some(text), _) => text.as_bytes().to_vec(),
-            (None, Some(data)) => BASE64.decode(data).map_err(|e| RemoteError::Other(e.to_string()))?,
-            (None, None) => {
-                return Err(RemoteError::Other("task_output gave neither text nor base64".to_owned()));
-            }
-        };
-        // What is shown of a log is not always as long as the log.
-        let next = piece["next_offset"].as_u64().unwrap_or(offset + bytes.len() as u64);
-        let slice = Slice {
-            bytes,
-            mime_type: piece["mime_type"].as_str().unwrap_or("application/octet-stream").to_owned(),
-            total: piece["bytes"].as_u64().unwrap_or_default(),
-            done: piece["done"].as_bool().unwrap_or_default(),
-        };
-        Ok((slice, next))
     }
 
     pub async fn journal(&self, id: TaskId) -> Result<JournalDocument, RemoteError> {
@@ -261,163 +249,49 @@ impl Remote {
             .map_err(|e| RemoteError::Other(format!("this is no journal: {e}")))
     }
 
-    pub async fn cancel(&self, id: TaskId, reason: Option<String>) -> Result<TaskDocument, RemoteError> {
-        let arguments = without_nulls(json!({ "task_id": id, "reason": reason }));
-        parsed(self.own_tool("task_cancel", arguments).await?)
-    }
-
-    /// The message's number.
-    pub async fn send(&self, id: TaskId, message: Outgoing) -> Result<u64, RemoteError> {
-        let Outgoing { name, payload, key } = message;
-        let mut arguments = json!({ "task_id": id, "name": name, "payload": payload });
-        if let Some(key) = key {
-            arguments["key"] = json!(key);
-        }
-        let answer = self.own_tool("task_send", arguments).await?;
-        answer["seq"].as_u64().ok_or_else(|| RemoteError::Other("task_send gave no number".to_owned()))
-    }
-
-    /// An answer to what the task asks; `action` is `accept`, `decline` or `cancel`.
-    pub async fn answer(
-        &self,
-        id: TaskId,
-        key: Option<&str>,
-        action: &str,
-        content: Option<Value>,
-        by_person: bool,
-    ) -> Result<TaskDocument, RemoteError> {
+    /// An answer to what the task asks.
+    pub async fn answer(&self, answer: TaskAnswer, by_person: bool) -> Result<TaskDocument, RemoteError> {
+        let id = answer.task_id;
         let is_elicited = |question: &InputRequest| question.kind == QuestionKind::Elicit;
         if !self.as_owner {
             let task = self.task(id).await?;
-            let asked = match key {
+            let asked = match &answer.key {
                 Some(key) => task.input_requests.get_key_value(key),
                 None if task.input_requests.len() == 1 => task.input_requests.iter().next(),
                 None => None,
             };
             // Elsewhere the person is the one at the client that is asked.
             if let Some((key, _)) = asked.filter(|(_, question)| is_elicited(question)) {
-                let answer = without_nulls(json!({ "action": action, "content": content }));
-                self.client().await?.update_task(&id.to_string(), key, answer).await?;
+                let TaskAnswer { action, content, .. } = answer;
+                let mut said = json!({ "action": action });
+                if let Some(content) = content {
+                    said["content"] = content;
+                }
+                self.client().await?.update_task(&id.to_string(), key, said).await?;
                 return self.task(id).await;
             }
         }
-        let arguments = json!({ "task_id": id, "key": key, "action": action, "content": content });
-        let options = CallOptions { by_person, ..CallOptions::default() };
-        let answered = self.client().await?.call("task_answer", without_nulls(arguments), &options).await?;
-        parsed(structured("task_answer", answered)?)
-    }
-
-    pub async fn retry(&self, id: TaskId, from_step: Option<u64>) -> Result<TaskDocument, RemoteError> {
-        let arguments = without_nulls(json!({ "task_id": id, "from_step": from_step }));
-        parsed(self.own_tool("task_retry", arguments).await?)
-    }
-
-    pub async fn resolve(
-        &self,
-        id: TaskId,
-        step: u64,
-        resolution: Resolution,
-    ) -> Result<TaskDocument, RemoteError> {
-        let mut arguments = json!({ "task_id": id, "step": step });
-        arguments["resolution"] = match resolution {
-            Resolution::Done(outcome) => {
-                arguments["outcome"] = outcome;
-                json!("done")
-            }
-            Resolution::Failed => json!("failed"),
-            Resolution::Resend => json!("resend"),
-        };
-        let options = CallOptions { by_person: true, ..CallOptions::default() };
-        parsed(structured(
-            "task_resolve",
-            self.client().await?.call("task_resolve", arguments, &options).await?,
-        )?)
-    }
-
-    pub async fn new_token(&self, grant: TokenGrant) -> Result<String, RemoteError> {
-        let TokenGrant { name, tools, state } = grant;
-        let made = self.admin(TOKEN_NEW, json!({ "name": name, "tools": tools, "state": state })).await?;
-        let none = || RemoteError::Other("the server made a token and did not tell it".to_owned());
-        made["token"].as_str().map(str::to_owned).ok_or_else(none)
-    }
-
-    pub async fn tokens(&self) -> Result<Vec<TokenDocument>, RemoteError> {
-        parsed(self.admin(TOKEN_LIST, json!({})).await?["tokens"].take())
-    }
-
-    pub async fn revoke_token(&self, name: &str) -> Result<(), RemoteError> {
-        self.admin(TOKEN_REVOKE, json!({ "name": name })).await.map(drop)
-    }
-
-    pub async fn pin(&self, server: &str) -> Result<Vec<String>, RemoteError> {
-        parsed(self.admin(TOOL_PIN, json!({ "server": server })).await?["words"].take())
-    }
-
-    pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, RemoteError> {
-        let query = serde_json::to_value(query).map_err(|e| RemoteError::Other(e.to_string()))?;
-        parsed(self.admin(AUDIT_LIST, query).await?)
-    }
-
-    /// What a tool for the server's owner answers with; for anybody else there is none.
-    async fn admin(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
-        let options = CallOptions { by_person: true, ..CallOptions::default() };
-        match self.client().await?.call(tool, arguments, &options).await {
-            Err(ClientError::Protocol { code: -32602, .. }) => Err(RemoteError::Refused(format!(
-                "the server at {} does this for its owner alone, who names its folder: the same command with --data DIR \
-                 and without --url and --token",
-                self.url()
-            ))),
-            outcome => structured(tool, outcome?),
-        }
-    }
-
-    /// `{value, version, updated_at, by}`, or `{version: 0}`.
-    pub async fn state_get(&self, namespace: &str, key: &str) -> Result<Value, RemoteError> {
-        self.own_tool("state_get", json!({ "namespace": namespace, "key": key })).await
-    }
-
-    /// The new version.
-    pub async fn state_put(&self, namespace: &str, put: &StateWrite) -> Result<u64, RemoteError> {
-        let StateWrite { key, value, if_version, ttl_seconds } = put;
-        let (tool, value) = match value {
-            Some(value) => ("state_put", Some(parsed_json(value)?)),
-            None => ("state_delete", None),
-        };
-        let mut arguments = without_nulls(json!({
-            "namespace": namespace, "key": key, "if_version": if_version, "ttl_seconds": ttl_seconds,
-        }));
-        if let Some(value) = value {
-            arguments["value"] = value;
-        }
-        let answer = self.own_tool(tool, arguments).await?;
-        answer["version"].as_u64().ok_or_else(|| RemoteError::Other(format!("{tool} gave no version")))
-    }
-
-    /// `{entries: [{key, version, updated_at, by}], next_cursor?}`
-    pub async fn state_list(&self, namespace: &str, query: &StateQuery) -> Result<Value, RemoteError> {
-        let StateQuery { prefix, limit, cursor } = query;
-        let arguments = json!({ "namespace": namespace, "prefix": prefix, "limit": limit, "cursor": cursor });
-        self.own_tool("state_list", without_nulls(arguments)).await
+        self.run(&answer, by_person).await
     }
 
     /// Tells of every change of an entry from now on.
     pub async fn watch_state(&self, namespace: &str, key: &str) -> Result<Updates, RemoteError> {
         Ok(self.client().await?.watch(&[state_uri(namespace, key)]).await?)
     }
+}
 
-    /// What one of Longhaul's own tools answers with.
-    async fn own_tool(&self, tool: &str, arguments: Value) -> Result<Value, RemoteError> {
-        structured(tool, self.call_own(tool, arguments).await?)
-    }
-
-    async fn call_own(&self, tool: &str, arguments: Value) -> Result<CallOutcome, RemoteError> {
-        Ok(self.client().await?.call(tool, arguments, &CallOptions::default()).await?)
-    }
+async fn call_own<O: Operation>(
+    client: &Client,
+    operation: &O,
+    by_person: bool,
+) -> Result<CallOutcome, ClientError> {
+    let arguments = serde_json::to_value(operation).unwrap_or_default();
+    client.call(O::NAME, arguments, &CallOptions { by_person, ..CallOptions::default() }).await
 }
 
 /// Whether a tool is one of Longhaul's own.
 pub fn is_own(tool: &ToolInfo) -> bool {
-    OWN_TOOL_NAMES.contains(&tool.name.as_str())
+    crate::api::is_own(&tool.name)
 }
 
 impl RemoteError {
@@ -478,29 +352,6 @@ async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
     }
 }
 
-fn structured(tool: &str, outcome: CallOutcome) -> Result<Value, RemoteError> {
-    if outcome.is_error {
-        return Err(RemoteError::Refused(outcome.text()));
-    }
-    outcome.structured.ok_or_else(|| RemoteError::Other(format!("{tool} answered without a value")))
-}
-
-fn parsed<T: DeserializeOwned>(value: Value) -> Result<T, RemoteError> {
-    serde_json::from_value(value)
-        .map_err(|e| RemoteError::Other(format!("the server's answer is not understood: {e}")))
-}
-
-fn parsed_json(text: &str) -> Result<Value, RemoteError> {
-    serde_json::from_str(text).map_err(|e| RemoteError::Other(format!("the value is no JSON: {e}")))
-}
-
-fn without_nulls(mut value: Value) -> Value {
-    if let Value::Object(fields) = &mut value {
-        fields.retain(|_, field| !field.is_null());
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -509,6 +360,7 @@ mod tests {
     use super::super::follow;
     use super::super::progress::{Reporter, Screen};
     use super::*;
+    use crate::api::{StateName, TaskCancel, TaskList, TaskOutput, TaskRetry};
     use crate::catalog::ToolDefinition;
     use crate::engine::closures::{Closures, Steps};
     use crate::engine::{EngineOptions, TaskEngine};
@@ -569,15 +421,17 @@ mod tests {
         let ended = follow::to_the_end(&mut remote, id, &mut reporter()).await.expect("ends");
         assert_eq!(ended.state, "completed");
         assert_eq!(remote.result(&ended).await, Ok(ToolResult::text("counted to 3")));
-        let (log, next) = remote.output(id, "log", 2).await.expect("a log");
-        assert_eq!(next, 6);
-        assert_eq!((log.bytes.as_slice(), log.total, log.done), (b"2\n3\n".as_slice(), 6, true));
+        let log = TaskOutput { task_id: id, name: "log".to_owned(), offset: 2, limit: None };
+        let log = remote.run(&log, false).await.expect("a log");
+        assert_eq!((log.text.as_deref(), log.next_offset), (Some("2\n3\n"), 6));
+        assert_eq!((log.bytes, log.done), (6, true));
         assert_eq!(remote.journal(id).await.expect("a journal").task, id.to_string());
-        let page = TaskQuery { state: Some("completed".to_owned()), limit: 5, ..TaskQuery::default() };
-        assert_eq!(remote.tasks(page).await.expect("a page").tasks.len(), 1);
+        let page = TaskList { state: Some(StateName::Completed), limit: Some(5), ..TaskList::default() };
+        assert_eq!(remote.run(&page, false).await.expect("a page").tasks.len(), 1);
 
         let long = remote.start("count", &json!({ "to": 100_000 }), "long").await.expect("started");
-        assert_eq!(remote.cancel(long, None).await.expect("cancelled").id, long.to_string());
+        let cancel = TaskCancel { task_id: long, reason: None };
+        assert_eq!(remote.run(&cancel, false).await.expect("cancelled").id, long.to_string());
         assert_eq!(
             follow::to_the_end(&mut remote, long, &mut reporter()).await.expect("ends").state,
             "cancelled"
@@ -593,7 +447,8 @@ mod tests {
             remote.start("count", &json!({ "to": 4 }), "k").await,
             Err(RemoteError::Refused(_))
         ));
-        assert!(matches!(remote.retry(id, None).await, Err(RemoteError::Refused(_))), "it has completed");
+        let retry = TaskRetry { task_id: id, from_step: None };
+        assert!(matches!(remote.run(&retry, false).await, Err(RemoteError::Refused(_))), "it has completed");
         let url = http.url();
         http.shutdown().await;
         assert!(matches!(Remote::connect(&url, None).await, Err(RemoteError::Lost(_))));

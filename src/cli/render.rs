@@ -1,6 +1,7 @@
 //! Everything that goes to stdout: tables on a terminal, tab-separated lines elsewhere, JSON where asked for.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 
@@ -24,6 +25,11 @@ impl Output {
     /// One line of text. Whatever came from a guest or a client was escaped before.
     pub fn line(self, line: impl AsRef<str>) -> Result<()> {
         self.raw(format!("{}\n", line.as_ref()).as_bytes())
+    }
+
+    /// In words, or as one JSON document.
+    pub fn value(self, value: &(impl Serialize + fmt::Display)) -> Result<()> {
+        if self.json { self.json(value) } else { self.line(value.to_string()) }
     }
 
     /// One JSON document on one line.

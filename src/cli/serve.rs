@@ -20,6 +20,7 @@ use super::render::{escape, escape_text};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
+use crate::api;
 use crate::authority::{Principal, Secret};
 use crate::catalog::Catalog;
 use crate::engine::questions::Sampler;
@@ -210,7 +211,7 @@ async fn set_up(
     context: &Context,
 ) -> Result<()> {
     let settings = &context.settings;
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog::reserving(api::names());
     for file in load::find(settings.tool_paths.clone()).await? {
         let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
         engine.store_component(loaded.bytes, &loaded.component.name).await?;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::exit::Result;
 use super::render::{Output, Table, bytes, escape};
-use crate::engine::{JournalDocument, Slice, TaskDocument, resolve_command};
+use crate::api::Piece;
+use crate::engine::{JournalDocument, TaskDocument, resolve_command};
 use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 
 /// The list of tasks, newest first.
@@ -159,14 +160,14 @@ pub fn journal(output: Output, journal: &JournalDocument) -> Result<()> {
 }
 
 /// A named output as one document: text where it is text.
-pub fn output_json(name: &str, piece: &Slice) -> Value {
-    let mut document = json!({ "name": name, "mime_type": piece.mime_type });
-    match std::str::from_utf8(&piece.bytes) {
+pub fn output_json(name: &str, bytes: &[u8], last: &Piece) -> Value {
+    let mut document = json!({ "name": name, "mime_type": last.mime_type });
+    match std::str::from_utf8(bytes) {
         Ok(text) => document["text"] = json!(text),
-        Err(_) => document["base64"] = json!(BASE64.encode(&piece.bytes)),
+        Err(_) => document["base64"] = json!(BASE64.encode(bytes)),
     }
-    document["bytes"] = json!(piece.total);
-    document["done"] = json!(piece.done);
+    document["bytes"] = json!(last.bytes);
+    document["done"] = json!(last.done);
     document
 }
 

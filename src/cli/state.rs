@@ -9,7 +9,7 @@ use super::exit::{CliError, Exit, Result};
 use super::follow;
 use super::remote::{Remote, RemoteError};
 use super::render::{Output, Table, escape};
-use crate::engine::{StateQuery, StateWrite};
+use crate::api::{ListedEntry, StateDelete, StateGet, StateList, StatePut};
 use crate::limits;
 
 pub async fn run(args: StateArgs, context: &Context) -> Result<Exit> {
@@ -26,30 +26,29 @@ pub async fn run(args: StateArgs, context: &Context) -> Result<Exit> {
 async fn perform(access: &mut Access, command: StateCommand, output: Output) -> Result<Exit> {
     match command {
         StateCommand::Get { namespace, key } => {
-            let entry = access.state_get(&namespace, &key).await?;
-            if !is_there(&entry) {
+            let entry = access.run(StateGet { namespace: namespace.clone(), key: key.clone() }).await?;
+            if !entry.exists() {
                 let told = format!("there is no entry '{}' in '{namespace}'", escape(&key));
                 return Err(CliError::not_found(told).next(format!("longhaul state list {namespace}")));
             }
             match output.json {
                 true => output.json(&entry)?,
-                false => output.foreign_text(&pretty(&entry["value"]))?,
+                false => output.foreign_text(&pretty(&entry.value.unwrap_or_default()))?,
             }
         }
         StateCommand::Put { namespace, key, value, if_version, ttl_seconds } => {
             let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
-            let put = StateWrite::put(key, value.to_string()).ttl_seconds(ttl_seconds);
-            print_version(access.state_write(&namespace, put.if_version(if_version)).await?, output)?;
+            let put = StatePut { namespace, key, value, if_version, ttl_seconds };
+            output.value(&access.run(put).await?)?;
         }
         StateCommand::Delete { namespace, key, if_version } => {
-            let delete = StateWrite::delete(key).if_version(if_version);
-            print_version(access.state_write(&namespace, delete).await?, output)?;
+            output.value(&access.run(StateDelete { namespace, key, if_version }).await?)?;
         }
         StateCommand::List { namespace, prefix, limit } => {
             let entries = list(access, &namespace, prefix, limit as usize).await?;
             match output.json {
                 true => output.json(&json!({ "entries": entries }))?,
-                false => print_entries(&entries, output)?,
+                false => print_entries(entries, output)?,
             }
         }
         StateCommand::Watch { namespace, key } => return watch(access, &namespace, &key, output).await,
@@ -58,17 +57,21 @@ async fn perform(access: &mut Access, command: StateCommand, output: Output) -> 
 }
 
 /// As many pages as it takes.
-async fn list(access: &mut Access, namespace: &str, prefix: String, limit: usize) -> Result<Vec<Value>> {
-    let (mut entries, mut cursor) = (Vec::new(), None);
+async fn list(
+    access: &mut Access,
+    namespace: &str,
+    prefix: String,
+    limit: usize,
+) -> Result<Vec<ListedEntry>> {
+    let mut query =
+        StateList { namespace: namespace.to_owned(), prefix: Some(prefix), ..StateList::default() };
+    let mut entries = Vec::new();
     loop {
-        let wanted = (limit - entries.len()).min(limits::MAX_PAGE_ROWS);
-        let query = StateQuery { prefix: prefix.clone(), limit: wanted, cursor };
-        let mut page = access.state_list(namespace, &query).await?;
-        if let Value::Array(more) = page["entries"].take() {
-            entries.extend(more);
-        }
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() || entries.len() >= limit {
+        query.limit = Some((limit - entries.len()).min(limits::MAX_PAGE_ROWS));
+        let page = access.run(query.clone()).await?;
+        entries.extend(page.entries);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() || entries.len() >= limit {
             return Ok(entries);
         }
     }
@@ -114,18 +117,20 @@ async fn tell_changes(
         Err(error) => return Ok(error),
     };
     loop {
-        let entry = match remote.state_get(namespace, key).await {
+        let get = StateGet { namespace: namespace.to_owned(), key: key.to_owned() };
+        let entry = match remote.run(&get, true).await {
             Ok(entry) => entry,
             Err(error) => return Ok(error),
         };
-        let version = entry["version"].as_u64().unwrap_or_default();
+        let version = entry.version;
         if shown.replace(version) != Some(version) {
             match output.json {
                 true => output.json(&entry)?,
                 false if version == 0 => output.line("0\t(none)")?,
                 false => {
-                    let (by, value) = (entry["by"].as_str().unwrap_or_default(), entry["value"].to_string());
-                    output.line(format!("{version}\t{}\t{}", escape(by), escape(&value)))?;
+                    let value = entry.value.unwrap_or_default().to_string();
+                    let by = entry.by.unwrap_or_default();
+                    output.line(format!("{version}\t{}\t{}", escape(&by), escape(&value)))?;
                 }
             }
         }
@@ -135,24 +140,12 @@ async fn tell_changes(
     }
 }
 
-fn print_version(version: u64, output: Output) -> Result<()> {
-    match output.json {
-        true => output.json(&json!({ "version": version })),
-        false => output.line(format!("version {version}")),
-    }
-}
-
-fn print_entries(entries: &[Value], output: Output) -> Result<()> {
+fn print_entries(entries: Vec<ListedEntry>, output: Output) -> Result<()> {
     let mut table = Table::new(&["KEY", "VERSION", "UPDATED", "BY"]);
-    for entry in entries {
-        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-        table.row([text("key"), entry["version"].to_string(), text("updated_at"), text("by")]);
+    for ListedEntry { key, version, updated_at, by } in entries {
+        table.row([key, version.to_string(), updated_at, by]);
     }
     output.table(&table)
-}
-
-fn is_there(entry: &Value) -> bool {
-    entry["version"].as_u64().is_some_and(|version| version > 0)
 }
 
 /// Text as it is, all else as JSON.

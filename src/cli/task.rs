@@ -3,31 +3,32 @@
 use serde_json::{Value, json};
 
 use super::access::{Access, Purpose};
-use super::args::{TaskArgs, TaskCommand};
+use super::args::{OneTask, TaskArgs, TaskCommand};
 use super::arguments;
 use super::call;
-use super::client::form::Reply;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::follow::{self, watch_command};
 use super::hand;
 use super::progress::Screen;
 use super::show;
+use crate::api::{
+    AnswerAction, Sent, TaskAnswer, TaskCancel, TaskList, TaskOutput, TaskResolve, TaskRetry, TaskSend,
+};
 use crate::catalog::show_hidden;
-use crate::engine::messages::Outgoing;
+use crate::engine::TaskDocument;
 use crate::engine::questions::InputRequest;
-use crate::engine::{TaskDocument, TaskQuery};
 use crate::limits;
 use crate::task::TaskId;
 
 pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
     let purpose = match &args.command {
         TaskCommand::List { .. }
-        | TaskCommand::Show { .. }
-        | TaskCommand::Watch { .. }
-        | TaskCommand::Result { .. }
+        | TaskCommand::Show(_)
+        | TaskCommand::Watch(_)
+        | TaskCommand::Result(_)
         | TaskCommand::Output { .. }
-        | TaskCommand::Journal { .. } => Purpose::Read,
+        | TaskCommand::Journal(_) => Purpose::Read,
         _ => Purpose::Write,
     };
     let mut access = Access::open_for(purpose, args.server.url(), context).await?;
@@ -40,15 +41,16 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
     let output = context.output;
     match command {
         TaskCommand::List { state, tool, parent, limit } => {
-            let tasks = list(access, state, tool, parent, limit as usize).await?;
+            let query = TaskList { state, tool, parent, ..TaskList::default() };
+            let tasks = list(access, query, limit as usize).await?;
             match output.json {
                 true => output.json(&json!({ "tasks": tasks }))?,
                 false => show::tasks(output, &tasks)?,
             }
         }
-        TaskCommand::Show { id } => print_task(&access.task(id).await?, context)?,
-        TaskCommand::Watch { id } => return watch(access, id, context).await,
-        TaskCommand::Result { id } => {
+        TaskCommand::Show(OneTask { id }) => print_task(&access.task(id).await?, context)?,
+        TaskCommand::Watch(OneTask { id }) => return watch(access, id, context).await,
+        TaskCommand::Result(OneTask { id }) => {
             let task = access.task(id).await?;
             if !task.is_terminal() {
                 let told = format!("task {id} has no result yet: it is {}", show::state(&task));
@@ -67,17 +69,19 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
             return Ok(if result.is_error { Exit::Failed } else { Exit::Done });
         }
         TaskCommand::Output { id, name } => print_output(access, id, &name, context).await?,
-        TaskCommand::Journal { id } => {
+        TaskCommand::Journal(OneTask { id }) => {
             let journal = access.journal(id).await?;
             match output.json {
                 true => output.json(&journal)?,
                 false => show::journal(output, &journal)?,
             }
         }
-        TaskCommand::Cancel { id, reason } => print_task(&access.cancel(id, reason).await?, context)?,
+        TaskCommand::Cancel { id: task_id, reason } => {
+            print_task(&access.run(TaskCancel { task_id, reason }).await?, context)?;
+        }
         TaskCommand::Send { id, name, pairs, args, key } => {
             let payload = arguments::free_value(&pairs, args.as_deref())?;
-            let seq = access.send(id, Outgoing { name, payload, key }).await?;
+            let Sent { seq } = access.run(TaskSend { task_id: id, name, payload, key }).await?;
             match output.json {
                 true => output.json(&json!({ "seq": seq }))?,
                 false => output.line(format!("message {seq} to task {id}"))?,
@@ -91,24 +95,23 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
             hand::may_answer(question, is_person)?;
             // One that any may answer keeps the command line's name; one that is not known gets no person's word.
             let as_person = is_person || question.is_some();
-            let reply = match (decline, cancel) {
-                (true, _) => Reply { action: "decline", content: None },
-                (_, true) => Reply { action: "cancel", content: None },
-                _ => {
-                    let content = content(question, &pairs, args.as_deref())?;
-                    Reply { action: "accept", content: Some(content) }
-                }
+            let (action, content) = match (decline, cancel) {
+                (true, _) => (AnswerAction::Decline, None),
+                (_, true) => (AnswerAction::Cancel, None),
+                _ => (AnswerAction::Accept, Some(content(question, &pairs, args.as_deref())?)),
             };
-            print_task(&access.answer(id, key.as_deref(), reply, as_person).await?, context)?;
+            let answer = TaskAnswer { task_id: id, key, action, content };
+            print_task(&access.answer(answer, as_person).await?, context)?;
             tell_if_it_stands_still(access);
         }
         TaskCommand::Retry { id, from } => {
-            print_task(&access.retry(id, from).await?, context)?;
+            print_task(&access.run(TaskRetry { task_id: id, from_step: from }).await?, context)?;
             tell_if_it_stands_still(access);
         }
         TaskCommand::Resolve { id, step, resolution } => {
             hand::may_resolve(hand::is_person(&context.settings))?;
-            print_task(&access.resolve(id, step, resolution.resolution()).await?, context)?;
+            let resolve = TaskResolve::new(id, step, resolution.resolution());
+            print_task(&access.run(resolve).await?, context)?;
             tell_if_it_stands_still(access);
         }
     }
@@ -139,22 +142,14 @@ fn tell_if_it_stands_still(access: &Access) {
 }
 
 /// As many pages as it takes.
-async fn list(
-    access: &mut Access,
-    state: Option<String>,
-    tool: Option<String>,
-    parent: Option<TaskId>,
-    limit: usize,
-) -> Result<Vec<TaskDocument>> {
+async fn list(access: &mut Access, mut query: TaskList, limit: usize) -> Result<Vec<TaskDocument>> {
     let mut tasks = Vec::new();
-    let mut cursor = None;
     loop {
-        let wanted = (limit - tasks.len()).min(limits::MAX_PAGE_ROWS);
-        let page = TaskQuery { state: state.clone(), tool: tool.clone(), parent, limit: wanted, cursor };
-        let page = access.tasks(page).await?;
+        query.limit = Some((limit - tasks.len()).min(limits::MAX_PAGE_ROWS));
+        let page = access.run(query.clone()).await?;
         tasks.extend(page.tasks);
-        cursor = page.next_cursor;
-        if cursor.is_none() || tasks.len() >= limit {
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() || tasks.len() >= limit {
             return Ok(tasks);
         }
     }
@@ -201,18 +196,21 @@ async fn print_output(access: &mut Access, id: TaskId, name: &str, context: &Con
         return Err(CliError::not_found(format_args!("task {id} has no output '{name}'"))
             .next(format!("it has: {have} (and `log`)")));
     }
-    let (mut whole, mut read) = access.output(id, name, 0).await?;
-    while read < whole.total {
-        let (piece, next) = access.output(id, name, read).await?;
-        if next <= read {
-            break;
+    let mut request = TaskOutput { task_id: id, name: name.to_owned(), offset: 0, limit: None };
+    let mut bytes = Vec::new();
+    let last = loop {
+        let piece = access.run(request.clone()).await?;
+        bytes.extend(
+            piece.contents().map_err(|error| CliError::failed(format_args!("task_output: {error}")))?,
+        );
+        if piece.next_offset <= request.offset || piece.next_offset >= piece.bytes {
+            break piece;
         }
-        whole.bytes.extend(piece.bytes);
-        (whole.total, whole.done, read) = (piece.total, piece.done, next);
-    }
+        request.offset = piece.next_offset;
+    };
     match context.output.json {
-        true => context.output.json(&show::output_json(name, &whole)),
-        false => context.output.foreign_bytes(&whole.bytes),
+        true => context.output.json(&show::output_json(name, &bytes, &last)),
+        false => context.output.foreign_bytes(&bytes),
     }
 }
 

@@ -7,7 +7,7 @@ use super::args::{TokenArgs, TokenCommand};
 use super::context::Context;
 use super::exit::{Exit, Result};
 use super::render::Table;
-use crate::engine::TokenGrant;
+use crate::api::{NewToken, TokenList, TokenNew, TokenRevoke};
 
 pub async fn run(args: TokenArgs, context: &Context) -> Result<Exit> {
     let url = args.server.url();
@@ -26,22 +26,22 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
     let output = context.output;
     match command {
         TokenCommand::New { name, tools, state } => {
-            let grant = TokenGrant { name, tools, state };
-            let token = access.new_token(grant.clone()).await?;
+            let NewToken { token, .. } = access
+                .run(TokenNew { name: name.clone(), tools: tools.clone(), state: state.clone() })
+                .await?;
             eprintln!(
                 "this is the only time that the token is shown; clients send it as Authorization: Bearer TOKEN"
             );
-            if grant.tools.is_empty() {
-                eprintln!("{} may call no tool: --tools GLOB would grant some", grant.name);
+            if tools.is_empty() {
+                eprintln!("{} may call no tool: --tools GLOB would grant some", name);
             }
-            let TokenGrant { name, tools, state } = grant;
             match output.json {
                 true => output.json(&json!({ "name": name, "token": token, "tools": tools, "state": state })),
                 false => output.line(token),
             }
         }
         TokenCommand::List => {
-            let tokens = access.tokens().await?;
+            let tokens = access.run(TokenList {}).await?.tokens;
             if output.json {
                 return output.json(&json!({ "tokens": tokens }));
             }
@@ -53,7 +53,7 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
             output.table(&table)
         }
         TokenCommand::Revoke { name } => {
-            access.revoke_token(&name).await?;
+            access.run(TokenRevoke { name: name.clone() }).await?;
             match output.json {
                 true => output.json(&json!({ "revoked": name })),
                 false => {

@@ -12,6 +12,7 @@ use super::load::{self, Loaded};
 use super::remote::{Remote, is_own};
 use super::render::{Output, Table, bytes, escape};
 use super::{guests, open, tools};
+use crate::api::ToolPin;
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::mcp::ToolInfo;
 
@@ -54,9 +55,9 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
 
 async fn pin(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {
     let mut access = Access::open(server.url(), context).await?;
-    let pinned = access.pin(name).await;
+    let pinned = access.run(ToolPin { server: name.to_owned() }).await;
     access.close().await;
-    let words = pinned?;
+    let words = pinned?.words;
     if context.output.json {
         return context.output.json(&json!({ "pinned": name, "words": words }));
     }

@@ -73,7 +73,6 @@ pub use runners::asking::Asking;
 pub use runners::calls::Calling;
 pub use runners::closures;
 pub use shelf::{Shelf, ShelfRow, ShelfWrite};
-pub use state::document::state_document;
 pub use state::entries::state_uri;
 pub use state::types::{StateEntry, StatePage, StateQuery, StateWrite};
 pub use text::{output_uri, percent_decode, percent_encode, rfc3339};

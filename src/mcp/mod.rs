@@ -1,12 +1,11 @@
 //! Lives here: MCP: tools, resources, subscriptions, sessions, transports, the client; wire to domain by hand.
-//! May import: `engine`, `http` and what is below them. Never here: axum, wasmtime, redb, running a task.
+//! May import: `api`, `http` and what is below them. Never here: axum, wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `call/mod.rs` and `wire/mod.rs`.
 
 mod bridge;
 mod call;
 mod client;
 mod connection;
-
 mod era;
 mod locks;
 mod own;
@@ -25,7 +24,6 @@ mod watch;
 mod wire;
 
 pub use bridge::{BridgeError, BridgeOptions, bridge};
-pub use call::admin::{AUDIT_LIST, TOKEN_LIST, TOKEN_NEW, TOKEN_REVOKE, TOOL_PIN};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
     ServerCommand, TaskLink, ToolInfo, Updates, find_program,

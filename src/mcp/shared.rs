@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::locks::lock;
 use super::own::fixtures::Fixtures;
-use super::own::tools::TaskTools;
+use super::own::tools::OwnTools;
 use super::wire::client_settings::Links;
 use super::wire::convert;
 use super::wire::form::Form;
 use super::wire::own_names::OwnNames;
 use super::wire::seal::Seal;
+use crate::api::{Audience, is_own};
 use crate::catalog::Catalog;
 use crate::engine::{EngineError, TaskEngine};
 
@@ -53,7 +54,7 @@ pub struct McpServer {
 struct Inner {
     engine: TaskEngine,
     options: McpOptions,
-    task_tools: TaskTools,
+    own_tools: OwnTools,
     instructions: String,
     /// As `tools/list` shows them, for the catalog they were made from.
     listed: Mutex<Option<Listed>>,
@@ -76,7 +77,7 @@ impl McpServer {
     pub fn new(engine: TaskEngine, options: McpOptions) -> Self {
         let inner = Inner {
             engine,
-            task_tools: TaskTools::new(&options.names),
+            own_tools: OwnTools::new(&options.names),
             instructions: instructions(&options.names),
             options,
             listed: Mutex::default(),
@@ -115,8 +116,8 @@ impl McpServer {
     }
 
     /// They answer also where they are not listed: the command line calls them.
-    pub(in crate::mcp) fn task_tools(&self) -> &TaskTools {
-        &self.inner.task_tools
+    pub(in crate::mcp) fn own_tools(&self) -> &OwnTools {
+        &self.inner.own_tools
     }
 
     /// All tools as clients see them, sorted by name; made anew only when the catalog is another.
@@ -126,13 +127,15 @@ impl McpServer {
         if let Some(listed) = listed.as_ref().filter(|listed| Arc::ptr_eq(&listed.of, &catalog)) {
             return listed.tools.clone();
         }
+        // Where a catalog reserves no names, one of ours is ours.
+        let served = catalog.tools().map(|entry| &entry.tool.definition);
         let mut tools: Vec<Tool> =
-            catalog.tools().map(|entry| convert::tool(&entry.tool.definition)).collect();
+            served.filter(|definition| !is_own(&definition.name)).map(convert::tool).collect();
         if self.inner.options.task_tools {
-            tools.extend(self.inner.task_tools.listed(false));
+            tools.extend(self.inner.own_tools.listed(Audience::Tasks));
         }
         if self.inner.options.state_tools {
-            tools.extend(self.inner.task_tools.listed(true));
+            tools.extend(self.inner.own_tools.listed(Audience::State));
         }
         tools.extend(self.fixtures().into_iter().flat_map(Fixtures::tools));
         tools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::catalog::{OWN_TOOL_NAMES, Reply, ToolDefinition};
+use crate::api::is_own;
+use crate::catalog::{Reply, ToolDefinition};
 use crate::clock::{self, Moment};
 use crate::engine::{BoxFuture, Listing, RemoteCall, RemoteEnd, RemoteFault, RemoteTools, Report};
 use crate::limits;
@@ -120,7 +121,7 @@ impl Upstream {
 async fn listed(client: Arc<Client>) -> Result<Connection, RemoteFault> {
     let heeds_keys = client.server().is_some_and(|(name, _)| name == "longhaul");
     let tools = in_time(client.tools()).await?;
-    let is_its_own = |tool: &ToolInfo| heeds_keys && OWN_TOOL_NAMES.contains(&tool.name.as_str());
+    let is_its_own = |tool: &ToolInfo| heeds_keys && is_own(&tool.name);
     let tools =
         tools.into_iter().filter(|tool| !is_its_own(tool)).take(limits::MAX_REMOTE_TOOLS).map(definition);
     let listing = Arc::new(Listing { tools: tools.collect(), heeds_keys });

@@ -1,6 +1,8 @@
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::server::ServerArgs;
+use crate::api::StateName;
 use crate::engine::Resolution;
 use crate::task::TaskId;
 
@@ -17,8 +19,8 @@ pub enum TaskCommand {
     /// List tasks, newest first
     List {
         /// Only those that are queued, running, waiting, completed, failed or cancelled
-        #[arg(long, value_parser = ["queued", "running", "waiting", "completed", "failed", "cancelled"])]
-        state: Option<String>,
+        #[arg(long, value_parser = state_name())]
+        state: Option<StateName>,
         /// Only those of this tool
         #[arg(long)]
         tool: Option<String>,
@@ -30,20 +32,11 @@ pub enum TaskCommand {
         limit: u32,
     },
     /// Show all that is known about a task
-    Show {
-        /// The task's id
-        id: TaskId,
-    },
+    Show(OneTask),
     /// Follow a task to its end
-    Watch {
-        /// The task's id
-        id: TaskId,
-    },
+    Watch(OneTask),
     /// Print what a task handed back
-    Result {
-        /// The task's id
-        id: TaskId,
-    },
+    Result(OneTask),
     /// Print a named partial result as far as it is there; the name `log` is the log
     Output {
         /// The task's id
@@ -52,10 +45,7 @@ pub enum TaskCommand {
         name: String,
     },
     /// Show the journal: every recorded step
-    Journal {
-        /// The task's id
-        id: TaskId,
-    },
+    Journal(OneTask),
     /// Stop a task; what it has published stays readable
     Cancel {
         /// The task's id
@@ -132,6 +122,12 @@ pub enum TaskCommand {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct OneTask {
+    /// The task's id
+    pub id: TaskId,
+}
+
+#[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct ResolutionArgs {
     /// It arrived, and this came back: {"status": 200, "headers": {…}, "body": "text"}
@@ -153,6 +149,10 @@ impl ResolutionArgs {
             Self { .. } => Resolution::Resend,
         }
     }
+}
+
+fn state_name() -> impl TypedValueParser<Value = StateName> {
+    PossibleValuesParser::new(StateName::ALL.map(StateName::as_str)).try_map(|name| name.parse::<StateName>())
 }
 
 fn json_value(text: &str) -> Result<serde_json::Value, String> {

@@ -7,6 +7,7 @@ use super::memory::Entry;
 use super::prompt::{Client, Next};
 use super::servers::{check, find_tool, servers};
 use super::words::{self, Answer, Given, Said};
+use crate::api::{AnswerAction, TaskAnswer, TaskList, TaskSend};
 use crate::cli::arguments::{arguments, free_value};
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
@@ -14,8 +15,6 @@ use crate::cli::hand;
 use crate::cli::remote::{Remote, RemoteError};
 use crate::cli::render::Table;
 use crate::cli::show::{self, short};
-use crate::engine::TaskQuery;
-use crate::engine::messages::Outgoing;
 use crate::task::TaskId;
 
 /// Tasks of each server that `tasks` shows.
@@ -62,7 +61,8 @@ impl Client<'_> {
             Said::Send { id, name, payload } => {
                 let payload = free_value(&payload.pairs, payload.args.as_deref())?;
                 let (remote, id) = self.reach(&id).await?;
-                let seq = remote.send(id, Outgoing { name, payload, key: None }).await?;
+                let send = TaskSend { task_id: id, name, payload, key: None };
+                let seq = remote.run(&send, true).await?.seq;
                 self.screen.say(&format!("message {seq} to task {id}"));
             }
             Said::Forget(id) => {
@@ -104,9 +104,9 @@ impl Client<'_> {
         let output = self.context.output;
         let mut all = Vec::new();
         for (number, server) in (1..).zip(&self.servers) {
-            let query = TaskQuery { limit: SHOWN_TASKS, ..TaskQuery::default() };
+            let query = TaskList { limit: Some(SHOWN_TASKS), ..TaskList::default() };
             let page = match self.connect(&server.url).await {
-                Ok(remote) => remote.tasks(query).await,
+                Ok(remote) => remote.run(&query, true).await,
                 Err(error) => Err(error),
             };
             match page {
@@ -197,7 +197,7 @@ impl Client<'_> {
             }
             (None, Given { pairs, args }) => {
                 let content = Value::Object(arguments(&schema, &pairs, args.as_deref())?);
-                Reply { action: "accept", content: Some(content) }
+                Reply { action: AnswerAction::Accept, content: Some(content) }
             }
         };
         let (server, key) = (task.entry.server.clone(), key.to_owned());
@@ -236,14 +236,14 @@ impl Client<'_> {
         let Reply { action, content } = reply;
         let remote = self.connect(server).await?;
         // Only what this hand may answer comes as far as here.
-        remote.answer(id, Some(key), action, content, true).await?;
+        remote.answer(TaskAnswer { task_id: id, key: Some(key.to_owned()), action, content }, true).await?;
         if let Some(task) = self.followed.iter_mut().find(|task| task.entry.id == Some(id)) {
             task.dealt_with.insert(key.to_owned());
         }
         let done = match action {
-            "accept" => "answered",
-            "decline" => "declined",
-            _ => "given up",
+            AnswerAction::Accept => "answered",
+            AnswerAction::Decline => "declined",
+            AnswerAction::Cancel => "given up",
         };
         self.screen.say(done);
         Ok(())

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::AnswerAction;
 use crate::catalog::Schema;
 use crate::cli::arguments;
 use crate::cli::exit::{CliError, Result};
@@ -39,7 +40,7 @@ pub enum Step {
 /// The answer of a person, in the words of MCP.
 #[derive(Debug, PartialEq)]
 pub struct Reply {
-    pub action: &'static str,
+    pub action: AnswerAction,
     pub content: Option<Value>,
 }
 
@@ -96,8 +97,8 @@ impl Form {
     /// Takes a line for the field that is asked.
     pub fn take(&mut self, line: &str) -> Result<Step> {
         match line.trim() {
-            DECLINE => return Ok(Step::Done(Reply { action: "decline", content: None })),
-            CANCEL => return Ok(Step::Done(Reply { action: "cancel", content: None })),
+            DECLINE => return Ok(Step::Done(Reply { action: AnswerAction::Decline, content: None })),
+            CANCEL => return Ok(Step::Done(Reply { action: AnswerAction::Cancel, content: None })),
             LATER => return Ok(Step::Later),
             _ => {}
         }
@@ -111,7 +112,7 @@ impl Form {
             return Ok(Step::More);
         }
         let content = self.question.schema.is_some().then(|| Value::Object(std::mem::take(&mut self.given)));
-        Ok(Step::Done(Reply { action: "accept", content }))
+        Ok(Step::Done(Reply { action: AnswerAction::Accept, content }))
     }
 
     /// From the first field again.
@@ -201,12 +202,15 @@ mod tests {
         assert_eq!(form.take("2"), Ok(Step::More));
         assert_eq!(form.prompt(), "  notes (string, Enter to leave out): ");
         let content = json!({ "confirm": true, "class": "economy", "seats": 2 });
-        assert_eq!(form.take(""), Ok(Step::Done(Reply { action: "accept", content: Some(content) })));
+        assert_eq!(
+            form.take(""),
+            Ok(Step::Done(Reply { action: AnswerAction::Accept, content: Some(content) }))
+        );
     }
 
     #[test]
     fn a_question_is_declined_and_given_up_at_any_field() {
-        for (line, action) in [(DECLINE, "decline"), (CANCEL, "cancel")] {
+        for (line, action) in [(DECLINE, AnswerAction::Decline), (CANCEL, AnswerAction::Cancel)] {
             let mut form = booking();
             form.take("yes").expect("taken");
             assert_eq!(form.take(line), Ok(Step::Done(Reply { action, content: None })));
@@ -214,6 +218,6 @@ mod tests {
         assert_eq!(booking().take(LATER), Ok(Step::Later));
         let mut page = form(None);
         assert_eq!(page.prompt(), "  Enter to agree: ");
-        assert_eq!(page.take(""), Ok(Step::Done(Reply { action: "accept", content: None })));
+        assert_eq!(page.take(""), Ok(Step::Done(Reply { action: AnswerAction::Accept, content: None })));
     }
 }

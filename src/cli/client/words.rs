@@ -1,5 +1,6 @@
 //! What is typed at the prompt: words as in a shell, and what they mean.
 
+use crate::api::AnswerAction;
 use crate::cli::exit::{CliError, Result};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub enum Said {
 pub struct Answer {
     pub id: Option<String>,
     pub key: Option<String>,
-    /// `decline` or `cancel`, where it is no answer.
-    pub refusal: Option<&'static str>,
+    /// Where it is no answer.
+    pub refusal: Option<AnswerAction>,
     pub content: Given,
 }
 
@@ -93,8 +94,8 @@ fn answer(words: Vec<String>) -> Result<Answer> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--key" => answer.key = Some(words.next().ok_or_else(usage)?),
-            "--decline" => answer.refusal = Some("decline"),
-            "--cancel" => answer.refusal = Some("cancel"),
+            "--decline" => answer.refusal = Some(AnswerAction::Decline),
+            "--cancel" => answer.refusal = Some(AnswerAction::Cancel),
             _ => left.push(word),
         }
     }
@@ -191,7 +192,7 @@ mod tests {
         let whole =
             Answer { id: id.clone(), key: Some("k".to_owned()), refusal: None, content: pairs(&["a=1"]) };
         assert_eq!(read("answer 12ab --key k a=1"), Ok(Said::Answer(whole)));
-        let declined = Answer { id, refusal: Some("decline"), ..Answer::default() };
+        let declined = Answer { id, refusal: Some(AnswerAction::Decline), ..Answer::default() };
         assert_eq!(read("answer 12ab --decline"), Ok(Said::Answer(declined)));
         assert!(read("answer --decline a=1").is_err());
         assert!(read("send 12ab").is_err());

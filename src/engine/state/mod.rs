@@ -8,7 +8,6 @@
 //! the same commit as its step (`guest.rs`), and whoever watches is told after it (`memory/watchers.rs`).
 
 pub(super) mod book;
-pub(super) mod document;
 pub(super) mod entries;
 pub(super) mod expiry;
 pub(super) mod guest;

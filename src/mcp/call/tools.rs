@@ -45,7 +45,7 @@ impl Handler {
 
     /// Longhaul's own tools are everybody's: each shows its caller's tasks alone.
     fn may_see(&self, name: &str) -> bool {
-        self.server.task_tools().find(name).is_some()
+        self.server.own_tools().find(name).is_some()
             || self.server.fixtures().is_some_and(|fixtures| fixtures.has_tool(name))
             || self.connection.principal.may_call(name)
     }
@@ -56,23 +56,13 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, Refusal> {
         ClientSettings::of_meta(&context.meta)?;
-        let own = self.server.task_tools().find(&request.name);
+        let own = self.own_tool(&request.name, context);
         if let (None, Some(state)) = (own, request.request_state.clone()) {
             return self.next_round(request, &state, context).await;
         }
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         if let Some(own) = own {
-            let arguments = own.accept(arguments)?;
-            if own.is_state {
-                return self
-                    .call_state_tool(own.name, arguments, context)
-                    .await
-                    .map(CallToolResponse::Complete);
-            }
-            return self.call_task_tool(own.name, arguments, context).await.map(CallToolResponse::Complete);
-        }
-        if let Some(done) = self.call_admin(&request.name, &arguments, context).await {
-            return done.map(CallToolResponse::Complete);
+            return self.call_own(own, arguments, context).await.map(CallToolResponse::Complete);
         }
         let engine = self.server.engine();
         if let Some(answer) = self.server.fixtures().and_then(|own| own.call(&request.name, engine.feed())) {

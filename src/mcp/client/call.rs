@@ -11,7 +11,7 @@ use super::tap::ReportTo;
 use crate::catalog::Reply;
 use crate::limits;
 use crate::mcp::wire::convert::{self, TASK_META};
-use crate::mcp::wire::meta::{KEY_META, PERSON_META, REPLY_META, WAIT_META};
+use crate::mcp::wire::meta::{ERROR_META, KEY_META, PERSON_META, REPLY_META, WAIT_META};
 use crate::task::Content as Block;
 
 /// What a call may choose; the default leaves it to the tool.
@@ -33,6 +33,8 @@ pub struct CallOutcome {
     pub is_error: bool,
     /// The id of the task that answered.
     pub task: Option<String>,
+    /// Why a Longhaul has not done an operation of its own, in its word for it.
+    pub error: Option<String>,
 }
 
 /// Where a task is that will have the result.
@@ -159,12 +161,19 @@ type Response = Result<ServerResult, rmcp::ServiceError>;
 fn outcome(url: &str, response: Option<Response>) -> Result<CallOutcome, ClientError> {
     let response = response.unwrap_or(Err(rmcp::ServiceError::TransportClosed));
     match response.map_err(|error| ClientError::of_service(url, &error))? {
-        ServerResult::CallToolResult(result) => Ok(CallOutcome {
-            content: result.content.into_iter().filter_map(convert::content).collect(),
-            structured: result.structured_content,
-            is_error: result.is_error.unwrap_or_default(),
-            task: result.meta.as_ref().and_then(|meta| meta.get(TASK_META)?.as_str().map(str::to_owned)),
-        }),
+        ServerResult::CallToolResult(result) => {
+            let said = |key| {
+                result.meta.as_ref().and_then(|meta: &MetaObject| meta.get(key)?.as_str().map(str::to_owned))
+            };
+            let (task, error) = (said(TASK_META), said(ERROR_META));
+            Ok(CallOutcome {
+                content: result.content.into_iter().filter_map(convert::content).collect(),
+                structured: result.structured_content,
+                is_error: result.is_error.unwrap_or_default(),
+                task,
+                error,
+            })
+        }
         _ => Err(ClientError::Unexpected {
             url: url.to_owned(),
             what: "the answer of the call is no tool result".to_owned(),

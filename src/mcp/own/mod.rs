@@ -1,9 +1,7 @@
-//! Lives here: Longhaul's own tools as clients see them: names, schemas, hints.
+//! Lives here: Longhaul's operations as clients see them: as tools with names, schemas, hints.
 //! May import: `wire`.
-//! Never here: what a call of them does, which is in `call`.
+//! Never here: what they are and do, which is in `api`, or how a call of them is answered, which is in `call`.
 //! Read first: `tools.rs`.
 
-pub mod definition;
 pub mod fixtures;
-pub mod state;
 pub mod tools;

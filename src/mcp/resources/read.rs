@@ -3,8 +3,9 @@
 use rmcp::ErrorData;
 use rmcp::model::*;
 
+use crate::api::{StateDocument, as_text};
 use crate::catalog::show_hidden;
-use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery, state_document};
+use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::own::fixtures::Fixtures;
@@ -115,7 +116,7 @@ impl Handler {
                     engine.output(principal, *id, name, offset, limit).map_err(missing)
                 })?;
                 let mime_type = Some(slice.mime_type.clone());
-                let contents = match convert::as_text(&slice.mime_type, &slice.bytes, !slice.done) {
+                let contents = match as_text(&slice.mime_type, &slice.bytes, !slice.done) {
                     Some(text) => convert::text_contents(uri, mime_type, text.to_owned()),
                     None => convert::blob_contents(uri, mime_type, &slice.bytes),
                 };
@@ -145,7 +146,7 @@ impl Handler {
                 if entry.is_none() {
                     return Err(error::not_there_yet(uri, "there is no such entry"));
                 }
-                let text = state_document(entry.as_ref()).to_string();
+                let text = document(&StateDocument::of(entry.as_ref())).to_string();
                 Ok((convert::json_contents(uri, &text), false))
             }
         }

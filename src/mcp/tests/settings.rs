@@ -234,7 +234,7 @@ async fn texts_and_descriptions_name_own_tools_as_clients_have_them() {
     let raw = Raw::new(&world);
     let says_none = |value: &Value| {
         let text = value.to_string();
-        crate::catalog::OWN_TOOL_NAMES.iter().all(|name| !text.contains(name))
+        crate::api::names().all(|name| !text.contains(name))
     };
     let instructions = raw.ask_modern("server/discover", json!({}), json!({})).await[0]["result"].take();
     assert!(instructions.to_string().contains("lh-task-wait") && says_none(&instructions), "{instructions}");

@@ -7,8 +7,10 @@ use rmcp::model::{
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
+use super::meta::ERROR_META;
 use super::next;
 use super::own_names::OwnNames;
+use crate::api::ApiError;
 use crate::catalog::show_hidden;
 use crate::engine::{EngineError, TaskDocument};
 use crate::limits;
@@ -98,6 +100,23 @@ pub fn refusal(error: EngineError) -> Refusal {
     match affair(&error) {
         Affair::Missing | Affair::Arguments | Affair::Busy => Refusal::told(error.to_string()),
         Affair::Call | Affair::Ours => Refusal::Error(rpc(&error)),
+    }
+}
+
+/// As the answer to a call of an own tool.
+pub fn not_done(error: ApiError) -> Refusal {
+    match error {
+        ApiError::Engine(error) => {
+            let word = error.word();
+            match refusal(error) {
+                Refusal::Result(mut answer) => {
+                    answer.meta.get_or_insert_default().insert(ERROR_META.to_owned(), word.into());
+                    Refusal::Result(answer)
+                }
+                error => error,
+            }
+        }
+        error => Refusal::told(error.to_string()),
     }
 }
 

@@ -3,5 +3,7 @@
 pub const REPLY_META: &str = "longhaul/reply";
 pub const WAIT_META: &str = "longhaul/inline-wait-seconds";
 pub const KEY_META: &str = "longhaul/idempotency-key";
+/// Says in a word why an operation of Longhaul's own was not done.
+pub const ERROR_META: &str = "longhaul/error";
 /// What only a person may do bears this. Models cannot set `_meta`.
 pub const PERSON_META: &str = "longhaul/by-person";

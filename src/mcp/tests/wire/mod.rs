@@ -5,6 +5,7 @@ mod golden;
 mod legacy;
 mod modern;
 mod names;
+mod own;
 
 use std::fmt::Write as _;
 

@@ -1,0 +1,113 @@
+//! What each file of an operation says.
+
+use std::future::Future;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{ApiError, Ended};
+use crate::authority::Principal;
+use crate::catalog::Annotations;
+use crate::engine::questions::Hand;
+use crate::engine::{TaskDocument, TaskEngine};
+
+/// Something that a caller may ask for. The type is its request: its fields are the arguments of the tool, their
+/// comments what clients read of them.
+pub trait Operation: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    type Response: Into<Answer> + Send;
+
+    /// As tools are called.
+    const NAME: &'static str;
+    const TITLE: &'static str;
+    /// `{task_wait}` in it, as in the comments of fields, stands for the name under which clients have that tool.
+    const DESCRIPTION: &'static str;
+    const HINTS: Annotations;
+    const AUDIENCE: Audience = Audience::Tasks;
+
+    /// The schema of what it answers; `None` says nothing about it.
+    fn answers() -> Option<Value> {
+        None
+    }
+
+    fn run(
+        self,
+        engine: &TaskEngine,
+        caller: &Caller<'_>,
+    ) -> impl Future<Output = Result<Self::Response, ApiError>> + Send;
+}
+
+/// Whom an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Every caller, about its own tasks.
+    Tasks,
+    /// Agents that share state with tools, where the operator says so.
+    State,
+    /// A person, about tasks of their own. No list shows it.
+    Person,
+    /// Who owns this server's data folder. For others there is no such operation.
+    Owner,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    pub principal: &'a Principal,
+    /// How it comes, in the word that a task shows for its answers.
+    pub channel: &'static str,
+    /// A person's own doing, not a model's.
+    pub is_person: bool,
+}
+
+impl Caller<'_> {
+    pub(super) fn hand(&self) -> Hand {
+        Hand { channel: self.channel, is_person: self.is_person }
+    }
+}
+
+/// A response, as a wing makes its own form of it.
+pub enum Answer {
+    /// Where a task stands.
+    Task(Box<TaskDocument>),
+    /// What a task came to.
+    End(Box<Ended>),
+    Value(Value),
+}
+
+impl From<TaskDocument> for Answer {
+    fn from(task: TaskDocument) -> Self {
+        Self::Task(Box::new(task))
+    }
+}
+
+/// A response that is shown as it serialises.
+macro_rules! shown_as_it_is {
+    ($($response:ty),*) => {
+        $(impl From<$response> for $crate::api::Answer {
+            fn from(response: $response) -> Self {
+                Self::Value(serde_json::to_value(response).unwrap_or_default())
+            }
+        })*
+    };
+}
+pub(super) use shown_as_it_is;
+
+pub(super) const READS: Annotations =
+    Annotations { read_only: Some(true), destructive: None, idempotent: Some(true), open_world: Some(false) };
+
+pub(super) const ADDS: Annotations = Annotations {
+    read_only: Some(false),
+    destructive: Some(false),
+    idempotent: Some(false),
+    open_world: Some(false),
+};
+
+/// Takes something away or replaces it; done twice it is the same.
+pub(super) const REPLACES: Annotations = Annotations {
+    read_only: Some(false),
+    destructive: Some(true),
+    idempotent: Some(true),
+    open_world: Some(false),
+};

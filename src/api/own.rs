@@ -1,0 +1,106 @@
+//! The list of all operations.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::operation::{Answer, Audience, Caller, Operation};
+use super::*;
+use crate::catalog::Annotations;
+use crate::engine::TaskEngine;
+
+/// All of them, in the order in which they are described.
+pub static OPERATIONS: &[OwnOperation] = &[
+    OwnOperation::of::<TaskList>(),
+    OwnOperation::of::<TaskStatus>(),
+    OwnOperation::of::<TaskWait>(),
+    OwnOperation::of::<TaskResult>(),
+    OwnOperation::of::<TaskOutput>(),
+    OwnOperation::of::<TaskCancel>(),
+    OwnOperation::of::<TaskSend>(),
+    OwnOperation::of::<TaskAnswer>(),
+    OwnOperation::of::<TaskRetry>(),
+    OwnOperation::of::<TaskResolve>(),
+    OwnOperation::of::<StateGet>(),
+    OwnOperation::of::<StatePut>(),
+    OwnOperation::of::<StateList>(),
+    OwnOperation::of::<StateDelete>(),
+    OwnOperation::of::<TokenNew>(),
+    OwnOperation::of::<TokenList>(),
+    OwnOperation::of::<TokenRevoke>(),
+    OwnOperation::of::<ToolPin>(),
+    OwnOperation::of::<AuditList>(),
+];
+
+/// An operation whose types are not known where it is called.
+pub struct OwnOperation {
+    pub name: &'static str,
+    pub title: &'static str,
+    /// With `{…}` for names of tools.
+    pub description: &'static str,
+    pub hints: Annotations,
+    pub audience: Audience,
+    takes: fn() -> Value,
+    answers: fn() -> Option<Value>,
+    run: Run,
+}
+
+type Run = for<'a> fn(Value, &'a TaskEngine, &'a Caller<'a>) -> BoxFuture<'a, Result<Answer, ApiError>>;
+
+impl OwnOperation {
+    const fn of<O: Operation>() -> Self {
+        Self {
+            name: O::NAME,
+            title: O::TITLE,
+            description: O::DESCRIPTION,
+            hints: O::HINTS,
+            audience: O::AUDIENCE,
+            takes: schema::of_request::<O>,
+            answers: O::answers,
+            run: run::<O>,
+        }
+    }
+
+    /// The schema of its arguments.
+    pub fn takes(&self) -> Value {
+        (self.takes)()
+    }
+
+    /// The schema of what it answers, if that says anything.
+    pub fn answers(&self) -> Option<Value> {
+        (self.answers)()
+    }
+
+    /// Does it, with arguments that fit the schema.
+    pub async fn run(
+        &self,
+        arguments: Value,
+        engine: &TaskEngine,
+        caller: &Caller<'_>,
+    ) -> Result<Answer, ApiError> {
+        (self.run)(arguments, engine, caller).await
+    }
+}
+
+fn run<'a, O: Operation>(
+    arguments: Value,
+    engine: &'a TaskEngine,
+    caller: &'a Caller<'a>,
+) -> BoxFuture<'a, Result<Answer, ApiError>> {
+    async move {
+        let request: O =
+            serde_json::from_value(arguments).map_err(|error| ApiError::Request(error.to_string()))?;
+        Ok(request.run(engine, caller).await?.into())
+    }
+    .boxed()
+}
+
+/// What no other tool of a server may be called.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().map(|operation| operation.name)
+}
+
+/// Whether a tool of this name is an operation of Longhaul's own.
+pub fn is_own(name: &str) -> bool {
+    OPERATIONS.iter().any(|operation| operation.name == name)
+}

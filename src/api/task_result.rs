@@ -1,0 +1,45 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::operation::{Answer, Caller, Operation, READS};
+use super::{ApiError, task_id};
+use crate::catalog::Annotations;
+use crate::engine::{TaskEnd, TaskEngine};
+use crate::task::TaskId;
+
+/// What it answers is the tool's own, so that there is no schema of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskResult {
+    /// The id of the task, as its link gave it.
+    #[serde(with = "task_id")]
+    #[schemars(with = "String")]
+    pub task_id: TaskId,
+}
+
+/// What became of a task.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub task_id: TaskId,
+    pub end: TaskEnd,
+}
+
+impl From<Ended> for Answer {
+    fn from(ended: Ended) -> Self {
+        Self::End(Box::new(ended))
+    }
+}
+
+impl Operation for TaskResult {
+    type Response = Ended;
+
+    const NAME: &'static str = "task_result";
+    const TITLE: &'static str = "Get a task's result";
+    const DESCRIPTION: &'static str = "Get the result of a task that has completed, as the tool gave it.";
+    const HINTS: Annotations = READS;
+
+    async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Ended, ApiError> {
+        let Self { task_id } = self;
+        Ok(Ended { task_id, end: engine.result(caller.principal, task_id)? })
+    }
+}
