@@ -6,6 +6,7 @@ mod audit;
 mod children;
 mod clocks;
 mod commits;
+mod deletes;
 mod ends;
 mod images;
 mod library;
@@ -68,6 +69,21 @@ impl World {
         engine.start().await.expect("a start");
         engine
     }
+}
+
+/// All rows but those that belong to no task.
+fn rows_left(engine: &TaskEngine) -> Vec<(Space, Vec<u8>)> {
+    let left = engine.shared.store.read(|snapshot| {
+        let mut left = Vec::new();
+        for space in Space::ALL.iter().filter(|space| !matches!(space, Space::Setting | Space::Audit)) {
+            snapshot.scan_prefix(*space, &[], false, |key, _| {
+                left.push((*space, key.to_vec()));
+                std::ops::ControlFlow::Continue(())
+            })?;
+        }
+        Ok(left)
+    });
+    left.expect("a read")
 }
 
 async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {

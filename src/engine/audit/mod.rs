@@ -44,6 +44,8 @@ pub enum Deed {
     WriteState,
     /// A host that a guest asked for.
     Reach,
+    /// A task, by its owner; what retention takes is no deed.
+    Delete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,6 +72,7 @@ impl std::fmt::Display for Deed {
             Self::Authenticate => "authenticate",
             Self::WriteState => "write_state",
             Self::Reach => "reach",
+            Self::Delete => "delete",
         })
     }
 }

@@ -214,19 +214,6 @@ pub(in crate::engine) fn give_back(
     fault.map_or(Ok(()), Err)
 }
 
-/// Blobs that its messages may refer to.
-pub(in crate::engine) fn payloads(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<Payload>, StoreError> {
-    let (mut found, mut fault) = (Vec::new(), None);
-    snapshot.scan_prefix(Space::Message, &prefix(task), false, |key, row| {
-        match rows::decode::<MessageRow>(Space::Message, key, row) {
-            Ok(row) => found.push(row.payload),
-            Err(error) => fault = Some(error),
-        }
-        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    fault.map_or(Ok(found), Err)
-}
-
 fn find(
     snapshot: &Snapshot<'_>,
     task: TaskId,

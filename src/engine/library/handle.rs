@@ -212,4 +212,12 @@ impl TaskHandle {
     pub async fn cancel(&self, reason: impl Into<String>) -> Result<TaskDocument, EngineError> {
         self.engine.cancel(&self.principal, self.id, Some(reason.into())).await
     }
+
+    /// Deletes the task, which has ended, and those that it called; says how many are gone.
+    ///
+    /// # Errors
+    /// As [`Self::view`], and [`EngineError::WrongState`] where one of them is open, or what called it.
+    pub async fn delete(self) -> Result<u64, EngineError> {
+        self.engine.delete(&self.principal, self.id).await
+    }
 }

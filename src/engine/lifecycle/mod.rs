@@ -8,6 +8,7 @@ mod aside;
 pub(super) mod attempt;
 pub(super) mod calendar;
 pub(super) mod cancel;
+pub(super) mod delete;
 pub(super) mod due;
 pub(super) mod end;
 pub(super) mod find;

@@ -1,26 +1,25 @@
 //! Retention: ended tasks go after a while, with all that belonged to them, and so do rows of the audit, so
 //! that the file does not grow for ever. In small commits, oldest first; a crash in between leaves whole tasks or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
 use super::calendar::Calendar;
+use crate::authority::Principal;
 use crate::clock::UnixNanos;
+use crate::engine::audit::{self, Deed, Subject};
 use crate::engine::change::admit;
 use crate::engine::commit::Commit;
+use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
-use crate::engine::family::messages;
+use crate::engine::feed::ResourceKey;
 use crate::engine::handle::TaskEngine;
-use crate::engine::journal::ops::OpState;
-use crate::engine::journal::{checkpoint, ops};
-use crate::engine::questions::asked;
-use crate::engine::rows::{ComponentRow, Payload, tree};
+use crate::engine::rows::{self, ComponentRow, Payload, ended_key, tree};
 use crate::engine::shared::Shared;
-use crate::engine::{audit, rows};
 use crate::limits;
 use crate::store::{Ack, Guard, Snapshot, Space, StoreError};
-use crate::task::{ComponentId, Task, TaskId};
+use crate::task::{ComponentId, Status, Task, TaskId};
 
 /// What a sweep took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,11 +73,11 @@ impl TaskEngine {
                 blocking(move || shared.store.read(|snapshot| ended_before(snapshot, &start, before)))
                     .await?;
             // What stays is passed over until the next sweep.
-            let Some((last, _)) = slice.last() else { break };
-            from.clone_from(last);
-            for (key, id) in slice {
+            let Some(last) = slice.last() else { break };
+            from.clone_from(&last.key);
+            for doomed in slice {
                 let shared = self.shared.clone();
-                let (ack, blobs) = blocking(move || enqueue_deletion(&shared, &key, id)).await?;
+                let (ack, blobs) = blocking(move || enqueue_deletion(&shared, &doomed, None)).await?;
                 crate::crash_point!("sweeping");
                 let deleted = ack.await;
                 crate::crash_point!("swept");
@@ -150,16 +149,60 @@ fn before(now: UnixNanos, kept: Duration) -> UnixNanos {
     now.saturating_sub(u64::try_from(kept.as_nanos()).unwrap_or(u64::MAX))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, EngineError> {
     let done = tokio::task::spawn_blocking(read).await;
     Ok(done.map_err(|error| EngineError::Internal(error.to_string()))??)
 }
 
-/// Hands the deletion of one task over, and says how many blobs go with it.
-fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64), StoreError> {
-    let delete = || shared.store.read(|snapshot| delete_task(snapshot, key.to_vec(), id));
+/// A task that has ended and is to go.
+pub(super) struct Doomed {
+    /// Of its row among those that have ended.
+    key: Vec<u8>,
+    pub id: TaskId,
+    /// Blobs that it refers to.
+    digests: BTreeSet<[u8; 32]>,
+}
+
+impl Doomed {
+    pub fn of(ended_at: u64, id: TaskId) -> Self {
+        Self { key: ended_key(ended_at, id), id, digests: BTreeSet::new() }
+    }
+}
+
+/// Finds the blobs of tasks that are to go. By the references, since rows that named some went with the journal.
+pub(super) fn find_blobs(snapshot: &Snapshot<'_>, doomed: &mut [Doomed]) -> Result<(), StoreError> {
+    let mut by_id: HashMap<TaskId, &mut Doomed> = doomed.iter_mut().map(|one| (one.id, one)).collect();
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    snapshot.scan_prefix(Space::BlobRef, &[], false, |key, _| {
+        if let Some((digest, referrer)) = key.split_first_chunk::<32>()
+            && let Some(one) = <[u8; 16]>::try_from(referrer).ok().map(TaskId::from_bytes)
+            && let Some(one) = by_id.get_mut(&one)
+        {
+            one.digests.insert(*digest);
+        }
+        ControlFlow::Continue(())
+    })
+}
+
+/// Hands the deletion of one task over, and says how many blobs go with it. With `by` its owner deletes it, which the
+/// audit has.
+pub(super) fn enqueue_deletion(
+    shared: &Shared,
+    doomed: &Doomed,
+    by: Option<&Principal>,
+) -> Result<(Ack, u64), StoreError> {
+    let delete = || {
+        let (mut commit, task, blobs) = shared.store.read(|snapshot| delete_task(snapshot, doomed))?;
+        if let (Some(by), Some(task)) = (by, task) {
+            let subject = Subject::of_task(Deed::Delete, task.id).tool(&task.tool, &task.component);
+            shared.audit.admitted(&mut commit, by, subject)?;
+        }
+        Ok((commit, blobs))
+    };
     let (commit, blobs) = delete()?;
     if blobs == 0 {
         return Ok((shared.commit(commit)?, 0));
@@ -169,66 +212,53 @@ fn enqueue_deletion(shared: &Shared, key: &[u8], id: TaskId) -> Result<(Ack, u64
     shared.commit_alone(delete)
 }
 
-fn ended_before(
-    snapshot: &Snapshot<'_>,
-    from: &[u8],
-    before: u64,
-) -> Result<Vec<(Vec<u8>, TaskId)>, StoreError> {
-    let mut found = Vec::new();
+fn ended_before(snapshot: &Snapshot<'_>, from: &[u8], before: u64) -> Result<Vec<Doomed>, StoreError> {
+    let mut found: Vec<Doomed> = Vec::new();
     let end = before.to_be_bytes();
     let bounds = (Bound::Excluded(from), Bound::Excluded(&end[..]));
     snapshot.scan(Space::Ended, bounds, false, |key, _| {
-        found.extend(rows::trailing_id(key).map(|id| (key.to_vec(), id)));
+        let doomed = |id| Doomed { key: key.to_vec(), id, digests: BTreeSet::new() };
+        found.extend(rows::trailing_id(key).map(doomed));
         if found.len() < limits::SWEEP_SLICE_TASKS {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
         }
     })?;
+    find_blobs(snapshot, &mut found)?;
     Ok(found)
 }
 
-/// All rows of one task, and the blobs that only it refers to. Refused if it is open again, or if it is the child
-/// of a task that is open: that may still ask for it.
-fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Commit, u64), StoreError> {
-    let bytes = id.as_bytes().as_slice();
+/// All rows of one task, and the blobs that only it refers to; with the task and how many blobs they are. Refused if it
+/// is open again, or if it is the child of a task that is open: that may still ask for it.
+fn delete_task(
+    snapshot: &Snapshot<'_>,
+    Doomed { key, id, digests }: &Doomed,
+) -> Result<(Commit, Option<Task>, u64), StoreError> {
+    let (id, bytes) = (*id, id.as_bytes().as_slice());
     let mut commit = Commit::new()
         .guard(Guard::Absent { space: Space::Open, key: bytes.to_vec() })
         .guard(Guard::Present { space: Space::Ended, key: key.clone() })
-        .delete(Space::Ended, key);
-    let mut digests = BTreeSet::new();
-    if let Some((task, arguments)) = rows::read_task_row(snapshot, id)? {
-        note(&mut digests, &arguments);
+        .delete(Space::Ended, key.clone());
+    let row = rows::read_task_row(snapshot, id)?;
+    if let Some((task, arguments)) = &row {
         commit.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
-        tree::sweep(snapshot, &task, &mut commit)?;
+        tree::sweep(snapshot, task, &mut commit)?;
         if let Some(parent) = task.parent {
             commit.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });
         }
-        for claim in claims(snapshot, &task, &arguments)? {
+        for claim in claims(snapshot, task, arguments)? {
             commit.add_delete(Space::Idempotency, claim);
         }
     }
-    if let Some(payload) = rows::read_row::<Payload>(snapshot, Space::Result, bytes)? {
-        note(&mut digests, &payload);
-    }
-    if let Some(row) = checkpoint::read(snapshot, id)? {
-        note(&mut digests, &row.state);
-    }
     if let Some(status) = rows::read_status(snapshot, id)? {
-        for (_, row) in ops::read_rows(snapshot, id, status.epoch)? {
-            if let OpState::Done(payload) = &row.state {
-                note(&mut digests, payload);
-            }
-        }
-    }
-    for payload in asked::payloads(snapshot, id)?.iter().chain(&messages::payloads(snapshot, id)?) {
-        note(&mut digests, payload);
+        tell_of(&mut commit, row.as_ref().map(|(task, _)| task), &status, id);
     }
     let mut blobs = 0;
     for digest in digests {
-        let own = rows::blob_reference(digest, bytes);
+        let own = rows::blob_reference(*digest, bytes);
         let mut others = 0;
-        snapshot.scan_prefix(Space::BlobRef, &digest, false, |key, _| {
+        snapshot.scan_prefix(Space::BlobRef, digest, false, |key, _| {
             others += u64::from(key != own);
             if others == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -253,7 +283,17 @@ fn delete_task(snapshot: &Snapshot<'_>, key: Vec<u8>, id: TaskId) -> Result<(Com
     for space in [Space::Task, Space::Status, Space::Result, Space::Checkpoint] {
         commit.add_delete(space, bytes);
     }
-    Ok((commit, blobs))
+    Ok((commit, row.map(|(task, _)| task), blobs))
+}
+
+/// Who is subscribed to what is gone looks again, and finds nothing.
+fn tell_of(commit: &mut Commit, task: Option<&Task>, status: &Status, id: TaskId) {
+    let outputs = status.outputs.iter().map(|output| ResourceKey::Output(id, output.name.clone()));
+    let of_task = [ResourceKey::Task(id), ResourceKey::Result(id), ResourceKey::Log(id)];
+    let list = task.map(|task| ResourceKey::Tasks(task.principal.clone()));
+    for key in of_task.into_iter().chain(outputs).chain(list) {
+        commit.add_effect(Effect::Changed(key));
+    }
 }
 
 /// The idempotency rows that stand for this task.
@@ -275,12 +315,6 @@ fn claims(snapshot: &Snapshot<'_>, task: &Task, arguments: &Payload) -> Result<V
         claims.extend(row.filter(|row| row.task == task.id).map(|_| key));
     }
     Ok(claims)
-}
-
-fn note(digests: &mut BTreeSet<[u8; 32]>, payload: &Payload) {
-    if let Payload::Blob(digest) = payload {
-        digests.insert(*digest);
-    }
 }
 
 fn components(snapshot: &Snapshot<'_>) -> Result<Vec<ComponentId>, StoreError> {

@@ -115,15 +115,6 @@ pub fn reopened(
     Ok(open)
 }
 
-/// Blobs that the rows of this task refer to.
-pub fn payloads(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Vec<Payload>, StoreError> {
-    let rows = read_all(snapshot, task)?.into_iter();
-    Ok(rows
-        .flat_map(|(_, row)| [Some(row.ask), row.answered.map(|answered| answered.answer)])
-        .flatten()
-        .collect())
-}
-
 pub fn read(snapshot: &Snapshot<'_>, task: TaskId, number: u64) -> Result<Option<QuestionRow>, StoreError> {
     rows::read_row(snapshot, Space::Question, &question_key(task, number))
 }

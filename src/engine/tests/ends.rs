@@ -228,15 +228,5 @@ async fn what_was_kept_long_enough_is_swept() {
     world.clock.advance(kept * 2);
     engine.sweep().await.expect("a sweep");
     assert!(engine.tasks(&local, &TaskQuery::default()).expect("a page").tasks.is_empty());
-    let left = engine.shared.store.read(|snapshot| {
-        let mut left = Vec::new();
-        for space in Space::ALL.iter().filter(|space| !matches!(space, Space::Setting | Space::Audit)) {
-            snapshot.scan_prefix(*space, &[], false, |key, _| {
-                left.push((*space, key.to_vec()));
-                std::ops::ControlFlow::Continue(())
-            })?;
-        }
-        Ok(left)
-    });
-    assert_eq!(left.expect("a read"), [], "nothing is left of them");
+    assert_eq!(rows_left(&engine), [], "nothing is left of them");
 }

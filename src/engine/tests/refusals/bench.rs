@@ -44,6 +44,8 @@ pub enum Act {
     Component,
     Setting,
     Grants,
+    /// Deletes the first task.
+    Forget,
     Sweep,
     /// So many seconds pass.
     Pass(u64),
@@ -178,6 +180,7 @@ impl Bench {
             Act::Component => drop(engine.store_component(Arc::from(&b"bytes"[..]), "a component").await?),
             Act::Setting => engine.put_setting("a setting", b"set".to_vec()).await?,
             Act::Grants => engine.audit_grants(&local, &engine.catalog()).await?,
+            Act::Forget => drop(engine.delete(&local, first).await?),
             Act::Sweep => drop(engine.sweep().await?),
             Act::Pass(seconds) => self.clock.advance(Duration::from_secs(seconds)),
             Act::Let => self.gates.passes.send_modify(|passes| *passes += 1),

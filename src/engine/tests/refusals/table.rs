@@ -133,6 +133,9 @@ pub const TABLE: &[Row] = &[
     row("a setting", &[], Setting, &[]),
     row("grants in the audit", &[], Grants, &[]),
     row("what was done already, in the audit", &[SLEEPER, Cancel], Cancel, &[]),
+    row("a deletion of a task", &[Keyed("guest", "output, large, log")], Forget, &[]),
+    row("a deletion of a tree", &[Call("guest", "call output, join, record")], Forget, &[]),
+    row("a deletion of a task that nobody runs", &[Call("guest", "limit"), Close], Forget, &[Start]),
     row("a sweep", &[Component, Call("guest", "output, large"), Close, MONTH], Sweep, &[Sweep, Start]),
     // Processes.
     row("a start after a crash", &[Call("guest", "record, hold, record"), Crash], Start, &[Let]),
