@@ -1,7 +1,8 @@
-//! `kill -9` while ended tasks are swept: each is there with all that belongs to it, or gone without a trace.
+//! `kill -9` while ended tasks are swept or deleted: each is there with all that belongs to it, or gone without a trace.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +10,14 @@ use longhaul::authority::Principal;
 use longhaul::catalog::ToolDefinition;
 use longhaul::clock::ManualClock;
 use longhaul::engine::closures::{Closures, Steps};
-use longhaul::engine::{EngineError, EngineOptions, OutputOp, Submission, TaskEnd, TaskEngine, TaskQuery};
+use longhaul::engine::{
+    ChildCall, EngineError, EngineOptions, OutputOp, Submission, TaskEnd, TaskEngine, TaskQuery,
+};
 use longhaul::limits;
 use longhaul::task::{TaskId, ToolResult};
 use serde_json::{Value, json};
 
-use crate::support::{Server, copy_folder};
+use crate::support::{Server, answer_of, command, copy_folder, guest};
 
 const TASKS: u64 = 8;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -152,4 +155,108 @@ async fn a_kill_while_sweeping_leaves_whole_tasks_or_none() {
     }
     assert!(server.stop().success());
     assert!(whole(&data, &ids).await.is_empty());
+}
+
+/// A task and three that it called, all of them ended.
+async fn a_tree(data: &Path) -> Vec<TaskId> {
+    let parent = |steps: Steps, _| async move {
+        let call = |number| ChildCall::new("keep", &json!({ "text": text(number) }));
+        for calling in steps.call(&[call(0), call(1), call(2)]).await? {
+            steps.join(calling).await?;
+        }
+        Ok(ToolResult::text("all"))
+    };
+    let definition = ToolDefinition::new("parent", "Calls three.", json!({"type": "object"}));
+    let closures = tools().tool(definition, "1", parent);
+    let catalog = Arc::new(closures.catalog().expect("a catalog"));
+    let engine = TaskEngine::open(data, Arc::new(closures), EngineOptions::default()).await.expect("opens");
+    engine.set_catalog(catalog);
+    engine.start().await.expect("a start");
+    let me = Principal::local();
+    let submission = Submission {
+        tool: "parent".to_owned(),
+        arguments: json!({}),
+        principal: me.clone(),
+        idempotency_key: None,
+        trace: None,
+    };
+    let id = engine.submit(submission).await.expect("a task").id;
+    let ended = engine.wait(&me, id, Duration::from_secs(60)).await.expect("an end");
+    assert_eq!(ended.state, "completed");
+    engine.shutdown().await;
+    let children = ended.children.iter().map(|child| child.parse().expect("an id"));
+    children.chain([id]).collect()
+}
+
+/// `longhaul task delete`, where no server runs.
+fn delete(data: &Path, id: TaskId) -> Command {
+    command(data, &["task", "delete", &id.to_string()])
+}
+
+#[tokio::test]
+async fn a_kill_while_a_tree_is_deleted_leaves_whole_tasks_and_the_rest_goes_with_the_next_deletion() {
+    let root = tempfile::tempdir().expect("a folder");
+    let template = root.path().join("template");
+    let ids = a_tree(&template).await;
+    let (children, parent) = (&ids[..3], ids[3]);
+    for point in ["deleting", "deleted"] {
+        for passing in 1..=4 {
+            let data = root.path().join(format!("{point}-{passing}"));
+            copy_folder(&template, &data);
+            let mut deletion = delete(&data, parent);
+            let killed = deletion.env("LONGHAUL_CRASH", format!("{point}:{passing}")).output().expect("runs");
+            assert_eq!(killed.status.code(), None, "killed, not ended: {killed:?}");
+
+            let there = answer_of(command(&data, &["task", "list"]));
+            let there = there["tasks"].as_array().expect("a list").len() as u64;
+            // At `deleting` the commit of that passing may or may not have been made.
+            let gone = if point == "deleted" { passing..=passing } else { passing - 1..=passing };
+            assert!(gone.contains(&(4 - there)), "{point}:{passing}: {there} are there");
+            for child in children {
+                let shown = command(&data, &["task", "result", &child.to_string()]).output().expect("runs");
+                assert!(matches!(shown.status.code(), Some(0 | 3)), "whole or gone: {shown:?}");
+            }
+            // The one that was named goes last.
+            let again = delete(&data, parent).output().expect("runs");
+            match there {
+                0 => assert_eq!(again.status.code(), Some(3), "{again:?}"),
+                _ => {
+                    let said: Value = serde_json::from_slice(&again.stdout).expect("JSON");
+                    assert_eq!((again.status.code(), &said), (Some(0), &json!({ "deleted": there })));
+                }
+            }
+            assert_eq!(answer_of(command(&data, &["task", "list"])), json!({ "tasks": [] }));
+            let audit = answer_of(command(&data, &["audit", "list"]));
+            let rows = audit["rows"].as_array().expect("rows").iter();
+            assert_eq!(rows.filter(|row| row["deed"] == "delete" && row["verdict"] == "admitted").count(), 4);
+        }
+    }
+}
+
+/// With and without a server the same words end alike.
+#[tokio::test]
+async fn a_deletion_is_refused_or_done_alike_with_and_without_a_server() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("data");
+    let ids = a_tree(&data).await;
+    let unknown = TaskId::from_bytes([7; 16]);
+    let code = |id| delete(&data, id).output().expect("runs").status.code();
+    assert_eq!(code(unknown), Some(3));
+    assert_eq!(answer_of(delete(&data, ids[0])), json!({ "deleted": 1 }));
+    let server = Server::start_with(&data, &[guest("travel_agent")], &[]).expect("a server");
+    assert_eq!(code(unknown), Some(3));
+    let open = server.client().start("travel_agent", json!({}), None).await.expect("a task");
+    server.client().asks(&open).await;
+    let open: TaskId = open.parse().expect("an id");
+    assert_eq!(code(open), Some(4), "it is open");
+    assert_eq!(server.longhaul(&["task", "delete", &ids[3].to_string()]), json!({ "deleted": 3 }));
+    assert!(server.stop().success());
+    assert_eq!(code(open), Some(4), "it is open");
+    server_less_cancel(&data, open);
+    assert_eq!(code(open), Some(0));
+    assert_eq!(answer_of(command(&data, &["task", "list"])), json!({ "tasks": [] }));
+}
+
+fn server_less_cancel(data: &Path, id: TaskId) {
+    assert_eq!(answer_of(command(data, &["task", "cancel", &id.to_string()]))["state"], "cancelled");
 }

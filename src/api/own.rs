@@ -17,6 +17,7 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<TaskResult>(),
     OwnOperation::of::<TaskOutput>(),
     OwnOperation::of::<TaskCancel>(),
+    OwnOperation::of::<TaskDelete>(),
     OwnOperation::of::<TaskSend>(),
     OwnOperation::of::<TaskAnswer>(),
     OwnOperation::of::<TaskRetry>(),

@@ -13,7 +13,8 @@ use super::hand;
 use super::progress::Screen;
 use super::show;
 use crate::api::{
-    AnswerAction, Sent, TaskAnswer, TaskCancel, TaskList, TaskOutput, TaskResolve, TaskRetry, TaskSend,
+    AnswerAction, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskList, TaskOutput, TaskResolve, TaskRetry,
+    TaskSend,
 };
 use crate::catalog::show_hidden;
 use crate::engine::TaskDocument;
@@ -78,6 +79,9 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
         }
         TaskCommand::Cancel { id: task_id, reason } => {
             print_task(&access.run(TaskCancel { task_id, reason }).await?, context)?;
+        }
+        TaskCommand::Delete(OneTask { id }) => {
+            output.value(&access.run(TaskDelete { task_id: id }).await?)?
         }
         TaskCommand::Send { id, name, pairs, args, key } => {
             let payload = arguments::free_value(&pairs, args.as_deref())?;

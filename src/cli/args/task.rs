@@ -54,6 +54,8 @@ pub enum TaskCommand {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Delete a task that has ended, and those that it called, with all that belonged to them
+    Delete(OneTask),
     /// Send a message to a running task
     #[command(after_help = "Examples:\n  \
         longhaul task send ID redirect chapter=3 instruction='more on tides'\n  \

@@ -100,6 +100,32 @@ async fn a_task_is_cancelled_and_retried_by_a_model() {
     client.close().await;
 }
 
+/// What has ended goes, with its resources, and is unknown from then on.
+#[tokio::test]
+async fn a_task_that_has_ended_is_deleted_by_a_model() {
+    let world = World::new().await;
+    for era in ERAS {
+        let client = world.client(era).await;
+        let outcome = client.call("stages", json!({"stages": 1}), &CallOptions::default()).await;
+        let id = outcome.expect("an answer").link().expect("a link").task_id;
+        let task = json!({"task_id": id});
+        let early = ask(&client, "task_delete", task.clone()).await;
+        assert!(early.is_error && early.text().contains("cancel this one"), "{}", early.text());
+        world.pass(1);
+        value(ask(&client, "task_wait", task.clone()).await);
+        assert_eq!(value(ask(&client, "task_delete", task.clone()).await), json!({"deleted": 1}));
+        for tool in ["task_status", "task_result", "task_delete"] {
+            let gone = ask(&client, tool, task.clone()).await;
+            assert!(gone.is_error && gone.text().contains(&format!("no task {id}")), "{}", gone.text());
+        }
+        for uri in [format!("task://{id}"), format!("task://{id}/result"), format!("task://{id}/log")] {
+            let error = client.read(&uri).await.map(drop).expect_err("gone");
+            assert!(matches!(error, ClientError::NotFound { .. }), "{error:?}");
+        }
+        client.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_failed_task_tells_why_by_wait_and_by_result() {
     let world = World::new().await;
