@@ -271,7 +271,8 @@ impl Remote {
                 return self.task(id).await;
             }
         }
-        self.run(&answer, by_person).await
+        let content = answer.content.map(as_object);
+        self.run(&TaskAnswer { content, ..answer }, by_person).await
     }
 
     /// Tells of every change of an entry from now on.
@@ -349,6 +350,15 @@ async fn connect(options: ClientOptions) -> Result<Client, RemoteError> {
     match tokio::time::timeout(CONNECT_PATIENCE, Client::connect_with(options)).await {
         Ok(connected) => Ok(connected?),
         Err(_) => Err(RemoteError::Lost(format!("the server at {url} does not answer"))),
+    }
+}
+
+/// The operation's content is an object: a text alone stands for a model's message, and a list for roots.
+fn as_object(content: Value) -> Value {
+    match content {
+        Value::String(_) => json!({ "content": content }),
+        Value::Array(_) => json!({ "roots": content }),
+        content => content,
     }
 }
 
@@ -471,5 +481,12 @@ mod tests {
         assert_eq!((ended.state.as_str(), ended.progress.map(|p| p.done)), ("completed", Some(40)));
         again.shutdown().await;
         engine.shutdown().await;
+    }
+
+    #[test]
+    fn the_short_forms_of_an_answer_are_objects_for_the_operation() {
+        assert_eq!(as_object(json!("word")), json!({"content": "word"}));
+        assert_eq!(as_object(json!([{"uri": "file:///a"}])), json!({"roots": [{"uri": "file:///a"}]}));
+        assert_eq!(as_object(json!({"n": 1})), json!({"n": 1}));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::engine::effect::Effect;
-use crate::engine::feed::{ResourceKey, TaskChange};
+use crate::engine::feed::ResourceKey;
 use crate::engine::link::Link;
 use crate::engine::memory::entry::Entry;
 use crate::store::{Batch, Guard, Space};
@@ -63,10 +63,6 @@ impl Commit {
 
     pub fn changed(&mut self, key: ResourceKey) {
         self.add_effect(Effect::Changed(key));
-    }
-
-    pub fn happened(&mut self, task: TaskId, change: TaskChange) {
-        self.add_effect(Effect::Happened(task, vec![change]));
     }
 
     /// The task with this link asks something else than before.

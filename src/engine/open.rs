@@ -1,7 +1,7 @@
 //! Opening an engine, starting it and stopping it.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -105,6 +105,7 @@ impl TaskEngine {
             dirty: Dirty::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
+            are_components_swept: AtomicBool::new(false),
             sweeping: RwLock::default(),
             retention: options.retention,
             sampler: options.sampler,

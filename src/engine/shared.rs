@@ -1,7 +1,7 @@
 //! What all parts of one engine share, and the one way from the engine to the disk.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Shared {
     pub told_hosts: ToldHosts,
     /// Other MCP servers, where there are any, and how their tools are answered.
     pub remotes: OnceLock<(Remotes, Operator)>,
+    /// A sweep has looked at the components in the store since the last task went.
+    pub are_components_swept: AtomicBool,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     pub sweeping: RwLock<()>,

@@ -239,8 +239,18 @@ impl Audit {
                 () = self.wake.notified() => {}
                 _ = running.wait_for(|running| !running) => return,
             }
-            if let Err(error) = self.flush(store, &hand_over).await {
-                tracing::warn!(%error, "what was refused could not be written to the audit");
+            match self.flush(store, &hand_over).await {
+                Ok(()) => {}
+                Err(StoreError::Busy { .. }) => {
+                    // What was to be written waits, and is tried again after a moment.
+                    let until = self.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+                    self.wake.notify_one();
+                    tokio::select! {
+                        () = self.clock.sleep_until(until) => continue,
+                        _ = running.wait_for(|running| !running) => return,
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "what was refused could not be written to the audit"),
             }
             // The first is written at once, a flood of them once in this time.
             let pause = Duration::from_millis(limits::AUDIT_INTERVAL_MS);
@@ -251,7 +261,7 @@ impl Audit {
         }
     }
 
-    /// Writes what waits, in one commit, and deletes as many of the oldest as are too many.
+    /// Writes what waits, in one commit; an error leaves it waiting.
     pub async fn flush(
         &self,
         store: &Store,
@@ -262,20 +272,32 @@ impl Audit {
         if waiting.is_empty() {
             return Ok(());
         }
-        let (first, last) = store.read(ends)?;
-        let begin = next.unwrap_or_else(|| last.map_or(0, |last| last + 1));
         let mut waiting: Vec<AuditRow> = waiting.into_values().collect();
         waiting.sort_by_key(|row| row.at);
-        let mut commit = Commit::new();
-        let end = begin + waiting.len() as u64;
-        for (number, row) in (begin..).zip(&waiting) {
-            commit.add_put(Space::Audit, beside_key(number), rows::encode(row)?);
+        match write(store, *next, &waiting, hand_over).await {
+            Ok(end) => {
+                *next = Some(end);
+                Ok(())
+            }
+            Err(error) => {
+                self.put_back(waiting);
+                Err(error)
+            }
         }
-        for number in first.unwrap_or(begin)..end.saturating_sub(limits::MAX_AUDIT_REFUSALS) {
-            commit.add_delete(Space::Audit, beside_key(number));
+    }
+
+    /// What could not be written waits again; with what has come meanwhile it is one row where both are alike.
+    fn put_back(&self, waiting: Vec<AuditRow>) {
+        let mut rows = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in waiting {
+            match rows.entry(alike(&row)) {
+                std::collections::hash_map::Entry::Occupied(mut there) => {
+                    let there = there.get_mut();
+                    (there.at, there.count) = (there.at.min(row.at), there.count + row.count);
+                }
+                std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(row)),
+            }
         }
-        *next = Some(end);
-        hand_over(commit)?.await.map(drop)
     }
 
     /// Notes an error as a refusal, and passes it on.
@@ -290,6 +312,27 @@ impl Audit {
         }
         done
     }
+}
+
+/// Writes these rows and deletes as many of the oldest as are too many; the number that the next one gets.
+async fn write(
+    store: &Store,
+    next: Option<u64>,
+    waiting: &[AuditRow],
+    hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
+) -> Result<u64, StoreError> {
+    let (first, last) = store.read(ends)?;
+    let begin = next.unwrap_or_else(|| last.map_or(0, |last| last + 1));
+    let mut commit = Commit::new();
+    let end = begin + waiting.len() as u64;
+    for (number, row) in (begin..).zip(waiting) {
+        commit.add_put(Space::Audit, beside_key(number), rows::encode(row)?);
+    }
+    for number in first.unwrap_or(begin)..end.saturating_sub(limits::MAX_AUDIT_REFUSALS) {
+        commit.add_delete(Space::Audit, beside_key(number));
+    }
+    hand_over(commit)?.await?;
+    Ok(end)
 }
 
 fn alike(row: &AuditRow) -> Alike {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, Parts};
 use super::plan::{About, Event, Facts, plan};
-use super::value::{Change, Instance, RowWrite};
+use super::value::{Change, Instance};
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
@@ -14,7 +14,7 @@ use crate::engine::link::Link;
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::shared::Shared;
 use crate::store::{Ack, StoreError};
-use crate::task::{Status, Task};
+use crate::task::Task;
 
 /// Commits a change of an open task, with what `more` adds. The order of calls is that of commits: the caller holds
 /// the task's lock until the commit is queued.
@@ -37,6 +37,8 @@ pub fn commit(
     let drafted = state.draft(entry, parts)?;
     let (mut commit, queued) = match drafted {
         Some(Draft { commit, queued }) => (commit, Some(queued)),
+        // Also where nothing is pending: what was committed last may have been refused.
+        None if state.live.is_some() => (Commit::under_lease(entry.id, state.lease), None),
         None => (Commit::new(), None),
     };
     if matches!(change.instance, Instance::Goes | Instance::GoesUnrecorded) {
@@ -99,13 +101,6 @@ pub fn moment(shared: &Shared, state: &EntryState) -> Facts<'static> {
         wall: shared.clock.wall(),
         logical: state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock)),
         ..Facts::default()
-    }
-}
-
-impl Change {
-    /// The status alone changes.
-    pub fn of_status(status: Status) -> Self {
-        Self { status, rows: vec![RowWrite::Status], effects: Vec::new(), instance: Instance::Stays }
     }
 }
 

@@ -1,17 +1,42 @@
-//! An attempt that lost its lease.
+//! An instance that lost its lease: what it had not committed is void, and what went along with it is made again.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
-use crate::engine::memory::entry::Entry;
+use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
+use crate::engine::link::{Children, Link};
+use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::rows;
+use crate::engine::rows::tree;
 use crate::engine::shared::Shared;
+use crate::store::{Ack, Snapshot, StoreError};
+use crate::task::TaskId;
 
 /// An attempt has lost its lease: what it did since its last commit is void, and the task goes on from what is on disk.
 pub fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
-    let mut state = entry.lock();
-    if state.lease != lease || state.live.is_none() {
-        return;
+    let state = entry.lock();
+    if state.lease == lease && state.live.is_some() {
+        go_back(shared, entry, state);
     }
+}
+
+/// Whether a change of a task is on disk. Where an instance had lost its lease, and the change went along with what that
+/// had not committed yet, it is refused: memory says again what the disk says, and the change is to be made once more.
+pub async fn has_arrived(shared: &Arc<Shared>, entry: &Arc<Entry>, ack: Ack) -> Result<bool, EngineError> {
+    match ack.await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Refused(_)) => {
+            // What has been handed over meanwhile counts.
+            shared.commit(Commit::new())?.await?;
+            go_back(shared, entry, entry.lock());
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Memory says of the task what the disk says, without an instance, and the task goes on from there.
+fn go_back(shared: &Arc<Shared>, entry: &Arc<Entry>, mut state: MutexGuard<'_, EntryState>) {
     let id = entry.id;
     match shared.store.read(|snapshot| rows::read_status(snapshot, id)) {
         Ok(Some(status)) => state.status = status,
@@ -19,10 +44,49 @@ pub fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
         Err(error) => tracing::error!(task = %id, %error, "a task that lost its lease cannot be read"),
     }
     (state.live, state.lease, state.status_dirty) = (None, 0, false);
+    state.rewritten += 1;
+    state.sending.clear();
     entry.stop.send_modify(|count| *count += 1);
     let is_open = !state.status.state.is_terminal();
     drop(state);
+    if let Err(error) = go_back_in_tree(shared, entry) {
+        tracing::error!(task = %id, %error, "the children of a task that lost its lease cannot be read");
+    }
     if is_open {
         shared.memory.ready.push(entry.clone());
     }
+}
+
+/// The same of its place in its tree: its end, or its beginning afresh, was refused.
+fn go_back_in_tree(shared: &Shared, entry: &Entry) -> Result<(), StoreError> {
+    let id = entry.id;
+    let (task, is_wanted, wanted) = shared.store.read(|snapshot| {
+        let task = rows::read_task(snapshot, id)?;
+        let is_wanted = task.as_ref().map(|task| tree::is_wanted(snapshot, task)).transpose()?;
+        Ok((task, is_wanted.unwrap_or(false), wanted_children(snapshot, id)?))
+    })?;
+    if let Some(task) = task {
+        // The tasks of the tree are counted again when somebody asks.
+        shared.memory.families.forget(task.root);
+    }
+    entry.children().extend(wanted.into_iter().filter(|(child, _)| shared.entry(*child).is_some()));
+    if let Some((link, parent)) = entry.link.and_then(|link| Some((link, shared.entry(link.parent)?))) {
+        let mut siblings = parent.children();
+        // Nothing took its place.
+        siblings.retain(|_, other| (other.epoch, other.op) != (link.epoch, link.op));
+        siblings.extend(is_wanted.then_some((id, link)));
+    }
+    Ok(())
+}
+
+/// The children that the disk says this task wants, open or not.
+fn wanted_children(snapshot: &Snapshot<'_>, parent: TaskId) -> Result<Children, StoreError> {
+    let mut wanted = Children::new();
+    for id in tree::list(snapshot, parent, usize::MAX, |_| true)? {
+        let Some(task) = rows::read_task(snapshot, id)? else { continue };
+        if tree::is_wanted(snapshot, &task)? {
+            wanted.extend(Link::of(&task).map(|link| (id, link)));
+        }
+    }
+    Ok(wanted)
 }

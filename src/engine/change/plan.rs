@@ -79,6 +79,15 @@ pub enum Event<'a> {
     Cancelled(Option<CancelRequest>),
     /// The guest was asked to end, and has a while to do so.
     CancelRequested(CancelRequest),
+    /// It is sent a message.
+    Messaged,
+    /// This question of it is answered, which cost so much of its budget.
+    Answered {
+        number: u64,
+        tokens: u64,
+    },
+    /// From here on its reports are kept for a stream.
+    ReportsWanted,
     /// Its owner takes it up again: after its end, or where it waits for an outcome that is `settled`.
     Reopened {
         keep: Keep,
@@ -140,6 +149,9 @@ pub fn plan(
         Event::Failed(error) => plan.fail(error)?,
         Event::Cancelled(request) => plan.cancel(request)?,
         Event::CancelRequested(request) => plan.request_cancellation(request)?,
+        Event::Messaged => plan.take_message()?,
+        Event::Answered { number, tokens } => plan.take_answer(number, tokens)?,
+        Event::ReportsWanted => plan.keep_reports()?,
         Event::Reopened { keep, settled } => plan.reopen(keep, settled)?,
     }
     Ok(plan.made())
@@ -240,13 +252,51 @@ impl<'a> Plan<'a> {
     }
 
     fn request_cancellation(&mut self, request: CancelRequest) -> Result<(), IllegalTransition> {
-        // Whether it may be cancelled at all; where it stands changes once the guest has ended.
-        self.status.state.after(TaskEvent::Cancelled)?;
+        // Where it stands changes once the guest has ended.
+        self.expect_open()?;
         self.status.cancel = Some(request);
         self.touch();
         let id = self.about.id;
         self.effects.extend([Effect::Changed(ResourceKey::Task(id)), Effect::CancelRequested(id)]);
         Ok(())
+    }
+
+    fn take_message(&mut self) -> Result<(), IllegalTransition> {
+        self.expect_open()?;
+        self.status.messages += 1;
+        self.touch();
+        self.effects.push(Effect::Wake(self.about.id));
+        Ok(())
+    }
+
+    fn take_answer(&mut self, number: u64, tokens: u64) -> Result<(), IllegalTransition> {
+        self.expect_open()?;
+        let questions = &mut self.status.questions;
+        questions.close(number);
+        questions.sample_tokens = questions.sample_tokens.saturating_add(tokens);
+        let is_last = questions.open.is_empty();
+        self.touch();
+        let id = self.about.id;
+        self.change(ResourceKey::Task(id));
+        self.effects.push(Effect::Happened(id, vec![TaskChange::Questions]));
+        if is_last {
+            self.effects.push(Effect::Happened(id, vec![TaskChange::State(self.status.shown())]));
+        }
+        self.effects.extend(Effect::asked_below(self.about.link));
+        self.effects.push(Effect::Wake(id));
+        Ok(())
+    }
+
+    fn keep_reports(&mut self) -> Result<(), IllegalTransition> {
+        self.expect_open()?;
+        self.status.kept_reports.get_or_insert(0);
+        self.touch();
+        Ok(())
+    }
+
+    /// What is open can be cancelled.
+    fn expect_open(&self) -> Result<(), IllegalTransition> {
+        self.status.state.after(TaskEvent::Cancelled).map(drop)
     }
 
     fn end(&mut self, event: TaskEvent, instance: Instance) -> Result<(), IllegalTransition> {

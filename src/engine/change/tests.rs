@@ -70,6 +70,9 @@ fn events<'a>(failed: &'a TaskError) -> Vec<(&'static str, Event<'a>)> {
         ("retried", Event::Reopened { keep: Keep::Nothing { seed }, settled: None }),
         ("from a step", Event::Reopened { keep: Keep::Before(Kept::default()), settled: None }),
         ("settled", Event::Reopened { keep: all(), settled: settled() }),
+        ("messaged", Event::Messaged),
+        ("answered", Event::Answered { number: 1, tokens: 5 }),
+        ("reported", Event::ReportsWanted),
     ]
 }
 
@@ -142,15 +145,16 @@ fn each_event_leads_where_this_table_says() {
         })
         .collect();
     // started suspended unknown interrupted fault trap completed failed cancelled asked-to-end retried from-a-step settled
+    // messaged answered reported
     let expected = [
-        "r......fcq...",
-        ".wwqqqcfcr...",
-        "r......fcw...",
-        "r......fcw..q",
-        ".............",
-        "..........qq.",
-        "..........qqq",
-        "..........qq.",
+        "r......fcq...qqq",
+        ".wwqqqcfcr...rrr",
+        "r......fcw...www",
+        "r......fcw..qwww",
+        "................",
+        "..........qq....",
+        "..........qqq...",
+        "..........qq....",
     ];
     assert_eq!(table, expected);
 }
@@ -192,6 +196,13 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
              [orphaned 2, root, ended, #Failed, task, result, tasks, =failed (trap)]"
                 .to_owned(),
         ),
+        (running, "messaged", "running [Status] [wake]".to_owned()),
+        (
+            waiting,
+            "answered",
+            "waiting (input) [Status] [task, [Questions], =waiting (input), wake]".to_owned(),
+        ),
+        (running, "reported", "running [Status] []".to_owned()),
         (
             waiting,
             "cancelled",

@@ -5,6 +5,7 @@
 //! hash of the sender and its key` the seq that a repeated send gets.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,12 +13,13 @@ use serde_json::Value;
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
 use crate::engine::audit::{Deed, Subject};
-use crate::engine::change::commit::commit;
-use crate::engine::change::value::{Change, RowWrite};
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::lease;
+use crate::engine::change::plan::Event;
+use crate::engine::change::value::RowWrite;
 use crate::engine::commit::Commit;
-use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
-use crate::engine::memory::entry::Entry;
+use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::ops::{OpChange, OpHandle};
 use crate::engine::record::recorder::Recorder;
@@ -64,27 +66,69 @@ struct Taken {
     at: u64,
 }
 
-/// Enqueues a message; `None` where the task has ended, and no acknowledgement where it was sent before.
-pub(in crate::engine) fn send(
-    shared: &std::sync::Arc<Shared>,
-    entry: &Entry,
-    sender: String,
+/// What became of a message.
+pub(in crate::engine) struct Sent {
+    pub seq: u64,
+    /// It was not sent before.
+    pub is_new: bool,
+}
+
+impl Sent {
+    fn before(seq: u64) -> Self {
+        Self { seq, is_new: false }
+    }
+}
+
+/// Sends a message. It is on disk when this returns; `None` where the task has ended.
+pub(in crate::engine) async fn send(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    sender: &str,
     by: &Principal,
-    message: Outgoing,
-) -> Result<Option<(u64, Option<Ack>)>, EngineError> {
+    message: &Outgoing,
+) -> Result<Option<Sent>, EngineError> {
+    loop {
+        let Some((sent, ack)) = enqueue(shared, entry, sender, by, message)? else { return Ok(None) };
+        if lease::has_arrived(shared, entry, ack).await? {
+            return Ok(Some(sent));
+        }
+    }
+}
+
+/// The same message, where it is on disk.
+pub(in crate::engine) fn sent_before(
+    shared: &Shared,
+    task: TaskId,
+    sender: &str,
+    message: &Outgoing,
+) -> Result<Option<Sent>, StoreError> {
+    let Some(key) = sent_key_of(task, sender, message) else { return Ok(None) };
+    let there = shared.store.read(|snapshot| snapshot.get(Space::Message, &key))?;
+    Ok(there.as_deref().and_then(rows::trailing_number).map(Sent::before))
+}
+
+/// Hands a message over, or says that it was handed over before; `None` where the task has ended.
+fn enqueue(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    sender: &str,
+    by: &Principal,
+    message: &Outgoing,
+) -> Result<Option<(Sent, Ack)>, EngineError> {
     let payload = message.payload.to_string();
-    check(&message, &payload)?;
+    check(message, &payload)?;
     let id = entry.id;
-    let key = message.key.as_deref().map(|key| sent_key(id, &sender, key));
+    let key = sent_key_of(id, sender, message);
     let mut state = entry.lock();
+    let before = match &key {
+        Some(key) => number_of(shared, &mut state, key)?,
+        None => None,
+    };
+    if let Some(seq) = before {
+        return Ok(Some((Sent::before(seq), shared.commit(Commit::new())?)));
+    }
     if state.status.state.is_terminal() {
         return Ok(None);
-    }
-    if let Some(key) = &key {
-        let there = shared.store.read(|snapshot| snapshot.get(Space::Message, key))?;
-        if let Some(seq) = there.as_deref().and_then(rows::trailing_number) {
-            return Ok(Some((seq, None)));
-        }
     }
     if state.status.messages >= limits::MAX_TASK_MESSAGES {
         let bound = limits::MAX_TASK_MESSAGES;
@@ -92,26 +136,41 @@ pub(in crate::engine) fn send(
             "the task was sent {bound} messages, which is the bound"
         )));
     }
-    let mut status = state.status.clone();
-    status.messages += 1;
-    let seq = status.messages;
+    let seq = state.status.messages + 1;
     let mut more = Commit::new();
     let row = MessageRow {
-        name: message.name,
+        name: message.name.clone(),
         payload: rows::put_payload(&mut more, id, payload.as_bytes()),
-        sender,
+        sender: sender.to_owned(),
         sent_at: shared.clock.wall(),
         taken: None,
     };
     more.add_put(Space::Message, message_key(id, seq), rows::encode(&row)?);
-    if let Some(key) = key {
+    if let Some(key) = &key {
         more.add_put(Space::Message, key, seq.to_be_bytes());
     }
     let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
     shared.audit.admitted(&mut more, by, subject)?;
-    more.add_effect(Effect::Wake(id));
-    let ack = commit(shared, entry, &mut state, Change::of_status(status), more)?;
-    Ok(Some((seq, Some(ack))))
+    let ack = commit_event(shared, entry, &mut state, Event::Messaged, more)?;
+    state.sending.extend(key.map(|key| (key, seq)));
+    Ok(Some((Sent { seq, is_new: true }, ack)))
+}
+
+/// The number of the message with this key, which is on disk or on its way there.
+fn number_of(shared: &Shared, state: &mut EntryState, key: &[u8]) -> Result<Option<u64>, StoreError> {
+    let sending = &mut state.sending;
+    let there = shared.store.read(|snapshot| {
+        let mut on_its_way = Vec::new();
+        for (key, seq) in std::mem::take(sending) {
+            if snapshot.get(Space::Message, &key)?.is_none() {
+                on_its_way.push((key, seq));
+            }
+        }
+        *sending = on_its_way;
+        snapshot.get(Space::Message, key)
+    })?;
+    let on_its_way = state.sending.iter().find(|(there, _)| there == key).map(|(_, seq)| *seq);
+    Ok(there.as_deref().and_then(rows::trailing_number).or(on_its_way))
 }
 
 fn check(message: &Outgoing, payload: &str) -> Result<(), EngineError> {
@@ -241,6 +300,10 @@ fn message_key(task: TaskId, seq: u64) -> Vec<u8> {
     let mut key = prefix(task);
     key.extend_from_slice(&seq.to_be_bytes());
     key
+}
+
+fn sent_key_of(task: TaskId, sender: &str, message: &Outgoing) -> Option<Vec<u8>> {
+    message.key.as_deref().map(|key| sent_key(task, sender, key))
 }
 
 fn sent_key(task: TaskId, sender: &str, key: &str) -> Vec<u8> {

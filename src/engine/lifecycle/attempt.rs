@@ -14,6 +14,7 @@ use super::aside::Aside;
 use super::end::{Ending, retry_later, total_time_over};
 use super::{due, end as ending};
 use crate::engine::change::commit::commit_event;
+use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Counter;
@@ -378,8 +379,9 @@ async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<()
         };
         recorded.map(Some)
     };
-    if let Some(ack) = once_taken(shared, entry, record).await? {
-        ack.await?;
+    if let Some(ack) = once_taken(shared, entry, record).await?
+        && lease::has_arrived(shared, entry, ack).await?
+    {
         crate::crash_point!("settled");
     }
     Ok(())

@@ -8,6 +8,7 @@ use super::find::Standing;
 use crate::authority::Principal;
 use crate::engine::audit::{Deed, Subject};
 use crate::engine::change::commit::commit_event;
+use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
@@ -61,9 +62,14 @@ impl TaskEngine {
         };
         let request = CancelRequest { at: self.shared.clock.wall(), reason };
         let listens = self.shared.is_running();
-        match cancel(&self.shared, principal, &entry, request, listens)? {
-            Some(ack) => drop(ack.await?),
-            None => self.shared.audit.repeated(principal, subject, "cancelled_already"),
+        loop {
+            let Some(ack) = cancel(&self.shared, principal, &entry, request.clone(), listens)? else {
+                self.shared.audit.repeated(principal, subject, "cancelled_already");
+                break;
+            };
+            if lease::has_arrived(&self.shared, &entry, ack).await? {
+                break;
+            }
         }
         self.task(principal, id)
     }

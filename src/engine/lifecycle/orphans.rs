@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cancel;
+use crate::engine::change::lease;
 use crate::engine::error::EngineError;
 use crate::engine::family::children::{UNWANTED, on_behalf};
 use crate::engine::memory::entry::Entry;
@@ -11,7 +12,7 @@ use crate::engine::rows::tree::current;
 use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Ack, StoreError};
-use crate::task::CancelRequest;
+use crate::task::{CancelRequest, TaskId};
 
 /// Cancels what nobody wants any more, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
@@ -20,18 +21,19 @@ pub async fn run(shared: Arc<Shared>) {
         if !shared.is_running() {
             return;
         }
-        let mut again = Vec::new();
-        for id in shared.memory.families.take_unwanted() {
-            let Some(entry) = shared.entry(id) else { continue };
-            match cancel_unwanted(&shared, &entry) {
-                Ok(_) => {}
-                Err(EngineError::Store(StoreError::Busy { .. })) => again.push(id),
+        let found = shared.memory.families.unwanted().clone();
+        for id in found {
+            match give_up(&shared, id).await {
+                // It is tried again.
+                Err(EngineError::Store(StoreError::Busy { .. })) => continue,
                 Err(error) => {
                     tracing::error!(task = %id, %error, "cannot cancel a child that is not wanted any more");
                 }
+                Ok(()) => {}
             }
+            shared.memory.families.unwanted().remove(&id);
         }
-        if again.is_empty() {
+        if shared.memory.families.unwanted().is_empty() {
             told.await;
             continue;
         }
@@ -40,8 +42,18 @@ pub async fn run(shared: Arc<Shared>) {
             () = shared.clock.sleep_until(until) => {}
             () = told => {}
         }
-        shared.memory.families.disown(again);
     }
+}
+
+/// Cancels a child that nobody wants any more, if it is open.
+async fn give_up(shared: &Arc<Shared>, id: TaskId) -> Result<(), EngineError> {
+    let Some(entry) = shared.entry(id) else { return Ok(()) };
+    while let Some(ack) = cancel_unwanted(shared, &entry)? {
+        if lease::has_arrived(shared, &entry, ack).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A start: joins open children to their open parents, and cancels those that lost theirs while nobody ran.

@@ -1,18 +1,23 @@
 //! What a task has reported, for a stream that is told of each of it, once and in order, also after a restart.
 
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::find::Standing;
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::engine::change::commit::commit;
-use crate::engine::change::value::Change;
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::lease;
+use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
+use crate::engine::memory::entry::Entry;
 use crate::engine::rows;
-use crate::store::{Snapshot, Space, StoreError};
+use crate::engine::shared::Shared;
+use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{Report, State, Status, TaskId};
 
 /// A place between two reports: behind the one of that number, in that retry of the task.
@@ -58,17 +63,29 @@ impl TaskEngine {
     }
 
     /// From here on the task keeps its reports; what is committed after this finds it so.
-    pub(in crate::engine) fn keep_reports(&self, id: TaskId) -> Result<(), EngineError> {
-        let Some(entry) = self.shared.entry(id) else { return Ok(()) };
-        let mut state = entry.lock();
-        if state.status.kept_reports.is_some() || state.status.state.is_terminal() {
-            return Ok(());
+    pub(in crate::engine) async fn keep_reports(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+    ) -> Result<(), EngineError> {
+        let Standing::Open(entry) = self.find(principal, id).await? else { return Ok(()) };
+        while let Some(ack) = enqueue_keeping(&self.shared, &entry)? {
+            if lease::has_arrived(&self.shared, &entry, ack).await? {
+                break;
+            }
         }
-        // The status of a live task knows of reports that are not committed: they go along.
-        let status = Status { kept_reports: Some(0), ..state.status.clone() };
-        drop(commit(&self.shared, &entry, &mut state, Change::of_status(status), Commit::new())?);
         Ok(())
     }
+}
+
+/// `None` where they are kept already, or there will be none.
+fn enqueue_keeping(shared: &Arc<Shared>, entry: &Entry) -> Result<Option<Ack>, EngineError> {
+    let mut state = entry.lock();
+    if state.status.kept_reports.is_some() || state.status.state.is_terminal() {
+        return Ok(None);
+    }
+    // The status of a live task knows of reports that are not committed: they go along.
+    commit_event(shared, entry, &mut state, Event::ReportsWanted, Commit::new()).map(Some)
 }
 
 fn newest(status: &Status) -> (ReportAt, Report) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::calendar::Calendar;
@@ -89,8 +90,11 @@ impl TaskEngine {
                 }
             }
         }
-        if swept.tasks > 0 {
+        // Also once in each process: the sweep before may have been cut off here.
+        if swept.tasks > 0 || !self.shared.are_components_swept.load(Ordering::Relaxed) {
+            self.shared.are_components_swept.store(false, Ordering::Relaxed);
             swept.components = self.sweep_components().await?;
+            self.shared.are_components_swept.store(true, Ordering::Relaxed);
         }
         Ok(swept)
     }
@@ -118,6 +122,9 @@ impl TaskEngine {
         let mut needed: BTreeSet<ComponentId> =
             shared.catalog().tools().map(|entry| entry.tool.component.clone()).collect();
         let stored = blocking(move || shared.store.read(components)).await?;
+        if stored.iter().all(|component| needed.contains(component)) {
+            return Ok(0);
+        }
         let mut from = Bound::Unbounded;
         loop {
             let shared = self.shared.clone();

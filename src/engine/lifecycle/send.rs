@@ -4,8 +4,7 @@ use super::find::Standing;
 use crate::authority::Principal;
 use crate::engine::audit::{Deed, Subject};
 use crate::engine::error::EngineError;
-use crate::engine::family::messages::Outgoing;
-use crate::engine::family::messages::send;
+use crate::engine::family::messages::{Outgoing, send, sent_before};
 use crate::engine::handle::TaskEngine;
 use crate::task::TaskId;
 
@@ -27,23 +26,19 @@ impl TaskEngine {
         id: TaskId,
         message: Outgoing,
     ) -> Result<u64, EngineError> {
-        let over = |state| {
-            let hint = "it takes no messages any more";
-            EngineError::WrongState { task: id, state, hint }
+        let (shared, sender) = (&self.shared, principal.name());
+        let sent = match self.find(principal, id).await? {
+            Standing::Open(entry) => send(shared, &entry, sender, principal, &message).await?,
+            // What was sent before was sent.
+            Standing::Ended(_) => sent_before(shared, id, sender, &message)?,
         };
-        let entry = match self.find(principal, id).await? {
-            Standing::Open(entry) => entry,
-            Standing::Ended(document) => return Err(over(document.state)),
+        let Some(sent) = sent else {
+            let (state, hint) = (self.task(principal, id)?.state, "it takes no messages any more");
+            return Err(EngineError::WrongState { task: id, state, hint });
         };
-        let sent = send(&self.shared, &entry, principal.name().to_owned(), principal, message)?;
-        let (seq, ack) = sent.ok_or_else(|| over(entry.lock().status.state.to_string()))?;
-        match ack {
-            Some(ack) => drop(ack.await?),
-            None => {
-                let subject = Subject::of_task(Deed::Send, id);
-                self.shared.audit.repeated(principal, subject, "same_message");
-            }
+        if !sent.is_new {
+            shared.audit.repeated(principal, Subject::of_task(Deed::Send, id), "same_message");
         }
-        Ok(seq)
+        Ok(sent.seq)
     }
 }

@@ -85,7 +85,7 @@ impl TaskEngine {
         let (submitted, follower) = self.submit_with(submission, true, Some(&beside)).await?;
         let mut from = ReportAt::default();
         if submitted.existing {
-            self.keep_reports(submitted.id)?;
+            self.keep_reports(&submission.principal, submitted.id).await?;
             from = self.reported(&submission.principal, submitted.id, from, 1)?.newest.0;
             self.shelve(beside(submitted.id, from, true)).await?;
         }

@@ -32,9 +32,10 @@ impl Memory {
     /// The commit is on disk.
     fn applied(&self, effects: Effects) {
         let staged = effects.staged;
+        let mut changed = Vec::new();
         for effect in effects.list {
             match effect {
-                Effect::Changed(key) => self.feed.changed(&[key]),
+                Effect::Changed(key) => changed.push(key),
                 Effect::Happened(task, changes) => self.feed.happened(task, &changes),
                 Effect::Counted(counter) => self.counters.count(counter),
                 Effect::Opened { task, after } => {
@@ -58,9 +59,10 @@ impl Memory {
                 Effect::Orphaned(children) => self.families.disown(children),
                 Effect::RootEnded(root) => self.families.forget(root),
                 Effect::AskedBelow { parent } => self.notify_ancestors(parent),
-                Effect::StateWritten { number, changed, expires } => {
+                Effect::StateWritten { number, changed: entries, expires } => {
                     self.state.settle(number);
-                    self.state_changed(changed);
+                    self.wake_watchers(&entries);
+                    changed.extend(entries.into_iter().map(|(name, key)| ResourceKey::State(name, key)));
                     if expires {
                         self.state.expiry.notify_one();
                     }
@@ -69,6 +71,8 @@ impl Memory {
                 Effect::TokenRevoked(hash) => self.tokens.remove(&hash),
             }
         }
+        // Together, and when all else of the commit can be seen.
+        self.feed.changed(&changed);
     }
 
     /// The commit is not on disk, or the store has failed.
@@ -94,15 +98,12 @@ impl Memory {
         }
     }
 
-    /// Wakes the tasks that wait for these entries, and notifies subscribers.
-    fn state_changed(&self, changed: Vec<(String, String)>) {
-        for (namespace, key) in &changed {
+    /// Wakes the tasks that wait for these entries.
+    fn wake_watchers(&self, entries: &[(String, String)]) {
+        for (namespace, key) in entries {
             for task in self.state.watchers.of(namespace, key) {
                 self.nudge(task);
             }
         }
-        let keys: Vec<ResourceKey> =
-            changed.into_iter().map(|(namespace, key)| ResourceKey::State(namespace, key)).collect();
-        self.feed.changed(&keys);
     }
 }

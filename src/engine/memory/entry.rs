@@ -63,6 +63,8 @@ pub struct EntryState {
     /// one read it.
     pub rewritten: u64,
     pub read: u64,
+    /// Messages on their way to the disk: the row of the sender's key, and the message's number.
+    pub sending: Vec<(Vec<u8>, u64)>,
 }
 
 /// Where logical time stood at a moment of this process.
@@ -137,6 +139,7 @@ impl Entry {
                 fresh: false,
                 rewritten: 0,
                 read: 0,
+                sending: Vec::new(),
             }),
             flush: Flush::default(),
             cancel: watch::Sender::new(cancelling),

@@ -1,7 +1,7 @@
 //! What trees of tasks share in memory: how many tasks stand under a root, which of them are wanted no more.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -15,8 +15,8 @@ use crate::task::TaskId;
 pub struct Families {
     /// Tasks under each root, where somebody asked.
     totals: Mutex<HashMap<TaskId, u64>>,
-    /// Those that nobody wants any more, on disk.
-    unwanted: Mutex<Vec<TaskId>>,
+    /// Those that nobody wants any more, on disk, until their cancellation is there too.
+    unwanted: Mutex<BTreeSet<TaskId>>,
     pub wake: Notify,
 }
 
@@ -59,8 +59,13 @@ impl Families {
 
     /// To be called after the commit that says so. Takes no task's lock: the writer thread calls it.
     pub fn disown(&self, children: Vec<TaskId>) {
-        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner).extend(children);
+        self.unwanted().extend(children);
         self.wake.notify_one();
+    }
+
+    /// Those that are still to be cancelled.
+    pub fn unwanted(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
+        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Roots whose number of tasks is another one in memory than on disk.
@@ -73,10 +78,6 @@ impl Families {
             found.extend((total != on_disk).then_some((root, total, on_disk)));
         }
         Ok(found)
-    }
-
-    pub fn take_unwanted(&self) -> Vec<TaskId> {
-        std::mem::take(&mut *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -9,12 +9,11 @@ use super::form::restored;
 use crate::authority::Principal;
 use crate::catalog::Schema;
 use crate::engine::audit::{Deed, Subject};
-use crate::engine::change::commit;
-use crate::engine::change::value::Change;
+use crate::engine::change::commit::commit_event;
+use crate::engine::change::lease;
+use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
-use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
-use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
@@ -97,7 +96,9 @@ pub(in crate::engine) async fn give(
         }
         crate::crash_point!("answering");
         if let Some(ack) = commit(shared, entry, found, answer, &giving)? {
-            ack.await?;
+            if !lease::has_arrived(shared, entry, ack).await? {
+                continue;
+            }
             crate::crash_point!("answered");
             return Ok(());
         }
@@ -173,8 +174,7 @@ fn commit(
         return Ok(None);
     }
     let number = found.number;
-    let mut status = state.status.clone();
-    let Some(open) = status.questions.close(number) else { return Ok(None) };
+    let Some(open) = state.status.questions.find(number).cloned() else { return Ok(None) };
     let (model, tokens) = match (&answer, open.kind) {
         (Answer::Accept(message), QuestionKind::Sample) => {
             let model = serde_json::from_str::<Value>(message)
@@ -185,9 +185,7 @@ fn commit(
         }
         _ => (None, giving.tokens),
     };
-    status.questions.sample_tokens = status.questions.sample_tokens.saturating_add(tokens.unwrap_or(0));
     let at = shared.clock.wall();
-    status.updated_at = at;
     let mut more = Commit::new();
     let said = match &answer {
         Answer::Accept(content) => content.clone(),
@@ -200,14 +198,8 @@ fn commit(
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
     let answer = rows::put_payload(&mut more, id, &rows::encode(&answer)?);
     put_answered(&mut more, id, number, found.row, Answered { answer, by, at, model, tokens })?;
-    more.changed(ResourceKey::Task(id));
-    more.happened(id, TaskChange::Questions);
-    if status.questions.open.is_empty() {
-        more.happened(id, TaskChange::State(status.shown()));
-    }
-    more.asked_below(entry.link);
-    more.add_effect(Effect::Wake(id));
-    Ok(Some(commit::commit(shared, entry, &mut state, Change::of_status(status), more)?))
+    let event = Event::Answered { number, tokens: tokens.unwrap_or(0) };
+    commit_event(shared, entry, &mut state, event, more).map(Some)
 }
 
 fn is_same(there: &Answer, given: &Answer) -> bool {

@@ -10,10 +10,13 @@ use super::answer::{Given, Giving, Hand, Which, give};
 use super::asked::{Ask, read, read_ask};
 use super::below;
 use crate::authority::Principal;
+use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
+use crate::store::StoreError;
 use crate::task::{QuestionKind, TaskId};
 use crate::{clock, limits};
 
@@ -92,13 +95,26 @@ pub(super) fn serve(recorder: Recorder, number: u64) {
     }
     let runtime = shared.runtime.clone();
     runtime.spawn(async move {
-        // Nothing leaves before the question is on disk.
-        if recorder.barrier().await.is_ok() {
-            let (shared, entry) = (recorder.shared().clone(), recorder.entry().clone());
-            drop(recorder);
-            work(shared, entry, number).await;
+        let (shared, entry) = (recorder.shared().clone(), recorder.entry().clone());
+        // Nothing leaves before the question is on disk: by this, or by the end of the attempt that asked it, which may
+        // have come before.
+        if recorder.barrier().await.is_err() && !arrives(&shared).await {
+            return;
         }
+        drop(recorder);
+        work(shared, entry, number).await;
     });
+}
+
+/// Whether what is on its way is on disk; false where the store takes nothing more.
+async fn arrives(shared: &Shared) -> bool {
+    loop {
+        match shared.commit(Commit::new()) {
+            Ok(ack) => return ack.await.is_ok(),
+            Err(StoreError::Busy { .. }) => shared.pause().await,
+            Err(_) => return false,
+        }
+    }
 }
 
 /// A start takes up the samples that were open.
@@ -152,9 +168,20 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     };
     let hand = Hand { channel: "endpoint", is_person: false };
     let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(hand.channel.into()));
-    let giving = Giving { principal: &principal, given, hand, tokens };
-    if let Err(error) = give(&shared, &entry, Which::Number(number), giving).await {
-        tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
+    loop {
+        let giving = Giving { principal: &principal, given: given.clone(), hand, tokens };
+        match give(&shared, &entry, Which::Number(number), giving).await {
+            Ok(()) => return,
+            // It was paid for: it is given again after a moment.
+            Err(EngineError::Store(StoreError::Busy { .. })) => {
+                let again = shared.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+                shared.clock.sleep_until(again).await;
+            }
+            Err(error) => {
+                tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
+                return;
+            }
+        }
     }
 }
 

@@ -41,8 +41,8 @@ async fn retry(engine: TaskEngine, id: TaskId) -> Result<TaskDocument, EngineErr
     engine.retry(&Principal::local(), id, None).await
 }
 
-async fn send(engine: TaskEngine, id: TaskId) -> Result<u64, EngineError> {
-    let message = Outgoing { name: "news".into(), payload: json!(1), key: None };
+async fn send(engine: TaskEngine, id: TaskId, key: Option<&str>) -> Result<u64, EngineError> {
+    let message = Outgoing { name: "news".into(), payload: json!(1), key: key.map(str::to_owned) };
     engine.send(&Principal::local(), id, message).await
 }
 
@@ -102,7 +102,7 @@ async fn a_task_that_is_seen_to_be_open_again_takes_messages_and_cancellations_a
     let held = engine.shared.store.hold(Moment::BeforeTelling);
     let retrying = at_once(&engine, |engine| retry(engine, id));
     until_seen(&engine, id, "queued").await;
-    let sending = at_once(&engine, |engine| send(engine, id));
+    let sending = at_once(&engine, |engine| send(engine, id, None));
     others_run().await;
     let cancelling = at_once(&engine, |engine| cancel(engine, id));
     others_run().await;
@@ -110,5 +110,25 @@ async fn a_task_that_is_seen_to_be_open_again_takes_messages_and_cancellations_a
     retrying.await.expect("no panic").expect("retried");
     assert_eq!(sending.await.expect("no panic").expect("sent"), 1);
     assert_eq!(cancelling.await.expect("no panic").expect("cancelled").state, "cancelled");
+    engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_same_message_sent_twice_at_once_is_one_and_is_one_after_the_tasks_end_too() {
+    let world = World::new();
+    let (engine, id) = with_a_sleeper(&world).await;
+    let held = engine.shared.store.hold(Moment::BeforeCommit);
+    let first = at_once(&engine, |engine| send(engine, id, Some("k")));
+    let second = at_once(&engine, |engine| send(engine, id, Some("k")));
+    others_run().await;
+    assert!(!first.is_finished() && !second.is_finished(), "neither is answered before it is on disk");
+    drop(held);
+    for sent in [first, second] {
+        assert_eq!(sent.await.expect("no panic").expect("sent"), 1);
+    }
+    assert_eq!(send(engine.clone(), id, Some("other")).await.expect("sent"), 2);
+    cancel(engine.clone(), id).await.expect("cancelled");
+    assert_eq!(send(engine.clone(), id, Some("k")).await.expect("sent before"), 1);
+    assert!(matches!(send(engine.clone(), id, Some("new")).await, Err(EngineError::WrongState { .. })));
     engine.shutdown().await;
 }

@@ -1,9 +1,14 @@
 //! Calls of closures: deadlines and pauses by the test's own clock.
 
+use tokio::sync::Semaphore;
+
 use super::*;
 use crate::engine::family::calling::ChildCall;
 use crate::engine::family::calling::ChildEnd;
 use crate::engine::memory::families::TreeBounds;
+use crate::engine::record::output::call_hash;
+use crate::store::No;
+use crate::task::WakeOn;
 
 /// `parent` makes the calls that it is given, one after the other is joined, and returns what they came to.
 fn family() -> Closures {
@@ -106,4 +111,63 @@ async fn a_start_is_all_or_nothing() {
         assert!(told.contains(why), "{told}");
         assert!(children(&engine, id).is_empty());
     }
+}
+
+/// `sender` passes a gate, sends its child a message, and waits for it; `receiver` ends with the message that it gets.
+fn correspondents(gate: &Arc<Semaphore>) -> Closures {
+    let gate = gate.clone();
+    let sender = move |steps: Steps, _| {
+        let gate = gate.clone();
+        async move {
+            let calling = steps.call(&[ChildCall::new("receiver", &json!({}))]).await?[0];
+            gate.acquire().await.expect("open").forget();
+            let sent = steps.recorder().send_message(Addressee::Child(calling.child), "news", "1").await?;
+            let end = steps.join(calling).await?;
+            Ok(ToolResult::text(format!("{sent:?} {}", matches!(end, ChildEnd::Completed(_)))))
+        }
+    };
+    let receiver = |steps: Steps, _| async move {
+        let recorder = steps.recorder();
+        let (op, hash) = (recorder.begin_op()?, call_hash("receive", &[]));
+        let on = vec![WakeOn::Message(Vec::new())];
+        if !matches!(recorder.op(op)?, Some(Op::Done { .. }))
+            && recorder.take_message(op, hash, &[]).await?.is_none()
+        {
+            return Err(StepError::suspend(Suspension { reason: WaitingReason::Message, until: None, on }));
+        }
+        Ok(ToolResult::text("received"))
+    };
+    Closures::new().tool(definition("sender"), "1", sender).tool(definition("receiver"), "1", receiver)
+}
+
+/// The sender's process ends when its message is on disk and its record of that is not; its child is faster then.
+#[tokio::test]
+async fn a_message_that_was_delivered_before_a_crash_was_delivered_also_where_its_child_has_ended_since() {
+    let (world, gate) = (World::new(), Arc::new(Semaphore::new(0)));
+    let engine = world.start(correspondents(&gate)).await;
+    let id = submit(&engine, "sender", json!({})).await;
+    let local = Principal::local();
+    let child = || children(&engine, id).pop().map(|child| child.id.parse::<TaskId>().expect("an id"));
+    until_true(|| {
+        child().is_some_and(|child| engine.task(&local, child).expect("a task").state == "waiting")
+    })
+    .await;
+    let child = child().expect("a child");
+    let sent = || {
+        engine.shared.store.read(|snapshot| messages::first(snapshot, child, &[])).expect("rows").is_some()
+    };
+    let held = engine.shared.store.hold(Moment::BeforeTelling);
+    gate.add_permits(1);
+    until_true(sent).await;
+    engine.shared.store.refuse(Some((1, No::Latched)));
+    drop(held);
+    engine.failed().await;
+    engine.shutdown().await;
+
+    let engine = world.start(correspondents(&gate)).await;
+    assert_eq!(ended(&engine, child).await.state, "completed");
+    gate.add_permits(1);
+    ended(&engine, id).await;
+    assert_eq!(text(engine.result(&Principal::local(), id).expect("a result")), "Ok(1) true");
+    engine.shutdown().await;
 }

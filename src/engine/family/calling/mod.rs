@@ -312,20 +312,26 @@ impl Recorder {
                 child
             }
         };
-        let Some(entry) = shared.entry(to) else { return not_found("that task has ended") };
         let at = self.with(|_, live| Ok(live.journal.next_number()))?;
         let mut key = blake3::Hasher::new_keyed(&self.seed());
         key.update(b"message").update(&at.to_le_bytes()).update(&hash.to_le_bytes());
         let key = Some(key.finalize().to_hex().as_str()[..32].to_owned());
         let message = Outgoing { name: name.to_owned(), payload: value, key };
-        match messages::send(shared, &entry, id.uri(), &children::on_behalf(&entry.principal), message) {
-            Ok(Some((seq, ack))) => {
-                if let Some(ack) = ack {
-                    ack.await.map_err(fault)?;
-                }
-                Ok(Ok(seq))
+        let sender = id.uri();
+        let sent = match shared.entry(to) {
+            Some(entry) => {
+                let by = children::on_behalf(&entry.principal);
+                messages::send(shared, &entry, &sender, &by, &message).await
             }
-            Ok(None) => not_found("that task has ended"),
+            None => Ok(None),
+        };
+        match sent {
+            Ok(Some(sent)) => Ok(Ok(sent.seq)),
+            // It may have got it before a crash, and ended since.
+            Ok(None) => match messages::sent_before(shared, to, &sender, &message).map_err(fault)? {
+                Some(sent) => Ok(Ok(sent.seq)),
+                None => not_found("that task has ended"),
+            },
             Err(EngineError::BadMessage(why)) => Ok(Err(CallRefusal::Limit(why))),
             Err(error) => Err(RecorderError::Fault(error.to_string())),
         }

@@ -84,7 +84,9 @@ impl Bench {
             }
             for (id, (task, _)) in rows.tasks.iter().filter(|(id, _)| rows.open.contains(id)) {
                 let Some(link) = Link::of(task).filter(|link| !link.detached) else { continue };
-                if !rows.children.get(&link.parent).is_some_and(|wanted| wanted.contains(id)) {
+                let is_to_be_cancelled = shared.memory.families.unwanted().contains(id);
+                let is_wanted = rows.children.get(&link.parent).is_some_and(|wanted| wanted.contains(id));
+                if !is_wanted && !is_to_be_cancelled {
                     told.push(format!("{}: open, wanted by nobody, not cancelled", Self::name(&rows, *id)));
                 }
             }
@@ -139,6 +141,12 @@ impl Bench {
             told.push(format!("{name}: {in_memory} tasks below it in memory, {on_disk} on disk"));
         }
         told
+    }
+
+    /// What should have been done by itself in the end, and was not.
+    pub fn left_over(&self) -> Vec<String> {
+        let unwanted = self.engine.shared.memory.families.unwanted().len();
+        (unwanted > 0).then(|| format!("{unwanted} children are still to be cancelled")).into_iter().collect()
     }
 
     /// What everything has come to, in lines that are the same in each run that comes to the same.
