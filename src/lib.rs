@@ -48,7 +48,7 @@ pub use store::{
 };
 pub use task::{State, TaskId, ToolResult};
 
-/// Rows on disk, for the project's own benches; not part of the library.
+/// Rows on disk, for the project's own benches and tests; not part of the library.
 #[doc(hidden)]
 pub mod rows_on_disk {
     pub use crate::store::{Batch, Guard, Space, Store};

@@ -179,6 +179,21 @@ pub const MAX_PENDING_JOURNAL_BYTES: usize = 1024 * 1024;
 /// Of the memory that a task's records lay in, what is kept for those that follow, bytes.
 pub const KEPT_JOURNAL_BUFFER_BYTES: usize = 1024;
 
+/// What is kept of a task's steps and their times, KiB, keys included; the oldest is folded to its numbers.
+pub const DEFAULT_TRACE_KIB: u64 = 64;
+pub const MIN_TRACE_KIB: u64 = 16;
+pub const MAX_TRACE_KIB: u64 = 1024;
+/// It is folded in blocks of this, KiB.
+pub const TRACE_BLOCK_KIB: u64 = 8;
+/// What a step is called in a trace, bytes: its place, its tool, its key.
+pub const MAX_TRACE_LABEL_BYTES: usize = 96;
+/// Labels of one block that later steps name by number; with more, each is written out.
+pub const MAX_TRACE_LABELS: usize = 64;
+/// Steps under way that a trace follows; of more, the oldest leave no entry.
+pub const MAX_TRACE_OPEN_STEPS: usize = 256;
+/// A wait that was shorter is no step: guests that poll do it by the thousand. Microseconds.
+pub const MIN_TRACED_WAIT_MICROS: u64 = 1_000;
+
 /// Log of one task, bytes (stdout, stderr and log lines); the rest is dropped and counted.
 pub const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 /// Functions that the refusal of a component names, and bytes of each name.
@@ -602,6 +617,9 @@ const _: () = {
     assert!(LOG_TRIM_ROWS > 1, "each commit adds a row");
     assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
+    assert!(MIN_TRACE_KIB / TRACE_BLOCK_KIB > 1, "the block that is written and one before it");
+    assert!(MIN_TRACE_KIB <= DEFAULT_TRACE_KIB && DEFAULT_TRACE_KIB <= MAX_TRACE_KIB);
+    assert!(MAX_TRACE_LABEL_BYTES < 256, "its length is one byte");
     assert!(STOP_GRACE_MS < SHUTDOWN_GRACE_SECONDS * 1_000);
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
     assert!(MAX_OPEN_CHILDREN < MAX_OPEN_TICKETS, "each child has a ticket");

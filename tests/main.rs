@@ -35,6 +35,7 @@ mod sampling;
 mod schemas;
 mod servers;
 mod state;
+mod steps;
 #[cfg(target_os = "linux")]
 mod suspend;
 mod tls;

@@ -12,7 +12,8 @@ use super::remote::{Remote, RemoteError};
 use crate::api::{ApiError, Caller, Operation, TaskAnswer};
 use crate::authority::Principal;
 use crate::engine::{
-    EngineError, EngineOptions, JournalDocument, StateError, TaskDocument, TaskEnd, TaskEngine, TokenError,
+    EngineError, EngineOptions, JournalDocument, StateError, StepsDocument, TaskDocument, TaskEnd,
+    TaskEngine, TokenError,
 };
 pub use crate::private::Purpose;
 use crate::store::{Presence, Store, StoreError};
@@ -144,6 +145,13 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.journal(id).await?),
             Self::Store(engine) => Ok(engine.journal(&local(), id)?),
+        }
+    }
+
+    pub async fn steps(&mut self, id: TaskId) -> Result<StepsDocument> {
+        match self {
+            Self::Server(remote) => Ok(remote.steps(id).await?),
+            Self::Store(engine) => Ok(engine.steps(&local(), id)?),
         }
     }
 

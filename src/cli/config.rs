@@ -82,6 +82,8 @@ pub struct EngineSettings {
     pub retention: Option<Duration>,
     /// How long rows of the audit are kept; `None` is for ever.
     pub audit_retention: Option<Duration>,
+    /// What is kept of each task's steps; 0 is nothing.
+    pub trace_kib: u64,
     /// How long a server in the background stays when it has neither a client nor an open task.
     pub background_idle: Duration,
 }
@@ -139,6 +141,7 @@ impl Settings {
                 ),
                 retention: kept(said.retention_days, limits::DEFAULT_RETENTION_SECONDS),
                 audit_retention: kept(said.audit_days, limits::DEFAULT_AUDIT_RETENTION_SECONDS),
+                trace_kib: said.trace_kib.unwrap_or(limits::DEFAULT_TRACE_KIB),
                 background_idle: Duration::from_secs(
                     said.background_idle_seconds.unwrap_or(limits::BACKGROUND_IDLE_SECONDS),
                 ),

@@ -36,6 +36,7 @@ mod servers;
 mod show;
 mod signals;
 mod state;
+mod steps;
 mod task;
 mod token;
 mod tool;

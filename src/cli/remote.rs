@@ -14,7 +14,7 @@ use crate::api::{Audience, Operation, TaskAnswer, TaskResult};
 use crate::authority::Secret;
 use crate::catalog::Reply;
 use crate::engine::questions::InputRequest;
-use crate::engine::{JournalDocument, TaskDocument, state_uri};
+use crate::engine::{JournalDocument, StepsDocument, TaskDocument, state_uri};
 use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ClientOptions, ToolInfo, Updates};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};
@@ -247,6 +247,12 @@ impl Remote {
         let body = self.client().await?.read(&format!("{}/journal", id.uri())).await?;
         serde_json::from_slice(&body.bytes)
             .map_err(|e| RemoteError::Other(format!("this is no journal: {e}")))
+    }
+
+    pub async fn steps(&self, id: TaskId) -> Result<StepsDocument, RemoteError> {
+        let body = self.client().await?.read(&format!("{}/steps", id.uri())).await?;
+        serde_json::from_slice(&body.bytes)
+            .map_err(|e| RemoteError::Other(format!("these are no steps: {e}")))
     }
 
     /// An answer to what the task asks.

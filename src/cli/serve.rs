@@ -138,6 +138,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         live_instances: context.settings.engine.live_instances,
         retention: context.settings.engine.retention,
         audit_retention: context.settings.engine.audit_retention,
+        trace_kib: context.settings.engine.trace_kib,
         sampler,
         ..EngineOptions::default()
     };

@@ -12,6 +12,7 @@ use super::follow::{self, watch_command};
 use super::hand;
 use super::progress::Screen;
 use super::show;
+use super::steps;
 use crate::api::{
     AnswerAction, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskList, TaskOutput, TaskResolve, TaskRetry,
     TaskSend,
@@ -25,7 +26,7 @@ use crate::task::TaskId;
 pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
     let purpose = match &args.command {
         TaskCommand::List { .. }
-        | TaskCommand::Show(_)
+        | TaskCommand::Show { .. }
         | TaskCommand::Watch(_)
         | TaskCommand::Result(_)
         | TaskCommand::Output { .. }
@@ -49,7 +50,14 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
                 false => show::tasks(output, &tasks)?,
             }
         }
-        TaskCommand::Show(OneTask { id }) => print_task(&access.task(id).await?, context)?,
+        TaskCommand::Show { id, steps: false } => print_task(&access.task(id).await?, context)?,
+        TaskCommand::Show { id, steps: true } => {
+            let steps = access.steps(id).await?;
+            match output.json {
+                true => output.json(&steps)?,
+                false => steps::print(output, &steps)?,
+            }
+        }
         TaskCommand::Watch(OneTask { id }) => return watch(access, id, context).await,
         TaskCommand::Result(OneTask { id }) => {
             let task = access.task(id).await?;

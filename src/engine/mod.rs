@@ -34,6 +34,7 @@ mod state;
 mod tests;
 mod text;
 mod tokens;
+mod trace;
 
 pub use audit::{Deed, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};
@@ -59,6 +60,7 @@ pub use ports::remote::{
 pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Suspension};
 pub use query::audit::{AuditDocument, AuditPage, AuditQuery};
 pub use query::metrics::Metrics;
+pub use query::steps::{FoldedDocument, StepsDocument, TraceEntry};
 pub use query::tasks::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
 #[cfg(feature = "cli")]
 pub(crate) use query::view::resolve_command;
@@ -77,3 +79,4 @@ pub use state::entries::state_uri;
 pub use state::types::{StateEntry, StatePage, StateQuery, StateWrite};
 pub use text::{output_uri, percent_decode, percent_encode, rfc3339};
 pub use tokens::{Bearer, TokenDocument, TokenGrant};
+pub use trace::StepKind;

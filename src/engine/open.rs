@@ -27,6 +27,7 @@ use crate::engine::rows;
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
 use crate::engine::state::expiry;
+use crate::engine::trace;
 use crate::limits;
 use crate::store::{Space, Store, StoreOptions, Usage};
 use crate::task::ComponentId;
@@ -45,6 +46,8 @@ pub struct EngineOptions {
     pub tree: TreeBounds,
     /// How long rows of the audit are kept; `None` is for ever.
     pub audit_retention: Option<Duration>,
+    /// What is kept of each task's steps, from [`limits::MIN_TRACE_KIB`] to [`limits::MAX_TRACE_KIB`]; 0 is nothing.
+    pub trace_kib: u64,
 }
 
 impl Default for EngineOptions {
@@ -57,6 +60,7 @@ impl Default for EngineOptions {
             sampler: None,
             tree: TreeBounds::default(),
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
+            trace_kib: limits::DEFAULT_TRACE_KIB,
         }
     }
 }
@@ -113,6 +117,7 @@ impl TaskEngine {
             runtime: Handle::current(),
             tree: options.tree,
             audit_retention: options.audit_retention,
+            trace_blocks: trace::blocks_of(options.trace_kib),
             leases: AtomicU64::new(1),
         };
         Ok(Self { shared: Arc::new(shared), runner })

@@ -36,6 +36,8 @@ pub struct Shared {
     pub retention: Option<Duration>,
     pub tree: TreeBounds,
     pub audit_retention: Option<Duration>,
+    /// How many blocks are kept of each task's trace.
+    pub trace_blocks: u32,
     pub audit: Audit,
     pub told_hosts: ToldHosts,
     /// Other MCP servers, where there are any, and how their tools are answered.

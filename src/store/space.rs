@@ -55,6 +55,8 @@ spaces! {
     Child = 25, "child";
     /// `task | retry | number`: what a task has reported, where a client's stream is told of it.
     Report = 26, "report";
+    /// `task | block | row`: what a task did and when.
+    Trace = 27, "trace";
 }
 
 impl Space {

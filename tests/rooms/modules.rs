@@ -14,6 +14,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["error", "feed", "link", "text"],
             &["cursor", "random", "rows"],
             &["effect", "journal"],
+            &["trace"],
             &["memory", "ports"],
             &["commit"],
             &["audit"],

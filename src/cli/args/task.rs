@@ -32,7 +32,13 @@ pub enum TaskCommand {
         limit: u32,
     },
     /// Show all that is known about a task
-    Show(OneTask),
+    Show {
+        /// The task's id
+        id: TaskId,
+        /// What it did and when: its steps, attempts, replays and waits, also after its end
+        #[arg(long)]
+        steps: bool,
+    },
     /// Follow a task to its end
     Watch(OneTask),
     /// Print what a task handed back

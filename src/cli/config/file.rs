@@ -13,7 +13,7 @@ use super::layer::Layer;
 use super::sampling::SamplingSettings;
 use super::values::{
     address, background_idle_seconds, dedupe_seconds, durability, live_instances, retention_days,
-    suspend_grace_ms,
+    suspend_grace_ms, trace_kib,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
 use crate::cli::servers::ServerTable;
@@ -76,6 +76,8 @@ struct EngineTable {
     live_instances: Option<usize>,
     #[serde(deserialize_with = "read_suspend_grace_ms")]
     suspend_grace_ms: Option<u64>,
+    #[serde(deserialize_with = "read_trace_kib")]
+    trace_kib: Option<u64>,
 }
 
 /// How long ended tasks are kept, with their results, outputs and logs.
@@ -145,6 +147,7 @@ impl FileTables {
             dedupe_seconds: self.mcp.dedupe_seconds,
             live_instances: self.engine.live_instances,
             suspend_grace_ms: self.engine.suspend_grace_ms,
+            trace_kib: self.engine.trace_kib,
             retention_days: self.retention.days,
             audit_days: self.retention.audit_days,
             sampling: self.sampling,
@@ -189,6 +192,11 @@ fn read_live_instances<'de, D: Deserializer<'de>>(input: D) -> Result<Option<usi
 fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     let millis = u64::deserialize(input)?;
     suspend_grace_ms(millis).map(Some).map_err(|why| D::Error::custom(format!("{millis} {why}")))
+}
+
+fn read_trace_kib<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let kib = u64::deserialize(input)?;
+    trace_kib(kib).map(Some).map_err(|why| D::Error::custom(format!("{kib} {why}")))
 }
 
 fn read_dedupe_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {

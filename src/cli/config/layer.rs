@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::sampling::SamplingSettings;
 use super::values::{
     address, background_idle_seconds, dedupe_seconds, durability, live_instances, number, retention_days,
-    suspend_grace_ms, switch,
+    suspend_grace_ms, switch, trace_kib,
 };
 use crate::catalog::FileError;
 use crate::mcp::{Links, OwnNames, wait_bound_of};
@@ -58,6 +58,7 @@ pub struct Layer {
     pub dedupe_seconds: Option<u64>,
     pub live_instances: Option<usize>,
     pub suspend_grace_ms: Option<u64>,
+    pub trace_kib: Option<u64>,
     /// 0 is for ever.
     pub retention_days: Option<u64>,
     /// 0 is for ever.
@@ -87,6 +88,7 @@ impl Layer {
             dedupe_seconds: self.dedupe_seconds.or(lower.dedupe_seconds),
             live_instances: self.live_instances.or(lower.live_instances),
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
+            trace_kib: self.trace_kib.or(lower.trace_kib),
             retention_days: self.retention_days.or(lower.retention_days),
             audit_days: self.audit_days.or(lower.audit_days),
             sampling: self.sampling.or(lower.sampling),
@@ -143,6 +145,7 @@ impl Layer {
             suspend_grace_ms: read(env, "LONGHAUL_ENGINE_SUSPEND_GRACE_MS", |text| {
                 suspend_grace_ms(number(text)?)
             })?,
+            trace_kib: read(env, "LONGHAUL_ENGINE_TRACE_KIB", |text| trace_kib(number(text)?))?,
             retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
             // An address and its key belong together: the file alone says both.
             sampling: None,

@@ -40,6 +40,14 @@ pub fn live_instances(count: u64) -> Result<usize, String> {
     fits.ok_or_else(|| format!("is not from 1 to {most}"))
 }
 
+pub fn trace_kib(kib: u64) -> Result<u64, String> {
+    let (least, most) = (limits::MIN_TRACE_KIB, limits::MAX_TRACE_KIB);
+    if kib == 0 || (least..=most).contains(&kib) {
+        return Ok(kib);
+    }
+    Err(format!("is not from {least} to {most}, nor 0, which keeps nothing"))
+}
+
 pub fn suspend_grace_ms(millis: u64) -> Result<u64, String> {
     let most = limits::MAX_SUSPEND_GRACE_MS;
     if millis <= most { Ok(millis) } else { Err(format!("is not from 0 to {most}")) }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::draft::{Draft, Parts};
 use super::plan::{About, Event, Facts, plan};
+use super::traced;
 use super::value::{Change, Instance};
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
@@ -22,6 +23,21 @@ pub fn commit(
     shared: &Arc<Shared>,
     entry: &Entry,
     state: &mut EntryState,
+    change: Change,
+    more: Commit,
+) -> Result<Ack, StoreError> {
+    let place = traced::leave(state, &change);
+    let committed = commit_change(shared, entry, state, change, more);
+    if committed.is_err() {
+        traced::stay(state, place);
+    }
+    committed
+}
+
+fn commit_change(
+    shared: &Arc<Shared>,
+    entry: &Entry,
+    state: &mut EntryState,
     mut change: Change,
     more: Commit,
 ) -> Result<Ack, StoreError> {
@@ -35,13 +51,21 @@ pub fn commit(
     let has_records = change.instance != Instance::GoesUnrecorded;
     let parts = Parts { has_records, has_status: false, is_marked: change.instance == Instance::Stays };
     let drafted = state.draft(entry, parts)?;
+    let goes = matches!(change.instance, Instance::Goes | Instance::GoesUnrecorded);
     let (mut commit, queued) = match drafted {
         Some(Draft { commit, queued }) => (commit, Some(queued)),
-        // Also where nothing is pending: what was committed last may have been refused.
-        None if state.live.is_some() => (Commit::under_lease(entry.id, state.lease), None),
+        None if state.live.is_some() => {
+            // Also where nothing is pending: what was committed last may have been refused.
+            let mut commit = Commit::under_lease(entry.id, state.lease);
+            if goes {
+                // There is no later commit to trace it in.
+                state.draft_trace(entry.id, &mut commit);
+            }
+            (commit, None)
+        }
         None => (Commit::new(), None),
     };
-    if matches!(change.instance, Instance::Goes | Instance::GoesUnrecorded) {
+    if goes {
         commit = commit.end_lease(entry.id);
     }
     change.add_to(entry.id, &mut commit)?;

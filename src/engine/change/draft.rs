@@ -8,6 +8,7 @@ use crate::engine::journal::records::Segment;
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::rows;
 use crate::store::{Space, StoreError};
+use crate::task::TaskId;
 
 /// Which of what is pending a commit takes.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,7 @@ impl EntryState {
         for (space, key, value) in &live.writes {
             commit.add_put(*space, key, value);
         }
+        live.trace.draft(id, &live.journal, &mut commit);
         if has_status {
             self.status.steps = live.journal.next_number();
             commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
@@ -91,6 +93,13 @@ impl EntryState {
         Ok(Some(Draft { commit, queued: Queued { journal_bytes, parts } }))
     }
 
+    /// What is to be traced of an instance that goes, where nothing else of it is pending.
+    pub fn draft_trace(&mut self, id: TaskId, commit: &mut Commit) {
+        if let Some(live) = self.live.as_mut() {
+            live.trace.draft(id, &live.journal, commit);
+        }
+    }
+
     /// What was drafted is on its way to the disk.
     pub fn queued(&mut self, queued: &Queued) {
         let Some(live) = self.live.as_mut() else { return };
@@ -99,6 +108,7 @@ impl EntryState {
         }
         live.journal_bytes += queued.journal_bytes;
         live.log.flushed();
+        live.trace.queued();
         live.writes.clear();
         live.changes.clear();
         live.report_bytes = 0;

@@ -10,4 +10,5 @@ pub(super) mod lease;
 pub(super) mod plan;
 #[cfg(test)]
 mod tests;
+pub(super) mod traced;
 pub(super) mod value;

@@ -109,6 +109,12 @@ impl EngineBuilder {
         self
     }
 
+    /// What is kept of each task's steps, KiB; 0 is nothing. See [`EngineOptions::trace_kib`].
+    pub fn trace_kib(mut self, kib: u64) -> Self {
+        self.options.trace_kib = kib;
+        self
+    }
+
     /// What samples where no client can.
     pub fn sampler(mut self, sampler: Arc<dyn Sampler>) -> Self {
         self.options.sampler = Some(sampler);

@@ -32,6 +32,7 @@ use crate::engine::record::recorder::Recorder;
 use crate::engine::rows;
 use crate::engine::runner::{Attempt, Runner};
 use crate::engine::shared::Shared;
+use crate::engine::trace::{self, LiveTrace, TaskTime, Tracer};
 use crate::limits;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{
@@ -140,6 +141,7 @@ struct Past {
     ops: Ops,
     checkpoint: Option<(checkpoint::CheckpointRow, Arc<[u8]>)>,
     has_component: bool,
+    trace: Tracer,
 }
 
 async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attempt, Recorder)>, EngineError> {
@@ -169,11 +171,13 @@ async fn read_past(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(P
         shared.commit(Commit::new())?.await?;
     }
     let past = match cached {
-        Some(task) if fresh => shared.store.read(|snapshot| Past::none(snapshot, task))?,
+        Some(task) if fresh => {
+            shared.store.read(|snapshot| Past::none(snapshot, task, shared.trace_blocks))?
+        }
         cached => {
             let (shared, id) = (shared.clone(), entry.id);
             tokio::task::spawn_blocking(move || {
-                shared.store.read(|snapshot| Past::read(snapshot, id, cached, epoch))
+                shared.store.read(|snapshot| Past::read(snapshot, id, cached, epoch, shared.trace_blocks))
             })
             .await
             .map_err(|error| EngineError::Internal(error.to_string()))??
@@ -199,7 +203,8 @@ fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -
             return Ok(Start::Rewritten);
         }
         state.read = rewritten;
-        if state.status.state == State::Running {
+        let was_dropped = state.status.state == State::Running;
+        if was_dropped {
             // Its lease was lost, and with it what it had not committed.
             drop(commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new())?);
         }
@@ -214,7 +219,16 @@ fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -
         state.task = Some(task.clone());
         state.fresh = false;
         state.lease = lease;
-        state.live = Some(past.into_live());
+        let anchor = state.anchor.unwrap_or(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
+        let time = TaskTime::new(
+            shared.clock.clone(),
+            anchor.elapsed,
+            task.created_at.saturating_add(anchor.logical),
+        );
+        let attempt = state.status.attempt;
+        state.live = Some(
+            past.into_live(|tracer, journal| LiveTrace::begin(tracer, time, attempt, journal, was_dropped)),
+        );
         state.status.clone()
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
@@ -224,7 +238,7 @@ fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -
 }
 
 impl Past {
-    fn none(snapshot: &Snapshot<'_>, task: Arc<Task>) -> Result<Self, StoreError> {
+    fn none(snapshot: &Snapshot<'_>, task: Arc<Task>, trace_blocks: u32) -> Result<Self, StoreError> {
         Ok(Self {
             has_component: has_component(snapshot, &task.component)?,
             task,
@@ -236,6 +250,7 @@ impl Past {
             log_hash: None,
             ops: Ops::default(),
             checkpoint: None,
+            trace: Tracer::new(trace_blocks),
         })
     }
 
@@ -244,6 +259,7 @@ impl Past {
         id: crate::task::TaskId,
         cached: Option<Arc<Task>>,
         epoch: u32,
+        trace_blocks: u32,
     ) -> Result<Self, StoreError> {
         let task = match cached {
             Some(task) => task,
@@ -251,7 +267,7 @@ impl Past {
                 .map(Arc::new)
                 .ok_or_else(|| StoreError::damaged_row(Space::Task, id.as_bytes(), "the row is missing"))?,
         };
-        let mut past = Self::none(snapshot, task)?;
+        let mut past = Self::none(snapshot, task, trace_blocks)?;
         if let Some(row) = checkpoint::read(snapshot, id)? {
             let bytes = rows::read_payload(snapshot, &row.state)?;
             (past.awake_nanos, past.logical) = (row.awake_nanos, row.logical);
@@ -263,6 +279,7 @@ impl Past {
             (past.awake_nanos, past.logical) = (awake_nanos, logical);
         }
         past.ops = Ops::read(snapshot, id, epoch)?;
+        past.trace = trace::read(snapshot, id, trace_blocks)?;
         past.journal_bytes = journal.records.len() as u64;
         past.records = journal.records;
         snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
@@ -275,14 +292,17 @@ impl Past {
         Ok(past)
     }
 
-    fn into_live(self) -> Live {
+    fn into_live(self, begin_trace: impl FnOnce(Tracer, &Journal) -> LiveTrace) -> Live {
         let awake = Duration::from_nanos(self.awake_nanos);
         let (number, logical, log_start, reports, restored) = match self.checkpoint {
             Some((row, state)) => (row.records, row.logical, row.log_position, row.reports, Some(state)),
             None => (0, 0, 0, 0, None),
         };
+        let journal = Journal::resumed(self.records, number, logical);
+        let trace = begin_trace(self.trace, &journal);
         Live {
-            journal: Journal::resumed(self.records, number, logical),
+            trace,
+            journal,
             log: LogTail::new(log_start, self.log_durable, self.log_hash),
             reports,
             changes: Vec::new(),

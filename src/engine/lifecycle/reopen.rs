@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::find::Standing;
 use super::keep;
 use crate::authority::Principal;
+use crate::clock::UnixNanos;
 use crate::engine::audit::{Deed, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::plan::{About, Event, Facts, Keep, plan};
+use crate::engine::change::traced::{self, Reopened};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::family::children;
@@ -25,6 +27,7 @@ use crate::engine::questions::asked;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::tree;
+use crate::engine::shared::Shared;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
@@ -49,6 +52,25 @@ enum Reopening {
         step: u64,
         resolution: Resolution,
     },
+}
+
+impl Reopening {
+    /// The trace goes on behind how the last try ended.
+    fn trace(
+        &self,
+        shared: &Shared,
+        task: (TaskId, &Status),
+        at: UnixNanos,
+        commit: &mut Commit,
+    ) -> Result<(), StoreError> {
+        let (word, step) = match self {
+            Self::Afresh => ("retry", None),
+            Self::From(step) => ("retry", Some(*step)),
+            Self::Settled { step, .. } => ("resolve", Some(*step)),
+        };
+        let reopened = Reopened { word, step, at };
+        shared.store.read(|snapshot| traced::reopen(snapshot, task, shared.trace_blocks, &reopened, commit))
+    }
 }
 
 /// An ended task as it is on disk.
@@ -129,6 +151,8 @@ impl TaskEngine {
             })?;
             let (task, row) = (task.ok_or(EngineError::NoSuchTask(id))?, row?);
             let mut more = Commit::new();
+            let wall = shared.clock.wall();
+            reopening.trace(shared, (id, &state.status), wall, &mut more)?;
             let row = self.settled(&mut more, &task, row, resolution)?;
             shared.audit.admitted(&mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
             let keep = Keep::All { questions: Vec::new() };
@@ -164,6 +188,7 @@ impl TaskEngine {
         }
         let (link, about) = (Link::of(&task), About::of_task(&task));
         let wall = shared.clock.wall();
+        reopening.trace(shared, (id, &status), wall, &mut commit)?;
         let facts = Facts { wall, ..Facts::default() };
         let event = Event::Reopened { keep, settled };
         let change = plan(about, &status, event, facts).map_err(|_| EngineError::WrongState {

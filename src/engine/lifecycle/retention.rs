@@ -283,6 +283,7 @@ fn delete_task(
         Space::Message,
         Space::Question,
         Space::Report,
+        Space::Trace,
     ];
     for space in spaces {
         commit.add_delete_prefix(space, bytes);

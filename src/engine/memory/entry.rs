@@ -16,6 +16,7 @@ use crate::engine::journal::ops::{Op, Ops};
 use crate::engine::journal::records;
 use crate::engine::journal::records::Journal;
 use crate::engine::link::{Children, Link};
+use crate::engine::trace::{self, LiveTrace};
 use crate::store::Space;
 use crate::task::{Status, Task, TaskId};
 
@@ -111,6 +112,7 @@ pub struct Live {
     pub enqueued: u64,
     pub settled: u64,
     pub committed: Arc<AtomicU64>,
+    pub trace: LiveTrace,
 }
 
 impl Entry {
@@ -212,6 +214,7 @@ pub struct Place {
     writes: usize,
     changes: usize,
     ops: Vec<(u64, Option<Op>)>,
+    trace: trace::Place,
 }
 
 impl Live {
@@ -222,6 +225,7 @@ impl Live {
             writes: self.writes.len(),
             changes: self.changes.len(),
             ops: ops.iter().map(|number| (*number, self.ops.get(*number).cloned())).collect(),
+            trace: self.trace.place(),
         }
     }
 
@@ -230,6 +234,7 @@ impl Live {
         self.journal.return_to(&place.journal);
         self.writes.truncate(place.writes);
         self.changes.truncate(place.changes);
+        self.trace.return_to(place.trace);
         for (number, op) in place.ops {
             self.ops.restore(number, op);
         }

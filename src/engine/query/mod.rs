@@ -7,5 +7,6 @@ pub(super) mod audit;
 mod backup;
 pub(super) mod metrics;
 pub(super) mod open_questions;
+pub(super) mod steps;
 pub(super) mod tasks;
 pub(super) mod view;

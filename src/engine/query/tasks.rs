@@ -449,7 +449,7 @@ pub(in crate::engine) struct Held {
 }
 
 /// The rows of a task that is this principal's.
-fn own(
+pub(super) fn own(
     snapshot: &Snapshot<'_>,
     principal: &Principal,
     id: TaskId,

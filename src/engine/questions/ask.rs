@@ -19,6 +19,7 @@ use crate::engine::record::error::RecorderError;
 use crate::engine::record::ops::{OpChange, OpHandle};
 use crate::engine::record::recorder::{Recorder, StateBesideLive};
 use crate::engine::rows;
+use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::store::{Space, StoreError};
 use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
@@ -66,6 +67,7 @@ impl Recorder {
             let is_first = questions.open.is_empty();
             questions.open.push(OpenQuestion { number, key: key.clone(), kind, reserved_tokens: tokens });
             let shown = state.status().shown();
+            live.trace_begun(op, step_of(kind), &key);
             let row = QuestionRow {
                 key,
                 by: question.by,
@@ -199,6 +201,14 @@ impl Entry {
         }
         let here = state.anchor?.logical.saturating_add(limits::AT_HAND_SECONDS * 1_000_000_000);
         Some(here.max(self.held.get(number)))
+    }
+}
+
+fn step_of(kind: QuestionKind) -> StepKind {
+    match kind {
+        QuestionKind::Elicit => StepKind::Question,
+        QuestionKind::Sample => StepKind::Sample,
+        QuestionKind::Roots => StepKind::Roots,
     }
 }
 

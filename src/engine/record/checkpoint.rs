@@ -38,6 +38,8 @@ pub fn save(
     }
     // The records are needed no more; what the guest saw of time goes on.
     live.journal.mark_reads();
+    let place = live.trace.place();
+    live.trace.checkpoint(&live.journal);
     let (records, logical) = (live.journal.next_number(), live.journal.logical());
     let (log_position, reports) = (live.log.position(), live.reports);
     let awake_nanos = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);
@@ -57,7 +59,11 @@ pub fn save(
     more.add_delete_prefix(Space::Op, old.clone());
     more.add_delete_prefix(Space::Journal, old);
     let parts = Parts { has_records: false, has_status: false, is_marked: true };
-    let ack = commit_pending(shared, entry, state, parts, more).map_err(fault)?;
+    let committed = commit_pending(shared, entry, state, parts, more).map_err(fault);
+    if let (Err(_), Some(live)) = (&committed, state.live.as_mut()) {
+        live.trace.return_to(place);
+    }
+    let ack = committed?;
     (state.status, state.status_dirty) = (status, false);
     if let Some(live) = state.live.as_mut() {
         live.journal = Journal::resumed(Vec::new(), records, logical);

@@ -9,3 +9,4 @@ pub(super) mod ops;
 pub(super) mod output;
 pub(super) mod recorder;
 pub(super) mod refused;
+mod traced;

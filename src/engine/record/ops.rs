@@ -126,6 +126,11 @@ impl Live {
         let row = OpRow { at: op.at, hash, sends, state };
         let bytes = rows::encode(&row).map_err(|error| RecorderError::Fault(error.to_string()))?;
         self.writes.push((Space::Op, rows::journal_key(task, epoch, op.number).to_vec(), bytes));
+        match known {
+            Op::Done { .. } => self.trace.end_op(op.number, false),
+            Op::Abandoned { .. } => self.trace.end_op(op.number, true),
+            Op::Intent { .. } | Op::Resend { .. } => {}
+        }
         self.ops.insert(op.number, known);
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live};
 use crate::engine::rows;
 use crate::engine::rows::Payload;
 use crate::engine::shared::Shared;
+use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::store::{Ack, Lsn, Space, StoreError};
 use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
@@ -44,11 +45,18 @@ impl Recorder {
     /// its arguments and must be what the journal has at this place; `what` names the call for people.
     pub fn next(&self, kind: u8, hash: u64, what: &str) -> Result<Next, RecorderError> {
         debug_assert!(kind != KIND_TIME && kind < FIRST_ENGINE_KIND);
-        self.next_any(kind, hash, what)
+        self.next_step(Some((StepKind::Step, what)), (kind, hash), what)
     }
 
-    pub(in crate::engine) fn next_any(&self, kind: u8, hash: u64, what: &str) -> Result<Next, RecorderError> {
-        self.with(|_, live| Ok(live.journal.next(kind, hash, what)?))
+    /// The same for a record, of any kind, that is another step to the task's trace, or none. The step's label is for
+    /// people, and must have nothing of the arguments.
+    pub fn next_step(
+        &self,
+        step: Option<(StepKind, &str)>,
+        call: (u8, u64),
+        what: &str,
+    ) -> Result<Next, RecorderError> {
+        self.with(|_, live| Ok(live.next(step, call, what)?))
     }
 
     /// Append what happened, after [`Next::Live`]. Durable with the next barrier or flush.
@@ -240,7 +248,7 @@ impl Recorder {
             self.check_lease(&state)?;
             let state = &mut *state;
             let Some(live) = state.live.as_mut() else { return Err(lost()) };
-            match live.journal.next(KIND_OUTPUT, hash, &what)? {
+            match live.next(Some((StepKind::Output, &what)), (KIND_OUTPUT, hash), &what)? {
                 Next::Replayed(payload) => {
                     return output::replayed(&payload).ok_or_else(|| {
                         RecorderError::Fault(format!("the journal's record of '{what}' is unreadable"))
@@ -403,7 +411,7 @@ impl Recorder {
         hash: u64,
         payload: &[u8],
     ) -> Result<(), RecorderError> {
-        live.journal.append(kind, hash, payload);
+        live.append(kind, hash, payload);
         self.check_journal(live)
     }
 

@@ -24,6 +24,7 @@ use crate::engine::record::output::{OutputOp, call_hash};
 use crate::engine::record::recorder::Recorder;
 use crate::engine::runner::{Attempt, Runner};
 use crate::engine::state::types::{StateEntry, StateWrite};
+use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::task::{ComponentId, Effects, LogLevel, RetryPolicy, TaskLimits, ToolResult, WaitingReason};
 
@@ -202,7 +203,9 @@ impl Steps {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let deadline = self.recorder.now()?.saturating_add(nanos);
         let hash = call_hash("sleep", &[]);
-        if let Next::Replayed(_) = self.recorder.next(KIND_SLEEP, hash, "sleep")? {
+        if let Next::Replayed(_) =
+            self.recorder.next_step(Some((StepKind::Sleep, "sleep")), (KIND_SLEEP, hash), "sleep")?
+        {
             return Ok(());
         }
         let left = deadline.saturating_sub(self.recorder.raw_now());

@@ -33,6 +33,7 @@ use crate::engine::record::output::call_hash;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::runner::{Attempt, Runner};
 use crate::engine::shared::Shared;
+use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::store::Space;
 use crate::task::{ComponentId, Effects, FailedReason, State, Task, ToolResult, UnknownOutcome};
@@ -371,7 +372,10 @@ impl Remotes {
             message: format!("{} was called, and nobody knows whether that arrived: {why}", task.binding),
         };
         let mut sends = match recorder.op(op)? {
-            None => 0,
+            None => {
+                recorder.trace_begun(op, StepKind::Remote, &task.binding)?;
+                0
+            }
             Some(known) if known.hash() != hash => {
                 return Err(recorder.op_divergence(op, &known, "the remote call", hash));
             }

@@ -12,6 +12,7 @@ use crate::engine::memory::entry::Live;
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::output::call_hash;
 use crate::engine::record::recorder::Recorder;
+use crate::engine::trace::StepKind;
 use crate::store::{Ack, StoreError};
 use crate::task::WakeOn;
 
@@ -137,7 +138,7 @@ impl Recorder {
         let (shared, by) = (self.shared(), self.task_id().uri());
         let mut state = self.lock_live()?;
         let Some(live) = state.live.as_mut() else { return Err(unreadable()) };
-        match live.journal.next(KIND_STATE, hash, about)? {
+        match live.next(Some((StepKind::State, about)), (KIND_STATE, hash), about)? {
             Next::Replayed(payload) => return versions(&payload).map(Tried::Replayed),
             Next::Live => {}
         }
@@ -153,7 +154,7 @@ impl Recorder {
         }
         let parts = Parts { is_marked: true, ..Parts::ALL };
         let record = |live: &mut Live| {
-            live.journal.append(KIND_STATE, hash, &record);
+            live.append(KIND_STATE, hash, &record);
             Ok(())
         };
         match self.commit_recorded(&mut state, &[], parts, record, commit)? {
@@ -182,7 +183,9 @@ impl Recorder {
         about: String,
         read: impl FnOnce() -> Result<Answer, StoreError>,
     ) -> Result<Answer, RecorderError> {
-        if let Next::Replayed(payload) = self.next_any(KIND_STATE, hash, &about)? {
+        if let Next::Replayed(payload) =
+            self.next_step(Some((StepKind::State, &about)), (KIND_STATE, hash), &about)?
+        {
             return decode(&payload);
         }
         let record = StateRecord { about, answer: read().map_err(fault)? };

@@ -66,6 +66,13 @@ impl Handler {
             )
             .with_mime_type(JSON),
             template(
+                ResourceUri::STEPS,
+                "task-steps",
+                "A task's steps",
+                "What a task did and when: its steps, attempts, replays and waits. Kept after its end.",
+            )
+            .with_mime_type(JSON),
+            template(
                 ResourceUri::STATE,
                 "state",
                 "An entry of shared state",
@@ -140,6 +147,10 @@ impl Handler {
                     )));
                 }
                 Ok((convert::json_contents(uri, &text), false))
+            }
+            ResourceUri::Steps(id) => {
+                let steps = engine.steps(principal, *id).map_err(missing)?;
+                Ok((convert::json_contents(uri, &document(&steps).to_string()), false))
             }
             ResourceUri::State(namespace, key) => {
                 let entry = engine.state_get(principal, namespace, key).map_err(missing)?;

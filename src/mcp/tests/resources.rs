@@ -195,6 +195,7 @@ async fn lists_templates_and_completions_show_the_callers_tasks() {
             "task://{id}/output/{name}",
             "task://{id}/log",
             "task://{id}/journal",
+            "task://{id}/steps",
             "state://{namespace}/{key}"
         ]
     );

@@ -11,6 +11,7 @@ pub enum ResourceUri {
     Output(TaskId, String),
     Log(TaskId),
     Journal(TaskId),
+    Steps(TaskId),
     /// An entry of shared state: its namespace and key.
     State(String, String),
 }
@@ -21,6 +22,7 @@ impl ResourceUri {
     pub const OUTPUT: &str = "task://{id}/output/{name}";
     pub const LOG: &str = "task://{id}/log";
     pub const JOURNAL: &str = "task://{id}/journal";
+    pub const STEPS: &str = "task://{id}/steps";
     pub const STATE: &str = "state://{namespace}/{key}";
 
     pub fn parse(uri: &str) -> Option<Self> {
@@ -37,6 +39,7 @@ impl ResourceUri {
             Some("result") => Some(Self::Result(id)),
             Some("log") => Some(Self::Log(id)),
             Some("journal") => Some(Self::Journal(id)),
+            Some("steps") => Some(Self::Steps(id)),
             Some(path) => {
                 let name =
                     path.strip_prefix("output/").filter(|name| !name.is_empty() && !name.contains('/'))?;
@@ -48,9 +51,12 @@ impl ResourceUri {
     /// The task that it belongs to, if it is of one.
     pub fn task(&self) -> Option<TaskId> {
         match self {
-            Self::Task(id) | Self::Result(id) | Self::Output(id, _) | Self::Log(id) | Self::Journal(id) => {
-                Some(*id)
-            }
+            Self::Task(id)
+            | Self::Result(id)
+            | Self::Output(id, _)
+            | Self::Log(id)
+            | Self::Journal(id)
+            | Self::Steps(id) => Some(*id),
             Self::State(..) => None,
         }
     }
@@ -58,8 +64,8 @@ impl ResourceUri {
     /// What to watch for changes behind it.
     pub fn key(&self) -> ResourceKey {
         match self {
-            // A journal grows with its task's steps.
-            Self::Task(id) | Self::Journal(id) => ResourceKey::Task(*id),
+            // A journal grows with its task's steps, and so does what is kept of their times.
+            Self::Task(id) | Self::Journal(id) | Self::Steps(id) => ResourceKey::Task(*id),
             Self::Result(id) => ResourceKey::Result(*id),
             Self::Output(id, name) => ResourceKey::Output(*id, name.clone()),
             Self::Log(id) => ResourceKey::Log(*id),
@@ -76,6 +82,7 @@ impl std::fmt::Display for ResourceUri {
             Self::Output(id, name) => f.write_str(&output_uri(*id, name)),
             Self::Log(id) => write!(f, "{}/log", id.uri()),
             Self::Journal(id) => write!(f, "{}/journal", id.uri()),
+            Self::Steps(id) => write!(f, "{}/steps", id.uri()),
             Self::State(namespace, key) => f.write_str(&state_uri(namespace, key)),
         }
     }
@@ -102,6 +109,7 @@ mod tests {
             ResourceUri::Output(id, "a/b c%".to_owned()),
             ResourceUri::Log(id),
             ResourceUri::Journal(id),
+            ResourceUri::Steps(id),
             ResourceUri::State("trips".to_owned(), "a/b c%ä".to_owned()),
         ] {
             assert_eq!(ResourceUri::parse(&uri.to_string()), Some(uri));

@@ -88,7 +88,12 @@ impl Target {
 
     /// For people: without the query, where secrets may stand.
     pub fn describe(&self) -> String {
-        format!("{}://{}:{}{}", self.url.scheme(), self.host, self.port, self.url.path())
+        format!("{}{}", self.origin(), self.url.path())
+    }
+
+    /// For what is kept: without the path, which may be made of arguments, or be a secret.
+    pub fn origin(&self) -> String {
+        format!("{}://{}:{}", self.url.scheme(), self.host, self.port)
     }
 }
 

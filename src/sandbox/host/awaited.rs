@@ -6,7 +6,7 @@ use wasmtime::Result;
 
 use super::bindings::longhaul::tool::types::Error;
 use super::waits::Waited;
-use crate::engine::{Op, OpHandle, call_hash};
+use crate::engine::{Op, OpHandle, StepKind, call_hash};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
 use crate::sandbox::world::tickets::{Awaited, Ticket};
@@ -24,7 +24,10 @@ impl World {
     pub(super) fn begin_awaited(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<Begun, Stop> {
         let (begun, known) = self.begun(what, parts)?;
         if known.is_none() {
-            self.journal.task(what)?.op_intent(begun.op, begun.hash, 0)?;
+            let recorder = self.journal.task(what)?;
+            let label = String::from_utf8_lossy(&parts.join(&b", "[..])).into_owned();
+            recorder.trace_begun(begun.op, StepKind::Receive, &label)?;
+            recorder.op_intent(begun.op, begun.hash, 0)?;
         }
         Ok(begun)
     }

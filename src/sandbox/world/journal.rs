@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::http::Exchanges;
-use crate::engine::{Next, Recorder, Suspension};
+use crate::engine::{Next, Recorder, StepKind, Suspension};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::task::{LogLevel, WaitingReason, WakeOn};
@@ -65,6 +65,15 @@ pub fn describe(kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
         Kind::Block | Kind::Sleep => None,
     };
     (kind.name(), about)
+}
+
+/// What a record is to the task's trace. A look that never waits is no step.
+fn step_of(kind: Kind) -> Option<StepKind> {
+    match kind {
+        Kind::Sleep => Some(StepKind::Sleep),
+        Kind::Poll | Kind::Block | Kind::Wait => Some(StepKind::Wait),
+        Kind::Ready | Kind::CancelRequested => None,
+    }
 }
 
 /// A call that is replayed or executed.
@@ -133,7 +142,9 @@ impl Journal {
     /// The recorded answer, or `None` where the guest has come to the end of its journal: do it, then
     /// [`Journal::record`] it.
     pub fn replayed(&self, call: Call) -> Result<Option<Vec<u8>>, Stop> {
-        match self.task(call.kind.name())?.next(call.kind as u8, call.hash, call.kind.name())? {
+        let (kind, name) = (call.kind, call.kind.name());
+        let step = step_of(kind).map(|step| (step, name));
+        match self.task(name)?.next_step(step, (kind as u8, call.hash), name)? {
             Next::Replayed(payload) => Ok(Some(payload)),
             Next::Live => Ok(None),
         }

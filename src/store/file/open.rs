@@ -24,7 +24,7 @@ use crate::store::frame;
 use crate::store::space::Space;
 
 /// The store format that this code writes, and the newest that it reads.
-pub(in crate::store) const FORMAT: u32 = 1;
+pub(in crate::store) const FORMAT: u32 = 2;
 pub(super) const FILE_NAME: &str = "longhaul.redb";
 const NEW_FILE_NAME: &str = "longhaul.redb.new";
 
@@ -235,8 +235,10 @@ pub(super) fn write_format(transaction: &WriteTransaction, format: u32) -> Resul
     Ok(())
 }
 
-/// Write the number of this opening, in its first commit.
+/// Write the number of this opening, in its first commit, and with it the format: what an older program may read is
+/// read by this one, and from here on no older one may.
 pub(super) fn write_boot(transaction: &WriteTransaction, boot: u64) -> Result<(), redb::Error> {
+    write_format(transaction, FORMAT)?;
     transaction.open_table(META)?.insert(META_BOOT, &boot.to_le_bytes()[..])?;
     Ok(())
 }

@@ -28,6 +28,7 @@ use crate::engine::record::output::call_hash;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::rows;
 use crate::engine::rows::tree;
+use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{Called, FailedReason, ProtocolError, State, Task, TaskId, ToolResult};
@@ -98,7 +99,7 @@ impl Recorder {
     pub fn granted_tools(&self) -> Result<Vec<ToolDefinition>, RecorderError> {
         let hash = call_hash("calls.granted", &[]);
         let unreadable = |error: serde_json::Error| RecorderError::Fault(error.to_string());
-        if let Next::Replayed(payload) = self.next_any(KIND_GRANTED, hash, "calls.granted")? {
+        if let Next::Replayed(payload) = self.next_step(None, (KIND_GRANTED, hash), "calls.granted")? {
             return serde_json::from_slice(&payload).map_err(unreadable);
         }
         let (task, catalog) = (self.task()?, self.shared().catalog());
@@ -113,7 +114,7 @@ impl Recorder {
     pub async fn start_children(&self, ops: &[OpHandle], calls: &[ChildCall]) -> Answer<Vec<TaskId>> {
         const WHAT: &str = "calls.start";
         let hash = call_hash(WHAT, &[&rows::encode(&calls).map_err(fault)?]);
-        if let Next::Replayed(payload) = self.next_any(KIND_CALLS, hash, WHAT)? {
+        if let Next::Replayed(payload) = self.next_step(None, (KIND_CALLS, hash), WHAT)? {
             return decode(&payload);
         }
         let parent = self.task()?;
@@ -130,6 +131,7 @@ impl Recorder {
         let begin = |live: &mut Live| {
             self.append(live, KIND_CALLS, hash, &payload)?;
             for (op, call) in ops.iter().zip(calls) {
+                live.trace_begun(*op, StepKind::Call, &call.tool);
                 live.put_op((self.task_id(), epoch), *op, op_hash(call), OpChange::Intent { sends: 0 })?;
             }
             Ok(())
@@ -198,7 +200,9 @@ impl Recorder {
             Addressee::Child(id) => id.to_string(),
         };
         let hash = call_hash(WHAT, &[whom.as_bytes(), name.as_bytes(), payload.as_bytes()]);
-        if let Next::Replayed(payload) = self.next_any(KIND_SEND, hash, WHAT)? {
+        if let Next::Replayed(payload) =
+            self.next_step(Some((StepKind::Send, name)), (KIND_SEND, hash), WHAT)?
+        {
             return decode(&payload);
         }
         // All that led here is on disk: after a crash the guest comes here again, and sends under the same key.

@@ -178,8 +178,14 @@ impl Bench {
             let outputs: Vec<_> =
                 document.outputs.iter().map(|output| (&output.name, output.bytes)).collect();
             let result: String = result.chars().take(400).collect();
+            // What is not on disk yet when a process ends is missing in its trace.
+            let steps = if counts && status.state != State::Cancelled {
+                engine.steps(&local, *id).map_or_else(|e| e.to_string(), |steps| steps_of(&steps))
+            } else {
+                String::new()
+            };
             lines.push(format!(
-                "{} {} of {}: {} {:?} '{result}' log {log:?} journal '{journal}' outputs {outputs:?} children {} \
+                "{} {} of {}: {} {:?} '{result}' log {log:?} journal '{journal}' steps '{steps}' outputs {outputs:?} children {} \
                  answered {} messages {} retry {} progress {:?} kept {:?}",
                 task.tool, task.arguments, task.parent.map_or("nobody".to_owned(), |parent| Self::name(&rows, parent)),
                 document.state, document.reason, document.children.len(), document.questions_answered.len(),
@@ -233,6 +239,16 @@ impl Bench {
         }
         counted.into_iter().map(|(line, count)| format!("{count} × {line}")).collect()
     }
+}
+
+/// Without the marks: what is refused may be tried again by another instance, which they show.
+fn steps_of(steps: &StepsDocument) -> String {
+    let of = |entry: &TraceEntry| match entry {
+        TraceEntry::Step { kind, state, .. } => Some(format!("{kind} {state}")),
+        TraceEntry::Mark { .. } => None,
+    };
+    let shown: Vec<_> = steps.entries.iter().filter_map(of).collect();
+    format!("{}, {} unreadable", shown.join(", "), steps.unreadable)
 }
 
 /// Which fields differ, by name.

@@ -16,7 +16,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::{body, outcome};
 use crate::authority::Grant;
-use crate::engine::{BoxFuture, Divergence, NamedHosts, Op, OpHandle, Recorder, RecorderError, call_hash};
+use crate::engine::{
+    BoxFuture, Divergence, NamedHosts, Op, OpHandle, Recorder, RecorderError, StepKind, call_hash,
+};
 use crate::limits;
 use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer};
 use crate::sandbox::stop::Stop;
@@ -115,6 +117,10 @@ impl Exchanges {
         };
         let resent = may_resend(&shared.egress.effects, &parts.method, &target);
         let what = format!("{} {}", parts.method, target.describe());
+        if known.is_none() {
+            let label = format!("{} {}", parts.method, target.origin());
+            shared.recorder.trace_begun(op, StepKind::Http, &label)?;
+        }
         let exchange = Arc::new(Exchange {
             op,
             what,
@@ -167,9 +173,14 @@ impl Exchanges {
         let mut phase = exchange.lock();
         let Phase::UnderWay { intent } = *phase else { return };
         *phase = Phase::LetGo;
-        if let Some(hash) = intent
-            && let Err(error) = self.0.recorder.op_abandoned(exchange.op, hash)
-        {
+        let left = match intent {
+            Some(hash) => self.0.recorder.op_abandoned(exchange.op, hash),
+            None => {
+                self.0.recorder.trace_left(exchange.op);
+                Ok(())
+            }
+        };
+        if let Err(error) = left {
             drop(phase);
             return self.0.stop(error.into());
         }

@@ -1,0 +1,55 @@
+//! What a runner's calls are to the task's trace: where a step begins, and where it is over.
+
+use super::error::RecorderError;
+use super::ops::OpHandle;
+use super::recorder::Recorder;
+use crate::engine::journal::divergence::Divergence;
+use crate::engine::journal::records::Next;
+use crate::engine::memory::entry::Live;
+use crate::engine::trace::StepKind;
+
+impl Live {
+    /// Replay or execute. What is executed is a step where `step` names one, with a label for people.
+    pub fn next(
+        &mut self,
+        step: Option<(StepKind, &str)>,
+        (kind, hash): (u8, u64),
+        what: &str,
+    ) -> Result<Next, Divergence> {
+        let next = self.journal.next(kind, hash, what)?;
+        if let (Next::Live, Some((step, label))) = (&next, step) {
+            self.trace.begin_record(&self.journal, step, (kind, hash), label);
+        }
+        Ok(next)
+    }
+
+    /// Appends a record, with which its step is over.
+    pub fn append(&mut self, kind: u8, hash: u64, payload: &[u8]) {
+        self.trace.end_record(&self.journal, (kind, hash));
+        self.journal.append(kind, hash, payload);
+    }
+
+    pub fn trace_begun(&mut self, op: OpHandle, step: StepKind, label: &str) {
+        self.trace.begin_op(&self.journal, op.number, step, label);
+    }
+}
+
+impl Recorder {
+    /// An operation begins that nothing on disk knows: a step until it is done or given up. `label` names it to people,
+    /// and must have nothing of its arguments.
+    pub fn trace_begun(&self, op: OpHandle, step: StepKind, label: &str) -> Result<(), RecorderError> {
+        self.with(|_, live| {
+            live.trace_begun(op, step, label);
+            Ok(())
+        })
+    }
+
+    /// The guest has left an operation of which no row tells.
+    pub fn trace_left(&self, op: OpHandle) {
+        // Without a live instance there is nothing left to note.
+        let _ = self.with(|_, live| {
+            live.trace.end_op(op.number, true);
+            Ok(())
+        });
+    }
+}
