@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -110,6 +110,7 @@ impl TaskEngine {
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
             are_components_swept: AtomicBool::new(false),
+            stored_here: Mutex::default(),
             sweeping: RwLock::default(),
             retention: options.retention,
             sampler: options.sampler,
@@ -187,6 +188,7 @@ impl TaskEngine {
     pub async fn store_component(&self, bytes: Arc<[u8]>, name: &str) -> Result<ComponentId, EngineError> {
         let id = ComponentId::of_bytes(&bytes);
         let key = id.as_str().as_bytes().to_vec();
+        self.shared.stored_here.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         let there = self.shared.store.read(|snapshot| Ok(snapshot.get(Space::Component, &key)?.is_some()))?;
         if there {
             return Ok(id);

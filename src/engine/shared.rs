@@ -1,8 +1,8 @@
 //! What all parts of one engine share, and the one way from the engine to the disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -22,7 +22,7 @@ use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
 use crate::limits;
 use crate::store::{Ack, Batch, Store, StoreError};
-use crate::task::TaskId;
+use crate::task::{ComponentId, TaskId};
 
 /// What all parts of one engine share.
 pub struct Shared {
@@ -44,6 +44,9 @@ pub struct Shared {
     pub remotes: OnceLock<(Remotes, Operator)>,
     /// A sweep has looked at the components in the store since the last task went.
     pub are_components_swept: AtomicBool,
+    /// Components that this process stored. Their catalog may be set later: only the end of a task's retention, as
+    /// ever, takes those that nothing names.
+    pub stored_here: Mutex<BTreeSet<ComponentId>>,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     pub sweeping: RwLock<()>,

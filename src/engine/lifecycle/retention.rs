@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl TaskEngine {
         // Also once in each process: the sweep before may have been cut off here.
         if swept.tasks > 0 || !self.shared.are_components_swept.load(Ordering::Relaxed) {
             self.shared.are_components_swept.store(false, Ordering::Relaxed);
-            swept.components = self.sweep_components().await?;
+            swept.components = self.sweep_components(swept.tasks > 0).await?;
             self.shared.are_components_swept.store(true, Ordering::Relaxed);
         }
         Ok(swept)
@@ -116,8 +117,9 @@ impl TaskEngine {
         }
     }
 
-    /// Components that are neither served nor named by any task that is kept.
-    async fn sweep_components(&self) -> Result<u64, EngineError> {
+    /// Components that are neither served nor named by any task that is kept; without `with_new` those alone that
+    /// earlier processes stored.
+    async fn sweep_components(&self, with_new: bool) -> Result<u64, EngineError> {
         let shared = self.shared.clone();
         let mut needed: BTreeSet<ComponentId> =
             shared.catalog().tools().map(|entry| entry.tool.component.clone()).collect();
@@ -139,6 +141,10 @@ impl TaskEngine {
         let mut count = 0;
         for component in stored.into_iter().filter(|component| !needed.contains(component)) {
             let Some(digest) = component.digest() else { continue };
+            let stored_here = &self.shared.stored_here;
+            if !with_new && stored_here.lock().unwrap_or_else(PoisonError::into_inner).contains(&component) {
+                continue;
+            }
             // What is served now stays: components are stored and named in the catalog before the start.
             let commit = Commit::new()
                 .delete(Space::Component, component.as_str().as_bytes())
