@@ -2,12 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::tracer::{Tracer, Write};
+use super::tracer::{KEY_BYTES, Tracer, Write};
 use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::TaskId;
 
-/// Length of a row's key.
-pub(super) const KEY_BYTES: usize = 22;
 const BLOCK_KEY_BYTES: usize = 20;
 
 /// A task's trace, to go on with, of at most so many blocks: the last one is read.

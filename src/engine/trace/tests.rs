@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::line::{Context, Line, MAX_LINE_BYTES, Mark, MarkKind, Number, Progress, Step, StepKind};
-use super::rows::KEY_BYTES;
+use super::tracer::KEY_BYTES;
 use super::tracer::{BlockReader, Totals, Tracer, Write, blocks_of};
 use crate::limits;
 

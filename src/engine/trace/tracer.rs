@@ -9,10 +9,12 @@ use super::line::{Context, Line, MAX_LINE_BYTES, Mark, MarkKind, Number, Progres
 use crate::engine::journal::records::{put_varint, take_varint};
 use crate::limits;
 
+/// Length of a row's key, which counts as the row itself does.
+pub(super) const KEY_BYTES: usize = 22;
 const ROW_VERSION: u8 = 1;
 const BLOCK_BYTES: usize = limits::TRACE_BLOCK_KIB as usize * 1024;
 /// A row's key and its version byte.
-const BESIDE_LINES: usize = super::rows::KEY_BYTES + 1;
+const BESIDE_LINES: usize = KEY_BYTES + 1;
 
 /// What has been traced, in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,7 +212,7 @@ impl Tracer {
                 *totals = before;
             }
             lines.into_iter().for_each(|line| note(line, totals, open));
-            tracer.used += value.len() + super::rows::KEY_BYTES;
+            tracer.used += value.len() + KEY_BYTES;
         }
         (tracer.row, tracer.context) = (reader.row, reader.context);
         tracer
@@ -385,7 +387,7 @@ impl Tracer {
         let mut value = Vec::with_capacity(self.pending.len() + 1);
         value.push(ROW_VERSION);
         value.append(&mut self.pending);
-        self.used += value.len() + super::rows::KEY_BYTES;
+        self.used += value.len() + KEY_BYTES;
         self.full.push(Write::Row { block: self.block, row: self.row, value });
         self.row = self.row.saturating_add(1);
     }
