@@ -2,14 +2,16 @@
 //!
 //! A line begins with a byte: its class in the upper three bits, the kind of step or mark in the lower five.
 //!
-//!     label   0: length u8, text; it gets the next number of its block, from 2
-//!     done    1: label, start, varint took, number
-//!     given up 2: the same
-//!     begun   3: label, start, number, and for a record its kind u8 and its hash u64 LE
-//!     mark    4: label, at, varint a, varint b
-//!     label   = varint: 0 none, 1 `length u8, text` follow, else its number
-//!     start   = zigzag varint, microseconds since the end of the line before
-//!     number  = varint, doubled: the lowest bit says that it is an operation's
+//! ```text
+//! label   0: length u8, text; it gets the next number of its block, from 2
+//! done    1: label, start, varint took, number
+//! given up 2: the same
+//! begun   3: label, start, number, and for a record its kind u8 and its hash u64 LE
+//! mark    4: label, at, varint a, varint b
+//! label   = varint: 0 none, 1 `length u8, text` follow, else its number
+//! start   = zigzag varint, microseconds since the end of the line before
+//! number  = varint, doubled: the lowest bit says that it is an operation's
+//! ```
 
 use std::sync::Arc;
 
