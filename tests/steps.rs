@@ -91,10 +91,7 @@ async fn what_a_task_did_is_shown_over_a_kill_an_eviction_a_retry_and_its_end() 
         .expect("a configuration");
     let server = Server::start(&data, &tools);
     let id = server.client().start("run_program", json!({"program": program}), None).await.expect("a task");
-    while web.count("/slow/2000/killed") == 0 {
-        // It is another process that asks.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    web.asked_for("/slow/2000/killed").await;
     server.kill();
 
     let server = Server::start(&data, &tools);

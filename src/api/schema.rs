@@ -18,7 +18,7 @@ pub fn of_request<T: JsonSchema>() -> Value {
 /// Of what `T` is written as.
 pub fn of_response<T: JsonSchema>() -> Value {
     let mut schema = generated::<T>(SchemaSettings::draft2020_12().for_serialize());
-    // A bound that the type has anyway tells a reader nothing.
+    // A bound that the type has anyway is of no use to a reader.
     each_object(&mut schema, &mut |fields| {
         if fields.get("minimum") == Some(&json!(0)) {
             fields.remove("minimum");

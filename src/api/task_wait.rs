@@ -11,7 +11,7 @@ use crate::engine::{TaskDocument, TaskEngine};
 use crate::limits;
 use crate::task::TaskId;
 
-/// A wing that tells progress meanwhile waits in a way of its own.
+/// A wing that reports progress meanwhile waits in a way of its own.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskWait {
@@ -28,7 +28,7 @@ pub struct TaskWait {
     pub seconds: Option<u64>,
 }
 
-/// What the tool answers, beside the tool's own content.
+/// What the tool answers, without the content of the tool that is waited for.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a schema; the wing makes the answer")]
 struct Waited {

@@ -33,7 +33,7 @@ pub fn with_remotes(sandbox: Arc<Sandbox>, remotes: Option<&Remotes>) -> Arc<dyn
     }
 }
 
-/// What tells of tasks, and settles their steps, in a store that nobody serves; it runs nothing.
+/// The runner that describes tasks, and settles their steps, in a store without a server; it runs nothing.
 pub fn runner(context: &Context) -> Result<Arc<dyn Runner>> {
     Ok(with_remotes(sandbox(context)?, remotes(context)?.as_ref()))
 }

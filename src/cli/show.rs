@@ -249,7 +249,7 @@ fn parsed(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned()))
 }
 
-/// As much of an id as tells tasks apart for a person: the end, since ids of one time begin alike.
+/// As much of an id as distinguishes tasks for a person: the end, since ids of one time begin alike.
 const SHORT_ID_CHARS: usize = 6;
 
 pub fn short(id: TaskId) -> String {

@@ -3,6 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::Oracle;
@@ -11,7 +12,7 @@ use super::Oracle;
 /// `METHOD PATH HASH-OF-BODY`. `/slow/N/…` waits N milliseconds before it answers, `/never/…` does not answer.
 pub struct Web {
     pub port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<watch::Sender<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
     hosts: Arc<Mutex<Vec<Option<String>>>>,
 }
@@ -61,7 +62,7 @@ impl Web {
 
     fn listen(listener: TcpListener, tls: Option<Tls>) -> Self {
         let port = listener.local_addr().expect("an address").port();
-        let (seen, connections) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<usize>>::default());
+        let (seen, connections) = (Arc::new(watch::Sender::default()), Arc::<Mutex<usize>>::default());
         let hosts = Arc::<Mutex<Vec<_>>>::default();
         let (notes, count, asked) = (seen.clone(), connections.clone(), hosts.clone());
         // Ends with the process; nobody waits for it.
@@ -84,7 +85,15 @@ impl Web {
 
     /// All requests so far, in the order of their arrival.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no panic").clone()
+        self.seen.borrow().clone()
+    }
+
+    /// Waits until this path was asked for.
+    pub async fn asked_for(&self, path: &str) {
+        let mut seen = self.seen.subscribe();
+        let asked = seen.wait_for(|seen| seen.iter().any(|seen| seen.path == path));
+        let in_time = tokio::time::timeout(super::PATIENCE, asked).await;
+        in_time.unwrap_or_else(|_| panic!("{path} was not asked for")).expect("the server runs");
     }
 
     /// How often this path was asked for.
@@ -93,7 +102,7 @@ impl Web {
     }
 
     pub fn forget(&self) {
-        self.seen.lock().expect("no panic").clear();
+        self.seen.send_modify(Vec::clear);
     }
 
     /// What each client of TLS took this server for, where it said so.
@@ -115,7 +124,12 @@ fn text(method: &str, path: &str, body: &str) -> String {
     format!("{method} {path} {:016x}", Oracle::hash(body.as_bytes()))
 }
 
-fn serve_tls(mut stream: TcpStream, tls: &Tls, hosts: &Mutex<Vec<Option<String>>>, notes: &Mutex<Vec<Seen>>) {
+fn serve_tls(
+    mut stream: TcpStream,
+    tls: &Tls,
+    hosts: &Mutex<Vec<Option<String>>>,
+    notes: &watch::Sender<Vec<Seen>>,
+) {
     // How long it takes to connect is under test.
     std::thread::sleep(tls.late);
     let Ok(mut connection) = ServerConnection::new(tls.config.clone()) else { return };
@@ -128,10 +142,10 @@ fn serve_tls(mut stream: TcpStream, tls: &Tls, hosts: &Mutex<Vec<Option<String>>
     serve(StreamOwned::new(connection, stream), notes);
 }
 
-fn serve(stream: impl Read + Write, notes: &Mutex<Vec<Seen>>) {
+fn serve(stream: impl Read + Write, notes: &watch::Sender<Vec<Seen>>) {
     let mut reader = BufReader::new(stream);
     while let Some(seen) = request(&mut reader) {
-        notes.lock().expect("no panic").push(seen.clone());
+        notes.send_modify(|notes| notes.push(seen.clone()));
         let mut parts = seen.path.split('/').skip(1);
         match parts.next() {
             Some("never") => loop {

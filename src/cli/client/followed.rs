@@ -17,7 +17,7 @@ pub struct Followed {
     pub attached: bool,
     /// What was said of it last: the same is not said twice.
     pub said: String,
-    /// Questions that were told already.
+    /// Questions that were shown already.
     pub told: BTreeSet<String>,
     /// Questions that were answered here, whatever a document of before says, or put off.
     pub dealt_with: BTreeSet<String>,

@@ -16,7 +16,7 @@ const PROMPT: &str = "longhaul> ";
 
 pub struct Client<'a> {
     pub context: &'a Context,
-    /// None where nobody named one and none was there yet.
+    /// `None` where none was named and none was there yet.
     pub servers: Vec<Server>,
     pub memory: Memory,
     pub followed: Vec<Followed>,

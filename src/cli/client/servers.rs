@@ -109,7 +109,7 @@ fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {
     }
 }
 
-/// The server checks them too; here, wrong ones are told apart from a call that is refused.
+/// The server checks them too; here, wrong ones are distinguished from a call that is refused.
 pub fn check(tool: &ToolInfo, arguments: &Value) -> Result<()> {
     // A schema that does not compile is the server's to mend.
     let Ok(schema) = Schema::of_arguments(&tool.input_schema) else { return Ok(()) };

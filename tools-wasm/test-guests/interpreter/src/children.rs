@@ -6,7 +6,7 @@ use longhaul_guest::calls::{self, Answer, CallError};
 use longhaul_guest::{HostError, Value};
 use serde::Deserialize;
 
-use crate::program::{HASH_START, hash};
+use crate::hash::{HASH_START, hash};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,7 +10,7 @@ use wasip2::http::types::{
 use wasip2::io::poll;
 use wasip2::io::streams::StreamError;
 
-use crate::program::{HASH_START, hash};
+use crate::hash::{HASH_START, hash};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

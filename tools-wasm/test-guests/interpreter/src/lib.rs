@@ -83,6 +83,7 @@
 //! program with a tool error that begins with `inconsistent:`.
 
 mod children;
+mod hash;
 mod http;
 mod machine;
 mod program;

@@ -11,8 +11,9 @@ use longhaul_guest::{
 use serde::{Deserialize, Serialize};
 
 use crate::children::{self, Call};
+use crate::hash::{HASH_START, hash};
 use crate::http;
-use crate::program::{HASH_START, Instruction, Op, hash};
+use crate::program::{Instruction, Op};
 use crate::state;
 
 mod random {

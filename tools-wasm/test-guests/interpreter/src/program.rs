@@ -4,6 +4,7 @@ use longhaul_guest::Value;
 use serde::Deserialize;
 
 use crate::children::Call;
+use crate::hash::{HASH_START, hash};
 use crate::http::Request;
 use crate::state::Put;
 
@@ -141,11 +142,4 @@ fn flatten_into(code: &mut Vec<Instruction>, next_index: &mut u64, ops: Vec<Op>)
             }
         }
     }
-}
-
-pub const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a, goes on from `start`.
-pub fn hash(start: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
