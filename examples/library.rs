@@ -79,7 +79,7 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     // Cancel another one.
     engine.call("count_words", &text).key("second").submit().await?.cancel("not needed").await?;
 
-    for task in engine.tasks(&Principal::local(), &TaskQuery::default())?.tasks {
+    for task in engine.tasks(&Principal::local(), &TaskQuery::default()).await?.tasks {
         println!("{} {} {}", task.id, task.tool, task.state);
     }
     if let Some(watching) = watching {

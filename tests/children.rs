@@ -64,14 +64,14 @@ impl House {
         self.engine.submit(submission).await.expect("a task").id
     }
 
-    fn document(&self, id: TaskId) -> TaskDocument {
-        self.engine.task(&Principal::local(), id).expect("a task")
+    async fn document(&self, id: TaskId) -> TaskDocument {
+        self.engine.task(&Principal::local(), id).await.expect("a task")
     }
 
     async fn until(&self, id: TaskId, wanted: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
         let follower = self.engine.feed().follow(id).expect("a follower");
         loop {
-            let document = self.document(id);
+            let document = self.document(id).await;
             if wanted(&document) {
                 return document;
             }
@@ -93,11 +93,11 @@ impl House {
     async fn printed(&self, id: TaskId) -> Vec<String> {
         let document = self.ended(id).await;
         assert_eq!(document.state, "completed", "{:?}", document.error);
-        self.lines(&Principal::local(), id)
+        self.lines(&Principal::local(), id).await
     }
 
-    fn lines(&self, principal: &Principal, id: TaskId) -> Vec<String> {
-        let log = self.engine.log(principal, id, 0, 1 << 20).expect("a log").bytes;
+    async fn lines(&self, principal: &Principal, id: TaskId) -> Vec<String> {
+        let log = self.engine.log(principal, id, 0, 1 << 20).await.expect("a log").bytes;
         lines(&String::from_utf8(log).expect("text"))
     }
 
@@ -106,13 +106,13 @@ impl House {
         self.engine.send(&Principal::local(), id, message).await.expect("sent");
     }
 
-    fn children(&self, id: TaskId) -> Vec<TaskDocument> {
+    async fn children(&self, id: TaskId) -> Vec<TaskDocument> {
         let query = TaskQuery { parent: Some(id), ..TaskQuery::default() };
-        self.engine.tasks(&Principal::local(), &query).expect("a page").tasks
+        self.engine.tasks(&Principal::local(), &query).await.expect("a page").tasks
     }
 
-    fn all(&self) -> Vec<TaskDocument> {
-        self.engine.tasks(&Principal::local(), &TaskQuery::default()).expect("a page").tasks
+    async fn all(&self) -> Vec<TaskDocument> {
+        self.engine.tasks(&Principal::local(), &TaskQuery::default()).await.expect("a page").tasks
     }
 }
 
@@ -189,7 +189,7 @@ async fn a_parent_waits_out_of_memory_and_is_told_what_each_child_came_to() {
     let waiting = house.until_waiting(parent).await;
     assert_eq!(waiting.reason.as_deref(), Some("child"));
     assert_eq!(waiting.children.len(), 5);
-    let children = house.children(parent);
+    let children = house.children(parent).await;
     assert_eq!(
         children.iter().map(|child| &child.id).collect::<Vec<_>>(),
         waiting.children.iter().collect::<Vec<_>>()
@@ -216,7 +216,7 @@ async fn a_parent_never_holds_the_last_instance_that_its_child_needs() {
     let middle = json!([spawn(&[call("other", leaf.clone()), call("other", leaf)]), {"op": "join_all"}]);
     let parent = house.submit(json!([{"op": "compute", "rounds": 1000}, op(call("other", middle))])).await;
     assert!(house.printed(parent).await[0].starts_with("call ok"));
-    assert_eq!(house.all().len(), 4);
+    assert_eq!(house.all().await.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +238,7 @@ async fn what_fails_is_tried_again_and_then_otherwise() {
     assert!(printed[1].starts_with("call ok"), "{printed:?}");
     assert_eq!(printed[2..], ["call timed_out", "call refused not_found", "call refused invalid"]);
     let tries: Vec<(String, String)> =
-        house.children(parent).into_iter().map(|child| (child.tool, child.state)).collect();
+        house.children(parent).await.into_iter().map(|child| (child.tool, child.state)).collect();
     let tries: Vec<(&str, &str)> = tries.iter().map(|(tool, state)| (&tool[..], &state[..])).collect();
     let failed = |tool| (tool, "failed");
     assert_eq!(
@@ -264,14 +264,16 @@ async fn a_cancelled_task_takes_its_children_along_but_not_the_detached() {
     let detached = with(call("other", receive), json!({"detached": true}));
     let parent = house.submit(json!([spawn(&[call("other", middle), detached]), {"op": "join_all"}])).await;
     house.until_waiting(parent).await;
-    let children = house.children(parent);
+    let children = house.children(parent).await;
     house.until_waiting(id(&children[0])).await;
-    let leaf = house.children(id(&children[0])).remove(0);
+    let leaf = house.children(id(&children[0])).await.remove(0);
     house.engine.cancel(&Principal::local(), parent, None).await.expect("cancelled");
     for gone in [parent, id(&children[0]), id(&leaf)] {
         assert_eq!(house.ended(gone).await.state, "cancelled");
     }
-    assert!(house.document(id(&leaf)).error.expect("a reason").message.contains("the task that called it"));
+    assert!(
+        house.document(id(&leaf)).await.error.expect("a reason").message.contains("the task that called it")
+    );
     house.send(id(&children[1])).await;
     assert_eq!(house.ended(id(&children[1])).await.state, "completed");
 }
@@ -284,13 +286,13 @@ async fn children_that_lost_their_parent_while_nothing_ran_are_cancelled_by_the_
     let middle = json!([op(call("other", wait))]);
     let parent = house.submit(json!([op(call("other", middle))])).await;
     house.until_waiting(parent).await;
-    let child = id(&house.children(parent)[0]);
+    let child = id(&house.children(parent).await[0]);
     house.until_waiting(child).await;
-    let leaf = id(&house.children(child)[0]);
+    let leaf = id(&house.children(child).await[0]);
     house.until_waiting(leaf).await;
     let house = house.stopped().await;
     house.engine.cancel(&Principal::local(), parent, None).await.expect("cancelled");
-    assert_eq!(house.document(child).state, "waiting");
+    assert_eq!(house.document(child).await.state, "waiting");
     house.start().await;
     assert_eq!(house.ended(child).await.state, "cancelled");
     assert_eq!(house.ended(leaf).await.state, "cancelled");
@@ -304,7 +306,7 @@ async fn a_child_that_is_given_up_or_left_by_a_retry_is_cancelled() {
         .submit(json!([spawn(std::slice::from_ref(&wait)), {"op": "cancel_children"}, op(call("other", json!([])))]))
         .await;
     assert_eq!(house.printed(parent).await[0], "spawn 1");
-    assert_eq!(house.ended(id(&house.children(parent)[0])).await.state, "cancelled");
+    assert_eq!(house.ended(id(&house.children(parent).await[0])).await.state, "cancelled");
 
     let parent = house
         .submit_as(
@@ -314,7 +316,7 @@ async fn a_child_that_is_given_up_or_left_by_a_retry_is_cancelled() {
         )
         .await;
     assert_eq!(house.ended(parent).await.state, "failed");
-    let children = house.children(parent);
+    let children = house.children(parent).await;
     assert_eq!(children.len(), 2, "one for each try");
     for child in &children {
         assert_eq!(house.ended(id(child)).await.state, "cancelled");
@@ -331,11 +333,11 @@ async fn a_retry_from_a_step_calls_again_what_went_with_it() {
         .submit(json!([spawn(&[quick, receive]), {"op": "join_any"}, {"op": "receive", "names": []}, {"op": "join_all"}]))
         .await;
     house.until(parent, |document| document.reason.as_deref() == Some("message")).await;
-    let before = house.children(parent);
+    let before = house.children(parent).await;
     house.engine.cancel(&Principal::local(), parent, None).await.expect("cancelled");
     assert_eq!(house.ended(id(&before[1])).await.state, "cancelled");
     house.engine.retry(&Principal::local(), parent, Some(1)).await.expect("again");
-    let children = house.children(parent);
+    let children = house.children(parent).await;
     let states: Vec<&str> = children.iter().map(|child| child.state.as_str()).collect();
     assert_eq!(states[..2], ["completed", "cancelled"]);
     assert_eq!(children.len(), 3, "{states:?}");
@@ -356,7 +358,7 @@ async fn only_what_component_and_principal_are_granted_is_called() {
     let ann = Principal::new("ann", vec!["run_*".to_owned()]);
     let task = house.submit_as(ann.clone(), "run_program", calls).await;
     house.engine.wait(&ann, task, PATIENCE).await.expect("a task");
-    assert_eq!(house.lines(&ann, task), ["call refused not_found", "granted run_program"]);
+    assert_eq!(house.lines(&ann, task).await, ["call refused not_found", "granted run_program"]);
 }
 
 fn small_tree() -> EngineOptions {
@@ -374,7 +376,7 @@ async fn a_fork_bomb_ends_at_its_bounds_also_over_a_restart() {
     });
     let root = house.submit(bomb).await;
     assert_eq!(house.ended(root).await.state, "completed");
-    assert_eq!(house.all().len(), 21, "the root and 20 under it");
+    assert_eq!(house.all().await.len(), 21, "the root and 20 under it");
 
     let house = House::with(small_tree).await;
     let one = call("other", json!([]));
@@ -382,7 +384,7 @@ async fn a_fork_bomb_ends_at_its_bounds_also_over_a_restart() {
     let pass = json!({"op": "loop", "times": 15, "body": [op(one.clone())]});
     let root = house.submit(json!([five, pass, {"op": "receive", "names": []}, pass])).await;
     house.until_waiting(root).await;
-    assert_eq!(house.all().len(), 16);
+    assert_eq!(house.all().await.len(), 16);
     let house = house.stopped().await;
     house.start().await;
     house.send(root).await;
@@ -390,7 +392,7 @@ async fn a_fork_bomb_ends_at_its_bounds_also_over_a_restart() {
     assert_eq!(printed[0], "spawn refused limit");
     let refused = printed.iter().filter(|line| *line == "call refused limit").count();
     assert_eq!(refused, 10, "{printed:?}");
-    assert_eq!(house.all().len(), 21);
+    assert_eq!(house.all().await.len(), 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -412,9 +414,9 @@ async fn parent_and_child_send_each_other_messages() {
     let printed = house.printed(parent).await;
     assert_eq!(printed[0], "send not_found");
     assert_eq!(printed[2], "send 1");
-    let child = &house.children(parent)[0];
+    let child = &house.children(parent).await[0];
     assert!(printed[3].starts_with("receive 1 up 2"), "{printed:?}");
-    assert!(house.lines(&Principal::local(), id(child))[0].starts_with("receive 1 down 1"));
+    assert!(house.lines(&Principal::local(), id(child)).await[0].starts_with("receive 1 down 1"));
 }
 
 /// Retention is over for the child, but its parent may still ask what it came to.
@@ -428,13 +430,13 @@ async fn an_ended_child_is_kept_as_long_as_its_parent_is_open() {
         )
         .await;
     house.until_waiting(parent).await;
-    let child = id(&house.children(parent)[0]);
+    let child = id(&house.children(parent).await[0]);
     house.ended(child).await;
     assert_eq!(house.engine.sweep().await.expect("a sweep").tasks, 0);
     house.send(parent).await;
     assert!(house.printed(parent).await[2].starts_with("join_all ok"));
     house.engine.sweep().await.expect("a sweep");
-    assert!(house.all().is_empty());
+    assert!(house.all().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -447,7 +449,7 @@ async fn parents_that_wait_for_children_that_wait_cost_no_instances() {
     }
     for parent in &parents {
         assert_eq!(house.until_waiting(*parent).await.reason.as_deref(), Some("child"));
-        house.until_waiting(id(&house.children(*parent)[0])).await;
+        house.until_waiting(id(&house.children(*parent).await[0])).await;
     }
     // A task is seen to wait a moment before its instance is gone.
     let left = async {
@@ -458,7 +460,7 @@ async fn parents_that_wait_for_children_that_wait_cost_no_instances() {
     tokio::time::timeout(PATIENCE, left).await.expect("no instance is left");
     assert_eq!(house.engine.metrics().waiting, 2 * parents.len() as u64);
     for parent in &parents {
-        house.send(id(&house.children(*parent)[0])).await;
+        house.send(id(&house.children(*parent).await[0])).await;
     }
     for parent in &parents {
         assert!(house.printed(*parent).await[0].starts_with("call ok"));

@@ -37,7 +37,7 @@ async fn a_foreign_component_on_an_old_journal_is_found_out() {
     .await;
     let message = divergence(&engine, &id).await;
     assert!(message.contains("record"), "{message}");
-    let journal = engine.journal(&Principal::local(), id.parse().expect("an id")).expect("kept");
+    let journal = engine.journal(&Principal::local(), id.parse().expect("an id")).await.expect("kept");
     assert!(!journal.records.is_empty());
     engine.shutdown().await;
 }

@@ -76,23 +76,23 @@ async fn two_months_old(data: &Path) -> Vec<TaskId> {
 async fn whole(data: &Path, ids: &[TaskId]) -> BTreeSet<TaskId> {
     let engine = open(data, None).await;
     let me = Principal::local();
-    let listed = engine.tasks(&me, &TaskQuery::default()).expect("a page").tasks;
+    let listed = engine.tasks(&me, &TaskQuery::default()).await.expect("a page").tasks;
     let listed: BTreeSet<String> = listed.into_iter().map(|document| document.id).collect();
     let mut there = BTreeSet::new();
     for (number, id) in (0..).zip(ids) {
-        match engine.task(&me, *id) {
+        match engine.task(&me, *id).await {
             Err(EngineError::NoSuchTask(_)) => assert!(!listed.contains(&id.to_string()), "{id} is a ghost"),
             Err(error) => panic!("{id} is neither whole nor gone: {error}"),
             Ok(document) => {
                 assert_eq!((document.state.as_str(), document.outputs.len()), ("completed", 1));
                 assert!(listed.contains(&id.to_string()));
-                let TaskEnd::Completed(result) = engine.result(&me, *id).expect("a result") else {
+                let TaskEnd::Completed(result) = engine.result(&me, *id).await.expect("a result") else {
                     panic!("{id} has lost its result")
                 };
                 assert_eq!(result, ToolResult::text(text(number)));
-                let copy = engine.output(&me, *id, "copy", 0, 1 << 20).expect("an output");
+                let copy = engine.output(&me, *id, "copy", 0, 1 << 20).await.expect("an output");
                 assert_eq!(copy.bytes, text(number).into_bytes());
-                assert_eq!(engine.log(&me, *id, 0, 100).expect("a log").bytes, b"kept\n");
+                assert_eq!(engine.log(&me, *id, 0, 100).await.expect("a log").bytes, b"kept\n");
                 there.insert(*id);
             }
         }

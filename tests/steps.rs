@@ -212,7 +212,7 @@ async fn of_thousands_of_steps_the_oldest_are_folded_and_all_are_counted() {
     let ended = engine.wait(&me, id, Duration::from_secs(120)).await.expect("an end");
     assert_eq!(ended.state, "completed");
 
-    let steps = engine.steps(&me, id).expect("steps");
+    let steps = engine.steps(&me, id).await.expect("steps");
     let folded = steps.folded.as_ref().expect("more than fits");
     let kept = steps.entries.iter().filter(|entry| matches!(entry, TraceEntry::Step { .. })).count() as u64;
     assert_eq!(folded.steps + kept, STEPS);
@@ -228,7 +228,7 @@ async fn of_thousands_of_steps_the_oldest_are_folded_and_all_are_counted() {
     let options = EngineOptions { retention: Some(Duration::ZERO), ..EngineOptions::default() };
     let engine = self::engine(data.path(), options).await;
     engine.sweep().await.expect("a sweep");
-    assert!(matches!(engine.steps(&me, id), Err(EngineError::NoSuchTask(_))));
+    assert!(matches!(engine.steps(&me, id).await, Err(EngineError::NoSuchTask(_))));
     assert_eq!(trace_bytes(data.path(), engine, id).await, 0);
 }
 
@@ -237,15 +237,15 @@ async fn trace_bytes(data: &std::path::Path, engine: TaskEngine, id: TaskId) -> 
     engine.shutdown().await;
     drop(engine);
     let store = Store::open(data, StoreOptions::default()).expect("the store opens");
-    let mut bytes = 0;
-    let rows = store.read(|snapshot| {
+    let bytes = store.read(move |snapshot| {
+        let mut bytes = 0;
         snapshot.scan_prefix(Space::Trace, id.as_bytes(), false, |key, row| {
             bytes += key.len() + row.len();
             std::ops::ControlFlow::Continue(())
-        })
+        })?;
+        Ok(bytes)
     });
-    rows.expect("rows");
-    bytes
+    bytes.await.expect("rows")
 }
 
 /// The wall clock is set back by a year while no server runs, and again while one does.
@@ -259,10 +259,10 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
     let engine = engine(data.path(), options(&clock)).await;
     let id = submit(&engine, "naps", json!({})).await;
     let asleep = |engine: TaskEngine| async move {
-        let mut task = engine.task(&Principal::local(), id).expect("a task");
+        let mut task = engine.task(&Principal::local(), id).await.expect("a task");
         while task.state != "waiting" {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            task = engine.task(&Principal::local(), id).expect("a task");
+            task = engine.task(&Principal::local(), id).await.expect("a task");
         }
         engine
     };
@@ -274,7 +274,7 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
     let engine = self::engine(data.path(), options(&clock)).await;
     clock.advance(Duration::from_secs(61));
     let engine = loop {
-        if engine.steps(&me, id).expect("steps").entries.len() > 6 {
+        if engine.steps(&me, id).await.expect("steps").entries.len() > 6 {
             break asleep(engine).await;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -283,7 +283,7 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
     clock.advance(Duration::from_secs(61));
     let ended = engine.wait(&me, id, Duration::from_secs(60)).await.expect("an end");
     assert_eq!(ended.state, "completed");
-    let steps = engine.steps(&me, id).expect("steps");
+    let steps = engine.steps(&me, id).await.expect("steps");
     check_times(&StepsDocument {
         entries: steps.entries[..steps.entries.len() - 1].to_vec(),
         ..steps.clone()
@@ -306,7 +306,7 @@ async fn a_task_without_a_trace_shows_none() {
     store.commit_blocking(batch).expect("a commit");
     drop(store);
     let engine = self::engine(data.path(), EngineOptions::default()).await;
-    let steps = engine.steps(&me, id).expect("steps");
+    let steps = engine.steps(&me, id).await.expect("steps");
     assert_eq!(shown(&steps), ["- ended completed"]);
     assert_eq!(steps.folded, None);
 }

@@ -82,13 +82,13 @@ async fn ask(folder: &Path) -> Answers {
         filler::submit(&engine, RESULT_BYTES).await;
     })
     .await;
-    let list = repeat(async || newest(&engine)).await;
+    let list = repeat(async || newest(&engine).await).await;
     engine.shutdown().await;
     Answers { submit, list }
 }
 
-fn newest(engine: &TaskEngine) {
-    let page = engine.tasks(&Principal::local(), &TaskQuery::default()).expect("a page");
+async fn newest(engine: &TaskEngine) {
+    let page = engine.tasks(&Principal::local(), &TaskQuery::default()).await.expect("a page");
     assert_eq!(page.tasks.len(), 100);
 }
 

@@ -62,7 +62,7 @@ async fn asked(engine: &TaskEngine) -> Vec<f64> {
     let follower = engine.feed().follow(id).expect("a follower");
     let (mut taken, mut answered): (Vec<f64>, Option<(String, Instant)>) = (Vec::new(), None);
     loop {
-        let document = engine.task(&local, id).expect("a task");
+        let document = engine.task(&local, id).await.expect("a task");
         let open = document.input_requests.keys().next().cloned();
         let is_next = answered.as_ref().is_none_or(|(key, _)| open.as_ref() != Some(key));
         if let (Some((_, at)), true) = (&answered, is_next && (open.is_some() || document.is_terminal())) {

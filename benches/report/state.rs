@@ -77,11 +77,11 @@ async fn of_engine(folder: &Path, writers: usize, mode: Mode) -> Sample {
                         engine.state_write(&local, "bench", put).await.expect("written");
                     }
                     Mode::Get => {
-                        engine.state_get(&local, "bench", &own).expect("read").expect("there");
+                        engine.state_get(&local, "bench", &own).await.expect("read").expect("there");
                     }
                     // One operation is one that succeeds.
                     Mode::Race => loop {
-                        let entry = engine.state_get(&local, "bench", "one").expect("read");
+                        let entry = engine.state_get(&local, "bench", "one").await.expect("read");
                         let version = entry.map_or(0, |entry| entry.version);
                         let put = StateWrite::put("one", value.clone()).if_version(Some(version));
                         match engine.state_write(&local, "bench", vec![put]).await {

@@ -32,7 +32,7 @@ impl Operation for StateGet {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<StateDocument, ApiError> {
-        let entry = engine.state_get(caller.principal, &self.namespace, &self.key)?;
+        let entry = engine.state_get(caller.principal, &self.namespace, &self.key).await?;
         Ok(StateDocument::of(entry.as_ref()))
     }
 }

@@ -52,7 +52,7 @@ impl Operation for StateList {
         let Self { namespace, prefix, limit, cursor } = self;
         let query =
             StateQuery { prefix: prefix.unwrap_or_default(), limit: limit.unwrap_or_default(), cursor };
-        let page = engine.state_list(caller.principal, &namespace, &query)?;
+        let page = engine.state_list(caller.principal, &namespace, &query).await?;
         let entries = page.entries.into_iter().map(ListedEntry::from).collect();
         Ok(StateListed { entries, next_cursor: page.next_cursor })
     }

@@ -70,7 +70,7 @@ impl Operation for TaskList {
         let Self { state, tool, parent, limit, cursor } = self;
         let state = state.map(|state| state.as_str().to_owned());
         let query = TaskQuery { state, tool, parent, limit: limit.unwrap_or_default(), cursor };
-        let page = engine.tasks(caller.principal, &query)?;
+        let page = engine.tasks(caller.principal, &query).await?;
         Ok(TaskListed { tasks: page.tasks, next_cursor: page.next_cursor })
     }
 }

@@ -40,6 +40,6 @@ impl Operation for TaskResult {
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Ended, ApiError> {
         let Self { task_id } = self;
-        Ok(Ended { task_id, end: engine.result(caller.principal, task_id)? })
+        Ok(Ended { task_id, end: engine.result(caller.principal, task_id).await? })
     }
 }

@@ -31,6 +31,6 @@ impl Operation for TaskStatus {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.task(caller.principal, self.task_id)?)
+        Ok(engine.task(caller.principal, self.task_id).await?)
     }
 }

@@ -101,7 +101,7 @@ impl Access {
     pub async fn task(&mut self, id: TaskId) -> Result<TaskDocument> {
         match self {
             Self::Server(remote) => Ok(remote.task(id).await?),
-            Self::Store(engine) => Ok(engine.task(&local(), id)?),
+            Self::Store(engine) => Ok(engine.task(&local(), id).await?),
         }
     }
 
@@ -133,7 +133,7 @@ impl Access {
             Self::Server(remote) => Ok(remote.result(task).await?),
             Self::Store(engine) => {
                 let id: TaskId = task.id.parse().map_err(CliError::failed)?;
-                match engine.result(&local(), id)? {
+                match engine.result(&local(), id).await? {
                     TaskEnd::Completed(result) => Ok(result),
                     _ => Err(CliError::failed(format_args!("task {id} has no result"))),
                 }
@@ -144,14 +144,14 @@ impl Access {
     pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
         match self {
             Self::Server(remote) => Ok(remote.journal(id).await?),
-            Self::Store(engine) => Ok(engine.journal(&local(), id)?),
+            Self::Store(engine) => Ok(engine.journal(&local(), id).await?),
         }
     }
 
     pub async fn steps(&mut self, id: TaskId) -> Result<StepsDocument> {
         match self {
             Self::Server(remote) => Ok(remote.steps(id).await?),
-            Self::Store(engine) => Ok(engine.steps(&local(), id)?),
+            Self::Store(engine) => Ok(engine.steps(&local(), id).await?),
         }
     }
 
@@ -167,7 +167,7 @@ impl Access {
 /// A task as the store in `folder` has it, which nobody else may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
     let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
-    let task = engine.task(&local(), id);
+    let task = engine.task(&local(), id).await;
     engine.shutdown().await;
     Ok(task?)
 }

@@ -114,7 +114,7 @@ fn is_in_use(context: &Context) -> bool {
 
 /// The key in the store under this name; made where there is none.
 async fn kept_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
-    match engine.setting(name)?.and_then(|key| key.try_into().ok()) {
+    match engine.setting(name).await?.and_then(|key| key.try_into().ok()) {
         Some(key) => Ok(key),
         None => fresh_key(engine, name).await,
     }

@@ -9,7 +9,7 @@ use crate::engine::audit::{Deed, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::store::Space;
+use crate::store::{Snapshot, Space};
 
 impl TaskEngine {
     /// Notes a request of which nobody knows whose it is.
@@ -22,7 +22,7 @@ impl TaskEngine {
     /// processes.
     pub async fn audit_grants(&self, by: &Principal, catalog: &Catalog) -> Result<(), EngineError> {
         const PREFIX: &str = "grant/";
-        let known = self.shared.store.read(|snapshot| {
+        let read = |snapshot: &Snapshot<'_>| {
             let mut known = HashMap::new();
             snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, value| {
                 let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
@@ -30,7 +30,8 @@ impl TaskEngine {
                 ControlFlow::Continue(())
             })?;
             Ok(known)
-        })?;
+        };
+        let known = self.shared.store.read(read).await?;
         let mut commit = Commit::new();
         for component in catalog.components() {
             let grant = serde_json::to_vec(&component.holdings.grant).unwrap_or_default();

@@ -39,8 +39,10 @@ impl TaskEngine {
     }
 
     /// A small durable value, such as a key.
-    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
-        let value = self.shared.store.read(|snapshot| snapshot.get(Space::Setting, name.as_bytes()))?;
+    pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
+        let name = name.to_owned();
+        let value =
+            self.shared.store.read(move |snapshot| snapshot.get(Space::Setting, name.as_bytes())).await?;
         Ok(value.map(|bytes| bytes.to_vec()))
     }
 

@@ -74,7 +74,7 @@ impl TaskEngine {
     ) -> Result<Self, EngineError> {
         let memory = Arc::new(Memory::new(options.clock.clone()));
         let store = Store::open_async(folder, options.store, memory.clone()).await?;
-        Self::with_store(store, memory, runner, options)
+        Self::with_store(store, memory, runner, options).await
     }
 
     /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
@@ -88,16 +88,17 @@ impl TaskEngine {
         let (folder, of_store, sink) = (folder.to_owned(), options.store, memory.clone());
         let opened = tokio::task::spawn_blocking(move || Store::open_to_read(&folder, of_store, sink)).await;
         let store = opened.map_err(|error| EngineError::Internal(error.to_string()))??;
-        Self::with_store(store, memory, runner, options)
+        Self::with_store(store, memory, runner, options).await
     }
 
-    pub(in crate::engine) fn with_store(
+    pub(in crate::engine) async fn with_store(
         store: Store,
         memory: Arc<Memory>,
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
-        store.read(|snapshot| memory.tokens.load(snapshot))?;
+        let tokens = memory.clone();
+        store.read(move |snapshot| tokens.tokens.load(snapshot)).await?;
         let shared = Shared {
             memory,
             audit: Audit::new(store.boot(), options.clock.clone()),
@@ -189,8 +190,8 @@ impl TaskEngine {
         let id = ComponentId::of_bytes(&bytes);
         let key = id.as_str().as_bytes().to_vec();
         self.shared.stored_here.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
-        let there = self.shared.store.read(|snapshot| Ok(snapshot.get(Space::Component, &key)?.is_some()))?;
-        if there {
+        let looked_up = key.clone();
+        if self.shared.store.read(move |snapshot| snapshot.contains(Space::Component, &looked_up)).await? {
             return Ok(id);
         }
         let row = rows::ComponentRow {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::store::{Batch, Space};
+use crate::store::{Batch, Snapshot, Space};
 use crate::task::TaskId;
 
 /// Where the rows stand. Each wing has its own.
@@ -41,30 +41,33 @@ pub enum ShelfWrite {
 }
 
 impl TaskEngine {
-    pub fn shelved(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Arc<[u8]>>, EngineError> {
-        Ok(self.shared.store.read(|snapshot| snapshot.get(shelf.space(), key))?)
+    pub async fn shelved(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Arc<[u8]>>, EngineError> {
+        let key = key.to_vec();
+        Ok(self.shared.store.read(move |snapshot| snapshot.get(shelf.space(), &key)).await?)
     }
 
     /// At most `limit` rows in key order: those that begin with `prefix`, behind `after`.
-    pub fn shelf(
+    pub async fn shelf(
         &self,
         shelf: Shelf,
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<ShelfRow>, EngineError> {
-        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let mut rows = Vec::new();
-        self.shared.store.read(|snapshot| {
+        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        let read = move |snapshot: &Snapshot<'_>| {
+            let start = after.as_deref().map_or(Bound::Included(&prefix[..]), Bound::Excluded);
+            let mut rows = Vec::new();
             snapshot.scan(shelf.space(), (start, Bound::Unbounded), false, |key, row| {
-                if rows.len() == limit || !key.starts_with(prefix) {
+                if rows.len() == limit || !key.starts_with(&prefix) {
                     return ControlFlow::Break(());
                 }
                 rows.push((key.to_vec(), row.to_vec()));
                 ControlFlow::Continue(())
-            })
-        })?;
-        Ok(rows)
+            })?;
+            Ok(rows)
+        };
+        Ok(self.shared.store.read(read).await?)
     }
 
     /// All or nothing, durable when this returns.

@@ -73,7 +73,7 @@ impl World {
 
 /// All rows but those that belong to no task.
 fn rows_left(engine: &TaskEngine) -> Vec<(Space, Vec<u8>)> {
-    let left = engine.shared.store.read(|snapshot| {
+    let left = engine.shared.store.read_blocking(|snapshot| {
         let mut left = Vec::new();
         for space in Space::ALL.iter().filter(|space| !matches!(space, Space::Setting | Space::Audit)) {
             snapshot.scan_prefix(*space, &[], false, |key, _| {
@@ -107,7 +107,7 @@ async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskDocument) -> 
     watcher.add(ResourceKey::Task(id));
     let waiting = async {
         loop {
-            let document = engine.task(&Principal::local(), id).expect("a task");
+            let document = engine.task(&Principal::local(), id).await.expect("a task");
             if fits(&document) {
                 return document;
             }
@@ -118,8 +118,12 @@ async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskDocument) -> 
 }
 
 async fn until_true(is_it: impl Fn() -> bool) {
+    until_it_holds(async || is_it()).await;
+}
+
+async fn until_it_holds(holds: impl AsyncFn() -> bool) {
     let waiting = async {
-        while !is_it() {
+        while !holds().await {
             tokio::task::yield_now().await;
         }
     };
@@ -174,18 +178,18 @@ async fn a_task_sleeps_a_day_across_a_restart_and_repeats_nothing() {
     engine.shutdown().await;
 
     let engine = world.start(two_steps(&done)).await;
-    let document = engine.task(&Principal::local(), id).expect("a task");
+    let document = engine.task(&Principal::local(), id).await.expect("a task");
     assert_eq!((document.state.as_str(), document.attempt), ("waiting", 1));
     world.clock.advance(DAY / 2);
-    assert_eq!(engine.task(&Principal::local(), id).expect("a task").state, "waiting");
+    assert_eq!(engine.task(&Principal::local(), id).await.expect("a task").state, "waiting");
     world.clock.advance(DAY / 2);
     let document = ended(&engine, id).await;
     assert_eq!((document.state.as_str(), document.attempt), ("completed", 1));
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0 1 after 86400");
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "0 1 after 86400");
     assert_eq!(done.load(Ordering::SeqCst), 2);
-    let log = engine.log(&Principal::local(), id, 0, 100).expect("a log");
+    let log = engine.log(&Principal::local(), id, 0, 100).await.expect("a log");
     assert_eq!((log.bytes.as_slice(), log.done), (&b"between\n"[..], true));
-    assert!(engine.journal(&Principal::local(), id).expect("a journal").records.is_empty());
+    assert!(engine.journal(&Principal::local(), id).await.expect("a journal").records.is_empty());
 }
 
 /// A wall clock that a dead battery sets back ten years must not turn what is left of a sleep into ten years.
@@ -201,7 +205,7 @@ async fn a_clock_set_back_between_two_lives_stretches_no_sleep() {
     let engine = world.start(two_steps(&done)).await;
     world.clock.advance(DAY);
     assert_eq!(ended(&engine, id).await.state, "completed");
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0 1 after 86400");
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "0 1 after 86400");
 }
 
 /// A crash: the process is gone without a word. Nothing that was acknowledged may be done again.
@@ -232,7 +236,7 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
     drop(engine);
 
     let offline = world.open(closures(&shut)).await;
-    let document = offline.task(&Principal::local(), id).expect("a task");
+    let document = offline.task(&Principal::local(), id).await.expect("a task");
     assert_eq!((document.state.as_str(), document.reason.as_deref()), ("queued", Some("interrupted")));
     offline.shutdown().await;
 
@@ -241,7 +245,7 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
     gate.add_permits(1);
     let document = ended(&engine, id).await;
     assert_eq!((document.state.as_str(), document.attempt), ("completed", 2));
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "0");
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "0");
     assert_eq!(done.load(Ordering::SeqCst), 1);
     let mut reports = Vec::new();
     loop {
@@ -269,7 +273,7 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
     let (looks, looking) = tokio::sync::oneshot::channel();
     let reader = engine.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        reader.shared.store.read(|snapshot| {
+        reader.shared.store.read_blocking(|snapshot| {
             looks.send(()).expect("awaited");
             // The instance leaves memory before the commit that says so.
             while reader.shared.entry(id).is_some_and(|entry| entry.lock().live.is_some()) {
@@ -282,7 +286,7 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
     engine.cancel(&local, id, None).await.expect("cancelled");
     let (document, ..) = reading.await.expect("read").expect("a read").expect("a task");
     assert_eq!((document.state.as_str(), document.reason.as_deref()), ("running", Some("live")));
-    assert_eq!(engine.task(&local, id).expect("a task").state, "cancelled");
+    assert_eq!(engine.task(&local, id).await.expect("a task").state, "cancelled");
 }
 
 /// Whoever holds a task's locks may be waiting for a read of the store, behind a commit that waits for the reads before
@@ -301,9 +305,10 @@ async fn a_read_of_the_store_waits_for_no_task() {
     let (state, children) = (entry.lock(), entry.children());
     let reader = engine.clone();
     let (done, listed) = std::sync::mpsc::channel();
+    let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || {
-        let listed = reader.tasks(&Principal::local(), &TaskQuery::default());
-        let log = reader.log(&Principal::local(), id, 0, 10);
+        let listed = runtime.block_on(reader.tasks(&Principal::local(), &TaskQuery::default()));
+        let log = runtime.block_on(reader.log(&Principal::local(), id, 0, 10));
         done.send((listed.expect("a page").tasks.len(), log.expect("a log").total))
     });
     assert_eq!(listed.recv_timeout(Duration::from_secs(30)), Ok((1, 0)));
@@ -335,8 +340,8 @@ async fn an_idempotency_key_stands_for_one_task_and_one_set_of_arguments() {
     let other = engine.submit(call(json!({"a": 1}), "bob")).await.expect("a task");
     assert!(!other.existing);
     let ann = Principal::new("ann", vec!["*".into()]);
-    assert!(matches!(engine.task(&ann, other.id), Err(EngineError::NoSuchTask(_))));
-    assert_eq!(engine.tasks(&ann, &TaskQuery::default()).expect("a page").tasks.len(), 1);
+    assert!(matches!(engine.task(&ann, other.id).await, Err(EngineError::NoSuchTask(_))));
+    assert_eq!(engine.tasks(&ann, &TaskQuery::default()).await.expect("a page").tasks.len(), 1);
 }
 
 #[tokio::test]
@@ -374,7 +379,7 @@ async fn another_program_on_an_old_journal_is_a_divergence() {
     let document = ended(&engine, id).await;
     assert_eq!(document.reason.as_deref(), Some("diverged"));
     assert!(document.error.expect("an error").message.contains("record 0"));
-    assert!(!engine.journal(&Principal::local(), id).expect("kept").records.is_empty());
+    assert!(!engine.journal(&Principal::local(), id).await.expect("kept").records.is_empty());
     engine.shutdown().await;
     let none = Closures::new().tool(definition("two_steps"), "2", |_, _| async { Ok(ToolResult::default()) });
     let engine = world.start(none).await;
@@ -411,7 +416,7 @@ async fn wrong_calls_make_no_task() {
     let huge = json!({"n": 1, "pad": "x".repeat(limits::MAX_ARGUMENTS_BYTES)});
     assert!(matches!(call("strict", huge, local()).await, Err(EngineError::ArgumentsTooLarge { .. })));
     assert_eq!(engine.metrics(), Metrics::default());
-    assert!(engine.tasks(&local(), &TaskQuery::default()).expect("a page").tasks.is_empty());
+    assert!(engine.tasks(&local(), &TaskQuery::default()).await.expect("a page").tasks.is_empty());
 }
 
 #[tokio::test]
@@ -429,7 +434,7 @@ async fn lists_come_newest_first_in_pages() {
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
         let query = TaskQuery { limit: 2, cursor, state: Some("completed".into()), ..TaskQuery::default() };
-        let page = engine.tasks(&Principal::local(), &query).expect("a page");
+        let page = engine.tasks(&Principal::local(), &query).await.expect("a page");
         assert!(page.tasks.len() <= 2);
         seen.extend(page.tasks.into_iter().map(|document| document.id));
         cursor = page.next_cursor;
@@ -439,31 +444,34 @@ async fn lists_come_newest_first_in_pages() {
     }
     assert_eq!(seen, ids);
     let all = |limit| TaskQuery { limit, ..TaskQuery::default() };
-    let first = engine.tasks(&Principal::local(), &all(2)).expect("a page").next_cursor;
-    let given = |cursor: &str, query: TaskQuery, by: &Principal| {
-        engine.tasks(by, &TaskQuery { cursor: Some(cursor.to_owned()), ..query }).map(|page| page.tasks.len())
+    let first = engine.tasks(&Principal::local(), &all(2)).await.expect("a page").next_cursor;
+    let given = async |cursor: &str, query: TaskQuery, by: &Principal| {
+        engine
+            .tasks(by, &TaskQuery { cursor: Some(cursor.to_owned()), ..query })
+            .await
+            .map(|page| page.tasks.len())
     };
     let (cursor, local) = (first.expect("a second page"), Principal::local());
-    assert!(matches!(given(&cursor, all(0), &local), Ok(3)), "how many are wanted is no filter");
+    assert!(matches!(given(&cursor, all(0), &local).await, Ok(3)), "how many are wanted is no filter");
     let filtered = [
         TaskQuery { tool: Some("quick".into()), ..all(2) },
         TaskQuery { state: Some("completed".into()), ..all(2) },
         TaskQuery { parent: ids[0].parse().ok(), ..all(2) },
     ];
     for query in filtered {
-        assert!(matches!(given(&cursor, query, &local), Err(EngineError::BadCursor)));
+        assert!(matches!(given(&cursor, query, &local).await, Err(EngineError::BadCursor)));
     }
     let bob = Principal::new("bob", vec!["*".into()]);
-    assert!(matches!(given(&cursor, all(2), &bob), Err(EngineError::BadCursor)), "another's list");
+    assert!(matches!(given(&cursor, all(2), &bob).await, Err(EngineError::BadCursor)), "another's list");
     for none in ["", "null", &ids[0], "no-page-gave-this"] {
-        assert!(matches!(given(none, all(2), &local), Err(EngineError::BadCursor)), "{none:?}");
+        assert!(matches!(given(none, all(2), &local).await, Err(EngineError::BadCursor)), "{none:?}");
     }
     engine.shutdown().await;
     drop(engine);
     let quick = Closures::new().tool(definition("quick"), "1", |_, _| async { Ok(ToolResult::default()) });
     let engine = world.start(quick).await;
     let query = TaskQuery { cursor: Some(cursor), ..all(0) };
-    assert_eq!(engine.tasks(&local, &query).expect("a page").tasks.len(), 3, "it outlives a restart");
+    assert_eq!(engine.tasks(&local, &query).await.expect("a page").tasks.len(), 3, "it outlives a restart");
     let none = TaskQuery { state: Some("failed".into()), ..TaskQuery::default() };
-    assert!(engine.tasks(&Principal::local(), &none).expect("a page").tasks.is_empty());
+    assert!(engine.tasks(&Principal::local(), &none).await.expect("a page").tasks.is_empty());
 }

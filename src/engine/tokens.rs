@@ -20,7 +20,7 @@ use crate::engine::rows;
 use crate::engine::rows::TokenRow;
 use crate::engine::text::rfc3339;
 use crate::limits;
-use crate::store::{Guard, Space, StoreError};
+use crate::store::{Guard, Snapshot, Space, StoreError};
 
 /// What a token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "lh_";
@@ -121,12 +121,13 @@ impl TaskEngine {
         if name.len() > limits::MAX_PRINCIPAL_BYTES {
             return Err(missing());
         }
-        let key = name.as_bytes();
-        let row: Option<TokenRow> =
-            self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Token, key))?;
+        let key = name.as_bytes().to_vec();
+        let looked_up = key.clone();
+        let read = move |snapshot: &Snapshot<'_>| rows::read_row(snapshot, Space::Token, &looked_up);
+        let row: Option<TokenRow> = self.shared.store.read(read).await?;
         let hash = row.ok_or_else(missing)?.hash;
         let mut commit = Commit::new()
-            .guard(Guard::Present { space: Space::Token, key: key.to_vec() })
+            .guard(Guard::Present { space: Space::Token, key: key.clone() })
             .delete(Space::Token, key);
         commit.add_effect(Effect::TokenRevoked(hash));
         self.shared.audit.admitted(&mut commit, by, by_name(Deed::TokenRevoke, name))?;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::FutureExt as _;
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, Peer, RequestContext, SubscriptionContext};
 use rmcp::transport::streamable_http_server::session::SessionRestoreMarker;
@@ -23,13 +24,13 @@ use crate::limits;
 
 impl Handler {
     /// Takes over a session over HTTP; a restored one is told again of what it had subscribed to.
-    fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
+    async fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
         session.set_principal(self.connection.principal.clone());
         session.set_host(Arc::new(StreamHost::new(self, peer)));
         if is_restored {
             self.connection.set_log_level(level_of(session.log_level()));
             for uri in session.subscriptions() {
-                if let Ok(there) = self.may_watch(&uri) {
+                if let Ok(there) = self.may_watch(&uri).await {
                     session.outbox.watch(self.server.engine().feed(), there.key(), uri);
                 }
             }
@@ -82,7 +83,7 @@ impl ServerHandler for Handler {
         self.connection.set_client(&request.client_info);
         if let Some(session) = context.extensions.get::<Arc<Session>>() {
             let is_restored = context.extensions.get::<SessionRestoreMarker>().is_some();
-            self.serve_session(session, context.peer.clone(), is_restored);
+            self.serve_session(session, context.peer.clone(), is_restored).await;
         }
         let mut result = self.negotiate_initialize(&request)?;
         if request.protocol_version == ProtocolVersion::V_2025_03_26 {
@@ -154,7 +155,7 @@ impl ServerHandler for Handler {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        let mut result = GetTaskResult::new(self.task(&request.task_id, &context)?);
+        let mut result = GetTaskResult::new(self.task(&request.task_id, &context).await?);
         stamp(&mut result.meta);
         Ok(result)
     }
@@ -181,7 +182,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         expect_no_cursor(request)?;
-        Ok(in_era(self.newest_tasks()?, &context))
+        Ok(in_era(self.newest_tasks().await?, &context))
     }
 
     async fn list_resource_templates(
@@ -198,7 +199,7 @@ impl ServerHandler for Handler {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        Ok(in_era(self.read(&request.uri)?, &context).into())
+        Ok(in_era(self.read(&request.uri).await?, &context).into())
     }
 
     /// There are none, and no capability says otherwise.
@@ -236,7 +237,7 @@ impl ServerHandler for Handler {
         request: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let mut result = self.completion(&request)?;
+        let mut result = self.completion(&request).await?;
         if is_modern(&context) {
             stamp(&mut result.meta);
         }
@@ -244,7 +245,8 @@ impl ServerHandler for Handler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        self.arm(requested)
+        // rmcp asks without waiting. What is kept in a file is read at once; what is not there at once is refused.
+        self.arm(requested).now_or_never().flatten()
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {

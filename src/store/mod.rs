@@ -35,6 +35,7 @@ pub use snapshot::Snapshot;
 pub use space::Space;
 
 use crate::limits::{MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES};
+use crate::task::TaskId;
 use ack::block_on;
 use file::File;
 #[cfg(test)]
@@ -171,16 +172,62 @@ impl Store {
         }
     }
 
-    /// Read one consistent snapshot, of everything acknowledged so far at least. Commits wait for the
-    /// closure: keep it short, do not block in it, and do not read the store within it.
-    pub fn read<T>(
+    /// Read one consistent snapshot, of everything acknowledged so far at least. Commits wait for the closure: keep it
+    /// short, do not block in it, and do not read the store within it. On a file it runs at once, on this thread.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with_snapshot(|snapshot| read(&snapshot))
+    }
+
+    /// As `read`, for what may take long: on a file it runs on a thread that may block.
+    pub async fn read_long<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let done = tokio::task::spawn_blocking(move || store.read_blocking(read)).await;
+        done.unwrap_or_else(|error| {
+            Err(StoreError::Io { what: "reading".into(), why: error.to_string().into() })
+        })
+    }
+
+    /// Read rows of a task that this process holds, whose lock the caller may have: its status, operations, messages,
+    /// questions and checkpoint, each under a key that begins with its id. Never waits for another machine.
+    pub fn read_held<T>(
+        &self,
+        task: TaskId,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with_snapshot(|snapshot| read(&snapshot.held(task)))
+    }
+
+    /// As `read`, for threads that may block.
+    pub fn read_blocking<T>(
         &self,
         read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.with_snapshot(|snapshot| read(&snapshot))
+    }
+
+    /// Read what is decided under a lock, in one turn with the commit that follows: shared state. Only where one
+    /// process has the store; several nodes would decide by guards alone.
+    pub fn read_at_once<T>(
+        &self,
+        read: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with_snapshot(|snapshot| read(&snapshot))
+    }
+
+    fn with_snapshot<T>(
+        &self,
+        read: impl FnOnce(Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match &self.inner.kind {
-            Kind::File(file) => read(&Snapshot::of_file(file.state().snapshot()?)),
+            Kind::File(file) => read(Snapshot::of_file(file.state().snapshot()?)),
             #[cfg(test)]
-            Kind::Memory(memory) => read(&Snapshot::of_memory(memory.snapshot(&memory.kept())?)),
+            Kind::Memory(memory) => read(Snapshot::of_memory(memory.snapshot(&memory.kept())?)),
         }
     }
 

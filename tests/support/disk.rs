@@ -10,11 +10,11 @@ pub async fn on_disk(data: &Path) -> (TaskDocument, String) {
     let runner = Arc::new(Closures::new());
     let engine = TaskEngine::open(data, runner, EngineOptions::default()).await.expect("the store opens");
     let local = Principal::local();
-    let tasks = engine.tasks(&local, &TaskQuery::default()).expect("a list").tasks;
+    let tasks = engine.tasks(&local, &TaskQuery::default()).await.expect("a list").tasks;
     assert_eq!(tasks.len(), 1, "{tasks:?}");
     let id = tasks[0].id.parse().expect("an id");
-    let document = engine.task(&local, id).expect("the link resolves");
-    let log = engine.log(&local, id, 0, 1 << 20).expect("a log");
+    let document = engine.task(&local, id).await.expect("the link resolves");
+    let log = engine.log(&local, id, 0, 1 << 20).await.expect("a log");
     engine.shutdown().await;
     (document, String::from_utf8(log.bytes).expect("text"))
 }

@@ -321,7 +321,7 @@ async fn write(
     waiting: &[AuditRow],
     hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
 ) -> Result<u64, StoreError> {
-    let (first, last) = store.read(ends)?;
+    let (first, last) = store.read(ends).await?;
     let begin = next.unwrap_or_else(|| last.map_or(0, |last| last + 1));
     let mut commit = Commit::new();
     let end = begin + waiting.len() as u64;

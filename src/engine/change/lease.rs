@@ -1,6 +1,6 @@
 //! An instance that lost its lease: what it had not committed is void, and what went along with it is made again.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
@@ -13,11 +13,15 @@ use crate::store::{Ack, Snapshot, StoreError};
 use crate::task::TaskId;
 
 /// An attempt has lost its lease: what it did since its last commit is void, and the task goes on from what is on disk.
-pub fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
-    let state = entry.lock();
-    if state.lease == lease && state.live.is_some() {
-        go_back(shared, entry, state);
+pub async fn lose_lease(shared: &Arc<Shared>, entry: &Arc<Entry>, lease: u64) {
+    {
+        let mut state = entry.lock();
+        if state.lease != lease || state.live.is_none() {
+            return;
+        }
+        forget(shared, entry, &mut state);
     }
+    go_on(shared, entry).await;
 }
 
 /// Whether a change of a task is on disk. Where an instance had lost its lease, and the change went along with what that
@@ -28,17 +32,18 @@ pub async fn has_arrived(shared: &Arc<Shared>, entry: &Arc<Entry>, ack: Ack) -> 
         Err(StoreError::Refused(_)) => {
             // What has been handed over meanwhile counts.
             shared.commit(Commit::new())?.await?;
-            go_back(shared, entry, entry.lock());
+            forget(shared, entry, &mut entry.lock());
+            go_on(shared, entry).await;
             Ok(false)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Memory says of the task what the disk says, without an instance, and the task goes on from there.
-fn go_back(shared: &Arc<Shared>, entry: &Arc<Entry>, mut state: MutexGuard<'_, EntryState>) {
+/// Memory says of the task what the disk says, without an instance.
+fn forget(shared: &Shared, entry: &Entry, state: &mut EntryState) {
     let id = entry.id;
-    match shared.store.read(|snapshot| rows::read_status(snapshot, id)) {
+    match shared.store.read_held(id, |snapshot| rows::read_status(snapshot, id)) {
         Ok(Some(status)) => state.status = status,
         Ok(None) => tracing::error!(task = %id, "the row of a task that lost its lease is gone"),
         Err(error) => tracing::error!(task = %id, %error, "a task that lost its lease cannot be read"),
@@ -47,24 +52,30 @@ fn go_back(shared: &Arc<Shared>, entry: &Arc<Entry>, mut state: MutexGuard<'_, E
     state.rewritten += 1;
     state.sending.clear();
     entry.stop.send_modify(|count| *count += 1);
-    let is_open = !state.status.state.is_terminal();
-    drop(state);
-    if let Err(error) = go_back_in_tree(shared, entry) {
+}
+
+/// Its place in its tree is what the disk says too, and it goes on from there.
+async fn go_on(shared: &Shared, entry: &Arc<Entry>) {
+    let id = entry.id;
+    if let Err(error) = go_back_in_tree(shared, entry).await {
         tracing::error!(task = %id, %error, "the children of a task that lost its lease cannot be read");
     }
-    if is_open {
+    if !entry.lock().status.state.is_terminal() {
         shared.memory.ready.push(entry.clone());
     }
 }
 
 /// The same of its place in its tree: its end, or its beginning afresh, was refused.
-fn go_back_in_tree(shared: &Shared, entry: &Entry) -> Result<(), StoreError> {
+async fn go_back_in_tree(shared: &Shared, entry: &Entry) -> Result<(), StoreError> {
     let id = entry.id;
-    let (task, is_wanted, wanted) = shared.store.read(|snapshot| {
-        let task = rows::read_task(snapshot, id)?;
-        let is_wanted = task.as_ref().map(|task| tree::is_wanted(snapshot, task)).transpose()?;
-        Ok((task, is_wanted.unwrap_or(false), wanted_children(snapshot, id)?))
-    })?;
+    let (task, is_wanted, wanted) = shared
+        .store
+        .read(move |snapshot| {
+            let task = rows::read_task(snapshot, id)?;
+            let is_wanted = task.as_ref().map(|task| tree::is_wanted(snapshot, task)).transpose()?;
+            Ok((task, is_wanted.unwrap_or(false), wanted_children(snapshot, id)?))
+        })
+        .await?;
     if let Some(task) = task {
         // The tasks of the tree are counted again when somebody asks.
         shared.memory.families.forget(task.root);

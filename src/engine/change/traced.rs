@@ -4,8 +4,7 @@ use super::value::{Change, Instance};
 use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
 use crate::engine::memory::entry::EntryState;
-use crate::engine::trace::{self, Mark, MarkKind, Place};
-use crate::store::{Snapshot, StoreError};
+use crate::engine::trace::{self, Mark, MarkKind, Place, Tracer};
 use crate::task::{FailedReason, QueuedReason, State, Status, TaskId};
 
 /// The instance is about to leave memory by this change, which is about to be committed. Where to return to if it
@@ -54,13 +53,11 @@ pub struct Reopened<'a> {
 /// Adds to a commit how and when the task's last try ended, if it did, and that it goes on. `status` is as it was;
 /// `kept` blocks are kept of a trace.
 pub fn reopen(
-    snapshot: &Snapshot<'_>,
+    mut tracer: Tracer,
     (task, status): (TaskId, &Status),
-    kept: u32,
     reopened: &Reopened<'_>,
     commit: &mut Commit,
-) -> Result<(), StoreError> {
-    let mut tracer = trace::read(snapshot, task, kept)?;
+) {
     let mut attempt = u64::from(status.attempt);
     if let Some(ended_at) = status.ended_at {
         let label = status.state.to_string().into();
@@ -71,5 +68,4 @@ pub fn reopen(
     let b = reopened.step.map_or(0, |step| step.saturating_add(1));
     tracer.mark(&Mark { kind: MarkKind::Reopened, label, at, a: attempt, b });
     trace::draft(&mut tracer, task, commit);
-    Ok(())
 }

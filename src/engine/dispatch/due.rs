@@ -12,7 +12,7 @@ pub async fn run(shared: Arc<Shared>) {
             return;
         }
         while let Some(task) = shared.memory.timers.take_due(shared.clock.elapsed()) {
-            due::due(&shared, task);
+            due::due(&shared, task).await;
         }
         match shared.memory.timers.first() {
             Some(at) => tokio::select! {

@@ -21,17 +21,57 @@ use crate::engine::error::EngineError;
 use crate::engine::journal::ops;
 use crate::engine::journal::ops::OpState;
 use crate::engine::link::Link;
-use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::memory::entry::Entry;
 use crate::engine::memory::families::Reserved;
 use crate::engine::random::random;
 use crate::engine::rows;
-use crate::engine::rows::tree::{current, listing_key, pointer_key, tree_key};
+use crate::engine::rows::tree::{count_tree, current, listing_key, pointer_key, tree_key};
 use crate::engine::shared::Shared;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Called, RetryPolicy, State, Task, TaskId};
 
 /// What is told of a child that nobody wants any more.
 pub const UNWANTED: &str = "the task that called it has ended, begun anew or given it up";
+
+/// The tree that a task belongs to, read before the locks of its tasks are taken.
+pub struct Tree {
+    /// The task itself.
+    task: Arc<Task>,
+    /// How many there are.
+    tasks: u64,
+}
+
+impl Tree {
+    pub async fn of(shared: &Shared, task: Arc<Task>) -> Result<Self, StoreError> {
+        let root = task.root;
+        let tasks = match shared.memory.families.total(root) {
+            Some(tasks) => tasks,
+            None => shared.store.read(move |snapshot| count_tree(snapshot, root)).await?,
+        };
+        Ok(Self { task, tasks })
+    }
+
+    /// Room in it for so many tasks more; `None` where there is none.
+    pub fn reserve<'a>(&self, shared: &'a Shared, count: u64) -> Option<Reserved<'a>> {
+        shared.memory.families.reserve(self.task.root, self.tasks, count, shared.tree.tasks)
+    }
+}
+
+/// The tree of a task that another one called.
+pub async fn tree_of(shared: &Shared, entry: &Entry) -> Result<Option<Tree>, StoreError> {
+    if entry.link.is_none() {
+        return Ok(None);
+    }
+    let (id, cached) = (entry.id, entry.lock().task.clone());
+    let task = match cached {
+        Some(task) => Some(task),
+        None => shared.store.read(move |snapshot| rows::read_task(snapshot, id)).await?.map(Arc::new),
+    };
+    match task {
+        Some(task) => Tree::of(shared, task).await.map(Some),
+        None => Ok(None),
+    }
+}
 
 /// What is tried in the place of a child that failed; part of the commit of its end.
 pub struct Successor<'a> {
@@ -58,17 +98,12 @@ pub fn on_behalf(principal: &str) -> Principal {
 pub fn successor<'a>(
     shared: &'a Arc<Shared>,
     entry: &Entry,
-    state: &EntryState,
+    tree: &Tree,
     commit: &mut Commit,
 ) -> Result<Option<Successor<'a>>, EngineError> {
     let Some(link) = entry.link else { return Ok(None) };
-    let task = match &state.task {
-        Some(task) => Some(task.clone()),
-        None => shared.store.read(|snapshot| rows::read_task(snapshot, entry.id))?.map(Arc::new),
-    };
-    let Some((task, called)) = task.as_deref().and_then(|task| Some((task, task.called.clone()?))) else {
-        return Ok(None);
-    };
+    let task = &*tree.task;
+    let Some(called) = task.called.clone() else { return Ok(None) };
     let catalog = shared.catalog();
     let arguments: Value = serde_json::from_str(&task.arguments)
         .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
@@ -86,8 +121,7 @@ pub fn successor<'a>(
         })
     });
     let Some(((tool, rewritten), called, delay)) = next else { return Ok(None) };
-    let families = &shared.memory.families;
-    let Some(reserved) = families.reserve(&shared.store, task.root, 1, shared.tree.tasks)? else {
+    let Some(reserved) = tree.reserve(shared, 1) else {
         return Ok(None);
     };
     let next = with_arguments(child(shared, task, &tool, called)?, rewritten);
@@ -156,14 +190,15 @@ pub fn add(shared: &Shared, commit: &mut Commit, task: Task, delay: Duration) ->
 }
 
 /// A retry keeps the records before `step`: the calls among them whose children went with their parent are made again.
-pub fn restart_lost_calls<'a>(
+pub async fn restart_lost_calls<'a>(
     shared: &'a Arc<Shared>,
     entry: &Entry,
     step: u64,
     commit: &mut Commit,
 ) -> Result<Vec<Reserved<'a>>, EngineError> {
     let epoch = entry.lock().status.epoch;
-    let lost = shared.store.read(|snapshot| lost_calls(snapshot, entry.id, epoch, step))?;
+    let id = entry.id;
+    let lost = shared.store.read_long(move |snapshot| lost_calls(snapshot, id, epoch, step)).await?;
     let catalog = shared.catalog();
     let mut taken = Vec::new();
     for (task, called) in lost {
@@ -171,11 +206,11 @@ pub fn restart_lost_calls<'a>(
             .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
         let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
         let Some((tool, rewritten)) = reached else { continue };
-        let families = &shared.memory.families;
-        let Some(reserved) = families.reserve(&shared.store, task.root, 1, shared.tree.tasks)? else {
+        let tree = Tree::of(shared, Arc::new(task)).await?;
+        let Some(reserved) = tree.reserve(shared, 1) else {
             continue;
         };
-        let next = with_arguments(child(shared, &task, &tool, called)?, rewritten);
+        let next = with_arguments(child(shared, &tree.task, &tool, called)?, rewritten);
         let link = Link::of(&next);
         let id = add(shared, commit, next, Duration::ZERO)?;
         entry.children().extend(link.map(|link| (id, link)));

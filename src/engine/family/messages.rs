@@ -96,14 +96,14 @@ pub(in crate::engine) async fn send(
 }
 
 /// The same message, where it is on disk.
-pub(in crate::engine) fn sent_before(
+pub(in crate::engine) async fn sent_before(
     shared: &Shared,
     task: TaskId,
     sender: &str,
     message: &Outgoing,
 ) -> Result<Option<Sent>, StoreError> {
     let Some(key) = sent_key_of(task, sender, message) else { return Ok(None) };
-    let there = shared.store.read(|snapshot| snapshot.get(Space::Message, &key))?;
+    let there = shared.store.read(move |snapshot| snapshot.get(Space::Message, &key)).await?;
     Ok(there.as_deref().and_then(rows::trailing_number).map(Sent::before))
 }
 
@@ -121,7 +121,7 @@ fn enqueue(
     let key = sent_key_of(id, sender, message);
     let mut state = entry.lock();
     let before = match &key {
-        Some(key) => number_of(shared, &mut state, key)?,
+        Some(key) => number_of(shared, id, &mut state, key)?,
         None => None,
     };
     if let Some(seq) = before {
@@ -157,9 +157,14 @@ fn enqueue(
 }
 
 /// The number of the message with this key, which is on disk or on its way there.
-fn number_of(shared: &Shared, state: &mut EntryState, key: &[u8]) -> Result<Option<u64>, StoreError> {
+fn number_of(
+    shared: &Shared,
+    task: TaskId,
+    state: &mut EntryState,
+    key: &[u8],
+) -> Result<Option<u64>, StoreError> {
     let sending = &mut state.sending;
-    let there = shared.store.read(|snapshot| {
+    let there = shared.store.read_held(task, |snapshot| {
         let mut on_its_way = Vec::new();
         for (key, seq) in std::mem::take(sending) {
             if snapshot.get(Space::Message, &key)?.is_none() {
@@ -203,11 +208,13 @@ impl Recorder {
     ) -> Result<Option<Message>, RecorderError> {
         let fault = |error: StoreError| RecorderError::Fault(error.to_string());
         let id = self.task_id();
-        let found = self.shared().store.read(|snapshot| {
-            let Some((seq, row)) = first(snapshot, id, names)? else { return Ok(None) };
+        let names = names.to_vec();
+        let read = move |snapshot: &Snapshot<'_>| {
+            let Some((seq, row)) = first(snapshot, id, &names)? else { return Ok(None) };
             let payload = rows::read_payload(snapshot, &row.payload)?;
             Ok(Some((seq, row, String::from_utf8_lossy(&payload).into_owned())))
-        });
+        };
+        let found = self.shared().store.read(read).await;
         let Some((seq, row, payload)) = found.map_err(fault)? else { return Ok(None) };
         let message = Message { seq, name: row.name.clone(), payload, sender: row.sender.clone() };
         let outcome = rows::encode(&message).map_err(fault)?;

@@ -73,7 +73,7 @@ impl TaskEngine {
     /// # Errors
     /// [`EngineError::NoSuchTask`], also for another principal's task.
     pub async fn handle(&self, principal: &Principal, id: TaskId) -> Result<TaskHandle, EngineError> {
-        self.task(principal, id)?;
+        self.task(principal, id).await?;
         Ok(TaskHandle { engine: self.clone(), principal: principal.clone(), id, is_existing: true })
     }
 }
@@ -127,7 +127,7 @@ impl TaskHandle {
     /// # Errors
     /// [`EngineError::NoSuchTask`] once its retention is over.
     pub async fn view(&self) -> Result<TaskDocument, EngineError> {
-        self.engine.task(&self.principal, self.id)
+        self.engine.task(&self.principal, self.id).await
     }
 
     /// Waits for the task's end, however long that takes; dropping the future leaves the task as it is.
@@ -159,7 +159,7 @@ impl TaskHandle {
     /// a result.
     pub async fn result(&self) -> Result<ToolResult, EngineError> {
         self.wait().await?;
-        match self.engine.result(&self.principal, self.id)? {
+        match self.engine.result(&self.principal, self.id).await? {
             TaskEnd::Completed(result) => Ok(result),
             TaskEnd::NotYet(view) | TaskEnd::Failed(view, _) | TaskEnd::Cancelled(view) => {
                 let error = view.error.map(|error| error.message);
@@ -189,7 +189,7 @@ impl TaskHandle {
     /// # Errors
     /// [`EngineError::NoSuchOutput`], with the names of those that there are.
     pub async fn output(&self, name: &str, from: u64, at_most: usize) -> Result<Slice, EngineError> {
-        self.engine.output(&self.principal, self.id, name, from, at_most)
+        self.engine.output(&self.principal, self.id, name, from, at_most).await
     }
 
     /// A piece of the task's log, from a byte on.
@@ -197,7 +197,7 @@ impl TaskHandle {
     /// # Errors
     /// As [`Self::view`].
     pub async fn log(&self, from: u64, at_most: usize) -> Result<Slice, EngineError> {
-        self.engine.log(&self.principal, self.id, from, at_most)
+        self.engine.log(&self.principal, self.id, from, at_most).await
     }
 
     /// Follows the task from now on, change by change; `None` where there are too many subscribers.

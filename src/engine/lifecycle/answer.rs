@@ -10,6 +10,7 @@ use crate::engine::query::view::TaskDocument;
 use crate::engine::questions::answer::{Given, Giving, Hand, Which, give};
 use crate::engine::questions::below::split;
 use crate::engine::rows;
+use crate::store::Snapshot;
 use crate::task::TaskId;
 
 impl TaskEngine {
@@ -23,11 +24,11 @@ impl TaskEngine {
         hand: Hand,
     ) -> Result<TaskDocument, EngineError> {
         // What is wrong with the task is told, and noted, below.
-        let found = self.asker(principal, id, key);
+        let found = self.asker(principal, id, key).await;
         let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
         let which = key.as_deref().map_or(Which::Only, Which::Key);
         let document = self.answer_audited(principal, asker, which, given, hand).await?;
-        if asker == id { Ok(document) } else { self.task(principal, id) }
+        if asker == id { Ok(document) } else { self.task(principal, id).await }
     }
 
     /// Answers the question of this number, which the task itself asked. On disk when it returns.
@@ -70,17 +71,17 @@ impl TaskEngine {
                 return Err(EngineError::WrongState { task: id, state: document.state, hint });
             }
             // The same answer again is no error.
-            Standing::Ended(_) => self.entry_on_disk(id)?,
+            Standing::Ended(_) => self.entry_on_disk(id).await?,
         };
         let giving = Giving { principal, given, hand, tokens: None };
         give(&self.shared, &entry, which, giving).await?;
-        self.task(principal, id)
+        self.task(principal, id).await
     }
 }
 
 impl TaskEngine {
     /// Whose question is meant, and its own key: that of the task itself, or of one below it.
-    pub(in crate::engine) fn asker(
+    pub(in crate::engine) async fn asker(
         &self,
         principal: &Principal,
         id: TaskId,
@@ -89,7 +90,7 @@ impl TaskEngine {
         let key = match key {
             Some(key) => key.to_owned(),
             None => {
-                let open = self.task(principal, id)?.input_requests;
+                let open = self.task(principal, id).await?.input_requests;
                 match open.len() {
                     1 => open.into_keys().next().unwrap_or_default(),
                     _ => return Ok((id, None)),
@@ -98,12 +99,12 @@ impl TaskEngine {
         };
         let Some((child, own)) = split(&key) else { return Ok((id, Some(key))) };
         // Another's task looks like none, also where it has such a child.
-        self.task(principal, id)?;
-        Ok(if self.is_below(child, id)? { (child, Some(own.to_owned())) } else { (id, Some(key)) })
+        self.task(principal, id).await?;
+        Ok(if self.is_below(child, id).await? { (child, Some(own.to_owned())) } else { (id, Some(key)) })
     }
 
-    fn is_below(&self, child: TaskId, id: TaskId) -> Result<bool, EngineError> {
-        Ok(self.shared.store.read(|snapshot| {
+    async fn is_below(&self, child: TaskId, id: TaskId) -> Result<bool, EngineError> {
+        let read = move |snapshot: &Snapshot<'_>| {
             let mut at = child;
             while let Some(link) = rows::read_task(snapshot, at)?.as_ref().and_then(Link::of) {
                 if link.detached {
@@ -115,6 +116,7 @@ impl TaskEngine {
                 at = link.parent;
             }
             Ok(false)
-        })?)
+        };
+        Ok(self.shared.store.read(read).await?)
     }
 }

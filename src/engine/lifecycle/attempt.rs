@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::aside::Aside;
-use super::end::{Ending, retry_later, total_time_over};
+use super::end::{By, Ending, retry_later, total_time_over};
 use super::{due, end as ending};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
@@ -19,6 +19,7 @@ use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Counter;
 use crate::engine::error::EngineError;
+use crate::engine::family::children::{self, Tree};
 use crate::engine::journal::last_lines::trap_detail;
 use crate::engine::journal::log_tail::{LogTail, split_log_row};
 use crate::engine::journal::ops::Ops;
@@ -172,15 +173,12 @@ async fn read_past(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(P
     }
     let past = match cached {
         Some(task) if fresh => {
-            shared.store.read(|snapshot| Past::none(snapshot, task, shared.trace_blocks))?
+            let blocks = shared.trace_blocks;
+            shared.store.read(move |snapshot| Past::none(snapshot, task, blocks)).await?
         }
         cached => {
-            let (shared, id) = (shared.clone(), entry.id);
-            tokio::task::spawn_blocking(move || {
-                shared.store.read(|snapshot| Past::read(snapshot, id, cached, epoch, shared.trace_blocks))
-            })
-            .await
-            .map_err(|error| EngineError::Internal(error.to_string()))??
+            let (id, blocks) = (entry.id, shared.trace_blocks);
+            shared.store.read_long(move |snapshot| Past::read(snapshot, id, cached, epoch, blocks)).await?
         }
     };
     if !past.has_component {
@@ -383,6 +381,7 @@ async fn flush_when_due(entry: &Entry, recorder: &Recorder) -> RecorderError {
 
 /// Records what an attempt came to, as soon as the store takes it.
 async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<(), EngineError> {
+    let tree = children::tree_of(shared, entry).await?;
     let record = |state: &mut EntryState| {
         if state.live.is_none() {
             return Ok(None);
@@ -392,10 +391,12 @@ async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<()
             End::Shutdown => commit_event(shared, entry, state, Event::Interrupted, Commit::new()),
             End::Timeout => {
                 let over = Ending::Failed(total_time_over(entry));
-                ending::end(shared, entry, state, &over, None)
+                ending::end(shared, entry, state, &over, By::Itself(tree.as_ref()))
             }
-            End::CancelGraceOver => ending::end(shared, entry, state, &Ending::Cancelled(None), None),
-            End::Outcome(outcome) => of_outcome(shared, entry, state, outcome),
+            End::CancelGraceOver => {
+                ending::end(shared, entry, state, &Ending::Cancelled(None), By::Itself(None))
+            }
+            End::Outcome(outcome) => of_outcome(shared, entry, state, outcome, tree.as_ref()),
         };
         recorded.map(Some)
     };
@@ -428,6 +429,7 @@ fn of_outcome(
     entry: &Arc<Entry>,
     state: &mut EntryState,
     outcome: &Outcome,
+    tree: Option<&Tree>,
 ) -> Result<Ack, EngineError> {
     let failed = |reason, message: &str, detail| TaskError {
         reason,
@@ -439,10 +441,10 @@ fn of_outcome(
     let was_asked_to_end = state.status.cancel.is_some();
     let error = match outcome {
         Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Cancelled if was_asked_to_end => {
-            return ending::end(shared, entry, state, &Ending::Cancelled(None), None);
+            return ending::end(shared, entry, state, &Ending::Cancelled(None), By::Itself(None));
         }
         Outcome::Completed(result) => match too_large(result, state) {
-            None => return ending::end(shared, entry, state, &Ending::Completed(result), None),
+            None => return ending::end(shared, entry, state, &Ending::Completed(result), By::Itself(tree)),
             Some(error) => error,
         },
         Outcome::Suspended(suspension) => return suspend(shared, entry, state, suspension),
@@ -457,11 +459,11 @@ fn of_outcome(
             let policy = state.task.as_ref().map(|task| task.retry.clone()).unwrap_or_default();
             let detail = trap_detail(state.live.as_ref().map(|live| live.log.last()), backtrace.clone());
             let error = failed(FailedReason::Trap, message, detail);
-            return retry_or_fail(shared, entry, state, &policy, error);
+            return retry_or_fail(shared, entry, state, &policy, error, tree);
         }
         Outcome::HostFault { message } => {
             let error = failed(FailedReason::HostFault, message, None);
-            return retry_or_fail(shared, entry, state, &HOST_FAULT_RETRY, error);
+            return retry_or_fail(shared, entry, state, &HOST_FAULT_RETRY, error, tree);
         }
         Outcome::Diverged(divergence) => failed(FailedReason::Diverged, &divergence.to_string(), None),
         Outcome::Limit { bound, message } => {
@@ -480,7 +482,7 @@ fn of_outcome(
         }
         Outcome::Cancelled => failed(FailedReason::HostFault, "the guest ended without an outcome", None),
     };
-    ending::end(shared, entry, state, &Ending::Failed(error), None)
+    ending::end(shared, entry, state, &Ending::Failed(error), By::Itself(tree))
 }
 
 /// The error of a result past its bound.
@@ -504,7 +506,7 @@ fn suspend(
 ) -> Result<Ack, EngineError> {
     // Asked to end while it was live, it now waits for something else: it does not mean to hear of it.
     if state.status.cancel.is_some() && !suspension.on.contains(&WakeOn::Cancellation) {
-        return ending::end(shared, entry, state, &Ending::Cancelled(None), None);
+        return ending::end(shared, entry, state, &Ending::Cancelled(None), By::Itself(None));
     }
     let Suspension { reason, until, on } = suspension;
     let event = Event::Suspended { reason: *reason, until: *until, on };
@@ -518,11 +520,12 @@ fn retry_or_fail(
     state: &mut EntryState,
     policy: &RetryPolicy,
     error: TaskError,
+    tree: Option<&Tree>,
 ) -> Result<Ack, EngineError> {
     let failures = state.status.failures + 1;
     let jitter = u32::from_le_bytes(random()?);
     let Some(delay) = policy.delay_after(failures, jitter) else {
-        return ending::end(shared, entry, state, &Ending::Failed(error), None);
+        return ending::end(shared, entry, state, &Ending::Failed(error), By::Itself(tree));
     };
     let afresh = if error.reason == FailedReason::HostFault { None } else { Some(random()?) };
     let ack = retry_later(shared, entry, state, delay, afresh)?;
@@ -547,9 +550,10 @@ async fn fail_to_begin(
     };
     let error = TaskError { reason, message: error.to_string(), detail: None, op: None, protocol: None };
     let ending = Ending::Failed(error);
+    let tree = children::tree_of(shared, entry).await?;
     let record = |state: &mut EntryState| match state.status.state.is_terminal() {
         true => Ok(None),
-        false => ending::end(shared, entry, state, &ending, None).map(Some),
+        false => ending::end(shared, entry, state, &ending, By::Itself(tree.as_ref())).map(Some),
     };
     if let Some(ack) = once_taken(shared, entry, record).await? {
         ack.await?;
@@ -568,6 +572,9 @@ fn has_component(snapshot: &Snapshot<'_>, component: &ComponentId) -> Result<boo
 fn component_source(shared: Arc<Shared>, component: ComponentId) -> ComponentSource {
     ComponentSource::new(move || {
         let digest = component.digest().ok_or_else(|| format!("{component} has no bytes"))?;
-        shared.store.read(|snapshot| rows::read_blob(snapshot, &digest)).map_err(|error| error.to_string())
+        shared
+            .store
+            .read_blocking(|snapshot| rows::read_blob(snapshot, &digest))
+            .map_err(|error| error.to_string())
     })
 }

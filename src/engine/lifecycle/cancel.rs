@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::end::{Ending, end};
+use super::end::{By, Ending, end};
 use super::find::Standing;
 use crate::authority::Principal;
 use crate::engine::audit::{Deed, Subject};
@@ -41,7 +41,7 @@ impl TaskEngine {
     ) -> Result<TaskDocument, EngineError> {
         let is_joined = |entry: Arc<Entry>| entry.joined.load(Ordering::Relaxed);
         if self.shared.entry(id).is_some_and(is_joined) {
-            return self.task(principal, id);
+            return self.task(principal, id).await;
         }
         self.cancel(principal, id, Some(reason.to_owned())).await
     }
@@ -71,7 +71,7 @@ impl TaskEngine {
                 break;
             }
         }
-        self.task(principal, id)
+        self.task(principal, id).await
     }
 }
 
@@ -93,7 +93,7 @@ pub fn cancel(
         None => state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation)),
     };
     if !(listens && may_listen) {
-        return end(shared, entry, &mut state, &Ending::Cancelled(Some(request)), Some(by)).map(Some);
+        return end(shared, entry, &mut state, &Ending::Cancelled(Some(request)), By::Caller(by)).map(Some);
     }
     if state.status.cancel.is_some() {
         return Ok(None);

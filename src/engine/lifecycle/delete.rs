@@ -25,9 +25,9 @@ impl TaskEngine {
     }
 
     async fn delete_tree(&self, by: &Principal, id: TaskId) -> Result<u64, EngineError> {
-        let (shared, name) = (self.shared.clone(), by.name().to_owned());
-        let found =
-            blocking(move || shared.store.read(|snapshot| with_those_below(snapshot, &name, id))).await?;
+        let name = by.name().to_owned();
+        let read = move |snapshot: &Snapshot<'_>| with_those_below(snapshot, &name, id);
+        let found = self.shared.store.read_long(read).await?;
         let mut gone = 0;
         for doomed in found? {
             let (shared, by, one) = (self.shared.clone(), by.clone(), doomed.id);

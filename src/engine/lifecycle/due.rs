@@ -3,56 +3,78 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::end::{Ending, end, total_time_over};
+use super::end::{By, Ending, end, total_time_over};
 use super::wake;
 use crate::engine::error::EngineError;
+use crate::engine::family::children;
 use crate::engine::memory::entry::{Anchor, Entry, EntryState};
 use crate::engine::shared::Shared;
 use crate::store::StoreError;
-use crate::task::TaskId;
+use crate::task::{TaskId, WakeOn};
 
 /// A timer of this task has fired.
-pub fn due(shared: &Arc<Shared>, id: TaskId) {
+pub async fn due(shared: &Arc<Shared>, id: TaskId) {
     let Some(entry) = shared.entry(id) else { return };
-    let mut state = entry.lock();
+    match due_now(shared, &entry) {
+        Due::Nothing => {}
+        Due::TotalTime => match end_overdue(shared, &entry).await {
+            Ok(()) => {}
+            Err(EngineError::Store(StoreError::Busy { .. })) => shared.look_again(id),
+            Err(error) => tracing::error!(task = %id, %error, "cannot end a task whose total time is over"),
+        },
+        Due::Look(on) => {
+            shared.memory.state.watchers.set(id, &on);
+            let wall = shared.clock.wall();
+            match shared.store.read(move |snapshot| wake::any_met(snapshot, id, &on, wall)).await {
+                Ok(false) => {}
+                Ok(true) => shared.memory.ready.push(entry),
+                Err(error) => {
+                    tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over")
+                }
+            }
+        }
+    }
+}
+
+/// What is to be done for a task whose timer has fired.
+enum Due {
+    Nothing,
+    TotalTime,
+    /// To see whether one of these is there.
+    Look(Vec<WakeOn>),
+}
+
+fn due_now(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Due {
+    let state = entry.lock();
     // After an attempt it is looked for what came meanwhile.
     if state.is_driven || state.status.state.is_terminal() {
-        return;
+        return Due::Nothing;
     }
     let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
     if now >= entry.total_nanos() {
-        let ended = end(shared, &entry, &mut state, &Ending::Failed(total_time_over(&entry)), None);
-        match ended {
-            Ok(_) => {}
-            Err(EngineError::Store(StoreError::Busy { .. })) => shared.look_again(id),
-            Err(error) => tracing::error!(task = %id, %error, "cannot end a task whose total time is over"),
-        }
-        return;
+        return Due::TotalTime;
     }
-    let Some(wake) = state.status.wake.clone() else {
-        // It waits for nothing: it is queued, or was about to be.
+    let is_over = |at: u64| at.saturating_sub(entry.created_at) <= now;
+    let wake = state.status.wake.clone().filter(|wake| !wake.due.is_some_and(is_over));
+    let Some(wake) = wake else {
+        // It waits for nothing any more: it is queued, or was about to be.
         drop(state);
-        shared.memory.ready.push(entry);
-        return;
+        shared.memory.ready.push(entry.clone());
+        return Due::Nothing;
     };
-    if wake.due.is_some_and(|at| at.saturating_sub(entry.created_at) <= now) {
-        drop(state);
-        shared.memory.ready.push(entry);
-        return;
-    }
     // Before the store is asked: a nudge that comes after the question sets the timer again.
-    shared.memory.timers.set(id, moment_due(&entry, &state));
-    drop(state);
-    if wake.on.is_empty() {
-        return;
+    shared.memory.timers.set(entry.id, moment_due(entry, &state));
+    if wake.on.is_empty() { Due::Nothing } else { Due::Look(wake.on) }
+}
+
+async fn end_overdue(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), EngineError> {
+    let tree = children::tree_of(shared, entry).await?;
+    let mut state = entry.lock();
+    if !state.is_driven && !state.status.state.is_terminal() {
+        let over = Ending::Failed(total_time_over(entry));
+        drop(end(shared, entry, &mut state, &over, By::Itself(tree.as_ref()))?);
     }
-    shared.memory.state.watchers.set(id, &wake.on);
-    let wall = shared.clock.wall();
-    match shared.store.read(|snapshot| wake::any_met(snapshot, id, &wake.on, wall)) {
-        Ok(false) => {}
-        Ok(true) => shared.memory.ready.push(entry),
-        Err(error) => tracing::error!(task = %id, %error, "cannot tell whether a task's wait is over"),
-    }
+    Ok(())
 }
 
 /// When this process has to look at a task that is not live: its wake, or the end of its total time.

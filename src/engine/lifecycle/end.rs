@@ -9,7 +9,7 @@ use crate::engine::change::commit::{commit, moment};
 use crate::engine::change::plan::{About, Event, Facts, plan};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
-use crate::engine::family::children;
+use crate::engine::family::children::{self, Tree};
 use crate::engine::link::Children;
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::rows;
@@ -35,6 +35,16 @@ impl Ending<'_> {
     }
 }
 
+/// Who ends it.
+#[derive(Clone, Copy)]
+pub enum By<'a> {
+    /// A caller: for the audit.
+    Caller(&'a Principal),
+    /// The task itself, or its time: with what is to be known where it is a child, and something else may be tried in
+    /// its place.
+    Itself(Option<&'a Tree>),
+}
+
 /// Ends a task: one commit with everything that was not committed yet, what is tried in its place, and the row of
 /// the audit where a caller ended it. What an instance does afterwards finds its lease void.
 pub fn end(
@@ -42,7 +52,7 @@ pub fn end(
     entry: &Arc<Entry>,
     state: &mut EntryState,
     ending: &Ending<'_>,
-    by: Option<&Principal>,
+    by: By<'_>,
 ) -> Result<Ack, EngineError> {
     let parent = entry.link.and_then(|link| shared.entry(link.parent));
     let mut siblings = parent.as_ref().map(|parent| parent.children());
@@ -53,12 +63,13 @@ pub fn end(
         (_, Some(link)) => link.detached,
         (_, None) => false,
     };
-    let successor = if ending.is_failure() && is_wanted {
-        children::successor(shared, entry, state, &mut more)?
-    } else {
-        None
+    let successor = match by {
+        By::Itself(Some(tree)) if ending.is_failure() && is_wanted => {
+            children::successor(shared, entry, tree, &mut more)?
+        }
+        _ => None,
     };
-    if let Some(by) = by {
+    if let By::Caller(by) = by {
         shared.audit.admitted(&mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
     }
     let wanted = wanted(&own);

@@ -11,6 +11,7 @@ use crate::engine::memory::entry::Entry;
 use crate::engine::query::view::TaskDocument;
 use crate::engine::rows;
 use crate::limits;
+use crate::store::Snapshot;
 use crate::task::TaskId;
 
 /// Where a task stands.
@@ -28,14 +29,14 @@ impl TaskEngine {
         id: TaskId,
     ) -> Result<Standing, EngineError> {
         for _ in 0..limits::MAX_LOOKS {
-            let document = self.task(principal, id)?;
+            let document = self.task(principal, id).await?;
             let entry = self.shared.entry(id);
             let is_over = |entry: &Arc<Entry>| entry.lock().status.state.is_terminal();
             match (entry, document.is_terminal()) {
                 (Some(entry), false) if !is_over(&entry) => return Ok(Standing::Open(entry)),
                 (None, true) => return Ok(Standing::Ended(Box::new(document))),
                 (None, false) if !self.shared.is_running() => {
-                    return self.entry_on_disk(id).map(Standing::Open);
+                    return self.entry_on_disk(id).await.map(Standing::Open);
                 }
                 _ => drop(self.shared.commit(Commit::new())?.await?),
             }
@@ -44,11 +45,11 @@ impl TaskEngine {
     }
 
     /// The entry of a task that no engine runs, made of its rows.
-    pub(in crate::engine) fn entry_on_disk(&self, id: TaskId) -> Result<Arc<Entry>, EngineError> {
-        let (task, status) = self
-            .shared
-            .store
-            .read(|snapshot| Ok((rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?)))?;
+    pub(in crate::engine) async fn entry_on_disk(&self, id: TaskId) -> Result<Arc<Entry>, EngineError> {
+        let read = move |snapshot: &Snapshot<'_>| {
+            Ok((rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?))
+        };
+        let (task, status) = self.shared.store.read(read).await?;
         match (task, status) {
             (Some(task), Some(status)) => Ok(Entry::of(&task, status)),
             _ => Err(EngineError::NoSuchTask(id)),

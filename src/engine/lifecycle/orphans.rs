@@ -57,14 +57,15 @@ async fn give_up(shared: &Arc<Shared>, id: TaskId) -> Result<(), EngineError> {
 }
 
 /// A start: joins open children to their open parents, and cancels those that lost theirs while nobody ran.
-pub fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
+pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
     let entries: Vec<Arc<Entry>> =
         shared.open_tasks().values().filter(|entry| entry.link.is_some()).cloned().collect();
     let mut unwanted = Vec::new();
     for entry in entries {
         let Some(link) = entry.link else { continue };
         let parent = shared.entry(link.parent);
-        let pointed_at = shared.store.read(|snapshot| current(snapshot, link.parent, link.epoch, link.op))?;
+        let pointed_at =
+            shared.store.read(move |snapshot| current(snapshot, link.parent, link.epoch, link.op)).await?;
         if !link.detached && (parent.is_none() || pointed_at != Some(entry.id)) {
             unwanted.push(entry);
         } else if let Some(parent) = parent {

@@ -17,14 +17,8 @@ use crate::task::{State, Status, Task, TaskId};
 
 /// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
 pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
-    let found = if shared.store.read(has_open_tasks)? {
-        let reader = shared.clone();
-        tokio::task::spawn_blocking(move || reader.store.read(open_tasks))
-            .await
-            .map_err(|error| EngineError::Internal(error.to_string()))??
-    } else {
-        Vec::new()
-    };
+    let has_any = shared.store.read(has_open_tasks).await?;
+    let found = if has_any { shared.store.read_long(open_tasks).await? } else { Vec::new() };
     let mut acks: Vec<Ack> = Vec::new();
     for (task, status) in found {
         let entry = Entry::of(&task, status);
@@ -37,7 +31,7 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
             }
         }
     }
-    acks.extend(orphans::adopt(shared)?);
+    acks.extend(orphans::adopt(shared).await?);
     for ack in acks {
         ack.await?;
     }

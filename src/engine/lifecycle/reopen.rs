@@ -27,7 +27,7 @@ use crate::engine::questions::asked;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::tree;
-use crate::engine::shared::Shared;
+use crate::engine::trace::{self, Tracer};
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
@@ -43,6 +43,7 @@ pub enum Resolution {
 }
 
 /// How it is taken up again.
+#[derive(Clone)]
 enum Reopening {
     Afresh,
     /// With the journal's records before this step.
@@ -56,20 +57,14 @@ enum Reopening {
 
 impl Reopening {
     /// The trace goes on behind how the last try ended.
-    fn trace(
-        &self,
-        shared: &Shared,
-        task: (TaskId, &Status),
-        at: UnixNanos,
-        commit: &mut Commit,
-    ) -> Result<(), StoreError> {
+    fn trace(&self, tracer: Tracer, task: (TaskId, &Status), at: UnixNanos, commit: &mut Commit) {
         let (word, step) = match self {
             Self::Afresh => ("retry", None),
             Self::From(step) => ("retry", Some(*step)),
             Self::Settled { step, .. } => ("resolve", Some(*step)),
         };
         let reopened = Reopened { word, step, at };
-        shared.store.read(|snapshot| traced::reopen(snapshot, task, shared.trace_blocks, &reopened, commit))
+        traced::reopen(tracer, task, &reopened, commit);
     }
 }
 
@@ -124,7 +119,7 @@ impl TaskEngine {
             Standing::Open(entry) => self.settle(by, &entry, reopening).await?,
             Standing::Ended(_) => self.reopen_ended(by, id, deed, reopening).await?,
         }
-        self.task(by, id)
+        self.task(by, id).await
     }
 
     /// An open task that waits for what became of an operation.
@@ -135,10 +130,12 @@ impl TaskEngine {
         reopening: &Reopening,
     ) -> Result<(), EngineError> {
         let shared = &self.shared;
+        let id = entry.id;
+        let task = shared.store.read(move |snapshot| rows::read_task(snapshot, id)).await?;
+        let task = task.ok_or(EngineError::NoSuchTask(id))?;
         let ack = {
             let mut state = entry.lock();
             let shown = state.status.shown().to_string();
-            let id = entry.id;
             if state.status.state.is_terminal() {
                 // Since it was found.
                 return Err(EngineError::being_changed(id));
@@ -146,13 +143,14 @@ impl TaskEngine {
             let Reopening::Settled { step, resolution } = reopening else {
                 return Err(EngineError::WrongState { task: id, state: shown, hint: NOT_ENDED });
             };
-            let (task, row) = shared.store.read(|snapshot| {
-                Ok((rows::read_task(snapshot, id)?, in_question(snapshot, id, &state.status, *step)?))
+            let (row, tracer) = shared.store.read_held(id, |snapshot| {
+                let row = in_question(snapshot, id, &state.status, *step)?;
+                Ok((row, trace::read(snapshot, id, shared.trace_blocks)?))
             })?;
-            let (task, row) = (task.ok_or(EngineError::NoSuchTask(id))?, row?);
+            let row = row?;
             let mut more = Commit::new();
             let wall = shared.clock.wall();
-            reopening.trace(shared, (id, &state.status), wall, &mut more)?;
+            reopening.trace(tracer, (id, &state.status), wall, &mut more);
             let row = self.settled(&mut more, &task, row, resolution)?;
             shared.audit.admitted(&mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
             let keep = Keep::All { questions: Vec::new() };
@@ -172,8 +170,14 @@ impl TaskEngine {
     ) -> Result<(), EngineError> {
         let shared = &self.shared;
         let mut commit = Commit::new();
-        let ended = shared.store.read(|snapshot| Ended::read(snapshot, id, reopening))??;
-        let Ended { mut task, status, row, keep, settled, is_wanted, detached_children } = ended;
+        let (asked, blocks) = (reopening.clone(), shared.trace_blocks);
+        let (ended, tracer) = shared
+            .store
+            .read_long(move |snapshot| {
+                Ok((Ended::read(snapshot, id, &asked)?, trace::read(snapshot, id, blocks)?))
+            })
+            .await?;
+        let Ended { mut task, status, row, keep, settled, is_wanted, detached_children } = ended?;
         let settled = match (settled, reopening) {
             (Some((step, row)), Reopening::Settled { resolution, .. }) => {
                 Some((step, self.settled(&mut commit, &task, row, resolution)?))
@@ -188,7 +192,7 @@ impl TaskEngine {
         }
         let (link, about) = (Link::of(&task), About::of_task(&task));
         let wall = shared.clock.wall();
-        reopening.trace(shared, (id, &status), wall, &mut commit)?;
+        reopening.trace(tracer, (id, &status), wall, &mut commit);
         let facts = Facts { wall, ..Facts::default() };
         let event = Event::Reopened { keep, settled };
         let change = plan(about, &status, event, facts).map_err(|_| EngineError::WrongState {
@@ -206,7 +210,7 @@ impl TaskEngine {
             detached_children.into_iter().filter_map(|child| Some((child, shared.entry(child)?.link?)));
         entry.children().extend(detached.filter(|(_, link)| link.detached));
         let reserved = match reopening {
-            Reopening::From(step) => children::restart_lost_calls(shared, &entry, *step, &mut commit)?,
+            Reopening::From(step) => children::restart_lost_calls(shared, &entry, *step, &mut commit).await?,
             Reopening::Afresh | Reopening::Settled { .. } => Vec::new(),
         };
         let parent = link.and_then(|link| shared.entry(link.parent));

@@ -39,14 +39,15 @@ pub struct Reported {
 }
 
 impl TaskEngine {
-    pub fn reported(
+    pub async fn reported(
         &self,
         principal: &Principal,
         id: TaskId,
         after: ReportAt,
         limit: usize,
     ) -> Result<Reported, EngineError> {
-        let found = self.shared.store.read(|snapshot| {
+        let principal = principal.clone();
+        let read = move |snapshot: &Snapshot<'_>| {
             let task = rows::read_task_row(snapshot, id)?;
             if task.is_none_or(|(task, _)| task.principal != principal.name()) {
                 return Ok(None);
@@ -58,7 +59,8 @@ impl TaskEngine {
                 state: status.state,
                 updated_at: status.updated_at,
             }))
-        })?;
+        };
+        let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 

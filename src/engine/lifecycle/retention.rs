@@ -69,11 +69,9 @@ impl TaskEngine {
         let before = before(now, kept);
         let mut from = Vec::new();
         loop {
-            let shared = self.shared.clone();
             let start = from.clone();
-            let slice =
-                blocking(move || shared.store.read(|snapshot| ended_before(snapshot, &start, before)))
-                    .await?;
+            let read = move |snapshot: &Snapshot<'_>| ended_before(snapshot, &start, before);
+            let slice = self.shared.store.read_long(read).await?;
             // What stays is passed over until the next sweep.
             let Some(last) = slice.last() else { break };
             from.clone_from(&last.key);
@@ -105,9 +103,8 @@ impl TaskEngine {
         let Some(kept) = self.shared.audit_retention else { return Ok(0) };
         let (before, mut count) = (before(now, kept), 0);
         loop {
-            let shared = self.shared.clone();
             let old =
-                blocking(move || shared.store.read(|snapshot| audit::older_than(snapshot, before))).await?;
+                self.shared.store.read_long(move |snapshot| audit::older_than(snapshot, before)).await?;
             if old.is_empty() {
                 return Ok(count);
             }
@@ -120,18 +117,17 @@ impl TaskEngine {
     /// Components that are neither served nor named by any task that is kept; without `with_new` those alone that
     /// earlier processes stored.
     async fn sweep_components(&self, with_new: bool) -> Result<u64, EngineError> {
-        let shared = self.shared.clone();
+        let shared = &self.shared;
         let mut needed: BTreeSet<ComponentId> =
             shared.catalog().tools().map(|entry| entry.tool.component.clone()).collect();
-        let stored = blocking(move || shared.store.read(components)).await?;
+        let stored = shared.store.read_long(components).await?;
         if stored.iter().all(|component| needed.contains(component)) {
             return Ok(0);
         }
         let mut from = Bound::Unbounded;
         loop {
-            let shared = self.shared.clone();
             let start = from.clone();
-            let (used, last) = blocking(move || shared.store.read(|snapshot| used(snapshot, start))).await?;
+            let (used, last) = shared.store.read_long(move |snapshot| used(snapshot, start)).await?;
             needed.extend(used);
             match last {
                 Some(last) => from = Bound::Excluded(last.as_bytes().to_vec()),
@@ -209,7 +205,8 @@ pub(super) fn enqueue_deletion(
     by: Option<&Principal>,
 ) -> Result<(Ack, u64), StoreError> {
     let delete = || {
-        let (mut commit, task, blobs) = shared.store.read(|snapshot| delete_task(snapshot, doomed))?;
+        let (mut commit, task, blobs) =
+            shared.store.read_blocking(|snapshot| delete_task(snapshot, doomed))?;
         if let (Some(by), Some(task)) = (by, task) {
             let subject = Subject::of_task(Deed::Delete, task.id).tool(&task.tool, &task.component);
             shared.audit.admitted(&mut commit, by, subject)?;

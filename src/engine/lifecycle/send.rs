@@ -30,10 +30,10 @@ impl TaskEngine {
         let sent = match self.find(principal, id).await? {
             Standing::Open(entry) => send(shared, &entry, sender, principal, &message).await?,
             // What was sent before was sent.
-            Standing::Ended(_) => sent_before(shared, id, sender, &message)?,
+            Standing::Ended(_) => sent_before(shared, id, sender, &message).await?,
         };
         let Some(sent) = sent else {
-            let (state, hint) = (self.task(principal, id)?.state, "it takes no messages any more");
+            let (state, hint) = (self.task(principal, id).await?.state, "it takes no messages any more");
             return Err(EngineError::WrongState { task: id, state, hint });
         };
         if !sent.is_new {

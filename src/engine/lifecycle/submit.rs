@@ -86,7 +86,7 @@ impl TaskEngine {
         let mut from = ReportAt::default();
         if submitted.existing {
             self.keep_reports(&submission.principal, submitted.id).await?;
-            from = self.reported(&submission.principal, submitted.id, from, 1)?.newest.0;
+            from = self.reported(&submission.principal, submitted.id, from, 1).await?.newest.0;
             self.shelve(beside(submitted.id, from, true)).await?;
         }
         Ok((submitted, from, follower))
@@ -127,7 +127,7 @@ impl TaskEngine {
                 return Err(EngineError::TooManyOpenTasks { open });
             }
             if let Some(claim) = &claim
-                && let Some(there) = self.claimed(claim, submission, &same_call)?
+                && let Some(there) = self.claimed(claim, submission, &same_call).await?
             {
                 let subject = Subject::of_task(Deed::Call, there.id)
                     .tool(&tool.tool.definition.name, &tool.tool.component)
@@ -150,44 +150,45 @@ impl TaskEngine {
     }
 
     /// The task that the claim stands for already, if any.
-    fn claimed(
+    async fn claimed(
         &self,
         claim: &Claim,
         submission: &Submission,
         same_call: &str,
     ) -> Result<Option<Submitted>, EngineError> {
-        let found = |row: &IdempotencyRow| {
-            let task = self.task(&submission.principal, row.task)?;
+        let found = async |row: IdempotencyRow| {
+            let task = self.task(&submission.principal, row.task).await?;
             Ok(Some(Submitted { id: row.task, task, existing: true }))
         };
         if let Some(within) = claim.dedupe {
             for key in std::iter::once(&claim.key).chain(&claim.earlier_key) {
-                let Some(row) = self.claim_row(key)? else { continue };
+                let Some(row) = self.claim_row(key).await? else { continue };
                 let age = self.shared.clock.wall().saturating_sub(row.created_at);
                 if self.shared.entry(row.task).is_some() && u128::from(age) <= within.as_nanos() {
-                    return found(&row);
+                    return found(row).await;
                 }
             }
             return Ok(None);
         }
-        let Some(row) = self.claim_row(&claim.key)? else { return Ok(None) };
+        let Some(row) = self.claim_row(&claim.key).await? else { return Ok(None) };
         let is_same = row.arguments == *blake3::hash(same_call.as_bytes()).as_bytes()
-            || self.has_arguments(row.task, same_call)?;
+            || self.has_arguments(row.task, same_call).await?;
         if !is_same {
             let key = claim.named.clone().unwrap_or_default();
             return Err(EngineError::IdempotencyConflict { key, task: row.task });
         }
-        found(&row)
+        found(row).await
     }
 
-    fn claim_row(&self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
-        self.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Idempotency, key))
+    async fn claim_row(&self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {
+        let key = *key;
+        self.shared.store.read(move |snapshot| rows::read_row(snapshot, Space::Idempotency, &key)).await
     }
 
     /// Whether the task was called with these arguments, however they were written. An earlier version kept a hash
     /// of them as they came, which says nothing of others.
-    fn has_arguments(&self, task: TaskId, same_call: &str) -> Result<bool, StoreError> {
-        let task = self.shared.store.read(|snapshot| rows::read_task(snapshot, task))?;
+    async fn has_arguments(&self, task: TaskId, same_call: &str) -> Result<bool, StoreError> {
+        let task = self.shared.store.read(move |snapshot| rows::read_task(snapshot, task)).await?;
         Ok(task.is_some_and(|task| canonical_text(&task.arguments) == same_call))
     }
 
@@ -210,8 +211,10 @@ impl TaskEngine {
         if let Some(claim) = claim {
             let row = IdempotencyRow { task: id, arguments, created_at };
             // A stale row of `dedupe_seconds` is replaced, but only the one that was looked at.
-            let key = claim.key.to_vec();
-            let there = shared.store.read(|snapshot| snapshot.get(Space::Idempotency, &key))?;
+            let looked_up = claim.key;
+            let there =
+                shared.store.read(move |snapshot| snapshot.get(Space::Idempotency, &looked_up)).await?;
+            let key = looked_up.to_vec();
             commit.add_guard(match there {
                 Some(value) if claim.dedupe.is_some() => Guard::Is { space: Space::Idempotency, key, value },
                 _ => Guard::Absent { space: Space::Idempotency, key },

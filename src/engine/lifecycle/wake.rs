@@ -48,12 +48,13 @@ fn is_met(snapshot: &Snapshot<'_>, task: TaskId, on: &WakeOn, now: UnixNanos) ->
 
 impl Recorder {
     /// Whether it is there, on disk.
-    pub fn is_met(&self, on: &WakeOn) -> Result<bool, RecorderError> {
+    pub async fn is_met(&self, on: &WakeOn) -> Result<bool, RecorderError> {
         if *on == WakeOn::Cancellation {
             return Ok(self.cancel_requested());
         }
         let (task, now) = (self.task_id(), self.shared().clock.wall());
-        let met = self.shared().store.read(|snapshot| is_met(snapshot, task, on, now));
+        let on = on.clone();
+        let met = self.shared().store.read(move |snapshot| is_met(snapshot, task, &on, now)).await;
         met.map_err(|error| RecorderError::Fault(error.to_string()))
     }
 

@@ -5,8 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+#[cfg(test)]
 use crate::engine::rows::tree::count_tree;
 use crate::limits;
+#[cfg(test)]
 use crate::store::{Store, StoreError};
 use crate::task::TaskId;
 
@@ -21,24 +23,20 @@ pub struct Families {
 }
 
 impl Families {
-    /// Takes room for so many tasks more; `None` where the root has no more.
-    pub fn reserve(
-        &self,
-        store: &Store,
-        root: TaskId,
-        count: u64,
-        bound: u64,
-    ) -> Result<Option<Reserved<'_>>, StoreError> {
+    /// Takes room for so many tasks more; `None` where the root has no more. On disk there are `on_disk`, which counts
+    /// where memory does not.
+    pub fn reserve(&self, root: TaskId, on_disk: u64, count: u64, bound: u64) -> Option<Reserved<'_>> {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        let total = match totals.get(&root) {
-            Some(total) => *total,
-            None => store.read(|snapshot| count_tree(snapshot, root))?,
-        };
+        let total = totals.get(&root).copied().unwrap_or(on_disk);
         if total.saturating_add(count) > bound {
-            return Ok(None);
+            return None;
         }
         totals.insert(root, total + count);
-        Ok(Some(Reserved { families: self, root, count }))
+        Some(Reserved { families: self, root, count })
+    }
+
+    pub fn total(&self, root: TaskId) -> Option<u64> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).get(&root).copied()
     }
 
     /// They are not made after all.
@@ -74,7 +72,7 @@ impl Families {
         let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut found = Vec::new();
         for (root, total) in totals {
-            let on_disk = store.read(|snapshot| count_tree(snapshot, root))?;
+            let on_disk = store.read_blocking(|snapshot| count_tree(snapshot, root))?;
             found.extend((total != on_disk).then_some((root, total, on_disk)));
         }
         Ok(found)

@@ -77,10 +77,7 @@ impl TaskEngine {
             |cursor: &String| Cursor::parse(&open_cursor(&list, cursor)?).ok_or(EngineError::BadCursor);
         let from = query.cursor.as_ref().map(open).transpose()?.unwrap_or(Cursor::WHOLE);
         self.shared.flush_audit().await?;
-        let shared = self.shared.clone();
-        let page =
-            tokio::task::spawn_blocking(move || shared.store.read(|snapshot| page(snapshot, &query, from)));
-        let mut page = page.await.map_err(|error| EngineError::Internal(error.to_string()))??;
+        let mut page = self.shared.store.read_long(move |snapshot| page(snapshot, &query, from)).await?;
         page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
         Ok(page)
     }

@@ -82,11 +82,16 @@ pub enum TraceEntry {
 
 impl TaskEngine {
     /// What a task did, as far as that is on disk.
-    pub fn steps(&self, principal: &Principal, id: TaskId) -> Result<StepsDocument, EngineError> {
-        let found = self.shared.store.read(|snapshot| {
-            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
-            read(snapshot, id, &status).map(Some)
-        })?;
+    pub async fn steps(&self, principal: &Principal, id: TaskId) -> Result<StepsDocument, EngineError> {
+        let principal = principal.clone();
+        let found = self
+            .shared
+            .store
+            .read_long(move |snapshot| {
+                let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
+                read(snapshot, id, &status).map(Some)
+            })
+            .await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 }

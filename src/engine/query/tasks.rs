@@ -93,16 +93,18 @@ pub struct RecordDocument {
 
 impl TaskEngine {
     /// A task of this principal, as it is on disk.
-    pub fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
+    pub async fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
         let held = self.held(id);
-        let found = self.shared.store.read(|snapshot| {
-            let Some((mut document, ..)) = self.document(snapshot, principal, id, held)? else {
+        let (engine, principal) = (self.clone(), principal.clone());
+        let read = move |snapshot: &Snapshot<'_>| {
+            let Some((mut document, ..)) = engine.document(snapshot, &principal, id, held)? else {
                 return Ok(None);
             };
             let children = tree::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
             document.children = children.iter().map(ToString::to_string).collect();
             Ok(Some(document))
-        })?;
+        };
+        let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 
@@ -119,7 +121,7 @@ impl TaskEngine {
         Some(kept + lived.unwrap_or(Duration::ZERO))
     }
 
-    pub fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {
+    pub async fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {
         let limit =
             if query.limit == 0 { limits::MAX_PAGE_ROWS } else { query.limit.min(limits::MAX_PAGE_ROWS) };
         let name = query.list_name(principal);
@@ -128,19 +130,21 @@ impl TaskEngine {
             open_cursor(&list, cursor)?.parse::<TaskId>().map_err(|_| EngineError::BadCursor)
         };
         let before = query.cursor.as_ref().map(open).transpose()?;
-        let mut page =
-            self.shared.store.read(|snapshot| self.page(snapshot, principal, query, limit, before))?;
+        let (engine, principal, query) = (self.clone(), principal.clone(), query.clone());
+        let read = move |snapshot: &Snapshot<'_>| engine.page(snapshot, &principal, &query, limit, before);
+        let mut page = self.shared.store.read(read).await?;
         page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
         Ok(page)
     }
 
     /// The principal's open tasks, the newest first, and a few that ended last and that no task called: as many as a host
     /// can bear that makes something of each.
-    pub fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskDocument>, EngineError> {
-        Ok(self.shared.store.read(|snapshot| {
+    pub async fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskDocument>, EngineError> {
+        let (engine, principal) = (self.clone(), principal.clone());
+        let read = move |snapshot: &Snapshot<'_>| {
             let mut tasks = Vec::new();
-            for id in self.newest_open(snapshot, principal)? {
-                let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
+            for id in engine.newest_open(snapshot, &principal)? {
+                let found = engine.document(snapshot, &principal, id, engine.held_if_free(id))?;
                 tasks.extend(found.map(|(document, ..)| document.shortened()));
             }
             let most = limits::MAX_LISTED_TASKS.min(tasks.len() + limits::MAX_LISTED_ENDED_TASKS);
@@ -153,11 +157,12 @@ impl TaskEngine {
                     if tasks.len() == most {
                         break;
                     }
-                    tasks.extend(self.called_by(snapshot, principal, id)?);
+                    tasks.extend(engine.called_by(snapshot, &principal, id)?);
                 }
             }
             Ok(tasks)
-        })?)
+        };
+        Ok(self.shared.store.read(read).await?)
     }
 
     /// The task as lists show it, if the principal called it and no task did.
@@ -188,10 +193,11 @@ impl TaskEngine {
     }
 
     /// What a task came to.
-    pub fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
+    pub async fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
         let held = self.held(id);
-        let found = self.shared.store.read(|snapshot| {
-            let Some((document, _, status)) = self.document(snapshot, principal, id, held)? else {
+        let (engine, principal) = (self.clone(), principal.clone());
+        let read = move |snapshot: &Snapshot<'_>| {
+            let Some((document, _, status)) = engine.document(snapshot, &principal, id, held)? else {
                 return Ok(None);
             };
             Ok(Some(match (status.state, status.error) {
@@ -200,12 +206,13 @@ impl TaskEngine {
                 (State::Cancelled, _) => TaskEnd::Cancelled(document),
                 _ => TaskEnd::NotYet(document),
             }))
-        })?;
+        };
+        let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 
     /// A piece of a named output.
-    pub fn output(
+    pub async fn output(
         &self,
         principal: &Principal,
         id: TaskId,
@@ -213,11 +220,12 @@ impl TaskEngine {
         offset: u64,
         limit: usize,
     ) -> Result<Slice, EngineError> {
-        let found = self.shared.store.read(|snapshot| {
-            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
-            let named = |output: &OutputMeta| output.name == name;
+        let (principal, wanted) = (principal.clone(), name.to_owned());
+        let read = move |snapshot: &Snapshot<'_>| {
+            let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
+            let named = |output: &OutputMeta| output.name == wanted;
             // Also as documents spell it.
-            let shown = |output: &OutputMeta| show_hidden(&output.name) == name;
+            let shown = |output: &OutputMeta| show_hidden(&output.name) == wanted;
             let outputs = &status.outputs;
             let found = outputs.iter().position(named).or_else(|| outputs.iter().position(shown));
             let Some(number) = found else {
@@ -235,7 +243,8 @@ impl TaskEngine {
             )?;
             let done = meta.done || status.state.is_terminal();
             Ok(Some(Ok(Slice { bytes, mime_type: meta.mime_type.clone(), total: meta.bytes, done })))
-        })?;
+        };
+        let found = self.shared.store.read(read).await?;
         match found {
             None => Err(EngineError::NoSuchTask(id)),
             Some(Err(have)) => Err(EngineError::NoSuchOutput { task: id, name: name.to_owned(), have }),
@@ -244,15 +253,16 @@ impl TaskEngine {
     }
 
     /// A piece of the task's log: stdout, stderr and log lines.
-    pub fn log(
+    pub async fn log(
         &self,
         principal: &Principal,
         id: TaskId,
         offset: u64,
         limit: usize,
     ) -> Result<Slice, EngineError> {
-        let found = self.shared.store.read(|snapshot| {
-            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
+        let principal = principal.clone();
+        let read = move |snapshot: &Snapshot<'_>| {
+            let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
             let bytes = read_pieces(snapshot, Space::Log, id.as_bytes(), offset, limit, log_text)?;
             let mut total = 0;
             snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
@@ -262,15 +272,17 @@ impl TaskEngine {
             })?;
             let mime_type = "text/plain; charset=utf-8".to_owned();
             Ok(Some(Slice { bytes, mime_type, total, done: status.state.is_terminal() }))
-        })?;
+        };
+        let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 
     /// The records that a restart would replay.
-    pub fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
+    pub async fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
         let runner = self.runner.clone();
-        let found = self.shared.store.read(|snapshot| {
-            let Some((_, status)) = own(snapshot, principal, id)? else { return Ok(None) };
+        let principal = principal.clone();
+        let read = move |snapshot: &Snapshot<'_>| {
+            let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
             let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
             let journal = prefix::read_records(snapshot, id, status.epoch, base)?;
             let (mut rest, mut records) = (&journal.records[..], Vec::new());
@@ -302,7 +314,8 @@ impl TaskEngine {
                 });
             }
             Ok(Some(JournalDocument { task: id.to_string(), epoch: status.epoch, records }))
-        })?;
+        };
+        let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 
@@ -313,11 +326,13 @@ impl TaskEngine {
         id: TaskId,
         at_most: Duration,
     ) -> Result<TaskDocument, EngineError> {
-        let Some(mut watcher) = self.shared.memory.feed.watch() else { return self.task(principal, id) };
+        let Some(mut watcher) = self.shared.memory.feed.watch() else {
+            return self.task(principal, id).await;
+        };
         watcher.add(ResourceKey::Task(id));
         let waiting = async {
             loop {
-                let document = self.task(principal, id)?;
+                let document = self.task(principal, id).await?;
                 if document.is_terminal() {
                     return Ok(document);
                 }
@@ -326,7 +341,7 @@ impl TaskEngine {
         };
         match clock::timeout(at_most, waiting).await {
             Some(ended) => ended,
-            None => self.task(principal, id),
+            None => self.task(principal, id).await,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::engine::text::rfc3339;
 use crate::limits;
-use crate::store::Ack;
+use crate::store::{Ack, Snapshot};
 use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
 
 /// An answer as it is given.
@@ -76,7 +76,7 @@ pub(in crate::engine) async fn give(
 ) -> Result<(), EngineError> {
     let mut looked_again = false;
     loop {
-        let found = find(shared, entry, which)?;
+        let found = find(shared, entry, which).await?;
         let key = found.row.key.clone();
         check_hand(entry.id, &found, giving.hand)?;
         let answer = checked(&found, &giving.given).map_err(|why| EngineError::BadAnswer {
@@ -111,7 +111,7 @@ pub(in crate::engine) async fn give(
     }
 }
 
-fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found, EngineError> {
+async fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found, EngineError> {
     let open: Vec<(u64, String)> = {
         let state = entry.lock();
         let open = state.status.questions.open.iter();
@@ -121,20 +121,24 @@ fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found, Engin
     if let (Which::Only, false) = (which, open.len() == 1) {
         return Err(EngineError::WhichQuestion { task: entry.id, open: keys() });
     }
-    let is_it = |number: u64, row: &QuestionRow| match which {
-        Which::Key(key) => row.key == key,
-        Which::Number(wanted) => number == wanted,
-        Which::Only => open.iter().any(|(open, _)| *open == number),
+    let (id, wanted_key, numbers): (_, Option<String>, Vec<u64>) = match which {
+        Which::Key(key) => (entry.id, Some(key.to_owned()), Vec::new()),
+        Which::Number(wanted) => (entry.id, None, vec![wanted]),
+        Which::Only => (entry.id, None, open.iter().map(|(number, _)| *number).collect()),
     };
-    let found = shared.store.read(|snapshot| {
-        let rows = read_all(snapshot, entry.id)?;
+    let is_it = move |number: u64, row: &QuestionRow| {
+        wanted_key.as_ref().map_or_else(|| numbers.contains(&number), |key| row.key == *key)
+    };
+    let read = move |snapshot: &Snapshot<'_>| {
+        let rows = read_all(snapshot, id)?;
         let Some((number, row)) = rows.into_iter().rev().find(|(number, row)| is_it(*number, row)) else {
             return Ok(None);
         };
         let ask = read_ask(snapshot, &row)?;
         let answer = row.answered.as_ref().map(|answered| answer_of(snapshot, answered)).transpose()?;
         Ok(Some(Found { number, row, ask, answer }))
-    })?;
+    };
+    let found = shared.store.read(read).await?;
     found.ok_or_else(|| {
         let key = match which {
             Which::Key(key) => key.chars().take(limits::MAX_QUESTION_KEY_BYTES).collect(),

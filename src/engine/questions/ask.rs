@@ -117,7 +117,7 @@ impl Recorder {
         let row = self
             .shared()
             .store
-            .read(|snapshot| snapshot.get(Space::Question, &op_key(task, epoch, op.number)));
+            .read_held(task, |snapshot| snapshot.get(Space::Question, &op_key(task, epoch, op.number)));
         let number = row.map_err(fault)?.as_deref().and_then(rows::trailing_number);
         let lost = || RecorderError::Fault("the row of a question is gone".to_owned());
         number.map(Asked::Open).ok_or_else(lost)
@@ -145,7 +145,7 @@ impl Recorder {
             return Ok(answer);
         }
         let task = self.task_id();
-        let answer = self.shared().store.read(|snapshot| read_answer(snapshot, task, number));
+        let answer = self.shared().store.read(move |snapshot| read_answer(snapshot, task, number)).await;
         let gone = || RecorderError::Fault("the answer to a question is gone".to_owned());
         let answer = answer.map_err(fault)?.ok_or_else(gone)?;
         self.op_done(op, hash, encoded(&answer)?)?;

@@ -16,6 +16,7 @@ use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
+use crate::store::Snapshot;
 use crate::store::StoreError;
 use crate::task::{QuestionKind, TaskId};
 use crate::{clock, limits};
@@ -141,11 +142,14 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         return;
     }
     let answered = async {
-        let ask = shared.store.read(|snapshot| {
-            let Some(row) = read(snapshot, entry.id, number)? else { return Ok(None) };
+        let id = entry.id;
+        let asked = move |snapshot: &Snapshot<'_>| {
+            let Some(row) = read(snapshot, id, number)? else { return Ok(None) };
             Ok(Some((read_ask(snapshot, &row)?, row.epoch)))
-        });
-        let Ok(Some((Ask::Sample { request, .. }, epoch))) = ask else { return None };
+        };
+        let Ok(Some((Ask::Sample { request, .. }, epoch))) = shared.store.read(asked).await else {
+            return None;
+        };
         let request = serde_json::from_str(&request).ok()?;
         nobody_at_hand(&shared, &entry, number, wants_tools(&request)).await?;
         let key = sample_key(entry.id, epoch, number);

@@ -132,7 +132,7 @@ impl Recorder {
                 Err(error) => return Err(fault(error)),
             }
         };
-        self.settled(ack.await)?;
+        self.settled(ack.await).await?;
         let mut state = self.entry.lock();
         // Another attempt counts from the beginning.
         if self.check_lease(&state).is_ok()
@@ -182,9 +182,12 @@ impl Recorder {
 
     /// The store's answer to a commit of this attempt. One that it refuses was written under a lease that is void: the
     /// attempt is over, and the task goes on from what is on disk.
-    pub(in crate::engine) fn settled(&self, answer: Result<Lsn, StoreError>) -> Result<(), RecorderError> {
+    pub(in crate::engine) async fn settled(
+        &self,
+        answer: Result<Lsn, StoreError>,
+    ) -> Result<(), RecorderError> {
         if let Err(StoreError::Refused(_)) = &answer {
-            lease::lose_lease(&self.shared, &self.entry, self.lease);
+            lease::lose_lease(&self.shared, &self.entry, self.lease).await;
         }
         answer.map(drop).map_err(fault)
     }
@@ -276,7 +279,7 @@ impl Recorder {
             self.check_lease(&entry)?;
             checkpoint::save(&self.shared, &self.entry, &mut entry, state)?
         };
-        self.settled(ack.await)
+        self.settled(ack.await).await
     }
 
     /// What the last checkpoint saved, if the task has one.

@@ -71,7 +71,7 @@ async fn there(recorder: &Recorder, on: &WakeOn, deadline: u64) -> Result<(), St
     loop {
         news.mark_unchanged();
         let due = recorder.held_until(on).map_or(deadline, |held| held.max(deadline));
-        if recorder.is_met(on)? || recorder.raw_now() >= due {
+        if recorder.is_met(on).await? || recorder.raw_now() >= due {
             return Ok(());
         }
         recorder.flush()?;

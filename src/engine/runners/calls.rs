@@ -77,7 +77,7 @@ async fn there(recorder: &Recorder, on: &WakeOn) {
     let mut news = recorder.news();
     loop {
         news.mark_unchanged();
-        if recorder.is_met(on).unwrap_or(true) {
+        if recorder.is_met(on).await.unwrap_or(true) {
             return;
         }
         let _ = recorder.flush();

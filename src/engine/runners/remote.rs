@@ -96,7 +96,7 @@ impl Remotes {
         words: &mut Vec<String>,
     ) -> Result<Option<Listing>, EngineError> {
         let setting = setting(name);
-        let there = engine.setting(&setting)?;
+        let there = engine.setting(&setting).await?;
         let there: Option<Listing> = there.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match (listed, there) {
             (Ok(listed), there) if pin || there.is_none() => {
@@ -175,7 +175,7 @@ impl TaskEngine {
 
     async fn pin_now(&self, by: &Principal, server: &str) -> Result<Vec<String>, EngineError> {
         let Some((remotes, operator)) = self.shared.remotes.get() else {
-            if self.setting(&setting(server))?.is_none() {
+            if self.setting(&setting(server)).await?.is_none() {
                 return Err(EngineError::Remote(format!("no server '{server}' was pinned")));
             }
             self.put_pin(by, server, Vec::new()).await?;

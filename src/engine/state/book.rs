@@ -37,7 +37,7 @@ impl Turn<'_> {
         by: &str,
     ) -> Result<Result<Decided, StateError>, StoreError> {
         let now = shared.clock.wall();
-        shared.store.read(|snapshot| {
+        shared.store.read_at_once(|snapshot| {
             let mut draft = Draft::new(&self.pending, snapshot);
             let mut versions = Vec::with_capacity(writes.len());
             for write in writes {
@@ -63,7 +63,7 @@ impl Turn<'_> {
         commit: &mut Commit,
         due: &[(UnixNanos, String, String)],
     ) -> Result<(), StoreError> {
-        let drawn = shared.store.read(|snapshot| {
+        let drawn = shared.store.read_at_once(|snapshot| {
             let mut draft = Draft::new(&self.pending, snapshot);
             for (at, namespace, key) in due {
                 draft.expire(*at, namespace, key)?;

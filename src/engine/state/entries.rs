@@ -21,7 +21,7 @@ use crate::store::{Snapshot, Space, StoreError};
 
 impl TaskEngine {
     /// As it is on disk; `None` where there is none.
-    pub fn state_get(
+    pub async fn state_get(
         &self,
         principal: &Principal,
         namespace: &str,
@@ -29,7 +29,7 @@ impl TaskEngine {
     ) -> Result<Option<StateEntry>, EngineError> {
         check(namespace, key)?;
         may(principal, namespace, key, false)?;
-        Ok(read(&self.shared, namespace, key)?)
+        Ok(read(&self.shared, namespace, key).await?)
     }
 
     /// All of them or none, each of another key: their new versions, once they are on disk. Deleting what is not
@@ -81,7 +81,7 @@ impl TaskEngine {
         }
     }
 
-    pub fn state_list(
+    pub async fn state_list(
         &self,
         principal: &Principal,
         namespace: &str,
@@ -91,22 +91,24 @@ impl TaskEngine {
         may(principal, namespace, &all_from(&query.prefix), false)?;
         let name = ["state", principal.name(), namespace, &query.prefix];
         let cursor = query.cursor.as_deref().map(|cursor| open_cursor(&name, cursor)).transpose()?;
-        let mut page = list(&self.shared, namespace, &StateQuery { cursor, ..query.clone() })?;
+        let mut page = list(&self.shared, namespace, StateQuery { cursor, ..query.clone() }).await?;
         page.next_cursor = page.next_cursor.map(|place| seal_cursor(&name, &place));
         Ok(page)
     }
 
     /// Namespaces that hold something and of which this principal may read all.
-    pub fn state_namespaces(&self, principal: &Principal) -> Result<Vec<String>, EngineError> {
-        let mut found = Vec::new();
-        self.shared.store.read(|snapshot| {
+    pub async fn state_namespaces(&self, principal: &Principal) -> Result<Vec<String>, EngineError> {
+        let principal = principal.clone();
+        let read = move |snapshot: &Snapshot<'_>| {
+            let mut found = Vec::new();
             snapshot.scan_prefix(Space::State, &rows::namespaces_prefix(), false, |key, _| {
                 let name = rows::namespace_of(key);
                 found.extend(name.filter(|name| principal.may_state(name, "*", false)).map(str::to_owned));
                 ControlFlow::Continue(())
-            })
-        })?;
-        Ok(found)
+            })?;
+            Ok(found)
+        };
+        Ok(self.shared.store.read(read).await?)
     }
 }
 
@@ -124,7 +126,8 @@ pub fn version(
 #[cfg(test)]
 pub fn held(shared: &Shared, namespace: &str) -> Result<rows::NamespaceRow, StoreError> {
     let key = rows::namespace_key(namespace);
-    let row = shared.store.read(|snapshot| crate::engine::rows::read_row(snapshot, Space::State, &key))?;
+    let row =
+        shared.store.read_blocking(|snapshot| crate::engine::rows::read_row(snapshot, Space::State, &key))?;
     Ok(row.unwrap_or_default())
 }
 
@@ -147,14 +150,25 @@ pub fn state_uri(namespace: &str, key: &str) -> String {
     format!("state://{namespace}/{}", crate::engine::text::percent_encode(key))
 }
 
-pub fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
+pub async fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
     let now = shared.clock.wall();
-    let row = shared.store.read(|snapshot| rows::read_entry(snapshot, namespace, key))?;
+    let (namespace, own_key) = (namespace.to_owned(), key.to_owned());
+    let read = move |snapshot: &Snapshot<'_>| rows::read_entry(snapshot, &namespace, &own_key);
+    let row = shared.store.read(read).await?;
     Ok(row.and_then(|row| row.into_entry(key, now)))
 }
 
-pub fn list(shared: &Shared, namespace: &str, query: &StateQuery) -> Result<StatePage, StoreError> {
-    let now = shared.clock.wall();
+pub async fn list(shared: &Shared, namespace: &str, query: StateQuery) -> Result<StatePage, StoreError> {
+    let (namespace, now) = (namespace.to_owned(), shared.clock.wall());
+    shared.store.read(move |snapshot| page(snapshot, &namespace, &query, now)).await
+}
+
+fn page(
+    snapshot: &Snapshot<'_>,
+    namespace: &str,
+    query: &StateQuery,
+    now: UnixNanos,
+) -> Result<StatePage, StoreError> {
     let limit = if query.limit == 0 { limits::MAX_PAGE_ROWS } else { query.limit.min(limits::MAX_PAGE_ROWS) };
     let prefix = rows::entry_key(namespace, &query.prefix);
     let after = query.cursor.as_deref().map(|cursor| rows::entry_key(namespace, cursor));
@@ -165,33 +179,29 @@ pub fn list(shared: &Shared, namespace: &str, query: &StateQuery) -> Result<Stat
     let begins_at = rows::entries_prefix(namespace).len();
     let (mut entries, mut bytes, mut fault) = (Vec::<StateEntry>::new(), 0, None);
     let (mut next_cursor, mut seen) = (None, 0);
-    shared.store.read(|snapshot| {
-        snapshot.scan(Space::State, (from, Bound::Unbounded), false, |row_key, row| {
-            if !row_key.starts_with(&prefix) {
-                return ControlFlow::Break(());
+    snapshot.scan(Space::State, (from, Bound::Unbounded), false, |row_key, row| {
+        if !row_key.starts_with(&prefix) {
+            return ControlFlow::Break(());
+        }
+        let key = String::from_utf8_lossy(&row_key[begins_at..]).into_owned();
+        seen += 1;
+        if entries.len() == limit || bytes > limits::MAX_STATE_PAGE_BYTES || seen > limits::MAX_PAGE_SCAN_ROWS
+        {
+            next_cursor = Some(entries.last().map_or_else(|| key.clone(), |entry| entry.key.clone()));
+            return ControlFlow::Break(());
+        }
+        match crate::engine::rows::decode::<rows::EntryRow>(Space::State, row_key, row) {
+            Ok(row) => {
+                let entry = row.into_entry(&key, now);
+                bytes += entry.as_ref().map_or(0, |entry| entry.key.len() + entry.value.len());
+                entries.extend(entry);
+                ControlFlow::Continue(())
             }
-            let key = String::from_utf8_lossy(&row_key[begins_at..]).into_owned();
-            seen += 1;
-            if entries.len() == limit
-                || bytes > limits::MAX_STATE_PAGE_BYTES
-                || seen > limits::MAX_PAGE_SCAN_ROWS
-            {
-                next_cursor = Some(entries.last().map_or_else(|| key.clone(), |entry| entry.key.clone()));
-                return ControlFlow::Break(());
+            Err(error) => {
+                fault = Some(error);
+                ControlFlow::Break(())
             }
-            match crate::engine::rows::decode::<rows::EntryRow>(Space::State, row_key, row) {
-                Ok(row) => {
-                    let entry = row.into_entry(&key, now);
-                    bytes += entry.as_ref().map_or(0, |entry| entry.key.len() + entry.value.len());
-                    entries.extend(entry);
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
+        }
     })?;
     fault.map_or(Ok(StatePage { entries, next_cursor }), Err)
 }

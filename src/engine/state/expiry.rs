@@ -11,7 +11,7 @@ use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::shared::Shared;
 use crate::limits;
-use crate::store::{Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError};
 
 pub async fn run(shared: Arc<Shared>) {
     let longest = Duration::from_secs(limits::STATE_EXPIRY_LOOK_SECONDS);
@@ -40,8 +40,8 @@ pub async fn run(shared: Arc<Shared>) {
 /// Deletes some of what has expired; when to look again, if anything is left.
 async fn sweep(shared: &Arc<Shared>) -> Result<Option<UnixNanos>, EngineError> {
     let now = shared.clock.wall();
-    let (mut due, mut next) = (Vec::new(), None);
-    shared.store.read(|snapshot| {
+    let read = move |snapshot: &Snapshot<'_>| {
+        let (mut due, mut next) = (Vec::new(), None);
         snapshot.scan_prefix(Space::State, &rows::expiries_prefix(), false, |key, _| {
             let Some((at, namespace, key)) = rows::read_expiry_key(key) else {
                 return ControlFlow::Continue(());
@@ -52,8 +52,10 @@ async fn sweep(shared: &Arc<Shared>) -> Result<Option<UnixNanos>, EngineError> {
             }
             due.push((at, namespace.to_owned(), key.to_owned()));
             ControlFlow::Continue(())
-        })
-    })?;
+        })?;
+        Ok((due, next))
+    };
+    let (due, next) = shared.store.read(read).await?;
     if due.is_empty() {
         return Ok(next);
     }

@@ -69,8 +69,8 @@ impl Recorder {
         self.relieve().await?;
         let hash = call_hash("state.get", &[namespace.as_bytes(), key.as_bytes()]);
         let about = format!("get {namespace}/{key}");
-        let answer =
-            self.state_read(hash, about, || Ok(Answer::Entry(read(self.shared(), namespace, key)?)))?;
+        let entry = async || Ok(Answer::Entry(read(self.shared(), namespace, key).await?));
+        let answer = self.state_read(hash, about, entry).await?;
         match answer {
             Answer::Entry(entry) => Ok(Ok(entry)),
             _ => Err(unreadable()),
@@ -92,9 +92,8 @@ impl Recorder {
         let cursor = cursor.as_deref().unwrap_or_default();
         let parts = [namespace.as_bytes(), prefix.as_bytes(), &limit.to_le_bytes(), cursor.as_bytes()];
         let hash = call_hash("state.list", &parts);
-        let answer = self.state_read(hash, format!("list {namespace}/{prefix}"), || {
-            Ok(Answer::Page(list(self.shared(), namespace, query)?))
-        })?;
+        let page = async || Ok(Answer::Page(list(self.shared(), namespace, query.clone()).await?));
+        let answer = self.state_read(hash, format!("list {namespace}/{prefix}"), page).await?;
         match answer {
             Answer::Page(page) => Ok(Ok(page)),
             _ => Err(unreadable()),
@@ -122,7 +121,7 @@ impl Recorder {
         };
         crate::crash_point!("state_enqueued");
         // Also a lost race: the winner's write is on disk before the loser reads again.
-        self.settled(ack.await)?;
+        self.settled(ack.await).await?;
         crate::crash_point!("state_written");
         Ok(answer)
     }
@@ -177,18 +176,18 @@ impl Recorder {
         }
     }
 
-    fn state_read(
+    async fn state_read<R: Future<Output = Result<Answer, StoreError>>>(
         &self,
         hash: u64,
         about: String,
-        read: impl FnOnce() -> Result<Answer, StoreError>,
+        read: impl FnOnce() -> R,
     ) -> Result<Answer, RecorderError> {
         if let Next::Replayed(payload) =
             self.next_step(Some((StepKind::State, &about)), (KIND_STATE, hash), &about)?
         {
             return decode(&payload);
         }
-        let record = StateRecord { about, answer: read().map_err(fault)? };
+        let record = StateRecord { about, answer: read().await.map_err(fault)? };
         self.record(KIND_STATE, hash, &encode(&record)?)?;
         Ok(record.answer)
     }

@@ -23,7 +23,12 @@ pub async fn others_run() {
 
 /// Waits until the disk has the task in this state, for one who asks again and again.
 pub async fn until_seen(engine: &TaskEngine, id: TaskId, state: &str) {
-    until_true(|| engine.task(&Principal::local(), id).expect("a task").state == state).await;
+    let seen = async {
+        while engine.task(&Principal::local(), id).await.expect("a task").state != state {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("in time");
 }
 
 fn sleeper() -> Closures {

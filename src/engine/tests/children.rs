@@ -44,9 +44,9 @@ fn family() -> Closures {
         .tool(definition("quick"), "1", quick)
 }
 
-fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskDocument> {
+async fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskDocument> {
     let query = TaskQuery { parent: Some(parent), ..TaskQuery::default() };
-    engine.tasks(&Principal::local(), &query).expect("a page").tasks
+    engine.tasks(&Principal::local(), &query).await.expect("a page").tasks
 }
 
 #[tokio::test]
@@ -58,14 +58,14 @@ async fn a_deadline_holds_across_a_restart_and_leads_to_the_alternative() {
     let waiting = until(&engine, id, |document| document.state == "waiting").await;
     assert_eq!(waiting.reason.as_deref(), Some("child"));
     world.clock.advance(Duration::from_secs(99));
-    assert!(children(&engine, id).iter().all(|child| !child.is_terminal()));
+    assert!(children(&engine, id).await.iter().all(|child| !child.is_terminal()));
     engine.shutdown().await;
 
     let engine = world.start(family()).await;
     world.clock.advance(Duration::from_secs(2));
     assert_eq!(ended(&engine, id).await.state, "completed");
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("a result")), "completed, timed out");
-    let states: Vec<String> = children(&engine, id).into_iter().map(|child| child.state).collect();
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("a result")), "completed, timed out");
+    let states: Vec<String> = children(&engine, id).await.into_iter().map(|child| child.state).collect();
     assert_eq!(states, ["failed", "failed", "completed"]);
 }
 
@@ -77,18 +77,19 @@ async fn a_retry_waits_for_its_pause_across_a_restart() {
     let id = submit(&engine, "parent", json!({"calls": [{"tool": "bad", "retries": 1}]})).await;
     until(&engine, id, |document| document.children.len() == 2).await;
     // Both began in the same millisecond of this clock, so that their ids tell no order.
-    let open = |engine: &TaskEngine| children(engine, id).into_iter().find(|child| !child.is_terminal());
-    let again = open(&engine).expect("a second try");
+    let open =
+        async |engine: &TaskEngine| children(engine, id).await.into_iter().find(|child| !child.is_terminal());
+    let again = open(&engine).await.expect("a second try");
     assert_eq!((again.state.as_str(), again.attempt), ("queued", 1));
     assert!(again.wake_at.is_some());
     engine.shutdown().await;
 
     let engine = world.start(family()).await;
-    assert_eq!(open(&engine).expect("the second try").state, "queued");
+    assert_eq!(open(&engine).await.expect("the second try").state, "queued");
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(ended(&engine, id).await.state, "completed");
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("a result")), "error");
-    assert_eq!(children(&engine, id).len(), 2);
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("a result")), "error");
+    assert_eq!(children(&engine, id).await.len(), 2);
 }
 
 /// What would be past a bound is not begun at all, not even the calls before it.
@@ -107,9 +108,9 @@ async fn a_start_is_all_or_nothing() {
     ] {
         let id = submit(&engine, "parent", json!({ "calls": calls })).await;
         assert_eq!(ended(&engine, id).await.state, "completed");
-        let told = text(engine.result(&Principal::local(), id).expect("a result"));
+        let told = text(engine.result(&Principal::local(), id).await.expect("a result"));
         assert!(told.contains(why), "{told}");
-        assert!(children(&engine, id).is_empty());
+        assert!(children(&engine, id).await.is_empty());
     }
 }
 
@@ -147,15 +148,17 @@ async fn a_message_that_was_delivered_before_a_crash_was_delivered_also_where_it
     let engine = world.start(correspondents(&gate)).await;
     let id = submit(&engine, "sender", json!({})).await;
     let local = Principal::local();
-    let child = || children(&engine, id).pop().map(|child| child.id.parse::<TaskId>().expect("an id"));
-    until_true(|| {
-        child().is_some_and(|child| engine.task(&local, child).expect("a task").state == "waiting")
+    let child =
+        async || children(&engine, id).await.pop().map(|child| child.id.parse::<TaskId>().expect("an id"));
+    until_it_holds(async || match child().await {
+        Some(child) => engine.task(&local, child).await.expect("a task").state == "waiting",
+        None => false,
     })
     .await;
-    let child = child().expect("a child");
-    let sent = || {
-        engine.shared.store.read(|snapshot| messages::first(snapshot, child, &[])).expect("rows").is_some()
-    };
+    let child = child().await.expect("a child");
+    let store = &engine.shared.store;
+    let sent =
+        || store.read_blocking(|snapshot| messages::first(snapshot, child, &[])).expect("rows").is_some();
     let held = engine.shared.store.hold(Moment::BeforeTelling);
     gate.add_permits(1);
     until_true(sent).await;
@@ -168,6 +171,6 @@ async fn a_message_that_was_delivered_before_a_crash_was_delivered_also_where_it
     assert_eq!(ended(&engine, child).await.state, "completed");
     gate.add_permits(1);
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("a result")), "Ok(1) true");
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("a result")), "Ok(1) true");
     engine.shutdown().await;
 }

@@ -93,9 +93,9 @@ async fn a_clock_that_is_set_ahead_while_a_process_runs_sweeps_no_result_for_a_d
     world.clock.set_wall(START + YEARS);
     for _ in 0..24 {
         assert_eq!(engine.sweep_by(&mut calendar).await.expect("a sweep").tasks, 0);
-        assert!(engine.task(&Principal::local(), id).is_ok());
+        assert!(engine.task(&Principal::local(), id).await.is_ok());
         world.clock.advance(Duration::from_secs(3_600));
     }
     engine.sweep_by(&mut calendar).await.expect("a sweep");
-    assert!(matches!(engine.task(&Principal::local(), id), Err(EngineError::NoSuchTask(_))));
+    assert!(matches!(engine.task(&Principal::local(), id).await, Err(EngineError::NoSuchTask(_))));
 }

@@ -36,9 +36,9 @@ fn call(tool: &str) -> Submission {
     }
 }
 
-fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskId> {
+async fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskId> {
     let query = TaskQuery { parent: Some(parent), ..TaskQuery::default() };
-    let page = engine.tasks(&Principal::local(), &query).expect("a page");
+    let page = engine.tasks(&Principal::local(), &query).await.expect("a page");
     page.tasks.iter().map(|child| child.id.parse().expect("an id")).collect()
 }
 
@@ -56,7 +56,7 @@ async fn what_has_ended_goes_with_those_that_it_called_and_nothing_before_that()
     let (local, bob) = (Principal::local(), Principal::new("bob", vec!["*".to_owned()]));
     let parent = engine.submit(call("parent")).await.expect("a task").id;
     until(&engine, parent, |document| document.state == "waiting" && document.children.len() == 2).await;
-    let [large, slow] = children(&engine, parent)[..] else { panic!("two children") };
+    let [large, slow] = children(&engine, parent).await[..] else { panic!("two children") };
     ended(&engine, large).await;
     assert_eq!(refused_for(engine.delete(&local, parent).await), parent, "it is open");
     assert_eq!(refused_for(engine.delete(&local, slow).await), parent, "so is what called it");
@@ -64,7 +64,7 @@ async fn what_has_ended_goes_with_those_that_it_called_and_nothing_before_that()
     for (who, what) in [(&bob, parent), (&local, TaskId::from_bytes([7; 16]))] {
         assert!(matches!(engine.delete(who, what).await, Err(EngineError::NoSuchTask(id)) if id == what));
     }
-    assert_eq!(children(&engine, parent).len(), 2, "nothing is gone");
+    assert_eq!(children(&engine, parent).await.len(), 2, "nothing is gone");
     world.clock.advance(DAY);
     ended(&engine, parent).await;
 
@@ -74,8 +74,8 @@ async fn what_has_ended_goes_with_those_that_it_called_and_nothing_before_that()
     assert_eq!(engine.delete(&local, parent).await.expect("deleted"), 3);
     watcher.next().await;
     for id in [parent, large, slow] {
-        assert!(matches!(engine.task(&local, id), Err(EngineError::NoSuchTask(_))));
-        assert!(matches!(engine.result(&local, id), Err(EngineError::NoSuchTask(_))));
+        assert!(matches!(engine.task(&local, id).await, Err(EngineError::NoSuchTask(_))));
+        assert!(matches!(engine.result(&local, id).await, Err(EngineError::NoSuchTask(_))));
     }
     assert!(matches!(engine.delete(&local, parent).await, Err(EngineError::NoSuchTask(_))));
     assert_eq!(super::rows_left(&engine), [], "nothing is left of them");
@@ -102,10 +102,10 @@ async fn a_child_goes_alone_and_a_task_that_is_tried_again_stays() {
     until(&engine, parent, |document| document.state == "waiting" && document.children.len() == 2).await;
     engine.cancel(&local, parent, None).await.expect("cancelled");
     ended(&engine, parent).await;
-    let [large, slow] = children(&engine, parent)[..] else { panic!("two children") };
+    let [large, slow] = children(&engine, parent).await[..] else { panic!("two children") };
     ended(&engine, slow).await;
     assert_eq!(engine.delete(&local, large).await.expect("deleted"), 1);
-    assert_eq!(children(&engine, parent), [slow]);
+    assert_eq!(children(&engine, parent).await, [slow]);
     engine.retry(&local, parent, None).await.expect("tried again");
     assert_eq!(refused_for(engine.delete(&local, parent).await), parent);
     engine.shutdown().await;

@@ -118,13 +118,13 @@ async fn a_failed_try_begins_anew_with_backoff_and_then_the_owner_can_retry() {
     assert_eq!(failed.reason.as_deref(), Some("trap"));
     assert!(failed.error.expect("an error").message.contains("try 1 fails"));
     let local = Principal::local();
-    assert_eq!(engine.journal(&local, id).expect("kept").records.len(), 1);
+    assert_eq!(engine.journal(&local, id).await.expect("kept").records.len(), 1);
 
     let retried = engine.retry(&local, id, None).await.expect("a retry");
     assert_eq!((retried.attempt, retried.error), (3, None));
     assert_eq!(ended(&engine, id).await.state, "completed");
-    assert_eq!(text(engine.result(&local, id).expect("an end")), "2");
-    assert_eq!(engine.log(&local, id, 0, 100).expect("a log").bytes, b"a try\n");
+    assert_eq!(text(engine.result(&local, id).await.expect("an end")), "2");
+    assert_eq!(engine.log(&local, id, 0, 100).await.expect("a log").bytes, b"a try\n");
     let error = engine.retry(&local, id, None).await.expect_err("it is completed");
     assert!(matches!(error, EngineError::WrongState { .. }), "{error}");
 }
@@ -171,12 +171,12 @@ async fn a_retry_can_keep_the_good_part_of_the_journal() {
     assert_eq!(retried.outputs.len(), 1, "the second part's output comes again");
     assert_eq!(ended(&engine, id).await.state, "completed");
     assert_eq!(done.load(Ordering::SeqCst), 4, "the third step alone was done again");
-    assert_eq!(text(engine.result(&local, id).expect("an end")), "4", "0 + 1 + 3");
+    assert_eq!(text(engine.result(&local, id).await.expect("an end")), "4", "0 + 1 + 3");
     for name in ["part-0", "part-1", "part-2"] {
-        let slice = engine.output(&local, id, name, 0, 100).expect("an output");
+        let slice = engine.output(&local, id, name, 0, 100).await.expect("an output");
         assert_eq!((slice.bytes.as_slice(), slice.done), (name.as_bytes(), true));
     }
-    assert_eq!(engine.log(&local, id, 0, 100).expect("a log").bytes, b"part-0\npart-1\npart-2\n");
+    assert_eq!(engine.log(&local, id, 0, 100).await.expect("a log").bytes, b"part-0\npart-1\npart-2\n");
 }
 
 /// Ended tasks go after the retention, with their blobs unless another task has the same; open ones stay.
@@ -214,11 +214,11 @@ async fn what_was_kept_long_enough_is_swept() {
     ended(&engine, late).await;
     world.clock.advance(kept / 2 - DAY / 2);
     engine.sweep().await.expect("a sweep");
-    assert!(matches!(engine.task(&local, old), Err(EngineError::NoSuchTask(_))));
-    let left = engine.tasks(&local, &TaskQuery::default()).expect("a page").tasks;
+    assert!(matches!(engine.task(&local, old).await, Err(EngineError::NoSuchTask(_))));
+    let left = engine.tasks(&local, &TaskQuery::default()).await.expect("a page").tasks;
     assert_eq!(left.len(), 2, "{left:?}");
     // The blobs are the younger task's too.
-    let TaskEnd::Completed(result) = engine.result(&local, late).expect("an end") else {
+    let TaskEnd::Completed(result) = engine.result(&local, late).await.expect("an end") else {
         panic!("completed")
     };
     assert_eq!(result, ToolResult::text(text.clone()));
@@ -227,6 +227,6 @@ async fn what_was_kept_long_enough_is_swept() {
     ended(&engine, again.id).await;
     world.clock.advance(kept * 2);
     engine.sweep().await.expect("a sweep");
-    assert!(engine.tasks(&local, &TaskQuery::default()).expect("a page").tasks.is_empty());
+    assert!(engine.tasks(&local, &TaskQuery::default()).await.expect("a page").tasks.is_empty());
     assert_eq!(rows_left(&engine), [], "nothing is left of them");
 }

@@ -65,8 +65,11 @@ async fn outcomes_count_for_the_journal_also_those_of_an_earlier_attempt() {
     let engine = open().await;
     let id = submit(&engine, "collect", json!({})).await;
     let outcomes = |engine: &TaskEngine| {
-        let done =
-            engine.shared.store.read(|snapshot| journal::ops::read_rows(snapshot, id, 0)).expect("rows");
+        let done = engine
+            .shared
+            .store
+            .read_blocking(|snapshot| journal::ops::read_rows(snapshot, id, 0))
+            .expect("rows");
         done.iter().filter(|(_, row)| matches!(row.state, journal::ops::OpState::Done(_))).count()
     };
     let deadline = std::time::Instant::now() + Duration::from_secs(20);

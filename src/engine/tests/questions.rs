@@ -86,7 +86,7 @@ async fn a_question_is_shown_answered_once_and_told_to_the_guest() {
 
     engine.answer(&local(), id, None, accept(true), PERSON).await.expect("taken");
     let document = ended(&engine, id).await;
-    assert_eq!(text(engine.result(&local(), id).expect("an end")), "{\"confirm\":true}");
+    assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "{\"confirm\":true}");
     assert!(document.input_requests.is_empty());
     let by = &document.questions_answered[0];
     assert_eq!((by.key.as_str(), by.answered_by.channel.as_str()), ("price", "test"));
@@ -145,9 +145,9 @@ fn programs(goes_on: &Arc<Notify>) -> Closures {
 async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_memory() {
     let (world, goes_on) = (World::new(), Arc::new(Notify::new()));
     let engine = world.start(programs(&goes_on)).await;
-    let listed = |state: &str| {
+    let listed = async |state: &str| {
         let query = TaskQuery { state: Some(state.to_owned()), ..TaskQuery::default() };
-        engine.tasks(&local(), &query).expect("a page").tasks.len()
+        engine.tasks(&local(), &query).await.expect("a page").tasks.len()
     };
     for (tool, answers) in [
         ("sample", vec![("sample:1", Given::Accept(json!("well")))]),
@@ -159,7 +159,11 @@ async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_m
         assert_eq!(stands(&document), ("waiting", "input"), "{tool}");
         let metrics = engine.metrics();
         assert_eq!((metrics.waiting, metrics.running, metrics.queued), (1, 0, 0), "{tool}");
-        assert_eq!((listed("waiting"), listed("running"), listed("queued")), (1, 0, 0), "{tool}");
+        assert_eq!(
+            (listed("waiting").await, listed("running").await, listed("queued").await),
+            (1, 0, 0),
+            "{tool}"
+        );
         for (place, (key, given)) in answers.iter().enumerate() {
             let follower = engine.feed().follow(id).expect("room");
             let document =
@@ -190,7 +194,7 @@ async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_m
         }
         let document = until(&engine, id, |task| task.state == "running").await;
         assert_eq!((stands(&document), document.input_requests.len()), (("running", "live"), 0), "{tool}");
-        assert_eq!((listed("waiting"), listed("running")), (0, 1), "{tool}");
+        assert_eq!((listed("waiting").await, listed("running").await), (0, 1), "{tool}");
         goes_on.notify_one();
         assert_eq!(ended(&engine, id).await.state, "completed", "{tool}");
     }
@@ -215,7 +219,7 @@ async fn whoever_follows_hears_that_it_waits_and_that_it_goes_on() {
             TaskChange::State(state) => states.push(state.to_string()),
             // With the word that it asks: not only once its instance has left memory.
             TaskChange::Questions => {
-                assert_eq!(stands(&engine.task(&local(), id).expect("a task")), ("waiting", "input"));
+                assert_eq!(stands(&engine.task(&local(), id).await.expect("a task")), ("waiting", "input"));
             }
             _ => {}
         }
@@ -250,15 +254,15 @@ async fn after_a_restart_an_open_question_is_waited_for_before_anything_runs() {
     drop(engine);
     let closed = world.open(programs(&goes_on)).await;
     for id in &ids {
-        assert_eq!(stands(&closed.task(&local(), *id).expect("a task")), ("waiting", "input"));
+        assert_eq!(stands(&closed.task(&local(), *id).await.expect("a task")), ("waiting", "input"));
     }
     let query = TaskQuery { state: Some("waiting".to_owned()), ..TaskQuery::default() };
-    assert_eq!(closed.tasks(&local(), &query).expect("a page").tasks.len(), 3);
+    assert_eq!(closed.tasks(&local(), &query).await.expect("a page").tasks.len(), 3);
     closed.shutdown().await;
     drop(closed);
     let engine = world.start(programs(&goes_on)).await;
     for id in ids {
-        assert_eq!(stands(&engine.task(&local(), id).expect("a task")), ("waiting", "input"));
+        assert_eq!(stands(&engine.task(&local(), id).await.expect("a task")), ("waiting", "input"));
         let cancelled = engine.cancel(&local(), id, None).await.expect("cancelled");
         assert_eq!((stands(&cancelled).0, cancelled.input_requests.len()), ("cancelled", 0));
     }
@@ -278,7 +282,10 @@ async fn of_many_answers_at_once_one_is_taken() {
     // All that said the same as the first got its outcome.
     assert_eq!(kinds.iter().filter(|ok| **ok).count(), 16, "{kinds:?}");
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&local, id).expect("an end")), format!("{{\"confirm\":{}}}", kinds[0]));
+    assert_eq!(
+        text(engine.result(&local, id).await.expect("an end")),
+        format!("{{\"confirm\":{}}}", kinds[0])
+    );
 }
 
 #[tokio::test]
@@ -299,7 +306,7 @@ async fn a_question_outlives_restarts_and_is_answered_in_a_closed_store_too() {
 
     let engine = world.start(asker(&begun)).await;
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&local(), id).expect("an end")), "Decline");
+    assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "Decline");
     assert_eq!(begun.load(Ordering::SeqCst), 1);
 }
 
@@ -311,7 +318,7 @@ async fn a_question_ends_with_its_time() {
     until(&engine, id, |task| task.state == "waiting").await;
     world.clock.advance(DAY);
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&local(), id).expect("an end")), "Expired");
+    assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "Expired");
     let late = engine.answer(&local(), id, Some("price"), accept(true), PERSON).await;
     assert!(matches!(late, Err(EngineError::QuestionOver { .. })), "{late:?}");
 }
@@ -338,7 +345,7 @@ async fn an_end_withdraws_and_a_retry_asks_anew_under_another_key() {
     assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["price-2"]);
     engine.answer(&local(), id, None, accept(true), PERSON).await.expect("taken");
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&local(), id).expect("an end")), "{\"confirm\":true}");
+    assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "{\"confirm\":true}");
 }
 
 #[tokio::test]
@@ -373,7 +380,7 @@ async fn the_budget_bounds_questions_and_tokens() {
     engine.answer(&local(), id, Some("sample:2"), Given::Accept(json!("well")), MODEL).await.expect("taken");
     engine.answer(&local(), id, Some("a"), accept(true), MODEL).await.expect("anybody may");
     let document = ended(&engine, id).await;
-    let refused = text(engine.result(&local(), id).expect("an end"));
+    let refused = text(engine.result(&local(), id).await.expect("an end"));
     assert!(refused.contains("'questions'") && refused.contains("'sample_tokens'"), "{refused}");
     let sampled =
         document.questions_answered.iter().find(|answered| answered.key == "sample:2").expect("told");
@@ -392,11 +399,11 @@ async fn a_sample_that_nobody_can_do_ends_after_a_minute_unless_somebody_works_o
     engine.hold(held, "sample:1", Duration::from_secs(3_600));
     world.clock.advance(Duration::from_secs(61));
     ended(&engine, alone).await;
-    assert!(text(engine.result(&local(), alone).expect("an end")).contains("no client with a model"));
-    assert!(!engine.task(&local(), held).expect("a task").is_terminal());
+    assert!(text(engine.result(&local(), alone).await.expect("an end")).contains("no client with a model"));
+    assert!(!engine.task(&local(), held).await.expect("a task").is_terminal());
     engine.answer(&local(), held, None, Given::Accept(json!("hi")), MODEL).await.expect("taken");
     ended(&engine, held).await;
-    assert!(text(engine.result(&local(), held).expect("an end")).contains("\"hi\""));
+    assert!(text(engine.result(&local(), held).await.expect("an end")).contains("\"hi\""));
 }
 
 /// Answers once it is let.
@@ -450,7 +457,7 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     assert_eq!(endpoint.asked.load(Ordering::SeqCst), 0, "the client comes first");
     drop(at_hand);
     let document = ended(&engine, id).await;
-    assert!(text(engine.result(&local(), id).expect("an end")).contains("100 tokens"));
+    assert!(text(engine.result(&local(), id).await.expect("an end")).contains("100 tokens"));
     let sampled = &document.questions_answered[0];
     assert_eq!((sampled.model.as_deref(), sampled.tokens), (Some("stand-in"), Some(17)));
     assert_eq!(sampled.answered_by.channel, "endpoint");
@@ -470,7 +477,7 @@ async fn the_endpoint_samples_with_tools_where_no_client_at_hand_takes_them() {
     let _without_tools = engine.at_hand(id, false).expect("an open task");
     endpoint.let_go.notify_one();
     ended(&engine, id).await;
-    assert!(text(engine.result(&local(), id).expect("an end")).contains("7 tokens"));
+    assert!(text(engine.result(&local(), id).await.expect("an end")).contains("7 tokens"));
     let other = submit(&engine, "sampler", json!({})).await;
     let with_tools = engine.at_hand(other, true).expect("an open task");
     endpoint.let_go.notify_one();

@@ -72,7 +72,7 @@ async fn asked_and_replayed(arguments: Value) -> (TaskEngine, TaskId, String) {
     let engine = open().await;
     let document = ended(&engine, id).await;
     assert_eq!((document.state.as_str(), &document.error), ("completed", &None));
-    let log = engine.log(&Principal::local(), id, 0, 1 << 20).expect("a log").bytes;
+    let log = engine.log(&Principal::local(), id, 0, 1 << 20).await.expect("a log").bytes;
     (engine, id, String::from_utf8(log).expect("text"))
 }
 

@@ -107,7 +107,7 @@ impl World {
 
 async fn told(engine: &TaskEngine, id: TaskId) -> (bool, String) {
     ended(engine, id).await;
-    match engine.result(&Principal::local(), id).expect("an end") {
+    match engine.result(&Principal::local(), id).await.expect("an end") {
         TaskEnd::Completed(result) => match &result.content[..] {
             [Content::Text(text)] => (result.is_error, text.clone()),
             other => panic!("{other:?}"),
@@ -129,7 +129,7 @@ async fn a_remote_tool_is_a_task_that_is_called_once() {
     assert!(shown.contains("outside of Longhaul's sandbox"), "{shown}");
     let id = submit(&engine, "shop_buy", json!({})).await;
     assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
-    let document = engine.task(&Principal::local(), id).expect("a task");
+    let document = engine.task(&Principal::local(), id).await.expect("a task");
     assert_eq!(document.progress.map(|progress| progress.done), Some(1));
     assert!(document.component.starts_with("mcp:shop/"), "{}", document.component);
     assert_eq!(script.keys().len(), 1);

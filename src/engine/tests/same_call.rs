@@ -39,7 +39,10 @@ impl World {
     /// What an earlier version has stored for this call: the arguments and their hash as they came.
     async fn as_stored_before(&self, engine: &TaskEngine, key: [u8; 32], new_key: [u8; 32], text: &str) {
         let read = |key: [u8; 32]| {
-            let row = engine.shared.store.read(|snapshot| rows::read_row(snapshot, Space::Idempotency, &key));
+            let row = engine
+                .shared
+                .store
+                .read_blocking(|snapshot| rows::read_row(snapshot, Space::Idempotency, &key));
             row.expect("readable")
         };
         let row: IdempotencyRow = read(new_key).expect("a row");
@@ -150,7 +153,10 @@ async fn a_key_stands_for_arguments_that_say_the_same_and_for_no_others() {
     until(&engine, id, |document| document.state == "waiting").await;
     world.clock.advance(DAY);
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), r#"{"list":[1,2],"é":3.0}"#);
+    assert_eq!(
+        text(engine.result(&Principal::local(), id).await.expect("an end")),
+        r#"{"list":[1,2],"é":3.0}"#
+    );
     engine.shutdown().await;
 }
 
@@ -188,10 +194,10 @@ async fn what_an_earlier_version_stored_is_found_by_what_it_says() {
         engine.cancel(&Principal::local(), id, None).await.expect("cancelled");
     }
     world.clock.advance(31 * DAY);
-    while engine.task(&Principal::local(), third.id).is_ok() {
+    while engine.task(&Principal::local(), third.id).await.is_ok() {
         engine.sweep().await.expect("swept");
     }
-    let left = engine.shared.store.read(|snapshot| {
+    let left = engine.shared.store.read_blocking(|snapshot| {
         let left = [new, before].map(|key| snapshot.get(Space::Idempotency, &key));
         left.into_iter().collect::<Result<Vec<_>, _>>()
     });

@@ -18,8 +18,8 @@ async fn put(engine: &TaskEngine, key: &str, value: &str) -> u64 {
     write(engine, vec![StateWrite::put(key, value)]).await.expect("written")[0]
 }
 
-fn get(engine: &TaskEngine, key: &str) -> Option<(u64, String)> {
-    let entry = engine.state_get(&Principal::local(), "n", key).expect("read");
+async fn get(engine: &TaskEngine, key: &str) -> Option<(u64, String)> {
+    let entry = engine.state_get(&Principal::local(), "n", key).await.expect("read");
     entry.map(|entry| (entry.version, entry.value))
 }
 
@@ -34,15 +34,15 @@ fn refused(answer: Result<Vec<u64>, EngineError>) -> StateError {
 async fn versions_grow_with_every_write_also_over_a_deletion_and_a_restart() {
     let world = World::new();
     let engine = world.start(none()).await;
-    assert_eq!(get(&engine, "a"), None);
+    assert_eq!(get(&engine, "a").await, None);
     assert_eq!([put(&engine, "a", "1").await, put(&engine, "a", "2").await], [1, 2]);
     assert_eq!(write(&engine, vec![StateWrite::delete("a")]).await.expect("deleted"), [3]);
-    assert_eq!(get(&engine, "a"), None);
+    assert_eq!(get(&engine, "a").await, None);
     assert_eq!(write(&engine, vec![StateWrite::delete("a")]).await.expect("nothing to do"), [0]);
     engine.shutdown().await;
     let engine = world.start(none()).await;
     assert_eq!(put(&engine, "a", "{\"b\":1}").await, 4);
-    assert_eq!(get(&engine, "a"), Some((4, "{\"b\":1}".to_owned())));
+    assert_eq!(get(&engine, "a").await, Some((4, "{\"b\":1}".to_owned())));
     engine.shutdown().await;
 }
 
@@ -55,7 +55,7 @@ async fn a_lost_race_tells_the_present_version_and_writes_nothing_of_all() {
     let conflict = |version| StateError::Conflict { key: "a".to_owned(), version };
     assert_eq!(refused(write(&engine, both(7)).await), conflict(1));
     assert_eq!(refused(write(&engine, both(0)).await), conflict(1));
-    assert_eq!(get(&engine, "b"), None);
+    assert_eq!(get(&engine, "b").await, None);
     assert_eq!(write(&engine, both(1)).await.expect("written"), [1, 2]);
     let create = vec![StateWrite::put("c", "1").if_version(Some(0))];
     assert_eq!(write(&engine, create.clone()).await.expect("created"), [1]);
@@ -74,7 +74,7 @@ async fn compare_and_set_holds_under_32_writers() {
         tokio::spawn(async move {
             let mut versions = Vec::new();
             while (versions.len() as u64) < EACH {
-                let (version, value) = get(&engine, "count").unwrap_or((0, "0".to_owned()));
+                let (version, value) = get(&engine, "count").await.unwrap_or((0, "0".to_owned()));
                 let next = value.parse::<u64>().expect("a number") + 1;
                 let put = StateWrite::put("count", next.to_string()).if_version(Some(version));
                 match write(&engine, vec![put]).await {
@@ -93,7 +93,7 @@ async fn compare_and_set_holds_under_32_writers() {
     versions.sort_unstable();
     let all = WRITERS * EACH;
     assert_eq!(versions, (1..=all).collect::<Vec<_>>(), "each version was given once");
-    assert_eq!(get(&engine, "count"), Some((all, all.to_string())));
+    assert_eq!(get(&engine, "count").await, Some((all, all.to_string())));
     engine.shutdown().await;
 }
 
@@ -118,7 +118,7 @@ async fn a_refused_commit_leaves_no_trace_in_later_verdicts() {
     };
     assert!(matches!(lost.await, Err(StoreError::Refused(_))));
     assert!(matches!(behind.await, Err(StoreError::Refused(_))));
-    assert_eq!(get(&engine, "a"), Some((1, "1".to_owned())));
+    assert_eq!(get(&engine, "a").await, Some((1, "1".to_owned())));
     assert_eq!(put(&engine, "a", "4").await, 2);
     engine.shutdown().await;
 }
@@ -132,7 +132,7 @@ async fn an_expired_entry_reads_as_absent_at_once_and_is_told_as_a_change() {
     let mut watcher = engine.feed().watch().expect("room");
     watcher.add(ResourceKey::State("n".to_owned(), "a".to_owned()));
     world.clock.set_wall(START + 10_000_000_000);
-    assert_eq!(get(&engine, "a"), None, "before any sweep");
+    assert_eq!(get(&engine, "a").await, None, "before any sweep");
     let create = vec![StateWrite::put("b", "1").if_version(Some(0)).ttl_seconds(Some(10))];
     write(&engine, create.clone()).await.expect("written");
     world.clock.advance(Duration::from_secs(10));
@@ -198,7 +198,7 @@ async fn a_namespace_that_holds_nothing_gives_way_and_no_other_does() {
     engine.state_write(&local, "n7", vec![StateWrite::delete("a")]).await.expect("deleted");
     put("more".to_owned()).await.expect("room again");
     assert!(matches!(refused(put("n7".to_owned()).await), StateError::Limit(_)));
-    assert_eq!(engine.state_namespaces(&local).expect("read").len(), limits::MAX_STATE_NAMESPACES);
+    assert_eq!(engine.state_namespaces(&local).await.expect("read").len(), limits::MAX_STATE_NAMESPACES);
     engine.shutdown().await;
     let engine = world.start(none()).await;
     let late = engine.state_write(&local, "n7", vec![StateWrite::put("a", "1")]).await;
@@ -239,7 +239,7 @@ async fn a_list_goes_on_where_it_ended_and_passes_over_what_is_gone() {
     let (mut found, mut cursor) = (Vec::new(), None);
     loop {
         let query = StateQuery { prefix: "a/".to_owned(), limit: 2, cursor };
-        let page = engine.state_list(&Principal::local(), "n", &query).expect("a page");
+        let page = engine.state_list(&Principal::local(), "n", &query).await.expect("a page");
         assert!(page.entries.len() <= 2);
         found.extend(page.entries.into_iter().map(|entry| entry.key));
         cursor = page.next_cursor;
@@ -268,12 +268,12 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
     assert!(denied(
         engine.state_write(&ann, "theirs", vec![StateWrite::put("open", "1")]).await.unwrap_err()
     ));
-    assert!(engine.state_get(&ann, "theirs", "open-1").is_ok());
-    assert!(denied(engine.state_get(&ann, "theirs", "shut").unwrap_err()));
+    assert!(engine.state_get(&ann, "theirs", "open-1").await.is_ok());
+    assert!(denied(engine.state_get(&ann, "theirs", "shut").await.unwrap_err()));
     let query = |prefix: &str| StateQuery { prefix: prefix.to_owned(), ..StateQuery::default() };
-    assert!(engine.state_list(&ann, "theirs", &query("open")).is_ok());
-    assert!(denied(engine.state_list(&ann, "theirs", &query("o")).unwrap_err()), "it would show more");
-    assert_eq!(engine.state_namespaces(&ann).expect("read"), ["mine"]);
+    assert!(engine.state_list(&ann, "theirs", &query("open")).await.is_ok());
+    assert!(denied(engine.state_list(&ann, "theirs", &query("o")).await.unwrap_err()), "it would show more");
+    assert_eq!(engine.state_namespaces(&ann).await.expect("read"), ["mine"]);
     let audit = engine.audit(AuditQuery::default()).await.expect("an audit").rows;
     let told: BTreeSet<_> = audit.iter().map(|row| (row.deed.to_string(), row.reason.clone())).collect();
     let of = |reason: Option<&str>| ("write_state".to_owned(), reason.map(str::to_owned));
@@ -288,10 +288,10 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
         };
         let id = engine.submit(submission).await.expect("a task").id;
         engine.wait(&ann, id, Duration::from_secs(20)).await.expect("an end");
-        let told = text(engine.result(&ann, id).expect("an end"));
+        let told = text(engine.result(&ann, id).await.expect("an end"));
         assert!(told.starts_with(expected), "{told}");
         if namespace == "mine" {
-            let entry = engine.state_get(&ann, "mine", "k").expect("read").expect("there");
+            let entry = engine.state_get(&ann, "mine", "k").await.expect("read").expect("there");
             assert_eq!(entry.by, id.uri(), "who wrote it is told");
         }
     }
@@ -318,15 +318,15 @@ async fn a_task_that_is_taken_up_again_writes_nothing_twice_and_reads_what_it_re
     let id = submit(&engine, "adds", json!({})).await;
     until(&engine, id, |document| document.state == "waiting").await;
     assert_eq!(put(&engine, "a", "3").await, 3);
-    let journal = engine.journal(&Principal::local(), id).expect("a journal");
+    let journal = engine.journal(&Principal::local(), id).await.expect("a journal");
     let told: Vec<_> = journal.records.iter().filter_map(|record| record.about.clone()).collect();
     assert!(told.contains(&"put n/a: version 2".to_owned()), "{told:?}");
     engine.shutdown().await;
     let engine = world.start(closures()).await;
     world.clock.advance(DAY);
     ended(&engine, id).await;
-    assert_eq!(text(engine.result(&Principal::local(), id).expect("an end")), "1 Ok([2]) true 3");
-    assert_eq!(get(&engine, "a").map(|(version, _)| version), Some(3));
+    assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "1 Ok([2]) true 3");
+    assert_eq!(get(&engine, "a").await.map(|(version, _)| version), Some(3));
     engine.shutdown().await;
 }
 
@@ -343,7 +343,7 @@ async fn a_guest_meets_the_brim(entries: usize, value: String, bound: &str) {
     let told = async |engine: &TaskEngine| {
         let id = submit(engine, "adds", json!({})).await;
         ended(engine, id).await;
-        text(engine.result(&Principal::local(), id).expect("an end"))
+        text(engine.result(&Principal::local(), id).await.expect("an end"))
     };
     let engine = world.start(closures()).await;
     let keys: Vec<String> = (0..entries).map(|number| format!("{number:06}")).collect();

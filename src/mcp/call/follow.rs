@@ -97,7 +97,8 @@ impl Handler {
         // It may have ended before anyone followed it, and what it reported so far is in its document.
         let mut look = !fresh;
         if !fresh {
-            let task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+            let task =
+                self.server.engine().task(&self.connection.principal, id).await.map_err(error::refusal)?;
             reports.present(&task).await;
             if task.is_terminal() {
                 return Ok(Stopped::Ended);
@@ -123,7 +124,7 @@ impl Handler {
                     TaskChange::State(state) if state.is_terminal() => return Ok(Stopped::Ended),
                     TaskChange::Questions | TaskChange::State(State::Waiting(WaitingReason::Input)) => look = true,
                     TaskChange::Lagged(_) => {
-                        if let Ok(task) = self.server.engine().task(&self.connection.principal, id) {
+                        if let Ok(task) = self.server.engine().task(&self.connection.principal, id).await {
                             reports.present(&task).await;
                             if task.is_terminal() {
                                 return Ok(Stopped::Ended);
@@ -163,7 +164,8 @@ impl Handler {
         offers: &mut Offers<'_>,
         context: &RequestContext<RoleServer>,
     ) -> Result<Option<Stopped>, Refusal> {
-        let mut task = self.server.engine().task(&self.connection.principal, id).map_err(error::refusal)?;
+        let mut task =
+            self.server.engine().task(&self.connection.principal, id).await.map_err(error::refusal)?;
         if matches!(asking, Asking::Client { until_answered: true, .. }) {
             // The answer to one of its own is what the call waits for.
             task.input_requests.retain(|_, question| question.task.is_none());

@@ -33,7 +33,7 @@ struct State {
 impl McpServer {
     async fn codec(&self) -> Result<&RequestStateCodec, EngineError> {
         let codec = self.request_state().get_or_try_init(|| async {
-            let key = match self.engine().setting(KEY_SETTING)? {
+            let key = match self.engine().setting(KEY_SETTING).await? {
                 Some(key) => key,
                 None => {
                     let mut key = vec![0; RequestStateCodec::MIN_KEY_LENGTH];
@@ -97,7 +97,7 @@ impl Handler {
         let id: TaskId = state.task.parse().map_err(|_| error::bad_request_state())?;
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         let follower = engine.feed().follow(id);
-        let task = engine.task(principal, id).map_err(|_| error::bad_request_state())?;
+        let task = engine.task(principal, id).await.map_err(|_| error::bad_request_state())?;
         let responses = request.input_responses.unwrap_or_default();
         for (key, result) in responses.iter().filter(|(key, _)| state.keys.contains(key)) {
             self.take_response(id, key, result, context).await.map_err(|error| error::rpc(&error))?;
@@ -123,7 +123,7 @@ impl Handler {
     ) -> Result<(), EngineError> {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         // Which kind it is shows in the shape, also where the question is answered by now.
-        let kind = match engine.task(principal, id)?.input_requests.get(key) {
+        let kind = match engine.task(principal, id).await?.input_requests.get(key) {
             Some(question) => question.kind,
             None if result.get("action").is_some() => QuestionKind::Elicit,
             None => QuestionKind::Sample,

@@ -120,7 +120,7 @@ impl Handler {
     async fn note_waited(&self, stream: &CallStream, call: &CallRow) {
         let engine = self.server.engine();
         if !call.waits()
-            || !matches!(engine.result(stream.session.principal(), call.task), Ok(TaskEnd::NotYet(_)))
+            || !matches!(engine.result(stream.session.principal(), call.task).await, Ok(TaskEnd::NotYet(_)))
         {
             return;
         }

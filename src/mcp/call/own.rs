@@ -48,7 +48,7 @@ impl Handler {
         let done = own.operation.run(arguments, self.server.engine(), &caller).await;
         match done.map_err(not_done)? {
             Answer::Task(task) => Ok(structured(self.form(context).document(&task))),
-            Answer::End(ended) => self.task_result(*ended, context),
+            Answer::End(ended) => self.task_result(*ended, context).await,
             // What an owner gets is for a program, and may be a secret.
             Answer::Value(value) if own.operation.audience == Audience::Owner => {
                 let mut answer = CallToolResult::success(Vec::new());
@@ -66,7 +66,7 @@ impl Handler {
     ) -> Result<CallToolResult, Refusal> {
         let id = request.task_id;
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
-        let (task, form) = (engine.task(principal, id).map_err(refusal)?, self.form(context));
+        let (task, form) = (engine.task(principal, id).await.map_err(refusal)?, self.form(context));
         // Whoever gives the wait up gives up nothing else: the task goes on.
         if let Some(follower) = engine.feed().follow(id) {
             let followed = Followed { follower: &follower, id, tool: &task.tool, fresh: false };
@@ -74,8 +74,8 @@ impl Handler {
             self.follow(followed, at_most, Asking::Ends, context).await?;
         }
         // In this order: what has ended stays so, and may end between the two.
-        let end = engine.result(principal, id).map_err(refusal)?;
-        let task = engine.task(principal, id).map_err(refusal)?;
+        let end = engine.result(principal, id).await.map_err(refusal)?;
+        let task = engine.task(principal, id).await.map_err(refusal)?;
         match end {
             TaskEnd::NotYet(_) => Ok(form.going_on(form.document(&task))),
             // Also where the tool answered its call with a JSON-RPC error: this call did not fail.
@@ -91,7 +91,7 @@ impl Handler {
     }
 
     /// The tool's own answer.
-    fn task_result(
+    async fn task_result(
         &self,
         Ended { task_id: id, end }: Ended,
         context: &RequestContext<RoleServer>,
@@ -108,7 +108,7 @@ impl Handler {
                 "The task {id} is {state}: there is no result yet. Call {wait}."
             )));
         }
-        let task = engine.task(principal, id).map_err(refusal)?;
+        let task = engine.task(principal, id).await.map_err(refusal)?;
         let catalog = engine.catalog();
         let entry = catalog.tool(&task.tool).map(Arc::as_ref);
         match form.ended(end, entry, id) {

@@ -179,7 +179,7 @@ impl Handler {
         }
         match stopped {
             Stopped::Asks => {
-                let task = engine.task(principal, id).map_err(error::refusal)?;
+                let task = engine.task(principal, id).await.map_err(error::refusal)?;
                 let takes = Takes::of(context);
                 if let Some(round) = self.input_required(id, &task, &call, takes).await? {
                     return Ok(round.into());
@@ -187,11 +187,11 @@ impl Handler {
             }
             Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Lost | Stopped::Stopping => {}
         }
-        let end = engine.result(principal, id).map_err(error::refusal)?;
+        let end = engine.result(principal, id).await.map_err(error::refusal)?;
         match self.form(context).ended(end, entry.map(Arc::as_ref), id) {
             Some(answer) => answer.map(CallToolResponse::Complete),
             None => {
-                let task = engine.task(principal, id).map_err(error::refusal)?;
+                let task = engine.task(principal, id).await.map_err(error::refusal)?;
                 Ok(self.started(&task, id, context))
             }
         }

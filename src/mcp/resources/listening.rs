@@ -76,7 +76,7 @@ impl Telling {
             // After its last event.
             self.end.as_ref()?;
             if let Some(id) = self.present.next() {
-                self.tell_task(id);
+                self.tell_task(id).await;
                 continue;
             }
             self.wait().await;
@@ -146,15 +146,15 @@ impl Telling {
             Woken::Prompts => {
                 self.tell(ServerNotification::PromptListChangedNotification(Default::default()));
             }
-            Woken::Task(id) => self.tell_task(id),
+            Woken::Task(id) => self.tell_task(id).await,
             Woken::Silence => self.ready.push_back(Bytes::from_static(b":\n\n")),
             Woken::Stop => self.ready.extend(self.end.take()),
         }
     }
 
-    fn tell_task(&mut self, id: TaskId) {
+    async fn tell_task(&mut self, id: TaskId) {
         // Deleted meanwhile: there is nothing to tell.
-        if let Ok(task) = self.of.handler.detailed(id, self.of.takes, self.of.links) {
+        if let Ok(task) = self.of.handler.detailed(id, self.of.takes, self.of.links).await {
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(self.of.id.clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);

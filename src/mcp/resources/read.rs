@@ -17,9 +17,9 @@ use crate::mcp::wire::own_names::OwnNames;
 use crate::mcp::wire::uri::ResourceUri;
 
 impl Handler {
-    pub(in crate::mcp) fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
+    pub(in crate::mcp) async fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
         let tasks = self.server.engine().tasks_in_view(&self.connection.principal);
-        let tasks = tasks.map_err(|error| error::rpc(&error))?;
+        let tasks = tasks.await.map_err(|error| error::rpc(&error))?;
         let mut resources: Vec<Resource> = tasks.iter().map(convert::task_resource).collect();
         resources.extend(self.server.fixtures().into_iter().flat_map(Fixtures::resources));
         let mut list = ListResourcesResult::with_all_items(resources);
@@ -86,12 +86,12 @@ impl Handler {
         list
     }
 
-    pub(in crate::mcp) fn read(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    pub(in crate::mcp) async fn read(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
         let (contents, final_for_ever) = match self.server.fixtures().and_then(|own| own.read(uri)) {
             Some(contents) => (contents, false),
             None => {
                 let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
-                self.contents(&parsed, uri)?
+                self.contents(&parsed, uri).await?
             }
         };
         let mut result = ReadResourceResult::new(vec![contents]);
@@ -100,16 +100,16 @@ impl Handler {
         Ok(result)
     }
 
-    fn contents(&self, parsed: &ResourceUri, uri: &str) -> Result<(ResourceContents, bool), ErrorData> {
+    async fn contents(&self, parsed: &ResourceUri, uri: &str) -> Result<(ResourceContents, bool), ErrorData> {
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
         let missing = |error: EngineError| missing(&error, uri);
         match parsed {
             ResourceUri::Task(id) => {
-                let task = engine.task(principal, *id).map_err(missing)?;
+                let task = engine.task(principal, *id).await.map_err(missing)?;
                 let text = serde_json::to_string_pretty(&document(&task)).unwrap_or_default();
                 Ok((convert::json_contents(uri, &text), false))
             }
-            ResourceUri::Result(id) => match engine.result(principal, *id).map_err(missing)? {
+            ResourceUri::Result(id) => match engine.result(principal, *id).await.map_err(missing)? {
                 TaskEnd::Completed(result) => Ok((convert::result_contents(parsed, result), true)),
                 TaskEnd::NotYet(task) => {
                     Err(error::not_there_yet(uri, format_args!("the task is {}", task.state)))
@@ -119,9 +119,8 @@ impl Handler {
                 }
             },
             ResourceUri::Output(id, name) => {
-                let slice = read_whole(uri, self.server.names(), |offset, limit| {
-                    engine.output(principal, *id, name, offset, limit).map_err(missing)
-                })?;
+                let read = |offset, limit| engine.output(principal, *id, name, offset, limit);
+                let slice = read_whole(uri, self.server.names(), read).await?;
                 let mime_type = Some(slice.mime_type.clone());
                 let contents = match as_text(&slice.mime_type, &slice.bytes, !slice.done) {
                     Some(text) => convert::text_contents(uri, mime_type, text.to_owned()),
@@ -130,14 +129,13 @@ impl Handler {
                 Ok((contents, false))
             }
             ResourceUri::Log(id) => {
-                let slice = read_whole(uri, self.server.names(), |offset, limit| {
-                    engine.log(principal, *id, offset, limit).map_err(missing)
-                })?;
+                let read = |offset, limit| engine.log(principal, *id, offset, limit);
+                let slice = read_whole(uri, self.server.names(), read).await?;
                 let text = show_hidden(&String::from_utf8_lossy(&slice.bytes)).into_owned();
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
             ResourceUri::Journal(id) => {
-                let journal = engine.journal(principal, *id).map_err(missing)?;
+                let journal = engine.journal(principal, *id).await.map_err(missing)?;
                 let text = document(&journal).to_string();
                 if text.len() > limits::MAX_RESOURCE_READ_BYTES {
                     return Err(error::bad_params(format!(
@@ -149,11 +147,11 @@ impl Handler {
                 Ok((convert::json_contents(uri, &text), false))
             }
             ResourceUri::Steps(id) => {
-                let steps = engine.steps(principal, *id).map_err(missing)?;
+                let steps = engine.steps(principal, *id).await.map_err(missing)?;
                 Ok((convert::json_contents(uri, &document(&steps).to_string()), false))
             }
             ResourceUri::State(namespace, key) => {
-                let entry = engine.state_get(principal, namespace, key).map_err(missing)?;
+                let entry = engine.state_get(principal, namespace, key).await.map_err(missing)?;
                 if entry.is_none() {
                     return Err(error::not_there_yet(uri, "there is no such entry"));
                 }
@@ -164,13 +162,13 @@ impl Handler {
     }
 
     /// Whether this principal may watch what the URI names. What a task has not published yet may be watched.
-    pub(in crate::mcp) fn may_watch(&self, uri: &str) -> Result<ResourceUri, ErrorData> {
+    pub(in crate::mcp) async fn may_watch(&self, uri: &str) -> Result<ResourceUri, ErrorData> {
         let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
         let may = match (&parsed, parsed.task()) {
-            (_, Some(id)) => engine.task(principal, id).map(drop),
+            (_, Some(id)) => engine.task(principal, id).await.map(drop),
             (ResourceUri::State(namespace, key), None) => {
-                engine.state_get(principal, namespace, key).map(drop)
+                engine.state_get(principal, namespace, key).await.map(drop)
             }
             (_, None) => Ok(()),
         };
@@ -179,7 +177,7 @@ impl Handler {
     }
 
     /// What the argument may be, as far as its beginning does not say otherwise.
-    fn candidates(&self, request: &CompleteRequestParams) -> Result<Vec<String>, ErrorData> {
+    async fn candidates(&self, request: &CompleteRequestParams) -> Result<Vec<String>, ErrorData> {
         if let Some(candidates) = self.server.fixtures().and_then(|own| own.completion(request)) {
             return Ok(candidates);
         }
@@ -200,26 +198,27 @@ impl Handler {
         match request.argument.name.as_str() {
             "namespace" if template.uri == ResourceUri::STATE => {
                 let names = self.server.engine().state_namespaces(&self.connection.principal);
-                names.map_err(|error| error::rpc(&error))
+                names.await.map_err(|error| error::rpc(&error))
             }
             "key" if template.uri == ResourceUri::STATE => {
                 let namespace =
                     request.context.as_ref().and_then(|context| context.get_argument("namespace"));
                 let query = StateQuery { prefix: request.argument.value.clone(), ..StateQuery::default() };
                 // Without a namespace, or with one that is not the caller's, there is nothing to propose.
-                let page = namespace.and_then(|namespace| {
-                    self.server.engine().state_list(&self.connection.principal, namespace, &query).ok()
-                });
+                let Some(namespace) = namespace else { return Ok(Vec::new()) };
+                let principal = &self.connection.principal;
+                let page = self.server.engine().state_list(principal, namespace, &query).await.ok();
                 Ok(page.into_iter().flat_map(|page| page.entries).map(|entry| entry.key).collect())
             }
             "id" if template.uri != ResourceUri::STATE => {
-                Ok(self.newest()?.into_iter().map(|task| task.id).collect())
+                Ok(self.newest().await?.into_iter().map(|task| task.id).collect())
             }
             "name" if template.uri == ResourceUri::OUTPUT => {
                 let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
                 let id = id.and_then(|id| id.parse().ok());
                 // Without a task, or with somebody else's, there is nothing to propose.
-                let task = id.and_then(|id| self.server.engine().task(&self.connection.principal, id).ok());
+                let Some(id) = id else { return Ok(Vec::new()) };
+                let task = self.server.engine().task(&self.connection.principal, id).await.ok();
                 Ok(task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect())
             }
             other => {
@@ -229,12 +228,12 @@ impl Handler {
         }
     }
 
-    pub(in crate::mcp) fn completion(
+    pub(in crate::mcp) async fn completion(
         &self,
         request: &CompleteRequestParams,
     ) -> Result<CompleteResult, ErrorData> {
         let begun = request.argument.value.as_str();
-        let candidates = self.candidates(request)?;
+        let candidates = self.candidates(request).await?;
         let mut values: Vec<String> =
             candidates.into_iter().filter(|value| value.starts_with(begun)).collect();
         let total = u32::try_from(values.len()).unwrap_or(u32::MAX);
@@ -245,10 +244,10 @@ impl Handler {
         Ok(CompleteResult::new(completion))
     }
 
-    fn newest(&self) -> Result<Vec<TaskDocument>, ErrorData> {
+    async fn newest(&self) -> Result<Vec<TaskDocument>, ErrorData> {
         let query = TaskQuery { limit: limits::MAX_PAGE_ROWS, ..TaskQuery::default() };
         let page = self.server.engine().tasks(&self.connection.principal, &query);
-        Ok(page.map_err(|error| error::rpc(&error))?.tasks)
+        Ok(page.await.map_err(|error| error::rpc(&error))?.tasks)
     }
 }
 
@@ -267,12 +266,13 @@ fn ended_without(names: &OwnNames, task: &TaskDocument) -> String {
 }
 
 /// All of it as of one moment, as far as one answer may hold it.
-fn read_whole(
+async fn read_whole<R: Future<Output = Result<Slice, EngineError>>>(
     uri: &str,
     names: &OwnNames,
-    read: impl Fn(u64, usize) -> Result<Slice, ErrorData>,
+    read: impl Fn(u64, usize) -> R,
 ) -> Result<Slice, ErrorData> {
-    let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES)?;
+    let missing = |error: EngineError| missing(&error, uri);
+    let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES).await.map_err(missing)?;
     let bound = limits::MAX_RESOURCE_READ_BYTES as u64;
     if whole.total > bound {
         return Err(error::bad_params(format!(
@@ -282,7 +282,7 @@ fn read_whole(
         )));
     }
     while (whole.bytes.len() as u64) < whole.total {
-        let more = read(whole.bytes.len() as u64, limits::MAX_RESOURCE_READ_BYTES)?;
+        let more = read(whole.bytes.len() as u64, limits::MAX_RESOURCE_READ_BYTES).await.map_err(missing)?;
         if more.bytes.is_empty() {
             break;
         }

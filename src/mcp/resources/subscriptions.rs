@@ -24,12 +24,12 @@ use crate::mcp::wire::uri::{ResourceUri, task_of};
 impl Handler {
     /// The part of a filter that is honoured. Watching begins here, before it is acknowledged.
     /// `None` refuses all of it.
-    pub(in crate::mcp) fn arm(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+    pub(in crate::mcp) async fn arm(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         let over_pipes = self.connection.over_pipes.load(Ordering::Relaxed);
         let task_of = |uri: &str| task_of(uri).filter(|_| over_pipes).map(str::to_owned);
         let uris = requested.resource_subscriptions.as_deref().unwrap_or_default();
         let named: Vec<String> = uris.iter().filter_map(|uri| task_of(uri)).collect();
-        let tasks = self.arm_tasks(&named)?;
+        let tasks = self.arm_tasks(&named).await?;
         let feed = self.server.engine().feed();
         let mut accepted = SubscriptionFilter::new();
         let wants_lists =
@@ -45,11 +45,17 @@ impl Handler {
         accepted.prompts_list_changed = prompts.is_some().then_some(true);
         let mut resources = if uris.is_empty() { None } else { feed.watch().map(Watched::new) };
         if let Some(resources) = &mut resources {
-            let mut watch = |uri: &str| match task_of(uri) {
-                Some(id) => tasks.as_ref().is_some_and(|tasks| tasks.watches(&id)),
-                None => self.may_watch(uri).is_ok_and(|at| resources.add(at.key(), uri.to_owned())),
-            };
-            let honoured: Vec<String> = uris.iter().filter(|uri| watch(uri)).cloned().collect();
+            let mut honoured = Vec::new();
+            for uri in uris {
+                let is_watched = match task_of(uri) {
+                    Some(id) => tasks.as_ref().is_some_and(|tasks| tasks.watches(&id)),
+                    None => {
+                        let may = self.may_watch(uri).await;
+                        may.is_ok_and(|at| resources.add(at.key(), uri.clone()))
+                    }
+                };
+                honoured.extend(is_watched.then(|| uri.clone()));
+            }
             accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
         }
         let mut all = lock(&self.connection.armed);
@@ -126,7 +132,7 @@ impl Handler {
         if self.server.fixtures().is_some_and(|own| own.is_watched(&uri)) {
             return Ok(());
         }
-        let key = self.may_watch(&uri)?.key();
+        let key = self.may_watch(&uri).await?.key();
         if let Some(session) = self.connection.session() {
             if !session.outbox.watch(self.server.engine().feed(), key, uri.clone()) {
                 return Err(no_room_in_session());

@@ -21,7 +21,7 @@ pub async fn guard(sessions: Arc<Sessions>, request: Request, next: Next) -> Res
         return next.run(request).await;
     };
     let id = SessionId::from(session);
-    match sessions.owner(&id) {
+    match sessions.owner(&id).await {
         Ok(Some(owner)) if owner == owner_of_this_request() => {}
         Ok(_) => return not_found(),
         Err(error) => {

@@ -49,22 +49,22 @@ impl Sessions {
     }
 
     /// Whose the session is, in memory or stored.
-    pub(super) fn owner(&self, id: &SessionId) -> Result<Option<String>, SessionError> {
+    pub(super) async fn owner(&self, id: &SessionId) -> Result<Option<String>, SessionError> {
         if let Some(session) = self.find(id) {
             return Ok(Some(session.owner.clone()));
         }
-        Ok(self.stored(id)?.map(|row| row.owner))
+        Ok(self.stored(id).await?.map(|row| row.owner))
     }
 
     pub(super) fn knows_event(&self, id: &SessionId, event: &str) -> bool {
         self.seal.open::<Place>(&[id], event).is_some()
     }
 
-    fn stored(&self, id: &str) -> Result<Option<SessionRow>, SessionError> {
+    async fn stored(&self, id: &str) -> Result<Option<SessionRow>, SessionError> {
         if id.len() > limits::MAX_SESSION_ID_BYTES {
             return Ok(None);
         }
-        let row = self.server.engine().shelved(Shelf::Session, id.as_bytes())?;
+        let row = self.server.engine().shelved(Shelf::Session, id.as_bytes()).await?;
         Ok(row.map(|row| SessionRow::read(id, &row)).transpose()?)
     }
 
@@ -123,11 +123,13 @@ impl Sessions {
     }
 
     /// What is told to a reader that comes back to a place.
-    fn resumed(&self, session: &Arc<Session>, event: &str) -> Result<EventStream, SessionError> {
+    async fn resumed(&self, session: &Arc<Session>, event: &str) -> Result<EventStream, SessionError> {
         let (number, request, cursor, asked) =
             match self.seal.open(&[&session.id], event).ok_or(SessionError::UnknownEvent)? {
                 Place::Session { incarnation, event, at } => {
-                    return Ok(told(SessionStream::new(session, Some(After { incarnation, event, at }))));
+                    return Ok(told(
+                        SessionStream::new(session, Some(After { incarnation, event, at })).await,
+                    ));
                 }
                 Place::Request { stream, request, cursor } => (stream, request, cursor, Vec::new()),
                 Place::Asking { stream, request, cursor, told } => (stream, request, cursor, told),
@@ -135,7 +137,7 @@ impl Sessions {
         if cursor.answered {
             return Ok(Box::pin(stream::empty()));
         }
-        match (session.slot_of(number)?, request) {
+        match (session.slot_of(number).await?, request) {
             (Some(slot), _) => Ok(answered(RequestStream::at(session, slot, cursor, asked))),
             (None, Some(request)) => {
                 let lost = request_stream::refused(session, number, &request.into(), error::lost_request());
@@ -281,7 +283,7 @@ impl SessionManager for Sessions {
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(told(SessionStream::new(&self.get(id)?, None)))
+        Ok(told(SessionStream::new(&self.get(id)?, None).await))
     }
 
     async fn resume(
@@ -289,7 +291,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        self.resumed(&self.get(id)?, &last_event_id)
+        self.resumed(&self.get(id)?, &last_event_id).await
     }
 
     async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
@@ -299,7 +301,7 @@ impl SessionManager for Sessions {
             session.touch();
             return Ok(RestoreOutcome::Restored(SessionTransport::new(session, messages)));
         }
-        let Some(row) = self.stored(&id)? else { return Ok(RestoreOutcome::NotSupported) };
+        let Some(row) = self.stored(&id).await? else { return Ok(RestoreOutcome::NotSupported) };
         let origin = Origin { id, owner: row.owner.clone(), row: Some(row) };
         Ok(RestoreOutcome::Restored(self.begin(origin)?))
     }
@@ -316,8 +318,10 @@ impl SessionStore for Sessions {
         'b: 'c,
         Self: 'c,
     {
-        let found = self.stored(id).map(|row| row.and_then(|row| row.initialize()).map(SessionState::new));
-        Box::pin(std::future::ready(found.map_err(Into::into)))
+        Box::pin(async move {
+            let row = self.stored(id).await?;
+            Ok(row.and_then(|row| row.initialize()).map(SessionState::new))
+        })
     }
 
     fn store<'a, 'b, 'd, 'c>(&'a self, _id: &'b str, _state: &'d SessionState) -> Stored<'c, ()>

@@ -103,7 +103,7 @@ impl RequestStream {
                     return None;
                 }
             };
-            match self.of_call(&call) {
+            match self.of_call(&call).await {
                 Told::Event(message) => return Some(self.event(Arc::new(message))),
                 Told::Answer(message) => return Some(self.last(Arc::new(message))),
                 Told::Nothing => self.wait(true).await?,
@@ -130,7 +130,7 @@ impl RequestStream {
     }
 
     /// What the call's task has to tell behind the cursor.
-    fn of_call(&mut self, call: &CallRow) -> Told {
+    async fn of_call(&mut self, call: &CallRow) -> Told {
         let mut teller = Teller {
             token: call.progress_token().map(ProgressToken),
             log_level: Some(call.log_level),
@@ -149,7 +149,7 @@ impl RequestStream {
                 }
             }
             self.watch(call);
-            let reported = match self.read(call) {
+            let reported = match self.read(call).await {
                 Ok(reported) => reported,
                 Err(error) => return Told::Answer(answer_error(call, error::rpc(&error))),
             };
@@ -167,34 +167,34 @@ impl RequestStream {
                 self.cursor.report = at;
                 self.reports = Vec::from_iter(says_something(&newest).then_some((at, newest))).into_iter();
             } else {
-                return self.answer(call);
+                return self.answer(call).await;
             }
         }
     }
 
-    fn read(&self, call: &CallRow) -> Result<Reported, EngineError> {
+    async fn read(&self, call: &CallRow) -> Result<Reported, EngineError> {
         let (engine, at) = (self.session().server.engine(), self.cursor.report);
-        engine.reported(self.session().principal(), call.task, at, limits::MAX_REPORTS_READ)
+        engine.reported(self.session().principal(), call.task, at, limits::MAX_REPORTS_READ).await
     }
 
     /// All reports are told.
-    fn answer(&self, call: &CallRow) -> Told {
+    async fn answer(&self, call: &CallRow) -> Told {
         // What it asks while it waits comes before its answer, and is taken back before it.
-        if self.slot.is_settled() { Told::Answer(self.result(call)) } else { Told::Nothing }
+        if self.slot.is_settled() { Told::Answer(self.result(call).await) } else { Told::Nothing }
     }
 
-    fn result(&self, call: &CallRow) -> ServerJsonRpcMessage {
+    async fn result(&self, call: &CallRow) -> ServerJsonRpcMessage {
         let (engine, principal) = (self.session().server.engine(), self.session().principal());
         let form = self.session().server.form(call.links);
         let end = match call.reply {
-            CallReply::Link => engine.task(principal, call.task).map(TaskEnd::NotYet),
-            CallReply::Waits { .. } => engine.result(principal, call.task),
+            CallReply::Link => engine.task(principal, call.task).await.map(TaskEnd::NotYet),
+            CallReply::Waits { .. } => engine.result(principal, call.task).await,
         };
         let answer = match end {
             Ok(TaskEnd::NotYet(_)) => {
                 // With what it asks.
                 let task = engine.task(principal, call.task);
-                task.map(|task| form.link(&task, call.task)).map_err(|error| error::rpc(&error))
+                task.await.map(|task| form.link(&task, call.task)).map_err(|error| error::rpc(&error))
             }
             Ok(end) => {
                 let catalog = engine.catalog();

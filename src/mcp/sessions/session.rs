@@ -200,12 +200,12 @@ impl Session {
     }
 
     /// The request that a stream answers: in memory, or from its row.
-    pub fn slot_of(self: &Arc<Self>, stream: u64) -> Result<Option<Arc<Slot>>, EngineError> {
+    pub async fn slot_of(self: &Arc<Self>, stream: u64) -> Result<Option<Arc<Slot>>, EngineError> {
         if let Some(slot) = lock(&self.slots).iter().find(|slot| slot.stream == stream) {
             return Ok(Some(slot.clone()));
         }
         let key = rows::call_key(&self.id, stream);
-        let Some(row) = self.server.engine().shelved(Shelf::Event, &key)? else { return Ok(None) };
+        let Some(row) = self.server.engine().shelved(Shelf::Event, &key).await? else { return Ok(None) };
         let call = CallRow::read(&key, &row)?;
         let slot = Slot::new(stream, call.request(), self.next_life(), Some(call.clone()));
         {
@@ -241,7 +241,7 @@ impl Session {
     pub async fn give_up(&self, request: &RequestId) -> Result<(), EngineError> {
         let slot = match self.open_request(request).or_else(|| self.newest_slot(request)) {
             Some(slot) => Some(slot),
-            None => self.stored_slot(request)?,
+            None => self.stored_slot(request).await?,
         };
         let Some(slot) = slot.filter(|slot| !slot.is_answered()) else { return Ok(()) };
         let call = slot.give_up();
@@ -376,9 +376,10 @@ impl Session {
     }
 
     /// The request of a call that waits, from its row.
-    fn stored_slot(&self, request: &RequestId) -> Result<Option<Arc<Slot>>, EngineError> {
+    async fn stored_slot(&self, request: &RequestId) -> Result<Option<Arc<Slot>>, EngineError> {
         let bound = limits::MAX_KEPT_CALLS_PER_SESSION;
-        let calls = self.server.engine().shelf(Shelf::Event, &rows::calls_prefix(&self.id), None, bound)?;
+        let calls =
+            self.server.engine().shelf(Shelf::Event, &rows::calls_prefix(&self.id), None, bound).await?;
         let mut newest: Option<(u64, CallRow)> = None;
         for (key, row) in calls {
             let call = CallRow::read(&key, &row)?;

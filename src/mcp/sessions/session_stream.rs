@@ -29,13 +29,13 @@ pub struct After {
 }
 
 impl SessionStream {
-    pub fn new(session: &Arc<Session>, after: Option<After>) -> Self {
+    pub async fn new(session: &Arc<Session>, after: Option<After>) -> Self {
         let event = after.filter(|after| after.incarnation == session.incarnation).map(|after| after.event);
         let feed = session.server.engine().feed();
         let lists = [ResourceKey::Tools, ResourceKey::Tasks(session.principal().name().to_owned())];
         let (number, restored) = session.outbox.begin(feed, lists, event);
         if restored || (after.is_some() && event.is_none()) {
-            session.outbox.mark(changed_since(session, after.map(|after| after.at)));
+            session.outbox.mark(changed_since(session, after.map(|after| after.at)).await);
         }
         let last_event = event.unwrap_or_default();
         let mut stream = Self { reader: session.reader(), number, last_event, greeting: None };
@@ -102,24 +102,37 @@ impl SessionStream {
 
 /// The subscribed resources that changed since a moment, or all, where none is known. What changed right before it
 /// may be among them: a change has its time from before its commit.
-fn changed_since(session: &Session, at: Option<UnixNanos>) -> Vec<String> {
+async fn changed_since(session: &Session, at: Option<UnixNanos>) -> Vec<String> {
     let margin = limits::UPDATE_MARGIN_MS * 1_000_000;
-    let engine = session.server.engine();
-    let updated_at = |of: &ResourceUri| match (of, of.task()) {
+    let mut changed = Vec::new();
+    for uri in session.subscriptions() {
+        let is_older = match at.zip(ResourceUri::parse(&uri)) {
+            // What is not there any more has changed.
+            Some((at, of)) => {
+                let updated_at = updated_at(session, &of).await;
+                updated_at.is_some_and(|updated_at| updated_at < at.saturating_sub(margin))
+            }
+            None => false,
+        };
+        if !is_older {
+            changed.push(uri);
+        }
+    }
+    changed
+}
+
+async fn updated_at(session: &Session, of: &ResourceUri) -> Option<UnixNanos> {
+    let (engine, principal) = (session.server.engine(), session.principal());
+    match (of, of.task()) {
         // One report at most is read: it is the time that counts.
         (_, Some(id)) => {
-            let reported = engine.reported(session.principal(), id, ReportAt::default(), 1);
+            let reported = engine.reported(principal, id, ReportAt::default(), 1).await;
             reported.ok().map(|reported| reported.updated_at)
         }
         (ResourceUri::State(namespace, key), None) => {
-            engine.state_get(session.principal(), namespace, key).ok().flatten().map(|entry| entry.updated_at)
+            let entry = engine.state_get(principal, namespace, key).await;
+            entry.ok().flatten().map(|entry| entry.updated_at)
         }
         (_, None) => None,
-    };
-    let changed = |uri: &String| {
-        let Some((at, of)) = at.zip(ResourceUri::parse(uri)) else { return true };
-        // What is not there any more has changed.
-        updated_at(&of).is_none_or(|updated_at| updated_at >= at.saturating_sub(margin))
-    };
-    session.subscriptions().into_iter().filter(changed).collect()
+    }
 }

@@ -46,7 +46,7 @@ impl Sessions {
         let before = now.saturating_sub(limits::SESSION_KEPT_SECONDS * 1_000_000_000);
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let page = engine.shelf(Shelf::Session, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS)?;
+            let page = engine.shelf(Shelf::Session, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let mut writes = Vec::new();
@@ -68,7 +68,7 @@ impl Sessions {
         let mut newest: Vec<(UnixNanos, Vec<u8>, CallRow)> = Vec::new();
         let mut session = Vec::new();
         loop {
-            let page = engine.shelf(Shelf::Event, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS)?;
+            let page = engine.shelf(Shelf::Event, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let mut writes = Vec::new();
@@ -79,7 +79,7 @@ impl Sessions {
                 }
                 match CallRow::read(&key, &row) {
                     Err(_) => writes.push(ShelfWrite::Delete(Shelf::Event, key)),
-                    Ok(call) if self.is_over(&call, now)? => forget(&mut writes, key, &call),
+                    Ok(call) if self.is_over(&call, now).await? => forget(&mut writes, key, &call),
                     Ok(call) => newest.push((call.created_at, key, call)),
                 }
                 if newest.len() > limits::MAX_KEPT_CALLS_PER_SESSION {
@@ -93,13 +93,13 @@ impl Sessions {
     }
 
     /// Whether its answer was there for long enough.
-    fn is_over(&self, call: &CallRow, now: UnixNanos) -> Result<bool, EngineError> {
+    async fn is_over(&self, call: &CallRow, now: UnixNanos) -> Result<bool, EngineError> {
         let before = now.saturating_sub(limits::CALL_KEPT_SECONDS * 1_000_000_000);
         if call.created_at >= before {
             return Ok(false);
         }
         let owner = Principal::new(call.owner.clone(), Vec::new());
-        match self.server.engine().reported(&owner, call.task, ReportAt::default(), 1) {
+        match self.server.engine().reported(&owner, call.task, ReportAt::default(), 1).await {
             Ok(reported) => Ok(reported.state.is_terminal() && reported.updated_at < before),
             Err(EngineError::NoSuchTask(_)) => Ok(true),
             Err(error) => Err(error),

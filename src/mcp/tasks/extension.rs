@@ -38,12 +38,12 @@ impl Handler {
     }
 
     /// `tasks/get`.
-    pub(in crate::mcp) fn task(
+    pub(in crate::mcp) async fn task(
         &self,
         id: &str,
         context: &RequestContext<RoleServer>,
     ) -> Result<DetailedTask, ErrorData> {
-        self.detailed(parse(id)?, Takes::of(context), self.links(context))
+        self.detailed(parse(id)?, Takes::of(context), self.links(context)).await
     }
 
     /// `tasks/update`. Answers to what was not asked are ignored, as is everything that comes after the end.
@@ -54,7 +54,8 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let id = parse(id)?;
-        let task = self.server.engine().task(&self.connection.principal, id).map_err(|error| told(&error))?;
+        let task =
+            self.server.engine().task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
         if task.is_terminal() {
             return Ok(());
         }
@@ -77,7 +78,7 @@ impl Handler {
 
     /// Watches what the request asks for, as far as it is the caller's. The outer `None` refuses the request:
     /// it asks for tasks without declaring them.
-    pub(in crate::mcp) fn arm_tasks(&self, named: &[String]) -> Option<Option<WatchedTasks>> {
+    pub(in crate::mcp) async fn arm_tasks(&self, named: &[String]) -> Option<Option<WatchedTasks>> {
         let of_request = self.connection.task_ids.as_deref();
         if of_request.is_some_and(|asked| !asked.declared) {
             return None;
@@ -90,8 +91,11 @@ impl Handler {
         let mut ids = Vec::new();
         for id in asked.iter().take(limits::MAX_WATCHED_PER_SUBSCRIBER) {
             let Ok(id) = id.parse::<TaskId>() else { continue };
-            let is_theirs = || self.server.engine().task(&self.connection.principal, id).is_ok();
-            if !ids.contains(&id) && is_theirs() && watcher.add(ResourceKey::Task(id)) {
+            if ids.contains(&id) {
+                continue;
+            }
+            let theirs = self.server.engine().task(&self.connection.principal, id).await;
+            if theirs.is_ok() && watcher.add(ResourceKey::Task(id)) {
                 ids.push(id);
             }
         }
@@ -120,7 +124,7 @@ impl Handler {
                 },
             };
             // Deleted meanwhile: there is nothing to tell.
-            let Ok(task) = self.detailed(id, takes, links) else { continue };
+            let Ok(task) = self.detailed(id, takes, links).await else { continue };
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(context.sink().id().clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);
@@ -131,14 +135,14 @@ impl Handler {
         }
     }
 
-    pub(in crate::mcp) fn detailed(
+    pub(in crate::mcp) async fn detailed(
         &self,
         id: TaskId,
         takes: Takes,
         links: Links,
     ) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
-        let end = engine.result(&self.connection.principal, id).map_err(|error| told(&error))?;
+        let end = engine.result(&self.connection.principal, id).await.map_err(|error| told(&error))?;
         let (document, payload) = match end {
             TaskEnd::NotYet(task) => {
                 let input_requests = takes.requests(id, &task);
@@ -161,7 +165,8 @@ impl Handler {
             }
             completed @ TaskEnd::Completed(_) => {
                 // Which does not change any more.
-                let document = engine.task(&self.connection.principal, id).map_err(|error| told(&error))?;
+                let document =
+                    engine.task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
                 let catalog = engine.catalog();
                 let entry = catalog.tool(&document.tool).map(|entry| &**entry);
                 let answer = match self.server.form(links).ended(completed, entry, id) {

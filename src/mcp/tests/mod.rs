@@ -105,7 +105,7 @@ impl World {
         watcher.add(ResourceKey::Tasks("local".to_owned()));
         let waiting = async {
             loop {
-                let page = self.engine.tasks(&Principal::local(), &Default::default()).expect("a page");
+                let page = self.engine.tasks(&Principal::local(), &Default::default()).await.expect("a page");
                 let open = page.tasks.into_iter().filter(|task| !task.is_terminal());
                 let open: Vec<String> = open.map(|task| task.id).collect();
                 if open.len() == count {
@@ -176,7 +176,7 @@ async fn until(engine: &TaskEngine, id: &str, fits: impl Fn(&TaskDocument) -> bo
     watcher.add(ResourceKey::Task(id));
     let waiting = async {
         loop {
-            let document = engine.task(&Principal::local(), id).expect("a task");
+            let document = engine.task(&Principal::local(), id).await.expect("a task");
             if fits(&document) {
                 return document;
             }

@@ -113,9 +113,9 @@ fn text(message: &Value) -> &str {
     message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {message}"))
 }
 
-fn channel(world: &World, message: &Value) -> String {
+async fn channel(world: &World, message: &Value) -> String {
     let id = message["result"]["_meta"]["longhaul/task"].as_str().expect("a task").parse().expect("an id");
-    let task = world.engine.task(&Principal::local(), id).expect("a task");
+    let task = world.engine.task(&Principal::local(), id).await.expect("a task");
     task.questions_answered[0].answered_by.channel.clone()
 }
 
@@ -135,7 +135,7 @@ async fn a_session_is_asked_on_its_calls_own_stream() {
     assert_ne!(again["id"], asked["id"]);
     session.reply(&again, accepted(true)).await;
     let answer = stream.next().await;
-    assert_eq!((text(&answer), channel(&world, &answer).as_str()), ("{\"confirm\":true}", "mcp"));
+    assert_eq!((text(&answer), channel(&world, &answer).await.as_str()), ("{\"confirm\":true}", "mcp"));
 
     let mut stream = session.call("samples", json!({})).await;
     let asked = stream.next().await;
@@ -177,7 +177,7 @@ async fn a_question_that_is_answered_elsewhere_is_taken_back() {
     told.sort_by_key(|message| message.get("method").is_none());
     assert_eq!(told[0]["method"], "notifications/cancelled");
     assert_eq!(told[0]["params"]["requestId"], asked["id"]);
-    assert_eq!((text(&told[1]), channel(&world, &told[1]).as_str()), ("Decline", "cli"));
+    assert_eq!((text(&told[1]), channel(&world, &told[1]).await.as_str()), ("Decline", "cli"));
 }
 
 #[tokio::test]
@@ -320,7 +320,10 @@ async fn a_call_goes_on_in_rounds_with_the_same_task() {
     assert!(second["result"]["inputRequests"]["q2"].is_object(), "{second}");
     let last = raw.one(round(&asks, &second, json!({"q2": accepted(false)}))).await;
     assert_eq!(text(&last), "{\"confirm\":true} {\"confirm\":false}");
-    assert_eq!((channel(&world, &last).as_str(), &last["result"]["_meta"]["longhaul/task"]), ("mcp", &task));
+    assert_eq!(
+        (channel(&world, &last).await.as_str(), &last["result"]["_meta"]["longhaul/task"]),
+        ("mcp", &task)
+    );
 
     // A lost response strands nobody: the same again is the present answer. Another comes too late.
     let repeated = raw.one(round(&asks, &second, json!({"q2": accepted(false)}))).await;

@@ -156,7 +156,7 @@ async fn a_foreign_a_forged_and_an_unknown_id_look_alike() {
     let (world, ended) = (world.restarted().await, mine.id);
     let raw = Raw::new(&world);
     assert_eq!(look(Session::again(&raw, &ended).get(None).await).await, expected);
-    assert!(world.engine.shelf(Shelf::Session, ended.as_bytes(), None, 9).expect("rows").is_empty());
+    assert!(world.engine.shelf(Shelf::Session, ended.as_bytes(), None, 9).await.expect("rows").is_empty());
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn another_principals_session_is_as_good_as_none() {
     let world = World::new().await;
     let raw = Raw::new(&world);
     let session = raw.session().await;
-    let [(key, row)] = &world.engine.shelf(Shelf::Session, b"", None, 9).expect("rows")[..] else {
+    let [(key, row)] = &world.engine.shelf(Shelf::Session, b"", None, 9).await.expect("rows")[..] else {
         panic!("one session")
     };
     // As if somebody else had begun it.
@@ -271,7 +271,7 @@ async fn a_cancellation_behind_the_answer_cancels_nothing_also_after_a_restart()
         let raw = Raw::new(&world);
         let back = Session::again(&raw, &session);
         assert_eq!(back.notify("notifications/cancelled", json!({"requestId": answer["id"]})).await, 202);
-        let task = world.engine.task(&Principal::local(), id).expect("a task");
+        let task = world.engine.task(&Principal::local(), id).await.expect("a task");
         assert!(
             !task.is_terminal() && task.cancel_requested.is_none(),
             "{params} {restarts}: {}",
@@ -287,7 +287,7 @@ async fn a_cancellation_behind_the_answer_cancels_nothing_also_after_a_restart()
     let answer = answer.expect("an answer");
     assert_eq!(session.notify("notifications/cancelled", json!({"requestId": answer["id"]})).await, 202);
     let id = answer["result"]["_meta"]["longhaul/task"].as_str().expect("a task").parse().expect("an id");
-    assert_eq!(world.engine.task(&Principal::local(), id).expect("a task").state, "completed");
+    assert_eq!(world.engine.task(&Principal::local(), id).await.expect("a task").state, "completed");
 }
 
 /// Some clients cancel every request of theirs once its time is up or their run is over, also those that were answered.
@@ -336,7 +336,7 @@ async fn who_does_not_read_one_stream_gets_all_others() {
     world.pass(1600);
     let waiting = async {
         loop {
-            let page = world.engine.tasks(&Principal::local(), &Default::default()).expect("a page");
+            let page = world.engine.tasks(&Principal::local(), &Default::default()).await.expect("a page");
             if page.tasks.len() == 4 && page.tasks.iter().all(TaskDocument::is_terminal) {
                 return;
             }
@@ -366,7 +366,7 @@ async fn the_newer_protocol_has_no_part_in_all_this() {
         .await;
     assert_eq!(got[0]["result"]["structuredContent"], json!({"done": 1}));
     for shelf in [Shelf::Session, Shelf::Event] {
-        assert!(world.engine.shelf(shelf, b"", None, 1).expect("rows").is_empty());
+        assert!(world.engine.shelf(shelf, b"", None, 1).await.expect("rows").is_empty());
     }
     let session = raw.session().await;
     let event = Events::of(session.send("tools/list", json!({})).await).next().await.expect("an event").id;
@@ -420,8 +420,8 @@ async fn an_unused_session_leaves_memory_and_its_client_comes_back_all_the_same(
     assert!(events.rest().await.1.is_some());
     // Another server finds what this one has stored, and nothing of it is old.
     sessions.sweep().await.expect("swept");
-    assert_eq!(world.engine.shelf(Shelf::Session, b"", None, 9).expect("rows").len(), 1);
-    assert_eq!(world.engine.shelf(Shelf::Event, b"", None, 9).expect("rows").len(), 1);
+    assert_eq!(world.engine.shelf(Shelf::Session, b"", None, 9).await.expect("rows").len(), 1);
+    assert_eq!(world.engine.shelf(Shelf::Event, b"", None, 9).await.expect("rows").len(), 1);
     world.http.sessions().end_idle(Duration::ZERO);
     assert_eq!(world.http.sessions().count(), 0);
     assert!(session.ask("tools/list", json!({})).await[0]["result"]["tools"].is_array());

@@ -229,7 +229,7 @@ async fn somebody_elses_task_no_task_and_no_id_look_alike() {
         assert_eq!(errors.len(), 1, "{errors:?}");
     }
     let theirs = Principal::new("somebody", vec!["*".to_owned()]);
-    let task = world.engine.task(&theirs, foreign.parse().expect("an id")).expect("a task");
+    let task = world.engine.task(&theirs, foreign.parse().expect("an id")).await.expect("a task");
     assert!(!task.is_terminal(), "nobody else cancels it");
 }
 

@@ -81,7 +81,7 @@ async fn a_revoked_token_ends_what_it_holds_open_and_cancels_nothing() {
     let mut watcher = world.engine.feed().watch().expect("room");
     watcher.add(ResourceKey::Tasks("ann".to_owned()));
     let task = loop {
-        if let Some(task) = world.engine.tasks(&ann, &Default::default()).expect("a page").tasks.pop() {
+        if let Some(task) = world.engine.tasks(&ann, &Default::default()).await.expect("a page").tasks.pop() {
             break task;
         }
         in_time(watcher.next()).await;
@@ -146,7 +146,7 @@ async fn every_method_answers_for_a_foreign_thing_as_for_none() {
     let owner = Principal::new("ann", Vec::new());
     let mut watcher = world.engine.feed().watch().expect("room");
     watcher.add(ResourceKey::Task(id.parse().expect("an id")));
-    while world.engine.task(&owner, id.parse().expect("an id")).expect("a task").outputs.is_empty() {
+    while world.engine.task(&owner, id.parse().expect("an id")).await.expect("a task").outputs.is_empty() {
         in_time(watcher.next()).await;
     }
     let none =

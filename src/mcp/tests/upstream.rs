@@ -35,7 +35,7 @@ async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
 
 async fn result(engine: &TaskEngine, id: TaskId) -> ToolResult {
     engine.wait(&Principal::local(), id, LIMIT).await.expect("a task");
-    match engine.result(&Principal::local(), id).expect("an end") {
+    match engine.result(&Principal::local(), id).await.expect("an end") {
         TaskEnd::Completed(result) => result,
         other => panic!("{other:?}"),
     }
@@ -67,7 +67,7 @@ async fn a_call_survives_the_restart_of_the_other_server_and_is_one_task_there()
     gate.add_permits(1);
     let done = result(&engine, id).await;
     assert_eq!(done.structured.as_deref(), Some("{\"done\":2}"));
-    let tasks = other.tasks(&Principal::local(), &Default::default()).expect("a page").tasks;
+    let tasks = other.tasks(&Principal::local(), &Default::default()).await.expect("a page").tasks;
     let stages: Vec<&TaskDocument> = tasks.iter().filter(|task| task.tool == "stages").collect();
     assert!(stages.len() == 1 && stages[0].id == there, "{stages:?}");
     in_time(http.shutdown()).await;
@@ -83,7 +83,7 @@ async fn a_task_that_is_cancelled_here_is_cancelled_there() {
     let there = world.open_tasks(1).await.remove(0);
     engine.cancel(&Principal::local(), id, None).await.expect("cancelled");
     assert_eq!(world.until(&there, TaskDocument::is_terminal).await.state, "cancelled");
-    let tasks = world.engine.tasks(&Principal::local(), &Default::default()).expect("a page").tasks;
+    let tasks = world.engine.tasks(&Principal::local(), &Default::default()).await.expect("a page").tasks;
     assert_eq!(tasks.len(), 1, "{tasks:?}");
     engine.shutdown().await;
 }

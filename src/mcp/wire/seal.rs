@@ -23,7 +23,7 @@ impl Seal {
 
     /// The store's own.
     pub async fn of(engine: &TaskEngine) -> Result<Self, EngineError> {
-        let stored = engine.setting(KEY_SETTING)?;
+        let stored = engine.setting(KEY_SETTING).await?;
         if let Some(key) = stored.and_then(|bytes| bytes.try_into().ok()) {
             return Ok(Self(key));
         }

@@ -108,8 +108,8 @@ impl Waited {
                     let is_ready = match ticket {
                         Ticket::Timer { due } => journal.is_due(*due),
                         Ticket::Cancellation => recorder.cancel_requested(),
-                        Ticket::Awaited(awaited) => awaited.is_ready(&recorder, &journal)?,
-                        Ticket::Watch(on) => recorder.is_met(on)?,
+                        Ticket::Awaited(awaited) => awaited.is_ready(&recorder, &journal).await?,
+                        Ticket::Watch(on) => recorder.is_met(on).await?,
                     };
                     if is_ready {
                         ready.push(*number);

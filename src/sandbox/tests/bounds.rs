@@ -34,7 +34,7 @@ async fn guests_that_spin_on_every_thread_let_others_run() {
     }
     assert_eq!(value(house.call("quick", json!({})).await), json!(7));
     for id in spinning {
-        assert_eq!(house.document(id).state, "running");
+        assert_eq!(house.document(id).await.state, "running");
         house.engine.cancel(&Principal::local(), id, None).await.unwrap();
         assert!(matches!(house.end(id).await, TaskEnd::Cancelled(_)));
     }
@@ -234,14 +234,14 @@ async fn a_trap_quotes_the_end_of_its_attempts_log() {
         let id = house.submit("ship", json!({ "words": words })).await;
         let error = failed(house.end(id).await);
         assert_eq!(error.reason, FailedReason::Trap);
-        let shown = house.document(id).error.unwrap();
+        let shown = house.document(id).await.error.unwrap();
         let lines: Vec<&str> = shown.log_lines().collect();
         assert!(lines.contains(&quoted), "{quoted:?} in {lines:?}");
         assert!(lines.iter().all(|line| words.contains(line) || line.contains("\\u")), "{lines:?}");
         let detail = shown.detail.clone().unwrap();
         assert!(detail.contains("m!ship"), "the backtrace stands behind it: {detail}");
         house = house.restart(NEVER_SUSPENDED).await;
-        assert_eq!(house.document(id).error.unwrap(), shown, "the same after a restart");
+        assert_eq!(house.document(id).await.error.unwrap(), shown, "the same after a restart");
     }
 }
 

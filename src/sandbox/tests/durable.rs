@@ -70,7 +70,7 @@ async fn a_sleeper_that_leaves_memory_at_each_sleep_ends_as_if_it_had_stayed() {
     let id = house.submit("sleeper", json!({})).await;
     let slept = value(house.end(id).await).as_u64().unwrap();
     assert_eq!(slept % 2, 1, "the clock went on over the waits");
-    let document = house.document(id);
+    let document = house.document(id).await;
     assert_eq!(document.attempt, 1, "leaving memory is no new attempt");
     assert_eq!(document.progress.unwrap().done, 3);
 
@@ -87,7 +87,7 @@ async fn a_restart_of_the_engine_goes_on_where_the_sleeper_was() {
     house.until(id, |document| document.progress.as_ref().is_some_and(|progress| progress.done >= 1)).await;
     let house = house.restart(NEVER_SUSPENDED).await;
     assert_eq!(value(house.end(id).await).as_u64().unwrap() % 2, 1);
-    assert_eq!(house.document(id).progress.unwrap().done, 3);
+    assert_eq!(house.document(id).await.progress.unwrap().done, 3);
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_guest_that_heeds_its_cancellation_cleans_up_first() {
         house.until(id, |document| document.progress.is_some() && document.state == state).await;
         house.engine.cancel(&Principal::local(), id, None).await.unwrap();
         assert!(matches!(house.end(id).await, TaskEnd::Cancelled(_)));
-        assert_eq!(house.document(id).progress.unwrap().done, 2, "{name} was told, and had time");
+        assert_eq!(house.document(id).await.progress.unwrap().done, 2, "{name} was told, and had time");
     }
 }
 
@@ -189,12 +189,12 @@ async fn a_journal_reads_in_the_words_of_its_calls() {
     let id = house.submit("sleeper", json!({})).await;
     let follower = house.engine.feed().follow(id).unwrap();
     let kinds = loop {
-        let journal = house.engine.journal(&Principal::local(), id).unwrap();
+        let journal = house.engine.journal(&Principal::local(), id).await.unwrap();
         let kinds: Vec<String> = journal.records.into_iter().map(|record| record.kind).collect();
         if kinds.iter().any(|kind| kind == "timers.sleep") {
             break kinds;
         }
-        assert!(!house.document(id).is_terminal(), "{kinds:?}");
+        assert!(!house.document(id).await.is_terminal(), "{kinds:?}");
         follower.next().await;
     };
     assert!(!kinds.iter().any(|kind| kind == "call"), "{kinds:?}");
@@ -265,7 +265,7 @@ async fn a_checkpoint_begins_the_guest_anew_with_what_it_saved() {
     house.install("saver", SAVER, BINDING, TaskLimits::default()).await;
     let id = house.submit("saver", json!({})).await;
     assert_eq!(value(house.end(id).await), json!(3));
-    assert_eq!(house.document(id).attempt, 1);
+    assert_eq!(house.document(id).await.attempt, 1);
 }
 
 #[tokio::test]
@@ -314,7 +314,7 @@ async fn a_plain_programs_output_is_its_result_and_its_log() {
 
     let id = house.submit("good", json!({})).await;
     assert_eq!(completed(house.end(id).await), crate::task::ToolResult::text("printed\n"));
-    assert_eq!(house.log(id), "printed\n");
+    assert_eq!(house.log(id).await, "printed\n");
     let bad = completed(house.call("bad", json!({})).await);
     assert!(bad.is_error);
     assert_eq!(bad, crate::task::ToolResult::error("printed\n\n[the program ended with status 1]"));

@@ -89,7 +89,7 @@ impl House {
 
     async fn end(&self, id: TaskId) -> TaskEnd {
         self.engine.wait(&Principal::local(), id, PATIENCE).await.unwrap();
-        self.engine.result(&Principal::local(), id).unwrap()
+        self.engine.result(&Principal::local(), id).await.unwrap()
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> TaskEnd {
@@ -97,15 +97,15 @@ impl House {
         self.end(id).await
     }
 
-    fn document(&self, id: TaskId) -> TaskDocument {
-        self.engine.task(&Principal::local(), id).unwrap()
+    async fn document(&self, id: TaskId) -> TaskDocument {
+        self.engine.task(&Principal::local(), id).await.unwrap()
     }
 
     /// Waits until the document is as asked for; changes are told after each commit.
     async fn until(&self, id: TaskId, wanted: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
         let follower = self.engine.feed().follow(id).unwrap();
         loop {
-            let document = self.document(id);
+            let document = self.document(id).await;
             if wanted(&document) {
                 return document;
             }
@@ -113,8 +113,8 @@ impl House {
         }
     }
 
-    fn log(&self, id: TaskId) -> String {
-        let log = self.engine.log(&Principal::local(), id, 0, 1 << 20).unwrap();
+    async fn log(&self, id: TaskId) -> String {
+        let log = self.engine.log(&Principal::local(), id, 0, 1 << 20).await.unwrap();
         String::from_utf8(log.bytes).unwrap()
     }
 

@@ -50,7 +50,7 @@ async fn a_function_among_asynchronous_ones_goes_on_after_a_restart() {
     for id in tasks {
         let slept = value(house.end(id).await).as_u64().unwrap();
         assert_eq!(slept % 2, 1, "it drew before the restart, and slept as long as it should");
-        assert_eq!(house.document(id).progress.unwrap().done, 3);
+        assert_eq!(house.document(id).await.progress.unwrap().done, 3);
     }
 }
 

@@ -92,9 +92,9 @@ pub struct Awaited {
 
 impl Awaited {
     /// Whether taking it would not wait.
-    pub fn is_ready(&self, recorder: &Recorder, journal: &Journal) -> Result<bool, Stop> {
+    pub async fn is_ready(&self, recorder: &Recorder, journal: &Journal) -> Result<bool, Stop> {
         Ok(matches!(recorder.op(self.op)?, Some(Op::Done { .. }))
-            || recorder.is_met(&self.on)?
+            || recorder.is_met(&self.on).await?
             || self.due(recorder).is_some_and(|due| journal.is_due(due)))
     }
 

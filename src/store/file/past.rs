@@ -223,7 +223,7 @@ fn usage_lsn(store: &Store) -> Result<Lsn, String> {
 /// All rows but the extra one, and whether that is there.
 fn read(store: &Store) -> Result<(State, bool), String> {
     let (mut state, mut has_extra) = (State::default(), false);
-    let read = store.read(|snapshot| {
+    let read = store.read_blocking(|snapshot| {
         for &space in Space::ALL {
             snapshot.scan(space, .., false, |key, value| {
                 if (space, key) == extra() {

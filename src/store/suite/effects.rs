@@ -25,7 +25,7 @@ fn effects_come_in_the_order_of_commits_each_once_and_what_is_applied_can_be_rea
     let batches = (0..100u8).map(|number| {
         let (calls, reader) = (calls.clone(), store.clone());
         let batch = Batch::new().put(Space::Event, [number], [number]).effects(call(move |became| {
-            let found = reader.read(|snapshot| snapshot.get(Space::Event, &[number])).unwrap();
+            let found = reader.read_blocking(|snapshot| snapshot.get(Space::Event, &[number])).unwrap();
             let is_refused = matches!(became, Err(StoreError::Refused(_)));
             assert_eq!(is_refused, became.is_err());
             calls.lock().unwrap().push((number, is_refused, found.is_some()));

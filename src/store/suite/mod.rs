@@ -112,7 +112,7 @@ pub(super) fn small() -> StoreOptions {
 }
 
 pub(super) fn contents(store: &Store) -> Result<Contents, StoreError> {
-    store.read(|snapshot| {
+    store.read_blocking(|snapshot| {
         let mut contents = Contents::new();
         for &space in Space::ALL {
             snapshot.scan(space, .., false, |key, value| {

@@ -133,7 +133,7 @@ fn look(
         let mut found = Vec::new();
         let mut by_prefix = Vec::new();
         store
-            .read(|snapshot| {
+            .read_blocking(|snapshot| {
                 snapshot.scan(space, range, reverse, |key, value| {
                     found.push((key.to_vec(), value.to_vec()));
                     ControlFlow::Continue(())
@@ -188,7 +188,7 @@ fn play(turns: &[Turn], place: &dyn Place, options: StoreOptions) -> Result<(), 
             }
         }
         for (space, key) in model.keys() {
-            let found = store.read(|snapshot| snapshot.get(*space, key)).unwrap();
+            let found = store.read_blocking(|snapshot| snapshot.get(*space, key)).unwrap();
             prop_assert_eq!(found.as_deref(), model.get(&(*space, key.clone())).map(Vec::as_slice));
         }
         prop_assert!(contents(&store).unwrap() == model);

@@ -68,7 +68,7 @@ fn scans_go_both_ways_between_any_bounds(place: &dyn Place) {
         let (from, to) = (from.map(|key| [key]), to.map(|key| [key]));
         let range = (from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..]));
         store
-            .read(|snapshot| {
+            .read_blocking(|snapshot| {
                 snapshot.scan(Space::Journal, range, reverse, |key, value| {
                     assert_eq!(value, vec![key[0]; 50]);
                     found.push(key[0]);
@@ -113,8 +113,9 @@ fn a_deleted_prefix_takes_all_that_begin_so_and_nothing_else(place: &dyn Place) 
         *b"",
     );
     store.commit_blocking(batch).unwrap();
-    let found = store
-        .read(|snapshot| Ok((snapshot.contains(Space::Op, b"x1")?, snapshot.contains(Space::Op, b"x2")?)));
+    let found = store.read_blocking(|snapshot| {
+        Ok((snapshot.contains(Space::Op, b"x1")?, snapshot.contains(Space::Op, b"x2")?))
+    });
     assert_eq!(found, Ok((false, true)));
 }
 
@@ -122,7 +123,7 @@ fn a_snapshot_does_not_change_while_it_is_read(place: &dyn Place) {
     let store = place.open(small()).unwrap();
     put(&store, Space::Task, b"k", b"1");
     let (before, after, ack) = store
-        .read(|snapshot| {
+        .read_blocking(|snapshot| {
             let before = snapshot.get(Space::Task, b"k")?;
             let ack = store.enqueue(Batch::new().put(Space::Task, *b"k", *b"2"))?;
             Ok((before, snapshot.get(Space::Task, b"k")?, ack))
@@ -130,7 +131,10 @@ fn a_snapshot_does_not_change_while_it_is_read(place: &dyn Place) {
         .unwrap();
     assert_eq!((before.as_deref(), after.as_deref()), (Some(&b"1"[..]), Some(&b"1"[..])));
     assert_eq!(ack.wait_blocking(), Ok(2));
-    assert_eq!(store.read(|snapshot| snapshot.get(Space::Task, b"k")).unwrap().as_deref(), Some(&b"2"[..]));
+    assert_eq!(
+        store.read_blocking(|snapshot| snapshot.get(Space::Task, b"k")).unwrap().as_deref(),
+        Some(&b"2"[..])
+    );
 }
 
 fn closing_commits_what_is_queued_and_takes_no_more(place: &dyn Place) {
@@ -152,7 +156,7 @@ fn closing_commits_what_is_queued_and_takes_no_more(place: &dyn Place) {
         assert_eq!(ack.wait_blocking(), Ok(number as u64 + 1));
     }
     assert_eq!(other.enqueue(put(99)).unwrap_err(), StoreError::Closed);
-    assert_eq!(other.read(|_| Ok(())), Err(StoreError::Closed));
+    assert_eq!(other.read_blocking(|_| Ok(())), Err(StoreError::Closed));
     assert_eq!(other.latched(), None);
     assert_eq!(contents(&place.open(small()).unwrap()).unwrap().len(), 50);
 }

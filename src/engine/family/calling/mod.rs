@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::children::{self, Tree};
+use super::messages;
 use super::messages::Outgoing;
-use super::{children, messages};
 use crate::authority::{Capability, glob_matches};
 use crate::catalog::{Catalog, ToolDefinition, ToolEntry};
 use crate::engine::change::draft::Parts;
@@ -119,7 +120,8 @@ impl Recorder {
         }
         let parent = self.task()?;
         let epoch = self.epoch()?;
-        let (planned, reserved) = match self.plan(&parent, epoch, ops, calls) {
+        let tree = Tree::of(self.shared(), parent.clone()).await.map_err(fault)?;
+        let (planned, reserved) = match self.plan(&parent, &tree, epoch, ops, calls) {
             Ok(planned) => planned,
             Err(Unplanned::Refused(refusal)) => return self.refused(hash, refusal),
             Err(Unplanned::Fault(error)) => return Err(RecorderError::Fault(error.to_string())),
@@ -155,7 +157,7 @@ impl Recorder {
         if answer.is_err() {
             self.shared().memory.families.give_back(parent.root, planned.len() as u64);
         }
-        self.settled(answer)?;
+        self.settled(answer).await?;
         crate::crash_point!("called");
         Ok(Ok(ids))
     }
@@ -168,7 +170,7 @@ impl Recorder {
             return end.map(Some).map_err(fault);
         }
         let (parent, epoch) = (self.task_id(), self.epoch()?);
-        let end = self.shared().store.read(|snapshot| end_of(snapshot, parent, epoch, op.number));
+        let end = self.shared().store.read(move |snapshot| end_of(snapshot, parent, epoch, op.number)).await;
         let Some(end) = end.map_err(fault)? else { return Ok(None) };
         self.op_done(op, call, rows::encode(&end).map_err(fault)?)?;
         self.barrier().await?;
@@ -233,6 +235,7 @@ impl Recorder {
     fn plan(
         &self,
         parent: &Task,
+        family: &Tree,
         epoch: u32,
         ops: &[OpHandle],
         calls: &[ChildCall],
@@ -263,7 +266,7 @@ impl Recorder {
             return limit("too many tasks are open on this server (MAX_OPEN_TASKS)".to_owned());
         }
         let count = calls.len() as u64;
-        let reserved = shared.memory.families.reserve(&shared.store, parent.root, count, tree.tasks)?;
+        let reserved = family.reserve(shared, count);
         let Some(reserved) = reserved else {
             let bound = tree.tasks;
             return limit(format!(
@@ -309,7 +312,7 @@ impl Recorder {
                 None => return not_found("this task has no parent"),
             },
             Addressee::Child(child) => {
-                let is_child = shared.store.read(|snapshot| tree::is_child(snapshot, id, child));
+                let is_child = shared.store.read(move |snapshot| tree::is_child(snapshot, id, child)).await;
                 if !is_child.map_err(fault)? {
                     return not_found("there is no child of that id");
                 }
@@ -332,7 +335,7 @@ impl Recorder {
         match sent {
             Ok(Some(sent)) => Ok(Ok(sent.seq)),
             // It may have got it before a crash, and ended since.
-            Ok(None) => match messages::sent_before(shared, to, &sender, &message).map_err(fault)? {
+            Ok(None) => match messages::sent_before(shared, to, &sender, &message).await.map_err(fault)? {
                 Some(sent) => Ok(Ok(sent.seq)),
                 None => not_found("that task has ended"),
             },

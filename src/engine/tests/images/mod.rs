@@ -99,7 +99,7 @@ async fn told(drive: &Drive, options: StoreOptions, number: usize, of: usize) ->
             let _ = bench.act(*act).await;
             bench.rest().await.unwrap_or_else(|error| panic!("{}: {act:?}: {error}", row.name));
         }
-        add_results(&bench.engine, &mut results);
+        add_results(&bench.engine, &mut results).await;
         bench.called.clear();
     }
     let wall = bench.engine.now();
@@ -107,23 +107,23 @@ async fn told(drive: &Drive, options: StoreOptions, number: usize, of: usize) ->
     (wall, results)
 }
 
-fn add_results(engine: &TaskEngine, results: &mut Results) {
-    for document in all(engine) {
+async fn add_results(engine: &TaskEngine, results: &mut Results) {
+    for document in all(engine).await {
         let arguments = document.arguments.unwrap_or_default();
         let script = arguments["do"].as_str().unwrap_or_default();
         let is_same = script.split(", ").all(|verb| SAME.contains(&verb));
         if document.state == "completed" && is_same {
             let id = document.id.parse().expect("an id");
-            let text = text(engine.result(&Principal::local(), id).expect("a result"));
+            let text = text(engine.result(&Principal::local(), id).await.expect("a result"));
             results.entry(format!("{} {script}", document.tool)).or_default().insert(text);
         }
     }
 }
 
-fn all(engine: &TaskEngine) -> Vec<TaskDocument> {
+async fn all(engine: &TaskEngine) -> Vec<TaskDocument> {
     let (mut all, mut query) = (Vec::new(), TaskQuery::default());
     loop {
-        let page = engine.tasks(&Principal::local(), &query).expect("a page");
+        let page = engine.tasks(&Principal::local(), &query).await.expect("a page");
         all.extend(page.tasks);
         match page.next_cursor {
             Some(cursor) => query.cursor = Some(cursor),
@@ -158,7 +158,7 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
         bench.rest().await?;
     }
     told.extend(bench.contradictions(false));
-    for document in all(&bench.engine) {
+    for document in all(&bench.engine).await {
         let is_over = matches!(document.state.as_str(), "completed" | "failed" | "cancelled");
         if !is_over || document.reason.as_deref() == Some("diverged") {
             told.push(format!(
@@ -168,7 +168,7 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
         }
     }
     let mut results = Results::new();
-    add_results(&bench.engine, &mut results);
+    add_results(&bench.engine, &mut results).await;
     for (what, texts) in results {
         if !story.results.get(&what).is_some_and(|known| texts.is_subset(known)) {
             told.push(format!("{what} came to {texts:?}"));
@@ -180,7 +180,7 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
 
 async fn give_what_is_waited_for(engine: &TaskEngine) {
     let local = Principal::local();
-    for document in all(engine) {
+    for document in all(engine).await {
         let id = document.id.parse().expect("an id");
         if !document.input_requests.is_empty() {
             let hand = Hand { channel: "a test", is_person: true };

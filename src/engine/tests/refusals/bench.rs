@@ -81,7 +81,7 @@ impl Bench {
     /// On what a drive holds, at that time.
     pub async fn on(drive: Drive, options: StoreOptions, wall: u64) -> Result<Self, EngineError> {
         let (clock, gates) = (ManualClock::starting_at(wall), Arc::default());
-        let engine = open(&drive, (options, false), &clock, &gates)?;
+        let engine = open(&drive, (options, false), &clock, &gates).await?;
         engine.start().await?;
         Ok(Self {
             drive,
@@ -120,13 +120,13 @@ impl Bench {
     pub async fn crash(&mut self) -> Result<(), EngineError> {
         // A latched store says so once more.
         let _ = self.store().clone().close().await;
-        self.open_again()
+        self.open_again().await
     }
 
-    fn open_again(&mut self) -> Result<(), EngineError> {
+    async fn open_again(&mut self) -> Result<(), EngineError> {
         // Instances of the process before hold nothing here.
         self.gates = Arc::new(self.gates.again());
-        self.engine = open(&self.drive, (self.options, self.keeps_all), &self.clock, &self.gates)?;
+        self.engine = open(&self.drive, (self.options, self.keeps_all), &self.clock, &self.gates).await?;
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Bench {
             Act::Retry(step) => drop(engine.retry(&local, first, step).await?),
             Act::RetryChild => {
                 let query = TaskQuery { parent: Some(first), ..TaskQuery::default() };
-                let child = engine.tasks(&local, &query)?.tasks.remove(0).id.parse().expect("an id");
+                let child = engine.tasks(&local, &query).await?.tasks.remove(0).id.parse().expect("an id");
                 drop(engine.retry(&local, child, None).await?);
             }
             Act::Done(step) => {
@@ -188,7 +188,7 @@ impl Bench {
             Act::Crash => self.crash().await?,
             Act::Close => {
                 engine.shutdown().await;
-                self.open_again()?;
+                self.open_again().await?;
             }
             Act::Start => engine.start().await?,
         }
@@ -253,7 +253,7 @@ fn submission(tool: &str, script: &str, key: Option<&str>) -> Submission {
     }
 }
 
-fn open(
+async fn open(
     drive: &Drive,
     (store, keeps_all): (StoreOptions, bool),
     clock: &ManualClock,
@@ -274,7 +274,7 @@ fn open(
     }
     let memory = Arc::new(Memory::new(options.clock.clone()));
     let store = Store::open_on(drive, options.store, memory.clone())?;
-    let engine = TaskEngine::with_store(store, memory, Arc::new(guests), options)?;
+    let engine = TaskEngine::with_store(store, memory, Arc::new(guests), options).await?;
     engine.set_catalog(catalog);
     Ok(engine)
 }

@@ -229,7 +229,7 @@ impl Played {
             "stand" => self.gates.pass(self.holds, recorder, false).await.to_owned(),
             "hold" => self.gates.pass(self.holds, recorder, self.heeds).await.to_owned(),
             "wait" => {
-                if !recorder.is_met(&WakeOn::Cancellation)? {
+                if !recorder.is_met(&WakeOn::Cancellation).await? {
                     return Err(suspend(WaitingReason::Input, None, WakeOn::Cancellation));
                 }
                 "asked to end".to_owned()
@@ -319,7 +319,7 @@ impl Played {
         let version = before.map_or(0, |entry| entry.version);
         let on = WakeOn::State { namespace: "board".to_owned(), key: key.to_owned(), version };
         self.recorder.waits_for(std::slice::from_ref(&on));
-        if !self.recorder.is_met(&on)? {
+        if !self.recorder.is_met(&on).await? {
             return Err(suspend(WaitingReason::State, None, on));
         }
         Ok("changed".to_owned())
@@ -356,7 +356,7 @@ impl Played {
         let (recorder, mut told) = (&self.recorder, Vec::new());
         for (op, hash, _) in &self.calls {
             let on = WakeOn::Child { epoch: recorder.epoch()?, op: op.number };
-            if !matches!(recorder.op(*op)?, Some(Op::Done { .. })) && !recorder.is_met(&on)? {
+            if !matches!(recorder.op(*op)?, Some(Op::Done { .. })) && !recorder.is_met(&on).await? {
                 return Err(suspend(WaitingReason::Child, None, on));
             }
             match recorder.take_child(*op, *hash).await? {
@@ -401,7 +401,7 @@ impl Played {
         let (recorder, asked) = (&self.recorder, self.asked.expect("a question"));
         let (op, hash, question, deadline) = asked;
         let on = WakeOn::Answer(question);
-        let is_there = matches!(recorder.op(op)?, Some(Op::Done { .. })) || recorder.is_met(&on)?;
+        let is_there = matches!(recorder.op(op)?, Some(Op::Done { .. })) || recorder.is_met(&on).await?;
         if !is_there && recorder.raw_now() < deadline {
             return Err(suspend(WaitingReason::Input, Some(deadline), on));
         }

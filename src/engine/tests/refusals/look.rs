@@ -65,7 +65,7 @@ impl Bench {
     /// a task's lease: then it need not be here.
     pub fn contradictions(&self, lost: bool) -> Vec<String> {
         let shared = &self.engine.shared;
-        let rows = self.store().read(Rows::read).expect("rows");
+        let rows = self.store().read_blocking(Rows::read).expect("rows");
         let mut told = Vec::new();
         let entries: BTreeMap<_, _> =
             shared.memory.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
@@ -152,23 +152,24 @@ impl Bench {
     /// What everything has come to, in lines that are the same in each run that comes to the same.
     pub async fn end(&self, counts: bool) -> BTreeSet<String> {
         let (engine, local) = (&self.engine, Principal::local());
-        let rows = self.store().read(Rows::read).expect("rows");
+        let rows = self.store().read_blocking(Rows::read).expect("rows");
         let mut lines = Vec::new();
         for (id, (task, status)) in &rows.tasks {
-            let document = engine.task(&local, *id).expect("a task");
-            let result = match engine.result(&local, *id) {
+            let document = engine.task(&local, *id).await.expect("a task");
+            let result = match engine.result(&local, *id).await {
                 Ok(TaskEnd::Completed(result)) => format!("{:?}", result.content),
                 Ok(_) => document.error.as_ref().map_or_else(String::new, |error| error.message.clone()),
                 Err(error) => error.to_string(),
             };
             let log = engine
                 .log(&local, *id, 0, 1 << 20)
+                .await
                 .map_or_else(|e| e.to_string(), |log| String::from_utf8_lossy(&log.bytes).into_owned());
             // A cancellation comes when it comes.
             let journal = if status.state == State::Cancelled {
                 String::new()
             } else {
-                engine.journal(&local, *id).map_or_else(
+                engine.journal(&local, *id).await.map_or_else(
                     |e| e.to_string(),
                     |journal| {
                         journal.records.iter().map(|record| record.kind.clone()).collect::<Vec<_>>().join(" ")
@@ -180,7 +181,7 @@ impl Bench {
             let result: String = result.chars().take(400).collect();
             // What is not on disk yet when a process ends is missing in its trace.
             let steps = if counts && status.state != State::Cancelled {
-                engine.steps(&local, *id).map_or_else(|e| e.to_string(), |steps| steps_of(&steps))
+                engine.steps(&local, *id).await.map_or_else(|e| e.to_string(), |steps| steps_of(&steps))
             } else {
                 String::new()
             };
@@ -193,7 +194,7 @@ impl Bench {
             ));
         }
         self.store()
-            .read(|snapshot| {
+            .read_blocking(|snapshot| {
                 for (space, what) in [
                     (Space::State, "state"),
                     (Space::Component, "component"),
@@ -212,7 +213,8 @@ impl Bench {
                 Ok(())
             })
             .expect("rows");
-        let entries = engine.state_list(&local, "board", &StateQuery::default()).expect("a page").entries;
+        let entries =
+            engine.state_list(&local, "board", &StateQuery::default()).await.expect("a page").entries;
         lines.extend(
             entries.iter().map(|entry| format!("board/{} = {} v{}", entry.key, entry.value, entry.version)),
         );

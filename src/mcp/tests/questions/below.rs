@@ -7,9 +7,9 @@ fn through(tool: &str) -> Value {
 }
 
 /// The only child of the task.
-fn child_of(world: &World, id: &str) -> String {
+async fn child_of(world: &World, id: &str) -> String {
     let id = id.parse().expect("an id");
-    let task = world.engine.task(&Principal::local(), id).expect("a task");
+    let task = world.engine.task(&Principal::local(), id).await.expect("a task");
     let [child] = task.children.as_slice() else { panic!("{:?}", task.children) };
     child.clone()
 }
@@ -23,11 +23,12 @@ async fn a_session_is_asked_what_a_child_asks() {
     let asked = stream.next().await;
     let (id, child) = {
         let open = world.open_tasks(2).await;
-        let is_child = |id: &String| {
-            let task = world.engine.task(&Principal::local(), id.parse().expect("an id")).expect("a task");
-            task.parent.is_some()
-        };
-        let (children, parents): (Vec<_>, Vec<_>) = open.into_iter().partition(is_child);
+        let (mut children, mut parents) = (Vec::new(), Vec::new());
+        for id in open {
+            let task = world.engine.task(&Principal::local(), id.parse().expect("an id")).await;
+            let is_child = task.expect("a task").parent.is_some();
+            if is_child { &mut children } else { &mut parents }.push(id);
+        }
         (parents[0].clone(), children[0].clone())
     };
     let params = &asked["params"];
@@ -82,7 +83,7 @@ async fn a_child_asks_in_the_rounds_of_its_parents_call() {
     let calls = call("calls", json!({"tool": "asks", "arguments": {"questions": 2}}));
     let first = raw.one(calls.clone()).await;
     let id = first["result"]["_meta"]["longhaul/task"].as_str().expect("a task").to_owned();
-    let child = child_of(&world, &id);
+    let child = child_of(&world, &id).await;
     let key = |number: u32| format!("{child}:q{number}");
     assert_eq!(first["result"]["inputRequests"][key(1)]["method"], "elicitation/create", "{first}");
     let second = raw.one(round(&calls, &first, json!({ key(1): accepted(true) }))).await;
@@ -110,7 +111,7 @@ async fn a_task_tells_and_takes_what_its_child_asks() {
     world.until(&id, |task| !task.input_requests.is_empty()).await;
     let task = ask("tasks/get", json!({"taskId": id})).await;
     assert_eq!(task["status"], "input_required");
-    let key = format!("{}:q1", child_of(&world, &id));
+    let key = format!("{}:q1", child_of(&world, &id).await);
     assert_eq!(task["inputRequests"][&key]["method"], "elicitation/create", "{task}");
     ask("tasks/update", json!({"taskId": id, "inputResponses": {key: accepted(true)}})).await;
     world.until(&id, TaskDocument::is_terminal).await;

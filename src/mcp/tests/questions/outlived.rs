@@ -56,9 +56,9 @@ async fn rest(events: &mut Events) -> (Vec<Value>, Value) {
     panic!("no answer behind {told:?}")
 }
 
-fn given(world: &World, answer: &Value) -> Vec<(String, String)> {
+async fn given(world: &World, answer: &Value) -> Vec<(String, String)> {
     let id = answer["result"]["_meta"]["longhaul/task"].as_str().expect("a task").parse().expect("an id");
-    let task = world.engine.task(&Principal::local(), id).expect("a task");
+    let task = world.engine.task(&Principal::local(), id).await.expect("a task");
     let answered = task.questions_answered.into_iter();
     answered.map(|answered| (answered.key, answered.answered_by.channel)).collect()
 }
@@ -97,7 +97,7 @@ async fn every_answer_counts_at_the_next_server_under_the_id_that_was_asked() {
         assert!(told.is_empty(), "{tool}: asked again: {told:?}");
         assert!(text(&answer).contains(expected), "{tool}: {answer}");
         if tool != "calls" {
-            assert_eq!(given(&world, &answer).len(), 1, "{tool}");
+            assert_eq!(given(&world, &answer).await.len(), 1, "{tool}");
         }
     }
 }
@@ -124,7 +124,7 @@ async fn a_stream_that_is_taken_up_before_the_question_tells_it_under_the_same_i
     let (told, answer) = left.rest(&world, &read).await;
     assert!(told.is_empty(), "{told:?}");
     assert_eq!(text(&answer), "{\"confirm\":true} {\"confirm\":false}");
-    assert_eq!(given(&world, &answer).len(), 2);
+    assert_eq!(given(&world, &answer).await.len(), 2);
 }
 
 /// The client has heard it, and may have answered to nobody: after a while it hears it once more.
@@ -221,7 +221,8 @@ async fn a_client_is_told_which_of_its_questions_are_over() {
     session.reply(&second, accepted(true)).await;
     let (told, answer) = rest(&mut events).await;
     assert!(told.is_empty() && text(&answer) == "Decline {\"confirm\":true}", "{told:?} {answer}");
-    let channels: Vec<String> = given(&world, &answer).into_iter().map(|(_, channel)| channel).collect();
+    let channels: Vec<String> =
+        given(&world, &answer).await.into_iter().map(|(_, channel)| channel).collect();
     assert_eq!(channels, ["cli", "mcp"]);
 }
 

@@ -29,7 +29,7 @@ fn small() -> StoreOptions {
 
 fn contents(store: &Store) -> Contents {
     let mut contents = Contents::new();
-    let read = store.read(|snapshot| {
+    let read = store.read_blocking(|snapshot| {
         Space::ALL.iter().try_for_each(|&space| {
             snapshot.scan(space, .., false, |key, value| {
                 contents.insert((space, key.to_vec()), value.to_vec());

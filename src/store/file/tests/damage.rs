@@ -196,7 +196,7 @@ fn read_damaged(disk: &Disk, rows: &Contents) -> Result<Contents, StoreError> {
         assert!(rows.get(key) == Some(value), "a row that was never written");
     }
     for ((space, key), value) in rows {
-        match store.read(|snapshot| snapshot.get(*space, key))? {
+        match store.read_blocking(|snapshot| snapshot.get(*space, key))? {
             Some(found) => assert!(*found == **value, "a value that was never written"),
             None => drop(found.remove(&(*space, key.clone()))),
         }

@@ -24,7 +24,7 @@ fn count(store: &Store) -> usize {
             std::ops::ControlFlow::Continue(())
         })
     };
-    store.read(counting).unwrap();
+    store.read_blocking(counting).unwrap();
     count
 }
 
