@@ -1,9 +1,9 @@
 //! Says who sends a request, asked for each: the owner is known by the key in the data folder or by the user that a
 //! loopback connection belongs to, all others by a token. What a revoked token holds open ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,8 @@ use futures::future::Either;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::backend::{Backend, Bearer};
-use super::message::{Body, Next, Request, Response};
+use super::chain::Next;
+use super::message::{Body, Request, Response};
 use super::owner::OfOwner;
 use crate::authority::{Principal, Secret};
 
@@ -153,11 +154,15 @@ const OF_PROXIES_BEGIN: [&str; 12] = [
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
-        let name = name.as_str().replace('_', "-");
+        let name = with_hyphens(name.as_str());
         name == "via"
             || OF_PROXIES.iter().any(|part| name.contains(part))
             || OF_PROXIES_BEGIN.iter().any(|begin| name.starts_with(begin))
     })
+}
+
+fn with_hyphens(name: &str) -> Cow<'_, str> {
+    if name.contains('_') { name.replace('_', "-").into() } else { name.into() }
 }
 
 fn bearer_token(value: &str) -> Option<&str> {
@@ -171,7 +176,7 @@ fn same(key: &Secret, token: &str) -> bool {
 }
 
 /// Lets a request in as its caller's, and cuts off what a revoked token holds open.
-pub async fn identify(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Response {
     let of_owner = request.extensions().get::<OfOwner>().is_some_and(|of_owner| of_owner.0);
     let caller = match door.caller(request.headers(), of_owner) {
         Ok(caller) => caller,

@@ -1,6 +1,7 @@
 //! The connections of the HTTP server. hyper serves each until it turns into a stream for a listener, which is written
 //! by `event_stream.rs`.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -9,19 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::serve::Listener;
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::chain::SharedChain;
 use super::event_stream::{Tail, Takeover, write_tail};
+use super::message::Body;
 use super::owner::{OfOwner, OwnerRule};
 use crate::limits;
 
@@ -36,12 +38,14 @@ impl ClosedInOrder {
     }
 }
 
-type App = TowerToHyperService<Router>;
-
 /// Serves connections until `closing`, then takes no new ones and ends when those that are left have been answered.
 /// Dropped, it cuts them off.
-pub async fn serve(mut listener: TcpListener, app: Router, owners: OwnerRule, closing: CancellationToken) {
-    let app = TowerToHyperService::new(app);
+pub async fn serve(
+    mut listener: TcpListener,
+    app: SharedChain,
+    owners: OwnerRule,
+    closing: CancellationToken,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -62,7 +66,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     of_owner: OfOwner,
-    app: App,
+    app: SharedChain,
     closing: CancellationToken,
 ) {
     // Answers are small and each is waited for.
@@ -82,7 +86,7 @@ async fn connection(
 async fn serve_requests(
     stream: TcpStream,
     of_owner: OfOwner,
-    app: App,
+    app: SharedChain,
     closing: CancellationToken,
 ) -> hyper::Result<Option<(TcpStream, Tail)>> {
     let takeover = Arc::new(Takeover::default());
@@ -93,8 +97,8 @@ async fn serve_requests(
         request.extensions_mut().insert(of_owner);
         request.extensions_mut().insert(of_requests.clone());
         let (version, takeover) = (request.version(), of_service.clone());
-        let response = app.call(request);
-        async move { response.await.map(|response| takeover.hold(response, version)) }
+        let response = app.run(request.map(Body::new));
+        response.map(move |response| Ok::<_, Infallible>(takeover.hold(response, version)))
     });
     let io = TokioIo::new(Watched { stream, takeover: takeover.clone(), closed });
     let mut connection = http1::Builder::new()
@@ -182,7 +186,7 @@ impl AsyncWrite for Watched {
 mod tests {
     use std::sync::Mutex;
 
-    use axum::body::Body;
+    use axum::Router;
     use axum::response::Response;
     use axum::routing::get;
     use futures::stream;
@@ -191,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::http::EventStream;
+    use crate::http::chain::Chain;
 
     /// More than the system keeps for a client that does not read.
     const LARGE_BYTES: usize = 16 * 1024 * 1024;
@@ -220,7 +225,12 @@ mod tests {
                 Router::new().route("/large", get(|| async { "x".repeat(LARGE_BYTES) })).route("/told", told);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let (address, closing) = (listener.local_addr().expect("an address"), CancellationToken::new());
-            let serving = tokio::spawn(serve(listener, app, OwnerRule::None, closing.clone()));
+            let serving = tokio::spawn(serve(
+                listener,
+                Chain::of_routes(app).shared(),
+                OwnerRule::None,
+                closing.clone(),
+            ));
             Self { address, tell, closing, serving }
         }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 
-use super::message::{self, Next, Request, Response};
+use super::chain::Next;
+use super::message::{self, Request, Response};
 use super::mount::SingleHeaders;
 
 /// Headers that say one thing each; wings have more of them. hyper itself refuses lengths that differ, and takes
@@ -16,7 +16,7 @@ const SINGLE: [HeaderName; 4] =
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Refuses requests that can be read in two ways. `single` are the headers of wings that say one thing each.
-pub async fn unambiguous(State(single): State<Arc<SingleHeaders>>, request: Request, next: Next) -> Response {
+pub async fn unambiguous(single: Arc<SingleHeaders>, request: Request, next: Next) -> Response {
     match ambiguity(&single, request.headers(), request.uri()) {
         None => next.run(request).await,
         Some(why) => message::text(StatusCode::BAD_REQUEST, format!("{why}\n")),

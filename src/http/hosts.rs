@@ -3,17 +3,24 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri, header};
 
-use super::message::{self, Next, Request, Response};
+use super::chain::Next;
+use super::message::{self, Request, Response};
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
+/// A name as it is compared.
+struct Name {
+    host: String,
+    /// `None` stands for all ports.
+    port: Option<u16>,
+}
+
 /// How this server may be called.
 pub struct Hosts {
-    names: Vec<String>,
+    names: Vec<Name>,
     /// Also by any address that is none of loopback's: only a name can be made to mean another machine.
     any_address: bool,
 }
@@ -21,18 +28,18 @@ pub struct Hosts {
 impl Hosts {
     /// Loopback's names and `more`, each `host` or `host:port`.
     pub fn new(more: Vec<String>, any_address: bool) -> Self {
-        Self { names: LOOPBACK.iter().map(|host| (*host).to_owned()).chain(more).collect(), any_address }
+        let more = more.iter().map(|entry| Name::of(entry));
+        Self { names: LOOPBACK.iter().map(|host| Name::of(host)).chain(more).collect(), any_address }
     }
 
     fn know(&self, called: &Authority) -> bool {
-        let bare = called.host().trim_start_matches('[').trim_end_matches(']');
-        let is_address = || bare.parse::<std::net::IpAddr>().is_ok();
-        self.names.iter().any(|allowed| same_host(allowed, called)) || (self.any_address && is_address())
+        let is_address = || bare(called.host()).parse::<std::net::IpAddr>().is_ok();
+        self.names.iter().any(|name| name.is_of(called)) || (self.any_address && is_address())
     }
 }
 
 /// Lets requests through that call this server by a name of its own.
-pub async fn known_host(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+pub async fn known_host(hosts: Arc<Hosts>, request: Request, next: Next) -> Response {
     match called_host(request.headers(), request.uri()) {
         Some(host) if hosts.know(&host) => next.run(request).await,
         host => {
@@ -52,17 +59,26 @@ fn called_host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
     }
 }
 
-/// An entry without a port stands for all ports.
-fn same_host(allowed: &str, called: &Authority) -> bool {
-    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let called_host = bare(called.host());
-    match allowed.parse::<Authority>() {
-        Ok(entry) if entry.port_u16().is_some() => {
-            bare(entry.host()) == called_host && entry.port_u16() == called.port_u16()
+impl Name {
+    fn of(entry: &str) -> Self {
+        match entry.parse::<Authority>() {
+            Ok(named) if named.port_u16().is_some() => {
+                Self { host: bare(named.host()).to_owned(), port: named.port_u16() }
+            }
+            // An IPv6 address without brackets is no authority; it has no port then.
+            _ => Self { host: bare(entry).to_owned(), port: None },
         }
-        // An IPv6 address without brackets is no authority; it has no port then.
-        _ => bare(allowed) == called_host,
     }
+
+    fn is_of(&self, called: &Authority) -> bool {
+        self.host.eq_ignore_ascii_case(bare(called.host()))
+            && (self.port.is_none() || self.port == called.port_u16())
+    }
+}
+
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
@@ -81,7 +97,7 @@ mod tests {
             ("localhost", "localhost.evil.example", false),
             ("localhost", "evil.example:80", false),
         ] {
-            assert_eq!(same_host(allowed, &called(host)), same, "{allowed} {host}");
+            assert_eq!(Name::of(allowed).is_of(&called(host)), same, "{allowed} {host}");
         }
     }
 }

@@ -5,7 +5,6 @@ use http::{HeaderValue, StatusCode, header};
 
 pub use axum::body::{Body, BodyDataStream as BodyStream, Bytes};
 pub use axum::extract::Request;
-pub use axum::middleware::Next;
 pub use axum::response::Response;
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

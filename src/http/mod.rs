@@ -5,6 +5,7 @@
 mod accept;
 mod backend;
 mod caller;
+mod chain;
 mod connections;
 mod event_stream;
 mod head;
@@ -23,10 +24,11 @@ mod tests;
 pub use accept::accepts;
 pub use backend::{Backend, Bearer};
 pub use caller::Caller;
+pub use chain::Next;
 pub use connections::ClosedInOrder;
 pub use event_stream::EventStream;
 pub use message::{
-    Body, BodyStream, Bytes, Next, Request, Response, collect, content, is_event_stream, status, text,
+    Body, BodyStream, Bytes, Request, Response, collect, content, is_event_stream, status, text,
 };
 pub use metrics::Metrics;
 pub use mount::Mount;

@@ -2,18 +2,17 @@
 
 use std::future::Future;
 
-use axum::Router;
-use axum::handler::Handler;
-use axum::middleware;
 use http::HeaderName;
 use tokio_util::sync::CancellationToken;
 
-use super::message::{Next, Request, Response};
+use super::chain::{Chain, Next};
+use super::message::{Request, Response};
 use super::metrics::Metrics;
 
 /// One wing's part of the server. Every request that reaches it is of a known [`Caller`](super::Caller).
 pub struct Mount {
-    pub(super) routes: Router,
+    pub(super) path: String,
+    pub(super) chain: Chain,
     /// For the answer to a request that no wing takes, such as `MCP is at /mcp`.
     pub(super) signpost: String,
     pub(super) measure: Option<Measure>,
@@ -32,14 +31,12 @@ impl Mount {
     /// Serves `path` by `answer`, also with a slash behind it; `name` is what people call it.
     pub fn new<F, A>(name: &str, path: &str, answer: A) -> Self
     where
-        A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Response> + Send + 'static,
     {
-        let service = answer.with_state(());
         Self {
-            routes: Router::new()
-                .route_service(path, service.clone())
-                .route_service(&format!("{path}/"), service),
+            path: path.to_owned(),
+            chain: Chain::new(answer),
             signpost: format!("{name} is at {path}"),
             measure: None,
             single: Vec::new(),
@@ -52,10 +49,10 @@ impl Mount {
     /// Puts a filter before all that was added so far: it sees requests first, and responses last.
     pub fn filter<F, A>(mut self, filter: A) -> Self
     where
-        A: Fn(Request, Next) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Request, Next) -> F + Send + Sync + 'static,
         F: Future<Output = Response> + Send + 'static,
     {
-        self.routes = self.routes.layer(middleware::from_fn(filter));
+        self.chain = self.chain.filter(filter);
         self
     }
 

@@ -1,15 +1,18 @@
 //! Which web pages may call, and what browsers have to be told for it (Fetch, "CORS protocol"). A foreign page is
 //! refused before anything else is asked; the answers of the others, errors included, are readable to them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::Url;
+use tower::{Layer, Service};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::message::{self, Next, Request, Response};
+use super::chain::Next;
+use super::message::{self, Request, Response};
 use crate::limits;
 
 const LOOPBACK: [&str; 6] = [
@@ -23,6 +26,8 @@ const LOOPBACK: [&str; 6] = [
 
 /// What a page has to read of every answer besides its body.
 const EXPOSED: [HeaderName; 2] = [header::WWW_AUTHENTICATE, header::RETRY_AFTER];
+
+const ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 
 /// Origins that may call this server.
 pub struct Pages(Vec<Allowed>);
@@ -88,7 +93,7 @@ fn names_port(entry: &str) -> bool {
 
 /// Answers preflights, and marks answers as readable to the page that asked. The headers that a page may send are
 /// those that it asks for: clients of MCP add some for each tool. `exposed` are the headers of answers that wings want read.
-pub fn layer(pages: Arc<Pages>, exposed: Vec<HeaderName>) -> CorsLayer {
+fn marks(pages: Arc<Pages>, exposed: Vec<HeaderName>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| pages.know(origin)))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
@@ -100,16 +105,31 @@ pub fn layer(pages: Arc<Pages>, exposed: Vec<HeaderName>) -> CorsLayer {
         .max_age(Duration::from_secs(limits::PREFLIGHT_SECONDS))
 }
 
+/// What a request is asked of the page that it comes from, and what the page is answered.
+pub struct PageRules {
+    pages: Arc<Pages>,
+    cors: CorsLayer,
+}
+
+impl PageRules {
+    pub fn new(pages: Pages, exposed: Vec<HeaderName>) -> Self {
+        let pages = Arc::new(pages);
+        Self { cors: marks(pages.clone(), exposed), pages }
+    }
+}
+
 /// Lets a request through that comes from no page, or from one that may call.
-pub async fn known_page(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+pub async fn known_page(rules: Arc<PageRules>, request: Request, next: Next) -> Response {
     let mut origins = request.headers().get_all(header::ORIGIN).iter();
     match (origins.next(), origins.next()) {
-        (None, _) => {
+        // Most requests: of CORS they need only that no cache gives their answers to a page.
+        (None, _) if request.method() != Method::OPTIONS => {
             let mut response = next.run(request).await;
-            response.headers_mut().remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+            response.headers_mut().append(header::VARY, ORIGIN);
             response
         }
-        (Some(origin), None) if pages.know(origin) => next.run(request).await,
+        (None, _) => rules.answer(request, next).await,
+        (Some(origin), None) if rules.pages.know(origin) => rules.answer(request, next).await,
         (Some(origin), _) => {
             tracing::warn!(?origin, "refused a request of a foreign page");
             message::text(
@@ -117,6 +137,13 @@ pub async fn known_page(State(pages): State<Arc<Pages>>, request: Request, next:
                 "pages of this Origin may not call this server; see allowed_origins\n",
             )
         }
+    }
+}
+
+impl PageRules {
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        let behind = tower::service_fn(move |request| next.clone().run(request).map(Ok::<_, Infallible>));
+        self.cors.layer(behind).call(request).await.unwrap_or_else(|never| match never {})
     }
 }
 

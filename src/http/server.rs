@@ -1,10 +1,11 @@
 //! The server: one listener, what is asked of every request on it, and the wings that answer.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Router, middleware};
+use axum::handler::Handler;
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -12,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::backend::Backend;
 use super::caller::{self, Door};
+use super::chain::{Chain, SharedChain};
 use super::connections;
 use super::head;
 use super::hosts::{self, Hosts};
-use super::message;
+use super::message::{self, Request};
 use super::mount::Mount;
-use super::origins::{self, Pages};
+use super::origins::{self, PageRules, Pages};
 use super::owner::OwnerRule;
 use super::peer;
 use super::probes::{self, Probes};
@@ -172,31 +174,41 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 }
 
 /// From the outside in: the head, the host, the page, the caller, the wing.
-fn app(options: Options, pages: Pages, backend: Arc<dyn Backend>, mounts: Vec<Mount>) -> Router {
+fn app(options: Options, pages: Pages, backend: Arc<dyn Backend>, mounts: Vec<Mount>) -> SharedChain {
     let hosts =
         Arc::new(Hosts::new(options.allowed_hosts, !options.address.ip().to_canonical().is_loopback()));
     let door = Arc::new(Door { backend: backend.clone(), key: options.key });
-    let pages = Arc::new(pages);
     let nothing_here = nothing_here(&mounts);
-    let mut wings = Router::new();
-    let (mut single, mut exposed) = (Vec::new(), Vec::new());
+    let (mut wings, mut single, mut exposed) = (Vec::new(), Vec::new(), Vec::new());
     let mut probes = Probes { backend, measures: Vec::new(), stopping: Vec::new() };
     for mount in mounts {
-        wings = wings.merge(mount.routes);
+        wings.push((mount.path, mount.chain));
         single.extend(mount.single);
         exposed.extend(mount.exposed);
         probes.measures.extend(mount.measure);
         probes.stopping.push(mount.stopping);
     }
-    let wings = wings
-        .layer(middleware::from_fn_with_state(door, caller::identify))
-        .fallback(move || async move { message::text(StatusCode::NOT_FOUND, nothing_here) })
-        .layer(origins::layer(pages.clone(), exposed))
-        .layer(middleware::from_fn_with_state(pages, origins::known_page));
-    probes::routes(probes)
-        .merge(wings)
-        .layer(middleware::from_fn_with_state(hosts, hosts::known_host))
-        .layer(middleware::from_fn_with_state(Arc::new(single), head::unambiguous))
+    let pages = Arc::new(PageRules::new(pages, exposed));
+    let of_pages = |chain: Chain| {
+        let pages = pages.clone();
+        let chain = chain.filter(move |request, next| origins::known_page(pages.clone(), request, next));
+        let chain = chain.shared();
+        (move |request: Request| async move { chain.run(request).await }).with_state(())
+    };
+    let mut routes = probes::routes(probes);
+    for (path, chain) in wings {
+        let door = door.clone();
+        let chain = chain.filter(move |request, next| caller::identify(door.clone(), request, next));
+        let service = of_pages(chain);
+        routes = routes.route_service(&path, service.clone()).route_service(&format!("{path}/"), service);
+    }
+    let words = Chain::new(move |_| ready(message::text(StatusCode::NOT_FOUND, nothing_here.clone())));
+    let routes = routes.fallback_service(of_pages(words));
+    let single = Arc::new(single);
+    Chain::of_routes(routes)
+        .filter(move |request, next| hosts::known_host(hosts.clone(), request, next))
+        .filter(move |request, next| head::unambiguous(single.clone(), request, next))
+        .shared()
 }
 
 /// Says where the wings are to a request that none of them takes.

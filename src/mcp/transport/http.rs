@@ -94,14 +94,14 @@ fn mount(server: &McpServer, sessions: Arc<Sessions>) -> Mount {
         .with_sse_retry(None);
     config.session_store = Some(sessions.clone());
     let factory = server.clone();
-    let mcp = StreamableHttpService::new(
+    let mcp = Arc::new(StreamableHttpService::new(
         move || {
             let caller = Caller::of_this_request().ok_or_else(|| std::io::Error::other("no caller"))?;
             Ok(factory.handler(caller, TaskIds::of_this_request()))
         },
         sessions.clone(),
         config,
-    );
+    ));
     tokio::spawn(sessions::sweep(sessions.clone(), cut.clone()));
     let (guarded, counted) = (sessions.clone(), sessions);
     Mount::new("MCP", PATH, move |request: Request| {
