@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use longhaul::authority::Principal;
 use longhaul::catalog::ToolDefinition;
 use longhaul::engine::closures::{Closures, StepError, Steps};
-use longhaul::engine::questions::{Ask, Given, Hand};
+use longhaul::engine::questions::{AnsweredVia, Ask, Given};
 use longhaul::engine::{EngineOptions, TaskEngine};
 use longhaul::task::{By, ToolResult};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ async fn asked(engine: &TaskEngine) -> Vec<f64> {
         match open {
             Some(key) if answered.is_none() => {
                 let begun = Instant::now();
-                let hand = Hand { channel: "bench", is_person: true };
+                let hand = AnsweredVia { channel: "bench", is_person: true };
                 let given = Given::Accept(json!({"yes": true}));
                 engine.answer(&local, id, Some(&key), given, hand).await.expect("answered");
                 answered = Some((key, begun));

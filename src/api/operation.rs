@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{ApiError, Ended};
 use crate::authority::Principal;
 use crate::catalog::Annotations;
-use crate::engine::questions::Hand;
+use crate::engine::questions::AnsweredVia;
 use crate::engine::{TaskDocument, TaskEngine};
 
 /// Something that a caller may ask for. The type is its request: its fields are the arguments of the tool, their
@@ -62,8 +62,8 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    pub(super) fn hand(&self) -> Hand {
-        Hand { channel: self.channel, is_person: self.is_person }
+    pub(super) fn answered_via(&self) -> AnsweredVia {
+        AnsweredVia { channel: self.channel, is_person: self.is_person }
     }
 }
 

@@ -58,6 +58,6 @@ impl Operation for TaskAnswer {
                 return Err(ApiError::Request("only 'accept' comes with a content".to_owned()));
             }
         };
-        Ok(engine.answer(caller.principal, task_id, key.as_deref(), given, caller.hand()).await?)
+        Ok(engine.answer(caller.principal, task_id, key.as_deref(), given, caller.answered_via()).await?)
     }
 }

@@ -47,7 +47,7 @@ fn table(rows: &[AuditDocument]) -> Table {
             row.at.clone(),
             row.principal.clone(),
             text(&row.client),
-            row.deed.to_string(),
+            row.action.to_string(),
             text(&row.tool),
             text(&row.task),
             row.verdict.to_string(),

@@ -66,8 +66,8 @@ impl Commit {
     }
 
     /// The task with this link asks something else than before.
-    pub fn asked_below(&mut self, link: Option<Link>) {
-        self.effects.extend(Effect::asked_below(link));
+    pub fn notify_ancestors(&mut self, link: Option<Link>) {
+        self.effects.extend(Effect::notify_ancestors(link));
     }
 
     /// The entry that [`Effect::Opened`] opens: it lives in memory alone.

@@ -15,7 +15,7 @@ const VERSION: u8 = 1;
 
 impl Effect {
     /// The task with this link asks something else than before: the tasks above it hear of it, unless it was detached.
-    pub fn asked_below(link: Option<Link>) -> Option<Self> {
+    pub fn notify_ancestors(link: Option<Link>) -> Option<Self> {
         link.filter(|link| !link.detached).map(|link| Self::AskedBelow { parent: link.parent })
     }
 }

@@ -5,17 +5,17 @@ use std::ops::ControlFlow;
 
 use crate::authority::Principal;
 use crate::catalog::Catalog;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::store::{Snapshot, Space};
 
 impl TaskEngine {
-    /// Notes a request of which nobody knows whose it is.
-    pub fn audit_stranger(&self, why: &'static str) {
-        let nobody = Principal::new("", Vec::new());
-        self.shared.audit.refused(&nobody, Subject::new(Deed::Authenticate), why);
+    /// Records a request without a valid token.
+    pub fn audit_unauthenticated(&self, why: &'static str) {
+        let unknown = Principal::new("", Vec::new());
+        self.shared.audit.record_refused(&unknown, Subject::new(AuditAction::Authenticate), why);
     }
 
     /// Notes what has changed in what components are granted since this was last called, also by earlier
@@ -46,15 +46,15 @@ impl TaskEngine {
                 component: Some(&component.id),
                 hash: Some(*blake3::hash(&grant).as_bytes()),
                 note: Some(&note),
-                ..Subject::new(Deed::Grant)
+                ..Subject::new(AuditAction::Grant)
             };
-            self.shared.audit.admitted(&mut commit, by, subject)?;
+            self.shared.audit.record_admitted(&mut commit, by, subject)?;
             commit.add_put(Space::Setting, format!("{PREFIX}{}", component.name), value);
         }
         for name in known.keys().filter(|name| catalog.component(name).is_none()) {
             let note = format!("component {name} is not served any more");
-            let subject = Subject { note: Some(&note), ..Subject::new(Deed::Grant) };
-            self.shared.audit.admitted(&mut commit, by, subject)?;
+            let subject = Subject { note: Some(&note), ..Subject::new(AuditAction::Grant) };
+            self.shared.audit.record_admitted(&mut commit, by, subject)?;
             commit.add_delete(Space::Setting, format!("{PREFIX}{name}"));
         }
         if !commit.is_empty() {

@@ -28,15 +28,15 @@ mod rows;
 mod runner;
 mod runners;
 mod shared;
-mod shelf;
 mod state;
 #[cfg(test)]
 mod tests;
 mod text;
 mod tokens;
 mod trace;
+mod wing_rows;
 
-pub use audit::{Deed, Subject, Verdict};
+pub use audit::{AuditAction, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};
 pub use error::{EngineError, ErrorKind, StateError, TokenError};
 pub use family::calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
@@ -52,7 +52,7 @@ pub use lifecycle::reopen::Resolution;
 pub use lifecycle::reports::{ReportAt, Reported};
 pub use lifecycle::retention::Swept;
 pub use lifecycle::submit::{Submission, Submitted};
-pub use memory::families::TreeBounds;
+pub use memory::task_trees::TreeBounds;
 pub use open::EngineOptions;
 pub use ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
@@ -74,9 +74,9 @@ pub use runner::{Attempt, Runner};
 pub use runners::asking::Asking;
 pub use runners::calls::Calling;
 pub use runners::closures;
-pub use shelf::{Shelf, ShelfRow, ShelfWrite};
 pub use state::entries::state_uri;
 pub use state::types::{StateEntry, StatePage, StateQuery, StateWrite};
 pub use text::{output_uri, percent_decode, percent_encode, rfc3339};
 pub use tokens::{Bearer, TokenDocument, TokenGrant};
 pub use trace::StepKind;
+pub use wing_rows::{WingRow, WingSpace, WingWrite};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::authority::{Principal, StatePattern};
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
 use crate::engine::error::{EngineError, TokenError};
@@ -68,9 +68,9 @@ impl Bearer {
 impl TaskEngine {
     /// Makes a token and returns it, this once.
     pub async fn new_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
-        let named = by_name(Deed::TokenNew, &grant.name);
+        let named = by_name(AuditAction::TokenNew, &grant.name);
         let done = self.make_token(by, grant.clone()).await;
-        self.shared.audit.audited(by, named, done)
+        self.shared.audit.record_error(by, named, done)
     }
 
     async fn make_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
@@ -91,7 +91,7 @@ impl TaskEngine {
         let guard = Guard::Absent { space: Space::Token, key: key.clone() };
         let mut commit = Commit::new().guard(guard).put(Space::Token, key, rows::encode(&row)?);
         commit.add_effect(Effect::TokenAdded { name: name.clone(), row });
-        self.shared.audit.admitted(&mut commit, by, by_name(Deed::TokenNew, &name))?;
+        self.shared.audit.record_admitted(&mut commit, by, by_name(AuditAction::TokenNew, &name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => EngineError::Token(TokenError::Exists(name)),
             error => error.into(),
@@ -111,7 +111,7 @@ impl TaskEngine {
     /// there for a new token of that name.
     pub async fn revoke_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
         let done = self.remove_token(by, name).await;
-        self.shared.audit.audited(by, by_name(Deed::TokenRevoke, name), done)
+        self.shared.audit.record_error(by, by_name(AuditAction::TokenRevoke, name), done)
     }
 
     async fn remove_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
@@ -130,7 +130,7 @@ impl TaskEngine {
             .guard(Guard::Present { space: Space::Token, key: key.clone() })
             .delete(Space::Token, key);
         commit.add_effect(Effect::TokenRevoked(hash));
-        self.shared.audit.admitted(&mut commit, by, by_name(Deed::TokenRevoke, name))?;
+        self.shared.audit.record_admitted(&mut commit, by, by_name(AuditAction::TokenRevoke, name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => missing(),
             error => error.into(),
@@ -156,8 +156,8 @@ impl TaskEngine {
 }
 
 /// A change of a token, with its name where that is one.
-fn by_name(deed: Deed, name: &str) -> Subject<'_> {
-    Subject { note: Some(name).filter(|name| Principal::check_name(name).is_ok()), ..Subject::new(deed) }
+fn by_name(action: AuditAction, name: &str) -> Subject<'_> {
+    Subject { note: Some(name).filter(|name| Principal::check_name(name).is_ok()), ..Subject::new(action) }
 }
 
 fn document(held: &Held) -> TokenDocument {

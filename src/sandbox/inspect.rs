@@ -18,7 +18,7 @@ use crate::limits::MAX_DEFINITION_BYTES;
 
 /// What a component of the world `longhaul:tool` says of one of its tools.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct SelfDescribed {
     pub name: String,
     pub title: Option<String>,
     pub description: String,
@@ -30,13 +30,13 @@ pub struct Told {
     pub inline_wait_seconds: Option<u32>,
 }
 
-/// `told` is what the component's own `definitions` gave, where it exports [`tells`]; `asynchronous` are the exports that
-/// have stand-ins in the compiled component. Names are as the component has them, schemas of `told` verbatim: what holds
+/// `described` is what the component's own `definitions` gave, where it exports [`describes_itself`]; `asynchronous` are the exports that
+/// have stand-ins in the compiled component. Names are as the component has them, schemas of `described` verbatim: what holds
 /// for any tool is for the catalog to judge.
 pub(super) fn inspect(
     engine: &Engine,
     component: &Component,
-    told: Vec<Told>,
+    described: Vec<SelfDescribed>,
     asynchronous: &[Use],
 ) -> Result<Inspection, InspectError> {
     let ty = component.component_type();
@@ -48,8 +48,8 @@ pub(super) fn inspect(
             found.import(name);
         }
     }
-    for told in told {
-        found.inspection.tools.push(tool_of(told)?);
+    for described in described {
+        found.inspection.tools.push(tool_of(described)?);
     }
     let interfaces: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
     for (name, item) in ty.exports(engine) {
@@ -87,7 +87,7 @@ pub(super) fn inspect(
 const TOOLS: &str = "longhaul:tool/tools";
 
 /// Whether the component has to be asked for its `definitions`.
-pub fn tells(engine: &Engine, component: &Component) -> bool {
+pub fn describes_itself(engine: &Engine, component: &Component) -> bool {
     component.component_type().exports(engine).any(|(name, _)| is_tools(name))
 }
 
@@ -172,8 +172,9 @@ impl Found<'_> {
     }
 }
 
-fn tool_of(told: Told) -> Result<InspectedTool, InspectError> {
-    let Told { name, title, description, input_schema, output_schema, annotations, reply, .. } = told;
+fn tool_of(described: SelfDescribed) -> Result<InspectedTool, InspectError> {
+    let SelfDescribed { name, title, description, input_schema, output_schema, annotations, reply, .. } =
+        described;
     if !is_tool_name(&name) {
         let shown: String = name.chars().take(80).collect();
         return Err(InspectError::BadDefinition(format!(
@@ -199,7 +200,7 @@ fn tool_of(told: Told) -> Result<InspectedTool, InspectError> {
         output_schema,
         annotations,
         reply,
-        inline_wait_seconds: told.inline_wait_seconds.map(u64::from),
+        inline_wait_seconds: described.inline_wait_seconds.map(u64::from),
         ..ToolDefinition::new(name, description, input_schema)
     };
     Ok(InspectedTool { definition, binding: binding.to_string(), export: None })
@@ -369,8 +370,8 @@ mod tests {
         assert_eq!(skipped(&found), ["wasi:http/incoming-handler@0.2.6 is an interface of WASI"]);
     }
 
-    fn told() -> Told {
-        Told {
+    fn described_tool() -> SelfDescribed {
+        SelfDescribed {
             name: "book-trip".to_owned(),
             title: Some("Book".to_owned()),
             description: "Books a trip.".to_owned(),
@@ -392,8 +393,8 @@ mod tests {
     #[test]
     fn what_a_component_tells_is_taken_verbatim() {
         let component = testing::component(WORLD);
-        assert!(tells(testing::engine(), &component));
-        let found = inspect(testing::engine(), &component, vec![told()], &[]).unwrap();
+        assert!(describes_itself(testing::engine(), &component));
+        let found = inspect(testing::engine(), &component, vec![described_tool()], &[]).unwrap();
         assert_eq!(tools(&found), [("book-trip", "", "tool:book-trip")]);
         let definition = &found.tools[0].definition;
         assert_eq!(
@@ -408,28 +409,28 @@ mod tests {
     #[test]
     fn what_a_component_tells_wrongly_is_refused_with_the_tools_name() {
         let component = testing::component(WORLD);
-        let refused = |change: fn(&mut Told)| {
-            let mut told = told();
-            change(&mut told);
-            match inspect(testing::engine(), &component, vec![told], &[]) {
+        let refused = |change: fn(&mut SelfDescribed)| {
+            let mut described = described_tool();
+            change(&mut described);
+            match inspect(testing::engine(), &component, vec![described], &[]) {
                 Err(InspectError::BadDefinition(message)) => message,
                 other => panic!("{other:?}"),
             }
         };
-        assert!(refused(|told| told.name = "a\u{202e}b".into()).contains(r#"a tool "a\u{202e}b""#));
-        assert!(refused(|told| told.name = String::new()).contains("1 to 64"));
+        assert!(refused(|described| described.name = "a\u{202e}b".into()).contains(r#"a tool "a\u{202e}b""#));
+        assert!(refused(|described| described.name = String::new()).contains("1 to 64"));
         assert!(
-            refused(|told| told.input_schema = "{".into())
+            refused(|described| described.input_schema = "{".into())
                 .starts_with("the input schema of tool 'book-trip' is not JSON: EOF")
         );
-        assert!(refused(|told| told.output_schema = Some("x".into())).contains("output schema"));
-        assert!(refused(|told| told.input_schema = " ".repeat(300_000)).contains("300000 bytes"));
+        assert!(refused(|described| described.output_schema = Some("x".into())).contains("output schema"));
+        assert!(refused(|described| described.input_schema = " ".repeat(300_000)).contains("300000 bytes"));
     }
 
     #[test]
     fn another_version_of_our_world_is_refused_by_name() {
         let component = testing::component(&WORLD.replace("@0.1.0", "@0.2.0"));
-        assert!(!tells(testing::engine(), &component));
+        assert!(!describes_itself(testing::engine(), &component));
         let error = inspect(testing::engine(), &component, Vec::new(), &[]).unwrap_err();
         assert!(
             matches!(&error, InspectError::Unsupported(text) if text.contains("longhaul:tool/tools@0.2.0")),

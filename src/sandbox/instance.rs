@@ -7,7 +7,7 @@ use wasmtime_wasi::I32Exit;
 use super::binding::Binding;
 use super::host::bindings::exports::longhaul::tool::tools;
 use super::host::bindings::{Tool, longhaul};
-use super::inspect::Told;
+use super::inspect::SelfDescribed;
 use super::stop::Stop;
 use super::values;
 use super::world::World;
@@ -57,11 +57,14 @@ pub(super) async fn call(
 }
 
 /// The tools that a component of the world `longhaul:tool` says it has.
-pub(super) async fn told(store: &mut Store<World>, pre: &InstancePre<World>) -> Result<Vec<Told>> {
+pub(super) async fn describe(
+    store: &mut Store<World>,
+    pre: &InstancePre<World>,
+) -> Result<Vec<SelfDescribed>> {
     let instance = pre.instantiate_async(&mut *store).await?;
     let tool = Tool::new(&mut *store, &instance)?;
     let definitions = tool.longhaul_tool_tools().call_definitions(store).await?;
-    Ok(definitions.into_iter().map(told_of).collect())
+    Ok(definitions.into_iter().map(describe_tool).collect())
 }
 
 /// Whether the component imports this interface of ours, in whatever version.
@@ -186,7 +189,7 @@ fn printed(bytes: &[u8], bound_bytes: usize) -> (String, bool) {
     (text[..end].to_owned(), whole)
 }
 
-fn told_of(definition: tools::Definition) -> Told {
+fn describe_tool(definition: tools::Definition) -> SelfDescribed {
     let annotations = definition.annotations.map_or_else(Annotations::default, |hints| Annotations {
         read_only: hints.read_only,
         destructive: hints.destructive,
@@ -198,7 +201,7 @@ fn told_of(definition: tools::Definition) -> Told {
         Some(tools::Reply::Inline) => Reply::Inline,
         Some(tools::Reply::Task) => Reply::Task,
     };
-    Told {
+    SelfDescribed {
         name: definition.name,
         title: definition.title,
         description: definition.description,

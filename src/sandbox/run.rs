@@ -11,7 +11,7 @@ use super::cache::Cache;
 use super::config;
 use super::egress::{Client, Connector, Dialler};
 use super::end::{self, End, Stage};
-use super::inspect::{self, Told};
+use super::inspect::{self, SelfDescribed};
 use super::instance;
 use super::stop::Stop;
 use super::threads::{GuestThreads, Metered};
@@ -163,7 +163,7 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
         Err(error) => return Outcome::MissingComponent { message: error.to_string() },
     };
     if instance::imports(pre.component(), pre.engine(), CANCELLATION_INTERFACE) {
-        recorder.heeds_cancellation();
+        recorder.handles_cancellation();
     }
     loop {
         let exchanges = Exchanges::new(recorder.clone(), egress.clone());
@@ -228,10 +228,13 @@ async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspectio
     let id = ComponentId::of_bytes(&component);
     let bytes = component.clone();
     let pre = inner.cache.load(&id, move || Ok(component)).await?;
-    let told =
-        if inspect::tells(pre.engine(), pre.component()) { told(&inner, &pre).await? } else { Vec::new() };
+    let described = if inspect::describes_itself(pre.engine(), pre.component()) {
+        describe(&inner, &pre).await?
+    } else {
+        Vec::new()
+    };
     let asynchronous = Asynchronous::of(&bytes);
-    let mut inspection = inspect::inspect(pre.engine(), pre.component(), told, &asynchronous.exports)?;
+    let mut inspection = inspect::inspect(pre.engine(), pre.component(), described, &asynchronous.exports)?;
     let toolchain = Toolchain::of(&bytes);
     inspection.notes = toolchain.notes(&inspection.imports);
     inspection.toolchain = toolchain.into_names();
@@ -239,11 +242,11 @@ async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspectio
 }
 
 /// Asks the component itself which tools it has, in a world where nothing has an effect.
-async fn told(inner: &Inner, pre: &InstancePre<World>) -> Result<Vec<Told>, InspectError> {
+async fn describe(inner: &Inner, pre: &InstancePre<World>) -> Result<Vec<SelfDescribed>, InspectError> {
     let world = World::new(Journal::of_inspection(), limits::INSPECTION_MEMORY_MIB, Grant::default(), None);
     let meter = world.meter.clone();
     let mut store = instance::store(pre.engine(), world);
-    let asked = instance::told(&mut store, pre);
+    let asked = instance::describe(&mut store, pre);
     Metered::new(inner.threads.ticker(), meter, asked).await.map_err(|error| match error.downcast::<Stop>() {
         Ok(Stop::HostFault(message)) => InspectError::HostFault(message),
         Ok(stop) => InspectError::BadDefinition(stop.to_string()),

@@ -23,7 +23,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["record"],
             &["family", "runner"],
             &["handle"],
-            &["grants", "questions", "shelf", "state", "tokens"],
+            &["grants", "questions", "state", "tokens", "wing_rows"],
             &["query"],
             &["lifecycle"],
             &["dispatch", "runners"],

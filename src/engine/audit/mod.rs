@@ -3,7 +3,7 @@
 //! Read first: this file.
 //!
 //! The audit: who did what to which task, and what was refused. What is done stands in the same commit as its
-//! row; what is refused, or only done again, changes nothing and is written beside, folded and bounded, so that
+//! row; what is refused, or only done again, changes nothing and is written by itself, folded and bounded, so that
 //! a flood of it costs one small commit a second.
 
 use std::collections::HashMap;
@@ -24,10 +24,10 @@ use crate::limits;
 use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
 use crate::task::{ComponentId, TaskId};
 
-/// What was done, or tried.
+/// The kind of an action that was done or tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Deed {
+pub enum AuditAction {
     Call,
     Cancel,
     Retry,
@@ -38,13 +38,13 @@ pub enum Deed {
     TokenRevoke,
     /// What a component is granted has changed.
     Grant,
-    /// A request that names nobody: without a token where one is needed, or with one that is not valid.
+    /// A request without a known caller: without a token where one is needed, or with one that is not valid.
     Authenticate,
-    /// Shared state that a caller wrote or deleted by its own hand; what a task writes is its steps.
+    /// Shared state that a caller wrote or deleted by itself; what a task writes is its steps.
     WriteState,
     /// A host that a guest asked for.
     Reach,
-    /// A task, by its owner; what retention takes is no deed.
+    /// A task, by its owner; what retention takes is not recorded.
     Delete,
 }
 
@@ -57,7 +57,7 @@ pub enum Verdict {
     Refused,
 }
 
-impl std::fmt::Display for Deed {
+impl std::fmt::Display for AuditAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Call => "call",
@@ -87,10 +87,10 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// What a deed is about, as far as it is known.
+/// What an action is about, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    pub deed: Deed,
+    pub action: AuditAction,
     pub tool: Option<&'a str>,
     pub component: Option<&'a ComponentId>,
     /// BLAKE3 of the arguments or the content.
@@ -101,12 +101,12 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    pub fn new(deed: Deed) -> Self {
-        Self { deed, tool: None, component: None, hash: None, task: None, note: None }
+    pub fn new(action: AuditAction) -> Self {
+        Self { action, tool: None, component: None, hash: None, task: None, note: None }
     }
 
-    pub fn of_task(deed: Deed, task: TaskId) -> Self {
-        Self { task: Some(task), ..Self::new(deed) }
+    pub fn of_task(action: AuditAction, task: TaskId) -> Self {
+        Self { task: Some(task), ..Self::new(action) }
     }
 
     #[must_use]
@@ -128,7 +128,7 @@ pub struct AuditRow {
     pub until: u64,
     pub principal: String,
     pub client: Option<String>,
-    pub deed: Deed,
+    pub action: AuditAction,
     pub tool: Option<String>,
     pub component: Option<ComponentId>,
     pub hash: Option<[u8; 32]>,
@@ -141,7 +141,7 @@ pub struct AuditRow {
 /// Rows of what was done: `0 | at BE | number BE`.
 pub const DONE: u8 = 0;
 /// Rows of what changed nothing: `1 | number BE`, without a gap; the oldest go where they are too many.
-pub const BESIDE: u8 = 1;
+pub const REJECTED: u8 = 1;
 
 /// What one engine remembers for its audit.
 pub struct Audit {
@@ -149,7 +149,7 @@ pub struct Audit {
     boot: u64,
     clock: Arc<dyn Clock>,
     numbers: AtomicU64,
-    beside: Mutex<HashMap<Alike, AuditRow>>,
+    rejected: Mutex<HashMap<Alike, AuditRow>>,
     wake: Notify,
     /// Number of the next row of what changed nothing, once it is known. Held while some are written.
     pub next: tokio::sync::Mutex<Option<u64>>,
@@ -160,7 +160,7 @@ pub struct Audit {
 struct Alike {
     principal: String,
     client: Option<String>,
-    deed: Deed,
+    action: AuditAction,
     tool: Option<String>,
     verdict: Verdict,
     reason: String,
@@ -172,14 +172,14 @@ impl Audit {
             boot,
             clock,
             numbers: AtomicU64::default(),
-            beside: Mutex::default(),
+            rejected: Mutex::default(),
             wake: Notify::new(),
             next: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Adds the row of what this batch does.
-    pub fn admitted(
+    /// Adds the row of an action to the batch that does it.
+    pub fn record_admitted(
         &self,
         batch: &mut Batch,
         by: &Principal,
@@ -195,22 +195,23 @@ impl Audit {
         Ok(())
     }
 
-    /// Notes what was refused, and why in one word.
-    pub fn refused(&self, by: &Principal, subject: Subject<'_>, why: &str) {
-        self.beside(by, subject, Verdict::Refused, why);
+    /// Records a refused action, and why in one word.
+    pub fn record_refused(&self, by: &Principal, subject: Subject<'_>, why: &str) {
+        self.record_rejected(by, subject, Verdict::Refused, why);
     }
 
-    /// Notes what had been done already.
-    pub fn repeated(&self, by: &Principal, subject: Subject<'_>, why: &str) {
-        self.beside(by, subject, Verdict::Repeated, why);
+    /// Records an action that had been done already.
+    pub fn record_repeated(&self, by: &Principal, subject: Subject<'_>, why: &str) {
+        self.record_rejected(by, subject, Verdict::Repeated, why);
     }
 
-    fn beside(&self, by: &Principal, subject: Subject<'_>, verdict: Verdict, why: &str) {
+    /// Refused and repeated actions, aggregated.
+    fn record_rejected(&self, by: &Principal, subject: Subject<'_>, verdict: Verdict, why: &str) {
         let at = self.clock.wall();
         let mut row = row(by, subject, verdict, Some(why.to_owned()), at);
-        let mut rows = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = |row: &AuditRow, rows: &HashMap<Alike, AuditRow>| !rows.contains_key(&alike(row));
-        // A flood of different ones is told apart by less and less.
+        // A flood of different ones is kept apart by less and less.
         if is_new(&row, &rows) && rows.len() >= limits::MAX_AUDIT_PENDING_ROWS {
             (row.client, row.tool, row.component, row.hash, row.task) = (None, None, None, None, None);
         }
@@ -268,7 +269,7 @@ impl Audit {
         hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
     ) -> Result<(), StoreError> {
         let mut next = self.next.lock().await;
-        let waiting = std::mem::take(&mut *self.beside.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut *self.rejected.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.is_empty() {
             return Ok(());
         }
@@ -288,7 +289,7 @@ impl Audit {
 
     /// What could not be written waits again; with what has come meanwhile it is one row where both are alike.
     fn put_back(&self, waiting: Vec<AuditRow>) {
-        let mut rows = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         for row in waiting {
             match rows.entry(alike(&row)) {
                 std::collections::hash_map::Entry::Occupied(mut there) => {
@@ -300,15 +301,15 @@ impl Audit {
         }
     }
 
-    /// Notes an error as a refusal, and passes it on.
-    pub fn audited<T>(
+    /// Records an error as a refusal, and passes it on.
+    pub fn record_error<T>(
         &self,
         by: &Principal,
         subject: Subject<'_>,
         done: Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         if let Err(error) = &done {
-            self.refused(by, subject, error.word());
+            self.record_refused(by, subject, error.word());
         }
         done
     }
@@ -326,10 +327,10 @@ async fn write(
     let mut commit = Commit::new();
     let end = begin + waiting.len() as u64;
     for (number, row) in (begin..).zip(waiting) {
-        commit.add_put(Space::Audit, beside_key(number), rows::encode(row)?);
+        commit.add_put(Space::Audit, rejected_key(number), rows::encode(row)?);
     }
     for number in first.unwrap_or(begin)..end.saturating_sub(limits::MAX_AUDIT_REFUSALS) {
-        commit.add_delete(Space::Audit, beside_key(number));
+        commit.add_delete(Space::Audit, rejected_key(number));
     }
     hand_over(commit)?.await?;
     Ok(end)
@@ -339,7 +340,7 @@ fn alike(row: &AuditRow) -> Alike {
     Alike {
         principal: row.principal.clone(),
         client: row.client.clone(),
-        deed: row.deed,
+        action: row.action,
         tool: row.tool.clone(),
         verdict: row.verdict,
         reason: row.reason.clone().unwrap_or_default(),
@@ -353,7 +354,7 @@ fn row(by: &Principal, subject: Subject<'_>, verdict: Verdict, reason: Option<St
         until: at,
         principal: by.name().to_owned(),
         client: by.client().map(str::to_owned),
-        deed: subject.deed,
+        action: subject.action,
         tool: subject.tool.map(short),
         component: subject.component.cloned(),
         hash: subject.hash,
@@ -364,17 +365,17 @@ fn row(by: &Principal, subject: Subject<'_>, verdict: Verdict, reason: Option<St
     }
 }
 
-pub fn beside_key(number: u64) -> Vec<u8> {
-    let mut key = vec![BESIDE];
+pub fn rejected_key(number: u64) -> Vec<u8> {
+    let mut key = vec![REJECTED];
     key.extend_from_slice(&number.to_be_bytes());
     key
 }
 
-/// The first and the last number of the rows beside.
+/// The first and the last number of the rejected rows.
 fn ends(snapshot: &Snapshot<'_>) -> Result<(Option<u64>, Option<u64>), StoreError> {
     let end = |newest_first| {
         let mut found = None;
-        snapshot.scan_prefix(Space::Audit, &[BESIDE], newest_first, |key, _| {
+        snapshot.scan_prefix(Space::Audit, &[REJECTED], newest_first, |key, _| {
             found = rows::trailing_number(key);
             ControlFlow::Break(())
         })?;
@@ -386,7 +387,7 @@ fn ends(snapshot: &Snapshot<'_>) -> Result<(Option<u64>, Option<u64>), StoreErro
 /// The oldest rows from before a moment, at most a slice of them.
 pub fn older_than(snapshot: &Snapshot<'_>, before: u64) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut keys = Vec::new();
-    for kind in [DONE, BESIDE] {
+    for kind in [DONE, REJECTED] {
         snapshot.scan_prefix(Space::Audit, &[kind], false, |key, row| {
             let is_old = rows::decode::<AuditRow>(Space::Audit, key, row).is_ok_and(|row| row.until < before);
             if !is_old || keys.len() >= limits::SWEEP_AUDIT_ROWS {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::value::Change;
 use crate::authority::Principal;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::memory::entry::{Anchor, Entry};
@@ -28,8 +28,8 @@ pub fn admit(
     rows::put_task(commit, &task)?;
     change.add_to(id, commit)?;
     commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
-    let subject = Subject::of_task(Deed::Call, id).tool(&task.tool, &task.component).hash(arguments);
-    shared.audit.admitted(commit, by, subject)?;
+    let subject = Subject::of_task(AuditAction::Call, id).tool(&task.tool, &task.component).hash(arguments);
+    shared.audit.record_admitted(commit, by, subject)?;
     let entry = Entry::of(&task, change.status);
     {
         let mut state = entry.lock();

@@ -88,7 +88,7 @@ impl EntryState {
             commit.add_effect(Effect::Happened(id, changes));
         }
         if has_asked {
-            commit.asked_below(entry.link);
+            commit.notify_ancestors(entry.link);
         }
         Ok(Some(Draft { commit, queued: Queued { journal_bytes, parts } }))
     }

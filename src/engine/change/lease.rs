@@ -78,7 +78,7 @@ async fn go_back_in_tree(shared: &Shared, entry: &Entry) -> Result<(), StoreErro
         .await?;
     if let Some(task) = task {
         // The tasks of the tree are counted again when somebody asks.
-        shared.memory.families.forget(task.root);
+        shared.memory.trees.forget(task.root);
     }
     entry.children().extend(wanted.into_iter().filter(|(child, _)| shared.entry(*child).is_some()));
     if let Some((link, parent)) = entry.link.and_then(|link| Some((link, shared.entry(link.parent)?))) {

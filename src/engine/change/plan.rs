@@ -282,7 +282,7 @@ impl<'a> Plan<'a> {
         if is_last {
             self.effects.push(Effect::Happened(id, vec![TaskChange::State(self.status.shown())]));
         }
-        self.effects.extend(Effect::asked_below(self.about.link));
+        self.effects.extend(Effect::notify_ancestors(self.about.link));
         self.effects.push(Effect::Wake(id));
         Ok(())
     }
@@ -327,7 +327,7 @@ impl<'a> Plan<'a> {
         self.effects.extend(keys);
         self.effects.push(Effect::Happened(id, vec![TaskChange::State(self.status.state)]));
         if has_asked {
-            self.effects.extend(Effect::asked_below(self.about.link));
+            self.effects.extend(Effect::notify_ancestors(self.about.link));
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::engine::journal::ops;
 use crate::engine::journal::ops::OpState;
 use crate::engine::link::Link;
 use crate::engine::memory::entry::Entry;
-use crate::engine::memory::families::Reserved;
+use crate::engine::memory::task_trees::Reserved;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::tree::{count_tree, current, listing_key, pointer_key, tree_key};
@@ -44,7 +44,7 @@ pub struct Tree {
 impl Tree {
     pub async fn of(shared: &Shared, task: Arc<Task>) -> Result<Self, StoreError> {
         let root = task.root;
-        let tasks = match shared.memory.families.total(root) {
+        let tasks = match shared.memory.trees.total(root) {
             Some(tasks) => tasks,
             None => shared.store.read(move |snapshot| count_tree(snapshot, root)).await?,
         };
@@ -53,7 +53,7 @@ impl Tree {
 
     /// Room in it for so many tasks more; `None` where there is none.
     pub fn reserve<'a>(&self, shared: &'a Shared, count: u64) -> Option<Reserved<'a>> {
-        shared.memory.families.reserve(self.task.root, self.tasks, count, shared.tree.tasks)
+        shared.memory.trees.reserve(self.task.root, self.tasks, count, shared.tree.tasks)
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
@@ -149,8 +149,8 @@ fn enqueue(
     if let Some(key) = &key {
         more.add_put(Space::Message, key, seq.to_be_bytes());
     }
-    let subject = Subject::of_task(Deed::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
-    shared.audit.admitted(&mut more, by, subject)?;
+    let subject = Subject::of_task(AuditAction::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
+    shared.audit.record_admitted(&mut more, by, subject)?;
     let ack = commit_event(shared, entry, &mut state, Event::Messaged, more)?;
     state.sending.extend(key.map(|key| (key, seq)));
     Ok(Some((Sent { seq, is_new: true }, ack)))

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::engine::memory::families::TreeBounds;
+use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::open::EngineOptions;
 use crate::engine::ports::Sampler;
 use crate::engine::runner::Runner;

@@ -2,12 +2,12 @@
 
 use super::find::Standing;
 use crate::authority::Principal;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::link::Link;
 use crate::engine::query::view::TaskDocument;
-use crate::engine::questions::answer::{Given, Giving, Hand, Which, give};
+use crate::engine::questions::answer::{AnsweredVia, Given, Giving, Which, give};
 use crate::engine::questions::below::split;
 use crate::engine::rows;
 use crate::store::Snapshot;
@@ -21,13 +21,13 @@ impl TaskEngine {
         id: TaskId,
         key: Option<&str>,
         given: Given,
-        hand: Hand,
+        via: AnsweredVia,
     ) -> Result<TaskDocument, EngineError> {
         // What is wrong with the task is told, and noted, below.
         let found = self.asker(principal, id, key).await;
         let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
         let which = key.as_deref().map_or(Which::Only, Which::Key);
-        let document = self.answer_audited(principal, asker, which, given, hand).await?;
+        let document = self.answer_audited(principal, asker, which, given, via).await?;
         if asker == id { Ok(document) } else { self.task(principal, id).await }
     }
 
@@ -38,9 +38,9 @@ impl TaskEngine {
         id: TaskId,
         number: u64,
         given: Given,
-        hand: Hand,
+        via: AnsweredVia,
     ) -> Result<(), EngineError> {
-        self.answer_audited(principal, id, Which::Number(number), given, hand).await.map(drop)
+        self.answer_audited(principal, id, Which::Number(number), given, via).await.map(drop)
     }
 
     async fn answer_audited(
@@ -49,11 +49,11 @@ impl TaskEngine {
         id: TaskId,
         which: Which<'_>,
         given: Given,
-        hand: Hand,
+        via: AnsweredVia,
     ) -> Result<TaskDocument, EngineError> {
-        let answered = self.answer_question(principal, id, which, given, hand).await;
-        let subject = Subject { note: Some(hand.channel), ..Subject::of_task(Deed::Answer, id) };
-        self.shared.audit.audited(principal, subject, answered)
+        let answered = self.answer_question(principal, id, which, given, via).await;
+        let subject = Subject { note: Some(via.channel), ..Subject::of_task(AuditAction::Answer, id) };
+        self.shared.audit.record_error(principal, subject, answered)
     }
 
     async fn answer_question(
@@ -62,7 +62,7 @@ impl TaskEngine {
         id: TaskId,
         which: Which<'_>,
         given: Given,
-        hand: Hand,
+        via: AnsweredVia,
     ) -> Result<TaskDocument, EngineError> {
         let entry = match self.find(principal, id).await? {
             Standing::Open(entry) => entry,
@@ -73,7 +73,7 @@ impl TaskEngine {
             // The same answer again is no error.
             Standing::Ended(_) => self.entry_on_disk(id).await?,
         };
-        let giving = Giving { principal, given, hand, tokens: None };
+        let giving = Giving { principal, given, via, tokens: None };
         give(&self.shared, &entry, which, giving).await?;
         self.task(principal, id).await
     }

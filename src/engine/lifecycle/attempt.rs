@@ -311,7 +311,7 @@ impl Past {
             awake,
             awake_before: awake,
             replay_spent: Duration::ZERO,
-            heeds_cancellation: false,
+            handles_cancellation: false,
             restored,
             enqueued: 0,
             settled: 0,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::end::{By, Ending, end};
 use super::find::Standing;
 use crate::authority::Principal;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
@@ -29,7 +29,7 @@ impl TaskEngine {
         reason: Option<String>,
     ) -> Result<TaskDocument, EngineError> {
         let done = self.cancel_task(principal, id, reason).await;
-        self.shared.audit.audited(principal, Subject::of_task(Deed::Cancel, id), done)
+        self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Cancel, id), done)
     }
 
     /// Cancels a task whose call its client gave up, unless another call has found it since: that one goes on.
@@ -52,11 +52,11 @@ impl TaskEngine {
         id: TaskId,
         reason: Option<String>,
     ) -> Result<TaskDocument, EngineError> {
-        let subject = Subject::of_task(Deed::Cancel, id);
+        let subject = Subject::of_task(AuditAction::Cancel, id);
         let entry = match self.find(principal, id).await? {
             Standing::Open(entry) => entry,
             Standing::Ended(document) => {
-                self.shared.audit.repeated(principal, subject, "ended");
+                self.shared.audit.record_repeated(principal, subject, "ended");
                 return Ok(*document);
             }
         };
@@ -64,7 +64,7 @@ impl TaskEngine {
         let listens = self.shared.is_running();
         loop {
             let Some(ack) = cancel(&self.shared, principal, &entry, request.clone(), listens)? else {
-                self.shared.audit.repeated(principal, subject, "cancelled_already");
+                self.shared.audit.record_repeated(principal, subject, "cancelled_already");
                 break;
             };
             if lease::has_arrived(&self.shared, &entry, ack).await? {
@@ -89,7 +89,7 @@ pub fn cancel(
         return Ok(None);
     }
     let listens = match &state.live {
-        Some(live) => live.heeds_cancellation,
+        Some(live) => live.handles_cancellation,
         None => state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation)),
     };
     if !(listens && may_listen) {
@@ -99,6 +99,6 @@ pub fn cancel(
         return Ok(None);
     }
     let mut more = Commit::new();
-    shared.audit.admitted(&mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
+    shared.audit.record_admitted(&mut more, by, Subject::of_task(AuditAction::Cancel, entry.id))?;
     commit_event(shared, entry, &mut state, Event::CancelRequested(request), more).map(Some)
 }

@@ -4,7 +4,7 @@
 
 use super::retention::{Doomed, blocking, enqueue_deletion, find_blobs};
 use crate::authority::Principal;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::rows::{self, tree};
@@ -21,7 +21,7 @@ impl TaskEngine {
     /// them stays. Refused while one of them is open, or the task that called it. Says how many tasks are gone.
     pub async fn delete(&self, principal: &Principal, id: TaskId) -> Result<u64, EngineError> {
         let done = self.delete_tree(principal, id).await;
-        self.shared.audit.audited(principal, Subject::of_task(Deed::Delete, id), done)
+        self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Delete, id), done)
     }
 
     async fn delete_tree(&self, by: &Principal, id: TaskId) -> Result<u64, EngineError> {

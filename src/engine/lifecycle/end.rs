@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authority::Principal;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::{commit, moment};
 use crate::engine::change::plan::{About, Event, Facts, plan};
 use crate::engine::commit::Commit;
@@ -70,13 +70,13 @@ pub fn end(
         _ => None,
     };
     if let By::Caller(by) = by {
-        shared.audit.admitted(&mut more, by, Subject::of_task(Deed::Cancel, entry.id))?;
+        shared.audit.record_admitted(&mut more, by, Subject::of_task(AuditAction::Cancel, entry.id))?;
     }
     let wanted = wanted(&own);
     let facts = Facts {
         left: state.left(),
         wanted_children: &wanted,
-        is_counted_root: shared.memory.families.knows(entry.id),
+        is_counted_root: shared.memory.trees.knows(entry.id),
         has_successor: successor.is_some(),
         ..moment(shared, state)
     };

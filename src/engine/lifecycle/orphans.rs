@@ -17,11 +17,11 @@ use crate::task::{CancelRequest, TaskId};
 /// Cancels what nobody wants any more, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let told = shared.memory.families.wake.notified();
+        let told = shared.memory.trees.wake.notified();
         if !shared.is_running() {
             return;
         }
-        let found = shared.memory.families.unwanted().clone();
+        let found = shared.memory.trees.unwanted().clone();
         for id in found {
             match give_up(&shared, id).await {
                 // It is tried again.
@@ -31,9 +31,9 @@ pub async fn run(shared: Arc<Shared>) {
                 }
                 Ok(()) => {}
             }
-            shared.memory.families.unwanted().remove(&id);
+            shared.memory.trees.unwanted().remove(&id);
         }
-        if shared.memory.families.unwanted().is_empty() {
+        if shared.memory.trees.unwanted().is_empty() {
             told.await;
             continue;
         }

@@ -9,7 +9,7 @@ use super::find::Standing;
 use super::keep;
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::plan::{About, Event, Facts, Keep, plan};
 use crate::engine::change::traced::{self, Reopened};
@@ -21,7 +21,7 @@ use crate::engine::journal::ops;
 use crate::engine::journal::ops::{OpRow, OpState};
 use crate::engine::link::Link;
 use crate::engine::memory::entry::{Anchor, Entry};
-use crate::engine::memory::families;
+use crate::engine::memory::task_trees;
 use crate::engine::query::view::TaskDocument;
 use crate::engine::questions::asked;
 use crate::engine::random::random;
@@ -91,8 +91,8 @@ impl TaskEngine {
         from_step: Option<u64>,
     ) -> Result<TaskDocument, EngineError> {
         let reopening = from_step.map_or(Reopening::Afresh, Reopening::From);
-        let done = self.reopen(principal, id, Deed::Retry, &reopening).await;
-        self.shared.audit.audited(principal, Subject::of_task(Deed::Retry, id), done)
+        let done = self.reopen(principal, id, AuditAction::Retry, &reopening).await;
+        self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Retry, id), done)
     }
 
     /// Settles operation `step` of a task whose outcome is unknown; the task goes on from its journal.
@@ -104,20 +104,20 @@ impl TaskEngine {
         resolution: Resolution,
     ) -> Result<TaskDocument, EngineError> {
         let reopening = Reopening::Settled { step, resolution };
-        let done = self.reopen(principal, id, Deed::Resolve, &reopening).await;
-        self.shared.audit.audited(principal, Subject::of_task(Deed::Resolve, id), done)
+        let done = self.reopen(principal, id, AuditAction::Resolve, &reopening).await;
+        self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Resolve, id), done)
     }
 
     async fn reopen(
         &self,
         by: &Principal,
         id: TaskId,
-        deed: Deed,
+        action: AuditAction,
         reopening: &Reopening,
     ) -> Result<TaskDocument, EngineError> {
         match self.find(by, id).await? {
             Standing::Open(entry) => self.settle(by, &entry, reopening).await?,
-            Standing::Ended(_) => self.reopen_ended(by, id, deed, reopening).await?,
+            Standing::Ended(_) => self.reopen_ended(by, id, action, reopening).await?,
         }
         self.task(by, id).await
     }
@@ -152,7 +152,11 @@ impl TaskEngine {
             let wall = shared.clock.wall();
             reopening.trace(tracer, (id, &state.status), wall, &mut more);
             let row = self.settled(&mut more, &task, row, resolution)?;
-            shared.audit.admitted(&mut more, by, subject_of(&task, Deed::Resolve, reopening))?;
+            shared.audit.record_admitted(
+                &mut more,
+                by,
+                subject_of(&task, AuditAction::Resolve, reopening),
+            )?;
             let keep = Keep::All { questions: Vec::new() };
             let event = Event::Reopened { keep, settled: Some((*step, row)) };
             commit_event(shared, entry, &mut state, event, more)?
@@ -165,7 +169,7 @@ impl TaskEngine {
         &self,
         by: &Principal,
         id: TaskId,
-        deed: Deed,
+        action: AuditAction,
         reopening: &Reopening,
     ) -> Result<(), EngineError> {
         let shared = &self.shared;
@@ -201,7 +205,7 @@ impl TaskEngine {
             hint: NOT_ENDED,
         })?;
         change.add_to(id, &mut commit)?;
-        shared.audit.admitted(&mut commit, by, subject_of(&task, deed, reopening))?;
+        shared.audit.record_admitted(&mut commit, by, subject_of(&task, action, reopening))?;
 
         let entry = Entry::of(&task, change.status);
         let logical = wall.saturating_sub(task.created_at);
@@ -229,7 +233,7 @@ impl TaskEngine {
         };
         match ack.await {
             Ok(_) => {
-                reserved.into_iter().for_each(families::Reserved::keep);
+                reserved.into_iter().for_each(task_trees::Reserved::keep);
                 Ok(())
             }
             Err(error) => {
@@ -325,8 +329,8 @@ fn in_question(
 }
 
 /// The row of the audit: what an owner says became of an operation stands there as its hash.
-fn subject_of<'a>(task: &'a Task, deed: Deed, reopening: &Reopening) -> Subject<'a> {
-    let subject = Subject::of_task(deed, task.id).tool(&task.tool, &task.component);
+fn subject_of<'a>(task: &'a Task, action: AuditAction, reopening: &Reopening) -> Subject<'a> {
+    let subject = Subject::of_task(action, task.id).tool(&task.tool, &task.component);
     let Reopening::Settled { resolution, .. } = reopening else { return subject };
     let text = match resolution {
         Resolution::Done(outcome) => outcome.to_string(),

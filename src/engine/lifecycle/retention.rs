@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::calendar::Calendar;
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::engine::audit::{self, Deed, Subject};
+use crate::engine::audit::{self, AuditAction, Subject};
 use crate::engine::change::admit;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
@@ -208,8 +208,8 @@ pub(super) fn enqueue_deletion(
         let (mut commit, task, blobs) =
             shared.store.read_blocking(|snapshot| delete_task(snapshot, doomed))?;
         if let (Some(by), Some(task)) = (by, task) {
-            let subject = Subject::of_task(Deed::Delete, task.id).tool(&task.tool, &task.component);
-            shared.audit.admitted(&mut commit, by, subject)?;
+            let subject = Subject::of_task(AuditAction::Delete, task.id).tool(&task.tool, &task.component);
+            shared.audit.record_admitted(&mut commit, by, subject)?;
         }
         Ok((commit, blobs))
     };

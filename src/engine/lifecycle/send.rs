@@ -2,7 +2,7 @@
 
 use super::find::Standing;
 use crate::authority::Principal;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::error::EngineError;
 use crate::engine::family::messages::{Outgoing, send, sent_before};
 use crate::engine::handle::TaskEngine;
@@ -17,7 +17,7 @@ impl TaskEngine {
         message: Outgoing,
     ) -> Result<u64, EngineError> {
         let sent = self.send_message(principal, id, message).await;
-        self.shared.audit.audited(principal, Subject::of_task(Deed::Send, id), sent)
+        self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Send, id), sent)
     }
 
     async fn send_message(
@@ -37,7 +37,7 @@ impl TaskEngine {
             return Err(EngineError::WrongState { task: id, state, hint });
         };
         if !sent.is_new {
-            shared.audit.repeated(principal, Subject::of_task(Deed::Send, id), "same_message");
+            shared.audit.record_repeated(principal, Subject::of_task(AuditAction::Send, id), "same_message");
         }
         Ok(sent.seq)
     }

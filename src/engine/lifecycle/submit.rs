@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::reports::ReportAt;
 use crate::authority::Principal;
 use crate::catalog::Tool;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::admit::admit;
 use crate::engine::change::admit::canonical_text;
 use crate::engine::change::plan::{About, plan_new};
@@ -20,8 +20,8 @@ use crate::engine::query::view::TaskDocument;
 use crate::engine::random::random;
 use crate::engine::rows::IdempotencyRow;
 use crate::engine::shared::Shared;
-use crate::engine::shelf::ShelfWrite;
-use crate::engine::{rows, shelf};
+use crate::engine::wing_rows::WingWrite;
+use crate::engine::{rows, wing_rows};
 use crate::limits;
 use crate::store::{Guard, Space, StoreError};
 use crate::task::{Task, TaskId, TraceContext, canonical};
@@ -47,7 +47,7 @@ pub struct Submitted {
 }
 
 /// What stands in the same commit as a new task.
-type Beside<'a> = &'a (dyn Fn(TaskId, ReportAt, bool) -> Vec<ShelfWrite> + Send + Sync);
+type ExtraWrites<'a> = &'a (dyn Fn(TaskId, ReportAt, bool) -> Vec<WingWrite> + Send + Sync);
 
 /// A row that stands for "the same call".
 struct Claim {
@@ -74,20 +74,20 @@ impl TaskEngine {
         self.submit_with(&submission, true, None).await
     }
 
-    /// The same for a stream that has every report, also after a restart: the task keeps them. The rows that `beside`
+    /// The same for a stream that has every report, also after a restart: the task keeps them. The rows that `extra`
     /// makes of the task's id, of where the stream begins and of whether the task was there already are part of the same
     /// commit. A stream of a task that was there already begins at its newest report.
     pub async fn submit_for_stream(
         &self,
         submission: &Submission,
-        beside: impl Fn(TaskId, ReportAt, bool) -> Vec<ShelfWrite> + Send + Sync,
+        extra: impl Fn(TaskId, ReportAt, bool) -> Vec<WingWrite> + Send + Sync,
     ) -> Result<(Submitted, ReportAt, Option<Follower>), EngineError> {
-        let (submitted, follower) = self.submit_with(submission, true, Some(&beside)).await?;
+        let (submitted, follower) = self.submit_with(submission, true, Some(&extra)).await?;
         let mut from = ReportAt::default();
         if submitted.existing {
             self.keep_reports(&submission.principal, submitted.id).await?;
             from = self.reported(&submission.principal, submitted.id, from, 1).await?.newest.0;
-            self.shelve(beside(submitted.id, from, true)).await?;
+            self.put_wing_rows(extra(submitted.id, from, true)).await?;
         }
         Ok((submitted, from, follower))
     }
@@ -96,18 +96,22 @@ impl TaskEngine {
         &self,
         submission: &Submission,
         follow: bool,
-        beside: Option<Beside<'_>>,
+        extra: Option<ExtraWrites<'_>>,
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let (by, named) = (submission.principal.clone(), submission.tool.clone());
-        let done = self.submit_call(submission, follow, beside).await;
-        self.shared.audit.audited(&by, Subject { tool: Some(&named), ..Subject::new(Deed::Call) }, done)
+        let done = self.submit_call(submission, follow, extra).await;
+        self.shared.audit.record_error(
+            &by,
+            Subject { tool: Some(&named), ..Subject::new(AuditAction::Call) },
+            done,
+        )
     }
 
     async fn submit_call(
         &self,
         submission: &Submission,
         follow: bool,
-        beside: Option<Beside<'_>>,
+        extra: Option<ExtraWrites<'_>>,
     ) -> Result<(Submitted, Option<Follower>), EngineError> {
         let shared = &self.shared;
         let catalog = shared.catalog();
@@ -129,10 +133,10 @@ impl TaskEngine {
             if let Some(claim) = &claim
                 && let Some(there) = self.claimed(claim, submission, &same_call).await?
             {
-                let subject = Subject::of_task(Deed::Call, there.id)
+                let subject = Subject::of_task(AuditAction::Call, there.id)
                     .tool(&tool.tool.definition.name, &tool.tool.component)
                     .hash(arguments_hash);
-                shared.audit.repeated(&submission.principal, subject, "same_call");
+                shared.audit.record_repeated(&submission.principal, subject, "same_call");
                 if let Some(entry) = shared.entry(there.id) {
                     entry.joined.store(true, Ordering::Relaxed);
                 }
@@ -141,7 +145,7 @@ impl TaskEngine {
             }
             let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
             let follower = follow.then(|| shared.memory.feed.follow(task.id)).flatten();
-            match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, beside).await {
+            match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, extra).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,
                 other => return other.map(|submitted| (submitted, follower)),
@@ -198,15 +202,15 @@ impl TaskEngine {
         task: Task,
         claim: Option<&Claim>,
         arguments: [u8; 32],
-        beside: Option<Beside<'_>>,
+        extra: Option<ExtraWrites<'_>>,
     ) -> Result<Submitted, EngineError> {
         let shared = &self.shared;
         let (id, created_at) = (task.id, task.created_at);
         let mut change = plan_new(About::of_task(&task), random()?, Duration::ZERO);
         let mut commit = Commit::new();
-        if let Some(beside) = beside {
+        if let Some(extra) = extra {
             change.status.kept_reports = Some(0);
-            shelf::add(&mut commit, beside(id, ReportAt::default(), false));
+            wing_rows::add(&mut commit, extra(id, ReportAt::default(), false));
         }
         if let Some(claim) = claim {
             let row = IdempotencyRow { task: id, arguments, created_at };

@@ -64,7 +64,7 @@ impl Recorder {
     }
 
     /// Ends when a task is queued and there is no room for its instance.
-    pub fn crowded(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn slot_wanted(&self) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared().clone();
         async move {
             let mut pushes = shared.memory.ready.pushes();

@@ -56,8 +56,8 @@ impl Memory {
                     }
                     self.nudge(task);
                 }
-                Effect::Orphaned(children) => self.families.disown(children),
-                Effect::RootEnded(root) => self.families.forget(root),
+                Effect::Orphaned(children) => self.trees.disown(children),
+                Effect::RootEnded(root) => self.trees.forget(root),
                 Effect::AskedBelow { parent } => self.notify_ancestors(parent),
                 Effect::StateWritten { number, changed: entries, expires } => {
                     self.state.settle(number);

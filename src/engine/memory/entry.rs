@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::samplers::{Held, Models};
+use super::samplers::{Extensions, Models};
 use crate::clock::{Clock, UnixNanos};
 use crate::engine::feed::TaskChange;
 use crate::engine::journal::log_tail::LogTail;
@@ -40,7 +40,7 @@ pub struct Entry {
     /// Counts clients at hand whose model can sample for this task.
     pub models: watch::Sender<Models>,
     /// Samples that somebody works on.
-    pub held: Held,
+    pub extensions: Extensions,
     /// A second call found this task, by `dedupe_seconds` or a key: what one of them gives up is the other's.
     pub joined: AtomicBool,
     /// It waits for its turn to be given an instance, once.
@@ -105,7 +105,7 @@ pub struct Live {
     pub awake: Duration,
     pub awake_before: Duration,
     pub replay_spent: Duration,
-    pub heeds_cancellation: bool,
+    pub handles_cancellation: bool,
     pub restored: Option<Arc<[u8]>>,
     /// Batches on their way or on disk, those known to be on disk because somebody waited for it, and those that
     /// the writer has marked.
@@ -150,7 +150,7 @@ impl Entry {
             children: Mutex::default(),
             news: watch::Sender::new(0),
             models: watch::Sender::default(),
-            held: Held::default(),
+            extensions: Extensions::default(),
             joined: AtomicBool::new(false),
             is_queued: AtomicBool::new(false),
         })

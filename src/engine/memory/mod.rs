@@ -8,14 +8,14 @@
 
 mod ancestors;
 mod applied;
-pub(super) mod book;
 pub(super) mod counters;
 pub(super) mod entry;
-pub(super) mod families;
 pub(super) mod flush;
 pub(super) mod hosts;
 pub(super) mod ready;
 pub(super) mod samplers;
+pub(super) mod state_writer;
+pub(super) mod task_trees;
 pub(super) mod timers;
 pub(super) mod tokens;
 mod wake;
@@ -29,11 +29,11 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::engine::feed::Feed;
-use crate::engine::memory::book::Book;
 use crate::engine::memory::counters::Counters;
 use crate::engine::memory::entry::Entry;
-use crate::engine::memory::families::Families;
 use crate::engine::memory::ready::Ready;
+use crate::engine::memory::state_writer::StateWriter;
+use crate::engine::memory::task_trees::TaskTrees;
 use crate::engine::memory::timers::Timers;
 use crate::engine::memory::tokens::Tokens;
 use crate::task::TaskId;
@@ -43,8 +43,8 @@ pub struct Memory {
     pub feed: Feed,
     pub ready: Ready,
     pub timers: Timers,
-    pub state: Book,
-    pub families: Families,
+    pub state: StateWriter,
+    pub trees: TaskTrees,
     pub tokens: Tokens,
     pub counters: Counters,
     /// False until it is started, true while it dispatches.
@@ -62,8 +62,8 @@ impl Memory {
             feed: Feed::default(),
             ready: Ready::default(),
             timers: Timers::default(),
-            state: Book::default(),
-            families: Families::default(),
+            state: StateWriter::default(),
+            trees: TaskTrees::default(),
             tokens: Tokens::default(),
             counters: Counters::default(),
             running: watch::Sender::new(false),

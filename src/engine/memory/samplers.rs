@@ -23,13 +23,13 @@ impl Models {
     }
 }
 
-/// Questions that somebody works on: until which logical time.
+/// Questions that a client works on: until which logical time.
 #[derive(Default)]
-pub struct Held {
+pub struct Extensions {
     until: Mutex<HashMap<u64, u64>>,
 }
 
-impl Held {
+impl Extensions {
     pub fn get(&self, number: u64) -> u64 {
         let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.get(&number).copied().unwrap_or(0)

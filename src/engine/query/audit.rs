@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::audit::{AuditRow, BESIDE, DONE, Deed, Verdict, beside_key};
+use crate::engine::audit::{AuditAction, AuditRow, DONE, REJECTED, Verdict, rejected_key};
 use crate::engine::cursor::{filter, open_cursor, seal_cursor};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
@@ -23,7 +23,8 @@ pub struct AuditDocument {
     pub principal: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    pub deed: Deed,
+    #[serde(rename = "deed")]
+    pub action: AuditAction,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,21 +88,21 @@ impl TaskEngine {
 struct Cursor {
     at: u64,
     number: u64,
-    beside: u64,
+    rejected: u64,
 }
 
 impl Cursor {
-    const WHOLE: Self = Self { at: u64::MAX, number: u64::MAX, beside: u64::MAX };
+    const WHOLE: Self = Self { at: u64::MAX, number: u64::MAX, rejected: u64::MAX };
 
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| u64::from_str_radix(part, 16).ok());
-        Some(Self { at: parts.next()??, number: parts.next()??, beside: parts.next()?? })
+        Some(Self { at: parts.next()??, number: parts.next()??, rejected: parts.next()?? })
     }
 }
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}.{:x}.{:x}", self.at, self.number, self.beside)
+        write!(f, "{:x}.{:x}.{:x}", self.at, self.number, self.rejected)
     }
 }
 
@@ -114,31 +115,31 @@ fn page(snapshot: &Snapshot<'_>, query: &AuditQuery, mut cursor: Cursor) -> Resu
     done_end.extend_from_slice(&cursor.at.to_be_bytes());
     done_end.extend_from_slice(&cursor.number.to_be_bytes());
     let done = newest(snapshot, &[DONE], &done_end, since)?;
-    let beside = newest(snapshot, &[BESIDE], &beside_key(cursor.beside), since)?;
-    let (done_goes_on, beside_goes_on) = (done.len() == most, beside.len() == most);
-    let (mut done, mut beside) = (done.into_iter().peekable(), beside.into_iter().peekable());
+    let rejected = newest(snapshot, &[REJECTED], &rejected_key(cursor.rejected), since)?;
+    let (done_goes_on, rejected_goes_on) = (done.len() == most, rejected.len() == most);
+    let (mut done, mut rejected) = (done.into_iter().peekable(), rejected.into_iter().peekable());
     let mut page = AuditPage::default();
     loop {
-        let from_done = match (done.peek(), beside.peek()) {
+        let from_done = match (done.peek(), rejected.peek()) {
             (None, None) => return Ok(page),
-            (Some((_, done)), Some((_, beside))) => done.at >= beside.at,
+            (Some((_, done)), Some((_, rejected))) => done.at >= rejected.at,
             (there, _) => there.is_some(),
         };
-        let next = if from_done { done.next() } else { beside.next() };
+        let next = if from_done { done.next() } else { rejected.next() };
         let Some((key, row)) = next else { return Ok(page) };
         let number = rows::trailing_number(&key).unwrap_or(0);
         if from_done {
             (cursor.at, cursor.number) = (row.at, number);
         } else {
-            cursor.beside = number;
+            cursor.rejected = number;
         }
         if query.fits(&row) {
             page.rows.push(document(row));
         }
         // What is behind the end of a slice is on a later page, and so is all that is older.
-        let slice_over = (done_goes_on && done.len() == 0) || (beside_goes_on && beside.len() == 0);
+        let slice_over = (done_goes_on && done.len() == 0) || (rejected_goes_on && rejected.len() == 0);
         if page.rows.len() == limit || slice_over {
-            let more = slice_over || done.len() + beside.len() > 0;
+            let more = slice_over || done.len() + rejected.len() > 0;
             page.next_cursor = more.then(|| cursor.to_string());
             return Ok(page);
         }
@@ -188,7 +189,7 @@ fn document(row: AuditRow) -> AuditDocument {
         until: (row.until != row.at).then(|| rfc3339(row.until)),
         principal: row.principal,
         client: row.client,
-        deed: row.deed,
+        action: row.action,
         tool: row.tool,
         component: row.component.map(|component| component.to_string()),
         hash: row.hash.map(|hash| format!("blake3:{}", blake3::Hash::from_bytes(hash).to_hex())),

@@ -8,7 +8,7 @@ use super::asked::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, 
 use super::form::restored;
 use crate::authority::Principal;
 use crate::catalog::Schema;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
@@ -35,7 +35,7 @@ pub enum Given {
 
 /// Whose hand it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hand {
+pub struct AnsweredVia {
     /// How it came, in a word that the task tells.
     pub channel: &'static str,
     pub is_person: bool,
@@ -45,7 +45,7 @@ pub struct Hand {
 pub(in crate::engine) struct Giving<'a> {
     pub principal: &'a Principal,
     pub given: Given,
-    pub hand: Hand,
+    pub via: AnsweredVia,
     /// What a sample cost, where that is known.
     pub tokens: Option<u64>,
 }
@@ -78,7 +78,7 @@ pub(in crate::engine) async fn give(
     loop {
         let found = find(shared, entry, which).await?;
         let key = found.row.key.clone();
-        check_hand(entry.id, &found, giving.hand)?;
+        check_via(entry.id, &found, giving.via)?;
         let answer = checked(&found, &giving.given).map_err(|why| EngineError::BadAnswer {
             task: entry.id,
             key: found.row.key.clone(),
@@ -86,8 +86,8 @@ pub(in crate::engine) async fn give(
         })?;
         if let (Some(there), Some(answered)) = (&found.answer, &found.row.answered) {
             if is_same(there, &answer) {
-                let subject = Subject::of_task(Deed::Answer, entry.id);
-                shared.audit.repeated(giving.principal, subject, "same_answer");
+                let subject = Subject::of_task(AuditAction::Answer, entry.id);
+                shared.audit.record_repeated(giving.principal, subject, "same_answer");
                 return Ok(());
             }
             let AnsweredBy { principal, channel } = &answered.by;
@@ -148,8 +148,8 @@ async fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found,
     })
 }
 
-fn check_hand(task: TaskId, found: &Found, hand: Hand) -> Result<(), EngineError> {
-    if found.row.by == By::Person && !hand.is_person {
+fn check_via(task: TaskId, found: &Found, via: AnsweredVia) -> Result<(), EngineError> {
+    if found.row.by == By::Person && !via.is_person {
         return Err(EngineError::PersonAsked { task, key: found.row.key.clone() });
     }
     Ok(())
@@ -195,11 +195,11 @@ fn commit(
         Answer::Accept(content) => content.clone(),
         other => format!("{other:?}"),
     };
-    let subject = Subject { note: Some(giving.hand.channel), ..Subject::of_task(Deed::Answer, id) };
+    let subject = Subject { note: Some(giving.via.channel), ..Subject::of_task(AuditAction::Answer, id) };
     let subject = subject.hash(*blake3::hash(said.as_bytes()).as_bytes());
-    shared.audit.admitted(&mut more, giving.principal, subject)?;
+    shared.audit.record_admitted(&mut more, giving.principal, subject)?;
     let by =
-        AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.hand.channel.to_owned() };
+        AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.via.channel.to_owned() };
     let answer = rows::put_payload(&mut more, id, &rows::encode(&answer)?);
     put_answered(&mut more, id, number, found.row, Answered { answer, by, at, model, tokens })?;
     let event = Event::Answered { number, tokens: tokens.unwrap_or(0) };

@@ -17,7 +17,7 @@ use crate::engine::questions::asked::read_answer;
 use crate::engine::questions::sampler;
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::ops::{OpChange, OpHandle};
-use crate::engine::record::recorder::{Recorder, StateBesideLive};
+use crate::engine::record::recorder::{Recorder, StatusHandle};
 use crate::engine::rows;
 use crate::engine::trace::StepKind;
 use crate::limits;
@@ -163,18 +163,18 @@ impl Recorder {
         if closed.is_none() { self.op_abandoned(op, hash) } else { Ok(()) }
     }
 
-    /// Until when, beyond its own deadline, a wait goes on because somebody is at it, or may come to be: a sample
-    /// has a minute in each life of the process, and as long as somebody says that it works on it.
-    pub fn held_until(&self, on: &WakeOn) -> Option<u64> {
+    /// Until when, beyond its own deadline, a wait goes on because a client is at it, or may come to be: a sample
+    /// has a minute in each life of the process, and as long as a client says that it works on it.
+    pub fn extended_deadline(&self, on: &WakeOn) -> Option<u64> {
         let WakeOn::Answer(number) = on else { return None };
-        self.entry().held_until(*number)
+        self.entry().extended_deadline(*number)
     }
 
-    /// Takes a question out of the open ones, in one commit with what `beside` writes; `None` where it is none.
+    /// Takes a question out of the open ones, in one commit with what `handle` writes; `None` where it is none.
     fn close_question<T>(
         &self,
         number: u64,
-        beside: impl FnOnce(&mut StateBesideLive<'_>, &mut Live, QuestionKind) -> Result<T, RecorderError>,
+        handle: impl FnOnce(&mut StatusHandle<'_>, &mut Live, QuestionKind) -> Result<T, RecorderError>,
     ) -> Result<Option<T>, RecorderError> {
         let closed = self.with(|state, live| {
             let Some(kind) = state.status().questions.find(number).map(|open| open.kind) else {
@@ -185,7 +185,7 @@ impl Recorder {
             if state.status().questions.open.is_empty() {
                 live.changes.push(TaskChange::State(state.status().shown()));
             }
-            beside(state, live, kind).map(Some)
+            handle(state, live, kind).map(Some)
         })?;
         self.mark_dirty();
         Ok(closed)
@@ -193,14 +193,14 @@ impl Recorder {
 }
 
 impl Entry {
-    fn held_until(&self, number: u64) -> Option<u64> {
+    fn extended_deadline(&self, number: u64) -> Option<u64> {
         let state = self.lock();
         let open = state.status.questions.find(number)?;
         if open.kind == QuestionKind::Elicit {
             return None;
         }
         let here = state.anchor?.logical.saturating_add(limits::AT_HAND_SECONDS * 1_000_000_000);
-        Some(here.max(self.held.get(number)))
+        Some(here.max(self.extensions.get(number)))
     }
 }
 

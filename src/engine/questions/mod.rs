@@ -20,11 +20,11 @@ pub(super) mod form;
 pub(super) mod sampler;
 pub(super) mod view;
 
-pub use answer::{Given, Hand};
+pub use answer::{AnsweredVia, Given};
 pub use ask::Asked;
 pub use asked::{Answer, Ask, Question};
 pub use form::check_form;
-pub use sampler::{AtHand, wants_tools};
+pub use sampler::{SamplerGuard, wants_tools};
 pub use view::{AnsweredDocument, InputRequest};
 
 pub use super::ports::{Sampled, Sampler};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::answer::{Given, Giving, Hand, Which, give};
+use super::answer::{AnsweredVia, Given, Giving, Which, give};
 use super::asked::{Ask, read, read_ask};
 use super::below;
 use crate::authority::Principal;
@@ -21,8 +21,8 @@ use crate::store::StoreError;
 use crate::task::{QuestionKind, TaskId};
 use crate::{clock, limits};
 
-/// Somebody whose model can sample for a task is there as long as this lives.
-pub struct AtHand {
+/// A client whose model can sample for a task is there as long as this lives.
+pub struct SamplerGuard {
     entry: Arc<Entry>,
     with_tools: bool,
 }
@@ -40,11 +40,11 @@ pub fn wants_tools(request: &Value) -> bool {
 }
 
 impl TaskEngine {
-    /// To be held by whoever can sample for this task, with tools or without; `None` where it has ended.
-    pub fn at_hand(&self, id: TaskId, with_tools: bool) -> Option<AtHand> {
+    /// To be held by a client that can sample for this task, with tools or without; `None` where it has ended.
+    pub fn register_sampler(&self, id: TaskId, with_tools: bool) -> Option<SamplerGuard> {
         let entry = self.shared.entry(id)?;
         entry.models.send_modify(|models| models.count(with_tools, usize::saturating_add));
-        Some(AtHand { entry, with_tools })
+        Some(SamplerGuard { entry, with_tools })
     }
 
     /// Whether a sample of this task is served by the endpoint of the configuration, or by a client that is at hand for
@@ -61,8 +61,8 @@ impl TaskEngine {
         self.shared.sampler.is_some()
     }
 
-    /// Somebody works on this question: for so long it is not given up for want of anybody.
-    pub fn hold(&self, id: TaskId, key: &str, time: Duration) {
+    /// A client works on this question: for so long it is not given up for want of one.
+    pub fn extend_deadline(&self, id: TaskId, key: &str, time: Duration) {
         let (id, key) = below::split(key).unwrap_or((id, key));
         let Some(entry) = self.shared.entry(id) else { return };
         let number = {
@@ -70,22 +70,22 @@ impl TaskEngine {
             state.status.questions.open.iter().find(|open| open.key == key).map(|open| open.number)
         };
         if let Some(number) = number {
-            hold(&self.shared, &entry, number, time);
+            extend_deadline(&self.shared, &entry, number, time);
         }
     }
 }
 
-impl Drop for AtHand {
+impl Drop for SamplerGuard {
     fn drop(&mut self) {
         let with_tools = self.with_tools;
         self.entry.models.send_modify(|models| models.count(with_tools, usize::saturating_sub));
     }
 }
 
-fn hold(shared: &Shared, entry: &Entry, number: u64, time: Duration) {
+fn extend_deadline(shared: &Shared, entry: &Entry, number: u64, time: Duration) {
     let Some(anchor) = entry.lock().anchor else { return };
     let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    entry.held.set(number, anchor.now(&*shared.clock).saturating_add(time));
+    entry.extensions.set(number, anchor.now(&*shared.clock).saturating_add(time));
 }
 
 /// A sample was asked for.
@@ -151,13 +151,13 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
             return None;
         };
         let request = serde_json::from_str(&request).ok()?;
-        nobody_at_hand(&shared, &entry, number, wants_tools(&request)).await?;
+        until_no_sampler(&shared, &entry, number, wants_tools(&request)).await?;
         let key = sample_key(entry.id, epoch, number);
         let sampling = async {
             let _turn = shared.sampling.acquire().await;
             sampler.sample(request, key).await
         };
-        Some(holding(&shared, &entry, number, sampling).await)
+        Some(keep_extending_deadline(&shared, &entry, number, sampling).await)
     };
     let answered = tokio::select! {
         answered = answered => answered,
@@ -170,10 +170,10 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         Ok(sampled) => (Given::Accept(sampled.message), sampled.tokens),
         Err(why) => (Given::Unavailable(why), None),
     };
-    let hand = Hand { channel: "endpoint", is_person: false };
-    let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(hand.channel.into()));
+    let via = AnsweredVia { channel: "endpoint", is_person: false };
+    let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(via.channel.into()));
     loop {
-        let giving = Giving { principal: &principal, given: given.clone(), hand, tokens };
+        let giving = Giving { principal: &principal, given: given.clone(), via, tokens };
         match give(&shared, &entry, Which::Number(number), giving).await {
             Ok(()) => return,
             // It was paid for: it is given again after a moment.
@@ -198,7 +198,7 @@ fn sample_key(task: TaskId, epoch: u32, number: u64) -> String {
 }
 
 /// `None` once the question is not open any more.
-async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64, wants_tools: bool) -> Option<()> {
+async fn until_no_sampler(shared: &Shared, entry: &Entry, number: u64, wants_tools: bool) -> Option<()> {
     let (mut models, mut news) = (entry.models.subscribe(), entry.news.subscribe());
     loop {
         let anchor = {
@@ -206,8 +206,8 @@ async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64, wants_tools
             state.status.questions.find(number)?;
             state.anchor
         };
-        let (is_here, held) = (models.borrow_and_update().can(wants_tools), entry.held.get(number));
-        // Without an instance so far, nobody held anything.
+        let (is_here, held) = (models.borrow_and_update().can(wants_tools), entry.extensions.get(number));
+        // Without an instance so far, there is no extension.
         let release = anchor.map_or(Duration::ZERO, |anchor| anchor.moment(held));
         // A client that follows a task above is asked for this one too.
         let above =
@@ -220,24 +220,29 @@ async fn nobody_at_hand(shared: &Shared, entry: &Entry, number: u64, wants_tools
         tokio::select! {
             changed = models.changed() => changed.ok()?,
             changed = news.changed() => changed.ok()?,
-            () = nobody_left(above.as_deref(), wants_tools), if above.is_some() => {}
+            () = until_samplers_left(above.as_deref(), wants_tools), if above.is_some() => {}
             () = released, if nobody => {}
         }
     }
 }
 
 /// Ends when no client with a model follows that task any more.
-async fn nobody_left(entry: Option<&Entry>, wants_tools: bool) {
+async fn until_samplers_left(entry: Option<&Entry>, wants_tools: bool) {
     let Some(entry) = entry else { return };
     // The sender lives as long as the entry.
     drop(entry.models.subscribe().wait_for(|models| !models.can(wants_tools)).await);
 }
 
-async fn holding<T>(shared: &Shared, entry: &Entry, number: u64, work: impl Future<Output = T>) -> T {
+async fn keep_extending_deadline<T>(
+    shared: &Shared,
+    entry: &Entry,
+    number: u64,
+    work: impl Future<Output = T>,
+) -> T {
     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
     tokio::pin!(work);
     loop {
-        hold(shared, entry, number, time);
+        extend_deadline(shared, entry, number, time);
         tokio::select! {
             done = &mut work => return done,
             () = clock::sleep(time / 2) => {}

@@ -193,7 +193,7 @@ impl Recorder {
     }
 
     /// Waits for the disk if too much waits for it; for loops of cheap records.
-    pub async fn relieve(&self) -> Result<(), RecorderError> {
+    pub async fn flush_if_full(&self) -> Result<(), RecorderError> {
         let pending = self.with(|_, live| {
             Ok(live.journal.pending_bytes() + live.log.pending_bytes() + live.report_bytes)
         })?;
@@ -304,10 +304,10 @@ impl Recorder {
     }
 
     /// This guest wants to be told of a cancellation, and to have CANCEL_GRACE_MS to clean up.
-    pub fn heeds_cancellation(&self) {
+    pub fn handles_cancellation(&self) {
         // Without a live instance there is nobody to heed anything.
         let _ = self.with(|_, live| {
-            live.heeds_cancellation = true;
+            live.handles_cancellation = true;
             Ok(())
         });
     }
@@ -351,7 +351,7 @@ impl Recorder {
                 return Ok(());
             }
             (status.reports, status.updated_at, state.status_dirty) = (number, wall, true);
-            let report = noted(status, report);
+            let report = apply_report(status, report);
             keep(self.entry.id, status, &report, live)?;
             if live.changes.len() >= limits::MAX_PENDING_PROGRESS {
                 live.changes.remove(0);
@@ -438,27 +438,27 @@ impl Recorder {
 
     pub(in crate::engine) fn with<T>(
         &self,
-        act: impl FnOnce(&mut StateBesideLive<'_>, &mut Live) -> Result<T, RecorderError>,
+        act: impl FnOnce(&mut StatusHandle<'_>, &mut Live) -> Result<T, RecorderError>,
     ) -> Result<T, RecorderError> {
         let mut state = self.entry.lock();
         self.check_lease(&state)?;
         let EntryState { status, status_dirty, anchor, live, .. } = &mut *state;
         let Some(live) = live.as_mut() else { return Err(lost()) };
-        let mut beside = StateBesideLive { status, status_dirty: false, anchor: *anchor };
-        let answer = act(&mut beside, live);
-        *status_dirty |= beside.status_dirty;
+        let mut handle = StatusHandle { status, status_dirty: false, anchor: *anchor };
+        let answer = act(&mut handle, live);
+        *status_dirty |= handle.status_dirty;
         answer
     }
 }
 
-/// The parts of an entry beside its live instance.
-pub(in crate::engine) struct StateBesideLive<'a> {
+/// An entry apart from its live instance: its status and its clock.
+pub(in crate::engine) struct StatusHandle<'a> {
     status: &'a mut Status,
     status_dirty: bool,
     anchor: Option<Anchor>,
 }
 
-impl StateBesideLive<'_> {
+impl StatusHandle<'_> {
     pub fn status(&self) -> &Status {
         self.status
     }
@@ -478,8 +478,8 @@ impl StateBesideLive<'_> {
     }
 }
 
-/// The report as it is told, once the status knows of it.
-fn noted(status: &mut Status, report: Report) -> Report {
+/// Applies a report to the status, and gives what subscribers see of it.
+fn apply_report(status: &mut Status, report: Report) -> Report {
     match report {
         Report::Progress { progress, message } => {
             let message = message.map(|text| truncated(text, limits::MAX_MESSAGE_BYTES));

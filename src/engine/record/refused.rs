@@ -5,7 +5,7 @@ use super::error::RecorderError;
 use super::recorder::Recorder;
 use crate::authority::{Grant, HttpPattern, Principal};
 use crate::catalog::grant_lines;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::memory::hosts::HostRule;
 use crate::limits;
 use crate::task::Task;
@@ -89,8 +89,8 @@ impl Recorder {
             self.mark_dirty();
         }
         let owner = Principal::new(task.principal.clone(), Vec::new());
-        let subject = Subject::of_task(Deed::Reach, task.id).tool(&task.tool, &task.component);
-        self.shared().audit.refused(&owner, subject, &format!("{word} {host}"));
+        let subject = Subject::of_task(AuditAction::Reach, task.id).tool(&task.tool, &task.component);
+        self.shared().audit.record_refused(&owner, subject, &format!("{word} {host}"));
         if self.shared().told_hosts.is_first(&task.component, rule, &host) {
             self.warn(&task, wanted, rule, words);
         }

@@ -53,8 +53,9 @@ impl Steps {
             let patience = Duration::from_millis(limits::EVENT_GRACE_MS);
             if tokio::time::timeout(patience, there(recorder, &on, asking.deadline)).await.is_err() {
                 let until = Some(asking.deadline);
-                let is_held = recorder.held_until(&on).is_some_and(|held| held > asking.deadline);
-                if !is_held {
+                let is_extended =
+                    recorder.extended_deadline(&on).is_some_and(|extended| extended > asking.deadline);
+                if !is_extended {
                     let reason = WaitingReason::Input;
                     return Err(StepError::suspend(Suspension { reason, until, on: vec![on] }));
                 }
@@ -70,7 +71,7 @@ async fn there(recorder: &Recorder, on: &WakeOn, deadline: u64) -> Result<(), St
     let mut news = recorder.news();
     loop {
         news.mark_unchanged();
-        let due = recorder.held_until(on).map_or(deadline, |held| held.max(deadline));
+        let due = recorder.extended_deadline(on).map_or(deadline, |extended| extended.max(deadline));
         if recorder.is_met(on).await? || recorder.raw_now() >= due {
             return Ok(());
         }

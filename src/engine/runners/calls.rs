@@ -47,7 +47,7 @@ impl Steps {
                 let stays = async {
                     tokio::select! {
                         () = tokio::time::sleep(patience) => false,
-                        () = recorder.crowded() => false,
+                        () = recorder.slot_wanted() => false,
                         () = there(recorder, &on) => true,
                     }
                 };

@@ -16,7 +16,7 @@ use crate::catalog::{
     Annotations, Catalog, CatalogError, Component, Inspection, Operator, Tool, ToolDefinition, ToolEntry,
     are_alike, folded, looks, show_hidden,
 };
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
@@ -159,16 +159,16 @@ impl TaskEngine {
     /// Takes what a server offers now for what it is to offer. Without a connection to it, at the next start.
     pub async fn pin(&self, by: &Principal, server: &str) -> Result<Vec<String>, EngineError> {
         let done = self.pin_now(by, server).await;
-        self.shared.audit.audited(by, Subject::new(Deed::Grant), done)
+        self.shared.audit.record_error(by, Subject::new(AuditAction::Grant), done)
     }
 
     /// Empty bytes are no pin.
     async fn put_pin(&self, by: &Principal, server: &str, bytes: Vec<u8>) -> Result<(), EngineError> {
         let note = format!("server {server}");
         let hash = *blake3::hash(&bytes).as_bytes();
-        let subject = Subject { note: Some(&note), ..Subject::new(Deed::Grant) }.hash(hash);
+        let subject = Subject { note: Some(&note), ..Subject::new(AuditAction::Grant) }.hash(hash);
         let mut commit = Commit::new().put(Space::Setting, setting(server).as_bytes(), bytes);
-        self.shared.audit.admitted(&mut commit, by, subject)?;
+        self.shared.audit.record_admitted(&mut commit, by, subject)?;
         self.shared.commit(commit)?.await?;
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 
 use crate::authority::Principal;
 use crate::clock::UnixNanos;
-use crate::engine::audit::{Deed, Subject};
+use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::cursor::{open_cursor, seal_cursor};
 use crate::engine::error::EngineError;
@@ -40,13 +40,13 @@ impl TaskEngine {
         namespace: &str,
         writes: Vec<StateWrite>,
     ) -> Result<Vec<u64>, EngineError> {
-        let subject = Subject::new(Deed::WriteState).hash(hash_of(namespace, &writes));
+        let subject = Subject::new(AuditAction::WriteState).hash(hash_of(namespace, &writes));
         let done = self.write_state(principal, namespace, &writes, subject).await;
         // A lost race is no refusal.
         if matches!(done, Err(EngineError::State(StateError::Conflict { .. }))) {
             return done;
         }
-        self.shared.audit.audited(principal, subject, done)
+        self.shared.audit.record_error(principal, subject, done)
     }
 
     async fn write_state(
@@ -62,13 +62,13 @@ impl TaskEngine {
         }
         loop {
             let (answer, ack) = {
-                let mut turn = self.shared.memory.state.turn();
+                let mut guard = self.shared.memory.state.begin_write();
                 let mut commit = Commit::new();
-                let decided = turn.decide(&self.shared, namespace, writes, principal.name())?;
+                let decided = guard.decide(&self.shared, namespace, writes, principal.name())?;
                 if decided.is_ok() {
-                    self.shared.audit.admitted(&mut commit, principal, subject)?;
+                    self.shared.audit.record_admitted(&mut commit, principal, subject)?;
                 }
-                let answer = decided.map(|decided| turn.write(&mut commit, decided));
+                let answer = decided.map(|decided| guard.write(&mut commit, decided));
                 // Also a verdict is only told once what it rests on is on disk.
                 (answer, self.shared.commit(commit)?)
             };

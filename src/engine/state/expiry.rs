@@ -60,9 +60,9 @@ async fn sweep(shared: &Arc<Shared>) -> Result<Option<UnixNanos>, EngineError> {
         return Ok(next);
     }
     let ack = {
-        let mut turn = shared.memory.state.turn();
+        let mut guard = shared.memory.state.begin_write();
         let mut commit = Commit::new();
-        turn.expire(shared, &mut commit, &due)?;
+        guard.expire(shared, &mut commit, &due)?;
         shared.commit(commit)?
     };
     match ack.await {

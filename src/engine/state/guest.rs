@@ -66,7 +66,7 @@ impl Recorder {
         if let Err(error) = check(namespace, key).and_then(|()| self.owner_may(namespace, key, false)) {
             return Ok(Err(error));
         }
-        self.relieve().await?;
+        self.flush_if_full().await?;
         let hash = call_hash("state.get", &[namespace.as_bytes(), key.as_bytes()]);
         let about = format!("get {namespace}/{key}");
         let entry = async || Ok(Answer::Entry(read(self.shared(), namespace, key).await?));
@@ -88,7 +88,7 @@ impl Recorder {
         if let Err(error) = checked.and_then(|()| self.owner_may(namespace, &all_from(prefix), false)) {
             return Ok(Err(error));
         }
-        self.relieve().await?;
+        self.flush_if_full().await?;
         let cursor = cursor.as_deref().unwrap_or_default();
         let parts = [namespace.as_bytes(), prefix.as_bytes(), &limit.to_le_bytes(), cursor.as_bytes()];
         let hash = call_hash("state.list", &parts);
@@ -126,7 +126,7 @@ impl Recorder {
         Ok(answer)
     }
 
-    /// Decides, records and hands over in one turn: the order of verdicts is that of commits.
+    /// Decides, records and hands over under one guard: the order of verdicts is that of commits.
     fn try_state_write(
         &self,
         namespace: &str,
@@ -142,14 +142,14 @@ impl Recorder {
             Next::Live => {}
         }
         self.check_journal(live)?;
-        let mut turn = shared.memory.state.turn();
-        let decided = turn.decide(shared, namespace, writes, &by).map_err(fault)?;
+        let mut guard = shared.memory.state.begin_write();
+        let decided = guard.decide(shared, namespace, writes, &by).map_err(fault)?;
         let answer = decided.as_ref().map(|decided| decided.versions.clone()).map_err(Clone::clone);
         let record = StateRecord { about: about.to_owned(), answer: Answer::Versions(answer.clone()) };
         let record = encode(&record)?;
         let mut commit = Commit::new();
         if let Ok(decided) = decided {
-            turn.write(&mut commit, decided);
+            guard.write(&mut commit, decided);
         }
         let parts = Parts { is_marked: true, ..Parts::ALL };
         let record = |live: &mut Live| {

@@ -7,9 +7,9 @@ async fn rows(engine: &TaskEngine) -> Vec<AuditDocument> {
 }
 
 /// Deed, verdict, reason and count of each, oldest first.
-async fn told(engine: &TaskEngine) -> Vec<(Deed, Verdict, Option<String>, u64)> {
+async fn told(engine: &TaskEngine) -> Vec<(AuditAction, Verdict, Option<String>, u64)> {
     let rows = rows(engine).await.into_iter().rev();
-    rows.map(|row| (row.deed, row.verdict, row.reason, row.count)).collect()
+    rows.map(|row| (row.action, row.verdict, row.reason, row.count)).collect()
 }
 
 /// The number of a batch that is committed for that.
@@ -87,7 +87,7 @@ async fn what_is_done_stands_in_the_audit_by_the_same_commit() {
     assert_eq!(number(&engine).await, before + 2, "one batch for the task and its row");
     let row = rows(&engine).await.remove(0);
     assert_eq!((row.principal.as_str(), row.client.as_deref()), ("ann", Some("a-client/1")));
-    assert_eq!((row.deed, row.verdict, row.count), (Deed::Call, Verdict::Admitted, 1));
+    assert_eq!((row.action, row.verdict, row.count), (AuditAction::Call, Verdict::Admitted, 1));
     assert_eq!((row.tool.as_deref(), row.task), (Some("two_steps"), Some(id.to_string())));
     assert_eq!(row.component.as_deref(), Some("two_steps@1"));
     assert_eq!(row.hash, Some(format!("blake3:{}", blake3::hash(b"{}").to_hex())));
@@ -95,8 +95,8 @@ async fn what_is_done_stands_in_the_audit_by_the_same_commit() {
     engine.cancel(&ann, id, None).await.expect("cancelled");
     engine.retry(&ann, id, None).await.expect("retried");
     assert_eq!(number(&engine).await, before + 3);
-    let deeds: Vec<Deed> = rows(&engine).await.iter().map(|row| row.deed).collect();
-    assert_eq!(deeds, [Deed::Retry, Deed::Cancel, Deed::Call]);
+    let actions: Vec<AuditAction> = rows(&engine).await.iter().map(|row| row.action).collect();
+    assert_eq!(actions, [AuditAction::Retry, AuditAction::Cancel, AuditAction::Call]);
     engine.shutdown().await;
 }
 
@@ -113,18 +113,18 @@ async fn what_is_refused_or_repeated_stands_there_too() {
     let bob = Principal::new("bob", vec!["*".to_owned()]);
     engine.cancel(&bob, id, None).await.expect_err("ann's");
     engine.retry(&ann, id, None).await.expect_err("it runs");
-    engine.audit_stranger("bad_token");
-    let of = |deed, verdict, reason: &str, count| (deed, verdict, Some(reason.to_owned()), count);
+    engine.audit_unauthenticated("bad_token");
+    let of = |action, verdict, reason: &str, count| (action, verdict, Some(reason.to_owned()), count);
     let mut expected = vec![
-        (Deed::Call, Verdict::Admitted, None, 1),
-        of(Deed::Call, Verdict::Repeated, "same_call", 1),
-        of(Deed::Call, Verdict::Refused, "no_such_tool", 3),
-        of(Deed::Cancel, Verdict::Refused, "no_such_task", 1),
-        of(Deed::Retry, Verdict::Refused, "wrong_state", 1),
-        of(Deed::Authenticate, Verdict::Refused, "bad_token", 1),
+        (AuditAction::Call, Verdict::Admitted, None, 1),
+        of(AuditAction::Call, Verdict::Repeated, "same_call", 1),
+        of(AuditAction::Call, Verdict::Refused, "no_such_tool", 3),
+        of(AuditAction::Cancel, Verdict::Refused, "no_such_task", 1),
+        of(AuditAction::Retry, Verdict::Refused, "wrong_state", 1),
+        of(AuditAction::Authenticate, Verdict::Refused, "bad_token", 1),
     ];
     let mut found = told(&engine).await;
-    let by_name = |row: &(Deed, Verdict, Option<String>, u64)| format!("{row:?}");
+    let by_name = |row: &(AuditAction, Verdict, Option<String>, u64)| format!("{row:?}");
     expected.sort_by_key(by_name);
     found.sort_by_key(by_name);
     assert_eq!(found, expected);
@@ -165,7 +165,7 @@ async fn a_flood_of_refusals_is_folded_and_the_oldest_go() {
     engine.shared.flush_audit().await.expect("written");
     let left = rows(&engine).await;
     assert_eq!(left.len(), found.len() + 1 - 11, "the first eleven went for the last one");
-    assert_eq!(left[0].deed, Deed::Cancel);
+    assert_eq!(left[0].action, AuditAction::Cancel);
     engine.shutdown().await;
 }
 
@@ -214,23 +214,25 @@ async fn a_long_audit_is_read_in_pages_and_swept_by_its_own_retention() {
 
 #[tokio::test]
 async fn an_answer_to_anothers_task_is_noted_with_and_without_a_key() {
+    use crate::engine::questions::answer::AnsweredVia;
     use crate::engine::questions::answer::Given;
-    use crate::engine::questions::answer::Hand;
     let world = World::new();
     let engine = world.start(two_steps(&Arc::default())).await;
     let id = submit(&engine, "two_steps", json!({})).await;
-    let (bob, hand) =
-        (Principal::new("bob", vec!["*".to_owned()]), Hand { channel: "test", is_person: true });
+    let (bob, via) =
+        (Principal::new("bob", vec!["*".to_owned()]), AnsweredVia { channel: "test", is_person: true });
     let of_child = format!("{}:price", TaskId::from_bytes([7; 16]));
     for key in [None, Some("price"), Some(of_child.as_str())] {
-        let refused = engine.answer(&bob, id, key, Given::Decline, hand).await;
+        let refused = engine.answer(&bob, id, key, Given::Decline, via).await;
         assert!(matches!(refused, Err(EngineError::NoSuchTask(told)) if told == id), "{refused:?}");
     }
     engine.shared.flush_audit().await.expect("flushed");
     let answers: u64 = rows(&engine)
         .await
         .iter()
-        .filter(|row| row.deed == Deed::Answer && row.verdict == Verdict::Refused && row.principal == "bob")
+        .filter(|row| {
+            row.action == AuditAction::Answer && row.verdict == Verdict::Refused && row.principal == "bob"
+        })
         .map(|row| row.count)
         .sum();
     assert_eq!(answers, 3);

@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::engine::family::calling::ChildCall;
 use crate::engine::family::calling::ChildEnd;
-use crate::engine::memory::families::TreeBounds;
+use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::record::output::call_hash;
 use crate::store::No;
 use crate::task::WakeOn;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::ChildCall;
-use crate::engine::audit::Deed;
+use crate::engine::audit::AuditAction;
 
 /// `parent` calls `large`, whose result is a blob, and `slow`, which sleeps for a day, and waits for both.
 fn family() -> Closures {
@@ -82,11 +82,12 @@ async fn what_has_ended_goes_with_those_that_it_called_and_nothing_before_that()
 
     let audit = engine.audit(AuditQuery::default()).await.expect("the audit").rows;
     let deleted = |verdict| {
-        let rows = audit.iter().filter(move |row| row.deed == Deed::Delete && row.verdict == verdict);
+        let rows =
+            audit.iter().filter(move |row| row.action == AuditAction::Delete && row.verdict == verdict);
         rows.map(|row| row.count).sum::<u64>()
     };
     assert_eq!((deleted(Verdict::Admitted), deleted(Verdict::Refused)), (3, 7));
-    let called = audit.iter().filter(|row| row.deed == Deed::Call).count();
+    let called = audit.iter().filter(|row| row.action == AuditAction::Call).count();
     assert_eq!(called, 3, "what the audit says of them stays");
     assert!(!engine.submit(call("parent")).await.expect("the key is free").existing);
     engine.shutdown().await;

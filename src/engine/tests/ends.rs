@@ -11,7 +11,7 @@ impl Runner for Drowsy {
     }
 
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
-        attempt.recorder.heeds_cancellation();
+        attempt.recorder.handles_cancellation();
         Box::pin(async move {
             attempt.recorder.cancelled().await;
             let until = Some(u64::try_from(DAY.as_nanos()).expect("a day"));

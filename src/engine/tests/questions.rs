@@ -5,14 +5,14 @@ use tokio::sync::Notify;
 use super::*;
 use crate::engine::ports::Sampled;
 use crate::engine::ports::Sampler;
+use crate::engine::questions::answer::AnsweredVia;
 use crate::engine::questions::answer::Given;
-use crate::engine::questions::answer::Hand;
 use crate::engine::questions::asked::Answer;
 use crate::engine::questions::asked::Ask;
 use crate::task::{By, State};
 
-const PERSON: Hand = Hand { channel: "test", is_person: true };
-const MODEL: Hand = Hand { channel: "model", is_person: false };
+const PERSON: AnsweredVia = AnsweredVia { channel: "test", is_person: true };
+const MODEL: AnsweredVia = AnsweredVia { channel: "model", is_person: false };
 
 fn price() -> Ask {
     let schema = json!({
@@ -396,7 +396,7 @@ async fn a_sample_that_nobody_can_do_ends_after_a_minute_unless_somebody_works_o
         (submit(&engine, "sampler", json!({})).await, submit(&engine, "sampler", json!({})).await);
     asks(&engine, alone).await;
     asks(&engine, held).await;
-    engine.hold(held, "sample:1", Duration::from_secs(3_600));
+    engine.extend_deadline(held, "sample:1", Duration::from_secs(3_600));
     world.clock.advance(Duration::from_secs(61));
     ended(&engine, alone).await;
     assert!(text(engine.result(&local(), alone).await.expect("an end")).contains("no client with a model"));
@@ -451,11 +451,11 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     let world = World::new();
     let (engine, endpoint) = with_endpoint(&world, || sample(100)).await;
     let id = submit(&engine, "sampler", json!({})).await;
-    let at_hand = engine.at_hand(id, false).expect("an open task");
+    let sampler_guard = engine.register_sampler(id, false).expect("an open task");
     endpoint.let_go.notify_one();
     asks(&engine, id).await;
     assert_eq!(endpoint.asked.load(Ordering::SeqCst), 0, "the client comes first");
-    drop(at_hand);
+    drop(sampler_guard);
     let document = ended(&engine, id).await;
     assert!(text(engine.result(&local(), id).await.expect("an end")).contains("100 tokens"));
     let sampled = &document.questions_answered[0];
@@ -474,12 +474,12 @@ async fn the_endpoint_samples_with_tools_where_no_client_at_hand_takes_them() {
     })
     .await;
     let id = submit(&engine, "sampler", json!({})).await;
-    let _without_tools = engine.at_hand(id, false).expect("an open task");
+    let _without_tools = engine.register_sampler(id, false).expect("an open task");
     endpoint.let_go.notify_one();
     ended(&engine, id).await;
     assert!(text(engine.result(&local(), id).await.expect("an end")).contains("7 tokens"));
     let other = submit(&engine, "sampler", json!({})).await;
-    let with_tools = engine.at_hand(other, true).expect("an open task");
+    let with_tools = engine.register_sampler(other, true).expect("an open task");
     endpoint.let_go.notify_one();
     asks(&engine, other).await;
     assert_eq!(endpoint.asked.load(Ordering::SeqCst), 1, "such a client comes first");

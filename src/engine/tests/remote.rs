@@ -383,7 +383,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     assert_eq!(told(&engine, id).await, (false, "more".to_owned()));
     assert!(matches!(engine.pin(&local, "other").await, Err(EngineError::Remote(_))));
     let pins = engine.audit(AuditQuery::default()).await.expect("a page").rows;
-    let pins = pins.iter().filter(|row| row.deed == Deed::Grant && row.verdict == Verdict::Admitted);
+    let pins = pins.iter().filter(|row| row.action == AuditAction::Grant && row.verdict == Verdict::Admitted);
     assert_eq!(pins.count(), 2, "seen first, and again");
     engine.shutdown().await;
 

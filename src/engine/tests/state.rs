@@ -104,16 +104,16 @@ async fn a_refused_commit_leaves_no_trace_in_later_verdicts() {
     let engine = world.start(none()).await;
     put(&engine, "a", "1").await;
     let (lost, behind) = {
-        let mut turn = engine.shared.memory.state.turn();
+        let mut guard = engine.shared.memory.state.begin_write();
         let mut commit = commit::Commit::under_lease(TaskId::from_bytes([7; 16]), 1);
         let doomed = [StateWrite::put("a", "2")];
-        let decided = turn.decide(&engine.shared, "n", &doomed, "x").expect("read").expect("taken");
-        assert_eq!(turn.write(&mut commit, decided), [2]);
+        let decided = guard.decide(&engine.shared, "n", &doomed, "x").expect("read").expect("taken");
+        assert_eq!(guard.write(&mut commit, decided), [2]);
         let lost = engine.shared.commit(commit).expect("queued");
         let mut commit = commit::Commit::new();
         let behind = [StateWrite::put("a", "3").if_version(Some(2))];
-        let decided = turn.decide(&engine.shared, "n", &behind, "x").expect("read");
-        assert_eq!(turn.write(&mut commit, decided.expect("it counts on the one before")), [3]);
+        let decided = guard.decide(&engine.shared, "n", &behind, "x").expect("read");
+        assert_eq!(guard.write(&mut commit, decided.expect("it counts on the one before")), [3]);
         (lost, engine.shared.commit(commit).expect("queued"))
     };
     assert!(matches!(lost.await, Err(StoreError::Refused(_))));
@@ -275,7 +275,7 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
     assert!(denied(engine.state_list(&ann, "theirs", &query("o")).await.unwrap_err()), "it would show more");
     assert_eq!(engine.state_namespaces(&ann).await.expect("read"), ["mine"]);
     let audit = engine.audit(AuditQuery::default()).await.expect("an audit").rows;
-    let told: BTreeSet<_> = audit.iter().map(|row| (row.deed.to_string(), row.reason.clone())).collect();
+    let told: BTreeSet<_> = audit.iter().map(|row| (row.action.to_string(), row.reason.clone())).collect();
     let of = |reason: Option<&str>| ("write_state".to_owned(), reason.map(str::to_owned));
     assert_eq!(told, [of(None), of(Some("not_granted"))].into());
     for (namespace, expected) in [("mine", "Ok([1])"), ("theirs", "Err(NotGranted")] {

@@ -14,7 +14,7 @@ use crate::http::ClosedInOrder;
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::era::is_modern;
-use crate::mcp::questions::asks::Takes;
+use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::sessions::CallStream;
 use crate::mcp::wire::error::{self, Refusal};
 use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
@@ -86,10 +86,10 @@ impl Handler {
     ) -> Result<Stopped, Refusal> {
         let Followed { follower, id, tool, fresh } = followed;
         let mut reports = Reports::new(&self.connection, tool, id, context);
-        let mut takes = Takes::of(context);
+        let mut takes = AskCapabilities::of(context);
         let is_client = matches!(asking, Asking::Client { .. });
-        let mut at_hand =
-            (takes.sampling && is_client).then(|| self.server.engine().at_hand(id, takes.sampling_tools));
+        let mut sampler_guard = (takes.sampling && is_client)
+            .then(|| self.server.engine().register_sampler(id, takes.sampling_tools));
         let mut countdown = Countdown::new(at_most);
         let ends = &self.connection.ends;
         let given_up = self.given_up(context);
@@ -140,9 +140,9 @@ impl Handler {
                 () = ends.silent.cancelled(), if !offers.is_closed() => {
                     // What was piped in, and nothing after it, still wants its answer; nobody answers a question.
                     offers.close();
-                    drop(at_hand.take());
+                    drop(sampler_guard.take());
                     if !is_modern(context) {
-                        takes = Takes::default();
+                        takes = AskCapabilities::default();
                     }
                     countdown.bound(Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS), Moment::now());
                     look = true;
@@ -159,7 +159,7 @@ impl Handler {
     async fn look(
         &self,
         id: TaskId,
-        takes: Takes,
+        takes: AskCapabilities,
         asking: &mut Asking,
         offers: &mut Offers<'_>,
         context: &RequestContext<RoleServer>,

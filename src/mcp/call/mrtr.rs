@@ -14,7 +14,7 @@ use crate::engine::questions::{Given, wants_tools};
 use crate::engine::{EngineError, Submitted, TaskDocument};
 use crate::limits;
 use crate::mcp::connection::Handler;
-use crate::mcp::questions::asks::{self, BY_PROTOCOL, Takes};
+use crate::mcp::questions::asks::{self, AskCapabilities, BY_PROTOCOL};
 use crate::mcp::shared::McpServer;
 use crate::mcp::wire::convert;
 use crate::mcp::wire::error::{self, Refusal};
@@ -55,7 +55,7 @@ impl Handler {
         id: TaskId,
         task: &TaskDocument,
         call: &[u8],
-        takes: Takes,
+        takes: AskCapabilities,
     ) -> Result<Option<InputRequiredResult>, Refusal> {
         let requests = takes.requests(id, task);
         if requests.is_empty() {
@@ -63,7 +63,7 @@ impl Handler {
         }
         let state = State { task: id.to_string(), keys: requests.keys().cloned().collect() };
         for key in &state.keys {
-            self.server.engine().hold(id, key, Duration::from_secs(limits::AT_HAND_SECONDS));
+            self.server.engine().extend_deadline(id, key, Duration::from_secs(limits::AT_HAND_SECONDS));
         }
         let ttl = Duration::from_secs(limits::REQUEST_STATE_SECONDS);
         let options = SealOptions::new().associated_data(call).ttl(ttl);
@@ -142,7 +142,7 @@ impl Handler {
         &self,
         id: TaskId,
         task: &mut TaskDocument,
-        takes: Takes,
+        takes: AskCapabilities,
         context: &RequestContext<RoleServer>,
     ) -> Result<(), Refusal> {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));

@@ -95,7 +95,7 @@ impl<'a> Offers<'a> {
         self.under_way.push(Box::pin(async move {
             let replied = tokio::select! {
                 replied = way.offer(asked, request, &over) => replied,
-                () = holding(handler, id, &key) => Replied::Over,
+                () = keep_extending_deadline(handler, id, &key) => Replied::Over,
             };
             (key, replied)
         }));
@@ -173,10 +173,10 @@ impl Way {
 }
 
 /// A sample that a client works on is not given up for want of anybody. Never ends.
-async fn holding(handler: &Handler, id: TaskId, key: &str) {
+async fn keep_extending_deadline(handler: &Handler, id: TaskId, key: &str) {
     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
     loop {
-        handler.server.engine().hold(id, key, time);
+        handler.server.engine().extend_deadline(id, key, time);
         clock::sleep(time / 2).await;
     }
 }

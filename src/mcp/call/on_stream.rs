@@ -124,7 +124,7 @@ impl Handler {
         {
             return;
         }
-        if let Err(error) = engine.shelve(stream.row(&call.waited())).await {
+        if let Err(error) = engine.put_wing_rows(stream.row(&call.waited())).await {
             tracing::warn!(task = %call.task, %error, "that a call waits no longer could not be stored");
         }
     }

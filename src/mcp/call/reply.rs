@@ -13,7 +13,7 @@ use crate::catalog::{Reply, ToolDefinition, ToolEntry};
 use crate::engine::{Follower, Submitted, TaskDocument};
 use crate::limits;
 use crate::mcp::connection::Handler;
-use crate::mcp::questions::asks::Takes;
+use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::sessions::CallReply;
 use crate::mcp::wire::client_settings::lower;
 use crate::mcp::wire::error::{self, Refusal};
@@ -144,7 +144,7 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
         match self.takes_tasks(context) {
-            true => self.created(task, id, Takes::of(context)).into(),
+            true => self.created(task, id, AskCapabilities::of(context)).into(),
             false => self.form(context).link(task, id).into(),
         }
     }
@@ -180,7 +180,7 @@ impl Handler {
         match stopped {
             Stopped::Asks => {
                 let task = engine.task(principal, id).await.map_err(error::refusal)?;
-                let takes = Takes::of(context);
+                let takes = AskCapabilities::of(context);
                 if let Some(round) = self.input_required(id, &task, &call, takes).await? {
                     return Ok(round.into());
                 }

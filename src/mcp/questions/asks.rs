@@ -10,13 +10,13 @@ use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 
 use crate::engine::TaskDocument;
-use crate::engine::questions::{Given, Hand, InputRequest as Question, wants_tools};
+use crate::engine::questions::{AnsweredVia, Given, InputRequest as Question, wants_tools};
 use crate::mcp::era::is_modern;
 use crate::mcp::wire::convert::TASK_META;
 use crate::task::{QuestionKind, TaskId};
 
 /// An elicitation, a retried call and `tasks/update` are the person's hand.
-pub const BY_PROTOCOL: Hand = Hand { channel: "mcp", is_person: true };
+pub const BY_PROTOCOL: AnsweredVia = AnsweredVia { channel: "mcp", is_person: true };
 
 /// Who asks, in the `_meta` of what is asked.
 const TOOL_META: &str = "longhaul/tool";
@@ -24,7 +24,7 @@ const COMPONENT_META: &str = "longhaul/component";
 
 /// What this client declared that it can be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Takes {
+pub struct AskCapabilities {
     form: bool,
     url: bool,
     pub sampling: bool,
@@ -32,7 +32,7 @@ pub struct Takes {
     roots: bool,
 }
 
-impl Takes {
+impl AskCapabilities {
     /// Under 2026-07-28 each request declares it, before that the session's first.
     pub fn of(context: &RequestContext<RoleServer>) -> Self {
         if is_modern(context) {
@@ -145,8 +145,8 @@ fn shown(question: &Question) -> String {
 mod tests {
     use super::*;
 
-    fn declared(capabilities: Value) -> Takes {
-        Takes::declared(serde_json::from_value(capabilities).ok().as_ref())
+    fn declared(capabilities: Value) -> AskCapabilities {
+        AskCapabilities::declared(serde_json::from_value(capabilities).ok().as_ref())
     }
 
     fn question(kind: QuestionKind) -> Question {

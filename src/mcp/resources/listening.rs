@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::http::Bytes;
 use crate::limits;
 use crate::mcp::connection::Handler;
-use crate::mcp::questions::asks::Takes;
+use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::watch::armed::Armed;
 use crate::mcp::watch::watched::next_list_change;
 use crate::mcp::wire::client_settings::Links;
@@ -23,7 +23,7 @@ pub struct Listening {
     pub handler: Handler,
     pub id: RequestId,
     pub armed: Armed,
-    pub takes: Takes,
+    pub takes: AskCapabilities,
     pub links: Links,
 }
 

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::locks::lock;
 use crate::mcp::own::fixtures::Fixtures;
-use crate::mcp::questions::asks::Takes;
+use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::watch::armed::Armed;
 use crate::mcp::watch::session::Full;
 use crate::mcp::watch::watched::{Watched, between_list_changes, next_list_change};
@@ -79,7 +79,7 @@ impl Handler {
         };
         let armed = armed.ok_or_else(no_room)?;
         if let Some(handoff) = &self.connection.handoff {
-            let (id, takes) = (context.sink().id().clone(), Takes::of(context.request_context()));
+            let (id, takes) = (context.sink().id().clone(), AskCapabilities::of(context.request_context()));
             let links = self.links(context.request_context());
             let listening = Listening { handler: self.clone(), id, armed, takes, links };
             handoff.put(Box::new(move |head, end| Box::pin(listening.stream(head, end))));

@@ -23,7 +23,7 @@ use super::rows::{self, SessionRow};
 use super::session::{self, CallStream, Origin, Session};
 use super::session_stream::{After, SessionStream};
 use super::transport::SessionTransport;
-use crate::engine::Shelf;
+use crate::engine::WingSpace;
 use crate::limits;
 use crate::mcp::locks::lock;
 use crate::mcp::shared::McpServer;
@@ -64,7 +64,7 @@ impl Sessions {
         if id.len() > limits::MAX_SESSION_ID_BYTES {
             return Ok(None);
         }
-        let row = self.server.engine().shelved(Shelf::Session, id.as_bytes()).await?;
+        let row = self.server.engine().wing_row(WingSpace::Session, id.as_bytes()).await?;
         Ok(row.map(|row| SessionRow::read(id, &row)).transpose()?)
     }
 
@@ -196,7 +196,7 @@ impl SessionManager for Sessions {
         // One that rests is woken as one is restored.
         let Some(session) = self.find(id).filter(|session| !session.is_resting()) else { return Ok(false) };
         if session.touch() {
-            session.shelve().await?;
+            session.save().await?;
         }
         Ok(true)
     }
@@ -343,6 +343,6 @@ impl SessionStore for Sessions {
     {
         self.drop_live(&SessionId::from(id));
         let writes = rows::all_of(id);
-        Box::pin(async move { Ok(self.server.engine().shelve(writes).await?) })
+        Box::pin(async move { Ok(self.server.engine().put_wing_rows(writes).await?) })
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event_id::Id;
 use crate::clock::UnixNanos;
-use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
+use crate::engine::{EngineError, ReportAt, WingSpace, WingWrite};
 use crate::mcp::wire::client_settings::Links;
 use crate::store::{Space, codec};
 use crate::task::TaskId;
@@ -74,8 +74,8 @@ impl SessionRow {
         Ok(codec::decode(SESSION_VERSION, Space::Session, id.as_bytes(), row)?)
     }
 
-    pub fn put(&self, id: &str) -> Result<ShelfWrite, EngineError> {
-        Ok(ShelfWrite::Put(Shelf::Session, id.as_bytes().to_vec(), codec::encode(SESSION_VERSION, self)?))
+    pub fn put(&self, id: &str) -> Result<WingWrite, EngineError> {
+        Ok(WingWrite::Put(WingSpace::Session, id.as_bytes().to_vec(), codec::encode(SESSION_VERSION, self)?))
     }
 }
 
@@ -112,9 +112,9 @@ impl CallRow {
         Ok(Self { links, ..call })
     }
 
-    pub fn put(&self, session: &str, stream: u64) -> Result<ShelfWrite, EngineError> {
+    pub fn put(&self, session: &str, stream: u64) -> Result<WingWrite, EngineError> {
         let row = codec::encode(CALL_VERSION, &(self, self.links))?;
-        Ok(ShelfWrite::Put(Shelf::Event, call_key(session, stream), row))
+        Ok(WingWrite::Put(WingSpace::Event, call_key(session, stream), row))
     }
 }
 
@@ -140,10 +140,10 @@ pub fn parse_call_key(key: &[u8]) -> Option<(&str, u64)> {
 }
 
 /// All rows of a session.
-pub fn all_of(session: &str) -> Vec<ShelfWrite> {
+pub fn all_of(session: &str) -> Vec<WingWrite> {
     vec![
-        ShelfWrite::Delete(Shelf::Session, session.as_bytes().to_vec()),
-        ShelfWrite::DeletePrefix(Shelf::Event, calls_prefix(session)),
+        WingWrite::Delete(WingSpace::Session, session.as_bytes().to_vec()),
+        WingWrite::DeletePrefix(WingSpace::Event, calls_prefix(session)),
     ]
 }
 
@@ -171,7 +171,7 @@ mod tests {
     fn a_call_keeps_how_it_is_answered_and_one_of_an_earlier_version_has_blocks() {
         let read = |row: &[u8]| CallRow::read(b"k", row).expect("a call");
         for links in [Links::Block, Links::Text] {
-            let ShelfWrite::Put(_, _, row) = call(links).put("s", 1).expect("a row") else { panic!("a put") };
+            let WingWrite::Put(_, _, row) = call(links).put("s", 1).expect("a row") else { panic!("a put") };
             let there = read(&row);
             assert_eq!((there.links, there.reply, there.created_at), (links, call(links).reply, 9));
         }

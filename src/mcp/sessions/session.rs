@@ -18,7 +18,7 @@ use super::rows::{self, CallReply, CallRow, SessionRow};
 use super::slot::{self, Settles, Slot};
 use crate::authority::Principal;
 use crate::clock::Moment;
-use crate::engine::{EngineError, Shelf, ShelfWrite};
+use crate::engine::{EngineError, WingSpace, WingWrite};
 use crate::limits;
 use crate::mcp::locks::lock;
 use crate::mcp::questions::respondent::{Asked, Respondent};
@@ -205,7 +205,7 @@ impl Session {
             return Ok(Some(slot.clone()));
         }
         let key = rows::call_key(&self.id, stream);
-        let Some(row) = self.server.engine().shelved(Shelf::Event, &key).await? else { return Ok(None) };
+        let Some(row) = self.server.engine().wing_row(WingSpace::Event, &key).await? else { return Ok(None) };
         let call = CallRow::read(&key, &row)?;
         let slot = Slot::new(stream, call.request(), self.next_life(), Some(call.clone()));
         {
@@ -248,7 +248,7 @@ impl Session {
         self.close_slot(slot.stream);
         let Some(call) = call.filter(|call| call.reply != CallReply::Link) else { return Ok(()) };
         let key = rows::call_key(&self.id, slot.stream);
-        self.server.engine().shelve(vec![ShelfWrite::Delete(Shelf::Event, key)]).await?;
+        self.server.engine().put_wing_rows(vec![WingWrite::Delete(WingSpace::Event, key)]).await?;
         if call.keyed {
             return Ok(());
         }
@@ -273,7 +273,7 @@ impl Session {
         let now = self.server.engine().now();
         let row = SessionRow::new(self.owner.clone(), initialize, severity(DEFAULT_LOG_LEVEL), now);
         *lock(&self.row) = Some(row);
-        self.shelve().await
+        self.save().await
     }
 
     pub fn is_stored(&self) -> bool {
@@ -315,7 +315,7 @@ impl Session {
         is_due
     }
 
-    pub async fn shelve(&self) -> Result<(), EngineError> {
+    pub async fn save(&self) -> Result<(), EngineError> {
         self.change(|_| ()).await
     }
 
@@ -378,8 +378,11 @@ impl Session {
     /// The request of a call that waits, from its row.
     async fn stored_slot(&self, request: &RequestId) -> Result<Option<Arc<Slot>>, EngineError> {
         let bound = limits::MAX_KEPT_CALLS_PER_SESSION;
-        let calls =
-            self.server.engine().shelf(Shelf::Event, &rows::calls_prefix(&self.id), None, bound).await?;
+        let calls = self
+            .server
+            .engine()
+            .wing_rows(WingSpace::Event, &rows::calls_prefix(&self.id), None, bound)
+            .await?;
         let mut newest: Option<(u64, CallRow)> = None;
         for (key, row) in calls {
             let call = CallRow::read(&key, &row)?;
@@ -406,7 +409,7 @@ impl Session {
             change(row);
             row.put(&self.id)?
         };
-        self.server.engine().shelve(vec![write]).await
+        self.server.engine().put_wing_rows(vec![write]).await
     }
 }
 
@@ -450,7 +453,7 @@ impl CallStream {
     }
 
     /// What stands in the same commit as the task.
-    pub fn row(&self, call: &CallRow) -> Vec<ShelfWrite> {
+    pub fn row(&self, call: &CallRow) -> Vec<WingWrite> {
         call.put(&self.session.id, self.slot.stream).into_iter().collect()
     }
 }

@@ -10,7 +10,7 @@ use super::manager::Sessions;
 use super::rows::{self, CallRow, SessionRow};
 use crate::authority::Principal;
 use crate::clock::{Moment, UnixNanos};
-use crate::engine::{EngineError, ReportAt, Shelf, ShelfWrite};
+use crate::engine::{EngineError, ReportAt, WingSpace, WingWrite};
 use crate::limits;
 use crate::mcp::locks::lock;
 
@@ -46,7 +46,8 @@ impl Sessions {
         let before = now.saturating_sub(limits::SESSION_KEPT_SECONDS * 1_000_000_000);
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let page = engine.shelf(Shelf::Session, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS).await?;
+            let page =
+                engine.wing_rows(WingSpace::Session, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let mut writes = Vec::new();
@@ -58,7 +59,7 @@ impl Sessions {
                     writes.extend(rows::all_of(&id));
                 }
             }
-            engine.shelve(writes).await?;
+            engine.put_wing_rows(writes).await?;
         }
     }
 
@@ -68,7 +69,8 @@ impl Sessions {
         let mut newest: Vec<(UnixNanos, Vec<u8>, CallRow)> = Vec::new();
         let mut session = Vec::new();
         loop {
-            let page = engine.shelf(Shelf::Event, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS).await?;
+            let page =
+                engine.wing_rows(WingSpace::Event, &[], after.as_deref(), limits::SWEEP_SCAN_TASKS).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             let mut writes = Vec::new();
@@ -78,7 +80,7 @@ impl Sessions {
                     (session, newest) = (owner.unwrap_or_default(), Vec::new());
                 }
                 match CallRow::read(&key, &row) {
-                    Err(_) => writes.push(ShelfWrite::Delete(Shelf::Event, key)),
+                    Err(_) => writes.push(WingWrite::Delete(WingSpace::Event, key)),
                     Ok(call) if self.is_over(&call, now).await? => forget(&mut writes, key, &call),
                     Ok(call) => newest.push((call.created_at, key, call)),
                 }
@@ -88,7 +90,7 @@ impl Sessions {
                     forget(&mut writes, key, &call);
                 }
             }
-            engine.shelve(writes).await?;
+            engine.put_wing_rows(writes).await?;
         }
     }
 
@@ -107,7 +109,7 @@ impl Sessions {
     }
 }
 
-fn forget(writes: &mut Vec<ShelfWrite>, key: Vec<u8>, call: &CallRow) {
-    writes.push(ShelfWrite::Delete(Shelf::Event, key));
-    writes.push(ShelfWrite::ForgetReports(call.task));
+fn forget(writes: &mut Vec<WingWrite>, key: Vec<u8>, call: &CallRow) {
+    writes.push(WingWrite::Delete(WingSpace::Event, key));
+    writes.push(WingWrite::ForgetReports(call.task));
 }

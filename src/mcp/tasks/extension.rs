@@ -12,7 +12,7 @@ use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::era::is_modern;
-use crate::mcp::questions::asks::Takes;
+use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::watch::watched::WatchedTasks;
 use crate::mcp::wire::client_settings::Links;
 use crate::mcp::wire::convert;
@@ -31,7 +31,12 @@ impl Handler {
     }
 
     /// The answer of a call whose task is on disk.
-    pub(in crate::mcp) fn created(&self, task: &TaskDocument, id: TaskId, takes: Takes) -> CreateTaskResult {
+    pub(in crate::mcp) fn created(
+        &self,
+        task: &TaskDocument,
+        id: TaskId,
+        takes: AskCapabilities,
+    ) -> CreateTaskResult {
         let mut meta = convert::task_meta(id);
         meta.insert(convert::RESOURCE_META.to_owned(), Value::String(task.uri.clone()));
         CreateTaskResult::new(self.bare(task, status(task, id, takes))).with_meta(meta)
@@ -43,7 +48,7 @@ impl Handler {
         id: &str,
         context: &RequestContext<RoleServer>,
     ) -> Result<DetailedTask, ErrorData> {
-        self.detailed(parse(id)?, Takes::of(context), self.links(context)).await
+        self.detailed(parse(id)?, AskCapabilities::of(context), self.links(context)).await
     }
 
     /// `tasks/update`. Answers to what was not asked are ignored, as is everything that comes after the end.
@@ -112,7 +117,8 @@ impl Handler {
         tasks: Option<WatchedTasks>,
         context: &SubscriptionContext,
     ) {
-        let (takes, links) = (Takes::of(context.request_context()), self.links(context.request_context()));
+        let (takes, links) =
+            (AskCapabilities::of(context.request_context()), self.links(context.request_context()));
         let Some(WatchedTasks { watcher, ids }) = tasks else { return std::future::pending().await };
         let mut present = ids.into_iter();
         loop {
@@ -138,7 +144,7 @@ impl Handler {
     pub(in crate::mcp) async fn detailed(
         &self,
         id: TaskId,
-        takes: Takes,
+        takes: AskCapabilities,
         links: Links,
     ) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
@@ -151,7 +157,7 @@ impl Handler {
                 } else {
                     // Whoever asks can do it, and is about to.
                     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
-                    input_requests.keys().for_each(|key| engine.hold(id, key, time));
+                    input_requests.keys().for_each(|key| engine.extend_deadline(id, key, time));
                     (task, TaskPayload::InputRequired { input_requests })
                 }
             }
@@ -191,7 +197,7 @@ impl Handler {
 }
 
 /// As `tasks/get` has it.
-fn status(task: &TaskDocument, id: TaskId, takes: Takes) -> TaskStatus {
+fn status(task: &TaskDocument, id: TaskId, takes: AskCapabilities) -> TaskStatus {
     match task.state.as_str() {
         "completed" => TaskStatus::Completed,
         "failed" => TaskStatus::Failed,

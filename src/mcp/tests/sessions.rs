@@ -2,7 +2,7 @@
 
 use super::raw::{Events, Raw, Session};
 use super::*;
-use crate::engine::Shelf;
+use crate::engine::WingSpace;
 
 fn call(stages: u64) -> Value {
     json!({"name": "stages", "arguments": {"stages": stages}, "_meta": {"longhaul/reply": "inline"}})
@@ -156,7 +156,9 @@ async fn a_foreign_a_forged_and_an_unknown_id_look_alike() {
     let (world, ended) = (world.restarted().await, mine.id);
     let raw = Raw::new(&world);
     assert_eq!(look(Session::again(&raw, &ended).get(None).await).await, expected);
-    assert!(world.engine.shelf(Shelf::Session, ended.as_bytes(), None, 9).await.expect("rows").is_empty());
+    assert!(
+        world.engine.wing_rows(WingSpace::Session, ended.as_bytes(), None, 9).await.expect("rows").is_empty()
+    );
 }
 
 #[tokio::test]
@@ -164,15 +166,16 @@ async fn another_principals_session_is_as_good_as_none() {
     let world = World::new().await;
     let raw = Raw::new(&world);
     let session = raw.session().await;
-    let [(key, row)] = &world.engine.shelf(Shelf::Session, b"", None, 9).await.expect("rows")[..] else {
+    let [(key, row)] = &world.engine.wing_rows(WingSpace::Session, b"", None, 9).await.expect("rows")[..]
+    else {
         panic!("one session")
     };
     // As if somebody else had begun it.
     let mut theirs = row.clone();
     let at = row.windows(5).position(|part| part == b"local").expect("the owner");
     theirs[at] = b'L';
-    let put = crate::engine::ShelfWrite::Put(Shelf::Session, key.clone(), theirs);
-    world.engine.shelve(vec![put]).await.expect("written");
+    let put = crate::engine::WingWrite::Put(WingSpace::Session, key.clone(), theirs);
+    world.engine.put_wing_rows(vec![put]).await.expect("written");
     let id = session.id;
     let world = world.restarted().await;
     let raw = Raw::new(&world);
@@ -365,8 +368,8 @@ async fn the_newer_protocol_has_no_part_in_all_this() {
         )
         .await;
     assert_eq!(got[0]["result"]["structuredContent"], json!({"done": 1}));
-    for shelf in [Shelf::Session, Shelf::Event] {
-        assert!(world.engine.shelf(shelf, b"", None, 1).await.expect("rows").is_empty());
+    for space in [WingSpace::Session, WingSpace::Event] {
+        assert!(world.engine.wing_rows(space, b"", None, 1).await.expect("rows").is_empty());
     }
     let session = raw.session().await;
     let event = Events::of(session.send("tools/list", json!({})).await).next().await.expect("an event").id;
@@ -420,8 +423,8 @@ async fn an_unused_session_leaves_memory_and_its_client_comes_back_all_the_same(
     assert!(events.rest().await.1.is_some());
     // Another server finds what this one has stored, and nothing of it is old.
     sessions.sweep().await.expect("swept");
-    assert_eq!(world.engine.shelf(Shelf::Session, b"", None, 9).await.expect("rows").len(), 1);
-    assert_eq!(world.engine.shelf(Shelf::Event, b"", None, 9).await.expect("rows").len(), 1);
+    assert_eq!(world.engine.wing_rows(WingSpace::Session, b"", None, 9).await.expect("rows").len(), 1);
+    assert_eq!(world.engine.wing_rows(WingSpace::Event, b"", None, 9).await.expect("rows").len(), 1);
     world.http.sessions().end_idle(Duration::ZERO);
     assert_eq!(world.http.sessions().count(), 0);
     assert!(session.ask("tools/list", json!({})).await[0]["result"]["tools"].is_array());

@@ -140,7 +140,7 @@ impl Backend for TaskEngine {
     }
 
     fn audit_unauthenticated(&self, why: &'static str) {
-        self.audit_stranger(why);
+        TaskEngine::audit_unauthenticated(self, why);
     }
 
     fn failure(&self) -> Option<Arc<str>> {

@@ -40,22 +40,22 @@ pub fn tool_error(text: impl Into<String>) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(shown(&text.into()))])
 }
 
-/// Whose affair an error is.
-enum Affair {
+/// The side that can do something about an error.
+enum Blame {
     /// There is nothing of that name, at least for this caller.
     Missing,
-    /// Whoever wrote the arguments can write others.
+    /// The author of the arguments can write others.
     Arguments,
     /// The client that sent the call has to send another.
-    Call,
+    Client,
     /// It passes.
     Busy,
-    Ours,
+    Server,
 }
 
-fn affair(error: &EngineError) -> Affair {
+fn blame(error: &EngineError) -> Blame {
     match error {
-        EngineError::NoSuchTask(_) | EngineError::NoSuchOutput { .. } => Affair::Missing,
+        EngineError::NoSuchTask(_) | EngineError::NoSuchOutput { .. } => Blame::Missing,
         EngineError::Arguments(_)
         | EngineError::ArgumentsTooLarge { .. }
         | EngineError::WrongState { .. }
@@ -71,11 +71,11 @@ fn affair(error: &EngineError) -> Affair {
         | EngineError::BadCursor
         | EngineError::Remote(_)
         | EngineError::Token(_)
-        | EngineError::State(_) => Affair::Arguments,
+        | EngineError::State(_) => Blame::Arguments,
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
-        | EngineError::BadIdempotencyKey { .. } => Affair::Call,
-        EngineError::TooManyOpenTasks { .. } => Affair::Busy,
+        | EngineError::BadIdempotencyKey { .. } => Blame::Client,
+        EngineError::TooManyOpenTasks { .. } => Blame::Busy,
         EngineError::Store(_)
         | EngineError::NoSuchComponent(_)
         | EngineError::ShuttingDown
@@ -86,20 +86,20 @@ fn affair(error: &EngineError) -> Affair {
         | EngineError::Unencodable(_)
         | EngineError::NotCompleted { .. }
         | EngineError::NoValue { .. }
-        | EngineError::Internal(_) => Affair::Ours,
+        | EngineError::Internal(_) => Blame::Server,
     }
 }
 
-/// Errors are for eyes, whoever's words they repeat.
+/// Errors are for eyes, and may repeat words of a guest or a client.
 pub(in crate::mcp) fn shown(text: &str) -> String {
     show_hidden(text).into_owned()
 }
 
 /// As the answer of a call: what the arguments' author can mend, or wait for, is a result, all else an error.
 pub fn refusal(error: EngineError) -> Refusal {
-    match affair(&error) {
-        Affair::Missing | Affair::Arguments | Affair::Busy => Refusal::told(error.to_string()),
-        Affair::Call | Affair::Ours => Refusal::Error(rpc(&error)),
+    match blame(&error) {
+        Blame::Missing | Blame::Arguments | Blame::Busy => Refusal::told(error.to_string()),
+        Blame::Client | Blame::Server => Refusal::Error(rpc(&error)),
     }
 }
 
@@ -123,8 +123,8 @@ pub fn not_done(error: ApiError) -> Refusal {
 /// As a JSON-RPC error.
 pub fn rpc(error: &EngineError) -> ErrorData {
     let message = shown(&error.to_string());
-    match affair(error) {
-        Affair::Missing => {
+    match blame(error) {
+        Blame::Missing => {
             let uri = match error {
                 EngineError::NoSuchTask(id) => Some(json!({ "uri": id.uri() })),
                 _ => None,
@@ -132,8 +132,8 @@ pub fn rpc(error: &EngineError) -> ErrorData {
             // Answered as -32602 under 2026-07-28; the library sees to that.
             ErrorData::resource_not_found(message, uri)
         }
-        Affair::Arguments | Affair::Call => ErrorData::invalid_params(message, None),
-        Affair::Busy | Affair::Ours => ErrorData::internal_error(message, None),
+        Blame::Arguments | Blame::Client => ErrorData::invalid_params(message, None),
+        Blame::Busy | Blame::Server => ErrorData::internal_error(message, None),
     }
 }
 

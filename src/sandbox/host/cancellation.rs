@@ -12,7 +12,7 @@ impl cancellation::Host for World {
         let requested = match self.journal.replayed(REQUESTED)? {
             Some(payload) => payload == [1],
             None => {
-                self.journal.relieve().await?;
+                self.journal.flush_if_full().await?;
                 let requested = self.journal.task(REQUESTED.kind.name())?.cancel_requested();
                 self.journal.record(REQUESTED, &[u8::from(requested)])?;
                 requested

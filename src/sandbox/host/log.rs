@@ -13,7 +13,7 @@ impl log::Host for World {
             Level::Warning => LogLevel::Warning,
             Level::Error => LogLevel::Error,
         };
-        self.journal.relieve().await?;
+        self.journal.flush_if_full().await?;
         Ok(self.journal.line(level, &message)?)
     }
 }

@@ -96,7 +96,7 @@ impl Waited {
         timeout: Option<u64>,
     ) -> impl Future<Output = Result<Vec<u64>, Stop>> + Send + use<> {
         let (journal, tickets) = (journal.clone(), self.0.clone());
-        let (set, heeds_cancellation) = (Waited(tickets), self.heeds_cancellation());
+        let (set, handles_cancellation) = (Waited(tickets), self.handles_cancellation());
         let on = self.wakes();
         async move {
             let mut news = recorder.news();
@@ -121,7 +121,7 @@ impl Waited {
                 let due = set.due(timeout, |awaited| awaited.due(&recorder));
                 tokio::select! {
                     () = journal.sleep_until(due.unwrap_or(u64::MAX)), if due.is_some() => {}
-                    () = recorder.cancelled(), if heeds_cancellation => {}
+                    () = recorder.cancelled(), if handles_cancellation => {}
                     // Its sender lives as long as the task is open.
                     Ok(()) = news.changed() => {}
                 }
@@ -142,7 +142,7 @@ impl Waited {
     /// What ends it beside a timer.
     fn wakes(&self) -> Vec<WakeOn> {
         let mut on: Vec<WakeOn> =
-            self.heeds_cancellation().then_some(WakeOn::Cancellation).into_iter().collect();
+            self.handles_cancellation().then_some(WakeOn::Cancellation).into_iter().collect();
         on.extend(self.0.iter().filter_map(|(_, ticket)| match ticket {
             Ticket::Awaited(Awaited { on, .. }) | Ticket::Watch(on) => Some(on.clone()),
             Ticket::Timer { .. } | Ticket::Cancellation => None,
@@ -150,7 +150,7 @@ impl Waited {
         on
     }
 
-    fn heeds_cancellation(&self) -> bool {
+    fn handles_cancellation(&self) -> bool {
         self.0.iter().any(|(_, ticket)| *ticket == Ticket::Cancellation)
     }
 }

@@ -170,9 +170,9 @@ impl Journal {
     }
 
     /// To be called in whatever a guest may do in a loop without waiting.
-    pub async fn relieve(&self) -> Result<(), Stop> {
+    pub async fn flush_if_full(&self) -> Result<(), Stop> {
         match &self.recorder {
-            Some(recorder) => Ok(recorder.relieve().await?),
+            Some(recorder) => Ok(recorder.flush_if_full().await?),
             None => Ok(()),
         }
     }
@@ -200,7 +200,7 @@ impl Journal {
     /// the past durable, beside the wait. `awake` is what replaying this instance would cost.
     pub async fn wait<F: Future>(&self, future: F, on: WaitOn, awake: Duration) -> Result<F::Output, Stop> {
         // Loops of waits that never wait must not fill memory with records.
-        self.relieve().await?;
+        self.flush_if_full().await?;
         let Some(exchanges) = &self.exchanges else { return Ok(future.await) };
         exchanges.go_live()?;
         let mut future = pin!(future);
@@ -230,13 +230,13 @@ impl Journal {
                 self.task("a wait")?.flush()?;
                 is_flushed = true;
             }
-            let crowded = self.task("a wait")?.crowded();
+            let slot_wanted = self.task("a wait")?.slot_wanted();
             tokio::select! {
                 output = future.as_mut() => return Ok(output),
                 stop = exchanges.stopped() => return Err(stop),
                 () = exchanges.changed(), if under_way => {}
                 // Somebody waits for an instance, perhaps the very child that this one waits for.
-                () = crowded, if gives_way && !under_way => leave_now = true,
+                () = slot_wanted, if gives_way && !under_way => leave_now = true,
                 () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
             }
         }

@@ -113,7 +113,7 @@ impl OutputStream for LogStream {
 
     async fn write_ready(&mut self) -> StreamResult<usize> {
         // A blocking write may wait for the disk; a guest that prints without end must not fill memory.
-        self.journal.relieve().await.map_err(|stop| StreamError::Trap(stop.into()))?;
+        self.journal.flush_if_full().await.map_err(|stop| StreamError::Trap(stop.into()))?;
         Ok(WRITE_BYTES)
     }
 }

@@ -101,7 +101,7 @@ impl Awaited {
     /// When it is over as things stand.
     pub fn due(&self, recorder: &Recorder) -> Option<u64> {
         let deadline = self.deadline?;
-        Some(recorder.held_until(&self.on).map_or(deadline, |held| held.max(deadline)))
+        Some(recorder.extended_deadline(&self.on).map_or(deadline, |held| held.max(deadline)))
     }
 }
 

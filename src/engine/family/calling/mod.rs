@@ -22,7 +22,7 @@ use crate::engine::journal::ops::Op;
 use crate::engine::journal::records::Next;
 use crate::engine::link::{Children, Link};
 use crate::engine::memory::entry::Live;
-use crate::engine::memory::families::Reserved;
+use crate::engine::memory::task_trees::Reserved;
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::ops::{OpChange, OpHandle};
 use crate::engine::record::output::call_hash;
@@ -155,7 +155,7 @@ impl Recorder {
         reserved.keep();
         let answer = ack.await;
         if answer.is_err() {
-            self.shared().memory.families.give_back(parent.root, planned.len() as u64);
+            self.shared().memory.trees.give_back(parent.root, planned.len() as u64);
         }
         self.settled(answer).await?;
         crate::crash_point!("called");

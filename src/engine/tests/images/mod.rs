@@ -12,7 +12,7 @@ use super::refusals::bench::{Act, Bench};
 use super::refusals::table::TABLE;
 use super::refusals::{SETTLING, alone};
 use super::*;
-use crate::engine::questions::answer::{Given, Hand};
+use crate::engine::questions::answer::{AnsweredVia, Given};
 use crate::store::{Dice, Drive, Durability, Fault, Lie, Past, Space, StoreOptions, Told};
 
 /// Days that a task may need which waits for one thing after the other.
@@ -183,8 +183,8 @@ async fn give_what_is_waited_for(engine: &TaskEngine) {
     for document in all(engine).await {
         let id = document.id.parse().expect("an id");
         if !document.input_requests.is_empty() {
-            let hand = Hand { channel: "a test", is_person: true };
-            let _ = engine.answer(&local, id, None, Given::Accept(json!({"n": 7})), hand).await;
+            let via = AnsweredVia { channel: "a test", is_person: true };
+            let _ = engine.answer(&local, id, None, Given::Accept(json!({"n": 7})), via).await;
         }
         if document.reason.as_deref() == Some("message") {
             let message = messages::Outgoing { name: "news".into(), payload: json!(1), key: None };

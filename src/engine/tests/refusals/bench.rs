@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::super::*;
 use super::guest::{Gates, Guests, Model};
 use crate::engine::memory::Memory;
+use crate::engine::questions::answer::AnsweredVia;
 use crate::engine::questions::answer::Given;
-use crate::engine::questions::answer::Hand;
 use crate::store::{Batch, Drive, No, Store, StoreOptions};
 
 /// Longer than any step of a cell takes on a slow machine; what takes longer stands still for ever.
@@ -138,7 +138,7 @@ impl Bench {
             Act::Keyed(tool, script) => self.call(tool, script, Some("k")).await?,
             Act::Streamed(tool, script) => {
                 let row = |id: TaskId, _, _| {
-                    vec![ShelfWrite::Put(Shelf::Event, id.as_bytes().to_vec(), b"begun".to_vec())]
+                    vec![WingWrite::Put(WingSpace::Event, id.as_bytes().to_vec(), b"begun".to_vec())]
                 };
                 let submission = submission(tool, script, Some("k"));
                 let (submitted, ..) = engine.submit_for_stream(&submission, row).await?;
@@ -208,8 +208,8 @@ impl Bench {
     }
 
     async fn answer(&self, given: Given) -> Result<(), EngineError> {
-        let hand = Hand { channel: "a test", is_person: true };
-        self.engine.answer(&Principal::local(), self.called[0], None, given, hand).await.map(drop)
+        let via = AnsweredVia { channel: "a test", is_person: true };
+        self.engine.answer(&Principal::local(), self.called[0], None, given, via).await.map(drop)
     }
 
     async fn write(&self, write: StateWrite) -> Result<(), EngineError> {

@@ -223,7 +223,7 @@ impl Played {
             }
             "heed" => {
                 self.heeds = true;
-                recorder.heeds_cancellation();
+                recorder.handles_cancellation();
                 "heeds".to_owned()
             }
             "stand" => self.gates.pass(self.holds, recorder, false).await.to_owned(),

@@ -84,7 +84,7 @@ impl Bench {
             }
             for (id, (task, _)) in rows.tasks.iter().filter(|(id, _)| rows.open.contains(id)) {
                 let Some(link) = Link::of(task).filter(|link| !link.detached) else { continue };
-                let is_to_be_cancelled = shared.memory.families.unwanted().contains(id);
+                let is_to_be_cancelled = shared.memory.trees.unwanted().contains(id);
                 let is_wanted = rows.children.get(&link.parent).is_some_and(|wanted| wanted.contains(id));
                 if !is_wanted && !is_to_be_cancelled {
                     told.push(format!("{}: open, wanted by nobody, not cancelled", Self::name(&rows, *id)));
@@ -136,7 +136,7 @@ impl Bench {
         if tokens != rows.tokens {
             told.push(format!("tokens {tokens:?} in memory, {:?} on disk", rows.tokens));
         }
-        for (root, in_memory, on_disk) in shared.memory.families.miscounted(self.store()).expect("rows") {
+        for (root, in_memory, on_disk) in shared.memory.trees.miscounted(self.store()).expect("rows") {
             let name = Self::name(&rows, root);
             told.push(format!("{name}: {in_memory} tasks below it in memory, {on_disk} on disk"));
         }
@@ -145,7 +145,7 @@ impl Bench {
 
     /// What should have been done by itself in the end, and was not.
     pub fn left_over(&self) -> Vec<String> {
-        let unwanted = self.engine.shared.memory.families.unwanted().len();
+        let unwanted = self.engine.shared.memory.trees.unwanted().len();
         (unwanted > 0).then(|| format!("{unwanted} children are still to be cancelled")).into_iter().collect()
     }
 
@@ -223,9 +223,9 @@ impl Bench {
         for row in engine.audit(AuditQuery::default()).await.map_or_else(|_| Vec::new(), |page| page.rows) {
             // A call that is tried again is a repeated one; of what is repeated, a crash may lose the last.
             if row.verdict == Verdict::Admitted
-                || counts && row.deed == Deed::Cancel && row.verdict == Verdict::Repeated
+                || counts && row.action == AuditAction::Cancel && row.verdict == Verdict::Repeated
             {
-                *done.entry(format!("audit {} {}", row.deed, row.verdict)).or_default() += row.count;
+                *done.entry(format!("audit {} {}", row.action, row.verdict)).or_default() += row.count;
             }
         }
         lines.extend(done.into_iter().map(|(what, count)| format!("{what}: {count}")));

@@ -14,15 +14,15 @@ use crate::task::TaskId;
 
 /// What the trees of tasks share.
 #[derive(Default)]
-pub struct Families {
-    /// Tasks under each root, where somebody asked.
+pub struct TaskTrees {
+    /// Tasks under each root whose number was asked for.
     totals: Mutex<HashMap<TaskId, u64>>,
-    /// Those that nobody wants any more, on disk, until their cancellation is there too.
+    /// Those that are wanted no more, on disk, until their cancellation is there too.
     unwanted: Mutex<BTreeSet<TaskId>>,
     pub wake: Notify,
 }
 
-impl Families {
+impl TaskTrees {
     /// Takes room for so many tasks more; `None` where the root has no more. On disk there are `on_disk`, which counts
     /// where memory does not.
     pub fn reserve(&self, root: TaskId, on_disk: u64, count: u64, bound: u64) -> Option<Reserved<'_>> {
@@ -32,7 +32,7 @@ impl Families {
             return None;
         }
         totals.insert(root, total + count);
-        Some(Reserved { families: self, root, count })
+        Some(Reserved { trees: self, root, count })
     }
 
     pub fn total(&self, root: TaskId) -> Option<u64> {
@@ -81,7 +81,7 @@ impl Families {
 
 /// Room in a tree for tasks that are about to be made; given back unless they are.
 pub struct Reserved<'a> {
-    families: &'a Families,
+    trees: &'a TaskTrees,
     root: TaskId,
     count: u64,
 }
@@ -96,7 +96,7 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if self.count > 0 {
-            self.families.give_back(self.root, self.count);
+            self.trees.give_back(self.root, self.count);
         }
     }
 }

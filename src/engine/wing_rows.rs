@@ -1,4 +1,4 @@
-//! Rows that a wing keeps beside the tasks: the engine stores them and knows nothing of what they say.
+//! Rows that a wing keeps in the same store: the engine stores them and knows nothing of what they say.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::task::TaskId;
 
 /// Where the rows stand. Each wing has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shelf {
+pub enum WingSpace {
     /// Sessions of clients.
     Session,
     /// Streams that clients come back to.
     Event,
 }
 
-impl Shelf {
+impl WingSpace {
     fn space(self) -> Space {
         match self {
             Self::Session => Space::Session,
@@ -28,37 +28,37 @@ impl Shelf {
 }
 
 /// A key and what stands there.
-pub type ShelfRow = (Vec<u8>, Vec<u8>);
+pub type WingRow = (Vec<u8>, Vec<u8>);
 
-/// One change of a shelf.
+/// One change of a wing's rows.
 #[derive(Clone, Debug)]
-pub enum ShelfWrite {
-    Put(Shelf, Vec<u8>, Vec<u8>),
-    Delete(Shelf, Vec<u8>),
-    DeletePrefix(Shelf, Vec<u8>),
+pub enum WingWrite {
+    Put(WingSpace, Vec<u8>, Vec<u8>),
+    Delete(WingSpace, Vec<u8>),
+    DeletePrefix(WingSpace, Vec<u8>),
     /// The reports that a task kept for a stream.
     ForgetReports(TaskId),
 }
 
 impl TaskEngine {
-    pub async fn shelved(&self, shelf: Shelf, key: &[u8]) -> Result<Option<Arc<[u8]>>, EngineError> {
+    pub async fn wing_row(&self, space: WingSpace, key: &[u8]) -> Result<Option<Arc<[u8]>>, EngineError> {
         let key = key.to_vec();
-        Ok(self.shared.store.read(move |snapshot| snapshot.get(shelf.space(), &key)).await?)
+        Ok(self.shared.store.read(move |snapshot| snapshot.get(space.space(), &key)).await?)
     }
 
     /// At most `limit` rows in key order: those that begin with `prefix`, behind `after`.
-    pub async fn shelf(
+    pub async fn wing_rows(
         &self,
-        shelf: Shelf,
+        space: WingSpace,
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<ShelfRow>, EngineError> {
+    ) -> Result<Vec<WingRow>, EngineError> {
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
         let read = move |snapshot: &Snapshot<'_>| {
             let start = after.as_deref().map_or(Bound::Included(&prefix[..]), Bound::Excluded);
             let mut rows = Vec::new();
-            snapshot.scan(shelf.space(), (start, Bound::Unbounded), false, |key, row| {
+            snapshot.scan(space.space(), (start, Bound::Unbounded), false, |key, row| {
                 if rows.len() == limit || !key.starts_with(&prefix) {
                     return ControlFlow::Break(());
                 }
@@ -71,7 +71,7 @@ impl TaskEngine {
     }
 
     /// All or nothing, durable when this returns.
-    pub async fn shelve(&self, writes: Vec<ShelfWrite>) -> Result<(), EngineError> {
+    pub async fn put_wing_rows(&self, writes: Vec<WingWrite>) -> Result<(), EngineError> {
         let mut commit = Commit::new();
         add(&mut commit, writes);
         if !commit.is_empty() {
@@ -81,13 +81,13 @@ impl TaskEngine {
     }
 }
 
-pub(super) fn add(batch: &mut Batch, writes: Vec<ShelfWrite>) {
+pub(super) fn add(batch: &mut Batch, writes: Vec<WingWrite>) {
     for write in writes {
         match write {
-            ShelfWrite::Put(shelf, key, row) => batch.add_put(shelf.space(), key, row),
-            ShelfWrite::Delete(shelf, key) => batch.add_delete(shelf.space(), key),
-            ShelfWrite::DeletePrefix(shelf, prefix) => batch.add_delete_prefix(shelf.space(), prefix),
-            ShelfWrite::ForgetReports(task) => {
+            WingWrite::Put(space, key, row) => batch.add_put(space.space(), key, row),
+            WingWrite::Delete(space, key) => batch.add_delete(space.space(), key),
+            WingWrite::DeletePrefix(space, prefix) => batch.add_delete_prefix(space.space(), prefix),
+            WingWrite::ForgetReports(task) => {
                 batch.add_delete_prefix(Space::Report, task.as_bytes().as_slice());
             }
         }

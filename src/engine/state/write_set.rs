@@ -1,4 +1,4 @@
-//! Who writes next. A verdict is made under one lock, together with the place of its commit in the writer's queue,
+//! Order of writes. A verdict is made under one lock, together with the place of its commit in the writer's queue,
 //! and looks through the rows that are on their way. So it holds when its turn comes: a compare-and-set never waits
 //! for the disk to decide. Guards on every row that was looked at make the store check the same again.
 
@@ -16,7 +16,7 @@ use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
 use crate::engine::error::StateError;
-use crate::engine::memory::book::{Pending, Row, Turn};
+use crate::engine::memory::state_writer::{Pending, Row, WriteGuard};
 use crate::engine::rows::{decode, encode};
 use crate::engine::shared::Shared;
 use crate::limits;
@@ -25,10 +25,10 @@ use crate::store::{Guard, Snapshot, Space, StoreError};
 /// A verdict that nothing rests on yet.
 pub struct Decided {
     pub versions: Vec<u64>,
-    drawn: Drawn,
+    write_set: WriteSet,
 }
 
-impl Turn<'_> {
+impl WriteGuard<'_> {
     pub fn decide(
         &self,
         shared: &Shared,
@@ -38,21 +38,21 @@ impl Turn<'_> {
     ) -> Result<Result<Decided, StateError>, StoreError> {
         let now = shared.clock.wall();
         shared.store.read_at_once(|snapshot| {
-            let mut draft = Draft::new(&self.pending, snapshot);
+            let mut builder = WriteBuilder::new(&self.pending, snapshot);
             let mut versions = Vec::with_capacity(writes.len());
             for write in writes {
-                match draft.write(namespace, write, by, now)? {
+                match builder.write(namespace, write, by, now)? {
                     Ok(version) => versions.push(version),
                     Err(error) => return Ok(Err(error)),
                 }
             }
-            Ok(Ok(Decided { versions, drawn: draft.drawn() }))
+            Ok(Ok(Decided { versions, write_set: builder.finish() }))
         })
     }
 
-    /// Adds a verdict to a commit. Later ones rest on it: the commit must be handed over, and before the turn is over.
+    /// Adds a verdict to a commit. Later ones rest on it: the commit must be handed over, and before the guard goes.
     pub fn write(&mut self, commit: &mut Commit, decided: Decided) -> Vec<u64> {
-        self.add(commit, decided.drawn);
+        self.add(commit, decided.write_set);
         decided.versions
     }
 
@@ -63,25 +63,25 @@ impl Turn<'_> {
         commit: &mut Commit,
         due: &[(UnixNanos, String, String)],
     ) -> Result<(), StoreError> {
-        let drawn = shared.store.read_at_once(|snapshot| {
-            let mut draft = Draft::new(&self.pending, snapshot);
+        let write_set = shared.store.read_at_once(|snapshot| {
+            let mut builder = WriteBuilder::new(&self.pending, snapshot);
             for (at, namespace, key) in due {
-                draft.expire(*at, namespace, key)?;
+                builder.expire(*at, namespace, key)?;
             }
-            Ok(draft.drawn())
+            Ok(builder.finish())
         })?;
-        self.add(commit, drawn);
+        self.add(commit, write_set);
         Ok(())
     }
 
-    fn add(&mut self, commit: &mut Commit, drawn: Drawn) {
+    fn add(&mut self, commit: &mut Commit, write_set: WriteSet) {
         self.pending.last += 1;
         let number = self.pending.last;
         let mut keys = Vec::new();
-        for prefix in drawn.cleared {
+        for prefix in write_set.cleared {
             commit.add_delete_prefix(Space::State, prefix);
         }
-        for (key, Touched { before, after }) in drawn.rows {
+        for (key, ReadRow { before, after }) in write_set.rows {
             let key_of_guard = key.clone();
             commit.add_guard(match &before {
                 Some(value) => Guard::Is { space: Space::State, key: key_of_guard, value: value.clone() },
@@ -93,12 +93,12 @@ impl Turn<'_> {
                 keys.push(key);
             }
         }
-        for (key, is_there) in drawn.expiries {
+        for (key, is_there) in write_set.expiries {
             put(commit, &key, is_there.then(|| Arc::from([])));
         }
         self.pending.keys.insert(number, keys);
-        let changed = drawn.changed.into_iter().collect();
-        commit.add_effect(Effect::StateWritten { number, changed, expires: drawn.expires });
+        let changed = write_set.changed.into_iter().collect();
+        commit.add_effect(Effect::StateWritten { number, changed, expires: write_set.expires });
     }
 }
 
@@ -110,16 +110,16 @@ fn put(commit: &mut Commit, key: &[u8], value: Row) {
 }
 
 /// What one commit would come to, on top of what is on its way.
-struct Draft<'a, 's> {
+struct WriteBuilder<'a, 's> {
     pending: &'a Pending,
     snapshot: &'a Snapshot<'s>,
-    drawn: Drawn,
+    write_set: WriteSet,
 }
 
 #[derive(Default)]
-struct Drawn {
+struct WriteSet {
     /// Every row that was looked at.
-    rows: BTreeMap<Vec<u8>, Touched>,
+    rows: BTreeMap<Vec<u8>, ReadRow>,
     expiries: BTreeMap<Vec<u8>, bool>,
     /// Prefixes of rows that go.
     cleared: Vec<Vec<u8>>,
@@ -127,18 +127,18 @@ struct Drawn {
     expires: bool,
 }
 
-struct Touched {
+struct ReadRow {
     before: Row,
     after: Row,
 }
 
-impl<'a, 's> Draft<'a, 's> {
+impl<'a, 's> WriteBuilder<'a, 's> {
     fn new(pending: &'a Pending, snapshot: &'a Snapshot<'s>) -> Self {
-        Self { pending, snapshot, drawn: Drawn::default() }
+        Self { pending, snapshot, write_set: WriteSet::default() }
     }
 
-    fn drawn(self) -> Drawn {
-        self.drawn
+    fn finish(self) -> WriteSet {
+        self.write_set
     }
 
     fn write(
@@ -190,7 +190,7 @@ impl<'a, 's> Draft<'a, 's> {
                 self.replace(namespace, key, Some(&row), after)?;
             }
             _ => {
-                self.drawn.expiries.insert(rows::expiry_key(at, namespace, key), false);
+                self.write_set.expiries.insert(rows::expiry_key(at, namespace, key), false);
             }
         }
         Ok(())
@@ -209,12 +209,12 @@ impl<'a, 's> Draft<'a, 's> {
         if let Some(before) = before {
             held.remove(key, before);
             if let Some(at) = before.expires_at {
-                self.drawn.expiries.insert(rows::expiry_key(at, namespace, key), false);
+                self.write_set.expiries.insert(rows::expiry_key(at, namespace, key), false);
             }
         }
         if let Some(at) = after.expires_at {
-            self.drawn.expiries.insert(rows::expiry_key(at, namespace, key), true);
-            self.drawn.expires = true;
+            self.write_set.expiries.insert(rows::expiry_key(at, namespace, key), true);
+            self.write_set.expires = true;
         }
         let entry_key = rows::entry_key(namespace, key);
         if after.value.is_none() && held.tombstones >= limits::MAX_STATE_TOMBSTONES {
@@ -225,7 +225,7 @@ impl<'a, 's> Draft<'a, 's> {
             self.write_row(entry_key, Some(&after))?;
         }
         self.write_row(namespace_key, Some(&held))?;
-        self.drawn.changed.insert((namespace.to_owned(), key.to_owned()));
+        self.write_set.changed.insert((namespace.to_owned(), key.to_owned()));
         Ok(held)
     }
 
@@ -254,21 +254,21 @@ impl<'a, 's> Draft<'a, 's> {
         };
         let _: Option<NamespaceRow> = self.read(&key)?;
         if let Some(name) = rows::namespace_of(&key) {
-            self.drawn.cleared.push(rows::entries_prefix(name));
+            self.write_set.cleared.push(rows::entries_prefix(name));
         }
         self.write_row::<NamespaceRow>(key, None)?;
         Ok(Ok(()))
     }
 
     fn read<T: DeserializeOwned>(&mut self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let row = match self.drawn.rows.get(key) {
-            Some(touched) => touched.after.clone(),
+        let row = match self.write_set.rows.get(key) {
+            Some(row_read) => row_read.after.clone(),
             None => {
                 let row = match self.pending.rows.get(key) {
                     Some((_, row)) => row.clone(),
                     None => self.snapshot.get(Space::State, key)?,
                 };
-                self.drawn.rows.insert(key.to_vec(), Touched { before: row.clone(), after: row.clone() });
+                self.write_set.rows.insert(key.to_vec(), ReadRow { before: row.clone(), after: row.clone() });
                 row
             }
         };
@@ -278,8 +278,8 @@ impl<'a, 's> Draft<'a, 's> {
     /// Of a row that was read.
     fn write_row<T: Serialize>(&mut self, key: Vec<u8>, row: Option<&T>) -> Result<(), StoreError> {
         let row = row.map(encode).transpose()?.map(Arc::from);
-        if let Some(touched) = self.drawn.rows.get_mut(&key) {
-            touched.after = row;
+        if let Some(row_read) = self.write_set.rows.get_mut(&key) {
+            row_read.after = row;
         }
         Ok(())
     }
@@ -287,14 +287,14 @@ impl<'a, 's> Draft<'a, 's> {
 
 /// Whether it holds too much, and more than before.
 fn beyond(namespace: &str, held: &NamespaceRow, before: &NamespaceRow) -> Option<StateError> {
-    let told = |what: String| {
+    let limit = |what: String| {
         Some(StateError::Limit(format!("the namespace '{namespace}' would hold {what}: delete some entries")))
     };
     if held.entries > limits::MAX_STATE_ENTRIES && held.entries > before.entries {
-        return told(format!("more than {} entries", limits::MAX_STATE_ENTRIES));
+        return limit(format!("more than {} entries", limits::MAX_STATE_ENTRIES));
     }
     if held.bytes > limits::MAX_STATE_NAMESPACE_HELD_BYTES && held.bytes > before.bytes {
-        return told(format!("more than {} bytes", limits::MAX_STATE_NAMESPACE_HELD_BYTES));
+        return limit(format!("more than {} bytes", limits::MAX_STATE_NAMESPACE_HELD_BYTES));
     }
     None
 }

@@ -1,4 +1,4 @@
-//! Rows of shared state that are on their way to the disk, and whose turn it is to write some.
+//! Rows of shared state that are on their way to the disk, and the right to write some.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ pub type Row = Option<Arc<[u8]>>;
 
 /// What all who write shared state have in common.
 #[derive(Default)]
-pub struct Book {
+pub struct StateWriter {
     pub pending: Mutex<Pending>,
     /// Numbers of commits that are on disk, or known not to be.
     settled: Mutex<Vec<u64>>,
@@ -29,12 +29,12 @@ pub struct Pending {
 }
 
 /// The right to decide; held until the commit is handed over.
-pub struct Turn<'a> {
+pub struct WriteGuard<'a> {
     pub pending: MutexGuard<'a, Pending>,
 }
 
-impl Book {
-    pub fn turn(&self) -> Turn<'_> {
+impl StateWriter {
+    pub fn begin_write(&self) -> WriteGuard<'_> {
         let mut pending = lock(&self.pending);
         for number in std::mem::take(&mut *lock(&self.settled)) {
             for key in pending.keys.remove(&number).unwrap_or_default() {
@@ -43,11 +43,11 @@ impl Book {
                 }
             }
         }
-        Turn { pending }
+        WriteGuard { pending }
     }
 
-    /// The commit of this number is on disk, or refused, or lost. It does not ask for the book: the one who has the
-    /// turn may be the one whose commit is not taken.
+    /// The commit of this number is on disk, or refused, or lost. It does not take the lock of the rows: the holder of the
+    /// guard may be the one whose commit is not taken.
     pub fn settle(&self, number: u64) {
         lock(&self.settled).push(number);
     }
@@ -55,7 +55,7 @@ impl Book {
     /// Rows that are on their way.
     #[cfg(test)]
     pub fn pending(&self) -> usize {
-        self.turn().pending.rows.len()
+        self.begin_write().pending.rows.len()
     }
 }
 
