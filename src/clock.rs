@@ -16,12 +16,26 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
 use crate::limits;
 
 /// Nanoseconds since the Unix epoch, in UTC. Good until the year 2554.
 pub type UnixNanos = u64;
+
+/// With six digits of the second always, so that times sort as text.
+pub fn rfc3339(at: UnixNanos) -> String {
+    let whole_second = i64::try_from(at / 1_000_000_000).ok();
+    let text = whole_second
+        .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok())
+        .and_then(|second| second.format(&Rfc3339).ok());
+    match text.as_deref().and_then(|text| text.strip_suffix('Z')) {
+        Some(text) => format!("{text}.{:06}Z", at / 1_000 % 1_000_000),
+        None => format!("@{at}"),
+    }
+}
 
 /// A wait that ends when the clock reaches its time.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -215,6 +229,13 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_as_texts_sort_as_times() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(rfc3339(1_700_000_000_120_000_000), "2023-11-14T22:13:20.120000Z");
+        assert_eq!(rfc3339(1_700_000_000_123_456_789), "2023-11-14T22:13:20.123456Z");
+    }
 
     #[test]
     fn a_long_sleep_looks_at_common_moments_and_a_short_one_ends_in_time() {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use longhaul::api::TaskDocument;
 use longhaul::authority::{Grant, Principal};
 use longhaul::catalog::{Catalog, Component, Tool};
 use longhaul::engine::messages::Outgoing;
-use longhaul::engine::{EngineOptions, Submission, TaskDocument, TaskEngine, TaskQuery, TreeBounds};
+use longhaul::engine::{EngineOptions, Submission, TaskEngine, TaskQuery, TreeBounds};
 use longhaul::sandbox::{Sandbox, SandboxOptions};
 use longhaul::task::{RetryPolicy, TaskId};
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ impl House {
     }
 
     async fn document(&self, id: TaskId) -> TaskDocument {
-        self.engine.task(&Principal::local(), id).await.expect("a task")
+        self.engine.task(&Principal::local(), id).await.expect("a task").into()
     }
 
     async fn until(&self, id: TaskId, wanted: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
@@ -85,8 +86,8 @@ impl House {
 
     async fn ended(&self, id: TaskId) -> TaskDocument {
         let document = self.engine.wait(&Principal::local(), id, PATIENCE).await.expect("a task");
-        assert!(document.is_terminal(), "{document:?}");
-        document
+        assert!(document.state.is_terminal(), "{document:?}");
+        document.into()
     }
 
     /// What the program printed, by line, without the number of the op.
@@ -108,11 +109,13 @@ impl House {
 
     async fn children(&self, id: TaskId) -> Vec<TaskDocument> {
         let query = TaskQuery { parent: Some(id), ..TaskQuery::default() };
-        self.engine.tasks(&Principal::local(), &query).await.expect("a page").tasks
+        let page = self.engine.tasks(&Principal::local(), &query).await.expect("a page");
+        page.tasks.into_iter().map(TaskDocument::from).collect()
     }
 
     async fn all(&self) -> Vec<TaskDocument> {
-        self.engine.tasks(&Principal::local(), &TaskQuery::default()).await.expect("a page").tasks
+        let page = self.engine.tasks(&Principal::local(), &TaskQuery::default()).await.expect("a page");
+        page.tasks.into_iter().map(TaskDocument::from).collect()
     }
 }
 

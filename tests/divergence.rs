@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use longhaul::api::TaskDocument;
 use longhaul::authority::Principal;
 use longhaul::catalog::Inspection;
 use longhaul::engine::{
     Attempt, BoxFuture, ComponentSource, EngineOptions, InspectError, Outcome, Runner, TaskEngine,
 };
 use longhaul::sandbox::{Sandbox, SandboxOptions};
-use longhaul::task::{ComponentId, Task};
+use longhaul::task::{ComponentId, FailedReason, State, Task};
 use serde_json::json;
 
 use crate::http::Place;
@@ -94,9 +95,8 @@ async fn open(data: &std::path::Path, runner: Swapped) -> TaskEngine {
 async fn divergence(engine: &TaskEngine, id: &str) -> String {
     let (local, id) = (Principal::local(), id.parse().expect("an id"));
     let document = engine.wait(&local, id, Duration::from_secs(60)).await.expect("a task");
-    let state = (document.state.as_str(), document.reason.as_deref());
-    assert_eq!(state, ("failed", Some("diverged")), "{document:?}");
-    let error = document.error.expect("an error");
+    assert_eq!(document.state, State::Failed(FailedReason::Diverged), "{document:?}");
+    let error = TaskDocument::from(document).error.expect("an error");
     assert_eq!(error.next, Some(format!("longhaul task retry {id}")));
     error.message
 }

@@ -64,7 +64,7 @@ async fn two_months_old(data: &Path) -> Vec<TaskId> {
         };
         let id = engine.submit(submission).await.expect("a task").id;
         let ended = engine.wait(&Principal::local(), id, Duration::from_secs(60)).await.expect("an end");
-        assert_eq!(ended.state, "completed");
+        assert_eq!(ended.state.name(), "completed");
         clock.advance(Duration::from_secs(1));
         ids.push(id);
     }
@@ -77,15 +77,15 @@ async fn whole(data: &Path, ids: &[TaskId]) -> BTreeSet<TaskId> {
     let engine = open(data, None).await;
     let me = Principal::local();
     let listed = engine.tasks(&me, &TaskQuery::default()).await.expect("a page").tasks;
-    let listed: BTreeSet<String> = listed.into_iter().map(|document| document.id).collect();
+    let listed: BTreeSet<TaskId> = listed.into_iter().map(|document| document.id).collect();
     let mut there = BTreeSet::new();
     for (number, id) in (0..).zip(ids) {
         match engine.task(&me, *id).await {
-            Err(EngineError::NoSuchTask(_)) => assert!(!listed.contains(&id.to_string()), "{id} is a ghost"),
+            Err(EngineError::NoSuchTask(_)) => assert!(!listed.contains(id), "{id} is a ghost"),
             Err(error) => panic!("{id} is neither whole nor gone: {error}"),
             Ok(document) => {
-                assert_eq!((document.state.as_str(), document.outputs.len()), ("completed", 1));
-                assert!(listed.contains(&id.to_string()));
+                assert_eq!((document.state.name(), document.outputs.len()), ("completed", 1));
+                assert!(listed.contains(id));
                 let TaskEnd::Completed(result) = engine.result(&me, *id).await.expect("a result") else {
                     panic!("{id} has lost its result")
                 };
@@ -182,10 +182,9 @@ async fn a_tree(data: &Path) -> Vec<TaskId> {
     };
     let id = engine.submit(submission).await.expect("a task").id;
     let ended = engine.wait(&me, id, Duration::from_secs(60)).await.expect("an end");
-    assert_eq!(ended.state, "completed");
+    assert_eq!(ended.state.name(), "completed");
     engine.shutdown().await;
-    let children = ended.children.iter().map(|child| child.parse().expect("an id"));
-    children.chain([id]).collect()
+    ended.children.into_iter().chain([id]).collect()
 }
 
 /// `longhaul task delete`, where no server runs.

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul::StoreOptions;
+use longhaul::api::{StepsDocument, TraceEntry};
 use longhaul::authority::Principal;
 use longhaul::catalog::ToolDefinition;
 use longhaul::clock::ManualClock;
 use longhaul::engine::closures::{Closures, Steps};
-use longhaul::engine::{
-    EngineError, EngineOptions, StateWrite, StepsDocument, Submission, TaskEngine, TraceEntry,
-};
+use longhaul::engine::{EngineError, EngineOptions, StateWrite, Submission, TaskEngine};
 use longhaul::limits;
 use longhaul::rows_on_disk::{Batch, Space, Store};
 use longhaul::task::{TaskId, ToolResult};
@@ -210,9 +209,9 @@ async fn of_thousands_of_steps_the_oldest_are_folded_and_all_are_counted() {
     let (engine, me) = (engine(data.path(), EngineOptions::default()).await, Principal::local());
     let id = submit(&engine, "count", json!({ "steps": STEPS })).await;
     let ended = engine.wait(&me, id, Duration::from_secs(120)).await.expect("an end");
-    assert_eq!(ended.state, "completed");
+    assert_eq!(ended.state.name(), "completed");
 
-    let steps = engine.steps(&me, id).await.expect("steps");
+    let steps = StepsDocument::from(engine.steps(&me, id).await.expect("steps"));
     let folded = steps.folded.as_ref().expect("more than fits");
     let kept = steps.entries.iter().filter(|entry| matches!(entry, TraceEntry::Step { .. })).count() as u64;
     assert_eq!(folded.steps + kept, STEPS);
@@ -260,7 +259,7 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
     let id = submit(&engine, "naps", json!({})).await;
     let asleep = |engine: TaskEngine| async move {
         let mut task = engine.task(&Principal::local(), id).await.expect("a task");
-        while task.state != "waiting" {
+        while task.state.name() != "waiting" {
             tokio::time::sleep(Duration::from_millis(2)).await;
             task = engine.task(&Principal::local(), id).await.expect("a task");
         }
@@ -282,8 +281,8 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
     clock.set_wall(YEAR);
     clock.advance(Duration::from_secs(61));
     let ended = engine.wait(&me, id, Duration::from_secs(60)).await.expect("an end");
-    assert_eq!(ended.state, "completed");
-    let steps = engine.steps(&me, id).await.expect("steps");
+    assert_eq!(ended.state.name(), "completed");
+    let steps = StepsDocument::from(engine.steps(&me, id).await.expect("steps"));
     check_times(&StepsDocument {
         entries: steps.entries[..steps.entries.len() - 1].to_vec(),
         ..steps.clone()
@@ -306,7 +305,7 @@ async fn a_task_without_a_trace_shows_none() {
     store.commit_blocking(batch).expect("a commit");
     drop(store);
     let engine = self::engine(data.path(), EngineOptions::default()).await;
-    let steps = engine.steps(&me, id).await.expect("steps");
+    let steps = StepsDocument::from(engine.steps(&me, id).await.expect("steps"));
     assert_eq!(shown(&steps), ["- ended completed"]);
     assert_eq!(steps.folded, None);
 }

@@ -71,5 +71,5 @@ fn tools() -> Closures {
 
 async fn ended(engine: &TaskEngine, id: TaskId) {
     let document = engine.wait(&Principal::local(), id, PATIENCE).await.expect("a task");
-    assert_eq!(document.state, "completed");
+    assert_eq!(document.state.name(), "completed");
 }

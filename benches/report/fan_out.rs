@@ -251,7 +251,7 @@ pub fn child() {
         let server = McpServer::new(engine, McpOptions::default());
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let http = HttpServer::bind(server, Options::new(address)).await.expect("a server");
-        println!("{} {}", http.address(), task.uri);
+        println!("{} {}", http.address(), task.id.uri());
         let reading = tokio::task::spawn_blocking(move || {
             for line in std::io::stdin().lock().lines() {
                 line.expect("a line");

@@ -149,7 +149,7 @@ async fn of_engine(folder: &Path, submitters: usize) -> Sample {
     let patience = Duration::from_secs(60);
     for task in tasks {
         let task = engine.wait(&Principal::local(), task, patience).await.expect("read");
-        assert_eq!(task.state, "completed", "{:?}", task.error);
+        assert_eq!(task.state.name(), "completed", "{:?}", task.error);
     }
     engine.shutdown().await;
     let taken = std::mem::take(&mut *door.taken.lock().expect("the list"));

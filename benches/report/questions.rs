@@ -63,13 +63,15 @@ async fn asked(engine: &TaskEngine) -> Vec<f64> {
     let (mut taken, mut answered): (Vec<f64>, Option<(String, Instant)>) = (Vec::new(), None);
     loop {
         let document = engine.task(&local, id).await.expect("a task");
-        let open = document.input_requests.keys().next().cloned();
+        let open = document.questions.first().map(|question| question.key.clone());
         let is_next = answered.as_ref().is_none_or(|(key, _)| open.as_ref() != Some(key));
-        if let (Some((_, at)), true) = (&answered, is_next && (open.is_some() || document.is_terminal())) {
+        if let (Some((_, at)), true) =
+            (&answered, is_next && (open.is_some() || document.state.is_terminal()))
+        {
             taken.push(micros(at.elapsed()));
             answered = None;
         }
-        if document.is_terminal() {
+        if document.state.is_terminal() {
             assert_eq!(taken.len(), QUESTIONS, "{}", document.state);
             return taken;
         }

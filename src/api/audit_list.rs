@@ -2,9 +2,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ApiError;
+use super::documents::AuditListed;
 use super::operation::{Audience, Caller, Operation, READS, shown_as_it_is};
 use crate::catalog::Annotations;
-use crate::engine::{AuditPage, AuditQuery, TaskEngine, Verdict};
+use crate::engine::{AuditQuery, TaskEngine, Verdict};
 
 /// Who did what, and what was refused, newest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -27,10 +28,10 @@ pub struct AuditList {
     pub cursor: Option<String>,
 }
 
-shown_as_it_is!(AuditPage);
+shown_as_it_is!(AuditListed);
 
 impl Operation for AuditList {
-    type Response = AuditPage;
+    type Response = AuditListed;
 
     const NAME: &'static str = "audit_list";
     const TITLE: &'static str = "List the audit";
@@ -38,9 +39,9 @@ impl Operation for AuditList {
     const HINTS: Annotations = READS;
     const AUDIENCE: Audience = Audience::Owner;
 
-    async fn run(self, engine: &TaskEngine, _: &Caller<'_>) -> Result<AuditPage, ApiError> {
+    async fn run(self, engine: &TaskEngine, _: &Caller<'_>) -> Result<AuditListed, ApiError> {
         let Self { since, principal, tool, verdict, limit, cursor } = self;
         let limit = limit.unwrap_or_default();
-        Ok(engine.audit(AuditQuery { since, principal, tool, verdict, limit, cursor }).await?)
+        Ok(engine.audit(AuditQuery { since, principal, tool, verdict, limit, cursor }).await?.into())
     }
 }

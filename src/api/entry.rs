@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::operation::shown_as_it_is;
 use super::{optional, schema};
-use crate::engine::{StateEntry, rfc3339};
+use crate::clock::rfc3339;
+use crate::engine::StateEntry;
 
 /// `{value, version, updated_at, by}`, or `{version: 0}` where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

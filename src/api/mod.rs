@@ -6,7 +6,7 @@
 mod arguments;
 mod audit_list;
 mod bytes;
-mod document;
+mod documents;
 mod entry;
 mod error;
 mod operation;
@@ -37,6 +37,12 @@ mod tool_pin;
 pub use arguments::Arguments;
 pub use audit_list::AuditList;
 pub use bytes::as_text;
+pub use documents::{
+    AnsweredByDocument, AnsweredDocument, AuditDocument, AuditListed, ErrorDocument, FoldedDocument,
+    InputRequest, JournalDocument, OutputDocument, ProgressDocument, RecordDocument, StepsDocument,
+    TaskDocument, TokenDocument, TraceDocument, TraceEntry, output_uri, percent_decode, percent_encode,
+    resolve_command, retry_command, state_uri,
+};
 pub use entry::{ListedEntry, StateDocument};
 pub use error::ApiError;
 pub use operation::{Answer, Audience, Caller, Operation};

@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::{ApiError, Ended};
 use crate::authority::Principal;
 use crate::catalog::Annotations;
+use crate::engine::TaskEngine;
 use crate::engine::questions::AnsweredVia;
-use crate::engine::{TaskDocument, TaskEngine};
 
 /// Something that a caller may ask for. The type is its request: its fields are the arguments of the tool, their
 /// comments what clients read of them.

@@ -2,11 +2,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::documents::TaskDocument;
 use super::operation::{ADDS, Caller, Operation};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
+use crate::engine::TaskEngine;
 use crate::engine::questions::Given;
-use crate::engine::{TaskDocument, TaskEngine};
 use crate::task::TaskId;
 
 /// What a person is asked, a person answers: the caller says whether it is one.
@@ -58,6 +59,9 @@ impl Operation for TaskAnswer {
                 return Err(ApiError::Request("only 'accept' comes with a content".to_owned()));
             }
         };
-        Ok(engine.answer(caller.principal, task_id, key.as_deref(), given, caller.answered_via()).await?)
+        Ok(engine
+            .answer(caller.principal, task_id, key.as_deref(), given, caller.answered_via())
+            .await?
+            .into())
     }
 }

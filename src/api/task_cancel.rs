@@ -2,10 +2,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::operation::{Caller, Operation, REPLACES};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{TaskDocument, TaskEngine};
+use crate::engine::TaskEngine;
 use crate::limits;
 use crate::task::TaskId;
 
@@ -34,6 +35,6 @@ impl Operation for TaskCancel {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.cancel(caller.principal, self.task_id, self.reason).await?)
+        Ok(engine.cancel(caller.principal, self.task_id, self.reason).await?.into())
     }
 }

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::operation::{Caller, Operation, READS, shown_as_it_is};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{TaskDocument, TaskEngine, TaskQuery};
+use crate::engine::{TaskEngine, TaskQuery};
 use crate::limits;
 use crate::task::TaskId;
 
@@ -71,7 +72,8 @@ impl Operation for TaskList {
         let state = state.map(|state| state.as_str().to_owned());
         let query = TaskQuery { state, tool, parent, limit: limit.unwrap_or_default(), cursor };
         let page = engine.tasks(caller.principal, &query).await?;
-        Ok(TaskListed { tasks: page.tasks, next_cursor: page.next_cursor })
+        let tasks = page.tasks.into_iter().map(TaskDocument::from).collect();
+        Ok(TaskListed { tasks, next_cursor: page.next_cursor })
     }
 }
 

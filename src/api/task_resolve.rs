@@ -2,10 +2,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::operation::{ADDS, Audience, Caller, Operation};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{Resolution, TaskDocument, TaskEngine};
+use crate::engine::{Resolution, TaskEngine};
 use crate::task::TaskId;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +66,6 @@ impl Operation for TaskResolve {
                 return Err(ApiError::Request(why.to_owned()));
             }
         };
-        Ok(engine.resolve(caller.principal, task_id, step, resolution).await?)
+        Ok(engine.resolve(caller.principal, task_id, step, resolution).await?.into())
     }
 }

@@ -2,10 +2,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::operation::{ADDS, Caller, Operation};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{TaskDocument, TaskEngine};
+use crate::engine::TaskEngine;
 use crate::task::TaskId;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,6 @@ impl Operation for TaskRetry {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.retry(caller.principal, self.task_id, self.from_step).await?)
+        Ok(engine.retry(caller.principal, self.task_id, self.from_step).await?.into())
     }
 }

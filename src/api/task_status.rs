@@ -2,10 +2,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::operation::{Caller, Operation, READS};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{TaskDocument, TaskEngine};
+use crate::engine::TaskEngine;
 use crate::task::TaskId;
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +32,6 @@ impl Operation for TaskStatus {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.task(caller.principal, self.task_id).await?)
+        Ok(engine.task(caller.principal, self.task_id).await?.into())
     }
 }

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::documents::TaskDocument;
 use super::operation::{Caller, Operation, READS};
 use super::{ApiError, schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{TaskDocument, TaskEngine};
+use crate::engine::TaskEngine;
 use crate::limits;
 use crate::task::TaskId;
 
@@ -66,6 +67,6 @@ impl Operation for TaskWait {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.wait(caller.principal, self.task_id, self.at_most()).await?)
+        Ok(engine.wait(caller.principal, self.task_id, self.at_most()).await?.into())
     }
 }

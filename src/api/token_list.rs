@@ -2,9 +2,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ApiError;
+use super::documents::TokenDocument;
 use super::operation::{Audience, Caller, Operation, READS, shown_as_it_is};
 use crate::catalog::Annotations;
-use crate::engine::{TaskEngine, TokenDocument};
+use crate::engine::TaskEngine;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +28,6 @@ impl Operation for TokenList {
     const AUDIENCE: Audience = Audience::Owner;
 
     async fn run(self, engine: &TaskEngine, _: &Caller<'_>) -> Result<TokenListed, ApiError> {
-        Ok(TokenListed { tokens: engine.tokens() })
+        Ok(TokenListed { tokens: engine.tokens().into_iter().map(TokenDocument::from).collect() })
     }
 }

@@ -9,12 +9,9 @@ use super::context::Context;
 use super::exit::{CliError, Result};
 use super::open::{open_store, open_to_read, runner};
 use super::remote::{Remote, RemoteError};
-use crate::api::{ApiError, Caller, Operation, TaskAnswer};
+use crate::api::{ApiError, Caller, JournalDocument, Operation, StepsDocument, TaskAnswer, TaskDocument};
 use crate::authority::Principal;
-use crate::engine::{
-    EngineError, EngineOptions, JournalDocument, StateError, StepsDocument, TaskDocument, TaskEnd,
-    TaskEngine, TokenError,
-};
+use crate::engine::{EngineError, EngineOptions, StateError, TaskEnd, TaskEngine, TokenError};
 pub use crate::private::Purpose;
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{TaskId, ToolResult};
@@ -101,7 +98,7 @@ impl Access {
     pub async fn task(&mut self, id: TaskId) -> Result<TaskDocument> {
         match self {
             Self::Server(remote) => Ok(remote.task(id).await?),
-            Self::Store(engine) => Ok(engine.task(&local(), id).await?),
+            Self::Store(engine) => Ok(engine.task(&local(), id).await?.into()),
         }
     }
 
@@ -144,14 +141,14 @@ impl Access {
     pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
         match self {
             Self::Server(remote) => Ok(remote.journal(id).await?),
-            Self::Store(engine) => Ok(engine.journal(&local(), id).await?),
+            Self::Store(engine) => Ok(engine.journal(&local(), id).await?.into()),
         }
     }
 
     pub async fn steps(&mut self, id: TaskId) -> Result<StepsDocument> {
         match self {
             Self::Server(remote) => Ok(remote.steps(id).await?),
-            Self::Store(engine) => Ok(engine.steps(&local(), id).await?),
+            Self::Store(engine) => Ok(engine.steps(&local(), id).await?.into()),
         }
     }
 
@@ -169,7 +166,7 @@ pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<Tas
     let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
     let task = engine.task(&local(), id).await;
     engine.shutdown().await;
-    Ok(task?)
+    Ok(task?.into())
 }
 
 impl From<ApiError> for CliError {

@@ -7,8 +7,7 @@ use super::args::{AuditArgs, AuditCommand};
 use super::context::Context;
 use super::exit::{Exit, Result};
 use super::render::Table;
-use crate::api::AuditList;
-use crate::engine::AuditDocument;
+use crate::api::{AuditDocument, AuditList};
 
 pub async fn run(args: AuditArgs, context: &Context) -> Result<Exit> {
     let AuditCommand::List { since, principal, tool, verdict, limit } = args.command;

@@ -16,7 +16,7 @@ use super::progress::{Screen, describe};
 use super::remote::{Remote, RemoteError};
 use super::render::{self, Output};
 use super::show::{self, short};
-use crate::engine::TaskDocument;
+use crate::api::TaskDocument;
 use crate::limits;
 use crate::task::{TaskId, ToolResult};
 

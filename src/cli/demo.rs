@@ -17,8 +17,7 @@ use super::remote::{Remote, RemoteError};
 use super::render::{Output, escape};
 use super::scratch::Scratch;
 use super::show;
-use crate::api::TaskOutput;
-use crate::engine::TaskDocument;
+use crate::api::{TaskDocument, TaskOutput};
 use crate::task::TaskId;
 
 /// In the scratch folder.

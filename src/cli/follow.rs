@@ -7,8 +7,7 @@ use super::exit::{CliError, Result};
 use super::prompt::Asked;
 use super::remote::{Remote, RemoteError};
 use super::render::escape_text;
-use crate::api::TaskAnswer;
-use crate::engine::TaskDocument;
+use crate::api::{TaskAnswer, TaskDocument};
 use crate::mcp::Updates;
 use crate::task::TaskId;
 

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::config::Settings;
 use super::exit::{CliError, Result};
-use crate::engine::questions::InputRequest;
+use crate::api::InputRequest;
 use crate::task::By;
 
 /// The terminal that a person sits at, whatever stdin and stdout are; none after `setsid` or under a service manager.

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::follow::{Audience, answer_command};
 use super::prompt::{Asked, Person};
 use super::render::{escape, escape_text};
-use crate::engine::{TaskDocument, resolve_command};
+use crate::api::{TaskDocument, resolve_command};
 
 /// The terminal of a command that follows tasks, and the person at it.
 pub struct Screen {

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::client::form::{Form, Reply, Step};
 use super::render::escape_text;
-use crate::engine::TaskDocument;
+use crate::api::TaskDocument;
 use crate::task::TaskId;
 
 /// Clones are the same person, who is asked one thing at a time.

@@ -10,11 +10,12 @@ use super::exit::{CliError, Exit, Result};
 use super::own_server;
 use super::render::escape_text;
 use super::server_file::{ServerInfo, Serves};
-use crate::api::{Audience, Operation, TaskAnswer, TaskResult};
+use crate::api::{
+    Audience, InputRequest, JournalDocument, Operation, StepsDocument, TaskAnswer, TaskDocument, TaskResult,
+    state_uri,
+};
 use crate::authority::Secret;
 use crate::catalog::Reply;
-use crate::engine::questions::InputRequest;
-use crate::engine::{JournalDocument, StepsDocument, TaskDocument, state_uri};
 use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ClientOptions, ToolInfo, Updates};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::Result;
 use super::render::{Output, Table, bytes, escape};
-use crate::api::Piece;
-use crate::engine::{JournalDocument, TaskDocument, resolve_command};
+use crate::api::{JournalDocument, Piece, TaskDocument, resolve_command};
 use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 
 /// The list of tasks, newest first.

@@ -2,7 +2,7 @@
 
 use super::exit::Result;
 use super::render::{Output, Table};
-use crate::engine::{FoldedDocument, StepsDocument, TraceEntry};
+use crate::api::{FoldedDocument, StepsDocument, TraceEntry};
 
 /// A row a step or mark, in the order in which they began.
 pub fn print(output: Output, steps: &StepsDocument) -> Result<()> {

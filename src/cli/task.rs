@@ -14,12 +14,10 @@ use super::progress::Screen;
 use super::show;
 use super::steps;
 use crate::api::{
-    AnswerAction, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskList, TaskOutput, TaskResolve, TaskRetry,
-    TaskSend,
+    AnswerAction, InputRequest, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskDocument, TaskList, TaskOutput,
+    TaskResolve, TaskRetry, TaskSend,
 };
 use crate::catalog::show_hidden;
-use crate::engine::TaskDocument;
-use crate::engine::questions::InputRequest;
 use crate::limits;
 use crate::task::TaskId;
 

@@ -31,7 +31,6 @@ mod shared;
 mod state;
 #[cfg(test)]
 mod tests;
-mod text;
 mod tokens;
 mod trace;
 mod wing_rows;
@@ -44,7 +43,7 @@ pub use family::messages;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};
 pub use handle::TaskEngine;
 pub use journal::divergence::Divergence;
-pub use journal::last_lines::LastBytes;
+pub use journal::last_lines::{LastBytes, quoted, with_quote};
 pub use journal::ops::Op;
 pub use journal::records::Next;
 pub use library::{Call, EngineBuilder, TaskHandle};
@@ -58,13 +57,11 @@ pub use ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
 };
 pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Suspension};
-pub use query::audit::{AuditDocument, AuditPage, AuditQuery};
+pub use query::audit::{AuditPage, AuditQuery, AuditView};
 pub use query::metrics::Metrics;
-pub use query::steps::{FoldedDocument, StepsDocument, TraceEntry};
-pub use query::tasks::{JournalDocument, RecordDocument, Slice, TaskEnd, TaskPage, TaskQuery};
-#[cfg(feature = "cli")]
-pub(crate) use query::view::resolve_command;
-pub use query::view::{ErrorDocument, OutputDocument, ProgressDocument, TaskDocument, TraceDocument};
+pub use query::steps::{FoldedSteps, MarkView, StepState, StepView, StepsView, TraceView};
+pub use query::tasks::{JournalView, RecordView, Slice, TaskEnd, TaskPage, TaskQuery};
+pub use query::view::TaskView;
 pub use record::error::RecorderError;
 pub use record::ops::OpHandle;
 pub use record::output::{OutputError, OutputOp, call_hash};
@@ -74,9 +71,7 @@ pub use runner::{Attempt, Runner};
 pub use runners::asking::Asking;
 pub use runners::calls::Calling;
 pub use runners::closures;
-pub use state::entries::state_uri;
 pub use state::types::{StateEntry, StatePage, StateQuery, StateWrite};
-pub use text::{output_uri, percent_decode, percent_encode, rfc3339};
-pub use tokens::{Bearer, TokenDocument, TokenGrant};
-pub use trace::StepKind;
+pub use tokens::{Bearer, TokenGrant, TokenView};
+pub use trace::{MarkKind, StepKind};
 pub use wing_rows::{WingRow, WingSpace, WingWrite};

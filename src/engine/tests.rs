@@ -33,7 +33,9 @@ use crate::catalog::{Catalog, Inspection, ToolDefinition};
 use crate::clock::ManualClock;
 use crate::limits;
 use crate::store::{Moment, Space};
-use crate::task::{ComponentId, FailedReason, RetryPolicy, TaskId, TaskLimits, ToolResult, WaitingReason};
+use crate::task::{
+    ComponentId, FailedReason, RetryPolicy, State, TaskId, TaskLimits, ToolResult, WaitingReason,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const START: u64 = 1_800_000_000_000_000_000;
@@ -97,12 +99,12 @@ async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
     engine.submit(submission).await.expect("a task").id
 }
 
-async fn ended(engine: &TaskEngine, id: TaskId) -> TaskDocument {
+async fn ended(engine: &TaskEngine, id: TaskId) -> TaskView {
     engine.wait(&Principal::local(), id, Duration::from_secs(20)).await.expect("a task")
 }
 
-/// Waits until the task's document fits, as a subscriber would.
-async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
+/// Waits until the task fits, as a subscriber would.
+async fn until(engine: &TaskEngine, id: TaskId, fits: impl Fn(&TaskView) -> bool) -> TaskView {
     let mut watcher = engine.feed().watch().expect("room");
     watcher.add(ResourceKey::Task(id));
     let waiting = async {
@@ -171,20 +173,20 @@ async fn a_task_sleeps_a_day_across_a_restart_and_repeats_nothing() {
     let done = Arc::new(AtomicU64::new(0));
     let engine = world.start(two_steps(&done)).await;
     let id = submit(&engine, "two_steps", json!({})).await;
-    let document = until(&engine, id, |document| document.state == "waiting").await;
-    assert_eq!(document.reason.as_deref(), Some("timer"));
+    let document = until(&engine, id, |document| document.state.name() == "waiting").await;
+    assert_eq!(document.state.reason(), Some("timer"));
     assert_eq!(document.progress.map(|p| (p.done, p.total)), Some((1, Some(2))));
     nothing_lives(&engine).await;
     engine.shutdown().await;
 
     let engine = world.start(two_steps(&done)).await;
     let document = engine.task(&Principal::local(), id).await.expect("a task");
-    assert_eq!((document.state.as_str(), document.attempt), ("waiting", 1));
+    assert_eq!((document.state.name(), document.attempt), ("waiting", 1));
     world.clock.advance(DAY / 2);
-    assert_eq!(engine.task(&Principal::local(), id).await.expect("a task").state, "waiting");
+    assert_eq!(engine.task(&Principal::local(), id).await.expect("a task").state.name(), "waiting");
     world.clock.advance(DAY / 2);
     let document = ended(&engine, id).await;
-    assert_eq!((document.state.as_str(), document.attempt), ("completed", 1));
+    assert_eq!((document.state.name(), document.attempt), ("completed", 1));
     assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "0 1 after 86400");
     assert_eq!(done.load(Ordering::SeqCst), 2);
     let log = engine.log(&Principal::local(), id, 0, 100).await.expect("a log");
@@ -199,12 +201,12 @@ async fn a_clock_set_back_between_two_lives_stretches_no_sleep() {
     let done = Arc::new(AtomicU64::new(0));
     let engine = world.start(two_steps(&done)).await;
     let id = submit(&engine, "two_steps", json!({})).await;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     engine.shutdown().await;
     world.clock.set_wall(START - 3_650 * DAY.as_nanos() as u64);
     let engine = world.start(two_steps(&done)).await;
     world.clock.advance(DAY);
-    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(ended(&engine, id).await.state.name(), "completed");
     assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "0 1 after 86400");
 }
 
@@ -237,14 +239,14 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
 
     let offline = world.open(closures(&shut)).await;
     let document = offline.task(&Principal::local(), id).await.expect("a task");
-    assert_eq!((document.state.as_str(), document.reason.as_deref()), ("queued", Some("interrupted")));
+    assert_eq!((document.state.name(), document.state.reason()), ("queued", Some("interrupted")));
     offline.shutdown().await;
 
     let engine = world.start(closures(&gate)).await;
     let follower = engine.feed().follow(id).expect("room");
     gate.add_permits(1);
     let document = ended(&engine, id).await;
-    assert_eq!((document.state.as_str(), document.attempt), ("completed", 2));
+    assert_eq!((document.state.name(), document.attempt), ("completed", 2));
     assert_eq!(text(engine.result(&Principal::local(), id).await.expect("an end")), "0");
     assert_eq!(done.load(Ordering::SeqCst), 1);
     let mut reports = Vec::new();
@@ -269,7 +271,7 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
     let engine = world.start(stuck).await;
     let local = Principal::local();
     let id = submit(&engine, "stuck", json!({})).await;
-    until(&engine, id, |document| document.state == "running").await;
+    until(&engine, id, |document| document.state.name() == "running").await;
     let (looks, looking) = tokio::sync::oneshot::channel();
     let reader = engine.clone();
     let reading = tokio::task::spawn_blocking(move || {
@@ -279,14 +281,14 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
             while reader.shared.entry(id).is_some_and(|entry| entry.lock().live.is_some()) {
                 std::thread::yield_now();
             }
-            reader.document(snapshot, &Principal::local(), id, reader.held_if_free(id))
+            reader.view(snapshot, &Principal::local(), id, reader.held_if_free(id))
         })
     });
     looking.await.expect("a snapshot");
     engine.cancel(&local, id, None).await.expect("cancelled");
     let (document, ..) = reading.await.expect("read").expect("a read").expect("a task");
-    assert_eq!((document.state.as_str(), document.reason.as_deref()), ("running", Some("live")));
-    assert_eq!(engine.task(&local, id).await.expect("a task").state, "cancelled");
+    assert_eq!((document.state, document.is_replaying), (State::Running, false));
+    assert_eq!(engine.task(&local, id).await.expect("a task").state.name(), "cancelled");
 }
 
 /// Whoever holds a task's locks may be waiting for a read of the store, behind a commit that waits for the reads before
@@ -300,7 +302,7 @@ async fn a_read_of_the_store_waits_for_no_task() {
     });
     let engine = world.start(stuck).await;
     let id = submit(&engine, "stuck", json!({})).await;
-    until(&engine, id, |document| document.state == "running").await;
+    until(&engine, id, |document| document.state.name() == "running").await;
     let entry = engine.shared.entry(id).expect("it is open");
     let (state, children) = (entry.lock(), entry.children());
     let reader = engine.clone();
@@ -368,7 +370,7 @@ async fn another_program_on_an_old_journal_is_a_divergence() {
     let world = World::new();
     let engine = world.start(two_steps(&Arc::default())).await;
     let id = submit(&engine, "two_steps", json!({})).await;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     engine.shutdown().await;
     let other = Closures::new().tool(definition("two_steps"), "1", |steps: Steps, _| async move {
         steps.step("another", || async { Ok(1u64) }).await?;
@@ -377,14 +379,14 @@ async fn another_program_on_an_old_journal_is_a_divergence() {
     let engine = world.start(other).await;
     world.clock.advance(DAY);
     let document = ended(&engine, id).await;
-    assert_eq!(document.reason.as_deref(), Some("diverged"));
+    assert_eq!(document.state.reason(), Some("diverged"));
     assert!(document.error.expect("an error").message.contains("record 0"));
     assert!(!engine.journal(&Principal::local(), id).await.expect("kept").records.is_empty());
     engine.shutdown().await;
     let none = Closures::new().tool(definition("two_steps"), "2", |_, _| async { Ok(ToolResult::default()) });
     let engine = world.start(none).await;
     engine.retry(&Principal::local(), id, None).await.expect("a retry");
-    assert_eq!(ended(&engine, id).await.reason.as_deref(), Some(FailedReason::MissingComponent.as_str()));
+    assert_eq!(ended(&engine, id).await.state.reason(), Some(FailedReason::MissingComponent.as_str()));
 }
 
 #[tokio::test]
@@ -427,8 +429,8 @@ async fn lists_come_newest_first_in_pages() {
     let mut ids = Vec::new();
     for _ in 0..5 {
         world.clock.advance(Duration::from_millis(2));
-        ids.push(submit(&engine, "quick", json!({})).await.to_string());
-        ended(&engine, ids[ids.len() - 1].parse().expect("an id")).await;
+        ids.push(submit(&engine, "quick", json!({})).await);
+        ended(&engine, ids[ids.len() - 1]).await;
     }
     ids.reverse();
     let (mut seen, mut cursor) = (Vec::new(), None);
@@ -456,14 +458,14 @@ async fn lists_come_newest_first_in_pages() {
     let filtered = [
         TaskQuery { tool: Some("quick".into()), ..all(2) },
         TaskQuery { state: Some("completed".into()), ..all(2) },
-        TaskQuery { parent: ids[0].parse().ok(), ..all(2) },
+        TaskQuery { parent: Some(ids[0]), ..all(2) },
     ];
     for query in filtered {
         assert!(matches!(given(&cursor, query, &local).await, Err(EngineError::BadCursor)));
     }
     let bob = Principal::new("bob", vec!["*".into()]);
     assert!(matches!(given(&cursor, all(2), &bob).await, Err(EngineError::BadCursor)), "another's list");
-    for none in ["", "null", &ids[0], "no-page-gave-this"] {
+    for none in ["", "null", &ids[0].to_string(), "no-page-gave-this"] {
         assert!(matches!(given(none, all(2), &local).await, Err(EngineError::BadCursor)), "{none:?}");
     }
     engine.shutdown().await;

@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::authority::{Principal, StatePattern};
+use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
@@ -18,7 +18,6 @@ use crate::engine::memory::tokens::Held;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::TokenRow;
-use crate::engine::text::rfc3339;
 use crate::limits;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 
@@ -35,13 +34,17 @@ pub struct TokenGrant {
     pub state: Vec<String>,
 }
 
-/// A token, for people. The secret itself is nowhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenDocument {
+/// A token as it may be shown: the secret itself is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenView {
+    /// What its principal is called.
     pub name: String,
+    /// Tools that it may call and see; globs.
     pub tools: Vec<String>,
-    pub state: Vec<String>,
-    pub created_at: String,
+    /// Shared state that it may touch.
+    pub state: Vec<StatePattern>,
+    pub created_at: UnixNanos,
 }
 
 /// Who a valid token stands for.
@@ -100,9 +103,9 @@ impl TaskEngine {
     }
 
     /// The tokens that are valid, by name.
-    pub fn tokens(&self) -> Vec<TokenDocument> {
+    pub fn tokens(&self) -> Vec<TokenView> {
         let held = self.shared.memory.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        let mut tokens: Vec<TokenDocument> = held.values().map(document).collect();
+        let mut tokens: Vec<TokenView> = held.values().map(view).collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         tokens
     }
@@ -160,12 +163,12 @@ fn by_name(action: AuditAction, name: &str) -> Subject<'_> {
     Subject { note: Some(name).filter(|name| Principal::check_name(name).is_ok()), ..Subject::new(action) }
 }
 
-fn document(held: &Held) -> TokenDocument {
-    TokenDocument {
+fn view(held: &Held) -> TokenView {
+    TokenView {
         name: held.principal.name().to_owned(),
         tools: held.principal.tools().to_vec(),
-        state: held.principal.state().iter().map(ToString::to_string).collect(),
-        created_at: rfc3339(held.created_at),
+        state: held.principal.state().to_vec(),
+        created_at: held.created_at,
     }
 }
 

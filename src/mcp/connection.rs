@@ -23,10 +23,13 @@ use super::wire::client_settings::{ClientSettings, Links, lower};
 use super::wire::form::Form;
 use super::wire::meta::PERSON_META;
 use super::wire::report::DEFAULT_LOG_LEVEL;
+use crate::api::TaskDocument;
 use crate::authority::Principal;
 use crate::catalog::find_hidden;
+use crate::engine::EngineError;
 use crate::http::Caller;
 use crate::limits;
+use crate::task::TaskId;
 
 /// How a connection over pipes comes to its end.
 #[derive(Clone, Default)]
@@ -186,6 +189,11 @@ impl McpServer {
 }
 
 impl Handler {
+    /// The document of a task of this connection's principal.
+    pub(in crate::mcp) async fn document_of(&self, id: TaskId) -> Result<TaskDocument, EngineError> {
+        self.server.engine().task(&self.connection.principal, id).await.map(TaskDocument::from)
+    }
+
     /// Whether a request is a person's own doing by the command line: it says so, which no model can, and comes by what
     /// only the owner of the data folder has.
     pub(in crate::mcp) fn is_by_person(&self, context: &RequestContext<RoleServer>) -> bool {

@@ -11,7 +11,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "engine",
         &[
-            &["error", "feed", "link", "text"],
+            &["error", "feed", "link"],
             &["cursor", "random", "rows"],
             &["effect", "journal"],
             &["trace"],

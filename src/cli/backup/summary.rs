@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::exit::CliError;
 use super::super::render::bytes;
-use crate::engine::rfc3339;
+use crate::clock::rfc3339;
 use crate::limits;
 use crate::store::{BackupError, BackupSummary, StoreError};
 

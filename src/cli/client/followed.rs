@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use tokio::task::JoinHandle;
 
 use super::memory::Entry;
+use crate::api::TaskDocument;
 use crate::cli::show::short;
-use crate::engine::TaskDocument;
 
 /// A remembered task, followed until its end is shown.
 pub struct Followed {

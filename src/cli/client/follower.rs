@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::memory::Entry;
+use crate::api::TaskDocument;
 use crate::cli::exit::CliError;
 use crate::cli::follow::{self, Audience};
 use crate::cli::remote::{Remote, RemoteError};
-use crate::engine::TaskDocument;
 use crate::mcp::ClientOptions;
 use crate::task::{TaskId, ToolResult};
 

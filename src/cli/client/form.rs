@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::AnswerAction;
+use crate::api::{AnswerAction, InputRequest};
 use crate::catalog::Schema;
 use crate::cli::arguments;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::render::{escape, escape_text};
-use crate::engine::questions::InputRequest;
 use crate::task::{QuestionKind, TaskId};
 
 /// Typed instead of a value.

@@ -9,13 +9,13 @@ use super::follower::{Event, What, follow};
 use super::form::Form;
 use super::memory::Entry;
 use super::prompt::{Client, Next};
+use crate::api::TaskDocument;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::follow::watch_command;
 use crate::cli::hand;
 use crate::cli::progress::describe;
 use crate::cli::remote::token_is_not_for;
 use crate::cli::show::{self, short};
-use crate::engine::TaskDocument;
 use crate::mcp::ClientOptions;
 use crate::task::ToolResult;
 

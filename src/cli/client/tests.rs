@@ -117,9 +117,9 @@ async fn a_question_is_asked_at_the_prompt_and_by_the_next_client_too() {
     let local = crate::authority::Principal::local();
     let page = engine.tasks(&local, &Default::default()).await.expect("a page");
     assert_eq!(page.tasks.len(), 1);
-    let task = engine.task(&local, page.tasks[0].id.parse().expect("an id")).await.expect("a task");
-    assert_eq!(task.state, "completed");
-    assert_eq!(task.questions_answered[0].answered_by.channel, "mcp");
+    let task = engine.task(&local, page.tasks[0].id).await.expect("a task");
+    assert_eq!(task.state.name(), "completed");
+    assert_eq!(task.answered[0].by.channel, "mcp");
     http.shutdown().await;
     engine.shutdown().await;
 }

@@ -6,14 +6,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::authority::Principal;
+use crate::catalog::show_hidden;
 use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
 use crate::engine::lifecycle::submit::Submission;
 use crate::engine::query::tasks::{Slice, TaskEnd};
-use crate::engine::query::view::TaskDocument;
+use crate::engine::query::view::TaskView;
 use crate::limits;
-use crate::task::{TaskId, ToolResult, TraceContext};
+use crate::task::{State, TaskId, ToolResult, TraceContext};
 
 /// A call that is to become a task; made by [`TaskEngine::call`].
 #[must_use = "a call is nothing before it is submitted"]
@@ -126,7 +127,7 @@ impl TaskHandle {
     ///
     /// # Errors
     /// [`EngineError::NoSuchTask`] once its retention is over.
-    pub async fn view(&self) -> Result<TaskDocument, EngineError> {
+    pub async fn view(&self) -> Result<TaskView, EngineError> {
         self.engine.task(&self.principal, self.id).await
     }
 
@@ -134,11 +135,11 @@ impl TaskHandle {
     ///
     /// # Errors
     /// As [`Self::view`].
-    pub async fn wait(&self) -> Result<TaskDocument, EngineError> {
+    pub async fn wait(&self) -> Result<TaskView, EngineError> {
         let at_most = Duration::from_secs(limits::MAX_INLINE_WAIT_SECONDS);
         loop {
             let view = self.engine.wait(&self.principal, self.id, at_most).await?;
-            if view.is_terminal() {
+            if view.state.is_terminal() {
                 return Ok(view);
             }
         }
@@ -148,7 +149,7 @@ impl TaskHandle {
     ///
     /// # Errors
     /// As [`Self::view`].
-    pub async fn wait_at_most(&self, time: Duration) -> Result<TaskDocument, EngineError> {
+    pub async fn wait_at_most(&self, time: Duration) -> Result<TaskView, EngineError> {
         self.engine.wait(&self.principal, self.id, time).await
     }
 
@@ -162,14 +163,7 @@ impl TaskHandle {
         match self.engine.result(&self.principal, self.id).await? {
             TaskEnd::Completed(result) => Ok(result),
             TaskEnd::NotYet(view) | TaskEnd::Failed(view, _) | TaskEnd::Cancelled(view) => {
-                let error = view.error.map(|error| error.message);
-                let how = match (view.state.as_str(), error) {
-                    ("failed", Some(message)) => format!("has failed: {message}"),
-                    // It says so itself, with the reason that was given.
-                    (_, Some(message)) => format!("was {message}"),
-                    (state, None) => format!("is {state}"),
-                };
-                Err(EngineError::NotCompleted { task: self.id, how })
+                Err(EngineError::NotCompleted { task: self.id, how: how_it_ended(&view) })
             }
         }
     }
@@ -209,7 +203,7 @@ impl TaskHandle {
     ///
     /// # Errors
     /// As [`Self::view`].
-    pub async fn cancel(&self, reason: impl Into<String>) -> Result<TaskDocument, EngineError> {
+    pub async fn cancel(&self, reason: impl Into<String>) -> Result<TaskView, EngineError> {
         self.engine.cancel(&self.principal, self.id, Some(reason.into())).await
     }
 
@@ -219,5 +213,15 @@ impl TaskHandle {
     /// As [`Self::view`], and [`EngineError::WrongState`] where one of them is open, or what called it.
     pub async fn delete(self) -> Result<u64, EngineError> {
         self.engine.delete(&self.principal, self.id).await
+    }
+}
+
+fn how_it_ended(task: &TaskView) -> String {
+    let reason = task.cancel.as_ref().and_then(|cancel| cancel.reason.as_deref());
+    match (task.state, &task.error, reason) {
+        (State::Failed(_), Some(error), _) => format!("has failed: {}", show_hidden(&error.message)),
+        (State::Cancelled, None, Some(reason)) => format!("was cancelled: {}", show_hidden(reason)),
+        (State::Cancelled, ..) => "was cancelled".to_owned(),
+        (state, ..) => format!("is {state}"),
     }
 }

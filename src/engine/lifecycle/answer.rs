@@ -6,7 +6,7 @@ use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::link::Link;
-use crate::engine::query::view::TaskDocument;
+use crate::engine::query::view::TaskView;
 use crate::engine::questions::answer::{AnsweredVia, Given, Giving, Which, give};
 use crate::engine::questions::below::split;
 use crate::engine::rows;
@@ -22,13 +22,13 @@ impl TaskEngine {
         key: Option<&str>,
         given: Given,
         via: AnsweredVia,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         // What is wrong with the task is told, and noted, below.
         let found = self.asker(principal, id, key).await;
         let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
         let which = key.as_deref().map_or(Which::Only, Which::Key);
-        let document = self.answer_audited(principal, asker, which, given, via).await?;
-        if asker == id { Ok(document) } else { self.task(principal, id).await }
+        let view = self.answer_audited(principal, asker, which, given, via).await?;
+        if asker == id { Ok(view) } else { self.task(principal, id).await }
     }
 
     /// Answers the question of this number, which the task itself asked. On disk when it returns.
@@ -50,7 +50,7 @@ impl TaskEngine {
         which: Which<'_>,
         given: Given,
         via: AnsweredVia,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let answered = self.answer_question(principal, id, which, given, via).await;
         let subject = Subject { note: Some(via.channel), ..Subject::of_task(AuditAction::Answer, id) };
         self.shared.audit.record_error(principal, subject, answered)
@@ -63,12 +63,12 @@ impl TaskEngine {
         which: Which<'_>,
         given: Given,
         via: AnsweredVia,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let entry = match self.find(principal, id).await? {
             Standing::Open(entry) => entry,
-            Standing::Ended(document) if matches!(which, Which::Only) => {
+            Standing::Ended(view) if matches!(which, Which::Only) => {
                 let hint = "it asks nothing any more";
-                return Err(EngineError::WrongState { task: id, state: document.state, hint });
+                return Err(EngineError::WrongState { task: id, state: view.state.name().to_owned(), hint });
             }
             // The same answer again is no error.
             Standing::Ended(_) => self.entry_on_disk(id).await?,
@@ -90,9 +90,9 @@ impl TaskEngine {
         let key = match key {
             Some(key) => key.to_owned(),
             None => {
-                let open = self.task(principal, id).await?.input_requests;
-                match open.len() {
-                    1 => open.into_keys().next().unwrap_or_default(),
+                let mut open = self.task(principal, id).await?.questions;
+                match open.pop() {
+                    Some(question) if open.is_empty() => question.key,
                     _ => return Ok((id, None)),
                 }
             }

@@ -14,7 +14,7 @@ use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
-use crate::engine::query::view::TaskDocument;
+use crate::engine::query::view::TaskView;
 use crate::engine::shared::Shared;
 use crate::store::Ack;
 use crate::task::{CancelRequest, TaskId, WakeOn};
@@ -27,7 +27,7 @@ impl TaskEngine {
         principal: &Principal,
         id: TaskId,
         reason: Option<String>,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let done = self.cancel_task(principal, id, reason).await;
         self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Cancel, id), done)
     }
@@ -38,7 +38,7 @@ impl TaskEngine {
         principal: &Principal,
         id: TaskId,
         reason: &str,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let is_joined = |entry: Arc<Entry>| entry.joined.load(Ordering::Relaxed);
         if self.shared.entry(id).is_some_and(is_joined) {
             return self.task(principal, id).await;
@@ -51,13 +51,13 @@ impl TaskEngine {
         principal: &Principal,
         id: TaskId,
         reason: Option<String>,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let subject = Subject::of_task(AuditAction::Cancel, id);
         let entry = match self.find(principal, id).await? {
             Standing::Open(entry) => entry,
-            Standing::Ended(document) => {
+            Standing::Ended(view) => {
                 self.shared.audit.record_repeated(principal, subject, "ended");
-                return Ok(*document);
+                return Ok(*view);
             }
         };
         let request = CancelRequest { at: self.shared.clock.wall(), reason };

@@ -8,7 +8,7 @@ use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
-use crate::engine::query::view::TaskDocument;
+use crate::engine::query::view::TaskView;
 use crate::engine::rows;
 use crate::limits;
 use crate::store::Snapshot;
@@ -18,7 +18,7 @@ use crate::task::TaskId;
 pub enum Standing {
     /// Its entry; where no engine runs, one that is made of its rows.
     Open(Arc<Entry>),
-    Ended(Box<TaskDocument>),
+    Ended(Box<TaskView>),
 }
 
 impl TaskEngine {
@@ -29,12 +29,12 @@ impl TaskEngine {
         id: TaskId,
     ) -> Result<Standing, EngineError> {
         for _ in 0..limits::MAX_LOOKS {
-            let document = self.task(principal, id).await?;
+            let view = self.task(principal, id).await?;
             let entry = self.shared.entry(id);
             let is_over = |entry: &Arc<Entry>| entry.lock().status.state.is_terminal();
-            match (entry, document.is_terminal()) {
+            match (entry, view.state.is_terminal()) {
                 (Some(entry), false) if !is_over(&entry) => return Ok(Standing::Open(entry)),
-                (None, true) => return Ok(Standing::Ended(Box::new(document))),
+                (None, true) => return Ok(Standing::Ended(Box::new(view))),
                 (None, false) if !self.shared.is_running() => {
                     return self.entry_on_disk(id).await.map(Standing::Open);
                 }

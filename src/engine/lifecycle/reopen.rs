@@ -22,7 +22,7 @@ use crate::engine::journal::ops::{OpRow, OpState};
 use crate::engine::link::Link;
 use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::task_trees;
-use crate::engine::query::view::TaskDocument;
+use crate::engine::query::view::TaskView;
 use crate::engine::questions::asked;
 use crate::engine::random::random;
 use crate::engine::rows;
@@ -89,7 +89,7 @@ impl TaskEngine {
         principal: &Principal,
         id: TaskId,
         from_step: Option<u64>,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let reopening = from_step.map_or(Reopening::Afresh, Reopening::From);
         let done = self.reopen(principal, id, AuditAction::Retry, &reopening).await;
         self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Retry, id), done)
@@ -102,7 +102,7 @@ impl TaskEngine {
         id: TaskId,
         step: u64,
         resolution: Resolution,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let reopening = Reopening::Settled { step, resolution };
         let done = self.reopen(principal, id, AuditAction::Resolve, &reopening).await;
         self.shared.audit.record_error(principal, Subject::of_task(AuditAction::Resolve, id), done)
@@ -114,7 +114,7 @@ impl TaskEngine {
         id: TaskId,
         action: AuditAction,
         reopening: &Reopening,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         match self.find(by, id).await? {
             Standing::Open(entry) => self.settle(by, &entry, reopening).await?,
             Standing::Ended(_) => self.reopen_ended(by, id, action, reopening).await?,

@@ -33,7 +33,8 @@ impl TaskEngine {
             Standing::Ended(_) => sent_before(shared, id, sender, &message).await?,
         };
         let Some(sent) = sent else {
-            let (state, hint) = (self.task(principal, id).await?.state, "it takes no messages any more");
+            let state = self.task(principal, id).await?.state.name().to_owned();
+            let hint = "it takes no messages any more";
             return Err(EngineError::WrongState { task: id, state, hint });
         };
         if !sent.is_new {

@@ -16,7 +16,7 @@ use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
-use crate::engine::query::view::TaskDocument;
+use crate::engine::query::view::TaskView;
 use crate::engine::random::random;
 use crate::engine::rows::IdempotencyRow;
 use crate::engine::shared::Shared;
@@ -41,7 +41,7 @@ pub struct Submission {
 /// A task that is on disk.
 pub struct Submitted {
     pub id: TaskId,
-    pub task: TaskDocument,
+    pub task: TaskView,
     /// It was there already: an idempotency key, or the tool's `dedupe_seconds`, led to it.
     pub existing: bool,
 }
@@ -225,11 +225,11 @@ impl TaskEngine {
             });
             commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
-        let document = TaskDocument::new(&task, &change.status, 0, None);
+        let view = TaskView::new(&task, &change.status, 0, None);
         admit(shared, &mut commit, task, change, by, arguments)?;
         shared.commit(commit)?.await?;
         crate::crash_point!("submitted");
-        Ok(Submitted { id, task: document, existing: false })
+        Ok(Submitted { id, task: view, existing: false })
     }
 }
 

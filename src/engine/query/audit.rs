@@ -1,71 +1,59 @@
-//! The audit as people read it: newest first, filtered, in pages.
+//! The audit: newest first, filtered, in pages.
 
 use std::ops::{Bound, ControlFlow};
 
-use serde::{Deserialize, Serialize};
-
+use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, AuditRow, DONE, REJECTED, Verdict, rejected_key};
 use crate::engine::cursor::{filter, open_cursor, seal_cursor};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::rows;
-use crate::engine::text::rfc3339;
 use crate::limits;
 use crate::store::{Snapshot, Space, StoreError};
+use crate::task::{ComponentId, TaskId};
 
-/// A row of the audit, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditDocument {
-    pub at: String,
-    /// When the last of several happened.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
+/// A row of the audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditView {
+    /// When it was done, or the first of several.
+    pub at: UnixNanos,
+    /// When the last of several was.
+    pub until: UnixNanos,
     pub principal: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The program that the principal called with.
     pub client: Option<String>,
-    #[serde(rename = "deed")]
     pub action: AuditAction,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub component: Option<String>,
-    /// `blake3:` and the hash of the arguments, or of what was answered or sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hash: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
+    pub component: Option<ComponentId>,
+    /// BLAKE3 of the arguments, or of what was answered or sent.
+    pub hash: Option<[u8; 32]>,
+    pub task: Option<TaskId>,
     pub verdict: Verdict,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why it was refused, or what else there is to say, in a word or two.
     pub reason: Option<String>,
     /// How many alike this row stands for.
     pub count: u64,
 }
 
 /// Which rows a list shows.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
     /// From this moment on, nanoseconds since 1970.
-    #[serde(default)]
     pub since: Option<u64>,
-    #[serde(default)]
     pub principal: Option<String>,
-    #[serde(default)]
     pub tool: Option<String>,
-    #[serde(default)]
     pub verdict: Option<Verdict>,
     /// Rows; 0 and more than [`limits::MAX_AUDIT_PAGE_ROWS`] mean that many.
-    #[serde(default)]
     pub limit: usize,
     /// From the page before.
-    #[serde(default)]
     pub cursor: Option<String>,
 }
 
 /// Newest first. A page may hold fewer rows than were asked for, and still have a next one.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct AuditPage {
-    pub rows: Vec<AuditDocument>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Vec<AuditView>,
     pub next_cursor: Option<String>,
 }
 
@@ -134,7 +122,7 @@ fn page(snapshot: &Snapshot<'_>, query: &AuditQuery, mut cursor: Cursor) -> Resu
             cursor.rejected = number;
         }
         if query.fits(&row) {
-            page.rows.push(document(row));
+            page.rows.push(view(row));
         }
         // What is behind the end of a slice is on a later page, and so is all that is older.
         let slice_over = (done_goes_on && done.len() == 0) || (rejected_goes_on && rejected.len() == 0);
@@ -183,17 +171,17 @@ impl AuditQuery {
     }
 }
 
-fn document(row: AuditRow) -> AuditDocument {
-    AuditDocument {
-        at: rfc3339(row.at),
-        until: (row.until != row.at).then(|| rfc3339(row.until)),
+fn view(row: AuditRow) -> AuditView {
+    AuditView {
+        at: row.at,
+        until: row.until,
         principal: row.principal,
         client: row.client,
         action: row.action,
         tool: row.tool,
-        component: row.component.map(|component| component.to_string()),
-        hash: row.hash.map(|hash| format!("blake3:{}", blake3::Hash::from_bytes(hash).to_hex())),
-        task: row.task.map(|task| task.to_string()),
+        component: row.component,
+        hash: row.hash,
+        task: row.task,
         verdict: row.verdict,
         reason: row.reason,
         count: row.count,

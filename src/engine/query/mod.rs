@@ -1,4 +1,4 @@
-//! Lives here: reading what is committed: documents of tasks, lists and their cursors, counts.
+//! Lives here: reading what is committed: views of tasks, lists and their cursors, counts.
 //! May import: `questions`, `family`, `state` and what stands below.
 //! Never here: a write.
 //! Read first: `view.rs`, then `tasks.rs`.

@@ -1,17 +1,14 @@
-//! What a task and those below it ask, in the document of the task.
+//! What a task and those below it ask, in the view of the task.
 
-use std::collections::BTreeMap;
-
-use super::view::TaskDocument;
+use super::view::TaskView;
 use crate::engine::questions::asked::read_all;
-use crate::engine::questions::view::{AnsweredByDocument, AnsweredDocument, InputRequest};
+use crate::engine::questions::view::{AnsweredView, QuestionView};
 use crate::engine::rows;
-use crate::engine::text::rfc3339;
 use crate::limits;
 use crate::store::{Snapshot, StoreError};
-use crate::task::{AnsweredBy, Status, Task, TaskId};
+use crate::task::{Status, Task, TaskId};
 
-impl TaskDocument {
+impl TaskView {
     /// Adds what the task asks and what it was answered.
     pub(in crate::engine) fn with_questions(
         mut self,
@@ -22,35 +19,26 @@ impl TaskDocument {
         if status.questions.asked == 0 {
             return Ok(self);
         }
-        let mut requests = BTreeMap::new();
         for open in &status.questions.open {
-            if let Some(request) = InputRequest::read(snapshot, task, open.number)? {
-                requests.insert(open.key.clone(), request);
-            }
+            self.questions.extend(QuestionView::read(snapshot, task, open.number, open.key.clone())?);
         }
-        self.input_requests = requests;
-        let mut answered = Vec::new();
         for (_, row) in read_all(snapshot, task.id)?.into_iter().rev() {
-            let Some(by) = row.answered else { continue };
-            let AnsweredBy { principal, channel } = by.by;
-            answered.push(AnsweredDocument {
+            let Some(answered) = row.answered else { continue };
+            self.answered.push(AnsweredView {
                 key: row.key,
-                answered_by: AnsweredByDocument { principal, channel },
-                at: rfc3339(by.at),
-                model: by.model,
-                tokens: by.tokens,
+                by: answered.by,
+                at: answered.at,
+                model: answered.model,
+                tokens: answered.tokens,
             });
-            if answered.len() == limits::MAX_SHOWN_ANSWERS {
+            if self.answered.len() == limits::MAX_SHOWN_ANSWERS {
                 break;
             }
         }
-        answered.reverse();
-        self.questions_answered = answered;
+        self.answered.reverse();
         Ok(self)
     }
-}
 
-impl TaskDocument {
     /// Adds what the tasks below ask, as far as there is room.
     pub(in crate::engine) fn with_questions_below(
         mut self,
@@ -62,14 +50,11 @@ impl TaskDocument {
             let Some(open) = open.filter(|open| !open.is_empty()) else { continue };
             let Some(task) = rows::read_task(snapshot, *id)? else { continue };
             for question in open {
-                if self.input_requests.len() >= limits::MAX_SHOWN_QUESTIONS {
+                if self.questions.len() >= limits::MAX_SHOWN_QUESTIONS {
                     return Ok(self);
                 }
-                let Some(mut request) = InputRequest::read(snapshot, &task, question.number)? else {
-                    continue;
-                };
-                request.task = Some(task.id.to_string());
-                self.input_requests.insert(format!("{}:{}", task.id, question.key), request);
+                let key = format!("{}:{}", task.id, question.key);
+                self.questions.extend(QuestionView::read(snapshot, &task, question.number, key)?);
             }
         }
         Ok(self)

@@ -1,16 +1,13 @@
-//! A trace for people and programs: `longhaul task show ID --steps` and `task://{id}/steps`.
+//! A trace in types: what a task did and when.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use super::tasks::own;
 use crate::authority::Principal;
-use crate::catalog::show_hidden;
+use crate::clock::UnixNanos;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::engine::text::rfc3339;
 use crate::engine::trace::{
     BlockReader, Line, Mark, MarkKind, Number, Progress, Step, StepKind, Totals, place_of,
 };
@@ -18,71 +15,85 @@ use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Status, TaskId};
 
 /// What a task did, in the order in which it began.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepsDocument {
-    pub task: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepsView {
+    pub task: TaskId,
     /// What came before, where the trace grew past its bound.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub folded: Option<FoldedDocument>,
-    pub entries: Vec<TraceEntry>,
+    pub folded: Option<FoldedSteps>,
+    pub entries: Vec<TraceView>,
     /// Rows of the trace that cannot be read; what stood in them is missing here.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub unreadable: u64,
 }
 
 /// The oldest steps, of which the number is left.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FoldedDocument {
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoldedSteps {
     pub steps: u64,
-    pub by_kind: BTreeMap<String, u64>,
+    /// Those of which there are any.
+    pub by_kind: Vec<(StepKind, u64)>,
     /// Attempts, evictions and the like.
     pub marks: u64,
-    pub from: String,
-    pub to: String,
+    pub from: UnixNanos,
+    pub to: UnixNanos,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
-pub enum TraceEntry {
-    Step {
-        /// `http`, `call`, `sleep`, …
-        kind: String,
-        label: String,
-        started_at: String,
-        /// Left out while it is under way.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        took_ms: Option<f64>,
-        /// `done`, `given_up` or `under_way`; `cut_off` where the try ended before it did.
-        state: String,
-        attempt: u64,
-        /// Its record in the journal, which `task retry --from` takes.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        record: Option<u64>,
-        /// Its operation, which `task resolve --step` takes.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        operation: Option<u64>,
-    },
-    Mark {
-        /// `attempt`, `replayed`, `evicted`, `crashed`, `stopped`, `failed`, `ended` or `reopened`.
-        kind: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        about: Option<String>,
-        at: String,
-        attempt: u64,
-        /// How many were replayed, and how long that took.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        records: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        took_ms: Option<f64>,
-        /// What the owner named.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        step: Option<u64>,
-    },
+/// An entry of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TraceView {
+    Step(StepView),
+    Mark(MarkView),
+}
+
+/// What the task did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepView {
+    pub kind: StepKind,
+    /// As the tool named it.
+    pub label: String,
+    pub started_at: UnixNanos,
+    /// `None` while it is under way.
+    pub took: Option<Duration>,
+    pub state: StepState,
+    pub attempt: u64,
+    /// Its record in the journal, which [`TaskEngine::retry`] takes.
+    pub record: Option<u64>,
+    /// Its operation, which [`TaskEngine::resolve`] takes.
+    pub operation: Option<u64>,
+}
+
+/// How far a step came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepState {
+    UnderWay,
+    Done,
+    GivenUp,
+    /// The try ended before it did.
+    CutOff,
+}
+
+/// What was done with the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MarkView {
+    pub kind: MarkKind,
+    pub about: Option<String>,
+    pub at: UnixNanos,
+    pub attempt: u64,
+    /// How many records were replayed, and how long that took.
+    pub records: Option<u64>,
+    pub took: Option<Duration>,
+    /// What the owner named.
+    pub step: Option<u64>,
 }
 
 impl TaskEngine {
     /// What a task did, as far as that is on disk.
-    pub async fn steps(&self, principal: &Principal, id: TaskId) -> Result<StepsDocument, EngineError> {
+    pub async fn steps(&self, principal: &Principal, id: TaskId) -> Result<StepsView, EngineError> {
         let principal = principal.clone();
         let found = self
             .shared
@@ -96,7 +107,7 @@ impl TaskEngine {
     }
 }
 
-fn read(snapshot: &Snapshot<'_>, id: TaskId, status: &Status) -> Result<StepsDocument, StoreError> {
+fn read(snapshot: &Snapshot<'_>, id: TaskId, status: &Status) -> Result<StepsView, StoreError> {
     let mut story = Story::default();
     let (mut block, mut reader) = (None, BlockReader::default());
     snapshot.scan_prefix(Space::Trace, id.as_bytes(), false, |key, value| {
@@ -110,7 +121,7 @@ fn read(snapshot: &Snapshot<'_>, id: TaskId, status: &Status) -> Result<StepsDoc
         }
         ControlFlow::Continue(())
     })?;
-    Ok(story.document(id, status))
+    Ok(story.view(id, status))
 }
 
 struct Shown {
@@ -182,7 +193,7 @@ impl Story {
         });
     }
 
-    fn document(mut self, id: TaskId, status: &Status) -> StepsDocument {
+    fn view(mut self, id: TaskId, status: &Status) -> StepsView {
         self.sort_section();
         if let Some(at) = status.ended_at {
             self.cut_off();
@@ -192,9 +203,9 @@ impl Story {
             self.lines.push(Shown { line: Line::Mark(mark), attempt, is_cut_off: false });
         }
         let folded = self.folded.filter(|folded| folded.count() + folded.marks > 0);
-        StepsDocument {
-            task: id.to_string(),
-            folded: folded.as_ref().map(folded_document),
+        StepsView {
+            task: id,
+            folded: folded.as_ref().map(FoldedSteps::of),
             entries: self.lines.iter().map(Shown::entry).collect(),
             unreadable: self.unreadable,
         }
@@ -216,69 +227,63 @@ impl Shown {
         }
     }
 
-    fn entry(&self) -> TraceEntry {
+    fn entry(&self) -> TraceView {
         match &self.line {
-            Line::Step(step) => self.step(step),
-            Line::Mark(mark) => self.mark(mark),
+            Line::Step(step) => TraceView::Step(self.step(step)),
+            Line::Mark(mark) => TraceView::Mark(self.mark(mark)),
         }
     }
 
-    fn step(&self, step: &Step) -> TraceEntry {
-        let (took_ms, state) = match step.progress {
-            Progress::Begun { .. } if self.is_cut_off => (None, "cut_off"),
-            Progress::Begun { .. } => (None, "under_way"),
-            Progress::Done { took } => (Some(millis(took)), "done"),
-            Progress::GivenUp { took } => (Some(millis(took)), "given_up"),
+    fn step(&self, step: &Step) -> StepView {
+        let (took, state) = match step.progress {
+            Progress::Begun { .. } if self.is_cut_off => (None, StepState::CutOff),
+            Progress::Begun { .. } => (None, StepState::UnderWay),
+            Progress::Done { took } => (Some(took), StepState::Done),
+            Progress::GivenUp { took } => (Some(took), StepState::GivenUp),
         };
         let (record, operation) = match step.number {
             Number::Record(number) => (Some(number), None),
             Number::Operation(number) => (None, Some(number)),
         };
-        TraceEntry::Step {
-            kind: step.kind.name().to_owned(),
-            label: show_hidden(&step.label).into_owned(),
-            started_at: time(step.at),
-            took_ms,
-            state: state.to_owned(),
+        StepView {
+            kind: step.kind,
+            label: step.label.to_string(),
+            started_at: nanos(step.at),
+            took: took.map(Duration::from_micros),
+            state,
             attempt: self.attempt,
             record,
             operation,
         }
     }
 
-    fn mark(&self, mark: &Mark) -> TraceEntry {
+    fn mark(&self, mark: &Mark) -> MarkView {
         let is_replay = mark.kind == MarkKind::Replayed;
-        TraceEntry::Mark {
-            kind: mark.kind.name().to_owned(),
+        MarkView {
+            kind: mark.kind,
             about: (!mark.label.is_empty()).then(|| mark.label.to_string()),
-            at: time(mark.at),
+            at: nanos(mark.at),
             attempt: self.attempt,
             records: is_replay.then_some(mark.a),
-            took_ms: is_replay.then(|| millis(mark.b)),
+            took: is_replay.then(|| Duration::from_micros(mark.b)),
             step: mark.b.checked_sub(1).filter(|_| mark.kind == MarkKind::Reopened),
         }
     }
 }
 
-fn folded_document(folded: &Totals) -> FoldedDocument {
-    let counts = StepKind::ALL.iter().zip(folded.steps).filter(|(_, count)| *count > 0);
-    FoldedDocument {
-        steps: folded.count(),
-        by_kind: counts.map(|(kind, count)| (kind.name().to_owned(), count)).collect(),
-        marks: folded.marks,
-        from: time(folded.first),
-        to: time(folded.last),
+impl FoldedSteps {
+    fn of(folded: &Totals) -> Self {
+        let counts = StepKind::ALL.iter().copied().zip(folded.steps).filter(|(_, count)| *count > 0);
+        Self {
+            steps: folded.count(),
+            by_kind: counts.collect(),
+            marks: folded.marks,
+            from: nanos(folded.first),
+            to: nanos(folded.last),
+        }
     }
 }
 
-fn millis(micros: u64) -> f64 {
-    micros as f64 / 1_000.0
-}
-
-fn time(micros: u64) -> String {
-    rfc3339(micros.saturating_mul(1_000))
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn nanos(micros: u64) -> UnixNanos {
+    micros.saturating_mul(1_000)
 }

@@ -3,11 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-use super::view::TaskDocument;
+use super::view::TaskView;
 use crate::authority::Principal;
 use crate::catalog::show_hidden;
 use crate::engine::cursor::{filter, open_cursor, seal_cursor};
@@ -44,20 +40,19 @@ pub struct TaskQuery {
 }
 
 /// Newest first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct TaskPage {
-    pub tasks: Vec<TaskDocument>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Vec<TaskView>,
     pub next_cursor: Option<String>,
 }
 
 /// What there is to say when a task's result is asked for.
 #[derive(Clone, Debug)]
 pub enum TaskEnd {
-    NotYet(TaskDocument),
+    NotYet(TaskView),
     Completed(ToolResult),
-    Failed(TaskDocument, TaskError),
-    Cancelled(TaskDocument),
+    Failed(TaskView, TaskError),
+    Cancelled(TaskView),
 }
 
 /// A piece of an output or of the log.
@@ -71,38 +66,41 @@ pub struct Slice {
     pub done: bool,
 }
 
-/// A task's journal, for people.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JournalDocument {
-    pub task: String,
+/// A task's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalView {
+    pub task: TaskId,
+    /// Which of the task's journals it is: a retry or a checkpoint begins a fresh one.
     pub epoch: u32,
-    pub records: Vec<RecordDocument>,
+    pub records: Vec<RecordView>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RecordDocument {
-    /// Number of the record; what `task retry --from` takes.
+/// A record of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordView {
+    /// Number of the record: what [`TaskEngine::retry`] takes.
     pub step: u64,
     /// What kind of record it is, in the runner's words.
     pub kind: String,
-    /// What it stands for, where that can be told.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What it stands for, where that is known.
     pub about: Option<String>,
     pub bytes: u64,
 }
 
 impl TaskEngine {
     /// A task of this principal, as it is on disk.
-    pub async fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskDocument, EngineError> {
+    pub async fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskView, EngineError> {
         let held = self.held(id);
         let (engine, principal) = (self.clone(), principal.clone());
         let read = move |snapshot: &Snapshot<'_>| {
-            let Some((mut document, ..)) = engine.document(snapshot, &principal, id, held)? else {
+            let Some((mut view, ..)) = engine.view(snapshot, &principal, id, held)? else {
                 return Ok(None);
             };
             let children = tree::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
-            document.children = children.iter().map(ToString::to_string).collect();
-            Ok(Some(document))
+            view.children = children;
+            Ok(Some(view))
         };
         let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
@@ -110,15 +108,11 @@ impl TaskEngine {
 
     /// How long after its creation a task goes, as far as that can be told now; `None` is never. One that has
     /// not ended is kept for the whole retention after its end.
-    pub fn kept_for(&self, task: &TaskDocument) -> Option<Duration> {
+    pub fn kept_for(&self, task: &TaskView) -> Option<Duration> {
         let kept = self.shared.retention?;
-        let parse = |at: &str| OffsetDateTime::parse(at, &Rfc3339).ok();
-        let now = || OffsetDateTime::from_unix_timestamp_nanos(self.shared.clock.wall().into()).ok();
-        let created = parse(&task.created_at);
-        let ended = task.ended_at.as_deref().map_or_else(now, parse);
+        let ended = task.ended_at.unwrap_or_else(|| self.shared.clock.wall());
         // A clock that was set back makes it no shorter.
-        let lived = ended.zip(created).and_then(|(ended, created)| (ended - created).try_into().ok());
-        Some(kept + lived.unwrap_or(Duration::ZERO))
+        Some(kept + Duration::from_nanos(ended.saturating_sub(task.created_at)))
     }
 
     pub async fn tasks(&self, principal: &Principal, query: &TaskQuery) -> Result<TaskPage, EngineError> {
@@ -139,13 +133,13 @@ impl TaskEngine {
 
     /// The principal's open tasks, the newest first, and a few that ended last and that no task called: as many as a host
     /// can bear that makes something of each.
-    pub async fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskDocument>, EngineError> {
+    pub async fn tasks_in_view(&self, principal: &Principal) -> Result<Vec<TaskView>, EngineError> {
         let (engine, principal) = (self.clone(), principal.clone());
         let read = move |snapshot: &Snapshot<'_>| {
             let mut tasks = Vec::new();
             for id in engine.newest_open(snapshot, &principal)? {
-                let found = engine.document(snapshot, &principal, id, engine.held_if_free(id))?;
-                tasks.extend(found.map(|(document, ..)| document.shortened()));
+                let found = engine.view(snapshot, &principal, id, engine.held_if_free(id))?;
+                tasks.extend(found.map(|(view, ..)| view.shortened()));
             }
             let most = limits::MAX_LISTED_TASKS.min(tasks.len() + limits::MAX_LISTED_ENDED_TASKS);
             let (mut before, mut looked) = (None, 0);
@@ -171,13 +165,13 @@ impl TaskEngine {
         snapshot: &Snapshot<'_>,
         principal: &Principal,
         id: TaskId,
-    ) -> Result<Option<TaskDocument>, StoreError> {
+    ) -> Result<Option<TaskView>, StoreError> {
         let task = rows::read_task(snapshot, id)?;
         if task.is_none_or(|task| task.parent.is_some() || task.principal != principal.name()) {
             return Ok(None);
         }
-        let found = self.document(snapshot, principal, id, self.held_if_free(id))?;
-        Ok(found.map(|(document, ..)| document.shortened()))
+        let found = self.view(snapshot, principal, id, self.held_if_free(id))?;
+        Ok(found.map(|(view, ..)| view.shortened()))
     }
 
     fn newest_open(&self, snapshot: &Snapshot<'_>, principal: &Principal) -> Result<Vec<TaskId>, StoreError> {
@@ -197,14 +191,14 @@ impl TaskEngine {
         let held = self.held(id);
         let (engine, principal) = (self.clone(), principal.clone());
         let read = move |snapshot: &Snapshot<'_>| {
-            let Some((document, _, status)) = engine.document(snapshot, &principal, id, held)? else {
+            let Some((view, _, status)) = engine.view(snapshot, &principal, id, held)? else {
                 return Ok(None);
             };
             Ok(Some(match (status.state, status.error) {
                 (State::Completed, _) => TaskEnd::Completed(read_result(snapshot, id)?),
-                (State::Failed(_), Some(error)) => TaskEnd::Failed(document, error),
-                (State::Cancelled, _) => TaskEnd::Cancelled(document),
-                _ => TaskEnd::NotYet(document),
+                (State::Failed(_), Some(error)) => TaskEnd::Failed(view, error),
+                (State::Cancelled, _) => TaskEnd::Cancelled(view),
+                _ => TaskEnd::NotYet(view),
             }))
         };
         let found = self.shared.store.read(read).await?;
@@ -278,7 +272,7 @@ impl TaskEngine {
     }
 
     /// The records that a restart would replay.
-    pub async fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalDocument, EngineError> {
+    pub async fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalView, EngineError> {
         let runner = self.runner.clone();
         let principal = principal.clone();
         let read = move |snapshot: &Snapshot<'_>| {
@@ -288,53 +282,51 @@ impl TaskEngine {
             let (mut rest, mut records) = (&journal.records[..], Vec::new());
             while let Some(record) = records::take_record(&mut rest) {
                 let step = base + records.len() as u64;
-                let document = |kind: &str, about, bytes: usize| RecordDocument {
+                let view = |kind: &str, about, bytes: usize| RecordView {
                     step,
                     kind: kind.to_owned(),
                     about,
                     bytes: bytes as u64,
                 };
                 records.push(match record {
-                    Record::Time { delta, .. } => {
-                        document("time", Some(format!("+{} ms", delta / 1_000_000)), 0)
-                    }
+                    Record::Time { delta, .. } => view("time", Some(format!("+{} ms", delta / 1_000_000)), 0),
                     Record::Call { kind: KIND_OUTPUT, payload, .. } => {
-                        document("output", output::decode(payload).map(|record| record.name), payload.len())
+                        view("output", output::decode(payload).map(|record| record.name), payload.len())
                     }
                     Record::Call { kind: KIND_STATE, payload, .. } => {
-                        document("state", guest::describe(payload), payload.len())
+                        view("state", guest::describe(payload), payload.len())
                     }
                     Record::Call { kind, payload, .. } => {
                         let (name, about) = match kind {
                             KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
                             _ => runner.describe(kind, payload),
                         };
-                        document(name, about, payload.len())
+                        view(name, about, payload.len())
                     }
                 });
             }
-            Ok(Some(JournalDocument { task: id.to_string(), epoch: status.epoch, records }))
+            Ok(Some(JournalView { task: id, epoch: status.epoch, records }))
         };
         let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
 
-    /// Waits until a task has ended, at most so long; its document either way.
+    /// Waits until a task has ended, at most so long; the task as it is then.
     pub async fn wait(
         &self,
         principal: &Principal,
         id: TaskId,
         at_most: Duration,
-    ) -> Result<TaskDocument, EngineError> {
+    ) -> Result<TaskView, EngineError> {
         let Some(mut watcher) = self.shared.memory.feed.watch() else {
             return self.task(principal, id).await;
         };
         watcher.add(ResourceKey::Task(id));
         let waiting = async {
             loop {
-                let document = self.task(principal, id).await?;
-                if document.is_terminal() {
-                    return Ok(document);
+                let view = self.task(principal, id).await?;
+                if view.state.is_terminal() {
+                    return Ok(view);
                 }
                 watcher.next().await;
             }
@@ -372,8 +364,8 @@ impl TaskEngine {
                 return ControlFlow::Break(());
             }
             (scanned, last) = (scanned + 1, Some(id));
-            match self.document(snapshot, principal, id, self.held_if_free(id)) {
-                Ok(Some((document, ..))) if query.fits(&document) => tasks.push(document.shortened()),
+            match self.view(snapshot, principal, id, self.held_if_free(id)) {
+                Ok(Some((view, ..))) if query.fits(&view) => tasks.push(view.shortened()),
                 Ok(_) => {}
                 Err(error) => {
                     failed = Some(error);
@@ -403,10 +395,10 @@ impl TaskEngine {
         })?;
         let (mut tasks, mut next_cursor) = (Vec::new(), None);
         for (number, id) in ids.iter().enumerate() {
-            if let Some((document, ..)) = self.document(snapshot, principal, *id, self.held_if_free(*id))?
-                && query.fits(&document)
+            if let Some((view, ..)) = self.view(snapshot, principal, *id, self.held_if_free(*id))?
+                && query.fits(&view)
             {
-                tasks.push(document.shortened());
+                tasks.push(view.shortened());
             }
             let is_last = number + 1 == ids.len();
             if (tasks.len() == limit && !is_last) || (is_last && ids.len() == limits::MAX_PAGE_SCAN_ROWS) {
@@ -434,13 +426,13 @@ impl TaskEngine {
     }
 
     /// `None` for another principal's task as for one that does not exist.
-    pub(in crate::engine) fn document(
+    pub(in crate::engine) fn view(
         &self,
         snapshot: &Snapshot<'_>,
         principal: &Principal,
         id: TaskId,
         Held { replaying, asking }: Held,
-    ) -> Result<Option<(TaskDocument, Task, Status)>, StoreError> {
+    ) -> Result<Option<(TaskView, Task, Status)>, StoreError> {
         let Some((task, mut status)) = own(snapshot, principal, id)? else { return Ok(None) };
         // A start takes up all that ran before it dispatches anything. From then on a running row without an
         // instance is only older than the instance's end, whose commit is on its way.
@@ -448,10 +440,10 @@ impl TaskEngine {
             status.state = State::Queued(QueuedReason::Interrupted);
         }
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
-        let document = TaskDocument::new(&task, &status, steps, replaying);
-        let document = document.with_questions(snapshot, &task, &status)?;
-        let document = document.with_questions_below(snapshot, &asking)?;
-        Ok(Some((document, task, status)))
+        let view = TaskView::new(&task, &status, steps, replaying);
+        let view = view.with_questions(snapshot, &task, &status)?;
+        let view = view.with_questions_below(snapshot, &asking)?;
+        Ok(Some((view, task, status)))
     }
 }
 
@@ -487,9 +479,9 @@ impl TaskQuery {
         ]
     }
 
-    fn fits(&self, document: &TaskDocument) -> bool {
-        self.state.as_ref().is_none_or(|state| *state == document.state)
-            && self.tool.as_ref().is_none_or(|tool| *tool == document.tool)
+    fn fits(&self, view: &TaskView) -> bool {
+        self.state.as_ref().is_none_or(|state| *state == view.state.name())
+            && self.tool.as_ref().is_none_or(|tool| *tool == view.tool)
     }
 }
 

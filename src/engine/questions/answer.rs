@@ -8,6 +8,7 @@ use super::asked::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, 
 use super::form::restored;
 use crate::authority::Principal;
 use crate::catalog::Schema;
+use crate::clock::rfc3339;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
@@ -17,7 +18,6 @@ use crate::engine::error::EngineError;
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
-use crate::engine::text::rfc3339;
 use crate::limits;
 use crate::store::{Ack, Snapshot};
 use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};

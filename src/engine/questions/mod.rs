@@ -25,6 +25,6 @@ pub use ask::Asked;
 pub use asked::{Answer, Ask, Question};
 pub use form::check_form;
 pub use sampler::{SamplerGuard, wants_tools};
-pub use view::{AnsweredDocument, InputRequest};
+pub use view::{AnsweredView, QuestionView};
 
 pub use super::ports::{Sampled, Sampler};

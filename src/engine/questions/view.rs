@@ -1,114 +1,87 @@
-//! What is shown of questions, in a task's document.
+//! Questions in types, as a program sees them in its task.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::asked::{Ask, read, read_ask};
-use crate::catalog::{show_hidden, show_value};
-use crate::engine::text::rfc3339;
+use crate::clock::UnixNanos;
 use crate::store::{Snapshot, StoreError};
-use crate::task::{By, QuestionKind, Task};
+use crate::task::{AnsweredBy, By, ComponentId, QuestionKind, Task, TaskId};
 
-/// A question that waits for its answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InputRequest {
-    pub kind: QuestionKind,
-    pub by: By,
-    /// Who asks: the tool and its component's digest, told by Longhaul and not by the tool.
+/// A question that waits for its answer. Its texts stand here as the tool gave them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct QuestionView {
+    /// What an answer names: the question's own key or, of a task below, `CHILD:KEY`.
+    pub key: String,
+    /// The task that asks: the one that is looked at, or one below it. With its tool and the component's digest this is
+    /// Longhaul's word, not the tool's.
+    pub task: TaskId,
     pub tool: String,
-    pub component: String,
-    /// Which of its task's questions it is. Not shown: a key says it better.
-    #[serde(skip)]
+    pub component: ComponentId,
+    /// Which of its task's questions it is.
     pub number: u64,
-    /// The task that asks, where it is one below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: QuestionKind,
+    /// Who may answer.
+    pub by: By,
     pub message: Option<String>,
-    /// Of a form: the JSON Schema of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of a form: the JSON Schema of the answer. Left out in lists.
     pub schema: Option<Value>,
     /// The page where the person does it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Of a sample: the parameters of MCP's `sampling/createMessage`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of a sample: the parameters of MCP's `sampling/createMessage`. Left out in lists.
     pub request: Option<Value>,
-    pub asked_at: String,
-    pub expires_at: String,
+    pub asked_at: UnixNanos,
+    pub expires_at: UnixNanos,
 }
 
 /// A question that was answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AnsweredDocument {
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AnsweredView {
     pub key: String,
-    pub answered_by: AnsweredByDocument,
-    pub at: String,
+    pub by: AnsweredBy,
+    pub at: UnixNanos,
     /// Of a sample: the model that spoke, as it named itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Of a sample: what it cost, as it was told or estimated.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of a sample: what it cost, as it was reported or estimated.
     pub tokens: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AnsweredByDocument {
-    pub principal: String,
-    pub channel: String,
-}
-
-impl InputRequest {
-    /// The question of this number, where it is on disk.
+impl QuestionView {
+    /// The question of this number of a task, where it is on disk; `key` is what an answer names.
     pub(in crate::engine) fn read(
         snapshot: &Snapshot<'_>,
         task: &Task,
         number: u64,
+        key: String,
     ) -> Result<Option<Self>, StoreError> {
         let Some(row) = read(snapshot, task.id, number)? else { return Ok(None) };
         let ask = read_ask(snapshot, &row)?;
-        let mut request = Self::new(task, row.by, &ask);
-        request.number = number;
-        (request.asked_at, request.expires_at) = (rfc3339(row.asked_at), rfc3339(row.expires_at));
-        Ok(Some(request))
-    }
-
-    /// What a person is to approve is what they see: nothing of it is hidden. `form::restored` leads back.
-    fn new(task: &Task, by: By, ask: &Ask) -> Self {
-        let (mut message, mut schema, mut url, mut request) = (None, None, None, None);
-        match ask {
-            Ask::Form { message: text, schema: form } => {
-                message = Some(show_hidden(text).into_owned());
-                schema = serde_json::from_str(form).ok().map(show_value);
-            }
-            Ask::Url { message: text, url: page } => {
-                message = Some(show_hidden(text).into_owned());
-                url = Some(show_hidden(page).into_owned());
-            }
-            Ask::Sample { request: params, .. } => {
-                request = serde_json::from_str(params).ok().map(show_value)
-            }
-            Ask::Roots => {}
-        }
-        Self {
-            kind: ask.kind(),
-            by,
+        let kind = ask.kind();
+        let (message, schema, url, request) = match ask {
+            Ask::Form { message, schema } => (Some(message), parsed(&schema), None, None),
+            Ask::Url { message, url } => (Some(message), None, Some(url), None),
+            Ask::Sample { request, .. } => (None, None, None, parsed(&request)),
+            Ask::Roots => (None, None, None, None),
+        };
+        Ok(Some(Self {
+            key,
+            task: task.id,
             tool: task.tool.clone(),
-            component: task.component.to_string(),
-            number: 0,
-            task: None,
+            component: task.component.clone(),
+            number,
+            kind,
+            by: row.by,
             message,
             schema,
             url,
             request,
-            asked_at: String::new(),
-            expires_at: String::new(),
-        }
+            asked_at: row.asked_at,
+            expires_at: row.expires_at,
+        }))
     }
+}
 
-    /// As lists show it.
-    pub fn shortened(mut self) -> Self {
-        (self.schema, self.request) = (None, None);
-        self
-    }
+fn parsed(json: &str) -> Option<Value> {
+    serde_json::from_str(json).ok()
 }

@@ -145,11 +145,6 @@ pub fn hash_of(namespace: &str, writes: &[StateWrite]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Where its entry is read.
-pub fn state_uri(namespace: &str, key: &str) -> String {
-    format!("state://{namespace}/{}", crate::engine::text::percent_encode(key))
-}
-
 pub async fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
     let now = shared.clock.wall();
     let (namespace, own_key) = (namespace.to_owned(), key.to_owned());

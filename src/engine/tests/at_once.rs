@@ -24,7 +24,7 @@ pub async fn others_run() {
 /// Waits until the disk has the task in this state, for one who asks again and again.
 pub async fn until_seen(engine: &TaskEngine, id: TaskId, state: &str) {
     let seen = async {
-        while engine.task(&Principal::local(), id).await.expect("a task").state != state {
+        while engine.task(&Principal::local(), id).await.expect("a task").state.name() != state {
             tokio::task::yield_now().await;
         }
     };
@@ -38,11 +38,11 @@ fn sleeper() -> Closures {
     })
 }
 
-async fn cancel(engine: TaskEngine, id: TaskId) -> Result<TaskDocument, EngineError> {
+async fn cancel(engine: TaskEngine, id: TaskId) -> Result<TaskView, EngineError> {
     engine.cancel(&Principal::local(), id, None).await
 }
 
-async fn retry(engine: TaskEngine, id: TaskId) -> Result<TaskDocument, EngineError> {
+async fn retry(engine: TaskEngine, id: TaskId) -> Result<TaskView, EngineError> {
     engine.retry(&Principal::local(), id, None).await
 }
 
@@ -55,16 +55,16 @@ async fn send(engine: TaskEngine, id: TaskId, key: Option<&str>) -> Result<u64, 
 async fn with_a_sleeper(world: &World) -> (TaskEngine, TaskId) {
     let engine = world.start(sleeper()).await;
     let id = submit(&engine, "sleeper", json!({})).await;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     nothing_lives(&engine).await;
     (engine, id)
 }
 
 /// It has a day to sleep, again.
 async fn sleeps_again(world: &World, engine: &TaskEngine, id: TaskId) {
-    until(engine, id, |document| document.state == "waiting").await;
+    until(engine, id, |document| document.state.name() == "waiting").await;
     world.clock.advance(DAY);
-    assert_eq!(ended(engine, id).await.state, "completed");
+    assert_eq!(ended(engine, id).await.state.name(), "completed");
     engine.shutdown().await;
 }
 
@@ -79,7 +79,7 @@ async fn a_task_that_is_seen_to_have_ended_can_be_retried_at_once() {
     others_run().await;
     drop(held);
     cancelling.await.expect("no panic").expect("cancelled");
-    assert_eq!(retrying.await.expect("no panic").expect("retried").state, "queued");
+    assert_eq!(retrying.await.expect("no panic").expect("retried").state.name(), "queued");
     sleeps_again(&world, &engine, id).await;
 }
 
@@ -114,7 +114,7 @@ async fn a_task_that_is_seen_to_be_open_again_takes_messages_and_cancellations_a
     drop(held);
     retrying.await.expect("no panic").expect("retried");
     assert_eq!(sending.await.expect("no panic").expect("sent"), 1);
-    assert_eq!(cancelling.await.expect("no panic").expect("cancelled").state, "cancelled");
+    assert_eq!(cancelling.await.expect("no panic").expect("cancelled").state.name(), "cancelled");
     engine.shutdown().await;
 }
 

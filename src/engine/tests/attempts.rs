@@ -28,10 +28,10 @@ async fn no_attempt_begins_before_the_last_one_is_over_and_what_came_meanwhile_i
     memory.ready.push(entry.clone());
     until_true(|| memory.ready.is_empty() && engine.metrics().live_instances == 0).await;
     assert_eq!(engine.metrics().attempts, 1, "neither its timer nor its place in the queue began another");
-    assert_eq!(engine.task(&Principal::local(), id).await.expect("a task").state, "waiting");
+    assert_eq!(engine.task(&Principal::local(), id).await.expect("a task").state.name(), "waiting");
 
     lifecycle::attempt::release(shared, &entry, true);
-    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(ended(&engine, id).await.state.name(), "completed");
     assert_eq!(engine.metrics().attempts, 2);
     engine.shutdown().await;
 }

@@ -44,7 +44,7 @@ fn family() -> Closures {
         .tool(definition("quick"), "1", quick)
 }
 
-async fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskDocument> {
+async fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskView> {
     let query = TaskQuery { parent: Some(parent), ..TaskQuery::default() };
     engine.tasks(&Principal::local(), &query).await.expect("a page").tasks
 }
@@ -55,17 +55,17 @@ async fn a_deadline_holds_across_a_restart_and_leads_to_the_alternative() {
     let engine = world.start(family()).await;
     let calls = json!({"calls": [{"tool": "slow", "seconds": 100, "or": ["quick"]}, {"tool": "slow", "seconds": 100}]});
     let id = submit(&engine, "parent", calls).await;
-    let waiting = until(&engine, id, |document| document.state == "waiting").await;
-    assert_eq!(waiting.reason.as_deref(), Some("child"));
+    let waiting = until(&engine, id, |document| document.state.name() == "waiting").await;
+    assert_eq!(waiting.state.reason(), Some("child"));
     world.clock.advance(Duration::from_secs(99));
-    assert!(children(&engine, id).await.iter().all(|child| !child.is_terminal()));
+    assert!(children(&engine, id).await.iter().all(|child| !child.state.is_terminal()));
     engine.shutdown().await;
 
     let engine = world.start(family()).await;
     world.clock.advance(Duration::from_secs(2));
-    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(ended(&engine, id).await.state.name(), "completed");
     assert_eq!(text(engine.result(&Principal::local(), id).await.expect("a result")), "completed, timed out");
-    let states: Vec<String> = children(&engine, id).await.into_iter().map(|child| child.state).collect();
+    let states: Vec<&str> = children(&engine, id).await.iter().map(|child| child.state.name()).collect();
     assert_eq!(states, ["failed", "failed", "completed"]);
 }
 
@@ -77,17 +77,18 @@ async fn a_retry_waits_for_its_pause_across_a_restart() {
     let id = submit(&engine, "parent", json!({"calls": [{"tool": "bad", "retries": 1}]})).await;
     until(&engine, id, |document| document.children.len() == 2).await;
     // Both began in the same millisecond of this clock, so that their ids tell no order.
-    let open =
-        async |engine: &TaskEngine| children(engine, id).await.into_iter().find(|child| !child.is_terminal());
+    let open = async |engine: &TaskEngine| {
+        children(engine, id).await.into_iter().find(|child| !child.state.is_terminal())
+    };
     let again = open(&engine).await.expect("a second try");
-    assert_eq!((again.state.as_str(), again.attempt), ("queued", 1));
+    assert_eq!((again.state.name(), again.attempt), ("queued", 1));
     assert!(again.wake_at.is_some());
     engine.shutdown().await;
 
     let engine = world.start(family()).await;
-    assert_eq!(open(&engine).await.expect("the second try").state, "queued");
+    assert_eq!(open(&engine).await.expect("the second try").state.name(), "queued");
     world.clock.advance(Duration::from_secs(1));
-    assert_eq!(ended(&engine, id).await.state, "completed");
+    assert_eq!(ended(&engine, id).await.state.name(), "completed");
     assert_eq!(text(engine.result(&Principal::local(), id).await.expect("a result")), "error");
     assert_eq!(children(&engine, id).await.len(), 2);
 }
@@ -107,7 +108,7 @@ async fn a_start_is_all_or_nothing() {
         (json!([{"tool": "quick"}, {"tool": "gone"}]), "'gone'"),
     ] {
         let id = submit(&engine, "parent", json!({ "calls": calls })).await;
-        assert_eq!(ended(&engine, id).await.state, "completed");
+        assert_eq!(ended(&engine, id).await.state.name(), "completed");
         let told = text(engine.result(&Principal::local(), id).await.expect("a result"));
         assert!(told.contains(why), "{told}");
         assert!(children(&engine, id).await.is_empty());
@@ -148,10 +149,9 @@ async fn a_message_that_was_delivered_before_a_crash_was_delivered_also_where_it
     let engine = world.start(correspondents(&gate)).await;
     let id = submit(&engine, "sender", json!({})).await;
     let local = Principal::local();
-    let child =
-        async || children(&engine, id).await.pop().map(|child| child.id.parse::<TaskId>().expect("an id"));
+    let child = async || children(&engine, id).await.pop().map(|child| child.id);
     until_it_holds(async || match child().await {
-        Some(child) => engine.task(&local, child).await.expect("a task").state == "waiting",
+        Some(child) => engine.task(&local, child).await.expect("a task").state.name() == "waiting",
         None => false,
     })
     .await;
@@ -168,7 +168,7 @@ async fn a_message_that_was_delivered_before_a_crash_was_delivered_also_where_it
     engine.shutdown().await;
 
     let engine = world.start(correspondents(&gate)).await;
-    assert_eq!(ended(&engine, child).await.state, "completed");
+    assert_eq!(ended(&engine, child).await.state.name(), "completed");
     gate.add_permits(1);
     ended(&engine, id).await;
     assert_eq!(text(engine.result(&Principal::local(), id).await.expect("a result")), "Ok(1) true");

@@ -39,7 +39,7 @@ fn call(tool: &str) -> Submission {
 async fn children(engine: &TaskEngine, parent: TaskId) -> Vec<TaskId> {
     let query = TaskQuery { parent: Some(parent), ..TaskQuery::default() };
     let page = engine.tasks(&Principal::local(), &query).await.expect("a page");
-    page.tasks.iter().map(|child| child.id.parse().expect("an id")).collect()
+    page.tasks.iter().map(|child| child.id).collect()
 }
 
 fn refused_for(done: Result<u64, EngineError>) -> TaskId {
@@ -55,7 +55,8 @@ async fn what_has_ended_goes_with_those_that_it_called_and_nothing_before_that()
     let engine = world.start(family()).await;
     let (local, bob) = (Principal::local(), Principal::new("bob", vec!["*".to_owned()]));
     let parent = engine.submit(call("parent")).await.expect("a task").id;
-    until(&engine, parent, |document| document.state == "waiting" && document.children.len() == 2).await;
+    until(&engine, parent, |document| document.state.name() == "waiting" && document.children.len() == 2)
+        .await;
     let [large, slow] = children(&engine, parent).await[..] else { panic!("two children") };
     ended(&engine, large).await;
     assert_eq!(refused_for(engine.delete(&local, parent).await), parent, "it is open");
@@ -100,7 +101,8 @@ async fn a_child_goes_alone_and_a_task_that_is_tried_again_stays() {
     let engine = world.start(family()).await;
     let local = Principal::local();
     let parent = engine.submit(call("parent")).await.expect("a task").id;
-    until(&engine, parent, |document| document.state == "waiting" && document.children.len() == 2).await;
+    until(&engine, parent, |document| document.state.name() == "waiting" && document.children.len() == 2)
+        .await;
     engine.cancel(&local, parent, None).await.expect("cancelled");
     ended(&engine, parent).await;
     let [large, slow] = children(&engine, parent).await[..] else { panic!("two children") };

@@ -131,7 +131,7 @@ async fn a_handle_waits_cancels_and_is_found_again_under_its_key() {
         async move { same.wait().await }
     });
     same.cancel("enough").await.expect("cancelled");
-    assert_eq!(waiting.await.expect("it ended").expect("a view").state, "cancelled");
+    assert_eq!(waiting.await.expect("it ended").expect("a view").state.name(), "cancelled");
     let error = same.result().await.expect_err("it has none");
     assert!(error.to_string().contains("was cancelled: enough;"), "{error}");
     engine.shutdown().await;

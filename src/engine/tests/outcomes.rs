@@ -82,7 +82,7 @@ async fn outcomes_count_for_the_journal_also_those_of_an_earlier_attempt() {
     let engine = open().await;
     let document = ended(&engine, id).await;
     let error = document.error.expect("an error");
-    assert_eq!((document.state.as_str(), error.reason.as_str()), ("failed", "limit"));
+    assert_eq!((document.state.name(), error.reason.as_str()), ("failed", "limit"));
     assert!(error.message.contains("journal_mib = 1"), "{}", error.message);
     assert_eq!(outcomes(&engine), 11, "of 100 KiB each are more than 1 MiB, the last one kept");
     engine.shutdown().await;

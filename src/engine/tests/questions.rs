@@ -59,8 +59,8 @@ fn accept(confirm: bool) -> Given {
     Given::Accept(json!({"confirm": confirm}))
 }
 
-async fn asks(engine: &TaskEngine, id: TaskId) -> TaskDocument {
-    until(engine, id, |task| !task.input_requests.is_empty()).await
+async fn asks(engine: &TaskEngine, id: TaskId) -> TaskView {
+    until(engine, id, |task| !task.questions.is_empty()).await
 }
 
 #[tokio::test]
@@ -69,7 +69,8 @@ async fn a_question_is_shown_answered_once_and_told_to_the_guest() {
     let engine = world.start(asker(&begun)).await;
     let id = submit(&engine, "asker", json!({})).await;
     let document = asks(&engine, id).await;
-    let request = &document.input_requests["price"];
+    let request = &document.questions[0];
+    assert_eq!((request.key.as_str(), request.task), ("price", id));
     assert_eq!((request.tool.as_str(), request.component.as_str()), ("asker", "asker@1"));
     assert_eq!(request.schema.as_ref().expect("a form")["required"], json!(["confirm"]));
 
@@ -87,9 +88,9 @@ async fn a_question_is_shown_answered_once_and_told_to_the_guest() {
     engine.answer(&local(), id, None, accept(true), PERSON).await.expect("taken");
     let document = ended(&engine, id).await;
     assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "{\"confirm\":true}");
-    assert!(document.input_requests.is_empty());
-    let by = &document.questions_answered[0];
-    assert_eq!((by.key.as_str(), by.answered_by.channel.as_str()), ("price", "test"));
+    assert!(document.questions.is_empty());
+    let by = &document.answered[0];
+    assert_eq!((by.key.as_str(), by.by.channel.as_str()), ("price", "test"));
 
     // The same answer once more is the present state, another one comes too late.
     engine.answer(&local(), id, Some("price"), accept(true), PERSON).await.expect("the same");
@@ -98,8 +99,12 @@ async fn a_question_is_shown_answered_once_and_told_to_the_guest() {
     assert_eq!(begun.load(Ordering::SeqCst), 1);
 }
 
-fn stands(document: &TaskDocument) -> (&str, &str) {
-    (&document.state, document.reason.as_deref().unwrap_or_default())
+fn stands(document: &TaskView) -> (&str, &str) {
+    (document.state.name(), document.state.reason().unwrap_or_default())
+}
+
+fn keys(document: &TaskView) -> Vec<&str> {
+    document.questions.iter().map(|question| question.key.as_str()).collect()
 }
 
 /// What the program asks is open from the moment it is shown; `goes_on` lets the guest end.
@@ -155,7 +160,7 @@ async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_m
         ("naps", vec![("nap", Given::Cancel)]),
     ] {
         let id = submit(&engine, tool, json!({})).await;
-        let document = until(&engine, id, |task| task.input_requests.len() == answers.len()).await;
+        let document = until(&engine, id, |task| task.questions.len() == answers.len()).await;
         assert_eq!(stands(&document), ("waiting", "input"), "{tool}");
         let metrics = engine.metrics();
         assert_eq!((metrics.waiting, metrics.running, metrics.queued), (1, 0, 0), "{tool}");
@@ -187,16 +192,16 @@ async fn a_task_whose_question_is_open_waits_for_input_whether_or_not_it_is_in_m
         }
         if tool == "naps" {
             assert_eq!(
-                stands(&until(&engine, id, |task| task.reason.as_deref() == Some("timer")).await).0,
+                stands(&until(&engine, id, |task| task.state.reason() == Some("timer")).await).0,
                 "waiting"
             );
             world.clock.advance(DAY);
         }
-        let document = until(&engine, id, |task| task.state == "running").await;
-        assert_eq!((stands(&document), document.input_requests.len()), (("running", "live"), 0), "{tool}");
+        let document = until(&engine, id, |task| task.state.name() == "running").await;
+        assert_eq!((stands(&document), document.questions.len()), (("running", ""), 0), "{tool}");
         assert_eq!((listed("waiting").await, listed("running").await), (0, 1), "{tool}");
         goes_on.notify_one();
-        assert_eq!(ended(&engine, id).await.state, "completed", "{tool}");
+        assert_eq!(ended(&engine, id).await.state.name(), "completed", "{tool}");
     }
 }
 
@@ -264,7 +269,7 @@ async fn after_a_restart_an_open_question_is_waited_for_before_anything_runs() {
     for id in ids {
         assert_eq!(stands(&engine.task(&local(), id).await.expect("a task")), ("waiting", "input"));
         let cancelled = engine.cancel(&local(), id, None).await.expect("cancelled");
-        assert_eq!((stands(&cancelled).0, cancelled.input_requests.len()), ("cancelled", 0));
+        assert_eq!((stands(&cancelled).0, cancelled.questions.len()), ("cancelled", 0));
     }
 }
 
@@ -293,8 +298,8 @@ async fn a_question_outlives_restarts_and_is_answered_in_a_closed_store_too() {
     let (world, begun) = (World::new(), Arc::default());
     let engine = world.start(asker(&begun)).await;
     let id = submit(&engine, "asker", json!({})).await;
-    let waiting = until(&engine, id, |task| task.state == "waiting").await;
-    assert_eq!(waiting.reason.as_deref(), Some("input"));
+    let waiting = until(&engine, id, |task| task.state.name() == "waiting").await;
+    assert_eq!(waiting.state.reason(), Some("input"));
     nothing_lives(&engine).await;
     engine.shutdown().await;
     drop(engine);
@@ -315,7 +320,7 @@ async fn a_question_ends_with_its_time() {
     let (world, begun) = (World::new(), Arc::default());
     let engine = world.start(asker(&begun)).await;
     let id = submit(&engine, "asker", json!({})).await;
-    until(&engine, id, |task| task.state == "waiting").await;
+    until(&engine, id, |task| task.state.name() == "waiting").await;
     world.clock.advance(DAY);
     ended(&engine, id).await;
     assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "Expired");
@@ -330,19 +335,19 @@ async fn an_end_withdraws_and_a_retry_asks_anew_under_another_key() {
     let id = submit(&engine, "asker", json!({})).await;
     asks(&engine, id).await;
     let cancelled = engine.cancel(&local(), id, None).await.expect("cancelled");
-    assert!(cancelled.input_requests.is_empty());
+    assert!(cancelled.questions.is_empty());
     let late = engine.answer(&local(), id, Some("price"), accept(true), PERSON).await;
     assert!(matches!(late, Err(EngineError::QuestionOver { .. })), "{late:?}");
 
     engine.retry(&local(), id, None).await.expect("a retry");
     let document = asks(&engine, id).await;
-    assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["price-2"]);
+    assert_eq!(keys(&document), ["price-2"]);
     engine.cancel(&local(), id, None).await.expect("cancelled");
 
     // A retry that keeps the journal up to its end asks nothing anew: it is the same question.
     engine.retry(&local(), id, Some(document.steps)).await.expect("a retry");
     let document = asks(&engine, id).await;
-    assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["price-2"]);
+    assert_eq!(keys(&document), ["price-2"]);
     engine.answer(&local(), id, None, accept(true), PERSON).await.expect("taken");
     ended(&engine, id).await;
     assert_eq!(text(engine.result(&local(), id).await.expect("an end")), "{\"confirm\":true}");
@@ -375,15 +380,14 @@ async fn the_budget_bounds_questions_and_tokens() {
     );
     let engine = world.start(closures).await;
     let id = submit(&engine, "asker", json!({})).await;
-    let document = until(&engine, id, |task| task.state == "waiting").await;
-    assert_eq!(document.input_requests.keys().collect::<Vec<_>>(), ["a", "sample:2"]);
+    let document = until(&engine, id, |task| task.state.name() == "waiting").await;
+    assert_eq!(keys(&document), ["a", "sample:2"]);
     engine.answer(&local(), id, Some("sample:2"), Given::Accept(json!("well")), MODEL).await.expect("taken");
     engine.answer(&local(), id, Some("a"), accept(true), MODEL).await.expect("anybody may");
     let document = ended(&engine, id).await;
     let refused = text(engine.result(&local(), id).await.expect("an end"));
     assert!(refused.contains("'questions'") && refused.contains("'sample_tokens'"), "{refused}");
-    let sampled =
-        document.questions_answered.iter().find(|answered| answered.key == "sample:2").expect("told");
+    let sampled = document.answered.iter().find(|answered| answered.key == "sample:2").expect("told");
     assert_eq!(sampled.model.as_deref(), Some("unknown"));
     assert!(sampled.tokens.is_some_and(|tokens| tokens > 0 && tokens <= 100), "{sampled:?}");
 }
@@ -400,7 +404,7 @@ async fn a_sample_that_nobody_can_do_ends_after_a_minute_unless_somebody_works_o
     world.clock.advance(Duration::from_secs(61));
     ended(&engine, alone).await;
     assert!(text(engine.result(&local(), alone).await.expect("an end")).contains("no client with a model"));
-    assert!(!engine.task(&local(), held).await.expect("a task").is_terminal());
+    assert!(!engine.task(&local(), held).await.expect("a task").state.is_terminal());
     engine.answer(&local(), held, None, Given::Accept(json!("hi")), MODEL).await.expect("taken");
     ended(&engine, held).await;
     assert!(text(engine.result(&local(), held).await.expect("an end")).contains("\"hi\""));
@@ -458,9 +462,9 @@ async fn the_endpoint_samples_where_no_client_is_at_hand() {
     drop(sampler_guard);
     let document = ended(&engine, id).await;
     assert!(text(engine.result(&local(), id).await.expect("an end")).contains("100 tokens"));
-    let sampled = &document.questions_answered[0];
+    let sampled = &document.answered[0];
     assert_eq!((sampled.model.as_deref(), sampled.tokens), (Some("stand-in"), Some(17)));
-    assert_eq!(sampled.answered_by.channel, "endpoint");
+    assert_eq!(sampled.by.channel, "endpoint");
 }
 
 /// A client that takes no tools is no reason to wait with a sample that has some.
@@ -510,7 +514,7 @@ async fn a_thousand_questions_hold_no_instances_and_all_go_on_when_answered() {
     let answers = ids.iter().map(|id| engine.answer(&local, *id, Some("price"), accept(true), PERSON));
     assert!(futures::future::join_all(answers).await.iter().all(Result::is_ok));
     for id in ids {
-        assert_eq!(ended(&engine, id).await.state, "completed");
+        assert_eq!(ended(&engine, id).await.state.name(), "completed");
     }
     assert_eq!(begun.load(Ordering::SeqCst), TASKS as u64);
 }

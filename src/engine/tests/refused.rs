@@ -71,7 +71,7 @@ async fn asked_and_replayed(arguments: Value) -> (TaskEngine, TaskId, String) {
 
     let engine = open().await;
     let document = ended(&engine, id).await;
-    assert_eq!((document.state.as_str(), &document.error), ("completed", &None));
+    assert_eq!((document.state.name(), &document.error), ("completed", &None));
     let log = engine.log(&Principal::local(), id, 0, 1 << 20).await.expect("a log").bytes;
     (engine, id, String::from_utf8(log).expect("text"))
 }
@@ -113,7 +113,7 @@ async fn a_refused_host_is_told_where_people_look_and_once() {
         assert_eq!(told.iter().filter_map(|row| row.reason.as_deref()).collect::<Vec<_>>(), reasons);
         for row in told {
             assert_eq!((row.verdict, row.count, row.tool.as_deref()), (Verdict::Refused, 1, Some("ask")));
-            assert_eq!(row.task, Some(id.to_string()));
+            assert_eq!(row.task, Some(id));
         }
         engine.shutdown().await;
     }
@@ -182,6 +182,7 @@ async fn a_trap_quotes_the_log_of_its_own_try_alone() {
     until(&engine, id, |document| document.attempt > 1).await;
     world.clock.advance(Duration::from_secs(60));
     let error = ended(&engine, id).await.error.expect("an error");
-    assert!(error.is_trap(), "{error:?}");
-    assert_eq!(error.log_lines().collect::<Vec<_>>(), ["try 1 finds no bolts"]);
+    assert_eq!(error.reason, FailedReason::Trap);
+    let detail = error.detail.expect("the end of its log");
+    assert_eq!(quoted(&detail).collect::<Vec<_>>(), ["try 1 finds no bolts"]);
 }

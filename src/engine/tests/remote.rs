@@ -131,7 +131,7 @@ async fn a_remote_tool_is_a_task_that_is_called_once() {
     assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
     let document = engine.task(&Principal::local(), id).await.expect("a task");
     assert_eq!(document.progress.map(|progress| progress.done), Some(1));
-    assert!(document.component.starts_with("mcp:shop/"), "{}", document.component);
+    assert!(document.component.as_str().starts_with("mcp:shop/"), "{}", document.component);
     assert_eq!(script.keys().len(), 1);
     let hidden = Submission {
         tool: "shop/buy".into(),
@@ -172,7 +172,7 @@ async fn a_lost_answer_is_an_unknown_outcome_that_its_owner_settles() {
     let (engine, _) = world.shop(&script, policy(&["look"])).await;
     let first = submit(&engine, "shop_buy", json!({})).await;
     let failed = ended(&engine, first).await;
-    assert_eq!((failed.state.as_str(), failed.reason.as_deref()), ("failed", Some("unknown_outcome")));
+    assert_eq!((failed.state.name(), failed.state.reason()), ("failed", Some("unknown_outcome")));
     let message = failed.error.expect("an error").message;
     assert!(message.contains("shop/buy") && message.contains("the line went dead"), "{message}");
     engine
@@ -200,7 +200,7 @@ async fn what_may_be_repeated_is_repeated_under_the_same_key() {
     let id = submit(&engine, "shop_look", json!({})).await;
     assert_eq!(told(&engine, id).await, (false, "seen".to_owned()));
     let id = submit(&engine, "shop_look", json!({})).await;
-    assert_eq!(ended(&engine, id).await.reason.as_deref(), Some("unknown_outcome"), "not for ever");
+    assert_eq!(ended(&engine, id).await.state.reason(), Some("unknown_outcome"), "not for ever");
     let keys = script.keys();
     assert!(keys.len() == 6 && keys[0] == keys[2] && keys[3] == keys[5], "{keys:?}");
     engine.shutdown().await;
@@ -227,7 +227,7 @@ async fn a_crash_during_a_call_repeats_it_only_where_that_is_harmless() {
             assert_eq!(told(&engine, id).await, (false, "done".to_owned()));
             assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
         } else {
-            assert_eq!(document.reason.as_deref(), Some("unknown_outcome"));
+            assert_eq!(document.state.reason(), Some("unknown_outcome"));
             assert_eq!(keys.len(), 1);
         }
         engine.shutdown().await;
@@ -258,7 +258,7 @@ async fn a_call_whose_task_is_cancelled_or_out_of_time_is_withdrawn_and_one_that
     script.begun.subscribe().wait_for(|count| *count == 3).await.expect("called");
     world.clock.advance(8 * DAY);
     let late = ended(&engine, goes_on).await;
-    assert_eq!(late.reason.as_deref(), Some("timeout"));
+    assert_eq!(late.state.reason(), Some("timeout"));
     withdrawn.wait_for(|keys| keys.len() == 2).await.expect("withdrawn");
     let keys = script.keys();
     assert!(keys[0] == keys[2] && withdrawn.borrow()[1] == keys[0], "{keys:?}");
@@ -282,8 +282,7 @@ async fn a_call_is_tried_again_and_given_up_by_the_engines_clock() {
     let (mut begun, gate) = (script.begun.subscribe(), script.gate.clone().expect("a gate"));
     begun.wait_for(|count| *count == 1).await.expect("called");
     gate.add_permits(1);
-    let waits =
-        |task: &TaskDocument| task.message.as_deref().is_some_and(|told| told.contains("nobody answers"));
+    let waits = |task: &TaskView| task.message.as_deref().is_some_and(|told| told.contains("nobody answers"));
     until(&engine, id, waits).await;
     // No less than half of it, by its jitter.
     world.clock.advance(hour / 2 - Duration::from_secs(1));
@@ -293,7 +292,7 @@ async fn a_call_is_tried_again_and_given_up_by_the_engines_clock() {
     begun.wait_for(|count| *count == 2).await.expect("called again");
     // This one is not answered in its time.
     world.clock.advance(hour);
-    let late = |task: &TaskDocument| {
+    let late = |task: &TaskView| {
         task.message.as_deref().is_some_and(|told| told.contains("no answer within 3600 s"))
     };
     until(&engine, id, late).await;
@@ -312,7 +311,7 @@ async fn a_person_is_asked_where_the_operator_wants_that() {
     let asks = RemotePolicy { unknown_outcome: UnknownOutcome::Ask, ..policy(&[]) };
     let (engine, _) = world.shop(&script, asks).await;
     let id = submit(&engine, "shop_buy", json!({})).await;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     engine.resolve(&Principal::local(), id, 0, Resolution::Failed).await.expect("settled");
     assert!(told(&engine, id).await.0);
     engine.shutdown().await;
@@ -325,7 +324,7 @@ async fn what_a_person_says_at_once_is_what_the_next_attempt_reads() {
     let asks = RemotePolicy { unknown_outcome: UnknownOutcome::Ask, ..policy(&[]) };
     let (engine, _) = world.shop(&Script::new([lost()]), asks).await;
     let id = submit(&engine, "shop_buy", json!({})).await;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     nothing_lives(&engine).await;
     let entry = engine.shared.entry(id).expect("open");
     entry.lock().is_driven = true;
@@ -374,7 +373,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     change("Does something else.");
     let id = submit(&engine, "shop_buy", json!({})).await;
     let refused = ended(&engine, id).await;
-    assert_eq!(refused.reason.as_deref(), Some("refused"));
+    assert_eq!(refused.state.reason(), Some("refused"));
     let message = refused.error.expect("an error").message;
     assert!(message.contains("longhaul tool pin shop"), "{message}");
     assert_eq!(script.keys(), [""; 0], "it was not called");

@@ -86,14 +86,14 @@ async fn a_call_that_is_given_up_leaves_the_task_that_another_call_found() {
             id = Some(engine.submit(call(tool, &arguments, None)).await.expect("a task").id);
         }
         let id = id.expect("a task");
-        until(&engine, id, |task| task.state == "waiting").await;
+        until(&engine, id, |task| task.state.name() == "waiting").await;
         for _ in 0..calls {
             let task = engine.give_up(&by, id, "the client closed the call").await.expect("a task");
-            assert_eq!(task.state, state, "{tool} {calls}");
+            assert_eq!(task.state.name(), state, "{tool} {calls}");
         }
         // Who says so ends it all the same.
         let task = engine.cancel(&by, id, None).await.expect("a task");
-        assert_eq!(task.state, "cancelled", "{tool} {calls}");
+        assert_eq!(task.state.name(), "cancelled", "{tool} {calls}");
     }
 }
 
@@ -150,7 +150,7 @@ async fn a_key_stands_for_arguments_that_say_the_same_and_for_no_others() {
     assert!(matches!(next.err(), Some(EngineError::IdempotencyConflict { .. })), "another integer");
     // The tool reads an integer, however it was written.
     let id = engine.submit(call("keyed", r#"{"list":[1.0,2e0],"é":3.0}"#, None)).await.expect("a task").id;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     world.clock.advance(DAY);
     ended(&engine, id).await;
     assert_eq!(

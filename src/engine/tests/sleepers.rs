@@ -67,7 +67,7 @@ async fn ten_thousand_sleepers_have_no_instances_and_all_wake_after_a_restart() 
     let begun = Instant::now();
     world.clock.advance(HOUR);
     for (number, id) in ids.iter().enumerate() {
-        assert_eq!(ended(&engine, *id).await.state, "completed");
+        assert_eq!(ended(&engine, *id).await.state.name(), "completed");
         let end = engine.result(&Principal::local(), *id).await.expect("an end");
         assert_eq!(text(end), number.to_string());
     }

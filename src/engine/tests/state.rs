@@ -316,7 +316,7 @@ async fn a_task_that_is_taken_up_again_writes_nothing_twice_and_reads_what_it_re
     let engine = world.start(closures()).await;
     put(&engine, "a", "0").await;
     let id = submit(&engine, "adds", json!({})).await;
-    until(&engine, id, |document| document.state == "waiting").await;
+    until(&engine, id, |document| document.state.name() == "waiting").await;
     assert_eq!(put(&engine, "a", "3").await, 3);
     let journal = engine.journal(&Principal::local(), id).await.expect("a journal");
     let told: Vec<_> = journal.records.iter().filter_map(|record| record.about.clone()).collect();

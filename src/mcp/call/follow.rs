@@ -8,8 +8,9 @@ use rmcp::service::RequestContext;
 
 use super::offers::Offers;
 use super::reports::Reports;
+use crate::api::TaskDocument;
 use crate::clock::Moment;
-use crate::engine::{Follower, TaskChange, TaskDocument};
+use crate::engine::{Follower, TaskChange};
 use crate::http::ClosedInOrder;
 use crate::limits;
 use crate::mcp::connection::Handler;
@@ -97,8 +98,7 @@ impl Handler {
         // It may have ended before anyone followed it, and what it reported so far is in its document.
         let mut look = !fresh;
         if !fresh {
-            let task =
-                self.server.engine().task(&self.connection.principal, id).await.map_err(error::refusal)?;
+            let task = self.document_of(id).await.map_err(error::refusal)?;
             reports.present(&task).await;
             if task.is_terminal() {
                 return Ok(Stopped::Ended);
@@ -124,7 +124,7 @@ impl Handler {
                     TaskChange::State(state) if state.is_terminal() => return Ok(Stopped::Ended),
                     TaskChange::Questions | TaskChange::State(State::Waiting(WaitingReason::Input)) => look = true,
                     TaskChange::Lagged(_) => {
-                        if let Ok(task) = self.server.engine().task(&self.connection.principal, id).await {
+                        if let Ok(task) = self.document_of(id).await {
                             reports.present(&task).await;
                             if task.is_terminal() {
                                 return Ok(Stopped::Ended);
@@ -164,8 +164,7 @@ impl Handler {
         offers: &mut Offers<'_>,
         context: &RequestContext<RoleServer>,
     ) -> Result<Option<Stopped>, Refusal> {
-        let mut task =
-            self.server.engine().task(&self.connection.principal, id).await.map_err(error::refusal)?;
+        let mut task = self.document_of(id).await.map_err(error::refusal)?;
         if matches!(asking, Asking::Client { until_answered: true, .. }) {
             // The answer to one of its own is what the call waits for.
             task.input_requests.retain(|_, question| question.task.is_none());

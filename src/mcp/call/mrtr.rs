@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::reply::Choice;
+use crate::api::TaskDocument;
 use crate::engine::questions::{Given, wants_tools};
-use crate::engine::{EngineError, Submitted, TaskDocument};
+use crate::engine::{EngineError, Submitted};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::questions::asks::{self, AskCapabilities, BY_PROTOCOL};
@@ -123,7 +124,7 @@ impl Handler {
     ) -> Result<(), EngineError> {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         // Which kind it is shows in the shape, also where the question is answered by now.
-        let kind = match engine.task(principal, id).await?.input_requests.get(key) {
+        let kind = match engine.task(principal, id).await?.questions.iter().find(|asked| asked.key == key) {
             Some(question) => question.kind,
             None if result.get("action").is_some() => QuestionKind::Elicit,
             None => QuestionKind::Sample,

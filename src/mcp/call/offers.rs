@@ -13,8 +13,7 @@ use rmcp::model::ServerRequest;
 use rmcp::service::{Peer, RequestContext};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::TaskDocument;
-use crate::engine::questions::InputRequest as Question;
+use crate::api::{InputRequest as Question, TaskDocument};
 use crate::mcp::connection::Handler;
 use crate::mcp::questions::asks;
 use crate::mcp::questions::in_place;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::follow::{Asking, Followed};
-use crate::api::{Answer, ApiError, Audience, Caller, Ended, Operation as _, TaskWait};
+use crate::api::{Answer, ApiError, Audience, Caller, Ended, Operation as _, TaskDocument, TaskWait};
 use crate::engine::TaskEnd;
 use crate::mcp::connection::Handler;
 use crate::mcp::own::tools::OwnTool;
@@ -77,15 +77,16 @@ impl Handler {
         let end = engine.result(principal, id).await.map_err(refusal)?;
         let task = engine.task(principal, id).await.map_err(refusal)?;
         match end {
-            TaskEnd::NotYet(_) => Ok(form.going_on(form.document(&task))),
+            TaskEnd::NotYet(_) => Ok(form.going_on(form.document(&task.into()))),
             // Also where the tool answered its call with a JSON-RPC error: this call did not fail.
             TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
+                let task = TaskDocument::from(task);
                 Ok(named(form.failed(&task, form.document(&task)), id))
             }
             TaskEnd::Completed(result) => {
                 let catalog = engine.catalog();
                 let entry = catalog.tool(&task.tool).map(Arc::as_ref);
-                Ok(named(with_document(form.completed(entry, result), form.document(&task)), id))
+                Ok(named(with_document(form.completed(entry, result), form.document(&task.into())), id))
             }
         }
     }
@@ -98,7 +99,8 @@ impl Handler {
     ) -> Result<CallToolResult, Refusal> {
         let form = self.form(context);
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
-        if let TaskEnd::NotYet(task) = &end {
+        if let TaskEnd::NotYet(task) = end {
+            let task = TaskDocument::from(task);
             let state = match &task.reason {
                 Some(reason) => format!("{} ({reason})", task.state),
                 None => task.state.clone(),
@@ -113,7 +115,7 @@ impl Handler {
         let entry = catalog.tool(&task.tool).map(Arc::as_ref);
         match form.ended(end, entry, id) {
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(_)) | None => Ok(form.not_completed(&task)),
+            Some(Err(_)) | None => Ok(form.not_completed(&task.into())),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::follow::{Asking, Followed, Stopped};
 use crate::catalog::{Reply, ToolDefinition, ToolEntry};
-use crate::engine::{Follower, Submitted, TaskDocument};
+use crate::engine::{Follower, Submitted, TaskView};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::questions::asks::AskCapabilities;
@@ -139,13 +139,13 @@ impl Handler {
     /// The answer for a task that goes on: a task for a client that takes tasks, a link for any other.
     pub(in crate::mcp) fn started(
         &self,
-        task: &TaskDocument,
+        task: TaskView,
         id: TaskId,
         context: &RequestContext<RoleServer>,
     ) -> CallToolResponse {
         match self.takes_tasks(context) {
             true => self.created(task, id, AskCapabilities::of(context)).into(),
-            false => self.form(context).link(task, id).into(),
+            false => self.form(context).link(&task.into(), id).into(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Handler {
         let (engine, principal, id) = (self.server.engine(), self.connection.actor(context), submitted.id);
         // Without a place in the feed there is nothing to wait with.
         let Some(follower) = follower else {
-            return Ok(self.started(&submitted.task, id, context));
+            return Ok(self.started(submitted.task, id, context));
         };
         let followed =
             Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
@@ -175,11 +175,11 @@ impl Handler {
         };
         if let Some(reason) = cancelled {
             let task = engine.give_up(principal, id, reason).await.map_err(error::refusal)?;
-            return Ok(self.started(&task, id, context));
+            return Ok(self.started(task, id, context));
         }
         match stopped {
             Stopped::Asks => {
-                let task = engine.task(principal, id).await.map_err(error::refusal)?;
+                let task = engine.task(principal, id).await.map_err(error::refusal)?.into();
                 let takes = AskCapabilities::of(context);
                 if let Some(round) = self.input_required(id, &task, &call, takes).await? {
                     return Ok(round.into());
@@ -192,7 +192,7 @@ impl Handler {
             Some(answer) => answer.map(CallToolResponse::Complete),
             None => {
                 let task = engine.task(principal, id).await.map_err(error::refusal)?;
-                Ok(self.started(&task, id, context))
+                Ok(self.started(task, id, context))
             }
         }
     }

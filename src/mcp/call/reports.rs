@@ -3,7 +3,7 @@
 use rmcp::RoleServer;
 use rmcp::service::{Peer, RequestContext};
 
-use crate::engine::TaskDocument;
+use crate::api::TaskDocument;
 use crate::mcp::connection::Connection;
 use crate::mcp::era::is_modern;
 use crate::mcp::sessions::CallStream;

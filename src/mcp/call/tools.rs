@@ -89,7 +89,7 @@ impl Handler {
         }
         let Some(entry) = entry.filter(|_| choice.is_waiting()) else {
             let submitted = engine.submit(submission).await.map_err(error::refusal)?;
-            return Ok(self.started(&submitted.task, submitted.id, context));
+            return Ok(self.started(submitted.task, submitted.id, context));
         };
         let (submitted, follower) = engine.submit_followed(submission).await.map_err(error::refusal)?;
         let waits = choice.waits(call, request.input_responses.unwrap_or_default());

@@ -16,9 +16,9 @@ use serde_json::Value;
 use super::error::ClientError;
 use super::program::find_program;
 use super::tap::{Routes, Tap};
+use crate::api::TaskDocument;
 use crate::authority::Secret;
 use crate::catalog::Annotations;
-use crate::engine::TaskDocument;
 use crate::limits;
 use crate::mcp::socket_path::connect_socket;
 

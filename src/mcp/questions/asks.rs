@@ -9,8 +9,8 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 
-use crate::engine::TaskDocument;
-use crate::engine::questions::{AnsweredVia, Given, InputRequest as Question, wants_tools};
+use crate::api::{InputRequest as Question, TaskDocument};
+use crate::engine::questions::{AnsweredVia, Given, wants_tools};
 use crate::mcp::era::is_modern;
 use crate::mcp::wire::convert::TASK_META;
 use crate::task::{QuestionKind, TaskId};

@@ -13,8 +13,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::asks::{self, BY_PROTOCOL};
+use crate::api::InputRequest as Question;
 use crate::authority::Principal;
-use crate::engine::questions::{Given, InputRequest as Question};
+use crate::engine::questions::Given;
 use crate::engine::{EngineError, TaskEngine};
 use crate::limits;
 use crate::mcp::locks::lock;

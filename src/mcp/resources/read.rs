@@ -3,9 +3,9 @@
 use rmcp::ErrorData;
 use rmcp::model::*;
 
-use crate::api::{StateDocument, as_text};
+use crate::api::{JournalDocument, StateDocument, StepsDocument, TaskDocument, as_text};
 use crate::catalog::show_hidden;
-use crate::engine::{EngineError, Slice, StateQuery, TaskDocument, TaskEnd, TaskQuery};
+use crate::engine::{EngineError, Slice, StateQuery, TaskEnd, TaskQuery, TaskView};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::own::fixtures::Fixtures;
@@ -19,8 +19,8 @@ use crate::mcp::wire::uri::ResourceUri;
 impl Handler {
     pub(in crate::mcp) async fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
         let tasks = self.server.engine().tasks_in_view(&self.connection.principal);
-        let tasks = tasks.await.map_err(|error| error::rpc(&error))?;
-        let mut resources: Vec<Resource> = tasks.iter().map(convert::task_resource).collect();
+        let tasks = tasks.await.map_err(|error| error::rpc(&error))?.into_iter().map(TaskDocument::from);
+        let mut resources: Vec<Resource> = tasks.map(|task| convert::task_resource(&task)).collect();
         resources.extend(self.server.fixtures().into_iter().flat_map(Fixtures::resources));
         let mut list = ListResourcesResult::with_all_items(resources);
         list.set_hints(0, CacheScope::Private);
@@ -105,17 +105,17 @@ impl Handler {
         let missing = |error: EngineError| missing(&error, uri);
         match parsed {
             ResourceUri::Task(id) => {
-                let task = engine.task(principal, *id).await.map_err(missing)?;
+                let task = TaskDocument::from(engine.task(principal, *id).await.map_err(missing)?);
                 let text = serde_json::to_string_pretty(&document(&task)).unwrap_or_default();
                 Ok((convert::json_contents(uri, &text), false))
             }
             ResourceUri::Result(id) => match engine.result(principal, *id).await.map_err(missing)? {
                 TaskEnd::Completed(result) => Ok((convert::result_contents(parsed, result), true)),
                 TaskEnd::NotYet(task) => {
-                    Err(error::not_there_yet(uri, format_args!("the task is {}", task.state)))
+                    Err(error::not_there_yet(uri, format_args!("the task is {}", task.state.name())))
                 }
                 TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
-                    Err(error::not_there_yet(uri, ended_without(self.server.names(), &task)))
+                    Err(error::not_there_yet(uri, ended_without(self.server.names(), &task.into())))
                 }
             },
             ResourceUri::Output(id, name) => {
@@ -135,7 +135,7 @@ impl Handler {
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
             ResourceUri::Journal(id) => {
-                let journal = engine.journal(principal, *id).await.map_err(missing)?;
+                let journal = JournalDocument::from(engine.journal(principal, *id).await.map_err(missing)?);
                 let text = document(&journal).to_string();
                 if text.len() > limits::MAX_RESOURCE_READ_BYTES {
                     return Err(error::bad_params(format!(
@@ -147,7 +147,7 @@ impl Handler {
                 Ok((convert::json_contents(uri, &text), false))
             }
             ResourceUri::Steps(id) => {
-                let steps = engine.steps(principal, *id).await.map_err(missing)?;
+                let steps = StepsDocument::from(engine.steps(principal, *id).await.map_err(missing)?);
                 Ok((convert::json_contents(uri, &document(&steps).to_string()), false))
             }
             ResourceUri::State(namespace, key) => {
@@ -211,14 +211,14 @@ impl Handler {
                 Ok(page.into_iter().flat_map(|page| page.entries).map(|entry| entry.key).collect())
             }
             "id" if template.uri != ResourceUri::STATE => {
-                Ok(self.newest().await?.into_iter().map(|task| task.id).collect())
+                Ok(self.newest().await?.into_iter().map(|task| task.id.to_string()).collect())
             }
             "name" if template.uri == ResourceUri::OUTPUT => {
                 let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
                 let id = id.and_then(|id| id.parse().ok());
                 // Without a task, or with somebody else's, there is nothing to propose.
                 let Some(id) = id else { return Ok(Vec::new()) };
-                let task = self.server.engine().task(&self.connection.principal, id).await.ok();
+                let task = self.document_of(id).await.ok();
                 Ok(task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect())
             }
             other => {
@@ -244,7 +244,7 @@ impl Handler {
         Ok(CompleteResult::new(completion))
     }
 
-    async fn newest(&self) -> Result<Vec<TaskDocument>, ErrorData> {
+    async fn newest(&self) -> Result<Vec<TaskView>, ErrorData> {
         let query = TaskQuery { limit: limits::MAX_PAGE_ROWS, ..TaskQuery::default() };
         let page = self.server.engine().tasks(&self.connection.principal, &query);
         Ok(page.await.map_err(|error| error::rpc(&error))?.tasks)

@@ -194,7 +194,7 @@ impl RequestStream {
             Ok(TaskEnd::NotYet(_)) => {
                 // With what it asks.
                 let task = engine.task(principal, call.task);
-                task.await.map(|task| form.link(&task, call.task)).map_err(|error| error::rpc(&error))
+                task.await.map(|task| form.link(&task.into(), call.task)).map_err(|error| error::rpc(&error))
             }
             Ok(end) => {
                 let catalog = engine.catalog();

@@ -8,7 +8,8 @@ use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
 
-use crate::engine::{EngineError, ResourceKey, TaskDocument, TaskEnd};
+use crate::api::TaskDocument;
+use crate::engine::{EngineError, ResourceKey, TaskEnd, TaskView};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::era::is_modern;
@@ -33,13 +34,16 @@ impl Handler {
     /// The answer of a call whose task is on disk.
     pub(in crate::mcp) fn created(
         &self,
-        task: &TaskDocument,
+        task: TaskView,
         id: TaskId,
         takes: AskCapabilities,
     ) -> CreateTaskResult {
+        let kept = self.server.engine().kept_for(&task);
+        let task = TaskDocument::from(task);
+        let status = status(&task, id, takes);
         let mut meta = convert::task_meta(id);
         meta.insert(convert::RESOURCE_META.to_owned(), Value::String(task.uri.clone()));
-        CreateTaskResult::new(self.bare(task, status(task, id, takes))).with_meta(meta)
+        CreateTaskResult::new(self.bare(&task, kept, status)).with_meta(meta)
     }
 
     /// `tasks/get`.
@@ -61,7 +65,7 @@ impl Handler {
         let id = parse(id)?;
         let task =
             self.server.engine().task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
-        if task.is_terminal() {
+        if task.state.is_terminal() {
             return Ok(());
         }
         for (key, result) in responses {
@@ -149,48 +153,49 @@ impl Handler {
     ) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
         let end = engine.result(&self.connection.principal, id).await.map_err(|error| told(&error))?;
-        let (document, payload) = match end {
+        let of = |task: TaskView| (engine.kept_for(&task), TaskDocument::from(task));
+        let ((kept, document), payload) = match end {
             TaskEnd::NotYet(task) => {
+                let (kept, task) = of(task);
                 let input_requests = takes.requests(id, &task);
                 if input_requests.is_empty() {
-                    (task, TaskPayload::Working)
+                    ((kept, task), TaskPayload::Working)
                 } else {
                     // Whoever asks can do it, and is about to.
                     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
                     input_requests.keys().for_each(|key| engine.extend_deadline(id, key, time));
-                    (task, TaskPayload::InputRequired { input_requests })
+                    ((kept, task), TaskPayload::InputRequired { input_requests })
                 }
             }
-            TaskEnd::Cancelled(task) => (task, TaskPayload::Cancelled),
+            TaskEnd::Cancelled(task) => (of(task), TaskPayload::Cancelled),
             TaskEnd::Failed(task, error) => {
+                let (kept, task) = of(task);
                 let error = match error.protocol {
                     Some(protocol) => error::of_tool(&protocol, id),
                     None => error::of_failed(self.server.names(), &task),
                 };
-                (task, TaskPayload::Failed { error: object(&error)? })
+                ((kept, task), TaskPayload::Failed { error: object(&error)? })
             }
             completed @ TaskEnd::Completed(_) => {
                 // Which does not change any more.
-                let document =
-                    engine.task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
+                let task = engine.task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
                 let catalog = engine.catalog();
-                let entry = catalog.tool(&document.tool).map(|entry| &**entry);
+                let entry = catalog.tool(&task.tool).map(|entry| &**entry);
                 let answer = match self.server.form(links).ended(completed, entry, id) {
                     Some(Ok(answer)) => answer,
                     Some(Err(Refusal::Result(answer))) => *answer,
                     Some(Err(Refusal::Error(error))) => return Err(error),
                     None => return Err(ErrorData::internal_error("a completed task has no result", None)),
                 };
-                (document, TaskPayload::Completed { result: object(&answer)? })
+                (of(task), TaskPayload::Completed { result: object(&answer)? })
             }
         };
-        Ok(DetailedTask::new(self.bare(&document, payload.status()), payload))
+        Ok(DetailedTask::new(self.bare(&document, kept, payload.status()), payload))
     }
 
-    fn bare(&self, task: &TaskDocument, status: TaskStatus) -> Task {
+    fn bare(&self, task: &TaskDocument, kept: Option<Duration>, status: TaskStatus) -> Task {
         let mut wire = Task::new(&task.id, status, &task.created_at, &task.updated_at);
         wire.status_message = message(self.server.names(), task, status);
-        let kept = self.server.engine().kept_for(task);
         wire.ttl_ms = kept.map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
         wire.with_poll_interval_ms(limits::TASK_POLL_INTERVAL_MS)
     }

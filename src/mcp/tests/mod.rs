@@ -32,10 +32,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::api::TaskDocument;
 use crate::authority::{Principal, Secret};
 use crate::catalog::{Reply, ToolDefinition};
 use crate::engine::closures::{Closures, StepError, Steps};
-use crate::engine::{EngineOptions, OutputOp, ResourceKey, Submission, TaskDocument, TaskEngine};
+use crate::engine::{EngineOptions, OutputOp, ResourceKey, Submission, TaskEngine};
 use crate::http::{Options, ServerError};
 use crate::task::{LogLevel, TaskId, ToolResult};
 
@@ -106,8 +107,8 @@ impl World {
         let waiting = async {
             loop {
                 let page = self.engine.tasks(&Principal::local(), &Default::default()).await.expect("a page");
-                let open = page.tasks.into_iter().filter(|task| !task.is_terminal());
-                let open: Vec<String> = open.map(|task| task.id).collect();
+                let open = page.tasks.into_iter().filter(|task| !task.state.is_terminal());
+                let open: Vec<String> = open.map(|task| task.id.to_string()).collect();
                 if open.len() == count {
                     return open;
                 }
@@ -176,7 +177,7 @@ async fn until(engine: &TaskEngine, id: &str, fits: impl Fn(&TaskDocument) -> bo
     watcher.add(ResourceKey::Task(id));
     let waiting = async {
         loop {
-            let document = engine.task(&Principal::local(), id).await.expect("a task");
+            let document = engine.task(&Principal::local(), id).await.expect("a task").into();
             if fits(&document) {
                 return document;
             }

@@ -116,7 +116,7 @@ fn text(message: &Value) -> &str {
 async fn channel(world: &World, message: &Value) -> String {
     let id = message["result"]["_meta"]["longhaul/task"].as_str().expect("a task").parse().expect("an id");
     let task = world.engine.task(&Principal::local(), id).await.expect("a task");
-    task.questions_answered[0].answered_by.channel.clone()
+    task.answered[0].by.channel.clone()
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn an_entry_is_a_resource_with_subscribers() {
     let world = World::new().await;
     for (era, key) in ERAS.into_iter().zip(["é/1", "é/2"]) {
         let client = world.client(era).await;
-        let uri = crate::engine::state_uri("trips", key);
+        let uri = crate::api::state_uri("trips", key);
         assert!(matches!(client.read(&uri).await, Err(ClientError::NotFound { .. })));
         // Also what is not there yet.
         let mut changes = client.watch(std::slice::from_ref(&uri)).await.expect("watched");
@@ -79,7 +79,7 @@ async fn an_entry_is_a_resource_with_subscribers() {
 async fn a_watcher_sees_the_last_value_and_none_before_its_commit() {
     let world = World::new().await;
     let client = world.client(Era::Modern).await;
-    let uri = crate::engine::state_uri("n", "k");
+    let uri = crate::api::state_uri("n", "k");
     let mut changes = client.watch(std::slice::from_ref(&uri)).await.expect("watched");
     for number in 1..=200 {
         put(&world, "n", "k", &number.to_string()).await;

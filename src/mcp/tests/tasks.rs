@@ -230,7 +230,7 @@ async fn somebody_elses_task_no_task_and_no_id_look_alike() {
     }
     let theirs = Principal::new("somebody", vec!["*".to_owned()]);
     let task = world.engine.task(&theirs, foreign.parse().expect("an id")).await.expect("a task");
-    assert!(!task.is_terminal(), "nobody else cancels it");
+    assert!(!task.state.is_terminal(), "nobody else cancels it");
 }
 
 #[tokio::test]

@@ -97,12 +97,12 @@ async fn a_revoked_token_ends_what_it_holds_open_and_cancels_nothing() {
     let raw = Raw::with_token(&world, &world.token("ann", &["stages"]).await);
     let other = raw.session_of(&session.id);
     assert_eq!(other.send("tools/list", json!({})).await.status(), StatusCode::NOT_FOUND);
-    let found = raw.ask_modern("resources/read", json!({"uri": task.uri}), json!({})).await;
+    let found = raw.ask_modern("resources/read", json!({"uri": task.id.uri()}), json!({})).await;
     let text = found[0]["result"]["contents"][0]["text"].as_str().expect("a document");
     assert!(!text.contains("cancel"), "{text}");
     world.pass(1);
-    let id = task.id.parse().expect("an id");
-    assert_eq!(in_time(world.engine.wait(&ann, id, LIMIT)).await.expect("a task").state, "completed");
+    let ended = in_time(world.engine.wait(&ann, task.id, LIMIT)).await.expect("a task");
+    assert_eq!(ended.state.name(), "completed");
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn every_method_answers_for_a_foreign_thing_as_for_none() {
     // And nothing of all that did anything to it.
     world.pass(1);
     let ended = world.engine.wait(&owner, id.parse().expect("an id"), LIMIT).await.expect("a task");
-    assert_eq!((ended.state.as_str(), ended.attempt), ("completed", 1));
+    assert_eq!((ended.state.name(), ended.attempt), ("completed", 1));
 }
 
 /// Method, parameters and `_meta` of every request that a client may aim at a task or a tool.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::authority::Secret;
 use crate::catalog::{Catalog, Operator};
-use crate::engine::{RemotePolicy, Remotes, TaskEnd, TokenGrant};
+use crate::engine::{RemotePolicy, Remotes, TaskEnd, TaskView, TokenGrant};
 
 /// An engine that has no tools but those of the server at this address, as `up_…`.
 async fn downstream(folder: &std::path::Path, url: &str, token: Option<&str>) -> (TaskEngine, Vec<String>) {
@@ -68,8 +68,8 @@ async fn a_call_survives_the_restart_of_the_other_server_and_is_one_task_there()
     let done = result(&engine, id).await;
     assert_eq!(done.structured.as_deref(), Some("{\"done\":2}"));
     let tasks = other.tasks(&Principal::local(), &Default::default()).await.expect("a page").tasks;
-    let stages: Vec<&TaskDocument> = tasks.iter().filter(|task| task.tool == "stages").collect();
-    assert!(stages.len() == 1 && stages[0].id == there, "{stages:?}");
+    let stages: Vec<&TaskView> = tasks.iter().filter(|task| task.tool == "stages").collect();
+    assert!(stages.len() == 1 && stages[0].id.to_string() == there, "{stages:?}");
     in_time(http.shutdown()).await;
     engine.shutdown().await;
 }

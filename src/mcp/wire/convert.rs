@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::schema;
 use super::uri::ResourceUri;
+use crate::api::TaskDocument;
 use crate::catalog::{Annotations, ToolDefinition, ToolEntry, show_hidden, show_in_json, show_text};
-use crate::engine::TaskDocument;
 use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 
 /// Names the task in the `_meta` of whatever answers for it.

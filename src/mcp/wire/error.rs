@@ -10,9 +10,9 @@ use super::convert::TASK_META;
 use super::meta::ERROR_META;
 use super::next;
 use super::own_names::OwnNames;
-use crate::api::ApiError;
+use crate::api::{ApiError, TaskDocument};
 use crate::catalog::show_hidden;
-use crate::engine::{EngineError, TaskDocument};
+use crate::engine::EngineError;
 use crate::limits;
 use crate::task::{ProtocolError, TaskId};
 

@@ -9,8 +9,9 @@ use super::convert::{self, document};
 use super::error::{self, Refusal};
 use super::next::{self, after_failure};
 use super::own_names::OwnNames;
+use crate::api::TaskDocument;
 use crate::catalog::{ToolEntry, show_in_json};
-use crate::engine::{TaskDocument, TaskEnd};
+use crate::engine::TaskEnd;
 use crate::task::{TaskError, TaskId, ToolResult};
 
 /// How answers are made for one client.
@@ -53,7 +54,7 @@ impl Form<'_> {
             TaskEnd::Failed(_, TaskError { protocol: Some(protocol), .. }) => {
                 return Some(Err(Refusal::Error(error::of_tool(&protocol, id))));
             }
-            TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => self.not_completed(&task),
+            TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => self.not_completed(&task.into()),
         };
         answer.meta = Some(convert::task_meta(id));
         Some(Ok(answer))

@@ -4,9 +4,8 @@
 use serde_json::{Value, json};
 
 use super::own_names::OwnNames;
+use crate::api::{ErrorDocument, InputRequest, TaskDocument};
 use crate::catalog::{show_hidden, show_in_json};
-use crate::engine::questions::InputRequest;
-use crate::engine::{ErrorDocument, TaskDocument};
 use crate::limits;
 use crate::task::{By, QuestionKind};
 

@@ -1,6 +1,7 @@
 //! The URIs of this server, and what changes behind them.
 
-use crate::engine::{ResourceKey, output_uri, percent_decode, state_uri};
+use crate::api::{output_uri, percent_decode, state_uri};
+use crate::engine::ResourceKey;
 use crate::task::TaskId;
 
 /// What a URI of this server names.

@@ -29,9 +29,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Sandbox, SandboxOptions};
+use crate::api::TaskDocument;
 use crate::authority::{Grant, Principal};
 use crate::catalog::{Catalog, Component, Tool, ToolDefinition};
-use crate::engine::{EngineOptions, Submission, TaskDocument, TaskEnd, TaskEngine};
+use crate::engine::{EngineOptions, Submission, TaskEnd, TaskEngine};
 use crate::task::{Effects, RetryPolicy, TaskError, TaskId, TaskLimits, ToolResult};
 
 /// Long enough for a machine that does many other things; nothing waits this long that goes well.
@@ -98,7 +99,7 @@ impl House {
     }
 
     async fn document(&self, id: TaskId) -> TaskDocument {
-        self.engine.task(&Principal::local(), id).await.unwrap()
+        self.engine.task(&Principal::local(), id).await.unwrap().into()
     }
 
     /// Waits until the document is as asked for; changes are told after each commit.

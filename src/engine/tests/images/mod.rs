@@ -112,15 +112,15 @@ async fn add_results(engine: &TaskEngine, results: &mut Results) {
         let arguments = document.arguments.unwrap_or_default();
         let script = arguments["do"].as_str().unwrap_or_default();
         let is_same = script.split(", ").all(|verb| SAME.contains(&verb));
-        if document.state == "completed" && is_same {
-            let id = document.id.parse().expect("an id");
+        if document.state.name() == "completed" && is_same {
+            let id = document.id;
             let text = text(engine.result(&Principal::local(), id).await.expect("a result"));
             results.entry(format!("{} {script}", document.tool)).or_default().insert(text);
         }
     }
 }
 
-async fn all(engine: &TaskEngine) -> Vec<TaskDocument> {
+async fn all(engine: &TaskEngine) -> Vec<TaskView> {
     let (mut all, mut query) = (Vec::new(), TaskQuery::default());
     loop {
         let page = engine.tasks(&Principal::local(), &query).await.expect("a page");
@@ -159,12 +159,9 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
     }
     told.extend(bench.contradictions(false));
     for document in all(&bench.engine).await {
-        let is_over = matches!(document.state.as_str(), "completed" | "failed" | "cancelled");
-        if !is_over || document.reason.as_deref() == Some("diverged") {
-            told.push(format!(
-                "{} {:?}: {} {:?}",
-                document.tool, document.arguments, document.state, document.reason
-            ));
+        let is_over = document.state.is_terminal();
+        if !is_over || document.state.reason() == Some("diverged") {
+            told.push(format!("{} {:?}: {}", document.tool, document.arguments, document.state));
         }
     }
     let mut results = Results::new();
@@ -181,12 +178,12 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
 async fn give_what_is_waited_for(engine: &TaskEngine) {
     let local = Principal::local();
     for document in all(engine).await {
-        let id = document.id.parse().expect("an id");
-        if !document.input_requests.is_empty() {
+        let id = document.id;
+        if !document.questions.is_empty() {
             let via = AnsweredVia { channel: "a test", is_person: true };
             let _ = engine.answer(&local, id, None, Given::Accept(json!({"n": 7})), via).await;
         }
-        if document.reason.as_deref() == Some("message") {
+        if document.state.reason() == Some("message") {
             let message = messages::Outgoing { name: "news".into(), payload: json!(1), key: None };
             let _ = engine.send(&local, id, message).await;
         }

@@ -148,7 +148,7 @@ impl Bench {
             Act::Retry(step) => drop(engine.retry(&local, first, step).await?),
             Act::RetryChild => {
                 let query = TaskQuery { parent: Some(first), ..TaskQuery::default() };
-                let child = engine.tasks(&local, &query).await?.tasks.remove(0).id.parse().expect("an id");
+                let child = engine.tasks(&local, &query).await?.tasks.remove(0).id;
                 drop(engine.retry(&local, child, None).await?);
             }
             Act::Done(step) => {

@@ -9,7 +9,7 @@ use crate::engine::link::Link;
 use crate::engine::rows;
 use crate::engine::rows::tree;
 use crate::store::{Snapshot, Space, StoreError};
-use crate::task::{State, Status, Task};
+use crate::task::{Status, Task};
 
 /// All tasks as they are on disk, and which of them are open.
 struct Rows {
@@ -189,7 +189,7 @@ impl Bench {
                 "{} {} of {}: {} {:?} '{result}' log {log:?} journal '{journal}' steps '{steps}' outputs {outputs:?} children {} \
                  answered {} messages {} retry {} progress {:?} kept {:?}",
                 task.tool, task.arguments, task.parent.map_or("nobody".to_owned(), |parent| Self::name(&rows, parent)),
-                document.state, document.reason, document.children.len(), document.questions_answered.len(),
+                document.state.name(), document.state.reason(), document.children.len(), document.answered.len(),
                 status.messages, status.retry, status.progress, status.kept_reports,
             ));
         }
@@ -244,10 +244,10 @@ impl Bench {
 }
 
 /// Without the marks: what is refused may be tried again by another instance, which they show.
-fn steps_of(steps: &StepsDocument) -> String {
-    let of = |entry: &TraceEntry| match entry {
-        TraceEntry::Step { kind, state, .. } => Some(format!("{kind} {state}")),
-        TraceEntry::Mark { .. } => None,
+fn steps_of(steps: &StepsView) -> String {
+    let of = |entry: &TraceView| match entry {
+        TraceView::Step(step) => Some(format!("{} {:?}", step.kind.name(), step.state)),
+        TraceView::Mark(_) => None,
     };
     let shown: Vec<_> = steps.entries.iter().filter_map(of).collect();
     format!("{}, {} unreadable", shown.join(", "), steps.unreadable)

@@ -11,7 +11,7 @@ async fn child_of(world: &World, id: &str) -> String {
     let id = id.parse().expect("an id");
     let task = world.engine.task(&Principal::local(), id).await.expect("a task");
     let [child] = task.children.as_slice() else { panic!("{:?}", task.children) };
-    child.clone()
+    child.to_string()
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_grandchild_is_answered_through_the_root_and_withdrawn_with_it() {
     assert!(matches!(bad, Err(EngineError::BadAnswer { .. })), "{bad:?}");
     let yes = Given::Accept(json!({"confirm": true}));
     let answered = world.engine.answer(&local, root, None, yes.clone(), person).await.expect("taken");
-    assert_eq!(answered.id, id);
+    assert_eq!(answered.id, root);
     let ended = world.until(&id, TaskDocument::is_terminal).await;
     assert_eq!((ended.state.as_str(), ended.input_requests.len()), ("completed", 0));
 

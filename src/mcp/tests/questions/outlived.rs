@@ -59,8 +59,8 @@ async fn rest(events: &mut Events) -> (Vec<Value>, Value) {
 async fn given(world: &World, answer: &Value) -> Vec<(String, String)> {
     let id = answer["result"]["_meta"]["longhaul/task"].as_str().expect("a task").parse().expect("an id");
     let task = world.engine.task(&Principal::local(), id).await.expect("a task");
-    let answered = task.questions_answered.into_iter();
-    answered.map(|answered| (answered.key, answered.answered_by.channel)).collect()
+    let answered = task.answered.into_iter();
+    answered.map(|answered| (answered.key, answered.by.channel)).collect()
 }
 
 /// To a process that never had the session in memory, while no stream is open.

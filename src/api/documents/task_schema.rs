@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::engine::TaskDocument;
+use super::task::TaskDocument;
 
 impl JsonSchema for TaskDocument {
     fn schema_name() -> Cow<'static, str> {
