@@ -1,5 +1,6 @@
-//! What the official conformance suite asks for beside tools: prompts, static resources, lists that change. Off
-//! unless a development build is started with `LONGHAUL_CONFORMANCE_FIXTURES` set: a release has none of it.
+//! What the official conformance suite asks for besides tools: prompts, static resources, lists that change. Served
+//! by a build with the feature `conformance` that is started with `LONGHAUL_CONFORMANCE_FIXTURES` set. Any other build
+//! compiles this file, so that it stays correct, and links none of it.
 
 use std::sync::Arc;
 
@@ -29,10 +30,8 @@ const PNG: &[u8] = include_bytes!("fixtures/pixel.png");
 
 impl Fixtures {
     pub fn of_environment() -> Option<Self> {
-        if !cfg!(debug_assertions) {
-            return None;
-        }
-        std::env::var_os(SWITCH).map(|_| Self { prompts_changed: watch::Sender::new(0) })
+        let is_wanted = cfg!(feature = "conformance") && std::env::var_os(SWITCH).is_some();
+        is_wanted.then(|| Self { prompts_changed: watch::Sender::new(0) })
     }
 
     pub fn tools(&self) -> impl Iterator<Item = Tool> {
