@@ -1,11 +1,10 @@
 //! What a batch's owner waits for.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use futures::executor::block_on;
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
@@ -41,25 +40,5 @@ impl Future for Ack {
             // The writer is gone with the batch in hand: it panicked.
             Err(_) => Err(StoreError::Closed),
         })
-    }
-}
-
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(done) => return done,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

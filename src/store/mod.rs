@@ -21,6 +21,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::executor::block_on;
 use tokio::sync::watch;
 
 pub use ack::Ack;
@@ -36,7 +37,6 @@ pub use space::Space;
 
 use crate::limits::{MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES};
 use crate::task::TaskId;
-use ack::block_on;
 use file::File;
 #[cfg(test)]
 use memory::Memory;

@@ -38,6 +38,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
 
+#[cfg(test)]
+use futures::executor::block_on;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use tokio::runtime::Handle;
@@ -63,8 +65,6 @@ pub(crate) use tests::{
 };
 
 use super::ack::Ack;
-#[cfg(test)]
-use super::ack::block_on;
 use super::batch::Batch;
 use super::error::StoreError;
 use super::options::{StoreOptions, Usage};

@@ -4,11 +4,11 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use futures::executor::block_on;
 use tokio::sync::oneshot;
 
 use super::request::Request;
 use super::shared::Shared;
-use crate::store::ack::block_on;
 use crate::store::{Batch, Guard, Kind, Space, Store, StoreError};
 
 /// A way to say no.
