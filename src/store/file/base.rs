@@ -64,7 +64,7 @@ impl<'a> Base<'a> {
         range: (Bound<&[u8]>, Bound<&[u8]>),
         reverse: bool,
     ) -> Result<BaseRows, StoreError> {
-        let (from, to) = (range.0.map(Key::from), range.1.map(Key::from));
+        let (from, to) = (range.0.map(Key::from_slice), range.1.map(Key::from_slice));
         let mut rows = BaseRows { runs: None, run: None, space, reverse, from, to };
         let Some(table) = self.table(space)? else { return Ok(rows) };
         rows.runs = guarded("a base table", || {

@@ -71,7 +71,7 @@ impl Entries {
     /// Those between bounds that leave something between them.
     pub fn range(&self, (from, to): (Bound<&[u8]>, Bound<&[u8]>)) -> Rows<'_> {
         let stems = stems(from, to);
-        let (from, to) = (from.map(Key::from), to.map(Key::from));
+        let (from, to) = (from.map(Key::from_slice), to.map(Key::from_slice));
         Box::new(self.tails.range(stems).flat_map(move |(_, tail)| tail.range(deref(&from), deref(&to))))
     }
 
@@ -90,7 +90,7 @@ impl Entries {
             match tail {
                 Tail::List(list) => list.drain(positions(list, from, to)).for_each(&mut gone),
                 Tail::Tree(tree) => {
-                    let range = (from.map(Key::from), to.map(Key::from));
+                    let range = (from.map(Key::from_slice), to.map(Key::from_slice));
                     tree.extract_if(range, |_, _| true).for_each(&mut gone);
                 }
             }
@@ -294,13 +294,13 @@ mod tests {
                 match act {
                     Act::Insert(key) => {
                         let entry = Entry::Value(key.clone().into());
-                        let old = entries.insert(key.as_slice().into(), entry.clone());
+                        let old = entries.insert(Key::from_slice(&key), entry.clone());
                         prop_assert_eq!(old, model.insert(key, entry));
                     }
                     Act::Append(count) => {
                         for number in 0..count {
                             let key = [&[1; 16][..], b"\xff\xff\xff\xff\xff", &[number]].concat();
-                            entries.insert(key.as_slice().into(), Entry::Deleted);
+                            entries.insert(Key::from_slice(&key), Entry::Deleted);
                             model.insert(key, Entry::Deleted);
                         }
                     }
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_long_list_that_gets_a_row_in_between_becomes_a_tree() {
         let mut entries = Entries::default();
-        let key = |number: usize| Key::from(&[&[7; 16][..], &number.to_be_bytes()].concat()[..]);
+        let key = |number: usize| Key::from_slice(&[&[7; 16][..], &number.to_be_bytes()].concat()[..]);
         for number in (0..3 * MAX_UNORDERED_LIST).map(|number| 2 * number) {
             entries.insert(key(number), Entry::Deleted);
         }

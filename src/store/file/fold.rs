@@ -171,7 +171,7 @@ fn remove_prefix(
         && !budget.is_spent()
     {
         if !is_newer(key) {
-            gone.push(key.into());
+            gone.push(Key::from_slice(key));
         }
         budget.spend(0, key.len() + value.len());
         rows.advance()?;

@@ -90,11 +90,11 @@ impl Layer {
         match op {
             Logged::Put { space, key, value } => {
                 let value = Value::new(row.clone(), range_within(row, value));
-                self.set(space, key.into(), Entry::Value(value));
+                self.set(space, Key::from_slice(key), Entry::Value(value));
             }
-            Logged::Delete { space, key } => self.set(space, key.into(), Entry::Deleted),
-            Logged::DeletePrefix { space, prefix } => self.delete_prefix(space, prefix.into()),
-            Logged::Direct { space, key } => self.set(space, key.into(), Entry::InBase),
+            Logged::Delete { space, key } => self.set(space, Key::from_slice(key), Entry::Deleted),
+            Logged::DeletePrefix { space, prefix } => self.delete_prefix(space, Key::from_slice(prefix)),
+            Logged::Direct { space, key } => self.set(space, Key::from_slice(key), Entry::InBase),
         }
     }
 
@@ -131,7 +131,7 @@ pub(super) fn prefix_end(prefix: &[u8]) -> Bound<Key> {
     while let Some(last) = end.pop() {
         if last < u8::MAX {
             end.push(last + 1);
-            return Bound::Excluded(end.as_slice().into());
+            return Bound::Excluded(Key::from_slice(&end));
         }
     }
     Bound::Unbounded
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn key(bytes: &[u8]) -> Key {
-        bytes.into()
+        Key::from_slice(bytes)
     }
 
     fn is_deleted(layer: &Layer, key: &[u8]) -> bool {
@@ -174,7 +174,7 @@ mod tests {
     fn prefixes_never_begin_one_another_and_weigh_nothing_when_gone() {
         let mut layer = Layer::default();
         for prefix in [&b"abc"[..], b"ab\xff", b"b", b"ab", b"abd", b"\xff", b"\xff\xff"] {
-            layer.delete_prefix(Space::Op, prefix.into());
+            layer.delete_prefix(Space::Op, key(prefix));
         }
         let prefixes: Vec<_> = layer.space(Space::Op).prefixes.iter().map(|prefix| &**prefix).collect();
         assert_eq!(prefixes, [&b"ab"[..], b"b", b"\xff"]);
