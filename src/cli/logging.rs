@@ -79,7 +79,9 @@ fn colours_wanted(stream: &impl IsTerminal) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -88,7 +90,7 @@ mod tests {
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+            self.0.lock().extend(bytes);
             Ok(bytes.len())
         }
 
@@ -102,7 +104,7 @@ mod tests {
         let writer = lines.clone();
         let subscriber = subscriber(filter, move || writer.clone(), false).expect("a filter");
         tracing::subscriber::with_default(subscriber, log);
-        String::from_utf8(lines.0.lock().expect("no panic").clone()).expect("text")
+        String::from_utf8(lines.0.lock().clone()).expect("text")
     }
 
     /// So that they can be copied.

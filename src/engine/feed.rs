@@ -2,9 +2,10 @@
 //! holds the set of resources that changed (each at most once), a follower a bounded queue of one task.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -98,7 +99,7 @@ impl Feed {
         let routes = self.routes();
         for key in keys {
             for watcher in routes.watchers.get(key).into_iter().flatten() {
-                lock(&watcher.dirty).insert(key.clone());
+                watcher.dirty.lock().insert(key.clone());
                 watcher.wake.notify_one();
             }
         }
@@ -111,7 +112,7 @@ impl Feed {
         }
         let routes = self.routes();
         for follower in routes.followers.get(&task).into_iter().flatten() {
-            let mut queue = lock(&follower.queue);
+            let mut queue = follower.queue.lock();
             for change in changes {
                 if queue.changes.len() == limits::MAX_FOLLOW_QUEUE {
                     queue.changes.pop_front();
@@ -142,7 +143,7 @@ impl Feed {
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
-        lock(&self.inner.routes)
+        self.inner.routes.lock()
     }
 }
 
@@ -175,7 +176,7 @@ impl Watcher {
     pub fn remove(&mut self, key: &ResourceKey) {
         if self.keys.remove(key) {
             unroute(&mut self.feed.routes().watchers, key, |watcher| watcher.number == self.inner.number);
-            lock(&self.inner.dirty).remove(key);
+            self.inner.dirty.lock().remove(key);
         }
     }
 
@@ -185,7 +186,7 @@ impl Watcher {
 
     /// A resource that has changed since it was last returned.
     pub fn try_next(&self) -> Option<ResourceKey> {
-        lock(&self.inner.dirty).pop_first()
+        self.inner.dirty.lock().pop_first()
     }
 
     /// For one who waits for the next change without holding the watcher.
@@ -197,7 +198,7 @@ impl Watcher {
     pub async fn next(&self) -> ResourceKey {
         loop {
             let told = self.inner.wake.notified();
-            if let Some(key) = lock(&self.inner.dirty).pop_first() {
+            if let Some(key) = self.inner.dirty.lock().pop_first() {
                 // What is left must not wait for another change.
                 self.inner.wake.notify_one();
                 return key;
@@ -227,7 +228,7 @@ impl Signal {
     pub async fn changed(&self) {
         loop {
             let told = self.inner.wake.notified();
-            if !lock(&self.inner.dirty).is_empty() {
+            if !self.inner.dirty.lock().is_empty() {
                 return;
             }
             told.await;
@@ -273,7 +274,7 @@ impl Follower {
 
     /// The next change that has already happened.
     pub fn try_next(&self) -> Option<TaskChange> {
-        let mut queue = lock(&self.inner.queue);
+        let mut queue = self.inner.queue.lock();
         if queue.dropped > 0 {
             return Some(TaskChange::Lagged(std::mem::take(&mut queue.dropped)));
         }
@@ -300,10 +301,6 @@ fn unroute<K: std::hash::Hash + Eq, V>(routes: &mut HashMap<K, Vec<V>>, key: &K,
             routes.remove(key);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The engine as its users and the wings hold it. What it does stands in the rooms above.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::clock::UnixNanos;
@@ -20,7 +20,7 @@ pub struct TaskEngine {
 
 impl TaskEngine {
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
-        *self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        *self.shared.catalog.write() = catalog;
         self.shared.memory.feed.changed(&[ResourceKey::Tools]);
     }
 

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -189,7 +190,7 @@ impl TaskEngine {
     pub async fn store_component(&self, bytes: Arc<[u8]>, name: &str) -> Result<ComponentId, EngineError> {
         let id = ComponentId::of_bytes(&bytes);
         let key = id.as_str().as_bytes().to_vec();
-        self.shared.stored_here.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        self.shared.stored_here.lock().insert(id.clone());
         let looked_up = key.clone();
         if self.shared.store.read(move |snapshot| snapshot.contains(Space::Component, &looked_up)).await? {
             return Ok(id);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -82,7 +83,7 @@ impl Shared {
     }
 
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.catalog.read().clone()
     }
 
     /// The store was busy when something was due for this task: it is looked at again after a moment.
@@ -94,7 +95,7 @@ impl Shared {
     /// Hands a commit over. The order of calls is the order of commits. An error means that nothing was queued and
     /// that nothing follows.
     pub fn commit(&self, commit: Commit) -> Result<Ack, StoreError> {
-        let _others = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        let _others = self.sweeping.read();
         self.hand_over(commit)
     }
 
@@ -104,7 +105,7 @@ impl Shared {
         &self,
         decide: impl FnOnce() -> Result<(Commit, T), StoreError>,
     ) -> Result<(Ack, T), StoreError> {
-        let _alone = self.sweeping.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.sweeping.write();
         self.store.commit_blocking(Batch::new())?;
         let (commit, decided) = decide()?;
         Ok((self.hand_over(commit)?, decided))

@@ -1,8 +1,6 @@
 //! Bearer tokens: who calls from where it cannot be told otherwise. The store holds a token's hash, never the
 //! token; all of them are held in memory, so that every request can ask anew.
 
-use std::sync::PoisonError;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::watch;
@@ -104,7 +102,7 @@ impl TaskEngine {
 
     /// The tokens that are valid, by name.
     pub fn tokens(&self) -> Vec<TokenView> {
-        let held = self.shared.memory.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.shared.memory.tokens.by_hash.read();
         let mut tokens: Vec<TokenView> = held.values().map(view).collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         tokens
@@ -144,7 +142,7 @@ impl TaskEngine {
     /// Who this token stands for, if it is valid now.
     pub fn bearer(&self, token: &str) -> Option<Bearer> {
         let hash = hash(token);
-        let held = self.shared.memory.tokens.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.shared.memory.tokens.by_hash.read();
         let found = held.get(&hash)?;
         let mut fingerprint = [0; 8];
         // Of the hash's hash: what is told of a token helps nobody to forge a row.

@@ -184,12 +184,11 @@ impl AsyncWrite for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use axum::Router;
     use axum::response::Response;
     use axum::routing::get;
     use futures::stream;
+    use parking_lot::Mutex;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
 
@@ -213,7 +212,7 @@ mod tests {
             let (tell, parts) = mpsc::unbounded_channel();
             let parts = Arc::new(Mutex::new(Some(parts)));
             let told = get(move || {
-                let parts = parts.lock().expect("not poisoned").take().expect("one listener");
+                let parts = parts.lock().take().expect("one listener");
                 let next = async |mut parts: mpsc::UnboundedReceiver<&'static str>| {
                     Some((Ok::<_, io::Error>(parts.recv().await?), parts))
                 };

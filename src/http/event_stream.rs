@@ -3,11 +3,12 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, stream};
 use http::{HeaderValue, Version, header};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -42,7 +43,7 @@ impl Takeover {
         }
         let (mut parts, body) = response.into_parts();
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        *self.lock() = Some(Tail { body, is_chunked: version >= Version::HTTP_11 });
+        *self.tail.lock() = Some(Tail { body, is_chunked: version >= Version::HTTP_11 });
         let asked = stream::once(async move {
             self.is_asked_for.store(true, Ordering::Relaxed);
             pending::<io::Result<Bytes>>().await
@@ -65,11 +66,7 @@ impl Takeover {
     pub fn take_over(&self) -> Option<Tail> {
         let is_written =
             self.is_asked_for.load(Ordering::Relaxed) && !self.is_unflushed.load(Ordering::Relaxed);
-        if is_written { self.lock().take() } else { None }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Tail>> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        if is_written { self.tail.lock().take() } else { None }
     }
 }
 

@@ -3,15 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rmcp::RoleServer;
 use rmcp::model::{Implementation, LoggingLevel, RequestId};
 use rmcp::service::RequestContext;
 use tokio_util::sync::CancellationToken;
 
-use super::locks::lock;
 use super::questions::respondent::Respondent;
 use super::sessions::Session;
 use super::shared::McpServer;
@@ -127,16 +127,16 @@ impl Connection {
     }
 
     pub fn log_level(&self) -> LoggingLevel {
-        *lock(&self.log_level)
+        *self.log_level.lock()
     }
 
     pub fn set_log_level(&self, level: LoggingLevel) {
-        *lock(&self.log_level) = level;
+        *self.log_level.lock() = level;
     }
 
     /// The client gives a call up.
     pub fn give_up(&self, request: RequestId) {
-        let mut calls = lock(&self.calls);
+        let mut calls = self.calls.lock();
         match calls.get(&request) {
             Some(call) => call.cancel(),
             // Its call has not begun to wait. Sessions have their own way.
@@ -149,7 +149,7 @@ impl Connection {
 
     /// Cancelled once the client says that it gives the request up; a lost connection says nothing.
     pub fn given_up(&self, request: &RequestId) -> GivenUp<'_> {
-        let token = lock(&self.calls).entry(request.clone()).or_default().clone();
+        let token = self.calls.lock().entry(request.clone()).or_default().clone();
         GivenUp { connection: self, request: request.clone(), token }
     }
 }
@@ -177,7 +177,7 @@ pub struct GivenUp<'a> {
 
 impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
-        lock(&self.connection.calls).remove(&self.request);
+        self.connection.calls.lock().remove(&self.request);
     }
 }
 

@@ -7,7 +7,6 @@ mod call;
 mod client;
 mod connection;
 mod era;
-mod locks;
 mod own;
 mod questions;
 mod resources;

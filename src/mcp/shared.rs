@@ -1,12 +1,12 @@
 //! What all connections share: the engine, the operator's choices, the list of tools, and the keys of what is sealed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rmcp::model::{RequestStateCodec, Tool};
 use tokio_util::sync::CancellationToken;
 
-use super::locks::lock;
 use super::own::fixtures::Fixtures;
 use super::own::tools::OwnTools;
 use super::wire::client_settings::Links;
@@ -123,7 +123,7 @@ impl McpServer {
     /// All tools as clients see them, sorted by name; made anew only when the catalog is another.
     pub(in crate::mcp) fn listed(&self) -> Arc<Vec<Tool>> {
         let catalog = self.inner.engine.catalog();
-        let mut listed = lock(&self.inner.listed);
+        let mut listed = self.inner.listed.lock();
         if let Some(listed) = listed.as_ref().filter(|listed| Arc::ptr_eq(&listed.of, &catalog)) {
             return listed.tools.clone();
         }

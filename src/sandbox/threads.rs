@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -132,7 +133,7 @@ pub(super) struct Meter {
 impl Meter {
     /// Awake time that was not asked for yet.
     pub fn take(&self) -> Duration {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.since.lock();
         if let Some(since) = since.as_mut() {
             let now = Instant::now();
             self.add(now.duration_since(*since));
@@ -147,11 +148,11 @@ impl Meter {
     }
 
     fn begin(&self) {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.since.lock() = Some(Instant::now());
     }
 
     fn end(&self) {
-        if let Some(since) = self.since.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(since) = self.since.lock().take() {
             self.add(since.elapsed());
         }
     }
@@ -224,7 +225,7 @@ impl Ticker {
         let own = ticker.clone();
         let handle =
             thread::Builder::new().name("guest-ticker".to_owned()).spawn(move || own.tick(&engine))?;
-        *ticker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.thread().clone());
+        *ticker.thread.lock() = Some(handle.thread().clone());
         Ok(ticker)
     }
 
@@ -256,7 +257,7 @@ impl Ticker {
     }
 
     fn unpark(&self) {
-        if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(thread) = &*self.thread.lock() {
             thread.unpark();
         }
     }

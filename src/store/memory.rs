@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
 
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::{oneshot, watch};
 
 use super::ack::{Ack, Answer};
@@ -58,7 +59,7 @@ struct Queue {
 impl Memory {
     pub fn open(rows: &Rows, sink: Arc<dyn Sink>) -> Self {
         let boot = {
-            let mut kept = rows.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = rows.0.write();
             kept.boot += 1;
             kept.boot
         };
@@ -137,7 +138,7 @@ impl Memory {
     pub fn close(&self) {
         self.shared.queue().refusal.get_or_insert(StoreError::Closed);
         self.shared.bell.notify_one();
-        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let worker = self.worker.lock().take();
         // The last handle may be dropped by what follows a commit, on the worker itself.
         if let Some(worker) = worker.filter(|worker| worker.thread().id() != thread::current().id()) {
             let _ = worker.join();
@@ -157,13 +158,13 @@ impl Queue {
 
 impl Rows {
     fn kept(&self) -> RwLockReadGuard<'_, Kept> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read()
     }
 }
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Until the store is closed and all that was queued is done, or something panics.
@@ -190,7 +191,7 @@ impl Shared {
             if queue.refusal.is_some() {
                 return None;
             }
-            queue = self.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            self.bell.wait(&mut queue);
         }
     }
 
@@ -212,7 +213,7 @@ impl Shared {
                 LeaseChange::End { task } => leases.remove(task),
             };
         }
-        let lsn = self.rows.0.write().unwrap_or_else(PoisonError::into_inner).apply(&batch)?;
+        let lsn = self.rows.0.write().apply(&batch)?;
         for (mark, number) in &batch.marks {
             mark.store(*number, Ordering::Release);
         }

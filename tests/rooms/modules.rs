@@ -35,7 +35,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "mcp",
         &[
-            &["locks", "era", "socket_path"],
+            &["era", "socket_path"],
             &["wire"],
             &["own", "questions", "watch"],
             &["shared"],

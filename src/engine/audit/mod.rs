@@ -8,10 +8,11 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
@@ -209,7 +210,7 @@ impl Audit {
     fn record_rejected(&self, by: &Principal, subject: Subject<'_>, verdict: Verdict, why: &str) {
         let at = self.clock.wall();
         let mut row = row(by, subject, verdict, Some(why.to_owned()), at);
-        let mut rows = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rejected.lock();
         let is_new = |row: &AuditRow, rows: &HashMap<Alike, AuditRow>| !rows.contains_key(&alike(row));
         // A flood of different ones is kept apart by less and less.
         if is_new(&row, &rows) && rows.len() >= limits::MAX_AUDIT_PENDING_ROWS {
@@ -269,7 +270,7 @@ impl Audit {
         hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
     ) -> Result<(), StoreError> {
         let mut next = self.next.lock().await;
-        let waiting = std::mem::take(&mut *self.rejected.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut *self.rejected.lock());
         if waiting.is_empty() {
             return Ok(());
         }
@@ -289,7 +290,7 @@ impl Audit {
 
     /// What could not be written waits again; with what has come meanwhile it is one row where both are alike.
     fn put_back(&self, waiting: Vec<AuditRow>) {
-        let mut rows = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rejected.lock();
         for row in waiting {
             match rows.entry(alike(&row)) {
                 std::collections::hash_map::Entry::Occupied(mut there) => {

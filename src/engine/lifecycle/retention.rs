@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Bound, ControlFlow};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -138,7 +137,7 @@ impl TaskEngine {
         for component in stored.into_iter().filter(|component| !needed.contains(component)) {
             let Some(digest) = component.digest() else { continue };
             let stored_here = &self.shared.stored_here;
-            if !with_new && stored_here.lock().unwrap_or_else(PoisonError::into_inner).contains(&component) {
+            if !with_new && stored_here.lock().contains(&component) {
                 continue;
             }
             // What is served now stays: components are stored and named in the catalog before the start.

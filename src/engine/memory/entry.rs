@@ -2,10 +2,11 @@
 //! whatever is taken from here to be committed is enqueued before the lock is let go, so that the order
 //! of commits is the order of what happened.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::samplers::{Extensions, Models};
@@ -171,30 +172,22 @@ impl Entry {
     /// Its open children that are wanted. May be locked under any task's own lock. Of two tasks, the
     /// parent's are locked first.
     pub fn children(&self) -> MutexGuard<'_, Children> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+        self.children.lock()
     }
 
     /// Never within a read of the store: whoever holds it may be waiting for one, behind a commit that waits for the
     /// first to end.
     pub fn lock(&self) -> MutexGuard<'_, EntryState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The two locks where they are free; `None` where that would have to be waited for.
     pub fn try_children(&self) -> Option<MutexGuard<'_, Children>> {
-        unless_held(self.children.try_lock())
+        self.children.try_lock()
     }
 
     pub fn try_lock(&self) -> Option<MutexGuard<'_, EntryState>> {
-        unless_held(self.state.try_lock())
-    }
-}
-
-fn unless_held<'a, T>(tried: TryLockResult<MutexGuard<'a, T>>) -> Option<MutexGuard<'a, T>> {
-    match tried {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
+        self.state.try_lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a busy guest recorded or told is committed after a moment, whether or not it waits for anything. One timer
 //! for all tasks: most of them have committed it themselves by then, and are left alone.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::entry::Entry;
@@ -23,7 +24,7 @@ impl Dirty {
         if is_listed.load(Ordering::Acquire) || is_listed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.lock();
         list.push(entry.clone());
         if list.len() == 1 {
             self.wake.notify_one();
@@ -31,6 +32,6 @@ impl Dirty {
     }
 
     pub fn take(&self) -> Vec<Arc<Entry>> {
-        std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.list.lock())
     }
 }

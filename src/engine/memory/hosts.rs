@@ -1,7 +1,8 @@
 //! Refused hosts that stderr has named already.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::limits;
 use crate::task::ComponentId;
@@ -22,7 +23,7 @@ pub struct ToldHosts(Mutex<HashSet<(ComponentId, HostRule, String)>>);
 impl ToldHosts {
     /// Whether this is the first time. Beyond its bound nothing is: a guest can name hosts without end.
     pub fn is_first(&self, component: &ComponentId, rule: HostRule, host: &str) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.0.lock();
         told.len() < limits::MAX_TOLD_HOSTS && told.insert((component.clone(), rule, host.to_owned()))
     }
 }

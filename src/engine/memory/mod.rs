@@ -22,9 +22,10 @@ mod wake;
 pub(super) mod watchers;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -78,7 +79,7 @@ impl Memory {
     }
 
     pub fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 
     pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
@@ -106,6 +107,6 @@ impl Memory {
     }
 
     fn staged_entries(&self) -> MutexGuard<'_, HashMap<(u64, TaskId), Arc<Entry>>> {
-        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+        self.staged.lock()
     }
 }

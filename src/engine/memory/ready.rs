@@ -1,9 +1,10 @@
 //! Who runs next: one queue a principal, taken in turn, so that nobody waits behind another's thousand.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::entry::Entry;
@@ -29,7 +30,7 @@ impl Ready {
         if entry.is_queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         let Queues { by_principal, turns } = &mut *queues;
         match by_principal.get_mut(&entry.principal) {
             Some(queue) => queue.push_back(entry),
@@ -44,7 +45,7 @@ impl Ready {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).turns.is_empty()
+        self.queues.lock().turns.is_empty()
     }
 
     /// Tells of entries that are queued from now on.
@@ -53,7 +54,7 @@ impl Ready {
     }
 
     pub fn pop(&self) -> Option<Arc<Entry>> {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues.lock();
         let principal = queues.turns.pop_front()?;
         let queue = queues.by_principal.get_mut(&principal)?;
         let entry = queue.pop_front();

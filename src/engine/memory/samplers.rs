@@ -1,7 +1,8 @@
 //! Who can sample for a task, and which of its questions are being answered.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Clients at hand whose model can sample for a task: all, and those of them that take tools.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,12 +32,12 @@ pub struct Extensions {
 
 impl Extensions {
     pub fn get(&self, number: u64) -> u64 {
-        let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.until.lock();
         until.get(&number).copied().unwrap_or(0)
     }
 
     pub fn set(&self, number: u64, until: u64) {
-        let mut all = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.until.lock();
         let there = all.entry(number).or_default();
         *there = until.max(*there);
     }

@@ -1,8 +1,9 @@
 //! Rows of shared state that are on their way to the disk, and the right to write some.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::watchers::Watchers;
@@ -35,8 +36,8 @@ pub struct WriteGuard<'a> {
 
 impl StateWriter {
     pub fn begin_write(&self) -> WriteGuard<'_> {
-        let mut pending = lock(&self.pending);
-        for number in std::mem::take(&mut *lock(&self.settled)) {
+        let mut pending = self.pending.lock();
+        for number in std::mem::take(&mut *self.settled.lock()) {
             for key in pending.keys.remove(&number).unwrap_or_default() {
                 if pending.rows.get(&key).is_some_and(|(last, _)| *last == number) {
                     pending.rows.remove(&key);
@@ -49,7 +50,7 @@ impl StateWriter {
     /// The commit of this number is on disk, or refused, or lost. It does not take the lock of the rows: the holder of the
     /// guard may be the one whose commit is not taken.
     pub fn settle(&self, number: u64) {
-        lock(&self.settled).push(number);
+        self.settled.lock().push(number);
     }
 
     /// Rows that are on their way.
@@ -57,8 +58,4 @@ impl StateWriter {
     pub fn pending(&self) -> usize {
         self.begin_write().pending.rows.len()
     }
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! What trees of tasks share in memory: how many tasks stand under a root, which of them are wanted no more.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 #[cfg(test)]
@@ -26,7 +26,7 @@ impl TaskTrees {
     /// Takes room for so many tasks more; `None` where the root has no more. On disk there are `on_disk`, which counts
     /// where memory does not.
     pub fn reserve(&self, root: TaskId, on_disk: u64, count: u64, bound: u64) -> Option<Reserved<'_>> {
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self.totals.lock();
         let total = totals.get(&root).copied().unwrap_or(on_disk);
         if total.saturating_add(count) > bound {
             return None;
@@ -36,23 +36,23 @@ impl TaskTrees {
     }
 
     pub fn total(&self, root: TaskId) -> Option<u64> {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner).get(&root).copied()
+        self.totals.lock().get(&root).copied()
     }
 
     /// They are not made after all.
     pub fn give_back(&self, root: TaskId, count: u64) {
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self.totals.lock();
         if let Some(total) = totals.get_mut(&root) {
             *total = total.saturating_sub(count);
         }
     }
 
     pub fn knows(&self, root: TaskId) -> bool {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&root)
+        self.totals.lock().contains_key(&root)
     }
 
     pub fn forget(&self, root: TaskId) {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
+        self.totals.lock().remove(&root);
     }
 
     /// To be called after the commit that says so. Takes no task's lock: the writer thread calls it.
@@ -63,13 +63,13 @@ impl TaskTrees {
 
     /// Those that are still to be cancelled.
     pub fn unwanted(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
-        self.unwanted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unwanted.lock()
     }
 
     /// Roots whose number of tasks is another one in memory than on disk.
     #[cfg(test)]
     pub fn miscounted(&self, store: &Store) -> Result<Vec<(TaskId, u64, u64)>, StoreError> {
-        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let totals = self.totals.lock().clone();
         let mut found = Vec::new();
         for (root, total) in totals {
             let on_disk = store.read_blocking(|snapshot| count_tree(snapshot, root))?;

@@ -1,9 +1,9 @@
 //! When sleeping tasks are due. In memory: after a restart it is filled again from the tasks' rows.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::task::TaskId;
@@ -67,7 +67,7 @@ impl Timers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Due> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+        self.due.lock()
     }
 }
 

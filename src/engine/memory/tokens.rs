@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::authority::Principal;
@@ -45,17 +45,17 @@ impl Tokens {
     pub fn insert(&self, name: String, row: TokenRow) {
         let principal = Principal::new(name, row.tools).with_state(row.state);
         let held = Held { principal, created_at: row.created_at, revoked: watch::Sender::new(false) };
-        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(row.hash, held);
+        self.by_hash.write().insert(row.hash, held);
     }
 
     pub fn remove(&self, hash: &[u8; 32]) {
-        let held = self.by_hash.write().unwrap_or_else(PoisonError::into_inner).remove(hash);
+        let held = self.by_hash.write().remove(hash);
         if let Some(held) = held {
             held.revoked.send_replace(true);
         }
     }
 
     pub fn len(&self) -> usize {
-        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.by_hash.read().len()
     }
 }

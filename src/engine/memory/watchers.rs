@@ -2,7 +2,8 @@
 //! entry in order to wait for it says so here first; a nudge too many costs a look, one too few would cost a task.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::task::{TaskId, WakeOn};
 
@@ -53,7 +54,7 @@ impl Watchers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Index> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

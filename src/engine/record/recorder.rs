@@ -2,8 +2,10 @@
 //! world. Cheap to clone, used from the guest's threads.
 
 use std::future::Future;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use super::error::RecorderError;
 use super::output::{OutputError, OutputOp};

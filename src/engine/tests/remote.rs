@@ -1,8 +1,8 @@
 //! Tools of other servers, played by a script.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use super::at_once::{at_once, others_run, until_seen};
@@ -29,20 +29,20 @@ impl Script {
     fn new(answers: impl IntoIterator<Item = Result<RemoteEnd, RemoteFault>>) -> Self {
         let tools = ["buy", "look"].map(|name| ToolDefinition::new(name, "Does.", json!({"type": "object"})));
         let script = Self::default();
-        script.listing.lock().expect("a lock").tools = tools.into();
-        script.answers.lock().expect("a lock").extend(answers);
+        script.listing.lock().tools = tools.into();
+        script.answers.lock().extend(answers);
         script
     }
 
     fn keys(&self) -> Vec<String> {
-        self.keys.lock().expect("a lock").clone()
+        self.keys.lock().clone()
     }
 }
 
 impl RemoteTools for Script {
     fn list(&self, _: &str) -> BoxFuture<Result<Arc<Listing>, RemoteFault>> {
-        let away = *self.away.lock().expect("a lock");
-        let listing = Arc::new(self.listing.lock().expect("a lock").clone());
+        let away = *self.away.lock();
+        let listing = Arc::new(self.listing.lock().clone());
         Box::pin(
             async move { if away { Err(RemoteFault::NotSent("it is away".into())) } else { Ok(listing) } },
         )
@@ -54,7 +54,7 @@ impl RemoteTools for Script {
         report: Report,
         given_up: BoxFuture<()>,
     ) -> BoxFuture<Result<RemoteEnd, RemoteFault>> {
-        self.keys.lock().expect("a lock").push(call.idempotency_key.clone());
+        self.keys.lock().push(call.idempotency_key.clone());
         self.begun.send_modify(|count| *count += 1);
         let (answers, gate, withdrawn) = (self.answers.clone(), self.gate.clone(), self.withdrawn.clone());
         Box::pin(async move {
@@ -68,7 +68,7 @@ impl RemoteTools for Script {
                     }
                 }
             }
-            answers.lock().expect("a lock").pop_front().unwrap_or_else(|| Ok(text("more")))
+            answers.lock().pop_front().unwrap_or_else(|| Ok(text("more")))
         })
     }
 }
@@ -369,7 +369,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     let local = Principal::local();
     let script = Script::new([]);
     let (engine, _) = world.shop(&script, policy(&[])).await;
-    let change = |to: &str| script.listing.lock().expect("a lock").tools[0].description = to.to_owned();
+    let change = |to: &str| script.listing.lock().tools[0].description = to.to_owned();
     change("Does something else.");
     let id = submit(&engine, "shop_buy", json!({})).await;
     let refused = ended(&engine, id).await;
@@ -388,7 +388,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
 
     change("Does a third thing.");
     let new = ToolDefinition::new("sell", "", json!({"type": "object"}));
-    script.listing.lock().expect("a lock").tools.push(new);
+    script.listing.lock().tools.push(new);
     let (engine, words) = world.shop(&script, policy(&[])).await;
     assert!(
         words.len() == 2 && words[0].contains("shop/buy") && words[1].contains("shop/sell is new"),
@@ -400,7 +400,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     engine.shutdown().await;
 
     // A server that is away is offered as it was, and a call says so.
-    *script.away.lock().expect("a lock") = true;
+    *script.away.lock() = true;
     let (engine, words) = world.shop(&script, policy(&[])).await;
     assert!(words.len() == 1 && words[0].contains("does not answer"), "{words:?}");
     let id = submit(&engine, "shop_look", json!({})).await;
@@ -425,7 +425,7 @@ async fn look_alike_and_hidden_names_of_a_server_are_not_offered() {
         "x\u{202e}y",
     ];
     let tools = names.map(|name| ToolDefinition::new(name, "Does.", json!({"type": "object"})));
-    script.listing.lock().expect("a lock").tools = tools.into();
+    script.listing.lock().tools = tools.into();
     let (engine, words) = world.shop(&script, policy(&[])).await;
     let catalog = engine.catalog();
     let exposed: Vec<&str> = catalog.tools().map(|entry| entry.tool.definition.name.as_str()).collect();

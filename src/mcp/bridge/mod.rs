@@ -10,15 +10,14 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::limits;
-use crate::mcp::locks::lock;
 use crate::mcp::transport::reader::Reader;
 use crate::mcp::wire::reading::{Line, Lines};
 use conversation::{Carried, Conversation};
@@ -66,7 +65,7 @@ where
             Ok(server) => server,
             Err(error) => {
                 let told = replies.replies.try_recv().unwrap_or_default();
-                let lines = lock(&conversation).abandoned(&error.to_string());
+                let lines = conversation.lock().abandoned(&error.to_string());
                 for line in told.into_iter().chain(lines) {
                     // A host that is gone as well has no use for it.
                     let _ = to_host.write_all(&line).await;
@@ -107,7 +106,7 @@ async fn carry(
     server: UnixStream,
 ) -> End {
     let (from_server, mut to_server) = server.into_split();
-    let Carried { to_host: first_to_host, to_server: first_to_server } = lock(conversation).replaced();
+    let Carried { to_host: first_to_host, to_server: first_to_server } = conversation.lock().replaced();
     let reply = replies.reply.clone();
     let up = async {
         for line in first_to_server {
@@ -117,11 +116,11 @@ async fn carry(
             // With this in hand nothing is lost between what the host says and what it is told of that.
             let Ok(reply) = reply.reserve().await else { return Ok(()) };
             let Some(line) = from_host.recv().await else {
-                lock(conversation).closing();
+                conversation.lock().closing();
                 reply.send(Vec::new());
                 break;
             };
-            let Carried { to_host, to_server: lines } = lock(conversation).host_said(line);
+            let Carried { to_host, to_server: lines } = conversation.lock().host_said(line);
             if !to_host.is_empty() {
                 reply.send(to_host);
             }
@@ -156,13 +155,13 @@ async fn tell_host(
                 return End::Host;
             }
         }
-        if to_host.flush().await.is_err() || lock(conversation).is_over() {
+        if to_host.flush().await.is_err() || conversation.lock().is_over() {
             return End::Host;
         }
         tokio::select! {
             line = from_server.next() => match line {
-                Ok(Some(line)) => lines = lock(conversation).server_said(line).to_host,
-                Ok(None) | Err(_) if lock(conversation).is_over() => return End::Host,
+                Ok(Some(line)) => lines = conversation.lock().server_said(line).to_host,
+                Ok(None) | Err(_) if conversation.lock().is_over() => return End::Host,
                 Ok(None) | Err(_) => return End::Server,
             },
             Some(told) = replies.recv() => lines = told,

@@ -3,8 +3,9 @@
 #![expect(deprecated, reason = "servers before 2026-07-28 log by what it deprecates")]
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rmcp::RoleClient;
 use rmcp::model::*;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
@@ -44,21 +45,21 @@ struct Route {
 impl Routes {
     /// URIs of a legacy session that were updated.
     pub fn updates(&self, told: mpsc::Sender<String>) {
-        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut updates = self.updates.lock();
         updates.retain(|there| !there.is_closed());
         updates.push(told);
     }
 
     /// Nothing arrives any more: whoever waits is to know.
     fn close(&self) {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.updates.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.calls.lock().clear();
+        self.updates.lock().clear();
     }
 
     fn begin(&self, request: &ClientRequest) {
         let Some(ReportTo(report)) = request.extensions().get::<ReportTo>() else { return };
         let Some(token) = request.get_meta().get_progress_token() else { return };
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.calls.lock();
         calls.retain(|call| !call.report.is_closed());
         calls.push(Route { token, report: report.clone() });
     }
@@ -97,7 +98,7 @@ impl Routes {
                 self.tell(|_| true, event);
             }
             ServerNotification::ResourceUpdatedNotification(updated) => {
-                for told in self.updates.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                for told in self.updates.lock().iter() {
                     // A reader that lags behind has the same URI before it, or reads again anyway.
                     let _ = told.try_send(updated.params.uri.clone());
                 }
@@ -107,9 +108,7 @@ impl Routes {
     }
 
     fn tell(&self, is_it: impl Fn(&Route) -> bool, event: CallEvent) {
-        for call in
-            self.calls.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|call| is_it(call))
-        {
+        for call in self.calls.lock().iter().filter(|call| is_it(call)) {
             // Reports are worth nothing to a caller that does not read them.
             let _ = call.report.try_send(event.clone());
         }

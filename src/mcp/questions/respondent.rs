@@ -3,8 +3,9 @@
 //! the requests that it sends and forgets them with the process, so these do not pass through it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rmcp::ErrorData;
 use rmcp::model::{CancelledNotification, CancelledNotificationParam, ServerNotification};
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerRequest};
@@ -18,7 +19,6 @@ use crate::authority::Principal;
 use crate::engine::questions::Given;
 use crate::engine::{EngineError, TaskEngine};
 use crate::limits;
-use crate::mcp::locks::lock;
 use crate::mcp::wire::seal::Seal;
 use crate::task::{QuestionKind, TaskId};
 
@@ -158,7 +158,7 @@ impl Respondent {
         match taken {
             Ok(replied) => self.note(asked, Some(replied)),
             Err(error) => {
-                lock(&self.state).replies.retain(|(question, _)| *question != asked.question);
+                self.state.lock().replies.retain(|(question, _)| *question != asked.question);
                 return Err(error);
             }
         }
@@ -168,7 +168,7 @@ impl Respondent {
 
     fn note(&self, asked: Asked, replied: Option<Replied>) {
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.replies.retain(|(question, _)| *question != asked.question);
             if state.replies.len() == limits::MAX_NOTED_REPLIES {
                 state.replies.pop_front();
@@ -181,7 +181,7 @@ impl Respondent {
 
     /// The offer under which a call is to ask the question now; `None` where the client has refused it to this call.
     pub fn next_offer(&self, first: Asked) -> Option<Asked> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let reply = state.replies.iter_mut().find(|(question, _)| *question == first.question);
         let Some((_, reply)) = reply else { return Some(first) };
         match reply.replied {
@@ -207,7 +207,7 @@ impl Respondent {
     }
 
     fn replied(&self, asked: Asked) -> Option<Replied> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let replies = state.replies.iter_mut();
         let (_, reply) = replies.rev().find(|(question, _)| *question == asked.question)?;
         let replied = reply.replied.filter(|_| reply.offer >= asked.offer)?;
@@ -217,13 +217,13 @@ impl Respondent {
 
     /// Whether this client has said something to it, and needs no word of its end.
     pub fn has_replied(&self, asked: Asked) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.replies.iter().any(|(there, reply)| *there == asked.question && reply.offer >= asked.offer)
     }
 
     /// A call begins to ask; whether it is the first on this connection.
     pub fn begin(&self, asked: Asked) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let calls = state.asking.entry(asked).or_default();
         *calls += 1;
         *calls == 1
@@ -231,7 +231,7 @@ impl Respondent {
 
     /// A call asks no longer; whether it was the last.
     pub fn end(&self, asked: Asked) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let Some(calls) = state.asking.get_mut(&asked) else { return false };
         *calls -= 1;
         let is_last = *calls == 0;

@@ -12,7 +12,6 @@ use super::listening::Listening;
 use crate::engine::ResourceKey;
 use crate::limits;
 use crate::mcp::connection::Handler;
-use crate::mcp::locks::lock;
 use crate::mcp::own::fixtures::Fixtures;
 use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::watch::armed::Armed;
@@ -58,7 +57,7 @@ impl Handler {
             }
             accepted.resource_subscriptions = (!honoured.is_empty()).then_some(honoured);
         }
-        let mut all = lock(&self.connection.armed);
+        let mut all = self.connection.armed.lock();
         // One that was never taken up, because its acknowledgment failed, must not stay for ever.
         if all.len() >= limits::MAX_ARMED_SUBSCRIPTIONS {
             all.remove(0);
@@ -70,7 +69,7 @@ impl Handler {
     /// One `subscriptions/listen`, from its acknowledgment to its end.
     pub(in crate::mcp) async fn tell_changes(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let armed = {
-            let mut all = lock(&self.connection.armed);
+            let mut all = self.connection.armed.lock();
             let at = all.iter().position(|armed| armed.requested == *context.requested());
             let armed = at.map(|at| all.remove(at));
             // It stays as long as the stream, and most have but one.

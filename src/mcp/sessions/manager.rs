@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
+use parking_lot::Mutex;
 use rmcp::model::*;
 use rmcp::transport::streamable_http_server::SessionManager;
 use rmcp::transport::streamable_http_server::session::{
@@ -25,7 +26,6 @@ use super::session_stream::{After, SessionStream};
 use super::transport::SessionTransport;
 use crate::engine::WingSpace;
 use crate::limits;
-use crate::mcp::locks::lock;
 use crate::mcp::shared::McpServer;
 use crate::mcp::wire::error;
 use crate::mcp::wire::seal::Seal;
@@ -45,7 +45,7 @@ impl Sessions {
     }
 
     pub fn count(&self) -> usize {
-        lock(&self.live).len()
+        self.live.lock().len()
     }
 
     /// Whose the session is, in memory or stored.
@@ -69,7 +69,7 @@ impl Sessions {
     }
 
     fn find(&self, id: &SessionId) -> Option<Arc<Session>> {
-        lock(&self.live).get(id).cloned()
+        self.live.lock().get(id).cloned()
     }
 
     fn get(&self, id: &SessionId) -> Result<Arc<Session>, SessionError> {
@@ -77,7 +77,7 @@ impl Sessions {
     }
 
     fn begin(&self, origin: Origin) -> Result<SessionTransport, SessionError> {
-        let mut live = lock(&self.live);
+        let mut live = self.live.lock();
         if live.len() >= limits::MAX_SESSIONS {
             return Err(SessionError::TooMany(limits::MAX_SESSIONS));
         }
@@ -90,7 +90,7 @@ impl Sessions {
     /// Puts sessions out of memory that were not used for so long; their clients may come back.
     pub fn end_idle(&self, span: Duration) {
         let idle: Vec<Arc<Session>> = {
-            let mut live = lock(&self.live);
+            let mut live = self.live.lock();
             live.extract_if(|_, session| session.is_idle(span)).map(|(_, session)| session).collect()
         };
         for session in idle {
@@ -104,7 +104,7 @@ impl Sessions {
 
     /// Lets sessions rest that have asked for nothing for so long.
     pub fn rest(&self, span: Duration) {
-        for session in lock(&self.live).values() {
+        for session in self.live.lock().values() {
             if session.rest(span) {
                 self.expect_end(session);
             }
@@ -113,11 +113,11 @@ impl Sessions {
 
     /// The end of its service is not its own.
     fn expect_end(&self, session: &Session) {
-        *lock(&self.leaving).entry(session.id.clone()).or_default() += 1;
+        *self.leaving.lock().entry(session.id.clone()).or_default() += 1;
     }
 
     fn drop_live(&self, id: &SessionId) {
-        if let Some(session) = lock(&self.live).remove(id) {
+        if let Some(session) = self.live.lock().remove(id) {
             session.end();
         }
     }
@@ -204,7 +204,7 @@ impl SessionManager for Sessions {
     /// The end of a session's service, or of the session itself; its rows go with [`SessionStore::delete`].
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
         {
-            let mut leaving = lock(&self.leaving);
+            let mut leaving = self.leaving.lock();
             if let Some(count) = leaving.get_mut(id) {
                 *count -= 1;
                 if *count == 0 {

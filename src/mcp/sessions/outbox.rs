@@ -2,14 +2,14 @@
 //! changed, changed lists, and the few messages that belong to no request.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rmcp::model::*;
 
 use crate::engine::{Feed, ResourceKey, Signal};
 use crate::limits;
-use crate::mcp::locks::lock;
 use crate::mcp::watch::watched::Watched;
 
 pub struct Outbox {
@@ -163,7 +163,7 @@ impl Outbox {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
 }
 

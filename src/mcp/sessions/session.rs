@@ -1,9 +1,10 @@
 //! One session of a client before 2026-07-28, as long as it is in memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rmcp::ErrorData;
 use rmcp::model::*;
 use rmcp::service::OriginatingRequestId;
@@ -20,7 +21,6 @@ use crate::authority::Principal;
 use crate::clock::Moment;
 use crate::engine::{EngineError, WingSpace, WingWrite};
 use crate::limits;
-use crate::mcp::locks::lock;
 use crate::mcp::questions::respondent::{Asked, Respondent};
 use crate::mcp::shared::McpServer;
 use crate::mcp::wire::error;
@@ -108,21 +108,21 @@ impl Session {
 
     /// Hands a message of the client's to rmcp.
     pub async fn push(&self, message: ClientJsonRpcMessage) -> Result<(), SessionError> {
-        let inbox = lock(&self.inbox).clone().ok_or(SessionError::Over)?;
+        let inbox = self.inbox.lock().clone().ok_or(SessionError::Over)?;
         inbox.send(Box::new(message)).await.map_err(|_| SessionError::Over)
     }
 
     /// The handshake, with rmcp's answer.
     pub async fn greet(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, SessionError> {
         let (sender, answer) = oneshot::channel();
-        *lock(&self.greeting) = Some(sender);
+        *self.greeting.lock() = Some(sender);
         self.push(message).await?;
         answer.await.map_err(|_| SessionError::Over)
     }
 
     /// Puts a message of the server's into the stream where it belongs. Never waits.
     pub fn deliver(&self, mut message: ServerJsonRpcMessage) {
-        if let Some(greeting) = lock(&self.greeting).take() {
+        if let Some(greeting) = self.greeting.lock().take() {
             // Who greeted may be gone.
             let _ = greeting.send(message);
             return;
@@ -161,7 +161,7 @@ impl Session {
         asked: Asked,
         answer: Result<Value, ErrorData>,
     ) -> Result<(), EngineError> {
-        let host = lock(&self.host).clone();
+        let host = self.host.lock().clone();
         let by = host.and_then(|host| host.actor()).unwrap_or_else(|| self.principal().clone());
         self.respondent.take(self.server.engine(), &by, asked, answer).await
     }
@@ -181,13 +181,13 @@ impl Session {
 
     /// The connection that serves it from now on.
     pub fn set_host(&self, host: Arc<dyn Host>) {
-        *lock(&self.host) = Some(host);
+        *self.host.lock() = Some(host);
     }
 
     /// A slot for a request of the client's; refused where its answer would not be told from another's.
     pub fn open_slot(&self, request: RequestId) -> Result<Result<Arc<Slot>, ErrorData>, SessionError> {
         let stream = random_number()?;
-        let mut slots = lock(&self.slots);
+        let mut slots = self.slots.lock();
         if slots.iter().any(|slot| slot.request == request && !slot.is_settled()) {
             return Ok(Err(error::id_in_use(&request)));
         }
@@ -201,7 +201,7 @@ impl Session {
 
     /// The request that a stream answers: in memory, or from its row.
     pub async fn slot_of(self: &Arc<Self>, stream: u64) -> Result<Option<Arc<Slot>>, EngineError> {
-        if let Some(slot) = lock(&self.slots).iter().find(|slot| slot.stream == stream) {
+        if let Some(slot) = self.slots.lock().iter().find(|slot| slot.stream == stream) {
             return Ok(Some(slot.clone()));
         }
         let key = rows::call_key(&self.id, stream);
@@ -209,7 +209,7 @@ impl Session {
         let call = CallRow::read(&key, &row)?;
         let slot = Slot::new(stream, call.request(), self.next_life(), Some(call.clone()));
         {
-            let mut slots = lock(&self.slots);
+            let mut slots = self.slots.lock();
             make_room(&mut slots);
             slots.push(slot.clone());
         }
@@ -220,19 +220,19 @@ impl Session {
     /// A call whose handler went with an earlier life of the session waits on.
     fn wait_again(self: &Arc<Self>, slot: Arc<Slot>, call: CallRow) {
         let settles = slot.settles();
-        let host = lock(&self.host).clone();
+        let host = self.host.lock().clone();
         if let Some(host) = host {
             host.wait_on(CallStream { session: self.clone(), slot }, call, settles);
         }
     }
 
     pub fn close_slot(&self, stream: u64) {
-        lock(&self.slots).retain(|slot| slot.stream != stream);
+        self.slots.lock().retain(|slot| slot.stream != stream);
     }
 
     /// A request that is being answered, by the client's name for it.
     pub fn open_request(&self, request: &RequestId) -> Option<Arc<Slot>> {
-        let slots = lock(&self.slots);
+        let slots = self.slots.lock();
         slots.iter().find(|slot| slot.request == *request && !slot.is_settled()).cloned()
     }
 
@@ -272,16 +272,16 @@ impl Session {
     pub async fn store(&self, initialize: &InitializeRequestParams) -> Result<(), EngineError> {
         let now = self.server.engine().now();
         let row = SessionRow::new(self.owner.clone(), initialize, severity(DEFAULT_LOG_LEVEL), now);
-        *lock(&self.row) = Some(row);
+        *self.row.lock() = Some(row);
         self.save().await
     }
 
     pub fn is_stored(&self) -> bool {
-        lock(&self.row).is_some()
+        self.row.lock().is_some()
     }
 
     pub fn log_level(&self) -> u8 {
-        lock(&self.row).as_ref().map_or(severity(DEFAULT_LOG_LEVEL), |row| row.log_level)
+        self.row.lock().as_ref().map_or(severity(DEFAULT_LOG_LEVEL), |row| row.log_level)
     }
 
     pub async fn set_log_level(&self, level: u8) -> Result<(), EngineError> {
@@ -289,7 +289,7 @@ impl Session {
     }
 
     pub fn subscriptions(&self) -> Vec<String> {
-        lock(&self.row).as_ref().map(|row| row.subscriptions.clone()).unwrap_or_default()
+        self.row.lock().as_ref().map(|row| row.subscriptions.clone()).unwrap_or_default()
     }
 
     pub async fn note_subscription(&self, uri: &str, subscribed: bool) -> Result<(), EngineError> {
@@ -304,9 +304,9 @@ impl Session {
 
     /// True once in a while: its row should say that it is in use.
     pub fn touch(&self) -> bool {
-        lock(&self.usage).last = Moment::now();
+        self.usage.lock().last = Moment::now();
         let now = self.server.engine().now();
-        let mut row = lock(&self.row);
+        let mut row = self.row.lock();
         let Some(row) = row.as_mut() else { return false };
         let is_due = now.saturating_sub(row.used_at) >= limits::SESSION_NOTE_SECONDS * 1_000_000_000;
         if is_due {
@@ -326,30 +326,30 @@ impl Session {
         if self.is_resting() {
             return false;
         }
-        let is_quiet = lock(&self.usage).last.elapsed() >= span;
-        let waits = || lock(&self.slots).iter().any(|slot| !slot.is_settled());
+        let is_quiet = self.usage.lock().last.elapsed() >= span;
+        let waits = || self.slots.lock().iter().any(|slot| !slot.is_settled());
         if !is_quiet || !self.is_stored() || waits() {
             return false;
         }
-        lock(&self.host).take();
-        lock(&self.inbox).take().is_some()
+        self.host.lock().take();
+        self.inbox.lock().take().is_some()
     }
 
     pub fn is_resting(&self) -> bool {
-        lock(&self.inbox).is_none()
+        self.inbox.lock().is_none()
     }
 
     pub fn wake(&self, inbox: Inbox) {
-        *lock(&self.inbox) = Some(inbox);
+        *self.inbox.lock() = Some(inbox);
     }
 
     pub fn reader(self: &Arc<Self>) -> Reader {
-        lock(&self.usage).streams += 1;
+        self.usage.lock().streams += 1;
         Reader { session: self.clone() }
     }
 
     pub fn is_idle(&self, span: Duration) -> bool {
-        let usage = lock(&self.usage);
+        let usage = self.usage.lock();
         usage.streams == 0 && usage.last.elapsed() >= span
     }
 
@@ -367,12 +367,12 @@ impl Session {
 
     fn newest_slot(&self, request: &RequestId) -> Option<Arc<Slot>> {
         // A client that came back may count its requests from the start again.
-        lock(&self.slots).iter().rev().find(|slot| slot.request == *request).cloned()
+        self.slots.lock().iter().rev().find(|slot| slot.request == *request).cloned()
     }
 
     fn slot_of_rmcp(&self, inner: &RequestId) -> Option<Arc<Slot>> {
         let stream = slot::stream_of(inner)?;
-        lock(&self.slots).iter().find(|slot| slot.stream == stream).cloned()
+        self.slots.lock().iter().find(|slot| slot.stream == stream).cloned()
     }
 
     /// The request of a call that waits, from its row.
@@ -404,7 +404,7 @@ impl Session {
 
     async fn change(&self, change: impl FnOnce(&mut SessionRow)) -> Result<(), EngineError> {
         let write = {
-            let mut row = lock(&self.row);
+            let mut row = self.row.lock();
             let Some(row) = row.as_mut() else { return Ok(()) };
             change(row);
             row.put(&self.id)?
@@ -432,7 +432,7 @@ pub struct Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut usage = lock(&self.session.usage);
+        let mut usage = self.session.usage.lock();
         usage.streams = usage.streams.saturating_sub(1);
         usage.last = Moment::now();
     }

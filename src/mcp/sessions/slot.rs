@@ -1,15 +1,15 @@
 //! One request of a session that is being answered, for whoever reads its stream now or later.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use rmcp::model::{RequestId, ServerJsonRpcMessage};
 use tokio::sync::watch;
 
 use super::event_id::Cursor;
 use super::rows::CallRow;
 use crate::limits;
-use crate::mcp::locks::lock;
 use crate::mcp::questions::respondent::Asked;
 
 pub struct Slot {
@@ -232,6 +232,6 @@ impl Slot {
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
-        lock(&self.state)
+        self.state.lock()
     }
 }

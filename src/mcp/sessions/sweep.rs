@@ -12,7 +12,6 @@ use crate::authority::Principal;
 use crate::clock::{Moment, UnixNanos};
 use crate::engine::{EngineError, ReportAt, WingSpace, WingWrite};
 use crate::limits;
-use crate::mcp::locks::lock;
 
 /// Until `over`: lets quiet sessions rest, puts idle ones out of memory, and deletes what was kept long enough.
 pub async fn run(sessions: Arc<Sessions>, over: CancellationToken) {
@@ -55,7 +54,7 @@ impl Sessions {
                 let id = String::from_utf8_lossy(key);
                 // What cannot be read is of no use to anybody.
                 let is_old = SessionRow::read(&id, row).map_or(true, |row| row.used_at < before);
-                if is_old && !lock(&self.live).contains_key(&*id) {
+                if is_old && !self.live.lock().contains_key(&*id) {
                     writes.extend(rows::all_of(&id));
                 }
             }

@@ -169,10 +169,10 @@ async fn the_trace_of_a_call_is_kept_with_its_task() {
 #[tokio::test]
 async fn what_is_logged_of_an_attempt_bears_the_trace_of_its_call() {
     #[derive(Clone, Default)]
-    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+    struct Log(Arc<parking_lot::Mutex<Vec<u8>>>);
     impl std::io::Write for Log {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("a log").write(bytes)
+            self.0.lock().write(bytes)
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
@@ -195,7 +195,7 @@ async fn what_is_logged_of_an_attempt_bears_the_trace_of_its_call() {
     Raw::new(&world)
         .ask_modern("tools/call", call, json!({"traceparent": parent, "tracestate": "a=1"}))
         .await;
-    let text = String::from_utf8(log.0.lock().expect("a log").clone()).expect("text");
+    let text = String::from_utf8(log.0.lock().clone()).expect("text");
     let expected = format!("attempt{{tool=\"double\" traceparent={parent:?} tracestate=\"a=1\"}}");
     assert!(text.contains(&expected), "{expected} in {text}");
 }

@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
@@ -20,7 +21,6 @@ use super::pipe_task_ids::{bad_handshake, to_client, with_resources};
 use super::reader::Reader;
 use crate::limits;
 use crate::mcp::connection::Ends;
-use crate::mcp::locks::lock;
 use crate::mcp::wire::error;
 use crate::mcp::wire::params::{self, AnyRequest};
 use crate::mcp::wire::reading::{Envelope, Line, Lines, Patience, Unreadable, envelope, without_mark};
@@ -71,7 +71,7 @@ struct RequestsState {
 impl Requests {
     /// The id for rmcp. Notifications name a subscription by its id, which stays as it is.
     fn begin(&self, id: &RequestId, is_subscription: bool) -> Result<RequestId, ErrorData> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.open.len() >= limits::MAX_PIPED_REQUESTS {
             return Err(error::too_many_unanswered(limits::MAX_PIPED_REQUESTS));
         }
@@ -90,7 +90,7 @@ impl Requests {
 
     /// The answer to this is being written: the id that the client knows, and what notes the end of that.
     fn answering(self: &Arc<Self>, inner: &RequestId) -> Option<(RequestId, Answering)> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let known = state.open.remove(inner)?;
         state.under_way += 1;
         Some((known, Answering(self.clone())))
@@ -99,7 +99,7 @@ impl Requests {
     /// The client gives a request up, which has no answer then.
     fn give_up(&self, id: &RequestId) -> Option<RequestId> {
         let inner = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let inner = state.open.iter().find(|(_, open)| *open == id).map(|(inner, _)| inner.clone())?;
             state.open.remove(&inner);
             inner
@@ -113,7 +113,7 @@ impl Requests {
         let mut changed = self.changed.subscribe();
         let none = |state: &RequestsState| state.open.is_empty() && state.under_way == 0;
         // The sender is of this very struct.
-        let _ = changed.wait_for(|()| none(&lock(&self.state))).await;
+        let _ = changed.wait_for(|()| none(&self.state.lock())).await;
     }
 }
 
@@ -122,7 +122,7 @@ struct Answering(Arc<Requests>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        lock(&self.0.state).under_way -= 1;
+        self.0.state.lock().under_way -= 1;
         self.0.changed.send_replace(());
     }
 }

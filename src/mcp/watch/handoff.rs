@@ -1,12 +1,12 @@
 //! How the handler of a `subscriptions/listen` over HTTP leaves its stream to the response, past rmcp.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 
 use crate::http::Bytes;
-use crate::mcp::locks::lock;
 
 /// Makes the stream of a listener, of its acknowledgment and its end.
 pub type Listener = Box<dyn FnOnce(Bytes, Bytes) -> BoxStream<'static, Result<Bytes, Infallible>> + Send>;
@@ -31,10 +31,10 @@ impl Handoff {
     }
 
     pub fn put(&self, listener: Listener) {
-        *lock(&self.0) = Some(listener);
+        *self.0.lock() = Some(listener);
     }
 
     pub fn take(&self) -> Option<Listener> {
-        lock(&self.0).take()
+        self.0.lock().take()
     }
 }

@@ -1,7 +1,6 @@
 //! What a session over pipes has subscribed to. One loop sends it what changes, and begins with the first subscription.
 
-use std::sync::Mutex;
-
+use parking_lot::Mutex;
 use rmcp::RoleServer;
 use rmcp::model::{ResourceUpdatedNotification, ResourceUpdatedNotificationParam, ServerNotification};
 use rmcp::service::Peer;
@@ -10,7 +9,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::watched::Watched;
 use crate::engine::{Feed, ResourceKey};
-use crate::mcp::locks::lock;
 
 /// Why nothing more is watched.
 pub enum Full {
@@ -44,7 +42,7 @@ impl SessionSubscriptions {
 
     /// When this returns, no notification is begun any more.
     pub async fn remove(&self, key: ResourceKey, uri: String) {
-        let commands = lock(&self.commands).clone();
+        let commands = self.commands.lock().clone();
         let (answer, answered) = oneshot::channel();
         if let Some(commands) = commands
             && commands.send(Command::Remove { key, uri, answer }).await.is_ok()
@@ -60,7 +58,7 @@ impl SessionSubscriptions {
     }
 
     fn commands(&self, feed: &Feed, peer: &Peer<RoleServer>) -> Result<mpsc::Sender<Command>, Full> {
-        let mut commands = lock(&self.commands);
+        let mut commands = self.commands.lock();
         if let Some(there) = commands.as_ref().filter(|there| !there.is_closed()) {
             return Ok(there.clone());
         }

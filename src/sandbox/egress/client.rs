@@ -2,10 +2,11 @@
 //! connected to; HTTP/1 alone; no proxy, no redirects, no cookies, no compression.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use parking_lot::Mutex;
 use reqwest::Certificate;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::util::MapFutureLayer;
@@ -36,7 +37,7 @@ impl Client {
     }
 
     fn for_scheme(&self, scheme: &str) -> Result<reqwest::Client, Failure> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         let is_plain = scheme == "http";
         let kept = if is_plain { &mut clients.plain } else { &mut clients.tls };
         if let Some(client) = kept {

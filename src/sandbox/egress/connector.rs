@@ -194,8 +194,9 @@ async fn within<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -234,7 +235,7 @@ mod tests {
         }
 
         fn send(&self, _request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>> {
-            self.dialled.lock().unwrap().extend(route.addresses);
+            self.dialled.lock().extend(route.addresses);
             let gets = self.gets;
             Box::pin(async move {
                 match gets {
@@ -277,7 +278,7 @@ mod tests {
     ) -> (Vec<String>, Result<Answer, Failure>) {
         let notes = Arc::new(Notes { lists, ..Notes::default() });
         let answer = exchange(&notes, authority).await;
-        let dialled = notes.dialled.lock().unwrap().iter().map(ToString::to_string).collect();
+        let dialled = notes.dialled.lock().iter().map(ToString::to_string).collect();
         (dialled, answer)
     }
 
@@ -324,7 +325,7 @@ mod tests {
             assert_eq!(exchange(&notes, "a.example").await.is_ok(), turn % 2 == 0);
         }
         assert_eq!(notes.lookups.load(Ordering::SeqCst), 4);
-        assert!(notes.dialled.lock().unwrap().iter().all(|address| !address.ip().is_loopback()));
+        assert!(notes.dialled.lock().iter().all(|address| !address.ip().is_loopback()));
     }
 
     #[test]
@@ -358,7 +359,7 @@ mod tests {
     async fn a_machine_that_does_not_know_itself_dials_no_name() {
         let notes = Arc::new(Notes { lists: vec![vec!["1.1.1.1"]], unknown: true, ..Notes::default() });
         assert!(matches!(exchange(&notes, "a.example").await, Err(Failure::Other(_))));
-        assert!(notes.dialled.lock().unwrap().is_empty());
+        assert!(notes.dialled.lock().is_empty());
     }
 
     #[tokio::test]
@@ -380,7 +381,7 @@ mod tests {
             connector.listeners().add(listener.parse().unwrap());
             let answer = connector.exchange(request, TIMEOUTS, &Elapsed(Duration::ZERO)).await;
             assert_eq!(answer.is_ok(), reached, "{listener} by {authority}");
-            assert_eq!(notes.dialled.lock().unwrap().is_empty(), !reached, "{listener} by {authority}");
+            assert_eq!(notes.dialled.lock().is_empty(), !reached, "{listener} by {authority}");
         }
     }
 }

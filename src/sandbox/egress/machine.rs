@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::address::embedded;
 
@@ -39,7 +41,7 @@ pub struct Listeners(Arc<RwLock<Vec<SocketAddr>>>);
 
 impl Listeners {
     pub fn add(&self, address: SocketAddr) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).push(address);
+        self.0.write().push(address);
     }
 
     /// Whether a connection to `target` would come to one of them. `is_own` knows the machine's addresses.
@@ -49,7 +51,7 @@ impl Listeners {
         is_own: impl Fn(IpAddr) -> io::Result<bool>,
     ) -> io::Result<bool> {
         let to = embedded(target.ip());
-        for listener in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        for listener in self.0.read().iter() {
             if listener.port() != target.port() {
                 continue;
             }

@@ -1,9 +1,10 @@
 //! stdout and stderr: both go into the task's log. Replay writes the same bytes again, so that nothing of
 //! them is journaled; a stream takes any write at once, so that no moment of the host shows in it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
@@ -38,23 +39,23 @@ impl Capture {
     }
 
     pub fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.kept.lock())
     }
 
     /// The last lines of stderr, which are in the log alone.
     pub fn error_lines(&self) -> Vec<String> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).lines()
+        self.errors.lock().lines()
     }
 
     fn add(&self, stream: Stream, bytes: &[u8]) {
         match stream {
             Stream::Stdout => self.print(bytes),
-            Stream::Stderr => self.errors.lock().unwrap_or_else(PoisonError::into_inner).write(bytes),
+            Stream::Stderr => self.errors.lock().write(bytes),
         }
     }
 
     fn print(&self, bytes: &[u8]) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         let room = self.bound_bytes.saturating_add(1).saturating_sub(kept.len()).min(bytes.len());
         kept.extend_from_slice(&bytes[..room]);
     }

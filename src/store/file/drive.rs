@@ -2,7 +2,9 @@
 //! stores on it wrote and acknowledged, and when.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::File;
 use super::tests::disk::{Disk, Fault};
@@ -73,7 +75,7 @@ impl Drive {
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        self.history.lock()
     }
 }
 

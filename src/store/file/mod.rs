@@ -34,9 +34,11 @@ pub(super) mod tests;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
+
+use parking_lot::{Mutex, RwLockReadGuard};
 
 #[cfg(test)]
 use futures::executor::block_on;
@@ -192,7 +194,7 @@ impl File {
     /// Waits for the writer, which commits what is queued first.
     pub fn close(&self) {
         self.shared.begin_close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().take();
         // The last handle may be dropped by the sink, on the writer thread, which cannot wait for itself.
         if let Some(writer) = writer.filter(|writer| writer.thread().id() != thread::current().id()) {
             let _ = writer.join();

@@ -2,9 +2,8 @@
 //! store does. Batches that write nothing are not counted: whether one is needed depends on the writer's pace.
 //! And one whose writer is held at a moment, so that a test sees what others see then.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
 use futures::executor::block_on;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::request::Request;
@@ -104,16 +103,16 @@ impl Refusing {
     pub fn reach(&self, moment: Moment) {
         let mut held = self.held();
         while *held == Some(moment) {
-            held = self.let_go.wait(held).unwrap_or_else(PoisonError::into_inner);
+            self.let_go.wait(&mut held);
         }
     }
 
     fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.orders.lock()
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Moment>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::runtime::Handle;
@@ -128,16 +128,14 @@ impl Writer {
                     return Work::Close;
                 }
                 queue.is_writer_parked = true;
-                queue = if self.is_dirty {
-                    let waited = self.shared.bell.wait_timeout(queue, idle);
-                    let (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                    if timeout.timed_out() && queue.waiting.is_empty() && !queue.is_closing {
+                if self.is_dirty {
+                    let waited = self.shared.bell.wait_for(&mut queue, idle);
+                    if waited.timed_out() && queue.waiting.is_empty() && !queue.is_closing {
                         return Work::Idle;
                     }
-                    queue
                 } else {
-                    self.shared.bell.wait(queue).unwrap_or_else(PoisonError::into_inner)
-                };
+                    self.shared.bell.wait(&mut queue);
+                }
             }
             queue.is_writer_parked = false;
             self.backlog.refill(&mut queue);

@@ -1,8 +1,9 @@
 //! What follows from a batch: its number, its mark, its effects; in which order, and what of it when it is refused or
 //! lost.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::limits::MAX_KEY_BYTES;
@@ -28,7 +29,7 @@ fn effects_come_in_the_order_of_commits_each_once_and_what_is_applied_can_be_rea
             let found = reader.read_blocking(|snapshot| snapshot.get(Space::Event, &[number])).unwrap();
             let is_refused = matches!(became, Err(StoreError::Refused(_)));
             assert_eq!(is_refused, became.is_err());
-            calls.lock().unwrap().push((number, is_refused, found.is_some()));
+            calls.lock().push((number, is_refused, found.is_some()));
         }));
         if number % 10 == 3 { batch.guard(refused_guard()) } else { batch }
     });
@@ -37,7 +38,7 @@ fn effects_come_in_the_order_of_commits_each_once_and_what_is_applied_can_be_rea
         let _ = ack.wait_blocking();
     }
     let expected = (0..100u8).map(|number| (number, number % 10 == 3, number % 10 != 3));
-    assert_eq!(*calls.lock().unwrap(), expected.collect::<Vec<_>>());
+    assert_eq!(*calls.lock(), expected.collect::<Vec<_>>());
 }
 
 fn a_batch_without_writes_waits_for_those_before_it_and_has_their_number(place: &dyn Place) {
@@ -68,9 +69,7 @@ fn what_is_not_taken_is_withdrawn_before_its_caller_knows(place: &dyn Place) {
     let withdrawn = Arc::new(Mutex::new(Vec::new()));
     let enqueue = |batch: Batch| {
         let withdrawn = withdrawn.clone();
-        let note = move |became: Result<(), &StoreError>| {
-            withdrawn.lock().unwrap().push(became.unwrap_err().clone())
-        };
+        let note = move |became: Result<(), &StoreError>| withdrawn.lock().push(became.unwrap_err().clone());
         store.enqueue(batch.effects(call(note))).unwrap_err()
     };
     let too_large = enqueue(Batch::new().put(Space::Task, [0; MAX_KEY_BYTES + 1], *b""));
@@ -78,7 +77,7 @@ fn what_is_not_taken_is_withdrawn_before_its_caller_knows(place: &dyn Place) {
     let closed = enqueue(Batch::new());
     assert!(matches!(too_large, StoreError::TooLarge { .. }), "{too_large}");
     assert_eq!(closed, StoreError::Closed);
-    assert_eq!(*withdrawn.lock().unwrap(), [too_large, closed]);
+    assert_eq!(*withdrawn.lock(), [too_large, closed]);
 }
 
 fn a_sink_that_panics_latches_and_what_is_queued_behind_is_withdrawn(place: &dyn Place) {

@@ -6,7 +6,8 @@ mod faults;
 mod lies;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::refusals::bench::{Act, Bench};
 use super::refusals::table::TABLE;
@@ -77,12 +78,12 @@ fn of_each_story<T: Send>(run: impl Fn(usize, Story) -> T + Sync) -> Vec<T> {
                         break;
                     }
                     let given = run(number, Story::new(number));
-                    done.lock().expect("done").push((number, given));
+                    done.lock().push((number, given));
                 }
             });
         }
     });
-    let mut done = done.into_inner().expect("done");
+    let mut done = done.into_inner();
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, given)| given).collect()
 }

@@ -1,8 +1,9 @@
 //! Power cuts at any point of the work, with any of the unsynced sectors on the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::limits::MAX_LOGGED_VALUE_BYTES;
@@ -75,7 +76,7 @@ fn go_on(disk: Disk, mut states: Vec<Contents>, options: StoreOptions, seed: u64
         batch.add_put(space, key, number.to_le_bytes());
         states.push(state.clone());
         let (clock, committed) = (disk.clone(), committed.clone());
-        let batch = batch.effects(call(move |_| committed.lock().unwrap().push(clock.changes())));
+        let batch = batch.effects(call(move |_| committed.lock().push(clock.changes())));
         acks.push(store.enqueue(batch).unwrap());
         if dice.below(3) > 0 {
             for ack in acks.drain(..) {
@@ -84,7 +85,7 @@ fn go_on(disk: Disk, mut states: Vec<Contents>, options: StoreOptions, seed: u64
         }
     }
     store.close_blocking().unwrap();
-    let committed = std::mem::take(&mut *committed.lock().unwrap());
+    let committed = std::mem::take(&mut *committed.lock());
     assert_eq!(committed.len(), before + batches);
     Run { disk, states, committed, opened }
 }
