@@ -1,9 +1,10 @@
+use super::advice::words;
 use crate::engine::EngineError;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Engine(#[from] EngineError),
     /// The request contradicts itself.
     #[error("{0}")]

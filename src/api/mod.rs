@@ -3,6 +3,7 @@
 //! May import: `engine`, `catalog` and the ground. Never here: MCP, HTTP, the command line's arguments.
 //! Read first: `operation.rs`, then `task_cancel.rs`.
 
+mod advice;
 mod arguments;
 mod audit_list;
 mod bytes;
@@ -34,6 +35,7 @@ mod token_new;
 mod token_revoke;
 mod tool_pin;
 
+pub use advice::{command, resolve_command, words};
 pub use arguments::Arguments;
 pub use audit_list::AuditList;
 pub use bytes::as_text;
@@ -41,7 +43,7 @@ pub use documents::{
     AnsweredByDocument, AnsweredDocument, AuditDocument, AuditListed, ErrorDocument, FoldedDocument,
     InputRequest, JournalDocument, OutputDocument, ProgressDocument, RecordDocument, StepsDocument,
     TaskDocument, TokenDocument, TraceDocument, TraceEntry, output_uri, percent_decode, percent_encode,
-    resolve_command, retry_command, state_uri,
+    state_uri,
 };
 pub use entry::{ListedEntry, StateDocument};
 pub use error::ApiError;

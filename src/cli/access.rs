@@ -9,7 +9,9 @@ use super::context::Context;
 use super::exit::{CliError, Result};
 use super::open::{open_store, open_to_read, runner};
 use super::remote::{Remote, RemoteError};
-use crate::api::{ApiError, Caller, JournalDocument, Operation, StepsDocument, TaskAnswer, TaskDocument};
+use crate::api::{
+    ApiError, Caller, JournalDocument, Operation, StepsDocument, TaskAnswer, TaskDocument, words,
+};
 use crate::authority::Principal;
 use crate::engine::{EngineError, EngineOptions, StateError, TaskEnd, TaskEngine, TokenError};
 pub use crate::private::Purpose;
@@ -181,9 +183,10 @@ impl From<ApiError> for CliError {
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
+        let words = words(&error);
         match &error {
             EngineError::Store(StoreError::NotPrivate(why)) => why.clone().into(),
-            EngineError::Store(StoreError::ReadOnly { .. }) => Self::failed(error).next(
+            EngineError::Store(StoreError::ReadOnly { .. }) => Self::failed(words).next(
                 "copy the data folder to a disk where you may write, and name the copy with --data; what only looks \
                  (task list, task show, audit list, doctor --check) reads it where it lies",
             ),
@@ -191,27 +194,27 @@ impl From<EngineError> for CliError {
             | EngineError::NoSuchOutput { .. }
             | EngineError::NoSuchTool { .. }
             | EngineError::NoSuchQuestion { .. }
-            | EngineError::NoSuchStep { .. } => Self::not_found(error),
+            | EngineError::NoSuchStep { .. } => Self::not_found(words),
             EngineError::Arguments(_)
             | EngineError::ArgumentsTooLarge { .. }
             | EngineError::IdempotencyConflict { .. }
             | EngineError::BadIdempotencyKey { .. }
             | EngineError::BadAnswer { .. }
             | EngineError::WhichQuestion { .. }
-            | EngineError::BadMessage(_) => Self::usage(error),
+            | EngineError::BadMessage(_) => Self::usage(words),
             EngineError::Token(token) => match token {
-                TokenError::Missing(_) => Self::not_found(error),
-                TokenError::Exists(_) | TokenError::TooMany(_) => Self::refused(error),
+                TokenError::Missing(_) => Self::not_found(words),
+                TokenError::Exists(_) | TokenError::TooMany(_) => Self::refused(words),
                 TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_) => {
-                    Self::usage(error)
+                    Self::usage(words)
                 }
             },
-            EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(error),
-            EngineError::Remote(_) => Self::not_found(error),
+            EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
+            EngineError::Remote(_) => Self::not_found(words),
             EngineError::TooManyOpenTasks { .. } | EngineError::WrongState { .. } | EngineError::State(_) => {
-                Self::refused(error)
+                Self::refused(words)
             }
-            _ => Self::failed(error),
+            _ => Self::failed(words),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::exit::{CliError, Result};
 use super::server_file::{ServerInfo, Serves};
 use super::servers;
+use crate::api::command;
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
 use crate::sandbox::{Sandbox, SandboxOptions};
 use crate::store::StoreError;
@@ -44,6 +45,7 @@ pub async fn open_store(
     runner: Arc<dyn Runner>,
     options: EngineOptions,
 ) -> Result<TaskEngine> {
+    let options = EngineOptions { commands: command, ..options };
     TaskEngine::open(folder, runner, options).await.map_err(|error| not_opened(folder, error))
 }
 

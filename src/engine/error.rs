@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::{NameError, PatternError};
 use crate::catalog::{ArgumentError, CatalogError};
+use crate::engine::next::NextAction;
 use crate::store::StoreError;
 use crate::task::{ComponentId, IllegalTransition, TaskId};
 
@@ -34,7 +35,7 @@ pub enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Also another principal's task: the two must look alike.
-    #[error("there is no task {0}; `longhaul task list` shows yours")]
+    #[error("there is no task {0}")]
     NoSuchTask(TaskId),
     #[error("the task {task} has no output named '{name}'{}", listed(.have))]
     NoSuchOutput { task: TaskId, name: String, have: Vec<String> },
@@ -89,7 +90,7 @@ pub enum EngineError {
     Token(#[from] TokenError),
     #[error("the component {0} is not in the store")]
     NoSuchComponent(ComponentId),
-    #[error("the engine is shutting down; start longhaul again, the task goes on where it was")]
+    #[error("the engine is shutting down")]
     ShuttingDown,
     #[error("the machine gives no random numbers: {0}")]
     Random(String),
@@ -97,7 +98,7 @@ pub enum EngineError {
     Catalog(#[from] CatalogError),
     #[error("the arguments cannot be written as JSON: {0}")]
     Unencodable(#[source] serde_json::Error),
-    #[error("the task {task} {how}; `TaskEngine::retry` begins it again")]
+    #[error("the task {task} {how}")]
     NotCompleted { task: TaskId, how: String },
     #[error("the result of task {task} is not of the type that is asked for: {why}")]
     NoValue { task: TaskId, why: String },
@@ -131,7 +132,7 @@ impl EngineError {
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
                 ErrorKind::Invalid
             }
-            Self::PersonAsked { .. } | Self::State(StateError::NotGranted(_)) => ErrorKind::Denied,
+            Self::PersonAsked { .. } | Self::State(StateError::NotGranted { .. }) => ErrorKind::Denied,
             Self::IdempotencyConflict { .. }
             | Self::WrongState { .. }
             | Self::NotInQuestion { .. }
@@ -148,6 +149,22 @@ impl EngineError {
             Self::Remote(_) | Self::NotCompleted { .. } | Self::NoValue { .. } => ErrorKind::Outside,
             Self::Random(_) | Self::Internal(_) => ErrorKind::Internal,
         }
+    }
+
+    /// What can be done about it, where that is something else than to send another request.
+    pub fn next(&self) -> Option<NextAction> {
+        Some(match self {
+            Self::NoSuchTask(_) => NextAction::ListTasks,
+            Self::NoSuchTool { near: None, .. } => NextAction::ListTools,
+            Self::Token(TokenError::Exists(name)) => NextAction::RevokeToken(name.clone()),
+            Self::Token(TokenError::Missing(_)) => NextAction::ListTokens,
+            Self::State(StateError::NotGranted { namespace, write }) => {
+                NextAction::GrantState { namespace: namespace.clone(), write: *write }
+            }
+            Self::ShuttingDown => NextAction::StartAgain,
+            Self::NotCompleted { task, .. } => NextAction::RetryTask(*task),
+            _ => return None,
+        })
     }
 
     /// In a word, for the audit: what a caller sent is not to stand there.
@@ -170,7 +187,7 @@ impl EngineError {
             Self::BadCursor => "bad_cursor",
             Self::State(StateError::Invalid(_)) => "bad_state",
             Self::State(StateError::Limit(_)) => "state_limit",
-            Self::State(StateError::NotGranted(_)) => "not_granted",
+            Self::State(StateError::NotGranted { .. }) => "not_granted",
             Self::State(StateError::Conflict { .. }) => "conflict",
             Self::NoSuchQuestion { .. } => "no_such_question",
             Self::WhichQuestion { .. } => "which_question",
@@ -213,7 +230,7 @@ fn of_store(error: &StoreError) -> ErrorKind {
 fn nearest(near: &Option<String>) -> String {
     match near {
         Some(near) => format!("; did you mean '{near}'?"),
-        None => "; `longhaul tool list` shows what there is".to_owned(),
+        None => String::new(),
     }
 }
 
@@ -237,8 +254,8 @@ pub enum StateError {
     Invalid(String),
     #[error("{0}")]
     Limit(String),
-    #[error("{0}")]
-    NotGranted(String),
+    #[error("this caller may not {} there", if *write { "write" } else { "read" })]
+    NotGranted { namespace: String, write: bool },
     /// Somebody was faster; the present version, 0 where there is no entry.
     #[error("'{}' has version {version} by now: read it again, then decide anew", key.escape_debug())]
     Conflict { key: String, version: u64 },
@@ -253,9 +270,9 @@ pub enum TokenError {
     BadTools(String),
     #[error(transparent)]
     BadState(#[from] PatternError),
-    #[error("'{0}' has a token already: `longhaul token revoke {0}` first")]
+    #[error("'{0}' has a token already")]
     Exists(String),
-    #[error("there is no token of '{}'; `longhaul token list` shows those that there are", .0.escape_debug())]
+    #[error("there is no token of '{}'", .0.escape_debug())]
     Missing(String),
     #[error("there are {0} tokens, which is the bound: revoke some first")]
     TooMany(usize),

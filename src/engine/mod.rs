@@ -18,6 +18,7 @@ mod library;
 mod lifecycle;
 mod link;
 mod memory;
+mod next;
 mod open;
 mod ports;
 mod query;
@@ -52,6 +53,7 @@ pub use lifecycle::reports::{ReportAt, Reported};
 pub use lifecycle::retention::Swept;
 pub use lifecycle::submit::{Submission, Submitted};
 pub use memory::task_trees::TreeBounds;
+pub use next::{Commands, NextAction};
 pub use open::EngineOptions;
 pub use ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,

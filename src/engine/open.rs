@@ -21,6 +21,7 @@ use crate::engine::memory::Memory;
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
+use crate::engine::next::{Commands, without_commands};
 use crate::engine::ports::{InspectError, Sampler};
 use crate::engine::query::metrics;
 use crate::engine::query::metrics::Metrics;
@@ -49,6 +50,8 @@ pub struct EngineOptions {
     pub audit_retention: Option<Duration>,
     /// What is kept of each task's steps, from [`limits::MIN_TRACE_KIB`] to [`limits::MAX_TRACE_KIB`]; 0 is nothing.
     pub trace_kib: u64,
+    /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
+    pub commands: Commands,
 }
 
 impl Default for EngineOptions {
@@ -62,6 +65,7 @@ impl Default for EngineOptions {
             tree: TreeBounds::default(),
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
             trace_kib: limits::DEFAULT_TRACE_KIB,
+            commands: without_commands,
         }
     }
 }
@@ -121,6 +125,7 @@ impl TaskEngine {
             tree: options.tree,
             audit_retention: options.audit_retention,
             trace_blocks: trace::blocks_of(options.trace_kib),
+            commands: options.commands,
             leases: AtomicU64::new(1),
         };
         Ok(Self { shared: Arc::new(shared), runner })

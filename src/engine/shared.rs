@@ -19,6 +19,7 @@ use crate::engine::memory::entry::Entry;
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
+use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
 use crate::limits;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub audit_retention: Option<Duration>,
     /// How many blocks are kept of each task's trace.
     pub trace_blocks: u32,
+    /// How a person does what is advised.
+    pub commands: Commands,
     pub audit: Audit,
     pub told_hosts: ToldHosts,
     /// Other MCP servers, where there are any, and how their tools are answered.
@@ -66,6 +69,11 @@ impl Shared {
 
     pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
         self.memory.entry(id)
+    }
+
+    /// The command that does this, behind these words; nothing where there is none.
+    pub fn advised(&self, before: &str, next: &NextAction) -> String {
+        (self.commands)(next).map_or_else(String::new, |command| format!("{before}{command}"))
     }
 
     /// The store was busy: it takes more after a moment.

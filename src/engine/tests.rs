@@ -58,10 +58,14 @@ impl World {
         self.folder.path()
     }
 
+    fn options(&self) -> EngineOptions {
+        EngineOptions { clock: Arc::new(self.clock.clone()), commands: typed, ..EngineOptions::default() }
+    }
+
     async fn open(&self, closures: Closures) -> TaskEngine {
         let catalog = Arc::new(closures.catalog().expect("a catalog"));
-        let options = EngineOptions { clock: Arc::new(self.clock.clone()), ..EngineOptions::default() };
-        let engine = TaskEngine::open(self.path(), Arc::new(closures), options).await.expect("an engine");
+        let engine =
+            TaskEngine::open(self.path(), Arc::new(closures), self.options()).await.expect("an engine");
         engine.set_catalog(catalog);
         engine
     }
@@ -97,6 +101,15 @@ async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
         trace: None,
     };
     engine.submit(submission).await.expect("a task").id
+}
+
+/// The commands of a program that has some.
+fn typed(next: &NextAction) -> Option<String> {
+    match next {
+        NextAction::ListTools => Some("a-program tools".to_owned()),
+        NextAction::PinTools { server } => Some(format!("a-program pin {server}")),
+        _ => None,
+    }
 }
 
 async fn ended(engine: &TaskEngine, id: TaskId) -> TaskView {

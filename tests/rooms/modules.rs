@@ -11,6 +11,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "engine",
         &[
+            &["next"],
             &["error", "feed", "link"],
             &["cursor", "random", "rows"],
             &["effect", "journal"],

@@ -1,12 +1,11 @@
-//! Why a task has no result, and the commands that go on from there.
-
-use std::fmt::Display;
+//! Why a task has no result, and the command that goes on from there.
 
 use serde::{Deserialize, Serialize};
 
 use super::text::shown;
+use crate::api::advice::command;
 use crate::engine::{TaskView, quoted, with_quote};
-use crate::task::{FailedReason, State, TaskId};
+use crate::task::{FailedReason, State};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorDocument {
@@ -39,13 +38,14 @@ impl ErrorDocument {
     }
 
     pub(super) fn of(task: &TaskView) -> Option<Self> {
+        let next = task.next().as_ref().and_then(command);
         match (&task.error, task.state) {
-            (Some(error), state) => Some(Self {
+            (Some(error), _) => Some(Self {
                 reason: error.reason.as_str().to_owned(),
                 message: shown(&error.message),
                 detail: error.detail.as_deref().map(shown),
                 step: error.op,
-                next: state.is_terminal().then(|| next(task.id, error.op)),
+                next,
             }),
             (None, State::Cancelled) => {
                 let reason = task.cancel.as_ref().and_then(|cancel| cancel.reason.as_ref());
@@ -57,23 +57,10 @@ impl ErrorDocument {
                     ),
                     detail: None,
                     step: None,
-                    next: Some(retry_command(task.id)),
+                    next,
                 })
             }
             _ => None,
         }
     }
-}
-
-fn next(id: TaskId, unknown: Option<u64>) -> String {
-    unknown.map_or_else(|| retry_command(id), |step| resolve_command(id, step))
-}
-
-pub fn retry_command(id: TaskId) -> String {
-    format!("longhaul task retry {id}")
-}
-
-/// The command that settles an operation of unknown outcome; it takes a person.
-pub fn resolve_command(id: impl Display, step: u64) -> String {
-    format!("longhaul task resolve {id} --step {step} --done JSON | --failed | --resend")
 }

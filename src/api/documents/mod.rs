@@ -13,7 +13,7 @@ mod text;
 mod token;
 
 pub use audit::{AuditDocument, AuditListed};
-pub use error::{ErrorDocument, resolve_command, retry_command};
+pub use error::ErrorDocument;
 pub use journal::{JournalDocument, RecordDocument};
 pub use question::{AnsweredByDocument, AnsweredDocument, InputRequest};
 pub use steps::{FoldedDocument, StepsDocument, TraceEntry};

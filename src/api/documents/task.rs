@@ -175,7 +175,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::task::{CancelRequest, ComponentId, FailedReason, QueuedReason, TaskError};
+    use crate::task::{CancelRequest, ComponentId, FailedReason, TaskError};
 
     const NOON: u64 = 1_700_000_000_120_000_000;
 
@@ -249,8 +249,7 @@ mod tests {
     #[test]
     fn an_error_of_what_has_ended_says_how_to_go_on() {
         let id = TaskId::from_bytes([1; 16]);
-        let (failed, queued) =
-            (State::Failed(FailedReason::UnknownOutcome), State::Queued(QueuedReason::Retry));
+        let failed = State::Failed(FailedReason::UnknownOutcome);
         let error = |op| {
             let reason = FailedReason::UnknownOutcome;
             Some(TaskError { reason, message: "m".to_owned(), detail: None, op, protocol: None })
@@ -264,7 +263,6 @@ mod tests {
                 .expect("text")
                 .starts_with(&format!("longhaul task resolve {id} --step 3 "))
         );
-        assert_eq!(next(queued, None), Value::Null, "it goes on by itself");
         let cancelled = |reason: Option<&str>| {
             let cancel = CancelRequest { at: NOON, reason: reason.map(str::to_owned) };
             let error =

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::clock::UnixNanos;
+use crate::engine::next::NextAction;
 use crate::engine::questions::view::{AnsweredView, QuestionView};
 use crate::task::{
     CancelRequest, ComponentId, OutputMeta, Progress, State, Status, Task, TaskError, TaskId, TraceContext,
@@ -52,7 +53,7 @@ pub struct TaskView {
     /// What it was answered, oldest first; the last of many. Left out in lists.
     pub answered: Vec<AnsweredView>,
     pub outputs: Vec<OutputMeta>,
-    /// Why it failed; of an open task, why its last try did.
+    /// Why it failed.
     pub error: Option<TaskError>,
     /// Where the call stood in its caller's trace. Left out in lists.
     pub trace: Option<TraceContext>,
@@ -94,6 +95,17 @@ impl TaskView {
             outputs: status.outputs.clone(),
             error: status.error.clone(),
             trace: task.trace.clone(),
+        }
+    }
+
+    /// What its owner can do about its end: `None` where it has not ended, or completed.
+    pub fn next(&self) -> Option<NextAction> {
+        match (self.state, self.error.as_ref().and_then(|error| error.op)) {
+            (State::Failed(_) | State::Cancelled, Some(step)) => {
+                Some(NextAction::ResolveStep { task: self.id, step })
+            }
+            (State::Failed(_) | State::Cancelled, None) => Some(NextAction::RetryTask(self.id)),
+            _ => None,
         }
     }
 

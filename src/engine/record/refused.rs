@@ -7,6 +7,7 @@ use crate::authority::{Grant, HttpPattern, Principal};
 use crate::catalog::grant_lines;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::memory::hosts::HostRule;
+use crate::engine::next::NextAction;
 use crate::limits;
 use crate::task::Task;
 
@@ -52,8 +53,8 @@ impl Recorder {
         in_log: InLog,
     ) -> Result<(), RecorderError> {
         let is_new = match in_log {
-            InLog::Named => self.host_line(log_lines(wanted, granted).as_bytes())?,
-            InLog::More => self.host_line(MORE.as_bytes())?,
+            InLog::Named => self.host_line(self.log_lines(wanted, granted).as_bytes())?,
+            InLog::More => self.host_line(self.more().as_bytes())?,
             InLog::Nothing => self.is_new()?,
         };
         if is_new {
@@ -106,28 +107,32 @@ impl Recorder {
             None => tracing::warn!("{tool} was refused {host}: {words}"),
         }
     }
+
+    /// The component is NAME there: replay makes the same lines, whatever the component is called by then.
+    fn log_lines(&self, wanted: &HttpPattern, granted: Option<&HttpPattern>) -> String {
+        let otherwise = match granted {
+            Some(granted) => format!("granted is {}, and scheme and port count", shown(granted)),
+            None => "it is not granted".to_owned(),
+        };
+        let host = shown(wanted);
+        let Some(lines) = what_grants("NAME", wanted) else {
+            return format!("[longhaul: {host} was refused: {otherwise}]\n");
+        };
+        let list = (self.shared().commands)(&NextAction::ListTools);
+        let as_listed = list.map_or_else(String::new, |command| format!(" as `{command}` has it"));
+        format!(
+            "[longhaul: {host} was refused: {otherwise}; {TO_GRANT}; NAME is the component's name{as_listed}:]\n{lines}\n"
+        )
+    }
+
+    fn more(&self) -> String {
+        let where_listed = self.shared().advised(": ", &NextAction::ListRefused);
+        format!("[longhaul: more was refused, which is not listed here{where_listed}]\n")
+    }
 }
 
 const TO_GRANT: &str =
     "to grant it, in longhaul.toml (where that table is there already, its `http` takes the host)";
-const MORE: &str =
-    "[longhaul: more was refused, which is not listed here: longhaul audit list --verdict refused]\n";
-
-/// The component is NAME there: replay makes the same lines, whatever the component is called by then.
-fn log_lines(wanted: &HttpPattern, granted: Option<&HttpPattern>) -> String {
-    let otherwise = match granted {
-        Some(granted) => format!("granted is {}, and scheme and port count", shown(granted)),
-        None => "it is not granted".to_owned(),
-    };
-    let host = shown(wanted);
-    match what_grants("NAME", wanted) {
-        Some(lines) => format!(
-            "[longhaul: {host} was refused: {otherwise}; {TO_GRANT}; NAME is the component's name as `longhaul tool \
-             list` has it:]\n{lines}\n"
-        ),
-        None => format!("[longhaul: {host} was refused: {otherwise}]\n"),
-    }
-}
 
 /// Each on a line of its own, as TOML wants it. None where it is too long to be a host's name.
 fn what_grants(component: &str, wanted: &HttpPattern) -> Option<String> {

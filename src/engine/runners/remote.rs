@@ -22,6 +22,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::journal::ops::Op;
 use crate::engine::memory::entry::Entry;
+use crate::engine::next::NextAction;
 use crate::engine::ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
 };
@@ -96,6 +97,8 @@ impl Remotes {
         words: &mut Vec<String>,
     ) -> Result<Option<Listing>, EngineError> {
         let setting = setting(name);
+        let pins = NextAction::PinTools { server: name.to_owned() };
+        let shared = &engine.shared;
         let there = engine.setting(&setting).await?;
         let there: Option<Listing> = there.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match (listed, there) {
@@ -111,8 +114,9 @@ impl Remotes {
                     if !same {
                         let what = if now.is_some() { "is defined otherwise than" } else { "is gone since" };
                         words.push(format!(
-                            "{name}/{} {what} it was pinned and is not offered; after a look at it: longhaul tool pin {name}",
-                            tool.name
+                            "{name}/{} {what} it was pinned and is not offered{}",
+                            tool.name,
+                            shared.advised("; after a look at it: ", &pins)
                         ));
                     }
                     same
@@ -122,8 +126,9 @@ impl Remotes {
                 {
                     if !words.iter().any(|word| word.starts_with(&format!("{name}/{} ", new.name))) {
                         words.push(format!(
-                            "{name}/{} is new and not offered: longhaul tool pin {name}",
-                            new.name
+                            "{name}/{} is new and not offered{}",
+                            new.name,
+                            shared.advised(": ", &pins)
                         ));
                     }
                 }
@@ -427,12 +432,13 @@ impl Remotes {
         };
         let pinned = task.component.as_str().rsplit_once('/').map_or("", |(_, digest)| digest);
         if !listing.tools.iter().any(|there| there.name == tool && digest(there) == pinned) {
-            return Ok(Ok(Outcome::Refused {
-                message: format!(
-                    "{} is not what it was when it was pinned; after a look at it: longhaul tool pin {server}, and call it anew",
-                    task.binding
-                ),
-            }));
+            let pins = NextAction::PinTools { server: server.to_owned() };
+            let how = (recorder.shared().commands)(&pins);
+            let how = how.map_or_else(String::new, |command| {
+                format!("; after a look at it: {command}, and call it anew")
+            });
+            let message = format!("{} is not what it was when it was pinned{how}", task.binding);
+            return Ok(Ok(Outcome::Refused { message }));
         }
         *sends = sends.saturating_add(1);
         recorder.op_intent(op, hash, *sends)?;

@@ -257,8 +257,5 @@ pub fn may(principal: &Principal, namespace: &str, key: &str, write: bool) -> Re
 }
 
 pub fn not_allowed(namespace: &str, write: bool) -> StateError {
-    let (verb, mode) = if write { ("write", "") } else { ("read", ":read") };
-    StateError::NotGranted(format!(
-        "this caller may not {verb} there: its token needs --state {namespace}{mode} (`longhaul token new`)"
-    ))
+    StateError::NotGranted { namespace: namespace.to_owned(), write }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::authority::Principal;
 use crate::engine::closures::{Closures, StepError, Steps};
-use crate::engine::{EngineError, ErrorKind, TaskEngine, TaskHandle};
+use crate::engine::{EngineError, ErrorKind, NextAction, TaskEngine, TaskHandle};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct Sum {
@@ -133,6 +133,7 @@ async fn a_handle_waits_cancels_and_is_found_again_under_its_key() {
     same.cancel("enough").await.expect("cancelled");
     assert_eq!(waiting.await.expect("it ended").expect("a view").state.name(), "cancelled");
     let error = same.result().await.expect_err("it has none");
-    assert!(error.to_string().contains("was cancelled: enough;"), "{error}");
+    assert!(error.to_string().ends_with("was cancelled: enough"), "{error}");
+    assert_eq!(error.next(), Some(NextAction::RetryTask(task.id())));
     engine.shutdown().await;
 }

@@ -58,7 +58,7 @@ async fn asked_and_replayed(arguments: Value) -> (TaskEngine, TaskId, String) {
     let closures = Closures::new().tool(definition("ask"), "1", |_, _| async { Ok(ToolResult::default()) });
     let catalog = Arc::new(closures.catalog().expect("a catalog"));
     let open = async || {
-        let options = EngineOptions { clock: Arc::new(world.clock.clone()), ..EngineOptions::default() };
+        let options = world.options();
         let engine = TaskEngine::open(world.path(), runner.clone(), options).await.expect("an engine");
         engine.set_catalog(catalog.clone());
         engine.start().await.expect("a start");
@@ -82,8 +82,8 @@ async fn a_refused_host_is_told_where_people_look_and_once() {
         (
             json!({"hosts": ["http://prices.example.org:8081"]}),
             "[longhaul: http://prices.example.org:8081 was refused: it is not granted; to grant it, in longhaul.toml \
-             (where that table is there already, its `http` takes the host); NAME is the component's name as `longhaul \
-             tool list` has it:]\n[grants.NAME]\nhttp = [\"http://prices.example.org:8081\"]\n",
+             (where that table is there already, its `http` takes the host); NAME is the component's name as `a-program \
+             tools` has it:]\n[grants.NAME]\nhttp = [\"http://prices.example.org:8081\"]\n",
             "http://prices.example.org:8081 was refused: it is not granted",
             vec!["not_granted http://prices.example.org:8081"],
         ),

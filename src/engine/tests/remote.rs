@@ -94,7 +94,7 @@ impl World {
     /// An engine whose only tools are the script's, as `shop_buy` and `shop_look`; and what it said of them.
     async fn shop(&self, script: &Script, policy: RemotePolicy) -> (TaskEngine, Vec<String>) {
         let remotes = Remotes::new(Arc::new(script.clone()), BTreeMap::from([("shop".to_owned(), policy)]));
-        let options = EngineOptions { clock: Arc::new(self.clock.clone()), ..EngineOptions::default() };
+        let options = self.options();
         let runner = remotes.runner(Arc::new(Closures::new()));
         let engine = TaskEngine::open(self.path(), runner, options).await.expect("an engine");
         let (catalog, words) =
@@ -375,7 +375,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     let refused = ended(&engine, id).await;
     assert_eq!(refused.state.reason(), Some("refused"));
     let message = refused.error.expect("an error").message;
-    assert!(message.contains("longhaul tool pin shop"), "{message}");
+    assert!(message.ends_with("; after a look at it: a-program pin shop, and call it anew"), "{message}");
     assert_eq!(script.keys(), [""; 0], "it was not called");
     assert_eq!(engine.pin(&local, "shop").await.expect("pinned"), [""; 0]);
     let id = submit(&engine, "shop_buy", json!({})).await;

@@ -264,7 +264,7 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
     let state = ["mine", "theirs/open*:read"].map(|text| StatePattern::parse(text).expect("a pattern"));
     let ann = Principal::new("ann", vec!["*".to_owned()]).with_state(state.to_vec());
     engine.state_write(&ann, "mine", vec![StateWrite::put("a", "1")]).await.expect("its own");
-    let denied = |error: EngineError| matches!(error, EngineError::State(StateError::NotGranted(_)));
+    let denied = |error: EngineError| matches!(error, EngineError::State(StateError::NotGranted { .. }));
     assert!(denied(
         engine.state_write(&ann, "theirs", vec![StateWrite::put("open", "1")]).await.unwrap_err()
     ));

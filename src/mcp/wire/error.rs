@@ -10,7 +10,7 @@ use super::convert::TASK_META;
 use super::meta::ERROR_META;
 use super::next;
 use super::own_names::OwnNames;
-use crate::api::{ApiError, TaskDocument};
+use crate::api::{ApiError, TaskDocument, words};
 use crate::catalog::show_hidden;
 use crate::engine::EngineError;
 use crate::limits;
@@ -98,7 +98,7 @@ pub(in crate::mcp) fn shown(text: &str) -> String {
 /// As the answer of a call: what the arguments' author can mend, or wait for, is a result, all else an error.
 pub fn refusal(error: EngineError) -> Refusal {
     match blame(&error) {
-        Blame::Missing | Blame::Arguments | Blame::Busy => Refusal::told(error.to_string()),
+        Blame::Missing | Blame::Arguments | Blame::Busy => Refusal::told(words(&error)),
         Blame::Client | Blame::Server => Refusal::Error(rpc(&error)),
     }
 }
@@ -122,7 +122,7 @@ pub fn not_done(error: ApiError) -> Refusal {
 
 /// As a JSON-RPC error.
 pub fn rpc(error: &EngineError) -> ErrorData {
-    let message = shown(&error.to_string());
+    let message = shown(&words(error));
     match blame(error) {
         Blame::Missing => {
             let uri = match error {

@@ -2,6 +2,7 @@ use wasmtime::Result;
 
 use super::bindings::longhaul::tool::state::{self, Entry, Error, Page, PutError, PutRequest};
 use super::refusal::refuse;
+use crate::api::words;
 use crate::authority::Capability;
 use crate::engine::{Recorder, StateEntry, StateError, StateQuery, StateWrite};
 use crate::sandbox::stop::Stop;
@@ -115,7 +116,7 @@ fn error_of(error: StateError) -> Error {
     match error {
         StateError::Invalid(text) => Error::Invalid(text),
         StateError::Limit(text) => Error::Limit(text),
-        StateError::NotGranted(text) => Error::NotGranted(text),
+        error @ StateError::NotGranted { .. } => Error::NotGranted(words(&error.into())),
         conflict @ StateError::Conflict { .. } => Error::Invalid(conflict.to_string()),
     }
 }
