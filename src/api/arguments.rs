@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::ApiError;
+use super::error::ApiError;
 use crate::catalog::Schema;
 
 /// What an operation takes, compiled.

@@ -4,6 +4,7 @@
 //! Read first: `operation.rs`, then `task_cancel.rs`.
 
 mod advice;
+mod answer;
 mod arguments;
 mod audit_list;
 mod bytes;
@@ -36,6 +37,7 @@ mod token_revoke;
 mod tool_pin;
 
 pub use advice::{command, resolve_command, words};
+pub use answer::{Answer, Ended};
 pub use arguments::Arguments;
 pub use audit_list::AuditList;
 pub use bytes::as_text;
@@ -47,7 +49,7 @@ pub use documents::{
 };
 pub use entry::{ListedEntry, StateDocument};
 pub use error::ApiError;
-pub use operation::{Answer, Audience, Caller, Operation};
+pub use operation::{Audience, Caller, Operation};
 pub use own::{OPERATIONS, OwnOperation, is_own, names};
 pub use state_delete::StateDelete;
 pub use state_get::StateGet;
@@ -59,7 +61,7 @@ pub use task_delete::{Deleted, TaskDelete};
 pub use task_list::{NoSuchState, StateName, TaskList, TaskListed};
 pub use task_output::{Piece, TaskOutput};
 pub use task_resolve::{ResolutionName, TaskResolve};
-pub use task_result::{Ended, TaskResult};
+pub use task_result::TaskResult;
 pub use task_retry::TaskRetry;
 pub use task_send::{Sent, TaskSend};
 pub use task_status::TaskStatus;

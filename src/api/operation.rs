@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::documents::TaskDocument;
-use super::{ApiError, Ended};
+use super::answer::Answer;
+use super::error::ApiError;
 use crate::authority::Principal;
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;
@@ -68,25 +68,10 @@ impl Caller<'_> {
     }
 }
 
-/// A response, as a wing makes its own form of it.
-pub enum Answer {
-    /// Where a task stands.
-    Task(Box<TaskDocument>),
-    /// What a task came to.
-    End(Box<Ended>),
-    Value(Value),
-}
-
-impl From<TaskDocument> for Answer {
-    fn from(task: TaskDocument) -> Self {
-        Self::Task(Box::new(task))
-    }
-}
-
 /// A response that is shown as it serialises.
 macro_rules! shown_as_it_is {
     ($($response:ty),*) => {
-        $(impl From<$response> for $crate::api::Answer {
+        $(impl From<$response> for $crate::api::answer::Answer {
             fn from(response: $response) -> Self {
                 Self::Value(serde_json::to_value(response).unwrap_or_default())
             }

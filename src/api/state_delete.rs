@@ -2,8 +2,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, REPLACES};
-use super::{ApiError, Written, schema};
+use super::schema;
+use super::state_put::Written;
 use crate::catalog::Annotations;
 use crate::engine::{StateWrite, TaskEngine};
 use crate::limits;

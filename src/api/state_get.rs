@@ -2,8 +2,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::entry::StateDocument;
+use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, READS};
-use super::{ApiError, StateDocument, schema};
+use super::schema;
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;
 use crate::limits;

@@ -2,8 +2,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::entry::ListedEntry;
+use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, READS, shown_as_it_is};
-use super::{ApiError, ListedEntry, schema};
+use super::schema;
 use crate::catalog::Annotations;
 use crate::engine::{StateQuery, TaskEngine};
 use crate::limits;

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, REPLACES, shown_as_it_is};
-use super::{ApiError, schema};
+use super::schema;
 use crate::catalog::Annotations;
 use crate::engine::{StateWrite, TaskEngine};
 use crate::limits;

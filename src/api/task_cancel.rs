@@ -3,8 +3,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::documents::TaskDocument;
+use super::error::ApiError;
 use super::operation::{Caller, Operation, REPLACES};
-use super::{ApiError, schema, task_id};
+use super::{schema, task_id};
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;
 use crate::limits;

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::ApiError;
 use super::operation::{Caller, Operation, REPLACES, shown_as_it_is};
-use super::{ApiError, schema, task_id};
+use super::{schema, task_id};
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;
 use crate::task::TaskId;

@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bytes::as_text;
+use super::error::ApiError;
 use super::operation::{Caller, Operation, READS, shown_as_it_is};
-use super::{ApiError, as_text, schema, task_id};
+use super::{schema, task_id};
 use crate::catalog::{Annotations, show_hidden};
 use crate::engine::{Slice, TaskEngine};
 use crate::limits;

@@ -1,10 +1,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::operation::{Answer, Caller, Operation, READS};
-use super::{ApiError, task_id};
+use super::answer::Ended;
+use super::error::ApiError;
+use super::operation::{Caller, Operation, READS};
+use super::task_id;
 use crate::catalog::Annotations;
-use crate::engine::{TaskEnd, TaskEngine};
+use crate::engine::TaskEngine;
 use crate::task::TaskId;
 
 /// What it answers is the tool's own, so that there is no schema of it.
@@ -15,19 +17,6 @@ pub struct TaskResult {
     #[serde(with = "task_id")]
     #[schemars(with = "String")]
     pub task_id: TaskId,
-}
-
-/// What became of a task.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    pub task_id: TaskId,
-    pub end: TaskEnd,
-}
-
-impl From<Ended> for Answer {
-    fn from(ended: Ended) -> Self {
-        Self::End(Box::new(ended))
-    }
 }
 
 impl Operation for TaskResult {

@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ApiError;
 use super::documents::TokenDocument;
+use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, READS, shown_as_it_is};
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ApiError;
+use super::error::ApiError;
 use super::operation::{ADDS, Audience, Caller, Operation, shown_as_it_is};
 use crate::catalog::Annotations;
 use crate::engine::{TaskEngine, TokenGrant};
