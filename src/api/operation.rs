@@ -1,7 +1,9 @@
 //! What each file of an operation says.
 
 use std::future::Future;
+use std::time::Duration;
 
+use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +13,9 @@ use super::answer::Answer;
 use super::error::ApiError;
 use crate::authority::Principal;
 use crate::catalog::Annotations;
-use crate::engine::TaskEngine;
 use crate::engine::questions::AnsweredVia;
+use crate::engine::{EngineError, TaskEngine};
+use crate::task::TaskId;
 
 /// Something that a caller may ask for. The type is its request: its fields are the arguments of the tool, their
 /// comments what clients read of them.
@@ -53,16 +56,34 @@ pub enum Audience {
 }
 
 /// Who asks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Caller<'a> {
     pub principal: &'a Principal,
     /// How it comes, in the word that a task shows for its answers.
     pub channel: &'static str,
     /// A person's own doing, not a model's.
     pub is_person: bool,
+    /// How it waits for a task, where it does more meanwhile than to wait.
+    pub waiting: Option<&'a dyn Waiting>,
 }
 
-impl Caller<'_> {
+/// A wing's own way to wait for a task.
+pub trait Waiting: Send + Sync {
+    /// Ends when the task has ended or asks something, when the time is over, or when the caller gives it up.
+    fn wait<'a>(
+        &'a self,
+        tool: &'a str,
+        id: TaskId,
+        at_most: Duration,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+}
+
+impl<'a> Caller<'a> {
+    /// One that only looks, and leaves no trace of how it came.
+    pub fn reading(principal: &'a Principal) -> Self {
+        Self { principal, channel: "", is_person: false, waiting: None }
+    }
+
     pub(super) fn answered_via(&self) -> AnsweredVia {
         AnsweredVia { channel: self.channel, is_person: self.is_person }
     }

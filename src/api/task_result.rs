@@ -28,7 +28,6 @@ impl Operation for TaskResult {
     const HINTS: Annotations = READS;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Ended, ApiError> {
-        let Self { task_id } = self;
-        Ok(Ended { task_id, end: engine.result(caller.principal, task_id).await? })
+        Ok(Ended::of(engine, caller.principal, self.task_id).await?)
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answer::{Answer, Ended};
 use super::documents::TaskDocument;
 use super::error::ApiError;
 use super::operation::{Caller, Operation, READS};
@@ -13,7 +14,6 @@ use crate::engine::TaskEngine;
 use crate::limits;
 use crate::task::TaskId;
 
-/// A wing that reports progress meanwhile waits in a way of its own.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskWait {
@@ -33,7 +33,7 @@ pub struct TaskWait {
 /// What the tool answers, without the content of the tool that is waited for.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a schema; the wing makes the answer")]
-struct Waited {
+struct Shown {
     #[schemars(flatten)]
     task: TaskDocument,
     /// The tool's structured result, once completed.
@@ -42,6 +42,15 @@ struct Waited {
     /// What the result says in words besides.
     #[schemars(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+}
+
+/// The task after the wait.
+pub struct Waited(pub Ended);
+
+impl From<Waited> for Answer {
+    fn from(Waited(ended): Waited) -> Self {
+        Self::Waited(Box::new(ended))
+    }
 }
 
 impl TaskWait {
@@ -53,7 +62,7 @@ impl TaskWait {
 }
 
 impl Operation for TaskWait {
-    type Response = TaskDocument;
+    type Response = Waited;
 
     const NAME: &'static str = "task_wait";
     const TITLE: &'static str = "Wait for a task";
@@ -64,10 +73,18 @@ impl Operation for TaskWait {
     const HINTS: Annotations = READS;
 
     fn answers() -> Option<Value> {
-        Some(schema::of_response::<Waited>())
+        Some(schema::of_response::<Shown>())
     }
 
-    async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.wait(caller.principal, self.task_id, self.at_most()).await?.into())
+    async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Waited, ApiError> {
+        let (principal, id) = (caller.principal, self.task_id);
+        match caller.waiting {
+            Some(waiting) => {
+                let task = engine.task(principal, id).await?;
+                waiting.wait(&task.tool, id, self.at_most()).await?;
+            }
+            None => drop(engine.wait(principal, id, self.at_most()).await?),
+        }
+        Ok(Waited(Ended::of(engine, principal, id).await?))
     }
 }

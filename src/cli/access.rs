@@ -10,7 +10,8 @@ use super::exit::{CliError, Result};
 use super::open::{open_store, open_to_read, runner};
 use super::remote::{Remote, RemoteError};
 use crate::api::{
-    ApiError, Caller, JournalDocument, Operation, StepsDocument, TaskAnswer, TaskDocument, words,
+    ApiError, Caller, JournalDocument, Operation, StepsDocument, TaskAnswer, TaskDocument, TaskJournal,
+    TaskResult, TaskStatus, TaskSteps, words,
 };
 use crate::authority::Principal;
 use crate::engine::{EngineError, EngineOptions, StateError, TaskEnd, TaskEngine, TokenError};
@@ -100,7 +101,9 @@ impl Access {
     pub async fn task(&mut self, id: TaskId) -> Result<TaskDocument> {
         match self {
             Self::Server(remote) => Ok(remote.task(id).await?),
-            Self::Store(engine) => Ok(engine.task(&local(), id).await?.into()),
+            Self::Store(engine) => {
+                Ok(TaskStatus { task_id: id }.run(engine, &Caller::reading(&local())).await?)
+            }
         }
     }
 
@@ -120,7 +123,7 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.run(&operation, is_person).await?),
             Self::Store(engine) => {
-                let caller = Caller { principal: &local(), channel: "cli", is_person };
+                let caller = Caller { principal: &local(), channel: "cli", is_person, waiting: None };
                 Ok(operation.run(engine, &caller).await?)
             }
         }
@@ -131,10 +134,10 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.result(task).await?),
             Self::Store(engine) => {
-                let id: TaskId = task.id.parse().map_err(CliError::failed)?;
-                match engine.result(&local(), id).await? {
+                let task_id: TaskId = task.id.parse().map_err(CliError::failed)?;
+                match (TaskResult { task_id }).run(engine, &Caller::reading(&local())).await?.end {
                     TaskEnd::Completed(result) => Ok(result),
-                    _ => Err(CliError::failed(format_args!("task {id} has no result"))),
+                    _ => Err(CliError::failed(format_args!("task {task_id} has no result"))),
                 }
             }
         }
@@ -143,14 +146,18 @@ impl Access {
     pub async fn journal(&mut self, id: TaskId) -> Result<JournalDocument> {
         match self {
             Self::Server(remote) => Ok(remote.journal(id).await?),
-            Self::Store(engine) => Ok(engine.journal(&local(), id).await?.into()),
+            Self::Store(engine) => {
+                Ok(TaskJournal { task_id: id }.run(engine, &Caller::reading(&local())).await?)
+            }
         }
     }
 
     pub async fn steps(&mut self, id: TaskId) -> Result<StepsDocument> {
         match self {
             Self::Server(remote) => Ok(remote.steps(id).await?),
-            Self::Store(engine) => Ok(engine.steps(&local(), id).await?.into()),
+            Self::Store(engine) => {
+                Ok(TaskSteps { task_id: id }.run(engine, &Caller::reading(&local())).await?)
+            }
         }
     }
 

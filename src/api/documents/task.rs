@@ -103,6 +103,14 @@ impl TaskDocument {
     pub fn is_terminal(&self) -> bool {
         matches!(self.state.as_str(), "completed" | "failed" | "cancelled")
     }
+
+    /// Its state, with the reason where it has one.
+    pub fn stands(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{} ({reason})", self.state),
+            None => self.state.clone(),
+        }
+    }
 }
 
 impl From<TaskView> for TaskDocument {

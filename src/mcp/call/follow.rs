@@ -10,14 +10,13 @@ use super::offers::Offers;
 use super::reports::Reports;
 use crate::api::TaskDocument;
 use crate::clock::Moment;
-use crate::engine::{Follower, TaskChange};
+use crate::engine::{EngineError, Follower, TaskChange};
 use crate::http::ClosedInOrder;
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::era::is_modern;
 use crate::mcp::questions::asks::AskCapabilities;
 use crate::mcp::sessions::CallStream;
-use crate::mcp::wire::error::{self, Refusal};
 use crate::task::{QuestionKind, Report, State, TaskId, WaitingReason};
 
 /// A task that is followed for a call.
@@ -67,7 +66,7 @@ impl Handler {
         at_most: Option<Duration>,
         mut asking: Asking,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Stopped, Refusal> {
+    ) -> Result<Stopped, EngineError> {
         let mut offers = Offers::new(self, context, followed.id);
         let stopped = self.follow_offering(followed, at_most, &mut asking, &mut offers, context).await;
         // The next server takes the answers to what is open.
@@ -84,7 +83,7 @@ impl Handler {
         asking: &mut Asking,
         offers: &mut Offers<'_>,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Stopped, Refusal> {
+    ) -> Result<Stopped, EngineError> {
         let Followed { follower, id, tool, fresh } = followed;
         let mut reports = Reports::new(&self.connection, tool, id, context);
         let mut takes = AskCapabilities::of(context);
@@ -98,7 +97,7 @@ impl Handler {
         // It may have ended before anyone followed it, and what it reported so far is in its document.
         let mut look = !fresh;
         if !fresh {
-            let task = self.document_of(id).await.map_err(error::refusal)?;
+            let task = self.document_of(id).await?;
             reports.present(&task).await;
             if task.is_terminal() {
                 return Ok(Stopped::Ended);
@@ -163,8 +162,8 @@ impl Handler {
         asking: &mut Asking,
         offers: &mut Offers<'_>,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Option<Stopped>, Refusal> {
-        let mut task = self.document_of(id).await.map_err(error::refusal)?;
+    ) -> Result<Option<Stopped>, EngineError> {
+        let mut task = self.document_of(id).await?;
         if matches!(asking, Asking::Client { until_answered: true, .. }) {
             // The answer to one of its own is what the call waits for.
             task.input_requests.retain(|_, question| question.task.is_none());

@@ -145,7 +145,7 @@ impl Handler {
         task: &mut TaskDocument,
         takes: AskCapabilities,
         context: &RequestContext<RoleServer>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), EngineError> {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
         let mut told = Vec::new();
         for (key, question) in task.input_requests.iter().filter(|(_, question)| !takes.fits(question)) {
@@ -160,7 +160,7 @@ impl Handler {
             let why = format!("the client did not declare that it can do this ({what})");
             match engine.answer(principal, id, Some(key), Given::Unavailable(why), BY_PROTOCOL).await {
                 Ok(_) | Err(EngineError::QuestionOver { .. }) => told.push(key.clone()),
-                Err(error) => return Err(error::refusal(error)),
+                Err(error) => return Err(error),
             }
         }
         task.input_requests.retain(|key, _| !told.contains(key));

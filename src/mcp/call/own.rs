@@ -1,21 +1,23 @@
 //! Longhaul's operations as tools: for hosts that know neither tasks nor resources, and for the command line.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::RequestContext;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::follow::{Asking, Followed};
-use crate::api::{Answer, ApiError, Audience, Caller, Ended, Operation as _, TaskDocument, TaskWait};
-use crate::engine::TaskEnd;
+use crate::api::{Answer, Audience, Caller, Ended, Operation as _, TaskWait, Waiting};
+use crate::engine::{EngineError, TaskEnd};
 use crate::mcp::connection::Handler;
 use crate::mcp::own::tools::OwnTool;
 use crate::mcp::wire::client_settings::lower;
 use crate::mcp::wire::convert;
-use crate::mcp::wire::error::{Refusal, not_done, refusal};
+use crate::mcp::wire::error::{Refusal, not_done};
 use crate::mcp::wire::form::{structured, with_document};
 use crate::mcp::wire::next;
 use crate::task::TaskId;
@@ -39,16 +41,16 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
         let arguments = own.accept(arguments).map_err(not_done)?;
-        if own.operation.name == TaskWait::NAME {
-            return self.task_wait(read(arguments)?, context).await;
-        }
         let is_person = self.is_by_person(context);
         let channel = if is_person { BY_COMMAND_LINE } else { BY_MODEL };
-        let caller = Caller { principal: self.connection.actor(context), channel, is_person };
+        let following = Following { handler: self, context };
+        let principal = self.connection.actor(context);
+        let caller = Caller { principal, channel, is_person, waiting: Some(&following) };
         let done = own.operation.run(arguments, self.server.engine(), &caller).await;
         match done.map_err(not_done)? {
             Answer::Task(task) => Ok(structured(self.form(context).document(&task))),
-            Answer::End(ended) => self.task_result(*ended, context).await,
+            Answer::End(ended) => self.task_result(*ended, context),
+            Answer::Waited(ended) => Ok(self.waited(*ended, context)),
             // What an owner gets is for a program, and may be a secret.
             Answer::Value(value) if own.operation.audience == Audience::Owner => {
                 let mut answer = CallToolResult::success(Vec::new());
@@ -59,72 +61,73 @@ impl Handler {
         }
     }
 
-    async fn task_wait(
+    /// A task after a wait, with its result where it has one.
+    fn waited(
         &self,
-        request: TaskWait,
+        Ended { task_id, task, end }: Ended,
         context: &RequestContext<RoleServer>,
-    ) -> Result<CallToolResult, Refusal> {
-        let id = request.task_id;
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
-        let (task, form) = (engine.task(principal, id).await.map_err(refusal)?, self.form(context));
-        // Whoever gives the wait up gives up nothing else: the task goes on.
-        if let Some(follower) = engine.feed().follow(id) {
-            let followed = Followed { follower: &follower, id, tool: &task.tool, fresh: false };
-            let at_most = lower(Some(request.at_most()), self.wait_bound(context));
-            self.follow(followed, at_most, Asking::Ends, context).await?;
-        }
-        // In this order: what has ended stays so, and may end between the two.
-        let end = engine.result(principal, id).await.map_err(refusal)?;
-        let task = engine.task(principal, id).await.map_err(refusal)?;
+    ) -> CallToolResult {
+        let form = self.form(context);
+        let document = form.document(&task);
         match end {
-            TaskEnd::NotYet(_) => Ok(form.going_on(form.document(&task.into()))),
+            TaskEnd::NotYet(_) => form.going_on(document),
             // Also where the tool answered its call with a JSON-RPC error: this call did not fail.
-            TaskEnd::Failed(task, _) | TaskEnd::Cancelled(task) => {
-                let task = TaskDocument::from(task);
-                Ok(named(form.failed(&task, form.document(&task)), id))
-            }
+            TaskEnd::Failed(..) | TaskEnd::Cancelled(_) => named(form.failed(&task, document), task_id),
             TaskEnd::Completed(result) => {
-                let catalog = engine.catalog();
+                let catalog = self.server.engine().catalog();
                 let entry = catalog.tool(&task.tool).map(Arc::as_ref);
-                Ok(named(with_document(form.completed(entry, result), form.document(&task.into())), id))
+                named(with_document(form.completed(entry, result), document), task_id)
             }
         }
     }
 
     /// The tool's own answer.
-    async fn task_result(
+    fn task_result(
         &self,
-        Ended { task_id: id, end }: Ended,
+        ended: Ended,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Refusal> {
         let form = self.form(context);
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
-        if let TaskEnd::NotYet(task) = end {
-            let task = TaskDocument::from(task);
-            let state = match &task.reason {
-                Some(reason) => format!("{} ({reason})", task.state),
-                None => task.state.clone(),
-            };
-            let wait = next::call(form.names, TaskWait::NAME, &json!({ "task_id": id }));
-            return Err(Refusal::told(format!(
-                "The task {id} is {state}: there is no result yet. Call {wait}."
-            )));
+        if let Some(why) = ended.no_result_yet() {
+            let wait = next::call(form.names, TaskWait::NAME, &json!({ "task_id": ended.task_id }));
+            return Err(Refusal::told(format!("{why} Call {wait}.")));
         }
-        let task = engine.task(principal, id).await.map_err(refusal)?;
-        let catalog = engine.catalog();
+        let Ended { task_id, task, end } = ended;
+        let catalog = self.server.engine().catalog();
         let entry = catalog.tool(&task.tool).map(Arc::as_ref);
-        match form.ended(end, entry, id) {
+        match form.ended(end, entry, task_id) {
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(_)) | None => Ok(form.not_completed(&task.into())),
+            Some(Err(_)) | None => Ok(form.not_completed(&task)),
         }
+    }
+}
+
+/// A wait of which the client is told what happens meanwhile. A client that gives it up gives up nothing else: the task
+/// goes on.
+struct Following<'a> {
+    handler: &'a Handler,
+    context: &'a RequestContext<RoleServer>,
+}
+
+impl Waiting for Following<'_> {
+    fn wait<'a>(
+        &'a self,
+        tool: &'a str,
+        id: TaskId,
+        at_most: Duration,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        let Self { handler, context } = self;
+        let waiting = async move {
+            let Some(follower) = handler.server.engine().feed().follow(id) else { return Ok(()) };
+            let followed = Followed { follower: &follower, id, tool, fresh: false };
+            let at_most = lower(Some(at_most), handler.wait_bound(context));
+            handler.follow(followed, at_most, Asking::Ends, context).await.map(drop)
+        };
+        waiting.boxed()
     }
 }
 
 fn named(mut answer: CallToolResult, id: TaskId) -> CallToolResult {
     answer.meta = Some(convert::task_meta(id));
     answer
-}
-
-fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, Refusal> {
-    serde_json::from_value(arguments).map_err(|error| not_done(ApiError::Request(error.to_string())))
 }

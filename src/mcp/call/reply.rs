@@ -166,7 +166,7 @@ impl Handler {
             Followed { follower: &follower, id, tool: &submitted.task.tool, fresh: !submitted.existing };
         let Waits { at_most, until_answered, keyed, cancel_when_lost, call, responses } = waits;
         let asking = Asking::Client { until_answered, responses };
-        let stopped = self.follow(followed, at_most, asking, context).await?;
+        let stopped = self.follow(followed, at_most, asking, context).await.map_err(error::refusal)?;
         let cancelled = match stopped {
             // 2026-07-28 takes a closed response for a cancellation. With a key the client can come back.
             Stopped::GivenUp if !keyed => Some("the client closed the call"),

@@ -3,7 +3,10 @@
 use rmcp::ErrorData;
 use rmcp::model::*;
 
-use crate::api::{JournalDocument, StateDocument, StepsDocument, TaskDocument, as_text};
+use crate::api::{
+    ApiError, Caller, Operation as _, StateDocument, TaskDocument, TaskJournal, TaskStatus, TaskSteps,
+    as_text,
+};
 use crate::catalog::show_hidden;
 use crate::engine::{EngineError, Slice, StateQuery, TaskEnd, TaskQuery, TaskView};
 use crate::limits;
@@ -102,10 +105,15 @@ impl Handler {
 
     async fn contents(&self, parsed: &ResourceUri, uri: &str) -> Result<(ResourceContents, bool), ErrorData> {
         let (engine, principal) = (self.server.engine(), &self.connection.principal);
+        let caller = Caller::reading(principal);
         let missing = |error: EngineError| missing(&error, uri);
+        let unread = |error: ApiError| match error {
+            ApiError::Engine(error) => missing(error),
+            error => error::bad_params(error.to_string()),
+        };
         match parsed {
-            ResourceUri::Task(id) => {
-                let task = TaskDocument::from(engine.task(principal, *id).await.map_err(missing)?);
+            ResourceUri::Task(task_id) => {
+                let task = TaskStatus { task_id: *task_id }.run(engine, &caller).await.map_err(unread)?;
                 let text = serde_json::to_string_pretty(&document(&task)).unwrap_or_default();
                 Ok((convert::json_contents(uri, &text), false))
             }
@@ -135,7 +143,7 @@ impl Handler {
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
             ResourceUri::Journal(id) => {
-                let journal = JournalDocument::from(engine.journal(principal, *id).await.map_err(missing)?);
+                let journal = TaskJournal { task_id: *id }.run(engine, &caller).await.map_err(unread)?;
                 let text = document(&journal).to_string();
                 if text.len() > limits::MAX_RESOURCE_READ_BYTES {
                     return Err(error::bad_params(format!(
@@ -147,7 +155,7 @@ impl Handler {
                 Ok((convert::json_contents(uri, &text), false))
             }
             ResourceUri::Steps(id) => {
-                let steps = StepsDocument::from(engine.steps(principal, *id).await.map_err(missing)?);
+                let steps = TaskSteps { task_id: *id }.run(engine, &caller).await.map_err(unread)?;
                 Ok((convert::json_contents(uri, &document(&steps).to_string()), false))
             }
             ResourceUri::State(namespace, key) => {
