@@ -1,10 +1,13 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{NameError, PatternError};
-use crate::catalog::{ArgumentError, CatalogError};
+use crate::catalog::{ArgumentError, CatalogError, show_hidden};
+use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::next::NextAction;
 use crate::store::StoreError;
-use crate::task::{ComponentId, IllegalTransition, TaskId};
+use crate::task::{AnsweredBy, ComponentId, IllegalTransition, State, TaskId};
 
 /// Whose turn it is after an error, for programs that decide by it; the error's words are for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,7 @@ pub enum EngineError {
     #[error("name the question of task {task} by its key{}", asked(.open))]
     WhichQuestion { task: TaskId, open: Vec<String> },
     #[error("the question '{key}' of task {task} was {how}")]
-    QuestionOver { task: TaskId, key: String, how: String },
+    QuestionOver { task: TaskId, key: String, how: QuestionEnd },
     #[error("the answer to '{key}' of task {task} does not fit: {why}")]
     BadAnswer { task: TaskId, key: String, why: String },
     // It names no command: a model reads this, and agents have shells.
@@ -98,8 +101,9 @@ pub enum EngineError {
     Catalog(#[from] CatalogError),
     #[error("the arguments cannot be written as JSON: {0}")]
     Unencodable(#[source] serde_json::Error),
-    #[error("the task {task} {how}")]
-    NotCompleted { task: TaskId, how: String },
+    /// `why` is what it failed with, or the reason that was given for cancelling it.
+    #[error("the task {task} {}", how_it_ended(*state, why.as_deref()))]
+    NotCompleted { task: TaskId, state: State, why: Option<String> },
     #[error("the result of task {task} is not of the type that is asked for: {why}")]
     NoValue { task: TaskId, why: String },
     #[error(transparent)]
@@ -244,6 +248,39 @@ fn asked(open: &[String]) -> String {
 
 fn listed(have: &[String]) -> String {
     if have.is_empty() { "; it has none yet".to_owned() } else { format!("; it has: {}", have.join(", ")) }
+}
+
+fn how_it_ended(state: State, why: Option<&str>) -> String {
+    let why = why.map(show_hidden);
+    match (state, why) {
+        (State::Failed(_), Some(message)) => format!("has failed: {message}"),
+        (State::Cancelled, Some(reason)) => format!("was cancelled: {reason}"),
+        (State::Cancelled, None) => "was cancelled".to_owned(),
+        (state, _) => format!("is {state}"),
+    }
+}
+
+/// How a question came to take no answer any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QuestionEnd {
+    Answered {
+        by: AnsweredBy,
+        at: UnixNanos,
+    },
+    /// Withdrawn by the end of its task, or its time is over.
+    Gone,
+}
+
+impl fmt::Display for QuestionEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered { by: AnsweredBy { principal, channel }, at } => {
+                write!(f, "answered by {principal} ({channel}) at {}", rfc3339(*at))
+            }
+            Self::Gone => f.write_str("withdrawn, or its time is over"),
+        }
+    }
 }
 
 /// Why shared state was not read or written.

@@ -38,7 +38,7 @@ mod wing_rows;
 
 pub use audit::{AuditAction, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};
-pub use error::{EngineError, ErrorKind, StateError, TokenError};
+pub use error::{EngineError, ErrorKind, QuestionEnd, StateError, TokenError};
 pub use family::calling::{Addressee, CallRefusal, ChildCall, ChildEnd, op_hash};
 pub use family::messages;
 pub use feed::{Feed, Follower, ResourceKey, Signal, TaskChange, Watcher};

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::authority::Principal;
-use crate::catalog::show_hidden;
 use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
@@ -14,7 +13,7 @@ use crate::engine::lifecycle::submit::Submission;
 use crate::engine::query::tasks::{Slice, TaskEnd};
 use crate::engine::query::view::TaskView;
 use crate::limits;
-use crate::task::{State, TaskId, ToolResult, TraceContext};
+use crate::task::{TaskId, ToolResult, TraceContext};
 
 /// A call that is to become a task; made by [`TaskEngine::call`].
 #[must_use = "a call is nothing before it is submitted"]
@@ -163,7 +162,9 @@ impl TaskHandle {
         match self.engine.result(&self.principal, self.id).await? {
             TaskEnd::Completed(result) => Ok(result),
             TaskEnd::NotYet(view) | TaskEnd::Failed(view, _) | TaskEnd::Cancelled(view) => {
-                Err(EngineError::NotCompleted { task: self.id, how: how_it_ended(&view) })
+                let failed_with = view.error.map(|error| error.message);
+                let why = failed_with.or_else(|| view.cancel.and_then(|cancel| cancel.reason));
+                Err(EngineError::NotCompleted { task: self.id, state: view.state, why })
             }
         }
     }
@@ -213,15 +214,5 @@ impl TaskHandle {
     /// As [`Self::view`], and [`EngineError::WrongState`] where one of them is open, or what called it.
     pub async fn delete(self) -> Result<u64, EngineError> {
         self.engine.delete(&self.principal, self.id).await
-    }
-}
-
-fn how_it_ended(task: &TaskView) -> String {
-    let reason = task.cancel.as_ref().and_then(|cancel| cancel.reason.as_deref());
-    match (task.state, &task.error, reason) {
-        (State::Failed(_), Some(error), _) => format!("has failed: {}", show_hidden(&error.message)),
-        (State::Cancelled, None, Some(reason)) => format!("was cancelled: {}", show_hidden(reason)),
-        (State::Cancelled, ..) => "was cancelled".to_owned(),
-        (state, ..) => format!("is {state}"),
     }
 }

@@ -8,13 +8,12 @@ use super::asked::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, 
 use super::form::restored;
 use crate::authority::Principal;
 use crate::catalog::Schema;
-use crate::clock::rfc3339;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
-use crate::engine::error::EngineError;
+use crate::engine::error::{EngineError, QuestionEnd};
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
@@ -90,8 +89,7 @@ pub(in crate::engine) async fn give(
                 shared.audit.record_repeated(giving.principal, subject, "same_answer");
                 return Ok(());
             }
-            let AnsweredBy { principal, channel } = &answered.by;
-            let how = format!("answered by {principal} ({channel}) at {}", rfc3339(answered.at));
+            let how = QuestionEnd::Answered { by: answered.by.clone(), at: answered.at };
             return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
         crate::crash_point!("answering");
@@ -103,7 +101,7 @@ pub(in crate::engine) async fn give(
             return Ok(());
         }
         if std::mem::replace(&mut looked_again, true) {
-            let how = "withdrawn, or its time is over".to_owned();
+            let how = QuestionEnd::Gone;
             return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
         // Somebody may have been faster: what they said is then about to be on disk.
