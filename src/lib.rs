@@ -40,8 +40,8 @@ pub use authority::Principal;
 pub use catalog::{Catalog, ToolDefinition};
 pub use engine::closures::{Closures, StepError, Steps};
 pub use engine::{
-    Call, EngineBuilder, EngineError, EngineOptions, ErrorKind, Follower, OutputOp, Submission, TaskChange,
-    TaskEnd, TaskEngine, TaskHandle, TaskQuery,
+    Call, EngineBuilder, EngineError, EngineOptions, ErrorKind, Follower, NextAction, OutputOp, Submission,
+    TaskChange, TaskEnd, TaskEngine, TaskHandle, TaskQuery, TaskView,
 };
 pub use store::{
     BackupError, BackupSummary, Checked, Durability, NotPrivate, Refusal, StoreError, StoreOptions, Usage,

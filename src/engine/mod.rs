@@ -60,9 +60,11 @@ pub use ports::remote::{
 };
 pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Suspension};
 pub use query::audit::{AuditPage, AuditQuery, AuditView};
+pub use query::journal::{JournalView, RecordView};
 pub use query::metrics::Metrics;
+pub use query::outputs::Slice;
 pub use query::steps::{FoldedSteps, MarkView, StepState, StepView, StepsView, TraceView};
-pub use query::tasks::{JournalView, RecordView, Slice, TaskEnd, TaskPage, TaskQuery};
+pub use query::tasks::{TaskEnd, TaskPage, TaskQuery};
 pub use query::view::TaskView;
 pub use record::error::RecorderError;
 pub use record::ops::OpHandle;

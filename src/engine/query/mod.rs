@@ -5,8 +5,10 @@
 
 pub(super) mod audit;
 mod backup;
+pub(super) mod journal;
 pub(super) mod metrics;
 pub(super) mod open_questions;
+pub(super) mod outputs;
 pub(super) mod steps;
 pub(super) mod tasks;
 pub(super) mod view;

@@ -5,25 +5,17 @@ use std::time::Duration;
 
 use super::view::TaskView;
 use crate::authority::Principal;
-use crate::catalog::show_hidden;
 use crate::engine::cursor::{filter, open_cursor, seal_cursor};
 use crate::engine::error::EngineError;
-use crate::engine::family::calling;
-use crate::engine::family::calling::{KIND_CALLS, KIND_SEND};
 use crate::engine::feed::ResourceKey;
 use crate::engine::handle::TaskEngine;
-use crate::engine::journal::log_tail::split_log_row;
-use crate::engine::journal::records::{KIND_OUTPUT, Record, Segment};
-use crate::engine::journal::{checkpoint, prefix, records};
+use crate::engine::journal::records::Segment;
 use crate::engine::memory::entry::EntryState;
 use crate::engine::questions::below::Patience;
-use crate::engine::record::output;
 use crate::engine::rows;
 use crate::engine::rows::{read_result, tree};
-use crate::engine::state::guest;
-use crate::engine::state::guest::KIND_STATE;
 use crate::store::{Snapshot, Space, StoreError};
-use crate::task::{OutputMeta, QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
 use crate::{clock, limits};
 
 /// Which tasks a list shows.
@@ -53,40 +45,6 @@ pub enum TaskEnd {
     Completed(ToolResult),
     Failed(TaskView, TaskError),
     Cancelled(TaskView),
-}
-
-/// A piece of an output or of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slice {
-    pub bytes: Vec<u8>,
-    pub mime_type: String,
-    /// Bytes of the whole, so far.
-    pub total: u64,
-    /// It will not grow any more.
-    pub done: bool,
-}
-
-/// A task's journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct JournalView {
-    pub task: TaskId,
-    /// Which of the task's journals it is: a retry or a checkpoint begins a fresh one.
-    pub epoch: u32,
-    pub records: Vec<RecordView>,
-}
-
-/// A record of a journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecordView {
-    /// Number of the record: what [`TaskEngine::retry`] takes.
-    pub step: u64,
-    /// What kind of record it is, in the runner's words.
-    pub kind: String,
-    /// What it stands for, where that is known.
-    pub about: Option<String>,
-    pub bytes: u64,
 }
 
 impl TaskEngine {
@@ -200,112 +158,6 @@ impl TaskEngine {
                 (State::Cancelled, _) => TaskEnd::Cancelled(view),
                 _ => TaskEnd::NotYet(view),
             }))
-        };
-        let found = self.shared.store.read(read).await?;
-        found.ok_or(EngineError::NoSuchTask(id))
-    }
-
-    /// A piece of a named output.
-    pub async fn output(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        name: &str,
-        offset: u64,
-        limit: usize,
-    ) -> Result<Slice, EngineError> {
-        let (principal, wanted) = (principal.clone(), name.to_owned());
-        let read = move |snapshot: &Snapshot<'_>| {
-            let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
-            let named = |output: &OutputMeta| output.name == wanted;
-            // Also as documents spell it.
-            let shown = |output: &OutputMeta| show_hidden(&output.name) == wanted;
-            let outputs = &status.outputs;
-            let found = outputs.iter().position(named).or_else(|| outputs.iter().position(shown));
-            let Some(number) = found else {
-                let have = status.outputs.into_iter().map(|output| output.name).collect();
-                return Ok(Some(Err(have)));
-            };
-            let meta = &status.outputs[number];
-            let bytes = read_pieces(
-                snapshot,
-                Space::Output,
-                &rows::output_prefix(id, number),
-                offset,
-                limit,
-                whole_row,
-            )?;
-            let done = meta.done || status.state.is_terminal();
-            Ok(Some(Ok(Slice { bytes, mime_type: meta.mime_type.clone(), total: meta.bytes, done })))
-        };
-        let found = self.shared.store.read(read).await?;
-        match found {
-            None => Err(EngineError::NoSuchTask(id)),
-            Some(Err(have)) => Err(EngineError::NoSuchOutput { task: id, name: name.to_owned(), have }),
-            Some(Ok(slice)) => Ok(slice),
-        }
-    }
-
-    /// A piece of the task's log: stdout, stderr and log lines.
-    pub async fn log(
-        &self,
-        principal: &Principal,
-        id: TaskId,
-        offset: u64,
-        limit: usize,
-    ) -> Result<Slice, EngineError> {
-        let principal = principal.clone();
-        let read = move |snapshot: &Snapshot<'_>| {
-            let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
-            let bytes = read_pieces(snapshot, Space::Log, id.as_bytes(), offset, limit, log_text)?;
-            let mut total = 0;
-            snapshot.scan_prefix(Space::Log, id.as_bytes(), true, |key, row| {
-                let length = log_text(row).map_or(0, <[u8]>::len) as u64;
-                total = rows::trailing_number(key).unwrap_or(0) + length;
-                ControlFlow::Break(())
-            })?;
-            let mime_type = "text/plain; charset=utf-8".to_owned();
-            Ok(Some(Slice { bytes, mime_type, total, done: status.state.is_terminal() }))
-        };
-        let found = self.shared.store.read(read).await?;
-        found.ok_or(EngineError::NoSuchTask(id))
-    }
-
-    /// The records that a restart would replay.
-    pub async fn journal(&self, principal: &Principal, id: TaskId) -> Result<JournalView, EngineError> {
-        let runner = self.runner.clone();
-        let principal = principal.clone();
-        let read = move |snapshot: &Snapshot<'_>| {
-            let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
-            let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
-            let journal = prefix::read_records(snapshot, id, status.epoch, base)?;
-            let (mut rest, mut records) = (&journal.records[..], Vec::new());
-            while let Some(record) = records::take_record(&mut rest) {
-                let step = base + records.len() as u64;
-                let view = |kind: &str, about, bytes: usize| RecordView {
-                    step,
-                    kind: kind.to_owned(),
-                    about,
-                    bytes: bytes as u64,
-                };
-                records.push(match record {
-                    Record::Time { delta, .. } => view("time", Some(format!("+{} ms", delta / 1_000_000)), 0),
-                    Record::Call { kind: KIND_OUTPUT, payload, .. } => {
-                        view("output", output::decode(payload).map(|record| record.name), payload.len())
-                    }
-                    Record::Call { kind: KIND_STATE, payload, .. } => {
-                        view("state", guest::describe(payload), payload.len())
-                    }
-                    Record::Call { kind, payload, .. } => {
-                        let (name, about) = match kind {
-                            KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
-                            _ => runner.describe(kind, payload),
-                        };
-                        view(name, about, payload.len())
-                    }
-                });
-            }
-            Ok(Some(JournalView { task: id, epoch: status.epoch, records }))
         };
         let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
@@ -499,45 +351,6 @@ fn steps(snapshot: &Snapshot<'_>, status: &Status, id: TaskId) -> Result<u64, St
         ControlFlow::Break(())
     })?;
     Ok(steps)
-}
-
-fn whole_row(row: &[u8]) -> Option<&[u8]> {
-    Some(row)
-}
-
-fn log_text(row: &[u8]) -> Option<&[u8]> {
-    split_log_row(row).map(|(_, text)| text)
-}
-
-/// Bytes from `offset` on, at most `limit`, of rows that are keyed by their offset.
-fn read_pieces(
-    snapshot: &Snapshot<'_>,
-    space: Space,
-    prefix: &[u8],
-    offset: u64,
-    limit: usize,
-    text: fn(&[u8]) -> Option<&[u8]>,
-) -> Result<Vec<u8>, StoreError> {
-    let numbered = |number: u64| [prefix, &number.to_be_bytes()].concat();
-    // The piece with the first byte that is asked for begins there or before.
-    let mut first = prefix.to_vec();
-    let before: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(prefix), Bound::Included(&numbered(offset)));
-    snapshot.scan(space, before, true, |key, _| {
-        first = key.to_vec();
-        ControlFlow::Break(())
-    })?;
-    let mut bytes = Vec::new();
-    let from: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(&first), Bound::Included(&numbered(u64::MAX)));
-    snapshot.scan(space, from, false, |key, row| {
-        let (Some(at), Some(piece)) = (rows::trailing_number(key), text(row)) else {
-            return ControlFlow::Continue(());
-        };
-        let skip = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
-        let room = limit - bytes.len();
-        bytes.extend(piece[skip..].iter().take(room));
-        if bytes.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(bytes)
 }
 
 /// Some tasks of all principals, the one that ended last first, behind the key `before`; each with its key.
