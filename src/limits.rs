@@ -185,6 +185,8 @@ pub const MIN_TRACE_KIB: u64 = 16;
 pub const MAX_TRACE_KIB: u64 = 1024;
 /// It is folded in blocks of this, KiB.
 pub const TRACE_BLOCK_KIB: u64 = 8;
+/// A row of a trace is written again, longer, by each commit until it has so many bytes.
+pub const TRACE_ROW_BYTES: usize = 256;
 /// What a step is called in a trace, bytes: its place, its tool, its key.
 pub const MAX_TRACE_LABEL_BYTES: usize = 96;
 /// Labels of one block that later steps name by number; with more, each is written out.

@@ -37,16 +37,14 @@ pub fn read(snapshot: &Snapshot<'_>, task: TaskId, kept: u32) -> Result<Tracer, 
 
 /// Adds to a commit what is not on its way yet; it stays pending until [`Tracer::queued`].
 pub fn draft(tracer: &mut Tracer, task: TaskId, batch: &mut Batch) {
-    for write in tracer.draft() {
-        match write {
-            Write::Row { block, row, value } => {
-                batch.add_put(Space::Trace, row_key(task, *block, *row), value);
-            }
-            Write::Fold { block } => {
-                batch.add_delete_prefix(Space::Trace, &row_key(task, *block, 0)[..BLOCK_KEY_BYTES]);
-            }
+    tracer.draft(|write| match write {
+        Write::Row { block, row, value } => {
+            batch.add_put(Space::Trace, row_key(task, *block, *row), value);
         }
-    }
+        Write::Fold { block } => {
+            batch.add_delete_prefix(Space::Trace, &row_key(task, *block, 0)[..BLOCK_KEY_BYTES]);
+        }
+    });
 }
 
 fn row_key(task: TaskId, block: u32, row: u16) -> [u8; KEY_BYTES] {

@@ -14,14 +14,16 @@ const BOUND: usize = limits::DEFAULT_TRACE_KIB as usize * 1024;
 type Rows = BTreeMap<(u32, u16), Vec<u8>>;
 
 fn commit(tracer: &mut Tracer, rows: &mut Rows) {
-    for write in tracer.draft() {
-        match write {
-            Write::Row { block, row, value } => {
-                assert!(rows.insert((*block, *row), value.clone()).is_none(), "written twice");
-            }
-            Write::Fold { block } => rows.retain(|(known, _), _| known != block),
+    tracer.draft(|write| match write {
+        Write::Row { block, row, value } => {
+            let before = rows.insert((*block, *row), value.to_vec()).unwrap_or_default();
+            assert!(
+                value.starts_with(&before) && value.len() > before.len(),
+                "a row that says less or otherwise"
+            );
         }
-    }
+        Write::Fold { block } => rows.retain(|(known, _), _| known != block),
+    });
     tracer.queued();
 }
 
@@ -318,7 +320,9 @@ fn what_could_not_be_committed_is_forgotten_and_what_was_before_it_is_not() {
         }
         tracer.mark(&mark(MarkKind::Evicted, 700));
         // Drafted, and refused.
-        assert!(!tracer.draft().is_empty());
+        let mut drafted = 0;
+        tracer.draft(|_| drafted += 1);
+        assert!(drafted > 0);
         tracer.return_to(place);
         assert_eq!((tracer.totals().count(), tracer.totals().last_mark), (before + 1, None));
         take_steps(&mut tracer, &mut rows, before + 1..before + 3);

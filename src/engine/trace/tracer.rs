@@ -1,9 +1,12 @@
 //! A task's trace as it is written: in blocks of rows, of which the oldest goes when there are too many. Pure: times
 //! are arguments, and rows are handed to the caller.
 //!
-//! A row is a version byte and lines. The first row of a block begins with what was before it: where time stood, the
-//! present attempt, the last mark and how many steps of each kind; and with the steps that were under way. So a
-//! block is read without those before it, and what is folded is counted to the last step.
+//! A row is a version byte and lines. It is written again, longer, by each commit until it is long enough: many rows of
+//! a few bytes would cost more than their bytes. The first row of a block begins with what was before it: where time
+//! stood, the present attempt, the last mark and how many steps of each kind; and with the steps that were under way.
+//! So a block is read without those before it, and what is folded is counted to the last step.
+
+use std::borrow::Cow;
 
 use super::line::{Context, Line, MAX_LINE_BYTES, Mark, MarkKind, Number, Progress, Step, StepKind};
 use crate::engine::journal::records::{put_varint, take_varint};
@@ -13,8 +16,6 @@ use crate::limits;
 pub(super) const KEY_BYTES: usize = 22;
 const ROW_VERSION: u8 = 1;
 const BLOCK_BYTES: usize = limits::TRACE_BLOCK_KIB as usize * 1024;
-/// A row's key and its version byte.
-const BESIDE_LINES: usize = KEY_BYTES + 1;
 
 /// What has been traced, in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,16 +31,11 @@ pub struct Totals {
 
 /// What a commit is to write.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Write {
-    Row {
-        block: u32,
-        row: u16,
-        value: Vec<u8>,
-    },
+pub enum Write<'a> {
+    /// It may be there already, with the beginning of this value.
+    Row { block: u32, row: u16, value: Cow<'a, [u8]> },
     /// All rows of this block go.
-    Fold {
-        block: u32,
-    },
+    Fold { block: u32 },
 }
 
 #[derive(Clone, Debug)]
@@ -57,14 +53,19 @@ pub struct Tracer {
     /// The oldest block that is there.
     first: u32,
     block: u32,
-    /// Number of the next row in the block.
+    /// Number of the row in the block that is being written.
     row: u16,
-    /// Bytes of the block's rows that were taken.
+    /// Bytes of the block's rows before that one.
     used: usize,
     context: Context,
-    pending: Vec<u8>,
+    /// That row, as far as there are lines for it.
+    lines: Vec<u8>,
+    /// How much of it is on its way to the disk.
+    taken: usize,
+    /// How much of it will be, with what was drafted last.
+    drafted: usize,
     /// What filled up before it was taken.
-    full: Vec<Write>,
+    full: Vec<Write<'static>>,
     /// Steps that were begun and are not over, oldest first.
     open: Vec<Open>,
     totals: Totals,
@@ -141,7 +142,8 @@ pub struct Place {
     block: u32,
     row: u16,
     used: usize,
-    pending: usize,
+    lines: Vec<u8>,
+    taken: usize,
     full: usize,
     labels: usize,
     cursor: u64,
@@ -189,7 +191,9 @@ impl Tracer {
             row: 0,
             used: 0,
             context: Context::default(),
-            pending: Vec::new(),
+            lines: Vec::new(),
+            taken: 0,
+            drafted: 0,
             full: Vec::new(),
             open: Vec::new(),
             totals: Totals::default(),
@@ -278,34 +282,39 @@ impl Tracer {
             return;
         }
         self.make_room();
-        self.context.put_mark(&mut self.pending, mark);
+        self.context.put_mark(&mut self.lines, mark);
         self.totals.note_mark(mark);
         if mark.starts_over() {
             self.open.clear();
         }
     }
 
-    /// What the next commit is to write; it stays pending until [`Self::queued`]. What is under way now, and is not on
-    /// disk as such, goes along. A task that only began needs no trace.
-    pub fn draft(&mut self) -> &[Write] {
+    /// Hands over what the next commit is to write; it stays pending until [`Self::queued`]. What is under way now, and
+    /// is not on disk as such, goes along. A task that only began needs no trace.
+    pub fn draft(&mut self, mut take: impl FnMut(&Write<'_>)) {
         let began_only = self.totals.marks <= 1 && self.totals.last_mark == Some(MarkKind::Attempt);
         if self.open.is_empty() && began_only && self.totals.count() == 0 {
-            return &[];
+            self.drafted = self.taken;
+            return;
         }
         for place in 0..self.open.len() {
             if !self.open[place].is_written {
                 self.make_room();
                 self.open[place].is_written = true;
-                self.context.put_step(&mut self.pending, &self.open[place].step);
+                self.context.put_step(&mut self.lines, &self.open[place].step);
             }
         }
-        self.close_row();
-        &self.full
+        self.drafted = self.lines.len();
+        self.full.iter().for_each(&mut take);
+        if self.lines.len() > self.taken {
+            take(&Write::Row { block: self.block, row: self.row, value: Cow::Borrowed(&self.lines) });
+        }
     }
 
     /// What was drafted is on its way to the disk.
     pub fn queued(&mut self) {
         self.full.clear();
+        self.taken = self.drafted;
     }
 
     pub fn place(&self) -> Place {
@@ -314,7 +323,8 @@ impl Tracer {
             block: self.block,
             row: self.row,
             used: self.used,
-            pending: self.pending.len(),
+            lines: self.lines.clone(),
+            taken: self.taken,
             full: self.full.len(),
             labels: self.context.labels(),
             cursor: self.context.cursor,
@@ -325,13 +335,8 @@ impl Tracer {
 
     /// Forgets what came since, if it is not on its way to the disk.
     pub fn return_to(&mut self, place: Place) {
-        // What was pending stands at the beginning of the first row that was closed since.
-        if let Some(Write::Row { value, .. }) = self.full.get(place.full) {
-            self.pending.clear();
-            self.pending.extend_from_slice(&value[1..=place.pending]);
-        }
         self.full.truncate(place.full);
-        self.pending.truncate(place.pending);
+        (self.lines, self.taken) = (place.lines, place.taken);
         let is_same_block = self.block == place.block;
         (self.first, self.block) = (place.first, place.block);
         (self.row, self.used) = (place.row, place.used);
@@ -358,38 +363,45 @@ impl Tracer {
             return;
         }
         self.make_room();
-        self.context.put_step(&mut self.pending, step);
+        self.context.put_step(&mut self.lines, step);
         self.totals.note_step(step);
     }
 
-    /// For one line more: in this block, or in the next one.
+    /// For one line more: in this row, in the next one, or in the next block.
     fn make_room(&mut self) {
-        if self.row == 0 && self.pending.is_empty() {
-            self.put_head();
+        if self.lines.len() == self.taken && self.taken >= limits::TRACE_ROW_BYTES {
+            self.close_row();
         }
-        if self.used + self.pending.len() + BESIDE_LINES + MAX_LINE_BYTES > BLOCK_BYTES {
+        self.begin_row();
+        if self.used + self.lines.len() + KEY_BYTES + MAX_LINE_BYTES > BLOCK_BYTES {
             self.close_row();
             self.begin_block();
-            self.put_head();
+            self.begin_row();
             self.carry_over();
         }
     }
 
-    fn put_head(&mut self) {
-        self.context = Context::at(self.totals.last);
-        self.totals.put(&mut self.pending);
+    fn begin_row(&mut self) {
+        if !self.lines.is_empty() {
+            return;
+        }
+        self.lines.push(ROW_VERSION);
+        if self.row == 0 {
+            self.context = Context::at(self.totals.last);
+            self.totals.put(&mut self.lines);
+        }
     }
 
     fn close_row(&mut self) {
-        if self.pending.is_empty() {
+        if self.lines.is_empty() {
             return;
         }
-        let mut value = Vec::with_capacity(self.pending.len() + 1);
-        value.push(ROW_VERSION);
-        value.append(&mut self.pending);
+        let value = std::mem::take(&mut self.lines);
         self.used += value.len() + KEY_BYTES;
-        self.full.push(Write::Row { block: self.block, row: self.row, value });
-        self.row = self.row.saturating_add(1);
+        if value.len() > self.taken {
+            self.full.push(Write::Row { block: self.block, row: self.row, value: Cow::Owned(value) });
+        }
+        (self.row, self.taken) = (self.row.saturating_add(1), 0);
     }
 
     /// The oldest block goes, or several where more were kept before.
@@ -411,7 +423,7 @@ impl Tracer {
             carried.push(&open.step);
         }
         for step in carried.into_iter().rev() {
-            self.context.put_step(&mut self.pending, step);
+            self.context.put_step(&mut self.lines, step);
         }
     }
 }
