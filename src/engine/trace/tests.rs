@@ -283,6 +283,22 @@ fn take_steps(tracer: &mut Tracer, rows: &mut Rows, steps: std::ops::Range<u64>)
 }
 
 #[test]
+fn steps_share_rows_until_a_row_is_long() {
+    let (mut tracer, mut rows) = (Tracer::new(KEPT), Rows::new());
+    take_steps(&mut tracer, &mut rows, 0..5);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    take_steps(&mut tracer, &mut rows, 5..100);
+    let mut all: Vec<usize> = rows.values().map(Vec::len).collect();
+    all.pop();
+    let last_step = 2 * MAX_LINE_BYTES;
+    assert!(
+        all.iter()
+            .all(|bytes| (limits::TRACE_ROW_BYTES..limits::TRACE_ROW_BYTES + last_step).contains(bytes)),
+        "{all:?}"
+    );
+}
+
+#[test]
 fn a_lower_bound_folds_what_a_higher_one_kept() {
     let (mut tracer, mut rows) = (Tracer::new(blocks_of(limits::MAX_TRACE_KIB)), Rows::new());
     take_steps(&mut tracer, &mut rows, 0..10_000);
