@@ -204,7 +204,7 @@ async fn submit(engine: &TaskEngine, tool: &str, arguments: Value) -> TaskId {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_thousands_of_steps_the_oldest_are_folded_and_all_are_counted() {
-    const STEPS: u64 = 6_000;
+    const STEPS: u64 = 12_000;
     let data = tempfile::tempdir().expect("a folder");
     let (engine, me) = (engine(data.path(), EngineOptions::default()).await, Principal::local());
     let id = submit(&engine, "count", json!({ "steps": STEPS })).await;
