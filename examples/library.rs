@@ -3,7 +3,7 @@
 //!     cargo run --no-default-features --example library
 //!
 //! Interrupt it (Ctrl-C, or `kill -9`) while the task sleeps and run it again: it goes on with the same task, and
-//! the step that was done is not done again. Remove the folder that it names to begin anew.
+//! the step that was done is not done again. Remove the folder that it names to begin again.
 
 use std::error::Error;
 use std::path::Path;

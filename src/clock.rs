@@ -50,7 +50,7 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep_until(&self, at: Duration) -> Sleep;
 }
 
-/// The clock that goes on while the machine is suspended, and that nobody can set.
+/// The clock that goes on while the machine is suspended, and that cannot be set.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const SUSPENDED_TOO: ClockId = ClockId::CLOCK_BOOTTIME;
 /// Elsewhere it is this one; on macOS it is [`Instant`]'s clock that stands still.
@@ -172,7 +172,7 @@ impl ManualClock {
         clock
     }
 
-    /// Move both readings on and wake whoever is due.
+    /// Moves both readings on and wakes the sleepers that are due.
     pub fn advance(&self, by: Duration) {
         let mut inner = self.lock();
         inner.wall = inner.wall.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
@@ -182,7 +182,7 @@ impl ManualClock {
             if entry.key().0 > now {
                 break;
             }
-            // A sleeper that was dropped has nobody to tell.
+            // A sleeper that was dropped has no waiter.
             let _ = entry.remove().send(());
         }
     }
@@ -221,7 +221,7 @@ impl Clock for ManualClock {
         inner.next += 1;
         inner.sleepers.insert((at, number), tell);
         Box::pin(async move {
-            // The sender is dropped only with the clock; then nobody is left to wait for.
+            // The sender is dropped only with the clock; then there is nothing left to wait for.
             let _ = told.await;
         })
     }

@@ -2,7 +2,7 @@
 
 /// Bytes of one argument object; a model does not write more, and it is held in memory several times.
 pub const MAX_ARGUMENTS_BYTES: usize = 4 * 1024 * 1024;
-/// Payloads above this are stored once, by digest, beside the row that names them.
+/// Payloads above this are stored once, by digest, apart from the row that names them.
 pub const MAX_INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
 /// Characters of an idempotency key; a digest or a UUID fits many times.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
@@ -21,7 +21,7 @@ pub const MAX_TOKEN_GLOBS: usize = 256;
 /// Bytes of what a client calls itself, as far as it is kept.
 pub const MAX_CLIENT_NAME_BYTES: usize = 128;
 
-/// Kinds of refusals that are told apart until they are written; with more, less of each is kept.
+/// Kinds of refusals that are kept apart until they are written; with more, less of each is kept.
 pub const MAX_AUDIT_PENDING_ROWS: usize = 64;
 /// Rows of what was refused or repeated that are kept, about 20 MB; the oldest go. What was done has a
 /// retention only.
@@ -64,7 +64,7 @@ pub const MAX_TOTAL_SECONDS: u64 = 3_653 * 86_400;
 pub const MAX_JOURNAL_MIB: u64 = 16_384;
 /// A result is held in memory and sent in one message. KiB.
 pub const MAX_RESULT_KIB: u64 = 65_536;
-/// Nobody answers more of one task.
+/// More of one task are not answered.
 pub const MAX_QUESTIONS: u64 = 10_000;
 /// Samples cost their user money.
 pub const MAX_SAMPLES: u64 = 100_000;
@@ -107,7 +107,7 @@ pub const MAX_CALL_DEPTH: u32 = 8;
 pub const MAX_OPEN_CHILDREN: usize = 256;
 /// Tasks under one root, in all its life: what a tree that only grows may cost.
 pub const MAX_TREE_TASKS: u64 = 10_000;
-/// Tools that one call may name beside the first, and how often each may be tried again.
+/// Tools that one call may name besides the first, and how often each may be tried again.
 pub const MAX_ALTERNATIVES: usize = 16;
 pub const MAX_CHILD_RETRIES: u32 = 100;
 /// Names that one receive may list.
@@ -116,7 +116,7 @@ pub const MAX_RECEIVED_NAMES: usize = 64;
 pub const MAX_QUESTION_KEY_BYTES: usize = 64;
 /// Message of a question, bytes; a person reads it before they answer.
 pub const MAX_QUESTION_BYTES: usize = 16 * 1024;
-/// Fields of one form; nobody fills in more.
+/// Fields of one form; people do not fill in more.
 pub const MAX_FORM_FIELDS: usize = 64;
 /// Request of one sample, bytes of JSON; pictures are in it.
 pub const MAX_SAMPLE_REQUEST_BYTES: usize = 2 * 1024 * 1024;
@@ -130,7 +130,7 @@ pub const MAX_SHOWN_QUESTIONS: usize = 64;
 pub const MAX_SHOWN_ANSWERS: usize = 100;
 /// Time to answer a question unless it says otherwise; people look once a day. Seconds.
 pub const DEFAULT_QUESTION_SECONDS: u64 = 86_400;
-/// A sample that nobody who could do it takes up ends after this, and one that somebody works on is looked at
+/// A sample that no client takes up ends after this, and one that a client works on is looked at
 /// again so often. Seconds.
 pub const AT_HAND_SECONDS: u64 = 60;
 /// Times that one question is put to one client whose answers do not fit.
@@ -141,7 +141,7 @@ pub const REQUEST_STATE_SECONDS: u64 = 7 * 86_400;
 pub const SAMPLE_SECONDS: u64 = 600;
 /// Samples that the configured endpoint is asked for at once.
 pub const MAX_ENDPOINT_SAMPLES: usize = 16;
-/// What a token of an answer is taken for where nobody tells the count; texts in English have about four bytes.
+/// What a token of an answer is taken for where the count is not known; texts in English have about four bytes.
 pub const BYTES_PER_TOKEN: u64 = 4;
 /// Name of a namespace of shared state, bytes. It stands in URIs, grants and commands.
 pub const MAX_STATE_NAMESPACE_BYTES: usize = 64;
@@ -240,7 +240,7 @@ pub const MAX_OPEN_TICKETS: usize = 1_024;
 /// Progress reports that wait for a commit; beyond, the oldest are dropped (the last one counts).
 pub const MAX_PENDING_PROGRESS: usize = 256;
 
-/// Reports that one task keeps for streams that are resumed, bytes. Beyond, a stream is told the newest alone.
+/// Reports that one task keeps for streams that are resumed, bytes. Beyond, a stream gets the newest alone.
 pub const MAX_KEPT_REPORT_BYTES: u64 = 16 * 1024 * 1024;
 /// Reports that a stream reads at once.
 pub const MAX_REPORTS_READ: usize = 64;
@@ -267,9 +267,9 @@ pub const MAX_IDLE_UNFOLDED_BYTES: usize = 64 * 1024;
 pub const FOLD_SLICE_ROWS: usize = 256;
 /// Bytes that one commit folds along the way, about; rows may be large.
 pub const FOLD_SLICE_BYTES: usize = 512 * 1024;
-/// Slices that a commit folds when nobody waits for it.
+/// Slices that a commit folds when nothing waits for it.
 pub const IDLE_FOLD_SLICES: usize = 16;
-/// Folded log rows that one commit removes, and so many times `IDLE_FOLD_SLICES` when nobody waits. More than one, or the log would never get shorter.
+/// Folded log rows that one commit removes, and so many times `IDLE_FOLD_SLICES` when nothing waits. More than one, or the log would never get shorter.
 pub const LOG_TRIM_ROWS: usize = 64;
 /// Values above this go straight into their base table instead of through the log: a large value is written
 /// once, and would otherwise be read again at each start. Bytes.
@@ -323,7 +323,7 @@ pub const SWEEP_DELAY_MS: u64 = 200;
 /// Seconds between two sweeps.
 pub const SWEEP_INTERVAL_SECONDS: u64 = 600;
 /// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.
-/// A wall clock that goes further ahead at once, measured by the clock that nobody can set, was set.
+/// A wall clock that goes further ahead at once, measured by the clock that cannot be set, was set.
 pub const MAX_CLOCK_STEP_SECONDS: u64 = 3_600;
 /// So long a clock that was set ahead while a process runs must stay so before the sweep goes by it. Seconds.
 pub const SET_CLOCK_BELIEVED_SECONDS: u64 = 86_400;
@@ -334,7 +334,7 @@ pub const SWEEP_SCAN_TASKS: usize = 1_000;
 pub const MAX_SUBSCRIBERS: usize = 20_000;
 /// Resources that one subscriber watches.
 pub const MAX_WATCHED_PER_SUBSCRIBER: usize = 1_024;
-/// Events that a follower of one task may lag behind; beyond, the oldest are dropped and it is told.
+/// Events that a follower of one task may lag behind; beyond, the oldest are dropped and it is notified.
 pub const MAX_FOLLOW_QUEUE: usize = 1_024;
 /// Rows of one page of a list.
 pub const MAX_PAGE_ROWS: usize = 100;
@@ -400,7 +400,7 @@ pub const MAX_VIOLATIONS: usize = 3;
 pub const MAX_SHOWN_ALTERNATIVES: usize = 20;
 /// Characters of one violation; it may quote a pattern or a whole enumeration.
 pub const MAX_VIOLATION_CHARS: usize = 400;
-/// JSON values in arguments of which every violation is looked for; in larger ones the first is told alone,
+/// JSON values in arguments of which every violation is looked for; in larger ones the first is reported alone,
 /// since a million wrong items would make a million errors.
 pub const MAX_NODES_FOR_ALL_VIOLATIONS: usize = 1_000;
 /// Core instances of one store. Python components have tens; hostile ones want all.
@@ -464,7 +464,7 @@ pub const MAX_RESOURCE_READ_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_TOOLS_PAGE: usize = 1_000;
 /// Subscriptions of one connection that wait for their acknowledgment to be sent.
 pub const MAX_ARMED_SUBSCRIPTIONS: usize = 16;
-/// A subscriber is told of changed lists at most this often. Milliseconds.
+/// A subscriber is notified of changed lists at most this often. Milliseconds.
 pub const LIST_CHANGE_INTERVAL_MS: u64 = 1_000;
 /// Messages that one call's stream holds for a client that does not read them; then the call waits.
 pub const MAX_CALL_STREAM_MESSAGES: usize = 16;
@@ -487,7 +487,7 @@ pub const MAX_SESSIONS: usize = 20_000;
 /// A legacy session without an open stream or a request leaves memory after this. Seconds.
 pub const SESSION_IDLE_SECONDS: u64 = 3_600;
 /// A legacy session that has asked for nothing for so long, and waits for no answer, needs no service of rmcp's:
-/// its stream is told without one. A service holds some 30 KiB, and making a new one takes no millisecond.
+/// its stream is served without one. A service holds some 30 KiB, and making a new one takes no millisecond.
 /// Milliseconds.
 pub const SESSION_QUIET_MS: u64 = 500;
 /// A legacy session's client may come back so long after its last request. Seconds: a week.
@@ -505,7 +505,7 @@ pub const CALL_KEPT_SECONDS: u64 = 86_400;
 pub const MAX_SESSION_ID_BYTES: usize = 64;
 /// Id of a request that an event id repeats, bytes: it travels in a header.
 pub const MAX_ID_IN_EVENT_BYTES: usize = 64;
-/// A listener to whom nothing is told gets a comment after this, so that what is in between keeps the connection.
+/// A listener to whom nothing is sent gets a comment after this, so that what is in between keeps the connection.
 /// Seconds.
 pub const LISTEN_COMMENT_SECONDS: u64 = 15;
 /// The head of a response that is not there after this is sent ahead of it, so that nothing in between gives the
@@ -518,7 +518,7 @@ pub const PREFLIGHT_SECONDS: u64 = 600;
 /// How long a client waits before it reconnects. Stock clients try twice, and a restart has to fit in between.
 /// Milliseconds.
 pub const SSE_RETRY_MS: u64 = 5_000;
-/// A change's time is taken before its commit: what changed so long before an event may not have been told with
+/// A change's time is taken before its commit: what changed so long before an event may not have been sent with
 /// it. Milliseconds.
 pub const UPDATE_MARGIN_MS: u64 = 2_000;
 /// A stream that could not be watched for, because there are too many subscribers, looks so often. Milliseconds.
@@ -584,7 +584,7 @@ pub const MAX_BRIDGED_LINES: usize = 16;
 pub const MAX_BRIDGE_RESTARTS: usize = 5;
 /// Tasks whose end an interactive client has not shown; each is followed over a connection of its own.
 pub const MAX_REMEMBERED_TASKS: usize = 256;
-/// What followers have told a client and it has not read; beyond, they wait.
+/// What followers have sent a client and it has not read; beyond, they wait.
 pub const MAX_CLIENT_EVENTS: usize = 256;
 /// One `subscriptions/listen` that is read for its tasks, bytes: as many as one may watch fit.
 pub const MAX_LISTEN_LINE_BYTES: usize = 256 * 1024;

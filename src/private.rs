@@ -1,8 +1,8 @@
 //! Folders and files that are this user's alone. What is kept in the data folder is believed: the store, the key of the
-//! running server, machine code. So nobody else may be able to write it or put something in its place, and no link is
-//! followed inside of it, whoever made it: a repository that was cloned brings links too.
+//! running server, machine code. So no other user may be able to write it or put something in its place, and no link is
+//! followed inside of it, also where another user made it: a repository that was cloned brings links too.
 //!
-//! The folder's own path may lead over links, such as one to another disk, if nobody else can turn them elsewhere.
+//! The folder's own path may lead over links, such as one to another disk, if no other user can turn them elsewhere.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
@@ -60,7 +60,7 @@ pub fn check_folder(folder: &Path, purpose: Purpose) -> io::Result<bool> {
 /// Makes a folder that is not there, readable by its owner alone. One that is there, even since a moment ago, is
 /// this user's alone or an error.
 pub fn make_folder(folder: &Path) -> io::Result<Made> {
-    // Before anyone is told to mend what cannot be mended there.
+    // Before a person is asked to mend what cannot be mended there.
     if folder.is_dir() && is_read_only(folder) {
         return Err(io::ErrorKind::ReadOnlyFilesystem.into());
     }
@@ -99,7 +99,7 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
 }
 
 fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<(File, Metadata)> {
-    // A pipe that lies there must not keep whoever opens it.
+    // A pipe that lies there must not keep its opener.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = options.custom_flags(flags.bits().cast_signed()).mode(PRIVATE_FILE).open(path);
     let file = opened.map_err(|error| no_link(path).err().unwrap_or(error))?;
@@ -230,7 +230,7 @@ fn no_one_swaps(place: &Path, there: &Metadata) -> io::Result<()> {
 }
 
 fn owned(place: &Path, there: &Metadata) -> io::Result<()> {
-    // What root left in a user's folder, the user cannot write, and nobody else either.
+    // What root left in a user's folder, the user cannot write, and no other user either.
     if there.uid() == me() || (there.uid() == ROOT && there.is_file()) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! A host that spawns processes and finds a server that was started otherwise is told so.
+//! A host that spawns processes and finds a server that was started otherwise hears so.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

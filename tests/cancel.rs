@@ -38,7 +38,7 @@ async fn a_guest_that_computes_sleeps_or_is_suspended_ends_at_once() {
     assert_eq!(client.ended(&after).await.expect("an end")["state"], "completed");
 }
 
-/// A guest that imports `cancellation` is told, and what it does in its last moment stays.
+/// A guest that imports `cancellation` hears of it, and what it does in its last moment stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_heeds_cancellation_cleans_up_also_after_a_restart() {
     let root = tempfile::tempdir().expect("a folder");

@@ -326,7 +326,7 @@ async fn a_child_that_is_given_up_or_left_by_a_retry_is_cancelled() {
     }
 }
 
-/// A retry that keeps the calls makes those anew whose children were cancelled with it, and no others.
+/// A retry that keeps the calls makes those again whose children were cancelled with it, and no others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_from_a_step_calls_again_what_went_with_it() {
     let house = House::open().await;
@@ -520,7 +520,7 @@ impl Place {
     }
 }
 
-/// One child for each call, each with the end that its parent was told.
+/// One child for each call, each with the end that its parent saw.
 async fn check(client: &Client, id: &str, program: &[Value], crash: &str) {
     let document = client.ended(id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{crash}: {document}");

@@ -222,7 +222,7 @@ async fn make_move(server: &Server, client: &Client, id: &str, action: &Value) {
     }
 }
 
-/// What its owner says became of the request whose outcome nobody knows.
+/// What its owner says became of the request whose outcome is unknown.
 async fn resolve(server: &Server, client: &Client, id: &str, resolution: &Value) {
     client.until(id, |task| task["reason"] == "unknown_outcome").await;
     let words = match resolution.as_str() {

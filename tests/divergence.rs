@@ -1,4 +1,4 @@
-//! Guests that do otherwise in their second life than in their first: found out, told as a divergence, and nothing
+//! Guests that do otherwise in their second life than in their first: found out, reported as a divergence, and nothing
 //! of it leaves.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::http::Place;
 use crate::support::{Server, Web, copy_folder, guest};
 
-/// A foreign component under an old digest: its replay must be found out, and told as a divergence.
+/// A foreign component under an old digest: its replay must be found out, and reported as a divergence.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_component_on_an_old_journal_is_found_out() {
     let root = tempfile::tempdir().expect("a folder");
@@ -91,7 +91,7 @@ async fn open(data: &std::path::Path, runner: Swapped) -> TaskEngine {
     engine
 }
 
-/// The task fails as diverged, and can be begun anew; what is told of it.
+/// The task fails as diverged, and can be begun again; what is said of it.
 async fn divergence(engine: &TaskEngine, id: &str) -> String {
     let (local, id) = (Principal::local(), id.parse().expect("an id"));
     let document = engine.wait(&local, id, Duration::from_secs(60)).await.expect("a task");

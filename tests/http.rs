@@ -55,7 +55,7 @@ impl Place {
         fs::read_to_string(self.root.path().join(format!("run-{}.server.log", self.copies))).expect("a log")
     }
 
-    /// A file beside the data folders.
+    /// A file next to the data folders.
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.root.path().join(name), text).expect("a file");
     }

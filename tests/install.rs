@@ -1,4 +1,4 @@
-//! `longhaul install` as a person calls it, in a home of nobody.
+//! `longhaul install` as a person calls it, in a home without an owner.
 
 use std::fs;
 use std::path::Path;

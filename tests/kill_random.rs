@@ -41,7 +41,7 @@ fn op(dice: &mut Dice, number: u64) -> Value {
     }
 }
 
-/// Submits until it is told to stop, repeating under the same key what was not acknowledged.
+/// Submits until it is asked to stop, repeating under the same key what was not acknowledged.
 async fn submit(client: Client, jobs: Arc<Mutex<Vec<Job>>>, worker: u64, round: u64) {
     let mut dice = Dice::new(0x9e37_79b9 ^ (round << 8) ^ worker.wrapping_mul(0x1_0001));
     // What an earlier life of the server left unanswered comes first.

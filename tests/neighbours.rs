@@ -1,4 +1,4 @@
-//! As many guests as cores that compute without end, and what quick calls beside them feel of it.
+//! As many guests as cores that compute without end, and what quick calls at the same time feel of it.
 
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};

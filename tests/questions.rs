@@ -211,7 +211,7 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     asks("away").await;
     answer_of(command(&data, &["task", "answer", &id, "--key", "away", "--cancel"]));
     asks("late").await;
-    // Nobody answers this one.
+    // This one is not answered.
     asks("offline").await;
     server.kill();
     // The closed store is no way around it.

@@ -96,7 +96,7 @@ fn bounds_that_nobody_approved_are_told_with_the_lines_that_give_them() {
     }
 }
 
-/// A second server is told who owns the folder; the first goes on.
+/// A second server hears who owns the folder; the first goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_folder_learns_of_the_first() {
     let root = tempfile::tempdir().expect("a folder");

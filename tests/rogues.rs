@@ -29,7 +29,7 @@ enum End {
 
 /// What a rogue gets; see the manifests.
 const MEMORY_MIB: u64 = 32;
-/// What the server may take for one rogue beside the guest's memory: the bytes of one host call, twice over
+/// What the server may take for one rogue besides the guest's memory: the bytes of one host call, twice over
 /// (as they come and as they are kept), a result, and commits under way.
 const HOST_SIDE_MIB: u64 = 64;
 /// What it may grow by whatever its guests do: page cache and log of the store, compiled code, threads.
@@ -229,7 +229,7 @@ async fn ends(client: &Client, rogue: &Rogue) -> Duration {
     took
 }
 
-/// Calls a quick tool again and again until it is told to stop.
+/// Calls a quick tool again and again until it is asked to stop.
 async fn keep_asking(client: Client, stop: Arc<AtomicBool>) -> Timing {
     let mut timing = Timing::default();
     while !stop.load(Ordering::Relaxed) {

@@ -1,5 +1,5 @@
 //! `research_agent`, which asks a model, killed at every record of its journal and at each turn of its sample: for a
-//! client of either era, and with the configured endpoint. Whoever was asked is asked again only where the answer was
+//! client of either era, and with the configured endpoint. A client that was asked is asked again only where the answer was
 //! not on disk, and the end is that of an undisturbed run.
 
 use std::path::{Path, PathBuf};
@@ -291,7 +291,7 @@ async fn survives_kills_at_each_point(way: Way) {
             let Some(killed) = killed else { continue };
             kills += 1;
             asked_twice += usize::from(killed.before + killed.behind > 1);
-            // In rounds the client repeats the answer that it has, in the others its model is asked anew.
+            // In rounds the client repeats the answer that it has, in the others its model is asked again.
             let has_it = killed.was_answered || way == Way::Rounds && killed.before > 0;
             assert!(
                 killed.before <= 1 && killed.behind == usize::from(!has_it),

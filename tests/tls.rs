@@ -27,7 +27,7 @@ fn place(webs: &[&Web], trusted: &Authority) -> Place {
     let grants: Vec<_> =
         webs.iter().flat_map(|web| ["localhost", "127.0.0.1"].map(|host| url(host, web, ""))).collect();
     let place = Place::with_grants(&grants, "");
-    // Beside the file that names it.
+    // Next to the file that names it.
     place.configure("ca_file = \"../../ca.pem\"\n");
     place.write("ca.pem", &trusted.pem());
     place
@@ -62,13 +62,13 @@ async fn only_a_certificate_for_the_name_of_the_url_is_trusted() {
         assert!(web.hosts().iter().all(|host| host.as_deref() == Some("localhost")), "{:?}", web.hosts());
     }
 
-    // The operator is told what the guest is not, without the query.
+    // The operator sees what the guest does not, without the query.
     let said = place.said();
     for why in ["only valid for DnsName(\"other.example\")", "certificate expired", "UnknownIssuer"] {
         assert!(said.contains(why) && !said.contains("hidden"), "{why}: {said}");
     }
 
-    // What failed is on disk like what was answered: a resume tells it again and asks nobody.
+    // What failed is on disk like what was answered: a resume gives it again and sends no request.
     let records = run.document["steps"].as_u64().expect("a number");
     let crashed = place.crashed(&program, &format!("record:{records}")).await;
     let (data, id) = crashed.expect("it died at its last record");

@@ -103,7 +103,7 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     assert_eq!(longhaul(&data, &["audit", "list", "--since", "yesterday"], None).status.code(), Some(2));
 }
 
-/// What a killed server left says where it listened; whoever took its port since is told no secret, also while another
+/// What a killed server left says where it listened; a process that took its port since gets no secret, also while another
 /// process has the store.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_or_a_key_never_goes_to_the_port_of_a_server_that_is_gone() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const TOKEN: &str = "lh_secret_of_this_test";
 
-/// A home, and a repository beside it that is the working folder.
+/// A home, and a repository next to it that is the working folder.
 struct Machine {
     root: tempfile::TempDir,
 }
@@ -128,7 +128,7 @@ fn a_tools_name_does_not_build_what_lies_in_the_working_folder() {
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains(&format!("longhaul tool inspect ./{name}")), "{}", stderr(&output));
     }
-    // As long as nobody says so.
+    // As long as it is not said.
     let output = machine.run(&["tool", "inspect", "./demo"]);
     assert!(stderr(&output).contains("building ./demo"), "{}", stderr(&output));
 }

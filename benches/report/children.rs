@@ -1,4 +1,4 @@
-//! What does a tool pay for a hundred children, beside a hundred calls that a client makes itself?
+//! What does a tool pay for a hundred children, compared with a hundred calls that a client makes itself?
 //!
 //! A closure starts them in one commit and joins them all; the client submits as many at once and waits for each. Both
 //! by the same engine, in turn.

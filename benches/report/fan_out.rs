@@ -1,6 +1,6 @@
 //! What does a subscriber cost who hears nothing, and how long until one update has reached ten thousand?
 //!
-//! The server is a process of its own, so that its memory can be told from that of its clients. Those are plain TCP
+//! The server is a process of its own, so that its memory can be distinguished from that of its clients. Those are plain TCP
 //! connections from several addresses of loopback: `subscriptions/listen`, or a session with its GET stream. One in
 //! a hundred never reads. The update is a task's progress, from the guest's report to the last subscriber's socket.
 

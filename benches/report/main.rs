@@ -1,4 +1,4 @@
-//! Every bench in one report, with the machine's facts and, beside each figure, what it is compared with in the
+//! Every bench in one report, with the machine's facts and, next to each figure, what it is compared with in the
 //! same run: `cargo bench --bench report`. About three minutes, once built; loopback only.
 //!
 //! `-- journal restart` runs only those. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set

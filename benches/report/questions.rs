@@ -55,7 +55,7 @@ async fn both(folder: &Path) -> (Sample, Sample) {
     (Sample::new(answers, start.elapsed()), Sample::new(steps, start.elapsed()))
 }
 
-/// From each answer to when the next question, or the end, is told.
+/// From each answer to when the next question, or the end, is seen.
 async fn asked(engine: &TaskEngine) -> Vec<f64> {
     let local = Principal::local();
     let id = submit_to(engine, "asker", json!({})).await;

@@ -8,7 +8,7 @@
 //! tries for it, and a repair spends as much time on getting pages of memory as on reading.
 //!
 //! A submission is durable when it is answered, so the control commits a row too: redb opens the file, repairs it
-//! where it has to, and commits one row. How long the opening alone took is told beside it.
+//! where it has to, and commits one row. How long the opening alone took stands next to it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -25,7 +25,7 @@ use crate::measure::{Row, median, micros, shown};
 pub const CHILD: &str = "fill-a-store";
 const FILE_NAME: &str = "longhaul.redb";
 const STORE_MIB: u64 = 200;
-/// Results stay beside their task below 16 KiB; this is a long answer of a model.
+/// Results stay with their task below 16 KiB; this is a long answer of a model.
 const RESULT_BYTES: u64 = 8 * 1024;
 const TRIES: usize = 15;
 /// More, as a clean start takes half a millisecond, what it takes varies, and none of these needs a copy.

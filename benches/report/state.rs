@@ -1,4 +1,4 @@
-//! What does shared state cost beside the journal's own records, by the same door of the same engine?
+//! What does shared state cost, compared with the journal's own records, by the same door of the same engine?
 //!
 //! Writers on entries of their own, the same writers on one entry by compare-and-set, and reads; against them the
 //! store alone with rows as large, one batch each. All take turns, and only the ratio means anything.

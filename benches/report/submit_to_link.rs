@@ -34,7 +34,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
     )
     .at_most(ratio, 10.0);
 
-    // The tasks that the calls begin run beside them, to their end.
+    // The tasks that the calls begin run at the same time, to their end.
     let crowd = Sample::merged(
         (0..ROUNDS).map(|_| server.closed_loop(CROWD, &call, "resource_link", SPAN)).collect(),
     );

@@ -21,7 +21,7 @@ struct Held {
     state: Vec<StatePattern>,
 }
 
-/// The principal without a token: whoever calls over loopback or stdio.
+/// The principal without a token: a caller over loopback or stdio.
 pub const LOCAL: &str = "local";
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub struct NameError {
 }
 
 impl Principal {
-    /// Whoever calls over loopback or stdio without a token: one OS user is one principal, who may do all.
+    /// A caller over loopback or stdio without a token: one OS user is one principal, who may do all.
     pub fn local() -> Self {
         let everywhere = StatePattern { namespace: "*".to_owned(), key: "*".to_owned(), read_only: false };
         Self::new(LOCAL, vec!["*".to_owned()]).with_state(vec![everywhere])

@@ -303,7 +303,7 @@ fn exports<'a>(
     tables.filter_map(|(name, export)| Some((name.as_str(), export?.as_str())))
 }
 
-/// Whether the export that somebody wrote is the one that is there. The version may be left out.
+/// Whether the export that an author wrote is the one that is there. The version may be left out.
 fn same(written: &str, there: &str) -> bool {
     written == there || (!written.contains('@') && written == unversioned(there))
 }

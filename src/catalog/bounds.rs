@@ -2,7 +2,7 @@
 //!
 //! A manifest without approval asks for itself. So it may lower a bound and not raise one, whatever
 //! `limits.rs` allows at most. Retries are bounds as well: each has a fresh journal, and with it computes, asks and
-//! samples anew. How long a call waits for its result is none: it holds a connection, which the client can end.
+//! samples again. How long a call waits for its result is none: it holds a connection, which the client can end.
 
 use std::fmt;
 use std::time::Duration;

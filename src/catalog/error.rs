@@ -3,7 +3,7 @@ use super::hidden::HiddenChar;
 use super::schema::SchemaError;
 use crate::limits;
 
-/// A definition that nobody could call, or that would mislead who reads it.
+/// A definition that could not be called, or that would mislead its readers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DefinitionError {

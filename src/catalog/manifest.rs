@@ -1,4 +1,4 @@
-//! `NAME.toml` beside `NAME.wasm`: what a component's author says and requests.
+//! `NAME.toml` next to `NAME.wasm`: what a component's author says and requests.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -35,7 +35,7 @@ pub use source::{ComponentFile, ToolPath};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The tools that can be called: a value. Adding a component makes another catalog, so that whoever holds an
+/// The tools that can be called: a value. Adding a component makes another catalog, so that a holder of an
 /// `Arc<Catalog>` sees one and the same list for as long as it needs.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {

@@ -68,7 +68,7 @@ impl ToolPath {
 }
 
 impl ComponentFile {
-    /// Reads `NAME.wasm`, and `NAME.toml` beside it where there is one.
+    /// Reads `NAME.wasm`, and `NAME.toml` next to it where there is one.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let name = path.file_stem().and_then(|stem| stem.to_str());
         let name = name.ok_or_else(|| FileError::new(path, "has a name that is not UTF-8"))?.to_owned();

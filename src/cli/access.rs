@@ -70,7 +70,7 @@ impl Access {
         Self::open(url, context).await
     }
 
-    /// The store itself, where there is one and nobody else has it.
+    /// The store itself, where there is one and no other process has it.
     pub async fn open_offline(purpose: Purpose, context: &Context) -> Result<TaskEngine> {
         let folder = context.data();
         if Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
@@ -170,7 +170,7 @@ impl Access {
     }
 }
 
-/// A task as the store in `folder` has it, which nobody else may have open.
+/// A task as the store in `folder` has it, which no other process may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
     let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
     let task = engine.task(&local(), id).await;
@@ -226,7 +226,7 @@ impl From<EngineError> for CliError {
     }
 }
 
-/// Whoever may open the store is its owner.
+/// The owner: a store is opened by its owner alone.
 fn local() -> Principal {
     Principal::local().through(Some("longhaul-cli (closed store)".into()))
 }

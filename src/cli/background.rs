@@ -26,9 +26,9 @@ pub const SOCKET: &str = "server.sock";
 const LOG: &str = "server.log";
 /// A server that builds its tools first takes minutes.
 const START_PATIENCE: Duration = Duration::from_secs(600);
-/// One that somebody started on purpose, and that ended, may be started by them again.
+/// One that a person started on purpose, and that ended, may be started by them again.
 const OPERATORS_PATIENCE: Duration = Duration::from_secs(5);
-/// So long nobody may have the folder after a start.
+/// How long the folder may be without an owner after a start.
 const SETTLING: Duration = Duration::from_millis(500);
 /// A start that takes longer is spoken of.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub async fn bridge_host(client: ClientSettings, context: &Context) -> Result<Ex
 /// Finds or starts the server of a data folder, again whenever it is gone.
 struct Servers<'a> {
     context: &'a Context,
-    /// The one that was there last was started by somebody on purpose.
+    /// The one that was there last was started by a person on purpose.
     operators: AtomicBool,
 }
 
@@ -188,7 +188,7 @@ fn end_of(log: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Starts a server with the words that this process was started with; gives its pid. It is not our child: whoever
+/// Starts a server with the words that this process was started with; gives its pid. It is not our child: a process that
 /// ends a host with all the processes below it does not find it.
 async fn start(folder: &Path) -> Result<u32> {
     let failed = |e: &dyn std::fmt::Display| CliError::failed(format_args!("cannot start a server: {e}"));
@@ -212,7 +212,7 @@ pub fn starter(context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The server in the background has no terminal, is in nobody's group, and not in the folder that the host happened
+/// The server in the background has no terminal, is in a group of its own, and not in the folder that the host happened
 /// to be in. All paths are absolute by now.
 pub fn detach() {
     // Where this fails it leads a session already.
@@ -287,7 +287,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         let told = open_log(folder.path()).expect_err("a project's").to_string();
         assert!(told.contains("server.log is there already"), "{told}");
-        // With a store beside it, it was restored from a backup.
+        // With a store next to it, it was restored from a backup.
         fs::write(folder.path().join("longhaul.redb"), "").expect("written");
         assert!(open_log(folder.path()).is_ok());
         fs::remove_file(&path).expect("removed");

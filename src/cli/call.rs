@@ -228,7 +228,7 @@ fn read_args(args: Option<&str>) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Whoever leaves is told how to come back to each task.
+/// Says to a person who leaves how to come back to each task.
 fn interrupted(calls: &[Call]) -> CliError {
     let ways_back: Vec<String> = calls.iter().map(Call::way_back).collect();
     let told = match calls {

@@ -40,7 +40,7 @@ pub struct Settings {
     /// Every request over loopback is the owner's: said for one start alone, by a flag.
     pub open_loopback: bool,
     pub durability: Durability,
-    /// Certificates of authorities that are trusted beside those of the machine.
+    /// Certificates of authorities that are trusted besides those of the machine.
     pub ca_file: Option<PathBuf>,
     /// A filter for the log, where one was set.
     pub log: Option<String>,
@@ -68,7 +68,7 @@ pub struct McpSettings {
     pub links: Links,
     /// What clients call Longhaul's own tools.
     pub names: OwnNames,
-    /// Host headers that are let in beside those of loopback.
+    /// Host headers that are let in besides those of loopback.
     pub allowed_hosts: Vec<String>,
     /// Origins of browser pages that are let in.
     pub allowed_origins: Vec<String>,

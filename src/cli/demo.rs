@@ -28,7 +28,7 @@ const STEPS: u64 = 12;
 const STEP_MS: u64 = 500;
 /// How long a server may take to listen. Compiling a component is in it, and a debug build compiles slowly.
 const START_PATIENCE: Duration = Duration::from_secs(60);
-/// How long the task may take beside its own steps.
+/// How long the task may take besides its own steps.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn run(context: &Context) -> Result<Exit> {
@@ -114,7 +114,7 @@ async fn show_it(context: &Context) -> Result<Exit> {
 
 /// What was seen.
 struct Shown<'a> {
-    /// The last that was told before the kill.
+    /// The last that was reported before the kill.
     before: &'a TaskDocument,
     /// What was on disk after it.
     kept: &'a TaskDocument,
@@ -171,7 +171,7 @@ fn done(task: &TaskDocument) -> u64 {
     task.progress.as_ref().map_or(0, |progress| progress.done)
 }
 
-/// What was told of the task's progress, over all its servers.
+/// What was reported of the task's progress, over all its servers.
 #[derive(Default)]
 struct Watched {
     last: u64,
@@ -214,7 +214,7 @@ impl Watched {
     }
 }
 
-/// Where the story is told: on stdout, or on stderr where stdout is for JSON.
+/// Where the story goes: on stdout, or on stderr where stdout is for JSON.
 #[derive(Clone, Copy)]
 struct Narrator {
     output: Output,
@@ -245,7 +245,7 @@ struct Listening {
 impl Server {
     async fn start(folder: &Path, component: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| CliError::failed(format_args!("cannot start a server: {e}"));
-        // An empty configuration: the one of whoever runs this is none of the demo's business.
+        // An empty configuration: that of the person who runs this is not for the demo.
         let config = folder.join("longhaul.toml");
         std::fs::write(&config, "").map_err(failed)?;
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -304,8 +304,8 @@ impl Server {
     }
 }
 
-/// The example tools beside the source that this binary was built from. Not those of the working folder: building runs
-/// what is in a workspace, and whose that is nobody has said.
+/// The example tools next to the source that this binary was built from. Not those of the working folder: building runs
+/// what is in a workspace, and whose that is has not been said.
 fn find_workspace() -> Result<PathBuf> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools-wasm");
     if guests::is_workspace(&place) && place.join(TOOL).is_dir() {

@@ -192,7 +192,7 @@ async fn checksums(folder: &Path) -> Option<Check> {
                 ),
             });
         }
-        // What is wrong is told already.
+        // What is wrong is said already.
         Ok(Presence::Missing) | Err(_) => return None,
     }
     let folder = folder.to_owned();

@@ -22,7 +22,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What a person is told when a command fails: what was wrong and where, and what to do next.
+/// What a person is shown when a command fails: what was wrong and where, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliError {
     pub exit: Exit,
@@ -59,7 +59,7 @@ impl CliError {
         self
     }
 
-    /// Whoever read our output has gone (`longhaul task list | head`): nothing to say, and nobody to tell.
+    /// The reader of our output has gone (`longhaul task list | head`): there is nothing to say, and no reader.
     pub fn reader_left() -> Self {
         Self::new(Exit::Done, "")
     }

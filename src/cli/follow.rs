@@ -19,14 +19,14 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// A task is read at least this often, should a notification be lost on the way.
 const READ_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
-/// Is told how a task goes on.
+/// Hears how a task goes on.
 pub trait Audience: Send {
     /// Where the task stands.
     fn show(&mut self, task: &TaskDocument);
-    /// What stands beside it, such as a lost connection.
+    /// A note along with it, such as a lost connection.
     fn note(&mut self, text: &str);
 
-    /// A question of the task that somebody here can answer now.
+    /// A question of the task that can be answered here and now.
     fn to_ask(&mut self, _task: &TaskDocument) -> Option<Form> {
         None
     }
@@ -108,7 +108,7 @@ async fn read_on(
     audience: &mut impl Audience,
     failing_since: &mut Option<Instant>,
 ) -> Result<TaskDocument, RemoteError> {
-    // Subscribed before it is read: a change in between is told.
+    // Subscribed before it is read: a change in between is reported.
     let mut changes = remote.watch(id).await?;
     loop {
         let task = remote.task(id).await?;
@@ -128,7 +128,7 @@ async fn read_on(
     }
 }
 
-/// Asks the person at the terminal, until they have answered or somebody else has.
+/// Asks the person at the terminal, until they have answered or another client has.
 async fn ask(
     remote: &Remote,
     form: &mut Form,
@@ -155,7 +155,7 @@ async fn ask(
                 .answer(TaskAnswer { task_id: id, key: Some(key.clone()), action, content }, true)
                 .await
             {
-                // What is wrong with it, or that somebody was faster; the task says what is still open.
+                // What is wrong with it, or that another client was faster; the task says what is still open.
                 Err(RemoteError::Refused(why)) => audience.asked(form, false, &why),
                 other => {
                     audience.asked(form, false, "");

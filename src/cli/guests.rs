@@ -14,7 +14,7 @@ pub const TARGET: &str = "wasm32-wasip2";
 /// Where a guest workspace is built, should that not be its own `target/`.
 const TARGET_DIR_VARIABLE: &str = "LONGHAUL_GUEST_TARGET_DIR";
 
-/// A component that was just built. Its manifest, where it has one, was copied beside it.
+/// A component that was just built. Its manifest, where it has one, was copied next to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltGuest {
     pub name: String,
@@ -191,7 +191,7 @@ fn run_cargo_build(folder: &Path, packages: &[&str]) -> Result<Vec<Artifact>, Gu
     Ok(artifacts)
 }
 
-/// `NAME.toml` of the package's folder, copied beside the component so that the two travel together.
+/// `NAME.toml` of the package's folder, copied next to the component so that the two travel together.
 fn copy_manifest(package: &Package, name: &str, component: &Path) -> Result<Option<PathBuf>, GuestError> {
     let beside = component.with_extension("toml");
     let folder = package.manifest_path.parent().unwrap_or(Path::new("."));

@@ -70,7 +70,7 @@ pub struct Reporter {
     /// What was said last: the same is not said twice.
     last: String,
     person: Option<Person>,
-    /// Questions of which was told how they are answered.
+    /// Questions of which was said how they are answered.
     told: HashSet<String>,
 }
 
@@ -141,7 +141,7 @@ impl Audience for Reporter {
         self.say(escape(text));
     }
 
-    /// Where nobody can be asked, how it is answered is told once.
+    /// Where no person can be asked, how it is answered is said once.
     fn to_ask(&mut self, task: &TaskDocument) -> Option<Form> {
         if let Some(step) = task.unknown_step
             && self.told.insert(format!("step {step}"))

@@ -27,13 +27,13 @@ pub enum Asked {
 }
 
 impl Person {
-    /// `None` where nobody sits there.
+    /// `None` where there is no person.
     pub fn at_terminal() -> Option<Self> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
         }
         let (sender, lines) = mpsc::channel(1);
-        // A thread of its own: a read of stdin cannot be called off, and must keep nobody from ending.
+        // A thread of its own: a read of stdin cannot be called off, and must not keep the process from ending.
         std::thread::spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 if sender.blocking_send(line).is_err() {

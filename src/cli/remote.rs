@@ -38,7 +38,7 @@ pub struct Remote {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
-    /// Nobody answers, or not any more: it may be back in a moment.
+    /// No server answers, or not any more: it may be back in a moment.
     #[error("{0}")]
     Lost(String),
     #[error("{0}")]
@@ -69,12 +69,12 @@ impl Remote {
         Self::connect_with(ClientOptions { server_of, ..context.server(url, token) }).await
     }
 
-    /// Its URL stands in the commands that people are told.
+    /// Its URL stands in the commands that people are shown.
     pub fn named(self) -> Self {
         Self { named: true, ..self }
     }
 
-    /// The server at `url`, or the one that is meant where nobody names one.
+    /// The server at `url`, or the one that is meant where none is named.
     pub async fn of_server(url: Option<&str>, context: &Context) -> Result<Self> {
         match url {
             Some(url) => {

@@ -96,7 +96,7 @@ impl Sampler for Endpoint {
 }
 
 async fn send(request: reqwest::RequestBuilder) -> Result<Value, Fault> {
-    // The URL may hold what is nobody's business.
+    // The URL may hold a secret.
     let answer = request.send().await.map_err(|error| Fault::Again(error.without_url().to_string()))?;
     let status = answer.status();
     let mut bytes = Vec::new();
@@ -157,7 +157,7 @@ fn completion_request(model: &str, request: &Value) -> Value {
     Value::Object(body)
 }
 
-/// Uses of tools stand beside what the assistant says there, and what they came to in messages of their own.
+/// Uses of tools stand next to what the assistant says there, and what they came to in messages of their own.
 fn put_message(message: &Value, messages: &mut Vec<Value>) {
     let content = &message["content"];
     let blocks = content.as_array().map_or(std::slice::from_ref(content), Vec::as_slice);

@@ -35,7 +35,7 @@ use crate::store::{Presence, Store, StoreOptions};
 
 /// In the data folder: compiled code.
 const COMPILED: &str = "compiled";
-/// In the store: seals the compiled code, so that whoever can write to the cache alone cannot forge it.
+/// In the store: seals the compiled code, so that writing to the cache alone is not enough to forge it.
 const CACHE_KEY: &str = "compiled-code-key";
 /// In the store: what the owner is known by over HTTP.
 const OWNER_KEY: &str = "owner-key";
@@ -321,7 +321,7 @@ async fn over_stdio(server: McpServer, signals: &mut StopSignals) -> Result<Exit
 }
 
 /// Says where the server listens: on stderr for people, in the data folder for the other commands, and with
-/// `--json` on stdout for whoever started it.
+/// `--json` on stdout for the program that started it.
 fn tell_where(
     file: &mut ServerFile,
     http: Option<(String, Secret)>,
@@ -366,7 +366,7 @@ fn refuse_beyond_loopback(address: SocketAddr, has_tokens: bool, folder: &Path) 
     .next(format!("longhaul token new NAME --tools '*' --data {}, or listen on 127.0.0.1", folder.display())))
 }
 
-/// What the other commands, and hosts that were given it, show this server: whoever can read it from the data folder
+/// What the other commands, and hosts that were given it, show this server: a process that can read it from the data folder
 /// owns all that is in it. The same at every start, since hosts keep it in their environment.
 async fn owner_key(engine: &TaskEngine) -> Result<Secret> {
     Ok(as_secret(kept_key(engine, OWNER_KEY).await?))

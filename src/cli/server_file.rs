@@ -1,4 +1,4 @@
-//! `server.json` in the data folder: who serves it, and where. Written by whoever owns the folder, again once it
+//! `server.json` in the data folder: who serves it, and where. Written by the folder's owner, again once it
 //! listens, removed when it ends. It is a hint: only the lock on the store says who owns the folder, so one that was left behind does no harm.
 
 use std::fmt;
@@ -17,9 +17,9 @@ const NAME: &str = "server.json";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Serves {
-    /// Whoever connects, until it is stopped.
+    /// All clients that connect, until it is stopped.
     Clients,
-    /// The same, until nobody needs it: it was started in the background.
+    /// The same, until it is not needed any more: it was started in the background.
     Background,
     /// Its own host on stdin and stdout.
     OneHost,
@@ -41,7 +41,7 @@ pub struct ServerInfo {
     pub started: Option<StartedWith>,
 }
 
-/// What a server serves by, so that a host that was started otherwise can be told.
+/// What a server serves by, so that a host that was started otherwise can hear of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartedWith {
     pub tools: Vec<PathBuf>,
@@ -144,7 +144,7 @@ fn is_foreign(bytes: &[u8]) -> bool {
     !is_ours && bytes.iter().any(|byte| *byte != 0)
 }
 
-/// Whether there is such a process. One that has ended and that nobody asks how, as in a container without an
+/// Whether there is such a process. One that has ended and whose status is not taken, as in a container without an
 /// init, is none.
 pub fn is_running(pid: u32) -> bool {
     let found = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);

@@ -77,7 +77,7 @@ async fn list(
     }
 }
 
-/// One line for what it is now and one for each change from then on, until it is told to end.
+/// One line for what it is now and one for each change from then on, until it is asked to end.
 async fn watch(access: &mut Access, namespace: &str, key: &str, output: Output) -> Result<Exit> {
     let remote = match access {
         Access::Server(remote) => remote,
@@ -111,7 +111,7 @@ async fn tell_changes(
     output: Output,
     shown: &mut Option<u64>,
 ) -> Result<RemoteError> {
-    // Subscribed before it is read: a change in between is told.
+    // Subscribed before it is read: a change in between is reported.
     let mut changes = match remote.watch_state(namespace, key).await {
         Ok(changes) => changes,
         Err(error) => return Ok(error),

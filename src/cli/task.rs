@@ -166,7 +166,7 @@ async fn list(access: &mut Access, mut query: TaskList, limit: usize) -> Result<
 }
 
 async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exit> {
-    // A task that is not there is told before anything is followed.
+    // A task that is not there is reported before anything is followed.
     let task = access.task(id).await?;
     let remote = match access {
         Access::Server(remote) => remote,

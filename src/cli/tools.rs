@@ -16,7 +16,7 @@ pub struct ComponentFile {
     /// The file's name without `.wasm`.
     pub name: String,
     pub component: PathBuf,
-    /// `NAME.toml` beside it.
+    /// `NAME.toml` next to it.
     pub manifest: Option<PathBuf>,
     /// Built here from source: its operator's own.
     pub own: bool,

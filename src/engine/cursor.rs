@@ -1,6 +1,6 @@
 //! Cursors of lists. A cursor says where the next page begins, and is bound to its list: what is listed, for whom, and by
 //! which filters. One that another list gave, or none, is refused instead of being taken for an end or a beginning. It
-//! holds no secret and grants nothing: whoever makes one sees what the list shows them anyway.
+//! holds no secret and grants nothing: a caller that makes one sees what the list shows them anyway.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -293,7 +293,7 @@ pub enum StateError {
     Limit(String),
     #[error("this caller may not {} there", if *write { "write" } else { "read" })]
     NotGranted { namespace: String, write: bool },
-    /// Somebody was faster; the present version, 0 where there is no entry.
+    /// Another writer was faster; the present version, 0 where there is no entry.
     #[error("'{}' has version {version} by now: read it again, then decide anew", key.escape_debug())]
     Conflict { key: String, version: u64 },
 }

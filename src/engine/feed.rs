@@ -1,4 +1,4 @@
-//! The change feed: who wants to know what, told after the commit. A publisher never waits: a watcher
+//! The change feed: who wants to know what, notified after the commit. A publisher never waits: a watcher
 //! holds the set of resources that changed (each at most once), a follower a bounded queue of one task.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -218,7 +218,7 @@ impl Drop for Watcher {
     }
 }
 
-/// Tells when a watcher has something to tell. Of several who wait, one is told.
+/// Tells when a watcher has something to tell. Of several who wait, one is woken.
 #[derive(Clone)]
 pub struct Signal {
     inner: Arc<WatcherInner>,

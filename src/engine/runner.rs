@@ -28,7 +28,7 @@ pub trait Runner: Send + Sync + 'static {
         Err("tools of this engine have no operations".to_owned())
     }
 
-    /// A record of this runner for people: what kind it is and, where that can be told, what it is about.
+    /// A record of this runner for people: what kind it is and, where that is known, what it is about.
     fn describe(&self, _kind: u8, _payload: &[u8]) -> (&'static str, Option<String>) {
         ("call", None)
     }

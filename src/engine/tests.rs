@@ -246,7 +246,7 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
     let engine = world.start(closures(&shut)).await;
     let id = submit(&engine, "gated", json!({})).await;
     until(&engine, id, |document| document.progress.is_some()).await;
-    // The row says running; nobody may be told so once its process is gone.
+    // The row says running; it must not be shown so once its process is gone.
     engine.shared.store.clone().close().await.expect("closed");
     drop(engine);
 
@@ -273,7 +273,7 @@ async fn what_was_running_is_interrupted_and_goes_on_from_its_journal() {
     assert_eq!(reports, [2], "the first report was told before the crash");
 }
 
-/// Who reads beside a task's end sees what was before it or what came of it, and never a crash that was none.
+/// A reader at the time of a task's end sees what was before it or what came of it, and never a crash that was none.
 #[tokio::test]
 async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
     let world = World::new();
@@ -304,7 +304,7 @@ async fn a_task_that_ends_while_it_is_looked_at_is_not_interrupted() {
     assert_eq!(engine.task(&local, id).await.expect("a task").state.name(), "cancelled");
 }
 
-/// Whoever holds a task's locks may be waiting for a read of the store, behind a commit that waits for the reads before
+/// A holder of a task's locks may be waiting for a read of the store, behind a commit that waits for the reads before
 /// it: a read that waited for the locks would wait for ever.
 #[tokio::test]
 async fn a_read_of_the_store_waits_for_no_task() {

@@ -1,5 +1,5 @@
-//! Bearer tokens: who calls from where it cannot be told otherwise. The store holds a token's hash, never the
-//! token; all of them are held in memory, so that every request can ask anew.
+//! Bearer tokens: who calls from where it cannot be known otherwise. The store holds a token's hash, never the
+//! token; all of them are held in memory, so that every request can ask again.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -108,7 +108,7 @@ impl TaskEngine {
         tokens
     }
 
-    /// From its commit on the token is nobody's; what it holds open ends. Its principal's tasks go on, and are
+    /// From its commit on the token is void; what it holds open ends. Its principal's tasks go on, and are
     /// there for a new token of that name.
     pub async fn revoke_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
         let done = self.remove_token(by, name).await;
@@ -145,7 +145,7 @@ impl TaskEngine {
         let held = self.shared.memory.tokens.by_hash.read();
         let found = held.get(&hash)?;
         let mut fingerprint = [0; 8];
-        // Of the hash's hash: what is told of a token helps nobody to forge a row.
+        // Of the hash's hash: what is shown of a token is of no help to forge a row.
         fingerprint.copy_from_slice(&blake3::hash(&hash).as_bytes()[..8]);
         Some(Bearer { principal: found.principal.clone(), fingerprint, revoked: found.revoked.subscribe() })
     }

@@ -1,4 +1,4 @@
-//! By which names this server is called. A page that had its own name resolved to this machine is told apart by the
+//! By which names this server is called. A page that had its own name resolved to this machine is recognized by the
 //! name it calls.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which web pages may call, and what browsers have to be told for it (Fetch, "CORS protocol"). A foreign page is
+//! Which web pages may call, and what browsers have to be sent for it (Fetch, "CORS protocol"). A foreign page is
 //! refused before anything else is asked; the answers of the others, errors included, are readable to them.
 
 use std::convert::Infallible;

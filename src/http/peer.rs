@@ -1,7 +1,7 @@
 //! Says whose the other end of a loopback connection is: the kernel knows which user made each socket.
 //!
 //! Linux is asked by `sock_diag(7)` for the one socket with exactly the peer's 4-tuple. Other systems are not asked:
-//! there nobody is known by their connection.
+//! there no caller is known by its connection.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ pub enum PeerError {
 ///
 /// True only for a socket of this network namespace that is established and open in a process (it has an inode): the
 /// kernel gives user 0 for orphaned sockets and those in TIME_WAIT. A peer that has shut down its side already, or that
-/// is not found, is nobody's.
+/// is not found, has no owner.
 pub fn is_own_user(peer: SocketAddr, ours: SocketAddr) -> Result<bool, PeerError> {
     imp::is_own_user(peer, ours)
 }
@@ -135,7 +135,7 @@ mod imp {
     }
 
     /// In a user namespace the kernel gives every user that has no number there as the overflow user: who runs as
-    /// that one cannot be told from them (`user_namespaces(7)`).
+    /// that one cannot be distinguished from them (`user_namespaces(7)`).
     fn users_are_told_apart(own: u32) -> bool {
         const OVERFLOW: u32 = 65_534;
         let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();

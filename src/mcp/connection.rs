@@ -36,7 +36,7 @@ use crate::task::TaskId;
 pub struct Ends {
     /// The client says nothing more. It may still read.
     pub silent: CancellationToken,
-    /// Nobody reads any more.
+    /// There is no reader any more.
     pub gone: CancellationToken,
     /// The server reads nothing more.
     pub closing: CancellationToken,
@@ -61,7 +61,7 @@ pub struct Connection {
     session: OnceLock<Arc<Session>>,
     /// It began with a handshake, which 2026-07-28 has not.
     pub legacy: AtomicBool,
-    /// What a `subscriptions/listen` wants to be told of.
+    /// What a `subscriptions/listen` wants to hear of.
     pub task_ids: Option<Arc<TaskIds>>,
     /// Its tasks are named by resources of their own, see `pipe_task_ids.rs`.
     pub over_pipes: AtomicBool,
@@ -71,7 +71,7 @@ pub struct Connection {
     log_level: Mutex<LoggingLevel>,
     /// Calls that an explicit `notifications/cancelled` ends.
     calls: Mutex<HashMap<RequestId, CancellationToken>>,
-    /// Where the stream of its `subscriptions/listen` is told from, if not by rmcp.
+    /// Where the stream of its `subscriptions/listen` is served from, if not by rmcp.
     pub handoff: Option<Handoff>,
     /// Watchers that were set before their subscription was acknowledged.
     pub armed: Mutex<Vec<Armed>>,
@@ -106,7 +106,7 @@ impl Connection {
         })
     }
 
-    /// The same for what comes without a request, once a request or the handshake has told it.
+    /// The same for what comes without a request, once a request or the handshake has given it.
     pub fn known_actor(&self) -> &Principal {
         self.actor.get().unwrap_or(&self.principal)
     }

@@ -1,4 +1,4 @@
-//! Lives here: MCP: tools, resources, subscriptions, sessions, transports, the client; wire to domain by hand.
+//! Lives here: MCP: tools, resources, subscriptions, sessions, transports, the client, the wire's conversions.
 //! May import: `api`, `http` and what is below them. Never here: axum, wasmtime, redb, running a task.
 //! Read first: `server.rs`, then `call/mod.rs` and `wire/mod.rs`.
 

@@ -23,7 +23,7 @@ use super::wire::report::{level_of, severity};
 use crate::limits;
 
 impl Handler {
-    /// Takes over a session over HTTP; a restored one is told again of what it had subscribed to.
+    /// Takes over a session over HTTP; a restored one is notified again of what it had subscribed to.
     async fn serve_session(&self, session: &Arc<Session>, peer: Peer<RoleServer>, is_restored: bool) {
         session.set_principal(self.connection.principal.clone());
         session.set_host(Arc::new(StreamHost::new(self, peer)));

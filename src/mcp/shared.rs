@@ -120,7 +120,7 @@ impl McpServer {
         &self.inner.own_tools
     }
 
-    /// All tools as clients see them, sorted by name; made anew only when the catalog is another.
+    /// All tools as clients see them, sorted by name; made again only when the catalog is another.
     pub(in crate::mcp) fn listed(&self) -> Arc<Vec<Tool>> {
         let catalog = self.inner.engine.catalog();
         let mut listed = self.inner.listed.lock();

@@ -5,7 +5,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const MAC_BYTES: usize = blake3::OUT_LEN;
-/// What such a file begins with, so that it can be told from a foreign one by anybody.
+/// What such a file begins with, so that it can be distinguished from a foreign one.
 const MARK: &[u8] = b"longhaul compiled code\n";
 /// What compiled code begins with, behind the MAC: files of before had no mark.
 const CODE_MARK: &[u8] = b"\x7fELF";

@@ -1,5 +1,5 @@
 //! From a component's bytes to one that can be instantiated: from memory, from the folder `compiled`, or
-//! compiled anew.
+//! compiled again.
 
 use std::collections::HashMap;
 use std::fs;

@@ -46,7 +46,7 @@ fn settings() -> wasmtime::Result<Config> {
     let mut config = Config::new();
     // A journal must mean the same on every machine and after an upgrade of the compiler.
     config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
-    // One guest, one thread of execution: the order of events is the journal's affair alone. It also makes
+    // One guest, one thread of execution: the journal alone decides the order of events. It also makes
     // every call into the host three times cheaper.
     config.concurrency_support(false).shared_memory(false);
     config.wasm_component_model_map(true).wasm_component_model_fixed_length_lists(true);
@@ -61,7 +61,7 @@ fn settings() -> wasmtime::Result<Config> {
 }
 
 fn pool() -> PoolingAllocationConfig {
-    // Inspection needs a few instances beside those of the tasks.
+    // Inspection needs a few instances besides those of the tasks.
     let live = u32::try_from(limits::MAX_LIVE_INSTANCES).unwrap_or(u32::MAX).saturating_add(16);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_stacks(live)

@@ -18,7 +18,7 @@ use crate::task::ToolResult;
 /// An instance is over.
 pub(super) enum End {
     Outcome(Outcome),
-    /// It is to begin anew, from the checkpoint that it saved.
+    /// It is to begin again, from the checkpoint that it saved.
     Restart,
 }
 

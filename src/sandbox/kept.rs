@@ -57,7 +57,7 @@ fn has_our_name(name: &str) -> bool {
         && [ENDING, DRAFT_ENDING].contains(&ending)
 }
 
-/// What was written here and has been nobody else's to read or write since.
+/// What was written here and no other user could read or write since.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = private::open(path, OpenOptions::new().read(true))?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {

@@ -35,7 +35,7 @@ pub struct SandboxOptions {
     pub threads: usize,
     /// A guest that waits for timers alone, longer than this, leaves memory.
     pub suspend_grace: Duration,
-    /// Of authorities that guests' exchanges trust beside those of the machine.
+    /// Of authorities that guests' exchanges trust besides those of the machine.
     pub certificates: Vec<reqwest::Certificate>,
 }
 
@@ -94,7 +94,7 @@ impl Sandbox {
 
     /// Keeps compiled code in `folder` from now on, sealed with `key`, which must be secret, stay the same from
     /// start to start, and be used for nothing else. Only the first call counts. Where the folder is a link, or holds
-    /// what is not ours, it is left as it is, and another beside it is used: `longhaul-` and its name.
+    /// what is not ours, it is left as it is, and another next to it is used: `longhaul-` and its name.
     pub fn keep_compiled(&self, folder: PathBuf, key: [u8; 32]) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let beside = folder.with_file_name(format!("longhaul-{name}"));

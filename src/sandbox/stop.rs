@@ -13,7 +13,7 @@ pub(super) enum Stop {
     /// Operation `op` left in an earlier attempt, and the task's effects do not allow to send it again.
     #[error("{message}")]
     UnknownOutcome { op: u64, message: String },
-    /// A checkpoint was saved: the guest begins anew from it.
+    /// A checkpoint was saved: the guest begins again from it.
     #[error("the guest begins anew from its checkpoint")]
     Restart,
     /// A component did, while it was only inspected, what only a task may do.

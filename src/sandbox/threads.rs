@@ -40,7 +40,7 @@ impl Compilers {
         Self { room: Arc::new(Semaphore::new(threads.max(1))) }
     }
 
-    /// Does the work when there is room for it. It goes on also where nobody waits for it any more: a
+    /// Does the work when there is room for it. It goes on also where nothing waits for it any more: a
     /// compilation cannot be stopped in the middle, and keeps its room. The error is a fault of ours.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -50,7 +50,7 @@ impl Compilers {
         let (tell, told) = oneshot::channel();
         let compile = move || {
             give_way();
-            // Whoever wanted it may have given up.
+            // The caller may have given up.
             let _ = tell.send(work());
             drop(place);
         };

@@ -12,7 +12,7 @@ use super::options::Lsn;
 
 pub(super) type Answer = Result<Lsn, StoreError>;
 
-/// The promise of an answer: resolves when the batch is durable and told, or refused, or lost.
+/// The promise of an answer: resolves when the batch is durable and applied, or refused, or lost.
 /// Dropping it changes nothing about the batch.
 #[derive(Debug)]
 #[must_use = "a batch is not durable before its acknowledgement"]

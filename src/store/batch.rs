@@ -165,7 +165,7 @@ impl Batch {
         self.ops == 0
     }
 
-    /// About what it will occupy in the log and beside it.
+    /// About what it will occupy in the log and outside it.
     pub fn bytes(&self) -> usize {
         self.frame.len() + self.direct_bytes
     }

@@ -1,4 +1,4 @@
-//! Versioned rows: one byte of version, then postcard. What a row means is the upper rooms' affair.
+//! Versioned rows: one byte of version, then postcard. What a row means is known to the upper rooms.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

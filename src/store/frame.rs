@@ -72,7 +72,7 @@ pub(super) fn push_direct(out: &mut Vec<u8>, space: Space, key: &[u8]) {
 
 /// Begin a row of `batches` batches, which have so many bytes of ops.
 pub(super) fn begin_row(batches: usize, bytes: usize) -> Vec<u8> {
-    // Beside the ops: the version, the number of batches, the check, and each batch's number of ops.
+    // Besides the ops: the version, the number of batches, the check, and each batch's number of ops.
     let mut out = Vec::with_capacity(bytes + 5 + CHECK_BYTES + 3 * batches);
     out.push(ROW_VERSION);
     push_varint(&mut out, batches as u64);

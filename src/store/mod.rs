@@ -88,7 +88,7 @@ impl Store {
         File::open_to_read(folder, options, sink).map(Self::of_file)
     }
 
-    /// Read all of the store in `folder`, which nobody has open, and verify every checksum, as no start does.
+    /// Reads all of the store in `folder`, which is not open, and verifies every checksum, as no start does.
     /// The file is left as it is. An error says what is damaged and where.
     pub fn check(folder: &Path) -> Result<Checked, StoreError> {
         file::check(folder)

@@ -24,7 +24,7 @@ pub struct StoreOptions {
 /// What an acknowledgement promises beyond a crash of the process: both survive the loss of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// One sync a commit. A torn commit is told from a whole one by a checksum.
+    /// One sync a commit. A torn commit is distinguished from a whole one by a checksum.
     #[default]
     Standard,
     /// Two syncs a commit: a torn commit is not even pointed to.

@@ -53,7 +53,7 @@ spaces! {
     Ended = 24, "ended";
     /// Which tasks are whose children.
     Child = 25, "child";
-    /// `task | retry | number`: what a task has reported, where a client's stream is told of it.
+    /// `task | retry | number`: what a task has reported, where a client's stream gets it.
     Report = 26, "report";
     /// `task | block | row`: what a task did and when.
     Trace = 27, "trace";

@@ -20,7 +20,7 @@ pub fn canonical(value: &Value) -> String {
 }
 
 /// The integer that a number with a zero fraction stands for; `None` for another value, and for a double from which
-/// the integer cannot be told.
+/// the integer cannot be known.
 pub fn integer(value: &Value) -> Option<i128> {
     let number = value.as_number()?;
     number

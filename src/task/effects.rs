@@ -8,7 +8,7 @@ pub struct Effects {
     pub idempotent_hosts: Vec<String>,
 }
 
-/// What to do about an effect that left and of which nobody knows whether it arrived.
+/// What to do about an effect that left and of which it is not known whether it arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownOutcome {

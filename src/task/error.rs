@@ -13,7 +13,7 @@ pub enum FailedReason {
     Limit,
     /// The total time is over.
     Timeout,
-    /// An effect left and nobody knows whether it arrived.
+    /// An effect left and it is not known whether it arrived.
     UnknownOutcome,
     /// It needed a capability that it does not hold.
     Refused,

@@ -29,7 +29,7 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// A message as it stands in the log: each of its lines behind its level, so that it can be told from what was
+/// A message as it stands in the log: each of its lines behind its level, so that it can be distinguished from what was
 /// printed. Holds [`limits::MAX_MESSAGE_BYTES`] of the message at most.
 pub fn log_lines(level: LogLevel, message: &str) -> String {
     let end = message.floor_char_boundary(limits::MAX_MESSAGE_BYTES);

@@ -133,12 +133,12 @@ pub struct Status {
     pub retry: u32,
     pub message: Option<String>,
     pub progress: Option<Progress>,
-    /// Progress reports, status messages and log lines so far: on replay, as many are not told again.
+    /// Progress reports, status messages and log lines so far: on replay, as many are not reported again.
     pub reports: u64,
     /// Messages that were sent to it so far.
     pub messages: u64,
     pub questions: Questions,
-    /// Somebody's stream is told of every report, also after a restart, so that each is a row of its own: bytes
+    /// A client's stream gets every report, also after a restart, so that each is a row of its own: bytes
     /// of these so far. `None` keeps none.
     pub kept_reports: Option<u64>,
     pub outputs: Vec<OutputMeta>,
@@ -199,7 +199,7 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// One thing that a guest told whoever waits for it.
+/// One report of a guest to the task's followers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// Progress, a status message, or both.
@@ -229,7 +229,7 @@ pub struct Wake {
     pub on: Vec<WakeOn>,
 }
 
-/// What ends a wait beside a timer. Whether it is there already is asked of the store, so that none is missed.
+/// What ends a wait besides a timer. Whether it is there already is asked of the store, so that none is missed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WakeOn {
     Cancellation,

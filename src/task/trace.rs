@@ -11,7 +11,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// What is malformed or too long is left out, as W3C wants it: nobody's call fails for its trace. `None`
+    /// What is malformed or too long is left out, as W3C wants it: no call fails for its trace. `None`
     /// where nothing is left.
     pub fn of(traceparent: Option<&str>, tracestate: Option<&str>, baggage: Option<&str>) -> Option<Self> {
         let traceparent = traceparent.filter(|text| is_traceparent(text));

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// `longhaul … --json` on this data folder, with no configuration of whoever runs the tests.
+/// `longhaul … --json` on this data folder, without the configuration of the person who runs the tests.
 pub fn command(data: &Path, words: &[&str]) -> Command {
     let mut command = longhaul(words);
     command.arg("--data").arg(data).env("XDG_CONFIG_HOME", data);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 
 /// A bare client of the stateless era (2026-07-28): one POST a request, nothing remembered. Written from the
-/// specification, beside Longhaul's own client and the stock ones.
+/// specification, besides Longhaul's own client and the stock ones.
 #[derive(Clone)]
 pub struct Client {
     url: String,
@@ -149,7 +149,7 @@ impl Client {
         let request = self.post("subscriptions/listen", None, json!({"notifications": filter}));
         let mut stream = request.send().await.expect("a stream");
         let mut told = Vec::new();
-        // The first word is the acknowledgement: what changes from then on is told.
+        // The first word is the acknowledgement: what changes from then on is reported.
         while let Some(piece) = stream.chunk().await.expect("the stream goes on") {
             told.extend_from_slice(&piece);
             if !told.ends_with(b"\n\n") {

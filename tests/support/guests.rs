@@ -17,7 +17,7 @@ pub fn guest(name: &str) -> PathBuf {
 
 fn build() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools-wasm");
-    // Adds the target where it is missing, and puts manifests beside the components.
+    // Adds the target where it is missing, and puts manifests next to the components.
     let built = Command::new(env!("CARGO_BIN_EXE_longhaul")).args(["tool", "build"]).arg(&workspace).output();
     let built = built.expect("longhaul runs");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

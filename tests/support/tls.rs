@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use tokio_rustls::rustls::sign::SigningKey;
 use tokio_rustls::rustls::{SignatureAlgorithm, SignatureScheme};
 
-// X.509 as far as a test needs it: Ed25519, one name in an issuer, DER written by hand.
+// X.509 as far as a test needs it: Ed25519, one name in an issuer, DER written out.
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const BOOLEAN: u8 = 0x01;
@@ -28,7 +28,7 @@ pub type Validity = (&'static str, &'static str);
 pub const VALID: Validity = ("20200101000000Z", "21200101000000Z");
 pub const EXPIRED: Validity = ("20200101000000Z", "20210101000000Z");
 
-/// An authority that nobody knows but who is told.
+/// An authority that is known only where it is configured.
 pub struct Authority {
     name: String,
     key: Arc<dyn SigningKey>,

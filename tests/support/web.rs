@@ -65,7 +65,7 @@ impl Web {
         let (seen, connections) = (Arc::new(watch::Sender::default()), Arc::<Mutex<usize>>::default());
         let hosts = Arc::<Mutex<Vec<_>>>::default();
         let (notes, count, asked) = (seen.clone(), connections.clone(), hosts.clone());
-        // Ends with the process; nobody waits for it.
+        // Ends with the process; nothing waits for it.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 *count.lock().expect("no panic") += 1;

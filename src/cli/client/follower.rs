@@ -14,7 +14,7 @@ use crate::task::{TaskId, ToolResult};
 
 const BACKOFF: Duration = Duration::from_millis(500);
 
-/// What is told of the entry with this key.
+/// What is reported of the entry with this key.
 pub struct Event {
     pub key: String,
     pub what: What,
@@ -126,7 +126,7 @@ impl Audience for Teller {
     fn show(&mut self, task: &TaskDocument) {
         self.noted.clear();
         let what = What::Stands(Box::new(task.clone()));
-        // Where the client is behind, it is told where the task stands later.
+        // Where the client is behind, it hears where the task stands later.
         let _ = self.events.try_send(Event { key: self.key.clone(), what });
     }
 

@@ -109,7 +109,7 @@ impl Memory {
         Ok(lock)
     }
 
-    /// Whoever reads sees the file as it was or as it is.
+    /// A reader sees the file as it was or as it is.
     fn write(&self, contents: &Contents) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;

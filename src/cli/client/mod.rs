@@ -76,7 +76,7 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
             Ok(Next::Go) if at_end && !client.is_attached() => break,
             Ok(Next::Go) => {}
             Ok(Next::Quit) => break,
-            // Whoever read our output has gone.
+            // The reader of our output has gone.
             Err(error) if error.says_nothing() => return Err(error),
             Err(error) => client.screen.say(&error.to_string()),
         }

@@ -20,7 +20,7 @@ pub struct Server {
     pub named: bool,
 }
 
-/// Those that are named, else the one that is meant where nobody names one.
+/// Those that are named, else the one that is meant where none is.
 pub async fn servers(named: &[String], context: &Context) -> Result<Vec<Server>> {
     let named: Vec<String> = named.iter().filter(|url| !url.is_empty()).cloned().collect();
     if !named.is_empty() {

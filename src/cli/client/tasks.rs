@@ -190,7 +190,7 @@ impl Client<'_> {
         let task = &mut self.followed[at];
         let open = &document.input_requests;
         let line = format!("{}: {}", task.name(), describe(&document));
-        // The end is told with the result.
+        // The end is shown with the result.
         if task.attached && line != task.said && !document.is_terminal() {
             self.screen.say(&line);
             task.said = line;

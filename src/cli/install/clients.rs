@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::exit::{CliError, Result};
 
-/// The variables that hosts are told to read a token or the owner's key from: neither is written into a file.
+/// The variables from which hosts are to read a token or the owner's key: neither is written into a file.
 const TOKEN: &str = "LONGHAUL_TOKEN";
 pub const KEY: &str = "LONGHAUL_KEY";
 
@@ -41,7 +41,7 @@ pub enum Transport {
 pub enum Credential {
     /// Nothing: the server knows the owner by the connection.
     None,
-    /// The server is on another machine, where nobody is known without a token.
+    /// The server is on another machine, where a client is known by its token alone.
     Token,
     /// The server's key: it cannot know the owner by the connection.
     Key {
@@ -56,7 +56,7 @@ pub struct Places {
     pub home: PathBuf,
     /// Where programs of this system keep settings.
     pub config: PathBuf,
-    /// Where the host was told to keep its own, by a variable that it names.
+    /// Where the host is to keep its own, by a variable that it names.
     pub claude: Option<PathBuf>,
     pub codex: Option<PathBuf>,
     pub project: PathBuf,

@@ -10,7 +10,7 @@ mod files;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-/// A home of nobody.
+/// A home without an owner.
 struct Home(tempfile::TempDir);
 
 impl Home {

@@ -77,7 +77,7 @@ async fn go_back_in_tree(shared: &Shared, entry: &Entry) -> Result<(), StoreErro
         })
         .await?;
     if let Some(task) = task {
-        // The tasks of the tree are counted again when somebody asks.
+        // The tasks of the tree are counted again when the number is asked for.
         shared.memory.trees.forget(task.root);
     }
     entry.children().extend(wanted.into_iter().filter(|(child, _)| shared.entry(*child).is_some()));

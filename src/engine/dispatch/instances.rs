@@ -6,7 +6,7 @@ use crate::engine::lifecycle::attempt;
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
 
-/// Gives an instance to whoever is next, as long as there is room.
+/// Gives an instance to the next task, as long as there is room.
 pub async fn dispatch(shared: Arc<Shared>, runner: Arc<dyn Runner>) {
     loop {
         let told = shared.memory.ready.wake.notified();

@@ -1,5 +1,5 @@
 //! Children: the tasks that a task's calls made. A child is wanted as long as the operation that called it points to
-//! it and its parent is open; one that nobody wants is cancelled, unless it is detached. Whoever changes that commits
+//! it and its parent is open; one that is wanted no more is cancelled, unless it is detached. A change of that is committed
 //! it first and looks afterwards, and a start looks at all of them: so a crash in between loses nothing.
 //!
 //! Keys: `parent | 0 | child` lists a task's children, `parent | 1 | epoch BE | operation BE` holds the child that the
@@ -30,7 +30,7 @@ use crate::engine::shared::Shared;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Called, RetryPolicy, State, Task, TaskId};
 
-/// What is told of a child that nobody wants any more.
+/// What is said of a child that is wanted no more.
 pub const UNWANTED: &str = "the task that called it has ended, begun anew or given it up";
 
 /// The tree that a task belongs to, read before the locks of its tasks are taken.

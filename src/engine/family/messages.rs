@@ -1,7 +1,7 @@
 //! Messages to a task: committed before the send is answered, delivered once, in order.
 //!
-//! A row stays after its delivery, marked: a retry from the start is told everything anew, and one that keeps its
-//! journal's beginning is told anew what it was told behind it. Keys: `task | 0 | seq BE` is a message, `task | 1 |
+//! A row stays after its delivery, marked: a retry from the start gets all of them again, and one that keeps its
+//! journal's beginning gets again what it got behind it. Keys: `task | 0 | seq BE` is a message, `task | 1 |
 //! hash of the sender and its key` the seq that a repeated send gets.
 
 use std::ops::ControlFlow;

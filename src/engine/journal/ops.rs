@@ -14,7 +14,7 @@ use crate::task::TaskId;
 /// What is known of one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// It was about to leave, or left; nobody knows whether it arrived. `sends` counts how often.
+    /// It was about to leave, or left; it is not known whether it arrived. `sends` counts how often.
     Intent { hash: u64, sends: u32 },
     /// It came back.
     Done { hash: u64, outcome: Arc<[u8]> },

@@ -14,7 +14,7 @@ pub struct JournalRows {
     pub end: Option<(u64, u64)>,
 }
 
-/// All records of a journal. A gap, or a row that cannot be read, is damage, and told as such.
+/// All records of a journal. A gap, or a row that cannot be read, is damage, and reported as such.
 pub fn read_records(
     snapshot: &Snapshot<'_>,
     id: TaskId,

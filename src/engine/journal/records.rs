@@ -93,7 +93,7 @@ pub struct Journal {
     next_number: u64,
     pending: Vec<u8>,
     pending_count: u64,
-    /// `pending` was taken, and the next record begins it anew: it needs no memory of its own.
+    /// `pending` was taken, and the next record begins it again: it needs no memory of its own.
     is_taken: bool,
     /// Clock reads since the last time record.
     reads: u64,

@@ -23,7 +23,7 @@ impl TaskEngine {
         given: Given,
         via: AnsweredVia,
     ) -> Result<TaskView, EngineError> {
-        // What is wrong with the task is told, and noted, below.
+        // What is wrong with the task is reported, and recorded, below.
         let found = self.asker(principal, id, key).await;
         let (asker, key) = found.unwrap_or_else(|_| (id, key.map(str::to_owned)));
         let which = key.as_deref().map_or(Which::Only, Which::Key);

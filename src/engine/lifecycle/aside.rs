@@ -1,4 +1,4 @@
-//! A future that waits beside a busy one, in the same task: it is polled only when something happens to it, not
+//! A future that waits along with a busy one, in the same task: it is polled only when something happens to it, not
 //! each time the other one comes and goes.
 
 use std::future::Future;
@@ -40,7 +40,7 @@ impl<F: Future + Unpin> Future for Aside<F> {
         if is_known && !this.bell.has_rung.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        // First this: whoever rings from here on wakes the listener again.
+        // First this: a ring from here on wakes the listener again.
         this.bell.listener.register(context.waker());
         if !is_known {
             this.listener = Some(context.waker().clone());

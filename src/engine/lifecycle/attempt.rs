@@ -1,4 +1,4 @@
-//! One attempt, from dispatch to its end: what is read before, what runs beside it, what its outcome means.
+//! One attempt, from dispatch to its end: what is read before, what runs along with it, what its outcome means.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -77,7 +77,7 @@ pub async fn drive(
     };
     drop(permit);
     if let Err(error) = ended {
-        // The store has latched, or somebody else ended the task meanwhile: then its row tells.
+        // The store has latched, or another process ended the task meanwhile: then its row says so.
         tracing::error!(task = %entry.id, %error, "an attempt's end could not be recorded");
     }
 }

@@ -85,7 +85,7 @@ pub fn moment_due(entry: &Entry, state: &EntryState) -> Duration {
     state.anchor.unwrap_or(Anchor { elapsed: Duration::ZERO, logical: 0 }).moment(logical)
 }
 
-/// Sets the timer of a task that has no instance. What it waits for beside the timer may be there already.
+/// Sets the timer of a task that has no instance. What it waits for besides the timer may be there already.
 pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
     let waits_for_more = state.status.wake.as_ref().is_some_and(|wake| !wake.on.is_empty());
     let at = if waits_for_more { shared.clock.elapsed() } else { moment_due(entry, state) };

@@ -1,6 +1,6 @@
 //! Lives here: the life of a task: how it begins, what is attempted, how it ends, begins again and goes; what its owner does to it.
 //! May import: `query`, `questions`, `family`, `state`, `record` and what stands below.
-//! Never here: the loops that run beside all tasks.
+//! Never here: the loops that run for all tasks.
 //! Read first: `attempt.rs`, then `end.rs`, then `reopen.rs`.
 
 pub(super) mod answer;

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::store::{Ack, StoreError};
 use crate::task::{CancelRequest, TaskId};
 
-/// Cancels what nobody wants any more, as long as the engine runs.
+/// Cancels what is wanted no more, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
     loop {
         let told = shared.memory.trees.wake.notified();
@@ -45,7 +45,7 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Cancels a child that nobody wants any more, if it is open.
+/// Cancels a child that is wanted no more, if it is open.
 async fn give_up(shared: &Arc<Shared>, id: TaskId) -> Result<(), EngineError> {
     let Some(entry) = shared.entry(id) else { return Ok(()) };
     while let Some(ack) = cancel_unwanted(shared, &entry)? {
@@ -56,7 +56,7 @@ async fn give_up(shared: &Arc<Shared>, id: TaskId) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// A start: joins open children to their open parents, and cancels those that lost theirs while nobody ran.
+/// A start: joins open children to their open parents, and cancels those that lost theirs while no engine ran.
 pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
     let entries: Vec<Arc<Entry>> =
         shared.open_tasks().values().filter(|entry| entry.link.is_some()).cloned().collect();

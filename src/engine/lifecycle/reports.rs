@@ -1,4 +1,4 @@
-//! What a task has reported, for a stream that is told of each of it, once and in order, also after a restart.
+//! What a task has reported, for a stream that gets each of it, once and in order, also after a restart.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What ends a wait beside a timer. Whoever changes such a thing commits it first and nudges the task afterwards;
+//! What ends a wait besides a timer. A change of such a thing is committed first and the task nudged afterwards;
 //! the task looks for itself, live or suspended, now or after a restart. So no word can be lost between the two:
 //! a nudge says "look", never "it is there".
 

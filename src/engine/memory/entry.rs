@@ -29,7 +29,7 @@ pub struct Entry {
     pub total_seconds: u64,
     state: Mutex<EntryState>,
     pub flush: Flush,
-    /// Cancellation was requested and the guest is to be told.
+    /// Cancellation was requested and the guest is to hear of it.
     pub cancel: watch::Sender<bool>,
     /// Counts decisions that end the present attempt whatever the guest says.
     pub stop: watch::Sender<u64>,
@@ -40,7 +40,7 @@ pub struct Entry {
     pub news: watch::Sender<u64>,
     /// Counts clients at hand whose model can sample for this task.
     pub models: watch::Sender<Models>,
-    /// Samples that somebody works on.
+    /// Samples that a client works on.
     pub extensions: Extensions,
     /// A second call found this task, by `dedupe_seconds` or a key: what one of them gives up is the other's.
     pub joined: AtomicBool,
@@ -95,7 +95,7 @@ pub struct Live {
     pub log: LogTail,
     /// Progress reports and status messages of the guest so far, replayed ones included.
     pub reports: u64,
-    /// Told after the next commit.
+    /// Published after the next commit.
     pub changes: Vec<TaskChange>,
     /// Writes that belong to the next commit.
     pub writes: Vec<(Space, Vec<u8>, Vec<u8>)>,
@@ -108,7 +108,7 @@ pub struct Live {
     pub replay_spent: Duration,
     pub handles_cancellation: bool,
     pub restored: Option<Arc<[u8]>>,
-    /// Batches on their way or on disk, those known to be on disk because somebody waited for it, and those that
+    /// Batches on their way or on disk, those known to be on disk because it was waited for, and those that
     /// the writer has marked.
     pub enqueued: u64,
     pub settled: u64,
@@ -175,7 +175,7 @@ impl Entry {
         self.children.lock()
     }
 
-    /// Never within a read of the store: whoever holds it may be waiting for one, behind a commit that waits for the
+    /// Never within a read of the store: its holder may be waiting for one, behind a commit that waits for the
     /// first to end.
     pub fn lock(&self) -> MutexGuard<'_, EntryState> {
         self.state.lock()

@@ -1,4 +1,4 @@
-//! What a busy guest recorded or told is committed after a moment, whether or not it waits for anything. One timer
+//! What a busy guest recorded or reported is committed after a moment, whether or not it waits for anything. One timer
 //! for all tasks: most of them have committed it themselves by then, and are left alone.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Who runs next: one queue a principal, taken in turn, so that nobody waits behind another's thousand.
+//! Who runs next: one queue a principal, taken in turn, so that no principal waits behind another's thousand.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

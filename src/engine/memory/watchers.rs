@@ -1,4 +1,4 @@
-//! Which task waits for which entry: an index in memory, so that a commit knows whom to nudge. Whoever looks at an
+//! Which task waits for which entry: an index in memory, so that a commit knows whom to nudge. A task that looks at an
 //! entry in order to wait for it says so here first; a nudge too many costs a look, one too few would cost a task.
 
 use std::collections::{HashMap, HashSet};

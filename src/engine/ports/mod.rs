@@ -43,7 +43,7 @@ pub enum Outcome {
     Diverged(Divergence),
     /// A bound struck; `bound` is its name in the manifest or in `limits.rs`.
     Limit { bound: &'static str, message: String },
-    /// It needed what it is not granted, and could not be told so otherwise.
+    /// It needed what it is not granted, and could not hear so otherwise.
     Refused { message: String },
     /// Nothing to do until then: drop the instance, replay later.
     Suspended(Suspension),
@@ -51,7 +51,7 @@ pub enum Outcome {
     Cancelled,
     /// The runner does not know the component, or not this tool of it.
     MissingComponent { message: String },
-    /// Operation `op` left and nobody knows whether it arrived; the task's policy says what follows.
+    /// Operation `op` left and it is not known whether it arrived; the task's policy says what follows.
     UnknownOutcome { op: u64, message: String },
     /// Longhaul's own fault, or its machine's: tried again by replay.
     HostFault { message: String },
@@ -91,6 +91,6 @@ pub trait Sampler: Send + Sync + 'static {
 pub struct Sampled {
     /// The result of MCP's `sampling/createMessage`.
     pub message: Value,
-    /// What it cost, as it was told.
+    /// What it cost, as it was reported.
     pub tokens: Option<u64>,
 }

@@ -13,7 +13,7 @@ use crate::task::{ProtocolError, RetryPolicy, ToolResult, UnknownOutcome};
 
 /// Speaks to other MCP servers, which it knows by their names in the configuration.
 pub trait RemoteTools: Send + Sync + 'static {
-    /// What the server offers, as it said at most a minute ago. Connects, so that a server that is not there is told
+    /// What the server offers, as it said at most a minute ago. Connects, so that a server that is not there is reported
     /// from one that was and is no more.
     fn list(&self, server: &str) -> BoxFuture<Result<Arc<Listing>, RemoteFault>>;
 
@@ -68,7 +68,7 @@ pub enum RemoteFault {
 pub struct RemotePolicy {
     /// Tools (globs) that clients see too.
     pub expose: Vec<String>,
-    /// Tools (globs) that may be called again where nobody knows whether a call arrived.
+    /// Tools (globs) that may be called again where it is not known whether a call arrived.
     pub idempotent: Vec<String>,
     pub unknown_outcome: UnknownOutcome,
     pub retry: RetryPolicy,

@@ -64,7 +64,7 @@ impl TaskEngine {
         found.ok_or(EngineError::NoSuchTask(id))
     }
 
-    /// How long after its creation a task goes, as far as that can be told now; `None` is never. One that has
+    /// How long after its creation a task goes, as far as that is known now; `None` is never. One that has
     /// not ended is kept for the whole retention after its end.
     pub fn kept_for(&self, task: &TaskView) -> Option<Duration> {
         let kept = self.shared.retention?;

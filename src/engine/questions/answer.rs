@@ -28,7 +28,7 @@ pub enum Given {
     Accept(Value),
     Decline,
     Cancel,
-    /// Whoever was to do it cannot, and this is why.
+    /// The one that was to do it cannot, and this is why.
     Unavailable(String),
 }
 
@@ -104,7 +104,7 @@ pub(in crate::engine) async fn give(
             let how = QuestionEnd::Gone;
             return Err(EngineError::QuestionOver { task: entry.id, key, how });
         }
-        // Somebody may have been faster: what they said is then about to be on disk.
+        // Another client may have been faster: what it said is then about to be on disk.
         shared.commit(Commit::new())?.await?;
     }
 }

@@ -128,7 +128,7 @@ impl Recorder {
         if let Some(Op::Done { outcome, .. }) = self.op(op)? {
             return decode(&outcome);
         }
-        // Whoever answers takes it out of the open ones first: if it is still there, its time is over.
+        // An answer takes it out of the open ones first: if it is still there, its time is over.
         let over = |kind| match kind {
             QuestionKind::Elicit => Answer::Expired,
             kind => Answer::Unavailable(nobody(kind)),

@@ -57,7 +57,7 @@ pub enum Answer {
     Decline,
     Cancel,
     Expired,
-    /// Nobody was there to do it, or it could not.
+    /// No client was there to do it, or it could not.
     Unavailable(String),
     /// It was not even asked: a bound of the task was reached.
     Refused(String),

@@ -1,5 +1,5 @@
 //! What the tasks below a task ask. It is shown with the task's own questions, under the key `CHILD:KEY`, so that
-//! whoever called a task is asked what its children ask. No guest's key has a colon, so that one is told from the
+//! the caller of a task is asked what its children ask. No guest's key has a colon, so that one is distinguished from the
 //! other. A child that was detached asks for itself.
 
 use std::sync::Arc;

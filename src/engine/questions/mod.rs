@@ -7,7 +7,7 @@
 //! the guest with a row of its own, both in one commit; it is shown once that is on disk, and answered once. The
 //! first valid answer is committed, then the task is nudged; the guest gets it once it is the operation's outcome.
 //!
-//! A row is never taken away: keys are unique for the task's whole life, and what was answered is told for as long.
+//! A row is never taken away: keys are unique for the task's whole life, and what was answered is shown for as long.
 //! A row without an answer whose number is not among the open ones of the status is one that was withdrawn.
 //! Keys: `task | 0 | number BE` is a question, `task | 1 | epoch BE | operation BE` the number of the one that this
 //! operation asked.

@@ -17,7 +17,7 @@ use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::{Ack, Space, StoreError};
 
-/// One commit: what was told so far, the checkpoint, the next epoch, and the old journal's end.
+/// One commit: what was reported so far, the checkpoint, the next epoch, and the old journal's end.
 pub fn save(
     shared: &Arc<Shared>,
     entry: &Entry,

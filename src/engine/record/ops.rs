@@ -1,6 +1,6 @@
 //! Operations: effects that leave the process and come back in their own order. Each has a number that
 //! follows from the guest's own doings; its outcome stands in a row, apart from what the guest has seen of
-//! it, which stands in the journal. So an outcome that nobody has looked at yet can never diverge.
+//! it, which stands in the journal. So an outcome that was not looked at yet can never diverge.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl Recorder {
         self.put_op(op, hash, OpChange::Done { payload, outcome: outcome.into() })
     }
 
-    /// The guest gave it up; told with the next commit.
+    /// The guest gave it up; published with the next commit.
     pub fn op_abandoned(&self, op: OpHandle, hash: u64) -> Result<(), RecorderError> {
         self.put_op(op, hash, OpChange::Abandoned)
     }

@@ -31,7 +31,7 @@ pub enum OutputOp<'a> {
     },
 }
 
-/// Why it was not done; told to the guest.
+/// Why it was not done; for the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {

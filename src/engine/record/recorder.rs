@@ -114,7 +114,7 @@ impl Recorder {
         self.shared.clock.sleep_until(at)
     }
 
-    /// All that was recorded and told so far is on disk when this returns.
+    /// All that was recorded and reported so far is on disk when this returns.
     pub async fn barrier(&self) -> Result<(), RecorderError> {
         let (ack, number) = loop {
             let queued = {
@@ -223,7 +223,7 @@ impl Recorder {
         self.with(|_, live| Ok(!live.journal.is_replaying() && live.log.position() >= live.log.durable()))
     }
 
-    /// A line for the log that is also told to whoever waits for the task, numbered with its reports.
+    /// A line for the log that also goes to the task's followers, numbered with its reports.
     pub fn line(&self, level: LogLevel, text: &str) -> Result<(), RecorderError> {
         let lines = log_lines(level, text);
         self.with(|_, live| Ok(live.log.write(lines.as_bytes(), live.journal.next_number())?))?;
@@ -299,15 +299,15 @@ impl Recorder {
         let mut requests = self.entry.cancel.subscribe();
         async move {
             if requests.wait_for(|requested| *requested).await.is_err() {
-                // The entry is gone and with it whoever could ask.
+                // The entry is gone, and no request can come.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// This guest wants to be told of a cancellation, and to have CANCEL_GRACE_MS to clean up.
+    /// This guest wants to hear of a cancellation, and to have CANCEL_GRACE_MS to clean up.
     pub fn handles_cancellation(&self) {
-        // Without a live instance there is nobody to heed anything.
+        // Without a live instance there is nothing that could handle it.
         let _ = self.with(|_, live| {
             live.handles_cancellation = true;
             Ok(())
@@ -343,7 +343,7 @@ impl Recorder {
         })
     }
 
-    /// What replay brings again was told before.
+    /// What replay brings again was reported before.
     fn report(&self, report: Report) -> Result<(), RecorderError> {
         let wall = self.shared.clock.wall();
         self.with(|state, live| {

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError, codec};
 use crate::task::{Status, Task, TaskId, ToolResult};
 
-/// Version of every row that this module writes; a change of shape gets a new one beside the old.
+/// Version of every row that this module writes; a change of shape gets a new one next to the old.
 pub const ROW_VERSION: u8 = 1;
 
 /// A payload inside its row, or, where it is large, in a blob of its own.

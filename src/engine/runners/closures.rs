@@ -233,7 +233,7 @@ impl Steps {
         Ok(self.recorder.log(format!("{line}\n").as_bytes())?)
     }
 
-    /// A line for the log that whoever waits for the task is told as well.
+    /// A line for the log that also goes to the task's followers.
     pub fn line(&self, level: LogLevel, text: &str) -> Result<(), StepError> {
         Ok(self.recorder.line(level, text)?)
     }
@@ -286,7 +286,7 @@ fn of_recorder(error: RecorderError) -> Outcome {
     }
 }
 
-/// A spawned body that ends with whoever waits for it.
+/// A spawned body that ends with its waiter.
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {

@@ -1,5 +1,5 @@
 //! Tools of other MCP servers as durable tasks: what a server offers is pinned, and a call of it is one operation
-//! that leaves, comes back, or has an outcome that nobody knows.
+//! that leaves, comes back, or has an unknown outcome.
 //!
 //! A tool `search` of the server `docs` is `docs/search` to the components that are granted it, and `docs_search` to
 //! clients where the operator exposes it. It runs over there, outside of any sandbox of ours.
@@ -510,7 +510,7 @@ impl Remotes {
     }
 }
 
-/// Ends once a task whose attempt is over has ended, on disk: true where nobody wants its result any more.
+/// Ends once a task whose attempt is over has ended, on disk: true where its result is wanted no more.
 async fn ended_early(shared: &Shared, entry: &Entry) -> bool {
     let mut stop = entry.stop.subscribe();
     let state = loop {

@@ -69,7 +69,7 @@ impl TaskEngine {
                     self.shared.audit.record_admitted(&mut commit, principal, subject)?;
                 }
                 let answer = decided.map(|decided| guard.write(&mut commit, decided));
-                // Also a verdict is only told once what it rests on is on disk.
+                // Also a verdict is only given once what it rests on is on disk.
                 (answer, self.shared.commit(commit)?)
             };
             match ack.await {

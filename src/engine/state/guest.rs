@@ -16,7 +16,7 @@ use crate::engine::trace::StepKind;
 use crate::store::{Ack, StoreError};
 use crate::task::WakeOn;
 
-/// The engine's second kind of records, beside outputs.
+/// The engine's second kind of records, after outputs.
 pub const KIND_STATE: u8 = 201;
 
 #[derive(Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 //!
 //! Shared state: entries that agents coordinate through, each in a namespace, with a version that grows with every
 //! write, also over a deletion. A write's verdict is made in the order of commits (`write_set.rs`), a guest's write is in
-//! the same commit as its step (`guest.rs`), and whoever watches is told after it (`memory/watchers.rs`).
+//! the same commit as its step (`guest.rs`), and its watchers are notified after it (`memory/watchers.rs`).
 
 pub(super) mod entries;
 pub(super) mod expiry;

@@ -344,7 +344,7 @@ async fn an_end_withdraws_and_a_retry_asks_anew_under_another_key() {
     assert_eq!(keys(&document), ["price-2"]);
     engine.cancel(&local(), id, None).await.expect("cancelled");
 
-    // A retry that keeps the journal up to its end asks nothing anew: it is the same question.
+    // A retry that keeps the journal up to its end asks nothing again: it is the same question.
     engine.retry(&local(), id, Some(document.steps)).await.expect("a retry");
     let document = asks(&engine, id).await;
     assert_eq!(keys(&document), ["price-2"]);

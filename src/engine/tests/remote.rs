@@ -10,7 +10,7 @@ use super::*;
 use crate::catalog::Operator;
 use crate::task::{Content, UnknownOutcome};
 
-/// A server that does what it is told for each call, and remembers the keys that it was called with.
+/// A server that does what it is set to do for each call, and remembers the keys that it was called with.
 #[derive(Clone, Default)]
 struct Script {
     listing: Arc<Mutex<Listing>>,

@@ -54,7 +54,7 @@ impl World {
     }
 }
 
-/// The task that is still open, and no other: one that has ended is called anew, also within the time.
+/// The task that is still open, and no other: one that has ended is called again, also within the time.
 #[tokio::test]
 async fn a_repeated_call_finds_the_task_that_is_open_and_zero_switches_that_off() {
     let world = World::new();

@@ -97,7 +97,7 @@ async fn compare_and_set_holds_under_32_writers() {
     engine.shutdown().await;
 }
 
-/// What a batch that was refused had promised counts for nobody behind it.
+/// What a batch that was refused had promised counts for none behind it.
 #[tokio::test]
 async fn a_refused_commit_leaves_no_trace_in_later_verdicts() {
     let world = World::new();
@@ -141,7 +141,7 @@ async fn an_expired_entry_reads_as_absent_at_once_and_is_told_as_a_change() {
     assert_eq!(put(&engine, "a", "2").await, 2, "the version goes on");
     assert_eq!(write(&engine, create).await.expect("expired is absent"), [2]);
     engine.shutdown().await;
-    // What expires while nobody runs is swept by the next start.
+    // What expires while no engine runs is swept by the next start.
     world.clock.set_wall(START + 100_000_000_000);
     let engine = world.start(none()).await;
     let held = || async {
@@ -330,7 +330,7 @@ async fn a_task_that_is_taken_up_again_writes_nothing_twice_and_reads_what_it_re
     engine.shutdown().await;
 }
 
-/// What the bounds of a namespace are worth: filled to the brim by real writes, a guest is told by name that it is
+/// What the bounds of a namespace are worth: filled to the brim by real writes, a guest hears by name that it is
 /// full, also after a restart, and goes on once something is gone.
 async fn a_guest_meets_the_brim(entries: usize, value: String, bound: &str) {
     let world = World::new();

@@ -13,7 +13,7 @@ use crate::mcp::wire::error;
 use crate::mcp::wire::meta::KEY_META;
 use crate::mcp::wire::reading::{Envelope, Line, Patience, Unreadable, envelope, without_mark};
 
-/// Our own requests, which repeat what the host once asked for, are told by their ids.
+/// Our own requests, which repeat what the host once asked for, are known by their ids.
 const OWN_ID: &str = "longhaul-bridge-";
 /// What can be asked twice without doing anything twice.
 const HARMLESS: [&str; 15] = [
@@ -65,7 +65,7 @@ pub struct Conversation {
     last_own: u64,
     /// This server has had a request that decides what protocol is spoken; before, it takes no notification.
     begun: bool,
-    /// The host says nothing more; it still gets its answers and what is told of them, and nothing else.
+    /// The host says nothing more; it still gets its answers and what is reported of them, and nothing else.
     closing: bool,
     patience: Patience,
 }
@@ -174,7 +174,7 @@ impl Conversation {
                 let tool = params.name.as_str().unwrap_or_default();
                 HARMLESS_TOOLS.contains(&tool) || params.meta.get(KEY_META).is_some()
             }
-            // Until it is acknowledged nothing was told.
+            // Until it is acknowledged nothing was sent.
             "subscriptions/listen" => true,
             method => HARMLESS.contains(&method),
         };
@@ -224,7 +224,7 @@ impl Conversation {
         if self.begun { to_server(line) } else { Carried::default() }
     }
 
-    /// The host answers what a server asked; if that was another server, nobody waits for it.
+    /// The host answers what a server asked; if that was another server, nothing waits for it.
     fn answer_of_host(&mut self, id: &Value, line: &[u8]) -> Carried {
         if let Some(question) = id.as_str().filter(|id| id.starts_with(ID_PREFIX)) {
             self.questions.retain(|there| there != question);
@@ -324,7 +324,7 @@ impl Conversation {
         to_host(&message)
     }
 
-    /// The server answered what we repeated. What happened while nobody watched is told as a change.
+    /// The server answered what we repeated. What happened without a watcher is reported as a change.
     fn repeated(&mut self, id: &str) -> Carried {
         let changed = |method: &str| json!({ "jsonrpc": "2.0", "method": method });
         match self.repeated.remove(id) {
@@ -344,7 +344,7 @@ impl Conversation {
         }
     }
 
-    /// Another server has taken the place of the one that is gone: what it has to be told to stand where that one
+    /// Another server has taken the place of the one that is gone: what it has to be sent to stand where that one
     /// stood, and what the host has to know.
     pub fn replaced(&mut self) -> Carried {
         let mut carried = Carried::default();

@@ -85,7 +85,7 @@ where
     }
 }
 
-/// What the host is told of its own lines, whichever server there is.
+/// What the host hears of its own lines, whichever server there is.
 struct Replies {
     reply: mpsc::Sender<Vec<Vec<u8>>>,
     replies: mpsc::Receiver<Vec<Vec<u8>>>,
@@ -113,7 +113,7 @@ async fn carry(
             to_server.write_all(&line).await?;
         }
         loop {
-            // With this in hand nothing is lost between what the host says and what it is told of that.
+            // With this in hand nothing is lost between what the host says and what it hears of that.
             let Ok(reply) = reply.reserve().await else { return Ok(()) };
             let Some(line) = from_host.recv().await else {
                 conversation.lock().closing();

@@ -157,7 +157,7 @@ fn a_handshake_and_its_subscriptions_are_repeated_and_their_answers_kept() {
         let changed = ["notifications/tools/list_changed", "notifications/resources/list_changed"];
         assert_eq!(server(&mut talk, answer(id(first))), changed.map(told));
         assert_eq!(server(&mut talk, answer(id(first + 1))), [] as [Value; 0]);
-        // What changed meanwhile was not told.
+        // What changed meanwhile was not reported.
         let mut updated = told("notifications/resources/updated");
         updated["params"] = json!({ "uri": "task://b" });
         assert_eq!(server(&mut talk, answer(id(first + 2))), [updated]);
@@ -276,7 +276,7 @@ fn a_tasks_question_outlives_the_server_that_asked_it() {
     assert_eq!(host(&mut talk, answer(second)), [answer(second)]);
     let known: Vec<Value> = read(&talk.replaced().to_server);
     assert!(known.ends_with(&[answer(first), answer(second)]), "{known:?}");
-    // Without a server there is nobody to answer to.
+    // Without a server there is none to answer to.
     let mut given_up = told("notifications/cancelled");
     given_up["params"] = json!({ "requestId": third, "reason": "the server was started again" });
     assert_eq!(read(&talk.abandoned("no disk"))[0], given_up);

@@ -1,4 +1,4 @@
-//! Following a task for a call: its stream is told what happens until the task ends, or asks, or the wait is over.
+//! Following a task for a call: its stream gets what happens until the task ends, or asks, or the wait is over.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub enum Stopped {
     GivenUp,
     /// The connection broke, and nothing says that the client wanted that.
     Lost,
-    /// The server is stopping, or nobody is there to read the answer.
+    /// The server is stopping, or there is no reader for the answer.
     Stopping,
 }
 
@@ -137,7 +137,7 @@ impl Handler {
                 () = self.server.stopping().cancelled() => return Ok(Stopped::Stopping),
                 () = ends.gone.cancelled() => return Ok(Stopped::Stopping),
                 () = ends.silent.cancelled(), if !offers.is_closed() => {
-                    // What was piped in, and nothing after it, still wants its answer; nobody answers a question.
+                    // What was piped in, and nothing after it, still wants its answer; its questions find no answer.
                     offers.close();
                     drop(sampler_guard.take());
                     if !is_modern(context) {
@@ -230,7 +230,7 @@ impl Handler {
 
     /// Ends when the client gives the call up: when it says so over pipes and in sessions, where a lost connection
     /// is none; under 2026-07-28 over HTTP, when it closes the response. There a connection that breaks ends the
-    /// wait too, and is told apart.
+    /// wait too, and is kept apart.
     async fn given_up(&self, context: &RequestContext<RoleServer>) -> Stopped {
         if let Some(stream) = context.extensions.get::<CallStream>() {
             stream.slot.given_up().await;

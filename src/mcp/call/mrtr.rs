@@ -93,7 +93,7 @@ impl Handler {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let call = self.bound_to(&request.name, &arguments);
         let codec = self.server.codec().await.map_err(error::refusal)?;
-        // Altered, expired, somebody else's, or of another call: all alike.
+        // Altered, expired, another caller's, or of another call: all alike.
         let state: State = codec.open_json_with(sealed, &call).map_err(|_| error::bad_request_state())?;
         let id: TaskId = state.task.parse().map_err(|_| error::bad_request_state())?;
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));

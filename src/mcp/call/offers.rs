@@ -87,7 +87,7 @@ impl<'a> Offers<'a> {
         let over = CancellationToken::new();
         self.over.insert(key.to_owned(), over.clone());
         let (handler, id, key) = (self.handler, self.id, key.to_owned());
-        // Before anything else is told: who reads the stream then knows all that is asked.
+        // Before anything else is sent: who reads the stream then knows all that is asked.
         if let Way::Stream(stream) = &way {
             stream.slot.ask(asked, way.respondent().request(&asked, request.clone()));
         }
@@ -130,7 +130,7 @@ impl<'a> Offers<'a> {
         self.over.values().for_each(CancellationToken::cancel);
         let taken_back = async { while self.under_way.next().await.is_some() {} };
         let patience = Duration::from_millis(limits::ANSWER_GRACE_MS);
-        // A client that does not read keeps nobody.
+        // A client that does not read holds nothing up.
         let _ = tokio::time::timeout(patience, taken_back).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Calls of sessions over HTTP. What their streams are told follows from the store; here is what else a call does
+//! Calls of sessions over HTTP. What their streams get follows from the store; here is what else a call does
 //! while it waits: it asks the client what its task asks, and it ends its wait.
 
 use std::sync::{Arc, Weak};

@@ -27,7 +27,7 @@ const BY_MODEL: &str = "task_answer";
 const BY_COMMAND_LINE: &str = "cli";
 
 impl Handler {
-    /// The tool of this name, if there is one for whoever sent this request.
+    /// The tool of this name, if there is one for the sender of this request.
     pub(super) fn own_tool(&self, name: &str, context: &RequestContext<RoleServer>) -> Option<&OwnTool> {
         let for_caller =
             |own: &&OwnTool| own.operation.audience != Audience::Owner || self.is_by_person(context);

@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(key.as_deref(), Some("k"));
     }
 
-    /// Also of a call whose stream is told from the store after a restart.
+    /// Also of a call whose stream is distinguished from the store after a restart.
     #[test]
     fn a_bound_holds_for_every_wait_and_the_lower_of_two_counts() {
         for (definition, bound, at_most) in [

@@ -99,7 +99,7 @@ impl Client {
         Ok(RunningCall { handle, events, url: self.url.clone(), answer: None })
     }
 
-    /// Calls and waits for the answer, whatever is told meanwhile.
+    /// Calls and waits for the answer, whatever is reported meanwhile.
     pub async fn call(
         &self,
         tool: &str,

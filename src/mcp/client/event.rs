@@ -7,7 +7,7 @@ pub enum CallEvent {
         progress: f64,
         total: Option<f64>,
         message: Option<String>,
-        /// The task's id; told with the first report.
+        /// The task's id; sent with the first report.
         task: Option<String>,
     },
     Log {

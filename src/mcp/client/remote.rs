@@ -45,7 +45,7 @@ pub struct ClientOptions {
     /// The data folder whose own server this is, where the address was found there: who connects makes sure that it is
     /// still that server before anything secret is sent.
     pub server_of: Option<PathBuf>,
-    /// Of authorities that are trusted beside those of the machine.
+    /// Of authorities that are trusted besides those of the machine.
     pub certificates: Vec<reqwest::Certificate>,
 }
 
@@ -54,7 +54,7 @@ pub struct ClientOptions {
 pub struct ServerCommand {
     pub program: String,
     pub arguments: Vec<String>,
-    /// Beside the few variables that every program needs; no others of this process.
+    /// Besides the few variables that every program needs; no others of this process.
     pub environment: Vec<(String, String)>,
     /// Where it runs; in the working folder of this process where nothing is said.
     pub folder: Option<PathBuf>,

@@ -30,7 +30,7 @@ impl<T> Tap<T> {
 #[derive(Clone)]
 pub struct ReportTo(pub mpsc::Sender<CallEvent>);
 
-/// Who is told what arrives.
+/// Who gets what arrives.
 #[derive(Default)]
 pub struct Routes {
     calls: Mutex<Vec<Route>>,
@@ -50,7 +50,7 @@ impl Routes {
         updates.push(told);
     }
 
-    /// Nothing arrives any more: whoever waits is to know.
+    /// Nothing arrives any more: what waits is to know.
     fn close(&self) {
         self.calls.lock().clear();
         self.updates.lock().clear();

@@ -262,7 +262,7 @@ async fn take(
     let QuestionId { task, number } = asked.question;
     match engine.answer_numbered(by, task, number, given, BY_PROTOCOL).await {
         Err(EngineError::BadAnswer { .. }) => Ok(Replied::Unfit),
-        // What came too late is told by the task itself.
+        // What came too late is reported by the task itself.
         Ok(())
         | Err(
             EngineError::NoSuchTask(_)

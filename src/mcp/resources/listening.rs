@@ -18,7 +18,7 @@ use crate::mcp::watch::watched::next_list_change;
 use crate::mcp::wire::client_settings::Links;
 use crate::task::TaskId;
 
-/// What one listener is told.
+/// What one listener gets.
 pub struct Listening {
     pub handler: Handler,
     pub id: RequestId,
@@ -29,9 +29,9 @@ pub struct Listening {
 
 struct Telling {
     of: Listening,
-    /// Told before anything else.
+    /// Sent before anything else.
     ready: VecDeque<Bytes>,
-    /// Tasks that have not been told of at all.
+    /// Tasks of which nothing has been sent.
     present: std::vec::IntoIter<TaskId>,
     prompts: Option<watch::Receiver<u64>>,
     lists_rest_until: Option<Instant>,

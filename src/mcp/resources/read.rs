@@ -224,7 +224,7 @@ impl Handler {
             "name" if template.uri == ResourceUri::OUTPUT => {
                 let id = request.context.as_ref().and_then(|context| context.get_argument("id"));
                 let id = id.and_then(|id| id.parse().ok());
-                // Without a task, or with somebody else's, there is nothing to propose.
+                // Without a task, or with another caller's, there is nothing to propose.
                 let Some(id) = id else { return Ok(Vec::new()) };
                 let task = self.document_of(id).await.ok();
                 Ok(task.into_iter().flat_map(|task| task.outputs).map(|output| output.name).collect())

@@ -1,4 +1,4 @@
-//! Who is told that a resource changed: legacy sessions by `resources/subscribe`, 2026-07-28 by
+//! Who is notified that a resource changed: legacy sessions by `resources/subscribe`, 2026-07-28 by
 //! `subscriptions/listen`. Both read the engine's change feed, which speaks after the commit, never waits
 //! for a reader and tells each resource once to one that is slow.
 
@@ -160,7 +160,7 @@ impl Handler {
         Ok(())
     }
 
-    /// A legacy session is told of changed lists without asking: the capability promises it.
+    /// A legacy session is notified of changed lists without asking: the capability promises it.
     pub(in crate::mcp) fn watch_lists(&self, peer: Peer<RoleServer>) {
         let Some(mut lists) = self.server.engine().feed().watch() else { return };
         if !(lists.add(ResourceKey::Tools) && lists.add(self.task_list_key())) {

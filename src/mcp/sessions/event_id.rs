@@ -1,5 +1,5 @@
-//! Event ids: a place in a stream, sealed, so that nobody can guess, change or move one. They hold for one session
-//! and whoever owns it; to all others they are as good as made up.
+//! Event ids: a place in a stream, sealed, so that a client cannot guess, change or move one. They hold for one session
+//! and its owner; to all others they are as good as made up.
 
 use rmcp::model::RequestId;
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,13 @@ use crate::mcp::questions::respondent::Asked;
 pub enum Place {
     /// In the stream that answers a request.
     Request { stream: u64, request: Option<Id>, cursor: Cursor },
-    /// In the stream that the session has beside its requests.
+    /// In the stream that the session has besides its requests.
     Session { incarnation: u64, event: u64, at: UnixNanos },
-    /// In the stream that answers a request, on which these were asked and are not over as far as it has told.
+    /// In the stream that answers a request, on which these were asked and are not over as far as it has said.
     Asking { stream: u64, request: Option<Id>, cursor: Cursor, told: Vec<Asked> },
 }
 
-/// How far a request's stream was told.
+/// How far a request's stream was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The task's last report.

@@ -1,5 +1,5 @@
 //! Sessions of clients before 2026-07-28, in memory as long as they are used and in the store as long as their
-//! clients may come back. rmcp handles their requests; their streams are made here. The questions of tasks are told on
+//! clients may come back. rmcp handles their requests; their streams are made here. The questions of tasks are sent on
 //! these streams and their answers taken without rmcp, which would forget both with the process; see `mcp/questions`.
 
 use std::collections::HashMap;
@@ -122,7 +122,7 @@ impl Sessions {
         }
     }
 
-    /// What is told to a reader that comes back to a place.
+    /// What is sent to a reader that comes back to a place.
     async fn resumed(&self, session: &Arc<Session>, event: &str) -> Result<EventStream, SessionError> {
         let (number, request, cursor, asked) =
             match self.seal.open(&[&session.id], event).ok_or(SessionError::UnknownEvent)? {
@@ -256,7 +256,7 @@ impl SessionManager for Sessions {
             _ => None,
         };
         if let Some(request) = answers {
-            // What rmcp asked in an earlier life of the session, or nobody asked.
+            // What rmcp asked in an earlier life of the session, or never asked.
             let Some(asked) = session.id_of_rmcp(request) else { return Ok(()) };
             *request = asked;
         }
@@ -310,7 +310,7 @@ impl SessionManager for Sessions {
 type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
 /// rmcp asks here for a session that is not in memory. A session is stored by [`Sessions::initialize_session`], whose
-/// failure the client is told.
+/// failure the client hears of.
 impl SessionStore for Sessions {
     fn load<'a, 'b, 'c>(&'a self, id: &'b str) -> Stored<'c, Option<SessionState>>
     where

@@ -1,4 +1,4 @@
-//! What a session is told beside the answers to its requests: changed resources, each once however often it
+//! What a session is sent besides the answers to its requests: changed resources, each once however often it
 //! changed, changed lists, and the few messages that belong to no request.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -18,18 +18,18 @@ pub struct Outbox {
 
 struct State {
     watched: Option<Watched>,
-    /// To be told as soon as somebody reads.
+    /// Gets a sign as soon as there is a reader.
     pending: BTreeSet<Item>,
-    /// The last event that told of each.
+    /// The last event that reported each.
     told: HashMap<Item, u64>,
-    /// Messages that are told once, each with its event.
+    /// Messages that are sent once, each with its event.
     messages: VecDeque<(u64, Arc<ServerJsonRpcMessage>)>,
     last_event: u64,
-    /// Lists change with every task: before this they are not told again.
+    /// Lists change with every task: before this they are not sent again.
     lists_rest_until: Option<Instant>,
-    /// The newest reader; older ones are told nothing.
+    /// The newest reader; older ones get nothing.
     reader: u64,
-    /// Nothing is known of what was told before: the session was restored.
+    /// Nothing is known of what was sent before: the session was restored.
     is_restored: bool,
 }
 
@@ -45,7 +45,7 @@ pub enum Next {
     Event(u64, Arc<ServerJsonRpcMessage>),
     /// Wait for the signal, or for this moment.
     Wait(Option<Signal>, Option<Instant>),
-    /// Somebody else reads.
+    /// There is another reader.
     Mute,
 }
 
@@ -98,7 +98,7 @@ impl Outbox {
     }
 
     /// Begins to read behind an event of this life of the session, if one is named. Says who reads, and whether the
-    /// session was restored and nobody has read it since.
+    /// session was restored and it had no reader since.
     pub fn begin(&self, feed: &Feed, lists: [ResourceKey; 2], after: Option<u64>) -> (u64, bool) {
         for key in lists {
             self.watch(feed, key, String::new());
@@ -121,7 +121,7 @@ impl Outbox {
         (state.reader, std::mem::take(&mut state.is_restored))
     }
 
-    /// To be told without having been seen to change.
+    /// To be sent without having been seen to change.
     pub fn mark(&self, uris: impl IntoIterator<Item = String>) {
         let mut state = self.state();
         state.pending.extend([Item::Tools, Item::Resources]);

@@ -1,5 +1,5 @@
 //! The stream that answers one request. For a call that made a task nothing is held for it: each reader asks the
-//! store what comes behind its place, so that a slow one waits for nobody and nobody for it, and one that comes back,
+//! store what comes behind its place, so that a slow one waits for no other and no other for it, and one that comes back,
 //! to this process or the next, goes on where it was.
 
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub struct RequestStream {
     slot: Arc<Slot>,
     changed: watch::Receiver<()>,
     cursor: Cursor,
-    /// The questions that were told, and not yet that they are over.
+    /// The questions that were sent, and not yet that they are over.
     told: Vec<Asked>,
-    /// Those of them that an earlier life of the session told: the answer may have been lost with it.
+    /// Those of them that an earlier life of the session sent: the answer may have been lost with it.
     reminders: Vec<Asked>,
     remind_at: Instant,
-    /// Read and not told yet.
+    /// Read and not sent yet.
     reports: std::vec::IntoIter<(ReportAt, Report)>,
     watcher: Option<Watcher>,
     /// What opens the stream.
@@ -116,7 +116,7 @@ impl RequestStream {
         self.reminders.retain(|told| told.question != asked.question);
     }
 
-    /// Once it is time, what still stands of the questions that were told before is told again.
+    /// Once it is time, what still stands of the questions that were sent before is sent again.
     fn remind(&mut self) {
         if self.reminders.is_empty() || Instant::now() < self.remind_at {
             return;
@@ -155,14 +155,14 @@ impl RequestStream {
             };
             let Reported { reports, newest, .. } = reported;
             if self.cursor.report < call.from {
-                // What was there before this call, it is told in one.
+                // What was there before this call is sent in one.
                 self.cursor.report = call.from;
                 self.reports =
                     Vec::from_iter(says_something(&newest.1).then_some((call.from, newest.1))).into_iter();
             } else if !reports.is_empty() {
                 self.reports = reports.into_iter();
             } else if newest.0 > self.cursor.report {
-                // They were not kept: where the task stands now is told instead.
+                // They were not kept: where the task stands now is sent instead.
                 let (at, newest) = newest;
                 self.cursor.report = at;
                 self.reports = Vec::from_iter(says_something(&newest).then_some((at, newest))).into_iter();
@@ -177,7 +177,7 @@ impl RequestStream {
         engine.reported(self.session().principal(), call.task, at, limits::MAX_REPORTS_READ).await
     }
 
-    /// All reports are told.
+    /// All reports are sent.
     async fn answer(&self, call: &CallRow) -> Told {
         // What it asks while it waits comes before its answer, and is taken back before it.
         if self.slot.is_settled() { Told::Answer(self.result(call).await) } else { Told::Nothing }
@@ -240,7 +240,7 @@ impl RequestStream {
         let told = async {
             match watcher {
                 Some(watcher) => drop(watcher.next().await),
-                // With too many subscribers to be told, one looks now and then.
+                // With too many subscribers to be notified, one looks now and then.
                 None if is_call => tokio::time::sleep(Duration::from_millis(limits::UNWATCHED_LOOK_MS)).await,
                 None => std::future::pending().await,
             }

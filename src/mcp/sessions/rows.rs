@@ -26,7 +26,7 @@ pub struct SessionRow {
     pub used_at: UnixNanos,
 }
 
-/// A `tools/call` that made a task: all that its stream is told follows from this and the task.
+/// A `tools/call` that made a task: all that its stream gets follows from this and the task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRow {
     pub request: Id,

@@ -184,7 +184,7 @@ impl Session {
         *self.host.lock() = Some(host);
     }
 
-    /// A slot for a request of the client's; refused where its answer would not be told from another's.
+    /// A slot for a request of the client's; refused where its answer could be taken for another's.
     pub fn open_slot(&self, request: RequestId) -> Result<Result<Arc<Slot>, ErrorData>, SessionError> {
         let stream = random_number()?;
         let mut slots = self.slots.lock();
@@ -236,7 +236,7 @@ impl Session {
         slots.iter().find(|slot| slot.request == *request && !slot.is_settled()).cloned()
     }
 
-    /// The client gives a request up: an inline call's task is cancelled, and nothing more is told. One that was
+    /// The client gives a request up: an inline call's task is cancelled, and nothing more is sent. One that was
     /// answered is over: there are clients that cancel every call once they have its answer.
     pub async fn give_up(&self, request: &RequestId) -> Result<(), EngineError> {
         let slot = match self.open_request(request).or_else(|| self.newest_slot(request)) {
@@ -425,7 +425,7 @@ fn make_room(slots: &mut Vec<Arc<Slot>>) -> bool {
     true
 }
 
-/// Somebody reads a stream of the session, which is in use as long.
+/// A reader of one of the session's streams: the session is in use as long as there is one.
 pub struct Reader {
     pub session: Arc<Session>,
 }
@@ -447,7 +447,7 @@ pub struct CallStream {
 }
 
 impl CallStream {
-    /// For what follows from nothing stored: it reaches whoever reads the stream while this process lives.
+    /// For what follows from nothing stored: it reaches the stream's readers while this process lives.
     pub fn send(&self, notification: ServerNotification) {
         self.slot.tell(ServerJsonRpcMessage::notification(notification));
     }

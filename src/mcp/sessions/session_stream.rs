@@ -1,4 +1,4 @@
-//! The stream that a session has beside its requests (GET).
+//! The stream that a session has besides its requests (GET).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

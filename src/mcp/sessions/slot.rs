@@ -1,4 +1,4 @@
-//! One request of a session that is being answered, for whoever reads its stream now or later.
+//! One request of a session that is being answered, for each reader of its stream, now or later.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Slot {
 struct SlotState {
     /// It made a task: reports and answer follow from that.
     call: Option<Arc<CallRow>>,
-    /// Messages that follow from nothing stored, numbered from 1; of many that nobody reads, the last.
+    /// Messages that follow from nothing stored, numbered from 1; of many without a reader, the last.
     messages: VecDeque<(u64, Arc<ServerJsonRpcMessage>)>,
     told: u64,
     /// What the call's task asks this client now.
@@ -38,7 +38,7 @@ struct SlotState {
     settled: bool,
     /// A reader was given the answer.
     answered: bool,
-    /// The client gave the request up: nothing more is told.
+    /// The client gave the request up: nothing more is sent.
     given_up: bool,
 }
 
@@ -63,7 +63,7 @@ pub fn stream_of(inner: &RequestId) -> Option<u64> {
 pub enum Next {
     Message(u64, Arc<ServerJsonRpcMessage>),
     Question(Asked, Arc<ServerJsonRpcMessage>),
-    /// It was told and is asked no more.
+    /// It was sent and is asked no more.
     Over(Asked),
     Answer(Arc<ServerJsonRpcMessage>),
     /// See what the call's task has to tell.
@@ -140,7 +140,7 @@ impl Slot {
         self.changed.send_replace(());
     }
 
-    /// The call made this task. What its stream is told from here on follows from the row and the task.
+    /// The call made this task. What its stream gets from here on follows from the row and the task.
     pub fn bind(&self, call: CallRow) {
         self.state().call = Some(Arc::new(call));
         self.changed.send_replace(());
@@ -151,7 +151,7 @@ impl Slot {
         Settles { slot: self.clone() }
     }
 
-    /// Whether nobody works on it any more.
+    /// Whether it is worked on no more.
     pub fn is_settled(&self) -> bool {
         let state = self.state();
         state.settled || state.answer.is_some() || state.given_up
@@ -199,7 +199,7 @@ impl Slot {
         Cursor { message, life: self.life, ..cursor }
     }
 
-    /// `told` are the questions that the reader was told, and not yet that they are over.
+    /// `sent` are the questions that the reader was sent, and not yet that they are over.
     pub fn next(&self, at: &Cursor, told: &[Asked]) -> Next {
         let state = self.state();
         if state.given_up || at.answered {

@@ -1,4 +1,4 @@
-//! Retention: sessions whose clients do not come back, and calls that nobody asks for any more.
+//! Retention: sessions whose clients do not come back, and calls that no client asks for any more.
 
 use std::sync::Arc;
 use std::time::Duration;

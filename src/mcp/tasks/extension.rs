@@ -1,4 +1,4 @@
-//! The tasks extension of 2026-07-28: `tasks/*`, and what a call and a listener are told of a task.
+//! The tasks extension of 2026-07-28: `tasks/*`, and what a call and a listener get of a task.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -161,7 +161,7 @@ impl Handler {
                 if input_requests.is_empty() {
                     ((kept, task), TaskPayload::Working)
                 } else {
-                    // Whoever asks can do it, and is about to.
+                    // The client that asks can do it, and is about to.
                     let time = Duration::from_secs(limits::AT_HAND_SECONDS);
                     input_requests.keys().for_each(|key| engine.extend_deadline(id, key, time));
                     ((kept, task), TaskPayload::InputRequired { input_requests })

@@ -188,7 +188,7 @@ async fn what_is_logged_of_an_attempt_bears_the_trace_of_its_call() {
     // The runtime of this test has one thread.
     let _here = tracing::subscriber::set_default(subscriber);
     let world = World::new().await;
-    // A test beside this one may have come to the span in the same moment and noted that nobody wants it: whoever
+    // Another test may have come to the span in the same moment and noted that it is not wanted: the one that
     // subscribes has all of them asked again.
     let _asks_again = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let call = json!({"name": "double", "arguments": {"n": 1}});
@@ -298,7 +298,7 @@ async fn an_idempotency_key_leads_to_the_same_task_and_to_no_other() {
         async |arguments: Value, options: &CallOptions| client.call("stages", arguments, options).await;
     let first = call(json!({"stages": 2}), &options).await.expect("an answer");
     world.pass(1);
-    // Again, inline: it is told where the task is, and gets its result.
+    // Again, inline: it hears where the task is, and gets its result.
     world.until(first.task.as_deref().expect("a task"), |task| task.progress.is_some()).await;
     let again = CallOptions { reply: Some(Reply::Inline), ..options.clone() };
     let mut running = client.start_call("stages", json!({"stages": 2}), &again).await.expect("a call");
@@ -321,7 +321,7 @@ async fn an_idempotency_key_leads_to_the_same_task_and_to_no_other() {
 }
 
 /// Who closes the response of an inline call gives up its task under 2026-07-28, unless a key brings it back.
-/// Nobody else does.
+/// No other does.
 #[tokio::test]
 async fn a_closed_response_cancels_its_task_only_where_the_protocol_says_so() {
     for (era, key, cancelled) in

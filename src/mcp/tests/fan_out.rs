@@ -1,4 +1,4 @@
-//! Many subscribers, some of whom never read: nobody waits for them.
+//! Many subscribers, some of whom never read: nothing waits for them.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -60,7 +60,7 @@ async fn one_update_reaches_all_who_read_whatever_the_others_do() {
         listeners.push(listener(&world, uri).await);
     }
     let deaf = listeners.split_off(SUBSCRIBERS - DEAF);
-    // More than the buffers of those who never read could hold, were it not told as one.
+    // More than the buffers of those who never read could hold, were it not sent as one.
     world.pass(300);
     let task = super::until(&world.engine, id, TaskDocument::is_terminal).await;
     assert_eq!(task.state, "completed");

@@ -8,7 +8,7 @@ use crate::task::{By, Content, EmbeddedBody};
 
 /// Of each kind of the list one, in a text that is otherwise plain.
 const SAID: &str = "a\u{1b}[2Jb\u{9b}31mc\u{202e}d\u{e0041}e\u{2066}f\u{200b}g\u{e0101}h\u{feff}i\u{7f}";
-/// What nobody may take offence at.
+/// What must not be objected to.
 const PLAIN: &str = "Grüße 👩‍💻 ❤️ می\u{200c}خواهم שלום 日本";
 
 fn says() -> Closures {

@@ -122,7 +122,7 @@ impl World {
     async fn restarted(self) -> Self {
         let Self { folder, engine, http, gate } = self;
         drop(http);
-        // Whatever was about to be told is cut off; the store takes nothing more of it.
+        // Whatever was about to be sent is cut off; the store takes nothing more of it.
         engine.shutdown().await;
         drop(engine);
         let engine = self::engine(folder.path(), &gate).await;
@@ -131,7 +131,7 @@ impl World {
         Self { folder, engine, http, gate }
     }
 
-    /// A task of somebody else.
+    /// A task of another principal.
     async fn foreign_task(&self) -> TaskId {
         let principal = Principal::new("somebody", vec!["*".to_owned()]);
         let submission = Submission {

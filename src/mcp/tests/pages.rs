@@ -1,4 +1,4 @@
-//! What browsers are told for the pages that may call, and what the others learn: nothing.
+//! What browsers are sent for the pages that may call, and what the others learn: nothing.
 
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response};

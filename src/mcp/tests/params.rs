@@ -120,7 +120,7 @@ async fn a_handshake_that_does_not_fit_is_told_so_and_may_be_tried_again() {
         check(&answer, -32602, "no object", method);
         assert_eq!(answer["id"], "a");
     }
-    // What is wrong with a notification is told to nobody: the next line is the answer to the next request.
+    // What is wrong with a notification is not answered: the next line is the answer to the next request.
     for params in [json!([]), json!("x"), json!({"requestId": {}})] {
         ask("notifications/cancelled", params).await;
     }

@@ -122,7 +122,7 @@ async fn each_request_is_answered_after_the_end_of_the_input() {
         assert_eq!(answer(&told, 4)["error"]["code"], -32002, "{way:?}");
         assert_eq!(answer(&told, 5)["result"]["isError"], true, "{way:?}");
         assert_eq!(answer(&told, 6)["error"]["code"], -32601, "{way:?}");
-        // What they report is told as ever.
+        // What they report is sent as ever.
         let logged = |data| told.iter().any(|message| message["params"]["data"] == data);
         assert!(logged("burnt") && logged("3/3 stage 3 is done"), "{way:?}: {told:#?}");
         assert!(in_time(ended).await, "{way:?}");
@@ -180,7 +180,7 @@ async fn under_2026_07_28_each_request_is_answered_as_well() {
     }
 }
 
-/// Nobody answers them any more; the tasks wait for whoever comes.
+/// They are answered no more; the tasks wait for the next client.
 #[tokio::test]
 async fn a_call_whose_task_asks_is_answered_with_a_link() {
     for way in WAYS {
@@ -330,7 +330,7 @@ async fn a_host_that_reads_nothing_more_is_not_waited_for() {
     }
 }
 
-/// What can be asked again is, of the next server; of the rest the host is told.
+/// What can be asked again is, of the next server; of the rest the host hears.
 #[tokio::test]
 async fn a_server_that_is_lost_after_the_end_of_the_input_leaves_no_request_without_an_answer() {
     let world = World::new().await;

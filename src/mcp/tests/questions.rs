@@ -196,7 +196,7 @@ async fn who_cannot_be_asked_gets_a_link_that_says_what_is_asked() {
     }
 }
 
-/// Nobody waits a minute for what the one client cannot do, in whichever era it speaks.
+/// No call waits a minute for what the one client cannot do, in whichever era it speaks.
 #[tokio::test]
 async fn a_tool_is_told_at_once_what_its_client_cannot_do() {
     let world = World::new().await;
@@ -309,7 +309,7 @@ async fn a_call_goes_on_in_rounds_with_the_same_task() {
     assert_eq!(first["result"]["inputRequests"]["q1"]["method"], "elicitation/create");
     let task = first["result"]["_meta"]["longhaul/task"].clone();
 
-    // Wrong keys and no keys are asked for anew, of the same task.
+    // Wrong keys and no keys are asked for again, of the same task.
     let again = raw.one(round(&asks, &first, json!({"other": accepted(true)}))).await;
     assert!(again["result"]["inputRequests"]["q1"].is_object(), "{again}");
     assert_eq!(again["result"]["_meta"]["longhaul/task"], task);
@@ -325,7 +325,7 @@ async fn a_call_goes_on_in_rounds_with_the_same_task() {
         ("mcp", &task)
     );
 
-    // A lost response strands nobody: the same again is the present answer. Another comes too late.
+    // A lost response strands no client: the same again is the present answer. Another comes too late.
     let repeated = raw.one(round(&asks, &second, json!({"q2": accepted(false)}))).await;
     assert_eq!(text(&repeated), text(&last));
     let other = raw.one(round(&asks, &second, json!({"q2": accepted(true)}))).await;

@@ -1,4 +1,4 @@
-//! MCP by hand over HTTP, for what a well-behaved client does not do.
+//! Bare MCP over HTTP, for what a well-behaved client does not do.
 
 use super::*;
 

@@ -93,7 +93,7 @@ async fn the_list_shows_open_tasks_first_and_a_few_that_ended_and_completions_kn
         let modern =
             raw.ask_modern("resources/list", json!({}), json!({})).await[0]["result"]["resources"].take();
         let legacy = session.ask("resources/list", json!({})).await[0]["result"]["resources"].take();
-        // What stands beside the URI may change between the two: a queued task begins to run.
+        // What stands next to the URI may change between the two: a queued task begins to run.
         let uris = |list: Value| -> Vec<String> {
             let resources = list.as_array().expect("a list").iter();
             resources.map(|resource| resource["uri"].as_str().expect("text").to_owned()).collect()
@@ -133,7 +133,7 @@ async fn the_list_shows_open_tasks_first_and_a_few_that_ended_and_completions_kn
     client.close().await;
 }
 
-/// Tasks come and go; the list of tools is the same all the while, and nobody is told otherwise.
+/// Tasks come and go; the list of tools is the same all the while, and no client is notified otherwise.
 #[tokio::test]
 async fn a_new_task_is_no_change_of_the_list_of_tools() {
     let world = World::new().await;
@@ -227,7 +227,7 @@ async fn a_subscriber_is_told_of_each_resource_after_its_commit() {
         let mut updates = client.watch(&[story.clone(), result.clone()]).await.expect("a subscription");
         for (stage, expected) in [(1, "# 1\n"), (2, "# 1\n# 2\n")] {
             world.pass(1);
-            // What is told is there to be read, and it is not told for good before it is all there.
+            // What is reported is there to be read, and it is not reported for good before it is all there.
             loop {
                 assert_eq!(in_time(updates.next()).await.expect("an update"), story, "stage {stage}");
                 let text = client.read(&story).await.expect("an output");

@@ -45,7 +45,7 @@ async fn a_call_goes_on_behind_the_last_event_whoever_serves_it() {
             let back = Session::again(&raw, &session);
             let mut events = Events::of(back.get(Some(&last.id)).await);
             if !restarts {
-                // What is there is told again to whoever comes back to the same place.
+                // What is there is sent again to a client that comes back to the same place.
                 for stage in seen + 1..=3 {
                     let told = events.next().await.expect("a report").message;
                     assert_eq!(told["params"]["data"], report(stage, 5));
@@ -170,7 +170,7 @@ async fn another_principals_session_is_as_good_as_none() {
     else {
         panic!("one session")
     };
-    // As if somebody else had begun it.
+    // As if another principal had begun it.
     let mut theirs = row.clone();
     let at = row.windows(5).position(|part| part == b"local").expect("the owner");
     theirs[at] = b'L';
@@ -206,7 +206,7 @@ async fn subscriptions_and_the_log_level_survive_and_nothing_is_missed() {
     drop(events);
     let id_of_session = session.id;
     let world = world.restarted().await;
-    // Nobody has come back yet, and the task goes on.
+    // No client has come back yet, and the task goes on.
     world.pass(1);
     world.until(id, TaskDocument::is_terminal).await;
     let raw = Raw::new(&world);
@@ -320,7 +320,7 @@ async fn a_cancellation_that_comes_after_the_answer_leaves_the_task_that_its_lin
     }
 }
 
-/// Nobody reads a call's stream nor the session's own, and the session answers all the same.
+/// A call's stream is not read, nor the session's own, and the session answers all the same.
 #[tokio::test]
 async fn who_does_not_read_one_stream_gets_all_others() {
     let world = World::new().await;
@@ -374,7 +374,7 @@ async fn the_newer_protocol_has_no_part_in_all_this() {
     assert_eq!(get.send().await.expect("an answer").status(), 405);
 }
 
-/// Its stream is told without a service of rmcp's, which the next request brings back.
+/// Its stream is served without a service of rmcp's, which the next request brings back.
 #[tokio::test]
 async fn a_session_that_only_listens_rests_and_misses_nothing() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! The tasks extension, by hand: no client of ours declares it.
+//! The tasks extension as bare requests: no client of ours declares it.
 
 use std::collections::BTreeSet;
 
@@ -95,7 +95,7 @@ async fn the_ways_to_end_are_told_apart() {
     );
     assert!(crashed["statusMessage"].as_str().expect("words").contains("out of cheese"), "{crashed}");
 
-    // A tool whose reply is `task` answers whoever takes tasks.
+    // A tool whose reply is `task` answers a client that takes tasks.
     assert_eq!(ended("needs_tasks").await["result"]["content"][0]["text"], "as a task");
 
     let (id, _) = raw.create(1).await;
@@ -300,7 +300,7 @@ async fn a_name_missing_in_the_headers_is_forgiven_and_a_wrong_one_is_not() {
     assert_eq!(messages(refused).await[0]["error"]["code"], -32020);
 }
 
-/// What a listener is told, message by message.
+/// What a listener gets, message by message.
 struct Listening {
     stream: reqwest::Response,
     text: String,
@@ -353,7 +353,7 @@ async fn a_listener_is_told_of_its_tasks_to_the_end() {
         (&json!("notifications/tasks"), &json!("working"))
     );
     assert_eq!(first["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7);
-    // One stage is somebody else's.
+    // One stage is another principal's.
     world.pass(401);
     let last = loop {
         let told = listening.next().await["params"].take();
@@ -371,7 +371,7 @@ async fn a_listener_is_told_of_its_tasks_to_the_end() {
     for (field, value) in got.as_object().expect("an object") {
         assert_eq!(&last[field], value, "{field}");
     }
-    // One that listens too late is told all the same.
+    // One that listens too late gets it all the same.
     let mut late = Listening::to(&raw, json!({"taskIds": [id]})).await;
     late.next().await;
     assert_eq!(late.next().await["params"]["result"], last["result"]);

@@ -1,4 +1,4 @@
-//! Callers told apart by tokens: what each may do, and that another's things look like none.
+//! Callers distinguished by tokens: what each may do, and that another's things look like none.
 
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -132,7 +132,7 @@ async fn another_callers_session_looks_like_one_that_is_not_there() {
     assert_eq!(session.delete().await.status(), StatusCode::NO_CONTENT);
 }
 
-/// Every request that names a task or a tool, in both eras: with somebody else's it is answered as with one
+/// Every request that names a task or a tool, in both eras: with another caller's it is answered as with one
 /// that does not exist.
 #[tokio::test]
 async fn every_method_answers_for_a_foreign_thing_as_for_none() {

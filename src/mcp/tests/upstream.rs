@@ -57,7 +57,7 @@ async fn a_call_survives_the_restart_of_the_other_server_and_is_one_task_there()
     let id = submit(&engine, "up_stages", json!({"stages": 2})).await;
     let there = world.open_tasks(1).await.remove(0);
     world.pass(1);
-    // What it reports there is told here.
+    // What it reports there is reported here.
     until(&engine, &id.to_string(), |task| task.progress.as_ref().is_some_and(|p| p.done == 1)).await;
     let World { engine: other, http, gate, .. } = world;
     let address = http.address();

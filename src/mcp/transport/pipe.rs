@@ -63,7 +63,7 @@ struct Requests {
 struct RequestsState {
     /// The ids that the client knows, by those that rmcp knows.
     open: HashMap<RequestId, RequestId>,
-    /// Answers that are on their way: whoever has one may use its id again before it is noticed here.
+    /// Answers that are on their way: a client that has one may use its id again before it is noticed here.
     under_way: usize,
     last: u64,
 }
@@ -162,14 +162,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Send + Unpin + 'static> Pipe<R, W> {
         })
     }
 
-    /// Until each request is answered, or nobody is there to read an answer.
+    /// Until each request is answered, or there is no reader for an answer.
     async fn answers(&mut self) {
         tokio::select! {
             () = self.requests.answered() => return,
             () = self.ends.gone.cancelled() => {}
             () = self.reader.gone() => self.ends.gone.cancel(),
         }
-        // Whatever works on an answer is told, and ends.
+        // What works on an answer hears of it, and ends.
         let grace = Duration::from_millis(limits::ANSWER_GRACE_MS);
         let _ = tokio::time::timeout(grace, self.requests.answered()).await;
     }

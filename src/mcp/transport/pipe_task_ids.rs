@@ -1,5 +1,5 @@
 //! What rmcp does not read of the tasks extension over pipes: the `taskIds` of a `subscriptions/listen`. On their
-//! way in they become resources of a scheme that nobody else has, on their way out task ids again. And what it does
+//! way in they become resources of a scheme that no server has, on their way out task ids again. And what it does
 //! not say: who acknowledged.
 
 use rmcp::ErrorData;

@@ -34,7 +34,7 @@ pub struct SocketServer {
 }
 
 impl SocketServer {
-    /// Whoever calls this owns the folder: a socket that is there was left behind, and is replaced.
+    /// The caller owns the folder: a socket that is there was left behind, and is replaced.
     pub async fn bind(server: McpServer, path: &Path) -> Result<Self, SocketError> {
         let listener =
             listen_on_socket(path).map_err(|source| SocketError { path: path.to_owned(), source })?;
@@ -60,7 +60,7 @@ impl SocketServer {
             match clock::timeout(patience, clients.wait_for(|count| *count > 0)).await {
                 Some(_) => patience = grace,
                 None if self.server.engine().metrics().open == 0 => return,
-                // Tasks end one by one, and nobody waits for this.
+                // Tasks end one by one, and nothing waits for this.
                 None => patience = grace.max(Duration::from_millis(limits::IDLE_CHECK_MS)),
             }
         }

@@ -24,7 +24,7 @@ pub enum StdioError {
     Failed(String),
 }
 
-/// Serves until the client closes stdin and has its answers, or `stop` is cancelled. Tasks go on: whoever started
+/// Serves until the client closes stdin and has its answers, or `stop` is cancelled. Tasks go on: the client that started
 /// them may be gone for good, or back in a moment.
 pub async fn serve_stdio(server: McpServer, stop: CancellationToken) -> Result<(), StdioError> {
     let reader = Reader::of(std::io::stdout());
@@ -57,7 +57,7 @@ where
     let serving = async {
         let running = match handler.serve_with_ct(pipe, connection.clone()).await {
             Ok(running) => running,
-            // A client that came and went, or was told to.
+            // A client that came and went, or a request to end.
             Err(Failure::ConnectionClosed(_) | Failure::Cancelled) => return Ok(()),
             Err(Failure::TransportError { .. }) if ends.gone.is_cancelled() => return Ok(()),
             Err(error) => return Err(StdioError::Handshake(error.to_string())),
@@ -78,7 +78,7 @@ where
             let grace = Duration::from_millis(limits::STOP_GRACE_MS);
             match tokio::time::timeout(grace, &mut serving).await {
                 Ok(served) => served,
-                // A client that does not read keeps nobody.
+                // A client that does not read holds nothing up.
                 Err(_) => {
                     connection.cancel();
                     serving.await

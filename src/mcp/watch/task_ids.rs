@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-/// The tasks of which one `subscriptions/listen` wants to be told.
+/// The tasks of which one `subscriptions/listen` wants to hear.
 pub struct TaskIds {
     pub asked: Vec<String>,
     /// The request declares the tasks extension.

@@ -59,10 +59,10 @@ impl Watched {
     }
 }
 
-/// Tasks that a listener is told of, watched since before it was acknowledged.
+/// Tasks of which a listener hears, watched since before it was acknowledged.
 pub struct WatchedTasks {
     pub watcher: Watcher,
-    /// Those that have not been told of at all.
+    /// Those of which nothing has been sent.
     pub ids: Vec<TaskId>,
 }
 
@@ -88,7 +88,7 @@ pub async fn next_list_change(lists: &Watcher) -> ServerNotification {
     }
 }
 
-/// Lists change with every task: once in a while is enough, and the last change is always told.
+/// Lists change with every task: once in a while is enough, and the last change is always sent.
 pub async fn between_list_changes() {
     tokio::time::sleep(Duration::from_millis(limits::LIST_CHANGE_INTERVAL_MS)).await;
 }

@@ -1,4 +1,4 @@
-//! Wire and domain, by hand.
+//! Conversions between the wire's types and the domain's.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

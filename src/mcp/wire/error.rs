@@ -144,7 +144,7 @@ pub fn lost_request() -> ErrorData {
     ErrorData::internal_error(message, None)
 }
 
-/// A URI that is none of ours, or whose resource is not there, or is somebody else's: all alike.
+/// A URI that is none of ours, or whose resource is not there, or is another caller's: all alike.
 pub fn no_such_resource(uri: &str) -> ErrorData {
     let begin: String = uri.chars().take(200).collect();
     ErrorData::resource_not_found(
@@ -175,7 +175,7 @@ pub fn too_many_subscriptions(why: &str) -> ErrorData {
     ErrorData::internal_error(format!("{why}: end some subscriptions first"), None)
 }
 
-/// State of a call's rounds that is altered, expired, somebody else's, or of another call: all alike.
+/// State of a call's rounds that is altered, expired, another caller's, or of another call: all alike.
 pub fn bad_request_state() -> ErrorData {
     bad_params("this requestState is none of this call's: make the call anew, without it")
 }
@@ -185,7 +185,7 @@ pub fn tasks_extension_missing() -> ErrorData {
     ErrorData::missing_required_client_capability(ClientCapabilities::builder().enable_tasks().build())
 }
 
-/// A task that is not there, or is somebody else's, or whose id is none: all alike.
+/// A task that is not there, or is another caller's, or whose id is none: all alike.
 pub fn no_such_task(id: &str) -> ErrorData {
     let shown: String = id.chars().take(200).collect();
     bad_params(format!("there is no task '{shown}'; it may have been kept long enough and deleted"))
@@ -200,7 +200,7 @@ pub fn of_failed(names: &OwnNames, task: &TaskDocument) -> ErrorData {
     ErrorData::internal_error(message, data)
 }
 
-/// The JSON-RPC error that a tool answered its call with. It names its task beside what the tool says: in the
+/// The JSON-RPC error that a tool answered its call with. It names its task along with what the tool says: in the
 /// data where that is an object or nothing, else in the message.
 pub fn of_tool(error: &ProtocolError, id: TaskId) -> ErrorData {
     let data = error.data.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());

@@ -1,4 +1,4 @@
-//! What a call's stream is told while its task runs.
+//! What a call's stream gets while its task runs.
 #![expect(deprecated, reason = "legacy clients without a progress token have nothing but log messages")]
 
 use rmcp::model::*;
@@ -8,7 +8,7 @@ use super::convert;
 use crate::catalog::show_text;
 use crate::task::{LogLevel, Progress, Report, TaskId};
 
-/// What a client is told of that never said what it wants.
+/// What a client hears of that never said what it wants.
 pub const DEFAULT_LOG_LEVEL: LoggingLevel = LoggingLevel::Info;
 
 /// Puts a task's reports into words for one call: progress by the client's token or, without one, as log messages;
@@ -118,7 +118,7 @@ fn logging_level(level: LogLevel) -> LoggingLevel {
     }
 }
 
-/// Both in one line, for those who are told in words alone.
+/// Both in one line, for those who get words alone.
 pub fn text(progress: Option<Progress>, message: Option<String>) -> String {
     let counted = progress.map(|progress| match progress.total {
         Some(total) => format!("{}/{total}", progress.done),

@@ -79,7 +79,7 @@ fn wrapped(own: &Value) -> Value {
     outer
 }
 
-/// Whether only objects can fit. What cannot be told at a glance is no object.
+/// Whether only objects can fit. What cannot be seen at a glance is no object.
 fn describes_object(schema: &Value) -> bool {
     object_within(schema, schema, 8)
 }
@@ -109,7 +109,7 @@ fn moved(schema: Value, place: &str) -> Value {
                 .into_iter()
                 .map(|(key, value)| {
                     let value = match (key.as_str(), value) {
-                        // Values, not schemas: a "$ref" in them is somebody's data.
+                        // Values, not schemas: a "$ref" in them is data.
                         ("const" | "enum" | "default" | "examples", value) => value,
                         // Names, not keywords, with a schema behind each.
                         (

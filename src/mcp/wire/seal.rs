@@ -1,5 +1,5 @@
-//! Texts that only this store can have made: what a client is given to carry, sealed, so that nobody can guess or
-//! change it, and of use to nobody but whom it was made for.
+//! Texts that only this store can have made: what a client is given to carry, sealed, so that a client cannot guess or
+//! change it, and of use to the one alone for whom it was made.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -33,7 +33,7 @@ impl Seal {
         Ok(Self(key))
     }
 
-    /// Holds for this owner alone, whose parts are told apart.
+    /// Holds for this owner alone, whose parts are kept apart.
     pub fn seal<T: Serialize>(&self, owner: &[&str], value: &T) -> String {
         // Numbers and short texts always have a form.
         let mut bytes = postcard::to_stdvec(value).unwrap_or_default();

@@ -89,7 +89,7 @@ impl std::fmt::Display for ResourceUri {
     }
 }
 
-/// Over pipes a listener's tasks are resources of this scheme, which nobody else has.
+/// Over pipes a listener's tasks are resources of this scheme, which no server has.
 pub const TASK_STATUS_SCHEME: &str = "longhaul-task-status:";
 
 /// The id of the task that a resource of that scheme stands for.

@@ -19,7 +19,7 @@ use crate::limits;
 
 #[derive(Clone, Default)]
 pub struct Client {
-    /// Of authorities that are trusted beside those of the machine.
+    /// Of authorities that are trusted besides those of the machine.
     certificates: Vec<Certificate>,
     clients: Arc<Mutex<Clients>>,
 }

@@ -56,7 +56,7 @@ pub struct Timeouts {
 pub struct Route {
     /// They were judged.
     pub addresses: Vec<SocketAddr>,
-    /// Told by the dialler once there is a connection on which the request can leave.
+    /// Sent by the dialler once there is a connection on which the request can leave.
     pub connected: Arc<Notify>,
 }
 
@@ -93,7 +93,7 @@ impl Connector {
         &self.listeners
     }
 
-    /// The request must be granted. Redirects are the guest's affair.
+    /// The request must be granted. Redirects are left to the guest.
     pub async fn exchange(
         &self,
         request: Outgoing,

@@ -11,7 +11,7 @@ use super::address::embedded;
 /// Any port does: nothing is sent.
 const SOME_PORT: u16 = 9;
 
-/// Whether a connection to the address would stay on this machine. Asked anew for each exchange: addresses come and go.
+/// Whether a connection to the address would stay on this machine. Asked for each exchange: addresses come and go.
 pub fn is_own(address: IpAddr) -> io::Result<bool> {
     let address = embedded(address);
     if address.is_loopback() || address.is_unspecified() || is_routed_here(address) {

@@ -1,4 +1,4 @@
-//! What a guest starts and somebody else ends: a question, a message to come, a child. It is an operation: its
+//! What a guest starts and others end: a question, a message to come, a child. It is an operation: its
 //! row is written when it begins, and its outcome is on disk before the guest gets it. Taking waits until there is
 //! an outcome, which never changes: so replay needs no record of it, only the row.
 
@@ -32,7 +32,7 @@ impl World {
         Ok(begun)
     }
 
-    /// The same for whoever writes the intent along with rows of its own, where nothing is known of it yet.
+    /// The same for a caller that writes the intent along with rows of its own, where nothing is known of it yet.
     pub(super) fn begun(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<(Begun, Option<Op>), Stop> {
         let recorder = self.journal.task(what)?;
         let (op, hash) = (recorder.begin_op()?, call_hash(what, parts));

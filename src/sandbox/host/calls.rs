@@ -13,8 +13,8 @@ use crate::task::{Content, EmbeddedBody, ToolResult, WaitingReason, WakeOn};
 
 const NOT_OFFERED: &str = "longhaul:tool/tools is to be exported, not imported: use longhaul:tool/calls";
 
-/// `calls` shares types with the interface that components export; the functions beside them are the
-/// exporter's own, and nobody's to import.
+/// `calls` shares types with the interface that components export; the functions next to them are the
+/// exporter's own, and not to be imported.
 impl tools::Host for World {
     fn definitions(&mut self) -> Result<Vec<Definition>> {
         Err(wasmtime::Error::msg(NOT_OFFERED))

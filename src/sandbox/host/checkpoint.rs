@@ -1,4 +1,4 @@
-//! A saved checkpoint begins the guest anew, at once and not only after a crash. Were it to go on in the same
+//! A saved checkpoint makes the guest begin again, at once and not only after a crash. Were it to go on in the same
 //! instance, the journal of the new epoch would be that of a guest which never started: the first crash
 //! behind it would replay it to one which did, and whatever that does at its start (draw a random number for
 //! a hash table, read the clock) would be a divergence that no test without a crash can show.

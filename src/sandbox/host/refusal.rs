@@ -1,4 +1,4 @@
-//! What a guest is told where it asks for what it is not granted, or for what this version cannot do.
+//! What a guest is answered where it asks for what it is not granted, or for what this version cannot do.
 
 use super::super::world::World;
 use super::bindings::longhaul::tool::types::Error;

@@ -14,7 +14,7 @@ use crate::task::By;
 const AT_HAND_MS: u64 = limits::AT_HAND_SECONDS * 1_000;
 
 impl roots::Host for World {
-    /// Granted with either of its neighbours: whoever may ask the client's person or model may ask it for names.
+    /// Granted with either of its neighbours: a guest that may ask the client's person or model may ask it for names.
     fn ask(&mut self) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Elicit) && !self.grant.allows(Capability::Sample) {
             return Ok(Err(not_granted("elicit = true")));

@@ -74,7 +74,7 @@ impl Waited {
     }
 
     pub(super) fn wait_on(&self, timeout: Option<u64>) -> WaitOn {
-        // A person who looks at the task is told first of what a person can end.
+        // A person who looks at the task sees first what a person can end.
         let reason =
             self.0.iter().filter_map(|(_, ticket)| ticket.reason()).min_by_key(|reason| match reason {
                 WaitingReason::Input => 0,
@@ -139,7 +139,7 @@ impl Waited {
         timers.chain(timeout).min()
     }
 
-    /// What ends it beside a timer.
+    /// What ends it besides a timer.
     fn wakes(&self) -> Vec<WakeOn> {
         let mut on: Vec<WakeOn> =
             self.handles_cancellation().then_some(WakeOn::Cancellation).into_iter().collect();

@@ -170,7 +170,7 @@ const WAITER: &str = r#"(component
 
 #[tokio::test]
 async fn a_guest_that_heeds_its_cancellation_cleans_up_first() {
-    // The last one has left memory when it is told: a wait for the signal alone lasts for ever.
+    // The last one has left memory when it hears of it: a wait for the signal alone lasts for ever.
     for (name, wat, state) in [("heedful", HEEDFUL, "running"), ("waiter", WAITER, "waiting")] {
         let house = House::open(NEVER_SUSPENDED).await;
         house.install(name, wat, BINDING, TaskLimits::default()).await;
@@ -200,7 +200,7 @@ async fn a_journal_reads_in_the_words_of_its_calls() {
     assert!(!kinds.iter().any(|kind| kind == "call"), "{kinds:?}");
 }
 
-/// Tickets of timers that nobody waits for.
+/// Tickets of timers that are not waited for.
 #[tokio::test]
 async fn tickets_are_bounded() {
     let house = House::open(NEVER_SUSPENDED).await;

@@ -102,7 +102,7 @@ impl House {
         self.engine.task(&Principal::local(), id).await.unwrap().into()
     }
 
-    /// Waits until the document is as asked for; changes are told after each commit.
+    /// Waits until the document is as asked for; changes are published after each commit.
     async fn until(&self, id: TaskId, wanted: impl Fn(&TaskDocument) -> bool) -> TaskDocument {
         let follower = self.engine.feed().follow(id).unwrap();
         loop {

@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 use super::journal::Journal;
 
-/// The resolution that the guest is told, which is also that of the journal.
+/// The resolution that the guest sees, which is also that of the journal.
 const RESOLUTION_NANOS: u64 = 1_000_000;
 
 /// Which pollables are timers, and the logical time at which each is due. By the pollable's number in the

@@ -164,7 +164,7 @@ impl Journal {
         Ok(self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.log(bytes))?)
     }
 
-    /// A line of the log that whoever waits for the task is told as well.
+    /// A line of the log that goes to the task's subscribers as well.
     pub fn line(&self, level: LogLevel, text: &str) -> Result<(), Stop> {
         Ok(self.recorder.as_ref().map_or(Ok(()), |recorder| recorder.line(level, text))?)
     }
@@ -197,7 +197,7 @@ impl Journal {
     }
 
     /// Waits, live. What is ready at once costs no wait for the disk; what is not is a good moment to make
-    /// the past durable, beside the wait. `awake` is what replaying this instance would cost.
+    /// the past durable, besides the wait. `awake` is what replaying this instance would cost.
     pub async fn wait<F: Future>(&self, future: F, on: WaitOn, awake: Duration) -> Result<F::Output, Stop> {
         // Loops of waits that never wait must not fill memory with records.
         self.flush_if_full().await?;
@@ -235,7 +235,7 @@ impl Journal {
                 output = future.as_mut() => return Ok(output),
                 stop = exchanges.stopped() => return Err(stop),
                 () = exchanges.changed(), if under_way => {}
-                // Somebody waits for an instance, perhaps the very child that this one waits for.
+                // Another task waits for an instance, perhaps the very child that this one waits for.
                 () = slot_wanted, if gives_way && !under_way => leave_now = true,
                 () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
             }

@@ -50,7 +50,7 @@ pub struct World {
     pub limiter: Limiter,
     pub tickets: Tickets,
     pub grant: Grant,
-    /// The guest was told that it is to be cancelled.
+    /// The guest heard that it is to be cancelled.
     pub saw_cancellation: bool,
     timers: Timers,
     table: ResourceTable,

@@ -19,13 +19,13 @@ pub struct Tickets {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ticket {
-    /// Over once a wait has told that it is ready.
+    /// Over once a wait has said that it is ready.
     Timer { due: u64 },
     /// Never over.
     Cancellation,
     /// Over once it was taken.
     Awaited(Awaited),
-    /// An entry of shared state; over once a wait has told that it is ready.
+    /// An entry of shared state; over once a wait has said that it is ready.
     Watch(WakeOn),
 }
 
@@ -50,7 +50,7 @@ impl Tickets {
         timers.map(|(number, _)| *number).collect()
     }
 
-    /// A wait has told the guest that they are ready.
+    /// Marks those of which a wait has said that they are ready.
     pub fn told(&mut self, ready: &[u64]) {
         let is_over = |ticket: &Ticket| matches!(ticket, Ticket::Timer { .. } | Ticket::Watch(_));
         self.open.retain(|number, ticket| !is_over(ticket) || !ready.contains(number));

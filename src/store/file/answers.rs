@@ -17,7 +17,7 @@ pub(super) struct Answers<'a> {
 /// writer that panics.
 struct Portion(Vec<(oneshot::Sender<Answer>, Answer)>);
 
-/// The runtime that the caller is in, if its tasks can run beside him.
+/// The runtime that the caller is in, if its tasks can run at the same time.
 pub(super) fn runtime() -> Option<Handle> {
     Handle::try_current().ok().filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
@@ -28,7 +28,7 @@ impl<'a> Answers<'a> {
         Self { runtime, portion: Portion(Vec::new()) }
     }
 
-    /// Nobody may be waiting for it, which is no harm.
+    /// There may be no waiter, which is no harm.
     pub fn give(&mut self, ack: oneshot::Sender<Answer>, answer: Answer) {
         let Some(runtime) = self.runtime else {
             let _ = ack.send(answer);

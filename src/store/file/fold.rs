@@ -216,7 +216,7 @@ impl<'a> Target<'a> {
             let space = self.space;
             let failed = |error| failed(space, error);
             let table = self.table()?;
-            // All changes before the next run are the affair of this one.
+            // All changes before the next run belong to this one.
             let next =
                 table.range::<&[u8]>((Bound::Excluded(*first), Bound::Unbounded)).map_err(failed)?.next();
             let count = match next.transpose().map_err(failed)? {

@@ -13,7 +13,7 @@ use crate::store::options::Lsn;
 const PAGE_BYTES: usize = 4096;
 /// Pages that are read at once.
 const PIECE_PAGES: usize = 256;
-/// A group of batches, or one that is larger by itself, with what a row has beside them.
+/// A group of batches, or one that is larger by itself, with what a row has besides them.
 const MAX_ROW_BYTES: usize = MAX_BATCH_LOG_BYTES + MAX_GROUP_BYTES;
 
 // A leaf of redb's file format 3, of a table from u64 to bytes: a kind, a pad, the number of pairs, the end of each

@@ -10,7 +10,7 @@ use super::key::Key;
 use crate::store::frame::{Logged, range_within};
 use crate::store::space::Space;
 
-/// What memory an entry takes beside its key and value, about. Only paces folding.
+/// What memory an entry takes besides its key and value, about. Only paces folding.
 const ENTRY_BYTES: usize = 64;
 
 /// A layer's verdict on a key.

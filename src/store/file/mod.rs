@@ -123,7 +123,7 @@ impl File {
         let runtime = answers::runtime();
         let serve = move || match open(runtime) {
             Ok(writer) => {
-                // Nobody may want it any more.
+                // It may be wanted no more.
                 if tell.send(Ok(writer.shared.clone())).is_ok() {
                     writer.run();
                 }

@@ -98,7 +98,7 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
     }
     match sync_parent(folder) {
         Err(error) if made == Made::New => return Err(failed("making the folder", folder, error)),
-        // One that somebody else made, in a folder that this user may not read.
+        // One that another user made, in a folder that this user may not read.
         _ => {}
     }
 

@@ -15,7 +15,7 @@ use crate::store::error::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     Missing,
-    /// Nobody has it open.
+    /// It is not open.
     Free {
         file_bytes: u64,
     },

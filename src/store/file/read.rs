@@ -1,4 +1,4 @@
-//! Reading a store that nobody has open, without writing a byte: on a read-only mount, in a backup, after a crash.
+//! Reading a store that is not open, without writing a byte: on a read-only mount, in a backup, after a crash.
 //! What redb would write, the repair of an unclean end included, stays in memory.
 
 use std::io;
@@ -36,7 +36,7 @@ pub(super) fn open_to_read(
     Ok(shared)
 }
 
-/// Read all of the store in `folder` and verify every checksum.
+/// Reads all of the store in `folder` and verify every checksum.
 pub(in crate::store) fn check(folder: &Path) -> Result<Checked, StoreError> {
     let path = folder.join(open::FILE_NAME);
     let (rows, log_rows) = open::check(backend(folder)?, &path, STORE_CACHE_BYTES)?;

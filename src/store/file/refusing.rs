@@ -19,7 +19,7 @@ pub(crate) enum No {
     Latched,
     /// In the answer: a guard on a row does not hold.
     Guard,
-    /// In the answer: somebody else has the task's lease, from this batch on.
+    /// In the answer: another process has the task's lease, from this batch on.
     Lease,
 }
 

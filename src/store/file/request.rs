@@ -10,7 +10,7 @@ pub(super) struct Request {
     pub batch: Batch,
     frame_bytes: usize,
     pub ack: oneshot::Sender<Answer>,
-    /// Whoever waits blocks a thread, and perhaps a runtime with it.
+    /// A waiter blocks a thread, and perhaps a runtime with it.
     pub at_once: bool,
 }
 
@@ -19,7 +19,7 @@ impl Request {
         Self { frame_bytes: batch.frame.len(), batch, ack, at_once }
     }
 
-    /// About what it will occupy in the log and beside it.
+    /// About what it will occupy in the log and outside it.
     pub fn bytes(&self) -> usize {
         self.frame_bytes + self.batch.direct_bytes
     }
@@ -29,7 +29,7 @@ impl Request {
         self.frame_bytes - self.batch.frame.len()
     }
 
-    /// Nobody may be waiting for it, which is no harm.
+    /// There may be no waiter, which is no harm.
     pub fn answer(self, answer: Answer) {
         let _ = self.ack.send(answer);
     }

@@ -8,7 +8,7 @@ use crate::store::frame::{self, CHECK_BYTES, Input, push_bytes, range_within};
 use crate::store::space::Space;
 
 const RUN_VERSION: u8 = 1;
-/// Bytes of a row in a run beside its key and value, at most.
+/// Bytes of a row in a run besides its key and value, at most.
 const ROW_OVERHEAD_BYTES: usize = 8;
 
 /// Where the rows of a run lie in its bytes.

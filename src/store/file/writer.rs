@@ -447,7 +447,7 @@ impl Writer {
         self.refusals = refusals;
     }
 
-    /// Nobody waits: fold more than else, and leave a file that opens fast after a crash.
+    /// Nothing waits: fold more than else, and leave a file that opens fast after a crash.
     fn commit_idle(&mut self) -> Result<(), StoreError> {
         let (rows, most) = (self.shared.options.fold_slice_rows, self.shared.options.max_unfolded_bytes);
         let worth_folding = MAX_IDLE_UNFOLDED_BYTES.min(most / 8);

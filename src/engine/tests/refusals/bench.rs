@@ -224,7 +224,7 @@ impl Bench {
             for _ in 0..YIELDS {
                 tokio::task::yield_now().await;
             }
-            // What is on its way has arrived, and has been told.
+            // What is on its way has arrived, and has been published.
             if let Ok(ack) = shared.store.enqueue(Batch::new()) {
                 let _ = ack.await;
             }

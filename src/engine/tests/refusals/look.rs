@@ -61,7 +61,7 @@ impl Bench {
             .map_or("a task without rows".to_owned(), |(task, _)| format!("{} {}", task.tool, task.arguments))
     }
 
-    /// What memory says otherwise than the disk, once nothing is in flight. `lost` is set where somebody else may have
+    /// What memory says otherwise than the disk, once nothing is in flight. `lost` is set where another process may have
     /// a task's lease: then it need not be here.
     pub fn contradictions(&self, lost: bool) -> Vec<String> {
         let shared = &self.engine.shared;

@@ -1,6 +1,6 @@
 //! A store that says no, to each batch of each operation in each way that fits, and what is left then: memory says
 //! what the disk says, the operation's caller can try again, and in the end all comes to what it comes to unrefused.
-//! A task whose lease is lost is somebody else's: here it is only looked at whether it comes to the same end there,
+//! A task whose lease is lost is another process's: here it is only looked at whether it comes to the same end there,
 //! which is where the store is opened next.
 
 pub(super) mod bench;

@@ -100,7 +100,7 @@ pub const TABLE: &[Row] = &[
     ),
     row("a retry of a child", &[Call("guest", "call limit, sleep, join"), Mend], RetryChild, &[DAY]),
     row("a retry of a task that nobody runs", &[Call("guest", "limit"), Mend, Close], Retry(None), &[Start]),
-    // An effect of which nobody knows what became of it.
+    // An effect whose outcome is unknown.
     row("a step that was done", &[Call("guest", "record, unknown")], Done(0), &[]),
     row("a step that failed", &[Call("guest", "record, unknown")], Failed(0), &[]),
     row("a step that is sent again", &[Call("guest", "record, unknown")], Resend(0), &[]),

@@ -127,7 +127,7 @@ async fn a_stream_that_is_taken_up_before_the_question_tells_it_under_the_same_i
     assert_eq!(given(&world, &answer).await.len(), 2);
 }
 
-/// The client has heard it, and may have answered to nobody: after a while it hears it once more.
+/// The client has heard it, and its answer may have been lost: after a while it hears it once more.
 #[tokio::test]
 async fn a_stream_that_is_taken_up_behind_the_question_repeats_it_late_and_under_the_same_id() {
     let world = World::new().await;

@@ -2,7 +2,7 @@ use super::*;
 
 const VERSION: &str = "2025-11-25";
 
-/// A session by hand: unlike the other tests' it leaves even its beginning to the recorder.
+/// A session of bare requests: unlike the other tests' it leaves even its beginning to the recorder.
 struct Session<'a> {
     raw: &'a Raw,
     id: String,

@@ -1,5 +1,5 @@
 //! What is on the wire, in both eras, as files that were read through: an rmcp that says something else is seen in
-//! a difference of them. `LONGHAUL_UPDATE_GOLDEN=1 cargo test --lib wire` writes them anew.
+//! a difference of them. `LONGHAUL_UPDATE_GOLDEN=1 cargo test --lib wire` writes them again.
 
 mod golden;
 mod legacy;

@@ -87,7 +87,7 @@ impl Patience {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// JSON may be told to be UTF-8; nothing is lost without that.
+/// JSON may be declared to be UTF-8; nothing is lost without that.
 pub fn without_mark(message: &[u8]) -> &[u8] {
     message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message)
 }

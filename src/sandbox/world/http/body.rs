@@ -33,7 +33,7 @@ pub async fn drain(mut body: WasiBody) -> Result<Bytes, Error> {
     outcome.map(Bytes::from)
 }
 
-/// The stream on which the guest writes a body. One that wants to hold more than the bounds allow is told so by
+/// The stream on which the guest writes a body. One that wants to hold more than the bounds allow hears so by
 /// its own count: the write that passes a bound is the last one.
 pub struct Bounded {
     inner: Box<dyn OutputStream>,

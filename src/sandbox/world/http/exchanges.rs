@@ -27,7 +27,7 @@ use crate::task::{Effects, UnknownOutcome};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The answer, or the error that the guest is told.
+/// The answer, or the error that the guest gets.
 pub type Answered = Result<Answer, Error>;
 
 /// What a task's exchanges need of the world outside. Cheap to clone.
@@ -70,7 +70,7 @@ struct Exchange {
     op: OpHandle,
     /// For people.
     what: String,
-    /// It left in an earlier attempt, nobody knows whether it arrived, and nothing allows to send it again.
+    /// It left in an earlier attempt, it is not known whether it arrived, and nothing allows to send it again.
     unknown: bool,
     phase: Mutex<Phase>,
     let_go: Notify,
@@ -327,7 +327,7 @@ impl Exchanges {
             recorder.refused_by_address(&wanted);
         }
         if let Err(failure @ (Failure::Certificate(_) | Failure::Tls)) = &outcome {
-            // The guest is told no reason, and it is the operator who can do something about it.
+            // The guest gets no reason, and it is the operator who can do something about it.
             tracing::info!(what = %exchange.what, "{failure}");
         }
         let stored = outcome::encode(&outcome).map_err(Stop::HostFault)?;

@@ -29,7 +29,7 @@ fn only_the_owner_may_read_the_file() {
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1, "nothing else is left in the folder");
 }
 
-/// Where the file gets its name before it has its bytes, somebody or something else than this program made it.
+/// Where the file gets its name before it has its bytes, another program made it.
 #[test]
 fn a_file_without_a_byte_is_no_new_store() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use super::Dice;
 
 const SECTOR_BYTES: usize = 512;
 
-/// A disk in memory that remembers every change, and fails when told to. A clone is the same disk.
+/// A disk in memory that remembers every change, and fails when set to. A clone is the same disk.
 #[derive(Debug, Clone, Default)]
 pub struct Disk(Arc<Mutex<State>>);
 

@@ -26,7 +26,7 @@ fn work(store: &Store) -> (u64, Option<StoreError>) {
     (acknowledged, failure)
 }
 
-/// Start anew on what the failing disk holds: what was acknowledged is there, and no half of anything.
+/// Starts again on what the failing disk holds: what was acknowledged is there, and no half of anything.
 fn check(disk: &Disk, acknowledged: u64) {
     let store = open(&Disk::holding(disk.bytes()), small()).unwrap();
     let found = contents(&store).unwrap();

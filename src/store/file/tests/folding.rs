@@ -227,7 +227,7 @@ fn dead_space_is_given_back_at_the_next_start() {
     store.close_blocking().unwrap();
     let before = disk.bytes().len();
     assert!(before > 100 * 1024 * 1024, "{before} bytes before");
-    // Not after a crash, when somebody waits for the store.
+    // Not after a crash, when a start waits for the store.
     let recovered = open(&crashed, small()).unwrap();
     assert!(crashed.bytes().len() >= before, "{} bytes", crashed.bytes().len());
     assert!(contents(&recovered).unwrap() == rows);
