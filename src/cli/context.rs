@@ -2,11 +2,11 @@ use std::path::Path;
 
 use reqwest::Certificate;
 
-use super::args::GlobalArgs;
-use super::config::{ConfigError, Overrides, Settings};
-use super::exit::{CliError, Result};
-use super::render::Output;
 use crate::authority::Secret;
+use crate::cli::args::GlobalArgs;
+use crate::cli::config::{ConfigError, Overrides, Settings};
+use crate::cli::exit::{CliError, Result};
+use crate::cli::show::render::Output;
 use crate::mcp::ClientOptions;
 
 /// What every command is given: the settings, and how to print.

@@ -16,8 +16,8 @@ use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::exit::{CliError, Result};
 use crate::catalog::show_hidden;
+use crate::cli::exit::{CliError, Result};
 
 /// What is logged unless a filter says otherwise: what an operator has to know. A command tells its own errors itself.
 pub const SERVER_DEFAULT: &str = "warn,longhaul=info";

@@ -1,46 +1,19 @@
 //! Lives here: the command line: settings, wiring and shutdown in reverse order, the client commands.
 //! May import: everything below. Never here: rmcp, axum, wasmtime, redb: their rooms have doors.
-//! Read first: `args.rs` (what can be said), then `serve.rs` (the wiring).
+//! Read first: `args/mod.rs` (what can be said), then `server/serve.rs` (the wiring).
 
-mod access;
 mod args;
-mod arguments;
-mod audit;
-mod background;
 mod backup;
-mod call;
 mod client;
+mod commands;
 pub mod config;
 mod context;
-mod demo;
-mod doctor;
 mod exit;
-mod follow;
-mod guests;
-mod hand;
 mod install;
-mod key;
-mod load;
 mod logging;
-mod open;
-mod own_server;
-mod progress;
-mod prompt;
-mod remote;
-mod render;
-mod sampler;
 mod scratch;
-mod serve;
-mod server_file;
-mod servers;
+mod server;
 mod show;
-mod signals;
-mod state;
-mod steps;
-mod task;
-mod token;
-mod tool;
-mod tools;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,7 +25,7 @@ use args::{Cli, Command};
 use config::Overrides;
 use context::Context;
 use exit::{CliError, Exit, Result};
-use render::Output;
+use show::render::{self, Output};
 
 /// What may still run when a command is done gets this long.
 const LINGER: Duration = Duration::from_millis(500);
@@ -120,18 +93,18 @@ fn unread(here: &Path) -> String {
 
 async fn perform(command: Command, context: &Context) -> Result<Exit> {
     match command {
-        Command::Serve(args) => serve::run(args, context).await,
-        Command::Demo => demo::run(context).await,
-        Command::Call(args) => call::run(args, context).await,
-        Command::Client(args) => client::run(args, context).await,
-        Command::Task(args) => task::run(args, context).await,
-        Command::State(args) => state::run(args, context).await,
-        Command::Tool(args) => tool::run(args, context).await,
-        Command::Token(args) => token::run(args, context).await,
-        Command::Audit(args) => audit::run(args, context).await,
-        Command::Key(args) => key::run(&args, context).await,
+        Command::Serve(args) => server::serve::run(args, context).await,
+        Command::Demo => commands::demo::run(context).await,
+        Command::Call(args) => commands::call::run(args, context).await,
+        Command::Client(args) => commands::prompt::run(args, context).await,
+        Command::Task(args) => commands::task::run(args, context).await,
+        Command::State(args) => commands::state::run(args, context).await,
+        Command::Tool(args) => commands::tool::run(args, context).await,
+        Command::Token(args) => commands::token::run(args, context).await,
+        Command::Audit(args) => commands::audit::run(args, context).await,
+        Command::Key(args) => commands::key::run(&args, context).await,
         Command::Install(args) => install::run(&args, context),
-        Command::Doctor { check } => doctor::run(context, check).await,
+        Command::Doctor { check } => commands::doctor::run(context, check).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => backup::run_restore(args, context).await,
         Command::Completions { .. } => Ok(Exit::Done),

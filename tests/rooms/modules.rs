@@ -51,6 +51,19 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["mod"],
         ],
     ),
+    (
+        "cli",
+        &[
+            &["exit", "scratch"],
+            &["args", "config", "logging", "show"],
+            &["context"],
+            &["server"],
+            &["backup", "install"],
+            &["client"],
+            &["commands"],
+            &["mod"],
+        ],
+    ),
 ];
 
 /// Rooms whose modules import each other in one direction. A room that holds is added here.

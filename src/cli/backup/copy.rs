@@ -4,11 +4,11 @@ use std::fmt;
 use std::io::BufReader;
 use std::sync::Arc;
 
-use super::super::context::Context;
-use super::super::exit::{CliError, Result};
-use super::super::render::escape_text;
-use super::super::scratch::Scratch;
 use super::source::Source;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Result};
+use crate::cli::scratch::Scratch;
+use crate::cli::show::render::escape_text;
 use crate::engine::{EngineOptions, Runner, TaskEngine};
 use crate::store::Store;
 

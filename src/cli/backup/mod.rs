@@ -1,8 +1,9 @@
-//! `longhaul backup`: a copy of a store, running or not, as one file or for another program.
+//! Lives here: `longhaul backup` and `restore`: a copy of a store, running or not, as one file or for another program.
+//! May import: `args`, `server`, `show`. Never here: the server's side (`server/backup_socket.rs`).
+//! Read first: this file, then `source.rs`.
 
 mod copy;
 mod restore;
-mod socket;
 mod source;
 mod summary;
 mod target;
@@ -12,14 +13,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::BackupArgs;
-use super::context::Context;
-use super::exit::{CliError, Exit, Result};
-use super::render::escape;
+use crate::cli::args::BackupArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::show::render::escape;
 
 pub use copy::open_copy;
 pub use restore::run as run_restore;
-pub use socket::BackupSocket;
 pub use source::check_running;
 
 use source::Source;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::args::RestoreArgs;
-use super::super::background::unusable;
-use super::super::context::Context;
-use super::super::exit::{CliError, Exit, Result};
-use super::super::render::escape_text;
 use super::summary::{describe, document};
+use crate::cli::args::RestoreArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::server::background::unusable;
+use crate::cli::show::render::escape_text;
 use crate::private::{self, NotPrivate};
 use crate::store::Store;
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::context::Context;
-use super::super::exit::{CliError, Result};
-use super::super::server_file::ServerInfo;
-use super::socket::NAME;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Result};
+use crate::cli::server::backup_socket::NAME;
+use crate::cli::server::server_file::ServerInfo;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::EngineError;
 use crate::limits;

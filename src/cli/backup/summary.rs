@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 
 use serde_json::json;
 
-use super::super::exit::CliError;
-use super::super::render::bytes;
+use crate::cli::exit::CliError;
+use crate::cli::show::render::bytes;
 use crate::clock::rfc3339;
 use crate::limits;
 use crate::store::{BackupError, BackupSummary, StoreError};

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use time::OffsetDateTime;
 
-use super::super::exit::{CliError, Result};
+use crate::cli::exit::{CliError, Result};
 use crate::limits::BACKUP_BUFFER_BYTES;
 use crate::private::{self, NotPrivate};
 use crate::store::{BackupError, BackupSummary, Store};

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::arguments;
 use crate::api::{AnswerAction, InputRequest};
 use crate::catalog::Schema;
-use crate::cli::arguments;
 use crate::cli::exit::{CliError, Result};
-use crate::cli::render::{escape, escape_text};
+use crate::cli::show::render::{escape, escape_text};
 use crate::task::{QuestionKind, TaskId};
 
 /// Typed instead of a value.

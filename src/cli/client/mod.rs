@@ -1,86 +1,13 @@
-//! `longhaul client`: a prompt that calls tools, follows tasks and answers their questions.
+//! Lives here: a server that is reached from a command: found, called, followed, asked; or the store where none runs.
+//! May import: `config`, `server`, `show`, and `mcp`'s client. Never here: what one command alone does.
+//! Read first: `access.rs`, then `remote.rs`.
 
-mod commands;
-mod followed;
-mod follower;
+pub mod access;
+pub mod arguments;
+pub mod follow;
 pub mod form;
-mod memory;
-mod prompt;
+pub mod hand;
+pub mod progress;
+pub mod prompt;
+pub mod remote;
 pub mod servers;
-mod tasks;
-#[cfg(test)]
-mod tests;
-mod words;
-
-use std::io::{self, IsTerminal as _};
-
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
-
-use super::args::ClientArgs;
-use super::context::Context;
-use super::exit::{CliError, Exit, Result};
-use super::render::escape_text;
-use crate::limits;
-use memory::Memory;
-use prompt::{Client, Next, Screen};
-use servers::servers;
-
-pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
-    let memory = Memory::of_this_user()?;
-    let remembered = memory.entries()?;
-    let servers = match servers(&args.url, context).await {
-        Ok(servers) => servers,
-        // It may come back.
-        Err(error) if !remembered.is_empty() => {
-            eprintln!("{}", escape_text(&error.to_string()));
-            Vec::new()
-        }
-        Err(error) => return Err(error),
-    };
-    let mut interrupts = signal(SignalKind::interrupt())
-        .map_err(|e| CliError::failed(format_args!("cannot listen for signals: {e}")))?;
-    let (events, mut told) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
-    let screen = Screen { terminal: io::stdin().is_terminal(), prompted: false };
-    let is_person = screen.terminal || context.settings.answer_without_terminal;
-    let mut client =
-        Client { context, servers, memory, followed: Vec::new(), events, form: None, is_person, screen };
-    client.greet();
-    client.take_up(remembered);
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut at_end = false;
-    loop {
-        client.prompt();
-        // A script's next line waits until what it called has ended.
-        let reads = !at_end && (client.screen.terminal || client.form.is_some() || !client.is_attached());
-        let next = tokio::select! {
-            line = lines.next_line(), if reads => match line {
-                Ok(Some(line)) => {
-                    client.screen.prompted = false;
-                    tokio::select! {
-                        done = client.line(&line) => done,
-                        _ = interrupts.recv() => Err(CliError::failed("given up")),
-                    }
-                }
-                Ok(None) | Err(_) if client.screen.terminal => Ok(Next::Quit),
-                Ok(None) | Err(_) => {
-                    at_end = true;
-                    Ok(Next::Go)
-                }
-            },
-            Some(event) = told.recv() => client.event(event).map(|()| Next::Go),
-            _ = interrupts.recv() => Ok(if client.detach() { Next::Go } else { Next::Quit }),
-        };
-        match next {
-            Ok(Next::Go) if at_end && !client.is_attached() => break,
-            Ok(Next::Go) => {}
-            Ok(Next::Quit) => break,
-            // The reader of our output has gone.
-            Err(error) if error.says_nothing() => return Err(error),
-            Err(error) => client.screen.say(&error.to_string()),
-        }
-    }
-    client.take_leave();
-    Ok(Exit::Done)
-}

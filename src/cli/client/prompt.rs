@@ -1,100 +1,75 @@
-//! The prompt: what a client holds while it is open, and what a person sees of it.
+//! The person at the terminal of a command that follows a task: they are asked what the task asks.
 
-use std::io::{self, Write as _};
+use std::collections::HashSet;
+use std::io::{self, BufRead, IsTerminal};
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
-use super::followed::Followed;
-use super::follower::Event;
-use super::form::Form;
-use super::memory::Memory;
-use super::servers::Server;
-use crate::cli::context::Context;
-use crate::cli::render::escape_text;
+use super::form::{Form, Reply, Step};
+use crate::api::TaskDocument;
+use crate::cli::show::render::escape_text;
+use crate::task::TaskId;
 
-const PROMPT: &str = "longhaul> ";
-
-pub struct Client<'a> {
-    pub context: &'a Context,
-    /// `None` where none was named and none was there yet.
-    pub servers: Vec<Server>,
-    pub memory: Memory,
-    pub followed: Vec<Followed>,
-    pub events: mpsc::Sender<Event>,
-    /// The question that is being answered.
-    pub form: Option<Form>,
-    /// What is typed here counts as a person's answer.
-    pub is_person: bool,
-    pub screen: Screen,
+/// Clones are the same person, who is asked one thing at a time.
+#[derive(Clone)]
+pub struct Person {
+    lines: Arc<Mutex<mpsc::Receiver<String>>>,
+    /// Questions that they put off.
+    later: HashSet<String>,
 }
 
-/// What a person reads, on stderr; what a tool handed back goes to stdout.
-pub struct Screen {
-    pub terminal: bool,
-    /// The last line is a prompt.
-    pub prompted: bool,
+/// What became of asking.
+pub enum Asked {
+    Given(Reply),
+    /// It stays open.
+    Later,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    Go,
-    Quit,
-}
-
-impl Client<'_> {
-    pub fn greet(&mut self) {
-        if self.screen.terminal {
-            for (number, server) in (1..).zip(&self.servers) {
-                self.screen.say(&format!("server {number}: {}", server.url));
+impl Person {
+    /// `None` where there is no person.
+    pub fn at_terminal() -> Option<Self> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let (sender, lines) = mpsc::channel(1);
+        // A thread of its own: a read of stdin cannot be called off, and must not keep the process from ending.
+        std::thread::spawn(move || {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
             }
-            self.screen.say("list shows the tools, help the other words, Ctrl-D quits");
-        }
+        });
+        Some(Self { lines: Arc::new(Mutex::new(lines)), later: HashSet::new() })
     }
 
-    pub fn prompt(&mut self) {
-        match &self.form {
-            Some(form) => self.screen.prompt(&form.prompt()),
-            None if self.is_attached() => {}
-            None => self.screen.prompt(PROMPT),
-        }
+    /// A question that they were not asked yet.
+    pub fn next(&self, task: &TaskDocument) -> Option<Form> {
+        let id: TaskId = task.id.parse().ok()?;
+        let mut open = task.input_requests.iter().filter(|(key, _)| !self.later.contains(*key));
+        open.find_map(|(key, request)| Form::new(String::new(), id, key.clone(), request.clone()))
     }
 
-    pub fn take_leave(&mut self) {
-        match self.followed.len() {
-            0 => {}
-            1 => self.screen.say("one task goes on by itself; the next `longhaul client` takes it up"),
-            count => {
-                self.screen.say(&format!(
-                    "{count} tasks go on by themselves; the next `longhaul client` takes them up"
-                ));
+    pub fn put_off(&mut self, key: &str) {
+        self.later.insert(key.to_owned());
+    }
+
+    /// Asks field by field, once they have answered what was asked before; what `begins` gives is held meanwhile.
+    /// The end of their input leaves the question open.
+    pub async fn ask<G>(&self, form: &mut Form, of: &str, begins: impl FnOnce() -> G) -> Asked {
+        let mut lines = self.lines.lock().await;
+        let _held = begins();
+        eprintln!("{of}{}", form.opening());
+        loop {
+            eprint!("{}", form.prompt());
+            let Some(line) = lines.recv().await else { return Asked::Later };
+            match form.take(&line) {
+                Ok(Step::More) => {}
+                Ok(Step::Done(reply)) => return Asked::Given(reply),
+                Ok(Step::Later) => return Asked::Later,
+                Err(error) => eprintln!("  {}", escape_text(&error.message)),
             }
-        }
-        if self.screen.prompted {
-            eprintln!();
-        }
-    }
-}
-
-impl Screen {
-    /// Lines for a person.
-    pub fn say(&mut self, text: &str) {
-        self.clear();
-        eprintln!("{}", escape_text(text));
-    }
-
-    /// The cursor stands on an empty line.
-    pub fn clear(&mut self) {
-        if std::mem::take(&mut self.prompted) {
-            eprintln!();
-        }
-    }
-
-    pub fn prompt(&mut self, text: &str) {
-        if self.terminal && !self.prompted {
-            self.prompted = true;
-            eprint!("{text}");
-            // Nothing is left to do about a stderr that fails.
-            let _ = io::stderr().flush();
         }
     }
 }

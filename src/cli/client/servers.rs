@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
+use super::remote::{Remote, RemoteError, is_own};
 use crate::authority::Secret;
 use crate::catalog::Schema;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
-use crate::cli::remote::{Remote, RemoteError, is_own};
-use crate::cli::render::escape;
+use crate::cli::show::render::escape;
 use crate::mcp::{ClientOptions, ToolInfo};
 
 /// A server that is asked for tools and tasks; people call it by its number, from 1 on.

@@ -11,12 +11,12 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::layer::Layer;
 use super::sampling::SamplingSettings;
+use super::servers::ServerTable;
 use super::values::{
     address, background_idle_seconds, dedupe_seconds, durability, live_instances, retention_days,
     suspend_grace_ms, trace_kib,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
-use crate::cli::servers::ServerTable;
 use crate::mcp::{Links, OwnNames, wait_bound_of};
 use crate::store::Durability;
 

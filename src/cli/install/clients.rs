@@ -5,22 +5,12 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::super::exit::{CliError, Result};
+use crate::cli::args::HostClient;
+use crate::cli::exit::{CliError, Result};
 
 /// The variables from which hosts are to read a token or the owner's key: neither is written into a file.
 const TOKEN: &str = "LONGHAUL_TOKEN";
 pub const KEY: &str = "LONGHAUL_KEY";
-
-/// An MCP host whose configuration is known here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum HostClient {
-    ClaudeCode,
-    ClaudeDesktop,
-    #[value(name = "vscode")]
-    VsCode,
-    Cursor,
-    Codex,
-}
 
 /// How a host's file is written, and under which key its servers stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::clients::Format;
-use super::{in_json, in_toml};
+use super::in_json;
+use super::in_toml;
 
 /// What stands under `name`.
 pub fn entry(format: Format, text: &str, name: &str) -> Result<Option<Value>, String> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::super::exit::{CliError, Result};
+use crate::cli::exit::{CliError, Result};
 
 /// Hosts keep secrets in there.
 const MODE: u32 = 0o600;

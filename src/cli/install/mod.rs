@@ -1,4 +1,6 @@
-//! `longhaul install`: writes the configuration by which an MCP host finds this program.
+//! Lives here: `longhaul install`: it writes the configuration by which an MCP host finds this program.
+//! May import: `args`, `server`, `show`. Never here: a connection to a server.
+//! Read first: this file, then `clients.rs`.
 
 pub mod clients;
 mod difference;
@@ -19,12 +21,12 @@ use self::clients::{Credential, Format, KEY, Places, Transport};
 use self::difference::difference;
 use self::file::HostFile;
 use self::ready::{FirstStart, started_once};
-use super::args::InstallArgs;
-use super::context::Context;
-use super::exit::{CliError, Exit, Result};
-use super::own_server;
-use super::render::escape;
-use super::serve::http_options;
+use crate::cli::args::InstallArgs;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::server::own_server;
+use crate::cli::server::serve::http_options;
+use crate::cli::show::render::escape;
 use crate::http::knows_owner_by_connection;
 
 /// The key under which a host knows this program.
@@ -234,7 +236,7 @@ fn usual_url(context: &Context) -> Result<String> {
             .next("give it one with `http` in longhaul.toml, or name the address with --url"));
     }
     if address.ip().is_unspecified() {
-        address.set_ip(super::config::DEFAULT_ADDRESS.ip());
+        address.set_ip(crate::cli::config::DEFAULT_ADDRESS.ip());
     }
     Ok(format!("http://{address}/mcp"))
 }

@@ -3,8 +3,8 @@
 
 use std::process::{Command, Stdio};
 
-use super::super::context::Context;
-use super::super::server_file::{ServerInfo, StartedWith};
+use crate::cli::context::Context;
+use crate::cli::server::server_file::{ServerInfo, StartedWith};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstStart {

@@ -3,8 +3,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use clap::ValueEnum;
 
-use super::clients::{HostClient, config_folder};
+use super::clients::config_folder;
 use super::*;
+use crate::cli::args::HostClient;
 
 mod files;
 

@@ -1,0 +1,284 @@
+//! `longhaul doctor`: what is there, what is missing, and what to do about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::StatVfsMountFlags;
+use serde::Serialize;
+
+use crate::cli::backup::check_running;
+use crate::cli::client::access::Access;
+use crate::cli::client::remote::Remote;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::server::guests;
+use crate::cli::server::server_file::{ServerInfo, Serves};
+use crate::cli::show::render::{Table, bytes};
+use crate::private::{self, NotPrivate, Purpose};
+use crate::store::{BackupSummary, Presence, Store, StoreError};
+
+/// Maps of the kernel that one live instance takes, and what the rest of the process needs.
+const MAPS_PER_INSTANCE: u64 = 7;
+const MAPS_OF_THE_PROCESS: u64 = 4_000;
+/// Less free disk than this deserves a warning.
+const LOW_DISK_BYTES: u64 = 1024 * 1024 * 1024;
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Check {
+    fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, ok: true, found: found.into(), advice: None }
+    }
+
+    fn warn(what: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what, ok: false, found: found.into(), advice: Some(advice.into()) }
+    }
+}
+
+pub async fn run(context: &Context, check: bool) -> Result<Exit> {
+    let mut checks = vec![
+        configuration(context),
+        target(context),
+        map_limit(context),
+        data_folder(context.data()),
+        disk(context.data()),
+    ];
+    checks.extend(server_and_store(context).await);
+    if check {
+        checks.extend(checksums(context.data()).await);
+    }
+    let exit = if checks.iter().all(|check| check.ok) { Exit::Done } else { Exit::Failed };
+    if context.output.json {
+        context.output.json(&serde_json::json!({ "ok": exit == Exit::Done, "checks": checks }))?;
+        return Ok(exit);
+    }
+    let mut table = Table::new(&["", "WHAT", "FOUND", "WHAT TO DO"]);
+    for check in &checks {
+        let verdict = if check.ok { "ok" } else { "warn" };
+        table.row([verdict, check.what, &check.found, check.advice.as_deref().unwrap_or_default()]);
+    }
+    context.output.table(&table)?;
+    Ok(exit)
+}
+
+fn configuration(context: &Context) -> Check {
+    match &context.settings.file {
+        Some(file) => Check::ok("configuration", file.display().to_string()),
+        None => match &context.settings.unread {
+            Some(here) => Check::ok(
+                "configuration",
+                format!("none: the defaults hold ({} is not read without --config)", here.display()),
+            ),
+            None => Check::ok("configuration", "none: the defaults hold"),
+        },
+    }
+}
+
+/// Only who builds guests needs it, but those who do not will not mind. It is looked for where guests are built, and
+/// not in the working folder, whose `rust-toolchain.toml` may name a compiler of its own.
+fn target(context: &Context) -> Check {
+    const WHAT: &str = "toolchain for guests";
+    let workspace = context.settings.tool_paths.iter().find(|path| guests::is_workspace(path));
+    match guests::target_installed(workspace.map_or(Path::new("/"), PathBuf::as_path)) {
+        Ok(true) => Check::ok(WHAT, format!("rustc with {}", guests::TARGET)),
+        Ok(false) => Check::warn(
+            WHAT,
+            format!("rustc without {}", guests::TARGET),
+            format!("rustup target add {}, if you build guests here", guests::TARGET),
+        ),
+        Err(error) => Check::warn(WHAT, error.to_string(), "https://rustup.rs, if you build guests here"),
+    }
+}
+
+fn map_limit(context: &Context) -> Check {
+    const WHAT: &str = "kernel maps";
+    let instances = context.settings.engine.live_instances as u64;
+    let needed = instances * MAPS_PER_INSTANCE + MAPS_OF_THE_PROCESS;
+    let limit = fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    match limit {
+        None => Check::ok(WHAT, "this kernel sets no limit"),
+        Some(limit) if limit >= needed => {
+            Check::ok(WHAT, format!("{limit}, {instances} live instances need {needed}"))
+        }
+        Some(limit) => Check::warn(
+            WHAT,
+            format!("{limit}, {instances} live instances need {needed}"),
+            format!(
+                "sysctl -w vm.max_map_count={needed}, or a lower live_instances under [engine] in longhaul.toml"
+            ),
+        ),
+    }
+}
+
+fn data_folder(folder: &Path) -> Check {
+    const WHAT: &str = "data folder";
+    let shown = folder.display().to_string();
+    let checked = private::check_folder(folder, Purpose::Read);
+    if let Some(why) = checked.as_ref().err().and_then(NotPrivate::of) {
+        return Check::warn(WHAT, why.what.clone(), why.next.clone());
+    }
+    match fs::metadata(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Check::ok(WHAT, format!("{shown}: not there yet, the first start makes it"))
+        }
+        Err(e) => Check::warn(WHAT, format!("{shown}: {e}"), "name another with --data"),
+        Ok(kind) if !kind.is_dir() => {
+            Check::warn(WHAT, format!("{shown}: no folder"), "name another with --data")
+        }
+        Ok(_) if is_read_only(folder) => {
+            Check::ok(WHAT, format!("{shown}: read-only, good for looking at it"))
+        }
+        Ok(_) if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() => Check::warn(
+            WHAT,
+            format!("{shown}: cannot be written"),
+            "give yourself the right to, or name another with --data",
+        ),
+        Ok(_) => Check::ok(WHAT, shown),
+    }
+}
+
+fn is_read_only(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+fn disk(folder: &Path) -> Check {
+    const WHAT: &str = "disk";
+    // The folder may not be there yet: its nearest parent is on the same disk.
+    let there =
+        folder.ancestors().find(|place| place.exists()).map_or_else(|| PathBuf::from("/"), Path::to_owned);
+    match rustix::fs::statvfs(&there) {
+        Ok(disk) if disk.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+            Check::ok(WHAT, "read-only: nothing is written")
+        }
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let found = format!("{} free", bytes(free));
+            if free < LOW_DISK_BYTES {
+                Check::warn(WHAT, found, "make room: a full disk stops the store")
+            } else {
+                Check::ok(WHAT, found)
+            }
+        }
+        Err(e) => Check::warn(WHAT, format!("{}: {e}", there.display()), "see whether it is mounted"),
+    }
+}
+
+/// Reads all of the store, which may take seconds for each gigabyte.
+async fn checksums(folder: &Path) -> Option<Check> {
+    const CHECKSUMS: &str = "checksums";
+    match Store::presence(folder) {
+        Ok(Presence::Free { .. }) => {}
+        Ok(Presence::InUse { .. }) => {
+            return Some(match check_running(folder).await {
+                Ok(BackupSummary { rows, log_rows, .. }) => Check::ok(
+                    CHECKSUMS,
+                    format!(
+                        "all right in {rows} rows and {log_rows} commits, as the running server reads them"
+                    ),
+                ),
+                Err(error) => Check::warn(
+                    CHECKSUMS,
+                    error.message,
+                    error.next.unwrap_or_else(|| "docs/operators.md has more".to_owned()),
+                ),
+            });
+        }
+        // What is wrong is said already.
+        Ok(Presence::Missing) | Err(_) => return None,
+    }
+    let folder = folder.to_owned();
+    let checked = tokio::task::spawn_blocking(move || Store::check(&folder)).await;
+    Some(match checked {
+        Ok(Ok(checked)) => {
+            let found = format!("all right in {} rows and {} commits", checked.rows, checked.log_rows);
+            Check::ok(CHECKSUMS, found)
+        }
+        Ok(Err(error)) => Check::warn(
+            CHECKSUMS,
+            error.to_string(),
+            "keep a copy of the file and restore a backup; docs/operators.md has more",
+        ),
+        Err(error) => Check::warn(CHECKSUMS, error.to_string(), "please report this"),
+    })
+}
+
+async fn server_and_store(context: &Context) -> Vec<Check> {
+    const SERVER: &str = "server";
+    const STORE: &str = "store";
+    let folder = context.data();
+    let presence = match Store::presence(folder) {
+        Ok(presence) => presence,
+        Err(StoreError::NotPrivate(why)) => return vec![Check::warn(STORE, why.what, why.next)],
+        Err(error) => return vec![Check::warn(STORE, error.to_string(), "see who may read it")],
+    };
+    match presence {
+        Presence::Missing => {
+            vec![
+                Check::ok(SERVER, "none on this folder"),
+                Check::ok(STORE, "not there yet, the first start makes it"),
+            ]
+        }
+        Presence::InUse { file_bytes } => {
+            let info = ServerInfo::read(folder);
+            let serves = info.as_ref().map(|info| info.serves);
+            let server = match Remote::find(context).await {
+                Err(_) if serves == Some(Serves::OneHost) => {
+                    Check::ok(SERVER, "serves its own host on stdio, with --private")
+                }
+                Ok(remote) => {
+                    let by_itself = match serves {
+                        Some(Serves::Background) => "; in the background, until nobody needs it",
+                        _ => "",
+                    };
+                    Check::ok(SERVER, format!("answers at {}{by_itself}", remote.url()))
+                }
+                Err(error) => Check::warn(
+                    SERVER,
+                    match &info {
+                        Some(info) => format!("pid {} has the folder and does not answer: {error}", info.pid),
+                        None => {
+                            format!("a process has the folder and does not say where it listens: {error}")
+                        }
+                    },
+                    "wait until it has started or ended; look at its log",
+                ),
+            };
+            vec![server, Check::ok(STORE, format!("in use by its server, {}", bytes(file_bytes)))]
+        }
+        Presence::Free { .. } => {
+            let store = match Access::open_offline(Purpose::Read, context).await {
+                Ok(engine) => {
+                    let usage = engine.usage();
+                    engine.shutdown().await;
+                    usage.map_err(CliError::from)
+                }
+                Err(error) => Err(error),
+            };
+            let store = match store {
+                Ok(usage) => Check::ok(
+                    STORE,
+                    format!(
+                        "format {}, {} in the file, {} live, {} free in it",
+                        Store::FORMAT,
+                        bytes(usage.file_bytes),
+                        bytes(usage.live_bytes),
+                        bytes(usage.free_bytes)
+                    ),
+                ),
+                Err(error) => {
+                    Check::warn(STORE, error.message, error.next.unwrap_or_else(|| "see above".to_owned()))
+                }
+            };
+            vec![Check::ok(SERVER, "none on this folder"), store]
+        }
+    }
+}

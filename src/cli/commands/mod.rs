@@ -1,0 +1,14 @@
+//! Lives here: one file a command; `prompt/` is `longhaul client`.
+//! May import: all of the command line's rooms. Never here: how a server is reached or how a document is shown.
+//! Read first: `call.rs`.
+
+pub mod audit;
+pub mod call;
+pub mod demo;
+pub mod doctor;
+pub mod key;
+pub mod prompt;
+pub mod state;
+pub mod task;
+pub mod token;
+pub mod tool;

@@ -1,0 +1,66 @@
+//! `longhaul token …`
+
+use serde_json::json;
+
+use crate::api::{NewToken, TokenList, TokenNew, TokenRevoke};
+use crate::cli::args::{TokenArgs, TokenCommand};
+use crate::cli::client::access::Access;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Result};
+use crate::cli::show::render::Table;
+
+pub async fn run(args: TokenArgs, context: &Context) -> Result<Exit> {
+    let url = args.server.url();
+    // The first token may be made before the first start.
+    let mut access = match &args.command {
+        TokenCommand::New { .. } => Access::open_or_make(url, context).await?,
+        TokenCommand::List => Access::open_to_read(url, context).await?,
+        TokenCommand::Revoke { .. } => Access::open(url, context).await?,
+    };
+    let done = perform(&mut access, args.command, context).await;
+    access.close().await;
+    done.map(|()| Exit::Done)
+}
+
+async fn perform(access: &mut Access, command: TokenCommand, context: &Context) -> Result<()> {
+    let output = context.output;
+    match command {
+        TokenCommand::New { name, tools, state } => {
+            let NewToken { token, .. } = access
+                .run(TokenNew { name: name.clone(), tools: tools.clone(), state: state.clone() })
+                .await?;
+            eprintln!(
+                "this is the only time that the token is shown; clients send it as Authorization: Bearer TOKEN"
+            );
+            if tools.is_empty() {
+                eprintln!("{} may call no tool: --tools GLOB would grant some", name);
+            }
+            match output.json {
+                true => output.json(&json!({ "name": name, "token": token, "tools": tools, "state": state })),
+                false => output.line(token),
+            }
+        }
+        TokenCommand::List => {
+            let tokens = access.run(TokenList {}).await?.tokens;
+            if output.json {
+                return output.json(&json!({ "tokens": tokens }));
+            }
+            let mut table = Table::new(&["NAME", "TOOLS", "STATE", "CREATED"]);
+            for token in tokens {
+                let (tools, state) = (token.tools.join(" "), token.state.join(" "));
+                table.row([&token.name, &tools, &state, &token.created_at]);
+            }
+            output.table(&table)
+        }
+        TokenCommand::Revoke { name } => {
+            access.run(TokenRevoke { name: name.clone() }).await?;
+            match output.json {
+                true => output.json(&json!({ "revoked": name })),
+                false => {
+                    eprintln!("the token of {name} is not valid any more; its tasks go on");
+                    Ok(())
+                }
+            }
+        }
+    }
+}

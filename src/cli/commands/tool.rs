@@ -1,0 +1,226 @@
+//! `longhaul tool …`
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::api::ToolPin;
+use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
+use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
+use crate::cli::client::access::Access;
+use crate::cli::client::remote::{Remote, is_own};
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::server::guests;
+use crate::cli::server::load::{self, Loaded};
+use crate::cli::server::open;
+use crate::cli::server::tools;
+use crate::cli::show::render::{Output, Table, bytes, escape};
+use crate::mcp::ToolInfo;
+
+pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
+    match args.command {
+        ToolCommand::List { server } => list(&server, context).await?,
+        ToolCommand::Inspect { what, trust, server } => {
+            let path = Path::new(&what);
+            if server.url().is_none() && is_tool_name(&what) && guests::is_workspace(path) {
+                return Err(CliError::usage(format_args!(
+                    "{what} is a workspace in the working folder: looking into it builds it, which runs what is in it"
+                ))
+                .next(format!("longhaul tool inspect ./{what}; or --url URL, for a tool of that name")));
+            }
+            if path.exists() {
+                inspect_path(path.to_owned(), trust || context.settings.trust, context).await?;
+            } else {
+                inspect_served(&what, &server, context).await?;
+            }
+        }
+        ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
+        ToolCommand::Build { dir, package } => build(dir, package, context.output).await?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
+    let remote = Remote::of_server(server.url(), context).await?;
+    let listed = remote.tools().await?;
+    remote.close().await;
+    let of_components = listed.iter().filter(|tool| !is_own(tool));
+    if context.output.json {
+        return context.output.json(&json!({ "tools": of_components.map(wire).collect::<Vec<_>>() }));
+    }
+    let mut table = Table::new(&["NAME", "DESCRIPTION"]);
+    of_components
+        .for_each(|tool| table.row([&tool.name, tool.description.lines().next().unwrap_or_default()]));
+    context.output.table(&table)
+}
+
+async fn pin(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {
+    let mut access = Access::open(server.url(), context).await?;
+    let pinned = access.run(ToolPin { server: name.to_owned() }).await;
+    access.close().await;
+    let words = pinned?.words;
+    if context.output.json {
+        return context.output.json(&json!({ "pinned": name, "words": words }));
+    }
+    words.iter().try_for_each(|word| context.output.line(escape(word)))?;
+    context.output.line(format!("pinned what {name} offers"))
+}
+
+async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {
+    let nowhere = |error: CliError| CliError {
+        message: format!("{name} is no file or folder, and the server cannot be asked: {error}"),
+        ..error
+    };
+    let remote = Remote::of_server(server.url(), context).await.map_err(nowhere)?;
+    let listed = remote.tools().await?;
+    remote.close().await;
+    let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| {
+        CliError::not_found(format_args!("{name} is neither a file nor a tool of the server"))
+            .next("longhaul tool list")
+    })?;
+    let output = context.output;
+    if output.json {
+        return output.json(&wire(tool));
+    }
+    output.line(escape(&tool.name))?;
+    output.foreign_text(&tool.description)?;
+    schema(output, "arguments", &tool.input_schema)?;
+    tool.output_schema.as_ref().map_or(Ok(()), |result| schema(output, "result", result))
+}
+
+fn wire(tool: &ToolInfo) -> Value {
+    json!({
+        "name": tool.name, "title": tool.title, "description": tool.description, "input_schema": tool.input_schema,
+        "output_schema": tool.output_schema,
+    })
+}
+
+async fn inspect_path(path: PathBuf, trust: bool, context: &Context) -> Result<()> {
+    let sandbox = open::sandbox(context)?;
+    for file in load::find(vec![path]).await? {
+        let loaded = load::load(file, sandbox.as_ref(), &context.settings.operator, trust).await?;
+        match context.output.json {
+            true => context.output.json(&document(&loaded))?,
+            false => print(&loaded, context.output)?,
+        }
+    }
+    Ok(())
+}
+
+fn print(loaded: &Loaded, output: Output) -> Result<()> {
+    let (component, held) = (&loaded.component, &loaded.component.holdings);
+    let size = bytes(loaded.bytes.len() as u64);
+    let version =
+        component.version.as_deref().map(|version| format!(" {}", escape(version))).unwrap_or_default();
+    output.line(format!("{}{version}  {size}  {}", escape(&component.name), component.id))?;
+    let section = |title: &str, lines: Vec<String>, none: &str| {
+        output.line(format!("{title}:"))?;
+        if lines.is_empty() {
+            return output.line(format!("  {none}"));
+        }
+        lines.iter().try_for_each(|line| output.line(format!("  {line}")))
+    };
+    section("imports", held.imports.iter().map(|import| escape(import)).collect(), "nothing")?;
+    if !held.denied_imports.is_empty() {
+        let denied = held.denied_imports.iter().map(|import| escape(import)).collect();
+        section("imports that no grant satisfies in this version (they link, and are denied)", denied, "")?;
+    }
+    if !held.toolchain.is_empty() {
+        section("made by", held.toolchain.iter().map(|tool| escape(tool)).collect(), "")?;
+    }
+    held.notes.iter().try_for_each(|note| output.line(format!("note: {}", escape(note))))?;
+    section("requested", load::powers(&held.requested), "nothing")?;
+    let why = if held.trusted { "granted (trusted: what it requests)" } else { "granted" };
+    section(why, load::powers(&held.grant), "nothing")?;
+    if !held.denied.is_empty() {
+        section("denied", load::powers(&held.denied), "")?;
+    }
+    section("limits", held.limits.named().map(|(name, value)| format!("{name} = {value}")).to_vec(), "")?;
+    if !held.refused.is_empty() {
+        let refused = held.refused.iter().map(RefusedBound::to_string).collect();
+        section(
+            "requested, not given: a manifest that nobody trusts may only lower its bounds",
+            refused,
+            "",
+        )?;
+        let lines = bound_lines(&component.name, &held.refused);
+        section("what gives it, in longhaul.toml", lines.lines().map(str::to_owned).collect(), "")?;
+    }
+    for skipped in &component.skipped {
+        output.line(format!(
+            "export {} is no tool: it {}",
+            escape(&skipped.export),
+            escape(&skipped.reason)
+        ))?;
+    }
+    for entry in &component.tools {
+        let definition = &entry.tool.definition;
+        let reply = match definition.reply {
+            Reply::Link => "link",
+            Reply::Inline => "inline",
+            Reply::Task => "task",
+        };
+        output.line(format!("\ntool {}  (reply: {reply})", escape(&definition.name)))?;
+        output.foreign_text(&definition.description)?;
+        schema(output, "arguments", &definition.input_schema)?;
+        if let Some(result) = &definition.output_schema {
+            schema(output, "result", result)?;
+        }
+    }
+    Ok(())
+}
+
+fn schema(output: Output, what: &str, schema: &Value) -> Result<()> {
+    output.line(format!("{what}:"))?;
+    output.foreign_text(&serde_json::to_string_pretty(schema).map_err(CliError::failed)?)
+}
+
+fn document(loaded: &Loaded) -> Value {
+    let (component, held) = (&loaded.component, &loaded.component.holdings);
+    let tools: Vec<_> = component.tools.iter().map(|entry| &entry.tool.definition).collect();
+    let skipped = component.skipped.iter();
+    let skipped: Vec<_> =
+        skipped.map(|skipped| json!({ "export": skipped.export, "reason": skipped.reason })).collect();
+    json!({
+        "name": component.name,
+        "version": component.version,
+        "component": component.id,
+        "path": loaded.file.component,
+        "bytes": loaded.bytes.len(),
+        "trusted": held.trusted,
+        "imports": held.imports,
+        "denied_imports": held.denied_imports,
+        "toolchain": held.toolchain,
+        "notes": held.notes,
+        "requested": held.requested,
+        "granted": held.grant,
+        "denied": held.denied,
+        "limits": held.limits,
+        "limits_not_given": held.refused,
+        "retry": { "attempts": held.retry.attempts, "backoff_ms": held.retry.backoff.as_millis() },
+        "skipped": skipped,
+        "tools": tools,
+    })
+}
+
+async fn build(dir: PathBuf, packages: Vec<String>, output: Output) -> Result<()> {
+    let built = tokio::task::spawn_blocking(move || {
+        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+        guests::build(&dir, &packages, &|line| eprintln!("{line}"))
+    });
+    let built = built.await.map_err(CliError::failed)??;
+    if output.json {
+        let guests: Vec<_> = built
+            .iter()
+            .map(|guest| json!({ "name": guest.name, "component": guest.component, "manifest": guest.manifest }))
+            .collect();
+        return output.json(&json!({ "components": guests }));
+    }
+    let mut table = Table::new(&["NAME", "COMPONENT", "SIZE"]);
+    for guest in built.into_iter().map(tools::ComponentFile::from) {
+        let size = bytes(tools::read(&guest)?.len() as u64);
+        table.row([&guest.name, &guest.component.display().to_string(), &size]);
+    }
+    output.table(&table)
+}

@@ -1,0 +1,98 @@
+//! What a store is opened with, and what to say where another process has it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::server_file::{ServerInfo, Serves};
+use crate::api::command;
+use crate::cli::config::servers;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Result};
+use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
+use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::store::StoreError;
+
+/// What runs components, as the settings want it.
+pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
+    let options = SandboxOptions {
+        suspend_grace: context.settings.engine.suspend_grace,
+        certificates: context.certificates.clone(),
+        ..SandboxOptions::default()
+    };
+    Ok(Arc::new(Sandbox::new(options).map_err(CliError::failed)?))
+}
+
+/// The other servers of the configuration.
+pub fn remotes(context: &Context) -> Result<Option<Remotes>> {
+    servers::remotes(&context.settings.servers, |name| std::env::var(name).ok(), &context.certificates)
+}
+
+pub fn with_remotes(sandbox: Arc<Sandbox>, remotes: Option<&Remotes>) -> Arc<dyn Runner> {
+    match remotes {
+        Some(remotes) => remotes.runner(sandbox),
+        None => sandbox,
+    }
+}
+
+/// The runner that describes tasks, and settles their steps, in a store without a server; it runs nothing.
+pub fn runner(context: &Context) -> Result<Arc<dyn Runner>> {
+    Ok(with_remotes(sandbox(context)?, remotes(context)?.as_ref()))
+}
+
+/// Opens the engine on a data folder; where another process has it, says which.
+pub async fn open_store(
+    folder: &Path,
+    runner: Arc<dyn Runner>,
+    options: EngineOptions,
+) -> Result<TaskEngine> {
+    let options = EngineOptions { commands: command, ..options };
+    TaskEngine::open(folder, runner, options).await.map_err(|error| not_opened(folder, error))
+}
+
+/// The same, to look at what there is.
+pub async fn open_to_read(
+    folder: &Path,
+    runner: Arc<dyn Runner>,
+    options: EngineOptions,
+) -> Result<TaskEngine> {
+    TaskEngine::open_to_read(folder, runner, options).await.map_err(|error| not_opened(folder, error))
+}
+
+fn not_opened(folder: &Path, error: EngineError) -> CliError {
+    match error {
+        EngineError::Store(StoreError::Locked { .. }) => owned_by_another(folder),
+        error => error.into(),
+    }
+}
+
+/// The lock is held: its holder may have written where it listens.
+fn owned_by_another(folder: &Path) -> CliError {
+    let place = folder.display();
+    let Some(ServerInfo { pid, serves, url, .. }) = ServerInfo::read(folder) else {
+        return CliError::failed(format_args!(
+            "another longhaul owns {place} and has not said where it listens"
+        ))
+        .next("try again in a moment, or use another folder with --data");
+    };
+    match (serves, url) {
+        (Serves::Clients, Some(url)) => CliError::failed(format_args!(
+            "another longhaul, pid {pid} at {url}, owns {place}"
+        ))
+        .next(format!(
+            "talk to it with --url {url}, stop it with kill {pid}, or serve another folder with --data"
+        )),
+        (Serves::OneHost, _) => CliError::failed(format_args!(
+            "another longhaul, pid {pid}, serves {place} with --private, to its own host alone"
+        ))
+        .next("end that host, or use another folder with --data"),
+        (Serves::Background, _) => CliError::failed(format_args!(
+            "another longhaul, pid {pid}, serves {place} in the background, for hosts that use it over stdio"
+        ))
+        .next(format!(
+            "it ends by itself once it has neither a host nor an open task; kill {pid} stops it, or use another \
+             folder with --data"
+        )),
+        (Serves::Clients, None) => CliError::failed(format_args!("another longhaul, pid {pid}, owns {place}"))
+            .next(format!("stop it with kill {pid}, or use another folder with --data")),
+    }
+}

@@ -1,0 +1,465 @@
+//! `longhaul serve`: the wiring, in the order in which things depend on each other, and shutdown in reverse.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::background;
+use super::backup_socket::BackupSocket;
+use super::load;
+use super::open::{open_store, remotes, sandbox, with_remotes};
+use super::sampler::Endpoint;
+use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
+use super::signals::StopSignals;
+use crate::api;
+use crate::authority::{Principal, Secret};
+use crate::catalog::Catalog;
+use crate::cli::args::ServeArgs;
+use crate::cli::config::McpSettings;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::show::render::{escape, escape_text};
+use crate::engine::questions::Sampler;
+use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
+use crate::http;
+use crate::mcp::{
+    ClientSettings, HttpError, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio, wait_bound_of,
+};
+use crate::private::{self, NotPrivate};
+use crate::sandbox::Sandbox;
+use crate::store::{Presence, Store, StoreOptions};
+
+/// In the data folder: compiled code.
+const COMPILED: &str = "compiled";
+/// In the store: seals the compiled code, so that writing to the cache alone is not enough to forge it.
+const CACHE_KEY: &str = "compiled-code-key";
+/// In the store: what the owner is known by over HTTP.
+const OWNER_KEY: &str = "owner-key";
+/// Tells a key from a token, for people and for scanners of secrets.
+const KEY_PREFIX: &str = "lhk_";
+/// A store that has failed takes nothing any more, so there is nothing to wait for.
+const LATCHED_GRACE: Duration = Duration::from_secs(2);
+
+pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
+    if args.start_background {
+        return background::starter(context);
+    }
+    let serves = match (args.background, args.private) {
+        (true, _) => Serves::Background,
+        (_, true) => Serves::OneHost,
+        _ if args.stdio => return background::bridge_host(set_by_flags(&args)?, context).await,
+        _ => Serves::Clients,
+    };
+    if serves == Serves::Background {
+        background::detach();
+    }
+    let host = match serves {
+        Serves::OneHost => set_by_flags(&args)?,
+        // Its hosts each say it for themselves; the words are those of the host that started it.
+        Serves::Background => ClientSettings::default(),
+        Serves::Clients if args.wait.is_some() || args.links.is_some() => {
+            return Err(CliError::usage("--wait and --links are for the one host of --stdio").next(
+                "give clients an address such as http://127.0.0.1:1919/mcp?wait=4&links=text, or set [mcp]",
+            ));
+        }
+        Serves::Clients => ClientSettings::default(),
+    };
+    let mut signals = StopSignals::new()?;
+    let sandbox = sandbox(context)?;
+    let remotes = remotes(context)?;
+    // Before a store is made in a folder that is a project's.
+    let is_usable = private::make_folder(context.data()).and_then(|_| refuse_foreign(context.data()));
+    is_usable.map_err(|error| background::unusable(context.data(), &error))?;
+    let engine = match open_engine(with_remotes(sandbox.clone(), remotes.as_ref()), context).await {
+        // Of several that were started at once, one serves all.
+        Err(error) if serves == Serves::Background && is_in_use(context) => {
+            tracing::info!("not needed: {}", error.message);
+            return Ok(Exit::Done);
+        }
+        opened => opened?,
+    };
+    if serves == Serves::Clients
+        && let Err(error) = refuse_beyond_loopback(context.settings.http, engine.has_tokens(), context.data())
+    {
+        engine.shutdown().await;
+        return Err(error);
+    }
+    sandbox.keep_compiled(context.data().join(COMPILED), kept_key(&engine, CACHE_KEY).await?);
+    // Some file systems have no sockets; then a backup is made of the stopped store alone.
+    let backups = BackupSocket::bind(engine.clone(), context.data());
+    let backups = backups.inspect_err(|error| tracing::warn!("no backup while this runs: {error}")).ok();
+    let served = tokio::select! {
+        served = serve(&engine, (&sandbox, remotes), (serves, host), context, &mut signals) => served,
+        why = engine.failed() => Err(store_failed(&why)),
+    };
+    drop(backups);
+    match engine.latched() {
+        Some(_) => drop(tokio::time::timeout(LATCHED_GRACE, engine.shutdown()).await),
+        None => engine.shutdown().await,
+    }
+    match (served, engine.latched()) {
+        // The last commits of a shutdown may be the ones that fail.
+        (Ok(_), Some(why)) => Err(store_failed(&why)),
+        (served, _) => served,
+    }
+}
+
+fn is_in_use(context: &Context) -> bool {
+    matches!(Store::presence(context.data()), Ok(Presence::InUse { .. }))
+}
+
+/// The key in the store under this name; made where there is none.
+async fn kept_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
+    match engine.setting(name).await?.and_then(|key| key.try_into().ok()) {
+        Some(key) => Ok(key),
+        None => fresh_key(engine, name).await,
+    }
+}
+
+async fn fresh_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)
+        .map_err(|e| CliError::failed(format_args!("the machine gives no random numbers: {e}")))?;
+    engine.put_setting(name, key.to_vec()).await?;
+    Ok(key)
+}
+
+async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {
+    let sampler: Option<Arc<dyn Sampler>> = match &context.settings.sampling {
+        Some(settings) => Some(Arc::new(Endpoint::new(settings, &context.certificates)?)),
+        None => None,
+    };
+    let options = EngineOptions {
+        store: StoreOptions { durability: context.settings.durability, ..StoreOptions::default() },
+        live_instances: context.settings.engine.live_instances,
+        retention: context.settings.engine.retention,
+        audit_retention: context.settings.engine.audit_retention,
+        trace_kib: context.settings.engine.trace_kib,
+        sampler,
+        ..EngineOptions::default()
+    };
+    open_store(context.data(), runner, options).await
+}
+
+/// From the tools to the last answer. Whatever is started here has ended when this returns.
+async fn serve(
+    engine: &TaskEngine,
+    (sandbox, remotes): (&Sandbox, Option<Remotes>),
+    (serves, host): (Serves, ClientSettings),
+    context: &Context,
+    signals: &mut StopSignals,
+) -> Result<Exit> {
+    let started = Some(StartedWith::of(&context.settings));
+    let info = ServerInfo { started, ..ServerInfo::of_this_process(serves) };
+    let mut file = ServerFile::new(context.data(), info).map_err(|e| unwritable(context.data(), &e))?;
+    if serves == Serves::Clients {
+        // Tasks run before it listens.
+        sandbox.keep_out_of(context.settings.http);
+    }
+    tokio::select! {
+        loaded = set_up(engine, sandbox, remotes, context) => loaded?,
+        signal = signals.first() => {
+            eprintln!("{signal}: stopped before it served");
+            return Ok(Exit::Done);
+        }
+    }
+    let server = McpServer::new(engine.clone(), mcp_options(&context.settings.mcp, host));
+    match serves {
+        Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,
+        Serves::Background => in_background(server, context, &mut file, signals).await,
+        Serves::OneHost => over_stdio(server, signals).await,
+    }
+}
+
+/// What the flags say of the one host of `--stdio`, in the words of an address.
+fn set_by_flags(args: &ServeArgs) -> Result<ClientSettings> {
+    let wait = match &args.wait {
+        None => None,
+        Some(text) => {
+            let seconds = text.parse().map_err(|_| "is no whole number".to_owned()).and_then(wait_bound_of);
+            seconds.map_err(|why| CliError::usage(format_args!("--wait: '{}' {why}", text.escape_debug())))?
+        }
+    };
+    let links = match &args.links {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|why| CliError::usage(format_args!("--links: '{}' {why}", text.escape_debug())))?,
+        ),
+    };
+    Ok(ClientSettings { wait, links })
+}
+
+fn mcp_options(mcp: &McpSettings, host: ClientSettings) -> McpOptions {
+    McpOptions {
+        task_tools: mcp.task_tools,
+        state_tools: mcp.state_tools,
+        wait: mcp.wait.into_iter().chain(host.wait).min(),
+        links: host.links.unwrap_or(mcp.links),
+        names: mcp.names.clone(),
+    }
+}
+
+/// Tools first, then the tasks that wait for them.
+async fn set_up(
+    engine: &TaskEngine,
+    runner: &dyn Runner,
+    remotes: Option<Remotes>,
+    context: &Context,
+) -> Result<()> {
+    let settings = &context.settings;
+    let mut catalog = Catalog::reserving(api::names());
+    for file in load::find(settings.tool_paths.clone()).await? {
+        let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
+        engine.store_component(loaded.bytes, &loaded.component.name).await?;
+        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
+        catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
+    }
+    if let Some(remotes) = remotes {
+        let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
+        words.iter().for_each(|word| eprintln!("{}", escape_text(word)));
+        catalog = with;
+    }
+    if catalog.tools().len() == 0 {
+        eprintln!("no tools are served: name some with --tools PATH");
+    }
+    for table in settings.operator.unused(&catalog) {
+        tracing::warn!("{table} in longhaul.toml speaks of nothing that is served: is it misspelt?");
+    }
+    engine.audit_grants(&Principal::local(), &catalog).await?;
+    engine.set_catalog(Arc::new(catalog));
+    Ok(engine.start().await?)
+}
+
+async fn over_http(
+    (server, sandbox): (McpServer, &Sandbox),
+    context: &Context,
+    file: &mut ServerFile,
+    signals: &mut StopSignals,
+) -> Result<Exit> {
+    let settings = &context.settings;
+    let key = owner_key(server.engine()).await?;
+    if settings.open_loopback {
+        eprintln!(
+            "--open-loopback: every process and user of this machine that reaches the port is the owner"
+        );
+    }
+    let options = http::Options { key: Some(key.clone()), ..http_options(context) };
+    let http = HttpServer::bind(server.clone(), options).await?;
+    sandbox.keep_out_of(http.address());
+    // Some file systems have no sockets; then it serves over HTTP alone.
+    let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
+    let socket = socket.inspect_err(|error| tracing::warn!("{error}")).ok();
+    let ended = match tell_where(file, Some((http.url(), key)), socket.as_ref(), context) {
+        Ok(()) => {
+            eprintln!("{}: shutting down", signals.first().await);
+            Ok(Exit::Done)
+        }
+        Err(error) => Err(error),
+    };
+    if let Some(socket) = socket {
+        socket.shutdown().await;
+    }
+    http.shutdown().await;
+    ended
+}
+
+/// How a server with these settings listens over HTTP; its key stands in its store.
+pub fn http_options(context: &Context) -> http::Options {
+    let settings = &context.settings;
+    http::Options {
+        address: settings.http,
+        allowed_hosts: settings.mcp.allowed_hosts.clone(),
+        allowed_origins: settings.mcp.allowed_origins.clone(),
+        key: None,
+        open_loopback: settings.open_loopback,
+    }
+}
+
+async fn in_background(
+    server: McpServer,
+    context: &Context,
+    file: &mut ServerFile,
+    signals: &mut StopSignals,
+) -> Result<Exit> {
+    let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
+    let socket = socket.map_err(CliError::failed)?;
+    let ended = match tell_where(file, None, Some(&socket), context) {
+        Ok(()) => {
+            tokio::select! {
+                signal = signals.first() => eprintln!("{signal}: shutting down"),
+                () = socket.idle(context.settings.engine.background_idle) => {
+                    eprintln!("no host and no open task is left: shutting down");
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => Err(error),
+    };
+    socket.shutdown().await;
+    ended
+}
+
+async fn over_stdio(server: McpServer, signals: &mut StopSignals) -> Result<Exit> {
+    eprintln!("serving on stdin and stdout");
+    let stop = CancellationToken::new();
+    let serving = serve_stdio(server, stop.clone());
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        signal = signals.first() => {
+            eprintln!("{signal}: shutting down");
+            stop.cancel();
+            serving.await
+        }
+    };
+    served.map(|()| Exit::Done).map_err(CliError::failed)
+}
+
+/// Says where the server listens: on stderr for people, in the data folder for the other commands, and with
+/// `--json` on stdout for the program that started it.
+fn tell_where(
+    file: &mut ServerFile,
+    http: Option<(String, Secret)>,
+    socket: Option<&SocketServer>,
+    context: &Context,
+) -> Result<()> {
+    let folder = context.data();
+    (file.info.url, file.info.key) = http.map(|(url, key)| (url, key.expose().to_owned())).unzip();
+    file.info.socket = socket.map(|socket| socket.path().to_owned());
+    file.write().map_err(|e| unwritable(folder, &e))?;
+    let ServerInfo { pid, url, socket, .. } = &file.info;
+    tracing::debug!(pid, ?url, ?socket, folder = %folder.display(), "listening");
+    match (url, socket) {
+        (Some(url), _) => eprintln!("listening on {url}"),
+        (None, Some(socket)) => eprintln!("pid {pid}, listening on {}", socket.display()),
+        (None, None) => {}
+    }
+    if context.output.json {
+        context.output.json(&json!({ "url": url, "socket": socket, "pid": pid, "data": folder }))?;
+    }
+    Ok(())
+}
+
+fn unwritable(folder: &Path, error: &std::io::Error) -> CliError {
+    if let Some(why) = NotPrivate::of(error) {
+        return why.clone().into();
+    }
+    CliError::failed(format_args!(
+        "cannot write where this server listens into {}: {error}",
+        folder.display()
+    ))
+}
+
+/// Before tools are built and tasks go on, for the server would not listen anyway.
+fn refuse_beyond_loopback(address: SocketAddr, has_tokens: bool, folder: &Path) -> Result<()> {
+    if has_tokens || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(CliError::refused(format_args!(
+        "{address} is reachable from other machines, and there is no token to tell callers apart"
+    ))
+    .next(format!("longhaul token new NAME --tools '*' --data {}, or listen on 127.0.0.1", folder.display())))
+}
+
+/// What the other commands, and hosts that were given it, show this server: a process that can read it from the data folder
+/// owns all that is in it. The same at every start, since hosts keep it in their environment.
+async fn owner_key(engine: &TaskEngine) -> Result<Secret> {
+    Ok(as_secret(kept_key(engine, OWNER_KEY).await?))
+}
+
+/// Another key of the owner's; the one before is a wrong one from the next start on.
+pub async fn renew_owner_key(engine: &TaskEngine) -> Result<()> {
+    fresh_key(engine, OWNER_KEY).await.map(drop)
+}
+
+fn as_secret(key: [u8; 32]) -> Secret {
+    Secret::new(format!("{KEY_PREFIX}{}", blake3::Hash::from_bytes(key).to_hex()))
+}
+
+fn store_failed(why: &str) -> CliError {
+    CliError::failed(format_args!("the store has failed and takes nothing any more: {why}"))
+        .next("mend the disk, then start longhaul again: what was acknowledged is safe, open tasks go on")
+}
+
+impl From<HttpError> for CliError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Server(http::ServerError::BeyondLoopback(_)) => {
+                Self::refused(error).next("longhaul token new NAME --tools '*'")
+            }
+            HttpError::Server(http::ServerError::BadOrigin(_)) => Self::usage(error),
+            error => Self::failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::{Links, OwnNames};
+
+    #[test]
+    fn only_loopback_is_served_without_tokens() {
+        let beyond = |address: &str, has_tokens| {
+            refuse_beyond_loopback(address.parse().expect("an address"), has_tokens, Path::new("/data"))
+        };
+        for address in ["127.0.0.1:1919", "127.0.0.2:1", "[::1]:1919"] {
+            assert_eq!(beyond(address, false), Ok(()));
+        }
+        for address in ["0.0.0.0:1919", "[::]:1919", "192.168.1.5:80"] {
+            let error = beyond(address, false).expect_err(address);
+            assert_eq!(error.exit, Exit::Refused);
+            assert!(error.next.expect("a command").contains("longhaul token new"));
+            assert_eq!(beyond(address, true), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_one_host_of_stdio_sets_by_flags_what_another_sets_by_its_address() {
+        let set = |wait: Option<&str>, links: Option<&str>| {
+            let (wait, links) = (wait.map(str::to_owned), links.map(str::to_owned));
+            set_by_flags(&ServeArgs { wait, links, ..ServeArgs::default() })
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (wait, links, expected) in [
+            (None, None, ClientSettings::default()),
+            (Some("4"), None, ClientSettings { wait: seconds(4), links: None }),
+            (Some("0"), Some("text"), ClientSettings { wait: None, links: Some(Links::Text) }),
+        ] {
+            assert_eq!(set(wait, links), Ok(expected));
+        }
+        for (wait, links, part) in [
+            (Some("soon"), None, "--wait: 'soon' is no whole number"),
+            (Some("86401"), None, "--wait: '86401' is not from 1 to 86400"),
+            (None, Some("none"), "--links: 'none' is neither block nor text"),
+        ] {
+            let error = set(wait, links).expect_err(part);
+            assert!(error.exit == Exit::Usage && error.message.contains(part), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_private_server_takes_the_lower_bound_and_its_hosts_links() {
+        let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+        for (of_file, of_flag, least) in [(0, 0, 0), (9, 0, 9), (0, 4, 4), (9, 4, 4), (4, 9, 4)] {
+            let mcp = McpSettings {
+                task_tools: true,
+                state_tools: false,
+                wait: seconds(of_file),
+                links: Links::Text,
+                names: OwnNames::default(),
+                allowed_hosts: Vec::new(),
+                allowed_origins: Vec::new(),
+            };
+            let host = ClientSettings { wait: seconds(of_flag), links: Some(Links::Block) };
+            let options = mcp_options(&mcp, host);
+            assert_eq!((options.wait, options.links), (seconds(least), Links::Block));
+            assert_eq!(mcp_options(&mcp, ClientSettings::default()).links, Links::Text);
+        }
+    }
+}
