@@ -216,13 +216,13 @@ impl Clock for ManualClock {
         if inner.elapsed >= at {
             return Box::pin(std::future::ready(()));
         }
-        let (tell, told) = oneshot::channel();
+        let (tell, dropped) = oneshot::channel();
         let number = inner.next;
         inner.next += 1;
         inner.sleepers.insert((at, number), tell);
         Box::pin(async move {
             // The sender is dropped only with the clock; then there is nothing left to wait for.
-            let _ = told.await;
+            let _ = dropped.await;
         })
     }
 }

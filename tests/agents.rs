@@ -45,13 +45,13 @@ async fn a_trip_that_is_declined_or_not_confirmed_is_not_booked() {
         (&["--cancel"], "put away without an answer"),
         (&["confirm=false"], "not confirmed"),
     ];
-    for (words, told) in hands {
+    for (words, seen) in hands {
         let id = client.start("travel_agent", json!({"destination": "Oslo"}), None).await.expect("a link");
         client.asks(&id).await;
         server.answer(&id, words);
         assert_eq!(client.ended(&id).await.expect("an end")["state"], "completed");
         let result = client.result(&id).await.expect("a result");
-        assert_eq!((&result["booked"], &result["answer"]), (&json!(false), &json!(told)));
+        assert_eq!((&result["booked"], &result["answer"]), (&json!(false), &json!(seen)));
         assert!(client.read(&format!("task://{id}/output/booking")).await.is_err(), "there is none");
     }
 }

@@ -59,7 +59,7 @@ fn a_folder_that_is_not_the_users_alone_is_refused_by_whatever_opens_it() {
         // Where this may give something away.
         ("belongs to user 12345", &|data| chown(data, Some(12_345), None).is_ok()),
     ];
-    for (told, make) in others {
+    for (seen, make) in others {
         let root = tempfile::tempdir().expect("a folder");
         let data = root.path().join("parent/data");
         fs::create_dir_all(&data).expect("made");
@@ -77,16 +77,16 @@ fn a_folder_that_is_not_the_users_alone_is_refused_by_whatever_opens_it() {
             (&["state", "put", "trips", "paris", "1"], 4),
             (&["doctor", "--check"], 1),
         ] {
-            if words.contains(&"--stdio") && told.contains("link") && !words.contains(&"--private") {
+            if words.contains(&"--stdio") && seen.contains("link") && !words.contains(&"--private") {
                 // The server that is started says it in its log.
                 continue;
             }
             let output = run(&data, words);
             let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-            assert_eq!(output.status.code(), Some(code), "{told}, {words:?}: {said}");
-            assert!(said.contains(told), "{told}, {words:?}: {said}");
+            assert_eq!(output.status.code(), Some(code), "{seen}, {words:?}: {said}");
+            assert!(said.contains(seen), "{seen}, {words:?}: {said}");
         }
-        assert_eq!(contents(&data), before, "{told}: nothing is made or changed");
+        assert_eq!(contents(&data), before, "{seen}: nothing is made or changed");
     }
 }
 
@@ -199,15 +199,15 @@ fn a_backup_on_a_read_only_mount_is_read_where_it_lies() {
     let lines = words.map(|words| words.replace("ID", &id)).join("\n") + "\n";
     std::io::Write::write_all(&mut shell.stdin.take().expect("a pipe"), lines.as_bytes()).expect("written");
     let output = shell.wait_with_output().expect("it ends");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}");
-    let of_command: Vec<&str> = told.split("== ").skip(1).collect();
-    assert_eq!(of_command.len(), words.len(), "{told}");
+    let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{seen}");
+    let of_command: Vec<&str> = seen.split("== ").skip(1).collect();
+    assert_eq!(of_command.len(), words.len(), "{seen}");
     for (number, words) in of_command.iter().enumerate() {
         let looks = number < 3;
         assert_eq!(words.contains("status "), !looks, "{words}");
         let says_why = words.to_lowercase().contains("read-only file");
         assert!(looks || (says_why && words.contains("--data")), "{words}");
     }
-    assert!(of_command[0].contains("completed") && of_command[1].contains("analyze"), "{told}");
+    assert!(of_command[0].contains("completed") && of_command[1].contains("analyze"), "{seen}");
 }

@@ -328,8 +328,8 @@ impl Ticket {
 
         let mut versions = Vec::new();
         for tool in ["save_ticket", "save_resolution"] {
-            let told = client.result(id_of(&called, tool)).await.expect("a result");
-            versions.push(told["version"].as_u64());
+            let seen = client.result(id_of(&called, tool)).await.expect("a result");
+            versions.push(seen["version"].as_u64());
         }
         assert_eq!(versions, [Some(1), Some(2)], "saved once, resolved once");
         let ticket = self.entry(client, "tickets").await.expect("a ticket");
@@ -391,10 +391,10 @@ async fn a_model_plans_what_the_supervisor_does() {
             }
         })
         .await;
-    let told = &result["structuredContent"];
-    assert_eq!((&told["planned_by"], &told["route"]), (&json!("a-model"), &json!("tech_support")), "{told}");
-    assert_eq!((&told["outcome"], &told["summary"]), (&json!("resolved"), &json!("All is well.")));
-    assert_eq!(told["analysis"].as_object().map(serde_json::Map::len), Some(1));
+    let seen = &result["structuredContent"];
+    assert_eq!((&seen["planned_by"], &seen["route"]), (&json!("a-model"), &json!("tech_support")), "{seen}");
+    assert_eq!((&seen["outcome"], &seen["summary"]), (&json!("resolved"), &json!("All is well.")));
+    assert_eq!(seen["analysis"].as_object().map(serde_json::Map::len), Some(1));
 
     // What a model must not have is no plan: then the fixed one holds.
     let other = json!({"ticket_id": "T-6", "message": "The app is slow"});

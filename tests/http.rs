@@ -355,9 +355,9 @@ async fn a_listener_that_is_not_granted_sees_no_connection() {
         .chain([json!({"op": "http", "request": {"method": "GET", "url": format!("http://localhost:{}/yes", web.port)}})])
         .collect();
     let run = place.undisturbed(&program).await;
-    let told = words(&run, "http");
-    assert_eq!(told[..urls.len()], vec!["error HttpRequestDenied"; urls.len()], "{}", run.document);
-    assert_eq!(told[urls.len()], Web::answer("GET", "/yes", ""));
+    let got = words(&run, "http");
+    assert_eq!(got[..urls.len()], vec!["error HttpRequestDenied"; urls.len()], "{}", run.document);
+    assert_eq!(got[urls.len()], Web::answer("GET", "/yes", ""));
     assert_eq!(hidden.connections(), 0);
 }
 
@@ -400,7 +400,7 @@ async fn a_post_of_unknown_outcome_goes_by_the_policy() {
     }
 
     let mut fails = Place::new(&web, "");
-    for (resolution, told, sent) in [
+    for (resolution, got, sent) in [
         (vec!["--resend"], answered.clone(), 2),
         (vec!["--failed"], "error InternalError".to_owned(), 1),
         (
@@ -426,7 +426,7 @@ async fn a_post_of_unknown_outcome_goes_by_the_policy() {
         // Without a server, then with one: the task goes on from its journal.
         resolve(&data, &id, &resolution);
         let run = fails.resumed(&data, &id, &program).await;
-        assert_eq!(words(&run, "http"), [told], "{resolution:?}: {}", run.document);
+        assert_eq!(words(&run, "http"), [got], "{resolution:?}: {}", run.document);
         assert_eq!(web.count("/pay"), sent, "{resolution:?}");
         check_repeats(&web.seen(), 1, 1, "resolved");
     }

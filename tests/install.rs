@@ -34,27 +34,27 @@ fn a_dry_run_touches_nothing_and_a_second_run_has_nothing_to_do() {
     let file = home.join(".cursor/mcp.json");
 
     let dry = install(home, &[&words[..], &["--dry-run"]].concat());
-    let told = String::from_utf8(dry.stdout).expect("text");
-    assert!(dry.status.success() && told.contains(".cursor/mcp.json: would be changed"), "{told}");
-    assert!(told.contains("\"mcpServers\""), "{told}");
+    let seen = String::from_utf8(dry.stdout).expect("text");
+    assert!(dry.status.success() && seen.contains(".cursor/mcp.json: would be changed"), "{seen}");
+    assert!(seen.contains("\"mcpServers\""), "{seen}");
     assert_eq!(fs::read_dir(home).expect("a folder").count(), 1, "only the tools are there");
 
-    let told = document(&install(home, &[&words[..], &["--json"]].concat()));
-    assert_eq!((&told["action"], &told["backup"]), (&json!("created"), &Value::Null));
+    let seen = document(&install(home, &[&words[..], &["--json"]].concat()));
+    assert_eq!((&seen["action"], &seen["backup"]), (&json!("created"), &Value::Null));
     let written: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
     let entry = &written["mcpServers"]["longhaul"];
-    assert_eq!(entry, &told["entry"]);
+    assert_eq!(entry, &seen["entry"]);
     let home = home.canonicalize().expect("a folder");
     let path = |name: &str| home.join(name).to_str().expect("text").to_owned();
     assert_eq!(entry["args"], json!(["serve", "--stdio", "--data", path("data"), "--tools", path("tools")]));
     assert!(Path::new(entry["command"].as_str().expect("a program")).is_file(), "{entry}");
 
-    let told = document(&install(&home, &[&words[..], &["--json"]].concat()));
-    assert_eq!((&told["action"], &told["difference"]), (&json!("unchanged"), &json!("")));
+    let seen = document(&install(&home, &[&words[..], &["--json"]].concat()));
+    assert_eq!((&seen["action"], &seen["difference"]), (&json!("unchanged"), &json!("")));
     let other = install(&home, &["--client", "cursor", "--project", "--http"]);
     assert_eq!(other.status.code(), Some(4), "another entry is not written over");
-    let told = String::from_utf8(other.stderr).expect("text");
-    assert!(told.contains("--force") && told.contains("http://127.0.0.1:1919/mcp"), "{told}");
+    let seen = String::from_utf8(other.stderr).expect("text");
+    assert!(seen.contains("--force") && seen.contains("http://127.0.0.1:1919/mcp"), "{seen}");
     let forced = install(&home, &["--client", "cursor", "--project", "--http", "--force", "--json"]);
     assert!(Path::new(document(&forced)["backup"].as_str().expect("a copy")).is_file());
     for wrong in [["--tools", "nothing-there"], ["--url", "nonsense"]] {
@@ -94,17 +94,17 @@ fn the_server_of_an_entry_is_started_once_so_that_a_host_finds_it() {
     }
     let words = first_start(home, &[], 0);
     assert!(words.contains("connected to the server of"), "{words}");
-    let (told, status) = first_start_as_json(home, &[]);
-    assert_eq!((&told["first_start"], status), (&json!("started"), Some(0)));
-    let (told, status) = first_start_as_json(home, &["--no-start"]);
-    assert_eq!((&told["first_start"], status), (&Value::Null, Some(0)));
+    let (seen, status) = first_start_as_json(home, &[]);
+    assert_eq!((&seen["first_start"], status), (&json!("started"), Some(0)));
+    let (seen, status) = first_start_as_json(home, &["--no-start"]);
+    assert_eq!((&seen["first_start"], status), (&Value::Null, Some(0)));
     // Another's tools: those that run are used, and these were not looked at.
     fs::create_dir(home.join("more")).expect("a folder");
     fs::write(home.join("more/broken.wasm"), "no component").expect("written");
     let words = first_start(home, &["--tools", "more", "--force"], 0);
     assert!(words.contains("were not looked at"), "{words}");
-    let (told, status) = first_start_as_json(home, &["--tools", "more", "--force"]);
-    assert_eq!((&told["first_start"], status), (&json!("other_server"), Some(0)));
+    let (seen, status) = first_start_as_json(home, &["--tools", "more", "--force"]);
+    assert_eq!((&seen["first_start"], status), (&json!("other_server"), Some(0)));
     let info = fs::read(home.join("data/server.json")).expect("it runs");
     let info: Value = serde_json::from_slice(&info).expect("JSON");
     let pid = info["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
@@ -127,8 +127,8 @@ fn a_server_that_does_not_start_leaves_the_entry_and_says_so() {
     assert!(words.contains("its server did not start") && words.contains("nonsense"), "{words}");
     fs::remove_file(home.join("tools/quiet.toml")).expect("removed");
     fs::write(home.join("tools/quiet.wasm"), "no component").expect("written");
-    let (told, status) = first_start_as_json(home, &[]);
-    assert_eq!((&told["first_start"], status), (&json!("failed"), Some(1)), "{told}");
+    let (seen, status) = first_start_as_json(home, &[]);
+    assert_eq!((&seen["first_start"], status), (&json!("failed"), Some(1)), "{seen}");
     fs::remove_dir_all(home.join("data")).expect("removed");
     fs::write(home.join("data"), "a file").expect("written");
     let words = first_start(home, &[], 1);

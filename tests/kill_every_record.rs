@@ -155,9 +155,9 @@ async fn a_program_that_reads_the_clock_twice_survives_kills() {
         let Some(run) = template.killed(plan).await else { continue };
         let mut seen = Vec::new();
         for line in run.log.lines().filter(|line| line.starts_with("round ")) {
-            let (readings, told) = line.rsplit_once(" | ").expect("a line of readings");
+            let (readings, got) = line.rsplit_once(" | ").expect("a line of readings");
             seen.extend(&numbers(readings)[1..]);
-            assert_eq!(told, format!("{:016x}", chain(seen.iter().copied())), "{line}");
+            assert_eq!(got, format!("{:016x}", chain(seen.iter().copied())), "{line}");
         }
         assert_eq!(last_line(&run.log), format!("result {:016x} after 200 rounds", chain(seen)));
     }
@@ -177,7 +177,7 @@ async fn a_loop_of_sleeps_survives_kills() {
             run.log.lines().filter(|l| l.starts_with("sleep ")).map(numbers).collect();
         assert_eq!(sleeps.len(), 40);
         assert!(sleeps.iter().all(|sleep| sleep[1] >= sleep[2]), "{}", run.log);
-        let told = format!("result {:016x} after 40 sleeps", chain(sleeps.iter().map(|sleep| sleep[1])));
-        assert_eq!(last_line(&run.log), told);
+        let got = format!("result {:016x} after 40 sleeps", chain(sleeps.iter().map(|sleep| sleep[1])));
+        assert_eq!(last_line(&run.log), got);
     }
 }

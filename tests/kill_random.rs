@@ -146,10 +146,10 @@ async fn check_links(client: &Client, jobs: &Mutex<Vec<Job>>, round: u64) {
 pub async fn check_result(client: &Client, id: &str, job: &Job) {
     let oracle = Oracle::of(&job.program);
     let result = client.result(id).await.expect("a result");
-    let told = (result["acc"].as_str(), result["ops"].as_u64(), result["steps"].as_u64());
+    let seen = (result["acc"].as_str(), result["ops"].as_u64(), result["steps"].as_u64());
     let acc = format!("{:016x}", oracle.acc);
     assert_eq!(
-        told,
+        seen,
         (Some(acc.as_str()), Some(oracle.ops), Some(oracle.steps)),
         "{} {:?}",
         job.key,

@@ -45,11 +45,11 @@ async fn quick_calls_are_served_beside_as_many_spinners_as_cores() {
     for id in &ids {
         client.until(id, |document| document["state"] == "running").await;
     }
-    let beside = quick_calls(&client, calls).await;
+    let crowded = quick_calls(&client, calls).await;
     for id in &ids {
         assert_eq!(client.task(id).await.expect("a task")["state"], "running", "they spin all the while");
         client.call("task_cancel", json!({"task_id": id}), json!({})).await.expect("cancelled");
     }
-    println!("alone: {alone}; beside {spinners} spinners: {beside}");
-    assert!(beside.percentile(99) < PATIENCE, "{beside}");
+    println!("alone: {alone}; beside {spinners} spinners: {crowded}");
+    assert!(crowded.percentile(99) < PATIENCE, "{crowded}");
 }

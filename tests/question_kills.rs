@@ -223,8 +223,8 @@ impl<'a> Client<'a> {
             assert_eq!(result["structuredContent"]["notes"], json!(self.who.notes()), "{at}: {result}");
         } else {
             let log = client.read(&format!("task://{id}/log")).await.expect("a log");
-            let told: Vec<&str> = log.lines().filter_map(|line| line.split(" ask ").nth(1)).collect();
-            assert_eq!(told, [number.to_string(), number.to_string()], "{at}");
+            let seen: Vec<&str> = log.lines().filter_map(|line| line.split(" ask ").nth(1)).collect();
+            assert_eq!(seen, [number.to_string(), number.to_string()], "{at}");
         }
         for (question, ids) in &self.heard {
             assert_eq!(ids.len(), 1, "{at}: {question} was asked under {ids:?}");

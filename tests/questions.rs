@@ -97,14 +97,13 @@ async fn check(client: &Client, id: &str, document: &Value, at: &str) {
         "{at}"
     );
     let log = client.read(&format!("task://{id}/log")).await.expect("a log");
-    let told: Vec<&str> =
-        log.lines().filter_map(|line| line.split_once(" ask").map(|(_, told)| told)).collect();
+    let got: Vec<&str> = log.lines().filter_map(|line| line.split_once(" ask").map(|(_, got)| got)).collect();
     let expected = [
         format!(" {}", number("a")),
         format!("_many {} {}", number("b"), number("c")),
         format!(" {}", number("a-2")),
     ];
-    assert_eq!(told, expected, "{at}");
+    assert_eq!(got, expected, "{at}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,13 +196,13 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     }
     let by_model = json!({"task_id": id, "action": "accept", "content": {"n": 1}});
     let refused = client.call("task_answer", by_model, json!({})).await.expect("an answer");
-    let told = refused["content"][0]["text"].as_str().expect("text");
-    assert!(told.contains("asked of a person") && !told.contains("longhaul"), "{refused}");
+    let got = refused["content"][0]["text"].as_str().expect("text");
+    assert!(got.contains("asked of a person") && !got.contains("longhaul"), "{refused}");
     let by_shell = [&["--decline"][..], &["--key", "no", "n=1"], &["--args", "{\"n\": 1}"], &["--cancel"]];
     for words in by_shell {
         let output = without_terminal(&data, &[&["task", "answer", &id], words].concat());
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(4) && told.contains("no terminal"), "{words:?}: {told}");
+        let got = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(4) && got.contains("no terminal"), "{words:?}: {got}");
     }
     let resolved = without_terminal(&data, &["task", "resolve", &id, "--step", "0", "--failed"]);
     assert_eq!(resolved.status.code(), Some(4), "{resolved:?}");
@@ -223,8 +222,8 @@ async fn every_way_to_end_a_question_reaches_the_guest() {
     let document = client.ended(&id).await.expect("an end");
     assert_eq!(document["state"], "completed", "{document} {}", server.said());
     let log = client.read(&format!("task://{id}/log")).await.expect("a log");
-    let told: Vec<&str> = log.lines().filter_map(|line| line.split(" ask ").nth(1)).collect();
-    assert_eq!(told, ["decline", "cancel", "timeout", "7"]);
+    let got: Vec<&str> = log.lines().filter_map(|line| line.split(" ask ").nth(1)).collect();
+    assert_eq!(got, ["decline", "cancel", "timeout", "7"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

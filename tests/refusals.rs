@@ -79,10 +79,10 @@ fn bounds_that_nobody_approved_are_told_with_the_lines_that_give_them() {
         let manifest = format!("[{table}]\n{limit} = {asked}");
         fs::write(component.with_extension("toml"), manifest).expect("a file");
         fs::write(config, "").expect("a file");
-        let told = inspect(&[]);
-        assert_eq!(told[table][limit], holds, "{told}");
+        let seen = inspect(&[]);
+        assert_eq!(seen[table][limit], holds, "{seen}");
         let refused = json!([{ "table": table, "limit": limit, "asked": asked.to_string(), "holds": holds.to_string() }]);
-        assert_eq!(told["limits_not_given"], refused);
+        assert_eq!(seen["limits_not_given"], refused);
         let trusted = inspect(&["--trust"]);
         assert_eq!((&trusted[table][limit], &trusted["limits_not_given"]), (&json!(asked), &json!([])));
         // What it says to write gives it.

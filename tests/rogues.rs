@@ -213,8 +213,8 @@ async fn ends(client: &Client, rogue: &Rogue) -> Duration {
     match rogue.end {
         End::Failed(reason, words) => {
             assert_eq!((state, document["reason"].as_str()), ("failed", Some(reason)), "{name}: {document}");
-            let told = document["error"]["message"].as_str().unwrap_or_default();
-            assert!(told.contains(words), "{name}: {told}");
+            let seen = document["error"]["message"].as_str().unwrap_or_default();
+            assert!(seen.contains(words), "{name}: {seen}");
         }
         End::ToolError(words) => {
             assert_eq!(state, "completed", "{name}: {document}");

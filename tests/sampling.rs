@@ -249,9 +249,9 @@ impl Place {
             Way::Session | Way::Rounds | Way::Task => ("mcp", "a-model"),
         };
         let answered = document["questions_answered"].as_array().expect("answers");
-        let told: Vec<_> =
+        let got: Vec<_> =
             answered.iter().map(|one| (&one["key"], &one["answered_by"]["channel"], &one["model"])).collect();
-        assert_eq!(told, [(&json!("sample:1"), &json!(channel), &json!(model))], "{point}");
+        assert_eq!(got, [(&json!("sample:1"), &json!(channel), &json!(model))], "{point}");
         let end = End {
             content: result["content"].clone(),
             structured: result["structuredContent"].clone(),

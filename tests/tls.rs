@@ -52,9 +52,9 @@ async fn only_a_certificate_for_the_name_of_the_url_is_trusted() {
     program.push(json!({"op": "step", "name": "end"}));
 
     let run = place.undisturbed(&program).await;
-    let mut told = vec!["error TlsCertificateError".to_owned(); 5];
-    told.push(Web::answer("GET", "/yes", ""));
-    assert_eq!(words(&run, "http"), told, "{}", run.document);
+    let mut got = vec!["error TlsCertificateError".to_owned(); 5];
+    got.push(Web::answer("GET", "/yes", ""));
+    assert_eq!(words(&run, "http"), got, "{}", run.document);
     assert_eq!(right.seen().len(), 1);
     assert_eq!(right.hosts(), [None, Some("localhost".to_owned())], "an address is not asked for by name");
     for web in wrong {
@@ -74,7 +74,7 @@ async fn only_a_certificate_for_the_name_of_the_url_is_trusted() {
     let (data, id) = crashed.expect("it died at its last record");
     let connections = || [&right, &other_name, &expired, &foreign].map(Web::connections);
     let before = connections();
-    assert_eq!(words(&place.resumed(&data, &id, &program).await, "http"), told);
+    assert_eq!(words(&place.resumed(&data, &id, &program).await, "http"), got);
     assert_eq!(connections(), before);
 }
 

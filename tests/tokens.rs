@@ -19,7 +19,7 @@ fn longhaul(data: &Path, arguments: &[&str], token: Option<&str>) -> Output {
     command.output().expect("longhaul runs")
 }
 
-fn told(output: &Output) -> Value {
+fn seen(output: &Output) -> Value {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
@@ -36,7 +36,7 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(words.contains("longhaul token new"), "{words}");
 
-    let made = told(&longhaul(&data, &["token", "new", "ann", "--tools", "analyze*"], None));
+    let made = seen(&longhaul(&data, &["token", "new", "ann", "--tools", "analyze*"], None));
     let token = made["token"].as_str().expect("a token").to_owned();
     assert_eq!(longhaul(&data, &["token", "new", "ann"], None).status.code(), Some(4), "there is one");
     assert_eq!(longhaul(&data, &["token", "new", "local"], None).status.code(), Some(2));
@@ -44,27 +44,27 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let server =
         Server::start_with(&data, &[guest("text_stats")], &[("LONGHAUL_LOG", "trace")]).expect("a server");
     // With the server: its owner's commands get in by the key in the folder, a caller by its token.
-    let listed = told(&longhaul(&data, &["token", "list"], None));
+    let listed = seen(&longhaul(&data, &["token", "list"], None));
     assert_eq!(
         (&listed["tokens"][0]["name"], &listed["tokens"][0]["tools"]),
         (&json!("ann"), &json!(["analyze*"]))
     );
-    let tools = told(&longhaul(&data, &["tool", "list"], Some(&token)));
+    let tools = seen(&longhaul(&data, &["tool", "list"], Some(&token)));
     assert_eq!(tools["tools"].as_array().map(Vec::len), Some(2), "{tools}");
     let name = "analyze".to_owned();
     let called = longhaul(&data, &["call", &name, "text=two words"], Some(&token));
-    let task = told(&called)["task"]["id"].as_str().expect("a task").to_owned();
+    let task = seen(&called)["task"]["id"].as_str().expect("a task").to_owned();
     assert_eq!(longhaul(&data, &["task", "show", &task], None).status.code(), Some(3), "it is ann's");
-    told(&longhaul(&data, &["task", "show", &task], Some(&token)));
-    let of_server = told(&longhaul(&data, &["token", "new", "bob", "--tools", "*"], None));
+    seen(&longhaul(&data, &["task", "show", &task], Some(&token)));
+    let of_server = seen(&longhaul(&data, &["token", "new", "bob", "--tools", "*"], None));
     let of_server = of_server["token"].as_str().expect("a token").to_owned();
-    told(&longhaul(&data, &["tool", "list"], Some(&of_server)));
+    seen(&longhaul(&data, &["tool", "list"], Some(&of_server)));
     let forbidden = longhaul(&data, &["token", "new", "eve", "--tools", "*"], Some(&token));
     assert_eq!(forbidden.status.code(), Some(4));
-    told(&longhaul(&data, &["token", "revoke", "ann"], None));
+    seen(&longhaul(&data, &["token", "revoke", "ann"], None));
     let over = longhaul(&data, &["task", "show", &task], Some(&token));
     assert_eq!(over.status.code(), Some(4), "{}", String::from_utf8_lossy(&over.stderr));
-    let rows = told(&longhaul(&data, &["audit", "list"], None));
+    let rows = seen(&longhaul(&data, &["audit", "list"], None));
     let info = std::fs::read_to_string(data.join("server.json")).expect("where it listens");
     let info: Value = serde_json::from_str(&info).expect("JSON");
     let key = info["key"].as_str().expect("a key");
@@ -76,7 +76,7 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     server.stop();
 
     // And from the closed store.
-    let rows = told(&longhaul(&data, &["audit", "list", "--since", "1h"], None));
+    let rows = seen(&longhaul(&data, &["audit", "list", "--since", "1h"], None));
     let rows = rows["rows"].as_array().expect("rows");
     let count = |deed: &str, principal: &str, verdict: &str| {
         let is_it = |row: &&Value| {
@@ -98,7 +98,7 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let is_call = |row: &&Value| row["deed"] == "call" && row["verdict"] == "admitted";
     let call = rows.iter().find(is_call).expect("a call");
     assert_eq!((&call["task"], &call["tool"]), (&json!(task), &json!(name)));
-    let only = told(&longhaul(&data, &["audit", "list", "--principal", "ann", "--limit", "1"], None));
+    let only = seen(&longhaul(&data, &["audit", "list", "--principal", "ann", "--limit", "1"], None));
     assert_eq!(only["rows"].as_array().map(Vec::len), Some(1));
     assert_eq!(longhaul(&data, &["audit", "list", "--since", "yesterday"], None).status.code(), Some(2));
 }
@@ -147,11 +147,11 @@ async fn a_token_or_a_key_never_goes_to_the_port_of_a_server_that_is_gone() {
 fn the_owners_key_stays_until_it_is_renewed_and_is_printed_for_its_own_server_alone() {
     let root = tempfile::tempdir().expect("a folder");
     let data = root.path().join("data");
-    let key = || told(&longhaul(&data, &["key"], None))["key"].as_str().expect("a key").to_owned();
+    let key = || seen(&longhaul(&data, &["key"], None))["key"].as_str().expect("a key").to_owned();
     assert_eq!(longhaul(&data, &["key"], None).status.code(), Some(3), "no server runs");
     let server = Server::start(&data, &[]);
     let first = key();
-    let headers = told(&longhaul(&data, &["key", "--headers", "--url", &server.url], None));
+    let headers = seen(&longhaul(&data, &["key", "--headers", "--url", &server.url], None));
     assert_eq!(headers, json!({ "Authorization": format!("Bearer {first}") }));
     for elsewhere in ["http://127.0.0.1:1/mcp", "http://localhost:1919/mcp", "https://far.example/mcp"] {
         let refused = longhaul(&data, &["key", "--headers", "--url", elsewhere], None);

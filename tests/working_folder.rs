@@ -68,10 +68,10 @@ fn a_file_in_the_working_folder_is_named_once_and_heeded_never() {
     );
     for words in [["task", "list", "--json"], ["doctor", "--json", "--check"], ["audit", "list", "--json"]] {
         let output = machine.run(&words);
-        let (told, shown) = (stderr(&output), String::from_utf8_lossy(&output.stdout).into_owned());
-        assert_eq!(told.matches("is not read").count(), 1, "{words:?}: {told}");
+        let (seen, shown) = (stderr(&output), String::from_utf8_lossy(&output.stdout).into_owned());
+        assert_eq!(seen.matches("is not read").count(), 1, "{words:?}: {seen}");
         let place = machine.root.path().join("repo/longhaul.toml").canonicalize().expect("there");
-        assert!(told.contains(&format!("longhaul --config {} ", place.display())), "{told}");
+        assert!(seen.contains(&format!("longhaul --config {} ", place.display())), "{seen}");
         assert!(serde_json::from_str::<Value>(shown.trim()).is_ok(), "stdout is for JSON alone: {shown}");
     }
     assert!(!machine.has("repo/d") && !machine.has("repo/ran"));
@@ -177,11 +177,11 @@ fn a_token_goes_to_the_address_that_came_with_it_and_not_to_one_that_the_client_
         let (stream, _) = listener.accept().expect("it connects");
         let head = head_of(stream);
         let _ = client.kill();
-        let mut told = String::new();
-        let _ = client.stderr.take().expect("a pipe").read_to_string(&mut told);
+        let mut seen = String::new();
+        let _ = client.stderr.take().expect("a pipe").read_to_string(&mut seen);
         let _ = client.wait();
         assert_eq!(head.contains(&format!("authorization: bearer {TOKEN}")), is_sent, "{head}");
-        assert_eq!(told.contains(&format!("the token is not sent to {url}")), !is_sent, "{told}");
+        assert_eq!(seen.contains(&format!("the token is not sent to {url}")), !is_sent, "{seen}");
     }
 }
 
@@ -194,8 +194,8 @@ fn an_entry_for_a_host_names_what_the_hosts_own_variables_would_not_lead_to() {
     let args = |words: &[&str], variables: &[(&str, &Path)]| {
         let mut command = machine.longhaul(&["install", "--client", "cursor", "--dry-run", "--json"]);
         let output = command.args(words).envs(variables.iter().copied()).output().expect("longhaul runs");
-        let told: Value = serde_json::from_slice(&output.stdout).expect("one document");
-        told["entry"]["args"].clone()
+        let seen: Value = serde_json::from_slice(&output.stdout).expect("one document");
+        seen["entry"]["args"].clone()
     };
     assert_eq!(args(&[], &[]), json!(["serve", "--stdio"]), "the file that lies here is not written into it");
     let own = json!(["serve", "--stdio", "--config", repo.join("own.toml")]);

@@ -46,7 +46,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
             engines.push(engine);
         }
         let log = Sample::merged(logs);
-        let told = |sample: &Sample| {
+        let seen = |sample: &Sample| {
             format!("{}; p50 {}, p99 {}", rate(sample.per_second()), shown(sample.p50()), shown(sample.p99()))
         };
         let who = if submitters == 1 { "1 submitter".to_owned() } else { format!("{submitters} submitters") };
@@ -57,8 +57,8 @@ pub fn run(folder: &Path) -> Vec<Row> {
             let share = median(shares);
             let row = Row::new(
                 format!("journal records, {door}, {who}"),
-                told(&sample),
-                format!("{share:.0} % of the log's {}", told(&log)),
+                seen(&sample),
+                format!("{share:.0} % of the log's {}", seen(&log)),
             );
             rows.push(if door == "engine" { row.at_least(share, 35.0) } else { row });
         }

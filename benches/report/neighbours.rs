@@ -21,21 +21,21 @@ pub fn run(folder: &Path) -> Vec<Row> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let without_end = json!({ "program": [{ "op": "compute", "rounds": 1_u64 << 50 }] });
 
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let (mut alone, mut crowded) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         alone.push(calls(&server));
         let spinners = server.begin("run_program", &without_end, cores);
-        beside.push(calls(&server));
+        crowded.push(calls(&server));
         server.cancel(&spinners);
     }
-    let (alone, beside) = (Sample::merged(alone), Sample::merged(beside));
+    let (alone, crowded) = (Sample::merged(alone), Sample::merged(crowded));
     let mut rows = vec![
         Row::new(
             format!("a quick call beside {cores} spinners, p99 in ms"),
-            format!("p50 {}, p99 {}", shown(beside.p50()), shown(beside.p99())),
+            format!("p50 {}, p99 {}", shown(crowded.p50()), shown(crowded.p99())),
             format!("alone: p50 {}, p99 {}", shown(alone.p50()), shown(alone.p99())),
         )
-        .at_most(beside.p99() / 1e3, 25.0),
+        .at_most(crowded.p99() / 1e3, 25.0),
     ];
     let spin = server.call(SPIN, json!({}), "inline");
     let ends = server.closed_loop(1, &spin, "run_seconds", BOUNDED_SPAN);

@@ -33,7 +33,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
             stores.push(store);
         }
         let store = Sample::merged(stores);
-        let told = |sample: &Sample| {
+        let seen = |sample: &Sample| {
             format!("{}; p50 {}, p99 {}", rate(sample.per_second()), shown(sample.p50()), shown(sample.p99()))
         };
         let who = if writers == 1 { "1 agent".to_owned() } else { format!("{writers} agents") };
@@ -41,8 +41,8 @@ pub fn run(folder: &Path) -> Vec<Row> {
         for ((what, samples), shares) in what.into_iter().zip(all).zip(shares) {
             rows.push(Row::new(
                 format!("shared state, {what}, {who}"),
-                told(&Sample::merged(samples)),
-                format!("{:.0} % of the store's bare {}", median(shares), told(&store)),
+                seen(&Sample::merged(samples)),
+                format!("{:.0} % of the store's bare {}", median(shares), seen(&store)),
             ));
         }
     }

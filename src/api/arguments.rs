@@ -35,8 +35,8 @@ impl Arguments {
         let Some(schema) = &self.schema else { return Ok(arguments) };
         let accepted = schema.accept(&arguments).map(Cow::into_owned);
         accepted.map_err(|violations| {
-            let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            ApiError::Request(format!("arguments are wrong: {}", told.join("; ")))
+            let text: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            ApiError::Request(format!("arguments are wrong: {}", text.join("; ")))
         })
     }
 }

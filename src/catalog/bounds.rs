@@ -75,7 +75,7 @@ fn lower_retry(asked: &RetryPolicy) -> RetryPolicy {
 
 /// What the operator has written down is a decision: nothing is missing there.
 fn refused_limits(asked: &TaskLimits, held: &TaskLimits, granted: &GrantTable) -> Vec<RefusedBound> {
-    let bounds = asked.named().into_iter().zip(held.named()).zip(granted.limits.said());
+    let bounds = asked.named().into_iter().zip(held.named()).zip(granted.limits.list_bounds());
     let refused = bounds.filter(|(((_, asked), (_, held)), said)| said.is_none() && asked > held);
     let refusal = |(((limit, asked), (_, held)), _): (((_, u64), (_, u64)), _)| RefusedBound {
         table: "limits",

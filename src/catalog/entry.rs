@@ -195,10 +195,10 @@ mod tests {
     fn wrong_arguments_are_told_with_their_path() {
         let entry = entry(definition()).expect("a tool");
         assert!(entry.accept(&json!({"steps": 3})).is_ok());
-        let told = entry.accept(&json!({"steps": "x"})).expect_err("wrong").to_string();
-        assert_eq!(told, "arguments are wrong at /steps: \"x\" is not of type \"integer\"");
-        let told = entry.accept(&json!([])).expect_err("wrong").to_string();
-        assert_eq!(told, "arguments are wrong: the value is not of type \"object\"");
+        let seen = entry.accept(&json!({"steps": "x"})).expect_err("wrong").to_string();
+        assert_eq!(seen, "arguments are wrong at /steps: \"x\" is not of type \"integer\"");
+        let seen = entry.accept(&json!([])).expect_err("wrong").to_string();
+        assert_eq!(seen, "arguments are wrong: the value is not of type \"object\"");
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Fil
         let message = error.message().to_owned();
         // Without its input the error tells the key in place of the source line.
         error.set_input(None);
-        let told = error.to_string();
-        let key = told.trim_end().rsplit_once("\nin `").and_then(|(_, key)| key.strip_suffix('`'));
+        let words = error.to_string();
+        let key = words.trim_end().rsplit_once("\nin `").and_then(|(_, key)| key.strip_suffix('`'));
         FileError { path: path.to_owned(), line_column, key: key.map(str::to_owned), message }
     })
 }

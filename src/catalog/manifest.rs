@@ -221,7 +221,7 @@ impl LimitRequest {
 
 impl LimitRequest {
     /// What is said, in the order of [`TaskLimits::named`].
-    pub fn said(&self) -> [Option<u64>; 8] {
+    pub fn list_bounds(&self) -> [Option<u64>; 8] {
         [
             self.memory_mib,
             self.run_seconds,
@@ -403,11 +403,11 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_told_with_its_place_and_what_is_allowed() {
-        let told = refused("name = \"travel\"\n\n[limits]\nmemory = 4\n");
+        let seen = refused("name = \"travel\"\n\n[limits]\nmemory = 4\n");
         for part in
             ["tools/travel.toml, line 4, column 1", "in `limits", "unknown field `memory`", "`memory_mib`"]
         {
-            assert!(told.contains(part), "{part} in {told}");
+            assert!(seen.contains(part), "{part} in {seen}");
         }
         for (text, key) in [
             ("colour = 1", "colour"),
@@ -425,8 +425,8 @@ mod tests {
             ("[retry]\ntimes = 1", "times"),
             ("[effects]\nask = true", "ask"),
         ] {
-            let told = refused(text);
-            assert!(told.contains(&format!("unknown field `{key}`")) && told.contains("line"), "{told}");
+            let seen = refused(text);
+            assert!(seen.contains(&format!("unknown field `{key}`")) && seen.contains("line"), "{seen}");
         }
     }
 
@@ -474,9 +474,9 @@ mod tests {
             ("name = \"a\nb\"", vec!["line 2"]),
             ("name = \"a\"\nname = \"b\"", vec!["line 2", "duplicate key"]),
         ] {
-            let told = refused(text);
+            let seen = refused(text);
             for part in parts {
-                assert!(told.contains(part), "{part} in {told}");
+                assert!(seen.contains(part), "{part} in {seen}");
             }
         }
     }
@@ -497,8 +497,8 @@ mod tests {
         let path = folder.path().join("big.toml");
         let large = usize::try_from(limits::MAX_CONFIG_BYTES).expect("fits") + 1;
         std::fs::write(&path, vec![b'#'; large]).expect("written");
-        let told = Manifest::read(&path).expect_err("refused").to_string();
-        assert!(told.contains("big.toml") && told.contains("larger than 1048576 bytes"), "{told}");
+        let seen = Manifest::read(&path).expect_err("refused").to_string();
+        assert!(seen.contains("big.toml") && seen.contains("larger than 1048576 bytes"), "{seen}");
         std::fs::write(&path, b"name = \"\xff\"").expect("written");
         assert!(Manifest::read(&path).expect_err("refused").to_string().contains("not UTF-8, at byte 8"));
         assert!(Manifest::read(folder.path()).expect_err("refused").to_string().contains("no regular file"));

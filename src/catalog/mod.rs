@@ -191,9 +191,9 @@ mod tests {
         const OWN: [&str; 2] = ["task_list", "token_new"];
         let catalog = Catalog::reserving(OWN).with(component("first", &["save_ticket"])).expect("fits");
         for name in ["save_ticket", "Save_Ticket", "save-ticket"] {
-            let told = catalog.with(component("second", &["other", name])).expect_err("refused").to_string();
+            let seen = catalog.with(component("second", &["other", name])).expect_err("refused").to_string();
             for part in [name, "save_ticket", "'first'", "[components.second]", "prefix = \"second\""] {
-                assert!(told.contains(part), "{part} in {told}");
+                assert!(seen.contains(part), "{part} in {seen}");
             }
         }
         for (one, other) in [
@@ -212,8 +212,8 @@ mod tests {
             } else {
                 Catalog::default().with(component("x", &[one])).unwrap()
             };
-            let told = there.with(component("second", &[other])).expect_err(other).to_string();
-            assert!(told.contains(one) && told.contains("prefix = \"second\""), "{told}");
+            let seen = there.with(component("second", &[other])).expect_err(other).to_string();
+            assert!(seen.contains(one) && seen.contains("prefix = \"second\""), "{seen}");
             let twice = Catalog::default().with(component("both", &["plain", one, other]));
             assert!(twice.is_err(), "{one} {other}");
         }
@@ -222,13 +222,13 @@ mod tests {
         {
             assert!(!are_alike(one, other), "{one} {other}");
         }
-        let told = catalog.with(component("fir5t", &["x"])).map(drop);
-        assert_eq!(told, Ok(()));
-        let told = catalog.with(component("f1rst", &["x"])).expect_err("refused").to_string();
-        assert!(told.contains("'f1rst'") && told.contains("'first'"), "{told}");
-        let told = catalog.with(component("third", &["Task-List"])).expect_err("refused").to_string();
-        assert!(told.contains("task_list") && told.contains("Longhaul itself"), "{told}");
-        let told = catalog.with(component("First", &["x"])).expect_err("refused").to_string();
-        assert!(told.contains("'First'") && told.contains("'first'"), "{told}");
+        let seen = catalog.with(component("fir5t", &["x"])).map(drop);
+        assert_eq!(seen, Ok(()));
+        let seen = catalog.with(component("f1rst", &["x"])).expect_err("refused").to_string();
+        assert!(seen.contains("'f1rst'") && seen.contains("'first'"), "{seen}");
+        let seen = catalog.with(component("third", &["Task-List"])).expect_err("refused").to_string();
+        assert!(seen.contains("task_list") && seen.contains("Longhaul itself"), "{seen}");
+        let seen = catalog.with(component("First", &["x"])).expect_err("refused").to_string();
+        assert!(seen.contains("'First'") && seen.contains("'first'"), "{seen}");
     }
 }

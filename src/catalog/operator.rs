@@ -243,8 +243,8 @@ mod tests {
             ("socket = true", "unknown field `socket`"),
             ("[limits]\nmemory_mib = 0", "0 is not from 1"),
         ] {
-            let told = table(text).expect_err("refused");
-            assert!(told.contains(part), "{part} in {told}");
+            let seen = table(text).expect_err("refused");
+            assert!(seen.contains(part), "{part} in {seen}");
         }
         let wrong: Result<ComponentTable, _> = toml::from_str("prefix = \"a b\"");
         assert!(wrong.expect_err("refused").to_string().contains("no prefix"));
@@ -284,7 +284,7 @@ mod tests {
             components: [("a.b".to_owned(), ComponentTable::default())].into(),
             ..Operator::default()
         };
-        let told = operator.unused(&Catalog::default());
-        assert_eq!(told, ["[grants.travl]", "[components.\"a.b\"]", "[tools.bok]"]);
+        let seen = operator.unused(&Catalog::default());
+        assert_eq!(seen, ["[grants.travl]", "[components.\"a.b\"]", "[tools.bok]"]);
     }
 }

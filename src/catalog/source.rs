@@ -73,12 +73,12 @@ impl ComponentFile {
         let name = path.file_stem().and_then(|stem| stem.to_str());
         let name = name.ok_or_else(|| FileError::new(path, "has a name that is not UTF-8"))?.to_owned();
         let bytes = read_file(path, limits::MAX_COMPONENT_BYTES as u64)?;
-        let beside = path.with_extension("toml");
-        let (manifest, manifest_path) = match beside.symlink_metadata() {
-            Ok(_) => (Manifest::read(&beside)?, Some(beside)),
+        let sibling = path.with_extension("toml");
+        let (manifest, manifest_path) = match sibling.symlink_metadata() {
+            Ok(_) => (Manifest::read(&sibling)?, Some(sibling)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Manifest::default(), None),
             // A manifest that cannot be read must not pass for one that requests nothing.
-            Err(error) => return Err(FileError::new(&beside, format!("cannot be read: {error}"))),
+            Err(error) => return Err(FileError::new(&sibling, format!("cannot be read: {error}"))),
         };
         Ok(Self {
             path: path.to_owned(),
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn told(path: &Path) -> String {
+    fn error_of(path: &Path) -> String {
         ToolPath::look(path).expect_err("refused").to_string()
     }
 
@@ -118,10 +118,10 @@ mod tests {
         assert_eq!(ToolPath::look(&at("b.wasm")), Ok(ToolPath::Components(vec![at("b.wasm")])));
         fs::write(at("Cargo.toml"), "").expect("written");
         assert_eq!(ToolPath::look(folder.path()), Ok(ToolPath::Workspace(at("Cargo.toml"))));
-        assert!(told(&at("notes.txt")).contains("notes.txt: is neither a .wasm file nor a folder"));
-        assert!(told(&at("none")).contains("none: cannot be read"));
+        assert!(error_of(&at("notes.txt")).contains("notes.txt: is neither a .wasm file nor a folder"));
+        assert!(error_of(&at("none")).contains("none: cannot be read"));
         fs::create_dir(at("empty")).expect("a folder");
-        assert!(told(&at("empty")).contains("holds no .wasm file"));
+        assert!(error_of(&at("empty")).contains("holds no .wasm file"));
     }
 
     #[test]
@@ -132,16 +132,19 @@ mod tests {
         let plain = ComponentFile::read(&path).expect("a file");
         assert_eq!((plain.name.as_str(), &plain.manifest), ("text-stats", &Manifest::default()));
         assert_eq!(plain.id, ComponentId::of_bytes(b"\0asm"));
-        let beside = folder.path().join("text-stats.toml");
-        fs::write(&beside, "version = \"2\"").expect("written");
-        let told = ComponentFile::read(&path).expect("a file");
-        assert_eq!((told.manifest.version.as_deref(), told.manifest_path), (Some("2"), Some(beside.clone())));
-        fs::write(&beside, "versoin = \"2\"").expect("written");
+        let sibling = folder.path().join("text-stats.toml");
+        fs::write(&sibling, "version = \"2\"").expect("written");
+        let seen = ComponentFile::read(&path).expect("a file");
+        assert_eq!(
+            (seen.manifest.version.as_deref(), seen.manifest_path),
+            (Some("2"), Some(sibling.clone()))
+        );
+        fs::write(&sibling, "versoin = \"2\"").expect("written");
         let wrong = ComponentFile::read(&path).expect_err("refused").to_string();
         assert!(wrong.contains("text-stats.toml, line 1, column 1"), "{wrong}");
         // A broken link is no missing manifest.
-        fs::remove_file(&beside).expect("removed");
-        std::os::unix::fs::symlink("nowhere", &beside).expect("linked");
+        fs::remove_file(&sibling).expect("removed");
+        std::os::unix::fs::symlink("nowhere", &sibling).expect("linked");
         assert!(ComponentFile::read(&path).expect_err("refused").to_string().contains("cannot be read"));
     }
 
@@ -151,7 +154,7 @@ mod tests {
         let path = folder.path().join("big.wasm");
         let file = fs::File::create(&path).expect("a file");
         file.set_len(limits::MAX_COMPONENT_BYTES as u64 + 1).expect("a hole");
-        let told = ComponentFile::read(&path).expect_err("refused").to_string();
-        assert!(told.contains("big.wasm: is larger than 67108864 bytes"), "{told}");
+        let seen = ComponentFile::read(&path).expect_err("refused").to_string();
+        assert!(seen.contains("big.wasm: is larger than 67108864 bytes"), "{seen}");
     }
 }

@@ -17,10 +17,10 @@ pub fn seal_cursor(list: &[&str], place: &str) -> String {
 
 /// The place at which the page begins.
 pub fn open_cursor(list: &[&str], cursor: &str) -> Result<String, EngineError> {
-    opened(list, cursor).ok_or(EngineError::BadCursor)
+    unseal(list, cursor).ok_or(EngineError::BadCursor)
 }
 
-fn opened(list: &[&str], cursor: &str) -> Option<String> {
+fn unseal(list: &[&str], cursor: &str) -> Option<String> {
     if cursor.len() > limits::MAX_CURSOR_BYTES {
         return None;
     }

@@ -197,13 +197,13 @@ impl Watcher {
     /// The next resource that changed since it was last returned. Safe to drop and call again.
     pub async fn next(&self) -> ResourceKey {
         loop {
-            let told = self.inner.wake.notified();
+            let woken = self.inner.wake.notified();
             if let Some(key) = self.inner.dirty.lock().pop_first() {
                 // What is left must not wait for another change.
                 self.inner.wake.notify_one();
                 return key;
             }
-            told.await;
+            woken.await;
         }
     }
 }
@@ -227,11 +227,11 @@ pub struct Signal {
 impl Signal {
     pub async fn changed(&self) {
         loop {
-            let told = self.inner.wake.notified();
+            let woken = self.inner.wake.notified();
             if !self.inner.dirty.lock().is_empty() {
                 return;
             }
-            told.await;
+            woken.await;
         }
     }
 
@@ -264,11 +264,11 @@ impl Follower {
     /// The next change. Safe to drop and call again.
     pub async fn next(&self) -> TaskChange {
         loop {
-            let told = self.inner.wake.notified();
+            let woken = self.inner.wake.notified();
             if let Some(change) = self.try_next() {
                 return change;
             }
-            told.await;
+            woken.await;
         }
     }
 

@@ -211,7 +211,7 @@ mod tests {
         async fn new() -> Self {
             let (tell, parts) = mpsc::unbounded_channel();
             let parts = Arc::new(Mutex::new(Some(parts)));
-            let told = get(move || {
+            let seen = get(move || {
                 let parts = parts.lock().take().expect("one listener");
                 let next = async |mut parts: mpsc::UnboundedReceiver<&'static str>| {
                     Some((Ok::<_, io::Error>(parts.recv().await?), parts))
@@ -221,7 +221,7 @@ mod tests {
                 std::future::ready(response)
             });
             let app =
-                Router::new().route("/large", get(|| async { "x".repeat(LARGE_BYTES) })).route("/told", told);
+                Router::new().route("/large", get(|| async { "x".repeat(LARGE_BYTES) })).route("/told", seen);
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let (address, closing) = (listener.local_addr().expect("an address"), CancellationToken::new());
             let serving = tokio::spawn(serve(

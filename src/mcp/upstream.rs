@@ -163,7 +163,7 @@ async fn perform(
     };
     let client = &connection.client;
     let mut running = client.start_call(&call.tool, arguments.clone(), &options).await.map_err(fault)?;
-    let told = async {
+    let notified = async {
         while let Some(event) = running.next().await {
             if let CallEvent::Progress { progress, total, message, .. } = event {
                 report(progress, total, message);
@@ -171,7 +171,7 @@ async fn perform(
         }
     };
     tokio::select! {
-        () = told => {}
+        () = notified => {}
         () = given_up => {
             let withdrawn = withdraw(connection, running, &call.tool, arguments, options).await;
             let why = withdrawn.err().map_or_else(String::new, |error| format!(": {error}"));

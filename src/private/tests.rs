@@ -42,9 +42,9 @@ fn a_folder_that_others_may_write_is_refused_with_its_mode_and_what_mends_it() {
         for purpose in [Purpose::Read, Purpose::Write] {
             assert!(check_folder(&folder, purpose).is_err(), "{mode:o}");
         }
-        let told = refused(&folder);
-        assert!(told.what.contains("it\\'s data") && told.what.contains(&format!("mode {mode:o}")), "{told}");
-        assert!(told.next.contains(r"data'") && told.next.starts_with("chmod go-w "), "{told}");
+        let seen = refused(&folder);
+        assert!(seen.what.contains("it\\'s data") && seen.what.contains(&format!("mode {mode:o}")), "{seen}");
+        assert!(seen.next.contains(r"data'") && seen.next.starts_with("chmod go-w "), "{seen}");
     }
     for mode in [0o700, 0o755, 0o500, 0o750] {
         let root = tempfile::tempdir().expect("a folder");
@@ -64,8 +64,8 @@ fn a_folder_that_others_may_swap_is_refused() {
         assert_eq!(check_folder(&folder, Purpose::Write).is_ok(), safe, "{mode:o}");
     }
     set_mode(&open, 0o777);
-    let told = refused(&folder);
-    assert!(told.what.contains("open (mode 777)") && told.next.contains("chmod o-w"), "{told}");
+    let seen = refused(&folder);
+    assert!(seen.what.contains("open (mode 777)") && seen.next.contains("chmod o-w"), "{seen}");
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn what_belongs_to_another_user_is_refused() {
     let error = open(&file, OpenOptions::new().read(true)).expect_err("another's");
     assert!(error.to_string().contains("user 12345"), "{error}");
     assert!(give_away(&folder));
-    let told = refused(&folder);
-    assert!(told.what.contains("belongs to user 12345 (mode 700), and this is root"), "{told}");
+    let seen = refused(&folder);
+    assert!(seen.what.contains("belongs to user 12345 (mode 700), and this is root"), "{seen}");
     assert!(check_folder(&folder, Purpose::Read).is_err());
     chown(&folder, Some(ROOT), None).expect("back");
     assert!(give_away(&root.path().join("parent")), "who can put another folder in its place");

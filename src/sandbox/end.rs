@@ -31,7 +31,7 @@ pub(super) enum Stage {
 
 pub(super) fn of_return(returned: Returned, result_kib: u64) -> Outcome {
     match returned {
-        Returned::Result(result) => Outcome::Completed(bounded(result, result_kib)),
+        Returned::Result(result) => Outcome::Completed(bound(result, result_kib)),
         Returned::Protocol(error) => Outcome::Protocol(error),
     }
 }
@@ -163,7 +163,7 @@ fn of_stop(stop: Stop) -> End {
     })
 }
 
-fn bounded(result: ToolResult, result_kib: u64) -> ToolResult {
+fn bound(result: ToolResult, result_kib: u64) -> ToolResult {
     let bytes = result.size_bytes();
     if bytes as u64 <= result_kib.saturating_mul(1024) {
         return result;

@@ -97,8 +97,8 @@ impl Sandbox {
     /// what is not ours, it is left as it is, and another next to it is used: `longhaul-` and its name.
     pub fn keep_compiled(&self, folder: PathBuf, key: [u8; 32]) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let beside = folder.with_file_name(format!("longhaul-{name}"));
-        self.inner.cache.keep_in(&[folder, beside], key);
+        let sibling = folder.with_file_name(format!("longhaul-{name}"));
+        self.inner.cache.keep_in(&[folder, sibling], key);
     }
 
     /// For the bench of instances: makes so many of them, as each attempt has one, and tells how long each took

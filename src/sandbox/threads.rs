@@ -47,7 +47,7 @@ impl Compilers {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
         let place = self.room.clone().acquire_owned().await.map_err(|error| error.to_string())?;
-        let (tell, told) = oneshot::channel();
+        let (tell, receiver) = oneshot::channel();
         let compile = move || {
             give_way();
             // The caller may have given up.
@@ -56,7 +56,7 @@ impl Compilers {
         };
         let name = "guest-compiler".to_owned();
         thread::Builder::new().name(name).spawn(compile).map_err(|error| error.to_string())?;
-        told.await.map_err(|_| "the compilation ended early".to_owned())
+        receiver.await.map_err(|_| "the compilation ended early".to_owned())
     }
 }
 

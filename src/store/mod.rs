@@ -27,9 +27,9 @@ use tokio::sync::watch;
 pub use ack::Ack;
 pub use batch::{Batch, Effects, Guard};
 pub use error::{NotPrivate, Refusal, StoreError};
-pub use file::{BackupError, BackupSummary, Presence};
 #[cfg(test)]
-pub(crate) use file::{Dice, Drive, Fault, Lie, Moment, No, Past, Told};
+pub(crate) use file::{AfterLie, Dice, Drive, Fault, Lie, Moment, No, Past};
+pub use file::{BackupError, BackupSummary, Presence};
 pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const BESIDE: [(&str, &str, &str); 9] = [
+const OTHERS: [(&str, &str, &str); 9] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     println!("\nNot run here, since it needs more than cargo or more time:");
     let mut missing = 0;
-    for (what, file, command) in BESIDE {
+    for (what, file, command) in OTHERS {
         println!("  {what}: {command}");
         if !root.join(file).exists() {
             eprintln!("{file} is not there any more: mend tests/closing/main.rs");

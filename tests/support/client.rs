@@ -148,15 +148,15 @@ impl Client {
         let filter = json!({"resourceSubscriptions": [format!("task://{id}")]});
         let request = self.post("subscriptions/listen", None, json!({"notifications": filter}));
         let mut stream = request.send().await.expect("a stream");
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         // The first word is the acknowledgement: what changes from then on is reported.
         while let Some(piece) = stream.chunk().await.expect("the stream goes on") {
-            told.extend_from_slice(&piece);
-            if !told.ends_with(b"\n\n") {
+            seen.extend_from_slice(&piece);
+            if !seen.ends_with(b"\n\n") {
                 continue;
             }
-            let is_news = told.windows(5).any(|word| word == b"data:");
-            told.clear();
+            let is_news = seen.windows(5).any(|word| word == b"data:");
+            seen.clear();
             if is_news {
                 let document = self.task(id).await.expect("a task");
                 if fits(&document) {

@@ -60,7 +60,7 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
         match serde_json::from_str::<Value>(&line)
             .ok()
-            .and_then(|told| told["url"].as_str().map(str::to_owned))
+            .and_then(|seen| seen["url"].as_str().map(str::to_owned))
         {
             Some(url) => Ok(Self { child, url, data: data.to_owned(), key: key_of(data)?, log }),
             None => {

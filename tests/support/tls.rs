@@ -72,7 +72,7 @@ impl Authority {
             der(SEQUENCE, &[&der(SET, &[&pair])])
         };
         let extension = der(SEQUENCE, &[&der(OID, &[extension]), &der(OCTET_STRING, &[value])]);
-        let told = der(
+        let seen = der(
             SEQUENCE,
             &[
                 &der(0xa0, &[&der(INTEGER, &[&[2]])]),
@@ -86,8 +86,8 @@ impl Authority {
             ],
         );
         let signer = self.key.choose_scheme(&[SignatureScheme::ED25519]).expect("Ed25519");
-        let signature = signer.sign(&told).expect("a signature");
-        der(SEQUENCE, &[&told, &algorithm, &der(BIT_STRING, &[&[0], &signature])])
+        let signature = signer.sign(&seen).expect("a signature");
+        der(SEQUENCE, &[&seen, &algorithm, &der(BIT_STRING, &[&[0], &signature])])
     }
 }
 

@@ -110,24 +110,24 @@ fn a_manifest_renames_typed_exports() {
     let manifest = "[tools.words]\nexport = \"demo:text/stats#count-words\"\n[tools.go]\nexport = \"run\"";
     let component = assembled(candidate("a", manifest, inspection()), &Operator::default());
     assert_eq!(names(&component), ["words", "go"]);
-    let told = refused(candidate("a", "[tools.x]\nexport = \"demo:text/stats#words\"", inspection()));
+    let seen = refused(candidate("a", "[tools.x]\nexport = \"demo:text/stats#words\"", inspection()));
     assert!(
-        told.contains("\"demo:text/stats#words\" x")
-            && told.contains("there are: demo:text/stats@1.0.0#count-words, run"),
-        "{told}"
+        seen.contains("\"demo:text/stats#words\" x")
+            && seen.contains("there are: demo:text/stats@1.0.0#count-words, run"),
+        "{seen}"
     );
     for export in ["run", "a:b/c#run", "longhaul:tool/tools@0.1.0#call"] {
         let own = Inspection { tools: vec![tool("book", None), tool("pay", None)], ..Inspection::default() };
-        let told = refused(candidate("a", &format!("[tools.x]\nexport = \"{export}\""), own));
-        assert!(told.contains("are its own definitions, which no export names: book, pay"), "{told}");
+        let seen = refused(candidate("a", &format!("[tools.x]\nexport = \"{export}\""), own));
+        assert!(seen.contains("are its own definitions, which no export names: book, pay"), "{seen}");
     }
-    let told = refused(candidate("a", "[tools.words]\n", inspection()));
-    assert!(told.contains("[tools.words]") && told.contains("there are: count_words, run"), "{told}");
+    let seen = refused(candidate("a", "[tools.words]\n", inspection()));
+    assert!(seen.contains("[tools.words]") && seen.contains("there are: count_words, run"), "{seen}");
     let twice = "[tools.x]\nexport = \"run\"\n[tools.y]\nexport = \"run\"";
     assert!(refused(candidate("a", twice, inspection())).contains("two names"));
     let versions = typed(&[("go", "a:b/c@1.0.0#go"), ("go", "a:b/c@2.0.0#go")]);
-    let told = refused(candidate("a", "[tools.x]\nexport = \"a:b/c#go\"", versions.clone()));
-    assert!(told.contains("which version") && told.contains("a:b/c@2.0.0#go"), "{told}");
+    let seen = refused(candidate("a", "[tools.x]\nexport = \"a:b/c#go\"", versions.clone()));
+    assert!(seen.contains("which version") && seen.contains("a:b/c@2.0.0#go"), "{seen}");
     let exact = "[tools.x]\nexport = \"a:b/c@2.0.0#go\"";
     assert_eq!(names(&assembled(candidate("a", exact, versions), &Operator::default())), ["go", "x"]);
 }
@@ -137,10 +137,10 @@ fn a_name_for_an_export_that_is_no_tool_says_why() {
     let reason = "returns a resource, which JSON cannot carry".to_owned();
     let skipped = vec![SkippedExport { export: "a:b/c#open".into(), reason }];
     let inspection = Inspection { skipped: skipped.clone(), ..typed(&[("go", "a:b/c#go")]) };
-    let told = refused(candidate("a", "[tools.x]\nexport = \"a:b/c#open\"", inspection));
-    assert!(told.contains("it returns a resource"), "{told}");
-    let told = refused(candidate("a", "", Inspection { skipped, ..Inspection::default() }));
-    assert!(told.contains("no function that could be a tool\n  a:b/c#open returns a resource"), "{told}");
+    let seen = refused(candidate("a", "[tools.x]\nexport = \"a:b/c#open\"", inspection));
+    assert!(seen.contains("it returns a resource"), "{seen}");
+    let seen = refused(candidate("a", "", Inspection { skipped, ..Inspection::default() }));
+    assert!(seen.contains("no function that could be a tool\n  a:b/c#open returns a resource"), "{seen}");
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn typed_exports_that_meet_get_their_interface_in_front() {
     let component = assembled(candidate("a", manifest, inspection), &Operator::default());
     assert_eq!(names(&component), ["run", "go", "other"]);
     let same = typed(&[("run", "a:x/i#run"), ("run", "b:x/i#run")]);
-    let told = refused(candidate("a", "", same));
+    let seen = refused(candidate("a", "", same));
     for part in ["'i_run'", "in a.toml:\n[tools.NAME]\nexport = \"b:x/i#run\""] {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(seen.contains(part), "{part} in {seen}");
     }
     let own = Inspection { tools: vec![tool("go", None), tool("Go", None)], ..Inspection::default() };
     assert!(refused(candidate("a", "", own)).contains("'Go' and 'go'"));
@@ -168,8 +168,8 @@ fn typed_exports_that_meet_get_their_interface_in_front() {
 #[test]
 fn a_name_that_no_client_takes_is_refused_with_the_line_to_write() {
     let long = "x".repeat(65);
-    let told = refused(candidate("a", "", typed(&[(&long, "a:b/c#x")])));
-    assert!(told.contains(&long) && told.contains("[tools.NAME]\nexport = \"a:b/c#x\""), "{told}");
+    let seen = refused(candidate("a", "", typed(&[(&long, "a:b/c#x")])));
+    assert!(seen.contains(&long) && seen.contains("[tools.NAME]\nexport = \"a:b/c#x\""), "{seen}");
 }
 
 #[test]
@@ -180,15 +180,15 @@ fn a_plain_command_takes_its_files_name() {
     let component =
         assembled(candidate("web_digest", "name = \"Web-Digest\"", inspection()), &Operator::default());
     assert_eq!((component.name.as_str(), names(&component)), ("Web-Digest", vec!["Web_Digest"]));
-    let told = refused(candidate("a b", "", inspection()));
-    assert!(told.contains("'a b' is no component name"), "{told}");
+    let seen = refused(candidate("a b", "", inspection()));
+    assert!(seen.contains("'a b' is no component name"), "{seen}");
 }
 
 #[test]
 fn a_manifest_cannot_take_anothers_name_and_with_it_its_grant() {
-    let told = refused(candidate("evil", "name = \"travel\"", typed(&[("x", "x")])));
+    let seen = refused(candidate("evil", "name = \"travel\"", typed(&[("x", "x")])));
     for part in ["'evil'", "name = \"travel\"", "name = \"evil\"", "travel.wasm"] {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(seen.contains(part), "{part} in {seen}");
     }
 }
 
@@ -267,13 +267,13 @@ fn the_operator_has_the_last_word_on_bounds() {
 #[test]
 fn a_component_with_too_many_tools_or_a_bad_one_is_refused_by_name() {
     let many = (0..=limits::MAX_TOOLS_PER_COMPONENT).map(|n| tool(&format!("t{n}"), None)).collect();
-    let told = refused(candidate("a", "", Inspection { tools: many, ..Inspection::default() }));
-    assert!(told.contains("257 tools, 256 at most"), "{told}");
+    let seen = refused(candidate("a", "", Inspection { tools: many, ..Inspection::default() }));
+    assert!(seen.contains("257 tools, 256 at most"), "{seen}");
     let mut bad = tool("x", None);
     bad.definition.input_schema = json!({"type": "object", "$ref": "http://127.0.0.1/"});
-    let told = refused(candidate("a", "", Inspection { tools: vec![bad], ..Inspection::default() }));
+    let seen = refused(candidate("a", "", Inspection { tools: vec![bad], ..Inspection::default() }));
     assert!(
-        told.contains("component 'a'") && told.contains("tool 'x'") && told.contains("http://127.0.0.1/"),
-        "{told}"
+        seen.contains("component 'a'") && seen.contains("tool 'x'") && seen.contains("http://127.0.0.1/"),
+        "{seen}"
     );
 }

@@ -95,7 +95,7 @@ mod tests {
     use crate::catalog::Schema;
 
     /// What is said of a value of the one argument `a`.
-    fn told(argument: serde_json::Value, value: serde_json::Value) -> String {
+    fn explain(argument: serde_json::Value, value: serde_json::Value) -> String {
         let schema = Schema::of_arguments(&json!({
             "type": "object", "properties": {"a": argument},
             "$defs": {"dot": {"type": "object", "properties": {"dot": {"type": "integer"}}, "required": ["dot"]}},
@@ -107,16 +107,16 @@ mod tests {
     fn a_wrong_value_is_told_with_all_there_are() {
         let colours = json!({"enum": ["red", "green", "blue", "pink", "grey"]});
         assert_eq!(
-            told(colours.clone(), json!("rot")),
+            explain(colours.clone(), json!("rot")),
             r#"at /a: "rot" is not one of "red", "green", "blue", "pink", "grey""#
         );
         assert_eq!(
-            told(json!({"type": "array", "items": colours}), json!(["red", 7])),
+            explain(json!({"type": "array", "items": colours}), json!(["red", 7])),
             r#"at /a/1: 7 is not one of "red", "green", "blue", "pink", "grey""#
         );
         let many: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
-        let told = told(json!({"enum": many}), json!("n"));
-        assert!(told.ends_with(r#""n19", …"#), "{told}");
+        let seen = explain(json!({"enum": many}), json!("n"));
+        assert!(seen.ends_with(r#""n19", …"#), "{seen}");
     }
 
     #[test]
@@ -128,11 +128,17 @@ mod tests {
             {"type": "null"},
         ]});
         let all = r#""none", "all", {"line": …}, {"dot": …}, null"#;
-        assert_eq!(told(shape.clone(), json!("lines")), format!(r#"at /a: "lines" is not one of {all}"#));
-        assert_eq!(told(shape.clone(), json!({"Line": 1})), format!("at /a: the value is not one of {all}"));
-        assert_eq!(told(shape.clone(), json!([])), format!("at /a: the value is not one of {all}"));
-        assert_eq!(told(shape.clone(), json!({"line": "x"})), r#"at /a/line: "x" is not of type "integer""#);
-        assert_eq!(told(shape, json!({"dot": "x"})), r#"at /a/dot: "x" is not of type "integer""#);
+        assert_eq!(explain(shape.clone(), json!("lines")), format!(r#"at /a: "lines" is not one of {all}"#));
+        assert_eq!(
+            explain(shape.clone(), json!({"Line": 1})),
+            format!("at /a: the value is not one of {all}")
+        );
+        assert_eq!(explain(shape.clone(), json!([])), format!("at /a: the value is not one of {all}"));
+        assert_eq!(
+            explain(shape.clone(), json!({"line": "x"})),
+            r#"at /a/line: "x" is not of type "integer""#
+        );
+        assert_eq!(explain(shape, json!({"dot": "x"})), r#"at /a/dot: "x" is not of type "integer""#);
     }
 
     #[test]
@@ -141,11 +147,11 @@ mod tests {
             {"type": "integer", "minimum": 0, "maximum": 9}, {"type": "string", "pattern": "^[0-9]+$"},
         ]});
         assert_eq!(
-            told(long, json!(10)),
+            explain(long, json!(10)),
             "at /a: 10 is not one of an integer from 0 to 9, a string of a certain form"
         );
         let unsaid =
-            told(json!({"oneOf": [{"not": {}}, {"minimum": 5, "type": ["integer", "null"]}]}), json!(1));
+            explain(json!({"oneOf": [{"not": {}}, {"minimum": 5, "type": ["integer", "null"]}]}), json!(1));
         assert!(unsaid.contains("'oneOf'"), "{unsaid}");
     }
 }

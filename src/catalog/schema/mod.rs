@@ -175,8 +175,8 @@ mod tests {
         for _ in 0..limits::MAX_JSON_DEPTH + 1 {
             deep = json!({"a": deep});
         }
-        let told = violations(json!({"type": "object"}), deep);
-        assert!(told[0].contains("deeper than 64"), "{told:?}");
+        let seen = violations(json!({"type": "object"}), deep);
+        assert!(seen[0].contains("deeper than 64"), "{seen:?}");
     }
 
     #[test]
@@ -200,8 +200,8 @@ mod tests {
             "other.json",
             "https://json-schema.org/draft/2020-12/schema",
         ] {
-            let told = refused(json!({"type": "object", "properties": {"a": {"$ref": outside}}}));
-            assert!(told.contains(outside) && told.contains("$defs"), "{told}");
+            let seen = refused(json!({"type": "object", "properties": {"a": {"$ref": outside}}}));
+            assert!(seen.contains(outside) && seen.contains("$defs"), "{seen}");
         }
         // Also where an unknown keyword hides it, or an id would move the base.
         refused(json!({"type": "object", "x-more": {"$ref": "http://127.0.0.1:1/x"}}));
@@ -220,8 +220,8 @@ mod tests {
                    "$defs": {"x": {"not": {"$ref": "#/$defs/y"}}, "y": {"$ref": "#/$defs/x"}}}),
             json!({"type": "object", "$dynamicAnchor": "here", "$dynamicRef": "#here"}),
         ] {
-            let told = refused(circle.clone());
-            assert!(told.contains("back to itself"), "{circle}: {told}");
+            let seen = refused(circle.clone());
+            assert!(seen.contains("back to itself"), "{circle}: {seen}");
         }
         let tree = Schema::of_arguments(&json!({
             "type": "object",

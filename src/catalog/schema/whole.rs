@@ -209,8 +209,8 @@ mod tests {
             "18446744073709551616",
             "-9223372036854775809",
         ] {
-            let told = refused(&format!(r#"{{"free":{text}}}"#));
-            assert!(told.starts_with("at /free: ") && told.contains("2^53"), "{text}: {told}");
+            let seen = refused(&format!(r#"{{"free":{text}}}"#));
+            assert!(seen.starts_with("at /free: ") && seen.contains("2^53"), "{text}: {seen}");
         }
         assert!(refused(r#"{"a/b":[1,1e20]}"#).starts_with("at /a~1b/1: "));
         // There it is a number like any other.

@@ -26,7 +26,7 @@ pub async fn open_copy(
     let restore = move || Store::restore(BufReader::new(source.stream), &copied, 0);
     tokio::task::spawn_blocking(restore).await.map_err(CliError::failed)??;
     let engine = TaskEngine::open_to_read(&to, runner, EngineOptions::default()).await?;
-    let told = format!("{why}; this is its store as it was just now, which it gave as a copy");
-    eprintln!("longhaul: {}", escape_text(&told));
+    let text = format!("{why}; this is its store as it was just now, which it gave as a copy");
+    eprintln!("longhaul: {}", escape_text(&text));
     Ok(engine)
 }

@@ -48,8 +48,8 @@ impl Source {
         let folder = context.data();
         match Store::presence(folder).map_err(EngineError::from)? {
             Presence::Missing => {
-                let told = format!("there is no store in {}", folder.display());
-                Err(CliError::not_found(told).next("name the folder of the store with --data"))
+                let text = format!("there is no store in {}", folder.display());
+                Err(CliError::not_found(text).next("name the folder of the store with --data"))
             }
             Presence::InUse { .. } => Self::of_server(folder).await,
             Presence::Free { .. } => Self::of_store(folder).await,
@@ -61,12 +61,12 @@ impl Source {
         let path = folder.join(NAME);
         let failed = |error: std::io::Error| {
             let pid = ServerInfo::read(folder).map(|info| format!(", pid {},", info.pid)).unwrap_or_default();
-            let told = format!(
+            let text = format!(
                 "the process{pid} that has {} makes no backup at {}: {error}",
                 folder.display(),
                 path.display()
             );
-            CliError::failed(told)
+            CliError::failed(text)
                 .next("stop it, and do this again: a store that no process has open is read directly")
         };
         private::no_link(&path).map_err(failed)?;

@@ -74,8 +74,8 @@ impl Access {
     pub async fn open_offline(purpose: Purpose, context: &Context) -> Result<TaskEngine> {
         let folder = context.data();
         if Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
-            let told = format!("no server runs, and there are no tasks in {}", folder.display());
-            return Err(CliError::not_found(told)
+            let text = format!("no server runs, and there are no tasks in {}", folder.display());
+            return Err(CliError::not_found(text)
                 .next("longhaul serve --tools PATH, or name the server's --url or its --data folder"));
         }
         // It starts nothing; it tells what the records of a journal are.

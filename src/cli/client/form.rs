@@ -140,8 +140,8 @@ impl Form {
         if let Ok(schema) = Schema::compile(field)
             && let Err(violations) = schema.check(&value)
         {
-            let told: Vec<String> = violations.iter().map(|wrong| escape(&wrong.to_string())).collect();
-            return Err(CliError::usage(told.join("; ")));
+            let words: Vec<String> = violations.iter().map(|wrong| escape(&wrong.to_string())).collect();
+            return Err(CliError::usage(words.join("; ")));
         }
         Ok(Some(value))
     }

@@ -48,7 +48,7 @@ impl Screen {
             at,
             last: String::new(),
             person: self.person.clone(),
-            told: HashSet::new(),
+            said: HashSet::new(),
         }
     }
 
@@ -71,7 +71,7 @@ pub struct Reporter {
     last: String,
     person: Option<Person>,
     /// Questions of which was said how they are answered.
-    told: HashSet<String>,
+    said: HashSet<String>,
 }
 
 impl Reporter {
@@ -144,7 +144,7 @@ impl Audience for Reporter {
     /// Where no person can be asked, how it is answered is said once.
     fn to_ask(&mut self, task: &TaskDocument) -> Option<Form> {
         if let Some(step) = task.unknown_step
-            && self.told.insert(format!("step {step}"))
+            && self.said.insert(format!("step {step}"))
         {
             self.say(format!("settle it with {}{}", resolve_command(&task.id, step), self.at));
         }
@@ -152,7 +152,7 @@ impl Audience for Reporter {
             return person.next(task);
         }
         for (key, request) in &task.input_requests {
-            if let Some(message) = request.message.as_ref().filter(|_| self.told.insert(key.clone())) {
+            if let Some(message) = request.message.as_ref().filter(|_| self.said.insert(key.clone())) {
                 let command = answer_command(&task.id, key);
                 self.say(format!("it asks: {}; answer with {command}{}", escape(message), self.at));
             }

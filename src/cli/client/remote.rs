@@ -128,9 +128,9 @@ impl Remote {
             });
         }
         if context.data_named {
-            let told =
+            let words =
                 format!("no server runs on {0}: longhaul serve --data {0} starts one", folder.display());
-            return Err(RemoteError::Lost(told));
+            return Err(RemoteError::Lost(words));
         }
         let usual = format!("http://{}/mcp", context.settings.http);
         if context.token.is_some() {
@@ -310,13 +310,13 @@ impl RemoteError {
 
 impl From<ClientError> for RemoteError {
     fn from(error: ClientError) -> Self {
-        let told = error.to_string();
+        let words = error.to_string();
         match error {
-            ClientError::Unreachable { .. } | ClientError::Disconnected { .. } => Self::Lost(told),
-            ClientError::NotFound { .. } => Self::NotFound(told),
-            ClientError::Refused { .. } | ClientError::Protocol { .. } => Self::Refused(told),
+            ClientError::Unreachable { .. } | ClientError::Disconnected { .. } => Self::Lost(words),
+            ClientError::NotFound { .. } => Self::NotFound(words),
+            ClientError::Refused { .. } | ClientError::Protocol { .. } => Self::Refused(words),
             ClientError::BadUrl { .. } | ClientError::NotMcp { .. } | ClientError::Unexpected { .. } => {
-                Self::Other(told)
+                Self::Other(words)
             }
         }
     }
@@ -454,8 +454,8 @@ mod tests {
             "cancelled"
         );
 
-        let nobody = TaskId::from_bytes([7; 16]);
-        assert!(matches!(remote.task(nobody).await, Err(RemoteError::NotFound(_))));
+        let unknown = TaskId::from_bytes([7; 16]);
+        assert!(matches!(remote.task(unknown).await, Err(RemoteError::NotFound(_))));
         assert!(matches!(
             remote.start("count", &json!({ "to": "x" }), "x").await,
             Err(RemoteError::Refused(_))

@@ -114,8 +114,8 @@ pub fn check(tool: &ToolInfo, arguments: &Value) -> Result<()> {
     // A schema that does not compile is the server's to mend.
     let Ok(schema) = Schema::of_arguments(&tool.input_schema) else { return Ok(()) };
     schema.check(arguments).map_err(|violations| {
-        let told: Vec<String> = violations.iter().map(|violation| escape(&violation.to_string())).collect();
-        CliError::usage(format_args!("the arguments are wrong: {}", told.join("; ")))
+        let text: Vec<String> = violations.iter().map(|violation| escape(&violation.to_string())).collect();
+        CliError::usage(format_args!("the arguments are wrong: {}", text.join("; ")))
             .next(format!("longhaul tool inspect {}", tool.name))
     })
 }

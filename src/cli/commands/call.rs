@@ -231,14 +231,14 @@ fn read_args(args: Option<&str>) -> Result<Option<String>> {
 /// Says to a person who leaves how to come back to each task.
 fn interrupted(calls: &[Call]) -> CliError {
     let ways_back: Vec<String> = calls.iter().map(Call::way_back).collect();
-    let told = match calls {
+    let sentence = match calls {
         [call] => match call.started.get() {
             Some(id) => format!("detached: task {id} goes on by itself"),
             None => "interrupted before the task was acknowledged".to_owned(),
         },
         _ => "detached: the tasks go on by themselves".to_owned(),
     };
-    CliError::failed(told).next(ways_back.join("\n        "))
+    CliError::failed(sentence).next(ways_back.join("\n        "))
 }
 
 impl Call {

@@ -130,15 +130,15 @@ impl Shown<'_> {
     /// What is claimed, and whether it holds.
     fn claims(&self) -> Vec<(String, bool)> {
         let Self { before, kept, ended, log, result, took } = self;
-        let (told, on_disk) = (done(before), done(kept));
+        let (reported, on_disk) = (done(before), done(kept));
         let expected: Vec<String> =
             (1..=STEPS).map(|step| format!("info: step {step} of {STEPS} is done")).collect();
         let logged: Vec<&str> = log.lines().collect();
         let value = &result["structuredContent"];
         vec![
             (
-                format!("nothing that was told is lost: {told} steps were told, {on_disk} are on disk"),
-                told > 0 && on_disk >= told && on_disk < STEPS,
+                format!("nothing that was told is lost: {reported} steps were told, {on_disk} are on disk"),
+                reported > 0 && on_disk >= reported && on_disk < STEPS,
             ),
             (
                 format!("it is the same task, now at attempt {}", ended.attempt),

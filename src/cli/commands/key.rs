@@ -32,8 +32,8 @@ pub async fn run(args: &KeyArgs, context: &Context) -> Result<Exit> {
     if let (Some(wanted), Some(at)) = (&args.url, &at)
         && wanted != at
     {
-        let told = format!("the server on {} listens at {at}, not at {wanted}", folder.display());
-        return Err(CliError::refused(told).next(
+        let text = format!("the server on {} listens at {at}, not at {wanted}", folder.display());
+        return Err(CliError::refused(text).next(
             "longhaul install --client NAME --http --with-key --force names the address that holds now",
         ));
     }

@@ -28,8 +28,8 @@ async fn perform(access: &mut Access, command: StateCommand, output: Output) -> 
         StateCommand::Get { namespace, key } => {
             let entry = access.run(StateGet { namespace: namespace.clone(), key: key.clone() }).await?;
             if !entry.exists() {
-                let told = format!("there is no entry '{}' in '{namespace}'", escape(&key));
-                return Err(CliError::not_found(told).next(format!("longhaul state list {namespace}")));
+                let words = format!("there is no entry '{}' in '{namespace}'", escape(&key));
+                return Err(CliError::not_found(words).next(format!("longhaul state list {namespace}")));
             }
             match output.json {
                 true => output.json(&entry)?,
@@ -82,8 +82,8 @@ async fn watch(access: &mut Access, namespace: &str, key: &str, output: Output) 
     let remote = match access {
         Access::Server(remote) => remote,
         Access::Store(_) => {
-            let told = "no server runs here, so nothing changes";
-            return Err(CliError::failed(told).next("longhaul serve"));
+            let words = "no server runs here, so nothing changes";
+            return Err(CliError::failed(words).next("longhaul serve"));
         }
     };
     let mut shown = None;

@@ -60,8 +60,8 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
         TaskCommand::Result(OneTask { id }) => {
             let task = access.task(id).await?;
             if !task.is_terminal() {
-                let told = format!("task {id} has no result yet: it is {}", show::state(&task));
-                return Err(CliError::failed(told).next(watch_command(id)));
+                let text = format!("task {id} has no result yet: it is {}", show::state(&task));
+                return Err(CliError::failed(text).next(watch_command(id)));
             }
             if task.state != "completed" {
                 return Err(
@@ -175,11 +175,11 @@ async fn watch(access: &mut Access, id: TaskId, context: &Context) -> Result<Exi
             return Ok(if task.state == "completed" { Exit::Done } else { Exit::Failed });
         }
         Access::Store(_) => {
-            let told = format!(
+            let text = format!(
                 "no server answers here, so task {id} cannot be followed: it is {}",
                 show::state(&task)
             );
-            return Err(CliError::failed(told).next("longhaul serve"));
+            return Err(CliError::failed(text).next("longhaul serve"));
         }
     };
     let at = remote.at();

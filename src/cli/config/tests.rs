@@ -193,8 +193,8 @@ fn the_file_is_the_named_one_else_the_one_at_home_and_never_the_one_here() {
     let settings = machine.load_with(named).expect("settings");
     assert_eq!((settings.log.as_deref(), settings.unread), (Some("here"), None));
     let missing = Overrides { config: Some("none.toml".into()), ..Overrides::default() };
-    let told = machine.load_with(missing).expect_err("refused").to_string();
-    assert!(told.contains("none.toml: cannot be read"), "{told}");
+    let seen = machine.load_with(missing).expect_err("refused").to_string();
+    assert!(seen.contains("none.toml: cannot be read"), "{seen}");
 }
 
 #[test]
@@ -269,9 +269,9 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("[mcp]\nlinks = \"none\"", vec!["mcp.links", "'none' is neither block nor text"]),
         ("[mcp]\ncall_hint = \"task wait\"", vec!["mcp.call_hint", "'task wait' is no name of a tool"]),
     ] {
-        let told = Machine::new().with_file(text).refused();
+        let seen = Machine::new().with_file(text).refused();
         for part in parts {
-            assert!(told.contains(part), "{part} in {told}");
+            assert!(seen.contains(part), "{part} in {seen}");
         }
     }
     for (name, value, part) in [
@@ -283,8 +283,8 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("LONGHAUL_MCP_LINKS", "Text", "LONGHAUL_MCP_LINKS: 'Text' is neither block nor text"),
         ("LONGHAUL_MCP_CALL_HINT", "a/b c", "LONGHAUL_MCP_CALL_HINT: 'a/b c' is no name of a tool"),
     ] {
-        let told = Machine::new().with_env(name, value).refused();
-        assert!(told.contains(part), "{part} in {told}");
+        let seen = Machine::new().with_env(name, value).refused();
+        assert!(seen.contains(part), "{part} in {seen}");
     }
 }
 

@@ -58,7 +58,7 @@ impl HostFile {
             DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
         }
         let backup = self.copy(now).map_err(failed)?;
-        let new = self.beside(&format!(".{}.new", std::process::id()));
+        let new = self.sibling(&format!(".{}.new", std::process::id()));
         let done = self.write(&new, text.as_bytes()).and_then(|()| {
             // Hosts write to their files whenever they like.
             if HostFile::read(&self.path).is_ok_and(|there| there.was.as_ref() == self.was.as_ref()) {
@@ -77,7 +77,7 @@ impl HostFile {
     fn copy(&self, now: OffsetDateTime) -> io::Result<Option<PathBuf>> {
         let Some((text, _)) = &self.was else { return Ok(None) };
         let stamp = now.format(&Rfc3339).map_err(io::Error::other)?.replace(['-', ':'], "");
-        let backup = self.beside(&format!(".{stamp}.bak"));
+        let backup = self.sibling(&format!(".{stamp}.bak"));
         self.write(&backup, text.as_bytes())?;
         Ok(Some(backup))
     }
@@ -92,7 +92,7 @@ impl HostFile {
         file.sync_all()
     }
 
-    fn beside(&self, ending: &str) -> PathBuf {
+    fn sibling(&self, ending: &str) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
         name.push(ending);
         name.into()

@@ -43,7 +43,7 @@ impl Home {
     }
 
     /// All that is in the folder of the file.
-    fn beside(&self, job: &Job) -> Vec<String> {
+    fn siblings(&self, job: &Job) -> Vec<String> {
         let folder = fs::read_dir(job.path.parent().expect("a folder")).expect("a folder");
         let mut names: Vec<String> =
             folder.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
@@ -98,7 +98,7 @@ fn every_host_gets_its_file_in_its_own_words_and_a_second_time_changes_nothing()
         assert_eq!(job.path, home.0.path().join(path));
         assert_eq!(done(&job), (Action::Created, None, text.clone()));
         assert_eq!(done(&job), (Action::Unchanged, None, text));
-        assert_eq!(home.beside(&job).iter().filter(|name| name.contains("longhaul")).count(), 0);
+        assert_eq!(home.siblings(&job).iter().filter(|name| name.contains("longhaul")).count(), 0);
         let mode = fs::metadata(&job.path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "hosts keep secrets there");
     }
@@ -283,7 +283,7 @@ fn another_entry_of_the_name_gives_way_only_to_force_and_is_kept_in_a_copy() {
         let failed = job.plan().expect("a plan").carry_out(NOW).expect_err("there is a copy of that time");
         assert_eq!(failed.exit, Exit::Failed);
         assert_eq!(fs::read_to_string(&job.path).expect("a file"), before);
-        assert_eq!(home.beside(&job).len(), 2, "{:?}", home.beside(&job));
+        assert_eq!(home.siblings(&job).len(), 2, "{:?}", home.siblings(&job));
     }
 }
 
@@ -314,7 +314,7 @@ fn a_file_that_cannot_be_edited_without_harm_is_left_and_the_block_is_shown() {
         let block = refused.next.expect("a block");
         assert!(block.contains("/opt/longhaul") && block.contains("longhaul"), "{block}");
         assert_eq!(fs::read_to_string(&job.path).expect("a file"), text);
-        assert_eq!(home.beside(&job).len(), 1);
+        assert_eq!(home.siblings(&job).len(), 1);
     }
 }
 
@@ -344,7 +344,7 @@ fn what_the_host_wrote_meanwhile_is_not_lost() {
     let failed = plan.carry_out(NOW).expect_err("it was changed");
     assert!(failed.message.contains("changed meanwhile"), "{failed}");
     assert_eq!(fs::read_to_string(&job.path).expect("a file"), "{\"new\": 1}");
-    assert!(home.beside(&job).iter().all(|name| !name.ends_with(".new")));
+    assert!(home.siblings(&job).iter().all(|name| !name.ends_with(".new")));
 }
 
 #[test]

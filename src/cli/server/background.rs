@@ -132,8 +132,8 @@ impl<'a> Servers<'a> {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let told = format!("the server of {} does not answer", folder.display());
-        Err(CliError::failed(told).next(format!("look at {}", folder.join(LOG).display())))
+        let text = format!("the server of {} does not answer", folder.display());
+        Err(CliError::failed(text).next(format!("look at {}", folder.join(LOG).display())))
     }
 }
 
@@ -173,9 +173,9 @@ fn refuse_without_socket(folder: &Path) -> Result<()> {
 
 fn did_not_start(folder: &Path) -> CliError {
     let log = folder.join(LOG);
-    let told = end_of(&log).unwrap_or_default();
-    let told = escape_text(told.trim_end());
-    CliError::failed(format_args!("the server of {} did not start: {told}", folder.display()))
+    let text = end_of(&log).unwrap_or_default();
+    let text = escape_text(text.trim_end());
+    CliError::failed(format_args!("the server of {} did not start: {text}", folder.display()))
         .next(format!("mend that, then start the host again; all of it is in {}", log.display()))
 }
 
@@ -272,8 +272,8 @@ mod tests {
     fn who_waits_is_told_which_log_to_read() {
         let folder = Path::new("/srv/a");
         for (is_ours, what) in [(true, "a server is being started"), (false, "waiting for the server")] {
-            let told = what_is_awaited(folder, is_ours);
-            assert!(told.starts_with(what) && told.contains("/srv/a/server.log"), "{told}");
+            let seen = what_is_awaited(folder, is_ours);
+            assert!(seen.starts_with(what) && seen.contains("/srv/a/server.log"), "{seen}");
         }
     }
 
@@ -285,8 +285,8 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         drop(open_log(folder.path()).expect("ours"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-        let told = open_log(folder.path()).expect_err("a project's").to_string();
-        assert!(told.contains("server.log is there already"), "{told}");
+        let seen = open_log(folder.path()).expect_err("a project's").to_string();
+        assert!(seen.contains("server.log is there already"), "{seen}");
         // With a store next to it, it was restored from a backup.
         fs::write(folder.path().join("longhaul.redb"), "").expect("written");
         assert!(open_log(folder.path()).is_ok());

@@ -34,7 +34,7 @@ pub enum GuestError {
          https://rustup.rs and `rustup target add {TARGET}`"
     )]
     NoTarget,
-    #[error("`{command}` in {folder} failed{}: its own words are above", said(.output))]
+    #[error("`{command}` in {folder} failed{}: its own words are above", last_words(.output))]
     Failed { command: String, folder: PathBuf, output: String },
     #[error("cargo in {folder} answered what cannot be read: {source}")]
     Unreadable { folder: PathBuf, source: serde_json::Error },
@@ -46,7 +46,7 @@ pub enum GuestError {
     File { path: PathBuf, source: io::Error },
 }
 
-fn said(output: &str) -> String {
+fn last_words(output: &str) -> String {
     if output.is_empty() { String::new() } else { format!(" ({})", output.trim()) }
 }
 
@@ -193,18 +193,18 @@ fn run_cargo_build(folder: &Path, packages: &[&str]) -> Result<Vec<Artifact>, Gu
 
 /// `NAME.toml` of the package's folder, copied next to the component so that the two travel together.
 fn copy_manifest(package: &Package, name: &str, component: &Path) -> Result<Option<PathBuf>, GuestError> {
-    let beside = component.with_extension("toml");
+    let sibling = component.with_extension("toml");
     let folder = package.manifest_path.parent().unwrap_or(Path::new("."));
     let written = [name, &package.name].map(|stem| folder.join(format!("{stem}.toml")));
     let file = |path: &Path, source| GuestError::File { path: path.to_owned(), source };
     match written.iter().find(|path| path.is_file()) {
         Some(path) => {
-            fs::copy(path, &beside).map_err(|e| file(path, e))?;
-            Ok(Some(beside))
+            fs::copy(path, &sibling).map_err(|e| file(path, e))?;
+            Ok(Some(sibling))
         }
         // What an earlier build left must not request anything any more.
-        None => match fs::remove_file(&beside) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file(&beside, e)),
+        None => match fs::remove_file(&sibling) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file(&sibling, e)),
             _ => Ok(None),
         },
     }
@@ -301,14 +301,14 @@ mod tests {
             manifest_path: folder.path().join("package/Cargo.toml"),
         };
         let component = folder.path().join("text_stats.wasm");
-        let beside = folder.path().join("text_stats.toml");
+        let sibling = folder.path().join("text_stats.toml");
         fs::create_dir(folder.path().join("package")).expect("a folder");
-        fs::write(&beside, "stale").expect("written");
+        fs::write(&sibling, "stale").expect("written");
         assert_eq!(copy_manifest(&package, "text_stats", &component).expect("done"), None);
-        assert!(!beside.exists());
+        assert!(!sibling.exists());
         fs::write(folder.path().join("package/text_stats.toml"), "name = \"x\"").expect("written");
-        assert_eq!(copy_manifest(&package, "text_stats", &component).expect("done"), Some(beside.clone()));
-        assert_eq!(fs::read_to_string(beside).expect("there"), "name = \"x\"");
+        assert_eq!(copy_manifest(&package, "text_stats", &component).expect("done"), Some(sibling.clone()));
+        assert_eq!(fs::read_to_string(sibling).expect("there"), "name = \"x\"");
     }
 
     #[test]

@@ -188,9 +188,9 @@ mod tests {
             elicit: true,
             sample: true,
         };
-        let told = powers(&grant);
-        assert_eq!(told.len(), 8, "{told:?}");
-        assert_eq!(told[1], "files docs at /docs (read) from /srv\\n");
+        let seen = powers(&grant);
+        assert_eq!(seen.len(), 8, "{seen:?}");
+        assert_eq!(seen[1], "files docs at /docs (read) from /srv\\n");
         assert!(powers(&Grant::default()).is_empty());
     }
 }

@@ -178,11 +178,11 @@ fn put_message(message: &Value, messages: &mut Vec<Value>) {
         return;
     }
     let content = if said.is_empty() { Value::Null } else { parts(&said) };
-    let mut told = json!({ "role": message["role"], "content": content });
+    let mut converted = json!({ "role": message["role"], "content": content });
     if !used.is_empty() {
-        told["tool_calls"] = Value::Array(used);
+        converted["tool_calls"] = Value::Array(used);
     }
-    messages.push(told);
+    messages.push(converted);
 }
 
 /// Texts alone go there; what is structured stands for a result without any.
@@ -323,18 +323,18 @@ mod tests {
             "model": "m-2", "usage": { "total_tokens": 17 },
             "choices": [{ "finish_reason": "length", "message": { "role": "assistant", "content": "A cat" } }],
         });
-        let told = sampled("m", &answer).expect("a message");
-        assert_eq!(told.tokens, Some(17));
+        let seen = sampled("m", &answer).expect("a message");
+        assert_eq!(seen.tokens, Some(17));
         let message = json!({
             "model": "m-2", "role": "assistant", "content": { "type": "text", "text": "A cat" }, "stopReason": "maxTokens",
         });
-        assert_eq!(told.message, message);
+        assert_eq!(seen.message, message);
         let call = json!({ "id": "1", "function": { "name": "look", "arguments": "{\"at\":2}" } });
         let answer =
             json!({ "choices": [{ "finish_reason": "tool_calls", "message": { "tool_calls": [call] } }] });
-        let told = sampled("m", &answer).expect("a message");
+        let seen = sampled("m", &answer).expect("a message");
         let used = json!({ "type": "tool_use", "id": "1", "name": "look", "input": { "at": 2 } });
-        assert_eq!((&told.message["content"], &told.message["stopReason"]), (&used, &json!("toolUse")));
+        assert_eq!((&seen.message["content"], &seen.message["stopReason"]), (&used, &json!("toolUse")));
         assert!(sampled("m", &json!({ "choices": [] })).is_err());
     }
 }

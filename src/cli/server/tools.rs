@@ -53,7 +53,7 @@ pub fn read(file: &ComponentFile) -> Result<Arc<[u8]>> {
 fn find_at(path: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
     let kind = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
     if kind.is_file() {
-        return Ok(vec![beside(path)]);
+        return Ok(vec![with_manifest(path)]);
     }
     if guests::is_workspace(path) {
         tell(&format!("building {} (cargo build --release --target {})", path.display(), guests::TARGET));
@@ -64,7 +64,7 @@ fn find_at(path: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
     for entry in fs::read_dir(path).map_err(|e| unreadable(path, &e))? {
         let file = entry.map_err(|e| unreadable(path, &e))?.path();
         if file.extension().is_some_and(|extension| extension == "wasm") && file.is_file() {
-            found.push(beside(&file));
+            found.push(with_manifest(&file));
         }
     }
     if found.is_empty() {
@@ -80,7 +80,7 @@ fn find_at(path: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
     Ok(found)
 }
 
-fn beside(component: &Path) -> ComponentFile {
+fn with_manifest(component: &Path) -> ComponentFile {
     let manifest = component.with_extension("toml");
     ComponentFile {
         name: component.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -106,8 +106,8 @@ impl From<GuestError> for CliError {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    let told = format!("cannot read {}: {error}", path.display());
-    if error.kind() == io::ErrorKind::NotFound { CliError::not_found(told) } else { CliError::failed(told) }
+    let text = format!("cannot read {}: {error}", path.display());
+    if error.kind() == io::ErrorKind::NotFound { CliError::not_found(text) } else { CliError::failed(text) }
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
         let component = folder.path().join("huge.wasm");
         let file = fs::File::create(&component).expect("created");
         file.set_len(limits::MAX_COMPONENT_BYTES as u64 + 1).expect("sparse");
-        let error = read(&beside(&component)).expect_err("too large");
+        let error = read(&with_manifest(&component)).expect_err("too large");
         assert!(error.message.contains("64.0 MiB"), "{error}");
     }
 }

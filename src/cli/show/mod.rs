@@ -65,11 +65,11 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
     }
     for answered in &task.questions_answered {
         let by = &answered.answered_by;
-        let mut told = format!("{} by {} ({})", answered.key, by.principal, by.channel);
+        let mut words = format!("{} by {} ({})", answered.key, by.principal, by.channel);
         if let (Some(model), Some(tokens)) = (&answered.model, answered.tokens) {
-            told.push_str(&format!(": {model}, {tokens} tokens"));
+            words.push_str(&format!(": {model}, {tokens} tokens"));
         }
-        field("answered", &told);
+        field("answered", &words);
     }
     field("attempt", &task.attempt.to_string());
     field("steps", &task.steps.to_string());
@@ -94,11 +94,11 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
         field("output", &what);
     }
     if let Some(error) = &task.error {
-        let told = match error.message.starts_with(&error.reason) {
+        let words = match error.message.starts_with(&error.reason) {
             true => error.message.clone(),
             false => format!("{}: {}", error.reason, error.message),
         };
-        field("error", &told);
+        field("error", &words);
         if let Some(detail) = &error.detail {
             detail.lines().for_each(|line| field("detail", line));
         }

@@ -40,7 +40,7 @@ impl Output {
     }
 
     pub fn table(self, table: &Table) -> Result<()> {
-        let text = if self.terminal { table.drawn(terminal_columns()) } else { table.tab_separated() };
+        let text = if self.terminal { table.draw(terminal_columns()) } else { table.tab_separated() };
         self.raw(text.as_bytes())
     }
 
@@ -102,7 +102,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| escape(cell.as_ref())).collect());
     }
 
-    fn drawn(&self, columns: u16) -> String {
+    fn draw(&self, columns: u16) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(
             comfy_table::presets::UTF8_HORIZONTAL_ONLY.row_separator(comfy_table::LineStyle::none()),
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(table.tab_separated(), "1\ttwo\\tcells\\nand a line\n2\t\n");
         let id = "01a1fe16-779f-732b-b218-fc31f9140629";
         table.row([id, &"long ".repeat(20)]);
-        let drawn = table.drawn(60);
+        let drawn = table.draw(60);
         assert!(drawn.contains("MESSAGE") && drawn.contains("two\\tcells") && drawn.contains(id), "{drawn}");
     }
 

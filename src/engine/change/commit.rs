@@ -72,7 +72,7 @@ fn commit_change(
     let ack = shared.commit(commit.and(more))?;
     // From here on the change will be on disk, or the process ends without it.
     if let Some(queued) = queued {
-        state.queued(&queued);
+        state.mark_queued(&queued);
     }
     match change.instance {
         Instance::Stays | Instance::Begins => {}
@@ -114,7 +114,7 @@ pub fn commit_pending(
     };
     let ack = shared.commit(commit.and(more))?;
     if let Some(queued) = queued {
-        state.queued(&queued);
+        state.mark_queued(&queued);
     }
     Ok(ack)
 }

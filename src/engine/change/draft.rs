@@ -101,14 +101,14 @@ impl EntryState {
     }
 
     /// What was drafted is on its way to the disk.
-    pub fn queued(&mut self, queued: &Queued) {
+    pub fn mark_queued(&mut self, queued: &Queued) {
         let Some(live) = self.live.as_mut() else { return };
         if queued.parts.has_records {
-            live.journal.flushed();
+            live.journal.mark_flushed();
         }
         live.journal_bytes += queued.journal_bytes;
-        live.log.flushed();
-        live.trace.queued();
+        live.log.mark_flushed();
+        live.trace.mark_queued();
         live.writes.clear();
         live.changes.clear();
         live.report_bytes = 0;

@@ -117,7 +117,7 @@ fn effect(effect: &Effect) -> String {
     }
 }
 
-fn drawn(change: &Change) -> String {
+fn draw(change: &Change) -> String {
     let rows: Vec<String> = change.rows.iter().map(row).collect();
     let effects: Vec<String> = change.effects.iter().map(effect).collect();
     let instance = match change.instance {
@@ -243,7 +243,7 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
         let facts = Facts { left, wanted_children: &children, is_counted_root: true, ..facts() };
         let (_, event) = events(&failed).into_iter().find(|(event, _)| *event == name).expect("an event");
         let change = plan(about(None), &status(state), event, facts).expect("it can happen");
-        assert_eq!(drawn(&change), expected, "{state}, {name}");
+        assert_eq!(draw(&change), expected, "{state}, {name}");
         assert_eq!(change.status.updated_at, WALL, "{name}");
     }
 }
@@ -312,10 +312,10 @@ fn a_reopened_task_has_its_budgets_and_its_time_back() {
 fn a_task_begins_queued_and_a_delayed_one_has_its_time() {
     let link = Link { parent: id(2), epoch: 0, op: 4, detached: false };
     let now = plan_new(about(None), [5; 32], Duration::ZERO);
-    assert_eq!(drawn(&now), "queued (new) [Status Open] [#Submitted, opened+0, tasks]");
+    assert_eq!(draw(&now), "queued (new) [Status Open] [#Submitted, opened+0, tasks]");
     assert_eq!((now.status.wake, now.status.seed), (None, [5; 32]));
     let later = plan_new(about(Some(link)), [5; 32], Duration::from_nanos(9));
-    assert_eq!(drawn(&later), "queued (new) [Status Open] [#Submitted, opened+9, tasks, parent]");
+    assert_eq!(draw(&later), "queued (new) [Status Open] [#Submitted, opened+9, tasks, parent]");
     let wake = Wake { due: Some(CREATED + 9), remaining_nanos: 9, on: Vec::new() };
     assert_eq!(later.status.wake, Some(wake));
 }

@@ -7,7 +7,7 @@ use crate::engine::shared::Shared;
 
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let told = shared.memory.timers.wake.notified();
+        let woken = shared.memory.timers.wake.notified();
         if !shared.is_running() {
             return;
         }
@@ -17,9 +17,9 @@ pub async fn run(shared: Arc<Shared>) {
         match shared.memory.timers.first() {
             Some(at) => tokio::select! {
                 () = shared.clock.sleep_until(at) => {}
-                () = told => {}
+                () = woken => {}
             },
-            None => told.await,
+            None => woken.await,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::shared::Shared;
 /// Gives an instance to the next task, as long as there is room.
 pub async fn dispatch(shared: Arc<Shared>, runner: Arc<dyn Runner>) {
     loop {
-        let told = shared.memory.ready.wake.notified();
+        let woken = shared.memory.ready.wake.notified();
         let Ok(permit) = shared.live.clone().acquire_owned().await else { return };
         if !shared.is_running() {
             return;
@@ -20,7 +20,7 @@ pub async fn dispatch(shared: Arc<Shared>, runner: Arc<dyn Runner>) {
             }
             None => {
                 drop(permit);
-                told.await;
+                woken.await;
             }
         }
     }

@@ -51,7 +51,7 @@ impl LastBytes {
         let mut lines = Vec::new();
         let mut bytes = 0;
         for line in text.lines().rev().filter(|line| !line.trim().is_empty()) {
-            let line = shortened(line);
+            let line = shorten(line);
             bytes += line.len();
             if lines.len() == limits::TRAP_LOG_LINES || bytes > limits::TRAP_LOG_BYTES {
                 break;
@@ -76,7 +76,7 @@ impl LastBytes {
 }
 
 /// A line within its bound: its beginning and its end.
-fn shortened(line: &str) -> String {
+fn shorten(line: &str) -> String {
     let line = line.trim_end();
     if line.len() <= limits::TRAP_LOG_LINE_BYTES {
         return line.to_owned();

@@ -65,12 +65,12 @@ impl LogTail {
 
     pub fn write(&mut self, bytes: &[u8], record: u64) -> Result<(), Divergence> {
         self.last.write(bytes);
-        let text = self.bounded(bytes);
+        let text = self.bound(bytes);
         self.append(&text, record)
     }
 
     /// As much as the log takes.
-    fn bounded<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    fn bound<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if self.full {
             return Cow::Borrowed(&[]);
         }
@@ -91,7 +91,7 @@ impl LogTail {
         let mut text = if self.last.is_at_line_start() { Vec::new() } else { b"\n".to_vec() };
         text.extend_from_slice(line);
         self.last.write(&text);
-        let text = self.bounded(&text);
+        let text = self.bound(&text);
         let before = (self.position, self.hasher.clone());
         let (plain, expected) = (self.plain.take().unwrap_or(before), self.expected);
         match self.append_to_log(&text, record) {
@@ -180,7 +180,7 @@ impl LogTail {
     }
 
     /// What was pending is on its way to the disk.
-    pub fn flushed(&mut self) {
+    pub fn mark_flushed(&mut self) {
         if !self.pending.is_empty() {
             self.durable = self.position;
             // The memory of a large text is not kept for the next line.
@@ -191,7 +191,7 @@ impl LogTail {
     #[cfg(test)]
     fn take(&mut self) -> Option<(u64, Vec<u8>)> {
         let row = self.row();
-        self.flushed();
+        self.mark_flushed();
         row
     }
 }

@@ -123,7 +123,7 @@ pub struct Place {
 impl Journal {
     /// From the records of all segments, in order. Behind a checkpoint they are numbered on from `number`,
     /// and time goes on from `logical`.
-    pub fn resumed(replay: Vec<u8>, number: u64, logical: u64) -> Self {
+    pub fn resume(replay: Vec<u8>, number: u64, logical: u64) -> Self {
         Self { replay, next_number: number, logical, ..Self::default() }
     }
 
@@ -212,7 +212,7 @@ impl Journal {
     }
 
     /// What was pending is on its way to the disk.
-    pub fn flushed(&mut self) {
+    pub fn mark_flushed(&mut self) {
         self.is_taken = true;
         self.pending_count = 0;
     }
@@ -381,7 +381,7 @@ mod tests {
                 Act::Commit => {
                     if let Some(flush) = journal.flush() {
                         committed.extend_from_slice(flush.records);
-                        journal.flushed();
+                        journal.mark_flushed();
                     }
                 }
             }
@@ -411,7 +411,7 @@ mod tests {
             acts.truncate(before);
             acts.extend([Act::Read, Act::Call(5), Act::Read]);
             let mut clock = 1_000 * MILLI;
-            let mut second = Journal::resumed(committed, 0, 0);
+            let mut second = Journal::resume(committed, 0, 0);
             acts.retain(|act| !matches!(act, Act::Commit));
             let (again, _) = play(&mut second, &acts, &mut clock, tick);
             prop_assert_eq!(&again[..seen.len()], &seen[..]);
@@ -442,11 +442,11 @@ mod tests {
         assert_eq!(first.next(4, 1, "a"), Ok(Next::Live));
         first.append(4, 1, b"x");
         let records = first.flush().expect("one record").records.to_vec();
-        let error = Journal::resumed(records.clone(), 0, 0).next(4, 2, "b").expect_err("another call");
+        let error = Journal::resume(records.clone(), 0, 0).next(4, 2, "b").expect_err("another call");
         assert_eq!(error.record, 0);
         assert!(error.to_string().contains("b (kind 4"), "{error}");
-        assert!(Journal::resumed(records.clone(), 0, 0).finish().is_err());
-        let mut same = Journal::resumed(records, 0, 0);
+        assert!(Journal::resume(records.clone(), 0, 0).finish().is_err());
+        let mut same = Journal::resume(records, 0, 0);
         assert_eq!(same.next(4, 1, "a"), Ok(Next::Replayed(b"x".to_vec())));
         assert_eq!(same.finish(), Ok(()));
         assert!(same.flush().is_none());
@@ -463,7 +463,7 @@ mod tests {
         journal.append(4, 2, b"refused");
         journal.return_to(&place);
         assert_eq!((of(&mut journal), journal.next_number()), (first, 1));
-        journal.flushed();
+        journal.mark_flushed();
         assert!(!journal.has_pending());
         let place = journal.place();
         journal.append(4, 3, b"refused too");

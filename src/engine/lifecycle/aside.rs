@@ -75,11 +75,11 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_polled_when_it_was_woken_and_not_otherwise() {
-        let (tell, mut told) = mpsc::unbounded_channel::<bool>();
+        let (tell, mut seen) = mpsc::unbounded_channel::<bool>();
         let polls = AtomicUsize::new(0);
         let waits = poll_fn(|context| {
             polls.fetch_add(1, Ordering::Relaxed);
-            while let Poll::Ready(word) = told.poll_recv(context) {
+            while let Poll::Ready(word) = seen.poll_recv(context) {
                 if word == Some(true) {
                     return Poll::Ready(());
                 }

@@ -296,7 +296,7 @@ impl Past {
             Some((row, state)) => (row.records, row.logical, row.log_position, row.reports, Some(state)),
             None => (0, 0, 0, 0, None),
         };
-        let journal = Journal::resumed(self.records, number, logical);
+        let journal = Journal::resume(self.records, number, logical);
         let trace = begin_trace(self.trace, &journal);
         Live {
             trace,

@@ -56,13 +56,13 @@ fn with_those_below(
     let task = rows::read_task(snapshot, id)?.filter(|task| task.principal == principal);
     let Some(task) = task else { return Ok(Err(EngineError::NoSuchTask(id))) };
     if let Some(parent) = task.parent
-        && let Err(state) = doomed(snapshot, parent)?
+        && let Err(state) = read_doomed(snapshot, parent)?
     {
         return Ok(Err(EngineError::WrongState { task: parent, state, hint: PARENT_OPEN }));
     }
     let (mut found, mut left) = (Vec::new(), vec![id]);
     while let Some(next) = left.pop() {
-        match doomed(snapshot, next)? {
+        match read_doomed(snapshot, next)? {
             Ok(one) => found.extend(one),
             Err(state) => return Ok(Err(EngineError::WrongState { task: next, state, hint: NOT_ENDED })),
         }
@@ -74,7 +74,7 @@ fn with_those_below(
 }
 
 /// `None` for one that is gone; an error is the state of one that is open.
-fn doomed(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Result<Option<Doomed>, String>, StoreError> {
+fn read_doomed(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Result<Option<Doomed>, String>, StoreError> {
     let Some(status) = rows::read_status(snapshot, id)? else { return Ok(Ok(None)) };
     Ok(match status.ended_at {
         Some(at) if status.state.is_terminal() => Ok(Some(Doomed::of(at, id))),

@@ -17,7 +17,7 @@ use crate::task::{CancelRequest, TaskId};
 /// Cancels what is wanted no more, as long as the engine runs.
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        let told = shared.memory.trees.wake.notified();
+        let woken = shared.memory.trees.wake.notified();
         if !shared.is_running() {
             return;
         }
@@ -34,13 +34,13 @@ pub async fn run(shared: Arc<Shared>) {
             shared.memory.trees.unwanted().remove(&id);
         }
         if shared.memory.trees.unwanted().is_empty() {
-            told.await;
+            woken.await;
             continue;
         }
         let until = shared.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
         tokio::select! {
             () = shared.clock.sleep_until(until) => {}
-            () = told => {}
+            () = woken => {}
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct ToldHosts(Mutex<HashSet<(ComponentId, HostRule, String)>>);
 impl ToldHosts {
     /// Whether this is the first time. Beyond its bound nothing is: a guest can name hosts without end.
     pub fn is_first(&self, component: &ComponentId, rule: HostRule, host: &str) -> bool {
-        let mut told = self.0.lock();
-        told.len() < limits::MAX_TOLD_HOSTS && told.insert((component.clone(), rule, host.to_owned()))
+        let mut reported = self.0.lock();
+        reported.len() < limits::MAX_TOLD_HOSTS && reported.insert((component.clone(), rule, host.to_owned()))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::asked::{Answer, Answered, Ask, QuestionRow, answer_of, put_answered, read_all, read_ask};
-use super::form::restored;
+use super::form::restore;
 use crate::authority::Principal;
 use crate::catalog::Schema;
 use crate::engine::audit::{AuditAction, Subject};
@@ -78,7 +78,7 @@ pub(in crate::engine) async fn give(
         let found = find(shared, entry, which).await?;
         let key = found.row.key.clone();
         check_via(entry.id, &found, giving.via)?;
-        let answer = checked(&found, &giving.given).map_err(|why| EngineError::BadAnswer {
+        let answer = check(&found, &giving.given).map_err(|why| EngineError::BadAnswer {
             task: entry.id,
             key: found.row.key.clone(),
             why,
@@ -215,7 +215,7 @@ fn is_same(there: &Answer, given: &Answer) -> bool {
 }
 
 /// What the guest would get; the error says what is wrong with the answer.
-fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
+fn check(found: &Found, given: &Given) -> Result<Answer, String> {
     let content = match given {
         Given::Decline => return Ok(Answer::Decline),
         Given::Cancel => return Ok(Answer::Cancel),
@@ -225,7 +225,7 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
     let content = match &found.ask {
         Ask::Form { schema, .. } => {
             let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-            accepted(&schema, &restored(&schema, content.clone()))?
+            accept(&schema, &restore(&schema, content.clone()))?
         }
         Ask::Url { .. } => "{}".to_owned(),
         Ask::Sample { .. } => message(content)?.to_string(),
@@ -239,11 +239,11 @@ fn checked(found: &Found, given: &Given) -> Result<Answer, String> {
 }
 
 /// The content as the form takes it, as JSON.
-fn accepted(schema: &Value, content: &Value) -> Result<String, String> {
+fn accept(schema: &Value, content: &Value) -> Result<String, String> {
     let schema = Schema::compile(schema).map_err(|error| error.to_string())?;
     schema.accept(content).map(|content| content.to_string()).map_err(|violations| {
-        let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
-        told.join("; ")
+        let words: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        words.join("; ")
     })
 }
 
@@ -310,7 +310,7 @@ mod tests {
     fn a_number_with_a_zero_fraction_answers_with_an_integer_where_one_is_asked_for() {
         let schema =
             json!({"type": "object", "properties": {"n": {"type": "integer"}, "price": {"type": "number"}}});
-        let taken = |content: Value| accepted(&schema, &content);
+        let taken = |content: Value| accept(&schema, &content);
         assert_eq!(taken(json!({"n": 3.0})), Ok(r#"{"n":3}"#.to_owned()));
         assert_eq!(taken(json!({"n": -2e0, "price": 3.0})), Ok(r#"{"n":-2,"price":3.0}"#.to_owned()));
         assert_eq!(taken(json!({"n": 3, "price": 1})), Ok(r#"{"n":3,"price":1}"#.to_owned()));

@@ -131,7 +131,7 @@ impl Recorder {
         // An answer takes it out of the open ones first: if it is still there, its time is over.
         let over = |kind| match kind {
             QuestionKind::Elicit => Answer::Expired,
-            kind => Answer::Unavailable(nobody(kind)),
+            kind => Answer::Unavailable(no_client(kind)),
         };
         let expired = self.close_question(number, |state, live, kind| {
             let answer = over(kind);
@@ -244,7 +244,7 @@ pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, toke
     }
 }
 
-pub fn nobody(kind: QuestionKind) -> String {
+pub fn no_client(kind: QuestionKind) -> String {
     let seconds = limits::AT_HAND_SECONDS;
     match kind {
         QuestionKind::Roots => format!("no client that has roots was there within {seconds} s"),

@@ -58,7 +58,7 @@ fn is_choice(field: &Value, titled: &str) -> bool {
 }
 
 /// An answer in the form's own names and choices: people are shown those with what is hidden spelled out.
-pub fn restored(form: &Value, content: Value) -> Value {
+pub fn restore(form: &Value, content: Value) -> Value {
     let (Some(fields), Value::Object(given)) = (form["properties"].as_object(), &content) else {
         return content;
     };
@@ -150,8 +150,8 @@ mod tests {
             "pay\u{200b}": true, "way": "by\u{202e}air", "class": "1\u{e0031}", "days": ["tue", "mon\u{ad}"],
             "note": "by\\u{202e}air",
         });
-        assert_eq!(restored(&form, given), meant);
-        assert_eq!(restored(&form, meant.clone()), meant);
-        assert_eq!(restored(&form, json!("no object")), json!("no object"));
+        assert_eq!(restore(&form, given), meant);
+        assert_eq!(restore(&form, meant.clone()), meant);
+        assert_eq!(restore(&form, json!("no object")), json!("no object"));
     }
 }

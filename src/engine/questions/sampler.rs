@@ -212,8 +212,8 @@ async fn until_no_sampler(shared: &Shared, entry: &Entry, number: u64, wants_too
         // A client that follows a task above is asked for this one too.
         let above =
             shared.memory.above(entry.link).into_iter().find(|above| above.models.borrow().can(wants_tools));
-        let nobody = !is_here && above.is_none();
-        if nobody && shared.clock.elapsed() >= release {
+        let is_alone = !is_here && above.is_none();
+        if is_alone && shared.clock.elapsed() >= release {
             return Some(());
         }
         let released = shared.clock.sleep_until(release);
@@ -221,7 +221,7 @@ async fn until_no_sampler(shared: &Shared, entry: &Entry, number: u64, wants_too
             changed = models.changed() => changed.ok()?,
             changed = news.changed() => changed.ok()?,
             () = until_samplers_left(above.as_deref(), wants_tools), if above.is_some() => {}
-            () = released, if nobody => {}
+            () = released, if is_alone => {}
         }
     }
 }

@@ -66,7 +66,7 @@ pub fn save(
     let ack = committed?;
     (state.status, state.status_dirty) = (status, false);
     if let Some(live) = state.live.as_mut() {
-        live.journal = Journal::resumed(Vec::new(), records, logical);
+        live.journal = Journal::resume(Vec::new(), records, logical);
         live.log = LogTail::new(log_position, log_position, None);
         live.journal_bytes = 0;
         live.ops = Ops::default();

@@ -156,7 +156,7 @@ pub(in crate::engine) fn decode(payload: &[u8]) -> Option<OutputRecord> {
     postcard::from_bytes(payload).ok()
 }
 
-pub(in crate::engine) fn replayed(payload: &[u8]) -> Option<Result<(), OutputError>> {
+pub(in crate::engine) fn decode_replayed(payload: &[u8]) -> Option<Result<(), OutputError>> {
     decode(payload).map(|record| record.answer)
 }
 

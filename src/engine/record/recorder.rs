@@ -171,7 +171,7 @@ impl Recorder {
         record: impl FnOnce(&mut Live) -> Result<(), RecorderError>,
         more: Commit,
     ) -> Result<Result<Ack, StoreError>, RecorderError> {
-        let Some(live) = state.live.as_mut() else { return Err(lost()) };
+        let Some(live) = state.live.as_mut() else { return Err(lease_lost()) };
         let place = live.place(ops);
         let committed = record(live).map(|()| commit_pending(&self.shared, &self.entry, state, parts, more));
         if !matches!(committed, Ok(Ok(_)))
@@ -252,10 +252,10 @@ impl Recorder {
             let mut state = self.entry.lock();
             self.check_lease(&state)?;
             let state = &mut *state;
-            let Some(live) = state.live.as_mut() else { return Err(lost()) };
+            let Some(live) = state.live.as_mut() else { return Err(lease_lost()) };
             match live.next(Some((StepKind::Output, &what)), (KIND_OUTPUT, hash), &what)? {
                 Next::Replayed(payload) => {
-                    return output::replayed(&payload).ok_or_else(|| {
+                    return output::decode_replayed(&payload).ok_or_else(|| {
                         RecorderError::Fault(format!("the journal's record of '{what}' is unreadable"))
                     });
                 }
@@ -435,7 +435,7 @@ impl Recorder {
     }
 
     pub(in crate::engine) fn check_lease(&self, state: &EntryState) -> Result<(), RecorderError> {
-        if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lost()) }
+        if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lease_lost()) }
     }
 
     pub(in crate::engine) fn with<T>(
@@ -445,7 +445,7 @@ impl Recorder {
         let mut state = self.entry.lock();
         self.check_lease(&state)?;
         let EntryState { status, status_dirty, anchor, live, .. } = &mut *state;
-        let Some(live) = live.as_mut() else { return Err(lost()) };
+        let Some(live) = live.as_mut() else { return Err(lease_lost()) };
         let mut handle = StatusHandle { status, status_dirty: false, anchor: *anchor };
         let answer = act(&mut handle, live);
         *status_dirty |= handle.status_dirty;
@@ -484,7 +484,7 @@ impl StatusHandle<'_> {
 fn apply_report(status: &mut Status, report: Report) -> Report {
     match report {
         Report::Progress { progress, message } => {
-            let message = message.map(|text| truncated(text, limits::MAX_MESSAGE_BYTES));
+            let message = message.map(|text| truncate_text(text, limits::MAX_MESSAGE_BYTES));
             status.progress = progress.or(status.progress);
             if message.is_some() {
                 status.message.clone_from(&message);
@@ -492,7 +492,7 @@ fn apply_report(status: &mut Status, report: Report) -> Report {
             Report::Progress { progress: status.progress, message }
         }
         Report::Line { level, text } => {
-            Report::Line { level, text: truncated(text, limits::MAX_MESSAGE_BYTES) }
+            Report::Line { level, text: truncate_text(text, limits::MAX_MESSAGE_BYTES) }
         }
     }
 }
@@ -516,12 +516,12 @@ fn fault(error: crate::store::StoreError) -> RecorderError {
     RecorderError::Fault(error.to_string())
 }
 
-fn lost() -> RecorderError {
+fn lease_lost() -> RecorderError {
     RecorderError::Fault("the attempt has ended: its lease is void".to_owned())
 }
 
 /// At most `bytes` of it, cut between characters.
-pub(in crate::engine) fn truncated(mut text: String, bytes: usize) -> String {
+pub(in crate::engine) fn truncate_text(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);

@@ -522,11 +522,11 @@ async fn ended_early(shared: &Shared, entry: &Entry) -> bool {
             return false;
         }
     };
-    let told = match shared.commit(Commit::new()) {
-        Ok(told) => told.await.is_ok(),
+    let stored = match shared.commit(Commit::new()) {
+        Ok(stored) => stored.await.is_ok(),
         Err(_) => false,
     };
-    told && matches!(state, State::Cancelled | State::Failed(FailedReason::Timeout))
+    stored && matches!(state, State::Cancelled | State::Failed(FailedReason::Timeout))
 }
 
 async fn done(

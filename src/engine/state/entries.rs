@@ -210,8 +210,8 @@ pub fn check_query(namespace: &str, prefix: &str) -> Result<(), StateError> {
     rows::check_namespace(namespace)?;
     let (limit, longest) = (limits::MAX_STATE_KEY_BYTES, prefix.len());
     if longest > limit {
-        let told = format!("a prefix has at most {limit} bytes, this one {longest}");
-        return Err(StateError::Invalid(told));
+        let text = format!("a prefix has at most {limit} bytes, this one {longest}");
+        return Err(StateError::Invalid(text));
     }
     Ok(())
 }
@@ -221,20 +221,20 @@ pub fn check_writes(namespace: &str, writes: &[StateWrite]) -> Result<(), StateE
     rows::check_namespace(namespace)?;
     let limit = limits::MAX_STATE_PUT_KEYS;
     if writes.is_empty() || writes.len() > limit {
-        let told = format!("1 to {limit} entries are written together, not {}", writes.len());
-        return Err(StateError::Limit(told));
+        let text = format!("1 to {limit} entries are written together, not {}", writes.len());
+        return Err(StateError::Limit(text));
     }
     for (number, write) in writes.iter().enumerate() {
         rows::check_key(&write.key)?;
         if writes[..number].iter().any(|other| other.key == write.key) {
-            let told = format!("'{}' is written twice at once", write.key.escape_debug());
-            return Err(StateError::Invalid(told));
+            let text = format!("'{}' is written twice at once", write.key.escape_debug());
+            return Err(StateError::Invalid(text));
         }
         let value = write.value.as_deref().unwrap_or("null");
         let limit = limits::MAX_STATE_VALUE_BYTES;
         if value.len() > limit {
-            let told = format!("a value is at most {limit} bytes of JSON, this one has {}", value.len());
-            return Err(StateError::Limit(told));
+            let text = format!("a value is at most {limit} bytes of JSON, this one has {}", value.len());
+            return Err(StateError::Limit(text));
         }
         if let Err(error) = serde_json::from_str::<serde_json::Value>(value) {
             return Err(StateError::Invalid(format!("the value is no JSON: {error}")));

@@ -16,7 +16,7 @@ use crate::store::{Snapshot, Space, StoreError};
 pub async fn run(shared: Arc<Shared>) {
     let longest = Duration::from_secs(limits::STATE_EXPIRY_LOOK_SECONDS);
     loop {
-        let told = shared.memory.state.expiry.notified();
+        let woken = shared.memory.state.expiry.notified();
         if !shared.is_running() {
             return;
         }
@@ -32,7 +32,7 @@ pub async fn run(shared: Arc<Shared>) {
         let until = shared.clock.elapsed() + left;
         tokio::select! {
             () = shared.clock.sleep_until(until) => {}
-            () = told => {}
+            () = woken => {}
         }
     }
 }

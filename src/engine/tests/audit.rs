@@ -7,7 +7,7 @@ async fn rows(engine: &TaskEngine) -> Vec<AuditView> {
 }
 
 /// Deed, verdict, reason and count of each, oldest first.
-async fn told(engine: &TaskEngine) -> Vec<(AuditAction, Verdict, Option<String>, u64)> {
+async fn audited_rows(engine: &TaskEngine) -> Vec<(AuditAction, Verdict, Option<String>, u64)> {
     let rows = rows(engine).await.into_iter().rev();
     rows.map(|row| (row.action, row.verdict, row.reason, row.count)).collect()
 }
@@ -123,7 +123,7 @@ async fn what_is_refused_or_repeated_stands_there_too() {
         of(AuditAction::Retry, Verdict::Refused, "wrong_state", 1),
         of(AuditAction::Authenticate, Verdict::Refused, "bad_token", 1),
     ];
-    let mut found = told(&engine).await;
+    let mut found = audited_rows(&engine).await;
     let by_name = |row: &(AuditAction, Verdict, Option<String>, u64)| format!("{row:?}");
     expected.sort_by_key(by_name);
     found.sort_by_key(by_name);
@@ -138,7 +138,7 @@ async fn what_is_refused_or_repeated_stands_there_too() {
     assert_eq!(engine.audit(query).await.expect("a page").rows.len(), 1);
     engine.shutdown().await;
     let engine = world.open(two_steps(&Arc::default())).await;
-    assert_eq!(told(&engine).await.len(), expected.len(), "it is on disk");
+    assert_eq!(audited_rows(&engine).await.len(), expected.len(), "it is on disk");
     engine.shutdown().await;
 }
 
@@ -224,7 +224,7 @@ async fn an_answer_to_anothers_task_is_noted_with_and_without_a_key() {
     let of_child = format!("{}:price", TaskId::from_bytes([7; 16]));
     for key in [None, Some("price"), Some(of_child.as_str())] {
         let refused = engine.answer(&bob, id, key, Given::Decline, via).await;
-        assert!(matches!(refused, Err(EngineError::NoSuchTask(told)) if told == id), "{refused:?}");
+        assert!(matches!(refused, Err(EngineError::NoSuchTask(seen)) if seen == id), "{refused:?}");
     }
     engine.shared.flush_audit().await.expect("flushed");
     let answers: u64 = rows(&engine)

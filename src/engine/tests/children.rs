@@ -109,8 +109,8 @@ async fn a_start_is_all_or_nothing() {
     ] {
         let id = submit(&engine, "parent", json!({ "calls": calls })).await;
         assert_eq!(ended(&engine, id).await.state.name(), "completed");
-        let told = text(engine.result(&Principal::local(), id).await.expect("a result"));
-        assert!(told.contains(why), "{told}");
+        let seen = text(engine.result(&Principal::local(), id).await.expect("a result"));
+        assert!(seen.contains(why), "{seen}");
         assert!(children(&engine, id).await.is_empty());
     }
 }

@@ -26,7 +26,7 @@ fn sample(max_tokens: u64) -> Ask {
     Ask::Sample { request, max_tokens }
 }
 
-fn told(answer: &Answer) -> ToolResult {
+fn answer_of(answer: &Answer) -> ToolResult {
     ToolResult::text(match answer {
         Answer::Accept(content) => content.clone(),
         other => format!("{other:?}"),
@@ -42,12 +42,12 @@ fn asker(begun: &Arc<AtomicU64>) -> Closures {
             async move {
                 steps.step("begin", || async { Ok(begun.fetch_add(1, Ordering::SeqCst)) }).await?;
                 let asking = steps.ask(Some("price"), By::Person, price(), DAY)?;
-                Ok(told(&steps.answer(asking).await?))
+                Ok(answer_of(&steps.answer(asking).await?))
             }
         })
         .tool(definition("sampler"), "1", |steps: Steps, _| async move {
             let asking = steps.ask(None, By::Any, sample(100), Duration::from_secs(60))?;
-            Ok(told(&steps.answer(asking).await?))
+            Ok(answer_of(&steps.answer(asking).await?))
         })
 }
 
@@ -434,7 +434,7 @@ async fn with_endpoint(world: &World, ask: fn() -> Ask) -> (TaskEngine, Arc<Endp
             async move {
                 endpoint.let_go.notified().await;
                 let asking = steps.ask(None, By::Any, ask(), Duration::from_secs(60))?;
-                Ok(told(&steps.answer(asking).await?))
+                Ok(answer_of(&steps.answer(asking).await?))
             }
         }
     });

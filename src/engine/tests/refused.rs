@@ -108,10 +108,10 @@ async fn a_refused_host_is_told_where_people_look_and_once() {
         assert_eq!(log.matches(line).count(), 1, "{log}");
         assert!(log.starts_with("asks") && log.ends_with("goes on\n"), "{log}");
         let rows = engine.audit(AuditQuery::default()).await.expect("a page").rows;
-        let mut told: Vec<_> = rows.iter().filter(|row| row.action == AuditAction::Reach).collect();
-        told.sort_by_key(|row| row.reason.clone());
-        assert_eq!(told.iter().filter_map(|row| row.reason.as_deref()).collect::<Vec<_>>(), reasons);
-        for row in told {
+        let mut seen: Vec<_> = rows.iter().filter(|row| row.action == AuditAction::Reach).collect();
+        seen.sort_by_key(|row| row.reason.clone());
+        assert_eq!(seen.iter().filter_map(|row| row.reason.as_deref()).collect::<Vec<_>>(), reasons);
+        for row in seen {
             assert_eq!((row.verdict, row.count, row.tool.as_deref()), (Verdict::Refused, 1, Some("ask")));
             assert_eq!(row.task, Some(id));
         }

@@ -64,7 +64,7 @@ impl RemoteTools for Script {
                     permit = gate.acquire() => permit.expect("open").forget(),
                     () = given_up => {
                         withdrawn.send_modify(|keys| keys.push(call.idempotency_key));
-                        return lost();
+                        return lose_answer();
                     }
                 }
             }
@@ -77,7 +77,7 @@ fn text(text: &str) -> RemoteEnd {
     RemoteEnd::Result(ToolResult::text(text))
 }
 
-fn lost() -> Result<RemoteEnd, RemoteFault> {
+fn lose_answer() -> Result<RemoteEnd, RemoteFault> {
     Err(RemoteFault::Lost("the line went dead".into()))
 }
 
@@ -105,7 +105,7 @@ impl World {
     }
 }
 
-async fn told(engine: &TaskEngine, id: TaskId) -> (bool, String) {
+async fn wait_result(engine: &TaskEngine, id: TaskId) -> (bool, String) {
     ended(engine, id).await;
     match engine.result(&Principal::local(), id).await.expect("an end") {
         TaskEnd::Completed(result) => match &result.content[..] {
@@ -128,7 +128,7 @@ async fn a_remote_tool_is_a_task_that_is_called_once() {
     let shown = engine.catalog().tool("shop_buy").expect("a tool").tool.definition.description.clone();
     assert!(shown.contains("outside of Longhaul's sandbox"), "{shown}");
     let id = submit(&engine, "shop_buy", json!({})).await;
-    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
+    assert_eq!(wait_result(&engine, id).await, (false, "bought".to_owned()));
     let document = engine.task(&Principal::local(), id).await.expect("a task");
     assert_eq!(document.progress.map(|progress| progress.done), Some(1));
     assert!(document.component.as_str().starts_with("mcp:shop/"), "{}", document.component);
@@ -154,9 +154,9 @@ async fn what_did_not_leave_is_tried_again_and_then_told() {
     let script = Script::new([away(), away(), Ok(text("bought")), away(), away(), away()]);
     let (engine, _) = world.shop(&script, policy(&[])).await;
     let id = submit(&engine, "shop_buy", json!({})).await;
-    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
+    assert_eq!(wait_result(&engine, id).await, (false, "bought".to_owned()));
     let id = submit(&engine, "shop_buy", json!({})).await;
-    let (is_error, words) = told(&engine, id).await;
+    let (is_error, words) = wait_result(&engine, id).await;
     assert!(is_error && words.contains("nobody answers") && words.contains("shop/buy"), "{words}");
     let keys = script.keys();
     assert_eq!(keys.len(), 6);
@@ -168,7 +168,7 @@ async fn what_did_not_leave_is_tried_again_and_then_told() {
 async fn a_lost_answer_is_an_unknown_outcome_that_its_owner_settles() {
     let world = World::new();
     let local = Principal::local();
-    let script = Script::new([lost(), lost(), Ok(text("bought at last"))]);
+    let script = Script::new([lose_answer(), lose_answer(), Ok(text("bought at last"))]);
     let (engine, _) = world.shop(&script, policy(&["look"])).await;
     let first = submit(&engine, "shop_buy", json!({})).await;
     let failed = ended(&engine, first).await;
@@ -179,11 +179,11 @@ async fn a_lost_answer_is_an_unknown_outcome_that_its_owner_settles() {
         .resolve(&local, first, 0, Resolution::Done(json!("it says it was bought")))
         .await
         .expect("settled");
-    assert_eq!(told(&engine, first).await, (false, "it says it was bought".to_owned()));
+    assert_eq!(wait_result(&engine, first).await, (false, "it says it was bought".to_owned()));
     let second = submit(&engine, "shop_buy", json!({})).await;
     ended(&engine, second).await;
     engine.resolve(&local, second, 0, Resolution::Resend).await.expect("settled");
-    assert_eq!(told(&engine, second).await, (false, "bought at last".to_owned()));
+    assert_eq!(wait_result(&engine, second).await, (false, "bought at last".to_owned()));
     let keys = script.keys();
     assert!(
         keys.len() == 3 && keys[1] == keys[2] && keys[0] != keys[1],
@@ -195,10 +195,17 @@ async fn a_lost_answer_is_an_unknown_outcome_that_its_owner_settles() {
 #[tokio::test]
 async fn what_may_be_repeated_is_repeated_under_the_same_key() {
     let world = World::new();
-    let script = Script::new([lost(), lost(), Ok(text("seen")), lost(), lost(), lost()]);
+    let script = Script::new([
+        lose_answer(),
+        lose_answer(),
+        Ok(text("seen")),
+        lose_answer(),
+        lose_answer(),
+        lose_answer(),
+    ]);
     let (engine, _) = world.shop(&script, policy(&["look"])).await;
     let id = submit(&engine, "shop_look", json!({})).await;
-    assert_eq!(told(&engine, id).await, (false, "seen".to_owned()));
+    assert_eq!(wait_result(&engine, id).await, (false, "seen".to_owned()));
     let id = submit(&engine, "shop_look", json!({})).await;
     assert_eq!(ended(&engine, id).await.state.reason(), Some("unknown_outcome"), "not for ever");
     let keys = script.keys();
@@ -224,7 +231,7 @@ async fn a_crash_during_a_call_repeats_it_only_where_that_is_harmless() {
         let document = ended(&engine, id).await;
         let keys = script.keys();
         if repeated {
-            assert_eq!(told(&engine, id).await, (false, "done".to_owned()));
+            assert_eq!(wait_result(&engine, id).await, (false, "done".to_owned()));
             assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
         } else {
             assert_eq!(document.state.reason(), Some("unknown_outcome"));
@@ -282,7 +289,7 @@ async fn a_call_is_tried_again_and_given_up_by_the_engines_clock() {
     let (mut begun, gate) = (script.begun.subscribe(), script.gate.clone().expect("a gate"));
     begun.wait_for(|count| *count == 1).await.expect("called");
     gate.add_permits(1);
-    let waits = |task: &TaskView| task.message.as_deref().is_some_and(|told| told.contains("nobody answers"));
+    let waits = |task: &TaskView| task.message.as_deref().is_some_and(|seen| seen.contains("nobody answers"));
     until(&engine, id, waits).await;
     // No less than half of it, by its jitter.
     world.clock.advance(hour / 2 - Duration::from_secs(1));
@@ -293,27 +300,27 @@ async fn a_call_is_tried_again_and_given_up_by_the_engines_clock() {
     // This one is not answered in its time.
     world.clock.advance(hour);
     let late = |task: &TaskView| {
-        task.message.as_deref().is_some_and(|told| told.contains("no answer within 3600 s"))
+        task.message.as_deref().is_some_and(|seen| seen.contains("no answer within 3600 s"))
     };
     until(&engine, id, late).await;
     // One for the call that was given up here and goes on over there.
     gate.add_permits(2);
     world.clock.advance(2 * hour);
     begun.wait_for(|count| *count == 3).await.expect("called a third time");
-    assert_eq!(told(&engine, id).await, (false, "bought".to_owned()));
+    assert_eq!(wait_result(&engine, id).await, (false, "bought".to_owned()));
     engine.shutdown().await;
 }
 
 #[tokio::test]
 async fn a_person_is_asked_where_the_operator_wants_that() {
     let world = World::new();
-    let script = Script::new([lost()]);
+    let script = Script::new([lose_answer()]);
     let asks = RemotePolicy { unknown_outcome: UnknownOutcome::Ask, ..policy(&[]) };
     let (engine, _) = world.shop(&script, asks).await;
     let id = submit(&engine, "shop_buy", json!({})).await;
     until(&engine, id, |document| document.state.name() == "waiting").await;
     engine.resolve(&Principal::local(), id, 0, Resolution::Failed).await.expect("settled");
-    assert!(told(&engine, id).await.0);
+    assert!(wait_result(&engine, id).await.0);
     engine.shutdown().await;
 }
 
@@ -322,7 +329,7 @@ async fn a_person_is_asked_where_the_operator_wants_that() {
 async fn what_a_person_says_at_once_is_what_the_next_attempt_reads() {
     let world = World::new();
     let asks = RemotePolicy { unknown_outcome: UnknownOutcome::Ask, ..policy(&[]) };
-    let (engine, _) = world.shop(&Script::new([lost()]), asks).await;
+    let (engine, _) = world.shop(&Script::new([lose_answer()]), asks).await;
     let id = submit(&engine, "shop_buy", json!({})).await;
     until(&engine, id, |document| document.state.name() == "waiting").await;
     nothing_lives(&engine).await;
@@ -337,7 +344,7 @@ async fn what_a_person_says_at_once_is_what_the_next_attempt_reads() {
     others_run().await;
     drop(held);
     settling.await.expect("no panic").expect("settled");
-    assert!(told(&engine, id).await.0);
+    assert!(wait_result(&engine, id).await.0);
     assert_eq!(engine.metrics().attempts, 2);
     engine.shutdown().await;
 }
@@ -346,7 +353,7 @@ async fn what_a_person_says_at_once_is_what_the_next_attempt_reads() {
 async fn a_lost_answer_is_settled_as_soon_as_it_can_be_seen() {
     let world = World::new();
     let gate = Arc::new(Semaphore::new(0));
-    let script = Script { gate: Some(gate.clone()), ..Script::new([lost()]) };
+    let script = Script { gate: Some(gate.clone()), ..Script::new([lose_answer()]) };
     let (engine, _) = world.shop(&script, policy(&[])).await;
     let id = submit(&engine, "shop_buy", json!({})).await;
     until(&engine, id, |document| document.progress.is_some()).await;
@@ -359,7 +366,7 @@ async fn a_lost_answer_is_settled_as_soon_as_it_can_be_seen() {
     others_run().await;
     drop(held);
     settling.await.expect("no panic").expect("settled");
-    assert!(told(&engine, id).await.0);
+    assert!(wait_result(&engine, id).await.0);
     engine.shutdown().await;
 }
 
@@ -379,7 +386,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     assert_eq!(script.keys(), [""; 0], "it was not called");
     assert_eq!(engine.pin(&local, "shop").await.expect("pinned"), [""; 0]);
     let id = submit(&engine, "shop_buy", json!({})).await;
-    assert_eq!(told(&engine, id).await, (false, "more".to_owned()));
+    assert_eq!(wait_result(&engine, id).await, (false, "more".to_owned()));
     assert!(matches!(engine.pin(&local, "other").await, Err(EngineError::Remote(_))));
     let pins = engine.audit(AuditQuery::default()).await.expect("a page").rows;
     let pins = pins.iter().filter(|row| row.action == AuditAction::Grant && row.verdict == Verdict::Admitted);
@@ -404,7 +411,7 @@ async fn a_definition_that_changed_is_refused_until_it_is_pinned_again() {
     let (engine, words) = world.shop(&script, policy(&[])).await;
     assert!(words.len() == 1 && words[0].contains("does not answer"), "{words:?}");
     let id = submit(&engine, "shop_look", json!({})).await;
-    let (is_error, words) = told(&engine, id).await;
+    let (is_error, words) = wait_result(&engine, id).await;
     assert!(is_error && words.contains("it is away"), "{words}");
     engine.shutdown().await;
 }

@@ -136,8 +136,8 @@ async fn an_expired_entry_reads_as_absent_at_once_and_is_told_as_a_change() {
     let create = vec![StateWrite::put("b", "1").if_version(Some(0)).ttl_seconds(Some(10))];
     write(&engine, create.clone()).await.expect("written");
     world.clock.advance(Duration::from_secs(10));
-    let told = tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.expect("told");
-    assert_eq!(told, ResourceKey::State("n".to_owned(), "a".to_owned()));
+    let seen = tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.expect("told");
+    assert_eq!(seen, ResourceKey::State("n".to_owned(), "a".to_owned()));
     assert_eq!(put(&engine, "a", "2").await, 2, "the version goes on");
     assert_eq!(write(&engine, create).await.expect("expired is absent"), [2]);
     engine.shutdown().await;
@@ -275,9 +275,9 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
     assert!(denied(engine.state_list(&ann, "theirs", &query("o")).await.unwrap_err()), "it would show more");
     assert_eq!(engine.state_namespaces(&ann).await.expect("read"), ["mine"]);
     let audit = engine.audit(AuditQuery::default()).await.expect("an audit").rows;
-    let told: BTreeSet<_> = audit.iter().map(|row| (row.action.to_string(), row.reason.clone())).collect();
+    let seen: BTreeSet<_> = audit.iter().map(|row| (row.action.to_string(), row.reason.clone())).collect();
     let of = |reason: Option<&str>| ("write_state".to_owned(), reason.map(str::to_owned));
-    assert_eq!(told, [of(None), of(Some("not_granted"))].into());
+    assert_eq!(seen, [of(None), of(Some("not_granted"))].into());
     for (namespace, expected) in [("mine", "Ok([1])"), ("theirs", "Err(NotGranted")] {
         let submission = Submission {
             tool: "writes".to_owned(),
@@ -288,8 +288,8 @@ async fn a_principal_reads_and_writes_what_it_is_granted_and_its_tasks_no_more()
         };
         let id = engine.submit(submission).await.expect("a task").id;
         engine.wait(&ann, id, Duration::from_secs(20)).await.expect("an end");
-        let told = text(engine.result(&ann, id).await.expect("an end"));
-        assert!(told.starts_with(expected), "{told}");
+        let seen = text(engine.result(&ann, id).await.expect("an end"));
+        assert!(seen.starts_with(expected), "{seen}");
         if namespace == "mine" {
             let entry = engine.state_get(&ann, "mine", "k").await.expect("read").expect("there");
             assert_eq!(entry.by, id.uri(), "who wrote it is told");
@@ -319,8 +319,8 @@ async fn a_task_that_is_taken_up_again_writes_nothing_twice_and_reads_what_it_re
     until(&engine, id, |document| document.state.name() == "waiting").await;
     assert_eq!(put(&engine, "a", "3").await, 3);
     let journal = engine.journal(&Principal::local(), id).await.expect("a journal");
-    let told: Vec<_> = journal.records.iter().filter_map(|record| record.about.clone()).collect();
-    assert!(told.contains(&"put n/a: version 2".to_owned()), "{told:?}");
+    let seen: Vec<_> = journal.records.iter().filter_map(|record| record.about.clone()).collect();
+    assert!(seen.contains(&"put n/a: version 2".to_owned()), "{seen:?}");
     engine.shutdown().await;
     let engine = world.start(closures()).await;
     world.clock.advance(DAY);
@@ -340,7 +340,7 @@ async fn a_guest_meets_the_brim(entries: usize, value: String, bound: &str) {
             Ok(ToolResult::text(written.map_or_else(|error| error.to_string(), |_| "written".to_owned())))
         })
     };
-    let told = async |engine: &TaskEngine| {
+    let seen = async |engine: &TaskEngine| {
         let id = submit(engine, "adds", json!({})).await;
         ended(engine, id).await;
         text(engine.result(&Principal::local(), id).await.expect("an end"))
@@ -355,12 +355,12 @@ async fn a_guest_meets_the_brim(entries: usize, value: String, bound: &str) {
         futures::future::try_join_all(writes).await.expect("there is room");
     }
     let full = format!("the namespace 'n' would hold more than {bound}: delete some entries");
-    assert_eq!(told(&engine).await, full);
+    assert_eq!(seen(&engine).await, full);
     engine.shutdown().await;
     let engine = world.start(closures()).await;
-    assert_eq!(told(&engine).await, full, "a restart gives no room");
+    assert_eq!(seen(&engine).await, full, "a restart gives no room");
     write(&engine, vec![StateWrite::delete("000007")]).await.expect("deleted");
-    assert_eq!(told(&engine).await, "written");
+    assert_eq!(seen(&engine).await, "written");
     engine.shutdown().await;
 }
 

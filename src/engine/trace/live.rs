@@ -87,8 +87,8 @@ impl LiveTrace {
     }
 
     /// What was drafted is on its way to the disk.
-    pub fn queued(&mut self) {
-        self.tracer.queued();
+    pub fn mark_queued(&mut self) {
+        self.tracer.mark_queued();
     }
 
     /// A moment to come back to, if what follows cannot be committed.

@@ -32,7 +32,7 @@ pub fn read(snapshot: &Snapshot<'_>, task: TaskId, kept: u32) -> Result<Tracer, 
         }
         None => ControlFlow::Continue(()),
     })?;
-    Ok(Tracer::resumed(kept, first, last, &rows))
+    Ok(Tracer::resume(kept, first, last, &rows))
 }
 
 /// Adds to a commit what is not on its way yet; it stays pending until [`Tracer::queued`].

@@ -24,7 +24,7 @@ fn commit(tracer: &mut Tracer, rows: &mut Rows) {
         }
         Write::Fold { block } => rows.retain(|(known, _), _| known != block),
     });
-    tracer.queued();
+    tracer.mark_queued();
 }
 
 fn resumed(rows: &Rows) -> Tracer {
@@ -39,7 +39,7 @@ fn resumed_with(kept: u32, rows: &Rows) -> Tracer {
         .filter(|((block, _), _)| *block == last)
         .map(|((_, row), value)| (*row, value.clone()))
         .collect();
-    Tracer::resumed(kept, first, last, &block)
+    Tracer::resume(kept, first, last, &block)
 }
 
 /// All lines that are kept, and what was before the first of them.
@@ -186,7 +186,7 @@ proptest! {
         let mut reader = BlockReader::default();
         let _ = reader.read(0, &bytes, |_| {});
         // What a damaged block counted is lost; the next one can be written and read.
-        let mut tracer = Tracer::resumed(KEPT, 3, 3, &[(0, bytes)]);
+        let mut tracer = Tracer::resume(KEPT, 3, 3, &[(0, bytes)]);
         let mut rows = Rows::new();
         tracer.mark(&mark(MarkKind::Evicted, 9));
         commit(&mut tracer, &mut rows);

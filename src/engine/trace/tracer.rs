@@ -202,7 +202,7 @@ impl Tracer {
 
     /// Goes on behind the rows of the last block; `first` is the oldest one. Behind rows that cannot be read it begins
     /// the next block, and what they counted is lost.
-    pub fn resumed(kept: u32, first: u32, block: u32, rows: &[(u16, Vec<u8>)]) -> Self {
+    pub fn resume(kept: u32, first: u32, block: u32, rows: &[(u16, Vec<u8>)]) -> Self {
         let mut tracer = Self { first, block, ..Self::new(kept) };
         let mut reader = BlockReader::default();
         for (row, value) in rows {
@@ -312,7 +312,7 @@ impl Tracer {
     }
 
     /// What was drafted is on its way to the disk.
-    pub fn queued(&mut self) {
+    pub fn mark_queued(&mut self) {
         self.full.clear();
         self.taken = self.drafted;
     }

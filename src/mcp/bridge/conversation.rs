@@ -356,8 +356,8 @@ impl Conversation {
             handshake["id"] = self.own_request(Repeated::Handshake).into();
             carried.to_server.push(line_of(&handshake));
             if self.initialized {
-                let told = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-                carried.to_server.push(line_of(&told));
+                let notice = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+                carried.to_server.push(line_of(&notice));
             }
             let level = self.log_level.clone().map(|level| ("logging/setLevel", json!({ "level": level })));
             carried
@@ -382,8 +382,8 @@ impl Conversation {
                 }
                 Kind::Listens => carried.to_host.push(line_of(&listened(&open.id))),
                 Kind::Once => {
-                    let told = error::rpc_body(&open.id, &error::server_replaced(&self.options.names));
-                    carried.to_host.push(line_of(&told));
+                    let notice = error::rpc_body(&open.id, &error::server_replaced(&self.options.names));
+                    carried.to_host.push(line_of(&notice));
                 }
             }
             matches!(open.kind, Kind::Initialize(_) | Kind::Again(_))

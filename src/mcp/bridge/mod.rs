@@ -52,8 +52,8 @@ where
     let (tell, mut from_host) = mpsc::channel(limits::MAX_BRIDGED_LINES);
     tokio::spawn(read_host(read, tell));
     let conversation = Mutex::new(Conversation::new(options));
-    let (reply, told) = mpsc::channel(1);
-    let mut replies = Replies { reply, replies: told };
+    let (reply, received) = mpsc::channel(1);
+    let mut replies = Replies { reply, replies: received };
     let mut losses = VecDeque::new();
     loop {
         let server = if losses.len() > limits::MAX_BRIDGE_RESTARTS {
@@ -64,9 +64,9 @@ where
         let server = match server {
             Ok(server) => server,
             Err(error) => {
-                let told = replies.replies.try_recv().unwrap_or_default();
+                let received = replies.replies.try_recv().unwrap_or_default();
                 let lines = conversation.lock().abandoned(&error.to_string());
-                for line in told.into_iter().chain(lines) {
+                for line in received.into_iter().chain(lines) {
                     // A host that is gone as well has no use for it.
                     let _ = to_host.write_all(&line).await;
                 }
@@ -164,7 +164,7 @@ async fn tell_host(
                 Ok(None) | Err(_) if conversation.lock().is_over() => return End::Host,
                 Ok(None) | Err(_) => return End::Server,
             },
-            Some(told) = replies.recv() => lines = told,
+            Some(received) = replies.recv() => lines = received,
         }
     }
 }

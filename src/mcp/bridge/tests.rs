@@ -26,7 +26,7 @@ fn request(id: impl Into<Value>, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id.into(), "method": method, "params": params })
 }
 
-fn told(method: &str) -> Value {
+fn notification(method: &str) -> Value {
     json!({ "jsonrpc": "2.0", "method": method })
 }
 
@@ -38,7 +38,7 @@ fn legacy() -> Conversation {
     let mut talk = Conversation::default();
     host(&mut talk, request(0, "initialize", json!({ "protocolVersion": "2025-11-25" })));
     server(&mut talk, answer(0));
-    host(&mut talk, told("notifications/initialized"));
+    host(&mut talk, notification("notifications/initialized"));
     talk
 }
 
@@ -78,9 +78,9 @@ fn what_cannot_be_read_is_answered_and_the_talk_goes_on() {
         (Line::TooLong(Scan { id: Some(json!("long")), is_response: false }), -32600, json!("long")),
         (Line::TooLong(Scan::default()), -32600, Value::Null),
     ] {
-        let told = refused(&mut talk, line);
-        assert_eq!((&told[0]["error"]["code"], &told[0]["id"]), (&json!(code), &id));
-        assert!(told[0].get("id").is_some(), "null is an id: {told:?}");
+        let seen = refused(&mut talk, line);
+        assert_eq!((&seen[0]["error"]["code"], &seen[0]["id"]), (&json!(code), &id));
+        assert!(seen[0].get("id").is_some(), "null is an id: {seen:?}");
     }
     assert_eq!(server(&mut talk, answer(1)), [answer(1)]);
     assert_eq!(talk.open.len(), 0);
@@ -97,8 +97,8 @@ fn an_answer_to_a_question_that_cannot_be_read_ends_the_question() {
         server(&mut talk, request(format!("q{id}"), "elicitation/create", json!({})));
         let carried = talk.host_said(line);
         assert_eq!(carried.to_host, [] as [Vec<u8>; 0], "an answer has no answer");
-        let told = read(&carried.to_server);
-        assert_eq!((&told[0]["id"], told[0]["error"].is_object()), (&json!(format!("q{id}")), true));
+        let seen = read(&carried.to_server);
+        assert_eq!((&seen[0]["id"], seen[0]["error"].is_object()), (&json!(format!("q{id}")), true));
     }
 }
 
@@ -108,9 +108,9 @@ fn an_id_that_is_in_use_is_refused_and_the_first_request_goes_on() {
     for (id, same) in [(json!(1), json!(1.0)), (json!("1"), json!("1")), (json!("a"), json!("a"))] {
         host(&mut talk, request(id.clone(), "tools/list", json!({})));
         let again = Line::Whole(line_of(&request(same, "ping", json!({}))));
-        let told = refused(&mut talk, again);
-        assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&id, &json!(-32600)));
-        assert!(told[0]["error"]["message"].as_str().is_some_and(|told| told.contains(&id.to_string())));
+        let seen = refused(&mut talk, again);
+        assert_eq!((&seen[0]["id"], &seen[0]["error"]["code"]), (&id, &json!(-32600)));
+        assert!(seen[0]["error"]["message"].as_str().is_some_and(|seen| seen.contains(&id.to_string())));
     }
     for id in [json!("1"), json!(1), json!("a")] {
         assert_eq!(server(&mut talk, answer(id.clone())), [answer(id.clone())]);
@@ -124,8 +124,8 @@ fn an_answer_that_is_too_long_to_be_carried_is_told() {
     let mut talk = legacy();
     host(&mut talk, request("a", "resources/read", json!({})));
     let long = Line::TooLong(Scan { id: Some(json!("a")), is_response: true });
-    let told = read(&talk.server_said(long).to_host);
-    assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&json!("a"), &json!(-32603)));
+    let seen = read(&talk.server_said(long).to_host);
+    assert_eq!((&seen[0]["id"], &seen[0]["error"]["code"]), (&json!("a"), &json!(-32603)));
     assert_eq!(talk.server_said(Line::TooLong(Scan::default())), Carried::default());
     talk.closing();
     assert!(talk.is_over());
@@ -149,16 +149,16 @@ fn a_handshake_and_its_subscriptions_are_repeated_and_their_answers_kept() {
             read(&carried.to_server),
             [
                 request(id(first), "initialize", json!({ "protocolVersion": "2025-11-25" })),
-                told("notifications/initialized"),
+                notification("notifications/initialized"),
                 request(id(first + 1), "logging/setLevel", json!({ "level": "debug" })),
                 request(id(first + 2), "resources/subscribe", json!({ "uri": "task://b" })),
             ]
         );
         let changed = ["notifications/tools/list_changed", "notifications/resources/list_changed"];
-        assert_eq!(server(&mut talk, answer(id(first))), changed.map(told));
+        assert_eq!(server(&mut talk, answer(id(first))), changed.map(notification));
         assert_eq!(server(&mut talk, answer(id(first + 1))), [] as [Value; 0]);
         // What changed meanwhile was not reported.
-        let mut updated = told("notifications/resources/updated");
+        let mut updated = notification("notifications/resources/updated");
         updated["params"] = json!({ "uri": "task://b" });
         assert_eq!(server(&mut talk, answer(id(first + 2))), [updated]);
     }
@@ -202,11 +202,11 @@ fn what_was_asked_is_asked_again_only_where_that_does_no_harm() {
     again.iter().for_each(|message| drop(host(&mut talk, message.clone())));
     host(&mut talk, request(5, "tools/call", json!({ "name": "book_agent" })));
     host(&mut talk, request(6, "subscriptions/listen", json!({})));
-    let mut acknowledged = told("notifications/subscriptions/acknowledged");
+    let mut acknowledged = notification("notifications/subscriptions/acknowledged");
     acknowledged["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] = json!(6);
     server(&mut talk, acknowledged);
     host(&mut talk, request(7, "tools/call", json!({ "name": "book_agent" })));
-    let mut cancelled = told("notifications/cancelled");
+    let mut cancelled = notification("notifications/cancelled");
     cancelled["params"]["requestId"] = json!(7);
     host(&mut talk, cancelled);
     host(&mut talk, request(8, "tools/call", json!({ "name": "book_agent" })));
@@ -218,16 +218,16 @@ fn what_was_asked_is_asked_again_only_where_that_does_no_harm() {
     assert_eq!(sent, again);
     let [lost, ended] = <[Value; 2]>::try_from(read(&carried.to_host)).expect("two");
     assert_eq!((&lost["id"], &lost["error"]["data"]["reason"]), (&json!(5), &json!("server_restarted")));
-    assert!(lost["error"]["message"].as_str().is_some_and(|told| told.contains("task_list")), "{lost}");
+    assert!(lost["error"]["message"].as_str().is_some_and(|seen| seen.contains("task_list")), "{lost}");
     assert_eq!((&ended["id"], &ended["result"]["resultType"]), (&json!(6), &json!("complete")));
 
     // Nor is anything lost twice.
-    let told = read(&talk.abandoned("no disk"));
+    let seen = read(&talk.abandoned("no disk"));
     assert_eq!(
-        told.iter().map(|told| &told["id"]).collect::<Vec<_>>(),
+        seen.iter().map(|seen| &seen["id"]).collect::<Vec<_>>(),
         [&json!("2"), &json!(1), &json!(3), &json!(4)]
     );
-    assert!(told[0]["error"]["message"].as_str().is_some_and(|told| told.contains("no disk")));
+    assert!(seen[0]["error"]["message"].as_str().is_some_and(|seen| seen.contains("no disk")));
     assert_eq!(talk.replaced(), Carried::default());
 }
 
@@ -238,7 +238,7 @@ fn an_answer_to_a_server_that_is_gone_reaches_no_other() {
     assert_eq!(server(&mut talk, ask(0)), [ask(1)]);
     assert_eq!(server(&mut talk, ask(1)), [ask(2)]);
     assert_eq!(host(&mut talk, answer(2)), [answer(1)]);
-    let mut given_up = told("notifications/cancelled");
+    let mut given_up = notification("notifications/cancelled");
     given_up["params"] = json!({ "requestId": 1, "reason": "the server was started again" });
     assert_eq!(read(&talk.replaced().to_host), [given_up.clone()]);
     // The new server counts from the beginning.
@@ -260,7 +260,7 @@ fn a_tasks_question_outlives_the_server_that_asked_it() {
     assert_eq!(server(&mut talk, ask(first)), [ask(first)]);
     assert_eq!(server(&mut talk, ask(second)), [ask(second)]);
     assert_eq!(host(&mut talk, answer(first)), [answer(first)]);
-    let mut over = told("notifications/cancelled");
+    let mut over = notification("notifications/cancelled");
     over["params"] = json!({ "requestId": third });
     assert_eq!(server(&mut talk, ask(third)), [ask(third)]);
     assert_eq!(server(&mut talk, over.clone()), [over]);
@@ -277,7 +277,7 @@ fn a_tasks_question_outlives_the_server_that_asked_it() {
     let known: Vec<Value> = read(&talk.replaced().to_server);
     assert!(known.ends_with(&[answer(first), answer(second)]), "{known:?}");
     // Without a server there is none to answer to.
-    let mut given_up = told("notifications/cancelled");
+    let mut given_up = notification("notifications/cancelled");
     given_up["params"] = json!({ "requestId": third, "reason": "the server was started again" });
     assert_eq!(read(&talk.abandoned("no disk"))[0], given_up);
 }
@@ -303,10 +303,10 @@ fn a_host_that_has_closed_its_end_gets_its_answers_alone() {
     host(&mut talk, request(1, "tools/list", json!({})));
     talk.closing();
     assert!(!talk.is_over());
-    assert_eq!(server(&mut talk, told("notifications/tools/list_changed")), [] as [Value; 0]);
+    assert_eq!(server(&mut talk, notification("notifications/tools/list_changed")), [] as [Value; 0]);
     assert_eq!(server(&mut talk, request(0, "elicitation/create", json!({}))), [] as [Value; 0]);
     for of_its_request in ["notifications/progress", "notifications/message"] {
-        assert_eq!(server(&mut talk, told(of_its_request)), [told(of_its_request)]);
+        assert_eq!(server(&mut talk, notification(of_its_request)), [notification(of_its_request)]);
     }
     assert_eq!(server(&mut talk, answer(1)), [answer(1)]);
     assert!(talk.is_over());
@@ -315,11 +315,11 @@ fn a_host_that_has_closed_its_end_gets_its_answers_alone() {
 #[test]
 fn no_notification_comes_first() {
     let mut talk = Conversation::default();
-    assert_eq!(host(&mut talk, told("notifications/cancelled")), [] as [Value; 0]);
+    assert_eq!(host(&mut talk, notification("notifications/cancelled")), [] as [Value; 0]);
     assert_eq!(host(&mut talk, request(1, "server/discover", json!({}))).len(), 1);
-    assert_eq!(host(&mut talk, told("notifications/cancelled")), [] as [Value; 0]);
+    assert_eq!(host(&mut talk, notification("notifications/cancelled")), [] as [Value; 0]);
     assert_eq!(host(&mut talk, request(2, "tools/list", json!({}))).len(), 1);
-    assert_eq!(host(&mut talk, told("notifications/x")).len(), 1);
+    assert_eq!(host(&mut talk, notification("notifications/x")).len(), 1);
 }
 
 #[test]

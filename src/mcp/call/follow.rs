@@ -205,9 +205,9 @@ impl Handler {
         }
         // A person answers elsewhere, whenever that is, and a client that says nothing more answers nothing: the call
         // goes on as a link.
-        let nobody = offers.is_closed() && !self.server.engine().has_sampler();
+        let no_client = offers.is_closed() && !self.server.engine().has_sampler();
         let asks_person = task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit);
-        Ok((nobody || asks_person).then_some(Stopped::Ended))
+        Ok((no_client || asks_person).then_some(Stopped::Ended))
     }
 
     /// Whether one of the questions was answered by what the call brought along.

@@ -147,7 +147,7 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<(), EngineError> {
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
-        let mut told = Vec::new();
+        let mut over = Vec::new();
         for (key, question) in task.input_requests.iter().filter(|(_, question)| !takes.fits(question)) {
             let tools = question.request.as_ref().is_some_and(wants_tools);
             let asker = question.task.as_deref().and_then(|child| child.parse().ok()).unwrap_or(id);
@@ -159,11 +159,11 @@ impl Handler {
             };
             let why = format!("the client did not declare that it can do this ({what})");
             match engine.answer(principal, id, Some(key), Given::Unavailable(why), BY_PROTOCOL).await {
-                Ok(_) | Err(EngineError::QuestionOver { .. }) => told.push(key.clone()),
+                Ok(_) | Err(EngineError::QuestionOver { .. }) => over.push(key.clone()),
                 Err(error) => return Err(error),
             }
         }
-        task.input_requests.retain(|key, _| !told.contains(key));
+        task.input_requests.retain(|key, _| !over.contains(key));
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ impl Handler {
         let form = self.form(context);
         if let Some(why) = ended.no_result_yet() {
             let wait = next::call(form.names, TaskWait::NAME, &json!({ "task_id": ended.task_id }));
-            return Err(Refusal::told(format!("{why} Call {wait}.")));
+            return Err(Refusal::text(format!("{why} Call {wait}.")));
         }
         let Ended { task_id, task, end } = ended;
         let catalog = self.server.engine().catalog();

@@ -44,10 +44,10 @@ struct Route {
 
 impl Routes {
     /// URIs of a legacy session that were updated.
-    pub fn updates(&self, told: mpsc::Sender<String>) {
+    pub fn updates(&self, sender: mpsc::Sender<String>) {
         let mut updates = self.updates.lock();
         updates.retain(|there| !there.is_closed());
-        updates.push(told);
+        updates.push(sender);
     }
 
     /// Nothing arrives any more: what waits is to know.
@@ -98,9 +98,9 @@ impl Routes {
                 self.tell(|_| true, event);
             }
             ServerNotification::ResourceUpdatedNotification(updated) => {
-                for told in self.updates.lock().iter() {
+                for sender in self.updates.lock().iter() {
                     // A reader that lags behind has the same URI before it, or reads again anyway.
-                    let _ = told.try_send(updated.params.uri.clone());
+                    let _ = sender.try_send(updated.params.uri.clone());
                 }
             }
             _ => {}

@@ -15,7 +15,7 @@ pub struct Updates {
 
 enum Source {
     Listen(Box<Subscription>),
-    Session { peer: Peer<RoleClient>, uris: Vec<String>, told: mpsc::Receiver<String> },
+    Session { peer: Peer<RoleClient>, uris: Vec<String>, receiver: mpsc::Receiver<String> },
 }
 
 impl Client {
@@ -42,14 +42,14 @@ impl Client {
 
     #[expect(deprecated, reason = "servers before 2026-07-28 have no other way")]
     async fn subscribe(&self, uris: &[String]) -> Result<Source, ClientError> {
-        let (tell, told) = mpsc::channel(limits::MAX_FOLLOW_QUEUE);
+        let (tell, receiver) = mpsc::channel(limits::MAX_FOLLOW_QUEUE);
         self.routes.updates(tell);
         let peer = self.running.peer().clone();
         for uri in uris {
             let params = SubscribeRequestParams::new(uri.clone());
             peer.subscribe(params).await.map_err(|error| self.error(error))?;
         }
-        Ok(Source::Session { peer, uris: uris.to_vec(), told })
+        Ok(Source::Session { peer, uris: uris.to_vec(), receiver })
     }
 }
 
@@ -69,11 +69,11 @@ impl Updates {
                     None => return Err(ended(&self.url)),
                 }
             },
-            Source::Session { peer, uris, told } => loop {
+            Source::Session { peer, uris, receiver } => loop {
                 if peer.is_transport_closed() {
                     return Err(ended(&self.url));
                 }
-                match told.recv().await {
+                match receiver.recv().await {
                     Some(uri) if uris.contains(&uri) => return Ok(uri),
                     Some(_) => {}
                     None => return Err(ended(&self.url)),

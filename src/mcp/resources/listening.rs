@@ -158,8 +158,8 @@ impl Telling {
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(self.of.id.clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);
-            let told = ServerNotification::TaskStatusNotification(TaskStatusNotification::new(params));
-            self.ready.push_back(Listening::event(told));
+            let update = ServerNotification::TaskStatusNotification(TaskStatusNotification::new(params));
+            self.ready.push_back(Listening::event(update));
         }
     }
 

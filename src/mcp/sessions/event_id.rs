@@ -17,7 +17,7 @@ pub enum Place {
     /// In the stream that the session has besides its requests.
     Session { incarnation: u64, event: u64, at: UnixNanos },
     /// In the stream that answers a request, on which these were asked and are not over as far as it has said.
-    Asking { stream: u64, request: Option<Id>, cursor: Cursor, told: Vec<Asked> },
+    Asking { stream: u64, request: Option<Id>, cursor: Cursor, sent_questions: Vec<Asked> },
 }
 
 /// How far a request's stream was sent.

@@ -127,18 +127,20 @@ impl Sessions {
         let (number, request, cursor, asked) =
             match self.seal.open(&[&session.id], event).ok_or(SessionError::UnknownEvent)? {
                 Place::Session { incarnation, event, at } => {
-                    return Ok(told(
+                    return Ok(session_events(
                         SessionStream::new(session, Some(After { incarnation, event, at })).await,
                     ));
                 }
                 Place::Request { stream, request, cursor } => (stream, request, cursor, Vec::new()),
-                Place::Asking { stream, request, cursor, told } => (stream, request, cursor, told),
+                Place::Asking { stream, request, cursor, sent_questions } => {
+                    (stream, request, cursor, sent_questions)
+                }
             };
         if cursor.answered {
             return Ok(Box::pin(stream::empty()));
         }
         match (session.slot_of(number).await?, request) {
-            (Some(slot), _) => Ok(answered(RequestStream::at(session, slot, cursor, asked))),
+            (Some(slot), _) => Ok(request_events(RequestStream::at(session, slot, cursor, asked))),
             (None, Some(request)) => {
                 let lost = request_stream::refused(session, number, &request.into(), error::lost_request());
                 Ok(Box::pin(stream::iter([lost])))
@@ -148,11 +150,11 @@ impl Sessions {
     }
 }
 
-fn told(stream: SessionStream) -> EventStream {
+fn session_events(stream: SessionStream) -> EventStream {
     Box::pin(stream::unfold(stream, async |mut stream| stream.next().await.map(|event| (event, stream))))
 }
 
-fn answered(stream: RequestStream) -> EventStream {
+fn request_events(stream: RequestStream) -> EventStream {
     Box::pin(stream::unfold(stream, async |mut stream| stream.next().await.map(|event| (event, stream))))
 }
 
@@ -237,7 +239,7 @@ impl SessionManager for Sessions {
         request.request.extensions_mut().insert(stream);
         let stream = RequestStream::new(&session, slot);
         session.push(message).await?;
-        Ok(answered(stream))
+        Ok(request_events(stream))
     }
 
     /// A notification, or the answer to a question of the server's.
@@ -283,7 +285,7 @@ impl SessionManager for Sessions {
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(told(SessionStream::new(&self.get(id)?, None).await))
+        Ok(session_events(SessionStream::new(&self.get(id)?, None).await))
     }
 
     async fn resume(

@@ -21,7 +21,7 @@ struct State {
     /// Gets a sign as soon as there is a reader.
     pending: BTreeSet<Item>,
     /// The last event that reported each.
-    told: HashMap<Item, u64>,
+    sent_at: HashMap<Item, u64>,
     /// Messages that are sent once, each with its event.
     messages: VecDeque<(u64, Arc<ServerJsonRpcMessage>)>,
     last_event: u64,
@@ -54,7 +54,7 @@ impl Outbox {
         let state = State {
             watched: None,
             pending: BTreeSet::new(),
-            told: HashMap::new(),
+            sent_at: HashMap::new(),
             messages: VecDeque::new(),
             last_event: 0,
             lists_rest_until: None,
@@ -94,7 +94,7 @@ impl Outbox {
         }
         let item = Item::Updated(uri.to_owned());
         state.pending.remove(&item);
-        state.told.remove(&item);
+        state.sent_at.remove(&item);
     }
 
     /// Begins to read behind an event of this life of the session, if one is named. Says who reads, and whether the
@@ -107,7 +107,7 @@ impl Outbox {
         state.reader += 1;
         if let Some(after) = after {
             let missed: Vec<Item> = state
-                .told
+                .sent_at
                 .iter()
                 .filter(|(_, event)| **event > after)
                 .map(|(item, _)| item.clone())
@@ -152,7 +152,7 @@ impl Outbox {
                     state.lists_rest_until = Some(Instant::now() + interval);
                 }
                 let message = ServerJsonRpcMessage::notification(item.notification());
-                state.told.insert(item, event);
+                state.sent_at.insert(item, event);
                 Next::Event(event, Arc::new(message))
             }
             None => {
@@ -212,12 +212,12 @@ mod tests {
         [ResourceKey::Tools, ResourceKey::Tasks("local".to_owned())]
     }
 
-    fn told(outbox: &Outbox, reader: u64) -> Vec<(u64, String)> {
-        let mut told = Vec::new();
+    fn read_all(outbox: &Outbox, reader: u64) -> Vec<(u64, String)> {
+        let mut seen = Vec::new();
         while let Next::Event(event, message) = outbox.next(reader, u64::MAX) {
-            told.push((event, uri_of(&message)));
+            seen.push((event, uri_of(&message)));
         }
-        told
+        seen
     }
 
     #[test]
@@ -229,16 +229,16 @@ mod tests {
         let (reader, _) = outbox.begin(&feed, lists(), None);
         feed.changed(&keys);
         feed.changed(&keys);
-        assert_eq!(told(&outbox, reader), [(1, "a".to_owned()), (2, "b".to_owned())]);
+        assert_eq!(read_all(&outbox, reader), [(1, "a".to_owned()), (2, "b".to_owned())]);
         feed.changed(&keys[..1]);
-        assert_eq!(told(&outbox, reader), [(3, "a".to_owned())]);
+        assert_eq!(read_all(&outbox, reader), [(3, "a".to_owned())]);
         // It saw the first event alone.
         let (again, restored) = outbox.begin(&feed, lists(), Some(1));
         assert!(!restored && matches!(outbox.next(reader, 0), Next::Mute));
-        assert_eq!(told(&outbox, again), [(4, "a".to_owned()), (5, "b".to_owned())]);
+        assert_eq!(read_all(&outbox, again), [(4, "a".to_owned()), (5, "b".to_owned())]);
         outbox.unwatch(&keys[0], "a");
         feed.changed(&keys);
-        assert_eq!(told(&outbox, again), [(6, "b".to_owned())]);
+        assert_eq!(read_all(&outbox, again), [(6, "b".to_owned())]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct RequestStream {
     changed: watch::Receiver<()>,
     cursor: Cursor,
     /// The questions that were sent, and not yet that they are over.
-    told: Vec<Asked>,
+    sent_questions: Vec<Asked>,
     /// Those of them that an earlier life of the session sent: the answer may have been lost with it.
     reminders: Vec<Asked>,
     remind_at: Instant,
@@ -48,15 +48,15 @@ impl RequestStream {
     }
 
     /// One that goes on.
-    pub fn at(session: &Arc<Session>, slot: Arc<Slot>, cursor: Cursor, told: Vec<Asked>) -> Self {
-        let reminders = if slot.is_of_this_life(&cursor) { Vec::new() } else { told.clone() };
+    pub fn at(session: &Arc<Session>, slot: Arc<Slot>, cursor: Cursor, sent_questions: Vec<Asked>) -> Self {
+        let reminders = if slot.is_of_this_life(&cursor) { Vec::new() } else { sent_questions.clone() };
         let (changed, cursor) = (slot.watch(), slot.place(cursor));
         Self {
             reader: session.reader(),
             slot,
             changed,
             cursor,
-            told,
+            sent_questions,
             reminders,
             remind_at: Instant::now() + Duration::from_millis(limits::QUESTION_REMINDER_MS),
             reports: Vec::new().into_iter(),
@@ -73,14 +73,14 @@ impl RequestStream {
         loop {
             self.changed.mark_unchanged();
             self.remind();
-            let call = match self.slot.next(&self.cursor, &self.told) {
+            let call = match self.slot.next(&self.cursor, &self.sent_questions) {
                 Next::Message(number, message) => {
                     self.cursor.message = number;
                     return Some(self.event(message));
                 }
                 Next::Question(asked, message) => {
                     self.forget(asked);
-                    self.told.push(asked);
+                    self.sent_questions.push(asked);
                     return Some(self.event(message));
                 }
                 Next::Over(asked) => {
@@ -89,8 +89,8 @@ impl RequestStream {
                     if respondent.has_replied(asked) {
                         continue;
                     }
-                    let told = ServerJsonRpcMessage::notification(respondent.cancellation(&asked));
-                    return Some(self.event(Arc::new(told)));
+                    let sent = ServerJsonRpcMessage::notification(respondent.cancellation(&asked));
+                    return Some(self.event(Arc::new(sent)));
                 }
                 Next::Answer(answer) => return Some(self.last(answer)),
                 Next::Call(call) => call,
@@ -104,16 +104,16 @@ impl RequestStream {
                 }
             };
             match self.of_call(&call).await {
-                Told::Event(message) => return Some(self.event(Arc::new(message))),
-                Told::Answer(message) => return Some(self.last(Arc::new(message))),
-                Told::Nothing => self.wait(true).await?,
+                Output::Event(message) => return Some(self.event(Arc::new(message))),
+                Output::Answer(message) => return Some(self.last(Arc::new(message))),
+                Output::Nothing => self.wait(true).await?,
             }
         }
     }
 
     fn forget(&mut self, asked: Asked) {
-        self.told.retain(|told| told.question != asked.question);
-        self.reminders.retain(|told| told.question != asked.question);
+        self.sent_questions.retain(|sent| sent.question != asked.question);
+        self.reminders.retain(|sent| sent.question != asked.question);
     }
 
     /// Once it is time, what still stands of the questions that were sent before is sent again.
@@ -124,13 +124,13 @@ impl RequestStream {
         let (slot, reminders) = (&self.slot, &self.reminders);
         let respondent = &self.reader.session.respondent;
         let is_due =
-            |told: &Asked| reminders.contains(told) && slot.asks(told) && !respondent.has_replied(*told);
-        self.told.retain(|told| !is_due(told));
-        self.reminders.retain(|asked| self.told.contains(asked));
+            |sent: &Asked| reminders.contains(sent) && slot.asks(sent) && !respondent.has_replied(*sent);
+        self.sent_questions.retain(|sent| !is_due(sent));
+        self.reminders.retain(|asked| self.sent_questions.contains(asked));
     }
 
     /// What the call's task has to tell behind the cursor.
-    async fn of_call(&mut self, call: &CallRow) -> Told {
+    async fn of_call(&mut self, call: &CallRow) -> Output {
         let mut teller = Teller {
             token: call.progress_token().map(ProgressToken),
             log_level: Some(call.log_level),
@@ -142,16 +142,16 @@ impl RequestStream {
         loop {
             for (at, report) in self.reports.by_ref() {
                 self.cursor.report = at;
-                let told = teller.tell(&report);
+                let sent = teller.tell(&report);
                 (self.cursor.progress, self.cursor.named) = (teller.last, teller.named);
-                if let Some(notification) = told {
-                    return Told::Event(ServerJsonRpcMessage::notification(notification));
+                if let Some(notification) = sent {
+                    return Output::Event(ServerJsonRpcMessage::notification(notification));
                 }
             }
             self.watch(call);
             let reported = match self.read(call).await {
                 Ok(reported) => reported,
-                Err(error) => return Told::Answer(answer_error(call, error::rpc(&error))),
+                Err(error) => return Output::Answer(answer_error(call, error::rpc(&error))),
             };
             let Reported { reports, newest, .. } = reported;
             if self.cursor.report < call.from {
@@ -178,9 +178,9 @@ impl RequestStream {
     }
 
     /// All reports are sent.
-    async fn answer(&self, call: &CallRow) -> Told {
+    async fn answer(&self, call: &CallRow) -> Output {
         // What it asks while it waits comes before its answer, and is taken back before it.
-        if self.slot.is_settled() { Told::Answer(self.result(call).await) } else { Told::Nothing }
+        if self.slot.is_settled() { Output::Answer(self.result(call).await) } else { Output::Nothing }
     }
 
     async fn result(&self, call: &CallRow) -> ServerJsonRpcMessage {
@@ -237,7 +237,7 @@ impl RequestStream {
         let watcher = self.watcher.as_ref();
         let (remind_at, is_reminder) = (self.remind_at, !self.reminders.is_empty());
         let reminds = is_reminder && Instant::now() < remind_at;
-        let told = async {
+        let sent = async {
             match watcher {
                 Some(watcher) => drop(watcher.next().await),
                 // With too many subscribers to be notified, one looks now and then.
@@ -247,7 +247,7 @@ impl RequestStream {
         };
         tokio::select! {
             changed = self.changed.changed() => changed.ok(),
-            () = told => Some(()),
+            () = sent => Some(()),
             () = tokio::time::sleep_until(remind_at), if reminds => Some(()),
             () = session.over().cancelled() => None,
         }
@@ -268,10 +268,15 @@ impl RequestStream {
     fn place(&self) -> String {
         let request = Id::short(&self.slot.request);
         let (stream, cursor) = (self.slot.stream, self.cursor);
-        if self.told.is_empty() {
+        if self.sent_questions.is_empty() {
             return self.session().seal(&Place::Request { stream, request, cursor });
         }
-        self.session().seal(&Place::Asking { stream, request, cursor, told: self.told.clone() })
+        self.session().seal(&Place::Asking {
+            stream,
+            request,
+            cursor,
+            sent_questions: self.sent_questions.clone(),
+        })
     }
 
     fn session(&self) -> &Arc<Session> {
@@ -279,7 +284,7 @@ impl RequestStream {
     }
 }
 
-enum Told {
+enum Output {
     Event(ServerJsonRpcMessage),
     Answer(ServerJsonRpcMessage),
     Nothing,

@@ -28,7 +28,7 @@ struct SlotState {
     call: Option<Arc<CallRow>>,
     /// Messages that follow from nothing stored, numbered from 1; of many without a reader, the last.
     messages: VecDeque<(u64, Arc<ServerJsonRpcMessage>)>,
-    told: u64,
+    said: u64,
     /// What the call's task asks this client now.
     questions: Vec<(Asked, Arc<ServerJsonRpcMessage>)>,
     /// That is all it asks: what was asked besides is over. Not so before the call has looked.
@@ -88,11 +88,11 @@ impl Slot {
     pub fn tell(&self, message: ServerJsonRpcMessage) {
         {
             let mut state = self.state();
-            state.told += 1;
+            state.said += 1;
             if state.messages.len() == limits::MAX_CALL_STREAM_MESSAGES {
                 state.messages.pop_front();
             }
-            let number = state.told;
+            let number = state.said;
             state.messages.push_back((number, Arc::new(message)));
         }
         self.changed.send_replace(());
@@ -199,8 +199,8 @@ impl Slot {
         Cursor { message, life: self.life, ..cursor }
     }
 
-    /// `sent` are the questions that the reader was sent, and not yet that they are over.
-    pub fn next(&self, at: &Cursor, told: &[Asked]) -> Next {
+    /// `sent_questions` are the questions that the reader was sent, and not yet that they are over.
+    pub fn next(&self, at: &Cursor, sent_questions: &[Asked]) -> Next {
         let state = self.state();
         if state.given_up || at.answered {
             return Next::End;
@@ -208,13 +208,13 @@ impl Slot {
         if let Some((number, message)) = state.messages.iter().find(|(number, _)| *number > at.message) {
             return Next::Message(*number, message.clone());
         }
-        let is_open = |told: &Asked| state.questions.iter().any(|(there, _)| there.question == told.question);
-        if let Some(over) = told.iter().find(|told| state.has_looked && !is_open(told)) {
+        let is_open = |sent: &Asked| state.questions.iter().any(|(there, _)| there.question == sent.question);
+        if let Some(over) = sent_questions.iter().find(|sent| state.has_looked && !is_open(sent)) {
             return Next::Over(*over);
         }
         // An earlier life of the session may have asked under a later offer.
         let was_told = |asked: &Asked| {
-            told.iter().any(|told| told.question == asked.question && told.offer >= asked.offer)
+            sent_questions.iter().any(|sent| sent.question == asked.question && sent.offer >= asked.offer)
         };
         if let Some((asked, message)) = state.questions.iter().find(|(asked, _)| !was_told(asked)) {
             return Next::Question(*asked, message.clone());

@@ -63,13 +63,17 @@ impl Handler {
         context: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
         let id = parse(id)?;
-        let task =
-            self.server.engine().task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
+        let task = self
+            .server
+            .engine()
+            .task(&self.connection.principal, id)
+            .await
+            .map_err(|error| rpc_error(&error))?;
         if task.state.is_terminal() {
             return Ok(());
         }
         for (key, result) in responses {
-            self.take_response(id, key, result, context).await.map_err(|error| told(&error))?;
+            self.take_response(id, key, result, context).await.map_err(|error| rpc_error(&error))?;
         }
         Ok(())
     }
@@ -82,7 +86,7 @@ impl Handler {
     ) -> Result<(), ErrorData> {
         let by = self.connection.actor(context);
         let cancelled = self.server.engine().cancel(by, parse(id)?, None).await;
-        cancelled.map(drop).map_err(|error| told(&error))
+        cancelled.map(drop).map_err(|error| rpc_error(&error))
     }
 
     /// Watches what the request asks for, as far as it is the caller's. The outer `None` refuses the request:
@@ -138,8 +142,8 @@ impl Handler {
             let mut meta = NotificationMetaObject::new();
             meta.set_subscription_id(context.sink().id().clone());
             let params = TaskStatusNotificationParams::new(task).with_meta(meta);
-            let told = ServerNotification::TaskStatusNotification(TaskStatusNotification::new(params));
-            if context.request_context().peer.send_notification(told).await.is_err() {
+            let update = ServerNotification::TaskStatusNotification(TaskStatusNotification::new(params));
+            if context.request_context().peer.send_notification(update).await.is_err() {
                 return;
             }
         }
@@ -152,7 +156,7 @@ impl Handler {
         links: Links,
     ) -> Result<DetailedTask, ErrorData> {
         let engine = self.server.engine();
-        let end = engine.result(&self.connection.principal, id).await.map_err(|error| told(&error))?;
+        let end = engine.result(&self.connection.principal, id).await.map_err(|error| rpc_error(&error))?;
         let of = |task: TaskView| (engine.kept_for(&task), TaskDocument::from(task));
         let ((kept, document), payload) = match end {
             TaskEnd::NotYet(task) => {
@@ -178,7 +182,8 @@ impl Handler {
             }
             completed @ TaskEnd::Completed(_) => {
                 // Which does not change any more.
-                let task = engine.task(&self.connection.principal, id).await.map_err(|error| told(&error))?;
+                let task =
+                    engine.task(&self.connection.principal, id).await.map_err(|error| rpc_error(&error))?;
                 let catalog = engine.catalog();
                 let entry = catalog.tool(&task.tool).map(|entry| &**entry);
                 let answer = match self.server.form(links).ended(completed, entry, id) {
@@ -231,7 +236,7 @@ fn parse(id: &str) -> Result<TaskId, ErrorData> {
     id.parse().map_err(|_| error::no_such_task(id))
 }
 
-fn told(error: &EngineError) -> ErrorData {
+fn rpc_error(error: &EngineError) -> ErrorData {
     match error {
         EngineError::NoSuchTask(id) => error::no_such_task(&id.to_string()),
         error => error::rpc(error),

@@ -57,10 +57,10 @@ struct Hears(mpsc::UnboundedSender<String>);
 impl ClientHandler for Hears {
     async fn on_resource_updated(
         &self,
-        told: ResourceUpdatedNotificationParam,
+        seen: ResourceUpdatedNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        let _ = self.0.send(told.uri);
+        let _ = self.0.send(seen.uri);
     }
 }
 
@@ -89,8 +89,8 @@ async fn a_host_goes_on_with_the_next_server() {
         }
 
         socket.kill();
-        let told = in_time(waiting.await_response()).await.expect_err("nobody knows").to_string();
-        assert!(told.contains("task_list"), "{told}");
+        let seen = in_time(waiting.await_response()).await.expect_err("nobody knows").to_string();
+        assert!(seen.contains("task_list"), "{seen}");
         match &mut listening {
             // It says so, and the client reads.
             Some(listening) => while in_time(listening.next()).await.expect("in order").is_some() {},

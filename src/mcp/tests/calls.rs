@@ -45,17 +45,17 @@ async fn an_inline_call_tells_every_report_in_order_before_its_result() {
         let client = world.client(era).await;
         world.pass(50);
         let mut call = client.start_call("stages", json!({"stages": 50}), &inline()).await.expect("a call");
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         let mut named = Vec::new();
         while let Some(event) = in_time(call.next()).await {
             // The session hears of log lines too.
             let CallEvent::Progress { progress, total, message, task } = event else { continue };
             assert_eq!(total, Some(50.0));
             assert_eq!(message, Some(format!("stage {progress} is done")));
-            told.push(progress as u64);
+            seen.push(progress as u64);
             named.extend(task);
         }
-        assert_eq!(told, (1..=50).collect::<Vec<u64>>());
+        assert_eq!(seen, (1..=50).collect::<Vec<u64>>());
         let outcome = call.answer().await.expect("an answer");
         assert_eq!((outcome.is_error, outcome.link()), (false, None));
         assert_eq!(outcome.structured, Some(json!({"done": 50})));
@@ -119,7 +119,7 @@ async fn a_tools_log_lines_come_on_its_calls_stream_as_far_as_the_client_wants_t
         let logs = got.iter().filter(|m| m["method"] == "notifications/message");
         logs.map(|m| (m["params"]["level"].to_string(), m["params"]["data"].to_string())).collect()
     };
-    let told = |levels: &[(&str, &str)]| -> Vec<(String, String)> {
+    let seen = |levels: &[(&str, &str)]| -> Vec<(String, String)> {
         levels.iter().map(|(level, text)| (format!("{level:?}"), format!("{text:?}"))).collect()
     };
     let loud = [("warning", "hot"), ("error", "burnt")];
@@ -127,12 +127,12 @@ async fn a_tools_log_lines_come_on_its_calls_stream_as_far_as_the_client_wants_t
     for (level, expected) in [("info", &all[1..]), ("debug", &all), ("warning", &loud), ("alert", &[])] {
         session.ask("logging/setLevel", json!({"level": level})).await;
         let got = session.ask("tools/call", params.clone()).await;
-        assert_eq!(messages(&got), told(expected), "{level}");
+        assert_eq!(messages(&got), seen(expected), "{level}");
         assert_eq!(got.last().expect("an answer")["result"]["content"][0]["text"], "said");
 
         let meta = json!({"io.modelcontextprotocol/logLevel": level});
         let got = raw.ask_modern("tools/call", params.clone(), meta).await;
-        assert_eq!(messages(&got), told(expected), "{level}, 2026-07-28");
+        assert_eq!(messages(&got), seen(expected), "{level}, 2026-07-28");
     }
 }
 
@@ -302,8 +302,8 @@ async fn an_idempotency_key_leads_to_the_same_task_and_to_no_other() {
     world.until(first.task.as_deref().expect("a task"), |task| task.progress.is_some()).await;
     let again = CallOptions { reply: Some(Reply::Inline), ..options.clone() };
     let mut running = client.start_call("stages", json!({"stages": 2}), &again).await.expect("a call");
-    let told = in_time(running.next()).await;
-    assert!(matches!(told, Some(CallEvent::Progress { progress: 1.0, .. })), "{told:?}");
+    let seen = in_time(running.next()).await;
+    assert!(matches!(seen, Some(CallEvent::Progress { progress: 1.0, .. })), "{seen:?}");
     world.pass(1);
     let second = running.answer().await.expect("an answer");
     assert_eq!((&second.task, &second.structured), (&first.task, &Some(json!({"done": 2}))));

@@ -19,8 +19,8 @@ async fn a_list_of_the_protocol_refuses_a_cursor_that_it_did_not_give() {
             for answer in [modern.last(), legacy.last()] {
                 let error = &answer.expect("an answer")["error"];
                 assert_eq!(error["code"], -32602, "{method} {cursor}: {error}");
-                let told = error["message"].as_str().unwrap_or_default();
-                assert!(told.contains("leave it out for the first page"), "{told}");
+                let seen = error["message"].as_str().unwrap_or_default();
+                assert!(seen.contains("leave it out for the first page"), "{seen}");
             }
         }
         // Clients whose language has no absent text write an empty one.
@@ -61,10 +61,10 @@ async fn own_lists_refuse_cursors_of_no_page_and_take_an_empty_text_as_none() {
         ];
         for (tool, arguments) in swapped {
             let refused = ask(&client, tool, arguments.clone()).await;
-            let told = refused.text();
+            let seen = refused.text();
             assert!(
-                refused.is_error && told.contains("leave it out for the first page"),
-                "{arguments}: {told}"
+                refused.is_error && seen.contains("leave it out for the first page"),
+                "{arguments}: {seen}"
             );
         }
         client.close().await;
@@ -93,6 +93,6 @@ async fn a_number_with_a_zero_fraction_is_an_integer_for_every_tool_and_option()
     let answer = raw.ask_modern("tools/call", params, json!({})).await;
     let refused = &answer.last().expect("an answer")["result"];
     assert_eq!(refused["isError"], true, "{refused}");
-    let told = refused["content"][0]["text"].as_str().unwrap_or_default();
-    assert!(told.contains("/stages") && told.contains("2^53"), "{told}");
+    let seen = refused["content"][0]["text"].as_str().unwrap_or_default();
+    assert!(seen.contains("/stages") && seen.contains("2^53"), "{seen}");
 }

@@ -157,8 +157,8 @@ async fn errors_hide_nothing_whoever_said_it() {
             "params": {"name": name, "arguments": arguments}});
         let session = raw.session().await;
         let answer = session.post().body(body.to_string()).send().await.expect("an answer");
-        let told = messages(answer).await.remove(0);
-        shows(name, &json!([told["error"]["message"], told["result"]]));
+        let seen = messages(answer).await.remove(0);
+        shows(name, &json!([seen["error"]["message"], seen["result"]]));
     }
 }
 

@@ -59,9 +59,9 @@ async fn what_is_no_request_is_told_so() {
         let shown: String = body.chars().take(20).collect();
         let answer = raw.post().body(body).send().await.expect("an answer");
         assert_eq!(answer.status(), status, "{shown}");
-        let told = &messages(answer).await[0];
-        let error = &told["error"];
-        assert_eq!((&error["code"], told.get("id")), (&json!(code.0), Some(&code.1)), "{shown}");
+        let seen = &messages(answer).await[0];
+        let error = &seen["error"];
+        assert_eq!((&error["code"], seen.get("id")), (&json!(code.0), Some(&code.1)), "{shown}");
         assert!(error["message"].as_str().expect("a message").contains(part), "{error}");
     }
     let session = raw.session().await;
@@ -189,8 +189,8 @@ async fn a_port_in_use_and_an_address_for_all_are_refused_with_what_to_do() {
     let world = World::new().await;
     let server = || McpServer::new(world.engine.clone(), McpOptions::default());
     let taken = HttpServer::bind(server(), Options::new(world.http.address())).await;
-    let told = taken.err().expect("in use").to_string();
-    assert!(told.contains("in use") && told.contains("--http"), "{told}");
+    let seen = taken.err().expect("in use").to_string();
+    assert!(seen.contains("in use") && seen.contains("--http"), "{seen}");
     let open = HttpServer::bind(server(), Options::new(SocketAddr::from(([0, 0, 0, 0], 0)))).await;
     assert!(matches!(open, Err(HttpError::Server(ServerError::BeyondLoopback(_)))));
 }

@@ -107,8 +107,8 @@ async fn a_foreign_page_is_refused_before_anything_else_and_told_nothing() {
         for request in requests {
             let answer = sent(request, origin).await;
             assert_eq!(answer.status(), 403, "{origin}");
-            let told = answer.headers().keys().any(|name| name.as_str().starts_with("access-control-"));
-            assert!(!told, "{origin}: {:?}", answer.headers());
+            let seen = answer.headers().keys().any(|name| name.as_str().starts_with("access-control-"));
+            assert!(!seen, "{origin}: {:?}", answer.headers());
         }
     }
     // Two are none.

@@ -115,16 +115,16 @@ async fn each_request_is_answered_after_the_end_of_the_input() {
         let id = world.open_tasks(1).await.remove(0);
         world.until(&id, |task| task.state == "running").await;
         world.pass(3);
-        let told = rest(stream).await;
-        assert_eq!(answer(&told, 1)["result"]["structuredContent"], json!({"done": 3}), "{way:?}");
-        assert_eq!(answer(&told, 2)["result"]["content"][0]["text"], "said", "{way:?}");
-        assert!(answer(&told, "3")["result"]["tools"].is_array(), "{way:?}");
-        assert_eq!(answer(&told, 4)["error"]["code"], -32002, "{way:?}");
-        assert_eq!(answer(&told, 5)["result"]["isError"], true, "{way:?}");
-        assert_eq!(answer(&told, 6)["error"]["code"], -32601, "{way:?}");
+        let seen = rest(stream).await;
+        assert_eq!(answer(&seen, 1)["result"]["structuredContent"], json!({"done": 3}), "{way:?}");
+        assert_eq!(answer(&seen, 2)["result"]["content"][0]["text"], "said", "{way:?}");
+        assert!(answer(&seen, "3")["result"]["tools"].is_array(), "{way:?}");
+        assert_eq!(answer(&seen, 4)["error"]["code"], -32002, "{way:?}");
+        assert_eq!(answer(&seen, 5)["result"]["isError"], true, "{way:?}");
+        assert_eq!(answer(&seen, 6)["error"]["code"], -32601, "{way:?}");
         // What they report is sent as ever.
-        let logged = |data| told.iter().any(|message| message["params"]["data"] == data);
-        assert!(logged("burnt") && logged("3/3 stage 3 is done"), "{way:?}: {told:#?}");
+        let logged = |data| seen.iter().any(|message| message["params"]["data"] == data);
+        assert!(logged("burnt") && logged("3/3 stage 3 is done"), "{way:?}: {seen:#?}");
         assert!(in_time(ended).await, "{way:?}");
     }
 }
@@ -140,15 +140,15 @@ async fn a_tool_hears_at_once_that_its_host_cannot_sample() {
         asked
             .extend([call(1, "samples", json!({"tools": true})), call(2, "samples", json!({"roots": true}))]);
         stream.write_all(&lines(&asked)).await.expect("written");
-        let mut told = Vec::new();
-        let is_answered = |told: &[Value], id: u64| told.iter().any(|message| message["id"] == id);
-        while !(is_answered(&told, 1) && is_answered(&told, 2)) {
+        let mut seen = Vec::new();
+        let is_answered = |seen: &[Value], id: u64| seen.iter().any(|message| message["id"] == id);
+        while !(is_answered(&seen, 1) && is_answered(&seen, 2)) {
             let mut line = String::new();
             in_time(stream.read_line(&mut line)).await.expect("a line");
-            told.push(serde_json::from_str(&line).expect("JSON"));
+            seen.push(serde_json::from_str(&line).expect("JSON"));
         }
         for (id, what) in [(1u64, "(sample with tools)"), (2, "(roots)")] {
-            let text = answer(&told, id)["result"]["content"][0]["text"].as_str().expect("text").to_owned();
+            let text = answer(&seen, id)["result"]["content"][0]["text"].as_str().expect("text").to_owned();
             assert!(text.starts_with("unavailable: ") && text.ends_with(what), "{way:?}: {text}");
         }
     }
@@ -170,12 +170,12 @@ async fn under_2026_07_28_each_request_is_answered_as_well() {
         write(&mut stream, &lines(&asked)).await;
         world.open_tasks(2).await;
         world.pass(2);
-        let told = rest(stream).await;
-        assert!(answer(&told, 1)["result"]["supportedVersions"].is_array(), "{way:?}");
-        assert_eq!(answer(&told, 2)["result"]["structuredContent"], json!({"done": 2}), "{way:?}");
-        assert_eq!(answer(&told, "listens")["result"]["resultType"], "complete", "{way:?}");
-        assert_eq!(answer(&told, 3)["result"]["resultType"], "input_required", "{way:?}");
-        assert!(answer(&told, 4)["result"]["tools"].is_array(), "{way:?}");
+        let seen = rest(stream).await;
+        assert!(answer(&seen, 1)["result"]["supportedVersions"].is_array(), "{way:?}");
+        assert_eq!(answer(&seen, 2)["result"]["structuredContent"], json!({"done": 2}), "{way:?}");
+        assert_eq!(answer(&seen, "listens")["result"]["resultType"], "complete", "{way:?}");
+        assert_eq!(answer(&seen, 3)["result"]["resultType"], "input_required", "{way:?}");
+        assert!(answer(&seen, 4)["result"]["tools"].is_array(), "{way:?}");
         assert!(in_time(ended).await, "{way:?}");
     }
 }
@@ -200,13 +200,13 @@ async fn a_call_whose_task_asks_is_answered_with_a_link() {
             let is_told = |method: &str| method.starts_with("notifications/");
             while next().await["method"].as_str().is_none_or(is_told) {}
             drop(write);
-            let told = loop {
+            let seen = loop {
                 let message = next().await;
                 if message["id"] == 1 && message.get("method").is_none() {
                     break message;
                 }
             };
-            let id = told["result"]["structuredContent"]["task_id"].as_str().expect("a link").to_owned();
+            let id = seen["result"]["structuredContent"]["task_id"].as_str().expect("a link").to_owned();
             assert!(!world.until(&id, |_| true).await.is_terminal(), "{way:?} {tool}");
             assert!(in_time(ended).await, "{way:?} {tool}");
         }
@@ -236,7 +236,7 @@ async fn a_line_that_cannot_be_read_is_answered_and_the_next_is_served() {
         text.extend_from_slice(b"{\"id\":6,\"method\":\"pi");
         let (reading, mut writing) = stream.split();
         let mut reading = BufReader::new(reading).lines();
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         let both = async {
             let write = async {
                 writing.write_all(&text).await.expect("written");
@@ -244,7 +244,7 @@ async fn a_line_that_cannot_be_read_is_answered_and_the_next_is_served() {
             };
             let read = async {
                 while let Some(line) = reading.next_line().await.expect("read") {
-                    told.push(serde_json::from_str::<Value>(&line).expect("JSON"));
+                    seen.push(serde_json::from_str::<Value>(&line).expect("JSON"));
                 }
             };
             tokio::join!(write, read)
@@ -257,14 +257,14 @@ async fn a_line_that_cannot_be_read_is_answered_and_the_next_is_served() {
             (json!(3), -32600),
             (json!(6), -32700),
         ] {
-            assert_eq!(answer(&told, id)["error"]["code"], code, "{way:?}");
+            assert_eq!(answer(&seen, id)["error"]["code"], code, "{way:?}");
         }
-        assert_eq!(answer(&told, 5)["result"], json!({}), "{way:?}");
+        assert_eq!(answer(&seen, 5)["result"], json!({}), "{way:?}");
         let unnamed: Vec<&Value> =
-            told.iter().filter(|told| told["id"].is_null() && told.get("error").is_some()).collect();
-        let codes: Vec<&Value> = unnamed.iter().map(|told| &told["error"]["code"]).collect();
+            seen.iter().filter(|seen| seen["id"].is_null() && seen.get("error").is_some()).collect();
+        let codes: Vec<&Value> = unnamed.iter().map(|seen| &seen["error"]["code"]).collect();
         assert_eq!(codes, [-32700, -32600, -32600], "{way:?}");
-        assert!(unnamed.iter().all(|told| told.get("id").is_some()), "{way:?}: null is an id");
+        assert!(unnamed.iter().all(|seen| seen.get("id").is_some()), "{way:?}: null is an id");
         assert!(in_time(ended).await, "{way:?}");
     }
 }
@@ -281,14 +281,14 @@ async fn an_id_is_that_of_one_request_at_a_time() {
         // Another id, though it reads alike.
         asked.push(request("1", "ping", json!({})));
         write.write_all(&lines(&asked)).await.expect("written");
-        let mut told = Vec::new();
-        while told.len() < 3 {
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
             let line = in_time(read.next_line()).await.expect("read").expect("more");
             let message: Value = serde_json::from_str(&line).expect("JSON");
-            told.extend(message.get("method").is_none().then_some(message));
+            seen.extend(message.get("method").is_none().then_some(message));
         }
-        assert_eq!(answer(&told, 1)["error"]["code"], -32600, "{way:?}");
-        assert_eq!(answer(&told, "1")["result"], json!({}), "{way:?}");
+        assert_eq!(answer(&seen, 1)["error"]["code"], -32600, "{way:?}");
+        assert_eq!(answer(&seen, "1")["result"], json!({}), "{way:?}");
         let mut next = async || loop {
             let line = in_time(read.next_line()).await.expect("read").expect("more");
             let message: Value = serde_json::from_str(&line).expect("JSON");
@@ -352,16 +352,16 @@ async fn a_server_that_is_lost_after_the_end_of_the_input_leaves_no_request_with
     socket.kill();
     let (reading, _writing) = stream.split();
     let mut reading = BufReader::new(reading).lines();
-    let mut told: Vec<Value> = Vec::new();
+    let mut seen: Vec<Value> = Vec::new();
     let mut passed = false;
     while let Some(line) = in_time(reading.next_line()).await.expect("read") {
-        told.push(serde_json::from_str(&line).expect("JSON"));
-        if !passed && told.iter().any(|message| message["id"] == 1) {
+        seen.push(serde_json::from_str(&line).expect("JSON"));
+        if !passed && seen.iter().any(|message| message["id"] == 1) {
             world.pass(3);
             passed = true;
         }
     }
-    assert_eq!(answer(&told, 1)["error"]["data"]["reason"], "server_restarted");
-    assert_eq!(answer(&told, 2)["result"]["structuredContent"]["state"], "completed");
+    assert_eq!(answer(&seen, 1)["error"]["data"]["reason"], "server_restarted");
+    assert_eq!(answer(&seen, 2)["result"]["structuredContent"]["state"], "completed");
     assert!(in_time(ended).await.expect("no panic"));
 }

@@ -23,13 +23,13 @@ pub fn tools(closures: Closures) -> Closures {
         let schema = json!({
             "type": "object", "properties": {"confirm": {"type": "boolean"}}, "required": ["confirm"],
         });
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         for number in 1..=arguments["questions"].as_u64().unwrap_or(1) {
             let form = Ask::Form { message: format!("Question {number}?"), schema: schema.to_string() };
             let asking = steps.ask(Some(&format!("q{number}")), By::Person, form, DAY)?;
-            told.push(words(steps.answer(asking).await?));
+            seen.push(words(steps.answer(asking).await?));
         }
-        Ok(ToolResult::text(told.join(" ")))
+        Ok(ToolResult::text(seen.join(" ")))
     };
     closures
         .tool(endless("asks", Reply::Inline, false), "1", ask)
@@ -37,14 +37,14 @@ pub fn tools(closures: Closures) -> Closures {
         .tool(endless("calls", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
             let tool = arguments["tool"].as_str().unwrap_or_default();
             let given = arguments.get("arguments").cloned().unwrap_or_else(|| json!({}));
-            let mut told = Vec::new();
+            let mut seen = Vec::new();
             for calling in steps.call(&[ChildCall::new(tool, &given)]).await? {
                 match steps.join(calling).await? {
-                    ChildEnd::Completed(result) => told.push(result),
+                    ChildEnd::Completed(result) => seen.push(result),
                     other => return Err(StepError::Tool(format!("{other:?}"))),
                 }
             }
-            Ok(told.pop().unwrap_or_default())
+            Ok(seen.pop().unwrap_or_default())
         })
         .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
             let mut request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
@@ -173,11 +173,11 @@ async fn a_question_that_is_answered_elsewhere_is_taken_back() {
     assert_eq!(refused[0]["result"]["isError"], true, "the mark alone is no person's hand");
     let taken = owner.ask_modern("tools/call", params, by_person).await;
     assert_eq!(taken[0]["result"]["isError"], false, "{taken:?}");
-    let mut told = [stream.next().await, stream.next().await];
-    told.sort_by_key(|message| message.get("method").is_none());
-    assert_eq!(told[0]["method"], "notifications/cancelled");
-    assert_eq!(told[0]["params"]["requestId"], asked["id"]);
-    assert_eq!((text(&told[1]), channel(&world, &told[1]).await.as_str()), ("Decline", "cli"));
+    let mut seen = [stream.next().await, stream.next().await];
+    seen.sort_by_key(|message| message.get("method").is_none());
+    assert_eq!(seen[0]["method"], "notifications/cancelled");
+    assert_eq!(seen[0]["params"]["requestId"], asked["id"]);
+    assert_eq!((text(&seen[1]), channel(&world, &seen[1]).await.as_str()), ("Decline", "cli"));
 }
 
 #[tokio::test]
@@ -217,9 +217,9 @@ async fn a_tool_is_told_at_once_what_its_client_cannot_do() {
         let of_modern =
             in_time(raw.ask_modern("tools/call", params.clone(), declares(&capabilities))).await.pop();
         for answer in [of_session, of_modern].map(|answer| answer.expect("an answer")) {
-            let told = text(&answer);
+            let seen = text(&answer);
             assert!(
-                told.starts_with("unavailable: ") && told.ends_with(what),
+                seen.starts_with("unavailable: ") && seen.ends_with(what),
                 "{capabilities} {params}: {answer}"
             );
         }
@@ -344,11 +344,11 @@ async fn state_that_is_altered_or_of_another_call_is_refused_alike() {
     let other_arguments = round(&call("asks", json!({"b": 2})), &first, answer.clone());
     let other_tool =
         round(&call("asks_first", json!({"b": 1, "a": {"d": 2, "c": 3}})), &first, answer.clone());
-    let mut told = Vec::new();
+    let mut seen = Vec::new();
     for wrong in [altered, other_arguments, other_tool] {
-        told.push(raw.one(wrong).await["error"].clone());
+        seen.push(raw.one(wrong).await["error"].clone());
     }
-    assert!(told.iter().all(|error| error["code"] == -32602 && *error == told[0]), "{told:?}");
+    assert!(seen.iter().all(|error| error["code"] == -32602 && *error == seen[0]), "{seen:?}");
     // The same arguments in another order are the same.
     let same = call("asks", json!({"a": {"c": 3, "d": 2}, "b": 1}));
     assert_eq!(text(&raw.one(round(&same, &first, answer)).await), "{\"confirm\":true}");

@@ -171,15 +171,15 @@ impl Events {
 
     /// To the end: the data of log messages, and the answer.
     pub async fn rest(&mut self) -> (Vec<String>, Option<Value>) {
-        let (mut told, mut answer) = (Vec::new(), None);
+        let (mut seen, mut answer) = (Vec::new(), None);
         while let Some(Event { message, .. }) = self.next().await {
             match &message["params"]["data"] {
-                Value::String(text) => told.push(text.clone()),
+                Value::String(text) => seen.push(text.clone()),
                 _ if message.get("id").is_some() => answer = Some(message),
                 _ => assert_eq!(message, Value::Null),
             }
         }
-        (told, answer)
+        (seen, answer)
     }
 }
 

@@ -151,19 +151,19 @@ async fn a_new_task_is_no_change_of_the_list_of_tools() {
         world.pass(1);
         world.until(&link.task_id, TaskDocument::is_terminal).await;
     }
-    let mut told = [String::new(), String::new()];
+    let mut seen = [String::new(), String::new()];
     let mut streams = [of_session, of_modern];
     let mut until = async |words: &str| {
-        for (stream, told) in streams.iter_mut().zip(&mut told) {
-            while !told.contains(words) {
+        for (stream, seen) in streams.iter_mut().zip(&mut seen) {
+            while !seen.contains(words) {
                 let chunk = in_time(stream.chunk()).await.expect("a stream").expect("more");
-                told.push_str(&String::from_utf8_lossy(&chunk));
+                seen.push_str(&String::from_utf8_lossy(&chunk));
             }
         }
-        told.clone()
+        seen.clone()
     };
-    let told = until("notifications/resources/list_changed").await;
-    assert!(!told.iter().any(|told| told.contains("tools/list_changed")), "{told:?}");
+    let seen = until("notifications/resources/list_changed").await;
+    assert!(!seen.iter().any(|seen| seen.contains("tools/list_changed")), "{seen:?}");
     // Only this is one.
     world.engine.set_catalog(world.engine.catalog());
     until("notifications/tools/list_changed").await;
@@ -262,8 +262,8 @@ async fn a_slow_subscriber_holds_nobody_up_and_is_told_the_last_change() {
     let task = world.until(&link.task_id, TaskDocument::is_terminal).await;
     assert_eq!(task.progress.map(|p| p.done), Some(400));
     let chunk = in_time(listening.chunk()).await.expect("a stream").expect("an update");
-    let told = String::from_utf8_lossy(&chunk).into_owned();
-    assert!(told.contains("notifications/resources/updated") && told.contains("subscriptionId"), "{told}");
+    let seen = String::from_utf8_lossy(&chunk).into_owned();
+    assert!(seen.contains("notifications/resources/updated") && seen.contains("subscriptionId"), "{seen}");
     client.close().await;
 }
 
@@ -296,12 +296,12 @@ async fn an_unsubscribed_session_is_told_nothing_more_and_a_closed_one_frees_its
     let mut stream = get.send().await.expect("a stream");
     world.pass(2);
     world.until(&link.task_id, TaskDocument::is_terminal).await;
-    let mut told = String::new();
-    while !told.contains("/log") {
+    let mut seen = String::new();
+    while !seen.contains("/log") {
         let chunk = in_time(stream.chunk()).await.expect("a stream").expect("more");
-        told.push_str(&String::from_utf8_lossy(&chunk));
+        seen.push_str(&String::from_utf8_lossy(&chunk));
     }
-    assert!(!told.contains(&format!("\"{}\"", link.uri)), "{told}");
+    assert!(!seen.contains(&format!("\"{}\"", link.uri)), "{seen}");
     let delete = raw.http.delete(&raw.url).header("mcp-session-id", &session.id).send().await;
     assert_eq!(delete.expect("an answer").status(), 204);
     subscribers(&world, 0).await;

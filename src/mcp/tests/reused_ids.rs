@@ -52,8 +52,8 @@ async fn an_id_in_use_is_refused_and_the_first_request_goes_on() {
         ] {
             let refused = last(session.send_as(id.clone(), method, params).await).await;
             assert_eq!((&refused["error"]["code"], &refused["id"]), (&json!(-32600), &id), "{method}");
-            let told = refused["error"]["message"].as_str().expect("a message");
-            assert!(told.contains(&id.to_string()), "{told}");
+            let seen = refused["error"]["message"].as_str().expect("a message");
+            assert!(seen.contains(&id.to_string()), "{seen}");
         }
         // Neither another session nor an id of another kind is touched.
         assert!(last(other.send_as(id.clone(), "tools/list", json!({})).await).await["result"].is_object());

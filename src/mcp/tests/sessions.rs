@@ -47,13 +47,13 @@ async fn a_call_goes_on_behind_the_last_event_whoever_serves_it() {
             if !restarts {
                 // What is there is sent again to a client that comes back to the same place.
                 for stage in seen + 1..=3 {
-                    let told = events.next().await.expect("a report").message;
-                    assert_eq!(told["params"]["data"], report(stage, 5));
+                    let heard = events.next().await.expect("a report").message;
+                    assert_eq!(heard["params"]["data"], report(stage, 5));
                 }
                 continue;
             }
-            let (told, answer) = events.rest().await;
-            assert_eq!(told, reports(5)[seen as usize..], "{seen} seen");
+            let (heard, answer) = events.rest().await;
+            assert_eq!(heard, reports(5)[seen as usize..], "{seen} seen");
             let answer = answer.expect("an answer");
             assert_eq!(
                 (&answer["id"], &answer["result"]["structuredContent"]),
@@ -215,8 +215,8 @@ async fn subscriptions_and_the_log_level_survive_and_nothing_is_missed() {
     while !updated(&events.next().await.expect("an update").message) {}
     // The level holds: no log messages.
     world.pass(1);
-    let (told, answer) = Events::of(back.send("tools/call", call(1)).await).rest().await;
-    assert!(told.is_empty() && answer.is_some(), "{told:?}");
+    let (heard, answer) = Events::of(back.send("tools/call", call(1)).await).rest().await;
+    assert!(heard.is_empty() && answer.is_some(), "{heard:?}");
 }
 
 #[tokio::test]
@@ -344,8 +344,8 @@ async fn who_does_not_read_one_stream_gets_all_others() {
     };
     in_time(waiting).await;
     for call in calls {
-        let (told, answer) = Events::of(call).rest().await;
-        assert!(told == reports(400), "{} lines", told.len());
+        let (heard, answer) = Events::of(call).rest().await;
+        assert!(heard == reports(400), "{} lines", heard.len());
         assert!(answer.expect("an answer")["result"].is_object());
     }
 }

@@ -120,17 +120,17 @@ async fn over_pipes_a_listener_is_told_of_tasks_by_their_ids() {
     let id = created["result"]["taskId"].as_str().expect("a task").to_owned();
     let wanted =
         json!({ "taskIds": [id, foreign.to_string()], "resourceSubscriptions": ["task://nonsense"] });
-    let told = ask(2, "subscriptions/listen", json!({ "notifications": wanted })).await;
-    assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
-    assert_eq!(told["params"]["notifications"], json!({ "taskIds": [id] }));
-    assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 2);
+    let seen = ask(2, "subscriptions/listen", json!({ "notifications": wanted })).await;
+    assert_eq!(seen["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(seen["params"]["notifications"], json!({ "taskIds": [id] }));
+    assert_eq!(seen["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 2);
     // One for the foreign task.
     world.pass(2);
     loop {
         let line = in_time(lines.next_line()).await.expect("read").expect("a line");
-        let told: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!((&told["method"], &told["params"]["taskId"]), (&json!("notifications/tasks"), &json!(id)));
-        if told["params"]["status"] == "completed" {
+        let seen: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&seen["method"], &seen["params"]["taskId"]), (&json!("notifications/tasks"), &json!(id)));
+        if seen["params"]["status"] == "completed" {
             break;
         }
     }

@@ -189,8 +189,8 @@ async fn a_message_is_sent_once_and_another_principals_task_takes_none() {
         assert_eq!(value(ask(&client, "task_send", message).await), json!({"seq": 1}));
         let bare = json!({"task_id": id, "name": "go", "payload": null});
         assert_eq!(value(ask(&client, "task_send", bare).await), json!({"seq": 2}));
-        let nobody = json!({"task_id": world.foreign_task().await, "name": "go", "payload": 1});
-        assert!(ask(&client, "task_send", nobody).await.is_error);
+        let not_theirs = json!({"task_id": world.foreign_task().await, "name": "go", "payload": 1});
+        assert!(ask(&client, "task_send", not_theirs).await.is_error);
         let long = "x".repeat(crate::limits::MAX_MESSAGE_PAYLOAD_BYTES);
         let large = ask(&client, "task_send", json!({"task_id": id, "name": "go", "payload": long})).await;
         assert!(large.is_error && large.text().contains("payload"), "{}", large.text());

@@ -164,8 +164,8 @@ async fn a_client_that_cannot_be_asked_sees_what_its_task_waits_for() {
     }
     let mut listening = Listening::to(&raw, json!({"taskIds": [id]})).await;
     assert_eq!(listening.next().await["method"], "notifications/subscriptions/acknowledged");
-    let told = listening.next().await["params"].take();
-    assert_eq!((&told["status"], &told["statusMessage"]), (&json!("working"), &task["statusMessage"]));
+    let seen = listening.next().await["params"].take();
+    assert_eq!((&seen["status"], &seen["statusMessage"]), (&json!("working"), &task["statusMessage"]));
     let mut asked = declared();
     asked["io.modelcontextprotocol/clientCapabilities"]["elicitation"] = json!({"form": {}});
     let task = raw.ask_modern("tasks/get", json!({"taskId": id}), asked).await[0]["result"].take();
@@ -356,12 +356,12 @@ async fn a_listener_is_told_of_its_tasks_to_the_end() {
     // One stage is another principal's.
     world.pass(401);
     let last = loop {
-        let told = listening.next().await["params"].take();
-        if told["taskId"].is_string() {
-            assert_eq!(told["taskId"], json!(id));
+        let seen = listening.next().await["params"].take();
+        if seen["taskId"].is_string() {
+            assert_eq!(seen["taskId"], json!(id));
         }
-        if told["status"] == "completed" {
-            break told;
+        if seen["status"] == "completed" {
+            break seen;
         }
     };
     let mut got = raw.get(&id).await;

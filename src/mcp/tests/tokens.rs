@@ -115,17 +115,17 @@ async fn another_callers_session_looks_like_one_that_is_not_there() {
         for (known, unknown) in
             [(foreign.session_of(&session.id), foreign.session_of("11111111-2222-4333-8444-555555555555"))]
         {
-            let told =
+            let seen =
                 async |answer: reqwest::Response| (answer.status(), answer.text().await.expect("a text"));
             let method = "tools/list";
             assert_eq!(
-                told(known.send(method, json!({})).await).await,
-                told(unknown.send(method, json!({})).await).await
+                seen(known.send(method, json!({})).await).await,
+                seen(unknown.send(method, json!({})).await).await
             );
             for event in [None, Some("0/0")] {
-                assert_eq!(told(known.get(event).await).await, told(unknown.get(event).await).await);
+                assert_eq!(seen(known.get(event).await).await, seen(unknown.get(event).await).await);
             }
-            assert_eq!(told(known.delete().await).await, told(unknown.delete().await).await);
+            assert_eq!(seen(known.delete().await).await, seen(unknown.delete().await).await);
         }
     }
     assert_eq!(session.send("tools/list", json!({})).await.status(), StatusCode::OK, "it is still there");

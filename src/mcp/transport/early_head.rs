@@ -44,7 +44,7 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A comment goes out after so much `silence`.
 fn ahead_of(answer: Answer, silence: Duration) -> Response {
-    let mut response = Response::new(Body::from_stream(told(answer, silence)));
+    let mut response = Response::new(Body::from_stream(answer_stream(answer, silence)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -53,12 +53,12 @@ fn ahead_of(answer: Answer, silence: Duration) -> Response {
 }
 
 /// Comments until the answer is there, the first at once; then the answer.
-fn told(answer: Answer, silence: Duration) -> impl Stream<Item = io::Result<Bytes>> + Send {
+fn answer_stream(answer: Answer, silence: Duration) -> impl Stream<Item = io::Result<Bytes>> + Send {
     enum At {
         Waiting(Answer),
         Telling(BodyStream),
     }
-    let told = stream::try_unfold(At::Waiting(answer), move |at| async move {
+    let rest = stream::try_unfold(At::Waiting(answer), move |at| async move {
         match at {
             At::Waiting(mut answer) => match tokio::time::timeout(silence, &mut answer).await {
                 Ok(response) => Ok(Some((Bytes::new(), At::Telling(events(response).await?)))),
@@ -70,7 +70,7 @@ fn told(answer: Answer, silence: Duration) -> impl Stream<Item = io::Result<Byte
             }
         }
     });
-    stream::iter([Ok(COMMENT)]).chain(told)
+    stream::iter([Ok(COMMENT)]).chain(rest)
 }
 
 /// The answer as events: it may be one JSON document, whose status comes too late.
@@ -122,13 +122,13 @@ mod tests {
     #[tokio::test]
     async fn comments_go_out_until_there_is_an_answer_and_it_stands_behind_them() {
         let late = content(StatusCode::NOT_FOUND, "application/json", "{\"error\":{}}");
-        let told = sent(late, 3).await.expect("an answer");
-        let (comments, answer) = told.split_at(told.rfind(":\n\n").expect("comments") + COMMENT.len());
+        let seen = sent(late, 3).await.expect("an answer");
+        let (comments, answer) = seen.split_at(seen.rfind(":\n\n").expect("comments") + COMMENT.len());
         assert_eq!(answer, "data: {\"error\":{}}\n\n");
         assert_eq!(comments.replace(":\n\n", ""), "");
         let stream = content(StatusCode::OK, "text/event-stream", "data: 1\n\n:\n\ndata: 2\n\n");
-        let told = sent(stream, 1).await;
-        assert!(told.expect("an answer").ends_with(":\n\ndata: 1\n\n:\n\ndata: 2\n\n"));
+        let seen = sent(stream, 1).await;
+        assert!(seen.expect("an answer").ends_with(":\n\ndata: 1\n\n:\n\ndata: 2\n\n"));
         // Neither is an answer to a request.
         for broken in [text(StatusCode::INTERNAL_SERVER_ERROR, "no"), status(StatusCode::OK)] {
             assert!(sent(broken, 1).await.is_err());

@@ -40,7 +40,7 @@ pub fn with_resources(line: &[u8]) -> Option<Vec<u8>> {
 
 /// A message as the client is to have it: acknowledgments name tasks as tasks, and the server.
 pub fn to_client(message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
-    stamped(with_task_ids(message))
+    stamp(with_task_ids(message))
 }
 
 /// A handshake whose params do not fit: to rmcp it is a request before the handshake.
@@ -52,7 +52,7 @@ pub fn bad_handshake(message: &ClientJsonRpcMessage) -> Option<(RequestId, Error
 }
 
 /// An ack says who answered.
-fn stamped(mut message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
+fn stamp(mut message: ServerJsonRpcMessage) -> ServerJsonRpcMessage {
     if let ServerJsonRpcMessage::Response(response) = &mut message
         && let ServerResult::TaskAckResult(ack) = &response.result
         && let Ok(mut wire) = serde_json::to_value(ack)
@@ -123,15 +123,15 @@ mod tests {
     fn the_acknowledgment_names_tasks() {
         let filter = SubscriptionFilter::builder()
             .resource_subscriptions([format!("{TASK_STATUS_SCHEME}a"), "task://c".to_owned()]);
-        let mut told = SubscriptionsAcknowledgedNotification::new(
+        let mut seen = SubscriptionsAcknowledgedNotification::new(
             SubscriptionsAcknowledgedNotificationParams::new(filter.build()),
         );
         let mut meta = NotificationMetaObject::new();
         meta.set_subscription_id(RequestId::Number(7));
-        told.extensions.insert(meta);
-        let told = ServerNotification::SubscriptionsAcknowledgedNotification(told);
+        seen.extensions.insert(meta);
+        let seen = ServerNotification::SubscriptionsAcknowledgedNotification(seen);
         let wire =
-            serde_json::to_value(with_task_ids(ServerJsonRpcMessage::notification(told))).expect("JSON");
+            serde_json::to_value(with_task_ids(ServerJsonRpcMessage::notification(seen))).expect("JSON");
         assert_eq!(
             wire["params"],
             json!({
@@ -143,13 +143,13 @@ mod tests {
 
     #[test]
     fn an_ack_says_who_answered() {
-        let told = |result| {
+        let seen = |result| {
             let message = ServerJsonRpcMessage::response(result, RequestId::Number(7));
-            serde_json::to_value(stamped(message)).expect("JSON")["result"].take()
+            serde_json::to_value(stamp(message)).expect("JSON")["result"].take()
         };
-        let ack = told(ServerResult::task_ack(()));
+        let ack = seen(ServerResult::task_ack(()));
         assert_eq!(ack["resultType"], "complete");
         assert_eq!(ack["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "longhaul");
-        assert_eq!(told(ServerResult::empty(())), json!({}), "as sessions have it");
+        assert_eq!(seen(ServerResult::empty(())), json!({}), "as sessions have it");
     }
 }

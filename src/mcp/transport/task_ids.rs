@@ -67,7 +67,7 @@ pub async fn read(request: Request, next: Next) -> Response {
     let wants_name = method.starts_with("tasks/") && !request.headers().contains_key(MCP_NAME);
     if !listens && !wants_name {
         let response = next.run(request).await;
-        return if is_acknowledged { stamped(response) } else { response };
+        return if is_acknowledged { stamp(response) } else { response };
     }
     let (mut parts, body) = request.into_parts();
     let Ok(bytes) = collect(body, limits::MAX_REQUEST_BYTES).await else {
@@ -84,7 +84,7 @@ pub async fn read(request: Request, next: Next) -> Response {
     let request = Request::from_parts(parts, Body::from(bytes));
     let Some(asked) = params.notifications.task_ids.filter(|_| listens) else {
         let response = next.run(request).await;
-        return if is_acknowledged { stamped(response) } else { response };
+        return if is_acknowledged { stamp(response) } else { response };
     };
     let declared = params.meta.capabilities.supports_tasks();
     let ids = TaskIds::new(asked, declared);
@@ -94,7 +94,7 @@ pub async fn read(request: Request, next: Next) -> Response {
         let body = error::rpc_body(&id, &error::tasks_extension_missing());
         return rpc_response(StatusCode::BAD_REQUEST, &body);
     }
-    edited(response, move |message| {
+    edit(response, move |message| {
         let ids = ids.honoured();
         let names = message["method"] == "notifications/subscriptions/acknowledged" && !ids.is_empty();
         if names {
@@ -105,8 +105,8 @@ pub async fn read(request: Request, next: Next) -> Response {
 }
 
 /// The answer of a `tasks/update` or `tasks/cancel`.
-fn stamped(response: Response) -> Response {
-    edited(response, |message| message.get_mut("result").is_some_and(stamp_ack))
+fn stamp(response: Response) -> Response {
+    edit(response, |message| message.get_mut("result").is_some_and(stamp_ack))
 }
 
 /// A well-known client names no task in its headers. What a header contradicts is refused all the same.
@@ -117,7 +117,7 @@ fn add_name(headers: &mut HeaderMap, task_id: Option<&str>) {
 }
 
 /// The answer, its first message as `edit` leaves it, if it is a stream; whether anything changed is what `edit` tells.
-fn edited(response: Response, edit: impl Fn(&mut Value) -> bool + Send + 'static) -> Response {
+fn edit(response: Response, edit: impl Fn(&mut Value) -> bool + Send + 'static) -> Response {
     if !is_event_stream(&response) {
         return response;
     }
@@ -161,7 +161,7 @@ mod tests {
     const ACK: &str = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\
          \"notifications/subscriptions/acknowledged\",\"params\":{\"notifications\":{}}}\n\n";
 
-    fn told(held: &str) -> Option<String> {
+    fn edit_text(held: &str) -> Option<String> {
         let edit = |message: &mut Value| {
             let is_ack = message["method"] == "notifications/subscriptions/acknowledged";
             if is_ack {
@@ -169,17 +169,17 @@ mod tests {
             }
             is_ack
         };
-        let told = with_edit(held.as_bytes(), &edit)?;
-        Some(String::from_utf8(told.to_vec()).expect("text"))
+        let seen = with_edit(held.as_bytes(), &edit)?;
+        Some(String::from_utf8(seen.to_vec()).expect("text"))
     }
 
     #[test]
     fn the_acknowledgment_names_the_tasks_however_it_is_cut_up() {
         for cut in 0..ACK.len() {
-            assert_eq!(told(&ACK[..cut]), None, "{cut}");
+            assert_eq!(edit_text(&ACK[..cut]), None, "{cut}");
         }
         let primed = format!(": comment\n\nid: 1\ndata:\n\n{ACK}data: {{\"n\":1}}\n\ndata: {{\"n");
-        let got = told(&primed).expect("whole");
+        let got = edit_text(&primed).expect("whole");
         assert!(got.starts_with(": comment\n\nid: 1\ndata:\n\nevent: message\ndata: {"), "{got}");
         assert!(got.contains("\"notifications\":{\"taskIds\":[\"a\"]}"), "{got}");
         assert!(got.ends_with("}\n\ndata: {\"n\":1}\n\ndata: {\"n"), "{got}");
@@ -188,6 +188,6 @@ mod tests {
     #[test]
     fn what_is_no_acknowledgment_passes() {
         let error = "data: {\"id\":1,\"error\":{}}\n\n";
-        assert_eq!(told(error).as_deref(), Some(error));
+        assert_eq!(edit_text(error).as_deref(), Some(error));
     }
 }

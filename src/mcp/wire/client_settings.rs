@@ -65,8 +65,8 @@ impl ClientSettings {
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let is_again = match name {
-                "wait" => wait.replace(wait_in(&decoded(value))?).is_some(),
-                "links" => links.replace(links_in(&decoded(value))?).is_some(),
+                "wait" => wait.replace(wait_in(&decode(value))?).is_some(),
+                "links" => links.replace(links_in(&decode(value))?).is_some(),
                 _ => false,
             };
             if is_again {
@@ -131,7 +131,7 @@ fn bad(name: &str, value: &str, may: &str) -> String {
     format!("the parameter '{name}' of the address is '{value}'; it may be {may}")
 }
 
-fn decoded(value: &str) -> String {
+fn decode(value: &str) -> String {
     percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()
 }
 

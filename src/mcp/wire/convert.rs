@@ -41,7 +41,7 @@ pub fn tool(definition: &ToolDefinition) -> WireTool {
         std::sync::Arc::new(schema::with_properties(object(definition.input_schema.clone()))),
     );
     tool.title = definition.title.clone();
-    tool.output_schema = definition.output_schema.as_ref().map(|own| schema::widened(own).into());
+    tool.output_schema = definition.output_schema.as_ref().map(|own| schema::widen(own).into());
     tool.annotations = annotations(definition.annotations);
     tool
 }
@@ -69,7 +69,7 @@ pub fn completed(entry: Option<&ToolEntry>, result: ToolResult) -> CallToolResul
     let is_error = is_error || broken.is_some();
     let mut answer = if is_error { CallToolResult::error(blocks) } else { CallToolResult::success(blocks) };
     if broken.is_none() {
-        answer.structured_content = structured.map(|value| schema::fitted(promised, value));
+        answer.structured_content = structured.map(|value| schema::fit(promised, value));
     }
     answer
 }
@@ -81,8 +81,8 @@ fn promise_broken(entry: Option<&ToolEntry>, structured: Option<&Value>) -> Opti
     };
     let violations = entry.validate_result(structured).err()?;
     let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    let told = violations.join("; ");
-    Some(format!("The structured result does not fit the tool's output schema: {}", show_hidden(&told)))
+    let words = violations.join("; ");
+    Some(format!("The structured result does not fit the tool's output schema: {}", show_hidden(&words)))
 }
 
 /// Texts and names are for eyes, so that what they hide is shown; bytes and what is no text are data.
@@ -254,8 +254,8 @@ mod tests {
         for result in [structured("{}"), ToolResult::text("n is 1")] {
             let answer = completed(Some(&entry), result);
             assert_eq!((answer.is_error, answer.structured_content), (Some(true), None));
-            let told = answer.content.last().and_then(|block| block.as_text()).expect("text");
-            assert!(told.text.contains("structured result"), "{}", told.text);
+            let seen = answer.content.last().and_then(|block| block.as_text()).expect("text");
+            assert!(seen.text.contains("structured result"), "{}", seen.text);
         }
         // An error of the tool's own need not keep the promise.
         let answer = completed(Some(&entry), ToolResult::error("no such ticket"));

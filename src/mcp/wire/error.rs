@@ -25,7 +25,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub fn told(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<String>) -> Self {
         Self::Result(Box::new(tool_error(text)))
     }
 }
@@ -98,7 +98,7 @@ pub(in crate::mcp) fn shown(text: &str) -> String {
 /// As the answer of a call: what the arguments' author can mend, or wait for, is a result, all else an error.
 pub fn refusal(error: EngineError) -> Refusal {
     match blame(&error) {
-        Blame::Missing | Blame::Arguments | Blame::Busy => Refusal::told(words(&error)),
+        Blame::Missing | Blame::Arguments | Blame::Busy => Refusal::text(words(&error)),
         Blame::Client | Blame::Server => Refusal::Error(rpc(&error)),
     }
 }
@@ -116,7 +116,7 @@ pub fn not_done(error: ApiError) -> Refusal {
                 error => error,
             }
         }
-        error => Refusal::told(error.to_string()),
+        error => Refusal::text(error.to_string()),
     }
 }
 
@@ -275,16 +275,16 @@ mod tests {
     #[test]
     fn a_tools_error_names_its_task_and_keeps_what_the_tool_says() {
         let id = TaskId::from_bytes([5; 16]);
-        let told = |data: Option<&str>| {
+        let seen = |data: Option<&str>| {
             let data = data.map(str::to_owned);
             of_tool(&ProtocolError { code: -32000, message: "no".to_owned(), data }, id)
         };
-        let error = told(None);
+        let error = seen(None);
         assert_eq!((error.code.0, &*error.message), (-32000, "no"));
         assert_eq!(error.data, Some(json!({ TASK_META: id.to_string() })));
-        let error = told(Some("{\"why\": 1}"));
+        let error = seen(Some("{\"why\": 1}"));
         assert_eq!(error.data, Some(json!({ "why": 1, TASK_META: id.to_string() })));
-        let error = told(Some("[1]"));
+        let error = seen(Some("[1]"));
         assert_eq!((error.data, &*error.message), (Some(json!([1])), &*format!("no (task {id})")));
     }
 }

@@ -151,8 +151,8 @@ mod tests {
         let mut teller = teller(true, None);
         let mut last = -1.0;
         for done in [0, 3, 3, 1, 4] {
-            let told = serde_json::to_value(teller.tell(&progress(done))).expect("JSON");
-            let step = told["params"]["progress"].as_f64().expect("a number");
+            let seen = serde_json::to_value(teller.tell(&progress(done))).expect("JSON");
+            let step = seen["params"]["progress"].as_f64().expect("a number");
             assert!(step > last && step - (done as f64) < 3.0, "{step} after {last}");
             last = step;
         }
@@ -163,9 +163,9 @@ mod tests {
         let line = |level| Report::Line { level, text: "words".to_owned() };
         let mut some = teller(false, Some(LoggingLevel::Warning));
         assert!(some.tell(&progress(1)).is_none() && some.tell(&line(LogLevel::Notice)).is_none());
-        let told = serde_json::to_value(some.tell(&line(LogLevel::Error))).expect("JSON");
-        assert_eq!((&told["params"]["level"], &told["params"]["data"]), (&"error".into(), &"words".into()));
-        assert!(told["params"]["_meta"].is_object(), "the first that is told names the task");
+        let seen = serde_json::to_value(some.tell(&line(LogLevel::Error))).expect("JSON");
+        assert_eq!((&seen["params"]["level"], &seen["params"]["data"]), (&"error".into(), &"words".into()));
+        assert!(seen["params"]["_meta"].is_object(), "the first that is told names the task");
         assert!(teller(true, None).tell(&line(LogLevel::Error)).is_none());
     }
 }

@@ -41,8 +41,8 @@ pub fn with_properties(mut own: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The tool's own schema as clients get it: `anyOf` of its own result and a link, an object at the root.
-pub fn widened(own: &Value) -> Map<String, Value> {
-    let own = if describes_object(own) { own.clone() } else { wrapped(own) };
+pub fn widen(own: &Value) -> Map<String, Value> {
+    let own = if describes_object(own) { own.clone() } else { wrap(own) };
     let mut root = Map::new();
     let own = match own {
         Value::Object(mut own) => {
@@ -55,22 +55,22 @@ pub fn widened(own: &Value) -> Map<String, Value> {
     };
     root.insert("type".to_owned(), json!("object"));
     root.insert("properties".to_owned(), json!({}));
-    root.insert("anyOf".to_owned(), json!([moved(own, "#/anyOf/0"), link_schema()]));
+    root.insert("anyOf".to_owned(), json!([move_schema(own, "#/anyOf/0"), link_schema()]));
     root
 }
 
 /// A structured result as clients get it: what `own` does not describe as an object is wrapped.
-pub fn fitted(own: Option<&Value>, structured: Value) -> Value {
+pub fn fit(own: Option<&Value>, structured: Value) -> Value {
     let keep = own.map_or(structured.is_object(), describes_object);
     if keep { structured } else { json!({ "result": structured }) }
 }
 
-fn wrapped(own: &Value) -> Value {
+fn wrap(own: &Value) -> Value {
     let mut inner = own.clone();
     let dialect = inner.as_object_mut().and_then(|own| own.remove("$schema"));
     let mut outer = json!({
         "type": "object",
-        "properties": { "result": moved(inner, "#/properties/result") },
+        "properties": { "result": move_schema(inner, "#/properties/result") },
         "required": ["result"],
     });
     if let Some(dialect) = dialect {
@@ -99,7 +99,7 @@ fn object_within(root: &Value, schema: &Value, depth: u8) -> bool {
 
 /// A schema that stood at the root of its document and now stands at `place`: its references follow.
 /// One with an `$id` is a document of its own wherever it stands.
-fn moved(schema: Value, place: &str) -> Value {
+fn move_schema(schema: Value, place: &str) -> Value {
     if schema.get("$id").is_some_and(Value::is_string) {
         return schema;
     }
@@ -115,20 +115,23 @@ fn moved(schema: Value, place: &str) -> Value {
                         (
                             "properties" | "patternProperties" | "dependentSchemas" | "$defs" | "definitions",
                             Value::Object(named),
-                        ) => named.into_iter().map(|(name, schema)| (name, moved(schema, place))).collect(),
-                        ("$ref", Value::String(at)) => Value::String(moved_reference(at, place)),
-                        (_, value) => moved(value, place),
+                        ) => named
+                            .into_iter()
+                            .map(|(name, schema)| (name, move_schema(schema, place)))
+                            .collect(),
+                        ("$ref", Value::String(at)) => Value::String(move_reference(at, place)),
+                        (_, value) => move_schema(value, place),
                     };
                     (key, value)
                 })
                 .collect(),
         ),
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| moved(item, place)).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| move_schema(item, place)).collect()),
         other => other,
     }
 }
 
-fn moved_reference(at: String, place: &str) -> String {
+fn move_reference(at: String, place: &str) -> String {
     match at.strip_prefix('#') {
         Some("") => place.to_owned(),
         Some(pointer) if pointer.starts_with('/') => format!("{place}{pointer}"),
@@ -143,7 +146,7 @@ mod tests {
     use crate::catalog::Schema;
 
     fn fits(schema: &Value, value: &Value) -> bool {
-        let widened = Value::Object(widened(schema));
+        let widened = Value::Object(widen(schema));
         assert_eq!(widened["type"], "object");
         Schema::compile(&widened).expect("a schema").check(value).is_ok()
     }
@@ -155,7 +158,7 @@ mod tests {
         assert!(fits(&own, &json!({"task_id": "a", "uri": "task://a", "state": "queued"})));
         assert!(!fits(&own, &json!({"n": "one"})));
         assert!(!fits(&own, &json!({"task_id": "a"})));
-        assert_eq!(fitted(Some(&own), json!({"n": 1})), json!({"n": 1}));
+        assert_eq!(fit(Some(&own), json!({"n": 1})), json!({"n": 1}));
     }
 
     #[test]
@@ -172,7 +175,7 @@ mod tests {
             json!({"type": "object"}),
             json!({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {}}}}),
         ] {
-            let root = Value::Object(widened(&own));
+            let root = Value::Object(widen(&own));
             assert_eq!((&root["type"], &root["properties"]), (&json!("object"), &json!({})), "{own}");
         }
     }
@@ -180,13 +183,13 @@ mod tests {
     #[test]
     fn what_is_no_object_is_wrapped() {
         for own in [json!({"type": "integer"}), json!({"type": ["object", "null"]}), json!({}), json!(true)] {
-            let value = fitted(Some(&own), json!(7));
+            let value = fit(Some(&own), json!(7));
             assert_eq!(value, json!({"result": 7}));
         }
         assert!(fits(&json!({"type": "integer"}), &json!({"result": 7})));
         assert!(!fits(&json!({"type": "integer"}), &json!({"result": "7"})));
-        assert_eq!(fitted(None, json!([1])), json!({"result": [1]}));
-        assert_eq!(fitted(None, json!({"a": 1})), json!({"a": 1}));
+        assert_eq!(fit(None, json!([1])), json!({"result": [1]}));
+        assert_eq!(fit(None, json!({"a": 1})), json!({"a": 1}));
     }
 
     #[test]
@@ -209,7 +212,7 @@ mod tests {
         assert!(fits(&own, &json!({"was": data, "next": {"was": data}})));
         assert!(!fits(&own, &json!({"was": data, "next": {"was": 1}})));
         assert!(!fits(&own, &json!({"was": data, "default": {"was": 1}})));
-        assert_eq!(widened(&own)["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(widen(&own)["$schema"], "https://json-schema.org/draft/2020-12/schema");
         // The same, wrapped.
         let list = json!({
             "type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}},

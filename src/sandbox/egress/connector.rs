@@ -315,9 +315,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_dialled_is_what_was_judged() {
-        let (told, answer) = dialled("a.example:81", vec![vec!["1.1.1.1", "2606:4700::1111"]]).await;
+        let (seen, answer) = dialled("a.example:81", vec![vec!["1.1.1.1", "2606:4700::1111"]]).await;
         assert_eq!(answer.unwrap().body, "ok");
-        assert_eq!(told, ["1.1.1.1:81", "[2606:4700::1111]:81"]);
+        assert_eq!(seen, ["1.1.1.1:81", "[2606:4700::1111]:81"]);
 
         // A name that is something else at each lookup: one lookup an exchange, and that one is judged.
         let notes = Arc::new(Notes { lists: vec![vec!["1.1.1.1"], vec!["127.0.0.1"]], ..Notes::default() });

@@ -46,7 +46,7 @@ impl Failure {
         let error = error.without_url();
         let mut sources = Sources(Some(&error));
         let io = sources.find_map(|source| source.downcast_ref()).map(innermost_kind);
-        let told = Sources(Some(&error)).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let text = Sources(Some(&error)).map(ToString::to_string).collect::<Vec<_>>().join(": ");
         if let Some(failure) = Sources(Some(&error)).find_map(|source| source.downcast_ref::<Self>()) {
             return failure.clone();
         }
@@ -55,7 +55,7 @@ impl Failure {
             return match io {
                 _ if error.is_timeout() => Self::ConnectTimeout,
                 Some(ErrorKind::ConnectionRefused) => Self::ConnectionRefused,
-                _ if let Some((_, why)) = told.rsplit_once(CERTIFICATE) => {
+                _ if let Some((_, why)) = text.rsplit_once(CERTIFICATE) => {
                     // A certificate may name a thousand hosts.
                     Self::Certificate(why.chars().take(limits::MAX_CERTIFICATE_WORDS_CHARS).collect())
                 }
@@ -72,9 +72,9 @@ impl Failure {
         }
         match io {
             Some(_) => Self::Terminated,
-            None if told.contains("closed") => Self::Terminated,
-            None if told.contains("parse") || told.contains("invalid") => Self::Protocol,
-            None => Self::Other(told),
+            None if text.contains("closed") => Self::Terminated,
+            None if text.contains("parse") || text.contains("invalid") => Self::Protocol,
+            None => Self::Other(text),
         }
     }
 }

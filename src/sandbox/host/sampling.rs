@@ -244,7 +244,7 @@ mod tests {
         Part::ToolResult(ToolResult { tool_use_id: id.to_owned(), content, structured, is_error: true })
     }
 
-    fn told(messages: Vec<Message>) -> Result<Value, String> {
+    fn encode_messages(messages: Vec<Message>) -> Result<Value, String> {
         params(Request {
             messages,
             system_prompt: None,
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn uses_of_tools_and_what_they_came_to_are_told_as_the_protocol_has_them() {
-        let params = told(vec![
+        let params = encode_messages(vec![
             says(Role::User, vec![text("What is there?")]),
             says(Role::Assistant, vec![text("I look."), uses("1")]),
             says(Role::User, vec![came_to("1")]),
@@ -291,7 +291,7 @@ mod tests {
                 "nothing else",
             ),
         ] {
-            let why = told(messages).expect_err(part);
+            let why = encode_messages(messages).expect_err(part);
             assert!(why.contains(part), "{why}");
         }
     }

@@ -39,7 +39,7 @@ impl waits::Host for World {
             }
         };
         self.saw_cancellation |= self.tickets.cancellation().is_some_and(|ticket| ready.contains(&ticket));
-        self.tickets.told(&ready);
+        self.tickets.mark_ready(&ready);
         Ok(Ok(ready))
     }
 
@@ -166,7 +166,7 @@ mod tests {
         let cancellation = tickets.issue(Ticket::Cancellation).unwrap();
         assert_eq!((timer, cancellation), (1, 2));
         assert_eq!(tickets.unfinished(), [1]);
-        tickets.told(&[1, 2]);
+        tickets.mark_ready(&[1, 2]);
         assert!(tickets.unfinished().is_empty());
         assert_eq!(tickets.cancellation(), Some(2));
         assert!(matches!(Waited::of(&tickets, &[1], true), Err(Error::NotFound(_))));

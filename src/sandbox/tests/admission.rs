@@ -32,9 +32,9 @@ fn what_is_no_component_is_told_so() {
 #[test]
 fn a_module_is_told_what_makes_a_component_of_it() {
     let adapted = |module: &str, words: &[&str], never: &str| {
-        let told = refused(module).to_string();
-        assert!(words.iter().all(|word| told.contains(word)), "{told}");
-        assert!(!told.contains(never), "{told}");
+        let seen = refused(module).to_string();
+        assert!(words.iter().all(|word| seen.contains(word)), "{seen}");
+        assert!(!seen.contains(never), "{seen}");
     };
     let import =
         r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#;
@@ -76,10 +76,10 @@ fn wasi_0_3_is_refused_by_name() {
 #[track_caller]
 fn asynchronous(wat: &str, words: &[&str]) {
     let error = refused(wat);
-    let InspectError::Unsupported(told) = &error else { panic!("{error}") };
-    assert!(told.contains("asynchronous part of the component model"), "{told}");
-    assert!(words.iter().all(|word| told.contains(word)), "{told}");
-    assert!(!told.contains("offset"), "{told}");
+    let InspectError::Unsupported(seen) = &error else { panic!("{error}") };
+    assert!(seen.contains("asynchronous part of the component model"), "{seen}");
+    assert!(words.iter().all(|word| seen.contains(word)), "{seen}");
+    assert!(!seen.contains("offset"), "{seen}");
 }
 
 /// A component with the plain function `plain`, and others.
@@ -191,9 +191,9 @@ fn threads_are_refused_and_a_fault_next_to_asynchronous_parts_is_not_hidden() {
         &["--backend-qjs-disable-async"],
     );
     for fault in ["(core module (func (result i32)))", "(component (core module (memory i64 1 1 shared)))"] {
-        let told = refused(&with_plain(&format!("(core func (canon task.cancel)) {fault}"))).to_string();
-        assert!(told.contains("is not valid") && told.contains("are not the reason"), "{told}");
-        assert!(told.contains("built-ins (task)"), "{told}");
+        let seen = refused(&with_plain(&format!("(core func (canon task.cancel)) {fault}"))).to_string();
+        assert!(seen.contains("is not valid") && seen.contains("are not the reason"), "{seen}");
+        assert!(seen.contains("built-ins (task)"), "{seen}");
     }
 }
 
@@ -205,8 +205,8 @@ fn parts_are_put_aside_down_to_a_bounded_depth() {
     };
     let bytes = wat::parse_str(nested(limits::MAX_NESTED_COMPONENTS)).unwrap();
     admit::compile(&config::engine().unwrap(), &bytes).unwrap();
-    let told = refused(&nested(limits::MAX_NESTED_COMPONENTS + 1)).to_string();
-    assert!(told.contains("MAX_NESTED_COMPONENTS") && told.contains("built-ins (task)"), "{told}");
+    let seen = refused(&nested(limits::MAX_NESTED_COMPONENTS + 1)).to_string();
+    assert!(seen.contains("MAX_NESTED_COMPONENTS") && seen.contains("built-ins (task)"), "{seen}");
 }
 
 #[test]
@@ -265,9 +265,9 @@ async fn compiles(folder: &TempDir, key: [u8; 32]) -> bool {
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
     let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let told = asked.clone();
+    let seen = asked.clone();
     let load = move || {
-        told.store(true, std::sync::atomic::Ordering::SeqCst);
+        seen.store(true, std::sync::atomic::Ordering::SeqCst);
         Ok(bytes)
     };
     cache.load(&id, load).await.map(drop).unwrap();

@@ -51,7 +51,7 @@ impl Tickets {
     }
 
     /// Marks those of which a wait has said that they are ready.
-    pub fn told(&mut self, ready: &[u64]) {
+    pub fn mark_ready(&mut self, ready: &[u64]) {
         let is_over = |ticket: &Ticket| matches!(ticket, Ticket::Timer { .. } | Ticket::Watch(_));
         self.open.retain(|number, ticket| !is_over(ticket) || !ready.contains(number));
     }

@@ -69,7 +69,7 @@ impl Drive {
     }
 
     /// A batch is about to be acknowledged.
-    pub(super) fn acknowledged(&self, lsn: Lsn) {
+    pub(super) fn acknowledge(&self, lsn: Lsn) {
         let changes = self.disk.changes();
         self.history().acknowledged.push((lsn, changes));
     }

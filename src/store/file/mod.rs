@@ -53,7 +53,7 @@ pub(super) use backup::{restore, verify};
 pub(crate) use drive::Drive;
 pub(super) use open::FORMAT;
 #[cfg(test)]
-pub(crate) use past::{Past, Told};
+pub(crate) use past::{AfterLie, Past};
 pub use presence::Presence;
 pub(super) use presence::presence;
 pub(super) use read::check;

@@ -47,7 +47,7 @@ pub(crate) struct Image {
 
 /// What a store says after its disk has lied.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum AfterLie {
     /// All that was acknowledged is there.
     Whole,
     Error(String),
@@ -137,18 +137,18 @@ impl Past {
     }
 
     /// What the store says of an image of a disk that lied. An error is what it must not say.
-    pub fn after_a_lie(&self, image: &Image, options: StoreOptions) -> Result<Told, String> {
+    pub fn after_a_lie(&self, image: &Image, options: StoreOptions) -> Result<AfterLie, String> {
         let store = match Store::open_on(&image.drive, options, Arc::new(NoSink)) {
             Ok(store) => store,
-            Err(error) => return Ok(Told::Error(error.to_string())),
+            Err(error) => return Ok(AfterLie::Error(error.to_string())),
         };
         let (found, lsn) = match (read(&store), usage_lsn(&store)) {
             (Ok((found, _)), Ok(lsn)) => (found, lsn),
-            (Err(words), _) | (_, Err(words)) => return Ok(Told::Error(words)),
+            (Err(words), _) | (_, Err(words)) => return Ok(AfterLie::Error(words)),
         };
         match self.states.get(&lsn) {
-            Some(expected) if *expected == found && lsn >= image.acknowledged => Ok(Told::Whole),
-            Some(expected) if *expected == found => Ok(Told::Silent { lost: image.acknowledged - lsn }),
+            Some(expected) if *expected == found && lsn >= image.acknowledged => Ok(AfterLie::Whole),
+            Some(expected) if *expected == found => Ok(AfterLie::Silent { lost: image.acknowledged - lsn }),
             _ => Err(format!("of commit {lsn} there are {found:?}")),
         }
     }

@@ -426,7 +426,7 @@ impl Writer {
                     lsn += u64::from(!request.batch.is_empty());
                     #[cfg(test)]
                     if let Some(drive) = self.shared.drive.get() {
-                        drive.acknowledged(lsn);
+                        drive.acknowledge(lsn);
                     }
                     for (mark, number) in &request.batch.marks {
                         mark.store(*number, Ordering::Release);

@@ -78,8 +78,8 @@ fn a_null_that_is_neither_required_nor_admitted_is_left_out() {
         // The error names what is wrong, not what was left out.
         (json!({"topic": 1, "steps": null}), "/topic"),
     ] {
-        let told = accepted(&schema, &sent).expect_err("it does not fit");
-        assert!(told.contains(named) && !told.contains("steps"), "{sent}: {told}");
+        let seen = accepted(&schema, &sent).expect_err("it does not fit");
+        assert!(seen.contains(named) && !seen.contains("steps"), "{sent}: {seen}");
     }
 }
 

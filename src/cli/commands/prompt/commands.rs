@@ -178,8 +178,8 @@ impl Client<'_> {
             return Err(CliError::not_found("this task asks nothing"));
         };
         let Some(question) = open.get(key) else {
-            let told = CliError::not_found(format_args!("this task has no open question '{key}'"));
-            return Err(told.next(format!("it asks: {}", keys.join(", "))));
+            let message = CliError::not_found(format_args!("this task has no open question '{key}'"));
+            return Err(message.next(format!("it asks: {}", keys.join(", "))));
         };
         hand::may_answer(Some(question), self.is_person)?;
         let schema = question.schema.clone().unwrap_or(Value::Null);

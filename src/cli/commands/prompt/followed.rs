@@ -18,7 +18,7 @@ pub struct Followed {
     /// What was said of it last: the same is not said twice.
     pub said: String,
     /// Questions that were shown already.
-    pub told: BTreeSet<String>,
+    pub announced: BTreeSet<String>,
     /// Questions that were answered here, whatever a document of before says, or put off.
     pub dealt_with: BTreeSet<String>,
     pub follower: JoinHandle<()>,

@@ -36,12 +36,12 @@ pub enum What {
 
 pub async fn follow(entry: Entry, server: ClientOptions, events: mpsc::Sender<Event>) {
     let teller = Teller { key: entry.key.clone(), events, noted: String::new() };
-    let told = teller.clone();
+    let sender = teller.clone();
     let what = match to_the_end(entry, server, teller).await {
         Ok((task, result)) => What::Ended(task, result),
         Err((error, for_good)) => What::Failed { error, for_good },
     };
-    told.tell(what).await;
+    sender.tell(what).await;
 }
 
 async fn to_the_end(

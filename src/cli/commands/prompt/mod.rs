@@ -39,7 +39,7 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
     };
     let mut interrupts = signal(SignalKind::interrupt())
         .map_err(|e| CliError::failed(format_args!("cannot listen for signals: {e}")))?;
-    let (events, mut told) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
+    let (events, mut incoming) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
     let screen = Screen { terminal: io::stdin().is_terminal(), prompted: false };
     let is_person = screen.terminal || context.settings.answer_without_terminal;
     let mut client =
@@ -67,7 +67,7 @@ pub async fn run(args: ClientArgs, context: &Context) -> Result<Exit> {
                     Ok(Next::Go)
                 }
             },
-            Some(event) = told.recv() => client.event(event).map(|()| Next::Go),
+            Some(event) = incoming.recv() => client.event(event).map(|()| Next::Go),
             _ = interrupts.recv() => Ok(if client.detach() { Next::Go } else { Next::Quit }),
         };
         match next {

@@ -28,8 +28,8 @@ impl Client<'_> {
             count => self.screen.say(&format!("taking up {count} tasks; Ctrl-C leaves them to themselves")),
         }
         for url in self.without_token(&remembered) {
-            let told = token_is_not_for(&url, "tasks of another server are remembered");
-            self.screen.say(&told);
+            let words = token_is_not_for(&url, "tasks of another server are remembered");
+            self.screen.say(&words);
         }
         for entry in remembered {
             self.follow(entry);
@@ -51,7 +51,7 @@ impl Client<'_> {
             last: None,
             attached: true,
             said: String::new(),
-            told: BTreeSet::new(),
+            announced: BTreeSet::new(),
             dealt_with: BTreeSet::new(),
             follower,
         });
@@ -201,7 +201,7 @@ impl Client<'_> {
         if let Some(id) = task.entry.id {
             for (key, question) in open.iter().filter(|(key, _)| !task.dealt_with.contains(*key)) {
                 let form = Form::new(task.entry.key.clone(), id, key.clone(), question.clone());
-                let is_new = task.told.insert(key.clone());
+                let is_new = task.announced.insert(key.clone());
                 let may = hand::may_answer(Some(question), self.is_person).is_ok();
                 match form {
                     Some(form) if may && task.attached && self.form.is_none() => {
@@ -209,8 +209,8 @@ impl Client<'_> {
                         self.form = Some(form);
                     }
                     Some(_) if is_new && !may => {
-                        let told = "asks a person something, and none is here: its answer is waited for";
-                        self.screen.say(&format!("{} {told}", task.name()));
+                        let words = "asks a person something, and none is here: its answer is waited for";
+                        self.screen.say(&format!("{} {words}", task.name()));
                     }
                     Some(_) if is_new => {
                         self.screen.say(&format!("{} asks something: answer {}", task.name(), short(id)));

@@ -61,7 +61,7 @@ fn context(folder: &std::path::Path) -> Context {
 }
 
 fn client<'a>(context: &'a Context, http: &HttpServer) -> (Client<'a>, mpsc::Receiver<Event>) {
-    let (events, told) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
+    let (events, seen) = mpsc::channel(limits::MAX_CLIENT_EVENTS);
     let client = Client {
         context,
         servers: vec![Server::new(&http.url(), None, true, context)],
@@ -72,17 +72,17 @@ fn client<'a>(context: &'a Context, http: &HttpServer) -> (Client<'a>, mpsc::Rec
         is_person: true,
         screen: Screen { terminal: false, prompted: false },
     };
-    (client, told)
+    (client, seen)
 }
 
 /// Takes what followers tell until it has come so far.
 async fn until(
     client: &mut Client<'_>,
-    told: &mut mpsc::Receiver<Event>,
+    seen: &mut mpsc::Receiver<Event>,
     so_far: impl Fn(&Client<'_>) -> bool,
 ) {
     while !so_far(client) {
-        let event = tokio::time::timeout(Duration::from_secs(30), told.recv()).await.expect("in time");
+        let event = tokio::time::timeout(Duration::from_secs(30), seen.recv()).await.expect("in time");
         client.event(event.expect("an event")).expect("taken");
     }
 }
@@ -92,19 +92,19 @@ async fn a_question_is_asked_at_the_prompt_and_by_the_next_client_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let (engine, http) = serve(folder.path()).await;
     let context = context(folder.path());
-    let (mut first, mut told) = client(&context, &http);
+    let (mut first, mut seen) = client(&context, &http);
     first.line("books").await.expect("called");
-    until(&mut first, &mut told, |client| client.form.is_some()).await;
+    until(&mut first, &mut seen, |client| client.form.is_some()).await;
     first.line("perhaps").await.expect_err("it is neither yes nor no");
     first.line("yes").await.expect("taken");
     // It ends in the middle of the form.
     let remembered = first.memory.entries().expect("read");
     assert_eq!(remembered.len(), 1);
-    drop((first, told));
+    drop((first, seen));
 
-    let (mut second, mut told) = client(&context, &http);
+    let (mut second, mut seen) = client(&context, &http);
     second.take_up(remembered);
-    until(&mut second, &mut told, |client| client.form.is_some()).await;
+    until(&mut second, &mut seen, |client| client.form.is_some()).await;
     second.line(":later").await.expect("put off");
     assert!(second.form.is_none() && second.is_attached());
     second.line("answer").await.expect("asked again");
@@ -112,7 +112,7 @@ async fn a_question_is_asked_at_the_prompt_and_by_the_next_client_too() {
         second.line(line).await.expect("taken");
     }
     assert!(second.form.is_none());
-    until(&mut second, &mut told, |client| client.followed.is_empty()).await;
+    until(&mut second, &mut seen, |client| client.followed.is_empty()).await;
     assert_eq!(second.memory.entries(), Ok(Vec::new()));
     let local = crate::authority::Principal::local();
     let page = engine.tasks(&local, &Default::default()).await.expect("a page");
@@ -129,17 +129,17 @@ async fn an_answer_in_one_line_and_one_that_comes_too_late() {
     let folder = tempfile::tempdir().expect("a folder");
     let (engine, http) = serve(folder.path()).await;
     let context = context(folder.path());
-    let ((mut one, mut told), (mut other, mut told_other)) =
+    let ((mut one, mut seen), (mut other, mut told_other)) =
         (client(&context, &http), client(&context, &http));
     one.line("books").await.expect("called");
-    until(&mut one, &mut told, |client| client.form.is_some()).await;
+    until(&mut one, &mut seen, |client| client.form.is_some()).await;
     other.take_up(one.memory.entries().expect("read"));
     until(&mut other, &mut told_other, |client| client.form.is_some()).await;
     assert!(one.detach(), "the form is left with the task");
     one.line("answer confirm=perhaps").await.expect_err("no boolean");
     one.line("answer --key nonsense --decline").await.expect_err("no such question");
     one.line("answer confirm=true").await.expect("answered");
-    until(&mut one, &mut told, |client| client.followed.is_empty()).await;
+    until(&mut one, &mut seen, |client| client.followed.is_empty()).await;
     until(&mut other, &mut told_other, |client| client.followed.is_empty()).await;
     assert!(other.form.is_none(), "it is not open any more");
     http.shutdown().await;

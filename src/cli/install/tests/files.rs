@@ -221,6 +221,6 @@ fn what_no_reader_of_its_language_takes_is_left_alone() {
         );
         assert!(refused.next.expect("a block").contains("/opt/longhaul"), "{text}");
         assert_eq!(fs::read_to_string(&job.path).expect("a file"), text);
-        assert_eq!(home.beside(&job).len(), 1);
+        assert_eq!(home.siblings(&job).len(), 1);
     }
 }

@@ -376,18 +376,20 @@ pub fn describe(kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
         KIND_CALLS => (
             "calls.start",
             decode::<Vec<TaskId>>(payload).ok().map(|answer| {
-                told(answer, |ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+                describe_answer(answer, |ids| {
+                    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                })
             }),
         ),
         KIND_GRANTED => ("calls.granted", None),
         _ => (
             "messages.send",
-            decode::<u64>(payload).ok().map(|answer| told(answer, |seq| format!("seq {seq}"))),
+            decode::<u64>(payload).ok().map(|answer| describe_answer(answer, |seq| format!("seq {seq}"))),
         ),
     }
 }
 
-fn told<T>(answer: Result<T, CallRefusal>, text: impl Fn(T) -> String) -> String {
+fn describe_answer<T>(answer: Result<T, CallRefusal>, text: impl Fn(T) -> String) -> String {
     match answer {
         Ok(value) => text(value),
         Err(refusal) => format!("refused: {refusal:?}"),

@@ -20,15 +20,15 @@ fn lie(story: &Story, images: usize, seed: u64, counts: &Mutex<BTreeMap<(Lie, &'
         let (mut past, mut dice, mut count) = (Past::of(&story.drive), Dice(seed), Count::default());
         for moment in past.lies(images / 5, &mut dice) {
             let image = past.lied(moment, lie, &mut dice);
-            let told = past.after_a_lie(&image, story.options);
-            match told.unwrap_or_else(|why| panic!("{}, seed {seed}, {lie:?} {moment:?}: {why}", story.name))
+            let seen = past.after_a_lie(&image, story.options);
+            match seen.unwrap_or_else(|why| panic!("{}, seed {seed}, {lie:?} {moment:?}: {why}", story.name))
             {
-                Told::Whole => count.whole += 1,
-                Told::Error(error) => {
+                AfterLie::Whole => count.whole += 1,
+                AfterLie::Error(error) => {
                     assert!(error.contains("damaged"), "{}, seed {seed}, {lie:?}: {error}", story.name);
                     count.errors += 1;
                 }
-                Told::Silent { lost } => {
+                AfterLie::Silent { lost } => {
                     count.silent += 1;
                     count.silent_many += usize::from(lost > 1);
                 }

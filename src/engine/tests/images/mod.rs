@@ -14,7 +14,7 @@ use super::refusals::table::TABLE;
 use super::refusals::{SETTLING, alone};
 use super::*;
 use crate::engine::questions::answer::{AnsweredVia, Given};
-use crate::store::{Dice, Drive, Durability, Fault, Lie, Past, Space, StoreOptions, Told};
+use crate::store::{AfterLie, Dice, Drive, Durability, Fault, Lie, Past, Space, StoreOptions};
 
 /// Days that a task may need which waits for one thing after the other.
 const DAYS: usize = 6;
@@ -61,7 +61,8 @@ impl Story {
     fn new(number: usize) -> Self {
         let (name, options) = ways()[number];
         let drive = Drive::recording().expect("a file");
-        let (wall, results) = alone(async || told(&drive, options, number, ways().len()).await).expect(name);
+        let (wall, results) =
+            alone(async || check_image(&drive, options, number, ways().len()).await).expect(name);
         Self { name, drive, options, wall, results }
     }
 }
@@ -89,7 +90,7 @@ fn of_each_story<T: Send>(run: impl Fn(usize, Story) -> T + Sync) -> Vec<T> {
 }
 
 /// Every so manieth operation of the table, from the given one on.
-async fn told(drive: &Drive, options: StoreOptions, number: usize, of: usize) -> (u64, Results) {
+async fn check_image(drive: &Drive, options: StoreOptions, number: usize, of: usize) -> (u64, Results) {
     let mut bench = Bench::on(drive.clone(), options, START).await.expect("an engine");
     let mut results = Results::new();
     for row in TABLE.iter().skip(number).step_by(of) {
@@ -137,7 +138,7 @@ async fn all(engine: &TaskEngine) -> Vec<TaskView> {
 async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
     let mut bench = Bench::on(drive, story.options, wall).await.map_err(|error| error.to_string())?;
     bench.rest().await?;
-    let mut told = bench.contradictions(false);
+    let mut seen = bench.contradictions(false);
     for _ in 0..DAYS {
         if bench.engine.shared.open_tasks().is_empty() {
             break;
@@ -158,22 +159,22 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
         bench.act(act).await.map_err(|error| format!("{act:?}: {error}"))?;
         bench.rest().await?;
     }
-    told.extend(bench.contradictions(false));
+    seen.extend(bench.contradictions(false));
     for document in all(&bench.engine).await {
         let is_over = document.state.is_terminal();
         if !is_over || document.state.reason() == Some("diverged") {
-            told.push(format!("{} {:?}: {}", document.tool, document.arguments, document.state));
+            seen.push(format!("{} {:?}: {}", document.tool, document.arguments, document.state));
         }
     }
     let mut results = Results::new();
     add_results(&bench.engine, &mut results).await;
     for (what, texts) in results {
         if !story.results.get(&what).is_some_and(|known| texts.is_subset(known)) {
-            told.push(format!("{what} came to {texts:?}"));
+            seen.push(format!("{what} came to {texts:?}"));
         }
     }
     bench.engine.shutdown().await;
-    if told.is_empty() { Ok(()) } else { Err(told.join("; ")) }
+    if seen.is_empty() { Ok(()) } else { Err(seen.join("; ")) }
 }
 
 async fn give_what_is_waited_for(engine: &TaskEngine) {

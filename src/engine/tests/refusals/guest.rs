@@ -162,22 +162,22 @@ struct Played {
 
 async fn play(steps: Steps, arguments: Value, gates: Arc<Gates>) -> Result<ToolResult, StepError> {
     let recorder = steps.recorder().clone();
-    let (mut from, mut told) = (0, Vec::<String>::new());
+    let (mut from, mut seen) = (0, Vec::<String>::new());
     if let Some(saved) = recorder.restored() {
-        (from, told) = serde_json::from_slice(&saved).expect("its own words");
+        (from, seen) = serde_json::from_slice(&saved).expect("its own words");
     }
     let mut played =
         Played { steps, recorder, gates, heeds: false, holds: 0, calls: Vec::new(), asked: None };
     let verbs = arguments["do"].as_str().unwrap_or_default();
     for (number, verb) in verbs.split(", ").enumerate().skip(from) {
         if verb == "checkpoint" {
-            let saved = serde_json::to_vec(&(number + 1, &told)).expect("JSON");
+            let saved = serde_json::to_vec(&(number + 1, &seen)).expect("JSON");
             played.recorder.checkpoint(saved).await?;
         } else {
-            told.push(played.act(number, verb).await?);
+            seen.push(played.act(number, verb).await?);
         }
     }
-    Ok(ToolResult::text(told.join(" ")))
+    Ok(ToolResult::text(seen.join(" ")))
 }
 
 impl Played {
@@ -353,19 +353,19 @@ impl Played {
     }
 
     async fn join(&self) -> Result<String, StepError> {
-        let (recorder, mut told) = (&self.recorder, Vec::new());
+        let (recorder, mut seen) = (&self.recorder, Vec::new());
         for (op, hash, _) in &self.calls {
             let on = WakeOn::Child { epoch: recorder.epoch()?, op: op.number };
             if !matches!(recorder.op(*op)?, Some(Op::Done { .. })) && !recorder.is_met(&on).await? {
                 return Err(suspend(WaitingReason::Child, None, on));
             }
             match recorder.take_child(*op, *hash).await? {
-                Some(ChildEnd::Completed(result)) => told.push(format!("{:?}", result.content)),
-                Some(end) => told.push(format!("{end:?}")),
+                Some(ChildEnd::Completed(result)) => seen.push(format!("{:?}", result.content)),
+                Some(end) => seen.push(format!("{end:?}")),
                 None => return Err(suspend(WaitingReason::Child, None, on)),
             }
         }
-        Ok(told.join(" "))
+        Ok(seen.join(" "))
     }
 
     fn ask(&mut self, verb: &str, number: usize) -> Result<String, StepError> {

@@ -66,12 +66,12 @@ impl Bench {
     pub fn contradictions(&self, lost: bool) -> Vec<String> {
         let shared = &self.engine.shared;
         let rows = self.store().read_blocking(Rows::read).expect("rows");
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         let entries: BTreeMap<_, _> =
             shared.memory.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
         for (id, (_, status)) in &rows.tasks {
             if rows.open.contains(id) == status.state.is_terminal() {
-                told.push(format!(
+                seen.push(format!(
                     "{}: its row says {:?}, and so does not the list of open tasks",
                     Self::name(&rows, *id),
                     status.state
@@ -80,14 +80,14 @@ impl Bench {
         }
         if shared.is_running() {
             for id in rows.open.iter().filter(|id| !entries.contains_key(id) && !lost) {
-                told.push(format!("{}: open on disk, not in memory", Self::name(&rows, *id)));
+                seen.push(format!("{}: open on disk, not in memory", Self::name(&rows, *id)));
             }
             for (id, (task, _)) in rows.tasks.iter().filter(|(id, _)| rows.open.contains(id)) {
                 let Some(link) = Link::of(task).filter(|link| !link.detached) else { continue };
                 let is_to_be_cancelled = shared.memory.trees.unwanted().contains(id);
                 let is_wanted = rows.children.get(&link.parent).is_some_and(|wanted| wanted.contains(id));
                 if !is_wanted && !is_to_be_cancelled {
-                    told.push(format!("{}: open, wanted by nobody, not cancelled", Self::name(&rows, *id)));
+                    seen.push(format!("{}: open, wanted by nobody, not cancelled", Self::name(&rows, *id)));
                 }
             }
         }
@@ -95,7 +95,7 @@ impl Bench {
         for (id, entry) in &entries {
             let name = Self::name(&rows, *id);
             if !rows.open.contains(id) {
-                told.push(format!("{name}: in memory, not open on disk"));
+                seen.push(format!("{name}: in memory, not open on disk"));
                 continue;
             }
             let state = entry.lock();
@@ -104,7 +104,7 @@ impl Bench {
             let row = &rows.tasks[id].1;
             let may_differ = lost || is_live && state.has_pending();
             if !may_differ && rows::encode(&state.status).ok() != rows::encode(row).ok() {
-                told.push(format!(
+                seen.push(format!(
                     "{name}: {:?} in memory, {:?} on disk{}",
                     state.status.state,
                     row.state,
@@ -113,34 +113,34 @@ impl Bench {
             }
             if !is_live && !lost {
                 if state.status.state == State::Running {
-                    told.push(format!("{name}: it runs, and has no instance"));
+                    seen.push(format!("{name}: it runs, and has no instance"));
                 } else if !shared.memory.timers.has(*id) && !entry.is_queued.load(Ordering::SeqCst) {
-                    told.push(format!("{name}: {:?} without a timer: nothing wakes it", state.status.state));
+                    seen.push(format!("{name}: {:?} without a timer: nothing wakes it", state.status.state));
                 }
             }
             drop(state);
             let children: BTreeSet<TaskId> = entry.children().keys().copied().collect();
             let wanted = rows.children.get(id).cloned().unwrap_or_default();
             if children != wanted && !lost {
-                told.push(format!("{name}: {} children in memory, {} on disk", children.len(), wanted.len()));
+                seen.push(format!("{name}: {} children in memory, {} on disk", children.len(), wanted.len()));
             }
         }
         let held = shared.live_bound - shared.live.available_permits();
         if held != lives {
-            told.push(format!("{lives} tasks have an instance in memory, {held} instances run"));
+            seen.push(format!("{lives} tasks have an instance in memory, {held} instances run"));
         }
         if shared.memory.state.pending() > 0 {
-            told.push("shared state waits for rows that do not come".to_owned());
+            seen.push("shared state waits for rows that do not come".to_owned());
         }
         let tokens: BTreeSet<String> = self.engine.tokens().into_iter().map(|token| token.name).collect();
         if tokens != rows.tokens {
-            told.push(format!("tokens {tokens:?} in memory, {:?} on disk", rows.tokens));
+            seen.push(format!("tokens {tokens:?} in memory, {:?} on disk", rows.tokens));
         }
         for (root, in_memory, on_disk) in shared.memory.trees.miscounted(self.store()).expect("rows") {
             let name = Self::name(&rows, root);
-            told.push(format!("{name}: {in_memory} tasks below it in memory, {on_disk} on disk"));
+            seen.push(format!("{name}: {in_memory} tasks below it in memory, {on_disk} on disk"));
         }
-        told
+        seen
     }
 
     /// What should have been done by itself in the end, and was not.
@@ -263,6 +263,6 @@ fn differences(memory: &Status, disk: &Status) -> String {
             .collect()
     };
     let (memory, disk) = (fields(memory), fields(disk));
-    let told: Vec<&str> = memory.iter().filter(|line| !disk.contains(line)).map(|line| line.trim()).collect();
-    format!(" ({})", told.join(" "))
+    let seen: Vec<&str> = memory.iter().filter(|line| !disk.contains(line)).map(|line| line.trim()).collect();
+    format!(" ({})", seen.join(" "))
 }

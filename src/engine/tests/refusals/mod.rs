@@ -53,11 +53,11 @@ impl Row {
         bench.act(self.act).await.map_err(|error| error.to_string())?;
         bench.rest().await?;
         let batches = bench.handed_over();
-        let told = bench.contradictions(false);
+        let seen = bench.contradictions(false);
         self.finished(&mut bench).await?;
         let end = [bench.end(true).await, bench.end(false).await];
-        let told = [told, bench.contradictions(false), bench.left_over()].concat();
-        if told.is_empty() { Ok((batches, end)) } else { Err(told.join("; ")) }
+        let seen = [seen, bench.contradictions(false), bench.left_over()].concat();
+        if seen.is_empty() { Ok((batches, end)) } else { Err(seen.join("; ")) }
     }
 
     /// What is wrong after this refusal.
@@ -66,14 +66,14 @@ impl Row {
         bench.refuse(Some((at, no)));
         let mut acted = bench.act(self.act).await;
         bench.rest().await?;
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         if no != No::Latched {
-            told = bench.contradictions(no == No::Lease);
+            seen = bench.contradictions(no == No::Lease);
         }
         if let Err(error) = &acted
             && !is_helpful(error, no)
         {
-            told.push(format!("the caller is told: {error}"));
+            seen.push(format!("the caller is told: {error}"));
         }
         let ran = bench.engine.shared.is_running();
         let is_over = matches!(no, No::Latched | No::Lease);
@@ -90,17 +90,17 @@ impl Row {
             bench.rest().await?;
         }
         if let Err(error) = acted {
-            told.push(format!("tried again: {error}"));
+            seen.push(format!("tried again: {error}"));
         }
         match self.finished(&mut bench).await {
-            Ok(()) => told.extend([bench.contradictions(false), bench.left_over()].concat()),
-            Err(error) => told.push(error),
+            Ok(()) => seen.extend([bench.contradictions(false), bench.left_over()].concat()),
+            Err(error) => seen.push(error),
         }
         let (end, expected) = (bench.end(!is_over).await, &ends[usize::from(is_over)]);
-        told.extend(expected.difference(&end).map(|line| format!("it did not come to: {line}")));
-        told.extend(end.difference(expected).map(|line| format!("it came to: {line}")));
-        told.dedup();
-        if told.is_empty() { Ok(()) } else { Err(told.join("\n    ")) }
+        seen.extend(expected.difference(&end).map(|line| format!("it did not come to: {line}")));
+        seen.extend(end.difference(expected).map(|line| format!("it came to: {line}")));
+        seen.dedup();
+        if seen.is_empty() { Ok(()) } else { Err(seen.join("\n    ")) }
     }
 }
 

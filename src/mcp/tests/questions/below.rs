@@ -70,10 +70,10 @@ async fn a_childs_question_that_is_answered_on_its_own_is_taken_back_from_the_pa
     assert_eq!(refused[0]["result"]["isError"], true, "it is a person's");
     let owner = Raw::with_token(&world, KEY);
     owner.ask_modern("tools/call", params, json!({"longhaul/by-person": true})).await;
-    let mut told = [stream.next().await, stream.next().await];
-    told.sort_by_key(|message| message.get("method").is_none());
-    assert_eq!(told[0]["params"]["requestId"], asked["id"], "{told:?}");
-    assert_eq!(text(&told[1]), "Decline");
+    let mut seen = [stream.next().await, stream.next().await];
+    seen.sort_by_key(|message| message.get("method").is_none());
+    assert_eq!(seen[0]["params"]["requestId"], asked["id"], "{seen:?}");
+    assert_eq!(text(&seen[1]), "Decline");
 }
 
 #[tokio::test]

@@ -45,15 +45,15 @@ impl Left {
 }
 
 async fn rest(events: &mut Events) -> (Vec<Value>, Value) {
-    let mut told = Vec::new();
+    let mut seen = Vec::new();
     while let Some(Event { message, .. }) = events.next().await {
         match message.get("method") {
-            Some(_) => told.push(message),
-            None if message.get("id").is_some() => return (told, message),
+            Some(_) => seen.push(message),
+            None if message.get("id").is_some() => return (seen, message),
             None => {}
         }
     }
-    panic!("no answer behind {told:?}")
+    panic!("no answer behind {seen:?}")
 }
 
 async fn given(world: &World, answer: &Value) -> Vec<(String, String)> {
@@ -93,8 +93,8 @@ async fn every_answer_counts_at_the_next_server_under_the_id_that_was_asked() {
         // The same again does no harm, nor does another.
         left.says(&world, says).await;
         left.says(&world, json!({"result": {"action": "decline"}})).await;
-        let (told, answer) = left.rest(&world, &left.read).await;
-        assert!(told.is_empty(), "{tool}: asked again: {told:?}");
+        let (seen, answer) = left.rest(&world, &left.read).await;
+        assert!(seen.is_empty(), "{tool}: asked again: {seen:?}");
         assert!(text(&answer).contains(expected), "{tool}: {answer}");
         if tool != "calls" {
             assert_eq!(given(&world, &answer).await.len(), 1, "{tool}");
@@ -121,8 +121,8 @@ async fn a_stream_that_is_taken_up_before_the_question_tells_it_under_the_same_i
     let raw = Raw::new(&world);
     let session = Session::again(&raw, &left.session);
     session.reply(&second, accepted(false)).await;
-    let (told, answer) = left.rest(&world, &read).await;
-    assert!(told.is_empty(), "{told:?}");
+    let (seen, answer) = left.rest(&world, &read).await;
+    assert!(seen.is_empty(), "{seen:?}");
     assert_eq!(text(&answer), "{\"confirm\":true} {\"confirm\":false}");
     assert_eq!(given(&world, &answer).await.len(), 2);
 }
@@ -142,8 +142,8 @@ async fn a_stream_that_is_taken_up_behind_the_question_repeats_it_late_and_under
     assert_eq!(events.next().await.expect("the question").message, left.asked);
     assert!(reopened.elapsed() >= Duration::from_millis(crate::limits::QUESTION_REMINDER_MS));
     left.says(&world, json!({"result": accepted(true)})).await;
-    let (told, answer) = rest(&mut events).await;
-    assert!(told.is_empty() && text(&answer) == "{\"confirm\":true}", "{told:?} {answer}");
+    let (seen, answer) = rest(&mut events).await;
+    assert!(seen.is_empty() && text(&answer) == "{\"confirm\":true}", "{seen:?} {answer}");
 }
 
 #[tokio::test]
@@ -164,8 +164,8 @@ async fn what_does_not_fit_is_asked_again_and_what_is_refused_is_not() {
     let left = Left::alone(&world, "asks", json!({})).await;
     let world = world.restarted().await;
     left.says(&world, json!({"error": {"code": -32601, "message": "no window"}})).await;
-    let (told, answer) = left.rest(&world, &left.read).await;
-    assert!(told.is_empty(), "{told:?}");
+    let (seen, answer) = left.rest(&world, &left.read).await;
+    assert!(seen.is_empty(), "{seen:?}");
     assert_eq!(answer["result"]["content"][1]["type"], "resource_link", "as one that cannot be asked");
 }
 
@@ -219,8 +219,8 @@ async fn a_client_is_told_which_of_its_questions_are_over() {
     // Too late, and of no harm to the other.
     left.says(&world, json!({"result": accepted(true)})).await;
     session.reply(&second, accepted(true)).await;
-    let (told, answer) = rest(&mut events).await;
-    assert!(told.is_empty() && text(&answer) == "Decline {\"confirm\":true}", "{told:?} {answer}");
+    let (seen, answer) = rest(&mut events).await;
+    assert!(seen.is_empty() && text(&answer) == "Decline {\"confirm\":true}", "{seen:?} {answer}");
     let channels: Vec<String> =
         given(&world, &answer).await.into_iter().map(|(_, channel)| channel).collect();
     assert_eq!(channels, ["cli", "mcp"]);
@@ -239,8 +239,8 @@ async fn a_server_that_stops_takes_no_question_back() {
     let (begun, session) = (read.clone(), session.id);
     let World { folder, engine: old, http, gate } = world;
     http.shutdown().await;
-    let (told, answer) = rest(&mut events).await;
-    assert!(told.is_empty(), "{told:?}");
+    let (seen, answer) = rest(&mut events).await;
+    assert!(seen.is_empty(), "{seen:?}");
     assert_eq!(answer["result"]["content"][1]["type"], "resource_link", "{answer}");
     old.shutdown().await;
     drop(old);
@@ -250,8 +250,8 @@ async fn a_server_that_stops_takes_no_question_back() {
     let world = World { folder, engine, http, gate };
     let left = Left { session, begun, read, asked };
     left.says(&world, json!({"result": accepted(true)})).await;
-    let (told, answer) = left.rest(&world, &left.read).await;
-    assert!(told.is_empty() && text(&answer) == "{\"confirm\":true}", "{told:?} {answer}");
+    let (seen, answer) = left.rest(&world, &left.read).await;
+    assert!(seen.is_empty() && text(&answer) == "{\"confirm\":true}", "{seen:?} {answer}");
 }
 
 #[tokio::test]
@@ -267,8 +267,8 @@ async fn an_answer_counts_when_its_session_has_left_memory() {
     };
     in_time(leaves).await;
     left.says(&world, json!({"result": accepted(true)})).await;
-    let (told, answer) = left.rest(&world, &left.read).await;
-    assert!(told.is_empty() && text(&answer) == "{\"confirm\":true}", "{told:?} {answer}");
+    let (seen, answer) = left.rest(&world, &left.read).await;
+    assert!(seen.is_empty() && text(&answer) == "{\"confirm\":true}", "{seen:?} {answer}");
 }
 
 /// A call that is repeated in its session asks what is asked already, under the same id.
@@ -288,7 +288,7 @@ async fn two_calls_of_a_session_ask_one_question() {
     assert_eq!(asked[0], asked[1]);
     session.reply(&asked[1], accepted(true)).await;
     for mut events in streams {
-        let (told, answer) = rest(&mut events).await;
-        assert!(told.is_empty() && text(&answer) == "{\"confirm\":true}", "{told:?} {answer}");
+        let (seen, answer) = rest(&mut events).await;
+        assert!(seen.is_empty() && text(&answer) == "{\"confirm\":true}", "{seen:?} {answer}");
     }
 }

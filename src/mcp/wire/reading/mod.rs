@@ -117,8 +117,8 @@ pub fn envelope(message: &[u8]) -> Result<Envelope, Unreadable> {
 /// In words that say what to look for; the parser's are for its authors.
 fn not_json(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
-    let told = error.to_string();
-    let why = told.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&told);
+    let words = error.to_string();
+    let why = words.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&words);
     let why = match why {
         "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
             "half of a surrogate pair, as of a text that was cut within a character"

@@ -55,23 +55,23 @@ pub fn decode(bytes: &[u8]) -> Option<Result<Answer, Failure>> {
 /// The outcome as a task's owner tells it: `{"status": 200, "headers": {"name": "value" | ["value", …]},
 /// "body": "text"}`, where `body_base64` may stand for `body`, and all but the status may be left out; `None`
 /// is a failure.
-pub fn settled(told: Option<Value>) -> Result<Vec<u8>, String> {
+pub fn settled(given: Option<Value>) -> Result<Vec<u8>, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Told {
+    struct GivenOutcome {
         status: u16,
         #[serde(default)]
         headers: serde_json::Map<String, Value>,
         body: Option<String>,
         body_base64: Option<String>,
     }
-    let Some(told) = told else { return encode(&Err(Failure::Settled)) };
+    let Some(given) = given else { return encode(&Err(Failure::Settled)) };
     const SHAPE: &str = "an answer is {\"status\": 200, \"headers\": {…}, \"body\": \"text\"} (or body_base64), status alone being needed";
-    let told: Told = serde_json::from_value(told).map_err(|error| format!("{error}; {SHAPE}"))?;
+    let given: GivenOutcome = serde_json::from_value(given).map_err(|error| format!("{error}; {SHAPE}"))?;
     let status =
-        StatusCode::from_u16(told.status).map_err(|_| format!("{} is no HTTP status", told.status))?;
+        StatusCode::from_u16(given.status).map_err(|_| format!("{} is no HTTP status", given.status))?;
     let mut headers = HeaderMap::new();
-    for (name, values) in &told.headers {
+    for (name, values) in &given.headers {
         let values = match values {
             Value::Array(values) => values.as_slice(),
             value => std::slice::from_ref(value),
@@ -84,7 +84,7 @@ pub fn settled(told: Option<Value>) -> Result<Vec<u8>, String> {
             headers.append(name, value);
         }
     }
-    let body = match (told.body, told.body_base64) {
+    let body = match (given.body, given.body_base64) {
         (Some(_), Some(_)) => return Err("body and body_base64 cannot both be given".to_owned()),
         (Some(text), None) => text.into_bytes(),
         (None, Some(text)) => {
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn an_owner_tells_an_answer_as_json() {
-        let told = |json: Value| decode(&settled(Some(json)).unwrap()).unwrap().unwrap();
-        let answer = told(json!({"status": 201, "headers": {"X-A": ["1", "2"], "b": "3"}, "body": "done"}));
+        let seen = |json: Value| decode(&settled(Some(json)).unwrap()).unwrap().unwrap();
+        let answer = seen(json!({"status": 201, "headers": {"X-A": ["1", "2"], "b": "3"}, "body": "done"}));
         assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (201, &b"done"[..]));
         assert_eq!(answer.headers.get_all("x-a").iter().count(), 2);
-        assert_eq!(told(json!({"status": 200, "body_base64": "AAE="})).body.as_ref(), [0, 1]);
+        assert_eq!(seen(json!({"status": 200, "body_base64": "AAE="})).body.as_ref(), [0, 1]);
         assert_eq!(decode(&settled(None).unwrap()), Some(Err(Failure::Settled)));
         for wrong in [
             json!({}),

@@ -63,9 +63,9 @@ pub(super) fn read(
             }
             (END, payload) => {
                 let payload = payload.to_vec();
-                let (told, bytes, digest) = input.finish(&payload)?;
-                if told != found {
-                    return Err(altered(format!("it holds {found:?} and tells {told:?}")));
+                let (stated, bytes, digest) = input.finish(&payload)?;
+                if stated != found {
+                    return Err(altered(format!("it holds {found:?} and tells {stated:?}")));
                 }
                 return Ok(found.summary(&head, bytes, digest));
             }

@@ -241,8 +241,8 @@ fn damage_is_told_and_not_passed_on() {
     fs::write(&path, bytes).unwrap();
     let store = Store::open_to_read(from.path(), small(), Arc::new(NoSink)).unwrap();
     let mut backup = Vec::new();
-    let told = store.back_up(0, &mut backup).unwrap_err();
-    assert!(matches!(told, BackupError::Store(StoreError::Damaged { .. })), "{told}");
+    let seen = store.back_up(0, &mut backup).unwrap_err();
+    assert!(matches!(seen, BackupError::Store(StoreError::Damaged { .. })), "{seen}");
     let passed_on = Store::restore(&*backup, to.path(), 0).unwrap_err();
     assert!(matches!(passed_on, BackupError::Unfinished(_)), "{passed_on}");
     assert!(passed_on.to_string().contains("the run does not match its check"), "{passed_on}");
