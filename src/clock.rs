@@ -187,7 +187,7 @@ impl ManualClock {
         }
     }
 
-    /// Set the wall clock alone, as an administrator or a dead battery does.
+    /// Sets the wall clock alone, as an administrator or a dead battery does.
     pub fn set_wall(&self, wall: UnixNanos) {
         self.lock().wall = wall;
     }

@@ -90,7 +90,7 @@ impl Feed {
         Some(Follower { feed: self.clone(), task, inner })
     }
 
-    /// Tell watchers that resources changed. Called after the commit.
+    /// Tells watchers that resources changed. Called after the commit.
     pub fn changed(&self, keys: &[ResourceKey]) {
         // Most commits of a guest change nothing that is readable: those need not wait for the lock.
         if keys.is_empty() {
@@ -105,7 +105,7 @@ impl Feed {
         }
     }
 
-    /// Tell followers of a task what happened. Called after the commit, in its order.
+    /// Tells followers of a task what happened. Called after the commit, in its order.
     pub fn happened(&self, task: TaskId, changes: &[TaskChange]) {
         if changes.is_empty() {
             return;

@@ -75,7 +75,7 @@ impl Batch {
         self
     }
 
-    /// Delete every row of the space whose key starts with `prefix`.
+    /// Deletes every row of the space whose key starts with `prefix`.
     #[must_use]
     pub fn delete_prefix(mut self, space: Space, prefix: impl AsRef<[u8]>) -> Self {
         self.add_delete_prefix(space, prefix);

@@ -70,7 +70,7 @@ pub(super) fn push_direct(out: &mut Vec<u8>, space: Space, key: &[u8]) {
     push_key(out, DIRECT, space, key);
 }
 
-/// Begin a row of `batches` batches, which have so many bytes of ops.
+/// Begins a row of `batches` batches, which have so many bytes of ops.
 pub(super) fn begin_row(batches: usize, bytes: usize) -> Vec<u8> {
     // Besides the ops: the version, the number of batches, the check, and each batch's number of ops.
     let mut out = Vec::with_capacity(bytes + 5 + CHECK_BYTES + 3 * batches);
@@ -84,13 +84,13 @@ pub(super) fn push_batch(out: &mut Vec<u8>, ops: usize, frame: &[u8]) {
     out.extend_from_slice(frame);
 }
 
-/// Close the row that is stored at `lsn`.
+/// Closes the row that is stored at `lsn`.
 pub(super) fn end_row(out: &mut Vec<u8>, lsn: u64) {
     let check = check(lsn, out);
     out.extend_from_slice(&check);
 }
 
-/// Read the row stored at `lsn`, op by op; gives its number of batches. Whatever is wrong with it is found
+/// Reads the row stored at `lsn`, op by op; gives its number of batches. Whatever is wrong with it is found
 /// before the first op is visited, or reported as an error.
 pub(super) fn read_row(lsn: u64, row: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<u64, String> {
     let body_bytes = row.len().checked_sub(CHECK_BYTES).ok_or("the row is too short")?;
@@ -118,7 +118,7 @@ pub(super) fn batches(row: &[u8]) -> u64 {
     input.varint().unwrap_or(0)
 }
 
-/// Read the ops of one batch.
+/// Reads the ops of one batch.
 pub(super) fn read_ops(frame: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<(), String> {
     let mut input = Input(frame);
     while !input.0.is_empty() {

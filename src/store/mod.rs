@@ -63,7 +63,7 @@ impl Store {
     /// The format that is written, and the newest that is read.
     pub const FORMAT: u32 = file::FORMAT;
 
-    /// Open the store in `folder`, or make one. Repairs what a crash left behind. For threads that may block.
+    /// Opens the store in `folder`, or makes one. Repairs what a crash left behind. For threads that may block.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         block_on(Self::open_async(folder, options, Arc::new(NoSink)))
     }
@@ -78,7 +78,7 @@ impl Store {
         File::open(folder, options, sink).await.map(Self::of_file)
     }
 
-    /// Open the store in `folder` to read it, with the log's unfolded end. Nothing can be enqueued. Readers share the
+    /// Opens the store in `folder` to read it, with the log's unfolded end. Nothing can be enqueued. Readers share the
     /// file; a process that writes, or wants to, excludes them. For threads that may block.
     pub fn open_to_read(
         folder: &Path,
@@ -99,7 +99,7 @@ impl Store {
         file::presence(folder)
     }
 
-    /// Write all that is acknowledged by now into `out`, as one stream that says of itself whether it is whole; commits
+    /// Writes all that is acknowledged by now into `out`, as one stream that says of itself whether it is whole; commits
     /// go on meanwhile, and do not wait. `made_at` is now, in nanoseconds since 1970. For threads that may block.
     pub fn back_up(&self, made_at: u64, out: impl Write) -> Result<BackupSummary, BackupError> {
         match &self.inner.kind {
@@ -109,12 +109,12 @@ impl Store {
         }
     }
 
-    /// Read all of a backup and check all that can be checked of it.
+    /// Reads all of a backup and checks all that can be checked of it.
     pub fn verify_backup(input: impl Read) -> Result<BackupSummary, BackupError> {
         file::verify(input)
     }
 
-    /// Make a store of a backup in `folder`, where there must be none yet. An error leaves the folder without one.
+    /// Makes a store of a backup in `folder`, where there must be none yet. An error leaves the folder without one.
     /// `draw` is a random number.
     pub fn restore(input: impl Read, folder: &Path, draw: u64) -> Result<BackupSummary, BackupError> {
         file::restore(input, folder, draw)
@@ -138,7 +138,7 @@ impl Store {
         }
     }
 
-    /// Hand over a batch. Never waits; the order of calls is the order of commits. An error means that
+    /// Hands over a batch. Never waits; the order of calls is the order of commits. An error means that
     /// nothing was queued, and what the batch was to bring about is withdrawn.
     pub fn enqueue(&self, batch: Batch) -> Result<Ack, StoreError> {
         self.hand_over(batch, false)
@@ -172,7 +172,7 @@ impl Store {
         }
     }
 
-    /// Read one consistent snapshot, of everything acknowledged so far at least. Commits wait for the closure: keep it
+    /// Reads one consistent snapshot, of everything acknowledged so far at least. Commits wait for the closure: keep it
     /// short, do not block in it, and do not read the store within it. On a file it runs at once, on this thread.
     pub async fn read<T: Send + 'static>(
         &self,
@@ -193,7 +193,7 @@ impl Store {
         })
     }
 
-    /// Read rows of a task that this process holds, whose lock the caller may have: its status, operations, messages,
+    /// Reads rows of a task that this process holds, whose lock the caller may have: its status, operations, messages,
     /// questions and checkpoint, each under a key that begins with its id. Never waits for another machine.
     pub fn read_held<T>(
         &self,
@@ -211,7 +211,7 @@ impl Store {
         self.with_snapshot(|snapshot| read(&snapshot))
     }
 
-    /// Read what is decided under a lock, in one turn with the commit that follows: shared state. Only where one
+    /// Reads what is decided under a lock, in one turn with the commit that follows: shared state. Only where one
     /// process has the store; several nodes would decide by guards alone.
     pub fn read_at_once<T>(
         &self,
@@ -257,7 +257,7 @@ impl Store {
         }
     }
 
-    /// Commit what is queued, and leave a file that opens without repair. Other handles are closed too.
+    /// Commits what is queued, and leaves a file that opens without repair. Other handles are closed too.
     pub async fn close(self) -> Result<(), StoreError> {
         let closed = tokio::task::spawn_blocking(move || self.close_blocking()).await;
         closed.unwrap_or(Err(StoreError::Closed))

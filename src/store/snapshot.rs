@@ -60,7 +60,7 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// Visit the rows whose keys start with `prefix`, in key order or against it.
+    /// Visits the rows whose keys start with `prefix`, in key order or against it.
     pub fn scan_prefix(
         &self,
         space: Space,
@@ -79,7 +79,7 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// Visit the rows whose keys are in `range`, in key order or against it. A range of slices is written
+    /// Visits the rows whose keys are in `range`, in key order or against it. A range of slices is written
     /// as a pair of bounds: `(Bound::Included(from), Bound::Excluded(to))`.
     pub fn scan(
         &self,

@@ -239,7 +239,7 @@ impl Recorder {
         self.report(Report::Progress { progress: Some(Progress { done, total }), message })
     }
 
-    /// Change the status line alone.
+    /// Changes the status line alone.
     pub fn status(&self, message: String) -> Result<(), RecorderError> {
         self.report(Report::Progress { progress: None, message: Some(message) })
     }

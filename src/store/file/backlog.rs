@@ -34,7 +34,7 @@ impl Backlog {
         queue.taken = self.requests.len();
     }
 
-    /// Put the next group together: up to the bounds, and at least one batch. Gives their number and bytes.
+    /// Puts the next group together: up to the bounds, and at least one batch. Gives their number and bytes.
     pub fn begin_group(&mut self) -> (usize, usize) {
         self.group = 0;
         let mut bytes = 0;

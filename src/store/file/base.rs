@@ -25,7 +25,7 @@ pub(super) fn table(space: Space) -> TableDefinition<'static, &'static [u8], &'s
     TableDefinition::new(space.table())
 }
 
-/// Run what calls into redb. It panics on some kinds of damage; that is reported like the others.
+/// Runs what calls into redb. It panics on some kinds of damage; that is reported like the others.
 pub(super) fn guarded<T>(
     what: &'static str,
     call: impl FnOnce() -> Result<T, StoreError>,

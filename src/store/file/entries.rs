@@ -75,7 +75,7 @@ impl Entries {
         Box::new(self.tails.range(stems).flat_map(move |(_, tail)| tail.range(deref(&from), deref(&to))))
     }
 
-    /// Remove those between bounds, and show each.
+    /// Removes those between bounds, and shows each.
     pub fn remove_range(
         &mut self,
         (from, to): (Bound<&[u8]>, Bound<&[u8]>),
@@ -100,7 +100,7 @@ impl Entries {
         }
     }
 
-    /// Remove the first `count`, and show each.
+    /// Removes the first `count`, and shows each.
     pub fn remove_first(&mut self, mut count: usize, mut gone: impl FnMut(&Key, &Entry)) {
         let mut gone = |(key, entry): (Key, Entry)| gone(&key, &entry);
         while count > 0

@@ -63,7 +63,7 @@ impl Budget {
     }
 }
 
-/// Fold one slice: first what deleted prefixes hide, then the entries, in key order. `base` is the state
+/// Folds one slice: first what deleted prefixes hide, then the entries, in key order. `base` is the state
 /// before `transaction`. A row that the active layer goes before is left alone: its own turn will come, and
 /// until then, as after a crash, the active layer answers for it.
 pub(super) fn fold_slice(
@@ -147,7 +147,7 @@ impl<'a> Newer<'a> {
     }
 }
 
-/// Remove what the base holds under a deleted prefix; gives where to go on if the budget ended before.
+/// Removes what the base holds under a deleted prefix; gives where to go on if the budget ended before.
 fn remove_prefix(
     target: &mut Target<'_>,
     overlay: &Overlay,
@@ -209,7 +209,7 @@ impl<'a> Target<'a> {
         Self { transaction, space, table: None, gained: 0, lost: 0 }
     }
 
-    /// Make changes, which are in order and one a key.
+    /// Makes changes, which are in order and one a key.
     pub fn change(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
         let mut rest = changes;
         while let Some((first, _)) = rest.first() {

@@ -62,7 +62,7 @@ impl<B: StorageBackend> Gated<B> {
         }))
     }
 
-    /// Do what was held back; from now on changes go straight to the file.
+    /// Does what was held back; from now on changes go straight to the file.
     ///
     /// The last of it is redb's mark that the file is in use, and a sync. That sync is left to the one that
     /// follows, mostly the first commit's, since who opens a store waits for it: without the mark the file opens

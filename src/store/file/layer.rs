@@ -85,7 +85,7 @@ impl Layer {
         rows.prefixes.insert(prefix);
     }
 
-    /// Do what stands in a log row.
+    /// Does what stands in a log row.
     pub fn apply(&mut self, row: &Arc<Vec<u8>>, op: Logged<'_>) {
         match op {
             Logged::Put { space, key, value } => {
@@ -98,7 +98,7 @@ impl Layer {
         }
     }
 
-    /// Drop the first `count` entries of a space, which the base tables hold by now.
+    /// Drops the first `count` entries of a space, which the base tables hold by now.
     pub fn drop_entries(&mut self, space: Space, count: usize) {
         let mut freed = 0;
         let entries = &mut self.spaces[space.index()].entries;
@@ -106,7 +106,7 @@ impl Layer {
         self.weight -= freed;
     }
 
-    /// Drop the first `count` deleted prefixes of a space, which the base tables hold nothing of by now.
+    /// Drops the first `count` deleted prefixes of a space, which the base tables hold nothing of by now.
     pub fn drop_prefixes(&mut self, space: Space, count: usize) {
         for _ in 0..count {
             if let Some(prefix) = self.spaces[space.index()].prefixes.pop_first() {

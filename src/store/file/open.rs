@@ -120,7 +120,7 @@ pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Open the store on a file, or on what stands for one.
+/// Opens the store on a file, or on what stands for one.
 pub(super) fn open<B: StorageBackend>(
     file: B,
     path: &Path,
@@ -145,7 +145,7 @@ pub(super) fn open<B: StorageBackend>(
     })
 }
 
-/// Open a store to read it. The file is left as it is: whatever redb writes or repairs stays in memory.
+/// Opens a store to read it. The file is left as it is: whatever redb writes or repairs stays in memory.
 pub(super) fn open_to_read(
     file: impl StorageBackend,
     path: &Path,
@@ -162,7 +162,7 @@ pub(super) fn open_to_read(
     })
 }
 
-/// Read all of a store and verify every checksum. What redb would write or repair stays in memory. Gives the
+/// Reads all of a store and verifies every checksum. What redb would write or repair stays in memory. Gives the
 /// number of rows in the base tables and in the log.
 pub(super) fn check(
     file: impl StorageBackend,
@@ -229,13 +229,13 @@ fn take_up(db: Database, meta: &Meta, what: &str) -> Result<Opened, StoreError> 
     Ok(opened)
 }
 
-/// Write the format, in a file that is to be a store.
+/// Writes the format, in a file that is to be a store.
 pub(super) fn write_format(transaction: &WriteTransaction, format: u32) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(META_FORMAT, &format.to_le_bytes()[..])?;
     Ok(())
 }
 
-/// Write the number of this opening, in its first commit, and with it the format: what an older program may read is
+/// Writes the number of this opening, in its first commit, and with it the format: what an older program may read is
 /// read by this one, and from here on no older one may.
 pub(super) fn write_boot(transaction: &WriteTransaction, boot: u64) -> Result<(), redb::Error> {
     write_format(transaction, FORMAT)?;
@@ -243,13 +243,13 @@ pub(super) fn write_boot(transaction: &WriteTransaction, boot: u64) -> Result<()
     Ok(())
 }
 
-/// Write that this opening ends as it should, in its last commit.
+/// Writes that this opening ends as it should, in its last commit.
 pub(super) fn write_closed(transaction: &WriteTransaction, boot: u64) -> Result<(), redb::Error> {
     transaction.open_table(META)?.insert(META_CLOSED, &boot.to_le_bytes()[..])?;
     Ok(())
 }
 
-/// Write how far folding has come, in the transaction that goes that far.
+/// Writes how far folding has come, in the transaction that goes that far.
 pub(super) fn write_position(transaction: &WriteTransaction, position: Position) -> Result<(), redb::Error> {
     let mut meta = transaction.open_table(META)?;
     meta.insert(META_FOLDED, &position.folded.to_le_bytes()[..])?;
@@ -362,7 +362,7 @@ impl Meta {
     }
 }
 
-/// Read the unfolded rows of the log into memory. Their number and bytes are bounded by the pace of folding.
+/// Reads the unfolded rows of the log into memory. Their number and bytes are bounded by the pace of folding.
 fn replay(opened: &mut Opened, what: &str) -> Result<(), StoreError> {
     let failed = |error: redb::Error| StoreError::of_redb(what, error);
     let transaction = opened.db.begin_read().map_err(|error| failed(error.into()))?;

@@ -65,7 +65,7 @@ impl Rows {
     }
 }
 
-/// Write rows, which are in order, as runs: `store` gets the key and the bytes of each. Runs are filled to
+/// Writes rows, which are in order, as runs: `store` gets the key and the bytes of each. Runs are filled to
 /// `MAX_RUN_BYTES`, or evenly, which leaves room in all of them where rows come in between others.
 pub(super) fn write_runs<E>(
     space: Space,

@@ -131,7 +131,7 @@ impl Shared {
         why
     }
 
-    /// Take no more batches; the writer ends when it has committed those that are queued.
+    /// Takes no more batches; the writer ends when it has committed those that are queued.
     pub fn begin_close(&self) {
         let mut queue = self.queue();
         queue.is_closing = true;

@@ -118,7 +118,7 @@ impl Writer {
         }
     }
 
-    /// Wait for work, and put a group together: what is queued, up to the bounds, and at least one batch.
+    /// Waits for work, and puts a group together: what is queued, up to the bounds, and at least one batch.
     fn next(&mut self) -> Work {
         let idle = self.shared.options.idle;
         {
@@ -358,7 +358,7 @@ impl Writer {
         write().map_err(|error| self.failed(error))
     }
 
-    /// Make the commit visible.
+    /// Makes the commit visible.
     fn apply(
         &mut self,
         state: &mut State,
@@ -405,7 +405,7 @@ impl Writer {
         });
     }
 
-    /// Commit, then hand the effects to the sink and answer: in the order of commits.
+    /// Commits, then hands the effects to the sink and answers: in the order of commits.
     fn tell(&mut self, first_lsn: u64) {
         let mut lsn = first_lsn - 1;
         let mut refusals = std::mem::take(&mut self.refusals);
@@ -478,7 +478,7 @@ impl Writer {
         self.commit(transaction)
     }
 
-    /// Commit a slice of what is frozen, without any new row.
+    /// Commits a slice of what is frozen, without any new row.
     fn commit_fold(
         &mut self,
         transaction: WriteTransaction,

@@ -90,7 +90,7 @@ fn go_on(disk: Disk, mut states: Vec<Contents>, options: StoreOptions, seed: u64
     Run { disk, states, committed, opened }
 }
 
-/// Open what a power cut left; the contents must be those after some batch at or behind the last
+/// Opens what a power cut left; the contents must be those after some batch at or behind the last
 /// acknowledged one, and the store must go on from there. Gives the number of that batch.
 fn check(run: &Run, disk: &Disk, acknowledged: usize, options: StoreOptions) -> usize {
     let store = open(disk, options).unwrap();
@@ -110,7 +110,7 @@ fn cut_anywhere(options: StoreOptions, seed: u64) {
     cut_from(&run, run.opened, IMAGES * scale() / 3, options, seed);
 }
 
-/// Cut the power at so many moments of the run, none of them before `first` changes.
+/// Cuts the power at so many moments of the run, none of them before `first` changes.
 fn cut_from(run: &Run, first: usize, images: usize, options: StoreOptions, seed: u64) {
     let mut dice = Dice(!seed);
     let span = run.disk.changes() - first;

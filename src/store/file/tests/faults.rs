@@ -5,7 +5,7 @@ use super::*;
 
 const BATCHES: u64 = 40;
 
-/// Put batches until one fails; gives how many were acknowledged, and the failure.
+/// Puts batches until one fails; gives how many were acknowledged, and the failure.
 fn work(store: &Store) -> (u64, Option<StoreError>) {
     let mut acknowledged = 0;
     let mut failure = None;
