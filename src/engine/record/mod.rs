@@ -9,4 +9,6 @@ pub(super) mod ops;
 pub(super) mod output;
 pub(super) mod recorder;
 pub(super) mod refused;
+mod reports;
+pub(super) mod status_handle;
 mod traced;

@@ -9,6 +9,7 @@ use parking_lot::MutexGuard;
 
 use super::error::RecorderError;
 use super::output::{OutputError, OutputOp};
+use super::status_handle::StatusHandle;
 use super::{checkpoint, output};
 use crate::engine::change::commit::commit_pending;
 use crate::engine::change::draft::Parts;
@@ -23,7 +24,7 @@ use crate::engine::shared::Shared;
 use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::store::{Ack, Lsn, Space, StoreError};
-use crate::task::{LogLevel, Progress, Report, Status, TaskId, TaskLimits, log_lines};
+use crate::task::TaskLimits;
 
 #[derive(Clone)]
 pub struct Recorder {
@@ -202,48 +203,6 @@ impl Recorder {
         if pending > limits::MAX_PENDING_JOURNAL_BYTES { self.barrier().await } else { Ok(()) }
     }
 
-    /// Bytes for the task's log: stdout, stderr, log lines. What replay brings again is compared, not repeated.
-    pub fn log(&self, bytes: &[u8]) -> Result<(), RecorderError> {
-        self.with(|_, live| Ok(live.log.write(bytes, live.journal.next_number())?))?;
-        self.shared.dirty.add(&self.entry);
-        Ok(())
-    }
-
-    /// Lines of the host's own for the log, at a place that follows from what the guest did. Whether it is new, and
-    /// not brought again by replay.
-    pub(in crate::engine) fn host_line(&self, line: &[u8]) -> Result<bool, RecorderError> {
-        let is_new = self.with(|_, live| Ok(live.log.write_host(line, live.journal.next_number())?))?;
-        self.shared.dirty.add(&self.entry);
-        Ok(is_new)
-    }
-
-    /// Whether what the guest does now is new, as far as its journal and its log show: where neither has anything
-    /// behind it, an attempt that was killed may have done it.
-    pub(in crate::engine) fn is_new(&self) -> Result<bool, RecorderError> {
-        self.with(|_, live| Ok(!live.journal.is_replaying() && live.log.position() >= live.log.durable()))
-    }
-
-    /// A line for the log that also goes to the task's followers, numbered with its reports.
-    pub fn line(&self, level: LogLevel, text: &str) -> Result<(), RecorderError> {
-        let lines = log_lines(level, text);
-        self.with(|_, live| Ok(live.log.write(lines.as_bytes(), live.journal.next_number())?))?;
-        self.report(Report::Line { level, text: text.trim_end_matches('\n').to_owned() })
-    }
-
-    pub fn progress(
-        &self,
-        done: u64,
-        total: Option<u64>,
-        message: Option<String>,
-    ) -> Result<(), RecorderError> {
-        self.report(Report::Progress { progress: Some(Progress { done, total }), message })
-    }
-
-    /// Changes the status line alone.
-    pub fn status(&self, message: String) -> Result<(), RecorderError> {
-        self.report(Report::Progress { progress: None, message: Some(message) })
-    }
-
     /// One step: an output is opened, grows, or is closed. Durable when this returns; the inner error is the
     /// guest's.
     pub async fn output(&self, op: OutputOp<'_>) -> Result<Result<(), OutputError>, RecorderError> {
@@ -343,31 +302,6 @@ impl Recorder {
         })
     }
 
-    /// What replay brings again was reported before.
-    fn report(&self, report: Report) -> Result<(), RecorderError> {
-        let wall = self.shared.clock.wall();
-        self.with(|state, live| {
-            live.reports += 1;
-            let (number, status) = (live.reports, &mut *state.status);
-            if number <= status.reports {
-                return Ok(());
-            }
-            (status.reports, status.updated_at, state.status_dirty) = (number, wall, true);
-            let report = apply_report(status, report);
-            keep(self.entry.id, status, &report, live)?;
-            if live.changes.len() >= limits::MAX_PENDING_PROGRESS {
-                live.changes.remove(0);
-            }
-            live.changes.push(match report {
-                Report::Progress { progress, message } => TaskChange::Progress { number, progress, message },
-                Report::Line { level, text } => TaskChange::Line { number, level, text },
-            });
-            Ok(())
-        })?;
-        self.shared.dirty.add(&self.entry);
-        Ok(())
-    }
-
     pub(in crate::engine) fn task_id(&self) -> crate::task::TaskId {
         self.entry.id
     }
@@ -453,80 +387,10 @@ impl Recorder {
     }
 }
 
-/// An entry apart from its live instance: its status and its clock.
-pub(in crate::engine) struct StatusHandle<'a> {
-    status: &'a mut Status,
-    status_dirty: bool,
-    anchor: Option<Anchor>,
-}
-
-impl StatusHandle<'_> {
-    pub fn status(&self) -> &Status {
-        self.status
-    }
-
-    /// The status goes with the next commit.
-    pub fn status_mut(&mut self) -> &mut Status {
-        self.status_dirty = true;
-        self.status
-    }
-
-    pub fn epoch(&self) -> u32 {
-        self.status.epoch
-    }
-
-    pub fn retry(&self) -> u32 {
-        self.status.retry
-    }
-}
-
-/// Applies a report to the status, and gives what subscribers see of it.
-fn apply_report(status: &mut Status, report: Report) -> Report {
-    match report {
-        Report::Progress { progress, message } => {
-            let message = message.map(|text| truncate_text(text, limits::MAX_MESSAGE_BYTES));
-            status.progress = progress.or(status.progress);
-            if message.is_some() {
-                status.message.clone_from(&message);
-            }
-            Report::Progress { progress: status.progress, message }
-        }
-        Report::Line { level, text } => {
-            Report::Line { level, text: truncate_text(text, limits::MAX_MESSAGE_BYTES) }
-        }
-    }
-}
-
-/// Adds the report's row to the next commit, if it is to be kept. A guest that reports faster than the disk takes
-/// it leaves gaps.
-fn keep(id: TaskId, status: &mut Status, report: &Report, live: &mut Live) -> Result<(), RecorderError> {
-    let has_room = |kept: &&mut u64| **kept < limits::MAX_KEPT_REPORT_BYTES;
-    let Some(kept) = status.kept_reports.as_mut().filter(has_room) else { return Ok(()) };
-    if live.report_bytes > limits::MAX_PENDING_JOURNAL_BYTES {
-        return Ok(());
-    }
-    let row = rows::encode(report).map_err(fault)?;
-    live.report_bytes += row.len();
-    *kept += row.len() as u64;
-    live.writes.push((Space::Report, rows::report_key(id, status.retry, status.reports), row));
-    Ok(())
-}
-
 fn fault(error: crate::store::StoreError) -> RecorderError {
     RecorderError::Fault(error.to_string())
 }
 
 fn lease_lost() -> RecorderError {
     RecorderError::Fault("the attempt has ended: its lease is void".to_owned())
-}
-
-/// At most `bytes` of it, cut between characters.
-pub(in crate::engine) fn truncate_text(mut text: String, bytes: usize) -> String {
-    if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        // What is kept of a megabyte must not keep the megabyte.
-        text.shrink_to_fit();
-    }
-    text
 }
