@@ -11,11 +11,13 @@ mod entries;
 mod entry;
 mod error;
 mod fold;
+mod folder;
 mod gate;
 mod judge;
 mod key;
 mod later;
 mod layer;
+mod names;
 mod open;
 #[cfg(test)]
 mod past;
@@ -42,6 +44,7 @@ use parking_lot::{Mutex, RwLockReadGuard};
 
 #[cfg(test)]
 use futures::executor::block_on;
+#[cfg(test)]
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use tokio::runtime::Handle;
@@ -71,6 +74,8 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::options::{StoreOptions, Usage};
 use super::sink::Sink;
+use names::Names;
+use open::Opened;
 use request::Request;
 use shared::{Shared, State};
 use snapshot::Overlay;
@@ -85,13 +90,25 @@ pub(super) struct File {
 
 impl File {
     pub async fn open(folder: &Path, options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
-        let folder = folder.to_owned();
+        Self::open_in(Names::default(), folder, options, sink).await
+    }
+
+    async fn open_in(
+        names: Names,
+        folder: &Path,
+        options: StoreOptions,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, StoreError> {
+        let path = folder.join(open::FILE_NAME);
         let open = move |runtime| {
-            let file = open::open_file(&folder)?;
-            let path = folder.join(open::FILE_NAME);
+            let file = folder::open_file(&names, path.parent().unwrap_or(Path::new(".")))?;
             let backend = FileBackend::new(file)
                 .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
-            open_writer(backend, path, options, sink, runtime)
+            let opened = open::open(backend, &path, options.cache_bytes)?;
+            if !opened.was_closed {
+                folder::sync_name(&names, &path)?;
+            }
+            Ok(writer(opened, path, options, sink, runtime))
         };
         Self::on_a_thread(open).await
     }
@@ -104,7 +121,10 @@ impl File {
         sink: Arc<dyn Sink>,
     ) -> Result<Self, StoreError> {
         let path = path.to_owned();
-        block_on(Self::on_a_thread(move |runtime| open_writer(backend, path, options, sink, runtime)))
+        block_on(Self::on_a_thread(move |runtime| {
+            let opened = open::open(backend, &path, options.cache_bytes)?;
+            Ok(writer(opened, path, options, sink, runtime))
+        }))
     }
 
     pub fn open_to_read(
@@ -202,17 +222,16 @@ impl File {
     }
 }
 
-fn open_writer(
-    backend: impl StorageBackend,
+fn writer(
+    opened: Opened,
     path: PathBuf,
     options: StoreOptions,
     sink: Arc<dyn Sink>,
     runtime: Option<Handle>,
-) -> Result<Writer, StoreError> {
-    let opened = open::open(backend, &path, options.cache_bytes)?;
+) -> Writer {
     let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
     let state = State { db: Some(opened.db), overlay };
     let shared = Arc::new(Shared::new(path, options, opened.boot, state, sink));
     let (bytes, rows) = (opened.unfolded_bytes, opened.unfolded_rows);
-    Ok(Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows))
+    Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows)
 }

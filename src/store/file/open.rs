@@ -1,13 +1,12 @@
-//! Opening the file: folder, lock, format version, repair, boot number, the unfolded end of the log.
+//! Opening the file: lock, format version, repair, boot number, the unfolded end of the log.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::Metadata;
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageBackend, TableError, WriteTransaction,
@@ -18,7 +17,6 @@ use super::gate::Gated;
 use super::later::newest_row;
 use super::layer::Layer;
 use crate::limits::{MAX_SEARCHED_BYTES, MIN_COMPACT_BYTES};
-use crate::private::{self, Made};
 use crate::store::error::StoreError;
 use crate::store::frame;
 use crate::store::space::Space;
@@ -26,7 +24,6 @@ use crate::store::space::Space;
 /// The store format that this code writes, and the newest that it reads.
 pub(in crate::store) const FORMAT: u32 = 2;
 pub(super) const FILE_NAME: &str = "longhaul.redb";
-const NEW_FILE_NAME: &str = "longhaul.redb.new";
 
 /// A page holds about two thirds of itself in rows, where they come and go.
 const ROOM_PER_STORED: (u64, u64) = (3, 2);
@@ -42,6 +39,8 @@ const META_CLOSED: &str = "closed";
 pub(super) struct Opened {
     pub db: Database,
     pub boot: u64,
+    /// The last opening ended as it should.
+    pub was_closed: bool,
     pub position: Position,
     /// The rows of the log that are not folded.
     pub unfolded: Layer,
@@ -69,57 +68,6 @@ pub(super) struct Position {
     pub base_bytes: u64,
 }
 
-/// The file in `folder`, made if there is none, readable by its owner alone.
-pub(super) fn open_file(folder: &Path) -> Result<File, StoreError> {
-    let path = folder.join(FILE_NAME);
-    let failed = |what: &str, path: &Path, error: io::Error| {
-        StoreError::io(format!("{what} {}", path.display()), &error)
-    };
-    let made = private::make_folder(folder).map_err(|error| match error.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::ReadOnly { path: folder.to_owned(), why: error.to_string().into() }
-        }
-        _ => failed("making the folder", folder, error),
-    })?;
-    match private::open(&path, OpenOptions::new().read(true).write(true)) {
-        Ok(file) => {
-            // redb would begin a new store in it. It gets its name when it is complete.
-            let there = file.metadata().map_err(|error| failed("opening", &path, error))?;
-            if there.len() == 0 {
-                return Err(StoreError::damaged(path.display(), "it is empty, and no crash leaves it so"));
-            }
-            return Ok(file);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if is_read_only(&error) => {
-            return Err(StoreError::ReadOnly { path, why: error.to_string().into() });
-        }
-        Err(error) => return Err(failed("opening", &path, error)),
-    }
-    match sync_parent(folder) {
-        Err(error) if made == Made::New => return Err(failed("making the folder", folder, error)),
-        // One that another user made, in a folder that this user may not read.
-        _ => {}
-    }
-
-    // Made complete under another name: a crash half way leaves no file that looks like a damaged store.
-    let new_path = folder.join(NEW_FILE_NAME);
-    let file = private::create(&new_path).map_err(|error| failed("making", &new_path, error))?;
-    let copy = file.try_clone().map_err(|error| failed("making", &new_path, error))?;
-    let made = FileBackend::new(copy).and_then(|backend| Builder::new().create_with_backend(backend));
-    drop(made.map_err(|error| StoreError::of_redb(format!("making {}", new_path.display()), error))?);
-    file.sync_all().map_err(|error| failed("syncing", &new_path, error))?;
-    let renamed = std::fs::rename(&new_path, &path);
-    // Another process may have done the same at the same time; the one whose file has the name has won.
-    let is_ours = || Ok::<_, io::Error>(std::fs::symlink_metadata(&path)?.ino() == file.metadata()?.ino());
-    if !is_ours().unwrap_or(false) {
-        renamed.map_err(|error| failed("renaming", &new_path, error))?;
-        return Err(StoreError::Locked { path });
-    }
-    sync_folder(folder).map_err(|error| failed("syncing the folder", folder, error))?;
-    Ok(file)
-}
-
 /// Opens the store on a file, or on what stands for one.
 pub(super) fn open<B: StorageBackend>(
     file: B,
@@ -138,7 +86,7 @@ pub(super) fn open<B: StorageBackend>(
         }
         let meta = Meta::read(&db, &what)?;
         // A crashed file ends in room that redb gives back by itself; and who starts after a crash waits.
-        if meta.boot > 0 && meta.closed == meta.boot {
+        if meta.was_closed() {
             compact_if_worthwhile(&mut db, &gated, path, &meta)?;
         }
         take_up(db, &meta, &what)
@@ -219,6 +167,7 @@ fn take_up(db: Database, meta: &Meta, what: &str) -> Result<Opened, StoreError> 
     let mut opened = Opened {
         db,
         boot: meta.boot + 1,
+        was_closed: meta.was_closed(),
         position: meta.position,
         unfolded: Layer::default(),
         unfolded_bytes: 0,
@@ -271,7 +220,7 @@ fn none_is_lost(
     if format.is_some() {
         let meta = Meta::read(db, &what)?;
         let bytes = file.len().map_err(|error| StoreError::io(&what, &error))?;
-        if meta.boot > 0 && meta.closed == meta.boot || bytes > most_bytes {
+        if meta.was_closed() || bytes > most_bytes {
             return Ok(());
         }
         last = last_lsn(db, meta.position).map_err(|error| StoreError::of_redb(&what, error))?;
@@ -342,6 +291,10 @@ impl Meta {
     fn read(db: &Database, what: &str) -> Result<Self, StoreError> {
         let read = || Self::of(&db.begin_read()?);
         read().map_err(|error: redb::Error| StoreError::of_redb(what, error))
+    }
+
+    fn was_closed(&self) -> bool {
+        self.boot > 0 && self.closed == self.boot
     }
 
     pub fn of(transaction: &ReadTransaction) -> Result<Self, redb::Error> {
@@ -423,20 +376,4 @@ fn compact_if_worthwhile(
 pub(super) fn occupied(file: &Metadata) -> u64 {
     const BLOCK_BYTES: u64 = 512;
     file.len().min(file.blocks().saturating_mul(BLOCK_BYTES))
-}
-
-fn is_read_only(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
-}
-
-fn sync_parent(folder: &Path) -> io::Result<()> {
-    match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-        _ => sync_folder(Path::new(".")),
-    }
-}
-
-/// A new name in a folder survives a power cut only once the folder is synced.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -14,4 +14,6 @@ pub use error::BackupError;
 pub(in crate::store) use make::make;
 pub(in crate::store) use read::verify;
 pub(in crate::store) use restore::restore;
+#[cfg(test)]
+pub(super) use restore::restore_in;
 pub use summary::BackupSummary;

@@ -1,6 +1,6 @@
 //! Putting a backup into a folder as a new store: complete under another name, read again, then named.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,14 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, WriteTransaction};
 
 use super::super::base::{self, LOG, guarded};
-use super::super::open::{self, FILE_NAME, Position, sync_folder};
+use super::super::folder::sync_name;
+use super::super::names::Names;
+use super::super::open::{self, FILE_NAME, Position};
 use super::error::BackupError;
 use super::read::{Record, read};
 use super::stream::Head;
 use super::summary::BackupSummary;
 use crate::limits::{RESTORE_COMMIT_BYTES, RESTORED_BOOT_GAP, STORE_CACHE_BYTES};
-use crate::private;
 use crate::store::error::StoreError;
 
 const UNFINISHED_NAME: &str = "longhaul.redb.restoring";
@@ -27,13 +28,22 @@ pub(in crate::store) fn restore(
     folder: &Path,
     draw: u64,
 ) -> Result<BackupSummary, BackupError> {
-    let made = private::make_folder(folder);
+    restore_in(&Names::default(), input, folder, draw)
+}
+
+pub(in crate::store::file) fn restore_in(
+    names: &Names,
+    input: impl Read,
+    folder: &Path,
+    draw: u64,
+) -> Result<BackupSummary, BackupError> {
+    let made = names.make_folder(folder).and_then(|_| names.sync_above(folder));
     made.map_err(|error| StoreError::io(format_args!("making the folder {}", folder.display()), &error))?;
     let path = folder.join(FILE_NAME);
     if path.symlink_metadata().is_ok() {
         return Err(BackupError::Occupied { path });
     }
-    let unfinished = Unfinished::new(folder)?;
+    let unfinished = Unfinished::new(names, folder)?;
     let summary = fill(&unfinished, BufReader::new(input), draw)?;
     let what = format!("restoring {}", path.display());
     let failed = |error: io::Error| StoreError::io(&what, &error);
@@ -43,9 +53,9 @@ pub(in crate::store) fn restore(
         let found = format!("{checked:?} of {:?} rows and commits", (summary.rows, summary.log_rows));
         return Err(StoreError::damaged(path.display(), found).into());
     }
-    unfinished.file.sync_all().map_err(failed)?;
-    unfinished.name(&path)?;
-    sync_folder(folder).map_err(failed)?;
+    names.sync_file(&unfinished.file).map_err(failed)?;
+    unfinished.name(names, &path)?;
+    sync_name(names, &path)?;
     Ok(summary)
 }
 
@@ -56,10 +66,9 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn new(folder: &Path) -> Result<Self, BackupError> {
+    fn new(names: &Names, folder: &Path) -> Result<Self, BackupError> {
         let path = folder.join(UNFINISHED_NAME);
-        let made = private::open(&path, OpenOptions::new().read(true).write(true).create_new(true));
-        match made {
+        match names.create_new(&path) {
             Ok(file) => Ok(Self { path, file }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(BackupError::Leftover { path }),
             Err(error) => Err(StoreError::io(format_args!("making {}", path.display()), &error).into()),
@@ -73,16 +82,16 @@ impl Unfinished {
     }
 
     /// Gives it its name, unless something has that by now.
-    fn name(&self, path: &Path) -> Result<(), BackupError> {
+    fn name(&self, names: &Names, path: &Path) -> Result<(), BackupError> {
         let failed = |error| StoreError::io(format_args!("naming {}", path.display()), &error);
-        match fs::hard_link(&self.path, path) {
+        match names.link(&self.path, path) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(BackupError::Occupied { path: path.to_owned() })
             }
             // Some file systems have no second names.
             Err(_) if path.symlink_metadata().is_err() => {
-                fs::rename(&self.path, path).map_err(failed).map_err(BackupError::from)
+                names.rename(&self.path, path).map_err(failed).map_err(BackupError::from)
             }
             Err(error) => Err(failed(error).into()),
         }
