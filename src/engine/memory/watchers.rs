@@ -53,6 +53,11 @@ impl Watchers {
         tasks.into_iter().flatten().copied().collect()
     }
 
+    #[cfg(test)]
+    pub fn tasks(&self) -> impl Iterator<Item = TaskId> {
+        self.lock().by_task.keys().copied().collect::<Vec<_>>().into_iter()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.0.lock()
     }

@@ -125,9 +125,19 @@ impl Bench {
                 seen.push(format!("{name}: {} children in memory, {} on disk", children.len(), wanted.len()));
             }
         }
+        let timed = entries.keys().filter(|id| shared.memory.timers.has(**id)).count();
+        let timers = shared.memory.timers.len();
+        if timers != timed || shared.memory.state.watchers.tasks().any(|id| !entries.contains_key(&id)) {
+            seen.push(format!(
+                "{timers} timers, {timed} of open tasks; or one that ended waits for shared state"
+            ));
+        }
         let held = shared.live_bound - shared.live.available_permits();
         if held != lives {
             seen.push(format!("{lives} tasks have an instance in memory, {held} instances run"));
+        }
+        if shared.memory.has_staged() {
+            seen.push("an entry is kept for a commit that will not come".to_owned());
         }
         if shared.memory.state.pending() > 0 {
             seen.push("shared state waits for rows that do not come".to_owned());

@@ -11,6 +11,7 @@ pub(super) mod table;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::engine::trace::MarkKind;
 use crate::store::{No, StoreError};
 use bench::{Act, Bench};
 use table::TABLE;
@@ -177,4 +178,34 @@ fn whatever_the_store_refuses_leaves_memory_as_the_disk_has_it() {
     }
     println!("{count} cells, {} of them red", red.len());
     assert!(red.is_empty(), "{:#?}", red.iter().map(|(cell, _)| cell).collect::<Vec<_>>());
+}
+
+/// What is tried again after a refusal by the same instance is done once, and shown once.
+#[tokio::test]
+async fn an_instance_whose_leaving_is_not_taken_at_first_leaves_once_in_its_trace() {
+    let batches = {
+        let mut bench = Bench::new().await;
+        bench.refuse(None);
+        assert_eq!(evictions(&mut bench).await, 1);
+        bench.handed_over().len()
+    };
+    for at in 2..=batches {
+        let mut bench = Bench::new().await;
+        bench.refuse(Some((at, No::Busy)));
+        assert_eq!(evictions(&mut bench).await, 1, "batch {at} was refused");
+    }
+}
+
+/// How often a task that falls asleep once leaves memory, by its trace.
+async fn evictions(bench: &mut Bench) -> usize {
+    bench.act(Act::Call("guest", "note, sleep")).await.expect("a task");
+    bench.rest().await.expect("it sleeps");
+    bench.act(Act::Pass(61)).await.expect("a minute");
+    bench.rest().await.expect("it sleeps");
+    let steps = bench.engine.steps(&Principal::local(), bench.called[0]).await.expect("steps");
+    let is_eviction = |entry: &&TraceView| match entry {
+        TraceView::Mark(mark) => mark.kind == MarkKind::Evicted,
+        TraceView::Step(_) => false,
+    };
+    steps.entries.iter().filter(is_eviction).count()
 }
