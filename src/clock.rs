@@ -50,6 +50,23 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep_until(&self, at: Duration) -> Sleep;
 }
 
+/// Another clock whose wall clock says at most what can be counted on from.
+pub(crate) struct Bounded(pub Arc<dyn Clock>);
+
+impl Clock for Bounded {
+    fn wall(&self) -> UnixNanos {
+        self.0.wall().min(limits::LAST_WALL_NANOS)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        self.0.sleep_until(at)
+    }
+}
+
 /// The clock that goes on while the machine is suspended, and that cannot be set.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const SUSPENDED_TOO: ClockId = ClockId::CLOCK_BOOTTIME;

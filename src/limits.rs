@@ -322,11 +322,14 @@ pub const MAX_RETENTION_DAYS: u64 = 36_525;
 pub const SWEEP_DELAY_MS: u64 = 200;
 /// Seconds between two sweeps.
 pub const SWEEP_INTERVAL_SECONDS: u64 = 600;
-/// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.
-/// A wall clock that goes further ahead at once, measured by the clock that cannot be set, was set.
+/// The last date that is read from a wall clock, nanoseconds since 1970: in the year 2454. What is counted on from it, a
+/// hundred years at most, is a date too.
+pub const LAST_WALL_NANOS: u64 = u64::MAX - 100 * 365 * 86_400 * 1_000_000_000;
+/// A wall clock that goes further at once, measured by the clock that cannot be set, was set.
 pub const MAX_CLOCK_STEP_SECONDS: u64 = 3_600;
 /// So long a clock that was set ahead while a process runs must stay so before the sweep goes by it. Seconds.
 pub const SET_CLOCK_BELIEVED_SECONDS: u64 = 86_400;
+/// Ended tasks that a sweep looks up at once, and rows of tasks that it reads in one snapshot.
 pub const SWEEP_SLICE_TASKS: usize = 64;
 pub const SWEEP_SCAN_TASKS: usize = 1_000;
 

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::catalog::Inspection;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Bounded, Clock, SystemClock};
 use crate::engine::audit::Audit;
 use crate::engine::commit::Commit;
 use crate::engine::dispatch::{due, flush, instances};
@@ -18,6 +18,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::lifecycle::{orphans, recovery, retention};
 use crate::engine::memory::Memory;
+use crate::engine::memory::entry::Anchor;
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
@@ -102,15 +103,17 @@ impl TaskEngine {
         runner: Arc<dyn Runner>,
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
+        let clock: Arc<dyn Clock> = Arc::new(Bounded(options.clock));
         let tokens = memory.clone();
         store.read(move |snapshot| tokens.tokens.load(snapshot)).await?;
         let shared = Shared {
             memory,
-            audit: Audit::new(store.boot(), options.clock.clone()),
+            audit: Audit::new(store.boot(), clock.clone()),
             store,
             told_hosts: ToldHosts::default(),
             remotes: OnceLock::new(),
-            clock: options.clock,
+            opened: Anchor { elapsed: clock.elapsed(), logical: clock.wall() },
+            clock,
             catalog: RwLock::default(),
             dirty: Dirty::default(),
             live: Arc::new(Semaphore::new(options.live_instances)),

@@ -10,12 +10,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::catalog::{Catalog, Operator};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixNanos};
 use crate::engine::audit::Audit;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effects;
 use crate::engine::memory::Memory;
-use crate::engine::memory::entry::Entry;
+use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
@@ -30,6 +30,8 @@ use crate::task::{ComponentId, TaskId};
 pub struct Shared {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
+    /// When the store was opened, by the wall clock.
+    pub opened: Anchor,
     pub memory: Arc<Memory>,
     pub catalog: RwLock<Arc<Catalog>>,
     pub dirty: Dirty,
@@ -79,6 +81,12 @@ impl Shared {
     /// The store was busy: it takes more after a moment.
     pub async fn pause(&self) {
         tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
+    }
+
+    /// The date that times to live go by: what the wall clock said when the store was opened, and the time since by the
+    /// clock that cannot be set.
+    pub fn date(&self) -> UnixNanos {
+        self.opened.now(&*self.clock)
     }
 
     pub fn is_running(&self) -> bool {

@@ -24,8 +24,8 @@ pub async fn due(shared: &Arc<Shared>, id: TaskId) {
         },
         Due::Look(on) => {
             shared.memory.state.watchers.set(id, &on);
-            let wall = shared.clock.wall();
-            match shared.store.read(move |snapshot| wake::any_met(snapshot, id, &on, wall)).await {
+            let date = shared.date();
+            match shared.store.read(move |snapshot| wake::any_met(snapshot, id, &on, date)).await {
                 Ok(false) => {}
                 Ok(true) => shared.memory.ready.push(entry),
                 Err(error) => {

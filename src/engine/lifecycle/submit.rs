@@ -16,6 +16,7 @@ use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
+use crate::engine::memory::entry::Entry;
 use crate::engine::query::view::TaskView;
 use crate::engine::random::random;
 use crate::engine::rows::IdempotencyRow;
@@ -167,8 +168,8 @@ impl TaskEngine {
         if let Some(within) = claim.dedupe {
             for key in std::iter::once(&claim.key).chain(&claim.earlier_key) {
                 let Some(row) = self.claim_row(key).await? else { continue };
-                let age = self.shared.clock.wall().saturating_sub(row.created_at);
-                if self.shared.entry(row.task).is_some() && u128::from(age) <= within.as_nanos() {
+                let age = self.shared.entry(row.task).map(|entry| self.age(&entry));
+                if age.is_some_and(|age| u128::from(age) <= within.as_nanos()) {
                     return found(row).await;
                 }
             }
@@ -182,6 +183,13 @@ impl TaskEngine {
             return Err(EngineError::IdempotencyConflict { key, task: row.task });
         }
         found(row).await
+    }
+
+    /// Nanoseconds since the task was created, by its own clock.
+    fn age(&self, entry: &Entry) -> u64 {
+        let clock = &*self.shared.clock;
+        let anchor = entry.lock().anchor;
+        anchor.map_or_else(|| clock.wall().saturating_sub(entry.created_at), |anchor| anchor.now(clock))
     }
 
     async fn claim_row(&self, key: &[u8; 32]) -> Result<Option<IdempotencyRow>, StoreError> {

@@ -52,7 +52,7 @@ impl Recorder {
         if *on == WakeOn::Cancellation {
             return Ok(self.cancel_requested());
         }
-        let (task, now) = (self.task_id(), self.shared().clock.wall());
+        let (task, now) = (self.task_id(), self.shared().date());
         let on = on.clone();
         let met = self.shared().store.read(move |snapshot| is_met(snapshot, task, &on, now)).await;
         met.map_err(|error| RecorderError::Fault(error.to_string()))

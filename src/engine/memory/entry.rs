@@ -69,11 +69,11 @@ pub struct EntryState {
     pub sending: Vec<(Vec<u8>, u64)>,
 }
 
-/// Where logical time stood at a moment of this process.
+/// Where logical time, or the date, stood at a moment of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
     pub elapsed: Duration,
-    /// Nanoseconds since the task was created.
+    /// Nanoseconds since the task was created, or since 1970.
     pub logical: u64,
 }
 

@@ -146,7 +146,7 @@ pub fn hash_of(namespace: &str, writes: &[StateWrite]) -> [u8; 32] {
 }
 
 pub async fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<StateEntry>, StoreError> {
-    let now = shared.clock.wall();
+    let now = shared.date();
     let (namespace, own_key) = (namespace.to_owned(), key.to_owned());
     let read = move |snapshot: &Snapshot<'_>| rows::read_entry(snapshot, &namespace, &own_key);
     let row = shared.store.read(read).await?;
@@ -154,7 +154,7 @@ pub async fn read(shared: &Shared, namespace: &str, key: &str) -> Result<Option<
 }
 
 pub async fn list(shared: &Shared, namespace: &str, query: StateQuery) -> Result<StatePage, StoreError> {
-    let (namespace, now) = (namespace.to_owned(), shared.clock.wall());
+    let (namespace, now) = (namespace.to_owned(), shared.date());
     shared.store.read(move |snapshot| page(snapshot, &namespace, &query, now)).await
 }
 

@@ -36,12 +36,12 @@ impl WriteGuard<'_> {
         writes: &[StateWrite],
         by: &str,
     ) -> Result<Result<Decided, StateError>, StoreError> {
-        let now = shared.clock.wall();
+        let at = At { wall: shared.clock.wall(), date: shared.date() };
         shared.store.read_at_once(|snapshot| {
             let mut builder = WriteBuilder::new(&self.pending, snapshot);
             let mut versions = Vec::with_capacity(writes.len());
             for write in writes {
-                match builder.write(namespace, write, by, now)? {
+                match builder.write(namespace, write, by, at)? {
                     Ok(version) => versions.push(version),
                     Err(error) => return Ok(Err(error)),
                 }
@@ -67,6 +67,26 @@ impl WriteGuard<'_> {
             let mut builder = WriteBuilder::new(&self.pending, snapshot);
             for (at, namespace, key) in due {
                 builder.expire(*at, namespace, key)?;
+            }
+            Ok(builder.finish())
+        })?;
+        self.add(commit, write_set);
+        Ok(())
+    }
+
+    /// Entries that were written at a date that is still to come, since the wall clock was set back while no process
+    /// ran, live as long from this start on as they were to live at all. As `write`.
+    pub fn live_from(
+        &mut self,
+        shared: &Shared,
+        commit: &mut Commit,
+        early: &[(UnixNanos, String, String)],
+    ) -> Result<(), StoreError> {
+        let date = shared.opened.logical;
+        let write_set = shared.store.read_at_once(|snapshot| {
+            let mut builder = WriteBuilder::new(&self.pending, snapshot);
+            for (at, namespace, key) in early {
+                builder.live_from(date, *at, namespace, key)?;
             }
             Ok(builder.finish())
         })?;
@@ -100,6 +120,14 @@ impl WriteGuard<'_> {
         let changed = write_set.changed.into_iter().collect();
         commit.add_effect(Effect::StateWritten { number, changed, expires: write_set.expires });
     }
+}
+
+/// The moment of a write.
+#[derive(Clone, Copy)]
+struct At {
+    wall: UnixNanos,
+    /// What times to live go by.
+    date: UnixNanos,
 }
 
 fn put(commit: &mut Commit, key: &[u8], value: Row) {
@@ -146,11 +174,11 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         namespace: &str,
         write: &StateWrite,
         by: &str,
-        now: UnixNanos,
+        at: At,
     ) -> Result<Result<u64, StateError>, StoreError> {
         let StateWrite { key, value, if_version, ttl_seconds } = write;
         let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
-        let present = before.as_ref().map_or(0, |row| row.version_at(now));
+        let present = before.as_ref().map_or(0, |row| row.version_at(at.date));
         if if_version.is_some_and(|wanted| wanted != present) {
             return Ok(Err(StateError::Conflict { key: key.clone(), version: present }));
         }
@@ -169,9 +197,10 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         let after = EntryRow {
             version,
             value: value.clone(),
-            updated_at: now,
+            // Of one that expires, so that the two say how long it lives.
+            updated_at: if lives.is_some() { at.date } else { at.wall },
             by: by.to_owned(),
-            expires_at: lives.map(|nanos| now.saturating_add(nanos)),
+            expires_at: lives.map(|nanos| at.date.saturating_add(nanos)),
         };
         let held = self.replace(namespace, key, before.as_ref(), after)?;
         if value.is_some()
@@ -192,6 +221,22 @@ impl<'a, 's> WriteBuilder<'a, 's> {
             _ => {
                 self.write_set.expiries.insert(rows::expiry_key(at, namespace, key), false);
             }
+        }
+        Ok(())
+    }
+
+    fn live_from(
+        &mut self,
+        date: UnixNanos,
+        at: UnixNanos,
+        namespace: &str,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
+        if let Some(row) = before.filter(|row| row.expires_at == Some(at) && row.updated_at > date) {
+            let expires_at = Some(date.saturating_add(at.saturating_sub(row.updated_at)));
+            let after = EntryRow { updated_at: date, expires_at, ..row.clone() };
+            self.replace(namespace, key, Some(&row), after)?;
         }
         Ok(())
     }

@@ -13,14 +13,8 @@ use crate::engine::lifecycle::calendar::Calendar;
 use crate::store::Dice;
 
 const YEARS: u64 = 50 * 31_536_000_000_000_000;
-/// These go by the date, as the operators' manual says: times to live, and what is kept for so long.
-const BY_DATE: [&str; 5] = [
-    "a call that is told from the same",
-    "a write that expires",
-    "an expiry",
-    "an expiry that is waited for",
-    "a sweep",
-];
+/// What is kept for so long goes by the date, as the operators' manual says.
+const BY_DATE: [&str; 1] = ["a sweep"];
 /// Runs of each operation.
 const RUNS: u64 = 3;
 
@@ -33,7 +27,11 @@ async fn ended(row: &Row, mut dice: Option<Dice>) -> Result<BTreeSet<String>, St
     // No process knows how long none ran: its clock is believed then, if it is ahead. So there it only goes back.
     let starts_again = row.before.iter().chain([&row.act]).chain(row.after);
     let starts_again = starts_again.into_iter().any(|act| matches!(act, Act::Crash | Act::Close));
-    let walls = if starts_again { [START, START - YEARS, 0] } else { [0, START + YEARS, START + 5 * YEARS] };
+    let walls = if starts_again {
+        vec![START, START - YEARS, 0]
+    } else {
+        vec![0, START + YEARS, START + 5 * YEARS, u64::MAX]
+    };
     let mut wall = 0;
     for act in row.before.iter().chain([&row.act]).chain(&SETTLING).chain(row.after) {
         if let Some(dice) = &mut dice {
@@ -96,4 +94,113 @@ async fn a_clock_that_is_set_ahead_while_a_process_runs_sweeps_no_result_for_a_d
     }
     engine.sweep_by(&mut calendar).await.expect("a sweep");
     assert!(matches!(engine.task(&Principal::local(), id).await, Err(EngineError::NoSuchTask(_))));
+}
+
+fn sleeper() -> Closures {
+    let mut once = definition("sleeper");
+    once.dedupe_seconds = Some(600);
+    Closures::new().tool(once, "1", |steps: Steps, _| async move {
+        steps.sleep(Duration::from_secs(3_600)).await?;
+        Ok(ToolResult::default())
+    })
+}
+
+#[tokio::test]
+async fn a_sleep_ends_in_time_at_the_end_of_all_dates() {
+    let world = World::new();
+    let engine = world.start(sleeper()).await;
+    for wall in [u64::MAX, u64::MAX - 1, u64::MAX - 3_600 * 1_000_000_000] {
+        world.clock.set_wall(wall);
+        let id = submit(&engine, "sleeper", json!({ "at": wall.to_string() })).await;
+        wait_for_timer(&engine).await;
+        assert!(engine.shared.entry(id).is_some(), "an hour is not over");
+        world.clock.advance(Duration::from_secs(3_600));
+        assert_eq!(super::ended(&engine, id).await.state, State::Completed);
+    }
+}
+
+/// Until the one open task waits for its timer.
+async fn wait_for_timer(engine: &TaskEngine) {
+    loop {
+        let metrics = engine.metrics();
+        if metrics.timers == 1 && metrics.live_instances == 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_same_call_is_told_by_the_time_of_its_task_whatever_the_wall_clock_says() {
+    let world = World::new();
+    let engine = world.start(sleeper()).await;
+    let first = submit(&engine, "sleeper", json!({})).await;
+    for wall in [START + YEARS, u64::MAX, 0, START] {
+        world.clock.set_wall(wall);
+        assert_eq!(submit(&engine, "sleeper", json!({})).await, first, "{wall}");
+    }
+    world.clock.advance(Duration::from_secs(601));
+    world.clock.set_wall(START - YEARS);
+    assert_ne!(submit(&engine, "sleeper", json!({})).await, first, "its ten minutes are over");
+}
+
+async fn put(engine: &TaskEngine, key: &str, seconds: u64) {
+    let write = StateWrite::put(key, "1").ttl_seconds(Some(seconds));
+    engine.state_write(&Principal::local(), "board", vec![write]).await.expect("written");
+}
+
+async fn has(engine: &TaskEngine, key: &str) -> bool {
+    engine.state_get(&Principal::local(), "board", key).await.expect("read").is_some()
+}
+
+#[tokio::test]
+async fn an_entry_lives_as_long_as_it_was_to_and_no_jump_of_the_wall_clock_takes_or_gives_it_time() {
+    let world = World::new();
+    let engine = world.start(Closures::new()).await;
+    put(&engine, "before", 100).await;
+    for wall in [u64::MAX, 0, START + YEARS] {
+        world.clock.set_wall(wall);
+        assert!(has(&engine, "before").await, "{wall}");
+    }
+    put(&engine, "ahead", 100).await;
+    world.clock.set_wall(START - YEARS);
+    put(&engine, "back", 100).await;
+    world.clock.advance(Duration::from_secs(99));
+    for key in ["before", "ahead", "back"] {
+        assert!(has(&engine, key).await, "{key}");
+    }
+    world.clock.advance(Duration::from_secs(1));
+    for key in ["before", "ahead", "back"] {
+        assert!(!has(&engine, key).await, "{key}");
+    }
+}
+
+async fn is_gone(engine: &TaskEngine, key: &str) {
+    let mut watcher = engine.feed().watch().expect("room");
+    watcher.add(ResourceKey::State("board".to_owned(), key.to_owned()));
+    let gone = async {
+        while has(engine, key).await {
+            watcher.next().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its time is over");
+}
+
+#[tokio::test]
+async fn an_entry_of_a_date_to_come_lives_no_longer_than_its_time_from_the_next_start_on() {
+    let world = World::new();
+    let engine = world.start(Closures::new()).await;
+    put(&engine, "short", 100).await;
+    put(&engine, "long", 3_600).await;
+    engine.shutdown().await;
+    drop(engine);
+    // The clock was wrong, and was set right while no process ran.
+    world.clock.set_wall(START - YEARS);
+    let engine = world.start(Closures::new()).await;
+    assert!(has(&engine, "short").await && has(&engine, "long").await);
+    world.clock.advance(Duration::from_secs(100));
+    is_gone(&engine, "short").await;
+    assert!(has(&engine, "long").await);
+    world.clock.advance(Duration::from_secs(3_500));
+    is_gone(&engine, "long").await;
 }
