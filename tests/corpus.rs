@@ -25,9 +25,21 @@ async fn stores_of_1527bc9_go_on() {
     goes_on("1527bc9").await;
 }
 
-async fn goes_on(commit: &str) {
+/// Their servers died at a chosen call of the system: in the middle of a commit, and between what is written and what is
+/// done or said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stores_of_1527bc9_that_were_cut_at_a_chosen_point_go_on() {
+    goes_on("1527bc9-points").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_other_toolchains_in_stores_of_1527bc9_go_on() {
+    goes_on("1527bc9-toolchains").await;
+}
+
+async fn goes_on(name: &str) {
     let root = tempfile::tempdir().expect("a folder");
-    let set = Set::unpack(commit, root.path());
+    let set = Set::unpack(name, root.path());
     let web = Web::at(&set.web);
     let mut compiled = None;
     for (name, store) in &set.stores {

@@ -27,10 +27,10 @@ const KEPT: [&str; 13] = [
 ];
 
 /// Every row that was frozen is there after an opening that ran nothing, and one entry of the state more, which that
-/// opening wrote.
+/// opening wrote, with its namespace where that is new.
 pub fn counts_after_opening(name: &str, store: &Store, file: &Path) {
     let mut expected = store.rows.clone();
-    *expected.entry("state".to_owned()).or_default() += 1;
+    *expected.entry("state".to_owned()).or_insert(1) += 1;
     *expected.entry("audit".to_owned()).or_default() += 1;
     let found: std::collections::BTreeMap<String, usize> =
         rows::count(file).into_iter().map(|(space, count)| (space.to_owned(), count)).collect();
@@ -128,9 +128,23 @@ pub async fn end(client: &Client, id: &str, situation: &Situation) {
             && printed.iter().zip(expected).all(|(line, pattern)| is_like(line, pattern));
         assert!(fits, "{key}: {op} printed {printed:?} instead of {expected:?}");
     }
+    if !situation.result.is_empty() {
+        says(&log, situation);
+    }
     if document["state"] == "completed" && situation.tool == "run_program" {
         interpreted(client, id, situation, &log).await;
     }
+}
+
+/// What a program printed, of which its first line was frozen with it.
+fn says(said: &str, situation: &Situation) {
+    let first = said.lines().next().unwrap_or_default();
+    let before = situation.result[0].trim_end_matches('$');
+    let same = first.strip_prefix(before).filter(|same| !same.is_empty());
+    let same =
+        same.unwrap_or_else(|| panic!("{}: {said:?} is not like {:?}", situation.key, situation.result));
+    let expected: Vec<String> = situation.result.iter().map(|line| line.replace('$', same)).collect();
+    assert!(said.contains(&expected.join("\n")), "{}: {said:?} instead of {expected:?}", situation.key);
 }
 
 async fn interpreted(client: &Client, id: &str, situation: &Situation, log: &str) {

@@ -60,6 +60,9 @@ pub struct Situation {
     pub printed: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
+    /// What a program prints, in which `$` stands for the same text everywhere.
+    #[serde(default)]
+    pub result: Vec<String>,
     /// Paths that are asked for no second time.
     #[serde(default)]
     pub once: Vec<String>,
@@ -85,10 +88,10 @@ impl Frozen {
 }
 
 impl Set {
-    /// Unpacks the set of this commit; the folders are their owner's alone, as a server wants them.
-    pub fn unpack(commit: &str, to: &Path) -> Self {
+    /// Unpacks the set of this name; the folders are their owner's alone, as a server wants them.
+    pub fn unpack(name: &str, to: &Path) -> Self {
         let archive =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(commit).join("stores.tar.zst");
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name).join("stores.tar.zst");
         let file = fs::File::open(&archive).unwrap_or_else(|error| panic!("{}: {error}", archive.display()));
         let mut bytes = Vec::new();
         let mut reader = ruzstd::decoding::StreamingDecoder::new(file).expect("zstd");
@@ -102,7 +105,7 @@ impl Set {
         }
         let manifest = fs::read(to.join("manifest.json")).expect("a manifest");
         let set: Self = serde_json::from_slice(&manifest).expect("a manifest");
-        assert_eq!(set.commit, commit);
+        assert!(name.starts_with(&set.commit), "{name} is of {}", set.commit);
         Self { folder: to.to_owned(), ..set }
     }
 

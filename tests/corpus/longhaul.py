@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import threading
 import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from situations import answer_text
 
@@ -30,12 +32,13 @@ def until(what, look):
 class Server:
     """`longhaul serve` of that build."""
 
-    def __init__(self, binary, data, tools):
+    def __init__(self, binary, data, tools, environment={}):
         self.binary, self.data = binary, data
         # No configuration of the machine's owner.
         self.environment = {**os.environ, "XDG_CONFIG_HOME": str(data), "NO_PROXY": "*", "no_proxy": "*"}
+        environment = {**self.environment, **environment}
         words = [binary, "serve", "--http", "127.0.0.1:0", "--json", "--trust", "--data", data, "--tools", tools]
-        self.child = subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.child = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.url = json.loads(self.child.stdout.readline())["url"]
 
     def longhaul(self, *words):
@@ -48,6 +51,11 @@ class Server:
     def end(self, how):
         self.child.send_signal(how)
         self.child.wait()
+
+    def died(self):
+        """By itself, as SIGKILL does it."""
+        if self.child.wait(PATIENCE) != -signal.SIGKILL:
+            raise SystemExit(f"it ended with {self.child.returncode}")
 
     def kill(self):
         self.end(signal.SIGKILL)
@@ -93,6 +101,28 @@ class Server:
             if not page.get("next_cursor"):
                 return found
             cursor = {"cursor": page["next_cursor"]}
+
+
+class Killer:
+    """A server that has it loaded dies at a chosen call of the system."""
+
+    CALLS = {"write": 1, "before a sync": 2, "behind a sync": 3, "connect": 4}
+
+    def __init__(self, folder):
+        self.library, self.plan = folder / "killer.so", folder / "plan"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.library, Path(__file__).with_name("killer.c"), "-ldl"], check=True)
+        self.disarm()
+
+    def environment(self):
+        return {"LD_PRELOAD": str(self.library), "KILL_PLAN": str(self.plan)}
+
+    def disarm(self):
+        self.plan.write_bytes(bytes(16))
+
+    def arm(self, call, number=1):
+        """It dies at the call of that number from now on. In place: the server has mapped the file."""
+        with self.plan.open("r+b") as plan:
+            plan.write(struct.pack("<qq", self.CALLS[call], number))
 
 
 class Session:
@@ -146,6 +176,7 @@ class Web(ThreadingHTTPServer):
 
     def __init__(self, host, port):
         self.asked = []
+        self.before_answer = lambda path: None
         super().__init__((host, port), Held)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -158,6 +189,7 @@ class Held(BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         if self.path.startswith("/held"):
             threading.Event().wait()
+        self.server.before_answer(self.path)
         text = answer_text(self.command, self.path, body).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(text)))

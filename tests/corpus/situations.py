@@ -202,11 +202,47 @@ def others():
     ]
 
 
-def busy():
+def busy(number=""):
     """At work when the store is frozen: its last steps are in nothing but the log."""
-    return situation("busy", [{"op": "loop", "times": 300, "body": [step("s"), {"op": "random", "bytes": 4}, {"op": "nap", "ms": 10}]}],
+    return situation(f"busy{number}", [{"op": "loop", "times": 300, "body": [step("s"), {"op": "random", "bytes": 4}, {"op": "nap", "ms": 10}]}],
                      {"steps": 60})
 
 
 def all_of(web):
     return timers() + families() + questions() + state() + ended() + http(web) + others()
+
+
+def points(web):
+    """Servers that died at a chosen call of the system: its name, what is brought about before, the call, and what leads to
+    it."""
+    asks = situation("ask", [step("a"), {"op": "ask", "key": "price"}, step("b")], {"state": "waiting", "reason": "input"},
+                     {"ask": ["7"]}, moves=[{"answer": "price", "n": 7}])
+    at_work = [busy(number) for number in range(4)]
+
+    def posts(key, path, moves, printed):
+        return situation(key, [step("a"), sleep(20_000), {"op": "http", "request": request(web, "POST", path, "100")}, step("b")],
+                         {"state": "waiting", "reason": "timer"}, {"http": printed}, moves=moves)
+
+    return [
+        # Of the writes of a commit of several tasks some are there, and its sync is not.
+        ("torn", [asks, *at_work], ("write", 3), {"answer": ("ask", "price", 7)}),
+        # All of its writes are there, and nobody asked for their sync.
+        ("unsynced", [asks, *at_work], ("before a sync", 1), {"answer": ("ask", "price", 7)}),
+        # It is safe, and nobody has been told.
+        ("untold", [asks, *at_work], ("behind a sync", 1), {"answer": ("ask", "price", 7)}),
+        # That a request is about to leave is written, and it has not left.
+        ("unsent", [posts("unsent", "/unsent", [{"resolve": "resend"}], [answered("POST", "/unsent", "100")])], ("connect", 1), {}),
+        # It was answered, and that is not on disk.
+        ("answered", [posts("answered", "/answered", [{"resolve": {"status": 201, "body": "paid"}}], [f"201 {fnv(b'paid'):016x}"])],
+         ("write", 1), {"asked": "/answered"}),
+    ]
+
+
+def toolchains():
+    """Programs that compilers of other languages made."""
+    def program(tool):
+        return {"key": tool, "tool": tool, "arguments": {}, "until": WAITING, "printed": {}, "ends": COMPLETED, "moves": [],
+                # One number, drawn before the store was frozen and said again behind it.
+                "result": ["drawn $", "still $, a day is over: true"]}
+
+    return [program("c_program"), program("zig_program")]
