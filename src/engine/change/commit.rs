@@ -13,8 +13,9 @@ use crate::engine::error::EngineError;
 use crate::engine::feed::ResourceKey;
 use crate::engine::link::Link;
 use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::rows;
 use crate::engine::shared::Shared;
-use crate::store::{Ack, StoreError};
+use crate::store::{Ack, Guard, Space, StoreError};
 use crate::task::Task;
 
 /// Commits a change of an open task, with what `more` adds. The order of calls is that of commits: the caller holds
@@ -63,6 +64,12 @@ fn commit_change(
             }
             (commit, None)
         }
+        None if state.is_leaving => {
+            // Its instance may have lost its lease, and then what memory says is void.
+            let key = entry.id.as_bytes().to_vec();
+            let value = rows::encode(&state.status)?.into();
+            (Commit::new().guard(Guard::Is { space: Space::Status, key, value }), None)
+        }
         None => (Commit::new(), None),
     };
     if goes {
@@ -77,7 +84,7 @@ fn commit_change(
     match change.instance {
         Instance::Stays | Instance::Begins => {}
         Instance::Goes | Instance::GoesUnrecorded => {
-            (state.live, state.lease) = (None, 0);
+            (state.live, state.lease, state.is_leaving) = (None, 0, true);
             // Sleepers are many: what they were asked for is read again when they wake.
             state.task = None;
         }

@@ -85,7 +85,7 @@ pub async fn drive(
 /// Lets another attempt begin. What came meanwhile found this one: where the task goes on, it is looked for now.
 pub(in crate::engine) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_on: bool) {
     let mut state = entry.lock();
-    state.is_driven = false;
+    (state.is_driven, state.is_leaving) = (false, false);
     if !goes_on || state.live.is_some() || state.status.state.is_terminal() || !shared.is_running() {
         return;
     }

@@ -11,6 +11,7 @@ use crate::authority::Principal;
 use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
+use crate::engine::change::lease;
 use crate::engine::change::plan::{About, Event, Facts, Keep, plan};
 use crate::engine::change::traced::{self, Reopened};
 use crate::engine::commit::Commit;
@@ -161,8 +162,10 @@ impl TaskEngine {
             let event = Event::Reopened { keep, settled: Some((*step, row)) };
             commit_event(shared, entry, &mut state, event, more)?
         };
-        ack.await?;
-        Ok(())
+        match lease::has_arrived(shared, entry, ack).await? {
+            true => Ok(()),
+            false => Err(EngineError::being_changed(entry.id)),
+        }
     }
 
     async fn reopen_ended(

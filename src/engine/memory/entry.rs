@@ -56,6 +56,9 @@ pub struct EntryState {
     pub live: Option<Live>,
     /// An attempt is prepared, lives, or is on its way out: until that is on disk no other one may read what is.
     pub is_driven: bool,
+    /// Its instance has left memory, and it is not known yet whether that is on disk: what is changed on top of it is
+    /// changed only if it is.
+    pub is_leaving: bool,
     pub lease: u64,
     /// What was submitted, as long as it need not be read again.
     pub task: Option<Arc<Task>>,
@@ -137,6 +140,7 @@ impl Entry {
                 anchor: None,
                 live: None,
                 is_driven: false,
+                is_leaving: false,
                 lease: 0,
                 task: None,
                 fresh: false,

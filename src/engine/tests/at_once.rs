@@ -137,3 +137,46 @@ async fn the_same_message_sent_twice_at_once_is_one_and_is_one_after_the_tasks_e
     assert!(matches!(send(engine.clone(), id, Some("new")).await, Err(EngineError::WrongState { .. })));
     engine.shutdown().await;
 }
+
+/// Says that it is there; records what nothing has written yet, and sleeps, once it is let.
+fn sleeper_behind(gate: &Arc<tokio::sync::Notify>, there: &Arc<AtomicU64>) -> Closures {
+    let (gate, there) = (gate.clone(), there.clone());
+    Closures::new().tool(definition("sleeper"), "1", move |steps: Steps, _| {
+        let (gate, there) = (gate.clone(), there.clone());
+        async move {
+            there.fetch_add(1, Ordering::SeqCst);
+            gate.notified().await;
+            steps.log("a line\n")?;
+            steps.sleep(DAY).await?;
+            Ok(ToolResult::text("awake"))
+        }
+    })
+}
+
+/// What an instance leaves behind is void where it had lost its lease, and so is what was changed on top of that: it is
+/// made once more, on top of what the disk says.
+#[tokio::test]
+async fn what_is_changed_while_an_instance_leaves_that_lost_its_lease_is_not_built_on_what_it_left() {
+    let (world, gate, there) = (World::new(), Arc::new(tokio::sync::Notify::new()), Arc::default());
+    let engine = world.start(sleeper_behind(&gate, &there)).await;
+    let id = submit(&engine, "sleeper", json!({})).await;
+    let entry = engine.shared.entry(id).expect("open");
+    until_true(|| there.load(Ordering::SeqCst) == 1).await;
+    engine.shared.store.refuse(Some((1, crate::store::No::Lease)));
+    let held = engine.shared.store.hold(Moment::BeforeCommit);
+    gate.notify_one();
+    until_true(|| entry.lock().live.is_none()).await;
+    let sending = at_once(&engine, |engine| send(engine, id, None));
+    others_run().await;
+    let cancelling = at_once(&engine, |engine| cancel(engine, id));
+    others_run().await;
+    drop(held);
+    assert_eq!(sending.await.expect("no panic").expect("sent"), 1);
+    let document = cancelling.await.expect("no panic").expect("cancelled");
+    assert_eq!(document.state, State::Cancelled);
+    let status = engine.shared.store.read_blocking(|snapshot| crate::engine::rows::read_status(snapshot, id));
+    let log = engine.log(&Principal::local(), id, 0, 100).await.expect("a log").bytes;
+    let said = status.expect("a read").expect("a status").log_bytes;
+    assert_eq!(said, log.len() as u64, "the bytes of its log, and the log");
+    engine.shutdown().await;
+}
