@@ -1,6 +1,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -12,9 +14,23 @@ use super::Oracle;
 /// `METHOD PATH HASH-OF-BODY`. `/slow/N/…` waits N milliseconds before it answers, `/never/…` does not answer.
 pub struct Web {
     pub port: u16,
+    address: SocketAddr,
+    accepting: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     seen: Arc<watch::Sender<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
     hosts: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+/// Its address is free again then.
+impl Drop for Web {
+    fn drop(&mut self) {
+        let Some((is_over, accepting)) = self.accepting.take() else { return };
+        is_over.store(true, Ordering::SeqCst);
+        // So that it looks. Where it cannot be reached it has ended already.
+        if TcpStream::connect(self.address).is_ok() {
+            drop(accepting.join());
+        }
+    }
 }
 
 /// A server's side of TLS.
@@ -43,9 +59,10 @@ impl Web {
         Self::start_with(Some(tls))
     }
 
-    /// At an address that stands in journals already, once no other run of the tests has it.
+    /// At an address that stands in journals already, once no other process of the tests has it: a few of them may wait
+    /// for one another.
     pub fn at(address: &str) -> Self {
-        let until = Instant::now() + super::PATIENCE;
+        let until = Instant::now() + 5 * super::PATIENCE;
         loop {
             match TcpListener::bind(address) {
                 Ok(listener) => return Self::listen(listener, None),
@@ -61,13 +78,17 @@ impl Web {
     }
 
     fn listen(listener: TcpListener, tls: Option<Tls>) -> Self {
-        let port = listener.local_addr().expect("an address").port();
+        let address = listener.local_addr().expect("an address");
         let (seen, connections) = (Arc::new(watch::Sender::default()), Arc::<Mutex<usize>>::default());
         let hosts = Arc::<Mutex<Vec<_>>>::default();
         let (notes, count, asked) = (seen.clone(), connections.clone(), hosts.clone());
-        // Ends with the process; nothing waits for it.
-        std::thread::spawn(move || {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let is_over_there = is_over.clone();
+        let accepting = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                if is_over_there.load(Ordering::SeqCst) {
+                    return;
+                }
                 *count.lock().expect("no panic") += 1;
                 let (notes, tls, asked) = (notes.clone(), tls.clone(), asked.clone());
                 std::thread::spawn(move || match tls {
@@ -76,7 +97,8 @@ impl Web {
                 });
             }
         });
-        Self { port, seen, connections, hosts }
+        let accepting = Some((is_over, accepting));
+        Self { port: address.port(), address, accepting, seen, connections, hosts }
     }
 
     pub fn url(&self, path: &str) -> String {
