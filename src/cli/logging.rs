@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::catalog::show_hidden;
 use crate::cli::exit::{CliError, Result};
 
-/// What is logged unless a filter says otherwise: what an operator has to know. A command tells its own errors itself.
+/// What is logged unless a filter says otherwise: what an operator has to know. A command prints its own errors itself.
 pub const SERVER_DEFAULT: &str = "warn,longhaul=info";
 pub const COMMAND_DEFAULT: &str = "error";
 

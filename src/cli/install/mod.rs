@@ -52,7 +52,7 @@ pub fn run(args: &InstallArgs, context: &Context) -> Result<Exit> {
         }
         _ => FirstStart::LeftOut,
     };
-    // A document tells of the start too; a person hears of the entry before a start that takes minutes.
+    // A document names the start too; a person reads of the entry before a start that takes minutes.
     let started = if context.output.json {
         let started = first_start();
         print_document(&job, &plan, args, backup.as_deref(), started, context)?;

@@ -1,4 +1,4 @@
-//! What a guest tells the world while it runs: its log, its progress, its status line.
+//! Records what a guest reports while it runs: its log, its progress, its status line.
 
 use super::error::RecorderError;
 use super::recorder::Recorder;

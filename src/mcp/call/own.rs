@@ -102,7 +102,7 @@ impl Handler {
     }
 }
 
-/// A wait of which the client is told what happens meanwhile. A client that gives it up gives up nothing else: the task
+/// A wait during which the client gets reports of what happens. A client that gives it up gives up nothing else: the task
 /// goes on.
 struct Following<'a> {
     handler: &'a Handler,
