@@ -12,7 +12,7 @@ use longhaul::authority::Principal;
 use longhaul::catalog::ToolDefinition;
 use longhaul::clock::ManualClock;
 use longhaul::engine::closures::{Closures, Steps};
-use longhaul::engine::{EngineError, EngineOptions, StateWrite, Submission, TaskEngine};
+use longhaul::engine::{EngineError, EngineOptions, ResourceKey, StateWrite, Submission, TaskEngine};
 use longhaul::limits;
 use longhaul::rows_on_disk::{Batch, Space, Store};
 use longhaul::task::{TaskId, ToolResult};
@@ -247,6 +247,18 @@ async fn trace_bytes(data: &std::path::Path, engine: TaskEngine, id: TaskId) -> 
     bytes.await.expect("rows")
 }
 
+/// Waits until it holds, which is looked at after each change of the task.
+async fn until(engine: &TaskEngine, id: TaskId, holds: impl AsyncFn(&TaskEngine) -> bool) {
+    let mut watcher = engine.feed().watch().expect("room");
+    watcher.add(ResourceKey::Task(id));
+    let waiting = async {
+        while !holds(engine).await {
+            watcher.next().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time");
+}
+
 /// The wall clock is set back by a year while no server runs, and again while one does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_back_makes_no_time_negative() {
@@ -257,27 +269,21 @@ async fn a_clock_that_is_set_back_makes_no_time_negative() {
         |clock: &ManualClock| EngineOptions { clock: Arc::new(clock.clone()), ..EngineOptions::default() };
     let engine = engine(data.path(), options(&clock)).await;
     let id = submit(&engine, "naps", json!({})).await;
-    let asleep = |engine: TaskEngine| async move {
-        let mut task = engine.task(&Principal::local(), id).await.expect("a task");
-        while task.state.name() != "waiting" {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            task = engine.task(&Principal::local(), id).await.expect("a task");
-        }
-        engine
+    let is_asleep = async |engine: &TaskEngine| {
+        engine.task(&Principal::local(), id).await.expect("a task").state.name() == "waiting"
     };
-    let engine = asleep(engine).await;
+    until(&engine, id, is_asleep).await;
     clock.set_wall(2 * YEAR);
     engine.shutdown().await;
     drop(engine);
     let clock = ManualClock::starting_at(2 * YEAR);
     let engine = self::engine(data.path(), options(&clock)).await;
     clock.advance(Duration::from_secs(61));
-    let engine = loop {
-        if engine.steps(&me, id).await.expect("steps").entries.len() > 6 {
-            break asleep(engine).await;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    let has_slept = async |engine: &TaskEngine| {
+        engine.steps(&Principal::local(), id).await.expect("steps").entries.len() > 6
+            && is_asleep(engine).await
     };
+    until(&engine, id, has_slept).await;
     clock.set_wall(YEAR);
     clock.advance(Duration::from_secs(61));
     let ended = engine.wait(&me, id, Duration::from_secs(60)).await.expect("an end");
