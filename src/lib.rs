@@ -9,7 +9,7 @@
 //! 3rd      engine   http
 //! 2nd      catalog
 //! 1st      store
-//! ground   task   authority   clock   limits   private
+//! ground   task   shares   authority   clock   limits   private
 //! ```
 //!
 //! Features are walls: without `sandbox` nothing here can name wasmtime, without `mcp` nothing can name
@@ -33,6 +33,7 @@ pub mod mcp;
 mod private;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod shares;
 mod store;
 pub mod task;
 

@@ -37,6 +37,31 @@ pub const DEFAULT_AUDIT_RETENTION_SECONDS: u64 = 90 * 86_400;
 /// Rows of the audit that one commit of a sweep deletes.
 pub const SWEEP_AUDIT_ROWS: usize = 1_000;
 
+/// Of most things, one principal with tokens has at most one part in so many.
+pub const PRINCIPALS_PART: u64 = 8;
+/// Of each thing, one part in so many is kept for the owner's own programs and commands.
+pub const OWNERS_PART: u64 = 8;
+/// Principals that hold nothing of a thing and are remembered all the same, for each thing.
+pub const MAX_IDLE_PRINCIPALS: usize = 256;
+/// Memory that callers cause, bytes, where nothing is known of the machine: of requests, answers and guests.
+pub const DEFAULT_SHARED_MEMORY_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Of that memory, requests, and answers, have at most one part in so many each.
+pub const MESSAGES_PART_OF_MEMORY: u64 = 4;
+/// Requests over HTTP whose answers have not begun.
+pub const MAX_REQUESTS_IN_FLIGHT: u64 = 65_536;
+/// Samples that wait for their answers, of all tasks.
+pub const MAX_WAITING_SAMPLES: u64 = 100_000;
+/// Questions that are open, of all tasks.
+pub const MAX_SERVER_QUESTIONS: u64 = 1_000_000;
+/// Entries of shared state, in all namespaces.
+pub const MAX_SERVER_STATE_ENTRIES: u64 = 10_000_000;
+/// Requests that one principal sends with tokens, a second, where the operator does not say otherwise.
+pub const DEFAULT_REQUESTS_PER_SECOND: u32 = 200;
+/// One machine, or one user of this one who is not the owner, has at most one part in so many of the connections.
+pub const PEERS_CONNECTIONS_PART: u64 = 2;
+/// Connections of the HTTP server at once, where the process may have so many descriptors.
+pub const MAX_CONNECTIONS: usize = 16_384;
+
 /// Memory of one instance, MiB, unless the manifest or the operator says otherwise.
 pub const DEFAULT_MEMORY_MIB: u64 = 256;
 /// Awake time of one task, seconds: what it may compute, over all its attempts, without replay.

@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["clock", "crash"],
     &["private"],
     &["authority"],
+    &["shares"],
     &["task"],
     &["store"],
     &["catalog"],

@@ -6,6 +6,7 @@ use crate::authority::{NameError, PatternError};
 use crate::catalog::{ArgumentError, CatalogError, show_hidden};
 use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::next::NextAction;
+use crate::shares;
 use crate::store::StoreError;
 use crate::task::{AnsweredBy, ComponentId, IllegalTransition, State, TaskId};
 
@@ -83,6 +84,9 @@ pub enum EngineError {
          with the same filters"
     )]
     BadCursor,
+    /// A bound of the process, or the principal's share of it, is reached.
+    #[error(transparent)]
+    Share(#[from] shares::Refusal),
     #[error(transparent)]
     State(#[from] StateError),
     #[error("that is no outcome: {0}")]
@@ -146,6 +150,7 @@ impl EngineError {
             | Self::Transition(_) => ErrorKind::Conflict,
             Self::ArgumentsTooLarge { .. }
             | Self::TooManyOpenTasks { .. }
+            | Self::Share(_)
             | Self::State(StateError::Limit(_))
             | Self::Token(TokenError::TooMany(_)) => ErrorKind::Limit,
             Self::ShuttingDown => ErrorKind::Unavailable,
@@ -183,6 +188,7 @@ impl EngineError {
             Self::IdempotencyConflict { .. } => "idempotency_conflict",
             Self::BadIdempotencyKey { .. } => "bad_idempotency_key",
             Self::TooManyOpenTasks { .. } => "too_many_open_tasks",
+            Self::Share(refusal) => refusal.word(),
             Self::WrongState { .. } => "wrong_state",
             Self::NoSuchStep { .. } => "no_such_step",
             Self::NotInQuestion { .. } => "not_in_question",

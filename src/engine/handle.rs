@@ -9,6 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::feed::{Feed, ResourceKey};
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
+use crate::shares::Account;
 use crate::store::Space;
 
 /// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
@@ -26,6 +27,11 @@ impl TaskEngine {
 
     pub fn catalog(&self) -> Arc<Catalog> {
         self.shared.catalog()
+    }
+
+    /// Who has how much of what.
+    pub fn shares(&self) -> &Arc<Account> {
+        &self.shared.shares
     }
 
     /// Who wants to know what changed.

@@ -32,6 +32,7 @@ use crate::engine::shared::Shared;
 use crate::engine::state::expiry;
 use crate::engine::trace;
 use crate::limits;
+use crate::shares::{Account, Bounds};
 use crate::store::{Space, Store, StoreOptions, Usage};
 use crate::task::ComponentId;
 
@@ -51,6 +52,8 @@ pub struct EngineOptions {
     pub audit_retention: Option<Duration>,
     /// What is kept of each task's steps, from [`limits::MIN_TRACE_KIB`] to [`limits::MAX_TRACE_KIB`]; 0 is nothing.
     pub trace_kib: u64,
+    /// What there is of each thing, and who has how much of it; one for a process, which its wings share.
+    pub shares: Arc<Account>,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
 }
@@ -66,6 +69,7 @@ impl Default for EngineOptions {
             tree: TreeBounds::default(),
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
             trace_kib: limits::DEFAULT_TRACE_KIB,
+            shares: Account::new(Bounds::default()),
             commands: without_commands,
         }
     }
@@ -128,6 +132,7 @@ impl TaskEngine {
             tree: options.tree,
             audit_retention: options.audit_retention,
             trace_blocks: trace::blocks_of(options.trace_kib),
+            shares: options.shares,
             commands: options.commands,
             leases: AtomicU64::new(1),
         };

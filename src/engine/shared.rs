@@ -23,6 +23,7 @@ use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
 use crate::limits;
+use crate::shares::Account;
 use crate::store::{Ack, Batch, Store, StoreError};
 use crate::task::{ComponentId, TaskId};
 
@@ -42,6 +43,8 @@ pub struct Shared {
     pub audit_retention: Option<Duration>,
     /// How many blocks are kept of each task's trace.
     pub trace_blocks: u32,
+    /// Who has how much of what.
+    pub shares: Arc<Account>,
     /// How a person does what is advised.
     pub commands: Commands,
     pub audit: Audit,

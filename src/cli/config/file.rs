@@ -12,6 +12,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use super::layer::Layer;
 use super::sampling::SamplingSettings;
 use super::servers::ServerTable;
+use super::shares::SharesSettings;
 use super::values::{
     address, background_idle_seconds, dedupe_seconds, durability, live_instances, retention_days,
     suspend_grace_ms, trace_kib,
@@ -37,6 +38,7 @@ pub struct FileTables {
     engine: EngineTable,
     retention: RetentionTable,
     sampling: Option<SamplingSettings>,
+    pub shares: SharesSettings,
     background: BackgroundTable,
     grants: BTreeMap<String, GrantTable>,
     #[serde(deserialize_with = "read_tools")]

@@ -6,6 +6,7 @@ mod file;
 mod layer;
 mod sampling;
 pub mod servers;
+mod shares;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use file::FileTables;
 use layer::Layer;
 pub use layer::{ConfigError, Overrides};
 pub use sampling::SamplingSettings;
+pub use shares::SharesSettings;
 
 use self::servers::ServerTable;
 use crate::catalog::{FileError, Operator, read_toml};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub answer_without_terminal: bool,
     pub mcp: McpSettings,
     pub engine: EngineSettings,
+    /// What there is of each thing, and what one principal has of it. The file alone says so.
+    pub shares: SharesSettings,
     /// Where samples come from that no client's model serves; nowhere unless it is written.
     pub sampling: Option<SamplingSettings>,
     pub operator: Operator,
@@ -109,6 +113,7 @@ impl Settings {
         };
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
         let answer_without_terminal = tables.cli.answer_without_terminal;
+        let shares = tables.shares.clone();
         let (of_file, mut operator, servers) = tables.split(folder, home.as_deref());
         let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
@@ -149,6 +154,7 @@ impl Settings {
                     said.background_idle_seconds.unwrap_or(limits::BACKGROUND_IDLE_SECONDS),
                 ),
             },
+            shares,
             sampling: said.sampling,
             operator,
             servers,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::background;
 use super::backup_socket::BackupSocket;
 use super::load;
+use super::machine::half_of_memory;
 use super::open::{open_store, remotes, sandbox, with_remotes};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
@@ -26,11 +27,13 @@ use crate::cli::show::render::{escape, escape_text};
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::http;
+use crate::limits;
 use crate::mcp::{
     ClientSettings, HttpError, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio, wait_bound_of,
 };
 use crate::private::{self, NotPrivate};
 use crate::sandbox::Sandbox;
+use crate::shares::{Account, Bounds};
 use crate::store::{Presence, Store, StoreOptions};
 
 /// In the data folder: compiled code.
@@ -128,6 +131,13 @@ async fn fresh_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
     Ok(key)
 }
 
+/// What there is of each thing, as the settings, the machine and this process have it.
+fn bounds(context: &Context) -> Bounds {
+    let settings = &context.settings;
+    let connections = limits::MAX_CONNECTIONS as u64;
+    settings.shares.bounds(half_of_memory(), settings.engine.live_instances, connections)
+}
+
 async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {
     let sampler: Option<Arc<dyn Sampler>> = match &context.settings.sampling {
         Some(settings) => Some(Arc::new(Endpoint::new(settings, &context.certificates)?)),
@@ -140,6 +150,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         audit_retention: context.settings.engine.audit_retention,
         trace_kib: context.settings.engine.trace_kib,
         sampler,
+        shares: Account::new(bounds(context)),
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await

@@ -7,13 +7,14 @@ use rmcp::model::{
 use serde_json::{Value, json};
 
 use super::convert::TASK_META;
-use super::meta::ERROR_META;
+use super::meta::{ERROR_META, RETRY_AFTER_META};
 use super::next;
 use super::own_names::OwnNames;
 use crate::api::{ApiError, TaskDocument, words};
 use crate::catalog::show_hidden;
 use crate::engine::EngineError;
 use crate::limits;
+use crate::shares;
 use crate::task::{ProtocolError, TaskId};
 
 /// How a failed `tools/call` is answered.
@@ -75,7 +76,7 @@ fn blame(error: &EngineError) -> Blame {
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
         | EngineError::BadIdempotencyKey { .. } => Blame::Client,
-        EngineError::TooManyOpenTasks { .. } => Blame::Busy,
+        EngineError::TooManyOpenTasks { .. } | EngineError::Share(_) => Blame::Busy,
         EngineError::Store(_)
         | EngineError::NoSuchComponent(_)
         | EngineError::ShuttingDown
@@ -98,7 +99,14 @@ pub(in crate::mcp) fn shown(text: &str) -> String {
 /// As the answer of a call: what the arguments' author can mend, or wait for, is a result, all else an error.
 pub fn refusal(error: EngineError) -> Refusal {
     match blame(&error) {
-        Blame::Missing | Blame::Arguments | Blame::Busy => Refusal::text(words(&error)),
+        Blame::Missing | Blame::Arguments | Blame::Busy => {
+            let mut answer = tool_error(words(&error));
+            if let EngineError::Share(refused) = &error {
+                let meta = answer.meta.get_or_insert_default();
+                meta.insert(RETRY_AFTER_META.to_owned(), refused.retry_after_seconds().into());
+            }
+            Refusal::Result(Box::new(answer))
+        }
         Blame::Client | Blame::Server => Refusal::Error(rpc(&error)),
     }
 }
@@ -133,8 +141,24 @@ pub fn rpc(error: &EngineError) -> ErrorData {
             ErrorData::resource_not_found(message, uri)
         }
         Blame::Arguments | Blame::Client => ErrorData::invalid_params(message, None),
-        Blame::Busy | Blame::Server => ErrorData::internal_error(message, None),
+        Blame::Busy | Blame::Server => {
+            let data = match error {
+                EngineError::Share(refused) => Some(of_bound(refused)),
+                _ => None,
+            };
+            ErrorData::internal_error(message, data)
+        }
     }
+}
+
+/// What a program reads of such a refusal.
+fn of_bound(refused: &shares::Refusal) -> Value {
+    json!({
+        "reason": refused.word(),
+        "pool": refused.pool.name(),
+        "bound": refused.bound,
+        "retry_after_seconds": refused.retry_after_seconds(),
+    })
 }
 
 /// The answer of a request that went with the server, or whose answer is not kept any more.

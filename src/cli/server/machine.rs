@@ -1,0 +1,75 @@
+//! How much memory there is for the server: the machine's, or less where its cgroup has less.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::limits;
+
+/// Half of the memory of the machine, or of the cgroup that this process is in; bytes.
+pub fn half_of_memory() -> u64 {
+    memory_below(Path::new("/")).map_or(limits::DEFAULT_SHARED_MEMORY_BYTES, |bytes| bytes / 2)
+}
+
+/// `root` is where the system's own files are.
+fn memory_below(root: &Path) -> Option<u64> {
+    let read = |path: &str| fs::read_to_string(root.join(path)).ok();
+    let of_machine = read("proc/meminfo").as_deref().and_then(total);
+    let groups = read("proc/self/cgroup").unwrap_or_default();
+    let of_groups = groups.lines().flat_map(limit_files).filter_map(|file| limit(&root.join(file)));
+    of_machine.into_iter().chain(of_groups).min()
+}
+
+/// Of `MemTotal:       16316412 kB`.
+fn total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The files that bound a group's memory: its own, and those of the groups around it. A line is
+/// `0::/system.slice/longhaul.service`, or `4:memory:/docker/…` of the older kind.
+fn limit_files(line: &str) -> Vec<PathBuf> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (Some(kinds), Some(group)) = (parts.next(), parts.next()) else { return Vec::new() };
+    let (base, file) = match kinds {
+        "" => ("sys/fs/cgroup", "memory.max"),
+        kinds if kinds.split(',').any(|kind| kind == "memory") => {
+            ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        }
+        _ => return Vec::new(),
+    };
+    let group = Path::new(group.trim_start_matches('/'));
+    // Within a container the group's path may be the host's, and the container's root is the group.
+    group.ancestors().map(|group| Path::new(base).join(group).join(file)).collect()
+}
+
+/// `max` is no bound, and neither is a number that no machine has.
+fn limit(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_the_machine_and_its_groups_holds() {
+        let root = tempfile::tempdir().expect("a folder");
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("to make it");
+            fs::write(path, text).expect("to write it");
+        };
+        assert_eq!(memory_below(root.path()), None);
+        write("proc/meminfo", "MemFree: 1 kB\nMemTotal:       16316412 kB\nBuffers: 2 kB\n");
+        assert_eq!(memory_below(root.path()), Some(16_316_412 * 1024));
+        write("proc/self/cgroup", "0::/a.slice/b.service\n");
+        write("sys/fs/cgroup/a.slice/b.service/memory.max", "max\n");
+        assert_eq!(memory_below(root.path()), Some(16_316_412 * 1024));
+        write("sys/fs/cgroup/a.slice/memory.max", "1073741824\n");
+        assert_eq!(memory_below(root.path()), Some(1_073_741_824));
+        write("proc/self/cgroup", "5:cpu,memory:/docker/x\n0::/\n");
+        write("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "536870912\n");
+        assert_eq!(memory_below(root.path()), Some(536_870_912));
+    }
+}

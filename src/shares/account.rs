@@ -1,0 +1,299 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::bounds::{Bound, Bounds, retry_after};
+use super::narrowed::Narrowed;
+use super::pool::Pool;
+use super::refusal::{Refusal, Whose};
+use crate::authority::LOCAL;
+use crate::limits;
+
+/// Who holds how much of what. One for a process.
+///
+/// Each pool has a lock of its own, which is held for one look into a map.
+pub struct Account {
+    bounds: Bounds,
+    tables: [Mutex<Table>; Pool::ALL.len()],
+    freed: [Notify; Pool::ALL.len()],
+    owner: Arc<str>,
+}
+
+/// What is held of one pool.
+#[derive(Default)]
+struct Table {
+    total: u64,
+    of_owner: u64,
+    of: HashMap<Arc<str>, OfOne>,
+    refused: [u64; 2],
+}
+
+#[derive(Default)]
+struct OfOne {
+    used: u64,
+    /// Less than the share of others, where its token says so.
+    narrowed: Option<u64>,
+}
+
+/// What a pool has given, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    pub used: u64,
+    /// Principals that hold some of it, the owner not among them.
+    pub principals: usize,
+    pub bound: Bound,
+    /// How often it was refused since the start: for a principal's share, and for the bound of the process.
+    pub refused_share: u64,
+    pub refused_process: u64,
+}
+
+/// An amount that was taken; it is given back when this is dropped.
+#[must_use]
+pub struct Held {
+    account: Arc<Account>,
+    pool: Pool,
+    who: Arc<str>,
+    amount: u64,
+}
+
+impl Account {
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            bounds,
+            tables: Default::default(),
+            freed: Default::default(),
+            owner: Arc::from(LOCAL),
+        })
+    }
+
+    pub fn bound(&self, pool: Pool) -> Bound {
+        self.bounds[pool]
+    }
+
+    /// What this principal may have of a pool: the owner all, another one its share, narrowed by its token.
+    pub fn share(&self, pool: Pool, who: &str) -> u64 {
+        let bound = self.bounds[pool];
+        if who == LOCAL {
+            return bound.process;
+        }
+        let table = self.tables[pool as usize].lock();
+        table.of.get(who).map_or(bound.share, |of| of.share(bound))
+    }
+
+    /// Takes so much for a principal, `local` being the owner, or refuses it and takes nothing.
+    pub fn take(self: &Arc<Self>, pool: Pool, who: &str, amount: u64) -> Result<Held, Refusal> {
+        let who = self.add(pool, who, amount, true)?;
+        Ok(Held { account: self.clone(), pool, who, amount })
+    }
+
+    /// Whether so much could be taken now. Another may be faster.
+    pub fn check(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
+        let bound = self.bounds[pool];
+        self.tables[pool as usize].lock().check(pool, bound, who, amount)?;
+        pool.within().map_or(Ok(()), |pool| self.check(pool, who, amount))
+    }
+
+    /// Takes so much without a guard, for pools whose counts are rows on disk: what [`Account::release`] gives back.
+    pub fn charge(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
+        self.add(pool, who, amount, true).map(drop)
+    }
+
+    /// The same, whatever the bounds say: a start finds what was taken before it.
+    pub fn charge_anyway(&self, pool: Pool, who: &str, amount: u64) {
+        // Nothing is refused that is not checked.
+        drop(self.add(pool, who, amount, false));
+    }
+
+    pub fn release(&self, pool: Pool, who: &str, amount: u64) {
+        self.tables[pool as usize].lock().remove(who, amount);
+        self.freed[pool as usize].notify_waiters();
+        if let Some(pool) = pool.within() {
+            self.release(pool, who, amount);
+        }
+    }
+
+    /// Ends once some of a pool was given back after this was called and first polled, or enabled.
+    pub fn freed(&self, pool: Pool) -> Notified<'_> {
+        self.freed[pool as usize].notified()
+    }
+
+    /// What a principal holds of a pool.
+    pub fn used_by(&self, pool: Pool, who: &str) -> u64 {
+        let table = self.tables[pool as usize].lock();
+        if who == LOCAL { table.of_owner } else { table.of.get(who).map_or(0, |of| of.used) }
+    }
+
+    /// What is held of a pool by all.
+    pub fn used(&self, pool: Pool) -> u64 {
+        self.tables[pool as usize].lock().total
+    }
+
+    pub fn usage(&self, pool: Pool) -> Used {
+        let table = self.tables[pool as usize].lock();
+        Used {
+            used: table.total,
+            principals: table.of.values().filter(|of| of.used > 0).count(),
+            bound: self.bounds[pool],
+            refused_share: table.refused[0],
+            refused_process: table.refused[1],
+        }
+    }
+
+    /// Who holds most of a pool, the owner aside, and how much: its work gives way first.
+    pub fn biggest(&self, pool: Pool) -> Option<(Arc<str>, u64)> {
+        let table = self.tables[pool as usize].lock();
+        let most = table.of.iter().filter(|(_, of)| of.used > 0).max_by_key(|(_, of)| of.used)?;
+        Some((most.0.clone(), most.1.used))
+    }
+
+    /// Narrows a principal's shares to what its token says, or widens them again to those of all.
+    pub fn narrow(&self, who: &str, narrowed: Narrowed) {
+        if who == LOCAL {
+            return;
+        }
+        let mib = |mib: Option<u64>| mib.map(|mib| mib.saturating_mul(1024 * 1024));
+        let memory = mib(narrowed.memory_mib);
+        for (pool, bound) in [
+            (Pool::Memory, memory),
+            (Pool::StoreBytes, mib(narrowed.store_mib)),
+            (Pool::OpenTasks, narrowed.tasks),
+            (Pool::Rate, narrowed.rate.map(u64::from)),
+        ] {
+            self.tables[pool as usize].lock().narrow(who, bound);
+        }
+    }
+
+    /// Principals of which a count is in memory, be it 0.
+    #[cfg(test)]
+    pub(super) fn remembered(&self, pool: Pool) -> usize {
+        self.tables[pool as usize].lock().of.len()
+    }
+
+    fn add(&self, pool: Pool, who: &str, amount: u64, checked: bool) -> Result<Arc<str>, Refusal> {
+        let bound = self.bounds[pool];
+        let who = {
+            let mut table = self.tables[pool as usize].lock();
+            if checked && let Err(refused) = table.check(pool, bound, who, amount) {
+                table.refused[usize::from(refused.whose == Whose::Process)] += 1;
+                return Err(refused);
+            }
+            table.add(who, &self.owner, amount)
+        };
+        if let Some(outer) = pool.within()
+            && let Err(refused) = self.add(outer, &who, amount, checked)
+        {
+            self.tables[pool as usize].lock().remove(&who, amount);
+            return Err(refused);
+        }
+        Ok(who)
+    }
+}
+
+impl Table {
+    fn check(&self, pool: Pool, bound: Bound, who: &str, amount: u64) -> Result<(), Refusal> {
+        let refused = |whose, bound| Err(Refusal { pool, whose, bound, retry_after: retry_after(pool) });
+        let over = |used: u64, bound: u64| used.checked_add(amount).is_none_or(|sum| sum > bound);
+        if who != LOCAL {
+            let of = self.of.get(who);
+            let (used, share) = of.map_or((0, bound.share), |of| (of.used, of.share(bound)));
+            if over(used, share) {
+                return refused(Whose::Principal(Arc::from(who)), share);
+            }
+            if over(self.total - self.of_owner, bound.of_others()) {
+                return refused(Whose::Process, bound.of_others());
+            }
+        }
+        if over(self.total, bound.process) { refused(Whose::Process, bound.process) } else { Ok(()) }
+    }
+
+    fn add(&mut self, who: &str, owner: &Arc<str>, amount: u64) -> Arc<str> {
+        self.total = self.total.saturating_add(amount);
+        if who == LOCAL {
+            self.of_owner = self.of_owner.saturating_add(amount);
+            return owner.clone();
+        }
+        if let Some((name, _)) = self.of.get_key_value(who) {
+            let name = name.clone();
+            self.of.entry(name.clone()).or_default().used += amount;
+            return name;
+        }
+        let name: Arc<str> = Arc::from(who);
+        self.of.insert(name.clone(), OfOne { used: amount, narrowed: None });
+        name
+    }
+
+    /// More than is held is not given back: a count may be lost where a row of it was, and goes below nothing never.
+    fn remove(&mut self, who: &str, amount: u64) {
+        if who == LOCAL {
+            let amount = amount.min(self.of_owner);
+            self.of_owner -= amount;
+            self.total -= amount;
+            return;
+        }
+        let Some(of) = self.of.get_mut(who) else { return };
+        let amount = amount.min(of.used);
+        of.used -= amount;
+        self.total -= amount;
+        // A few that hold nothing stay, so that one that comes and goes costs no memory of its own each time.
+        if of.is_forgettable() && self.of.len() > limits::MAX_IDLE_PRINCIPALS {
+            self.of.retain(|_, of| !of.is_forgettable());
+        }
+    }
+
+    fn narrow(&mut self, who: &str, bound: Option<u64>) {
+        match (self.of.get_mut(who), bound) {
+            (Some(of), bound) => of.narrowed = bound,
+            (None, Some(_)) => {
+                self.of.insert(Arc::from(who), OfOne { used: 0, narrowed: bound });
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+impl OfOne {
+    fn share(&self, bound: Bound) -> u64 {
+        self.narrowed.map_or(bound.share, |narrowed| narrowed.min(bound.share))
+    }
+
+    fn is_forgettable(&self) -> bool {
+        self.used == 0 && self.narrowed.is_none()
+    }
+}
+
+impl Held {
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Takes more of the same, or refuses it and keeps what is held.
+    pub fn grow(&mut self, by: u64) -> Result<(), Refusal> {
+        self.account.add(self.pool, &self.who, by, true)?;
+        self.amount += by;
+        Ok(())
+    }
+
+    /// Gives back what is more than `amount`.
+    pub fn shrink_to(&mut self, amount: u64) {
+        let less = self.amount.saturating_sub(amount);
+        if less > 0 {
+            self.account.release(self.pool, &self.who, less);
+            self.amount = amount;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.account.release(self.pool, &self.who, self.amount);
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} for {}", self.amount, self.pool.name(), self.who)
+    }
+}

@@ -1,0 +1,117 @@
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+use super::pool::Pool;
+use crate::limits;
+
+/// How much there is of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// For all together.
+    pub process: u64,
+    /// For one principal; the owner has no share, only what the process has.
+    pub share: u64,
+    /// Of `process`, what nobody but the owner gets.
+    pub reserve: u64,
+}
+
+impl Bound {
+    /// So much for all, of it one part in [`limits::PRINCIPALS_PART`] for one principal and one in
+    /// [`limits::OWNERS_PART`] for the owner alone.
+    pub const fn divided(process: u64) -> Self {
+        Self {
+            process,
+            share: process.div_ceil(limits::PRINCIPALS_PART),
+            reserve: process / limits::OWNERS_PART,
+        }
+    }
+
+    /// So many connections. A peer may be a proxy that brings all others, so that its share is large.
+    pub const fn of_connections(process: u64) -> Self {
+        Self::divided(process).with_share(process.div_ceil(limits::PEERS_CONNECTIONS_PART))
+    }
+
+    /// The same with this share, which is no more than all of it.
+    #[must_use]
+    pub const fn with_share(self, share: u64) -> Self {
+        let share = if share < self.process { share } else { self.process };
+        Self { share, ..self }
+    }
+
+    /// What all principals but the owner have together.
+    pub(super) fn of_others(self) -> u64 {
+        self.process.saturating_sub(self.reserve)
+    }
+}
+
+/// How much there is of everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds([Bound; Pool::ALL.len()]);
+
+impl Bounds {
+    /// Where all that callers cause may have so many bytes of memory.
+    pub fn of_memory(bytes: u64) -> Self {
+        let mut bounds = Self(Pool::ALL.map(|pool| Bound::divided(process_has(pool, bytes))));
+        bounds[Pool::Connections] = Bound::of_connections(limits::MAX_CONNECTIONS as u64);
+        // Unlike all else, a rate is a principal's alone: no other one has less for it.
+        bounds[Pool::Rate] =
+            Bound { process: u64::MAX, share: u64::from(limits::DEFAULT_REQUESTS_PER_SECOND), reserve: 0 };
+        // A task that is alone on a small machine still gets the memory that a tool has by default.
+        let least = limits::DEFAULT_MEMORY_MIB * 1024 * 1024;
+        for pool in [Pool::Memory, Pool::GuestMemory] {
+            let bound = bounds[pool];
+            bounds[pool] = bound.with_share(bound.share.max(least));
+        }
+        bounds
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::of_memory(limits::DEFAULT_SHARED_MEMORY_BYTES)
+    }
+}
+
+impl Index<Pool> for Bounds {
+    type Output = Bound;
+
+    fn index(&self, pool: Pool) -> &Bound {
+        &self.0[pool as usize]
+    }
+}
+
+impl IndexMut<Pool> for Bounds {
+    fn index_mut(&mut self, pool: Pool) -> &mut Bound {
+        &mut self.0[pool as usize]
+    }
+}
+
+fn process_has(pool: Pool, memory: u64) -> u64 {
+    match pool {
+        Pool::Connections => limits::MAX_CONNECTIONS as u64,
+        Pool::Requests => limits::MAX_REQUESTS_IN_FLIGHT,
+        Pool::Memory => memory,
+        // Guests never take all of it: what cancels them has to be read.
+        Pool::GuestMemory => memory - memory / limits::OWNERS_PART,
+        Pool::RequestBytes | Pool::AnswerBytes => memory / limits::MESSAGES_PART_OF_MEMORY,
+        Pool::Sessions => limits::MAX_SESSIONS as u64,
+        Pool::Subscribers => limits::MAX_SUBSCRIBERS as u64,
+        Pool::Instances => limits::MAX_LIVE_INSTANCES as u64,
+        Pool::OpenTasks => limits::MAX_OPEN_TASKS as u64,
+        Pool::StoreBytes | Pool::Rate => u64::MAX,
+        Pool::Samples => limits::MAX_WAITING_SAMPLES,
+        Pool::Questions => limits::MAX_SERVER_QUESTIONS,
+        Pool::StateEntries => limits::MAX_SERVER_STATE_ENTRIES,
+        Pool::RefusalRows => limits::MAX_AUDIT_REFUSALS,
+    }
+}
+
+/// When what a pool lacks may be there again: at once where requests hold it, later where tasks or people do.
+pub(super) fn retry_after(pool: Pool) -> Duration {
+    Duration::from_secs(match pool {
+        Pool::Connections | Pool::Requests | Pool::RequestBytes | Pool::AnswerBytes | Pool::Rate => 1,
+        Pool::Memory | Pool::GuestMemory | Pool::Instances | Pool::Subscribers => 2,
+        Pool::Sessions | Pool::OpenTasks | Pool::Samples => 10,
+        Pool::StoreBytes | Pool::Questions | Pool::StateEntries | Pool::RefusalRows => 60,
+    })
+}

@@ -1,0 +1,17 @@
+/// What a token narrows its principal's shares to. What is not set is as for every other principal, and nothing here
+/// widens a share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Narrowed {
+    /// Requests a second.
+    pub rate: Option<u32>,
+    pub memory_mib: Option<u64>,
+    pub store_mib: Option<u64>,
+    /// Open tasks.
+    pub tasks: Option<u64>,
+}
+
+impl Narrowed {
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,136 @@
+/// What there is only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Pool {
+    /// Connections over HTTP; a share is one peer's.
+    Connections,
+    /// Requests whose answers have not begun.
+    Requests,
+    /// All memory that callers cause: of requests, of answers and of guests. Taken through those three alone.
+    Memory,
+    /// Bytes of requests that are read or answered. Within [`Pool::Memory`].
+    RequestBytes,
+    /// Bytes of answers that wait to be read. Within [`Pool::Memory`].
+    AnswerBytes,
+    /// Memory that guests have grown to. Within [`Pool::Memory`].
+    GuestMemory,
+    /// Legacy sessions in memory.
+    Sessions,
+    /// Listeners of the feed.
+    Subscribers,
+    /// Live instances.
+    Instances,
+    /// Tasks that have not ended. Counted over restarts.
+    OpenTasks,
+    /// Bytes in the store. Counted over restarts.
+    StoreBytes,
+    /// Samples that are asked for and not answered.
+    Samples,
+    /// Questions that are open.
+    Questions,
+    /// Entries of shared state. Counted over restarts.
+    StateEntries,
+    /// Rows of the audit that tell of refusals. Counted over restarts.
+    RefusalRows,
+    /// Requests a second.
+    Rate,
+}
+
+impl Pool {
+    pub const ALL: [Self; 16] = [
+        Self::Connections,
+        Self::Requests,
+        Self::Memory,
+        Self::RequestBytes,
+        Self::AnswerBytes,
+        Self::GuestMemory,
+        Self::Sessions,
+        Self::Subscribers,
+        Self::Instances,
+        Self::OpenTasks,
+        Self::StoreBytes,
+        Self::Samples,
+        Self::Questions,
+        Self::StateEntries,
+        Self::RefusalRows,
+        Self::Rate,
+    ];
+
+    /// In metrics, in the data of errors, in the audit.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Memory => "memory",
+            Self::RequestBytes => "request_bytes",
+            Self::AnswerBytes => "answer_bytes",
+            Self::GuestMemory => "guest_memory",
+            Self::Sessions => "sessions",
+            Self::Subscribers => "subscribers",
+            Self::Instances => "instances",
+            Self::OpenTasks => "open_tasks",
+            Self::StoreBytes => "store_bytes",
+            Self::Samples => "samples",
+            Self::Questions => "questions",
+            Self::StateEntries => "state_entries",
+            Self::RefusalRows => "refusal_rows",
+            Self::Rate => "rate",
+        }
+    }
+
+    /// What is counted, for people: it stands behind a number.
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests that are not answered",
+            Self::Memory => "MiB of memory",
+            Self::RequestBytes => "MiB of requests that are not answered",
+            Self::AnswerBytes => "MiB of answers that are not read",
+            Self::GuestMemory => "MiB of memory of running tools",
+            Self::Sessions => "sessions",
+            Self::Subscribers => "listeners",
+            Self::Instances => "running tools",
+            Self::OpenTasks => "open tasks",
+            Self::StoreBytes => "MiB in the store",
+            Self::Samples => "open samples",
+            Self::Questions => "open questions",
+            Self::StateEntries => "entries of shared state",
+            Self::RefusalRows => "refusals in the audit",
+            Self::Rate => "requests a second",
+        }
+    }
+
+    /// What its holder can do about it.
+    pub(super) fn advice(self) -> &'static str {
+        match self {
+            Self::Connections => "close some, or send several requests over one",
+            Self::Requests => "wait for answers before more is asked",
+            Self::Memory | Self::RequestBytes => "send less at once, or pass large data by reference",
+            Self::AnswerBytes => "read the answers that were asked for",
+            Self::GuestMemory | Self::Instances => "wait until some have ended, or cancel some",
+            Self::Sessions => "end those that are not used with DELETE, or go on with one of them",
+            Self::Subscribers => "end those that are not used",
+            Self::OpenTasks => "wait until some have ended, or cancel some",
+            Self::StoreBytes => "delete tasks that have ended, or entries of shared state",
+            Self::Samples | Self::Questions => "answer some, or cancel their tasks",
+            Self::StateEntries => "delete some",
+            Self::RefusalRows => "the oldest give way",
+            Self::Rate => "ask less often",
+        }
+    }
+
+    pub(super) fn is_in_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory | Self::StoreBytes
+        )
+    }
+
+    /// The pool that what is taken of this one is taken of as well.
+    pub(super) fn within(self) -> Option<Self> {
+        match self {
+            Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory => Some(Self::Memory),
+            _ => None,
+        }
+    }
+}
