@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::limits;
-use crate::task::{LogLevel, Progress, State, TaskId};
+use crate::task::{LogLevel, Progress, State, TaskId, WaitingReason};
 
 /// One readable thing that can change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,10 +82,27 @@ impl Feed {
         Some(Watcher { feed: self.clone(), inner, keys: BTreeSet::new() })
     }
 
+    /// `None` when there are too many subscribers.
     pub fn follow(&self, task: TaskId) -> Option<Follower> {
+        self.follow_some(task, |_| true)
+    }
+
+    /// For a call that waits for its task: reports, questions and the end. Most commits of a guest are none of these,
+    /// and each would wake the call in vain.
+    pub fn follow_call(&self, task: TaskId) -> Option<Follower> {
+        self.follow_some(task, |change| match change {
+            TaskChange::State(state) => {
+                state.is_terminal() || matches!(state, State::Waiting(WaitingReason::Input))
+            }
+            TaskChange::Output { .. } | TaskChange::Log => false,
+            _ => true,
+        })
+    }
+
+    fn follow_some(&self, task: TaskId, wants: fn(&TaskChange) -> bool) -> Option<Follower> {
         self.admit()?;
-        let inner =
-            Arc::new(FollowerInner { number: self.number(), queue: Mutex::default(), wake: Notify::new() });
+        let (number, queue, wake) = (self.number(), Mutex::default(), Notify::new());
+        let inner = Arc::new(FollowerInner { number, wants, queue, wake });
         self.routes().followers.entry(task).or_default().push(inner.clone());
         Some(Follower { feed: self.clone(), task, inner })
     }
@@ -112,8 +129,12 @@ impl Feed {
         }
         let routes = self.routes();
         for follower in routes.followers.get(&task).into_iter().flatten() {
+            let mut wanted = changes.iter().filter(|change| (follower.wants)(change)).peekable();
+            if wanted.peek().is_none() {
+                continue;
+            }
             let mut queue = follower.queue.lock();
-            for change in changes {
+            for change in wanted {
                 if queue.changes.len() == limits::MAX_FOLLOW_QUEUE {
                     queue.changes.pop_front();
                     queue.dropped += 1;
@@ -250,6 +271,7 @@ pub struct Follower {
 
 struct FollowerInner {
     number: usize,
+    wants: fn(&TaskChange) -> bool,
     queue: Mutex<FollowQueue>,
     wake: Notify,
 }
@@ -342,5 +364,20 @@ mod tests {
         drop(follower);
         assert_eq!(feed.subscribers(), 0);
         assert!(feed.routes().followers.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_is_not_woken_for_what_it_does_not_pass_on() {
+        let feed = Feed::default();
+        let task = TaskId::from_bytes([1; 16]);
+        let (call, all) = (feed.follow_call(task).expect("room"), feed.follow(task).expect("room"));
+        let output = TaskChange::Output { name: "o".to_owned() };
+        feed.happened(task, &[TaskChange::State(State::Running), TaskChange::Log, output]);
+        assert!(futures::FutureExt::now_or_never(call.next()).is_none());
+        assert_eq!(all.next().await, TaskChange::State(State::Running));
+        for passed_on in [TaskChange::Questions, TaskChange::State(State::Completed)] {
+            feed.happened(task, std::slice::from_ref(&passed_on));
+            assert_eq!(call.next().await, passed_on);
+        }
     }
 }

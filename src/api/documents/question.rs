@@ -38,6 +38,13 @@ pub struct InputRequest {
     pub expires_at: String,
 }
 
+impl InputRequest {
+    /// The task that asks, where it is one below.
+    pub fn asker(&self) -> Option<TaskId> {
+        self.task.as_deref()?.parse().ok()
+    }
+}
+
 /// A question that was answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnsweredDocument {

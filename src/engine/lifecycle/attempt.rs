@@ -312,6 +312,7 @@ impl Past {
             awake_before: awake,
             replay_spent: Duration::ZERO,
             handles_cancellation: false,
+            is_waiting: false,
             restored,
             enqueued: 0,
             settled: 0,

@@ -66,7 +66,7 @@ impl TaskEngine {
         Ok(self.submit_with(&submission, false, None).await?.0)
     }
 
-    /// The same, and a follower that misses nothing: a new task is followed from before its commit. There is
+    /// The same, and a call's follower that misses nothing: a new task is followed from before its commit. There is
     /// none when there are too many subscribers.
     pub async fn submit_followed(
         &self,
@@ -141,11 +141,11 @@ impl TaskEngine {
                 if let Some(entry) = shared.entry(there.id) {
                     entry.joined.store(true, Ordering::Relaxed);
                 }
-                let follower = follow.then(|| shared.memory.feed.follow(there.id)).flatten();
+                let follower = follow.then(|| shared.memory.feed.follow_call(there.id)).flatten();
                 return Ok((there, follower));
             }
             let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
-            let follower = follow.then(|| shared.memory.feed.follow(task.id)).flatten();
+            let follower = follow.then(|| shared.memory.feed.follow_call(task.id)).flatten();
             match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, extra).await {
                 // Another submission claimed the key meanwhile: look again.
                 Err(EngineError::Store(StoreError::Refused(_))) if claim.is_some() => continue,

@@ -56,6 +56,13 @@ impl TaskEngine {
         self.has_sampler() || can(&entry) || above.any(|above| can(&above))
     }
 
+    /// Whether the task's guest is at work and may come to further questions before it waits for an answer.
+    pub fn may_ask_more(&self, id: TaskId) -> bool {
+        let Some(entry) = self.shared.entry(id) else { return false };
+        let state = entry.lock();
+        state.live.as_ref().is_some_and(|live| !live.is_waiting)
+    }
+
     /// Whether samples are served where no client is.
     pub fn has_sampler(&self) -> bool {
         self.shared.sampler.is_some()

@@ -34,6 +34,7 @@ impl Recorder {
         self.with(|_, live| {
             let handle = OpHandle { number: live.ops.begun, at: live.journal.next_number() };
             live.ops.begun += 1;
+            live.is_waiting = false;
             Ok(handle)
         })
     }

@@ -162,6 +162,21 @@ impl Recorder {
         Ok(())
     }
 
+    /// The guest waits: what it said so far goes on its way to the disk. What it asked is all for now, which those who
+    /// follow the task hear where they have heard of its questions before.
+    pub fn begin_wait(&self) -> Result<(), RecorderError> {
+        let was_heard = self.with(|state, live| {
+            let began = !std::mem::replace(&mut live.is_waiting, true);
+            let is_pending = live.changes.iter().any(|change| matches!(change, TaskChange::Questions));
+            Ok(began && !is_pending && !state.status().questions.open.is_empty())
+        })?;
+        self.flush()?;
+        if was_heard {
+            self.shared.memory.feed.happened(self.entry.id, &[TaskChange::Questions]);
+        }
+        Ok(())
+    }
+
     /// Commits what is pending with what `record` adds to the instance, and the rows and effects of `more`. An error,
     /// also the inner one, which is the store's, leaves the instance as it was; `ops` are those that `record` changes.
     pub(in crate::engine) fn commit_recorded(

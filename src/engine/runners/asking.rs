@@ -75,7 +75,7 @@ async fn there(recorder: &Recorder, on: &WakeOn, deadline: u64) -> Result<(), St
         if recorder.is_met(on).await? || recorder.raw_now() >= due {
             return Ok(());
         }
-        recorder.flush()?;
+        recorder.begin_wait()?;
         tokio::select! {
             Ok(()) = news.changed() => {}
             () = recorder.sleep_until(due) => {}

@@ -80,7 +80,7 @@ async fn there(recorder: &Recorder, on: &WakeOn) {
         if recorder.is_met(on).await.unwrap_or(true) {
             return;
         }
-        let _ = recorder.flush();
+        let _ = recorder.begin_wait();
         if news.changed().await.is_err() {
             return;
         }

@@ -214,7 +214,7 @@ impl Steps {
                 Suspension { reason: WaitingReason::Timer, until: Some(deadline), on: Vec::new() };
             return Err(StepError::suspend(suspension));
         }
-        self.recorder.flush()?;
+        self.recorder.begin_wait()?;
         self.recorder.sleep_until(deadline).await;
         Ok(self.recorder.record(KIND_SLEEP, hash, &[])?)
     }

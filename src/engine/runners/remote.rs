@@ -407,7 +407,7 @@ impl Remotes {
                     let clock = &recorder.shared().clock;
                     let due = clock.elapsed() + delay.unwrap_or_default();
                     recorder.status(format!("to be tried again: {why}"))?;
-                    recorder.flush()?;
+                    recorder.begin_wait()?;
                     clock.sleep_until(due).await;
                 }
             }

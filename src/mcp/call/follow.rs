@@ -131,6 +131,7 @@ impl Handler {
                         }
                         look = true;
                     }
+                    // No such change comes to a call.
                     TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Log => {}
                 },
                 () = offers.next(), if !offers.is_empty() => look = true,
@@ -204,9 +205,12 @@ impl Handler {
             }
         }
         // A person answers elsewhere, whenever that is, and a client that says nothing more answers nothing: the call
-        // goes on as a link.
-        let no_client = offers.is_closed() && !self.server.engine().has_sampler();
-        let asks_person = task.input_requests.values().any(|question| question.kind == QuestionKind::Elicit);
+        // goes on as a link. A guest that has not come to a wait may yet ask what this client can answer.
+        let engine = self.server.engine();
+        let no_client = offers.is_closed() && !engine.has_sampler();
+        let asks_person = task.input_requests.values().any(|question| {
+            question.kind == QuestionKind::Elicit && !engine.may_ask_more(question.asker().unwrap_or(id))
+        });
         Ok((no_client || asks_person).then_some(Stopped::Ended))
     }
 

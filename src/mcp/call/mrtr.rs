@@ -97,7 +97,7 @@ impl Handler {
         let state: State = codec.open_json_with(sealed, &call).map_err(|_| error::bad_request_state())?;
         let id: TaskId = state.task.parse().map_err(|_| error::bad_request_state())?;
         let (engine, principal) = (self.server.engine(), self.connection.actor(context));
-        let follower = engine.feed().follow(id);
+        let follower = engine.feed().follow_call(id);
         let task = engine.task(principal, id).await.map_err(|_| error::bad_request_state())?;
         let responses = request.input_responses.unwrap_or_default();
         for (key, result) in responses.iter().filter(|(key, _)| state.keys.contains(key)) {
@@ -150,7 +150,7 @@ impl Handler {
         let mut over = Vec::new();
         for (key, question) in task.input_requests.iter().filter(|(_, question)| !takes.fits(question)) {
             let tools = question.request.as_ref().is_some_and(wants_tools);
-            let asker = question.task.as_deref().and_then(|child| child.parse().ok()).unwrap_or(id);
+            let asker = question.asker().unwrap_or(id);
             let what = match question.kind {
                 QuestionKind::Elicit => continue,
                 QuestionKind::Sample if engine.can_sample(asker, tools) => continue,

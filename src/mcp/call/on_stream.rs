@@ -42,7 +42,7 @@ impl Host for StreamHost {
             let _settles = settles;
             let mut context = RequestContext::new(call.request(), peer);
             context.extensions.insert(stream.clone());
-            let follower = handler.server.engine().feed().follow(call.task);
+            let follower = handler.server.engine().feed().follow_call(call.task);
             handler.wait_on_stream(&stream, &call, follower, false, &context).await;
         });
     }

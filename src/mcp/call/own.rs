@@ -118,7 +118,7 @@ impl Waiting for Following<'_> {
     ) -> BoxFuture<'a, Result<(), EngineError>> {
         let Self { handler, context } = self;
         let waiting = async move {
-            let Some(follower) = handler.server.engine().feed().follow(id) else { return Ok(()) };
+            let Some(follower) = handler.server.engine().feed().follow_call(id) else { return Ok(()) };
             let followed = Followed { follower: &follower, id, tool, fresh: false };
             let at_most = lower(Some(at_most), handler.wait_bound(context));
             handler.follow(followed, at_most, Asking::Ends, context).await.map(drop)

@@ -10,6 +10,8 @@ use crate::engine::{ChildCall, ChildEnd, EngineError};
 use crate::task::By;
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// Lets `asks_both` go on from its first question to its second.
+static SECOND: tokio::sync::Notify = tokio::sync::Notify::const_new();
 
 /// Tools that ask; the last names its answer.
 pub fn tools(closures: Closures) -> Closures {
@@ -45,6 +47,21 @@ pub fn tools(closures: Closures) -> Closures {
                 }
             }
             Ok(seen.pop().unwrap_or_default())
+        })
+        .tool(endless("asks_both", Reply::Inline, false), "1", |steps: Steps, _: Value| async move {
+            let form = Ask::Form { message: "Who?".to_owned(), schema: json!({"type": "object"}).to_string() };
+            steps.ask(Some("who"), By::Person, form, DAY)?;
+            // What it has asked so far is on disk with this step.
+            let () = steps.step("between", || async { Ok(()) }).await?;
+            let gate = || async {
+                SECOND.notified().await;
+                Ok(())
+            };
+            let () = steps.step("gate", gate).await?;
+            let request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
+            let ask = Ask::Sample { request: request.to_string(), max_tokens: 9 };
+            let asking = steps.ask(None, By::Any, ask, Duration::from_secs(60))?;
+            Ok(ToolResult::text(words(steps.answer(asking).await?)))
         })
         .tool(endless("samples", Reply::Inline, false), "1", |steps: Steps, arguments: Value| async move {
             let mut request = json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 9});
@@ -275,6 +292,33 @@ async fn a_client_that_cannot_sample_takes_no_sample_from_one_that_can() {
     for answer in [first.next().await, second.next().await, of_modern.last().expect("an answer").clone()] {
         assert!(text(&answer).contains("hello"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_guest_at_work_may_yet_ask_what_its_client_can_answer() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let samples = json!({"io.modelcontextprotocol/clientCapabilities": {"sampling": {}}});
+    let asked = raw.ask_modern("tools/call", call("asks_both", json!({})), samples);
+    let second = async {
+        let id = world.open_tasks(1).await.pop().expect("a task");
+        world.until(&id, |task| !task.input_requests.is_empty()).await;
+        // Time enough for the call to look at it too.
+        for _ in 0..100 {
+            world.until(&id, |task| !task.is_terminal()).await;
+        }
+        SECOND.notify_one();
+    };
+    let (asked, ()) = tokio::join!(asked, second);
+    let result = &asked.last().expect("an answer")["result"];
+    assert_eq!(result["resultType"], "input_required", "{result}");
+    let methods: Vec<&Value> = result["inputRequests"]
+        .as_object()
+        .expect("requests")
+        .values()
+        .map(|asked| &asked["method"])
+        .collect();
+    assert_eq!(methods, [&json!("sampling/createMessage")]);
 }
 
 fn elicits() -> Value {

@@ -227,7 +227,7 @@ impl Journal {
                 return Err(Stop::Suspended(Suspension { until, ..suspension.clone() }));
             }
             if !is_flushed {
-                self.task("a wait")?.flush()?;
+                self.task("a wait")?.begin_wait()?;
                 is_flushed = true;
             }
             let slot_wanted = self.task("a wait")?.slot_wanted();
