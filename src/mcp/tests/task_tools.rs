@@ -151,6 +151,7 @@ async fn tools_are_listed_in_order_and_task_tools_can_be_hidden() {
         names,
         [
             "asks",
+            "asks_both",
             "asks_first",
             "calls",
             "chatty",
