@@ -1,5 +1,6 @@
 //! What each file of an operation says.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ pub struct Caller<'a> {
     pub principal: &'a Principal,
     /// How it comes, in the word that a task shows for its answers.
     pub channel: &'static str,
-    /// A person's own doing, not a model's.
+    /// A person's own doing, not a model's; for `local`, the owner's.
     pub is_person: bool,
     /// How it waits for a task, where it does more meanwhile than to wait.
     pub waiting: Option<&'a dyn Waiting>,
@@ -82,6 +83,16 @@ impl<'a> Caller<'a> {
     /// One that only looks, and leaves no trace of how it came.
     pub fn reading(principal: &'a Principal) -> Self {
         Self { principal, channel: "", is_person: false, waiting: None }
+    }
+
+    /// The caller where it looks at tasks, or ends them: the owner sees those of all principals, where a person asks by
+    /// what only the owner of the data folder has.
+    pub(super) fn overseer(&self) -> Cow<'a, Principal> {
+        if self.is_person && self.principal.is_local() {
+            Cow::Owned(self.principal.clone().overseeing())
+        } else {
+            Cow::Borrowed(self.principal)
+        }
     }
 
     pub(super) fn answered_via(&self) -> AnsweredVia {

@@ -17,6 +17,7 @@ use super::task_answer::TaskAnswer;
 use super::task_cancel::TaskCancel;
 use super::task_delete::TaskDelete;
 use super::task_list::TaskList;
+use super::task_list_all::TaskListAll;
 use super::task_output::TaskOutput;
 use super::task_resolve::TaskResolve;
 use super::task_result::TaskResult;
@@ -34,6 +35,7 @@ use crate::engine::TaskEngine;
 /// All of them, in the order in which they are described.
 pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<TaskList>(),
+    OwnOperation::of::<TaskListAll>(),
     OwnOperation::of::<TaskStatus>(),
     OwnOperation::of::<TaskWait>(),
     OwnOperation::of::<TaskResult>(),

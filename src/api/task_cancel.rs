@@ -36,6 +36,6 @@ impl Operation for TaskCancel {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.cancel(caller.principal, self.task_id, self.reason).await?.into())
+        Ok(engine.cancel(&caller.overseer(), self.task_id, self.reason).await?.into())
     }
 }

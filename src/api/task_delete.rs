@@ -51,6 +51,6 @@ impl Operation for TaskDelete {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Deleted, ApiError> {
-        Ok(Deleted { deleted: engine.delete(caller.principal, self.task_id).await? })
+        Ok(Deleted { deleted: engine.delete(&caller.overseer(), self.task_id).await? })
     }
 }

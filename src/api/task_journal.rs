@@ -12,6 +12,6 @@ pub struct TaskJournal {
 
 impl TaskJournal {
     pub async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<JournalDocument, ApiError> {
-        Ok(engine.journal(caller.principal, self.task_id).await?.into())
+        Ok(engine.journal(&caller.overseer(), self.task_id).await?.into())
     }
 }

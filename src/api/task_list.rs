@@ -71,7 +71,8 @@ impl Operation for TaskList {
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskListed, ApiError> {
         let Self { state, tool, parent, limit, cursor } = self;
         let state = state.map(|state| state.as_str().to_owned());
-        let query = TaskQuery { state, tool, parent, limit: limit.unwrap_or_default(), cursor };
+        let limit = limit.unwrap_or_default();
+        let query = TaskQuery { state, tool, parent, limit, cursor, ..TaskQuery::default() };
         let page = engine.tasks(caller.principal, &query).await?;
         let tasks = page.tasks.into_iter().map(TaskDocument::from).collect();
         Ok(TaskListed { tasks, next_cursor: page.next_cursor })

@@ -68,11 +68,11 @@ impl Operation for TaskOutput {
         let limit = limit.unwrap_or(limits::MAX_OUTPUT_READ_BYTES).min(limits::MAX_OUTPUT_READ_BYTES);
         if name != LOG {
             return Ok(Piece::of(
-                engine.output(caller.principal, task_id, &name, offset, limit).await?,
+                engine.output(&caller.overseer(), task_id, &name, offset, limit).await?,
                 offset,
             ));
         }
-        let mut piece = Piece::of(engine.log(caller.principal, task_id, offset, limit).await?, offset);
+        let mut piece = Piece::of(engine.log(&caller.overseer(), task_id, offset, limit).await?, offset);
         // The log is for eyes; an output is data, and offsets count its bytes.
         piece.text = piece.text.map(|text| show_hidden(&text).into_owned());
         Ok(piece)

@@ -28,6 +28,6 @@ impl Operation for TaskResult {
     const HINTS: Annotations = READS;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Ended, ApiError> {
-        Ok(Ended::of(engine, caller.principal, self.task_id).await?)
+        Ok(Ended::of(engine, &caller.overseer(), self.task_id).await?)
     }
 }

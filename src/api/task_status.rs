@@ -33,6 +33,6 @@ impl Operation for TaskStatus {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.task(caller.principal, self.task_id).await?.into())
+        Ok(engine.task(&caller.overseer(), self.task_id).await?.into())
     }
 }

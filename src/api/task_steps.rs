@@ -12,6 +12,6 @@ pub struct TaskSteps {
 
 impl TaskSteps {
     pub async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<StepsDocument, ApiError> {
-        Ok(engine.steps(caller.principal, self.task_id).await?.into())
+        Ok(engine.steps(&caller.overseer(), self.task_id).await?.into())
     }
 }

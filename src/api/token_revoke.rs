@@ -10,11 +10,17 @@ use crate::engine::TaskEngine;
 #[serde(deny_unknown_fields)]
 pub struct TokenRevoke {
     pub name: String,
+    /// Cancel the open tasks of its principal too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_tasks: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RevokedToken {
     pub name: String,
+    /// How many tasks were cancelled with it.
+    #[serde(default)]
+    pub cancelled: u64,
 }
 
 shown_as_it_is!(RevokedToken);
@@ -24,12 +30,16 @@ impl Operation for TokenRevoke {
 
     const NAME: &'static str = "token_revoke";
     const TITLE: &'static str = "Revoke a token";
-    const DESCRIPTION: &'static str = "Revoke a token. The tasks of its principal go on.";
+    const DESCRIPTION: &'static str = "Revoke a token. The tasks of its principal do nothing more in its name, or are cancelled.";
     const HINTS: Annotations = REPLACES;
     const AUDIENCE: Audience = Audience::Owner;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<RevokedToken, ApiError> {
-        engine.revoke_token(caller.principal, &self.name).await?;
-        Ok(RevokedToken { name: self.name })
+        let Self { name, cancel_tasks } = self;
+        let cancelled = match cancel_tasks {
+            true => engine.revoke_token_and_tasks(caller.principal, &name).await?,
+            false => engine.revoke_token(caller.principal, &name).await.map(|()| 0)?,
+        };
+        Ok(RevokedToken { name, cancelled })
     }
 }

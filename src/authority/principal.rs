@@ -11,6 +11,7 @@ pub struct Principal {
     held: Arc<Held>,
     /// The program that it calls through, as that says of itself: for the audit alone, it gives no power.
     client: Option<Arc<str>>,
+    oversees: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Principal {
 
     /// One that may call these tools (globs) and touch no shared state.
     pub fn new(name: impl Into<String>, tools: Vec<String>) -> Self {
-        Self { held: Arc::new(Held { name: name.into(), tools, state: Vec::new() }), client: None }
+        Self { held: Arc::new(Held { name: name.into(), tools, state: Vec::new() }), client: None, oversees: false }
     }
 
     /// The same with these namespaces and keys of shared state instead of those that it had.
@@ -48,7 +49,24 @@ impl Principal {
     pub fn with_state(self, state: Vec<StatePattern>) -> Self {
         let Held { name, tools, .. } = &*self.held;
         let held = Held { name: name.clone(), tools: tools.clone(), state };
-        Self { held: Arc::new(held), client: self.client }
+        Self { held: Arc::new(held), ..self }
+    }
+
+    /// The same as the owner of this server's data, who sees the tasks of all principals.
+    #[must_use]
+    pub fn overseeing(mut self) -> Self {
+        self.oversees = true;
+        self
+    }
+
+    /// Whether tasks of the principal of this name are shown to it.
+    pub fn sees(&self, owner: &str) -> bool {
+        self.oversees || self.held.name == owner
+    }
+
+    /// Whether tasks of all principals are shown to it.
+    pub fn oversees(&self) -> bool {
+        self.oversees
     }
 
     /// The same, calling through this program.
@@ -133,6 +151,14 @@ mod tests {
         ] {
             assert_eq!(some.may_state(namespace, key, write), may, "{namespace}/{key} {write}");
         }
+    }
+
+    #[test]
+    fn a_principal_sees_its_own_and_the_owner_sees_all() {
+        let ann = Principal::new("ann", vec!["*".to_owned()]);
+        assert!(ann.sees("ann") && !ann.sees("bob") && !Principal::local().sees("ann"));
+        let owner = Principal::local().overseeing().through(Some("a program".into()));
+        assert!(owner.sees("ann") && owner.sees(LOCAL) && owner.oversees());
     }
 
     #[test]

@@ -140,7 +140,9 @@ impl EngineError {
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
                 ErrorKind::Invalid
             }
-            Self::PersonAsked { .. } | Self::State(StateError::NotGranted { .. }) => ErrorKind::Denied,
+            Self::PersonAsked { .. } | Self::State(StateError::NotGranted { .. } | StateError::Lost(_)) => {
+                ErrorKind::Denied
+            },
             Self::IdempotencyConflict { .. }
             | Self::WrongState { .. }
             | Self::NotInQuestion { .. }
@@ -197,7 +199,7 @@ impl EngineError {
             Self::BadCursor => "bad_cursor",
             Self::State(StateError::Invalid(_)) => "bad_state",
             Self::State(StateError::Limit(_)) => "state_limit",
-            Self::State(StateError::NotGranted { .. }) => "not_granted",
+            Self::State(StateError::NotGranted { .. } | StateError::Lost(_)) => "not_granted",
             Self::State(StateError::Conflict { .. }) => "conflict",
             Self::NoSuchQuestion { .. } => "no_such_question",
             Self::WhichQuestion { .. } => "which_question",
@@ -302,6 +304,9 @@ pub enum StateError {
     /// Another writer was faster; the present version, 0 where there is no entry.
     #[error("'{}' has version {version} by now: read it again, then decide anew", key.escape_debug())]
     Conflict { key: String, version: u64 },
+    /// The task that asks was given the power for it, and has lost it since.
+    #[error("{0}")]
+    Lost(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

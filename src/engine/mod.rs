@@ -64,7 +64,7 @@ pub use query::journal::{JournalView, RecordView};
 pub use query::metrics::Metrics;
 pub use query::outputs::Slice;
 pub use query::steps::{FoldedSteps, MarkView, StepState, StepView, StepsView, TraceView};
-pub use query::tasks::{TaskEnd, TaskPage, TaskQuery};
+pub use query::tasks::{TaskEnd, TaskPage, TaskQuery, Whose};
 pub use query::view::TaskView;
 pub use record::error::RecorderError;
 pub use record::ops::OpHandle;

@@ -11,6 +11,7 @@ mod ends;
 mod images;
 mod library;
 mod outcomes;
+mod powers;
 mod questions;
 mod refusals;
 mod refused;

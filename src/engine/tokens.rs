@@ -91,6 +91,7 @@ impl TaskEngine {
         let key = name.as_bytes().to_vec();
         let guard = Guard::Absent { space: Space::Token, key: key.clone() };
         let mut commit = Commit::new().guard(guard).put(Space::Token, key, rows::encode(&row)?);
+        commit.add_delete(Space::Setting, rows::revoked_key(&name));
         commit.add_effect(Effect::TokenAdded { name: name.clone(), row });
         self.shared.audit.record_admitted(&mut commit, by, by_name(AuditAction::TokenNew, &name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
@@ -108,8 +109,8 @@ impl TaskEngine {
         tokens
     }
 
-    /// From its commit on the token is void; what it holds open ends. Its principal's tasks go on, and are
-    /// there for a new token of that name.
+    /// From its commit on the token is void; what it holds open ends. Its principal's tasks go on, but nothing more is
+    /// done in its name, and they are there for a new token of that name.
     pub async fn revoke_token(&self, by: &Principal, name: &str) -> Result<(), EngineError> {
         let done = self.remove_token(by, name).await;
         self.shared.audit.record_error(by, by_name(AuditAction::TokenRevoke, name), done)
@@ -129,13 +130,17 @@ impl TaskEngine {
         let hash = row.ok_or_else(missing)?.hash;
         let mut commit = Commit::new()
             .guard(Guard::Present { space: Space::Token, key: key.clone() })
-            .delete(Space::Token, key);
+            .delete(Space::Token, key)
+            .put(Space::Setting, rows::revoked_key(name), []);
         commit.add_effect(Effect::TokenRevoked(hash));
         self.shared.audit.record_admitted(&mut commit, by, by_name(AuditAction::TokenRevoke, name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => missing(),
             error => error.into(),
         })?;
+        // A task that asked what it may do before has handed its step over once its lock is free.
+        let open: Vec<_> = self.shared.open_tasks().values().cloned().collect();
+        open.iter().filter(|entry| entry.principal == name).for_each(|entry| drop(entry.lock()));
         Ok(())
     }
 

@@ -199,7 +199,7 @@ impl ServerHandler for Handler {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        Ok(in_era(self.read(&request.uri).await?, &context).into())
+        Ok(in_era(self.read(&request.uri, &context).await?, &context).into())
     }
 
     /// There are none, and no capability says otherwise.

@@ -191,6 +191,7 @@ mod tests {
         let id = TaskId::from_bytes([1; 16]);
         TaskView {
             id,
+            principal: "local".to_owned(),
             tool: "travel".to_owned(),
             component: ComponentId::of_closures("travel", "1"),
             state,

@@ -276,10 +276,13 @@ pub enum TokenCommand {
     },
     /// List the tokens that are valid
     List,
-    /// Make a token invalid, at once; what its principal started goes on
+    /// Make a token invalid, at once; the tasks of its principal do nothing more in its name
     Revoke {
         /// Its principal
         name: String,
+        /// Cancel its open tasks too
+        #[arg(long)]
+        cancel_tasks: bool,
     },
 }
 

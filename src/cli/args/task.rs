@@ -27,6 +27,12 @@ pub enum TaskCommand {
         /// Only those that this task called, oldest first
         #[arg(long, value_name = "ID")]
         parent: Option<TaskId>,
+        /// Those of this principal: for the owner of the data folder
+        #[arg(long, value_name = "NAME", conflicts_with = "all")]
+        principal: Option<String>,
+        /// Those of all principals: for the owner of the data folder
+        #[arg(long)]
+        all: bool,
         /// At most this many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,

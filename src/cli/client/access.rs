@@ -102,7 +102,7 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.task(id).await?),
             Self::Store(engine) => {
-                Ok(TaskStatus { task_id: id }.run(engine, &Caller::reading(&local())).await?)
+                Ok(TaskStatus { task_id: id }.run(engine, &Caller::reading(&local().overseeing())).await?)
             }
         }
     }
@@ -135,7 +135,7 @@ impl Access {
             Self::Server(remote) => Ok(remote.result(task).await?),
             Self::Store(engine) => {
                 let task_id: TaskId = task.id.parse().map_err(CliError::failed)?;
-                match (TaskResult { task_id }).run(engine, &Caller::reading(&local())).await?.end {
+                match (TaskResult { task_id }).run(engine, &Caller::reading(&local().overseeing())).await?.end {
                     TaskEnd::Completed(result) => Ok(result),
                     _ => Err(CliError::failed(format_args!("task {task_id} has no result"))),
                 }
@@ -147,7 +147,7 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.journal(id).await?),
             Self::Store(engine) => {
-                Ok(TaskJournal { task_id: id }.run(engine, &Caller::reading(&local())).await?)
+                Ok(TaskJournal { task_id: id }.run(engine, &Caller::reading(&local().overseeing())).await?)
             }
         }
     }
@@ -156,7 +156,7 @@ impl Access {
         match self {
             Self::Server(remote) => Ok(remote.steps(id).await?),
             Self::Store(engine) => {
-                Ok(TaskSteps { task_id: id }.run(engine, &Caller::reading(&local())).await?)
+                Ok(TaskSteps { task_id: id }.run(engine, &Caller::reading(&local().overseeing())).await?)
             }
         }
     }
@@ -173,7 +173,7 @@ impl Access {
 /// A task as the store in `folder` has it, which no other process may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
     let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
-    let task = engine.task(&local(), id).await;
+    let task = engine.task(&local().overseeing(), id).await;
     engine.shutdown().await;
     Ok(task?.into())
 }

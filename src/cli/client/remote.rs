@@ -16,7 +16,7 @@ use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::own_server;
 use crate::cli::server::server_file::{ServerInfo, Serves};
 use crate::cli::show::render::escape_text;
-use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ClientOptions, ToolInfo, Updates};
+use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ClientOptions, ResourceBody, ToolInfo, Updates};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{QuestionKind, TaskId, ToolResult};
@@ -198,7 +198,16 @@ impl Remote {
     }
 
     pub async fn task(&self, id: TaskId) -> Result<TaskDocument, RemoteError> {
-        Ok(self.client().await?.task(&id.uri()).await?)
+        let body = self.read(&id.uri()).await?;
+        serde_json::from_slice(&body.bytes)
+            .map_err(|e| RemoteError::Other(format!("this is no document of a task: {e}")))
+    }
+
+    /// The owner's folder lets a person read the tasks of all principals.
+    async fn read(&self, uri: &str) -> Result<ResourceBody, RemoteError> {
+        let client = self.client().await?;
+        let body = if self.as_owner { client.read_by_person(uri).await } else { client.read(uri).await };
+        Ok(body?)
     }
 
     /// Tells of every change of a task from now on.
@@ -236,7 +245,7 @@ impl Remote {
     pub async fn result(&self, task: &TaskDocument) -> Result<ToolResult, RemoteError> {
         let task_id =
             task.id.parse().map_err(|e| RemoteError::Other(format!("the server names a task oddly: {e}")))?;
-        let outcome = call_own(self.client().await?, &TaskResult { task_id }, false).await?;
+        let outcome = call_own(self.client().await?, &TaskResult { task_id }, self.as_owner).await?;
         Ok(ToolResult {
             content: outcome.content,
             structured: outcome.structured.map(|structured| structured.to_string()),
@@ -245,13 +254,13 @@ impl Remote {
     }
 
     pub async fn journal(&self, id: TaskId) -> Result<JournalDocument, RemoteError> {
-        let body = self.client().await?.read(&format!("{}/journal", id.uri())).await?;
+        let body = self.read(&format!("{}/journal", id.uri())).await?;
         serde_json::from_slice(&body.bytes)
             .map_err(|e| RemoteError::Other(format!("this is no journal: {e}")))
     }
 
     pub async fn steps(&self, id: TaskId) -> Result<StepsDocument, RemoteError> {
-        let body = self.client().await?.read(&format!("{}/steps", id.uri())).await?;
+        let body = self.read(&format!("{}/steps", id.uri())).await?;
         serde_json::from_slice(&body.bytes)
             .map_err(|e| RemoteError::Other(format!("these are no steps: {e}")))
     }

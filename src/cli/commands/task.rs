@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::call;
 use crate::api::{
-    AnswerAction, InputRequest, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskDocument, TaskList, TaskOutput,
-    TaskResolve, TaskRetry, TaskSend,
+    AnswerAction, InputRequest, OwnedTask, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskDocument, TaskList,
+    TaskListAll, TaskOutput, TaskResolve, TaskRetry, TaskSend,
 };
 use crate::catalog::show_hidden;
 use crate::cli::args::{OneTask, TaskArgs, TaskCommand};
@@ -40,7 +40,15 @@ pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
 async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -> Result<Exit> {
     let output = context.output;
     match command {
-        TaskCommand::List { state, tool, parent, limit } => {
+        TaskCommand::List { state, tool, parent, principal, all, limit } if all || principal.is_some() => {
+            let query = TaskListAll { principal, state, tool, parent, ..TaskListAll::default() };
+            let tasks = list_all(access, query, limit as usize).await?;
+            match output.json {
+                true => output.json(&json!({ "tasks": tasks }))?,
+                false => show::owned_tasks(output, &tasks)?,
+            }
+        }
+        TaskCommand::List { state, tool, parent, limit, .. } => {
             let query = TaskList { state, tool, parent, ..TaskList::default() };
             let tasks = list(access, query, limit as usize).await?;
             match output.json {
@@ -153,6 +161,20 @@ fn tell_if_it_stands_still(access: &Access) {
 
 /// As many pages as it takes.
 async fn list(access: &mut Access, mut query: TaskList, limit: usize) -> Result<Vec<TaskDocument>> {
+    let mut tasks = Vec::new();
+    loop {
+        query.limit = Some((limit - tasks.len()).min(limits::MAX_PAGE_ROWS));
+        let page = access.run(query.clone()).await?;
+        tasks.extend(page.tasks);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() || tasks.len() >= limit {
+            return Ok(tasks);
+        }
+    }
+}
+
+/// The same of what the owner sees.
+async fn list_all(access: &mut Access, mut query: TaskListAll, limit: usize) -> Result<Vec<OwnedTask>> {
     let mut tasks = Vec::new();
     loop {
         query.limit = Some((limit - tasks.len()).min(limits::MAX_PAGE_ROWS));

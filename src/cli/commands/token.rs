@@ -22,6 +22,19 @@ pub async fn run(args: TokenArgs, context: &Context) -> Result<Exit> {
     done.map(|()| Exit::Done)
 }
 
+/// `cancelled` is how many tasks were, where they were to be.
+fn said(name: &str, cancelled: Option<u64>) -> String {
+    let revoked = format!("the token of {name} is not valid any more");
+    match cancelled {
+        None => format!(
+            "{revoked}; its tasks do nothing more in its name: `longhaul task list --principal {name}` shows them, the \
+             same command with --cancel-tasks ends them"
+        ),
+        Some(1) => format!("{revoked}; its one open task was cancelled"),
+        Some(count) => format!("{revoked}; its {count} open tasks were cancelled"),
+    }
+}
+
 async fn perform(access: &mut Access, command: TokenCommand, context: &Context) -> Result<()> {
     let output = context.output;
     match command {
@@ -52,12 +65,15 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
             }
             output.table(&table)
         }
-        TokenCommand::Revoke { name } => {
-            access.run(TokenRevoke { name: name.clone() }).await?;
+        TokenCommand::Revoke { name, cancel_tasks } => {
+            let done = access.run(TokenRevoke { name: name.clone(), cancel_tasks }).await?;
             match output.json {
+                true if cancel_tasks => {
+                    output.json(&json!({ "revoked": name, "cancelled": done.cancelled }))
+                }
                 true => output.json(&json!({ "revoked": name })),
                 false => {
-                    eprintln!("the token of {name} is not valid any more; its tasks go on");
+                    eprintln!("{}", said(&name, cancel_tasks.then_some(done.cancelled)));
                     Ok(())
                 }
             }

@@ -10,25 +10,41 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use self::render::{Output, Table, bytes, escape};
-use crate::api::{JournalDocument, Piece, TaskDocument, resolve_command};
+use crate::api::{JournalDocument, OwnedTask, Piece, TaskDocument, resolve_command};
 use crate::cli::exit::Result;
 use crate::task::{Content, EmbeddedBody, TaskId, ToolResult};
 
+const OF_TASKS: [&str; 6] = ["ID", "TOOL", "STATE", "PROGRESS", "MESSAGE", "UPDATED"];
+
 /// The list of tasks, newest first.
 pub fn tasks(output: Output, tasks: &[TaskDocument]) -> Result<()> {
-    let mut table = Table::new(&["ID", "TOOL", "STATE", "PROGRESS", "MESSAGE", "UPDATED"]);
-    for task in tasks {
-        let message = task.error.as_ref().map(|error| &error.message).or(task.message.as_ref());
-        table.row([
-            task.id.as_str(),
-            &task.tool,
-            &state(task),
-            &progress(task),
-            message.map_or("", String::as_str),
-            &to_the_second(&task.updated_at),
-        ]);
+    let mut table = Table::new(&OF_TASKS);
+    tasks.iter().for_each(|task| table.row(in_list(task).each_ref()));
+    output.table(&table)
+}
+
+/// The same with whose they are.
+pub fn owned_tasks(output: Output, tasks: &[OwnedTask]) -> Result<()> {
+    let [id, rest @ ..] = OF_TASKS;
+    let mut table = Table::new(&[&[id, "PRINCIPAL"][..], &rest].concat());
+    for OwnedTask { principal, task } in tasks {
+        let [id, tool, state, progress, message, updated] = in_list(task);
+        table.row([&id, principal, &tool, &state, &progress, &message, &updated]);
     }
     output.table(&table)
+}
+
+/// A task's columns.
+fn in_list(task: &TaskDocument) -> [String; 6] {
+    let message = task.error.as_ref().map(|error| &error.message).or(task.message.as_ref());
+    [
+        task.id.clone(),
+        task.tool.clone(),
+        state(task),
+        progress(task),
+        message.cloned().unwrap_or_default(),
+        to_the_second(&task.updated_at),
+    ]
 }
 
 /// An RFC 3339 time without its fraction.

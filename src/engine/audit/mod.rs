@@ -47,6 +47,10 @@ pub enum AuditAction {
     Reach,
     /// A task, by its owner; what retention takes is not recorded.
     Delete,
+    /// A step of a task that lost the power for it.
+    Act,
+    ComponentBlock,
+    ComponentUnblock,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,6 +78,9 @@ impl std::fmt::Display for AuditAction {
             Self::WriteState => "write_state",
             Self::Reach => "reach",
             Self::Delete => "delete",
+            Self::Act => "act",
+            Self::ComponentBlock => "component_block",
+            Self::ComponentUnblock => "component_unblock",
         })
     }
 }

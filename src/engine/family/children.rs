@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::authority::{Principal, glob_matches};
+use crate::authority::{Capability, Principal, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::engine::change::admit;
 use crate::engine::change::admit::admit;
@@ -109,13 +109,18 @@ pub fn successor<'a>(
         .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
     let failures = called.failures + 1;
     let policy = RetryPolicy { attempts: called.retries.saturating_add(1), ..RetryPolicy::default() };
+    let standing = shared.standing(&task.principal);
+    let reachable = |name: &str| {
+        standing.check(Capability::CallTool { name }).ok()?;
+        reachable(&catalog, &task.scope, name, &arguments)
+    };
     let again = policy.delay_after(failures, u32::from_le_bytes(random()?)).and_then(|delay| {
-        let tool = reachable(&catalog, &task.scope, &task.tool, &arguments)?;
+        let tool = reachable(&task.tool)?;
         Some((tool, Called { failures, ..called.clone() }, delay))
     });
     let next = again.or_else(|| {
         called.alternatives.iter().enumerate().find_map(|(number, name)| {
-            let tool = reachable(&catalog, &task.scope, name, &arguments)?;
+            let tool = reachable(name)?;
             let alternatives = called.alternatives[number + 1..].to_vec();
             Some((tool, Called { failures: 0, alternatives, ..called.clone() }, Duration::ZERO))
         })
@@ -204,6 +209,9 @@ pub async fn restart_lost_calls<'a>(
     for (task, called) in lost {
         let arguments: Value = serde_json::from_str(&task.arguments)
             .map_err(|error| EngineError::Internal(format!("the stored arguments: {error}")))?;
+        if shared.standing(&task.principal).check(Capability::CallTool { name: &task.tool }).is_err() {
+            continue;
+        }
         let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
         let Some((tool, rewritten)) = reached else { continue };
         let tree = Tree::of(shared, Arc::new(task)).await?;

@@ -25,8 +25,8 @@ impl TaskEngine {
     }
 
     async fn delete_tree(&self, by: &Principal, id: TaskId) -> Result<u64, EngineError> {
-        let name = by.name().to_owned();
-        let read = move |snapshot: &Snapshot<'_>| with_those_below(snapshot, &name, id);
+        let caller = by.clone();
+        let read = move |snapshot: &Snapshot<'_>| with_those_below(snapshot, &caller, id);
         let found = self.shared.store.read_long(read).await?;
         let mut gone = 0;
         for doomed in found? {
@@ -50,10 +50,10 @@ impl TaskEngine {
 /// The task and those below it, each behind its children, if all have ended and no open task has called it.
 fn with_those_below(
     snapshot: &Snapshot<'_>,
-    principal: &str,
+    principal: &Principal,
     id: TaskId,
 ) -> Result<Result<Vec<Doomed>, EngineError>, StoreError> {
-    let task = rows::read_task(snapshot, id)?.filter(|task| task.principal == principal);
+    let task = rows::read_task(snapshot, id)?.filter(|task| principal.sees(&task.principal));
     let Some(task) = task else { return Ok(Err(EngineError::NoSuchTask(id))) };
     if let Some(parent) = task.parent
         && let Err(state) = read_doomed(snapshot, parent)?

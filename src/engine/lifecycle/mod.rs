@@ -18,6 +18,7 @@ pub(super) mod recovery;
 pub(super) mod reopen;
 pub(super) mod reports;
 pub(super) mod retention;
+mod revoke;
 pub(super) mod send;
 pub(super) mod submit;
 pub(super) mod wake;

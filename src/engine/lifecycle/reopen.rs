@@ -134,6 +134,7 @@ impl TaskEngine {
         let id = entry.id;
         let task = shared.store.read(move |snapshot| rows::read_task(snapshot, id)).await?;
         let task = task.ok_or(EngineError::NoSuchTask(id))?;
+        check_may_call(by, &task)?;
         let ack = {
             let mut state = entry.lock();
             let shown = state.status.shown().to_string();
@@ -185,6 +186,7 @@ impl TaskEngine {
             })
             .await?;
         let Ended { mut task, status, row, keep, settled, is_wanted, detached_children } = ended?;
+        check_may_call(by, &task)?;
         let settled = match (settled, reopening) {
             (Some((step, row)), Reopening::Settled { resolution, .. }) => {
                 Some((step, self.settled(&mut commit, &task, row, resolution)?))
@@ -268,6 +270,14 @@ impl TaskEngine {
         let bytes = self.runner.settle(&task.component, outcome).map_err(EngineError::BadOutcome)?;
         Ok(OpRow { state: OpState::Done(rows::put_payload(commit, task.id, &bytes)), ..row })
     }
+}
+
+/// A task that is taken up again is called again: by a caller that may not, as little as the first time.
+fn check_may_call(by: &Principal, task: &Task) -> Result<(), EngineError> {
+    if by.may_call(&task.tool) {
+        return Ok(());
+    }
+    Err(EngineError::NoSuchTool { name: task.tool.clone(), near: None })
 }
 
 const NOT_ENDED: &str = "only a failed or cancelled task can be retried";

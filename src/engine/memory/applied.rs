@@ -2,6 +2,8 @@
 //! others wait for the store, one of them by threads that hold a task's lock: they take no task's own lock, and ask
 //! nothing of the store.
 
+use std::sync::atomic::Ordering;
+
 use super::Memory;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::feed::ResourceKey;
@@ -67,8 +69,14 @@ impl Memory {
                         self.state.expiry.notify_one();
                     }
                 }
-                Effect::TokenAdded { name, row } => self.tokens.insert(name, row),
-                Effect::TokenRevoked(hash) => self.tokens.remove(&hash),
+                Effect::TokenAdded { name, row } => {
+                    self.tokens.insert(name, row);
+                    self.powers_changed();
+                }
+                Effect::TokenRevoked(hash) => {
+                    self.tokens.remove(&hash);
+                    self.powers_changed();
+                }
             }
         }
         // Together, and when all else of the commit can be seen.
@@ -96,6 +104,11 @@ impl Memory {
                 | Effect::TokenRevoked(_) => {}
             }
         }
+    }
+
+    /// Tasks that act from now on ask again what they may do.
+    pub fn powers_changed(&self) {
+        self.powers.fetch_add(1, Ordering::Release);
     }
 
     /// Wakes the tasks that wait for these entries.

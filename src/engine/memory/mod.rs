@@ -47,6 +47,8 @@ pub struct Memory {
     pub state: StateWriter,
     pub trees: TaskTrees,
     pub tokens: Tokens,
+    /// Counts changes of what principals and components may do: tasks that act ask again.
+    pub powers: AtomicU64,
     pub counters: Counters,
     /// False until it is started, true while it dispatches.
     pub running: watch::Sender<bool>,
@@ -66,6 +68,7 @@ impl Memory {
             state: StateWriter::default(),
             trees: TaskTrees::default(),
             tokens: Tokens::default(),
+            powers: AtomicU64::new(1),
             counters: Counters::default(),
             running: watch::Sender::new(false),
             open: Mutex::default(),

@@ -21,6 +21,7 @@ use crate::{clock, limits};
 /// Which tasks a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct TaskQuery {
+    pub whose: Whose,
     pub state: Option<String>,
     pub tool: Option<String>,
     /// Its children alone, oldest first.
@@ -29,6 +30,18 @@ pub struct TaskQuery {
     pub limit: usize,
     /// From the page before.
     pub cursor: Option<String>,
+}
+
+/// Whose tasks a list shows, as far as the caller sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// The caller's.
+    #[default]
+    Own,
+    /// Those of the principal of this name.
+    Of(String),
+    /// Those of all principals.
+    All,
 }
 
 /// Newest first.
@@ -200,15 +213,17 @@ impl TaskEngine {
         if let Some(parent) = query.parent {
             return self.page_of_children(snapshot, principal, query, limit, before, parent);
         }
-        let prefix = rows::by_principal_prefix(principal.name());
-        let start = rows::by_principal_key(principal.name(), TaskId::from_bytes([0; 16]));
-        let end = rows::by_principal_key(principal.name(), before.unwrap_or(TaskId::from_bytes([0xff; 16])));
-        debug_assert!(start.starts_with(&prefix));
+        let (space, key): (_, Box<dyn Fn(TaskId) -> Vec<u8>>) = match query.listed(principal) {
+            Some(name) => (Space::ByPrincipal, Box::new(move |id| rows::by_principal_key(name, id))),
+            None => (Space::Task, Box::new(|id: TaskId| id.as_bytes().to_vec())),
+        };
+        let start = key(TaskId::from_bytes([0; 16]));
+        let end = key(before.unwrap_or(TaskId::from_bytes([0xff; 16])));
         let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
         let (mut tasks, mut next_cursor, mut last) = (Vec::new(), None, None);
         let (mut scanned, mut failed) = (0, None);
         // Only as far as the page needs: what it costs must not grow with the tasks that there are.
-        snapshot.scan(Space::ByPrincipal, bounds, true, |key, _| {
+        snapshot.scan(space, bounds, true, |key, _| {
             let Some(id) = rows::trailing_id(key) else { return ControlFlow::Continue(()) };
             if tasks.len() == limit || scanned == limits::MAX_PAGE_SCAN_ROWS {
                 // There is one more behind the last that was looked at.
@@ -307,13 +322,13 @@ pub(in crate::engine) struct Held {
     asking: Vec<TaskId>,
 }
 
-/// The rows of a task that is this principal's.
+/// The rows of a task that this principal sees.
 pub(super) fn own(
     snapshot: &Snapshot<'_>,
     principal: &Principal,
     id: TaskId,
 ) -> Result<Option<(Task, Status)>, StoreError> {
-    let task = rows::read_task(snapshot, id)?.filter(|task| task.principal == principal.name());
+    let task = rows::read_task(snapshot, id)?.filter(|task| principal.sees(&task.principal));
     let Some(task) = task else { return Ok(None) };
     Ok(rows::read_status(snapshot, id)?.map(|status| (task, status)))
 }
@@ -322,13 +337,26 @@ impl TaskQuery {
     /// What its cursors are bound to.
     fn list_name(&self, principal: &Principal) -> [String; 5] {
         let parent = self.parent.map(|parent| parent.to_string());
+        let (list, name) = match self.listed(principal) {
+            Some(name) => ("tasks", name),
+            None => ("all tasks", principal.name()),
+        };
         [
-            "tasks".to_owned(),
-            principal.name().to_owned(),
+            list.to_owned(),
+            name.to_owned(),
             filter(self.state.as_deref()),
             filter(self.tool.as_deref()),
             filter(parent.as_deref()),
         ]
+    }
+
+    /// Whose tasks these are; `None` is those of all principals.
+    fn listed<'a>(&'a self, principal: &'a Principal) -> Option<&'a str> {
+        match &self.whose {
+            Whose::All if principal.oversees() => None,
+            Whose::Of(name) => Some(name),
+            Whose::Own | Whose::All => Some(principal.name()),
+        }
     }
 
     fn fits(&self, view: &TaskView) -> bool {

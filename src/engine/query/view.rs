@@ -15,6 +15,8 @@ use crate::task::{
 #[non_exhaustive]
 pub struct TaskView {
     pub id: TaskId,
+    /// Whose it is.
+    pub principal: String,
     pub tool: String,
     pub component: ComponentId,
     /// With its reason. An open task that asks something waits for input, wherever its instance is.
@@ -66,6 +68,7 @@ impl TaskView {
         let wake = status.wake.as_ref();
         Self {
             id: task.id,
+            principal: task.principal.clone(),
             tool: task.tool.clone(),
             component: task.component.clone(),
             state: status.shown(),

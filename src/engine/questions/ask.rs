@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::authority::{Capability, Grant, Lost, Powers, Regranted};
 use crate::engine::feed::TaskChange;
 use crate::engine::journal::ops::Op;
 use crate::engine::memory::entry::{Entry, Live};
@@ -29,18 +30,31 @@ use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
 pub enum Asked {
     /// It is the question of this number.
     Open(u64),
+    /// A bound of the task was reached.
     Refused(String),
+    /// The task has lost the power to ask.
+    Lost(String),
 }
 
 impl Recorder {
-    /// Asks as operation `op`; both are on disk with the next commit. Past a bound of the task it is not asked,
-    /// and that is the operation's outcome.
+    /// Asks as operation `op`; both are on disk with the next commit. Past a bound of the task, or without
+    /// the power, it is not asked, and that is the operation's outcome.
     pub fn ask(&self, op: OpHandle, hash: u64, question: Question) -> Result<Asked, RecorderError> {
         let kind = question.ask.kind();
         let tokens = match question.ask {
             Ask::Sample { max_tokens, .. } => max_tokens,
             _ => 0,
         };
+        let may = match kind {
+            QuestionKind::Elicit => self.check_power(Capability::Elicit),
+            QuestionKind::Sample => self.check_power(Capability::Sample),
+            QuestionKind::Roots => self.checked(may_ask_roots),
+        };
+        if let Err(lost) = may {
+            let why = lost.to_string();
+            self.op_done(op, hash, encoded(&Answer::Lost(why.clone()))?)?;
+            return Ok(Asked::Lost(why));
+        }
         let bounds = self.bounds().clone();
         if let Some(why) = self.with(|state, _| Ok(past_bound(state.status(), &bounds, kind, tokens)))? {
             self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
@@ -108,10 +122,12 @@ impl Recorder {
 
     /// What became of the question that this operation asked in an earlier life of the instance.
     pub fn asked(&self, op: OpHandle, known: &Op) -> Result<Asked, RecorderError> {
-        if let Op::Done { outcome, .. } = known
-            && let Answer::Refused(why) = decode(outcome)?
-        {
-            return Ok(Asked::Refused(why));
+        if let Op::Done { outcome, .. } = known {
+            match decode(outcome)? {
+                Answer::Refused(why) => return Ok(Asked::Refused(why)),
+                Answer::Lost(why) => return Ok(Asked::Lost(why)),
+                _ => {}
+            }
         }
         let task = self.task_id();
         let epoch = self.with(|state, _| Ok(state.epoch()))?;
@@ -202,6 +218,16 @@ impl Entry {
         }
         let here = state.anchor?.logical.saturating_add(limits::AT_HAND_SECONDS * 1_000_000_000);
         Some(here.max(self.extensions.get(number)))
+    }
+}
+
+/// Either of its neighbours' grants is enough.
+fn may_ask_roots(powers: &Powers) -> Result<(), Lost> {
+    powers.standing.check_any()?;
+    let either = |grant: &Grant| grant.elicit || grant.sample;
+    match &powers.component {
+        Some(Regranted { given, now }) if either(given) && !either(now) => Err(Lost::OfComponent),
+        _ => Ok(()),
     }
 }
 

@@ -61,6 +61,8 @@ pub enum Answer {
     Unavailable(String),
     /// It was not even asked: a bound of the task was reached.
     Refused(String),
+    /// Nor was this: the task has lost the power to ask.
+    Lost(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -159,6 +159,10 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         };
         let request = serde_json::from_str(&request).ok()?;
         until_no_sampler(&shared, &entry, number, wants_tools(&request)).await?;
+        // It may have been asked for long ago.
+        if let Err(lost) = shared.standing(&entry.principal).check_any() {
+            return Some(Err(lost.to_string()));
+        }
         let key = sample_key(entry.id, epoch, number);
         let sampling = async {
             let _turn = shared.sampling.acquire().await;

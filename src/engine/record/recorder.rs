@@ -5,12 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::error::RecorderError;
 use super::output::{OutputError, OutputOp};
 use super::status_handle::StatusHandle;
 use super::{checkpoint, output};
+use crate::authority::Powers;
 use crate::engine::change::commit::commit_pending;
 use crate::engine::change::draft::Parts;
 use crate::engine::change::lease;
@@ -31,7 +32,14 @@ pub struct Recorder {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     lease: u64,
-    bounds: Arc<TaskLimits>,
+    of_attempt: Arc<OfAttempt>,
+}
+
+/// What all clones of one attempt's recorder share.
+struct OfAttempt {
+    bounds: TaskLimits,
+    /// What the task may do, and how many changes of that had been counted when it was asked.
+    powers: Mutex<Option<(u64, Arc<Powers>)>>,
 }
 
 impl Recorder {
@@ -41,7 +49,8 @@ impl Recorder {
         lease: u64,
         bounds: TaskLimits,
     ) -> Self {
-        Self { shared, entry, lease, bounds: Arc::new(bounds) }
+        let of_attempt = Arc::new(OfAttempt { bounds, powers: Mutex::default() });
+        Self { shared, entry, lease, of_attempt }
     }
 
     /// Replay or execute, the one branch. Kinds 1 to 199 are the runner's; `hash` stands for the call with
@@ -295,7 +304,7 @@ impl Recorder {
 
     /// The guest was awake for so long since the last call. The error is a bound that is used up.
     pub fn spent(&self, awake: Duration) -> Result<(), RecorderError> {
-        let run = Duration::from_secs(self.bounds.run_seconds);
+        let run = Duration::from_secs(self.of_attempt.bounds.run_seconds);
         self.with(|_, live| {
             if live.journal.is_replaying() {
                 live.replay_spent += awake;
@@ -330,7 +339,11 @@ impl Recorder {
     }
 
     pub(in crate::engine) fn bounds(&self) -> &TaskLimits {
-        &self.bounds
+        &self.of_attempt.bounds
+    }
+
+    pub(super) fn known_powers(&self) -> MutexGuard<'_, Option<(u64, Arc<Powers>)>> {
+        self.of_attempt.powers.lock()
     }
 
     /// The entry, as long as this attempt is its.
@@ -371,8 +384,8 @@ impl Recorder {
 
     pub(in crate::engine) fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
         let bytes = live.journal_bytes + live.journal.pending_bytes() as u64 + live.ops.bytes();
-        if bytes > self.bounds.journal_mib << 20 {
-            let message = format!("the journal has grown past journal_mib = {}", self.bounds.journal_mib);
+        if bytes > self.of_attempt.bounds.journal_mib << 20 {
+            let message = format!("the journal has grown past journal_mib = {}", self.of_attempt.bounds.journal_mib);
             return Err(RecorderError::Limit { bound: "journal_mib", message });
         }
         Ok(())

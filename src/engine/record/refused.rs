@@ -3,7 +3,7 @@
 
 use super::error::RecorderError;
 use super::recorder::Recorder;
-use crate::authority::{Grant, HttpPattern, Principal};
+use crate::authority::{Grant, HttpPattern, Lost, Principal};
 use crate::catalog::grant_lines;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::memory::hosts::HostRule;
@@ -60,6 +60,17 @@ impl Recorder {
         if is_new {
             self.tell_refused(wanted, HostRule::NotGranted);
         }
+        Ok(())
+    }
+
+    /// The same of a request that the task has lost the power for: its operation's outcome says so.
+    pub fn refused_by_power(&self, wanted: &HttpPattern, lost: Lost) -> Result<(), RecorderError> {
+        let message = format!("{} was refused: {lost}", shown(wanted));
+        self.with(|state, _| {
+            state.status_mut().message.get_or_insert(message);
+            Ok(())
+        })?;
+        self.mark_dirty();
         Ok(())
     }
 

@@ -216,6 +216,13 @@ pub struct TokenRow {
     pub created_at: u64,
 }
 
+/// Settings that name principals whose token was revoked, until they have another.
+pub const REVOKED_PREFIX: &str = "revoked/";
+
+pub fn revoked_key(name: &str) -> String {
+    format!("{REVOKED_PREFIX}{name}")
+}
+
 /// The row that a sweep finds an ended task by.
 pub fn ended_key(at: u64, id: TaskId) -> Vec<u8> {
     let mut key = at.to_be_bytes().to_vec();

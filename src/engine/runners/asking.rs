@@ -41,7 +41,7 @@ impl Steps {
         };
         match asked {
             Asked::Open(number) => Ok(Asking { op, hash, number, deadline }),
-            Asked::Refused(why) => Err(StepError::Tool(why)),
+            Asked::Refused(why) | Asked::Lost(why) => Err(StepError::Tool(why)),
         }
     }
 

@@ -28,7 +28,10 @@ impl Steps {
         let ops = calls.iter().map(|_| recorder.begin_op()).collect::<Result<Vec<_>, _>>()?;
         let ids = recorder.start_children(&ops, calls).await?.map_err(|refusal| match refusal {
             CallRefusal::NotGranted(tool) => StepError::Tool(format!("'{tool}' may not be called")),
-            CallRefusal::Invalid(why) | CallRefusal::Limit(why) | CallRefusal::NotFound(why) => {
+            CallRefusal::Invalid(why)
+            | CallRefusal::Limit(why)
+            | CallRefusal::NotFound(why)
+            | CallRefusal::Lost(why) => {
                 StepError::Tool(why)
             }
         })?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::authority::{Principal, glob_matches};
+use crate::authority::{Capability, Principal, glob_matches};
 use crate::catalog::{
     Annotations, Catalog, CatalogError, Component, Inspection, Operator, Tool, ToolDefinition, ToolEntry,
     are_alike, folded, looks, show_hidden,
@@ -439,6 +439,10 @@ impl Remotes {
             });
             let message = format!("{} is not what it was when it was pinned{how}", task.binding);
             return Ok(Ok(Outcome::Refused { message }));
+        }
+        let name = task.tool.as_str();
+        if let Err(lost) = recorder.checked(|powers| powers.standing.check(Capability::CallTool { name })) {
+            return Ok(Ok(Outcome::Refused { message: lost.to_string() }));
         }
         *sends = sends.saturating_add(1);
         recorder.op_intent(op, hash, *sends)?;

@@ -4,17 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::{all_from, check, check_query, check_writes, list, not_allowed, read};
 use super::types::{StateEntry, StatePage, StateQuery, StateWrite};
+use crate::authority::{Capability, Lost};
 use crate::engine::change::draft::Parts;
 use crate::engine::commit::Commit;
 use crate::engine::error::StateError;
 use crate::engine::journal::records::Next;
-use crate::engine::memory::entry::Live;
+use crate::engine::memory::entry::{EntryState, Live};
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::output::call_hash;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::trace::StepKind;
 use crate::store::{Ack, StoreError};
-use crate::task::WakeOn;
+use crate::task::{Task, WakeOn};
 
 /// The engine's second kind of records, after outputs.
 pub const KIND_STATE: u8 = 201;
@@ -31,6 +32,8 @@ enum Answer {
     Entry(Option<StateEntry>),
     Page(StatePage),
     Versions(Result<Vec<u64>, StateError>),
+    /// A read by a task that lost the power for it.
+    Refused(StateError),
 }
 
 /// What came of a try to write.
@@ -51,7 +54,7 @@ pub fn describe(payload: &[u8]) -> Option<String> {
             let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
             format!("{about}: version {}", versions.join(", "))
         }
-        Answer::Versions(Err(error)) => format!("{about}: {error}"),
+        Answer::Versions(Err(error)) | Answer::Refused(error) => format!("{about}: {error}"),
     })
 }
 
@@ -69,10 +72,12 @@ impl Recorder {
         self.flush_if_full().await?;
         let hash = call_hash("state.get", &[namespace.as_bytes(), key.as_bytes()]);
         let about = format!("get {namespace}/{key}");
+        let may = || self.check_power(Capability::StateRead { namespace, key });
         let entry = async || Ok(Answer::Entry(read(self.shared(), namespace, key).await?));
-        let answer = self.state_read(hash, about, entry).await?;
+        let answer = self.state_read(hash, about, may, entry).await?;
         match answer {
             Answer::Entry(entry) => Ok(Ok(entry)),
+            Answer::Refused(error) => Ok(Err(error)),
             _ => Err(unreadable()),
         }
     }
@@ -85,7 +90,8 @@ impl Recorder {
         let StateQuery { prefix, limit, cursor } = query;
         let longest = cursor.as_ref().filter(|cursor| cursor.len() > prefix.len()).unwrap_or(prefix);
         let checked = check_query(namespace, longest);
-        if let Err(error) = checked.and_then(|()| self.owner_may(namespace, &all_from(prefix), false)) {
+        let all = all_from(prefix);
+        if let Err(error) = checked.and_then(|()| self.owner_may(namespace, &all, false)) {
             return Ok(Err(error));
         }
         self.flush_if_full().await?;
@@ -93,9 +99,11 @@ impl Recorder {
         let parts = [namespace.as_bytes(), prefix.as_bytes(), &limit.to_le_bytes(), cursor.as_bytes()];
         let hash = call_hash("state.list", &parts);
         let page = async || Ok(Answer::Page(list(self.shared(), namespace, query.clone()).await?));
-        let answer = self.state_read(hash, format!("list {namespace}/{prefix}"), page).await?;
+        let may = || self.check_power(Capability::StateRead { namespace, key: &all });
+        let answer = self.state_read(hash, format!("list {namespace}/{prefix}"), may, page).await?;
         match answer {
             Answer::Page(page) => Ok(Ok(page)),
+            Answer::Refused(error) => Ok(Err(error)),
             _ => Err(unreadable()),
         }
     }
@@ -136,14 +144,19 @@ impl Recorder {
     ) -> Result<Tried, RecorderError> {
         let (shared, by) = (self.shared(), self.task_id().uri());
         let mut state = self.lock_live()?;
-        let Some(live) = state.live.as_mut() else { return Err(unreadable()) };
+        let EntryState { live: Some(live), task: Some(task), .. } = &mut *state else {
+            return Err(unreadable());
+        };
         match live.next(Some((StepKind::State, about)), (KIND_STATE, hash), about)? {
             Next::Replayed(payload) => return versions(&payload).map(Tried::Replayed),
             Next::Live => {}
         }
         self.check_journal(live)?;
         let mut guard = shared.memory.state.begin_write();
-        let decided = guard.decide(shared, namespace, writes, &by).map_err(fault)?;
+        let decided = match self.may_write(task, namespace, writes) {
+            Ok(()) => guard.decide(shared, namespace, writes, &by).map_err(fault)?,
+            Err(error) => Err(error),
+        };
         let answer = decided.as_ref().map(|decided| decided.versions.clone()).map_err(Clone::clone);
         let record = StateRecord { about: about.to_owned(), answer: Answer::Versions(answer.clone()) };
         let record = encode(&record)?;
@@ -163,6 +176,16 @@ impl Recorder {
         }
     }
 
+    /// Under the task's lock: a write is queued before a revocation is answered, or refused.
+    fn may_write(&self, task: &Task, namespace: &str, writes: &[StateWrite]) -> Result<(), StateError> {
+        let powers = self.powers_of(task);
+        let may = |write: &StateWrite| powers.check(Capability::StateWrite { namespace, key: &write.key });
+        writes.iter().try_for_each(may).map_err(|lost| {
+            self.audit_lost(task, lost);
+            StateError::Lost(lost.to_string())
+        })
+    }
+
     /// Whether this entry may be waited for.
     pub fn may_watch_state(&self, namespace: &str, key: &str) -> Result<(), StateError> {
         check(namespace, key)?;
@@ -180,6 +203,7 @@ impl Recorder {
         &self,
         hash: u64,
         about: String,
+        may: impl FnOnce() -> Result<(), Lost>,
         read: impl FnOnce() -> R,
     ) -> Result<Answer, RecorderError> {
         if let Next::Replayed(payload) =
@@ -187,7 +211,11 @@ impl Recorder {
         {
             return decode(&payload);
         }
-        let record = StateRecord { about, answer: read().await.map_err(fault)? };
+        let answer = match may() {
+            Ok(()) => read().await.map_err(fault)?,
+            Err(lost) => Answer::Refused(StateError::Lost(lost.to_string())),
+        };
+        let record = StateRecord { about, answer };
         self.record(KIND_STATE, hash, &encode(&record)?)?;
         Ok(record.answer)
     }

@@ -21,6 +21,7 @@ use crate::authority::Secret;
 use crate::catalog::Annotations;
 use crate::limits;
 use crate::mcp::socket_path::connect_socket;
+use crate::mcp::wire::meta::PERSON_META;
 
 /// Of the URL of a socket.
 const SOCKET_SCHEME: &str = "unix:";
@@ -214,8 +215,25 @@ impl Client {
     }
 
     pub async fn read(&self, uri: &str) -> Result<ResourceBody, ClientError> {
+        self.read_with(uri, RequestMetaObject::new()).await
+    }
+
+    /// The same as a person's own doing by the command line.
+    pub(crate) async fn read_by_person(&self, uri: &str) -> Result<ResourceBody, ClientError> {
+        let mut meta = RequestMetaObject::new();
+        meta.insert(PERSON_META.to_owned(), true.into());
+        self.read_with(uri, meta).await
+    }
+
+    async fn read_with(&self, uri: &str, meta: RequestMetaObject) -> Result<ResourceBody, ClientError> {
         let params = ReadResourceRequestParams::new(uri);
-        let result = self.running.peer().read_resource(params).await.map_err(|error| self.error(error))?;
+        let request = ClientRequest::ReadResourceRequest(ReadResourceRequest::new(params));
+        let options = PeerRequestOptions::no_options().with_meta(meta);
+        let handle = self.running.peer().send_request_with_option(request, options).await;
+        let answer = handle.map_err(|error| self.error(error))?.await_response().await;
+        let ServerResult::ReadResourceResult(result) = answer.map_err(|error| self.error(error))? else {
+            return Err(self.unexpected(format!("the read of '{uri}' is answered with something else")));
+        };
         let contents = result.contents.into_iter().next();
         match contents {
             Some(ResourceContents::TextResourceContents { mime_type, text, .. }) => {

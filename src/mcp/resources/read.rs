@@ -1,12 +1,14 @@
 //! `resources/*` and completions.
 
-use rmcp::ErrorData;
 use rmcp::model::*;
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
 
 use crate::api::{
     ApiError, Caller, Operation as _, StateDocument, TaskDocument, TaskJournal, TaskStatus, TaskSteps,
     as_text,
 };
+use crate::authority::Principal;
 use crate::catalog::show_hidden;
 use crate::engine::{EngineError, Slice, StateQuery, TaskEnd, TaskQuery, TaskView};
 use crate::limits;
@@ -89,12 +91,16 @@ impl Handler {
         list
     }
 
-    pub(in crate::mcp) async fn read(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    pub(in crate::mcp) async fn read(
+        &self,
+        uri: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResult, ErrorData> {
         let (contents, final_for_ever) = match self.server.fixtures().and_then(|own| own.read(uri)) {
             Some(contents) => (contents, false),
             None => {
                 let parsed = ResourceUri::parse(uri).ok_or_else(|| error::no_such_resource(uri))?;
-                self.contents(&parsed, uri).await?
+                self.contents(&parsed, uri, &self.reader(context)).await?
             }
         };
         let mut result = ReadResourceResult::new(vec![contents]);
@@ -103,8 +109,19 @@ impl Handler {
         Ok(result)
     }
 
-    async fn contents(&self, parsed: &ResourceUri, uri: &str) -> Result<(ResourceContents, bool), ErrorData> {
-        let (engine, principal) = (self.server.engine(), &self.connection.principal);
+    /// Who reads: the owner, where a person asks by the command line, sees the tasks of all principals.
+    fn reader(&self, context: &RequestContext<RoleServer>) -> Principal {
+        let principal = self.connection.principal.clone();
+        if self.is_by_person(context) { principal.overseeing() } else { principal }
+    }
+
+    async fn contents(
+        &self,
+        parsed: &ResourceUri,
+        uri: &str,
+        principal: &Principal,
+    ) -> Result<(ResourceContents, bool), ErrorData> {
+        let engine = self.server.engine();
         let caller = Caller::reading(principal);
         let missing = |error: EngineError| missing(&error, uri);
         let unread = |error: ApiError| match error {

@@ -37,6 +37,8 @@ pub enum Failure {
     /// The owner of the task said so.
     Settled,
     Other(String),
+    /// The task was given the power for it, and has lost it since.
+    NotAllowed(String),
 }
 
 impl Failure {
@@ -102,7 +104,7 @@ impl std::fmt::Display for Failure {
             }
             Self::Protocol => f.write_str("what came back is not HTTP"),
             Self::Settled => f.write_str("the task's owner said that it failed"),
-            Self::Other(why) => f.write_str(why),
+            Self::Other(why) | Self::NotAllowed(why) => f.write_str(why),
         }
     }
 }

@@ -85,6 +85,7 @@ pub(super) fn refused(refusal: CallRefusal) -> Error {
         CallRefusal::Invalid(text) => Error::Invalid(text),
         CallRefusal::Limit(text) => Error::Limit(text),
         CallRefusal::NotFound(text) => Error::NotFound(text),
+        CallRefusal::Lost(text) => Error::NotGranted(text),
     }
 }
 

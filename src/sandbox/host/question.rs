@@ -26,6 +26,7 @@ impl World {
         let number = match asked {
             Asked::Open(number) => number,
             Asked::Refused(why) => return Ok(Err(Error::Limit(why))),
+            Asked::Lost(why) => return Ok(Err(Error::NotGranted(why))),
         };
         let (on, reason) = (WakeOn::Answer(number), WaitingReason::Input);
         let awaited = Awaited { op, hash, on, reason, deadline: Some(deadline) };
@@ -52,6 +53,7 @@ impl World {
 pub fn no_answer(answer: Answer, whose: &str) -> Error {
     match answer {
         Answer::Refused(why) => Error::Limit(why),
+        Answer::Lost(why) => Error::NotGranted(why),
         Answer::Unavailable(why) => Error::Unavailable(why),
         Answer::Decline | Answer::Cancel => Error::Unavailable(format!("{whose} declined")),
         Answer::Expired | Answer::Accept(_) => Error::Unavailable(format!("{whose} did not answer in time")),

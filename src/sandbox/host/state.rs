@@ -116,6 +116,7 @@ fn error_of(error: StateError) -> Error {
     match error {
         StateError::Invalid(text) => Error::Invalid(text),
         StateError::Limit(text) => Error::Limit(text),
+        StateError::Lost(text) => Error::NotGranted(text),
         error @ StateError::NotGranted { .. } => Error::NotGranted(words(&error.into())),
         conflict @ StateError::Conflict { .. } => Error::Invalid(conflict.to_string()),
     }

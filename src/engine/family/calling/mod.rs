@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::children::{self, Tree};
+use crate::authority::Capability;
 use crate::catalog::ToolDefinition;
 use crate::engine::change::draft::Parts;
 use crate::engine::commit::Commit;
@@ -48,7 +49,9 @@ impl Recorder {
         }
         let (task, catalog) = (self.task()?, self.shared().catalog());
         let tools = catalog.callables().map(|entry| &entry.tool.definition);
-        let granted: Vec<_> = tools.filter(|tool| may_call(&task, &tool.name)).cloned().collect();
+        let powers = self.powers_of(&task);
+        let may = |name: &str| may_call(&task, name) && powers.check(Capability::CallTool { name }).is_ok();
+        let granted: Vec<_> = tools.filter(|tool| may(&tool.name)).cloned().collect();
         self.record(KIND_GRANTED, hash, &serde_json::to_vec(&granted).map_err(unreadable)?)?;
         Ok(granted)
     }
@@ -67,6 +70,10 @@ impl Recorder {
         let (planned, reserved) = match self.plan(&parent, &tree, epoch, ops, calls) {
             Ok(planned) => planned,
             Err(Unplanned::Refused(refusal)) => return self.refused(hash, refusal),
+            Err(Unplanned::Lost(lost)) => {
+                self.audit_lost(&parent, lost);
+                return self.refused(hash, CallRefusal::Lost(lost.to_string()));
+            }
             Err(Unplanned::Fault(error)) => return Err(RecorderError::Fault(error.to_string())),
         };
         let ids: Vec<TaskId> = planned.iter().map(|task| task.id).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::types::{CallRefusal, ChildCall};
-use crate::authority::{Capability, glob_matches};
+use crate::authority::{Capability, Lost, Powers, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::engine::error::EngineError;
 use crate::engine::family::children::{self, Tree};
@@ -19,6 +19,8 @@ use crate::task::{Called, Task};
 /// Why there is no plan.
 pub enum Unplanned {
     Refused(CallRefusal),
+    /// The parent was given the power for it, and has lost it since.
+    Lost(Lost),
     Fault(EngineError),
 }
 
@@ -48,9 +50,10 @@ impl Recorder {
         let catalog = shared.catalog();
         let depth = parent.called.as_ref().map_or(0, |called| called.depth) + 1;
         check_sizes(calls)?;
+        let powers = self.powers_of(parent);
         let mut chosen = Vec::with_capacity(calls.len());
         for call in calls {
-            chosen.push(choose(&catalog, parent, call)?);
+            chosen.push(choose(&catalog, parent, &powers, call)?);
         }
         let tree = shared.tree;
         let limit = |text: String| Err(Unplanned::Refused(CallRefusal::Limit(text)));
@@ -135,7 +138,12 @@ struct Chosen {
     alternatives: Vec<String>,
 }
 
-fn choose(catalog: &Catalog, parent: &Task, call: &ChildCall) -> Result<Chosen, Unplanned> {
+fn choose(
+    catalog: &Catalog,
+    parent: &Task,
+    powers: &Powers,
+    call: &ChildCall,
+) -> Result<Chosen, Unplanned> {
     let refused = |refusal| Err(Unplanned::Refused(refusal));
     let arguments: Value = match serde_json::from_str(&call.arguments) {
         Ok(arguments) => arguments,
@@ -146,10 +154,17 @@ fn choose(catalog: &Catalog, parent: &Task, call: &ChildCall) -> Result<Chosen, 
         return refused(CallRefusal::NotGranted(name.clone()));
     }
     for (number, name) in names().enumerate() {
+        if powers.check(Capability::CallTool { name }).is_err() {
+            continue;
+        }
         if let Some((tool, rewritten)) = children::reachable(catalog, &parent.scope, name, &arguments) {
             let arguments = rewritten.unwrap_or_else(|| call.arguments.clone());
             return Ok(Chosen { tool, arguments, alternatives: call.alternatives[number..].to_vec() });
         }
+    }
+    let mut given = names().filter(|name| may_call(parent, name));
+    if let Some(lost) = given.find_map(|name| powers.check(Capability::CallTool { name }).err()) {
+        return Err(Unplanned::Lost(lost));
     }
     let tool = catalog.callable(&call.tool).filter(|_| may_call(parent, &call.tool));
     refused(match tool.map(|tool| tool.accept(&arguments).map(drop)) {

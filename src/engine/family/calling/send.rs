@@ -31,7 +31,10 @@ impl Recorder {
         }
         // All that led here is on disk: after a crash the guest comes here again, and sends under the same key.
         self.barrier().await?;
-        let answer = self.deliver(to, name, payload, hash).await?;
+        let answer = match self.check_standing() {
+            Ok(()) => self.deliver(to, name, payload, hash).await?,
+            Err(lost) => Err(CallRefusal::Lost(lost.to_string())),
+        };
         self.record(KIND_SEND, hash, &rows::encode(&answer).map_err(fault)?)?;
         self.barrier().await?;
         Ok(answer)

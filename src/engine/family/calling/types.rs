@@ -52,6 +52,8 @@ pub enum CallRefusal {
     Invalid(String),
     Limit(String),
     NotFound(String),
+    /// The task was given the power for it, and has lost it since.
+    Lost(String),
 }
 
 /// Where a guest's message goes.

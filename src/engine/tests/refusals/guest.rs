@@ -392,7 +392,7 @@ impl Played {
         };
         match asked {
             Asked::Open(question) => self.asked = Some((op, hash, question, deadline)),
-            Asked::Refused(why) => return Err(StepError::Tool(why)),
+            Asked::Refused(why) | Asked::Lost(why) => return Err(StepError::Tool(why)),
         }
         Ok("asked".to_owned())
     }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::{body, outcome};
-use crate::authority::Grant;
+use crate::authority::{Grant, Lost, Powers};
 use crate::engine::{
     BoxFuture, Divergence, NamedHosts, Op, OpHandle, Recorder, RecorderError, StepKind, call_hash,
 };
@@ -308,6 +308,10 @@ impl Exchanges {
             Some(Op::Intent { sends, .. } | Op::Resend { sends, .. }) => sends,
         };
         self.is_live().await;
+        if let Err(lost) = recorder.checked(|powers| may_reach(powers, &request.target)) {
+            recorder.refused_by_power(&request.target.pattern(), lost)?;
+            return self.over(exchange, hash, Err(Failure::NotAllowed(lost.to_string()))).await;
+        }
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
         let timeouts = request.timeouts();
@@ -330,13 +334,33 @@ impl Exchanges {
             // The guest gets no reason, and it is the operator who can do something about it.
             tracing::info!(what = %exchange.what, "{failure}");
         }
+        self.over(exchange, hash, outcome).await
+    }
+
+    /// Puts the outcome on disk, and then shows it to the guest. `None`: the guest let it go.
+    async fn over(
+        &self,
+        exchange: &Exchange,
+        hash: u64,
+        outcome: Result<Answer, Failure>,
+    ) -> Result<Option<Answered>, Stop> {
+        let recorder = &self.0.recorder;
         let stored = outcome::encode(&outcome).map_err(Stop::HostFault)?;
-        if !exchange.step(Phase::Over, || recorder.op_done(op, hash, stored))? {
+        if !exchange.step(Phase::Over, || recorder.op_done(exchange.op, hash, stored))? {
             return Ok(None);
         }
         crate::crash_point!("op_done");
         recorder.barrier().await?;
         Ok(Some(outcome.map_err(outcome::error)))
+    }
+}
+
+/// Whether the task may still go there. What it was given was asked when the guest began the exchange.
+fn may_reach(powers: &Powers, target: &Target) -> Result<(), Lost> {
+    powers.standing.check_any()?;
+    match &powers.component {
+        Some(granted) if !target.is_granted(&granted.now) => Err(Lost::OfComponent),
+        _ => Ok(()),
     }
 }
 

@@ -119,6 +119,7 @@ pub fn error(failure: Failure) -> Error {
         Failure::Protocol => Error::HttpProtocolError,
         Failure::Settled => Error::InternalError(Some(Failure::Settled.to_string())),
         Failure::Other(why) => Error::InternalError(Some(why)),
+        Failure::NotAllowed(_) => Error::HttpRequestDenied,
     }
 }
 

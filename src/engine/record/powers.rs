@@ -1,0 +1,91 @@
+//! What a task may still do, asked at each of its steps that acts: what it was given, as far as its principal's token and
+//! its component's grant have it now. A change of either is counted, so that the answer is made again only then.
+//!
+//! A refusal depends on the moment: whoever asks records it where the step's own answer would stand, so that replay
+//! meets the same. Nothing is asked while a journal is replayed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::recorder::Recorder;
+use crate::authority::{Capability, Lost, Powers, Principal, Regranted, Standing};
+use crate::engine::audit::{AuditAction, Subject};
+use crate::engine::shared::Shared;
+use crate::task::Task;
+
+impl Shared {
+    /// How the owner of a task stands now.
+    pub fn standing(&self, principal: &str) -> Standing {
+        self.memory.tokens.standing(principal)
+    }
+
+    /// What the task may do now.
+    pub fn powers(&self, task: &Task) -> Powers {
+        Powers { standing: self.standing(&task.principal), component: self.regranted(task) }
+    }
+
+    /// What the task's component is granted now, where that is not what the task was given. A component that is not
+    /// served any more leaves its tasks what they have: blocking it stops them.
+    fn regranted(&self, task: &Task) -> Option<Regranted> {
+        let catalog = self.catalog();
+        let entry = catalog.callable(&task.tool)?;
+        let now = if entry.tool.component == task.component {
+            &entry.tool.grant
+        } else {
+            // Another version of it: what the operator has written for its name holds for both.
+            let component = catalog.component(&entry.tool.component_name)?;
+            if component.holdings.trusted {
+                return None;
+            }
+            &component.holdings.grant
+        };
+        (*now != task.grant).then(|| Regranted { given: task.grant.clone(), now: now.clone() })
+    }
+}
+
+impl Recorder {
+    /// What the task may do now; `None` once the attempt is over.
+    pub fn powers(&self) -> Option<Arc<Powers>> {
+        let task = self.entry().lock().task.clone()?;
+        Some(self.powers_of(&task))
+    }
+
+    /// The same for those who hold the task's lock.
+    pub(in crate::engine) fn powers_of(&self, task: &Task) -> Arc<Powers> {
+        // Read before the answer is made: a change meanwhile is found the next time.
+        let count = self.shared().memory.powers.load(Ordering::Acquire);
+        let mut known = self.known_powers();
+        match &*known {
+            Some((of, powers)) if *of == count => powers.clone(),
+            _ => {
+                let powers = Arc::new(self.shared().powers(task));
+                *known = Some((count, powers.clone()));
+                powers
+            }
+        }
+    }
+
+    /// Whether the task may still do this, for a step that is done now and not replayed.
+    pub(in crate::engine) fn check_power(&self, capability: Capability<'_>) -> Result<(), Lost> {
+        self.checked(|powers| powers.check(capability))
+    }
+
+    /// The same of what needs no grant: whether anything may be done in its owner's name.
+    pub(in crate::engine) fn check_standing(&self) -> Result<(), Lost> {
+        self.checked(|powers| powers.standing.check_any())
+    }
+
+    /// Whether `check` finds that it may, with a row of the audit where it may not.
+    pub fn checked(&self, check: impl FnOnce(&Powers) -> Result<(), Lost>) -> Result<(), Lost> {
+        // An attempt that is over records nothing of it.
+        let Some(task) = self.entry().lock().task.clone() else { return Ok(()) };
+        let checked = check(&self.powers_of(&task));
+        checked.inspect_err(|lost| self.audit_lost(&task, *lost))
+    }
+
+    pub(in crate::engine) fn audit_lost(&self, task: &Task, lost: Lost) {
+        let owner = Principal::new(task.principal.clone(), Vec::new());
+        let subject = Subject::of_task(AuditAction::Act, task.id).tool(&task.tool, &task.component);
+        self.shared().audit.record_refused(&owner, subject, lost.word());
+    }
+}
