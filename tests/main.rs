@@ -29,6 +29,7 @@ mod question_kills;
 mod questions;
 mod refusals;
 mod retention;
+mod revocation;
 mod rogues;
 mod rooms;
 mod sampling;

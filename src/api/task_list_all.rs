@@ -69,10 +69,8 @@ impl Operation for TaskListAll {
         let state = state.map(|state| state.as_str().to_owned());
         let query = TaskQuery { whose, state, tool, parent, limit: limit.unwrap_or_default(), cursor };
         let page = engine.tasks(&caller.overseer(), &query).await?;
-        let owned = |task: TaskView| OwnedTask {
-            principal: task.principal.clone(),
-            task: TaskDocument::from(task),
-        };
+        let owned =
+            |task: TaskView| OwnedTask { principal: task.principal.clone(), task: TaskDocument::from(task) };
         Ok(AllTasksListed {
             tasks: page.tasks.into_iter().map(owned).collect(),
             next_cursor: page.next_cursor,

@@ -30,7 +30,8 @@ impl Operation for TokenRevoke {
 
     const NAME: &'static str = "token_revoke";
     const TITLE: &'static str = "Revoke a token";
-    const DESCRIPTION: &'static str = "Revoke a token. The tasks of its principal do nothing more in its name, or are cancelled.";
+    const DESCRIPTION: &'static str =
+        "Revoke a token. The tasks of its principal do nothing more in its name, or are cancelled.";
     const HINTS: Annotations = REPLACES;
     const AUDIENCE: Audience = Audience::Owner;
 

@@ -36,7 +36,9 @@ pub enum Lost {
     Revoked,
     #[error("the token of this task's owner does not allow that any more: one that does brings it back")]
     OfPrincipal,
-    #[error("this task's component is not granted that any more: its operator can grant it again in longhaul.toml")]
+    #[error(
+        "this task's component is not granted that any more: its operator can grant it again in longhaul.toml"
+    )]
     OfComponent,
 }
 
@@ -74,7 +76,9 @@ impl Standing {
             Capability::StateRead { namespace, key } => principal.may_state(namespace, key, false),
             Capability::StateWrite { namespace, key } => principal.may_state(namespace, key, true),
             // No token says anything of these.
-            Capability::Http { .. } | Capability::Env { .. } | Capability::Elicit | Capability::Sample => true,
+            Capability::Http { .. } | Capability::Env { .. } | Capability::Elicit | Capability::Sample => {
+                true
+            }
         };
         if holds { Ok(()) } else { Err(Lost::OfPrincipal) }
     }
@@ -142,7 +146,8 @@ mod tests {
 
     #[test]
     fn what_was_never_given_is_not_lost() {
-        let component = Some(Regranted { given: Grant::default(), now: Grant { elicit: true, ..Grant::default() } });
+        let component =
+            Some(Regranted { given: Grant::default(), now: Grant { elicit: true, ..Grant::default() } });
         let powers = Powers { standing: Standing::AsGiven, component };
         assert!(USES.iter().all(|capability| powers.check(*capability).is_ok()));
     }

@@ -41,7 +41,11 @@ impl Principal {
 
     /// One that may call these tools (globs) and touch no shared state.
     pub fn new(name: impl Into<String>, tools: Vec<String>) -> Self {
-        Self { held: Arc::new(Held { name: name.into(), tools, state: Vec::new() }), client: None, oversees: false }
+        Self {
+            held: Arc::new(Held { name: name.into(), tools, state: Vec::new() }),
+            client: None,
+            oversees: false,
+        }
     }
 
     /// The same with these namespaces and keys of shared state instead of those that it had.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::link::Link;
-use crate::engine::rows::TokenRow;
+use crate::engine::rows::{BlockRow, TokenRow};
 use crate::task::TaskId;
 
 /// Version of the effects as they are encoded; a change of shape gets a new one.
@@ -70,6 +70,12 @@ pub enum Effect {
     },
     /// By its hash.
     TokenRevoked([u8; 32]),
+    /// A component, as it was named, takes no calls, and its tasks stand still.
+    ComponentBlocked {
+        name: String,
+        row: BlockRow,
+    },
+    ComponentUnblocked(String),
 }
 
 impl Effects {
@@ -99,7 +105,7 @@ pub enum Counter {
 mod tests {
     use super::*;
     use crate::authority::StatePattern;
-    use crate::task::{LogLevel, Progress, QueuedReason, State};
+    use crate::task::{ComponentId, LogLevel, Progress, QueuedReason, State};
 
     fn every_key(id: TaskId) -> Vec<Effect> {
         let name = || "a name".to_owned();
@@ -153,6 +159,11 @@ mod tests {
             },
             Effect::TokenAdded { name: "me".to_owned(), row },
             Effect::TokenRevoked([2; 32]),
+            Effect::ComponentBlocked {
+                name: "c".to_owned(),
+                row: BlockRow { at: 6, components: vec![ComponentId::of_closures("c", "1")] },
+            },
+            Effect::ComponentUnblocked("c".to_owned()),
         ];
         every_key(id).into_iter().chain(rest).collect()
     }
@@ -167,8 +178,8 @@ mod tests {
         let effects = Effects::new(3, every_effect());
         let mut variants: Vec<u8> = effects.list.iter().map(variant).collect();
         variants.dedup();
-        assert_eq!(variants, (0..13).collect::<Vec<_>>(), "each is here");
-        assert!(postcard::from_bytes::<Effect>(&[13; 64]).is_err(), "a variant is missing in this test");
+        assert_eq!(variants, (0..15).collect::<Vec<_>>(), "each is here");
+        assert!(postcard::from_bytes::<Effect>(&[15; 64]).is_err(), "a variant is missing in this test");
         let bytes = postcard::to_stdvec(&effects).expect("encoded");
         assert_eq!(bytes[0], VERSION);
         assert_eq!(postcard::from_bytes::<Effects>(&bytes).expect("decoded"), effects);

@@ -95,6 +95,15 @@ pub enum EngineError {
     Remote(String),
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(
+        "the component of '{tool}' is blocked on this server: its tasks stand still, and it takes no calls until its \
+         operator unblocks it"
+    )]
+    Blocked { tool: String },
+    #[error("there is no component '{}', and none has a tool of that name", .0.escape_debug())]
+    NoComponentNamed(String),
+    #[error("'{}' is not blocked", .0.escape_debug())]
+    NotBlocked(String),
     #[error("the component {0} is not in the store")]
     NoSuchComponent(ComponentId),
     #[error("the engine is shutting down")]
@@ -126,6 +135,8 @@ impl EngineError {
             | Self::NoSuchStep { .. }
             | Self::NoSuchQuestion { .. }
             | Self::NoSuchComponent(_)
+            | Self::NoComponentNamed(_)
+            | Self::NotBlocked(_)
             | Self::Token(TokenError::Missing(_)) => ErrorKind::NotFound,
             Self::Arguments(_)
             | Self::Unencodable(_)
@@ -140,9 +151,10 @@ impl EngineError {
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
                 ErrorKind::Invalid
             }
+            Self::Blocked { .. } => ErrorKind::Denied,
             Self::PersonAsked { .. } | Self::State(StateError::NotGranted { .. } | StateError::Lost(_)) => {
                 ErrorKind::Denied
-            },
+            }
             Self::IdempotencyConflict { .. }
             | Self::WrongState { .. }
             | Self::NotInQuestion { .. }
@@ -212,7 +224,9 @@ impl EngineError {
             Self::Token(TokenError::Missing(_)) => "no_such_token",
             Self::Token(TokenError::TooMany(_)) => "too_many_tokens",
             Self::Remote(_) => "remote",
-            Self::NoSuchComponent(_) => "no_such_component",
+            Self::NoSuchComponent(_) | Self::NoComponentNamed(_) => "no_such_component",
+            Self::Blocked { .. } => "blocked",
+            Self::NotBlocked(_) => "no_such_block",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",
             Self::Catalog(_) => "bad_catalog",

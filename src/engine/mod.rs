@@ -48,6 +48,7 @@ pub use journal::last_lines::{LastBytes, quoted, with_quote};
 pub use journal::ops::Op;
 pub use journal::records::Next;
 pub use library::{Call, EngineBuilder, TaskHandle};
+pub use lifecycle::block::BlockView;
 pub use lifecycle::reopen::Resolution;
 pub use lifecycle::reports::{ReportAt, Reported};
 pub use lifecycle::retention::Swept;

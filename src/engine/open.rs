@@ -1,7 +1,7 @@
 //! Opening an engine, starting it and stopping it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -54,6 +54,9 @@ pub struct EngineOptions {
     pub trace_kib: u64,
     /// What there is of each thing, and who has how much of it; one for a process, which its wings share.
     pub shares: Arc<Account>,
+    /// Every principal but `local` is known by a token: the tasks of one without do nothing more in its name. By default
+    /// a program may have principals of its own.
+    pub tokens_alone: bool,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
 }
@@ -70,6 +73,7 @@ impl Default for EngineOptions {
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
             trace_kib: limits::DEFAULT_TRACE_KIB,
             shares: Account::new(Bounds::default()),
+            tokens_alone: false,
             commands: without_commands,
         }
     }
@@ -108,8 +112,14 @@ impl TaskEngine {
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
         let clock: Arc<dyn Clock> = Arc::new(Bounded(options.clock));
-        let tokens = memory.clone();
-        store.read(move |snapshot| tokens.tokens.load(snapshot)).await?;
+        memory.tokens.are_needed.store(options.tokens_alone, Ordering::Relaxed);
+        let loaded = memory.clone();
+        store
+            .read(move |snapshot| {
+                loaded.tokens.load(snapshot)?;
+                loaded.blocks.load(snapshot)
+            })
+            .await?;
         let shared = Shared {
             memory,
             audit: Audit::new(store.boot(), clock.clone()),

@@ -3,6 +3,7 @@
 mod at_once;
 mod attempts;
 mod audit;
+mod blocks;
 mod children;
 mod clocks;
 mod commits;

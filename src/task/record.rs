@@ -183,10 +183,10 @@ impl Status {
     }
 
     /// The state as the world sees it: an open task whose own question is open waits for input from the question's
-    /// commit on, whether its instance is in memory, replays, waits for something else or is about to begin. The row
+    /// commit on, whether its instance is in memory, replays, waits for something else or is about to begin, unless its component is blocked. The row
     /// keeps where the task itself stands, which is what it goes on from.
     pub fn shown(&self) -> State {
-        if self.questions.open.is_empty() || self.state.is_terminal() {
+        if self.questions.open.is_empty() || self.state.is_terminal() || self.state.blocked().is_some() {
             return self.state;
         }
         State::Waiting(WaitingReason::Input)

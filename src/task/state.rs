@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::FailedReason;
+use crate::clock::UnixNanos;
 
 /// Where a task stands. The reasons are part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,29 @@ pub enum WaitingReason {
     Child,
     /// Another version of an entry of shared state.
     State,
+    /// For its component to be unblocked.
+    Blocked(Blocked),
+}
+
+/// How a task of a blocked component stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Its total time does not count from here on.
+    pub since: UnixNanos,
+    was: Before,
+}
+
+/// Where it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Before {
+    New,
+    Retry,
+    Interrupted,
+    Input,
+    Message,
+    Timer,
+    Child,
+    State,
 }
 
 /// A fact about a task that changes where it stands.
@@ -39,6 +63,9 @@ pub enum TaskEvent {
     Suspended(WaitingReason),
     /// The process that ran it died, or was stopped.
     Interrupted,
+    /// Its component was blocked, at this time.
+    Blocked(UnixNanos),
+    Unblocked,
     /// It failed and its policy tries again.
     RetryScheduled,
     /// Its owner tries again.
@@ -62,7 +89,15 @@ impl State {
     pub fn after(self, event: TaskEvent) -> Result<State, IllegalTransition> {
         use TaskEvent as E;
         match (self, event) {
+            (Self::Waiting(WaitingReason::Blocked(blocked)), E::Unblocked) => Ok(blocked.was.state()),
+            (Self::Waiting(WaitingReason::Blocked(_)), E::Started | E::Blocked(_)) => {
+                Err(IllegalTransition { from: self, event })
+            }
             (Self::Queued(_) | Self::Waiting(_), E::Started) => Ok(Self::Running),
+            (Self::Queued(_) | Self::Running | Self::Waiting(_), E::Blocked(since)) => {
+                let was = Before::of(self).ok_or(IllegalTransition { from: self, event })?;
+                Ok(Self::Waiting(WaitingReason::Blocked(Blocked { since, was })))
+            }
             (Self::Running, E::Suspended(reason)) => Ok(Self::Waiting(reason)),
             (Self::Running, E::Interrupted) => Ok(Self::Queued(QueuedReason::Interrupted)),
             (Self::Running, E::RetryScheduled) => Ok(Self::Queued(QueuedReason::Retry)),
@@ -86,6 +121,14 @@ impl State {
         matches!(self, Self::Completed | Self::Failed(_) | Self::Cancelled)
     }
 
+    /// How it stands still, where its component is blocked.
+    pub fn blocked(self) -> Option<Blocked> {
+        match self {
+            Self::Waiting(WaitingReason::Blocked(blocked)) => Some(blocked),
+            _ => None,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Queued(_) => "queued",
@@ -107,9 +150,43 @@ impl State {
             Self::Waiting(WaitingReason::Timer) => "timer",
             Self::Waiting(WaitingReason::Child) => "child",
             Self::Waiting(WaitingReason::State) => "state",
+            Self::Waiting(WaitingReason::Blocked(_)) => "blocked",
             Self::Failed(reason) => reason.as_str(),
             Self::Running | Self::Completed | Self::Cancelled => return None,
         })
+    }
+}
+
+impl Before {
+    fn of(state: State) -> Option<Self> {
+        Some(match state {
+            State::Queued(QueuedReason::New) => Self::New,
+            State::Queued(QueuedReason::Retry) => Self::Retry,
+            // Its instance left memory, as with the process that ran it.
+            State::Queued(QueuedReason::Interrupted) | State::Running => Self::Interrupted,
+            State::Waiting(WaitingReason::Input) => Self::Input,
+            State::Waiting(WaitingReason::Message) => Self::Message,
+            State::Waiting(WaitingReason::Timer) => Self::Timer,
+            State::Waiting(WaitingReason::Child) => Self::Child,
+            State::Waiting(WaitingReason::State) => Self::State,
+            State::Waiting(WaitingReason::Blocked(_))
+            | State::Completed
+            | State::Failed(_)
+            | State::Cancelled => return None,
+        })
+    }
+
+    fn state(self) -> State {
+        match self {
+            Self::New => State::Queued(QueuedReason::New),
+            Self::Retry => State::Queued(QueuedReason::Retry),
+            Self::Interrupted => State::Queued(QueuedReason::Interrupted),
+            Self::Input => State::Waiting(WaitingReason::Input),
+            Self::Message => State::Waiting(WaitingReason::Message),
+            Self::Timer => State::Waiting(WaitingReason::Timer),
+            Self::Child => State::Waiting(WaitingReason::Child),
+            Self::State => State::Waiting(WaitingReason::State),
+        }
     }
 }
 
@@ -124,11 +201,12 @@ impl std::fmt::Display for State {
 
 /// One of each kind that events tell apart, for tables.
 #[cfg(test)]
-pub(crate) const EXAMPLES: [State; 8] = [
+pub(crate) const EXAMPLES: [State; 9] = [
     State::Queued(QueuedReason::New),
     State::Running,
     State::Waiting(WaitingReason::Timer),
     State::Waiting(WaitingReason::Input),
+    State::Waiting(WaitingReason::Blocked(Blocked { since: 2_000, was: Before::Timer })),
     State::Completed,
     State::Failed(FailedReason::Trap),
     State::Failed(FailedReason::UnknownOutcome),
@@ -141,10 +219,12 @@ mod tests {
     use TaskEvent as E;
 
     use super::EXAMPLES as STATES;
-    const EVENTS: [TaskEvent; 9] = [
+    const EVENTS: [TaskEvent; 11] = [
         E::Started,
         E::Suspended(WaitingReason::Timer),
         E::Interrupted,
+        E::Blocked(1),
+        E::Unblocked,
         E::RetryScheduled,
         E::Retried,
         E::Settled,
@@ -165,18 +245,38 @@ mod tests {
                     .collect::<String>()
             })
             .collect();
-        // started suspended interrupted retry-scheduled retried settled completed failed cancelled
+        // started suspended interrupted blocked unblocked retry-scheduled retried settled completed failed cancelled
         let expected = [
-            "r......fc",
-            ".wqq..cfc",
-            "r......fc",
-            "r....q.fc",
-            ".........",
-            "....q....",
-            "....qq...",
-            "....q....",
+            "r..w.....fc",
+            ".wqw.q..cfc",
+            "r..w.....fc",
+            "r..w...q.fc",
+            "....w....fc",
+            "...........",
+            "......q....",
+            "......qq...",
+            "......q....",
         ];
         assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn an_unblocked_task_stands_where_it_stood() {
+        let queued = [QueuedReason::New, QueuedReason::Retry, QueuedReason::Interrupted].map(State::Queued);
+        let waiting = [
+            WaitingReason::Input,
+            WaitingReason::Message,
+            WaitingReason::Timer,
+            WaitingReason::Child,
+            WaitingReason::State,
+        ];
+        for state in queued.into_iter().chain(waiting.map(State::Waiting)) {
+            let blocked = state.after(E::Blocked(7)).expect("blocked");
+            assert_eq!(blocked.blocked().map(|blocked| blocked.since), Some(7), "{state}");
+            assert_eq!(blocked.after(E::Unblocked), Ok(state));
+        }
+        let blocked = State::Running.after(E::Blocked(7)).expect("blocked");
+        assert_eq!(blocked.after(E::Unblocked), Ok(State::Queued(QueuedReason::Interrupted)));
     }
 
     #[test]

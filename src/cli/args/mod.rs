@@ -116,7 +116,8 @@ pub enum Command {
         longhaul state watch trips paris"
     )]
     State(StateArgs),
-    /// List tools, look into components, build guests
+    /// List tools, look into components, block them, build guests
+    #[command(alias = "component")]
     Tool(ToolArgs),
     /// Make, list and revoke the tokens by which callers are told apart
     #[command(after_help = "Examples:\n  \
@@ -425,6 +426,26 @@ pub enum ToolCommand {
     Pin {
         /// The server, as longhaul.toml names it
         #[arg(value_name = "SERVER")]
+        name: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Stop a component's tasks where they are and refuse calls of its tools; without a name, list what is blocked
+    #[command(
+        after_help = "Examples:\n  longhaul tool block web_digest\n  longhaul tool block blake3:DIGEST\n\n\
+        Its tasks wait, and their total time stands still, until `longhaul tool unblock`."
+    )]
+    Block {
+        /// The component's name or digest, or the name of a tool of it
+        #[arg(value_name = "NAME_OR_DIGEST")]
+        name: Option<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Let the tasks of a blocked component go on where they were
+    Unblock {
+        /// As it was named when it was blocked, or the name of a tool of it
+        #[arg(value_name = "NAME_OR_DIGEST")]
         name: String,
         #[command(flatten)]
         server: ServerArgs,

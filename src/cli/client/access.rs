@@ -135,7 +135,8 @@ impl Access {
             Self::Server(remote) => Ok(remote.result(task).await?),
             Self::Store(engine) => {
                 let task_id: TaskId = task.id.parse().map_err(CliError::failed)?;
-                match (TaskResult { task_id }).run(engine, &Caller::reading(&local().overseeing())).await?.end {
+                match (TaskResult { task_id }).run(engine, &Caller::reading(&local().overseeing())).await?.end
+                {
                     TaskEnd::Completed(result) => Ok(result),
                     _ => Err(CliError::failed(format_args!("task {task_id} has no result"))),
                 }
@@ -201,7 +202,9 @@ impl From<EngineError> for CliError {
             | EngineError::NoSuchOutput { .. }
             | EngineError::NoSuchTool { .. }
             | EngineError::NoSuchQuestion { .. }
-            | EngineError::NoSuchStep { .. } => Self::not_found(words),
+            | EngineError::NoSuchStep { .. }
+            | EngineError::NoComponentNamed(_)
+            | EngineError::NotBlocked(_) => Self::not_found(words),
             EngineError::Arguments(_)
             | EngineError::ArgumentsTooLarge { .. }
             | EngineError::IdempotencyConflict { .. }
@@ -218,6 +221,7 @@ impl From<EngineError> for CliError {
             },
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
             EngineError::Remote(_) => Self::not_found(words),
+            EngineError::Blocked { .. } => Self::refused(words),
             EngineError::TooManyOpenTasks { .. } | EngineError::WrongState { .. } | EngineError::State(_) => {
                 Self::refused(words)
             }

@@ -16,7 +16,9 @@ use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::own_server;
 use crate::cli::server::server_file::{ServerInfo, Serves};
 use crate::cli::show::render::escape_text;
-use crate::mcp::{CallOptions, CallOutcome, Client, ClientError, ClientOptions, ResourceBody, ToolInfo, Updates};
+use crate::mcp::{
+    CallOptions, CallOutcome, Client, ClientError, ClientOptions, ResourceBody, ToolInfo, Updates,
+};
 use crate::private::{self, NotPrivate};
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{QuestionKind, TaskId, ToolResult};

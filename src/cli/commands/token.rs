@@ -68,9 +68,7 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
         TokenCommand::Revoke { name, cancel_tasks } => {
             let done = access.run(TokenRevoke { name: name.clone(), cancel_tasks }).await?;
             match output.json {
-                true if cancel_tasks => {
-                    output.json(&json!({ "revoked": name, "cancelled": done.cancelled }))
-                }
+                true if cancel_tasks => output.json(&json!({ "revoked": name, "cancelled": done.cancelled })),
                 true => output.json(&json!({ "revoked": name })),
                 false => {
                     eprintln!("{}", said(&name, cancel_tasks.then_some(done.cancelled)));

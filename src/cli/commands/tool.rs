@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::api::ToolPin;
+use crate::api::{BlockDocument, Operation, ToolBlock, ToolBlocks, ToolPin, ToolUnblock};
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
 use crate::cli::client::access::Access;
@@ -36,9 +36,54 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
             }
         }
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
+        ToolCommand::Block { name: Some(name), server } => {
+            let block = changed(ToolBlock { name }, &server, context).await?;
+            let words = "its tasks stand still, and it takes no calls, until `longhaul tool unblock` of it";
+            say_block(&block, words, context)?;
+        }
+        ToolCommand::Block { name: None, server } => list_blocks(&server, context).await?,
+        ToolCommand::Unblock { name, server } => {
+            let block = changed(ToolUnblock { name }, &server, context).await?;
+            say_block(&block, "it is not blocked any more, and its tasks go on", context)?;
+        }
         ToolCommand::Build { dir, package } => build(dir, package, context.output).await?,
     }
     Ok(Exit::Done)
+}
+
+/// What a change of a block came to, by the server or in the store itself.
+async fn changed<O: Operation<Response = BlockDocument>>(
+    operation: O,
+    server: &ServerArgs,
+    context: &Context,
+) -> Result<BlockDocument> {
+    let mut access = Access::open(server.url(), context).await?;
+    let done = access.run(operation).await;
+    access.close().await;
+    done
+}
+
+fn say_block(block: &BlockDocument, words: &str, context: &Context) -> Result<()> {
+    if context.output.json {
+        return context.output.json(block);
+    }
+    eprintln!("{}: {words}", escape(&block.name));
+    Ok(())
+}
+
+async fn list_blocks(server: &ServerArgs, context: &Context) -> Result<()> {
+    let mut access = Access::open_to_read(server.url(), context).await?;
+    let listed = access.run(ToolBlocks {}).await;
+    access.close().await;
+    let listed = listed?;
+    if context.output.json {
+        return context.output.json(&listed);
+    }
+    let mut table = Table::new(&["NAME", "BLOCKED", "COMPONENTS"]);
+    for block in &listed.blocked {
+        table.row([&block.name, &block.blocked_at, &block.components.join(" ")]);
+    }
+    context.output.table(&table)
 }
 
 async fn list(server: &ServerArgs, context: &Context) -> Result<()> {

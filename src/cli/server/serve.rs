@@ -151,6 +151,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         trace_kib: context.settings.engine.trace_kib,
         sampler,
         shares: Account::new(bounds(context)),
+        tokens_alone: true,
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await

@@ -89,6 +89,9 @@ fn commit_change(
             state.task = None;
         }
     }
+    if change.status.since != state.status.since {
+        entry.count_total_from(state.status.since, change.status.since);
+    }
     state.rewritten += u64::from(change.rewrites_past());
     (state.status, state.status_dirty) = (change.status, false);
     Ok(ack)

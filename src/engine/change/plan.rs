@@ -68,6 +68,14 @@ pub enum Event<'a> {
     },
     /// The process stops, or has stopped, with an instance in memory.
     Interrupted,
+    /// Its component is blocked: it stands still, and its total time with it.
+    Blocked {
+        since: UnixNanos,
+    },
+    /// It goes on where it stood.
+    Unblocked {
+        at: UnixNanos,
+    },
     /// The attempt failed and the policy tries again after this delay: from the start with a seed, else by replay.
     RetryScheduled {
         delay: Duration,
@@ -144,6 +152,11 @@ pub fn plan(
             plan.status.attempt += 1;
             plan.leave(TaskEvent::Interrupted, None)?;
         }
+        Event::Blocked { since } => {
+            let wake = plan.status.wake.clone();
+            plan.leave(TaskEvent::Blocked(since), wake)?;
+        }
+        Event::Unblocked { at } => plan.unblock(at)?,
         Event::RetryScheduled { delay, afresh } => plan.schedule_retry(delay, afresh)?,
         Event::Completed(result) => plan.complete(result)?,
         Event::Failed(error) => plan.fail(error)?,
@@ -211,6 +224,17 @@ impl<'a> Plan<'a> {
         self.status.wake = wake;
         self.take_leave(Instance::Goes);
         self.show_state();
+        Ok(())
+    }
+
+    /// The time that it stood still is added to its total time.
+    fn unblock(&mut self, at: UnixNanos) -> Result<(), IllegalTransition> {
+        let since = self.status.state.blocked().map_or(at, |blocked| blocked.since);
+        self.status.state = self.status.state.after(TaskEvent::Unblocked)?;
+        let begun = self.status.since.max(self.about.created_at);
+        self.status.since = begun.saturating_add(at.saturating_sub(since));
+        self.show_state();
+        self.effects.push(Effect::Wake(self.about.id));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::engine::journal::ops::{OpRow, OpState};
 use crate::engine::link::Link;
 use crate::task::{
     CancelRequest, FailedReason, OpenQuestion, OutputMeta, QuestionKind, QueuedReason,
-    STATE_EXAMPLES as STATES, State, Status, TaskError, TaskId, WaitingReason, Wake, WakeOn,
+    STATE_EXAMPLES as STATES, State, Status, TaskError, TaskEvent, TaskId, WaitingReason, Wake, WakeOn,
 };
 
 const CREATED: u64 = 1_000;
@@ -73,6 +73,8 @@ fn events<'a>(failed: &'a TaskError) -> Vec<(&'static str, Event<'a>)> {
         ("messaged", Event::Messaged),
         ("answered", Event::Answered { number: 1, tokens: 5 }),
         ("reported", Event::ReportsWanted),
+        ("blocked", Event::Blocked { since: 2_000 }),
+        ("unblocked", Event::Unblocked { at: 4_500 }),
     ]
 }
 
@@ -145,16 +147,17 @@ fn each_event_leads_where_this_table_says() {
         })
         .collect();
     // started suspended unknown interrupted fault trap completed failed cancelled asked-to-end retried from-a-step settled
-    // messaged answered reported
+    // messaged answered reported blocked unblocked
     let expected = [
-        "r......fcq...qqq",
-        ".wwqqqcfcr...rrr",
-        "r......fcw...www",
-        "r......fcw..qwww",
-        "................",
-        "..........qq....",
-        "..........qqq...",
-        "..........qq....",
+        "r......fcq...qqqw.",
+        ".wwqqqcfcr...rrrw.",
+        "r......fcw...wwww.",
+        "r......fcw..qwwww.",
+        ".......fcw...www.w",
+        "..................",
+        "..........qq......",
+        "..........qqq.....",
+        "..........qq......",
     ];
     assert_eq!(table, expected);
 }
@@ -164,6 +167,7 @@ fn each_event_leads_where_this_table_says() {
 fn each_event_writes_and_leads_to_what_this_table_says() {
     let running = State::Running;
     let waiting = State::Waiting(WaitingReason::Input);
+    let blocked = State::Waiting(WaitingReason::Timer).after(TaskEvent::Blocked(2_000)).expect("blocked");
     let unknown = State::Failed(FailedReason::UnknownOutcome);
     let trapped = State::Failed(FailedReason::Trap);
     let over = "-op* -journal* -log* -output* -checkpoint* -child*";
@@ -194,6 +198,21 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
             "failed",
             "failed (trap) goes [Status -Open Ended@5000] \
              [orphaned 2, root, ended, #Failed, task, result, tasks, =failed (trap)]"
+                .to_owned(),
+        ),
+        (running, "blocked", "waiting (blocked) goes [Status] [task, =waiting (blocked)]".to_owned()),
+        (
+            State::Queued(QueuedReason::New),
+            "blocked",
+            "waiting (blocked) [Status] [task, =waiting (blocked)]".to_owned(),
+        ),
+        (waiting, "blocked", "waiting (blocked) [Status] [task, =waiting (blocked)]".to_owned()),
+        (blocked, "unblocked", "waiting (timer) [Status] [task, =waiting (timer), wake]".to_owned()),
+        (
+            blocked,
+            "cancelled",
+            "cancelled [Status -Open Ended@5000] \
+             [orphaned 2, root, ended, #Cancelled, task, result, tasks, =cancelled]"
                 .to_owned(),
         ),
         (running, "messaged", "running [Status] [wake]".to_owned()),
@@ -306,6 +325,26 @@ fn a_reopened_task_has_its_budgets_and_its_time_back() {
         assert_eq!((again.error, again.wake), (None, None));
         assert_eq!(again.questions.open, std::slice::from_ref(&question), "what it asked is asked again");
     }
+}
+
+#[test]
+fn a_blocked_tasks_total_time_stands_still_and_its_wait_is_kept() {
+    let wake = Wake { due: Some(9_000), remaining_nanos: 10, on: vec![WakeOn::Cancellation] };
+    for (state, left) in [(State::Running, left()), (State::Waiting(WaitingReason::Timer), None)] {
+        let before = Status { wake: left.is_none().then(|| wake.clone()), ..status(state) };
+        let facts = Facts { left, ..facts() };
+        let change = plan(about(None), &before, Event::Blocked { since: 2_000 }, facts).expect("blocked");
+        let stands = change.status;
+        assert_eq!((stands.attempt, &stands.wake), (before.attempt, &before.wake), "{state}");
+        let change = plan(about(None), &stands, Event::Unblocked { at: 4_500 }, facts).expect("unblocked");
+        assert_eq!(change.status.since, before.since + 2_500, "{state}");
+        assert_eq!((change.status.attempt, change.status.wake), (before.attempt, before.wake), "{state}");
+    }
+    // A clock that was set back meanwhile takes no time away.
+    let stands = plan(about(None), &status(State::Running), Event::Blocked { since: 2_000 }, facts());
+    let stands = stands.expect("blocked").status;
+    let change = plan(about(None), &stands, Event::Unblocked { at: 1_500 }, facts()).expect("unblocked");
+    assert_eq!(change.status.since, CREATED);
 }
 
 #[test]

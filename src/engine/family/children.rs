@@ -112,7 +112,7 @@ pub fn successor<'a>(
     let standing = shared.standing(&task.principal);
     let reachable = |name: &str| {
         standing.check(Capability::CallTool { name }).ok()?;
-        reachable(&catalog, &task.scope, name, &arguments)
+        reachable(&catalog, &task.scope, name, &arguments).filter(|(tool, _)| !shared.is_blocked(tool))
     };
     let again = policy.delay_after(failures, u32::from_le_bytes(random()?)).and_then(|delay| {
         let tool = reachable(&task.tool)?;
@@ -213,7 +213,7 @@ pub async fn restart_lost_calls<'a>(
             continue;
         }
         let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
-        let Some((tool, rewritten)) = reached else { continue };
+        let Some((tool, rewritten)) = reached.filter(|(tool, _)| !shared.is_blocked(tool)) else { continue };
         let tree = Tree::of(shared, Arc::new(task)).await?;
         let Some(reserved) = tree.reserve(shared, 1) else {
             continue;

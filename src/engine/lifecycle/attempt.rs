@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::aside::Aside;
 use super::end::{By, Ending, retry_later, total_time_over};
-use super::{due, end as ending};
+use super::{block, due, end as ending};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
@@ -86,7 +86,8 @@ pub async fn drive(
 pub(in crate::engine) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_on: bool) {
     let mut state = entry.lock();
     (state.is_driven, state.is_leaving) = (false, false);
-    if !goes_on || state.live.is_some() || state.status.state.is_terminal() || !shared.is_running() {
+    let stands_still = state.status.state.is_terminal() || state.status.state.blocked().is_some();
+    if !goes_on || state.live.is_some() || stands_still || !shared.is_running() {
         return;
     }
     if state.status.wake.is_some() {
@@ -205,6 +206,14 @@ fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -
         if was_dropped {
             // Its lease was lost, and with it what it had not committed.
             drop(commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new())?);
+        }
+        // Since it was queued, or by a block that a sweep has not brought to it yet.
+        if state.status.state.blocked().is_some() {
+            return Ok(Start::Over);
+        }
+        if let Some(ack) = block::settle(shared, entry, &mut state, &task.component)? {
+            drop(ack);
+            return Ok(Start::Over);
         }
         // Not awaited: what the guest commits comes after it.
         let more = Commit::new().lease(entry.id, lease);

@@ -92,6 +92,8 @@ pub fn cancel(
         Some(live) => live.handles_cancellation,
         None => state.status.wake.as_ref().is_some_and(|wake| wake.on.contains(&WakeOn::Cancellation)),
     };
+    // It stands still, and hears nothing.
+    let may_listen = may_listen && state.status.state.blocked().is_none();
     if !(listens && may_listen) {
         return end(shared, entry, &mut state, &Ending::Cancelled(Some(request)), By::Caller(by)).map(Some);
     }

@@ -47,7 +47,8 @@ enum Due {
 fn due_now(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Due {
     let state = entry.lock();
     // After an attempt it is looked for what came meanwhile.
-    if state.is_driven || state.status.state.is_terminal() {
+    let stands_still = state.status.state.is_terminal() || state.status.state.blocked().is_some();
+    if state.is_driven || stands_still {
         return Due::Nothing;
     }
     let now = state.anchor.map_or(0, |anchor| anchor.now(&*shared.clock));
@@ -70,7 +71,8 @@ fn due_now(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Due {
 async fn end_overdue(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), EngineError> {
     let tree = children::tree_of(shared, entry).await?;
     let mut state = entry.lock();
-    if !state.is_driven && !state.status.state.is_terminal() {
+    let stands_still = state.status.state.is_terminal() || state.status.state.blocked().is_some();
+    if !state.is_driven && !stands_still {
         let over = Ending::Failed(total_time_over(entry));
         drop(end(shared, entry, &mut state, &over, By::Itself(tree.as_ref()))?);
     }
@@ -87,6 +89,9 @@ pub fn moment_due(entry: &Entry, state: &EntryState) -> Duration {
 
 /// Sets the timer of a task that has no instance. What it waits for besides the timer may be there already.
 pub fn arm(shared: &Shared, entry: &Entry, state: &EntryState) {
+    if state.status.state.blocked().is_some() {
+        return;
+    }
     let waits_for_more = state.status.wake.as_ref().is_some_and(|wake| !wake.on.is_empty());
     let at = if waits_for_more { shared.clock.elapsed() } else { moment_due(entry, state) };
     shared.memory.timers.set(entry.id, at);

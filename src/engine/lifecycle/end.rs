@@ -129,7 +129,7 @@ fn wanted(children: &Children) -> Vec<TaskId> {
 pub fn total_time_over(entry: &Entry) -> TaskError {
     TaskError {
         reason: FailedReason::Timeout,
-        message: format!("the total time of {} s (total_seconds) is over", entry.total_seconds),
+        message: format!("the total time of {} s (total_seconds) is over", entry.total_seconds()),
         detail: None,
         op: None,
         protocol: None,

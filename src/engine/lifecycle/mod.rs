@@ -6,6 +6,7 @@
 pub(super) mod answer;
 mod aside;
 pub(super) mod attempt;
+pub(super) mod block;
 pub(super) mod calendar;
 pub(super) mod cancel;
 pub(super) mod delete;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{due, orphans};
+use super::{block, due, orphans};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
@@ -23,6 +23,7 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     for (task, status) in found {
         let entry = Entry::of(&task, status);
         acks.extend(interrupted(shared, &entry)?);
+        acks.extend(block::settle(shared, &entry, &mut entry.lock(), &task.component)?);
         take_up(shared, &task, &entry);
         sampler::resume(shared, &entry);
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
@@ -52,8 +53,11 @@ fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {
     shared.memory.open_tasks().insert(entry.id, entry.clone());
     // One that waits for nothing was about to go on, also where its state says that it waits.
     let Some(wake) = state.status.wake.clone() else {
+        let stands_still = state.status.state.blocked().is_some();
         drop(state);
-        shared.memory.ready.push(entry.clone());
+        if !stands_still {
+            shared.memory.ready.push(entry.clone());
+        }
         return;
     };
     // What was left of the wait when it was written is all that can be left now: a wall clock that was set back

@@ -28,6 +28,7 @@ use crate::engine::questions::asked;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::tree;
+use crate::engine::shared::Shared;
 use crate::engine::trace::{self, Tracer};
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
@@ -134,7 +135,7 @@ impl TaskEngine {
         let id = entry.id;
         let task = shared.store.read(move |snapshot| rows::read_task(snapshot, id)).await?;
         let task = task.ok_or(EngineError::NoSuchTask(id))?;
-        check_may_call(by, &task)?;
+        check_may_call(shared, by, &task)?;
         let ack = {
             let mut state = entry.lock();
             let shown = state.status.shown().to_string();
@@ -186,7 +187,7 @@ impl TaskEngine {
             })
             .await?;
         let Ended { mut task, status, row, keep, settled, is_wanted, detached_children } = ended?;
-        check_may_call(by, &task)?;
+        check_may_call(shared, by, &task)?;
         let settled = match (settled, reopening) {
             (Some((step, row)), Reopening::Settled { resolution, .. }) => {
                 Some((step, self.settled(&mut commit, &task, row, resolution)?))
@@ -273,11 +274,14 @@ impl TaskEngine {
 }
 
 /// A task that is taken up again is called again: by a caller that may not, as little as the first time.
-fn check_may_call(by: &Principal, task: &Task) -> Result<(), EngineError> {
-    if by.may_call(&task.tool) {
-        return Ok(());
+fn check_may_call(shared: &Shared, by: &Principal, task: &Task) -> Result<(), EngineError> {
+    if !by.may_call(&task.tool) {
+        return Err(EngineError::NoSuchTool { name: task.tool.clone(), near: None });
     }
-    Err(EngineError::NoSuchTool { name: task.tool.clone(), near: None })
+    match shared.memory.blocks.since(&task.component) {
+        Some(_) => Err(EngineError::Blocked { tool: task.tool.clone() }),
+        None => Ok(()),
+    }
 }
 
 const NOT_ENDED: &str = "only a failed or cancelled task can be retried";

@@ -59,7 +59,9 @@ fn open_tasks_of(snapshot: &Snapshot<'_>, name: &str) -> Result<Vec<TaskId>, Sto
     let mut found = Vec::new();
     for id in open {
         let task = rows::read_task_row(snapshot, id)?;
-        found.extend(task.filter(|(task, _)| task.principal == name).map(|(task, _)| (task.parent.is_some(), id)));
+        found.extend(
+            task.filter(|(task, _)| task.principal == name).map(|(task, _)| (task.parent.is_some(), id)),
+        );
     }
     found.sort_by_key(|(is_child, _)| *is_child);
     Ok(found.into_iter().map(|(_, id)| id).collect())

@@ -120,6 +120,9 @@ impl TaskEngine {
             .tool(&submission.tool)
             .filter(|_| submission.principal.may_call(&submission.tool))
             .ok_or_else(|| no_such_tool(&catalog, submission))?;
+        if shared.memory.blocks.has(&tool.tool.component_name, &tool.tool.component) {
+            return Err(EngineError::Blocked { tool: submission.tool.clone() });
+        }
         let sent = arguments_text(&submission.arguments)?;
         let accepted = tool.accept(&submission.arguments)?;
         let arguments = arguments_text(&accepted)?;

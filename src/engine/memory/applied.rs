@@ -73,6 +73,8 @@ impl Memory {
                     self.tokens.insert(name, row);
                     self.powers_changed();
                 }
+                Effect::ComponentBlocked { name, row } => self.blocks.insert(name, row),
+                Effect::ComponentUnblocked(name) => self.blocks.remove(&name),
                 Effect::TokenRevoked(hash) => {
                     self.tokens.remove(&hash);
                     self.powers_changed();
@@ -101,7 +103,9 @@ impl Memory {
                 | Effect::RootEnded(_)
                 | Effect::AskedBelow { .. }
                 | Effect::TokenAdded { .. }
-                | Effect::TokenRevoked(_) => {}
+                | Effect::TokenRevoked(_)
+                | Effect::ComponentBlocked { .. }
+                | Effect::ComponentUnblocked(_) => {}
             }
         }
     }

@@ -26,7 +26,7 @@ pub struct Entry {
     pub principal: String,
     pub created_at: UnixNanos,
     /// Seconds from creation to the end of its total time.
-    pub total_seconds: u64,
+    total_seconds: AtomicU64,
     state: Mutex<EntryState>,
     pub flush: Flush,
     /// Cancellation was requested and the guest is to hear of it.
@@ -135,7 +135,7 @@ impl Entry {
             id,
             principal,
             created_at,
-            total_seconds,
+            total_seconds: AtomicU64::new(total_seconds),
             state: Mutex::new(EntryState {
                 status,
                 status_dirty: false,
@@ -164,7 +164,7 @@ impl Entry {
     }
 
     pub fn of(task: &Task, status: Status) -> Arc<Self> {
-        let before = status.since.saturating_sub(task.created_at) / 1_000_000_000;
+        let before = seconds_between(task.created_at, status.since);
         let total_seconds = task.limits.total_seconds.saturating_add(before);
         let link = Link::of(task);
         Self::new(task.id, task.principal.clone(), task.created_at, total_seconds, status, link)
@@ -172,7 +172,19 @@ impl Entry {
 
     /// Logical time at which the task's total time is over, nanoseconds.
     pub fn total_nanos(&self) -> u64 {
-        self.total_seconds.saturating_mul(1_000_000_000)
+        self.total_seconds().saturating_mul(1_000_000_000)
+    }
+
+    pub fn total_seconds(&self) -> u64 {
+        self.total_seconds.load(Ordering::Relaxed)
+    }
+
+    /// The total time counts from another moment than before.
+    pub fn count_total_from(&self, before: UnixNanos, now: UnixNanos) {
+        let passed = |to| seconds_between(self.created_at, to);
+        let added = passed(now).saturating_sub(passed(before));
+        let total = self.total_seconds().saturating_add(added);
+        self.total_seconds.store(total, Ordering::Relaxed);
     }
 
     /// Its open children that are wanted. May be locked under any task's own lock. Of two tasks, the
@@ -195,6 +207,10 @@ impl Entry {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, EntryState>> {
         self.state.try_lock()
     }
+}
+
+fn seconds_between(from: UnixNanos, to: UnixNanos) -> u64 {
+    to.saturating_sub(from) / 1_000_000_000
 }
 
 impl EntryState {

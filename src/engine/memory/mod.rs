@@ -8,6 +8,7 @@
 
 mod ancestors;
 mod applied;
+pub(super) mod blocks;
 pub(super) mod counters;
 pub(super) mod entry;
 pub(super) mod flush;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::engine::feed::Feed;
+use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::Counters;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::ready::Ready;
@@ -47,6 +49,7 @@ pub struct Memory {
     pub state: StateWriter,
     pub trees: TaskTrees,
     pub tokens: Tokens,
+    pub blocks: Blocks,
     /// Counts changes of what principals and components may do: tasks that act ask again.
     pub powers: AtomicU64,
     pub counters: Counters,
@@ -68,6 +71,7 @@ impl Memory {
             state: StateWriter::default(),
             trees: TaskTrees::default(),
             tokens: Tokens::default(),
+            blocks: Blocks::default(),
             powers: AtomicU64::new(1),
             counters: Counters::default(),
             running: watch::Sender::new(false),

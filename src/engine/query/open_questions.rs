@@ -16,7 +16,8 @@ impl TaskView {
         task: &Task,
         status: &Status,
     ) -> Result<Self, StoreError> {
-        if status.questions.asked == 0 {
+        // A task that stands still asks nothing.
+        if status.questions.asked == 0 || status.state.blocked().is_some() {
             return Ok(self);
         }
         for open in &status.questions.open {
@@ -46,7 +47,8 @@ impl TaskView {
         asking: &[TaskId],
     ) -> Result<Self, StoreError> {
         for id in asking {
-            let open = rows::read_status(snapshot, *id)?.map(|status| status.questions.open);
+            let asking = rows::read_status(snapshot, *id)?.filter(|status| status.state.blocked().is_none());
+            let open = asking.map(|status| status.questions.open);
             let Some(open) = open.filter(|open| !open.is_empty()) else { continue };
             let Some(task) = rows::read_task(snapshot, *id)? else { continue };
             for question in open {

@@ -10,6 +10,10 @@ use crate::task::{
     WakeOn,
 };
 
+/// A model reads it too: it names no command.
+const STANDS_STILL: &str = "its component is blocked on this server: the task stands still, and goes on where it was once \
+    its operator unblocks it";
+
 /// A task as it is on disk. Its texts stand here as the tool gave them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -73,7 +77,10 @@ impl TaskView {
             component: task.component.clone(),
             state: status.shown(),
             is_replaying: replaying == Some(true),
-            message: status.message.clone(),
+            message: match status.state.blocked() {
+                Some(_) => Some(STANDS_STILL.to_owned()),
+                None => status.message.clone(),
+            },
             progress: status.progress,
             attempt: status.attempt,
             steps,

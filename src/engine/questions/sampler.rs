@@ -125,13 +125,16 @@ async fn arrives(shared: &Shared) -> bool {
     }
 }
 
-/// A start takes up the samples that were open.
+/// Takes up the samples that are open: at a start, and where a task goes on that stood still.
 pub(in crate::engine) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>) {
     if shared.sampler.is_none() {
         return;
     }
     let open: Vec<u64> = {
         let state = entry.lock();
+        if state.status.state.blocked().is_some() {
+            return;
+        }
         let samples = state.status.questions.open.iter().filter(|open| open.kind == QuestionKind::Sample);
         samples.map(|open| open.number).collect()
     };

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::recorder::Recorder;
 use crate::authority::{Capability, Lost, Powers, Principal, Regranted, Standing};
+use crate::catalog::ToolEntry;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::shared::Shared;
 use crate::task::Task;
@@ -40,6 +41,13 @@ impl Shared {
             &component.holdings.grant
         };
         (*now != task.grant).then(|| Regranted { given: task.grant.clone(), now: now.clone() })
+    }
+}
+
+impl Shared {
+    /// Whether this tool takes no calls.
+    pub fn is_blocked(&self, entry: &ToolEntry) -> bool {
+        self.memory.blocks.has(&entry.tool.component_name, &entry.tool.component)
     }
 }
 

@@ -385,7 +385,8 @@ impl Recorder {
     pub(in crate::engine) fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
         let bytes = live.journal_bytes + live.journal.pending_bytes() as u64 + live.ops.bytes();
         if bytes > self.of_attempt.bounds.journal_mib << 20 {
-            let message = format!("the journal has grown past journal_mib = {}", self.of_attempt.bounds.journal_mib);
+            let message =
+                format!("the journal has grown past journal_mib = {}", self.of_attempt.bounds.journal_mib);
             return Err(RecorderError::Limit { bound: "journal_mib", message });
         }
         Ok(())

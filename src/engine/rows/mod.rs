@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::authority::StatePattern;
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError, codec};
-use crate::task::{Status, Task, TaskId, ToolResult};
+use crate::task::{ComponentId, Status, Task, TaskId, ToolResult};
 
 /// Version of every row that this module writes; a change of shape gets a new one next to the old.
 pub const ROW_VERSION: u8 = 1;
@@ -221,6 +221,21 @@ pub const REVOKED_PREFIX: &str = "revoked/";
 
 pub fn revoked_key(name: &str) -> String {
     format!("{REVOKED_PREFIX}{name}")
+}
+
+/// Settings that name blocked components.
+pub const BLOCKED_PREFIX: &str = "blocked/";
+
+pub fn blocked_key(name: &str) -> String {
+    format!("{BLOCKED_PREFIX}{name}")
+}
+
+/// A component that is blocked, under its name or its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRow {
+    pub at: u64,
+    /// Its versions that were known then.
+    pub components: Vec<ComponentId>,
 }
 
 /// The row that a sweep finds an ended task by.

@@ -31,9 +31,7 @@ impl Steps {
             CallRefusal::Invalid(why)
             | CallRefusal::Limit(why)
             | CallRefusal::NotFound(why)
-            | CallRefusal::Lost(why) => {
-                StepError::Tool(why)
-            }
+            | CallRefusal::Lost(why) => StepError::Tool(why),
         })?;
         let epoch = recorder.epoch()?;
         let calling = |(child, (op, call))| Calling { child, op, hash: op_hash(call), epoch };

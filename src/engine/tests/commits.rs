@@ -49,8 +49,8 @@ async fn each_commit_opens_the_entry_that_it_staged() {
     };
     let memory = &engine.shared.memory;
     let (first, second) = (memory.stage(vec![entry(1)]), memory.stage(vec![entry(2)]));
-    assert_eq!(memory.unstage(second, id()).map(|entry| entry.total_seconds), Some(2));
-    assert_eq!(memory.unstage(first, id()).map(|entry| entry.total_seconds), Some(1));
+    assert_eq!(memory.unstage(second, id()).map(|entry| entry.total_seconds()), Some(2));
+    assert_eq!(memory.unstage(first, id()).map(|entry| entry.total_seconds()), Some(1));
     assert!(memory.unstage(first, id()).is_none());
     engine.shutdown().await;
 }

@@ -72,6 +72,9 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::BadCursor
         | EngineError::Remote(_)
         | EngineError::Token(_)
+        | EngineError::Blocked { .. }
+        | EngineError::NoComponentNamed(_)
+        | EngineError::NotBlocked(_)
         | EngineError::State(_) => Blame::Arguments,
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }

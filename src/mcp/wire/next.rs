@@ -107,6 +107,7 @@ fn still_running(names: &OwnNames, task: &TaskDocument) -> String {
         ("waiting", Some("child"), _) => " (waiting for the tasks that it called)".to_owned(),
         ("waiting", Some("state"), _) => " (waiting for a change of shared state)".to_owned(),
         ("waiting", Some("input"), _) => " (waiting for an answer)".to_owned(),
+        ("waiting", Some("blocked"), _) => " (its component is blocked by this server's operator)".to_owned(),
         ("waiting", ..) => " (waiting)".to_owned(),
         _ => String::new(),
     };

@@ -82,6 +82,8 @@ impl Waited {
                 WaitingReason::Child => 2,
                 WaitingReason::State => 3,
                 WaitingReason::Timer => 4,
+                // Nothing that a guest waits for.
+                WaitingReason::Blocked(_) => 5,
             });
         let reason = reason.unwrap_or(WaitingReason::Timer);
         let until = self.due(timeout, |awaited| awaited.deadline);

@@ -12,6 +12,7 @@ use crate::engine::family::children::{self, Tree};
 use crate::engine::memory::task_trees::Reserved;
 use crate::engine::record::ops::OpHandle;
 use crate::engine::record::recorder::Recorder;
+use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::StoreError;
 use crate::task::{Called, Task};
@@ -53,7 +54,7 @@ impl Recorder {
         let powers = self.powers_of(parent);
         let mut chosen = Vec::with_capacity(calls.len());
         for call in calls {
-            chosen.push(choose(&catalog, parent, &powers, call)?);
+            chosen.push(choose(shared, &catalog, parent, &powers, call)?);
         }
         let tree = shared.tree;
         let limit = |text: String| Err(Unplanned::Refused(CallRefusal::Limit(text)));
@@ -139,6 +140,7 @@ struct Chosen {
 }
 
 fn choose(
+    shared: &Shared,
     catalog: &Catalog,
     parent: &Task,
     powers: &Powers,
@@ -157,7 +159,8 @@ fn choose(
         if powers.check(Capability::CallTool { name }).is_err() {
             continue;
         }
-        if let Some((tool, rewritten)) = children::reachable(catalog, &parent.scope, name, &arguments) {
+        let reached = children::reachable(catalog, &parent.scope, name, &arguments);
+        if let Some((tool, rewritten)) = reached.filter(|(tool, _)| !shared.is_blocked(tool)) {
             let arguments = rewritten.unwrap_or_else(|| call.arguments.clone());
             return Ok(Chosen { tool, arguments, alternatives: call.alternatives[number..].to_vec() });
         }
@@ -169,6 +172,7 @@ fn choose(
     let tool = catalog.callable(&call.tool).filter(|_| may_call(parent, &call.tool));
     refused(match tool.map(|tool| tool.accept(&arguments).map(drop)) {
         Some(Err(error)) => CallRefusal::Invalid(format!("{}: {error}", call.tool)),
+        Some(Ok(())) => CallRefusal::Lost(EngineError::Blocked { tool: call.tool.clone() }.to_string()),
         _ => {
             CallRefusal::NotFound(format!("there is no tool '{}' that this task's owner may call", call.tool))
         }
