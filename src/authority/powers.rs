@@ -1,4 +1,5 @@
-use super::{Capability, Grant, Principal};
+use super::grant::{Capability, Grant};
+use super::principal::Principal;
 
 /// What stands behind a task at this moment: what it was given counts as far as these two still have it.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +92,7 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HttpPattern, StatePattern};
+    use super::super::pattern::{HttpPattern, StatePattern};
     use super::*;
 
     const USES: [Capability<'static>; 6] = [

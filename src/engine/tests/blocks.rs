@@ -102,7 +102,7 @@ async fn stand_still(place: &str, end: &str) {
     // What would wake it does not, and its total time, which is two days, is not over.
     gate.add_permits(1);
     engine
-        .send(&local, id, Outgoing { name: "go".to_owned(), payload: json!(1), key: None })
+        .send(&local, id, messages::Outgoing { name: "go".to_owned(), payload: json!(1), key: None })
         .await
         .expect("sent");
     world.clock.advance(5 * DAY);
