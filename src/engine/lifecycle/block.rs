@@ -153,14 +153,9 @@ async fn settle_all(shared: &Arc<Shared>) -> Result<(), EngineError> {
         return Ok(());
     }
     let open: Vec<Arc<Entry>> = shared.open_tasks().values().cloned().collect();
-    for entry in open {
-        loop {
-            match settle_one(shared, &entry).await {
-                Ok(()) => break,
-                Err(EngineError::Store(StoreError::Busy { .. })) => shared.pause().await,
-                Err(error) => return Err(error),
-            }
-        }
+    // Those of a slice share the disk's time.
+    for some in open.chunks(limits::MAX_GROUP_BATCHES) {
+        futures::future::try_join_all(some.iter().map(|entry| settle_one(shared, entry))).await?;
     }
     Ok(())
 }
@@ -168,7 +163,16 @@ async fn settle_all(shared: &Arc<Shared>) -> Result<(), EngineError> {
 async fn settle_one(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), EngineError> {
     let Some(component) = component_of(shared, entry).await? else { return Ok(()) };
     loop {
-        let Some(ack) = settle(shared, entry, &mut entry.lock(), &component)? else { return Ok(()) };
+        let settled = settle(shared, entry, &mut entry.lock(), &component);
+        let ack = match settled {
+            Ok(Some(ack)) => ack,
+            Ok(None) => return Ok(()),
+            Err(EngineError::Store(StoreError::Busy { .. })) => {
+                shared.pause().await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if lease::has_arrived(shared, entry, ack).await? {
             // What an endpoint was asked for was left alone when the task was stopped.
             sampler::resume(shared, entry);

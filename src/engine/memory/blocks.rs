@@ -60,8 +60,11 @@ impl Blocks {
 
     /// Whether a component of this name and digest takes no new calls.
     pub fn has(&self, name: &str, component: &ComponentId) -> bool {
-        self.is_any.load(Ordering::Acquire)
-            && (self.rows.read().contains_key(name) || self.since(component).is_some())
+        if !self.is_any.load(Ordering::Acquire) {
+            return false;
+        }
+        let rows = self.rows.read();
+        rows.contains_key(name) || rows.values().any(|row| row.components.contains(component))
     }
 
     pub fn get(&self, name: &str) -> Option<BlockRow> {

@@ -447,3 +447,46 @@ async fn look_alike_and_hidden_names_of_a_server_are_not_offered() {
     assert!(words.iter().all(|word| crate::catalog::find_hidden(word).is_none()), "{words:?}");
     engine.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_call_leaves_no_more_once_its_owners_token_is_revoked_and_is_not_taken_up_again_by_one_with_less() {
+    let (world, local) = (World::new(), Principal::local());
+    let script = Script::new([Err(RemoteFault::NotSent("nobody answers".into())), Ok(text("bought"))]);
+    let later = RetryPolicy { attempts: 3, backoff: DAY / 4 };
+    let (engine, _) = world.shop(&script, RemotePolicy { retry: later, ..policy(&[]) }).await;
+    let bearer = async |tools: &str| {
+        let grant = TokenGrant { name: "ann".into(), tools: vec![tools.into()], ..TokenGrant::default() };
+        let token = engine.new_token(&local, grant).await.expect("a token");
+        engine.bearer(&token).expect("a bearer").principal
+    };
+    let ann = bearer("shop_*").await;
+    let submission = Submission {
+        tool: "shop_buy".into(),
+        arguments: json!({}),
+        principal: ann.clone(),
+        idempotency_key: None,
+        trace: None,
+    };
+    let id = engine.submit(submission).await.expect("a task").id;
+    until_it_holds(async || {
+        let task = engine.task(&ann, id).await.expect("a task");
+        task.message.is_some_and(|message| message.contains("tried again"))
+    })
+    .await;
+    engine.revoke_token(&local, "ann").await.expect("revoked");
+    world.clock.advance(DAY);
+    let task = engine.wait(&ann, id, Duration::from_secs(20)).await.expect("a task");
+    assert_eq!(task.state, State::Failed(FailedReason::Refused), "{:?}", task.error);
+    let why = task.error.expect("an error").message;
+    assert!(why.contains("revoked") && why.contains("a new token"), "{why}");
+    assert_eq!(script.keys().len(), 1, "it left once");
+
+    let less = bearer("shop_look").await;
+    let refused = engine.retry(&less, id, None).await.map(|task| task.state);
+    assert!(matches!(refused, Err(EngineError::NoSuchTool { .. })), "{refused:?}");
+    engine.revoke_token(&local, "ann").await.expect("revoked");
+    engine.retry(&bearer("shop_*").await, id, None).await.expect("taken up again");
+    let task = engine.wait(&ann, id, Duration::from_secs(20)).await.expect("a task");
+    assert_eq!((task.state, script.keys().len()), (State::Completed, 2));
+    engine.shutdown().await;
+}
