@@ -111,6 +111,10 @@ pub const BUSY_RETRY_MS: u64 = 20;
 
 /// Instances that live at once. Each takes about seven of the kernel's 65,530 maps per process.
 pub const MAX_LIVE_INSTANCES: usize = 512;
+/// Memory that an instance takes when it begins, and by which it takes more, bytes.
+pub const GUEST_MEMORY_STEP_BYTES: u64 = 1024 * 1024;
+/// The longest time between two tasks of a tool that has a rate; a month. Seconds.
+pub const MAX_RATE_PERIOD_SECONDS: u64 = 31 * 86_400;
 /// Tasks that may be open (not finished) at once; beyond, a submission is refused with that word.
 pub const MAX_OPEN_TASKS: usize = 1_000_000;
 /// A task that waits for a timer alone that is due later than this leaves memory at once. Milliseconds.
@@ -120,6 +124,8 @@ pub const MAX_SUSPEND_GRACE_MS: u64 = 3_600_000;
 /// A task that waits for a person, a message or a child leaves memory after this: answers of programs come
 /// sooner, those of people later. Milliseconds.
 pub const EVENT_GRACE_MS: u64 = 500;
+/// A wait for time alone that is over sooner takes no instance out of memory, even where others need room. Milliseconds.
+pub const LEAST_EVICTED_WAIT_MS: u64 = 250;
 /// Messages that one task may be sent in all; a conversation, not a stream of data.
 pub const MAX_TASK_MESSAGES: u64 = 1_000;
 /// Name of a message, bytes of UTF-8.

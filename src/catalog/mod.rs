@@ -15,6 +15,7 @@ mod schema;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tool_bounds;
 
 pub use assemble::Candidate;
 pub use bounds::{RefusedBound, bound_lines};
@@ -31,6 +32,7 @@ pub use operator::{
 };
 pub use schema::{Schema, SchemaError, Violation};
 pub use source::{ComponentFile, ToolPath};
+pub use tool_bounds::{Rate, ToolBounds};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use super::file::{
     env_names, http_patterns, is_env_name, key, quoted, state_patterns, tool_globs, visible_line, within,
 };
 use super::manifest::{LimitRequest, RetryRequest, guest_path, header_name, host_name, slot_name};
+use super::tool_bounds::{Rate, ToolBounds, rate};
 use super::{Catalog, is_tool_name};
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
 use crate::limits;
@@ -87,9 +88,22 @@ pub struct ToolOverride {
     /// The typed export that bears this name, whatever its manifest says.
     #[serde(deserialize_with = "visible_line")]
     pub export: Option<String>,
+    /// Tasks of it, of all callers, that have an instance at once.
+    #[serde(deserialize_with = "within::<1, { limits::MAX_LIVE_INSTANCES as u64 }, _>")]
+    pub concurrency: Option<u64>,
+    /// How often one of its tasks begins, of all callers together.
+    #[serde(deserialize_with = "rate")]
+    pub rate: Option<Rate>,
 }
 
 impl Operator {
+    /// The bounds of tools that have some, by their names.
+    pub fn tool_bounds(&self) -> BTreeMap<String, ToolBounds> {
+        let bounds = |said: &ToolOverride| ToolBounds { concurrency: said.concurrency, rate: said.rate };
+        let named = self.tools.iter().map(|(name, said)| (name.clone(), bounds(said)));
+        named.filter(|(_, bounds)| !bounds.is_none()).collect()
+    }
+
     /// How a tool that clients see by this name is answered, as far as the operator says so.
     pub fn answered_as(&self, name: &str, definition: &mut ToolDefinition) {
         definition.dedupe_seconds = definition.dedupe_seconds.or(self.dedupe_seconds);

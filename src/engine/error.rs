@@ -55,8 +55,6 @@ pub enum EngineError {
     IdempotencyConflict { key: String, task: TaskId },
     #[error("an idempotency key is 1 to {limit} bytes of text, this one is {bytes}")]
     BadIdempotencyKey { bytes: usize, limit: usize },
-    #[error("{open} tasks are open already, which is the bound: wait until some have ended, or cancel some")]
-    TooManyOpenTasks { open: usize },
     #[error("the task {task} is {state}: {hint}")]
     WrongState { task: TaskId, state: String, hint: &'static str },
     #[error("step {step} is not in the journal of task {task}, which has steps 0 to {last}")]
@@ -163,7 +161,6 @@ impl EngineError {
             | Self::Token(TokenError::Exists(_))
             | Self::Transition(_) => ErrorKind::Conflict,
             Self::ArgumentsTooLarge { .. }
-            | Self::TooManyOpenTasks { .. }
             | Self::Share(_)
             | Self::State(StateError::Limit(_))
             | Self::Token(TokenError::TooMany(_)) => ErrorKind::Limit,
@@ -201,7 +198,6 @@ impl EngineError {
             Self::ArgumentsTooLarge { .. } => "arguments_too_large",
             Self::IdempotencyConflict { .. } => "idempotency_conflict",
             Self::BadIdempotencyKey { .. } => "bad_idempotency_key",
-            Self::TooManyOpenTasks { .. } => "too_many_open_tasks",
             Self::Share(refusal) => refusal.word(),
             Self::WrongState { .. } => "wrong_state",
             Self::NoSuchStep { .. } => "no_such_step",

@@ -53,6 +53,8 @@ pub use lifecycle::reopen::Resolution;
 pub use lifecycle::reports::{ReportAt, Reported};
 pub use lifecycle::retention::Swept;
 pub use lifecycle::submit::{Submission, Submitted};
+pub use memory::leaving::Wait;
+pub use memory::slot::{GuestMemory, NoRoom};
 pub use memory::task_trees::TreeBounds;
 pub use next::{Commands, NextAction};
 pub use open::EngineOptions;

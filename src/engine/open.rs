@@ -1,5 +1,6 @@
 //! Opening an engine, starting it and stopping it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::catalog::Inspection;
+use crate::catalog::{Inspection, ToolBounds};
 use crate::clock::{Bounded, Clock, SystemClock};
 use crate::engine::audit::Audit;
 use crate::engine::commit::Commit;
@@ -20,6 +21,7 @@ use crate::engine::lifecycle::{orphans, recovery, retention};
 use crate::engine::memory::Memory;
 use crate::engine::memory::entry::Anchor;
 use crate::engine::memory::flush::Dirty;
+use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::next::{Commands, without_commands};
@@ -57,6 +59,8 @@ pub struct EngineOptions {
     /// Every principal but `local` is known by a token: the tasks of one without do nothing more in its name. By default
     /// a program may have principals of its own.
     pub tokens_alone: bool,
+    /// What single tools may do in all, by their names.
+    pub tool_bounds: BTreeMap<String, ToolBounds>,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
 }
@@ -74,6 +78,7 @@ impl Default for EngineOptions {
             trace_kib: limits::DEFAULT_TRACE_KIB,
             shares: Account::new(Bounds::default()),
             tokens_alone: false,
+            tool_bounds: BTreeMap::new(),
             commands: without_commands,
         }
     }
@@ -120,6 +125,7 @@ impl TaskEngine {
                 loaded.blocks.load(snapshot)
             })
             .await?;
+        let gates = store.read(move |snapshot| Gates::open(options.tool_bounds, snapshot)).await?;
         let shared = Shared {
             memory,
             audit: Audit::new(store.boot(), clock.clone()),
@@ -130,6 +136,7 @@ impl TaskEngine {
             clock,
             catalog: RwLock::default(),
             dirty: Dirty::default(),
+            gates,
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
             are_components_swept: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::Inspection;
+use crate::engine::memory::slot::GuestMemory;
 use crate::engine::ports::{BoxFuture, ComponentSource, InspectError, Outcome};
 use crate::engine::record::recorder::Recorder;
 use crate::task::{ComponentId, Status, Task};
@@ -43,4 +44,6 @@ pub struct Attempt {
     pub component: ComponentSource,
     /// The journal: replay or execute.
     pub recorder: Recorder,
+    /// What its instance grows to is to be taken here first.
+    pub memory: GuestMemory,
 }

@@ -17,15 +17,16 @@ use crate::engine::effect::Effects;
 use crate::engine::memory::Memory;
 use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::flush::Dirty;
+use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
 use crate::limits;
-use crate::shares::Account;
+use crate::shares::{Account, Held};
 use crate::store::{Ack, Batch, Store, StoreError};
-use crate::task::{ComponentId, TaskId};
+use crate::task::{ComponentId, Status, Task, TaskId};
 
 /// What all parts of one engine share.
 pub struct Shared {
@@ -36,6 +37,8 @@ pub struct Shared {
     pub memory: Arc<Memory>,
     pub catalog: RwLock<Arc<Catalog>>,
     pub dirty: Dirty,
+    /// Tools that have bounds of their own.
+    pub gates: Gates,
     pub live: Arc<Semaphore>,
     pub live_bound: usize,
     pub retention: Option<Duration>,
@@ -74,6 +77,17 @@ impl Shared {
 
     pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
         self.memory.entry(id)
+    }
+
+    /// The entry of a task that is open, or will be; `open` is its place among those of its principal.
+    pub fn open_entry(&self, task: &Task, status: Status, open: Held) -> Arc<Entry> {
+        let entry = Entry::of(task, status);
+        *entry.open.lock() = Some(open);
+        if let Some(gate) = self.gates.of(&task.tool) {
+            // It is new: nothing else has set it.
+            let _ = entry.gate.set(gate.clone());
+        }
+        entry
     }
 
     /// The command that does this, behind these words; nothing where there is none.

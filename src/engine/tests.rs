@@ -18,6 +18,7 @@ mod refusals;
 mod refused;
 mod remote;
 mod same_call;
+mod shares;
 mod sleepers;
 mod state;
 

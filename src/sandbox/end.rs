@@ -155,6 +155,7 @@ fn of_stop(stop: Stop) -> End {
         Stop::Diverged(divergence) => Outcome::Diverged(divergence),
         Stop::Limit { bound, message } => Outcome::Limit { bound, message },
         Stop::Suspended(suspension) => Outcome::Suspended(suspension),
+        Stop::NoRoom { needs } => Outcome::NoRoom { needs },
         Stop::UnknownOutcome { op, message } => Outcome::UnknownOutcome { op, message },
         Stop::MissingTool { message } => Outcome::MissingComponent { message },
         stop @ (Stop::HostFault(_) | Stop::Inspecting { .. }) => {

@@ -2,6 +2,8 @@
 
 use wasmtime::ResourceLimiter;
 
+use super::stop::Stop;
+use crate::engine::GuestMemory;
 use crate::limits;
 
 /// Counts the memories and tables of one store together, so that many small ones are no way around the bound.
@@ -10,6 +12,8 @@ pub(super) struct Limiter {
     max_memory_bytes: usize,
     memory_bytes: usize,
     denied: Option<&'static str>,
+    /// The account of the task's principal; none while a component is only inspected.
+    account: Option<GuestMemory>,
 }
 
 /// What one element of a table takes: a pointer.
@@ -21,9 +25,9 @@ const TABLE_ELEMENT_BYTES: usize = 8;
 pub(super) struct OutOfMemory(String);
 
 impl Limiter {
-    pub fn new(memory_mib: u64) -> Self {
+    pub fn new(memory_mib: u64, account: Option<GuestMemory>) -> Self {
         let mib = memory_mib.min(limits::MAX_MEMORY_MIB);
-        Self { max_memory_bytes: (mib << 20) as usize, memory_bytes: 0, denied: None }
+        Self { max_memory_bytes: (mib << 20) as usize, memory_bytes: 0, denied: None, account }
     }
 
     /// The bound that was in the way last, by its name in the manifest or in `limits.rs`.
@@ -31,15 +35,19 @@ impl Limiter {
         self.denied
     }
 
-    fn take(&mut self, bytes: usize) -> bool {
+    /// What the guest sees depends on its own bound alone. Where the account has no room the instance ends, and the guest
+    /// never learns of it.
+    fn take(&mut self, bytes: usize) -> Result<bool, Stop> {
         let total = self.memory_bytes.saturating_add(bytes);
-        let allowed = total <= self.max_memory_bytes;
-        if allowed {
-            self.memory_bytes = total;
-        } else {
+        if total > self.max_memory_bytes {
             self.denied = Some("memory_mib");
+            return Ok(false);
         }
-        allowed
+        if let Some(account) = &self.account {
+            account.grow_to(total as u64)?;
+        }
+        self.memory_bytes = total;
+        Ok(true)
     }
 }
 
@@ -53,7 +61,7 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        Ok(self.take(desired.saturating_sub(current)))
+        Ok(self.take(desired.saturating_sub(current))?)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -80,7 +88,7 @@ impl ResourceLimiter for Limiter {
             self.denied = Some("MAX_TABLE_ELEMENTS");
             return Ok(false);
         }
-        Ok(self.take(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+        Ok(self.take(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES))?)
     }
 
     fn instances(&self) -> usize {
@@ -104,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_memories_of_a_store_count_together() {
-        let mut limiter = Limiter::new(3);
+        let mut limiter = Limiter::new(3, None);
         assert!(limiter.memory_growing(0, 2 * MIB, None).unwrap());
         assert!(!limiter.memory_growing(0, 2 * MIB, None).unwrap(), "a second memory");
         assert_eq!(limiter.denied(), Some("memory_mib"));
@@ -114,7 +122,7 @@ mod tests {
 
     #[test]
     fn tables_count_as_memory() {
-        let mut limiter = Limiter::new(1);
+        let mut limiter = Limiter::new(1, None);
         assert!(limiter.table_growing(0, 100_000, None).unwrap(), "800,000 bytes");
         assert!(!limiter.table_growing(0, 100_000, None).unwrap(), "a second table");
         assert!(!limiter.memory_growing(0, MIB / 2, None).unwrap());
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn past_the_declared_maximum_the_guest_sees_minus_one_and_nothing_is_counted() {
-        let mut limiter = Limiter::new(3);
+        let mut limiter = Limiter::new(3, None);
         assert!(!limiter.memory_growing(0, 2 * MIB, Some(MIB)).unwrap());
         assert_eq!(limiter.denied(), None);
         limiter
@@ -135,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_memory_ends_the_attempt() {
-        let mut limiter = Limiter::new(3);
+        let mut limiter = Limiter::new(3, None);
         assert!(limiter.memory_growing(0, MIB, None).unwrap());
         let error = limiter.memory_grow_failed(std::io::Error::from_raw_os_error(12).into()).unwrap_err();
         assert!(error.downcast_ref::<OutOfMemory>().is_some());

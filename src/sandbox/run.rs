@@ -13,6 +13,7 @@ use super::egress::{Client, Connector, Dialler};
 use super::end::{self, End, Stage};
 use super::inspect::{self, SelfDescribed};
 use super::instance;
+use super::limiter::Limiter;
 use super::stop::Stop;
 use super::threads::{GuestThreads, Metered};
 use super::toolchain::Toolchain;
@@ -152,7 +153,7 @@ impl Runner for Sandbox {
 }
 
 async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
-    let Attempt { task, component, recorder, .. } = attempt;
+    let Attempt { task, component, recorder, memory, .. } = attempt;
     let binding: Binding = match task.binding.parse() {
         Ok(binding) => binding,
         Err(error) => return Outcome::MissingComponent { message: format!("{error}") },
@@ -171,7 +172,8 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
         let capture =
             Capture::new(usize::try_from(task.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
         let captured = matches!(binding, Binding::Command { .. }).then(|| capture.clone());
-        let world = World::new(journal, task.limits.memory_mib, task.grant.clone(), captured);
+        let limiter = Limiter::new(task.limits.memory_mib, Some(memory.clone()));
+        let world = World::new(journal, limiter, task.grant.clone(), captured);
         let meter = world.meter.clone();
         let mut store = instance::store(pre.engine(), world);
 
@@ -214,7 +216,12 @@ async fn instances(
     let mut taken = Vec::with_capacity(times);
     for _ in 0..times {
         let began = Instant::now();
-        let world = World::new(Journal::of_inspection(), limits::DEFAULT_MEMORY_MIB, Grant::default(), None);
+        let world = World::new(
+            Journal::of_inspection(),
+            Limiter::new(limits::DEFAULT_MEMORY_MIB, None),
+            Grant::default(),
+            None,
+        );
         let mut store = instance::store(pre.engine(), world);
         let made = pre.instantiate_async(&mut store).await;
         drop(store);
@@ -243,7 +250,12 @@ async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspectio
 
 /// Asks the component itself which tools it has, in a world where nothing has an effect.
 async fn describe(inner: &Inner, pre: &InstancePre<World>) -> Result<Vec<SelfDescribed>, InspectError> {
-    let world = World::new(Journal::of_inspection(), limits::INSPECTION_MEMORY_MIB, Grant::default(), None);
+    let world = World::new(
+        Journal::of_inspection(),
+        Limiter::new(limits::INSPECTION_MEMORY_MIB, None),
+        Grant::default(),
+        None,
+    );
     let meter = world.meter.clone();
     let mut store = instance::store(pre.engine(), world);
     let asked = instance::describe(&mut store, pre);

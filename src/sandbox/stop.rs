@@ -1,4 +1,4 @@
-use crate::engine::{Divergence, RecorderError, Suspension};
+use crate::engine::{Divergence, NoRoom, RecorderError, Suspension};
 
 /// Why the host takes a guest off its stack. It travels through wasmtime as the root of an error; the guest
 /// cannot catch it.
@@ -10,6 +10,8 @@ pub(super) enum Stop {
     Limit { bound: &'static str, message: String },
     #[error("the instance leaves memory until its wait is over")]
     Suspended(Suspension),
+    #[error("the instance makes room until there is memory for it")]
+    NoRoom { needs: u64 },
     /// Operation `op` left in an earlier attempt, and the task's effects do not allow to send it again.
     #[error("{message}")]
     UnknownOutcome { op: u64, message: String },
@@ -25,6 +27,15 @@ pub(super) enum Stop {
     MissingTool { message: String },
     #[error("{0}")]
     HostFault(String),
+}
+
+impl From<NoRoom> for Stop {
+    fn from(error: NoRoom) -> Self {
+        match error {
+            NoRoom::Now { needs } => Self::NoRoom { needs },
+            NoRoom::Ever { message } => Self::Limit { bound: "guest_memory", message },
+        }
+    }
 }
 
 impl From<RecorderError> for Stop {

@@ -83,10 +83,22 @@ impl Account {
         table.of.get(who).map_or(bound.share, |of| of.share(bound))
     }
 
+    /// What the process has of a pool for this principal and others like it: all for the owner, else less its reserve.
+    pub fn most(&self, pool: Pool, who: &str) -> u64 {
+        let bound = self.bounds[pool];
+        if who == LOCAL { bound.process } else { bound.of_others() }
+    }
+
     /// Takes so much for a principal, `local` being the owner, or refuses it and takes nothing.
     pub fn take(self: &Arc<Self>, pool: Pool, who: &str, amount: u64) -> Result<Held, Refusal> {
         let who = self.add(pool, who, amount, true)?;
         Ok(Held { account: self.clone(), pool, who, amount })
+    }
+
+    /// The same, whatever the bounds say, for what has been let in already.
+    pub fn hold(self: &Arc<Self>, pool: Pool, who: &str, amount: u64) -> Held {
+        let who = self.add(pool, who, amount, false).unwrap_or_else(|_| Arc::from(who));
+        Held { account: self.clone(), pool, who, amount }
     }
 
     /// Whether so much could be taken now. Another may be faster.

@@ -17,13 +17,10 @@ pub struct Bound {
 
 impl Bound {
     /// So much for all, of it one part in [`limits::PRINCIPALS_PART`] for one principal and one in
-    /// [`limits::OWNERS_PART`] for the owner alone.
+    /// [`limits::OWNERS_PART`] for the owner alone: at least one, unless there is only one.
     pub const fn divided(process: u64) -> Self {
-        Self {
-            process,
-            share: process.div_ceil(limits::PRINCIPALS_PART),
-            reserve: process / limits::OWNERS_PART,
-        }
+        let reserve = if process > 1 { process.div_ceil(limits::OWNERS_PART) } else { 0 };
+        Self { process, share: process.div_ceil(limits::PRINCIPALS_PART), reserve }
     }
 
     /// So many connections. A peer may be a proxy that brings all others, so that its share is large.

@@ -37,6 +37,9 @@ pub struct TaskDocument {
     /// When a waiting or queued task is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_at: Option<String>,
+    /// Where it waits for an instance and finds none: how many are given one before it at the latest, and 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_place: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +136,7 @@ impl From<TaskView> for TaskDocument {
             updated_at: rfc3339(task.updated_at),
             ended_at: task.ended_at.map(rfc3339),
             wake_at: task.wake_at.map(rfc3339),
+            queue_place: task.queue_place,
             parent: task.parent.map(|parent| parent.to_string()),
             root: (task.root != id).then(|| task.root.to_string()),
             children: task.children.iter().map(ToString::to_string).collect(),
@@ -204,6 +208,7 @@ mod tests {
             updated_at: NOON,
             ended_at: None,
             wake_at: None,
+            queue_place: None,
             parent: None,
             root: id,
             children: Vec::new(),

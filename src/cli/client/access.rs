@@ -222,7 +222,7 @@ impl From<EngineError> for CliError {
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
             EngineError::Remote(_) => Self::not_found(words),
             EngineError::Blocked { .. } => Self::refused(words),
-            EngineError::TooManyOpenTasks { .. } | EngineError::WrongState { .. } | EngineError::State(_) => {
+            EngineError::Share(_) | EngineError::WrongState { .. } | EngineError::State(_) => {
                 Self::refused(words)
             }
             _ => Self::failed(words),

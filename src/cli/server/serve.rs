@@ -152,6 +152,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         sampler,
         shares: Account::new(bounds(context)),
         tokens_alone: true,
+        tool_bounds: context.settings.operator.tool_bounds(),
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await

@@ -66,6 +66,9 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
         field("arguments", &arguments.to_string());
     }
     field("state", &state(task));
+    if let Some(place) = task.queue_place {
+        field("queue", &format!("place {place}"));
+    }
     if let Some(message) = &task.message {
         field("message", message);
     }

@@ -8,14 +8,15 @@ use crate::authority::Principal;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
-use crate::engine::memory::entry::{Anchor, Entry};
+use crate::engine::memory::entry::Anchor;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
+use crate::shares::Held;
 use crate::store::Space;
 use crate::task::{Task, canonical};
 
 /// Adds a new task to a commit, with its row of the audit; `change` is how it begins, `arguments` the BLAKE3 of its
-/// arguments in canonical form. It is open from the commit on, whether or not its caller still waits.
+/// arguments in canonical form, `open` its place among the open ones. It is open from the commit on, whether or not its caller still waits.
 pub fn admit(
     shared: &Shared,
     commit: &mut Commit,
@@ -23,6 +24,7 @@ pub fn admit(
     change: Change,
     by: &Principal,
     arguments: [u8; 32],
+    open: Held,
 ) -> Result<(), EngineError> {
     let id = task.id;
     rows::put_task(commit, &task)?;
@@ -30,7 +32,7 @@ pub fn admit(
     commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
     let subject = Subject::of_task(AuditAction::Call, id).tool(&task.tool, &task.component).hash(arguments);
     shared.audit.record_admitted(commit, by, subject)?;
-    let entry = Entry::of(&task, change.status);
+    let entry = shared.open_entry(&task, change.status, open);
     {
         let mut state = entry.lock();
         state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });

@@ -2,6 +2,7 @@
 //! then does memory follow, so that an error leaves memory as it was, in one place for all that happens to a task.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::draft::{Draft, Parts};
 use super::plan::{About, Event, Facts, plan};
@@ -12,7 +13,7 @@ use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
 use crate::engine::feed::ResourceKey;
 use crate::engine::link::Link;
-use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::memory::entry::{Entry, EntryState, begins};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::{Ack, Guard, Space, StoreError};
@@ -93,6 +94,7 @@ fn commit_change(
         entry.count_total_from(state.status.since, change.status.since);
     }
     state.rewritten += u64::from(change.rewrites_past());
+    entry.begins.store(begins(&change.status), Ordering::Relaxed);
     (state.status, state.status_dirty) = (change.status, false);
     Ok(ack)
 }

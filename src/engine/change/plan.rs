@@ -76,6 +76,8 @@ pub enum Event<'a> {
     Unblocked {
         at: UnixNanos,
     },
+    /// An instance found no memory and makes room: it goes on from its journal where there is some.
+    Evicted,
     /// The attempt failed and the policy tries again after this delay: from the start with a seed, else by replay.
     RetryScheduled {
         delay: Duration,
@@ -157,6 +159,7 @@ pub fn plan(
             plan.leave(TaskEvent::Blocked(since), wake)?;
         }
         Event::Unblocked { at } => plan.unblock(at)?,
+        Event::Evicted => plan.leave(TaskEvent::Interrupted, None)?,
         Event::RetryScheduled { delay, afresh } => plan.schedule_retry(delay, afresh)?,
         Event::Completed(result) => plan.complete(result)?,
         Event::Failed(error) => plan.fail(error)?,

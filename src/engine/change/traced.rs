@@ -10,6 +10,7 @@ use crate::task::{FailedReason, QueuedReason, State, Status, TaskId};
 /// The instance is about to leave memory by this change, which is about to be committed. Where to return to if it
 /// cannot be.
 pub(super) fn leave(state: &mut EntryState, change: &Change) -> Option<Place> {
+    let before = u64::from(state.status.attempt);
     let live = state.live.as_mut()?;
     let is_afresh = match change.instance {
         Instance::Stays | Instance::Begins => return None,
@@ -20,6 +21,9 @@ pub(super) fn leave(state: &mut EntryState, change: &Change) -> Option<Place> {
     let (state, attempt) = (change.status.state, u64::from(change.status.attempt));
     let (kind, label, a, b) = match (state, is_afresh) {
         (State::Waiting(_), _) => (MarkKind::Evicted, state.reason().unwrap_or_default(), 0, 0),
+        (State::Queued(QueuedReason::Interrupted), _) if attempt == before => {
+            (MarkKind::Evicted, "memory", 0, 0)
+        }
         (State::Queued(QueuedReason::Interrupted), _) => (MarkKind::Stopped, "", attempt, 0),
         // A fault of the host goes on from the journal.
         (State::Queued(QueuedReason::Retry), false) => {

@@ -27,6 +27,7 @@ use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::tree::{count_tree, current, listing_key, pointer_key, tree_key};
 use crate::engine::shared::Shared;
+use crate::shares::Pool;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Called, RetryPolicy, State, Task, TaskId};
 
@@ -190,7 +191,9 @@ pub fn add(shared: &Shared, commit: &mut Commit, task: Task, delay: Duration) ->
     }
     let (by, arguments) = (on_behalf(&task.principal), admit::hash_of_text(&task.arguments));
     let change = plan_new(About::of_task(&task), random()?, delay);
-    admit(shared, commit, task, change, &by, arguments)?;
+    // Whether there is room was asked before: an end that is followed by another try is not refused.
+    let open = shared.shares.hold(Pool::OpenTasks, &task.principal, 1);
+    admit(shared, commit, task, change, &by, arguments, open)?;
     Ok(id)
 }
 

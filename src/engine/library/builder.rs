@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ToolBounds};
 use crate::clock::Clock;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
@@ -94,6 +94,12 @@ impl EngineBuilder {
     /// How many attempts live at once; see [`limits::MAX_LIVE_INSTANCES`](crate::limits::MAX_LIVE_INSTANCES).
     pub fn live_instances(mut self, instances: usize) -> Self {
         self.options.live_instances = instances;
+        self
+    }
+
+    /// What all tasks of a tool may do together, of all callers.
+    pub fn tool_bounds(mut self, tool: impl Into<String>, bounds: ToolBounds) -> Self {
+        self.options.tool_bounds.insert(tool.into(), bounds);
         self
     }
 

@@ -1,13 +1,12 @@
 //! One attempt, from dispatch to its end: what is read before, what runs along with it, what its outcome means.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::aside::Aside;
@@ -25,7 +24,8 @@ use crate::engine::journal::log_tail::{LogTail, split_log_row};
 use crate::engine::journal::ops::Ops;
 use crate::engine::journal::records::Journal;
 use crate::engine::journal::{checkpoint, prefix};
-use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live};
+use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live, begins};
+use crate::engine::memory::slot::Slot;
 use crate::engine::ports::{ComponentSource, Outcome, Suspension};
 use crate::engine::random::random;
 use crate::engine::record::error::RecorderError;
@@ -43,18 +43,13 @@ use crate::task::{
 /// A fault of our own or of the machine is tried again this often, whatever the tool's policy.
 const HOST_FAULT_RETRY: RetryPolicy = RetryPolicy { attempts: 6, backoff: Duration::from_secs(1) };
 
-/// Runs an attempt at a task that is next; the permit stands for its instance.
-pub async fn drive(
-    shared: Arc<Shared>,
-    runner: Arc<dyn Runner>,
-    entry: Arc<Entry>,
-    permit: OwnedSemaphorePermit,
-) {
+/// Runs an attempt at a task that is next; the slot is its instance's.
+pub async fn drive(shared: Arc<Shared>, runner: Arc<dyn Runner>, entry: Arc<Entry>, slot: Slot) {
     // It may have been queued twice: what woke it also wakes the one who looks after an attempt.
     if std::mem::replace(&mut entry.lock().is_driven, true) {
         return;
     }
-    let ended = match begin(&shared, &entry).await {
+    let ended = match begin(&shared, &entry, &slot).await {
         Ok(Some((attempt, recorder))) => {
             shared.memory.counters.count(Counter::Attempts);
             let span = span_of(&attempt.task);
@@ -75,7 +70,7 @@ pub async fn drive(
             fail_to_begin(&shared, &entry, error).await
         }
     };
-    drop(permit);
+    drop(slot);
     if let Err(error) = ended {
         // The store has latched, or another process ended the task meanwhile: then its row says so.
         tracing::error!(task = %entry.id, %error, "an attempt's end could not be recorded");
@@ -146,10 +141,14 @@ struct Past {
     trace: Tracer,
 }
 
-async fn begin(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(Attempt, Recorder)>, EngineError> {
+async fn begin(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    slot: &Slot,
+) -> Result<Option<(Attempt, Recorder)>, EngineError> {
     loop {
         let Some((past, rewritten)) = read_past(shared, entry).await? else { return Ok(None) };
-        match start(shared, entry, past, rewritten)? {
+        match start(shared, entry, past, rewritten, slot)? {
             Start::Made(begun) => return Ok(Some(*begun)),
             Start::Over => return Ok(None),
             // It was settled by its owner meanwhile.
@@ -190,7 +189,13 @@ async fn read_past(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(P
 }
 
 /// Gives the task an instance that goes on from there, unless that is not so any more.
-fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -> Result<Start, EngineError> {
+fn start(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+    past: Past,
+    rewritten: u64,
+    slot: &Slot,
+) -> Result<Start, EngineError> {
     let task = past.task.clone();
     let lease = shared.next_lease();
     let status = {
@@ -216,7 +221,11 @@ fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -
             return Ok(Start::Over);
         }
         // Not awaited: what the guest commits comes after it.
-        let more = Commit::new().lease(entry.id, lease);
+        let mut more = Commit::new().lease(entry.id, lease);
+        let rate = entry.gate.get().filter(|_| begins(&state.status)).and_then(|gate| gate.rate_row());
+        if let Some((key, row)) = rate {
+            more.add_put(Space::Setting, key, row);
+        }
         drop(commit_event(shared, entry, &mut state, Event::Started, more)?);
         if state.anchor.is_none() {
             // The wall clock is asked once a process, and never takes time back.
@@ -240,7 +249,8 @@ fn start(shared: &Arc<Shared>, entry: &Arc<Entry>, past: Past, rewritten: u64) -
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
     let component = component_source(shared.clone(), task.component.clone());
-    let attempt = Attempt { task, status, component, recorder: recorder.clone() };
+    let memory = slot.guest.clone();
+    let attempt = Attempt { task, status, component, recorder: recorder.clone(), memory };
     Ok(Start::Made(Box::new((attempt, recorder))))
 }
 
@@ -458,6 +468,10 @@ fn of_outcome(
             Some(error) => error,
         },
         Outcome::Suspended(suspension) => return suspend(shared, entry, state, suspension),
+        Outcome::NoRoom { needs } => {
+            entry.needs_memory.store(*needs, Ordering::Relaxed);
+            return commit_event(shared, entry, state, Event::Evicted, Commit::new());
+        }
         Outcome::Protocol(protocol) => TaskError {
             reason: FailedReason::ProtocolError,
             message: protocol.message.clone(),

@@ -12,6 +12,7 @@ use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::questions::sampler;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
+use crate::shares::Pool;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task, TaskId};
 
@@ -21,7 +22,8 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let found = if has_any { shared.store.read_long(open_tasks).await? } else { Vec::new() };
     let mut acks: Vec<Ack> = Vec::new();
     for (task, status) in found {
-        let entry = Entry::of(&task, status);
+        let open = shared.shares.hold(Pool::OpenTasks, &task.principal, 1);
+        let entry = shared.open_entry(&task, status, open);
         acks.extend(interrupted(shared, &entry)?);
         acks.extend(block::settle(shared, &entry, &mut entry.lock(), &task.component)?);
         take_up(shared, &task, &entry);

@@ -30,6 +30,7 @@ use crate::engine::rows;
 use crate::engine::rows::tree;
 use crate::engine::shared::Shared;
 use crate::engine::trace::{self, Tracer};
+use crate::shares::Pool;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
@@ -213,7 +214,8 @@ impl TaskEngine {
         change.add_to(id, &mut commit)?;
         shared.audit.record_admitted(&mut commit, by, subject_of(&task, action, reopening))?;
 
-        let entry = Entry::of(&task, change.status);
+        let open = shared.shares.take(Pool::OpenTasks, &task.principal, 1)?;
+        let entry = shared.open_entry(&task, change.status, open);
         let logical = wall.saturating_sub(task.created_at);
         entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
         let detached =

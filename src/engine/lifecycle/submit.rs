@@ -24,6 +24,7 @@ use crate::engine::shared::Shared;
 use crate::engine::wing_rows::WingWrite;
 use crate::engine::{rows, wing_rows};
 use crate::limits;
+use crate::shares::Pool;
 use crate::store::{Guard, Space, StoreError};
 use crate::task::{Task, TaskId, TraceContext, canonical};
 
@@ -130,10 +131,6 @@ impl TaskEngine {
         let claim = claim(&tool.tool, submission, &same_call, &sent)?;
         let arguments_hash = *blake3::hash(same_call.as_bytes()).as_bytes();
         loop {
-            let open = shared.open_tasks().len();
-            if open >= limits::MAX_OPEN_TASKS {
-                return Err(EngineError::TooManyOpenTasks { open });
-            }
             if let Some(claim) = &claim
                 && let Some(there) = self.claimed(claim, submission, &same_call).await?
             {
@@ -237,7 +234,8 @@ impl TaskEngine {
             commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
         let view = TaskView::new(&task, &change.status, 0, None);
-        admit(shared, &mut commit, task, change, by, arguments)?;
+        let open = shared.shares.take(Pool::OpenTasks, by.name(), 1)?;
+        admit(shared, &mut commit, task, change, by, arguments, open)?;
         shared.commit(commit)?.await?;
         crate::crash_point!("submitted");
         Ok(Submitted { id, task: view, existing: false })

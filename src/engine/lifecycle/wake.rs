@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::clock::UnixNanos;
 use crate::engine::family::messages;
+use crate::engine::memory::leaving::Wait;
 use crate::engine::questions::asked;
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::recorder::Recorder;
@@ -63,18 +64,9 @@ impl Recorder {
         self.entry().news.subscribe()
     }
 
-    /// Ends when a task is queued and there is no room for its instance.
-    pub fn slot_wanted(&self) -> impl Future<Output = ()> + Send + 'static {
-        let shared = self.shared().clone();
-        async move {
-            let mut pushes = shared.memory.ready.pushes();
-            while shared.live.available_permits() > 0 || shared.memory.ready.is_empty() {
-                // Its sender lives as long as the engine.
-                if pushes.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
-            }
-        }
+    /// The guest waits, and could do so out of memory: as long as this is held, it may be asked to make room.
+    pub fn wait_to_leave(&self) -> Wait {
+        self.shared().memory.leavers.wait(&self.entry().principal)
     }
 
     /// The guest begins what nothing on disk knows of: nothing may be left to replay.

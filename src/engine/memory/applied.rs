@@ -47,7 +47,9 @@ impl Memory {
                     }
                 }
                 Effect::Ended(task) => {
-                    self.open_tasks().remove(&task);
+                    let ended = self.open_tasks().remove(&task);
+                    // An attempt may hold the entry for a while.
+                    drop(ended.and_then(|entry| entry.open.lock().take()));
                     self.timers.clear(task);
                     self.state.watchers.forget(task);
                 }

@@ -2,13 +2,14 @@
 //! whatever is taken from here to be committed is enqueued before the lock is let go, so that the order
 //! of commits is the order of what happened.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
+use super::gates::Gate;
 use super::samplers::{Extensions, Models};
 use crate::clock::{Clock, UnixNanos};
 use crate::engine::feed::TaskChange;
@@ -18,8 +19,9 @@ use crate::engine::journal::records;
 use crate::engine::journal::records::Journal;
 use crate::engine::link::{Children, Link};
 use crate::engine::trace::{self, LiveTrace};
+use crate::shares::Held;
 use crate::store::Space;
-use crate::task::{Status, Task, TaskId};
+use crate::task::{QueuedReason, State, Status, Task, TaskId};
 
 pub struct Entry {
     pub id: TaskId,
@@ -46,6 +48,16 @@ pub struct Entry {
     pub joined: AtomicBool,
     /// It waits for its turn to be given an instance, once.
     pub is_queued: AtomicBool,
+    /// Its number among those that wait.
+    pub queued: AtomicU64,
+    /// The bounds of its tool, where it has some of its own.
+    pub gate: OnceLock<Arc<Gate>>,
+    /// It counts as open on its principal's account until it has ended.
+    pub open: Mutex<Option<Held>>,
+    /// Its next attempt is the first of a try: it counts for the rate of its tool.
+    pub begins: AtomicBool,
+    /// Bytes that it needs to get on: an instance found no room for them, and made room for others.
+    pub needs_memory: AtomicU64,
 }
 
 pub struct EntryState {
@@ -130,6 +142,7 @@ impl Entry {
         status: Status,
         link: Option<Link>,
     ) -> Arc<Self> {
+        let begins = begins(&status);
         let cancelling = status.cancel.is_some() && !status.state.is_terminal();
         Arc::new(Self {
             id,
@@ -160,6 +173,11 @@ impl Entry {
             extensions: Extensions::default(),
             joined: AtomicBool::new(false),
             is_queued: AtomicBool::new(false),
+            queued: AtomicU64::new(0),
+            gate: OnceLock::new(),
+            open: Mutex::default(),
+            begins: AtomicBool::new(begins),
+            needs_memory: AtomicU64::new(0),
         })
     }
 
@@ -168,6 +186,11 @@ impl Entry {
         let total_seconds = task.limits.total_seconds.saturating_add(before);
         let link = Link::of(task);
         Self::new(task.id, task.principal.clone(), task.created_at, total_seconds, status, link)
+    }
+
+    /// Its tool, where that has bounds of its own.
+    pub fn tool_with_bounds(&self) -> Option<&Arc<str>> {
+        self.gate.get().map(|gate| &gate.tool)
     }
 
     /// Logical time at which the task's total time is over, nanoseconds.
@@ -211,6 +234,11 @@ impl Entry {
 
 fn seconds_between(from: UnixNanos, to: UnixNanos) -> u64 {
     to.saturating_sub(from) / 1_000_000_000
+}
+
+/// Whether its next attempt is the first of a try.
+pub fn begins(status: &Status) -> bool {
+    matches!(status.state, State::Queued(QueuedReason::New | QueuedReason::Retry))
 }
 
 impl EntryState {

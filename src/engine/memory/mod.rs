@@ -12,9 +12,12 @@ pub(super) mod blocks;
 pub(super) mod counters;
 pub(super) mod entry;
 pub(super) mod flush;
+pub(super) mod gates;
 pub(super) mod hosts;
+pub(super) mod leaving;
 pub(super) mod ready;
 pub(super) mod samplers;
+pub(super) mod slot;
 pub(super) mod state_writer;
 pub(super) mod task_trees;
 pub(super) mod timers;
@@ -34,6 +37,7 @@ use crate::engine::feed::Feed;
 use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::Counters;
 use crate::engine::memory::entry::Entry;
+use crate::engine::memory::leaving::Leavers;
 use crate::engine::memory::ready::Ready;
 use crate::engine::memory::state_writer::StateWriter;
 use crate::engine::memory::task_trees::TaskTrees;
@@ -44,7 +48,8 @@ use crate::task::TaskId;
 pub struct Memory {
     pub clock: Arc<dyn Clock>,
     pub feed: Feed,
-    pub ready: Ready,
+    pub ready: Arc<Ready>,
+    pub leavers: Arc<Leavers>,
     pub timers: Timers,
     pub state: StateWriter,
     pub trees: TaskTrees,
@@ -63,10 +68,12 @@ pub struct Memory {
 
 impl Memory {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let ready = Arc::new(Ready::default());
         Self {
             clock,
             feed: Feed::default(),
-            ready: Ready::default(),
+            leavers: Arc::new(Leavers::new(ready.clone())),
+            ready,
             timers: Timers::default(),
             state: StateWriter::default(),
             trees: TaskTrees::default(),

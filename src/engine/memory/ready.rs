@@ -1,11 +1,12 @@
-//! Who runs next: one queue a principal, taken in turn, so that no principal waits behind another's thousand.
+//! Who runs next: one queue a principal, taken in turn, so that no principal waits behind another's thousand. What may
+//! not run yet is passed over: its principal has its share, or its tool has as many instances as it may have.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::entry::Entry;
 
@@ -13,15 +14,41 @@ use super::entry::Entry;
 pub struct Ready {
     queues: Mutex<Queues>,
     pub wake: Notify,
-    /// Changes with each entry that is queued.
-    pushed: watch::Sender<()>,
+    /// The last look found a task that could not be given an instance, or is under way.
+    is_short: AtomicBool,
+    /// How often room was given back.
+    returns: AtomicU64,
 }
 
 #[derive(Default)]
 struct Queues {
-    by_principal: HashMap<String, VecDeque<Arc<Entry>>>,
+    by_principal: HashMap<String, Lanes>,
     /// Principals that have something queued, in the order of their turns.
     turns: VecDeque<String>,
+    /// Numbers entries in the order in which they came.
+    last: u64,
+}
+
+/// What a principal has queued: the tasks of each tool that has bounds of its own, and all others.
+#[derive(Default)]
+struct Lanes(Vec<Lane>);
+
+struct Lane {
+    tool: Option<Arc<str>>,
+    queue: VecDeque<Queued>,
+}
+
+struct Queued {
+    number: u64,
+    entry: Arc<Entry>,
+}
+
+/// What a look for the next task found.
+pub enum Looked<T> {
+    Task(Arc<Entry>, T),
+    /// Tasks are queued, and none of them may run now.
+    Passed,
+    Empty,
 }
 
 impl Ready {
@@ -31,43 +58,137 @@ impl Ready {
             return;
         }
         let mut queues = self.queues.lock();
-        let Queues { by_principal, turns } = &mut *queues;
-        match by_principal.get_mut(&entry.principal) {
-            Some(queue) => queue.push_back(entry),
+        let Queues { by_principal, turns, last } = &mut *queues;
+        *last += 1;
+        entry.queued.store(*last, Ordering::Relaxed);
+        let queued = Queued { number: *last, entry };
+        match by_principal.get_mut(&queued.entry.principal) {
+            Some(lanes) => lanes.push(queued),
             None => {
-                turns.push_back(entry.principal.clone());
-                by_principal.insert(entry.principal.clone(), VecDeque::from([entry]));
+                let principal = queued.entry.principal.clone();
+                turns.push_back(principal.clone());
+                by_principal.entry(principal).or_default().push(queued);
             }
         }
         drop(queues);
         self.wake.notify_one();
-        self.pushed.send_replace(());
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.queues.lock().turns.is_empty()
     }
 
-    /// Tells of entries that are queued from now on.
-    pub fn pushes(&self) -> watch::Receiver<()> {
-        self.pushed.subscribe()
+    /// The first task in turn for which `admit` gives what it needs. `admit` must not lock a task.
+    pub fn pop<T>(&self, mut admit: impl FnMut(&Entry) -> Option<T>) -> Looked<T> {
+        // Before the look: what is given back from here on is said.
+        self.is_short.store(true, Ordering::SeqCst);
+        let mut queues = self.queues.lock();
+        for turn in 0..queues.turns.len() {
+            let Some((entry, given)) = queues.take(turn, &mut admit) else { continue };
+            // From here on it is looked at, so what happens next queues it again.
+            entry.is_queued.store(false, Ordering::Release);
+            return Looked::Task(entry, given);
+        }
+        if queues.turns.is_empty() {
+            self.is_short.store(false, Ordering::SeqCst);
+            return Looked::Empty;
+        }
+        Looked::Passed
     }
 
-    pub fn pop(&self) -> Option<Arc<Entry>> {
-        let mut queues = self.queues.lock();
-        let principal = queues.turns.pop_front()?;
-        let queue = queues.by_principal.get_mut(&principal)?;
-        let entry = queue.pop_front();
-        if queue.is_empty() {
-            queues.by_principal.remove(&principal);
+    /// Room was given back: tasks that were passed over are looked at again.
+    pub fn give_back(&self) {
+        self.returns.fetch_add(1, Ordering::SeqCst);
+        self.look_again();
+    }
+
+    pub fn returns(&self) -> u64 {
+        self.returns.load(Ordering::SeqCst)
+    }
+
+    /// Room could be made: tasks that were passed over are looked at again.
+    pub fn look_again(&self) {
+        if self.is_short.load(Ordering::SeqCst) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// How many tasks are given an instance before this one at the latest, and 1; `None` where it is not queued, or is
+    /// about to be taken.
+    pub fn place(&self, entry: &Entry) -> Option<u64> {
+        if !entry.is_queued.load(Ordering::Acquire) || !self.is_short.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.queues.lock().place(entry)
+    }
+}
+
+impl Queues {
+    fn take<T>(
+        &mut self,
+        turn: usize,
+        admit: &mut impl FnMut(&Entry) -> Option<T>,
+    ) -> Option<(Arc<Entry>, T)> {
+        let lanes = self.by_principal.get_mut(&self.turns[turn])?;
+        let taken = lanes.take(admit)?;
+        let is_over = lanes.0.is_empty();
+        let principal = self.turns.remove(turn)?;
+        if is_over {
+            self.by_principal.remove(&principal);
         } else {
-            queues.turns.push_back(principal);
+            self.turns.push_back(principal);
         }
-        // From here on it is looked at, so what happens next queues it again.
-        if let Some(entry) = &entry {
-            entry.is_queued.store(false, Ordering::Release);
+        Some(taken)
+    }
+
+    /// Each principal before it in turn has as many go first as stand before it in its own queue, and one more where its
+    /// turn is sooner.
+    fn place(&self, entry: &Entry) -> Option<u64> {
+        let tool = entry.tool_with_bounds();
+        let own = self.by_principal.get(&entry.principal)?.lane(tool)?;
+        let number = entry.queued.load(Ordering::Relaxed);
+        let before = own.queue.binary_search_by_key(&number, |queued| queued.number).ok()?;
+        let (mut place, mut is_sooner) = (before as u64 + 1, true);
+        for principal in &self.turns {
+            if *principal == entry.principal {
+                is_sooner = false;
+                continue;
+            }
+            let lane = self.by_principal.get(principal).and_then(|lanes| lanes.lane(tool));
+            let queued = lane.map_or(0, |lane| lane.queue.len());
+            place += queued.min(before + usize::from(is_sooner)) as u64;
         }
-        entry
+        Some(place)
+    }
+}
+
+impl Lanes {
+    fn push(&mut self, queued: Queued) {
+        let tool = queued.entry.tool_with_bounds();
+        match self.0.iter_mut().find(|lane| lane.tool.as_ref() == tool) {
+            Some(lane) => lane.queue.push_back(queued),
+            None => self.0.push(Lane { tool: tool.cloned(), queue: VecDeque::from([queued]) }),
+        }
+    }
+
+    fn lane(&self, tool: Option<&Arc<str>>) -> Option<&Lane> {
+        self.0.iter().find(|lane| lane.tool.as_ref() == tool)
+    }
+
+    /// The task that came first of those that may run.
+    fn take<T>(&mut self, admit: &mut impl FnMut(&Entry) -> Option<T>) -> Option<(Arc<Entry>, T)> {
+        self.0.sort_unstable_by_key(|lane| lane.queue.front().map(|queued| queued.number));
+        let (at, given) = self.0.iter().enumerate().find_map(|(at, lane)| {
+            let queued = lane.queue.front()?;
+            Some((at, admit(&queued.entry)?))
+        })?;
+        let lane = &mut self.0[at];
+        let entry = lane.queue.pop_front()?.entry;
+        if lane.queue.is_empty() {
+            self.0.swap_remove(at);
+        }
+        Some((entry, given))
     }
 }
 
@@ -76,17 +197,71 @@ mod tests {
     use super::*;
     use crate::task::{Status, TaskId};
 
+    fn entry(number: u8, principal: &str) -> Arc<Entry> {
+        let (id, status) = (TaskId::from_bytes([number; 16]), Status::new(0, [0; 32]));
+        Entry::new(id, principal.to_owned(), 0, 1, status, None)
+    }
+
+    fn next(ready: &Ready, may: impl Fn(&Entry) -> bool) -> Option<u8> {
+        match ready.pop(|entry| may(entry).then_some(())) {
+            Looked::Task(entry, ()) => Some(entry.id.as_bytes()[0]),
+            Looked::Passed | Looked::Empty => None,
+        }
+    }
+
     #[test]
     fn principals_take_turns() {
         let ready = Ready::default();
-        let entry = |number: u8, principal: &str| {
-            let (id, status) = (TaskId::from_bytes([number; 16]), Status::new(0, [0; 32]));
-            Entry::new(id, principal.to_owned(), 0, 1, status, None)
-        };
         for (number, principal) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")] {
             ready.push(entry(number, principal));
         }
-        let order: Vec<u8> = std::iter::from_fn(|| ready.pop()).map(|entry| entry.id.as_bytes()[0]).collect();
+        let order: Vec<u8> = std::iter::from_fn(|| next(&ready, |_| true)).collect();
         assert_eq!(order, [1, 4, 5, 2, 3]);
+    }
+
+    #[test]
+    fn who_may_not_run_is_passed_over_and_stays_in_front() {
+        let ready = Ready::default();
+        for (number, principal) in [(1, "a"), (2, "b"), (3, "b"), (4, "a")] {
+            ready.push(entry(number, principal));
+        }
+        assert_eq!(next(&ready, |entry| entry.principal == "b"), Some(2));
+        assert_eq!(next(&ready, |_| false), None);
+        let order: Vec<u8> = std::iter::from_fn(|| next(&ready, |_| true)).collect();
+        assert_eq!(order, [1, 3, 4]);
+    }
+
+    /// The place that is said is where each stands in the order in which they are then taken.
+    #[test]
+    fn each_place_is_when_it_is_taken() {
+        for seed in 0..500u64 {
+            let ready = Ready::default();
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut draw = |below: u64| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state % below
+            };
+            let entries: Vec<Arc<Entry>> = (0..draw(20) + 1)
+                .map(|number| entry(number as u8, ["a", "b", "c", "d"][draw(4) as usize]))
+                .collect();
+            entries.iter().cloned().for_each(|entry| ready.push(entry));
+            for _ in 0..draw(entries.len() as u64) {
+                next(&ready, |_| true);
+            }
+            assert_eq!(next(&ready, |_| false), None);
+            let places: Vec<Option<u64>> = entries.iter().map(|entry| ready.place(entry)).collect();
+            let mut taken = 0;
+            while let Some(number) = next(&ready, |_| true) {
+                taken += 1;
+                assert_eq!(places[usize::from(number)], Some(taken), "seed {seed}");
+            }
+            assert_eq!(
+                places.iter().flatten().count() as u64,
+                taken,
+                "seed {seed}: those taken before have none"
+            );
+        }
     }
 }

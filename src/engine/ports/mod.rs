@@ -47,6 +47,8 @@ pub enum Outcome {
     Refused { message: String },
     /// Nothing to do until then: drop the instance, replay later.
     Suspended(Suspension),
+    /// There is no memory for it now: drop the instance, replay where there are so many bytes.
+    NoRoom { needs: u64 },
     /// The guest ended because it was cancelled.
     Cancelled,
     /// The runner does not know the component, or not this tool of it.

@@ -278,18 +278,22 @@ impl TaskEngine {
 
     /// Waits for the locks of tasks: not within a read of the store.
     fn held(&self, id: TaskId) -> Held {
-        let replaying = self.shared.entry(id).and_then(|entry| replaying(&entry.lock()));
-        Held { replaying, asking: self.shared.asking_below(id, Patience::Waits) }
+        let entry = self.shared.entry(id);
+        let place = entry.as_ref().and_then(|entry| self.shared.memory.ready.place(entry));
+        let replaying = entry.and_then(|entry| replaying(&entry.lock()));
+        Held { replaying, place, asking: self.shared.asking_below(id, Patience::Waits) }
     }
 
     /// The same as far as nothing has to be waited for, within a read of the store.
     pub(in crate::engine) fn held_if_free(&self, id: TaskId) -> Held {
-        let replaying = self.shared.entry(id).and_then(|entry| match entry.try_lock() {
+        let entry = self.shared.entry(id);
+        let place = entry.as_ref().and_then(|entry| self.shared.memory.ready.place(entry));
+        let replaying = entry.and_then(|entry| match entry.try_lock() {
             Some(state) => replaying(&state),
             // A task that is being changed runs, once any does.
             None => self.shared.is_running().then_some(false),
         });
-        Held { replaying, asking: self.shared.asking_below(id, Patience::None) }
+        Held { replaying, place, asking: self.shared.asking_below(id, Patience::None) }
     }
 
     /// `None` for another principal's task as for one that does not exist.
@@ -298,7 +302,7 @@ impl TaskEngine {
         snapshot: &Snapshot<'_>,
         principal: &Principal,
         id: TaskId,
-        Held { replaying, asking }: Held,
+        Held { replaying, place, asking }: Held,
     ) -> Result<Option<(TaskView, Task, Status)>, StoreError> {
         let Some((task, mut status)) = own(snapshot, principal, id)? else { return Ok(None) };
         // A start takes up all that ran before it dispatches anything. From then on a running row without an
@@ -307,7 +311,8 @@ impl TaskEngine {
             status.state = State::Queued(QueuedReason::Interrupted);
         }
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
-        let view = TaskView::new(&task, &status, steps, replaying);
+        let mut view = TaskView::new(&task, &status, steps, replaying);
+        view.queue_place = place.filter(|_| !status.state.is_terminal());
         let view = view.with_questions(snapshot, &task, &status)?;
         let view = view.with_questions_below(snapshot, &asking)?;
         Ok(Some((view, task, status)))
@@ -318,6 +323,8 @@ impl TaskEngine {
 pub(in crate::engine) struct Held {
     /// Whether its instance replays; `None` where there is none.
     replaying: Option<bool>,
+    /// Its place among those that wait for an instance.
+    place: Option<u64>,
     /// The tasks below that may have questions.
     asking: Vec<TaskId>,
 }

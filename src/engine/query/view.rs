@@ -39,6 +39,8 @@ pub struct TaskView {
     pub ended_at: Option<UnixNanos>,
     /// When it is due, where it is queued or waits.
     pub wake_at: Option<UnixNanos>,
+    /// Where it waits for an instance and finds none: how many are given one before it at the latest, and 1.
+    pub queue_place: Option<u64>,
     /// The task that called it.
     pub parent: Option<TaskId>,
     /// The task at the top of the tree; itself, where no task called it.
@@ -88,6 +90,7 @@ impl TaskView {
             updated_at: status.updated_at,
             ended_at: status.ended_at,
             wake_at: wake.and_then(|wake| wake.due),
+            queue_place: None,
             parent: task.parent,
             root: task.root,
             children: Vec::new(),

@@ -44,15 +44,17 @@ impl Steps {
         let on = WakeOn::Child { epoch: calling.epoch, op: calling.op.number };
         loop {
             if !matches!(recorder.op(calling.op)?, Some(Op::Done { .. })) {
+                let wait = recorder.wait_to_leave();
                 let patience = Duration::from_millis(limits::EVENT_GRACE_MS);
                 let stays = async {
                     tokio::select! {
                         () = tokio::time::sleep(patience) => false,
-                        () = recorder.slot_wanted() => false,
+                        () = wait.asked() => false,
                         () = there(recorder, &on) => true,
                     }
                 };
                 if !stays.await {
+                    wait.leave();
                     let reason = WaitingReason::Child;
                     return Err(StepError::suspend(Suspension { reason, until: None, on: vec![on] }));
                 }

@@ -79,7 +79,7 @@ fn blame(error: &EngineError) -> Blame {
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
         | EngineError::BadIdempotencyKey { .. } => Blame::Client,
-        EngineError::TooManyOpenTasks { .. } | EngineError::Share(_) => Blame::Busy,
+        EngineError::Share(_) => Blame::Busy,
         EngineError::Store(_)
         | EngineError::NoSuchComponent(_)
         | EngineError::ShuttingDown

@@ -19,6 +19,7 @@ macro_rules! libc {
 mod admission;
 mod bounds;
 mod durable;
+mod memory;
 mod messages;
 mod synchronous;
 
@@ -52,8 +53,12 @@ const NEVER_SUSPENDED: Duration = Duration::from_secs(3600);
 
 impl House {
     async fn open(suspend_grace: Duration) -> Self {
+        Self::with(suspend_grace, EngineOptions::default()).await
+    }
+
+    async fn with(suspend_grace: Duration, options: EngineOptions) -> Self {
         let folder = TempDir::new().unwrap();
-        let engine = open(&folder, suspend_grace).await;
+        let engine = TaskEngine::open(folder.path(), sandbox(suspend_grace), options).await.unwrap();
         engine.start().await.unwrap();
         Self { folder, engine }
     }
@@ -78,10 +83,14 @@ impl House {
     }
 
     async fn submit(&self, tool: &str, arguments: Value) -> TaskId {
+        self.submit_as(&Principal::local(), tool, arguments).await
+    }
+
+    async fn submit_as(&self, principal: &Principal, tool: &str, arguments: Value) -> TaskId {
         let submission = Submission {
             tool: tool.to_owned(),
             arguments,
-            principal: Principal::local(),
+            principal: principal.clone(),
             idempotency_key: None,
             trace: None,
         };

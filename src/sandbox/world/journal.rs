@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::http::Exchanges;
-use crate::engine::{Next, Recorder, StepKind, Suspension};
+use crate::engine::{Next, Recorder, StepKind, Suspension, Wait};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::task::{LogLevel, WaitingReason, WakeOn};
@@ -98,6 +98,14 @@ impl WaitOn {
     pub fn timers(due: Option<u64>) -> Self {
         Self::Durable(Suspension { reason: WaitingReason::Timer, until: due, on: Vec::new() })
     }
+}
+
+/// How long an instance stays for a wait that it could spend out of memory.
+#[derive(Clone, Copy)]
+enum Patience {
+    For(Duration),
+    /// As long as nothing else needs its room.
+    UntilAsked,
 }
 
 /// The task's recorder, or nothing, while a component is only inspected: then the clock stands at 0, what it
@@ -214,15 +222,22 @@ impl Journal {
             WaitOn::Process => None,
         };
         let began = Instant::now();
-        let gives_way = leaving.as_ref().is_some_and(|(_, suspension)| is_for_others(&suspension.on));
         let (mut is_flushed, mut leave_now) = (false, false);
+        let mut wait: Option<Wait> = None;
         loop {
             let under_way = exchanges.under_way();
             let leave_at = leaving.as_ref().filter(|_| !under_way);
-            let leave_at = leave_at.map(|(patience, _)| if leave_now { began } else { began + *patience });
+            let leave_at = leave_at.and_then(|(patience, _)| match patience {
+                _ if leave_now => Some(began),
+                Patience::For(time) => Some(began + *time),
+                Patience::UntilAsked => None,
+            });
             if let Some((_, suspension)) = &leaving
                 && leave_at.is_some_and(|at| at <= Instant::now())
             {
+                if let Some(wait) = wait.take() {
+                    wait.leave();
+                }
                 let until = suspension.until.filter(|due| *due < NEVER);
                 return Err(Stop::Suspended(Suspension { until, ..suspension.clone() }));
             }
@@ -230,28 +245,43 @@ impl Journal {
                 self.task("a wait")?.begin_wait()?;
                 is_flushed = true;
             }
-            let slot_wanted = self.task("a wait")?.slot_wanted();
+            if under_way {
+                wait = None;
+            } else if leaving.is_some() && wait.is_none() && !leave_now {
+                wait = Some(self.task("a wait")?.wait_to_leave());
+            }
+            let room_wanted = async {
+                match &wait {
+                    Some(wait) => wait.asked().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 output = future.as_mut() => return Ok(output),
                 stop = exchanges.stopped() => return Err(stop),
                 () = exchanges.changed(), if under_way => {}
                 // Another task waits for an instance, perhaps the very child that this one waits for.
-                () = slot_wanted, if gives_way && !under_way => leave_now = true,
+                () = room_wanted, if !under_way => leave_now = true,
                 () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
             }
         }
     }
 
-    /// How long the instance stays for this wait; `None` is to its end.
-    fn patience(&self, suspension: &Suspension, awake: Duration) -> Option<Duration> {
+    /// How long the instance stays for this wait; `None` is to its end, whoever needs room.
+    fn patience(&self, suspension: &Suspension, awake: Duration) -> Option<Patience> {
         let left = suspension.until.map(|due| Duration::from_nanos(due.saturating_sub(self.raw_now())));
         // Coming back computes everything again.
         let price = awake.saturating_mul(2);
+        let is_worth_it = |least: Duration| left.is_none_or(|left| left > least && left > price);
         if !is_for_others(&suspension.on) {
-            return left.is_none_or(|left| left > self.grace && left > price).then_some(Duration::ZERO);
+            if is_worth_it(self.grace) {
+                return Some(Patience::For(Duration::ZERO));
+            }
+            let least = Duration::from_millis(limits::LEAST_EVICTED_WAIT_MS);
+            return is_worth_it(least).then_some(Patience::UntilAsked);
         }
         let patience = self.grace.min(Duration::from_millis(limits::EVENT_GRACE_MS)).max(price);
-        left.is_none_or(|left| left > patience).then_some(patience)
+        is_worth_it(patience).then_some(Patience::For(patience))
     }
 
     /// Replays a wait: what is behind it must come to the state in which it was, and is on disk.

@@ -61,7 +61,7 @@ pub struct World {
 
 impl World {
     /// A world at the beginning of an epoch, or at that of its replay. `capture` also gets what is printed.
-    pub fn new(journal: Journal, memory_mib: u64, grant: Grant, capture: Option<Capture>) -> Self {
+    pub fn new(journal: Journal, limiter: Limiter, grant: Grant, capture: Option<Capture>) -> Self {
         let seed = journal.seed();
         let stream = |stream| LogStream { journal: journal.clone(), stream, capture: capture.clone() };
         let wasi = WasiCtx::builder()
@@ -80,7 +80,7 @@ impl World {
         table.set_max_capacity(limits::MAX_HANDLES);
         Self {
             meter: Arc::default(),
-            limiter: Limiter::new(memory_mib),
+            limiter,
             tickets: Tickets::default(),
             saw_cancellation: false,
             timers: Timers::default(),

@@ -14,6 +14,7 @@ use crate::engine::record::ops::OpHandle;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
 use crate::limits;
+use crate::shares::Pool;
 use crate::store::StoreError;
 use crate::task::{Called, Task};
 
@@ -70,10 +71,10 @@ impl Recorder {
                 calls.len()
             ));
         }
-        if shared.open_tasks().len() + calls.len() > limits::MAX_OPEN_TASKS {
-            return limit("too many tasks are open on this server (MAX_OPEN_TASKS)".to_owned());
-        }
         let count = calls.len() as u64;
+        if let Err(refused) = shared.shares.check(Pool::OpenTasks, &parent.principal, count) {
+            return limit(refused.to_string());
+        }
         let reserved = family.reserve(shared, count);
         let Some(reserved) = reserved else {
             let bound = tree.tasks;
