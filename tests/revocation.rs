@@ -21,13 +21,19 @@ impl Place {
         let (root, web) = (tempfile::tempdir().expect("a folder"), Web::start());
         let component = root.path().join("interpreter.wasm");
         fs::copy(guest("interpreter"), &component).expect("a copy");
-        let manifest = format!(
-            "name = \"interpreter\"\n[capabilities]\nhttp = [{:?}]\nstate = [\"vault\"]\ntools = [\"*\"]\nelicit = true\n\
-             sample = true\n",
+        let capabilities = format!(
+            "http = [{:?}]\nstate = [\"vault\"]\ntools = [\"*\"]\nelicit = true\nsample = true\n",
             web.url("").trim_end_matches('/')
         );
-        fs::write(root.path().join("interpreter.toml"), manifest).expect("a manifest");
-        Self { root, tools: vec![component, guest("text_stats")], web }
+        let place = Self { root, tools: vec![component, guest("text_stats")], web };
+        place.grant(&capabilities);
+        place
+    }
+
+    /// What the interpreter is granted from the next start on.
+    fn grant(&self, capabilities: &str) {
+        let manifest = format!("name = \"interpreter\"\n[capabilities]\n{capabilities}");
+        fs::write(self.root.path().join("interpreter.toml"), manifest).expect("a manifest");
     }
 
     fn data(&self) -> PathBuf {
@@ -132,9 +138,13 @@ const ALL: [&str; 6] = ["get", "post", "put", "call", "ask", "sample"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_tokens_tasks_act_no_more_wherever_they_stand() {
-    for (place_of_task, expected) in
-        [("not revoked", &ALL[..]), ("suspended", &[]), ("killed after it", &[]), ("revoked offline", &[])]
-    {
+    for (place_of_task, expected) in [
+        ("not revoked", &ALL[..]),
+        ("suspended", &[]),
+        ("killed after it", &[]),
+        ("revoked offline", &[]),
+        ("granted less", &["call"]),
+    ] {
         let place = Place::new();
         let mut server = place.start();
         let token = place.token("ann");
@@ -142,6 +152,11 @@ async fn a_revoked_tokens_tasks_act_no_more_wherever_they_stand() {
         let tasks = start_all(&place, &ann).await;
         match place_of_task {
             "not revoked" => {}
+            "granted less" => {
+                server.kill();
+                place.grant("state = [\"vault:read\"]\ntools = [\"run_program\", \"analyze\"]\n");
+                server = place.start();
+            }
             "revoked offline" => {
                 server.kill();
                 place.run(&["token", "revoke", "ann"]);

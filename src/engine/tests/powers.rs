@@ -305,3 +305,74 @@ async fn each_step_asks_what_its_task_may_do_now_wherever_it_stands() {
         }
     }
 }
+
+/// Where every principal is known by a token, one that has none has lost it, as to builds that noted no revocation.
+#[tokio::test]
+async fn without_a_token_a_principal_has_its_powers_only_where_a_program_has_principals_of_its_own() {
+    for (tokens_alone, expected) in [(false, '.'), (true, 't')] {
+        let (world, gate) = (World::new(), Arc::new(Semaphore::new(1)));
+        let options = EngineOptions { tokens_alone, ..world.options() };
+        let engine =
+            TaskEngine::open(world.path(), Arc::new(actors(&gate)), options).await.expect("an engine");
+        engine.set_catalog(catalog(&actors(&gate), &everything()));
+        engine.start().await.expect("a start");
+        let vault = vec![StatePattern::parse("vault").expect("a pattern")];
+        for principal in [Principal::new("eve", vec!["*".to_owned()]).with_state(vault), Principal::local()] {
+            let arguments = json!({ "kind": "put", "stands": "live" });
+            let id = submit_as(&engine, &principal, "actor", arguments).await;
+            until_it_holds(async || {
+                engine.task(&principal, id).await.expect("a task").state
+                    == State::Waiting(WaitingReason::Timer)
+            })
+            .await;
+            world.clock.advance(DAY);
+            engine.wait(&principal, id, Duration::from_secs(20)).await.expect("a task");
+            let seen = drawn(&text(engine.result(&principal, id).await.expect("a result")));
+            assert_eq!(seen, if principal.is_local() { '.' } else { expected }, "{principal} {tokens_alone}");
+        }
+        engine.shutdown().await;
+    }
+}
+
+/// What failed is not tried again in the name of an owner whose token is gone.
+#[tokio::test]
+async fn no_second_try_is_made_in_the_name_of_a_revoked_token() {
+    for (is_revoked, tries) in [(false, 2), (true, 1)] {
+        let (world, local) = (World::new(), Principal::local());
+        let gate = Arc::new(Semaphore::new(0));
+        let engine = world.start(failing(&gate)).await;
+        let token = engine.new_token(&local, grant_of("ann", &["*"], &[])).await.expect("a token");
+        let ann = engine.bearer(&token).expect("a bearer").principal;
+        let id = submit_as(&engine, &ann, "tries", json!({})).await;
+        until_it_holds(async || engine.task(&ann, id).await.expect("a task").children.len() == 1).await;
+        if is_revoked {
+            engine.revoke_token(&local, "ann").await.expect("revoked");
+        }
+        gate.add_permits(1);
+        let advance = async || {
+            world.clock.advance(DAY / 24);
+            engine.task(&ann, id).await.expect("a task").state.is_terminal()
+        };
+        until_it_holds(advance).await;
+        assert_eq!(engine.task(&ann, id).await.expect("a task").children.len(), tries, "{is_revoked}");
+        engine.shutdown().await;
+    }
+}
+
+/// `tries` calls `fails`, which may be tried twice and fails once it may.
+fn failing(gate: &Arc<Semaphore>) -> Closures {
+    let gate = gate.clone();
+    let fails = move |_, _| {
+        let gate = gate.clone();
+        async move {
+            drop(gate.acquire().await.expect("open"));
+            Err::<ToolResult, _>(StepError::Tool("no".to_owned()))
+        }
+    };
+    let tries = |steps: Steps, _| async move {
+        let call = ChildCall { retries: 1, ..ChildCall::new("fails", &json!({})) };
+        let calling = steps.call(&[call]).await?[0];
+        Ok(ToolResult::text(format!("{:?}", steps.join(calling).await?)))
+    };
+    Closures::new().tool(definition("fails"), "1", fails).tool(definition("tries"), "1", tries)
+}
