@@ -342,6 +342,26 @@ pub const BACKUP_BUFFER_BYTES: usize = 256 * 1024;
 /// A backup whose reader takes nothing for so long is given up: until it ends, the store's file cannot use freed pages
 /// again. Its reader gives up a server that gives nothing for as long. Seconds.
 pub const BACKUP_STALL_SECONDS: u64 = 60;
+/// What the store's reserve holds of its disk, bytes, unless that is a large part of it: some ten thousand cancels.
+pub const MAX_RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+/// The reserve is at most this part of its disk.
+pub const RESERVE_PART_OF_DISK: u64 = 16;
+/// With less than this free, besides the reserve, new work is refused, bytes: what runs and ends has its room.
+pub const MAX_WATERMARK_BYTES: u64 = 64 * 1024 * 1024;
+/// That is at most this part of the disk.
+pub const WATERMARK_PART_OF_DISK: u64 = 8;
+/// What is given up of the reserve at once, bytes: what is free for all may be gone before it is written to.
+pub const RESERVE_SLICE_BYTES: u64 = 1024 * 1024;
+/// A quarter of what is left, where that is less; and never less than this, bytes.
+pub const MIN_RESERVE_SLICE_BYTES: u64 = 64 * 1024;
+/// The disk of the store is looked at this often while it is written to. Milliseconds.
+pub const DISK_LOOK_MS: u64 = 100;
+/// Where there is no room, it is looked at again this soon. Milliseconds.
+pub const FULL_DISK_LOOK_MS: u64 = 10;
+/// What waits for room on the disk looks for it this often, milliseconds.
+pub const NO_SPACE_RETRY_MS: u64 = 500;
+/// When a caller that was refused for want of room is to ask again. Seconds.
+pub const NO_SPACE_RETRY_SECONDS: u64 = 10;
 /// After this long without a commit one quick-repair commit makes the next start fast. Milliseconds.
 pub const IDLE_QUICK_REPAIR_MS: u64 = 100;
 

@@ -119,7 +119,7 @@ fn a_project_that_is_named_as_the_data_folder_keeps_its_files() {
     let new: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
     let ours = |path: &&PathBuf| {
         let below = path.strip_prefix(&project).expect("below").to_string_lossy().into_owned();
-        below == "longhaul.redb" || below.starts_with("longhaul-compiled")
+        below == "longhaul.redb" || below == "longhaul.reserve" || below.starts_with("longhaul-compiled")
     };
     assert!(new.iter().all(ours), "{new:?}");
 

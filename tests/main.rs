@@ -16,6 +16,8 @@ mod data_folder;
 mod demo;
 mod desk;
 mod divergence;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod http;
 mod install;
 mod kill_every_record;

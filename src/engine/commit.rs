@@ -8,7 +8,7 @@ use crate::engine::effect::Effect;
 use crate::engine::feed::ResourceKey;
 use crate::engine::link::Link;
 use crate::engine::memory::entry::Entry;
-use crate::store::{Batch, Guard, Space};
+use crate::store::{Batch, Guard, Need, Space};
 use crate::task::TaskId;
 
 /// What is written together: all of it or nothing, in the order of the calls.
@@ -49,6 +49,12 @@ impl Commit {
 
     pub fn end_lease(mut self, task: TaskId) -> Self {
         self.batch = self.batch.end_lease(*task.as_bytes());
+        self
+    }
+
+    /// It may have at least what this need allows of a disk that is nearly full.
+    pub fn with_need(mut self, need: Need) -> Self {
+        self.batch.add_need(need);
         self
     }
 

@@ -6,6 +6,7 @@ use crate::authority::{NameError, PatternError};
 use crate::catalog::{ArgumentError, CatalogError, show_hidden};
 use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::next::NextAction;
+use crate::limits;
 use crate::shares;
 use crate::store::StoreError;
 use crate::task::{AnsweredBy, ComponentId, IllegalTransition, State, TaskId};
@@ -187,9 +188,24 @@ impl EngineError {
         })
     }
 
+    /// Whether the store takes the same after a moment, or once its disk has room.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Store(error) if error.passes())
+    }
+
+    /// When the same request may be sent again, where that is known. Seconds.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::Share(refusal) => Some(refusal.retry_after_seconds()),
+            Self::Store(StoreError::NoSpace { .. }) => Some(limits::NO_SPACE_RETRY_SECONDS),
+            _ => None,
+        }
+    }
+
     /// In a word, for the audit: what a caller sent is not to stand there.
     pub fn word(&self) -> &'static str {
         match self {
+            Self::Store(StoreError::NoSpace { .. }) => "no_space",
             Self::Store(_) => "store",
             Self::NoSuchTask(_) => "no_such_task",
             Self::NoSuchOutput { .. } => "no_such_output",
@@ -237,7 +253,10 @@ impl EngineError {
 
 fn of_store(error: &StoreError) -> ErrorKind {
     match error {
-        StoreError::Busy { .. } | StoreError::Closed | StoreError::Locked { .. } => ErrorKind::Unavailable,
+        StoreError::Busy { .. }
+        | StoreError::NoSpace { .. }
+        | StoreError::Closed
+        | StoreError::Locked { .. } => ErrorKind::Unavailable,
         StoreError::Refused(_) => ErrorKind::Conflict,
         StoreError::TooLarge { .. } => ErrorKind::Limit,
         StoreError::ReadOnly { .. } | StoreError::NotPrivate(_) => ErrorKind::Denied,

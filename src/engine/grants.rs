@@ -9,7 +9,7 @@ use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::store::{Snapshot, Space};
+use crate::store::{Need, Snapshot, Space};
 
 impl TaskEngine {
     /// Records a request without a valid token.
@@ -32,7 +32,8 @@ impl TaskEngine {
             Ok(known)
         };
         let known = self.shared.store.read(read).await?;
-        let mut commit = Commit::new();
+        // A start needs it, also on a full disk.
+        let mut commit = Commit::new().with_need(Need::End);
         for component in catalog.components() {
             let grant = serde_json::to_vec(&component.holdings.grant).unwrap_or_default();
             let mut hasher = blake3::Hasher::new();

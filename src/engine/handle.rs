@@ -10,7 +10,7 @@ use crate::engine::feed::{Feed, ResourceKey};
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
 use crate::shares::Account;
-use crate::store::Space;
+use crate::store::{Need, Space};
 
 /// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
 #[derive(Clone)]
@@ -54,7 +54,9 @@ impl TaskEngine {
     }
 
     pub async fn put_setting(&self, name: &str, value: Vec<u8>) -> Result<(), EngineError> {
-        self.shared.commit(Commit::new().put(Space::Setting, name.as_bytes(), value))?.await?;
+        self.shared
+            .commit(Commit::new().with_need(Need::End).put(Space::Setting, name.as_bytes(), value))?
+            .await?;
         Ok(())
     }
 }

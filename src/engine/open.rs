@@ -240,6 +240,11 @@ impl TaskEngine {
         metrics::read(&self.shared)
     }
 
+    /// On a disk that is full: room for a small file beside the store, from what is kept in reserve.
+    pub fn give_room(&self, bytes: u64) {
+        self.shared.store.give_room(bytes);
+    }
+
     pub fn usage(&self) -> Result<Usage, EngineError> {
         Ok(self.shared.store.usage()?)
     }

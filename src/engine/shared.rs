@@ -23,7 +23,6 @@ use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
-use crate::limits;
 use crate::shares::{Account, Held};
 use crate::store::{Ack, Batch, Store, StoreError};
 use crate::task::{ComponentId, Status, Task, TaskId};
@@ -95,9 +94,9 @@ impl Shared {
         (self.commands)(next).map_or_else(String::new, |command| format!("{before}{command}"))
     }
 
-    /// The store was busy: it takes more after a moment.
-    pub async fn pause(&self) {
-        tokio::time::sleep(Duration::from_millis(limits::BUSY_RETRY_MS)).await;
+    /// The store was busy, and takes more after a moment; or its disk was full, which lasts longer.
+    pub async fn pause(&self, why: &StoreError) {
+        tokio::time::sleep(why.pause()).await;
     }
 
     /// The date that times to live go by: what the wall clock said when the store was opened, and the time since by the
@@ -119,9 +118,9 @@ impl Shared {
         self.catalog.read().clone()
     }
 
-    /// The store was busy when something was due for this task: it is looked at again after a moment.
-    pub fn look_again(&self, id: TaskId) {
-        let at = self.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+    /// The store did not take what was due for this task: it is looked at again after a moment.
+    pub fn look_again(&self, id: TaskId, why: &StoreError) {
+        let at = self.clock.elapsed() + why.pause();
         self.memory.timers.set(id, at);
     }
 

@@ -17,7 +17,7 @@ use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::TokenRow;
 use crate::limits;
-use crate::store::{Guard, Snapshot, Space, StoreError};
+use crate::store::{Guard, Need, Snapshot, Space, StoreError};
 
 /// What a token begins with, so that scanners for leaked secrets know one.
 const PREFIX: &str = "lh_";
@@ -133,6 +133,7 @@ impl TaskEngine {
             .delete(Space::Token, key)
             .put(Space::Setting, rows::revoked_key(name), []);
         commit.add_effect(Effect::TokenRevoked(hash));
+        commit.add_need(Need::Relief);
         self.shared.audit.record_admitted(&mut commit, by, by_name(AuditAction::TokenRevoke, name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
             StoreError::Refused(_) => missing(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::store::{Batch, Snapshot, Space};
+use crate::store::{Batch, Need, Snapshot, Space};
 use crate::task::TaskId;
 
 /// Where the rows stand. Each wing has its own.
@@ -72,13 +72,25 @@ impl TaskEngine {
 
     /// All or nothing, durable when this returns.
     pub async fn put_wing_rows(&self, writes: Vec<WingWrite>) -> Result<(), EngineError> {
-        let mut commit = Commit::new();
+        let (mut commit, need) = (Commit::new(), need_of(&writes));
         add(&mut commit, writes);
         if !commit.is_empty() {
+            commit.add_need(need);
             self.shared.commit(commit)?.await?;
         }
         Ok(())
     }
+}
+
+/// What these may have of a disk that is nearly full: sessions, of which there are only so many, are what a client reads
+/// and cancels through.
+fn need_of(writes: &[WingWrite]) -> Need {
+    let need = |write: &WingWrite| match write {
+        WingWrite::Put(WingSpace::Event, ..) => Need::Growth,
+        WingWrite::Put(WingSpace::Session, ..) => Need::End,
+        WingWrite::Delete(..) | WingWrite::DeletePrefix(..) | WingWrite::ForgetReports(_) => Need::Relief,
+    };
+    writes.iter().map(need).min().unwrap_or_default()
 }
 
 pub(super) fn add(batch: &mut Batch, writes: Vec<WingWrite>) {

@@ -24,6 +24,19 @@ pub struct Batch {
     pub(super) direct: Vec<(Space, Vec<u8>, Arc<[u8]>)>,
     pub(super) direct_bytes: usize,
     pub(super) longest_key: usize,
+    pub(super) need: Need,
+}
+
+/// What a batch may have of a disk that is nearly full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Need {
+    /// New work, and what work adds: refused as [`StoreError::NoSpace`](super::StoreError::NoSpace) first.
+    #[default]
+    Growth,
+    /// The end of what there is. It may have half of the reserve.
+    End,
+    /// What makes room, or takes powers away. It may have nearly all of the reserve.
+    Relief,
 }
 
 /// What follows from a batch, for the store's sink. The store does not look into it.
@@ -141,6 +154,11 @@ impl Batch {
         self.guards.push(guard);
     }
 
+    /// It may have at least what this need allows.
+    pub fn add_need(&mut self, need: Need) {
+        self.need = self.need.max(need);
+    }
+
     /// Once the batch is applied, before the sink gets its effects, `mark` holds `number`: the cheapest way to know.
     pub fn add_mark(&mut self, mark: Arc<AtomicU64>, number: u64) {
         self.marks.push((mark, number));
@@ -157,6 +175,7 @@ impl Batch {
         self.frame.extend_from_slice(&other.frame);
         self.direct_bytes += other.direct_bytes;
         self.longest_key = self.longest_key.max(other.longest_key);
+        self.need = self.need.max(other.need);
         self
     }
 

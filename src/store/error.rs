@@ -1,9 +1,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::Guard;
 use super::space::Space;
+use crate::limits::{BUSY_RETRY_MS, NO_SPACE_RETRY_MS};
 pub use crate::private::NotPrivate;
 
 /// Why the store said no. Cheap to clone: one failed commit answers many batches.
@@ -16,6 +18,14 @@ pub enum StoreError {
     /// The writer cannot keep up; nothing was queued. Try again after a moment.
     #[error("the store is busy: {queued} batches of {bytes} bytes wait for the disk; try again in a moment")]
     Busy { queued: usize, bytes: usize },
+    /// Too little is free on the disk for this; nothing was queued. Reads, cancels and deletes go on, and so does all
+    /// else once there is room. Its words are for any caller, so they name no place.
+    #[error(
+        "the server's disk has no room for this: {} MiB are free; try again once there is more, cancels, deletes and \
+         reads go on",
+        free >> 20
+    )]
+    NoSpace { free: u64 },
     /// The batch is over a bound of `limits.rs`; nothing was queued.
     #[error("{what} has {found} bytes and may have {limit}")]
     TooLarge { what: &'static str, found: usize, limit: usize },
@@ -43,6 +53,21 @@ pub enum StoreError {
     /// A value could not be encoded: an error in the program.
     #[error("a row could not be encoded: {0}")]
     Encode(Arc<str>),
+}
+
+impl StoreError {
+    /// How long what is handed over again waits before that, where it [`passes`](Self::passes).
+    pub fn pause(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::NoSpace { .. } => NO_SPACE_RETRY_MS,
+            _ => BUSY_RETRY_MS,
+        })
+    }
+
+    /// Whether the same may be handed over again after a moment, or once there is room.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::NoSpace { .. })
+    }
 }
 
 /// The guard that did not hold.
@@ -87,10 +112,15 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Whether the disk, or this user's share of it, has no room.
+pub fn is_disk_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 /// The words of an I/O error, plain where the cause is plain.
 fn explain(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::StorageFull => format!("the disk is full ({error})"),
+        _ if is_disk_full(error) => format!("the disk is full ({error})"),
         std::io::ErrorKind::ReadOnlyFilesystem => format!("the file system is read-only ({error})"),
         std::io::ErrorKind::PermissionDenied => format!("access is denied ({error})"),
         _ => error.to_string(),

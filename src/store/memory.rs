@@ -132,6 +132,7 @@ impl Memory {
             unfolded_rows: 0,
             queued_batches: self.shared.queue().waiting.len(),
             last_lsn: kept.last_lsn,
+            disk: None,
         }
     }
 

@@ -25,12 +25,12 @@ use futures::executor::block_on;
 use tokio::sync::watch;
 
 pub use ack::Ack;
-pub use batch::{Batch, Effects, Guard};
-pub use error::{NotPrivate, Refusal, StoreError};
+pub use batch::{Batch, Effects, Guard, Need};
+pub use error::{NotPrivate, Refusal, StoreError, is_disk_full};
 #[cfg(test)]
 pub(crate) use file::{AfterLie, Dice, Drive, Fault, Lie, Moment, No, Past};
 pub use file::{BackupError, BackupSummary, Presence};
-pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
+pub use options::{Checked, DiskUsage, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;
 pub use space::Space;
@@ -246,6 +246,15 @@ impl Store {
             Kind::File(file) => file.on_latch(),
             #[cfg(test)]
             Kind::Memory(memory) => memory.on_latch(),
+        }
+    }
+
+    /// Gives up so many bytes of the disk that are kept in reserve, for a small file that lies beside the store's.
+    pub fn give_room(&self, bytes: u64) {
+        match &self.inner.kind {
+            Kind::File(file) => file.give_room(bytes),
+            #[cfg(test)]
+            Kind::Memory(_) => {}
         }
     }
 

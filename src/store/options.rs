@@ -44,6 +44,20 @@ pub struct Usage {
     pub unfolded_rows: u64,
     pub queued_batches: usize,
     pub last_lsn: Lsn,
+    /// Of the disk, where that is looked at.
+    pub disk: Option<DiskUsage>,
+}
+
+/// How the disk of a store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// What this process may still write, besides the reserve.
+    pub free_bytes: u64,
+    pub reserve_bytes: u64,
+    /// New work is refused until more is free.
+    pub is_full: bool,
+    /// Batches that were refused for want of room since the store was opened.
+    pub refused: u64,
 }
 
 /// What a check has read.

@@ -79,6 +79,12 @@ impl Server {
         self.client().with_key(&self.key)
     }
 
+    /// The text of one of its own pages, such as `metrics`.
+    pub async fn page(&self, name: &str) -> String {
+        let url = self.url.replace("/mcp", &format!("/{name}"));
+        reqwest::get(url).await.expect("an answer").text().await.expect("text")
+    }
+
     /// What `longhaul …` answers that its owner talks to it by.
     pub fn longhaul(&self, words: &[&str]) -> Value {
         answer_of(command(&self.data, words))

@@ -163,7 +163,7 @@ fn disk(folder: &Path) -> Check {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let found = format!("{} free", bytes(free));
             if free < LOW_DISK_BYTES {
-                Check::warn(WHAT, found, "make room: a full disk stops the store")
+                Check::warn(WHAT, found, "make room: with little free, new work is refused")
             } else {
                 Check::ok(WHAT, found)
             }

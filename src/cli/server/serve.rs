@@ -44,6 +44,8 @@ const CACHE_KEY: &str = "compiled-code-key";
 const OWNER_KEY: &str = "owner-key";
 /// Tells a key from a token, for people and for scanners of secrets.
 const KEY_PREFIX: &str = "lhk_";
+/// What the file takes at most that says where this server listens, twice over.
+const SERVER_FILE_BYTES: u64 = 64 * 1024;
 /// A store that has failed takes nothing any more, so there is nothing to wait for.
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
@@ -85,6 +87,18 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         }
         opened => opened?,
     };
+    if let Some(disk) = engine.usage()?.disk.filter(|disk| disk.is_full) {
+        eprintln!(
+            "the disk of {} has no room ({} MiB are free): new work is refused until there is more; reads, cancels and \
+             deletes go on",
+            context.data().display(),
+            disk.free_bytes >> 20
+        );
+        if disk.free_bytes < SERVER_FILE_BYTES {
+            // Without it, the other commands find no server to cancel with.
+            engine.give_room(SERVER_FILE_BYTES);
+        }
+    }
     if serves == Serves::Clients
         && let Err(error) = refuse_beyond_loopback(context.settings.http, engine.has_tokens(), context.data())
     {
@@ -228,7 +242,16 @@ async fn set_up(
     let mut catalog = Catalog::reserving(api::names());
     for file in load::find(settings.tool_paths.clone()).await? {
         let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
-        engine.store_component(loaded.bytes, &loaded.component.name).await?;
+        match engine.store_component(loaded.bytes, &loaded.component.name).await {
+            Err(error) if error.passes() => {
+                eprintln!(
+                    "{} is not served: the disk has no room to keep it; make some and start again",
+                    escape(&loaded.component.name)
+                );
+                continue;
+            }
+            stored => drop(stored?),
+        }
         load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
         catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
     }

@@ -5,11 +5,15 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
 use crate::cli::config::Settings;
+use crate::limits;
 use crate::private::{self, Purpose};
+use crate::store::is_disk_full;
 
 const NAME: &str = "server.json";
 
@@ -157,29 +161,73 @@ pub fn is_running(pid: u32) -> bool {
 pub struct ServerFile {
     path: PathBuf,
     pub info: ServerInfo,
+    /// Tries again what the disk had no room for.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl ServerFile {
     pub fn new(folder: &Path, info: ServerInfo) -> io::Result<Self> {
         refuse_foreign(folder)?;
-        let file = Self { path: folder.join(NAME), info };
+        let mut file = Self { path: folder.join(NAME), info, writing: None };
         file.write()?;
         Ok(file)
     }
 
-    /// Says what `info` says now.
-    pub fn write(&self) -> io::Result<()> {
-        // Readers see the whole file or none.
-        let fresh = self.path.with_file_name(format!("{NAME}.{}", self.info.pid));
-        let mut file = private::create(&fresh)?;
-        file.write_all(&serde_json::to_vec(&self.info)?)?;
-        drop(file);
-        fs::rename(&fresh, &self.path)
+    /// Says what `info` says now. On a disk that is full it is written once there is room: nothing but other commands
+    /// needs it. To be called in a runtime.
+    pub fn write(&mut self) -> io::Result<()> {
+        self.stop_writing();
+        match write(&self.path, &self.info) {
+            Err(error) if is_disk_full(&error) => {
+                tracing::warn!(
+                    "where this server listens is not in {} yet: {error}; it is tried again, and clients are served",
+                    self.path.display()
+                );
+                let (path, info) = (self.path.clone(), self.info.clone());
+                self.writing = Some(tokio::spawn(write_later(path, info)));
+                Ok(())
+            }
+            written => written,
+        }
     }
+
+    fn stop_writing(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            writing.abort();
+        }
+    }
+}
+
+async fn write_later(path: PathBuf, info: ServerInfo) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(limits::NO_SPACE_RETRY_SECONDS)).await;
+        match write(&path, &info) {
+            Ok(()) => return,
+            Err(error) if is_disk_full(&error) => {}
+            Err(error) => {
+                tracing::warn!("where this server listens cannot be written to {}: {error}", path.display());
+                return;
+            }
+        }
+    }
+}
+
+/// Readers see the whole file or none.
+fn write(path: &Path, info: &ServerInfo) -> io::Result<()> {
+    let fresh = path.with_file_name(format!("{NAME}.{}", info.pid));
+    let written = private::create(&fresh)
+        .and_then(|mut file| file.write_all(&serde_json::to_vec(info)?))
+        .and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        // Half of it is of no use, and takes room.
+        let _ = fs::remove_file(&fresh);
+    }
+    written
 }
 
 impl Drop for ServerFile {
     fn drop(&mut self) {
+        self.stop_writing();
         // Left behind it is stale, which its readers know.
         if bytes(&self.path).is_ok_and(|there| !is_foreign(&there)) {
             let _ = fs::remove_file(&self.path);

@@ -250,9 +250,9 @@ impl Audit {
             }
             match self.flush(store, &hand_over).await {
                 Ok(()) => {}
-                Err(StoreError::Busy { .. }) => {
+                Err(why) if why.passes() => {
                     // What was to be written waits, and is tried again after a moment.
-                    let until = self.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+                    let until = self.clock.elapsed() + why.pause();
                     self.wake.notify_one();
                     tokio::select! {
                         () = self.clock.sleep_until(until) => continue,

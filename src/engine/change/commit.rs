@@ -16,7 +16,7 @@ use crate::engine::link::Link;
 use crate::engine::memory::entry::{Entry, EntryState, begins};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
-use crate::store::{Ack, Guard, Space, StoreError};
+use crate::store::{Ack, Guard, Need, Space, StoreError};
 use crate::task::Task;
 
 /// Commits a change of an open task, with what `more` adds. The order of calls is that of commits: the caller holds
@@ -77,6 +77,7 @@ fn commit_change(
         commit = commit.end_lease(entry.id);
     }
     change.add_to(entry.id, &mut commit)?;
+    commit.add_need(need_of(&change));
     let ack = shared.commit(commit.and(more))?;
     // From here on the change will be on disk, or the process ends without it.
     if let Some(queued) = queued {
@@ -124,11 +125,28 @@ pub fn commit_pending(
         Some(Draft { commit, queued }) => (commit, Some(queued)),
         None => (Commit::under_lease(entry.id, state.lease), None),
     };
-    let ack = shared.commit(commit.and(more))?;
+    let mut commit = commit.and(more);
+    if state.status.cancel.is_some() {
+        // It was asked to end, and cleans up.
+        commit.add_need(Need::End);
+    }
+    let ack = shared.commit(commit)?;
     if let Some(queued) = queued {
         state.mark_queued(&queued);
     }
     Ok(ack)
+}
+
+/// What a change may have of a disk that is nearly full: where it ends something, or lets it go from memory, all that
+/// there is for that; new attempts and what they add wait.
+fn need_of(change: &Change) -> Need {
+    let is_over = change.status.state.is_terminal();
+    match (change.status.cancel.is_some(), change.instance) {
+        (true, _) if is_over || change.instance == Instance::Stays => Need::Relief,
+        (true, _) | (_, Instance::Goes | Instance::GoesUnrecorded) => Need::End,
+        (false, _) if is_over => Need::End,
+        (false, _) => Need::Growth,
+    }
 }
 
 /// What the clocks say to a task.

@@ -40,6 +40,25 @@ pub async fn has_arrived(shared: &Arc<Shared>, entry: &Arc<Entry>, ack: Ack) -> 
     }
 }
 
+/// An instance is to go whose disk has no room for what it has not committed: that is void, and the task is where it was
+/// committed last. The caller ends it, or lets it [`go_on`].
+pub async fn drop_pending(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), EngineError> {
+    let queued = |state: &EntryState| state.live.as_ref().map(|live| live.enqueued);
+    loop {
+        let before = queued(&entry.lock());
+        // What has been handed over meanwhile counts.
+        shared.commit(Commit::new())?.await?;
+        let mut state = entry.lock();
+        if state.live.is_none() {
+            return Ok(());
+        }
+        if queued(&state) == before {
+            forget(shared, entry, &mut state);
+            return Ok(());
+        }
+    }
+}
+
 /// Memory says of the task what the disk says, without an instance.
 fn forget(shared: &Shared, entry: &Entry, state: &mut EntryState) {
     let id = entry.id;
@@ -55,7 +74,7 @@ fn forget(shared: &Shared, entry: &Entry, state: &mut EntryState) {
 }
 
 /// Its place in its tree is what the disk says too, and it goes on from there.
-async fn go_on(shared: &Shared, entry: &Arc<Entry>) {
+pub async fn go_on(shared: &Shared, entry: &Arc<Entry>) {
     let id = entry.id;
     if let Err(error) = go_back_in_tree(shared, entry).await {
         tracing::error!(task = %id, %error, "the children of a task that lost its lease cannot be read");

@@ -35,7 +35,7 @@ use crate::engine::runner::{Attempt, Runner};
 use crate::engine::shared::Shared;
 use crate::engine::trace::{self, LiveTrace, TaskTime, Tracer};
 use crate::limits;
-use crate::store::{Ack, Snapshot, Space, StoreError};
+use crate::store::{Ack, Need, Snapshot, Space, StoreError};
 use crate::task::{
     ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, ToolResult, UnknownOutcome, WakeOn,
 };
@@ -94,6 +94,11 @@ pub(in crate::engine) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_
     if shared.entry(entry.id).is_some_and(|there| Arc::ptr_eq(&there, entry)) {
         shared.memory.ready.push(entry.clone());
     }
+}
+
+/// What an interruption is written with: the task is where it was, and an end may follow.
+pub(super) fn interruption() -> Commit {
+    Commit::new().with_need(Need::End)
 }
 
 /// What is logged of an attempt bears the trace of the call that made its task.
@@ -210,7 +215,7 @@ fn start(
         let was_dropped = state.status.state == State::Running;
         if was_dropped {
             // Its lease was lost, and with it what it had not committed.
-            drop(commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new())?);
+            drop(commit_event(shared, entry, &mut state, Event::Interrupted, interruption())?);
         }
         // Since it was queued, or by a block that a sweep has not brought to it yet.
         if state.status.state.blocked().is_some() {
@@ -408,7 +413,7 @@ async fn settle(shared: &Arc<Shared>, entry: &Arc<Entry>, end: End) -> Result<()
         }
         let recorded = match &end {
             End::Stopped => return Ok(None),
-            End::Shutdown => commit_event(shared, entry, state, Event::Interrupted, Commit::new()),
+            End::Shutdown => commit_event(shared, entry, state, Event::Interrupted, interruption()),
             End::Timeout => {
                 let over = Ending::Failed(total_time_over(entry));
                 ending::end(shared, entry, state, &over, By::Itself(tree.as_ref()))
@@ -438,7 +443,7 @@ async fn once_taken(
     loop {
         let recorded = record(&mut entry.lock());
         match recorded {
-            Err(EngineError::Store(StoreError::Busy { .. })) => shared.pause().await,
+            Err(EngineError::Store(why)) if why.passes() => shared.pause(&why).await,
             recorded => return recorded,
         }
     }
@@ -566,8 +571,8 @@ async fn fail_to_begin(
     let reason = match &error {
         EngineError::NoSuchComponent(_) => FailedReason::MissingComponent,
         EngineError::Store(StoreError::Damaged { .. }) => FailedReason::Damaged,
-        EngineError::Store(StoreError::Busy { .. }) => {
-            shared.look_again(entry.id);
+        EngineError::Store(why) if why.passes() => {
+            shared.look_again(entry.id, why);
             return Ok(());
         }
         _ => return Err(error),

@@ -20,7 +20,7 @@ use crate::engine::questions::sampler;
 use crate::engine::rows::{self, BlockRow, ComponentRow};
 use crate::engine::shared::Shared;
 use crate::limits;
-use crate::store::{Ack, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Guard, Need, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, TaskId};
 
 /// A component that is blocked.
@@ -67,6 +67,7 @@ impl TaskEngine {
         let at = shared.memory.blocks.get(&name).map_or_else(|| shared.date(), |row| row.at);
         let row = BlockRow { at, components };
         let mut commit = Commit::new().put(Space::Setting, rows::blocked_key(&name), rows::encode(&row)?);
+        commit.add_need(Need::Relief);
         commit.add_effect(Effect::ComponentBlocked { name: name.clone(), row: row.clone() });
         let subject = Subject { note: Some(&name), ..Subject::new(AuditAction::ComponentBlock) };
         shared.audit.record_admitted(&mut commit, by, subject)?;
@@ -167,8 +168,8 @@ async fn settle_one(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), Engi
         let ack = match settled {
             Ok(Some(ack)) => ack,
             Ok(None) => return Ok(()),
-            Err(EngineError::Store(StoreError::Busy { .. })) => {
-                shared.pause().await;
+            Err(EngineError::Store(why)) if why.passes() => {
+                shared.pause(&why).await;
                 continue;
             }
             Err(error) => return Err(error),
@@ -209,7 +210,7 @@ pub fn settle(
         (Some(_), Some(_)) | (None, None) => return Ok(None),
     };
     let is_blocked = matches!(event, Event::Blocked { .. });
-    let ack = commit_event(shared, entry, state, event, Commit::new())?;
+    let ack = commit_event(shared, entry, state, event, Commit::new().with_need(Need::End))?;
     if is_blocked {
         shared.memory.timers.clear(entry.id);
         entry.stop.send_modify(|count| *count += 1);

@@ -16,7 +16,7 @@ use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
 use crate::engine::query::view::TaskView;
 use crate::engine::shared::Shared;
-use crate::store::Ack;
+use crate::store::{Ack, StoreError};
 use crate::task::{CancelRequest, TaskId, WakeOn};
 
 impl TaskEngine {
@@ -63,7 +63,8 @@ impl TaskEngine {
         let request = CancelRequest { at: self.shared.clock.wall(), reason };
         let listens = self.shared.is_running();
         loop {
-            let Some(ack) = cancel(&self.shared, principal, &entry, request.clone(), listens)? else {
+            let cancelled = cancel_anyway(&self.shared, principal, &entry, &request, listens).await?;
+            let Some(ack) = cancelled else {
                 self.shared.audit.record_repeated(principal, subject, "cancelled_already");
                 break;
             };
@@ -73,6 +74,26 @@ impl TaskEngine {
         }
         self.task(principal, id).await
     }
+}
+
+/// The same, also where the disk has no room for what its guest has not committed: that is given up.
+pub async fn cancel_anyway(
+    shared: &Arc<Shared>,
+    by: &Principal,
+    entry: &Arc<Entry>,
+    request: &CancelRequest,
+    may_listen: bool,
+) -> Result<Option<Ack>, EngineError> {
+    match cancel(shared, by, entry, request.clone(), may_listen) {
+        Err(EngineError::Store(StoreError::NoSpace { .. })) if entry.lock().live.is_some() => {}
+        cancelled => return cancelled,
+    }
+    lease::drop_pending(shared, entry).await?;
+    let cancelled = cancel(shared, by, entry, request.clone(), may_listen);
+    if cancelled.is_err() {
+        lease::go_on(shared, entry).await;
+    }
+    cancelled
 }
 
 /// Asks a task to end, or ends it at once where its guest does not listen, or cannot (`may_listen`); `None` where that

@@ -9,7 +9,6 @@ use crate::engine::error::EngineError;
 use crate::engine::family::children;
 use crate::engine::memory::entry::{Anchor, Entry, EntryState};
 use crate::engine::shared::Shared;
-use crate::store::StoreError;
 use crate::task::{TaskId, WakeOn};
 
 /// A timer of this task has fired.
@@ -19,7 +18,7 @@ pub async fn due(shared: &Arc<Shared>, id: TaskId) {
         Due::Nothing => {}
         Due::TotalTime => match end_overdue(shared, &entry).await {
             Ok(()) => {}
-            Err(EngineError::Store(StoreError::Busy { .. })) => shared.look_again(id),
+            Err(EngineError::Store(why)) if why.passes() => shared.look_again(id, &why),
             Err(error) => tracing::error!(task = %id, %error, "cannot end a task whose total time is over"),
         },
         Due::Look(on) => {

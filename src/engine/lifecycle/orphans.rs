@@ -10,8 +10,7 @@ use crate::engine::family::children::{UNWANTED, on_behalf};
 use crate::engine::memory::entry::Entry;
 use crate::engine::rows::tree::current;
 use crate::engine::shared::Shared;
-use crate::limits;
-use crate::store::{Ack, StoreError};
+use crate::store::Ack;
 use crate::task::{CancelRequest, TaskId};
 
 /// Cancels what is wanted no more, as long as the engine runs.
@@ -22,10 +21,14 @@ pub async fn run(shared: Arc<Shared>) {
             return;
         }
         let found = shared.memory.trees.unwanted().clone();
+        let mut pause = Duration::ZERO;
         for id in found {
             match give_up(&shared, id).await {
                 // It is tried again.
-                Err(EngineError::Store(StoreError::Busy { .. })) => continue,
+                Err(EngineError::Store(why)) if why.passes() => {
+                    pause = pause.max(why.pause());
+                    continue;
+                }
                 Err(error) => {
                     tracing::error!(task = %id, %error, "cannot cancel a child that is not wanted any more");
                 }
@@ -37,7 +40,7 @@ pub async fn run(shared: Arc<Shared>) {
             woken.await;
             continue;
         }
-        let until = shared.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+        let until = shared.clock.elapsed() + pause;
         tokio::select! {
             () = shared.clock.sleep_until(until) => {}
             () = woken => {}
@@ -48,7 +51,8 @@ pub async fn run(shared: Arc<Shared>) {
 /// Cancels a child that is wanted no more, if it is open.
 async fn give_up(shared: &Arc<Shared>, id: TaskId) -> Result<(), EngineError> {
     let Some(entry) = shared.entry(id) else { return Ok(()) };
-    while let Some(ack) = cancel_unwanted(shared, &entry)? {
+    let (by, request) = (on_behalf(&entry.principal), unwanted(shared));
+    while let Some(ack) = cancel::cancel_anyway(shared, &by, &entry, &request, true).await? {
         if lease::has_arrived(shared, &entry, ack).await? {
             break;
         }
@@ -77,6 +81,9 @@ pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
 }
 
 pub fn cancel_unwanted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
-    let request = CancelRequest { at: shared.clock.wall(), reason: Some(UNWANTED.to_owned()) };
-    cancel::cancel(shared, &on_behalf(&entry.principal), entry, request, true)
+    cancel::cancel(shared, &on_behalf(&entry.principal), entry, unwanted(shared), true)
+}
+
+fn unwanted(shared: &Shared) -> CancelRequest {
+    CancelRequest { at: shared.clock.wall(), reason: Some(UNWANTED.to_owned()) }
 }

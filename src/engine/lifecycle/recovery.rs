@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::attempt::interruption;
 use super::{block, due, orphans};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::plan::Event;
-use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::questions::sampler;
@@ -24,8 +24,14 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     for (task, status) in found {
         let open = shared.shares.hold(Pool::OpenTasks, &task.principal, 1);
         let entry = shared.open_entry(&task, status, open);
-        acks.extend(interrupted(shared, &entry)?);
-        acks.extend(block::settle(shared, &entry, &mut entry.lock(), &task.component)?);
+        match as_found(shared, &task, &entry) {
+            Err(EngineError::Store(why)) if why.passes() => {
+                shared.open_tasks().insert(entry.id, entry.clone());
+                tokio::spawn(take_up_later(shared.clone(), task, entry));
+                continue;
+            }
+            found => acks.extend(found?),
+        }
         take_up(shared, &task, &entry);
         sampler::resume(shared, &entry);
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
@@ -41,13 +47,38 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// What a start says of an open task: that the process that ran it is gone, and whether its component is blocked.
+fn as_found(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) -> Result<Vec<Ack>, EngineError> {
+    let mut acks = Vec::from_iter(interrupted(shared, entry)?);
+    acks.extend(block::settle(shared, entry, &mut entry.lock(), &task.component)?);
+    Ok(acks)
+}
+
 /// The process that ran it is gone.
 fn interrupted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {
     let mut state = entry.lock();
     if state.status.state != State::Running {
         return Ok(None);
     }
-    commit_event(shared, entry, &mut state, Event::Interrupted, Commit::new()).map(Some)
+    commit_event(shared, entry, &mut state, Event::Interrupted, interruption()).map(Some)
+}
+
+/// The disk has no room to say that it was interrupted: until it has, the task can be read and cancelled.
+async fn take_up_later(shared: Arc<Shared>, task: Task, entry: Arc<Entry>) {
+    loop {
+        match as_found(&shared, &task, &entry) {
+            Err(EngineError::Store(why)) if why.passes() => shared.pause(&why).await,
+            Err(error) => {
+                tracing::error!(task = %task.id, %error, "an open task cannot be taken up");
+                return;
+            }
+            Ok(_) => break,
+        }
+    }
+    if !entry.lock().status.state.is_terminal() {
+        take_up(&shared, &task, &entry);
+        sampler::resume(&shared, &entry);
+    }
 }
 
 fn take_up(shared: &Arc<Shared>, task: &Task, entry: &Arc<Entry>) {

@@ -19,7 +19,7 @@ use crate::engine::handle::TaskEngine;
 use crate::engine::rows::{self, ComponentRow, Payload, ended_key, tree};
 use crate::engine::shared::Shared;
 use crate::limits;
-use crate::store::{Ack, Guard, Snapshot, Space, StoreError};
+use crate::store::{Ack, Guard, Need, Snapshot, Space, StoreError};
 use crate::task::{ComponentId, Status, Task, TaskId};
 
 /// What a sweep took away.
@@ -108,7 +108,8 @@ impl TaskEngine {
                 return Ok(count);
             }
             count += old.len() as u64;
-            let commit = old.into_iter().fold(Commit::new(), |commit, key| commit.delete(Space::Audit, key));
+            let none = Commit::new().with_need(Need::Relief);
+            let commit = old.into_iter().fold(none, |commit, key| commit.delete(Space::Audit, key));
             self.shared.commit(commit)?.await?;
         }
     }
@@ -142,6 +143,7 @@ impl TaskEngine {
             }
             // What is served now stays: components are stored and named in the catalog before the start.
             let commit = Commit::new()
+                .with_need(Need::Relief)
                 .delete(Space::Component, component.as_str().as_bytes())
                 .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
                 .delete(Space::Blob, digest.as_slice());
@@ -246,6 +248,7 @@ fn delete_task(
 ) -> Result<(Commit, Option<Task>, u64), StoreError> {
     let (id, bytes) = (*id, id.as_bytes().as_slice());
     let mut commit = Commit::new()
+        .with_need(Need::Relief)
         .guard(Guard::Absent { space: Space::Open, key: bytes.to_vec() })
         .guard(Guard::Present { space: Space::Ended, key: key.clone() })
         .delete(Space::Ended, key.clone());

@@ -17,7 +17,6 @@ use crate::engine::memory::entry::Entry;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
 use crate::store::Snapshot;
-use crate::store::StoreError;
 use crate::task::{QuestionKind, TaskId};
 use crate::{clock, limits};
 
@@ -119,7 +118,7 @@ async fn arrives(shared: &Shared) -> bool {
     loop {
         match shared.commit(Commit::new()) {
             Ok(ack) => return ack.await.is_ok(),
-            Err(StoreError::Busy { .. }) => shared.pause().await,
+            Err(why) if why.passes() => shared.pause(&why).await,
             Err(_) => return false,
         }
     }
@@ -191,8 +190,8 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         match give(&shared, &entry, Which::Number(number), giving).await {
             Ok(()) => return,
             // It was paid for: it is given again after a moment.
-            Err(EngineError::Store(StoreError::Busy { .. })) => {
-                let again = shared.clock.elapsed() + Duration::from_millis(limits::BUSY_RETRY_MS);
+            Err(EngineError::Store(why)) if why.passes() => {
+                let again = shared.clock.elapsed() + why.pause();
                 shared.clock.sleep_until(again).await;
             }
             Err(error) => {

@@ -17,13 +17,13 @@ use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::{Ack, Space, StoreError};
 
-/// One commit: what was reported so far, the checkpoint, the next epoch, and the old journal's end.
+/// One commit; an error of the store, the inner one, leaves the instance as it was: what was reported so far, the checkpoint, the next epoch, and the old journal's end.
 pub fn save(
     shared: &Arc<Shared>,
     entry: &Entry,
     state: &mut EntryState,
-    saved: Vec<u8>,
-) -> Result<Ack, RecorderError> {
+    saved: &[u8],
+) -> Result<Result<Ack, StoreError>, RecorderError> {
     let fault = |error: StoreError| RecorderError::Fault(error.to_string());
     let Some(live) = state.live.as_mut() else {
         return Err(RecorderError::Fault("the attempt has ended: its lease is void".to_owned()));
@@ -52,18 +52,22 @@ pub fn save(
     let mut more = Commit::new();
     more.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status).map_err(fault)?);
     more.changed(ResourceKey::Task(id));
-    let payload = rows::put_payload(&mut more, id, &saved);
+    let payload = rows::put_payload(&mut more, id, saved);
     let outputs = status.outputs.clone();
     let row = CheckpointRow { state: payload, log_position, reports, logical, records, awake_nanos, outputs };
     more.add_put(Space::Checkpoint, id.as_bytes().as_slice(), rows::encode(&row).map_err(fault)?);
     more.add_delete_prefix(Space::Op, old.clone());
     more.add_delete_prefix(Space::Journal, old);
     let parts = Parts { has_records: false, has_status: false, is_marked: true };
-    let committed = commit_pending(shared, entry, state, parts, more).map_err(fault);
-    if let (Err(_), Some(live)) = (&committed, state.live.as_mut()) {
-        live.trace.return_to(place);
-    }
-    let ack = committed?;
+    let ack = match commit_pending(shared, entry, state, parts, more) {
+        Ok(ack) => ack,
+        Err(error) => {
+            if let Some(live) = state.live.as_mut() {
+                live.trace.return_to(place);
+            }
+            return Ok(Err(error));
+        }
+    };
     (state.status, state.status_dirty) = (status, false);
     if let Some(live) = state.live.as_mut() {
         live.journal = Journal::resume(Vec::new(), records, logical);
@@ -72,5 +76,5 @@ pub fn save(
         live.ops = Ops::default();
         live.restored = Some(saved.into());
     }
-    Ok(ack)
+    Ok(Ok(ack))
 }

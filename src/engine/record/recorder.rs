@@ -140,7 +140,7 @@ impl Recorder {
             match queued {
                 Ok(queued) => break queued,
                 // It stays pending, and the guest waits.
-                Err(StoreError::Busy { .. }) => self.shared.pause().await,
+                Err(why) if why.passes() => self.shared.pause(&why).await,
                 Err(error) => return Err(fault(error)),
             }
         };
@@ -164,7 +164,7 @@ impl Recorder {
             match commit_pending(&self.shared, &self.entry, &mut state, parts, Commit::new()) {
                 Ok(_) => {}
                 // It stays pending, and is tried again after a moment.
-                Err(StoreError::Busy { .. }) => self.mark_dirty(),
+                Err(why) if why.passes() => self.mark_dirty(),
                 Err(error) => return Err(fault(error)),
             }
         }
@@ -259,10 +259,17 @@ impl Recorder {
 
     /// Saves `state`, drops the journal so far and begins the next epoch: one commit.
     pub async fn checkpoint(&self, state: Vec<u8>) -> Result<(), RecorderError> {
-        let ack = {
-            let mut entry = self.entry.lock();
-            self.check_lease(&entry)?;
-            checkpoint::save(&self.shared, &self.entry, &mut entry, state)?
+        let ack = loop {
+            let saved = {
+                let mut entry = self.entry.lock();
+                self.check_lease(&entry)?;
+                checkpoint::save(&self.shared, &self.entry, &mut entry, &state)?
+            };
+            match saved {
+                Ok(ack) => break ack,
+                Err(why) if why.passes() => self.shared.pause(&why).await,
+                Err(error) => return Err(fault(error)),
+            }
         };
         self.settled(ack.await).await
     }

@@ -17,7 +17,7 @@ use crate::engine::state::types::StatePage;
 use crate::engine::state::types::StateQuery;
 use crate::engine::state::types::StateWrite;
 use crate::limits;
-use crate::store::{Snapshot, Space, StoreError};
+use crate::store::{Need, Snapshot, Space, StoreError};
 
 impl TaskEngine {
     /// As it is on disk; `None` where there is none.
@@ -64,6 +64,9 @@ impl TaskEngine {
             let (answer, ack) = {
                 let mut guard = self.shared.memory.state.begin_write();
                 let mut commit = Commit::new();
+                if writes.iter().all(|write| write.value.is_none()) {
+                    commit.add_need(Need::Relief);
+                }
                 let decided = guard.decide(&self.shared, namespace, writes, principal.name())?;
                 if decided.is_ok() {
                     self.shared.audit.record_admitted(&mut commit, principal, subject)?;

@@ -11,7 +11,7 @@ use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::shared::Shared;
 use crate::limits;
-use crate::store::{Snapshot, Space, StoreError};
+use crate::store::{Need, Snapshot, Space, StoreError};
 
 pub async fn run(shared: Arc<Shared>) {
     let longest = Duration::from_secs(limits::STATE_EXPIRY_LOOK_SECONDS);
@@ -64,7 +64,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<Option<UnixNanos>, EngineError> {
     }
     let ack = {
         let mut guard = shared.memory.state.begin_write();
-        let mut commit = Commit::new();
+        let mut commit = Commit::new().with_need(Need::Relief);
         guard.expire(shared, &mut commit, &due)?;
         shared.commit(commit)?
     };

@@ -41,7 +41,8 @@ enum Tried {
     Replayed(Result<Vec<u64>, StateError>),
     Queued(Ack, Result<Vec<u64>, StateError>),
     /// Nothing was queued, and nothing has changed.
-    Busy,
+    /// The store takes it after a moment.
+    NotYet(StoreError),
 }
 
 /// A record of [`KIND_STATE`] for people.
@@ -124,7 +125,7 @@ impl Recorder {
             match self.try_state_write(namespace, writes, hash, &about)? {
                 Tried::Replayed(answer) => return Ok(answer),
                 Tried::Queued(ack, answer) => break (ack, answer),
-                Tried::Busy => self.shared().pause().await,
+                Tried::NotYet(why) => self.shared().pause(&why).await,
             }
         };
         crate::crash_point!("state_enqueued");
@@ -171,7 +172,7 @@ impl Recorder {
         };
         match self.commit_recorded(&mut state, &[], parts, record, commit)? {
             Ok(ack) => Ok(Tried::Queued(ack, answer)),
-            Err(StoreError::Busy { .. }) => Ok(Tried::Busy),
+            Err(why) if why.passes() => Ok(Tried::NotYet(why)),
             Err(error) => Err(fault(error)),
         }
     }

@@ -197,8 +197,11 @@ impl SessionManager for Sessions {
     async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
         // One that rests is woken as one is restored.
         let Some(session) = self.find(id).filter(|session| !session.is_resting()) else { return Ok(false) };
-        if session.touch() {
-            session.save().await?;
+        if session.touch()
+            && let Err(error) = session.save().await
+            && !error.passes()
+        {
+            return Err(error.into());
         }
         Ok(true)
     }

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::mcp::sessions::{self, SessionError, Sessions};
 use crate::mcp::shared::McpServer;
 use crate::mcp::watch::task_ids::TaskIds;
+use crate::store::DiskUsage;
 
 const PATH: &str = "/mcp";
 
@@ -172,7 +173,29 @@ impl Backend for TaskEngine {
         metrics.gauge("live_instances", "Instances in memory.", &[("", m.live_instances)]);
         metrics.gauge("timers", "Waits that are due at a time.", &[("", m.timers)]);
         metrics.gauge("subscribers", "Subscribers of changes.", &[("", m.subscribers)]);
+        if let Some(disk) = self.usage().ok().and_then(|usage| usage.disk) {
+            measure_disk(&disk, metrics);
+        }
         let latched = u64::from(self.latched().is_some());
         metrics.gauge("store_latched", "1 once the store takes nothing any more.", &[("", latched)]);
     }
+}
+
+fn measure_disk(disk: &DiskUsage, metrics: &mut Metrics) {
+    metrics.gauge("store_disk_free_bytes", "Free on the disk of the store.", &[("", disk.free_bytes)]);
+    metrics.gauge(
+        "store_reserve_bytes",
+        "Kept on that disk for ends, cancels and deletes.",
+        &[("", disk.reserve_bytes)],
+    );
+    metrics.gauge(
+        "store_disk_full",
+        "1 while new work is refused since that disk has no room.",
+        &[("", u64::from(disk.is_full))],
+    );
+    metrics.counter(
+        "store_no_space_total",
+        "What was to be written and had no room, since the start.",
+        &[("", disk.refused)],
+    );
 }

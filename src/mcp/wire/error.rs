@@ -15,6 +15,7 @@ use crate::catalog::show_hidden;
 use crate::engine::EngineError;
 use crate::limits;
 use crate::shares;
+use crate::store::StoreError;
 use crate::task::{ProtocolError, TaskId};
 
 /// How a failed `tools/call` is answered.
@@ -79,7 +80,7 @@ fn blame(error: &EngineError) -> Blame {
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
         | EngineError::BadIdempotencyKey { .. } => Blame::Client,
-        EngineError::Share(_) => Blame::Busy,
+        EngineError::Share(_) | EngineError::Store(StoreError::NoSpace { .. }) => Blame::Busy,
         EngineError::Store(_)
         | EngineError::NoSuchComponent(_)
         | EngineError::ShuttingDown
@@ -104,9 +105,10 @@ pub fn refusal(error: EngineError) -> Refusal {
     match blame(&error) {
         Blame::Missing | Blame::Arguments | Blame::Busy => {
             let mut answer = tool_error(words(&error));
-            if let EngineError::Share(refused) = &error {
+            if let Some(seconds) = error.retry_after_seconds() {
                 let meta = answer.meta.get_or_insert_default();
-                meta.insert(RETRY_AFTER_META.to_owned(), refused.retry_after_seconds().into());
+                meta.insert(ERROR_META.to_owned(), error.word().into());
+                meta.insert(RETRY_AFTER_META.to_owned(), seconds.into());
             }
             Refusal::Result(Box::new(answer))
         }
@@ -147,7 +149,9 @@ pub fn rpc(error: &EngineError) -> ErrorData {
         Blame::Busy | Blame::Server => {
             let data = match error {
                 EngineError::Share(refused) => Some(of_bound(refused)),
-                _ => None,
+                error => error
+                    .retry_after_seconds()
+                    .map(|seconds| json!({ "reason": error.word(), "retry_after_seconds": seconds })),
             };
             ErrorData::internal_error(message, data)
         }

@@ -26,9 +26,12 @@ mod read;
 #[cfg(test)]
 mod refusing;
 mod request;
+mod reserve;
+mod room;
 mod run;
 mod shared;
 mod snapshot;
+mod volume;
 mod writer;
 
 #[cfg(test)]
@@ -77,8 +80,11 @@ use super::sink::Sink;
 use names::Names;
 use open::Opened;
 use request::Request;
+use reserve::{Reserve, Reserved};
+use room::{Owed, Room};
 use shared::{Shared, State};
 use snapshot::Overlay;
+use volume::FolderVolume;
 use writer::Writer;
 
 /// A store in one file, or in what stands for one.
@@ -102,13 +108,17 @@ impl File {
         let path = folder.join(open::FILE_NAME);
         let open = move |runtime| {
             let file = folder::open_file(&names, path.parent().unwrap_or(Path::new(".")))?;
-            let backend = FileBackend::new(file)
-                .map_err(|error| StoreError::of_redb(format!("opening {}", path.display()), error))?;
-            let opened = open::open(backend, &path, options.cache_bytes)?;
+            let what = || format!("opening {}", path.display());
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let volume = FolderVolume::new(folder, &file);
+            let reserve = Reserve::on(volume.map_err(|error| StoreError::io(what(), &error))?);
+            let backend = FileBackend::new(file).map_err(|error| StoreError::of_redb(what(), error))?;
+            let backend = Reserved::new(backend, reserve.clone());
+            let opened = open::open(backend, &path, options.cache_bytes, is_disk_full(&reserve))?;
             if !opened.was_closed {
                 folder::sync_name(&names, &path)?;
             }
-            Ok(writer(opened, path, options, sink, runtime))
+            Ok(writer(opened, path, options, sink, runtime, reserve))
         };
         Self::on_a_thread(open).await
     }
@@ -122,8 +132,24 @@ impl File {
     ) -> Result<Self, StoreError> {
         let path = path.to_owned();
         block_on(Self::on_a_thread(move |runtime| {
-            let opened = open::open(backend, &path, options.cache_bytes)?;
-            Ok(writer(opened, path, options, sink, runtime))
+            let opened = open::open(backend, &path, options.cache_bytes, false)?;
+            Ok(writer(opened, path, options, sink, runtime, Reserve::none()))
+        }))
+    }
+
+    /// As [`Self::open_with_backend`], on a disk that can be full.
+    #[cfg(test)]
+    pub fn open_on_volume(
+        disk: &tests::disk::Disk,
+        path: &Path,
+        options: StoreOptions,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, StoreError> {
+        let (path, disk) = (path.to_owned(), disk.clone());
+        block_on(Self::on_a_thread(move |runtime| {
+            let reserve = Reserve::on(disk.clone());
+            let opened = open::open(Reserved::new(disk, reserve.clone()), &path, options.cache_bytes, false)?;
+            Ok(writer(opened, path, options, sink, runtime, reserve))
         }))
     }
 
@@ -194,11 +220,16 @@ impl File {
         self.shared.watch_latch()
     }
 
+    pub fn give_room(&self, bytes: u64) {
+        self.shared.reserve.give(bytes);
+    }
+
     pub fn usage(&self) -> Usage {
         let meters = &self.shared.meters;
         let file_bytes = std::fs::metadata(&self.shared.path).map_or(0, |there| open::occupied(&there));
         let unfolded_bytes = meters.unfolded_bytes.load(Ordering::Relaxed);
         let live_bytes = meters.base_bytes.load(Ordering::Relaxed) + unfolded_bytes;
+        let disk = self.shared.disk_usage();
         let queue = self.shared.queue();
         Usage {
             file_bytes,
@@ -208,6 +239,7 @@ impl File {
             unfolded_rows: meters.unfolded_rows.load(Ordering::Relaxed),
             queued_batches: queue.waiting.len() + queue.taken,
             last_lsn: meters.last_lsn.load(Ordering::Relaxed),
+            disk,
         }
     }
 
@@ -222,16 +254,22 @@ impl File {
     }
 }
 
+/// Whether new work would be refused if nothing were free within the file.
+fn is_disk_full(reserve: &Reserve) -> bool {
+    reserve.measure().is_some_and(|disk| !Room::of(disk, Owed::default()).has_free_room())
+}
+
 fn writer(
     opened: Opened,
     path: PathBuf,
     options: StoreOptions,
     sink: Arc<dyn Sink>,
     runtime: Option<Handle>,
+    reserve: Arc<Reserve>,
 ) -> Writer {
     let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
     let state = State { db: Some(opened.db), overlay };
-    let shared = Arc::new(Shared::new(path, options, opened.boot, state, sink));
+    let shared = Arc::new(Shared::new(path, options, opened.boot, state, sink, reserve));
     let (bytes, rows) = (opened.unfolded_bytes, opened.unfolded_rows);
     Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows)
 }

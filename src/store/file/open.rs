@@ -68,11 +68,12 @@ pub(super) struct Position {
     pub base_bytes: u64,
 }
 
-/// Opens the store on a file, or on what stands for one.
+/// Opens the store on a file, or on what stands for one. On a disk that is full it gives back more of what it does not use.
 pub(super) fn open<B: StorageBackend>(
     file: B,
     path: &Path,
     cache_bytes: usize,
+    is_disk_full: bool,
 ) -> Result<Opened, StoreError> {
     let gated = Gated::new(file);
     let mut db = database(gated.clone(), path, cache_bytes)?;
@@ -87,7 +88,7 @@ pub(super) fn open<B: StorageBackend>(
         let meta = Meta::read(&db, &what)?;
         // A crashed file ends in room that redb gives back by itself; and who starts after a crash waits.
         if meta.was_closed() {
-            compact_if_worthwhile(&mut db, &gated, path, &meta)?;
+            compact_if_worthwhile(&mut db, &gated, path, &meta, is_disk_full)?;
         }
         take_up(db, &meta, &what)
     })
@@ -344,6 +345,7 @@ fn compact_if_worthwhile(
     file: &impl StorageBackend,
     path: &Path,
     meta: &Meta,
+    is_disk_full: bool,
 ) -> Result<(), StoreError> {
     let what = format!("compacting {}", path.display());
     let failed = |error: redb::Error| StoreError::of_redb(&what, error);
@@ -356,7 +358,11 @@ fn compact_if_worthwhile(
     let found = length()?;
     let dead = found.saturating_sub(live);
     // What compacting could not give back last time, it cannot give back now.
-    if dead <= MIN_COMPACT_BYTES || dead <= found / 4 * 3 || found <= compacted + compacted / 4 {
+    let is_worthwhile = match is_disk_full {
+        true => dead > found / 2,
+        false => dead > MIN_COMPACT_BYTES && dead > found / 4 * 3,
+    };
+    if !is_worthwhile || found <= compacted + compacted / 4 {
         return Ok(());
     }
     db.compact().map_err(|error| failed(error.into()))?;

@@ -10,6 +10,7 @@ use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 use super::open;
+use super::reserve::Reserve;
 use super::shared::{Shared, State};
 use super::snapshot::Overlay;
 use crate::limits::STORE_CACHE_BYTES;
@@ -28,7 +29,7 @@ pub(super) fn open_to_read(
     let opened = open::open_to_read(backend(folder)?, &path, options.cache_bytes)?;
     let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
     let state = State { db: Some(opened.db), overlay };
-    let shared = Shared::new(path.clone(), options, opened.boot, state, sink);
+    let shared = Shared::new(path.clone(), options, opened.boot, state, sink, Reserve::none());
     let why = "this process only reads it".into();
     shared.queue().refusal = Some(StoreError::ReadOnly { path, why });
     let bytes = opened.unfolded_bytes as u64;

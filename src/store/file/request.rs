@@ -24,6 +24,11 @@ impl Request {
         self.frame_bytes + self.batch.direct_bytes
     }
 
+    /// What it will occupy in the log.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
     /// What of its frame is in the buffer of short ones.
     pub fn copied_bytes(&self) -> usize {
         self.frame_bytes - self.batch.frame.len()

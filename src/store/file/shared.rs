@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use redb::Database;
@@ -12,11 +13,15 @@ use tokio::sync::watch;
 
 use super::open::Position;
 use super::request::Request;
+use super::reserve::{Measured, Reserve};
+use super::room::{Owed, Room};
 use super::snapshot::{Overlay, Snapshot};
-use crate::limits::{MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES};
-use crate::store::batch::Batch;
+use crate::limits::{
+    DISK_LOOK_MS, FULL_DISK_LOOK_MS, MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES,
+};
+use crate::store::batch::{Batch, Need};
 use crate::store::error::StoreError;
-use crate::store::options::StoreOptions;
+use crate::store::options::{DiskUsage, StoreOptions};
 use crate::store::sink::Sink;
 
 pub(super) struct Shared {
@@ -30,6 +35,9 @@ pub(super) struct Shared {
     state: RwLock<State>,
     latch: watch::Sender<Option<Arc<str>>>,
     pub meters: Meters,
+    pub reserve: Arc<Reserve>,
+    /// Something was refused for want of room since there was some.
+    is_refusing: AtomicBool,
     #[cfg(test)]
     pub refusing: super::refusing::Refusing,
     /// What is written, and when it is answered, goes down there.
@@ -50,6 +58,9 @@ pub(super) struct Queue {
     pub is_closing: bool,
     /// Why nothing is queued any more.
     pub refusal: Option<StoreError>,
+    /// What the disk has room for.
+    pub room: Room,
+    pub disk_looked_at: Option<Instant>,
 }
 
 pub(in crate::store) struct State {
@@ -65,10 +76,19 @@ pub(super) struct Meters {
     pub unfolded_rows: AtomicU64,
     pub base_bytes: AtomicU64,
     pub last_lsn: AtomicU64,
+    /// Batches that the disk had no room for.
+    pub without_room: AtomicU64,
 }
 
 impl Shared {
-    pub fn new(path: PathBuf, options: StoreOptions, boot: u64, state: State, sink: Arc<dyn Sink>) -> Self {
+    pub fn new(
+        path: PathBuf,
+        options: StoreOptions,
+        boot: u64,
+        state: State,
+        sink: Arc<dyn Sink>,
+        reserve: Arc<Reserve>,
+    ) -> Self {
         Self {
             path,
             options,
@@ -79,6 +99,8 @@ impl Shared {
             state: RwLock::new(state),
             latch: watch::Sender::new(None),
             meters: Meters::default(),
+            reserve,
+            is_refusing: AtomicBool::new(false),
             #[cfg(test)]
             refusing: super::refusing::Refusing::default(),
             #[cfg(test)]
@@ -107,6 +129,14 @@ impl Shared {
             drop(queue);
             return Err(self.not_taken(request.batch, refusal));
         }
+        if queue.is_writer_parked && queue.is_look_due() {
+            // While nothing was written, others may have filled the disk.
+            self.look_at_disk(&mut queue);
+        }
+        if !queue.has_room(&request) && !self.finds_room(&mut queue, &request) {
+            drop(queue);
+            return Err(self.not_taken(request.batch, self.no_space()));
+        }
         queue.bytes += bytes;
         if request.batch.frame.len() <= MAX_COPIED_FRAME_BYTES {
             frame = std::mem::take(&mut request.batch.frame);
@@ -121,6 +151,61 @@ impl Shared {
         }
         drop(frame);
         Ok(())
+    }
+
+    /// Looks at the disk, and says what it has room for, with all that is queued.
+    pub fn look_at_disk(&self, queue: &mut Queue) -> Option<Measured> {
+        queue.disk_looked_at = Some(Instant::now());
+        let disk = self.reserve.measure()?;
+        let owed = Owed {
+            base: self.meters.base_bytes.load(Ordering::Relaxed),
+            unfolded: self.meters.unfolded_bytes.load(Ordering::Relaxed),
+            queued: queue.bytes as u64,
+        };
+        queue.room = Room::of(disk, owed);
+        if queue.room.allows(Need::Growth, 0) && self.is_refusing.swap(false, Ordering::Relaxed) {
+            tracing::info!(free_bytes = disk.free, "the disk of the store has room again: new work is taken");
+        }
+        Some(disk)
+    }
+
+    pub fn disk_usage(&self) -> Option<DiskUsage> {
+        let mut queue = self.queue();
+        let disk = self.look_at_disk(&mut queue)?;
+        Some(DiskUsage {
+            free_bytes: disk.free,
+            reserve_bytes: disk.held,
+            is_full: !queue.room.allows(Need::Growth, 0),
+            refused: self.meters.without_room.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Whether there is room by now for what there was none a moment ago.
+    fn finds_room(&self, queue: &mut Queue, request: &Request) -> bool {
+        let pause = Duration::from_millis(FULL_DISK_LOOK_MS);
+        let was_just_looked_at = queue.disk_looked_at.is_some_and(|at| at.elapsed() < pause);
+        if !was_just_looked_at {
+            self.look_at_disk(queue);
+        }
+        !was_just_looked_at && queue.has_room(request)
+    }
+
+    /// Whether something was refused for want of room since there was some.
+    pub fn is_refusing(&self) -> bool {
+        self.is_refusing.load(Ordering::Relaxed)
+    }
+
+    fn no_space(&self) -> StoreError {
+        self.meters.without_room.fetch_add(1, Ordering::Relaxed);
+        let free = self.reserve.measure().map_or(0, |disk| disk.free);
+        if !self.is_refusing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                file = %self.path.display(),
+                free_bytes = free,
+                "the disk of the store has no room: new work is refused; reads, cancels, deletes and ends go on"
+            );
+        }
+        StoreError::NoSpace { free }
     }
 
     /// Withdraws a batch that is not queued; gives why.
@@ -183,6 +268,17 @@ impl Shared {
 }
 
 impl Queue {
+    /// Whether the disk was looked at so long ago that it may stand otherwise.
+    pub fn is_look_due(&self) -> bool {
+        let due = Duration::from_millis(DISK_LOOK_MS);
+        self.disk_looked_at.is_none_or(|at| at.elapsed() >= due)
+    }
+
+    /// Whether the disk has room for the request, which has it from then on. One that writes nothing needs none.
+    fn has_room(&mut self, request: &Request) -> bool {
+        request.batch.is_empty() || self.room.take(&request.batch, request.frame_bytes())
+    }
+
     /// Why a batch of so many bytes is not queued, if so.
     fn refuses(&self, bytes: usize) -> Option<StoreError> {
         if let Some(refusal) = &self.refusal {

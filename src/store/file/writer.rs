@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::runtime::Handle;
@@ -50,6 +51,8 @@ pub(super) struct Writer {
     is_dirty: bool,
     /// The number of this opening is on disk.
     is_boot_written: bool,
+    /// When it was last folded out of turn.
+    folded_at: Option<Instant>,
 }
 
 enum Work {
@@ -81,9 +84,11 @@ impl Writer {
             is_trimming: true,
             is_dirty: true,
             is_boot_written: false,
+            folded_at: None,
         };
         // Also a store that nothing is written to tells its sizes.
         writer.report();
+        writer.shared.look_at_disk(&mut writer.shared.queue());
         writer
     }
 
@@ -106,7 +111,13 @@ impl Writer {
         loop {
             self.report();
             match self.next() {
-                Work::Group => self.commit_group()?,
+                Work::Group => {
+                    self.commit_group()?;
+                    // What was deleted makes room once it is folded, also where callers leave no pause for it.
+                    if self.is_dirty && self.shared.is_refusing() && self.is_fold_due() {
+                        self.commit_idle()?;
+                    }
+                }
                 Work::Idle => self.commit_idle()?,
                 Work::Close => {
                     self.commit_last()?;
@@ -143,9 +154,19 @@ impl Writer {
         // What the others wait for is held no longer than it takes.
         let (count, bytes) = self.backlog.begin_group();
         let mut queue = self.shared.queue();
+        // What is about to be committed still counts as queued.
+        let disk = if queue.is_look_due() || self.shared.reserve.was_tapped() {
+            self.shared.look_at_disk(&mut queue)
+        } else {
+            None
+        };
+        let refill = disk.and_then(|disk| queue.room.refill(disk));
         queue.taken -= count;
         queue.bytes -= bytes;
         drop(queue);
+        if let Some(bytes) = refill {
+            self.shared.reserve.fill(bytes);
+        }
         Work::Group
     }
 
@@ -449,6 +470,12 @@ impl Writer {
 
     /// Nothing waits: fold more than else, and leave a file that opens fast after a crash.
     fn commit_idle(&mut self) -> Result<(), StoreError> {
+        self.folded_at = Some(Instant::now());
+        if self.has_no_room() {
+            // The next batch that fits brings it up again.
+            self.is_dirty = false;
+            return Ok(());
+        }
         let (rows, most) = (self.shared.options.fold_slice_rows, self.shared.options.max_unfolded_bytes);
         let worth_folding = MAX_IDLE_UNFOLDED_BYTES.min(most / 8);
         self.freeze_from(worth_folding);
@@ -464,6 +491,9 @@ impl Writer {
 
     /// Leave a file that the next start need only open: nothing to repair, no log to read.
     fn commit_last(&mut self) -> Result<(), StoreError> {
+        if self.has_no_room() {
+            return Ok(());
+        }
         // First what is frozen, if anything is, then the active layer.
         for _ in 0..2 {
             self.freeze_from(0);
@@ -491,6 +521,22 @@ impl Writer {
         self.commit(transaction)?;
         let shared = self.shared.clone();
         self.apply(&mut shared.write_state(), slice, None)
+    }
+
+    fn is_fold_due(&self) -> bool {
+        self.folded_at.is_none_or(|at| at.elapsed() >= self.shared.options.idle)
+    }
+
+    /// Whether the disk is so full that a commit might fail, and with it all that could still be read and cancelled.
+    fn has_no_room(&self) -> bool {
+        let mut queue = self.shared.queue();
+        let refill = self.shared.look_at_disk(&mut queue).and_then(|disk| queue.room.refill(disk));
+        let is_used_up = queue.room.is_used_up();
+        drop(queue);
+        if let Some(bytes) = refill {
+            self.shared.reserve.fill(bytes);
+        }
+        is_used_up
     }
 
     fn report(&self) {

@@ -98,7 +98,7 @@ impl Recorder {
             })?;
             match committed {
                 Ok(ack) => break ack,
-                Err(StoreError::Busy { .. }) => self.shared().pause().await,
+                Err(why) if why.passes() => self.shared().pause(&why).await,
                 Err(error) => return Err(fault(error)),
             }
         };

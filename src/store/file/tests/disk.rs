@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -5,8 +6,10 @@ use parking_lot::{Mutex, MutexGuard};
 use redb::StorageBackend;
 
 use super::Dice;
+use crate::store::file::reserve::{Measured, Volume};
 
 const SECTOR_BYTES: usize = 512;
+const PAGE_BYTES: usize = 4096;
 
 /// A disk in memory that remembers every change, and fails when set to. A clone is the same disk.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,8 @@ struct State {
     calls: u64,
     fault: Option<Fault>,
     capacity: Option<usize>,
+    /// Where its blocks are counted.
+    blocks: Option<Blocks>,
     syncs_after_failure: u64,
     has_failed: bool,
 }
@@ -32,6 +37,34 @@ pub(crate) enum Fault {
     Once(u64),
     /// This call fails, and all that follow.
     From(u64),
+    /// From this call on others have taken all that was free.
+    Full(u64),
+}
+
+/// Of a file system on which files take what is written of them, and which others use too.
+#[derive(Debug, Default)]
+struct Blocks {
+    total: usize,
+    /// Pages of the store's file that take room.
+    used: BTreeSet<usize>,
+    reserve: usize,
+    others: usize,
+}
+
+impl Blocks {
+    fn free(&self) -> usize {
+        self.total.saturating_sub(self.used.len() * PAGE_BYTES + self.reserve + self.others)
+    }
+
+    fn take(&mut self, at: usize, end: usize) -> io::Result<()> {
+        let fresh: Vec<usize> =
+            (at / PAGE_BYTES..end.div_ceil(PAGE_BYTES)).filter(|page| !self.used.contains(page)).collect();
+        if fresh.len() * PAGE_BYTES > self.free() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.used.extend(fresh);
+        Ok(())
+    }
 }
 
 /// What is left of that of which a disk has said that it was safe, and was not.
@@ -76,6 +109,36 @@ impl Disk {
         disk.state().is_recording = true;
         disk.state().original = bytes;
         disk
+    }
+
+    /// A disk of so many bytes, of which the file takes what it holds, and a reserve as much as that.
+    pub fn limited(bytes: Vec<u8>, total: usize, reserve: usize) -> Self {
+        let used = (0..bytes.len().div_ceil(PAGE_BYTES)).collect();
+        let disk = Self::holding(bytes);
+        disk.state().blocks = Some(Blocks { total, used, reserve, others: 0 });
+        disk
+    }
+
+    /// The same disk after a crash of the process, as full as it is.
+    pub fn after_crash(&self) -> Self {
+        let state = self.state();
+        let disk = Self::holding(state.bytes.clone());
+        disk.state().blocks = state.blocks.as_ref().map(|there| Blocks {
+            total: there.total,
+            used: there.used.clone(),
+            reserve: there.reserve,
+            others: there.others,
+        });
+        disk
+    }
+
+    /// Others take all that is free, or give all of theirs back.
+    pub fn fill_by_others(&self, is_full: bool) {
+        let mut state = self.state();
+        state.fault = None;
+        if let Some(blocks) = &mut state.blocks {
+            blocks.others = if is_full { blocks.others + blocks.free() } else { 0 };
+        }
     }
 
     /// How many changes there have been.
@@ -132,7 +195,13 @@ impl Disk {
         let fails = match state.fault {
             Some(Fault::Once(call)) => state.calls == call,
             Some(Fault::From(call)) => state.calls >= call,
-            None => false,
+            Some(Fault::Full(call)) if state.calls == call => {
+                if let Some(blocks) = &mut state.blocks {
+                    blocks.others += blocks.free();
+                }
+                false
+            }
+            Some(Fault::Full(_)) | None => false,
         };
         if fails {
             state.has_failed = true;
@@ -275,6 +344,9 @@ impl StorageBackend for Disk {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.call()?;
         state.make_room(length as usize)?;
+        if let Some(blocks) = &mut state.blocks {
+            blocks.used.retain(|page| page * PAGE_BYTES < length as usize);
+        }
         state.change(Change::Length(length as usize));
         Ok(())
     }
@@ -291,7 +363,38 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.call()?;
         state.make_room(offset as usize + data.len())?;
+        if let Some(blocks) = &mut state.blocks {
+            blocks.take(offset as usize, offset as usize + data.len())?;
+        }
         state.change(Change::Write(offset as usize, data.to_vec()));
         Ok(())
+    }
+}
+
+impl Volume for Disk {
+    fn measure(&self) -> io::Result<Measured> {
+        let state = self.state();
+        let blocks = state.blocks.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Measured {
+            free: blocks.free() as u64,
+            total: blocks.total as u64,
+            file: (blocks.used.len() * PAGE_BYTES) as u64,
+            held: blocks.reserve as u64,
+        })
+    }
+
+    fn hold(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let Some(blocks) = &mut state.blocks else { return Ok(()) };
+        let grows_by = (bytes as usize).saturating_sub(blocks.reserve);
+        if grows_by > blocks.free() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        blocks.reserve = bytes as usize;
+        Ok(())
+    }
+
+    fn held(&self) -> u64 {
+        self.state().blocks.as_ref().map_or(0, |blocks| blocks.reserve as u64)
     }
 }

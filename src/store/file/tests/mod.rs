@@ -8,6 +8,7 @@ mod faults;
 mod folding;
 mod names;
 mod reading;
+mod room;
 
 use std::path::Path;
 use std::sync::Arc;
