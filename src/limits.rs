@@ -47,7 +47,7 @@ pub const MAX_IDLE_PRINCIPALS: usize = 256;
 pub const DEFAULT_SHARED_MEMORY_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 /// Of that memory, requests, and answers, have at most one part in so many each.
 pub const MESSAGES_PART_OF_MEMORY: u64 = 4;
-/// Requests over HTTP whose answers have not begun.
+/// Requests over HTTP that are not answered, listeners aside.
 pub const MAX_REQUESTS_IN_FLIGHT: u64 = 65_536;
 /// Samples that wait for their answers, of all tasks.
 pub const MAX_WAITING_SAMPLES: u64 = 100_000;
@@ -57,7 +57,8 @@ pub const MAX_SERVER_QUESTIONS: u64 = 1_000_000;
 pub const MAX_SERVER_STATE_ENTRIES: u64 = 10_000_000;
 /// Requests that one principal sends with tokens, a second, where the operator does not say otherwise.
 pub const DEFAULT_REQUESTS_PER_SECOND: u32 = 200;
-/// One machine, or one user of this one who is not the owner, has at most one part in so many of the connections.
+/// Before it is known whose requests they bring, one machine, or one user of this one who is not the owner, has at most
+/// one part in so many of the connections: it may be a proxy that brings all others.
 pub const PEERS_CONNECTIONS_PART: u64 = 2;
 /// Connections of the HTTP server at once, where the process may have so many descriptors.
 pub const MAX_CONNECTIONS: usize = 16_384;
@@ -385,7 +386,9 @@ pub const SWEEP_SLICE_TASKS: usize = 64;
 pub const SWEEP_SCAN_TASKS: usize = 1_000;
 
 /// Change subscribers at once.
-pub const MAX_SUBSCRIBERS: usize = 20_000;
+pub const MAX_SUBSCRIBERS: usize = 100_000;
+/// Clients that listen at once, each with a few subscribers of the feed.
+pub const MAX_LISTENERS: u64 = 20_000;
 /// Resources that one subscriber watches.
 pub const MAX_WATCHED_PER_SUBSCRIBER: usize = 1_024;
 /// Events that a follower of one task may lag behind; beyond, the oldest are dropped and it is notified.
@@ -609,6 +612,36 @@ pub const MAX_CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 pub const MAX_REQUEST_HEAD_BYTES: usize = 64 * 1024;
 /// One HTTP request body, bytes.
 pub const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
+/// What a request takes of memory, by the bytes of its body: its text, its values, its row, and the batch that writes it.
+pub const REQUEST_COPIES: u64 = 4;
+/// Memory that one principal has for requests, and for answers, at least, bytes: one that is as large as it may be fits.
+pub const MIN_MESSAGES_SHARE_BYTES: u64 = 32 * 1024 * 1024;
+/// Keys and values of one message in JSON. Each may take hundreds of bytes of memory where its text has a few.
+pub const MAX_MESSAGE_VALUES: usize = 100_000;
+/// Descriptors that are kept for all else than connections over HTTP: files, sockets, pipes, requests of tools.
+pub const RESERVED_DESCRIPTORS: usize = 64;
+/// Where there are too many, one part in so many is closed at once: those that have been idle longest.
+pub const CLOSED_CONNECTIONS_PART: usize = 16;
+/// From the first byte of a request, or a new connection, to the end of the request's head. Seconds.
+pub const REQUEST_HEAD_SECONDS: u64 = 10;
+/// A connection that was used and is idle is closed after this. Seconds.
+pub const IDLE_CONNECTION_SECONDS: u64 = 120;
+/// A request's body has this long, and as long again for each so many bytes of it. Seconds.
+pub const REQUEST_BODY_SECONDS: u64 = 20;
+/// Bytes of a body that must arrive in a second, on the average and beyond `REQUEST_BODY_SECONDS`.
+pub const MIN_BODY_BYTES_PER_SECOND: u64 = 4 * 1024;
+/// An answer of which fewer than `MIN_READ_BYTES` are read in this time is not read. Seconds.
+pub const UNREAD_ANSWER_SECONDS: u64 = 30;
+/// See `UNREAD_ANSWER_SECONDS`.
+pub const MIN_READ_BYTES: u64 = 64 * 1024;
+/// How often a connection is looked at, if it is not due before. Seconds.
+pub const CONNECTION_LOOK_SECONDS: u64 = 5;
+/// So many seconds' worth of requests may come at once.
+pub const REQUEST_BURST_SECONDS: u64 = 2;
+/// Requests without a valid token that one machine is answered in a second; it may send twice as many at once.
+pub const STRANGERS_REQUESTS_PER_SECOND: u32 = 20;
+/// Machines whose requests without a valid token are counted; those that were quiet are forgotten then.
+pub const MAX_COUNTED_STRANGERS: usize = 10_000;
 /// One manifest or configuration file, bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Connections on the socket in the data folder at once: hosts of one user, and their commands.
@@ -664,6 +697,14 @@ pub const SHUTDOWN_GRACE_SECONDS: u64 = 5;
 const _: () = {
     assert!(MAX_INLINE_PAYLOAD_BYTES < MAX_GROUP_BYTES);
     assert!(MAX_ARGUMENTS_BYTES < MAX_REQUEST_BYTES, "a call carries its arguments and an envelope");
+    assert!(
+        MAX_REQUEST_BYTES as u64 * REQUEST_COPIES <= MIN_MESSAGES_SHARE_BYTES,
+        "one request fits a share"
+    );
+    assert!(
+        (MAX_RESOURCE_READ_BYTES as u64).div_ceil(3) * 4 + (1 << 20) <= MIN_MESSAGES_SHARE_BYTES,
+        "one answer fits a share"
+    );
     assert!(MAX_GROUP_BYTES < MAX_UNFOLDED_BYTES);
     assert!(MAX_LOGGED_VALUE_BYTES < MAX_BATCH_LOG_BYTES);
     assert!(MAX_BATCH_LOG_BYTES <= MAX_UNFOLDED_BYTES / 4, "two layers and one batch must fit");
@@ -680,6 +721,10 @@ const _: () = {
     assert!(DEFAULT_TASK_WAIT_SECONDS <= MAX_TASK_WAIT_SECONDS);
     assert!(MAX_OPEN_CHILDREN < MAX_OPEN_TICKETS, "each child has a ticket");
     assert!(FLUSH_INTERVAL_MS < SUSPEND_GRACE_MS);
+    assert!(
+        3 * MAX_LISTENERS as usize + MAX_SESSIONS <= MAX_SUBSCRIBERS,
+        "each listener has up to three subscribers, each session one"
+    );
     assert!(
         SESSION_NOTE_SECONDS < SESSION_KEPT_SECONDS,
         "a session that is used is noted before it is deleted"

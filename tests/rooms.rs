@@ -37,6 +37,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("axum", "http"),
     ("hyper", "http"),
     ("tower_http", "http"),
+    ("governor", "http"),
     ("netlink_packet", "http"),
     ("clap", "cli"),
     ("jsonc_parser", "cli"),

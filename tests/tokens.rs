@@ -56,11 +56,20 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let task = seen(&called)["task"]["id"].as_str().expect("a task").to_owned();
     seen(&longhaul(&data, &["task", "show", &task], None));
     seen(&longhaul(&data, &["task", "show", &task], Some(&token)));
-    let of_server = seen(&longhaul(&data, &["token", "new", "bob", "--tools", "*"], None));
+    let narrow =
+        ["token", "new", "bob", "--tools", "*", "--rate", "50", "--memory-mib", "128", "--tasks", "9"];
+    let of_server = seen(&longhaul(&data, &narrow, None));
     let of_server = of_server["token"].as_str().expect("a token").to_owned();
     seen(&longhaul(&data, &["tool", "list"], Some(&of_server)));
     let of_ann = longhaul(&data, &["task", "show", &task], Some(&of_server));
     assert_eq!(of_ann.status.code(), Some(3), "it is ann's");
+    let listed = seen(&longhaul(&data, &["token", "list"], None));
+    let share = |at: usize| {
+        let token = &listed["tokens"][at];
+        ["rate", "memory_mib", "store_mib", "tasks"].map(|part| token[part].as_u64())
+    };
+    assert_eq!((share(0), share(1)), ([None; 4], [Some(50), Some(128), None, Some(9)]), "{listed}");
+    assert_eq!(longhaul(&data, &["token", "new", "eve", "--tasks", "0"], None).status.code(), Some(2));
     let forbidden = longhaul(&data, &["token", "new", "eve", "--tools", "*"], Some(&token));
     assert_eq!(forbidden.status.code(), Some(4));
     seen(&longhaul(&data, &["token", "revoke", "ann"], None));

@@ -1,3 +1,5 @@
+use std::num::{NonZeroU32, NonZeroU64};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -5,6 +7,7 @@ use super::error::ApiError;
 use super::operation::{ADDS, Audience, Caller, Operation, shown_as_it_is};
 use crate::catalog::Annotations;
 use crate::engine::{TaskEngine, TokenGrant};
+use crate::shares::Narrowed;
 
 /// A token for clients: what its principal is called, and what it may do.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +20,18 @@ pub struct TokenNew {
     /// `NAMESPACE` or `NAMESPACE/KEY-GLOB`, either with `:read`.
     #[serde(default)]
     pub state: Vec<String>,
+    /// Requests a second, where that is less than every principal has; so are the following.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<NonZeroU32>,
+    /// Memory of its requests, answers and running tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<NonZeroU64>,
+    /// Bytes in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_mib: Option<NonZeroU64>,
+    /// Open tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,8 +53,14 @@ impl Operation for TokenNew {
     const AUDIENCE: Audience = Audience::Owner;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<NewToken, ApiError> {
-        let Self { name, tools, state } = self;
-        let grant = TokenGrant { name: name.clone(), tools, state };
+        let Self { name, tools, state, rate, memory_mib, store_mib, tasks } = self;
+        let narrowed = Narrowed {
+            rate: rate.map(NonZeroU32::get),
+            memory_mib: memory_mib.map(NonZeroU64::get),
+            store_mib: store_mib.map(NonZeroU64::get),
+            tasks: tasks.map(NonZeroU64::get),
+        };
+        let grant = TokenGrant { name: name.clone(), tools, state, narrowed };
         Ok(NewToken { name, token: engine.new_token(caller.principal, grant).await? })
     }
 }

@@ -18,6 +18,7 @@ mod library;
 mod lifecycle;
 mod link;
 mod memory;
+mod narrowed;
 mod next;
 mod open;
 mod ports;

@@ -24,6 +24,7 @@ use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
+use crate::engine::narrowed;
 use crate::engine::next::{Commands, without_commands};
 use crate::engine::ports::{InspectError, Sampler};
 use crate::engine::query::metrics;
@@ -35,7 +36,7 @@ use crate::engine::state::expiry;
 use crate::engine::trace;
 use crate::limits;
 use crate::shares::{Account, Bounds};
-use crate::store::{Space, Store, StoreOptions, Usage};
+use crate::store::{Snapshot, Space, Store, StoreOptions, Usage};
 use crate::task::ComponentId;
 
 /// How an engine is opened; the default is right for most.
@@ -118,13 +119,13 @@ impl TaskEngine {
     ) -> Result<Self, EngineError> {
         let clock: Arc<dyn Clock> = Arc::new(Bounded(options.clock));
         memory.tokens.are_needed.store(options.tokens_alone, Ordering::Relaxed);
-        let loaded = memory.clone();
-        store
-            .read(move |snapshot| {
-                loaded.tokens.load(snapshot)?;
-                loaded.blocks.load(snapshot)
-            })
-            .await?;
+        let (loaded, account) = (memory.clone(), options.shares.clone());
+        let load = move |snapshot: &Snapshot<'_>| {
+            loaded.tokens.load(snapshot)?;
+            loaded.blocks.load(snapshot)?;
+            narrowed::load(&account, snapshot)
+        };
+        store.read(load).await?;
         let gates = store.read(move |snapshot| Gates::open(options.tool_bounds, snapshot)).await?;
         let shared = Shared {
             memory,

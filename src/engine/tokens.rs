@@ -13,10 +13,12 @@ use crate::engine::effect::Effect;
 use crate::engine::error::{EngineError, TokenError};
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::tokens::Held;
+use crate::engine::narrowed;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::TokenRow;
 use crate::limits;
+use crate::shares::{Account, Narrowed};
 use crate::store::{Guard, Need, Snapshot, Space, StoreError};
 
 /// What a token begins with, so that scanners for leaked secrets know one.
@@ -30,6 +32,8 @@ pub struct TokenGrant {
     pub tools: Vec<String>,
     /// `NAMESPACE` or `NAMESPACE/KEY-GLOB`, either with `:read`.
     pub state: Vec<String>,
+    /// Less than what every principal has.
+    pub narrowed: Narrowed,
 }
 
 /// A token as it may be shown: the secret itself is nowhere.
@@ -42,6 +46,8 @@ pub struct TokenView {
     pub tools: Vec<String>,
     /// Shared state that it may touch.
     pub state: Vec<StatePattern>,
+    /// What its principal has less of than every other one.
+    pub narrowed: Narrowed,
     pub created_at: UnixNanos,
 }
 
@@ -75,7 +81,7 @@ impl TaskEngine {
     }
 
     async fn make_token(&self, by: &Principal, grant: TokenGrant) -> Result<String, EngineError> {
-        let TokenGrant { name, tools, state } = grant;
+        let TokenGrant { name, tools, state, narrowed } = grant;
         Principal::check_name(&name).map_err(TokenError::from)?;
         let state: Vec<StatePattern> = state
             .iter()
@@ -92,19 +98,22 @@ impl TaskEngine {
         let guard = Guard::Absent { space: Space::Token, key: key.clone() };
         let mut commit = Commit::new().guard(guard).put(Space::Token, key, rows::encode(&row)?);
         commit.add_delete(Space::Setting, rows::revoked_key(&name));
+        narrowed::add(&mut commit, &name, &narrowed)?;
         commit.add_effect(Effect::TokenAdded { name: name.clone(), row });
         self.shared.audit.record_admitted(&mut commit, by, by_name(AuditAction::TokenNew, &name))?;
         self.shared.commit(commit)?.await.map_err(|error| match error {
-            StoreError::Refused(_) => EngineError::Token(TokenError::Exists(name)),
+            StoreError::Refused(_) => EngineError::Token(TokenError::Exists(name.clone())),
             error => error.into(),
         })?;
+        // Its holder does not have it yet.
+        self.shared.shares.narrow(&name, narrowed);
         Ok(token)
     }
 
     /// The tokens that are valid, by name.
     pub fn tokens(&self) -> Vec<TokenView> {
         let held = self.shared.memory.tokens.by_hash.read();
-        let mut tokens: Vec<TokenView> = held.values().map(view).collect();
+        let mut tokens: Vec<TokenView> = held.values().map(|held| view(held, &self.shared.shares)).collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         tokens
     }
@@ -167,11 +176,12 @@ fn by_name(action: AuditAction, name: &str) -> Subject<'_> {
     Subject { note: Some(name).filter(|name| Principal::check_name(name).is_ok()), ..Subject::new(action) }
 }
 
-fn view(held: &Held) -> TokenView {
+fn view(held: &Held, account: &Account) -> TokenView {
     TokenView {
         name: held.principal.name().to_owned(),
         tools: held.principal.tools().to_vec(),
         state: held.principal.state().to_vec(),
+        narrowed: account.narrowed(held.principal.name()),
         created_at: held.created_at,
     }
 }

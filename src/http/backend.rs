@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::metrics::Metrics;
 use crate::authority::Principal;
+use crate::shares::Account;
 
 /// The program behind the listener.
 pub trait Backend: Send + Sync + 'static {
@@ -15,6 +16,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether there is a token at all: without one, a listener beyond loopback could not tell its callers apart.
     fn has_tokens(&self) -> bool;
+
+    /// Who has how much of what.
+    fn shares(&self) -> &Arc<Account>;
 
     /// Records a request that came without a valid token: `why` is `no_token` or `bad_token`.
     fn audit_unauthenticated(&self, why: &'static str);

@@ -13,9 +13,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::backend::{Backend, Bearer};
 use super::chain::Next;
+use super::in_flight::{InFlight, refused};
 use super::message::{Body, Request, Response};
 use super::owner::OfOwner;
+use super::places::OnConnection;
+use super::rates::Rates;
 use crate::authority::{Principal, Secret};
+use crate::shares::Account;
 
 /// The caller of one request. What it holds open is to end when [`Caller::revoked`] does.
 #[derive(Clone, Debug)]
@@ -92,6 +96,8 @@ pub struct Door {
     pub backend: Arc<dyn Backend>,
     /// The owner's key, which stands in the data folder.
     pub key: Option<Secret>,
+    pub rates: Arc<Rates>,
+    pub account: Arc<Account>,
 }
 
 /// Why the caller of a request is not known.
@@ -175,31 +181,61 @@ fn same(key: &Secret, token: &str) -> bool {
     blake3::hash(key.expose().as_bytes()) == blake3::hash(token.as_bytes())
 }
 
-/// Lets a request in as its caller's, and cuts off what a revoked token holds open.
+/// Lets a request in as its caller's, within the caller's share, and cuts off what a revoked token holds open.
 pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Response {
     let of_owner = request.extensions().get::<OfOwner>().is_some_and(|of_owner| of_owner.0);
+    let connection = request.extensions().get::<OnConnection>().cloned();
     let caller = match door.caller(request.headers(), of_owner) {
         Ok(caller) => caller,
-        Err(why) => return door.turn_away(why),
+        Err(why) => return door.turn_away(why, connection.as_ref()),
     };
+    let has_token = matches!(caller.known_by, KnownBy::Token(_));
+    let principal = caller.principal.clone();
+    if has_token && let Err(often) = door.rates.count_caller(principal.name()) {
+        return refused(&often);
+    }
+    if let Some(Err(refusal)) =
+        connection.as_ref().map(|connection| connection.place.hand_to(principal.name()))
+    {
+        let mut response = refused(&refusal);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     // Whatever is done with the request further on, the secret is not needed for it.
     request.headers_mut().remove(header::AUTHORIZATION);
-    let served = OF_REQUEST.scope(caller.clone(), next.run(request));
-    if !matches!(caller.known_by, KnownBy::Token(_)) {
-        return served.await;
-    }
-    let response = tokio::select! {
-        biased;
-        () = caller.revoked() => return door.turn_away(Unknown::BadToken),
-        response = served => response,
+    let (mut in_flight, request) = match InFlight::take(&door.account, principal.name(), request) {
+        Ok(taken) => taken,
+        Err(refusal) => return refused(&refusal),
     };
+    let served = OF_REQUEST.scope(caller.clone(), next.run(request));
+    let response = if has_token {
+        tokio::select! {
+            biased;
+            () = caller.revoked() => return door.turn_away(Unknown::BadToken, connection.as_ref()),
+            response = served => response,
+        }
+    } else {
+        served.await
+    };
+    if let Err(refusal) = in_flight.take_answer(&door.account, principal.name(), &response) {
+        return refused(&refusal);
+    }
+    if let Some(connection) = connection {
+        connection.activity.hold(&principal, in_flight);
+    }
+    if !has_token {
+        return response;
+    }
     let (parts, body) = response.into_parts();
     let over = async move { caller.revoked().await };
     Response::from_parts(parts, Body::from_stream(body.into_data_stream().take_until(Box::pin(over))))
 }
 
 impl Door {
-    fn turn_away(&self, why: Unknown) -> Response {
+    fn turn_away(&self, why: Unknown, connection: Option<&OnConnection>) -> Response {
+        if let Some(Err(often)) = connection.map(|it| self.rates.count_stranger(it.activity.peer.network)) {
+            return refused(&often);
+        }
         let (word, challenge, advice) = match why {
             Unknown::NoToken => (
                 "no_token",

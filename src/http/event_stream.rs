@@ -5,14 +5,17 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use http::{HeaderValue, Version, header};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::activity::Late;
 use super::message::{Body, Bytes, Response};
+use crate::limits;
 
 /// Marks a response that sends a listener something now and then, and is the last of its connection.
 #[derive(Clone, Copy)]
@@ -70,7 +73,7 @@ impl Takeover {
     }
 }
 
-/// Writes the body until it ends or the client goes.
+/// Writes the body until it ends, the client goes, or it does not read what it is sent.
 pub async fn write_tail(mut stream: TcpStream, tail: Tail) -> io::Result<()> {
     let Tail { body, is_chunked } = tail;
     let mut body = body.into_data_stream();
@@ -86,13 +89,13 @@ pub async fn write_tail(mut stream: TcpStream, tail: Tail) -> io::Result<()> {
             let part = part.map_err(io::Error::other)?;
             if is_chunked && !part.is_empty() {
                 let size = format!("{:x}\r\n", part.len());
-                writer.write_all(&[size.as_bytes(), &part, b"\r\n"].concat()).await?;
+                write_in_time(&mut writer, &[size.as_bytes(), &part, b"\r\n"].concat()).await?;
             } else {
-                writer.write_all(&part).await?;
+                write_in_time(&mut writer, &part).await?;
             }
         }
         if is_chunked {
-            writer.write_all(b"0\r\n\r\n").await?;
+            write_in_time(&mut writer, b"0\r\n\r\n").await?;
         }
         writer.shutdown().await
     };
@@ -100,4 +103,13 @@ pub async fn write_tail(mut stream: TcpStream, tail: Tail) -> io::Result<()> {
         gone = gone => gone,
         sent = sent => sent,
     }
+}
+
+/// Writes all of it, at no less than the rate at which every answer has to be read.
+async fn write_in_time(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    let seconds = limits::UNREAD_ANSWER_SECONDS;
+    let spans = 1 + bytes.len() as u64 / limits::MIN_READ_BYTES;
+    let patience = Duration::from_secs(seconds.saturating_mul(spans));
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, Late::Unread);
+    tokio::time::timeout(patience, writer.write_all(bytes)).await.map_err(late)?
 }

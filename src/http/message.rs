@@ -3,15 +3,52 @@
 use axum::response::IntoResponse;
 use http::{HeaderValue, StatusCode, header};
 
+use crate::shares::Refusal;
+
 pub use axum::body::{Body, BodyDataStream as BodyStream, Bytes};
 pub use axum::extract::Request;
 pub use axum::response::Response;
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// Reads a body to its end; an error where it is longer than `limit`, or breaks off.
-pub async fn collect(body: Body, limit: usize) -> Result<Bytes, axum::Error> {
-    axum::body::to_bytes(body, limit).await
+/// Why a request's body is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the request's body did not arrive in time")]
+    TooSlow,
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
+/// Why a body was not read to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CollectError {
+    #[error("it is larger than the bound")]
+    TooLarge,
+    #[error("it did not arrive in time")]
+    TooSlow,
+    #[error("it broke off")]
+    Broken,
+    /// There is no room for more of it.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// Reads a body to its end, if that is no longer than `limit`.
+pub async fn collect(body: Body, limit: usize) -> Result<Bytes, CollectError> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let whole: &(dyn std::error::Error + 'static) = &error;
+        let mut causes = std::iter::successors(Some(whole), |cause| cause.source());
+        let of_body = causes.find_map(|cause| match cause.downcast_ref() {
+            Some(BodyError::TooSlow) => Some(CollectError::TooSlow),
+            Some(BodyError::Broken(_)) => Some(CollectError::Broken),
+            Some(BodyError::Refused(refused)) => Some(CollectError::Refused(refused.clone())),
+            None => None,
+        });
+        of_body.unwrap_or(CollectError::TooLarge)
+    })
 }
 
 /// Answers with a status and nothing else.

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Patience;
 use super::backend::Backend;
 use super::caller::{self, Door};
 use super::chain::{Chain, SharedChain};
@@ -18,13 +19,16 @@ use super::connections;
 use super::head;
 use super::hosts::{self, Hosts};
 use super::message::{self, Request};
-use super::mount::Mount;
+use super::mount::{Measure, Mount};
 use super::origins::{self, PageRules, Pages};
 use super::owner::OwnerRule;
 use super::peer;
+use super::places::Places;
 use super::probes::{self, Probes};
+use super::rates::Rates;
 use crate::authority::Secret;
 use crate::limits;
+use crate::shares::{Account, Pool, Used};
 
 /// How to listen, and whom to answer.
 #[derive(Clone, Debug)]
@@ -119,9 +123,17 @@ impl Server {
         }
         let stopping = mounts.iter().map(|mount| mount.stopping.clone()).collect();
         let cut = mounts.iter().map(|mount| mount.cut.clone()).collect();
-        let app = app(options, pages, backend, mounts);
+        let places = Places::new(backend.shares().clone());
+        let app = app(options, pages, backend, mounts, places.clone());
         let closing = CancellationToken::new();
-        let serving = tokio::spawn(connections::serve(listener, app, owners, closing.clone()));
+        let serving = tokio::spawn(connections::serve(
+            listener,
+            app,
+            owners,
+            places,
+            Patience::default(),
+            closing.clone(),
+        ));
         Ok(Self { address, closing, stopping, cut, serving })
     }
 
@@ -174,13 +186,22 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 }
 
 /// From the outside in: the head, the host, the page, the caller, the wing.
-fn app(options: Options, pages: Pages, backend: Arc<dyn Backend>, mounts: Vec<Mount>) -> SharedChain {
+fn app(
+    options: Options,
+    pages: Pages,
+    backend: Arc<dyn Backend>,
+    mounts: Vec<Mount>,
+    places: Arc<Places>,
+) -> SharedChain {
     let hosts =
         Arc::new(Hosts::new(options.allowed_hosts, !options.address.ip().to_canonical().is_loopback()));
-    let door = Arc::new(Door { backend: backend.clone(), key: options.key });
+    let account = backend.shares().clone();
+    let rates = Arc::new(Rates::new(account.clone()));
+    let measure_of_listener = measure(places, rates.clone(), account.clone());
+    let door = Arc::new(Door { backend: backend.clone(), key: options.key, rates, account });
     let nothing_here = nothing_here(&mounts);
     let (mut wings, mut single, mut exposed) = (Vec::new(), Vec::new(), Vec::new());
-    let mut probes = Probes { backend, measures: Vec::new(), stopping: Vec::new() };
+    let mut probes = Probes { backend, measures: vec![measure_of_listener], stopping: Vec::new() };
     for mount in mounts {
         wings.push((mount.path, mount.chain));
         single.extend(mount.single);
@@ -209,6 +230,45 @@ fn app(options: Options, pages: Pages, backend: Arc<dyn Backend>, mounts: Vec<Mo
         .filter(move |request, next| hosts::known_host(hosts.clone(), request, next))
         .filter(move |request, next| head::unambiguous(single.clone(), request, next))
         .shared()
+}
+
+/// What the listener counts itself, and what is held of each thing.
+fn measure(places: Arc<Places>, rates: Arc<Rates>, account: Arc<Account>) -> Measure {
+    Box::new(move |metrics| {
+        metrics.counter(
+            "http_connections_closed_idle_total",
+            "Connections over HTTP that were closed while they were idle, to make room for others.",
+            &[("", places.closed())],
+        );
+        let pools: Vec<_> = Pool::ALL.into_iter().filter(|pool| *pool != Pool::Rate).collect();
+        let of_each = |value: fn(&Used) -> u64| -> Vec<(String, u64)> {
+            let label = |pool: Pool| format!("{{pool=\"{}\"}}", pool.name());
+            pools.iter().map(|pool| (label(*pool), value(&account.usage(*pool)))).collect()
+        };
+        let used = of_each(|usage| usage.used);
+        metrics.gauge("share_used", "What is held of each thing, by all.", &borrowed(&used));
+        let bound = of_each(|usage| usage.bound.process);
+        metrics.gauge("share_bound", "What there is of each thing, for all together.", &borrowed(&bound));
+        let principals = of_each(|usage| usage.principals as u64);
+        metrics.gauge("share_principals", "Principals that hold some of it.", &borrowed(&principals));
+        let mut by_share = of_each(|usage| usage.refused_share);
+        by_share.push(("{pool=\"rate\"}".to_owned(), rates.refused()));
+        metrics.counter(
+            "share_refused_total",
+            "Refused because a principal holds all of its share.",
+            &borrowed(&by_share),
+        );
+        let by_process = of_each(|usage| usage.refused_process);
+        metrics.counter(
+            "process_bound_refused_total",
+            "Refused because all together hold what there is.",
+            &borrowed(&by_process),
+        );
+    })
+}
+
+fn borrowed(values: &[(String, u64)]) -> Vec<(&str, u64)> {
+    values.iter().map(|(labels, value)| (&**labels, *value)).collect()
 }
 
 /// Says where the wings are to a request that none of them takes.

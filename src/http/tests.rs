@@ -1,5 +1,7 @@
 //! Two wings on one listener.
 
+mod shares;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -8,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::authority::Principal;
+use crate::shares::{Account, Bounds};
 
 const TOKEN: &str = "lht_of-this-test";
 
@@ -16,6 +19,7 @@ struct OneToken {
     revoked: watch::Sender<bool>,
     failure: Option<Arc<str>>,
     unauthenticated: Mutex<Vec<&'static str>>,
+    shares: Arc<Account>,
 }
 
 impl Backend for OneToken {
@@ -32,6 +36,10 @@ impl Backend for OneToken {
 
     fn has_tokens(&self) -> bool {
         true
+    }
+
+    fn shares(&self) -> &Arc<Account> {
+        &self.shares
     }
 
     fn audit_unauthenticated(&self, why: &'static str) {
@@ -56,9 +64,14 @@ struct World {
 
 impl World {
     async fn new(failure: Option<&str>) -> Self {
+        Self::with(failure, Bounds::default()).await
+    }
+
+    async fn with(failure: Option<&str>, bounds: Bounds) -> Self {
+        let shares = Account::new(bounds);
         let (revoked, _) = watch::channel(false);
         let failure = failure.map(Arc::from);
-        let backend = Arc::new(OneToken { revoked, failure, unauthenticated: Mutex::default() });
+        let backend = Arc::new(OneToken { revoked, failure, unauthenticated: Mutex::default(), shares });
         let stopping = [CancellationToken::new(), CancellationToken::new()];
         let mounts = vec![
             wing("One", "/one", &stopping[0])

@@ -38,6 +38,15 @@ struct OfOne {
     narrowed: Option<u64>,
 }
 
+/// What stands in the way of what is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    Bounds,
+    /// With this share.
+    Share(u64),
+    Nothing,
+}
+
 /// What a pool has given, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -91,7 +100,19 @@ impl Account {
 
     /// Takes so much for a principal, `local` being the owner, or refuses it and takes nothing.
     pub fn take(self: &Arc<Self>, pool: Pool, who: &str, amount: u64) -> Result<Held, Refusal> {
-        let who = self.add(pool, who, amount, true)?;
+        let who = self.add(pool, who, amount, Checked::Bounds)?;
+        Ok(Held { account: self.clone(), pool, who, amount })
+    }
+
+    /// The same with another share than a principal's: what holds it is no principal.
+    pub fn take_within(
+        self: &Arc<Self>,
+        pool: Pool,
+        who: &str,
+        amount: u64,
+        share: u64,
+    ) -> Result<Held, Refusal> {
+        let who = self.add(pool, who, amount, Checked::Share(share))?;
         Ok(Held { account: self.clone(), pool, who, amount })
     }
 
@@ -110,13 +131,13 @@ impl Account {
 
     /// Takes so much without a guard, for pools whose counts are rows on disk: what [`Account::release`] gives back.
     pub fn charge(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
-        self.add(pool, who, amount, true).map(drop)
+        self.add(pool, who, amount, Checked::Bounds).map(drop)
     }
 
     /// The same, whatever the bounds say: a start finds what was taken before it.
     pub fn charge_anyway(&self, pool: Pool, who: &str, amount: u64) {
         // Nothing is refused that is not checked.
-        drop(self.add(pool, who, amount, false));
+        drop(self.add(pool, who, amount, Checked::Nothing));
     }
 
     pub fn release(&self, pool: Pool, who: &str, amount: u64) {
@@ -178,17 +199,34 @@ impl Account {
         }
     }
 
+    /// What its token narrows a principal's shares to.
+    pub fn narrowed(&self, who: &str) -> Narrowed {
+        const MIB: u64 = 1024 * 1024;
+        let of = |pool: Pool| self.tables[pool as usize].lock().of.get(who)?.narrowed;
+        Narrowed {
+            rate: of(Pool::Rate).and_then(|rate| u32::try_from(rate).ok()),
+            memory_mib: of(Pool::Memory).map(|bytes| bytes / MIB),
+            store_mib: of(Pool::StoreBytes).map(|bytes| bytes / MIB),
+            tasks: of(Pool::OpenTasks),
+        }
+    }
+
     /// Principals of which a count is in memory, be it 0.
     #[cfg(test)]
     pub(super) fn remembered(&self, pool: Pool) -> usize {
         self.tables[pool as usize].lock().of.len()
     }
 
-    fn add(&self, pool: Pool, who: &str, amount: u64, checked: bool) -> Result<Arc<str>, Refusal> {
-        let bound = self.bounds[pool];
+    fn add(&self, pool: Pool, who: &str, amount: u64, checked: Checked) -> Result<Arc<str>, Refusal> {
+        let bound = match checked {
+            Checked::Share(share) => self.bounds[pool].with_share(share),
+            Checked::Bounds | Checked::Nothing => self.bounds[pool],
+        };
         let who = {
             let mut table = self.tables[pool as usize].lock();
-            if checked && let Err(refused) = table.check(pool, bound, who, amount) {
+            if checked != Checked::Nothing
+                && let Err(refused) = table.check(pool, bound, who, amount)
+            {
                 table.refused[usize::from(refused.whose == Whose::Process)] += 1;
                 return Err(refused);
             }
@@ -277,13 +315,18 @@ impl OfOne {
 }
 
 impl Held {
+    /// Who holds it.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
     pub fn amount(&self) -> u64 {
         self.amount
     }
 
     /// Takes more of the same, or refuses it and keeps what is held.
     pub fn grow(&mut self, by: u64) -> Result<(), Refusal> {
-        self.account.add(self.pool, &self.who, by, true)?;
+        self.account.add(self.pool, &self.who, by, Checked::Bounds)?;
         self.amount += by;
         Ok(())
     }

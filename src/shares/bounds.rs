@@ -23,11 +23,6 @@ impl Bound {
         Self { process, share: process.div_ceil(limits::PRINCIPALS_PART), reserve }
     }
 
-    /// So many connections. A peer may be a proxy that brings all others, so that its share is large.
-    pub const fn of_connections(process: u64) -> Self {
-        Self::divided(process).with_share(process.div_ceil(limits::PEERS_CONNECTIONS_PART))
-    }
-
     /// The same with this share, which is no more than all of it.
     #[must_use]
     pub const fn with_share(self, share: u64) -> Self {
@@ -49,10 +44,13 @@ impl Bounds {
     /// Where all that callers cause may have so many bytes of memory.
     pub fn of_memory(bytes: u64) -> Self {
         let mut bounds = Self(Pool::ALL.map(|pool| Bound::divided(process_has(pool, bytes))));
-        bounds[Pool::Connections] = Bound::of_connections(limits::MAX_CONNECTIONS as u64);
         // Unlike all else, a rate is a principal's alone: no other one has less for it.
         bounds[Pool::Rate] =
             Bound { process: u64::MAX, share: u64::from(limits::DEFAULT_REQUESTS_PER_SECOND), reserve: 0 };
+        for pool in [Pool::RequestBytes, Pool::AnswerBytes] {
+            let bound = bounds[pool];
+            bounds[pool] = bound.with_share(bound.share.max(limits::MIN_MESSAGES_SHARE_BYTES));
+        }
         // A task that is alone on a small machine still gets the memory that a tool has by default.
         let least = limits::DEFAULT_MEMORY_MIB * 1024 * 1024;
         for pool in [Pool::Memory, Pool::GuestMemory] {
@@ -90,9 +88,11 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
         Pool::Memory => memory,
         // Guests never take all of it: what cancels them has to be read.
         Pool::GuestMemory => memory - memory / limits::OWNERS_PART,
-        Pool::RequestBytes | Pool::AnswerBytes => memory / limits::MESSAGES_PART_OF_MEMORY,
+        Pool::RequestBytes | Pool::AnswerBytes => {
+            (memory / limits::MESSAGES_PART_OF_MEMORY).max(2 * limits::MIN_MESSAGES_SHARE_BYTES)
+        }
         Pool::Sessions => limits::MAX_SESSIONS as u64,
-        Pool::Subscribers => limits::MAX_SUBSCRIBERS as u64,
+        Pool::Subscribers => limits::MAX_LISTENERS,
         Pool::Instances => limits::MAX_LIVE_INSTANCES as u64,
         Pool::OpenTasks => limits::MAX_OPEN_TASKS as u64,
         Pool::StoreBytes | Pool::Rate => u64::MAX,

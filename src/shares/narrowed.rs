@@ -1,6 +1,8 @@
+use serde::{Deserialize, Serialize};
+
 /// What a token narrows its principal's shares to. What is not set is as for every other principal, and nothing here
-/// widens a share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// widens a share. A row of the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Narrowed {
     /// Requests a second.
     pub rate: Option<u32>,

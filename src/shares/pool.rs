@@ -2,9 +2,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Pool {
-    /// Connections over HTTP; a share is one peer's.
+    /// Connections over HTTP. Until it has sent a request, one is its peer's, which has a larger share.
     Connections,
-    /// Requests whose answers have not begun.
+    /// Requests that are not answered, listeners aside.
     Requests,
     /// All memory that callers cause: of requests, of answers and of guests. Taken through those three alone.
     Memory,
@@ -16,7 +16,7 @@ pub enum Pool {
     GuestMemory,
     /// Legacy sessions in memory.
     Sessions,
-    /// Listeners of the feed.
+    /// Clients that listen for changes.
     Subscribers,
     /// Live instances.
     Instances,

@@ -8,6 +8,7 @@ mod server;
 mod state;
 mod task;
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -274,6 +275,8 @@ pub enum TokenCommand {
         /// Shared state: NAMESPACE or NAMESPACE/KEY-GLOB, with :read for reading alone [default: none]
         #[arg(long, value_name = "GLOB")]
         state: Vec<String>,
+        #[command(flatten)]
+        share: ShareArgs,
     },
     /// List the tokens that are valid
     List,
@@ -285,6 +288,23 @@ pub enum TokenCommand {
         #[arg(long)]
         cancel_tasks: bool,
     },
+}
+
+/// Less than what every principal has. Nothing here gives more.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ShareArgs {
+    /// Requests a second [default: as [shares.principal] has it, 200 by itself]
+    #[arg(long, value_name = "NUMBER")]
+    pub rate: Option<NonZeroU32>,
+    /// Memory of its requests, answers and running tools, MiB [default: an eighth of the server's]
+    #[arg(long, value_name = "MIB")]
+    pub memory_mib: Option<NonZeroU64>,
+    /// What it may keep in the store, MiB [default: as [shares.principal] has it]
+    #[arg(long, value_name = "MIB")]
+    pub store_mib: Option<NonZeroU64>,
+    /// Tasks that may be open at once [default: an eighth of the server's]
+    #[arg(long, value_name = "NUMBER")]
+    pub tasks: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Debug, Args)]

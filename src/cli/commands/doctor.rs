@@ -14,12 +14,15 @@ use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::guests;
 use crate::cli::server::server_file::{ServerInfo, Serves};
 use crate::cli::show::render::{Table, bytes};
+use crate::http;
 use crate::private::{self, NotPrivate, Purpose};
 use crate::store::{BackupSummary, Presence, Store, StoreError};
 
 /// Maps of the kernel that one live instance takes, and what the rest of the process needs.
 const MAPS_PER_INSTANCE: u64 = 7;
 const MAPS_OF_THE_PROCESS: u64 = 4_000;
+/// A server that has room for fewer connections is soon full.
+const FEW_CONNECTIONS: usize = 500;
 /// Less free disk than this deserves a warning.
 const LOW_DISK_BYTES: u64 = 1024 * 1024 * 1024;
 
@@ -47,6 +50,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         configuration(context),
         target(context),
         map_limit(context),
+        descriptors(context.data()),
         data_folder(context.data()),
         disk(context.data()),
     ];
@@ -117,6 +121,32 @@ fn map_limit(context: &Context) -> Check {
             ),
         ),
     }
+}
+
+/// Of the server that runs, or of one that was started from here.
+fn descriptors(folder: &Path) -> Check {
+    const WHAT: &str = "descriptors";
+    let of_server = ServerInfo::read(folder)
+        .and_then(|info| fs::read_to_string(format!("/proc/{}/limits", info.pid)).ok())
+        .and_then(|limits| soft_limit(&limits));
+    let Some(limit) = of_server.or_else(http::raise_limit) else {
+        return Check::ok(WHAT, "this system sets no limit");
+    };
+    let connections = http::connections_of(usize::try_from(limit).unwrap_or(usize::MAX));
+    let found = format!("{limit}, of which connections over HTTP have {connections}");
+    if connections >= FEW_CONNECTIONS {
+        return Check::ok(WHAT, found);
+    }
+    let wanted = http::wanted_descriptors();
+    let advice =
+        format!("`ulimit -n {wanted}` before the server is started, or LimitNOFILE={wanted} in its unit");
+    Check::warn(WHAT, found, advice)
+}
+
+/// Of `Max open files            1024                 524288               files`.
+fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn data_folder(folder: &Path) -> Check {
@@ -280,5 +310,23 @@ async fn server_and_store(context: &Context) -> Vec<Check> {
             };
             vec![Check::ok(SERVER, "none on this folder"), store]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_a_server_is_read_as_the_kernel_writes_it() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+            Max processes             95174                95174                processes\n\
+            Max open files            1024                 524288               files\n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(
+            soft_limit("Max open files            unlimited            unlimited            files\n"),
+            None
+        );
+        assert_eq!(soft_limit(""), None);
     }
 }

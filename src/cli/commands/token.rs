@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::api::{NewToken, TokenList, TokenNew, TokenRevoke};
-use crate::cli::args::{TokenArgs, TokenCommand};
+use crate::api::{NewToken, TokenDocument, TokenList, TokenNew, TokenRevoke};
+use crate::cli::args::{ShareArgs, TokenArgs, TokenCommand};
 use crate::cli::client::access::Access;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Result};
@@ -38,10 +38,19 @@ fn said(name: &str, cancelled: Option<u64>) -> String {
 async fn perform(access: &mut Access, command: TokenCommand, context: &Context) -> Result<()> {
     let output = context.output;
     match command {
-        TokenCommand::New { name, tools, state } => {
-            let NewToken { token, .. } = access
-                .run(TokenNew { name: name.clone(), tools: tools.clone(), state: state.clone() })
-                .await?;
+        TokenCommand::New { name, tools, state, share } => {
+            let ShareArgs { rate, memory_mib, store_mib, tasks } = share;
+            let (granted, touched) = (tools.clone(), state.clone());
+            let new = TokenNew {
+                name: name.clone(),
+                tools: granted,
+                state: touched,
+                rate,
+                memory_mib,
+                store_mib,
+                tasks,
+            };
+            let NewToken { token, .. } = access.run(new).await?;
             eprintln!(
                 "this is the only time that the token is shown; clients send it as Authorization: Bearer TOKEN"
             );
@@ -58,10 +67,11 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
             if output.json {
                 return output.json(&json!({ "tokens": tokens }));
             }
-            let mut table = Table::new(&["NAME", "TOOLS", "STATE", "CREATED"]);
+            let mut table = Table::new(&["NAME", "TOOLS", "STATE", "SHARE", "CREATED"]);
             for token in tokens {
                 let (tools, state) = (token.tools.join(" "), token.state.join(" "));
-                table.row([&token.name, &tools, &state, &token.created_at]);
+                let share = share_of(&token);
+                table.row([&token.name, &tools, &state, &share, &token.created_at]);
             }
             output.table(&table)
         }
@@ -77,4 +87,15 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
             }
         }
     }
+}
+
+/// What its principal has less of than others.
+fn share_of(token: &TokenDocument) -> String {
+    let parts = [
+        token.rate.map(|rate| format!("{rate}/s")),
+        token.memory_mib.map(|mib| format!("{mib} MiB memory")),
+        token.store_mib.map(|mib| format!("{mib} MiB store")),
+        token.tasks.map(|tasks| format!("{tasks} tasks")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

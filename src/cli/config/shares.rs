@@ -54,7 +54,7 @@ impl SharesSettings {
             bounds[pool] = Bound::divided(process);
         }
         let connections = self.connections.map_or(connections, |set| connections.min(set.get()));
-        bounds[Pool::Connections] = Bound::of_connections(connections);
+        bounds[Pool::Connections] = Bound::divided(connections);
         let one = &self.principal;
         let of_one = [
             (Pool::Rate, one.rate.map(NonZeroU64::get)),

@@ -27,7 +27,6 @@ use crate::cli::show::render::{escape, escape_text};
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::http;
-use crate::limits;
 use crate::mcp::{
     ClientSettings, HttpError, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio, wait_bound_of,
 };
@@ -74,6 +73,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         Serves::Clients => ClientSettings::default(),
     };
     let mut signals = StopSignals::new()?;
+    http::raise_limit();
     let sandbox = sandbox(context)?;
     let remotes = remotes(context)?;
     // Before a store is made in a folder that is a project's.
@@ -148,8 +148,7 @@ async fn fresh_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
 /// What there is of each thing, as the settings, the machine and this process have it.
 fn bounds(context: &Context) -> Bounds {
     let settings = &context.settings;
-    let connections = limits::MAX_CONNECTIONS as u64;
-    settings.shares.bounds(half_of_memory(), settings.engine.live_instances, connections)
+    settings.shares.bounds(half_of_memory(), settings.engine.live_instances, http::connections() as u64)
 }
 
 async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {
@@ -308,11 +307,11 @@ async fn over_http(
 pub fn http_options(context: &Context) -> http::Options {
     let settings = &context.settings;
     http::Options {
-        address: settings.http,
         allowed_hosts: settings.mcp.allowed_hosts.clone(),
         allowed_origins: settings.mcp.allowed_origins.clone(),
         key: None,
         open_loopback: settings.open_loopback,
+        ..http::Options::new(settings.http)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tokens and the audit.
 
 use super::*;
+use crate::shares::{Narrowed, Pool};
 
 async fn rows(engine: &TaskEngine) -> Vec<AuditView> {
     engine.audit(AuditQuery::default()).await.expect("a page").rows
@@ -30,7 +31,43 @@ fn call(tool: &str, principal: &Principal, key: Option<&str>) -> Submission {
 
 fn grant(name: &str, tools: &[&str]) -> TokenGrant {
     let tools = tools.iter().map(|glob| (*glob).to_owned()).collect();
-    TokenGrant { name: name.to_owned(), tools, state: vec!["trips:read".to_owned()] }
+    TokenGrant { name: name.to_owned(), tools, state: vec!["trips:read".to_owned()], ..TokenGrant::default() }
+}
+
+#[tokio::test]
+async fn a_token_narrows_its_principals_share_also_across_restarts_until_there_is_another() {
+    let world = World::new();
+    let local = Principal::local();
+    let engine = world.start(two_steps(&Arc::default())).await;
+    let narrowed = Narrowed { rate: Some(3), memory_mib: Some(64), store_mib: Some(512), tasks: Some(7) };
+    for (name, narrowed) in [("ann", narrowed), ("bob", Narrowed::default())] {
+        let grant = TokenGrant { narrowed, ..grant(name, &["*"]) };
+        engine.new_token(&local, grant).await.expect("a token");
+    }
+    let by_itself = engine.shares().share(Pool::OpenTasks, "bob");
+    let seen = |engine: &TaskEngine| {
+        let shares = ["ann", "bob"].map(|name| engine.shares().share(Pool::OpenTasks, name));
+        let listed: Vec<Narrowed> = engine.tokens().into_iter().map(|token| token.narrowed).collect();
+        (shares, listed)
+    };
+    let as_made = ([7, by_itself], vec![narrowed, Narrowed::default()]);
+    assert_eq!(seen(&engine), as_made);
+    engine.shutdown().await;
+
+    let engine = world.start(two_steps(&Arc::default())).await;
+    assert_eq!(seen(&engine), as_made);
+    engine.revoke_token(&local, "ann").await.expect("revoked");
+    engine.shutdown().await;
+
+    let engine = world.start(two_steps(&Arc::default())).await;
+    assert_eq!(engine.shares().narrowed("ann"), narrowed, "its tasks go on");
+    engine.new_token(&local, grant("ann", &["*"])).await.expect("a token");
+    assert_eq!(engine.shares().narrowed("ann"), Narrowed::default());
+    engine.shutdown().await;
+
+    let engine = world.start(two_steps(&Arc::default())).await;
+    assert_eq!(seen(&engine), ([by_itself; 2], vec![Narrowed::default(); 2]));
+    engine.shutdown().await;
 }
 
 #[tokio::test]

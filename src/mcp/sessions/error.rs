@@ -1,11 +1,12 @@
 //! Why a session is not served.
 
 use crate::engine::EngineError;
+use crate::shares;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    #[error("this server has all the {0} sessions it takes: end one, or speak 2026-07-28, which has none")]
-    TooMany(usize),
+    #[error("{0}; 2026-07-28 has no sessions")]
+    TooMany(shares::Refusal),
     #[error("there is no such session")]
     Unknown,
     #[error("the session is over")]

@@ -7,6 +7,7 @@ use rmcp::transport::streamable_http_server::session::SessionId;
 
 use super::manager::Sessions;
 use super::owner::owner_of_this_request;
+use super::refused;
 use crate::http::{Next, Request, Response, status, text};
 use crate::mcp::era;
 
@@ -18,7 +19,11 @@ pub async fn guard(sessions: Arc<Sessions>, request: Request, next: Next) -> Res
     let value_of = |name| headers.get(name).and_then(|value| value.to_str().ok());
     // 2026-07-28 has neither sessions nor events, and ignores them.
     let Some(session) = value_of(SESSION).filter(|_| !era::is_modern_head(headers)) else {
-        return next.run(request).await;
+        // Those of 2026-07-28 make none.
+        return match request.method() == Method::POST && !era::is_modern_head(headers) {
+            true => refused::answer(next.run(request)).await,
+            false => next.run(request).await,
+        };
     };
     let id = SessionId::from(session);
     match sessions.owner(&id).await {
@@ -35,7 +40,8 @@ pub async fn guard(sessions: Arc<Sessions>, request: Request, next: Next) -> Res
     {
         return not_found();
     }
-    next.run(request).await
+    // A session that had left memory comes back, where there is room.
+    refused::answer(next.run(request)).await
 }
 
 /// As rmcp says it of a session that it does not know.

@@ -19,16 +19,19 @@ use tokio::sync::mpsc;
 use super::error::SessionError;
 use super::event_id::Place;
 use super::owner::owner_of_this_request;
+use super::refused;
 use super::request_stream::{self, RequestStream};
 use super::rows::{self, SessionRow};
 use super::session::{self, CallStream, Origin, Session};
 use super::session_stream::{After, SessionStream};
 use super::transport::SessionTransport;
 use crate::engine::WingSpace;
+use crate::http::Caller;
 use crate::limits;
 use crate::mcp::shared::McpServer;
 use crate::mcp::wire::error;
 use crate::mcp::wire::seal::Seal;
+use crate::shares::{Pool, STRANGERS};
 
 pub struct Sessions {
     pub(super) server: McpServer,
@@ -77,12 +80,15 @@ impl Sessions {
     }
 
     fn begin(&self, origin: Origin) -> Result<SessionTransport, SessionError> {
+        let caller = Caller::of_this_request();
+        let who = caller.as_ref().map_or(STRANGERS, |caller| caller.principal.name());
+        let place = self.server.engine().shares().take(Pool::Sessions, who, 1).map_err(|refusal| {
+            refused::note(&refusal);
+            SessionError::TooMany(refusal)
+        })?;
         let mut live = self.live.lock();
-        if live.len() >= limits::MAX_SESSIONS {
-            return Err(SessionError::TooMany(limits::MAX_SESSIONS));
-        }
         let (inbox, messages) = mpsc::channel(limits::MAX_SESSION_INBOX);
-        let session = Session::new(self.server.clone(), self.seal.clone(), origin, inbox)?;
+        let session = Session::new(self.server.clone(), self.seal.clone(), (origin, place), inbox)?;
         live.insert(session.id.clone(), session.clone());
         Ok(SessionTransport::new(session, messages))
     }

@@ -9,6 +9,7 @@ mod guard;
 mod manager;
 mod outbox;
 mod owner;
+mod refused;
 mod request_stream;
 mod rows;
 mod session;

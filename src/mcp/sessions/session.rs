@@ -26,6 +26,7 @@ use crate::mcp::shared::McpServer;
 use crate::mcp::wire::error;
 use crate::mcp::wire::report::{DEFAULT_LOG_LEVEL, severity};
 use crate::mcp::wire::seal::Seal;
+use crate::shares::Held;
 
 /// Messages of the client's on their way to rmcp.
 pub type Inbox = mpsc::Sender<Box<ClientJsonRpcMessage>>;
@@ -62,6 +63,8 @@ pub struct Session {
     life: AtomicU64,
     usage: Mutex<Usage>,
     over: CancellationToken,
+    /// Of its principal's share.
+    place: Mutex<Option<Held>>,
 }
 
 struct Usage {
@@ -81,7 +84,7 @@ impl Session {
     pub fn new(
         server: McpServer,
         seal: Arc<Seal>,
-        origin: Origin,
+        (origin, place): (Origin, Held),
         inbox: Inbox,
     ) -> Result<Arc<Self>, SessionError> {
         let Origin { id, owner, row } = origin;
@@ -103,6 +106,7 @@ impl Session {
             life: AtomicU64::new(incarnation),
             usage: Mutex::new(Usage { streams: 0, last: Moment::now() }),
             over: CancellationToken::new(),
+            place: Mutex::new(Some(place)),
         }))
     }
 
@@ -355,6 +359,8 @@ impl Session {
 
     pub fn end(&self) {
         self.over.cancel();
+        // What is left of its service holds none of its principal's share.
+        drop(self.place.lock().take());
     }
 
     pub fn over(&self) -> &CancellationToken {

@@ -15,6 +15,7 @@ mod resources;
 mod reused_ids;
 mod sessions;
 mod settings;
+mod shares;
 mod silent;
 mod state;
 mod stdio;
@@ -196,9 +197,13 @@ fn loopback() -> SocketAddr {
 }
 
 async fn engine(folder: &std::path::Path, gate: &Arc<Semaphore>) -> TaskEngine {
+    engine_with(folder, gate, EngineOptions::default()).await
+}
+
+async fn engine_with(folder: &std::path::Path, gate: &Arc<Semaphore>, options: EngineOptions) -> TaskEngine {
     let closures = tools(gate);
     let catalog = Arc::new(closures.catalog().expect("a catalog"));
-    let engine = TaskEngine::open(folder, Arc::new(closures), EngineOptions::default()).await;
+    let engine = TaskEngine::open(folder, Arc::new(closures), options).await;
     let engine = engine.expect("an engine");
     engine.set_catalog(catalog);
     engine.start().await.expect("a start");

@@ -123,7 +123,7 @@ async fn namespaces_and_keys_complete() {
 async fn a_token_reads_and_watches_what_it_is_granted_and_the_rest_looks_like_nothing() {
     let world = World::new().await;
     let state = vec!["trips/eu-*:read".to_owned()];
-    let grant = TokenGrant { name: "ann".to_owned(), tools: Vec::new(), state };
+    let grant = TokenGrant { name: "ann".to_owned(), state, ..TokenGrant::default() };
     let token = world.engine.new_token(&Principal::local(), grant).await.expect("a token");
     for key in ["eu-1", "us-1"] {
         put(&world, "trips", key, "1").await;

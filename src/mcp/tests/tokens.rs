@@ -8,9 +8,9 @@ use super::*;
 use crate::engine::{AuditQuery, StateWrite, TokenGrant, Verdict};
 
 impl World {
-    async fn token(&self, name: &str, tools: &[&str]) -> String {
+    pub(super) async fn token(&self, name: &str, tools: &[&str]) -> String {
         let tools = tools.iter().map(|glob| (*glob).to_owned()).collect();
-        let grant = TokenGrant { name: name.to_owned(), tools, state: Vec::new() };
+        let grant = TokenGrant { name: name.to_owned(), tools, ..TokenGrant::default() };
         self.engine.new_token(&Principal::local(), grant).await.expect("a token")
     }
 }

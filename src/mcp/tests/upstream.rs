@@ -91,7 +91,8 @@ async fn a_task_that_is_cancelled_here_is_cancelled_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_is_shown_its_own_token_and_its_refusal_is_told() {
     let world = World::new().await;
-    let grant = TokenGrant { name: "down".to_owned(), tools: vec!["double".to_owned()], state: Vec::new() };
+    let grant =
+        TokenGrant { name: "down".to_owned(), tools: vec!["double".to_owned()], ..TokenGrant::default() };
     let token = world.engine.new_token(&Principal::local(), grant).await.expect("a token");
     let folder = tempfile::tempdir().expect("a folder");
     let (engine, _) = downstream(folder.path(), &world.http.url(), Some(&token)).await;

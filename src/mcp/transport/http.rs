@@ -18,6 +18,7 @@ use crate::limits;
 use crate::mcp::sessions::{self, SessionError, Sessions};
 use crate::mcp::shared::McpServer;
 use crate::mcp::watch::task_ids::TaskIds;
+use crate::shares::Account;
 use crate::store::DiskUsage;
 
 const PATH: &str = "/mcp";
@@ -105,13 +106,14 @@ fn mount(server: &McpServer, sessions: Arc<Sessions>) -> Mount {
     ));
     tokio::spawn(sessions::sweep(sessions.clone(), cut.clone()));
     let (guarded, counted) = (sessions.clone(), sessions);
+    let account = server.engine().shares().clone();
     Mount::new("MCP", PATH, move |request: Request| {
         let mcp = mcp.clone();
         async move { mcp.handle(request).await.map(Body::new) }
     })
     .filter(accept::check)
     .filter(task_ids::read)
-    .filter(listening::serve)
+    .filter(move |request, next| listening::serve(account.clone(), request, next))
     .filter(early_head::send)
     .filter(move |request, next| sessions::guard(guarded.clone(), request, next))
     .filter(set_by_address)
@@ -138,6 +140,10 @@ impl Backend for TaskEngine {
 
     fn has_tokens(&self) -> bool {
         TaskEngine::has_tokens(self)
+    }
+
+    fn shares(&self) -> &Arc<Account> {
+        TaskEngine::shares(self)
     }
 
     fn audit_unauthenticated(&self, why: &'static str) {

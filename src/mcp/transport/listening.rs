@@ -1,16 +1,23 @@
 //! The response to a `subscriptions/listen`. rmcp checks the request and acknowledges it; what follows is sent past it,
 //! so that a listener that hears nothing costs a connection and a watcher, and no service of rmcp's.
 
+use std::sync::Arc;
+
+use futures::StreamExt;
 use http::{HeaderName, Method, StatusCode};
 
-use crate::http::{Body, Bytes, EventStream, Next, Request, Response, collect, is_event_stream, status};
+use crate::http::{
+    Body, Bytes, Caller, EventStream, Next, Request, Response, collect, is_event_stream, refused, status,
+};
 use crate::limits;
 use crate::mcp::watch::handoff::Handoff;
+use crate::shares::{Account, Pool, STRANGERS};
 
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
-/// Takes the place of rmcp's stream behind its acknowledgment. Streams to those who only listen are marked.
-pub async fn serve(request: Request, next: Next) -> Response {
+/// Takes the place of rmcp's stream behind its acknowledgment. Streams to those who only listen are marked. A listener
+/// takes of its principal's share until its stream ends.
+pub async fn serve(account: Arc<Account>, request: Request, next: Next) -> Response {
     let is_get = request.method() == Method::GET;
     if is_get || request.headers().get(MCP_METHOD).is_none_or(|method| method != "subscriptions/listen") {
         let mut response = next.run(request).await;
@@ -19,6 +26,12 @@ pub async fn serve(request: Request, next: Next) -> Response {
         }
         return response;
     }
+    let caller = Caller::of_this_request();
+    let who = caller.as_ref().map_or(STRANGERS, |caller| caller.principal.name());
+    let place = match account.take(Pool::Subscribers, who, 1) {
+        Ok(place) => place,
+        Err(refusal) => return refused(&refusal),
+    };
     let handoff = Handoff::default();
     let response = handoff.scope(next.run(request)).await;
     if !is_event_stream(&response) {
@@ -32,7 +45,11 @@ pub async fn serve(request: Request, next: Next) -> Response {
     match handoff.take().zip(last_event(&bytes)) {
         Some((listener, end)) => {
             let (head, end) = (Bytes::copy_from_slice(&bytes[..end]), Bytes::copy_from_slice(&bytes[end..]));
-            let mut response = Response::from_parts(parts, Body::from_stream(listener(head, end)));
+            let told = listener(head, end).inspect(move |_| {
+                // Goes with the stream.
+                let _ = &place;
+            });
+            let mut response = Response::from_parts(parts, Body::from_stream(told));
             response.extensions_mut().insert(EventStream);
             response
         }

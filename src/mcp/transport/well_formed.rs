@@ -6,7 +6,7 @@ use rmcp::ErrorData;
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, RequestId};
 use serde_json::Value;
 
-use crate::http::{Body, Next, Request, Response, collect, content};
+use crate::http::{Body, CollectError, Next, Request, Response, collect, content, refused, text};
 use crate::limits;
 use crate::mcp::era::is_modern_head;
 use crate::mcp::wire::client_settings::ClientSettings;
@@ -46,8 +46,15 @@ pub async fn well_formed(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let Ok(bytes) = collect(body, limits::MAX_REQUEST_BYTES).await else {
-        return unreadable(StatusCode::PAYLOAD_TOO_LARGE, &Unreadable::too_long(&Scan::default()));
+    let bytes = match collect(body, limits::MAX_REQUEST_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(CollectError::TooLarge) => {
+            return unreadable(StatusCode::PAYLOAD_TOO_LARGE, &Unreadable::too_long(&Scan::default()));
+        }
+        Err(CollectError::Refused(refusal)) => return refused(&refusal),
+        Err(late @ (CollectError::TooSlow | CollectError::Broken)) => {
+            return text(StatusCode::REQUEST_TIMEOUT, format!("the request's body is not whole: {late}\n"));
+        }
     };
     let bytes = bytes.slice_ref(without_mark(&bytes));
     if let Err(why) = envelope(&bytes) {

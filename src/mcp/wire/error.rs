@@ -276,6 +276,13 @@ pub fn too_large() -> String {
     format!("the request is larger than {bound} bytes: pass large data by reference")
 }
 
+pub fn too_many_values() -> String {
+    let bound = limits::MAX_MESSAGE_VALUES;
+    format!(
+        "the message has more than {bound} keys and values in its JSON: pass large data by reference, or as one text"
+    )
+}
+
 /// An id that names two requests at once names none: the first one is answered.
 pub fn id_in_use(id: &RequestId) -> ErrorData {
     let id = id.clone().into_json_value();

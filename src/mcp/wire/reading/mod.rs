@@ -1,6 +1,7 @@
 //! Reads a client's message as far as JSON-RPC has it, and says what is wrong with one that cannot be read.
 
 mod checked;
+mod count;
 mod id_scan;
 mod lines;
 #[cfg(test)]
@@ -103,6 +104,10 @@ pub fn envelope(message: &[u8]) -> Result<Envelope, Unreadable> {
         let at = error.valid_up_to();
         let byte = message.get(at).copied().unwrap_or_default();
         return Err(unreadable(format!("the message is not UTF-8: its byte {} is 0x{byte:02X}", at + 1)));
+    }
+    // A mark is a byte, and a short message is not looked through.
+    if message.len() > limits::MAX_MESSAGE_VALUES && count::marks(message) > limits::MAX_MESSAGE_VALUES {
+        return Err(Unreadable::of(&IdScan::of(message), invalid(error::too_many_values())));
     }
     match serde_json::from_slice::<Top>(message) {
         Ok(Top::Object(fields)) => fields.envelope(),

@@ -1,0 +1,42 @@
+//! What tokens narrow their principals' shares to. It stands in a row of its own next to the token's, so that tokens of
+//! earlier builds read as ever, and stays when the token is revoked: its tasks may go on.
+
+use std::ops::ControlFlow;
+
+use crate::engine::commit::Commit;
+use crate::engine::rows;
+use crate::shares::{Account, Narrowed};
+use crate::store::{Snapshot, Space, StoreError};
+
+/// Of the names of settings; behind it stands the principal's.
+const PREFIX: &str = "share/";
+
+/// Adds what a new token says, or that it says nothing.
+pub fn add(commit: &mut Commit, name: &str, narrowed: &Narrowed) -> Result<(), StoreError> {
+    let key = format!("{PREFIX}{name}");
+    if narrowed.is_none() {
+        commit.add_delete(Space::Setting, key);
+    } else {
+        commit.add_put(Space::Setting, key, rows::encode(narrowed)?);
+    }
+    Ok(())
+}
+
+/// Takes in the rows of a store that is being opened.
+pub fn load(account: &Account, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
+    let mut fault = None;
+    snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, row| {
+        let name = String::from_utf8_lossy(&key[PREFIX.len()..]);
+        match rows::decode::<Narrowed>(Space::Setting, key, row) {
+            Ok(narrowed) => {
+                account.narrow(&name, narrowed);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                fault = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    fault.map_or(Ok(()), Err)
+}

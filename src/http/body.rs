@@ -1,0 +1,111 @@
+//! The bodies of requests and answers, watched: a request's must arrive at some rate, and a connection is idle again once
+//! an answer's has ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::activity::Activity;
+use super::message::{Body, BodyError, Bytes, Response};
+use crate::limits;
+
+/// A request's body that must arrive in time.
+pub struct Paced {
+    inner: Incoming,
+    begun: Instant,
+    bytes: u64,
+    /// Set up once there is something to wait for.
+    due: Option<Pin<Box<Sleep>>>,
+}
+
+impl Paced {
+    pub fn new(inner: Incoming) -> Self {
+        Self { inner, begun: Instant::now(), bytes: 0, due: None }
+    }
+
+    fn due_at(&self) -> Instant {
+        let seconds = limits::REQUEST_BODY_SECONDS + self.bytes / limits::MIN_BODY_BYTES_PER_SECOND;
+        self.begun + Duration::from_secs(seconds)
+    }
+}
+
+impl HttpBody for Paced {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
+            let frame = frame.transpose()?;
+            if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
+                self.bytes += data.len() as u64;
+            }
+            return Poll::Ready(frame.map(Ok));
+        }
+        let due_at = self.due_at();
+        let due = self.due.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due_at)));
+        if due.deadline() != due_at {
+            due.as_mut().reset(due_at);
+        }
+        ready!(due.as_mut().poll(context));
+        Poll::Ready(Some(Err(BodyError::TooSlow)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The same response, of which the connection learns when its body has ended.
+pub fn noting_its_end(response: Response, activity: Arc<Activity>) -> Response {
+    response.map(|inner| Body::new(Noted { inner, activity }))
+}
+
+struct Noted {
+    inner: Body,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.activity.end_answer(Instant::now());
+    }
+}
+
+impl HttpBody for Noted {
+    type Data = Bytes;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && let Err(refused) = self.activity.take_part(data.len())
+        {
+            // Its head has been sent: broken off without an end, it is not taken for a whole one.
+            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Refused(refused)))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

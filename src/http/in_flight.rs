@@ -1,0 +1,119 @@
+//! What a request takes of the account from its head on, until its answer has been read, and how a refusal is answered.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::response::IntoResponse;
+use http::{HeaderMap, StatusCode, header};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
+
+use super::message::{Body, BodyError, Bytes, Request, Response};
+use crate::limits;
+use crate::shares::{Account, Held, Pool, Refusal, RefusalKind};
+
+/// What one request holds.
+#[derive(Default)]
+pub struct InFlight {
+    _request: Option<Held>,
+    _bytes: Option<Held>,
+    /// Of a body whose length was not declared: as much as has arrived.
+    _growing: Option<Arc<Mutex<Held>>>,
+    answer: Option<Held>,
+}
+
+impl InFlight {
+    /// Takes what the request declares, before any of its body is read. One that declares no length takes what arrives.
+    pub fn take(account: &Arc<Account>, who: &str, request: Request) -> Result<(Self, Request), Refusal> {
+        let _request = Some(account.take(Pool::Requests, who, 1)?);
+        let of_bytes = |bytes| account.take(Pool::RequestBytes, who, in_memory(bytes));
+        if request.body().is_end_stream() {
+            return Ok((Self { _request, ..Self::default() }, request));
+        }
+        match declared(request.headers()) {
+            Some(bytes) => {
+                Ok((Self { _request, _bytes: Some(of_bytes(bytes)?), ..Self::default() }, request))
+            }
+            None => {
+                let held = Arc::new(Mutex::new(of_bytes(0)?));
+                let of_body = held.clone();
+                let request = request.map(|inner| Body::new(Growing { inner, held: of_body }));
+                Ok((Self { _request, _growing: Some(held), ..Self::default() }, request))
+            }
+        }
+    }
+
+    /// Whether its answer was taken as a whole.
+    pub fn has_answer(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// Takes what the answer has until it is read, where it is known and more than a connection may hold anyway.
+    pub fn take_answer(
+        &mut self,
+        account: &Arc<Account>,
+        who: &str,
+        response: &Response,
+    ) -> Result<(), Refusal> {
+        let bytes = response.body().size_hint().exact().unwrap_or(0);
+        if bytes > limits::MAX_CONNECTION_BUFFER_BYTES as u64 {
+            self.answer = Some(account.take(Pool::AnswerBytes, who, bytes)?);
+        }
+        Ok(())
+    }
+}
+
+/// Longer bodies are refused where they are read.
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    let length: u64 = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    Some(length.min(limits::MAX_REQUEST_BYTES as u64))
+}
+
+/// What a request of so many bytes takes: its text, its values, and what is written of it.
+fn in_memory(bytes: u64) -> u64 {
+    bytes.saturating_mul(limits::REQUEST_COPIES)
+}
+
+/// A body that takes of the account as it arrives.
+struct Growing {
+    inner: Body,
+    held: Arc<Mutex<Held>>,
+}
+
+impl HttpBody for Growing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && let Err(refused) = self.held.lock().grow(in_memory(data.len() as u64))
+        {
+            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Refused(refused)))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Says which bound is reached, and when to come again (RFC 6585, 4; RFC 9110, 10.2.3).
+pub fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal.kind() {
+        RefusalKind::Share => StatusCode::TOO_MANY_REQUESTS,
+        RefusalKind::Process => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let after = refusal.retry_after_seconds().to_string();
+    (status, [(header::RETRY_AFTER, after)], format!("{refusal}\n")).into_response()
+}
