@@ -165,7 +165,7 @@ fn drawn(seen: &str) -> char {
 
 fn grant_of(name: &str, tools: &[&str], state: &[&str]) -> TokenGrant {
     let owned = |list: &[&str]| list.iter().map(|glob| (*glob).to_owned()).collect();
-    TokenGrant { name: name.to_owned(), tools: owned(tools), state: owned(state) }
+    TokenGrant { name: name.to_owned(), tools: owned(tools), state: owned(state), ..TokenGrant::default() }
 }
 
 async fn change_powers(engine: &TaskEngine, change: &str, closures: &Closures) {

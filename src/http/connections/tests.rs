@@ -185,7 +185,8 @@ async fn an_answer_that_is_not_read_is_given_up() {
 
 #[tokio::test]
 async fn where_all_places_are_taken_the_one_idle_longest_makes_room_and_no_busy_one() {
-    let world = World::with(short(), 3).await;
+    // Half of them are one machine's.
+    let world = World::with(short(), 6).await;
     let mut told = world.ask("GET /told HTTP/1.1\r\nHost: a\r\n\r\n").await;
     until(&mut told, "\r\n\r\n").await;
     let mut idle = Vec::new();
