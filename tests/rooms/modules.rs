@@ -18,7 +18,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["trace"],
             &["memory", "ports"],
             &["commit"],
-            &["audit"],
+            &["audit", "narrowed"],
             &["shared"],
             &["change"],
             &["record"],
