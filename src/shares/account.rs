@@ -118,7 +118,7 @@ impl Account {
 
     /// The same, whatever the bounds say, for what has been let in already.
     pub fn hold(self: &Arc<Self>, pool: Pool, who: &str, amount: u64) -> Held {
-        let who = self.add(pool, who, amount, false).unwrap_or_else(|_| Arc::from(who));
+        let who = self.add(pool, who, amount, Checked::Nothing).unwrap_or_else(|_| Arc::from(who));
         Held { account: self.clone(), pool, who, amount }
     }
 
