@@ -248,4 +248,6 @@ async fn resolve(server: &Server, client: &Client, id: &str, resolution: &Value)
     let step = client.task(id).await.expect("a task")["error"]["step"].to_string();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     server.longhaul(&[&["task", "resolve", id, "--step", &step], &words[..]].concat());
+    // A stop while a request is under way would leave its outcome unknown again.
+    client.until(id, |task| task["state"] == "completed" || task["state"] == "waiting").await;
 }
