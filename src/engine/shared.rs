@@ -81,6 +81,7 @@ impl Shared {
     /// The entry of a task that is open, or will be; `open` is its place among those of its principal.
     pub fn open_entry(&self, task: &Task, status: Status, open: Held) -> Arc<Entry> {
         let entry = Entry::of(task, status);
+        entry.count_questions(&self.shares, &entry.lock().status);
         *entry.open.lock() = Some(open);
         if let Some(gate) = self.gates.of(&task.tool) {
             // It is new: nothing else has set it.

@@ -95,6 +95,9 @@ fn commit_change(
         entry.count_total_from(state.status.since, change.status.since);
     }
     state.rewritten += u64::from(change.rewrites_past());
+    if state.status.questions.open != change.status.questions.open {
+        entry.count_questions(&shared.shares, &change.status);
+    }
     entry.begins.store(begins(&change.status), Ordering::Relaxed);
     (state.status, state.status_dirty) = (change.status, false);
     Ok(ack)

@@ -67,6 +67,7 @@ fn forget(shared: &Shared, entry: &Entry, state: &mut EntryState) {
         Ok(None) => tracing::error!(task = %id, "the row of a task that lost its lease is gone"),
         Err(error) => tracing::error!(task = %id, %error, "a task that lost its lease cannot be read"),
     }
+    entry.count_questions(&shared.shares, &state.status);
     (state.live, state.lease, state.status_dirty, state.is_leaving) = (None, 0, false, false);
     state.rewritten += 1;
     state.sending.clear();

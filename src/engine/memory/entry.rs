@@ -19,9 +19,9 @@ use crate::engine::journal::records;
 use crate::engine::journal::records::Journal;
 use crate::engine::link::{Children, Link};
 use crate::engine::trace::{self, LiveTrace};
-use crate::shares::Held;
+use crate::shares::{Account, Held, Pool};
 use crate::store::Space;
-use crate::task::{QueuedReason, State, Status, Task, TaskId};
+use crate::task::{QuestionKind, QueuedReason, State, Status, Task, TaskId};
 
 pub struct Entry {
     pub id: TaskId,
@@ -54,6 +54,8 @@ pub struct Entry {
     pub gate: OnceLock<Arc<Gate>>,
     /// It counts as open on its principal's account until it has ended.
     pub open: Mutex<Option<Held>>,
+    /// What it asks, on its principal's account: questions, and samples.
+    asked: Mutex<[Option<Held>; 2]>,
     /// Its next attempt is the first of a try: it counts for the rate of its tool.
     pub begins: AtomicBool,
     /// Bytes that it needs to get on: an instance found no room for them, and made room for others.
@@ -176,6 +178,7 @@ impl Entry {
             queued: AtomicU64::new(0),
             gate: OnceLock::new(),
             open: Mutex::default(),
+            asked: Mutex::default(),
             begins: AtomicBool::new(begins),
             needs_memory: AtomicU64::new(0),
         })
@@ -191,6 +194,18 @@ impl Entry {
     /// Its tool, where that has bounds of its own.
     pub fn tool_with_bounds(&self) -> Option<&Arc<str>> {
         self.gate.get().map(|gate| &gate.tool)
+    }
+
+    /// Counts what the task asks by this status. Whether there is room was asked before.
+    pub fn count_questions(&self, shares: &Arc<Account>, status: &Status) {
+        let open = &status.questions.open;
+        let samples = open.iter().filter(|question| question.kind == QuestionKind::Sample).count() as u64;
+        let counts = [(Pool::Questions, open.len() as u64 - samples), (Pool::Samples, samples)];
+        for (held, (pool, count)) in self.asked.lock().iter_mut().zip(counts) {
+            if held.as_ref().map_or(0, Held::amount) != count {
+                *held = (count > 0).then(|| shares.hold(pool, &self.principal, count));
+            }
+        }
     }
 
     /// Logical time at which the task's total time is over, nanoseconds.

@@ -23,6 +23,7 @@ use crate::engine::record::status_handle::StatusHandle;
 use crate::engine::rows;
 use crate::engine::trace::StepKind;
 use crate::limits;
+use crate::shares::Pool;
 use crate::store::{Space, StoreError};
 use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
 
@@ -30,7 +31,7 @@ use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
 pub enum Asked {
     /// It is the question of this number.
     Open(u64),
-    /// A bound of the task was reached.
+    /// A bound of the task, or its principal's share, was reached.
     Refused(String),
     /// The task has lost the power to ask.
     Lost(String),
@@ -60,6 +61,12 @@ impl Recorder {
             self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
             return Ok(Asked::Refused(why));
         }
+        let pool = if kind == QuestionKind::Sample { Pool::Samples } else { Pool::Questions };
+        if let Err(refused) = self.shared().shares.check(pool, &self.entry().principal, 1) {
+            let why = refused.to_string();
+            self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
+            return Ok(Asked::Refused(why));
+        }
         let (task, asked_at) = (self.task_id(), self.shared().clock.wall());
         let ask = self.large_payload(&encoded(&question.ask)?)?;
         let number = self.with(|state, live| {
@@ -81,6 +88,7 @@ impl Recorder {
             }
             let is_first = questions.open.is_empty();
             questions.open.push(OpenQuestion { number, key: key.clone(), kind, reserved_tokens: tokens });
+            self.entry().count_questions(&self.shared().shares, state.status());
             let shown = state.status().shown();
             live.trace_begun(op, step_of(kind), &key);
             let row = QuestionRow {
@@ -198,6 +206,7 @@ impl Recorder {
                 return Ok(None);
             };
             state.status_mut().questions.close(number);
+            self.entry().count_questions(&self.shared().shares, state.status());
             live.changes.push(TaskChange::Questions);
             if state.status().questions.open.is_empty() {
                 live.changes.push(TaskChange::State(state.status().shown()));

@@ -8,7 +8,9 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::catalog::{Rate, ToolBounds};
 use crate::engine::family::calling::ChildCall;
+use crate::engine::questions::asked::Ask;
 use crate::shares::{Account, Bound, Bounds, Pool, Refusal, Whose};
+use crate::task::By;
 
 fn named(name: &str) -> Principal {
     if name == "local" { Principal::local() } else { Principal::new(name, vec!["*".to_owned()]) }
@@ -39,7 +41,23 @@ fn tools(gate: &Arc<Semaphore>) -> Closures {
             Err(error) => Err(error),
         }
     };
+    let asker = |steps: Steps, arguments: Value| async move {
+        let schema = json!({"type": "object", "properties": {}}).to_string();
+        let ask = match arguments["sample"].as_bool() {
+            Some(true) => Ask::Sample { request: json!({"messages": []}).to_string(), max_tokens: 1 },
+            _ => Ask::Form { message: "Well?".to_owned(), schema },
+        };
+        match steps.ask(None, By::Any, ask, DAY) {
+            Ok(asking) => {
+                steps.answer(asking).await?;
+                Ok(ToolResult::text("answered"))
+            }
+            Err(StepError::Tool(why)) => Ok(ToolResult::text(why)),
+            Err(error) => Err(error),
+        }
+    };
     Closures::new()
+        .tool(definition("ask"), "1", asker)
         .tool(definition("hold"), "1", holder(gate))
         .tool(definition("bound"), "1", holder(gate))
         .tool(definition("quick"), "1", |_: Steps, _| async { Ok(ToolResult::text("quick")) })
@@ -79,8 +97,17 @@ impl Place {
 }
 
 async fn submit_as(engine: &TaskEngine, who: &str, tool: &str) -> Result<TaskId, EngineError> {
+    submit_with(engine, who, tool, json!({})).await
+}
+
+async fn submit_with(
+    engine: &TaskEngine,
+    who: &str,
+    tool: &str,
+    arguments: Value,
+) -> Result<TaskId, EngineError> {
     let (principal, tool) = (named(who), tool.to_owned());
-    let submission = Submission { tool, arguments: json!({}), principal, idempotency_key: None, trace: None };
+    let submission = Submission { tool, arguments, principal, idempotency_key: None, trace: None };
     engine.submit(submission).await.map(|submitted| submitted.id)
 }
 
@@ -324,4 +351,40 @@ async fn a_tools_rate_holds_across_a_restart() {
         place.world.clock.advance(Duration::from_secs(30));
     }
     engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn questions_and_samples_have_shares_that_a_restart_counts_again() {
+    for (pool, sample) in [(Pool::Questions, false), (Pool::Samples, true)] {
+        let mut place = Place::new(16);
+        place.bounds[pool] = Bound { process: 3, share: 1, reserve: 1 };
+        let mut engine = place.start().await;
+        let ask = async |engine: &TaskEngine, who: &str| {
+            submit_with(engine, who, "ask", json!({ "sample": sample })).await.expect("a task")
+        };
+        let refused = async |engine: &TaskEngine, who: &str| {
+            let id = ask(engine, who).await;
+            assert_eq!(ended_as(engine, who, id).await.state.name(), "completed");
+            text(engine.result(&named(who), id).await.expect("a result"))
+        };
+        let open = ask(&engine, "eve").await;
+        until_it_holds(async || !view_as(&engine, "eve", open).await.questions.is_empty()).await;
+        for _ in 0..2 {
+            let why = refused(&engine, "eve").await;
+            assert!(why.contains("the share of eve is 1 open"), "{why}");
+            engine.shutdown().await;
+            engine = place.start().await;
+        }
+        let other = ask(&engine, "ann").await;
+        until_it_holds(async || !view_as(&engine, "ann", other).await.questions.is_empty()).await;
+        let why = refused(&engine, "bob").await;
+        assert!(why.contains("for all its callers together"), "{why}");
+        let own = ask(&engine, "local").await;
+        until_it_holds(async || !view_as(&engine, "local", own).await.questions.is_empty()).await;
+        engine.cancel(&named("eve"), open, None).await.expect("cancelled");
+        until_true(|| engine.shares().used(pool) == 2).await;
+        let again = ask(&engine, "eve").await;
+        until_it_holds(async || !view_as(&engine, "eve", again).await.questions.is_empty()).await;
+        engine.shutdown().await;
+    }
 }
