@@ -21,11 +21,21 @@ pub const MAX_TOKEN_GLOBS: usize = 256;
 /// Bytes of what a client calls itself, as far as it is kept.
 pub const MAX_CLIENT_NAME_BYTES: usize = 128;
 
-/// Kinds of refusals that are kept apart until they are written; with more, less of each is kept.
-pub const MAX_AUDIT_PENDING_ROWS: usize = 64;
-/// Rows of what was refused or repeated that are kept, about 20 MB; the oldest go. What was done has a
-/// retention only.
+/// Rows of refusals that one principal has written one by one; further kinds are folded.
+pub const AUDIT_SINGLE_ROWS: u32 = 12;
+/// One more may be written so after this long. Seconds.
+pub const AUDIT_SINGLE_ROW_SECONDS: u64 = 15;
+/// What is folded is written this long after it began. Seconds.
+pub const AUDIT_FOLD_SECONDS: u64 = 60;
+/// Kinds that are kept apart when they are folded: by action and reason.
+pub const MAX_AUDIT_FOLDED_KINDS: usize = 8;
+/// Principals whose refusals wait to be written; those of more are one.
+pub const MAX_AUDIT_PENDING_PRINCIPALS: usize = 1_024;
+/// Rows of what was refused or repeated that are kept, about 20 MB; the oldest go of whom there are most. What was done has
+/// a retention only.
 pub const MAX_AUDIT_REFUSALS: u64 = 100_000;
+/// Those of one principal, or of all callers without a token.
+pub const MAX_AUDIT_REFUSALS_OF_ONE: u64 = MAX_AUDIT_REFUSALS / PRINCIPALS_PART;
 /// The kernel says at once whose a connection is; one that has not by now is not waited for. Milliseconds.
 pub const PEER_LOOKUP_MS: u64 = 1_000;
 /// Refusals are written at most this often. Milliseconds.

@@ -156,6 +156,6 @@ impl Shared {
 
     /// Writes what the audit has noted and not written yet.
     pub async fn flush_audit(&self) -> Result<(), StoreError> {
-        self.audit.flush(&self.store, |commit| self.commit(commit)).await
+        self.audit.flush_all(&self.store, |commit| self.commit(commit)).await
     }
 }

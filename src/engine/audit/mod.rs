@@ -6,7 +6,9 @@
 //! row; what is refused, or only done again, changes nothing and is written by itself, folded and bounded, so that
 //! a flood of it costs one small commit a second.
 
-use std::collections::HashMap;
+mod pending;
+pub mod refusals;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
+
+use pending::{Pending, Which};
+use refusals::Sequences;
 
 use crate::authority::Principal;
 use crate::clock::Clock;
@@ -148,8 +153,12 @@ pub struct AuditRow {
 
 /// Rows of what was done: `0 | at BE | number BE`.
 pub const DONE: u8 = 0;
-/// Rows of what changed nothing: `1 | number BE`, without a gap; the oldest go where they are too many.
-pub const REJECTED: u8 = 1;
+/// Rows of what changed nothing, as earlier versions wrote them: `1 | number BE`, without a gap.
+pub const OLD_REJECTED: u8 = 1;
+/// The same by principal; see [`refusals`].
+pub const REFUSALS: u8 = 2;
+/// The list of those by time.
+pub const REFUSALS_BY_TIME: u8 = 3;
 
 /// What one engine remembers for its audit.
 pub struct Audit {
@@ -157,21 +166,10 @@ pub struct Audit {
     boot: u64,
     clock: Arc<dyn Clock>,
     numbers: AtomicU64,
-    rejected: Mutex<HashMap<Alike, AuditRow>>,
+    pending: Mutex<Pending>,
     wake: Notify,
-    /// Number of the next row of what changed nothing, once it is known. Held while some are written.
-    pub next: tokio::sync::Mutex<Option<u64>>,
-}
-
-/// What makes two rows one.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Alike {
-    principal: String,
-    client: Option<String>,
-    action: AuditAction,
-    tool: Option<String>,
-    verdict: Verdict,
-    reason: String,
+    /// Where the sequences of refusals end, once that is known. Held while some are written.
+    sequences: tokio::sync::Mutex<Option<Sequences>>,
 }
 
 impl Audit {
@@ -180,9 +178,9 @@ impl Audit {
             boot,
             clock,
             numbers: AtomicU64::default(),
-            rejected: Mutex::default(),
+            pending: Mutex::default(),
             wake: Notify::new(),
-            next: tokio::sync::Mutex::default(),
+            sequences: tokio::sync::Mutex::default(),
         }
     }
 
@@ -216,23 +214,8 @@ impl Audit {
     /// Refused and repeated actions, aggregated.
     fn record_rejected(&self, by: &Principal, subject: Subject<'_>, verdict: Verdict, why: &str) {
         let at = self.clock.wall();
-        let mut row = row(by, subject, verdict, Some(why.to_owned()), at);
-        let mut rows = self.rejected.lock();
-        let is_new = |row: &AuditRow, rows: &HashMap<Alike, AuditRow>| !rows.contains_key(&alike(row));
-        // A flood of different ones is kept apart by less and less.
-        if is_new(&row, &rows) && rows.len() >= limits::MAX_AUDIT_PENDING_ROWS {
-            (row.client, row.tool, row.component, row.hash, row.task) = (None, None, None, None, None);
-        }
-        if is_new(&row, &rows) && rows.len() >= 2 * limits::MAX_AUDIT_PENDING_ROWS {
-            (row.principal, row.reason) = ("*".to_owned(), Some("many".to_owned()));
-        }
-        match rows.entry(alike(&row)) {
-            std::collections::hash_map::Entry::Occupied(mut there) => {
-                let there = there.get_mut();
-                (there.until, there.count) = (at, there.count + 1);
-            }
-            std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(row)),
-        }
+        let row = row(by, subject, verdict, Some(why.to_owned()), at);
+        self.pending.lock().add(row, self.clock.elapsed());
         self.wake.notify_one();
     }
 
@@ -244,11 +227,14 @@ impl Audit {
         hand_over: impl Fn(Commit) -> Result<Ack, StoreError>,
     ) {
         loop {
+            let due = self.pending.lock().next_due();
             tokio::select! {
                 () = self.wake.notified() => {}
+                // What was folded is written a while after it began.
+                () = self.clock.sleep_until(due.unwrap_or_default()), if due.is_some() => {}
                 _ = running.wait_for(|running| !running) => return,
             }
-            match self.flush(store, &hand_over).await {
+            match self.flush_due(store, &hand_over).await {
                 Ok(()) => {}
                 Err(why) if why.passes() => {
                     // What was to be written waits, and is tried again after a moment.
@@ -271,40 +257,42 @@ impl Audit {
     }
 
     /// Writes what waits, in one commit; an error leaves it waiting.
-    pub async fn flush(
+    pub async fn flush_all(
         &self,
         store: &Store,
         hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut next = self.next.lock().await;
-        let waiting = std::mem::take(&mut *self.rejected.lock());
+        self.flush(Which::All, store, hand_over).await
+    }
+
+    /// The same of what is due; what is folded waits until there is more of it.
+    pub(in crate::engine) async fn flush_due(
+        &self,
+        store: &Store,
+        hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.flush(Which::Due(self.clock.elapsed()), store, hand_over).await
+    }
+
+    async fn flush(
+        &self,
+        which: Which,
+        store: &Store,
+        hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut sequences = self.sequences.lock().await;
+        let waiting = self.pending.lock().take(which);
         if waiting.is_empty() {
             return Ok(());
         }
-        let mut waiting: Vec<AuditRow> = waiting.into_values().collect();
-        waiting.sort_by_key(|row| row.at);
-        match write(store, *next, &waiting, hand_over).await {
+        match refusals::write(store, sequences.clone(), waiting.clone(), hand_over).await {
             Ok(end) => {
-                *next = Some(end);
+                *sequences = Some(end);
                 Ok(())
             }
             Err(error) => {
-                self.put_back(waiting);
+                self.pending.lock().put_back(waiting, self.clock.elapsed());
                 Err(error)
-            }
-        }
-    }
-
-    /// What could not be written waits again; with what has come meanwhile it is one row where both are alike.
-    fn put_back(&self, waiting: Vec<AuditRow>) {
-        let mut rows = self.rejected.lock();
-        for row in waiting {
-            match rows.entry(alike(&row)) {
-                std::collections::hash_map::Entry::Occupied(mut there) => {
-                    let there = there.get_mut();
-                    (there.at, there.count) = (there.at.min(row.at), there.count + row.count);
-                }
-                std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(row)),
             }
         }
     }
@@ -320,38 +308,6 @@ impl Audit {
             self.record_refused(by, subject, error.word());
         }
         done
-    }
-}
-
-/// Writes these rows and deletes as many of the oldest as are too many; the number that the next one gets.
-async fn write(
-    store: &Store,
-    next: Option<u64>,
-    waiting: &[AuditRow],
-    hand_over: impl FnOnce(Commit) -> Result<Ack, StoreError>,
-) -> Result<u64, StoreError> {
-    let (first, last) = store.read(ends).await?;
-    let begin = next.unwrap_or_else(|| last.map_or(0, |last| last + 1));
-    let mut commit = Commit::new();
-    let end = begin + waiting.len() as u64;
-    for (number, row) in (begin..).zip(waiting) {
-        commit.add_put(Space::Audit, rejected_key(number), rows::encode(row)?);
-    }
-    for number in first.unwrap_or(begin)..end.saturating_sub(limits::MAX_AUDIT_REFUSALS) {
-        commit.add_delete(Space::Audit, rejected_key(number));
-    }
-    hand_over(commit)?.await?;
-    Ok(end)
-}
-
-fn alike(row: &AuditRow) -> Alike {
-    Alike {
-        principal: row.principal.clone(),
-        client: row.client.clone(),
-        action: row.action,
-        tool: row.tool.clone(),
-        verdict: row.verdict,
-        reason: row.reason.clone().unwrap_or_default(),
     }
 }
 
@@ -373,29 +329,17 @@ fn row(by: &Principal, subject: Subject<'_>, verdict: Verdict, reason: Option<St
     }
 }
 
-pub fn rejected_key(number: u64) -> Vec<u8> {
-    let mut key = vec![REJECTED];
+/// A key of [`OLD_REJECTED`].
+pub fn old_rejected_key(number: u64) -> Vec<u8> {
+    let mut key = vec![OLD_REJECTED];
     key.extend_from_slice(&number.to_be_bytes());
     key
 }
 
-/// The first and the last number of the rejected rows.
-fn ends(snapshot: &Snapshot<'_>) -> Result<(Option<u64>, Option<u64>), StoreError> {
-    let end = |newest_first| {
-        let mut found = None;
-        snapshot.scan_prefix(Space::Audit, &[REJECTED], newest_first, |key, _| {
-            found = rows::trailing_number(key);
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
-    };
-    Ok((end(false)?, end(true)?))
-}
-
-/// The oldest rows from before a moment, at most a slice of them.
+/// The keys of the oldest rows from before a moment, at most a slice of each kind.
 pub fn older_than(snapshot: &Snapshot<'_>, before: u64) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut keys = Vec::new();
-    for kind in [DONE, REJECTED] {
+    for kind in [DONE, OLD_REJECTED] {
         snapshot.scan_prefix(Space::Audit, &[kind], false, |key, row| {
             let is_old = rows::decode::<AuditRow>(Space::Audit, key, row).is_ok_and(|row| row.until < before);
             if !is_old || keys.len() >= limits::SWEEP_AUDIT_ROWS {
@@ -405,5 +349,18 @@ pub fn older_than(snapshot: &Snapshot<'_>, before: u64) -> Result<Vec<Vec<u8>>, 
             ControlFlow::Continue(())
         })?;
     }
+    snapshot.scan_prefix(Space::Audit, &[REFUSALS_BY_TIME], false, |by_time, _| {
+        let old = refusals::row_of(by_time).filter(|(until, _)| *until < before);
+        let Some((_, key)) = old.filter(|_| keys.len() < 2 * limits::SWEEP_AUDIT_ROWS) else {
+            return ControlFlow::Break(());
+        };
+        keys.extend([by_time.to_vec(), key]);
+        ControlFlow::Continue(())
+    })?;
     Ok(keys)
+}
+
+/// Whether it is a key of the list by time, which stands for another row.
+pub fn is_of_list(key: &[u8]) -> bool {
+    key.first() == Some(&REFUSALS_BY_TIME)
 }

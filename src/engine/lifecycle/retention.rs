@@ -107,7 +107,7 @@ impl TaskEngine {
             if old.is_empty() {
                 return Ok(count);
             }
-            count += old.len() as u64;
+            count += old.iter().filter(|key| !audit::is_of_list(key)).count() as u64;
             let none = Commit::new().with_need(Need::Relief);
             let commit = old.into_iter().fold(none, |commit, key| commit.delete(Space::Audit, key));
             self.shared.commit(commit)?.await?;

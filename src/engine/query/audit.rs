@@ -3,7 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 
 use crate::clock::UnixNanos;
-use crate::engine::audit::{AuditAction, AuditRow, DONE, REJECTED, Verdict, rejected_key};
+use crate::engine::audit::{AuditAction, AuditRow, DONE, OLD_REJECTED, REFUSALS_BY_TIME, Verdict, refusals};
 use crate::engine::cursor::{filter, open_cursor, seal_cursor};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
@@ -64,76 +64,107 @@ impl TaskEngine {
         let list: Vec<&str> = name.iter().map(String::as_str).collect();
         let open =
             |cursor: &String| Cursor::parse(&open_cursor(&list, cursor)?).ok_or(EngineError::BadCursor);
-        let from = query.cursor.as_ref().map(open).transpose()?.unwrap_or(Cursor::WHOLE);
-        self.shared.flush_audit().await?;
+        let from = query.cursor.as_ref().map(open).transpose()?.unwrap_or_else(Cursor::whole);
+        match self.shared.flush_audit().await {
+            // On a full disk what was written before can be read all the same.
+            Err(why) if why.passes() => {}
+            flushed => flushed?,
+        }
         let mut page = self.shared.store.read_long(move |snapshot| page(snapshot, &query, from)).await?;
         page.next_cursor = page.next_cursor.map(|place| seal_cursor(&list, &place));
         Ok(page)
     }
 }
 
-/// Where a page begins: before this time and number of what was done, and before this number of the rest.
-struct Cursor {
-    at: u64,
-    number: u64,
-    rejected: u64,
-}
+/// Where a page begins: before these keys of the three lists, which are each in the order of time.
+struct Cursor([Vec<u8>; 3]);
+
+/// What was done, refusals, and those that earlier versions wrote.
+const LISTS: [u8; 3] = [DONE, REFUSALS_BY_TIME, OLD_REJECTED];
 
 impl Cursor {
-    const WHOLE: Self = Self { at: u64::MAX, number: u64::MAX, rejected: u64::MAX };
+    fn whole() -> Self {
+        Self(LISTS.map(|kind| vec![kind + 1]))
+    }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.').map(|part| u64::from_str_radix(part, 16).ok());
-        Some(Self { at: parts.next()??, number: parts.next()??, rejected: parts.next()?? })
+        let mut parts = text.split('.');
+        let mut ends = [const { Vec::new() }; 3];
+        for (end, kind) in ends.iter_mut().zip(LISTS) {
+            *end = bytes_of(parts.next()?)?;
+            // Of its own list, or right behind it.
+            let is_there = end.first() == Some(&kind) || *end == [kind + 1];
+            if !is_there {
+                return None;
+            }
+        }
+        Some(Self(ends))
     }
 }
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}.{:x}.{:x}", self.at, self.number, self.rejected)
+        for (number, end) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str(".")?;
+            }
+            for byte in end {
+                write!(f, "{byte:02x}")?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Two lists that are each in the order of time, read side by side.
+/// Of hexadecimal digits, of an even number.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|two| std::str::from_utf8(two).ok().filter(|two| two.len() == 2))
+        .map(|two| u8::from_str_radix(two?, 16).ok())
+        .collect()
+}
+
+/// Lists that are each in the order of time, read side by side.
 fn page(snapshot: &Snapshot<'_>, query: &AuditQuery, mut cursor: Cursor) -> Result<AuditPage, StoreError> {
     let most = limits::MAX_AUDIT_PAGE_ROWS;
     let limit = if query.limit == 0 { most } else { query.limit.min(most) };
     let since = query.since.unwrap_or(0);
-    let mut done_end = vec![DONE];
-    done_end.extend_from_slice(&cursor.at.to_be_bytes());
-    done_end.extend_from_slice(&cursor.number.to_be_bytes());
-    let done = newest(snapshot, &[DONE], &done_end, since)?;
-    let rejected = newest(snapshot, &[REJECTED], &rejected_key(cursor.rejected), since)?;
-    let (done_goes_on, rejected_goes_on) = (done.len() == most, rejected.len() == most);
-    let (mut done, mut rejected) = (done.into_iter().peekable(), rejected.into_iter().peekable());
+    let mut lists = Vec::with_capacity(LISTS.len());
+    for (kind, end) in LISTS.into_iter().zip(&cursor.0) {
+        let rows = match kind {
+            REFUSALS_BY_TIME => newest_refusals(snapshot, end, since)?,
+            kind => newest(snapshot, &[kind], end, since)?,
+        };
+        lists.push((rows.len() == most, rows.into_iter().peekable()));
+    }
     let mut page = AuditPage::default();
     loop {
-        let from_done = match (done.peek(), rejected.peek()) {
-            (None, None) => return Ok(page),
-            (Some((_, done)), Some((_, rejected))) => done.at >= rejected.at,
-            (there, _) => there.is_some(),
-        };
-        let next = if from_done { done.next() } else { rejected.next() };
-        let Some((key, row)) = next else { return Ok(page) };
-        let number = rows::trailing_number(&key).unwrap_or(0);
-        if from_done {
-            (cursor.at, cursor.number) = (row.at, number);
-        } else {
-            cursor.rejected = number;
+        let mut newest = None;
+        for (number, (_, rows)) in lists.iter_mut().enumerate() {
+            if let Some((_, row)) = rows.peek()
+                && newest.is_none_or(|(_, until)| row.until > until)
+            {
+                newest = Some((number, row.until));
+            }
         }
+        let Some((number, _)) = newest else { return Ok(page) };
+        let Some((key, row)) = lists[number].1.next() else { return Ok(page) };
+        cursor.0[number] = key;
         if query.fits(&row) {
             page.rows.push(view(row));
         }
         // What is behind the end of a slice is on a later page, and so is all that is older.
-        let slice_over = (done_goes_on && done.len() == 0) || (rejected_goes_on && rejected.len() == 0);
+        let slice_over = lists.iter().any(|(goes_on, rows)| *goes_on && rows.len() == 0);
         if page.rows.len() == limit || slice_over {
-            let more = slice_over || done.len() + rejected.len() > 0;
-            page.next_cursor = more.then(|| cursor.to_string());
+            let is_more = slice_over || lists.iter().any(|(_, rows)| rows.len() > 0);
+            page.next_cursor = is_more.then(|| cursor.to_string());
             return Ok(page);
         }
     }
 }
 
+/// A key of one of the lists, and what stands for it.
 type Keyed = (Vec<u8>, AuditRow);
 
 fn newest(snapshot: &Snapshot<'_>, prefix: &[u8], end: &[u8], since: u64) -> Result<Vec<Keyed>, StoreError> {
@@ -149,6 +180,31 @@ fn newest(snapshot: &Snapshot<'_>, prefix: &[u8], end: &[u8], since: u64) -> Res
         if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     fault.map_or(Ok(found), Err)
+}
+
+/// The same of refusals, whose rows are in their principals' sequences.
+fn newest_refusals(snapshot: &Snapshot<'_>, end: &[u8], since: u64) -> Result<Vec<Keyed>, StoreError> {
+    let mut listed = Vec::new();
+    let bounds = (Bound::Included(&[REFUSALS_BY_TIME][..]), Bound::Excluded(end));
+    snapshot.scan(Space::Audit, bounds, true, |by_time, _| {
+        match refusals::row_of(by_time) {
+            Some((until, _)) if until < since => return ControlFlow::Break(()),
+            Some((_, key)) => listed.push((by_time.to_vec(), key)),
+            None => {}
+        }
+        if listed.len() == limits::MAX_AUDIT_PAGE_ROWS {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    let mut found = Vec::with_capacity(listed.len());
+    for (by_time, key) in listed {
+        let missing = || StoreError::damaged_row(Space::Audit, &key, "the row is missing");
+        let row = rows::read_row(snapshot, Space::Audit, &key)?.ok_or_else(missing)?;
+        found.push((by_time, row));
+    }
+    Ok(found)
 }
 
 impl AuditQuery {

@@ -1,6 +1,8 @@
 //! Tokens and the audit.
 
 use super::*;
+use crate::engine::audit::{AuditRow, old_rejected_key};
+use crate::engine::rows::encode;
 use crate::shares::{Narrowed, Pool};
 
 async fn rows(engine: &TaskEngine) -> Vec<AuditView> {
@@ -193,17 +195,77 @@ async fn a_flood_of_refusals_is_folded_and_the_oldest_go() {
     flood().await;
     let found = rows(&engine).await;
     assert_eq!(number(&engine).await, before + 2, "one commit for all of them");
-    assert!(found.len() <= 2 * limits::MAX_AUDIT_PENDING_ROWS + 1, "{}", found.len());
+    assert_eq!(
+        found.len(),
+        limits::AUDIT_SINGLE_ROWS as usize + 1,
+        "some as they were, and one for the others"
+    );
     assert_eq!(found.iter().map(|row| row.count).sum::<u64>(), 1_000, "and none is lost");
-    // As if there had been as many as are kept, but for the first ones.
-    let kept = limits::MAX_AUDIT_REFUSALS;
-    *engine.shared.audit.next.lock().await = Some(kept + 10);
-    engine.cancel(&ann, TaskId::from_bytes([7; 16]), None).await.expect_err("none");
-    engine.shared.flush_audit().await.expect("written");
-    let left = rows(&engine).await;
-    assert_eq!(left.len(), found.len() + 1 - 11, "the first eleven went for the last one");
-    assert_eq!(left[0].action, AuditAction::Cancel);
+    let folded = found.iter().find(|row| row.tool.is_none()).expect("a folded one");
+    assert_eq!((folded.principal.as_str(), folded.reason.as_deref()), ("ann", Some("no_such_tool")));
+    // Another principal's are as they were.
+    let bob = Principal::new("bob", vec!["two_*".to_owned()]);
+    engine.submit(call("tool_1", &bob, None)).await.map(|_| ()).expect_err("none");
+    let newest = rows(&engine).await.remove(0);
+    assert_eq!((newest.principal.as_str(), newest.tool.as_deref()), ("bob", Some("tool_1")));
     engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_flood_that_goes_on_makes_few_rows_and_pushes_no_others_out() {
+    let world = World::new();
+    let engine = world.open(two_steps(&Arc::default())).await;
+    let (ann, eve) = (Principal::new("ann", Vec::new()), Principal::new("eve", Vec::new()));
+    engine.audit_unauthenticated("bad_token");
+    engine.submit(call("hers", &ann, None)).await.map(|_| ()).expect_err("none");
+    let (store, shared) = (&engine.shared.store, engine.shared.clone());
+    const MINUTES: u64 = 10;
+    for second in 0..MINUTES * 60 {
+        for number in 0..20 {
+            let tool = format!("tool_{second}_{number}");
+            engine.submit(call(&tool, &eve, None)).await.map(|_| ()).expect_err("none");
+        }
+        // As the writer does once a second.
+        shared.audit.flush_due(store, |commit| shared.commit(commit)).await.expect("written");
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let found = rows(&engine).await;
+    let of = |name: &str| found.iter().filter(|row| row.principal == name).collect::<Vec<_>>();
+    let hers = of("eve");
+    assert_eq!(hers.iter().map(|row| row.count).sum::<u64>(), MINUTES * 60 * 20, "none is lost");
+    assert!(hers.len() as u64 <= 12 + 5 * MINUTES + 1, "{} rows", hers.len());
+    assert_eq!((of("ann").len(), of("").len()), (1, 1));
+    engine.shutdown().await;
+
+    // Her sequence goes on where it was, and the rows of an earlier version are read with the others.
+    let engine = world.open(two_steps(&Arc::default())).await;
+    let row = AuditRow { principal: "old".to_owned(), ..earlier(START) };
+    let commit = commit::Commit::new().put(Space::Audit, old_rejected_key(3), encode(&row).expect("a row"));
+    engine.shared.commit(commit).expect("queued").await.expect("a commit");
+    engine.submit(call("one_more", &eve, None)).await.map(|_| ()).expect_err("none");
+    let again = rows(&engine).await;
+    assert_eq!(again.len(), found.len() + 2);
+    let (first, last) = (&again[0], &again[again.len() - 1]);
+    assert_eq!((first.tool.as_deref(), first.count), (Some("one_more"), 1));
+    assert!(last.at <= again[0].at && again.iter().any(|row| row.principal == "old"));
+    engine.shutdown().await;
+}
+
+fn earlier(at: u64) -> AuditRow {
+    AuditRow {
+        at,
+        until: at,
+        principal: String::new(),
+        client: None,
+        action: AuditAction::Call,
+        tool: None,
+        component: None,
+        hash: None,
+        task: None,
+        verdict: Verdict::Refused,
+        reason: Some("no_such_tool".to_owned()),
+        count: 1,
+    }
 }
 
 #[tokio::test]
