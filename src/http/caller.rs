@@ -19,7 +19,7 @@ use super::owner::OfOwner;
 use super::places::OnConnection;
 use super::rates::Rates;
 use crate::authority::{Principal, Secret};
-use crate::shares::Account;
+use crate::shares::{Account, Refusal};
 
 /// The caller of one request. What it holds open is to end when [`Caller::revoked`] does.
 #[derive(Clone, Debug)]
@@ -192,20 +192,18 @@ pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Resp
     let has_token = matches!(caller.known_by, KnownBy::Token(_));
     let principal = caller.principal.clone();
     if has_token && let Err(often) = door.rates.count_caller(principal.name()) {
-        return refused(&often);
+        return refused_unread(&often);
     }
     if let Some(Err(refusal)) =
         connection.as_ref().map(|connection| connection.place.hand_to(principal.name()))
     {
-        let mut response = refused(&refusal);
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        return response;
+        return refused_unread(&refusal);
     }
     // Whatever is done with the request further on, the secret is not needed for it.
     request.headers_mut().remove(header::AUTHORIZATION);
     let (mut in_flight, request) = match InFlight::take(&door.account, principal.name(), request) {
         Ok(taken) => taken,
-        Err(refusal) => return refused(&refusal),
+        Err(refusal) => return refused_unread(&refusal),
     };
     let served = OF_REQUEST.scope(caller.clone(), next.run(request));
     let response = if has_token {
@@ -231,10 +229,17 @@ pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Resp
     Response::from_parts(parts, Body::from_stream(body.into_data_stream().take_until(Box::pin(over))))
 }
 
+/// A request is refused before its body is read. The connection cannot go on behind that, and the client is to know.
+fn refused_unread(refusal: &Refusal) -> Response {
+    let mut response = refused(refusal);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 impl Door {
     fn turn_away(&self, why: Unknown, connection: Option<&OnConnection>) -> Response {
         if let Some(Err(often)) = connection.map(|it| self.rates.count_stranger(it.activity.peer.network)) {
-            return refused(&often);
+            return refused_unread(&often);
         }
         let (word, challenge, advice) = match why {
             Unknown::NoToken => (

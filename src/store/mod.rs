@@ -26,11 +26,15 @@ use tokio::sync::watch;
 
 pub use ack::Ack;
 pub use batch::{Batch, Effects, Guard, Need};
-pub use error::{NotPrivate, Refusal, StoreError, is_disk_full};
+#[cfg(feature = "cli")]
+pub use error::is_disk_full;
+pub use error::{NotPrivate, Refusal, StoreError};
 #[cfg(test)]
 pub(crate) use file::{AfterLie, Dice, Drive, Fault, Lie, Moment, No, Past};
 pub use file::{BackupError, BackupSummary, Presence};
-pub use options::{Checked, DiskUsage, Durability, Lsn, StoreOptions, Usage};
+#[cfg(feature = "mcp")]
+pub use options::DiskUsage;
+pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;
 pub use space::Space;

@@ -8,6 +8,7 @@
 
 mod pending;
 pub mod refusals;
+mod row;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,11 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use pending::{Pending, Which};
 use refusals::Sequences;
+
+#[cfg(test)]
+pub use row::old_rejected_key;
+pub use row::{AuditAction, AuditRow, DONE, OLD_REJECTED, REFUSALS_BY_TIME, Verdict};
 
 use crate::authority::Principal;
 use crate::clock::Clock;
@@ -29,76 +33,6 @@ use crate::engine::rows;
 use crate::limits;
 use crate::store::{Ack, Batch, Snapshot, Space, Store, StoreError};
 use crate::task::{ComponentId, TaskId};
-
-/// The kind of an action that was done or tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditAction {
-    Call,
-    Cancel,
-    Retry,
-    Resolve,
-    Answer,
-    Send,
-    TokenNew,
-    TokenRevoke,
-    /// What a component is granted has changed.
-    Grant,
-    /// A request without a known caller: without a token where one is needed, or with one that is not valid.
-    Authenticate,
-    /// Shared state that a caller wrote or deleted by itself; what a task writes is its steps.
-    WriteState,
-    /// A host that a guest asked for.
-    Reach,
-    /// A task, by its owner; what retention takes is not recorded.
-    Delete,
-    /// A step of a task that lost the power for it.
-    Act,
-    ComponentBlock,
-    ComponentUnblock,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Admitted,
-    /// It was done already: the same call again, or the end of what has ended.
-    Repeated,
-    Refused,
-}
-
-impl std::fmt::Display for AuditAction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Call => "call",
-            Self::Cancel => "cancel",
-            Self::Retry => "retry",
-            Self::Resolve => "resolve",
-            Self::Answer => "answer",
-            Self::Send => "send",
-            Self::TokenNew => "token_new",
-            Self::TokenRevoke => "token_revoke",
-            Self::Grant => "grant",
-            Self::Authenticate => "authenticate",
-            Self::WriteState => "write_state",
-            Self::Reach => "reach",
-            Self::Delete => "delete",
-            Self::Act => "act",
-            Self::ComponentBlock => "component_block",
-            Self::ComponentUnblock => "component_unblock",
-        })
-    }
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Admitted => "admitted",
-            Self::Repeated => "repeated",
-            Self::Refused => "refused",
-        })
-    }
-}
 
 /// What an action is about, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -134,31 +68,6 @@ impl<'a> Subject<'a> {
         self
     }
 }
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AuditRow {
-    pub at: u64,
-    pub until: u64,
-    pub principal: String,
-    pub client: Option<String>,
-    pub action: AuditAction,
-    pub tool: Option<String>,
-    pub component: Option<ComponentId>,
-    pub hash: Option<[u8; 32]>,
-    pub task: Option<TaskId>,
-    pub verdict: Verdict,
-    pub reason: Option<String>,
-    pub count: u64,
-}
-
-/// Rows of what was done: `0 | at BE | number BE`.
-pub const DONE: u8 = 0;
-/// Rows of what changed nothing, as earlier versions wrote them: `1 | number BE`, without a gap.
-pub const OLD_REJECTED: u8 = 1;
-/// The same by principal; see [`refusals`].
-pub const REFUSALS: u8 = 2;
-/// The list of those by time.
-pub const REFUSALS_BY_TIME: u8 = 3;
 
 /// What one engine remembers for its audit.
 pub struct Audit {
@@ -327,13 +236,6 @@ fn row(by: &Principal, subject: Subject<'_>, verdict: Verdict, reason: Option<St
         reason,
         count: 1,
     }
-}
-
-/// A key of [`OLD_REJECTED`].
-pub fn old_rejected_key(number: u64) -> Vec<u8> {
-    let mut key = vec![OLD_REJECTED];
-    key.extend_from_slice(&number.to_be_bytes());
-    key
 }
 
 /// The keys of the oldest rows from before a moment, at most a slice of each kind.

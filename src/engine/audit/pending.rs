@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use super::{AuditAction, AuditRow, Verdict};
+use super::row::{AuditAction, AuditRow, Verdict};
 use crate::limits;
 
 /// By principal; requests without a known caller have the empty name.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use super::{AuditRow, OLD_REJECTED, REFUSALS, REFUSALS_BY_TIME, old_rejected_key};
+use super::row::{AuditRow, OLD_REJECTED, REFUSALS, REFUSALS_BY_TIME, old_rejected_key};
 use crate::engine::commit::Commit;
 use crate::engine::rows;
 use crate::limits;

@@ -162,6 +162,9 @@ async fn a_body_takes_its_declared_length_before_it_is_sent_and_any_other_as_it_
     let mut status = [0; 12];
     stream.read_exact(&mut status).await.expect("an answer, though nothing of the body was sent");
     assert_eq!(&status, b"HTTP/1.1 429");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.expect("the answer, and the end of the connection");
+    assert!(rest.contains("connection: close\r\n"), "what was not read is not taken for a request: {rest}");
     let mut stream = listener.raw(&head("Transfer-Encoding: chunked")).await;
     let part = format!("{MIB:x}\r\n{}\r\n", "x".repeat(MIB as usize));
     stream.write_all(part.as_bytes()).await.expect("sent");

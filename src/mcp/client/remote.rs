@@ -219,6 +219,7 @@ impl Client {
     }
 
     /// The same as a person's own doing by the command line.
+    #[cfg(feature = "cli")]
     pub(crate) async fn read_by_person(&self, uri: &str) -> Result<ResourceBody, ClientError> {
         let mut meta = RequestMetaObject::new();
         meta.insert(PERSON_META.to_owned(), true.into());
