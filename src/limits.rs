@@ -63,8 +63,6 @@ pub const MAX_REQUESTS_IN_FLIGHT: u64 = 65_536;
 pub const MAX_WAITING_SAMPLES: u64 = 100_000;
 /// Questions that are open, of all tasks.
 pub const MAX_SERVER_QUESTIONS: u64 = 1_000_000;
-/// Entries of shared state, in all namespaces.
-pub const MAX_SERVER_STATE_ENTRIES: u64 = 10_000_000;
 /// Requests that one principal sends with tokens, a second, where the operator does not say otherwise.
 pub const DEFAULT_REQUESTS_PER_SECOND: u32 = 200;
 /// Before it is known whose requests they bring, one machine, or one user of this one who is not the owner, has at most

@@ -66,9 +66,9 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let listed = seen(&longhaul(&data, &["token", "list"], None));
     let share = |at: usize| {
         let token = &listed["tokens"][at];
-        ["rate", "memory_mib", "store_mib", "tasks"].map(|part| token[part].as_u64())
+        ["rate", "memory_mib", "tasks"].map(|part| token[part].as_u64())
     };
-    assert_eq!((share(0), share(1)), ([None; 4], [Some(50), Some(128), None, Some(9)]), "{listed}");
+    assert_eq!((share(0), share(1)), ([None; 3], [Some(50), Some(128), Some(9)]), "{listed}");
     assert_eq!(longhaul(&data, &["token", "new", "eve", "--tasks", "0"], None).status.code(), Some(2));
     let forbidden = longhaul(&data, &["token", "new", "eve", "--tools", "*"], Some(&token));
     assert_eq!(forbidden.status.code(), Some(4));

@@ -26,9 +26,6 @@ pub struct TokenNew {
     /// Memory of its requests, answers and running tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<NonZeroU64>,
-    /// Bytes in the store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store_mib: Option<NonZeroU64>,
     /// Open tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<NonZeroU64>,
@@ -53,11 +50,10 @@ impl Operation for TokenNew {
     const AUDIENCE: Audience = Audience::Owner;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<NewToken, ApiError> {
-        let Self { name, tools, state, rate, memory_mib, store_mib, tasks } = self;
+        let Self { name, tools, state, rate, memory_mib, tasks } = self;
         let narrowed = Narrowed {
             rate: rate.map(NonZeroU32::get),
             memory_mib: memory_mib.map(NonZeroU64::get),
-            store_mib: store_mib.map(NonZeroU64::get),
             tasks: tasks.map(NonZeroU64::get),
         };
         let grant = TokenGrant { name: name.clone(), tools, state, narrowed };

@@ -191,7 +191,6 @@ impl Account {
         let memory = mib(narrowed.memory_mib);
         for (pool, bound) in [
             (Pool::Memory, memory),
-            (Pool::StoreBytes, mib(narrowed.store_mib)),
             (Pool::OpenTasks, narrowed.tasks),
             (Pool::Rate, narrowed.rate.map(u64::from)),
         ] {
@@ -206,7 +205,6 @@ impl Account {
         Narrowed {
             rate: of(Pool::Rate).and_then(|rate| u32::try_from(rate).ok()),
             memory_mib: of(Pool::Memory).map(|bytes| bytes / MIB),
-            store_mib: of(Pool::StoreBytes).map(|bytes| bytes / MIB),
             tasks: of(Pool::OpenTasks),
         }
     }

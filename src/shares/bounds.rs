@@ -95,11 +95,9 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
         Pool::Subscribers => limits::MAX_LISTENERS,
         Pool::Instances => limits::MAX_LIVE_INSTANCES as u64,
         Pool::OpenTasks => limits::MAX_OPEN_TASKS as u64,
-        Pool::StoreBytes | Pool::Rate => u64::MAX,
+        Pool::Rate => u64::MAX,
         Pool::Samples => limits::MAX_WAITING_SAMPLES,
         Pool::Questions => limits::MAX_SERVER_QUESTIONS,
-        Pool::StateEntries => limits::MAX_SERVER_STATE_ENTRIES,
-        Pool::RefusalRows => limits::MAX_AUDIT_REFUSALS,
     }
 }
 
@@ -109,6 +107,6 @@ pub(super) fn retry_after(pool: Pool) -> Duration {
         Pool::Connections | Pool::Requests | Pool::RequestBytes | Pool::AnswerBytes | Pool::Rate => 1,
         Pool::Memory | Pool::GuestMemory | Pool::Instances | Pool::Subscribers => 2,
         Pool::Sessions | Pool::OpenTasks | Pool::Samples => 10,
-        Pool::StoreBytes | Pool::Questions | Pool::StateEntries | Pool::RefusalRows => 60,
+        Pool::Questions => 60,
     })
 }

@@ -7,7 +7,6 @@ pub struct Narrowed {
     /// Requests a second.
     pub rate: Option<u32>,
     pub memory_mib: Option<u64>,
-    pub store_mib: Option<u64>,
     /// Open tasks.
     pub tasks: Option<u64>,
 }

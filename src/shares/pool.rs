@@ -22,22 +22,16 @@ pub enum Pool {
     Instances,
     /// Tasks that have not ended. Counted over restarts.
     OpenTasks,
-    /// Bytes in the store. Counted over restarts.
-    StoreBytes,
     /// Samples that are asked for and not answered.
     Samples,
     /// Questions that are open.
     Questions,
-    /// Entries of shared state. Counted over restarts.
-    StateEntries,
-    /// Rows of the audit that tell of refusals. Counted over restarts.
-    RefusalRows,
     /// Requests a second.
     Rate,
 }
 
 impl Pool {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::Requests,
         Self::Memory,
@@ -48,11 +42,8 @@ impl Pool {
         Self::Subscribers,
         Self::Instances,
         Self::OpenTasks,
-        Self::StoreBytes,
         Self::Samples,
         Self::Questions,
-        Self::StateEntries,
-        Self::RefusalRows,
         Self::Rate,
     ];
 
@@ -69,11 +60,8 @@ impl Pool {
             Self::Subscribers => "subscribers",
             Self::Instances => "instances",
             Self::OpenTasks => "open_tasks",
-            Self::StoreBytes => "store_bytes",
             Self::Samples => "samples",
             Self::Questions => "questions",
-            Self::StateEntries => "state_entries",
-            Self::RefusalRows => "refusal_rows",
             Self::Rate => "rate",
         }
     }
@@ -91,11 +79,8 @@ impl Pool {
             Self::Subscribers => "listeners",
             Self::Instances => "running tools",
             Self::OpenTasks => "open tasks",
-            Self::StoreBytes => "MiB in the store",
             Self::Samples => "open samples",
             Self::Questions => "open questions",
-            Self::StateEntries => "entries of shared state",
-            Self::RefusalRows => "refusals in the audit",
             Self::Rate => "requests a second",
         }
     }
@@ -111,19 +96,13 @@ impl Pool {
             Self::Sessions => "end those that are not used with DELETE, or go on with one of them",
             Self::Subscribers => "end those that are not used",
             Self::OpenTasks => "wait until some have ended, or cancel some",
-            Self::StoreBytes => "delete tasks that have ended, or entries of shared state",
             Self::Samples | Self::Questions => "answer some, or cancel their tasks",
-            Self::StateEntries => "delete some",
-            Self::RefusalRows => "the oldest give way",
             Self::Rate => "ask less often",
         }
     }
 
     pub(super) fn is_in_bytes(self) -> bool {
-        matches!(
-            self,
-            Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory | Self::StoreBytes
-        )
+        matches!(self, Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory)
     }
 
     /// The pool that what is taken of this one is taken of as well.

@@ -65,8 +65,7 @@ fn what_lies_within_memory_is_taken_of_it_too() {
 #[test]
 fn a_token_narrows_shares_and_never_widens_one() {
     let account = Account::new(Bounds::default());
-    let narrowed =
-        Narrowed { memory_mib: Some(64), tasks: Some(3), rate: Some(u32::MAX), ..Narrowed::default() };
+    let narrowed = Narrowed { memory_mib: Some(64), tasks: Some(3), rate: Some(u32::MAX) };
     account.narrow("ann", narrowed);
     account.narrow(LOCAL, narrowed);
     assert_eq!(account.share(Pool::Memory, "ann"), 64 * MIB);

@@ -17,8 +17,6 @@ pub struct TokenDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub store_mib: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<u64>,
     pub created_at: String,
 }
@@ -31,7 +29,6 @@ impl From<TokenView> for TokenDocument {
             state: token.state.iter().map(ToString::to_string).collect(),
             rate: token.narrowed.rate,
             memory_mib: token.narrowed.memory_mib,
-            store_mib: token.narrowed.store_mib,
             tasks: token.narrowed.tasks,
             created_at: rfc3339(token.created_at),
         }

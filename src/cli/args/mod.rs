@@ -299,9 +299,6 @@ pub struct ShareArgs {
     /// Memory of its requests, answers and running tools, MiB [default: an eighth of the server's]
     #[arg(long, value_name = "MIB")]
     pub memory_mib: Option<NonZeroU64>,
-    /// What it may keep in the store, MiB [default: as [shares.principal] has it]
-    #[arg(long, value_name = "MIB")]
-    pub store_mib: Option<NonZeroU64>,
     /// Tasks that may be open at once [default: an eighth of the server's]
     #[arg(long, value_name = "NUMBER")]
     pub tasks: Option<NonZeroU64>,

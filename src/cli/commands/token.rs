@@ -39,17 +39,10 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
     let output = context.output;
     match command {
         TokenCommand::New { name, tools, state, share } => {
-            let ShareArgs { rate, memory_mib, store_mib, tasks } = share;
+            let ShareArgs { rate, memory_mib, tasks } = share;
             let (granted, touched) = (tools.clone(), state.clone());
-            let new = TokenNew {
-                name: name.clone(),
-                tools: granted,
-                state: touched,
-                rate,
-                memory_mib,
-                store_mib,
-                tasks,
-            };
+            let new =
+                TokenNew { name: name.clone(), tools: granted, state: touched, rate, memory_mib, tasks };
             let NewToken { token, .. } = access.run(new).await?;
             eprintln!(
                 "this is the only time that the token is shown; clients send it as Authorization: Bearer TOKEN"
@@ -94,7 +87,6 @@ fn share_of(token: &TokenDocument) -> String {
     let parts = [
         token.rate.map(|rate| format!("{rate}/s")),
         token.memory_mib.map(|mib| format!("{mib} MiB memory")),
-        token.store_mib.map(|mib| format!("{mib} MiB store")),
         token.tasks.map(|tasks| format!("{tasks} tasks")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")

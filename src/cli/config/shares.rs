@@ -19,8 +19,6 @@ pub struct SharesSettings {
     pub connections: Option<NonZeroU64>,
     pub sessions: Option<NonZeroU64>,
     pub open_tasks: Option<NonZeroU64>,
-    /// What the store may take of the disk.
-    pub store_mib: Option<NonZeroU64>,
     pub principal: PrincipalShares,
 }
 
@@ -31,7 +29,6 @@ pub struct PrincipalShares {
     /// Requests a second.
     pub rate: Option<NonZeroU64>,
     pub memory_mib: Option<NonZeroU64>,
-    pub store_mib: Option<NonZeroU64>,
     /// Open tasks.
     pub tasks: Option<NonZeroU64>,
     pub sessions: Option<NonZeroU64>,
@@ -48,7 +45,6 @@ impl SharesSettings {
             (Pool::Instances, Some(instances as u64)),
             (Pool::Sessions, self.sessions.map(|sessions| sessions.get().min(limits::MAX_SESSIONS as u64))),
             (Pool::OpenTasks, self.open_tasks.map(|tasks| tasks.get().min(limits::MAX_OPEN_TASKS as u64))),
-            (Pool::StoreBytes, mib(self.store_mib)),
         ];
         for (pool, process) in of_process.into_iter().filter_map(|(pool, set)| Some((pool, set?))) {
             bounds[pool] = Bound::divided(process);
@@ -59,7 +55,6 @@ impl SharesSettings {
         let of_one = [
             (Pool::Rate, one.rate.map(NonZeroU64::get)),
             (Pool::Memory, mib(one.memory_mib)),
-            (Pool::StoreBytes, mib(one.store_mib)),
             (Pool::OpenTasks, one.tasks.map(NonZeroU64::get)),
             (Pool::Sessions, one.sessions.map(NonZeroU64::get)),
             (Pool::Instances, one.instances.map(NonZeroU64::get)),
