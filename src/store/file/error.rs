@@ -13,6 +13,8 @@ impl StoreError {
             }
             redb::Error::Io(error) => Self::io(what, &error),
             redb::Error::Corrupted(why) => Self::damaged(what, why),
+            // It has panicked on another thread, which it does where pages do not fit each other.
+            error @ redb::Error::LockPoisoned(_) => Self::damaged(what, error),
             redb::Error::PreviousIo => {
                 Self::Io { what: what.to_string().into(), why: "an earlier read or write failed".into() }
             }

@@ -55,6 +55,10 @@ pub(crate) enum AfterLie {
     Silent {
         lost: u64,
     },
+    /// Rows of several commits stand there together without a word, and what a check of the whole file says of it.
+    Mixed {
+        check: Result<(), String>,
+    },
 }
 
 /// The row that proves that a store goes on.
@@ -136,20 +140,21 @@ impl Past {
         Image { drive, acknowledged: self.acknowledged_by(cut) }
     }
 
-    /// What the store says of an image of a disk that lied. An error is what it must not say.
-    pub fn after_a_lie(&self, image: &Image, options: StoreOptions) -> Result<AfterLie, String> {
+    /// What the store says of an image of a disk that lied.
+    pub fn after_a_lie(&self, image: &Image, options: StoreOptions) -> AfterLie {
+        let before = image.drive.disk.bytes();
         let store = match Store::open_on(&image.drive, options, Arc::new(NoSink)) {
             Ok(store) => store,
-            Err(error) => return Ok(AfterLie::Error(error.to_string())),
+            Err(error) => return AfterLie::Error(error.to_string()),
         };
         let (found, lsn) = match (read(&store), usage_lsn(&store)) {
             (Ok((found, _)), Ok(lsn)) => (found, lsn),
-            (Err(words), _) | (_, Err(words)) => return Ok(AfterLie::Error(words)),
+            (Err(words), _) | (_, Err(words)) => return AfterLie::Error(words),
         };
         match self.states.get(&lsn) {
-            Some(expected) if *expected == found && lsn >= image.acknowledged => Ok(AfterLie::Whole),
-            Some(expected) if *expected == found => Ok(AfterLie::Silent { lost: image.acknowledged - lsn }),
-            _ => Err(format!("of commit {lsn} there are {found:?}")),
+            Some(expected) if *expected == found && lsn >= image.acknowledged => AfterLie::Whole,
+            Some(expected) if *expected == found => AfterLie::Silent { lost: image.acknowledged - lsn },
+            _ => AfterLie::Mixed { check: check(&Drive::of(Disk::holding(before))) },
         }
     }
 

@@ -184,7 +184,8 @@ async fn no_id_is_of_use_to_another_session() {
     other.reply(&left.asked, accepted(true)).await;
     let own = Session::again(&raw, &left.session);
     let known = left.asked["id"].as_str().expect("text");
-    let changed = format!("{}A{}", &known[..20], &known[21..]);
+    let other_letter = if known.as_bytes()[20] == b'A' { 'B' } else { 'A' };
+    let changed = format!("{}{other_letter}{}", &known[..20], &known[21..]);
     for forged in [json!("question-"), json!(changed), json!(&known[..40]), json!(0), json!(left.read)] {
         own.reply(&json!({"id": forged}), accepted(true)).await;
     }
