@@ -23,6 +23,8 @@ pub const MAX_CLIENT_NAME_BYTES: usize = 128;
 
 /// Rows of refusals that one principal has written one by one; further kinds are folded.
 pub const AUDIT_SINGLE_ROWS: u32 = 12;
+/// The same of the owner, whose own programs they are.
+pub const AUDIT_SINGLE_ROWS_OF_OWNER: u32 = 1_000;
 /// One more may be written so after this long. Seconds.
 pub const AUDIT_SINGLE_ROW_SECONDS: u64 = 15;
 /// What is folded is written this long after it began. Seconds.

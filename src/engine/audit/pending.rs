@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use super::row::{AuditAction, AuditRow, Verdict};
+use crate::authority::LOCAL;
 use crate::limits;
 
 /// By principal; requests without a known caller have the empty name.
@@ -21,8 +22,9 @@ struct Share {
     folded: HashMap<Alike, AuditRow>,
     /// Since when the folded ones wait.
     folded_since: Option<Duration>,
-    /// Rows that may be written as they are.
+    /// Rows that may be written as they are, and how many it is at most.
     allowance: u32,
+    full: u32,
     refilled_at: Duration,
 }
 
@@ -52,7 +54,8 @@ impl Pending {
         {
             row.principal = "*".to_owned();
         }
-        let share = self.shares.entry(row.principal.clone()).or_insert_with(|| Share::new(now));
+        let share =
+            self.shares.entry(row.principal.clone()).or_insert_with(|| Share::new(&row.principal, now));
         share.add(row, now);
     }
 
@@ -76,7 +79,8 @@ impl Pending {
     /// What could not be written waits again; with what has come meanwhile it is one row where both are alike.
     pub fn put_back(&mut self, rows: Vec<AuditRow>, now: Duration) {
         for row in rows {
-            let share = self.shares.entry(row.principal.clone()).or_insert_with(|| Share::new(now));
+            let share =
+                self.shares.entry(row.principal.clone()).or_insert_with(|| Share::new(&row.principal, now));
             merge(&mut share.single, row);
         }
     }
@@ -88,12 +92,16 @@ impl Pending {
 }
 
 impl Share {
-    fn new(now: Duration) -> Self {
+    fn new(principal: &str, now: Duration) -> Self {
+        // What the owner's own programs are refused, the owner wants to know in full.
+        let full =
+            if principal == LOCAL { limits::AUDIT_SINGLE_ROWS_OF_OWNER } else { limits::AUDIT_SINGLE_ROWS };
         Self {
             single: HashMap::new(),
             folded: HashMap::new(),
             folded_since: None,
-            allowance: limits::AUDIT_SINGLE_ROWS,
+            allowance: full,
+            full,
             refilled_at: now,
         }
     }
@@ -103,7 +111,7 @@ impl Share {
         if self.single.contains_key(&alike(&row)) {
             return merge(&mut self.single, row);
         }
-        if self.allowance > 0 && self.single.len() < limits::AUDIT_SINGLE_ROWS as usize {
+        if self.allowance > 0 && self.single.len() < self.full as usize {
             self.allowance -= 1;
             return merge(&mut self.single, row);
         }
@@ -117,11 +125,11 @@ impl Share {
 
     fn refill(&mut self, now: Duration) {
         let every = Duration::from_secs(limits::AUDIT_SINGLE_ROW_SECONDS);
-        while self.allowance < limits::AUDIT_SINGLE_ROWS && now.saturating_sub(self.refilled_at) >= every {
+        while self.allowance < self.full && now.saturating_sub(self.refilled_at) >= every {
             self.allowance += 1;
             self.refilled_at += every;
         }
-        if self.allowance == limits::AUDIT_SINGLE_ROWS {
+        if self.allowance == self.full {
             self.refilled_at = now;
         }
     }
@@ -136,7 +144,7 @@ impl Share {
     /// Whether it is as if it had never been.
     fn is_idle(&mut self, now: Duration) -> bool {
         self.refill(now);
-        self.single.is_empty() && self.folded.is_empty() && self.allowance == limits::AUDIT_SINGLE_ROWS
+        self.single.is_empty() && self.folded.is_empty() && self.allowance == self.full
     }
 }
 
