@@ -241,7 +241,7 @@ impl TaskEngine {
         metrics::read(&self.shared)
     }
 
-    /// On a disk that is full: room for a small file beside the store, from what is kept in reserve.
+    /// On a disk that is full: room for a small file next to the store, from what is kept in reserve.
     pub fn give_room(&self, bytes: u64) {
         self.shared.store.give_room(bytes);
     }

@@ -11,7 +11,7 @@ pub struct Bound {
     pub process: u64,
     /// For one principal; the owner has no share, only what the process has.
     pub share: u64,
-    /// Of `process`, what nobody but the owner gets.
+    /// Of `process`, what the owner alone gets.
     pub reserve: u64,
 }
 

@@ -29,7 +29,7 @@ pub enum Whose {
 pub enum RefusalKind {
     /// The caller holds all of its share: 429 over HTTP.
     Share,
-    /// There is no more of it, whoever asks: 503 over HTTP.
+    /// There is no more of it for any caller: 503 over HTTP.
     Process,
 }
 

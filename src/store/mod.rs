@@ -253,7 +253,7 @@ impl Store {
         }
     }
 
-    /// Gives up so many bytes of the disk that are kept in reserve, for a small file that lies beside the store's.
+    /// Gives up so many bytes of the disk that are kept in reserve, for a small file that lies next to the store's.
     pub fn give_room(&self, bytes: u64) {
         match &self.inner.kind {
             Kind::File(file) => file.give_room(bytes),

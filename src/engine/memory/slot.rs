@@ -12,7 +12,7 @@ use crate::shares::{Account, Held, Pool, Whose};
 
 /// Room for one instance. When it is given back, tasks that found none are looked at again.
 pub struct Slot {
-    /// Dropped by hand, before the tasks are looked at.
+    /// Dropped before the tasks are looked at.
     places: Option<Places>,
     pub guest: GuestMemory,
     ready: Arc<Ready>,
@@ -51,7 +51,7 @@ impl Drop for Slot {
 pub struct GuestMemory(Arc<Guest>);
 
 struct Guest {
-    /// Given back by hand, before the tasks are looked at.
+    /// Given back before the tasks are looked at.
     taken: Mutex<Option<Held>>,
     shares: Arc<Account>,
     who: Arc<str>,

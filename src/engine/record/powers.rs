@@ -1,7 +1,7 @@
 //! What a task may still do, asked at each of its steps that acts: what it was given, as far as its principal's token and
 //! its component's grant have it now. A change of either is counted, so that the answer is made again only then.
 //!
-//! A refusal depends on the moment: whoever asks records it where the step's own answer would stand, so that replay
+//! A refusal depends on the moment: the one that asks records it where the step's own answer would stand, so that replay
 //! meets the same. Nothing is asked while a journal is replayed.
 
 use std::sync::Arc;

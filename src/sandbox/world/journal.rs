@@ -267,7 +267,7 @@ impl Journal {
         }
     }
 
-    /// How long the instance stays for this wait; `None` is to its end, whoever needs room.
+    /// How long the instance stays for this wait; `None` is to its end, whatever others need.
     fn patience(&self, suspension: &Suspension, awake: Duration) -> Option<Patience> {
         let left = suspension.until.map(|due| Duration::from_nanos(due.saturating_sub(self.raw_now())));
         // Coming back computes everything again.

@@ -1,4 +1,4 @@
-//! The file system that a store's file lies on, and the file beside it that holds the reserve.
+//! The file system that a store's file lies on, and the file next to it that holds the reserve.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
