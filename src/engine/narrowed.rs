@@ -1,8 +1,6 @@
 //! What tokens narrow their principals' shares to. It stands in a row of its own next to the token's, so that tokens of
 //! earlier builds read as ever, and stays when the token is revoked: its tasks may go on.
 
-use std::ops::ControlFlow;
-
 use crate::engine::commit::Commit;
 use crate::engine::rows;
 use crate::shares::{Account, Narrowed};
@@ -24,19 +22,5 @@ pub fn add(commit: &mut Commit, name: &str, narrowed: &Narrowed) -> Result<(), S
 
 /// Takes in the rows of a store that is being opened.
 pub fn load(account: &Account, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
-    let mut fault = None;
-    snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, row| {
-        let name = String::from_utf8_lossy(&key[PREFIX.len()..]);
-        match rows::decode::<Narrowed>(Space::Setting, key, row) {
-            Ok(narrowed) => {
-                account.narrow(&name, narrowed);
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                fault = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    fault.map_or(Ok(()), Err)
+    rows::scan_named(snapshot, (Space::Setting, PREFIX), |name, narrowed| account.narrow(&name, narrowed))
 }

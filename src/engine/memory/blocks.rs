@@ -1,7 +1,6 @@
 //! The components that are blocked now. Asked for each call and each instance, so that most pay one read of a flag.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
@@ -21,21 +20,7 @@ pub struct Blocks {
 impl Blocks {
     /// Takes in the rows of a store that is being opened.
     pub fn load(&self, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
-        let mut fault = None;
-        snapshot.scan_prefix(Space::Setting, rows::BLOCKED_PREFIX.as_bytes(), false, |key, row| {
-            let name = String::from_utf8_lossy(&key[rows::BLOCKED_PREFIX.len()..]).into_owned();
-            match rows::decode(Space::Setting, key, row) {
-                Ok(row) => {
-                    self.insert(name, row);
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        fault.map_or(Ok(()), Err)
+        rows::scan_named(snapshot, (Space::Setting, rows::BLOCKED_PREFIX), |name, row| self.insert(name, row))
     }
 
     pub fn insert(&self, name: String, row: BlockRow) {

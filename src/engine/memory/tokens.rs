@@ -31,20 +31,7 @@ pub struct Held {
 impl Tokens {
     /// Takes in the rows of a store that is being opened.
     pub fn load(&self, snapshot: &Snapshot<'_>) -> Result<(), StoreError> {
-        let mut fault = None;
-        snapshot.scan_prefix(Space::Token, &[], false, |key, row| {
-            match rows::decode::<TokenRow>(Space::Token, key, row) {
-                Ok(row) => {
-                    self.insert(String::from_utf8_lossy(key).into_owned(), row);
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        fault.map_or(Ok(()), Err)?;
+        rows::scan_named(snapshot, (Space::Token, ""), |name, row| self.insert(name, row))?;
         let mut revoked = self.revoked.write();
         snapshot.scan_prefix(Space::Setting, rows::REVOKED_PREFIX.as_bytes(), false, |key, _| {
             let name = &key[rows::REVOKED_PREFIX.len()..];

@@ -2,6 +2,7 @@
 
 pub(super) mod tree;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -214,6 +215,27 @@ pub struct TokenRow {
     pub tools: Vec<String>,
     pub state: Vec<StatePattern>,
     pub created_at: u64,
+}
+
+/// Takes all rows of a space whose keys are texts that begin so, each with what stands behind that; an error of the first
+/// that cannot be read.
+pub fn scan_named<T: for<'a> Deserialize<'a>>(
+    snapshot: &Snapshot<'_>,
+    (space, prefix): (Space, &str),
+    mut take: impl FnMut(String, T),
+) -> Result<(), StoreError> {
+    let mut fault = None;
+    snapshot.scan_prefix(space, prefix.as_bytes(), false, |key, row| match decode(space, key, row) {
+        Ok(row) => {
+            take(String::from_utf8_lossy(&key[prefix.len()..]).into_owned(), row);
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            fault = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    fault.map_or(Ok(()), Err)
 }
 
 /// Settings that name principals whose token was revoked, until they have another.

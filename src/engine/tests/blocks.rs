@@ -13,7 +13,7 @@ const PLACES: [&str; 4] = ["live", "timer", "message", "queued"];
 /// block, or its end, and the tasks as they were.
 const ENDS: [&str; 4] = ["never", "before its tasks stand still", "blocked", "before its tasks go on"];
 
-/// `worker` counts a step, waits as it is told, and counts another; `caller` calls it.
+/// `worker` counts a step, waits for as long as its arguments say, and counts another; `caller` calls it.
 fn workers(gate: &Arc<Semaphore>, done: &Arc<AtomicU64>) -> Closures {
     let (gate, done) = (gate.clone(), done.clone());
     let worker = move |steps: Steps, arguments: Value| {

@@ -26,7 +26,7 @@ struct World {
 }
 
 impl World {
-    /// A large page, and one that tells what it is given.
+    /// A large page, and one that sends what it is given.
     async fn new() -> Self {
         Self::with(Patience::default(), limits::MAX_CONNECTIONS as u64).await
     }
