@@ -202,6 +202,16 @@ impl EngineError {
         }
     }
 
+    /// Who can do something about it, where the same request may be sent again later.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn refusal_kind(&self) -> Option<shares::RefusalKind> {
+        match self {
+            Self::Share(refusal) => Some(refusal.kind()),
+            Self::Store(StoreError::NoSpace { .. }) => Some(shares::RefusalKind::Process),
+            _ => None,
+        }
+    }
+
     /// In a word, for the audit: what a caller sent is not to stand there.
     pub fn word(&self) -> &'static str {
         match self {

@@ -45,6 +45,12 @@ impl TaskEngine {
         self.shared.clock.wall()
     }
 
+    /// From now on the store has no room for new work, or has some again.
+    #[cfg(all(test, feature = "mcp"))]
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.shared.store.refuse(is_full.then_some((1, crate::store::No::Space)));
+    }
+
     /// A small durable value, such as a key.
     pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
         let name = name.to_owned();

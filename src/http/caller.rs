@@ -13,11 +13,12 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::backend::{Backend, Bearer};
 use super::chain::Next;
-use super::in_flight::{InFlight, refused};
+use super::in_flight::InFlight;
 use super::message::{Body, Request, Response};
 use super::owner::OfOwner;
 use super::places::OnConnection;
 use super::rates::Rates;
+use super::refused::refused;
 use crate::authority::{Principal, Secret};
 use crate::shares::{Account, Refusal};
 

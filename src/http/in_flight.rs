@@ -1,17 +1,16 @@
-//! What a request takes of the account from its head on, until its answer has been read, and how a refusal is answered.
+//! What a request takes of the account from its head on, until its answer has been read.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::response::IntoResponse;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 
 use super::message::{Body, BodyError, Bytes, Request, Response};
 use crate::limits;
-use crate::shares::{Account, Held, Pool, Refusal, RefusalKind};
+use crate::shares::{Account, Held, Pool, Refusal};
 
 /// What one request holds.
 #[derive(Default)]
@@ -106,14 +105,4 @@ impl HttpBody for Growing {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
-}
-
-/// Says which bound is reached, and when to come again (RFC 6585, 4; RFC 9110, 10.2.3).
-pub fn refused(refusal: &Refusal) -> Response {
-    let status = match refusal.kind() {
-        RefusalKind::Share => StatusCode::TOO_MANY_REQUESTS,
-        RefusalKind::Process => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let after = refusal.retry_after_seconds().to_string();
-    (status, [(header::RETRY_AFTER, after)], format!("{refusal}\n")).into_response()
 }

@@ -23,6 +23,7 @@ mod peer;
 mod places;
 mod probes;
 mod rates;
+mod refused;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -34,10 +35,10 @@ pub use chain::Next;
 pub use connections::ClosedInOrder;
 pub use descriptors::{connections, connections_of, raise_limit, wanted_descriptors};
 pub use event_stream::EventStream;
-pub use in_flight::refused;
 pub use message::{
     Body, BodyStream, Bytes, CollectError, Request, Response, collect, content, is_event_stream, status, text,
 };
 pub use metrics::Metrics;
 pub use mount::Mount;
+pub use refused::{NotNow, refused};
 pub use server::{Options, Server, ServerError, knows_owner_by_connection};

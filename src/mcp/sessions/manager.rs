@@ -82,10 +82,8 @@ impl Sessions {
     fn begin(&self, origin: Origin) -> Result<SessionTransport, SessionError> {
         let caller = Caller::of_this_request();
         let who = caller.as_ref().map_or(STRANGERS, |caller| caller.principal.name());
-        let place = self.server.engine().shares().take(Pool::Sessions, who, 1).map_err(|refusal| {
-            refused::note(&refusal);
-            SessionError::TooMany(refusal)
-        })?;
+        let place = self.server.engine().shares().take(Pool::Sessions, who, 1).map_err(SessionError::TooMany);
+        let place = place.map_err(refused::noted)?;
         let mut live = self.live.lock();
         let (inbox, messages) = mpsc::channel(limits::MAX_SESSION_INBOX);
         let session = Session::new(self.server.clone(), self.seal.clone(), (origin, place), inbox)?;
@@ -194,8 +192,11 @@ impl SessionManager for Sessions {
         let answer = session.greet(message).await?;
         if let (Some(params), ServerJsonRpcMessage::Response(_), false) =
             (begins, &answer, session.is_stored())
+            && let Err(error) = session.store(&params).await
         {
-            session.store(&params).await?;
+            // Its client is not told its id.
+            self.drop_live(id);
+            return Err(refused::noted(error));
         }
         Ok(answer)
     }
@@ -207,7 +208,7 @@ impl SessionManager for Sessions {
             && let Err(error) = session.save().await
             && !error.passes()
         {
-            return Err(error.into());
+            return Err(refused::noted(error));
         }
         Ok(true)
     }
@@ -259,7 +260,7 @@ impl SessionManager for Sessions {
     ) -> Result<(), Self::Error> {
         let session = self.get(id)?;
         if let Some((asked, answer)) = session.respondent.reply_in(&message) {
-            return Ok(session.take_reply(asked, answer).await?);
+            return session.take_reply(asked, answer).await.map_err(refused::noted);
         }
         let answers = match &mut message {
             JsonRpcMessage::Response(response) => Some(&mut response.id),
@@ -285,7 +286,7 @@ impl SessionManager for Sessions {
         });
         session.push(message).await?;
         if let Some(request) = given_up {
-            session.give_up(&request).await?;
+            session.give_up(&request).await.map_err(refused::noted)?;
         }
         Ok(())
     }
@@ -354,6 +355,6 @@ impl SessionStore for Sessions {
     {
         self.drop_live(&SessionId::from(id));
         let writes = rows::all_of(id);
-        Box::pin(async move { Ok(self.server.engine().put_wing_rows(writes).await?) })
+        Box::pin(async move { Ok(self.server.engine().put_wing_rows(writes).await.map_err(refused::noted)?) })
     }
 }

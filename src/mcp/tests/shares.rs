@@ -1,6 +1,6 @@
 //! What one principal may hold of sessions and of listeners, what is left for others, and JSON that would become large.
 
-use super::raw::{Raw, messages};
+use super::raw::{Events, Raw, messages};
 use super::*;
 use crate::limits;
 use crate::shares::{Account, Bound, Bounds, Pool};
@@ -91,6 +91,41 @@ async fn one_principal_leaves_listeners_for_the_others_and_its_own_end_makes_roo
     drop(first);
     in_time(freed).await;
     assert_eq!(listen(&ann).await.expect("an answer").status(), 200);
+}
+
+/// A client's answer to a question has no answer of the protocol's.
+#[tokio::test]
+async fn an_answer_that_a_full_disk_has_no_room_for_is_refused_with_the_time_to_wait() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session_with(json!({"elicitation": {}})).await;
+    let call = json!({"name": "asks", "arguments": {}});
+    let mut events = Events::of(session.send("tools/call", call).await);
+    let asked = loop {
+        let message = events.next().await.expect("a question").message;
+        if message["method"] == "elicitation/create" {
+            break message["id"].clone();
+        }
+    };
+    let answer = || {
+        let result = json!({"action": "accept", "content": {"confirm": true}});
+        session.post().body(json!({"jsonrpc": "2.0", "id": asked, "result": result}).to_string()).send()
+    };
+    world.engine.set_full(true);
+    let (status, after, words) = seen(answer().await.expect("an answer")).await;
+    assert_eq!((status, after), (503, true), "{words}");
+    assert!(words.contains("no room"), "{words}");
+    // A call's answer is the protocol's, with the time to wait in it.
+    let call = json!({"name": "double", "arguments": {"n": 1}});
+    let refused =
+        messages(session.send_as(json!(9), "tools/call", call).await).await.pop().expect("an answer");
+    assert_eq!(refused["result"]["_meta"]["longhaul/error"], "no_space", "{refused}");
+    assert!(refused["result"]["_meta"]["longhaul/retry-after-seconds"].as_u64() > Some(0), "{refused}");
+    world.engine.set_full(false);
+    assert_eq!(answer().await.expect("an answer").status(), 202);
+    let (_, ended) = events.rest().await;
+    let text = &ended.expect("an answer")["result"]["content"][0]["text"];
+    assert_eq!(*text, r#"{"confirm":true}"#);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::request::Request;
 use super::shared::Shared;
-use crate::store::{Batch, Guard, Kind, Space, Store, StoreError};
+use crate::store::{Batch, Guard, Kind, Need, Space, Store, StoreError};
 
 /// A way to say no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub(crate) enum No {
     Guard,
     /// In the answer: another process has the task's lease, from this batch on.
     Lease,
+    /// At once, and to all from this batch on that are new work.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "the sessions of a wing are tested with it"))]
+    Space,
 }
 
 /// A moment at which the writer can be held.
@@ -74,8 +77,14 @@ impl Refusing {
             orders.seen.push(fits);
             orders.seen.len()
         };
-        match self.orders().refuse.filter(|(at, _)| *at == number).map(|(_, no)| no) {
+        let is_meant = |(at, no): &(usize, No)| match no {
+            No::Space => *at <= number && batch.need == Need::Growth,
+            _ => *at == number,
+        };
+        let refuse = self.orders().refuse.filter(is_meant);
+        match refuse.map(|(_, no)| no) {
             None => {}
+            Some(No::Space) => return Err(shared.not_taken(batch, StoreError::NoSpace { free: 0 })),
             Some(No::Busy) => {
                 return Err(shared.not_taken(batch, StoreError::Busy { queued: number, bytes: 0 }));
             }

@@ -109,7 +109,7 @@ impl Row {
 fn is_helpful(error: &EngineError, no: No) -> bool {
     let words = error.to_string();
     match no {
-        No::Busy => words.contains("try again"),
+        No::Busy | No::Space => words.contains("try again"),
         No::Latched => words.contains("Restart longhaul"),
         No::Guard | No::Lease => !matches!(error, EngineError::Store(StoreError::Refused(_))),
     }
