@@ -45,7 +45,8 @@ pub use engine::{
     TaskChange, TaskEnd, TaskEngine, TaskHandle, TaskQuery, TaskView,
 };
 pub use store::{
-    BackupError, BackupSummary, Checked, Durability, NotPrivate, Refusal, StoreError, StoreOptions, Usage,
+    BackupError, BackupSummary, Checked, DiskBounds, Durability, NotPrivate, Refusal, StoreError,
+    StoreOptions, Usage,
 };
 pub use task::{State, TaskId, ToolResult};
 

@@ -357,6 +357,8 @@ pub const BACKUP_STALL_SECONDS: u64 = 60;
 pub const MAX_RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 /// The reserve is at most this part of its disk.
 pub const RESERVE_PART_OF_DISK: u64 = 16;
+/// An operator may set less, but no less than this, MiB.
+pub const LEAST_RESERVE_MIB: u32 = 4;
 /// With less than this free, besides the reserve, new work is refused, bytes: what runs and ends has its room.
 pub const MAX_WATERMARK_BYTES: u64 = 64 * 1024 * 1024;
 /// That is at most this part of the disk.

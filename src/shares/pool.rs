@@ -101,7 +101,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn is_in_bytes(self) -> bool {
+    pub fn is_in_bytes(self) -> bool {
         matches!(self, Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory)
     }
 

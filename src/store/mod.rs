@@ -34,7 +34,7 @@ pub(crate) use file::{AfterLie, Dice, Drive, Fault, Lie, Moment, No, Past};
 pub use file::{BackupError, BackupSummary, Presence};
 #[cfg(feature = "mcp")]
 pub use options::DiskUsage;
-pub use options::{Checked, Durability, Lsn, StoreOptions, Usage};
+pub use options::{Checked, DiskBounds, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;
 pub use space::Space;
@@ -101,6 +101,13 @@ impl Store {
     /// Whether there is a store in `folder`, and whether a process has it.
     pub fn presence(folder: &Path) -> Result<Presence, StoreError> {
         file::presence(folder)
+    }
+
+    /// How the disk of `folder` stands; the store need not be open, nor there. Whether new work is refused is said as
+    /// if the store's file had no free pages.
+    #[cfg(feature = "cli")]
+    pub fn disk(folder: &Path, bounds: DiskBounds) -> std::io::Result<DiskUsage> {
+        file::disk_of(folder, bounds)
     }
 
     /// Writes all that is acknowledged by now into `out`, as one stream that says of itself whether it is whole; commits

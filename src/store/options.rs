@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::limits::{FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_UNFOLDED_BYTES, STORE_CACHE_BYTES};
+use crate::limits::{
+    FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_RESERVE_BYTES, MAX_UNFOLDED_BYTES, MAX_WATERMARK_BYTES,
+    RESERVE_PART_OF_DISK, STORE_CACHE_BYTES, WATERMARK_PART_OF_DISK,
+};
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
 pub type Lsn = u64;
@@ -13,12 +16,31 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// redb's page cache, bytes.
     pub cache_bytes: usize,
+    pub disk: DiskBounds,
     /// Bytes of the log that start-up may have to read.
     pub(crate) max_unfolded_bytes: usize,
     /// Rows that a commit folds along the way.
     pub(crate) fold_slice_rows: usize,
     /// How long without a commit counts as idle.
     pub(crate) idle: Duration,
+}
+
+/// What is kept of the store's disk, in bytes. What is not set follows from the size of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DiskBounds {
+    /// For ends, cancels and deletes.
+    pub reserve: Option<u64>,
+    /// New work is refused with less than this free, besides the reserve.
+    pub watermark: Option<u64>,
+}
+
+impl DiskBounds {
+    /// The reserve and the watermark on a disk of so many bytes.
+    pub(super) fn on(self, total: u64) -> (u64, u64) {
+        let reserve = MAX_RESERVE_BYTES.min(total / RESERVE_PART_OF_DISK);
+        let watermark = MAX_WATERMARK_BYTES.min(total / WATERMARK_PART_OF_DISK);
+        (self.reserve.unwrap_or(reserve), self.watermark.unwrap_or(watermark))
+    }
 }
 
 /// What an acknowledgement promises beyond a crash of the process: both survive the loss of power.
@@ -53,7 +75,13 @@ pub struct Usage {
 pub struct DiskUsage {
     /// What this process may still write, besides the reserve.
     pub free_bytes: u64,
+    pub total_bytes: u64,
+    /// What the reserve holds.
     pub reserve_bytes: u64,
+    /// What it should hold.
+    pub wanted_reserve_bytes: u64,
+    /// New work is refused with less free, besides the reserve.
+    pub watermark_bytes: u64,
     /// New work is refused until more is free.
     pub is_full: bool,
     /// Batches that were refused for want of room since the store was opened.
@@ -73,6 +101,7 @@ impl Default for StoreOptions {
         Self {
             durability: Durability::Standard,
             cache_bytes: STORE_CACHE_BYTES,
+            disk: DiskBounds::default(),
             max_unfolded_bytes: MAX_UNFOLDED_BYTES,
             fold_slice_rows: FOLD_SLICE_ROWS,
             idle: Duration::from_millis(IDLE_QUICK_REPAIR_MS),

@@ -13,8 +13,8 @@ use crate::authority::Principal;
 use crate::cli::backup::open_copy;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
-use crate::cli::server::open::{open_store, open_to_read, runner};
-use crate::engine::{EngineError, EngineOptions, StateError, TaskEnd, TaskEngine, TokenError};
+use crate::cli::server::open::{offline, open_store, open_to_read, runner};
+use crate::engine::{EngineError, StateError, TaskEnd, TaskEngine, TokenError};
 pub use crate::private::Purpose;
 use crate::store::{Presence, Store, StoreError};
 use crate::task::{TaskId, ToolResult};
@@ -65,7 +65,7 @@ impl Access {
         let folder = context.data();
         if url.is_none() && Store::presence(folder).map_err(EngineError::from)? == Presence::Missing {
             // A server at the usual address, if any, has another folder.
-            return Ok(Self::Store(open_store(folder, runner(context)?, EngineOptions::default()).await?));
+            return Ok(Self::Store(open_store(folder, runner(context)?, offline(context)).await?));
         }
         Self::open(url, context).await
     }
@@ -79,7 +79,7 @@ impl Access {
                 .next("longhaul serve --tools PATH, or name the server's --url or its --data folder"));
         }
         // It starts nothing; it tells what the records of a journal are.
-        let (runner, options) = (runner(context)?, EngineOptions::default());
+        let (runner, options) = (runner(context)?, offline(context));
         match purpose {
             Purpose::Write => open_store(folder, runner, options).await,
             Purpose::Read => open_to_read(folder, runner, options).await,
@@ -173,7 +173,7 @@ impl Access {
 
 /// A task as the store in `folder` has it, which no other process may have open.
 pub async fn look_at(folder: &Path, id: TaskId, context: &Context) -> Result<TaskDocument> {
-    let engine = open_to_read(folder, runner(context)?, EngineOptions::default()).await?;
+    let engine = open_to_read(folder, runner(context)?, offline(context)).await?;
     let task = engine.task(&local().overseeing(), id).await;
     engine.shutdown().await;
     Ok(task?.into())

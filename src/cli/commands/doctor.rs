@@ -9,14 +9,17 @@ use serde::Serialize;
 use crate::cli::backup::check_running;
 use crate::cli::client::access::Access;
 use crate::cli::client::remote::Remote;
+use crate::cli::config::SharesSettings;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::guests;
+use crate::cli::server::machine::{self, Memory};
 use crate::cli::server::server_file::{ServerInfo, Serves};
 use crate::cli::show::render::{Table, bytes};
 use crate::http;
 use crate::private::{self, NotPrivate, Purpose};
-use crate::store::{BackupSummary, Presence, Store, StoreError};
+use crate::shares::{Bound, Pool};
+use crate::store::{BackupSummary, DiskBounds, Presence, Store, StoreError};
 
 /// Maps of the kernel that one live instance takes, and what the rest of the process needs.
 const MAPS_PER_INSTANCE: u64 = 7;
@@ -50,9 +53,11 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         configuration(context),
         target(context),
         map_limit(context),
-        descriptors(context.data()),
+        descriptors(limit_of_descriptors(context.data())),
+        memory(&context.settings.shares, &machine::memory()),
+        shares(context),
         data_folder(context.data()),
-        disk(context.data()),
+        disk(context.data(), context.settings.shares.disk.bounds()),
     ];
     checks.extend(server_and_store(context).await);
     if check {
@@ -124,15 +129,23 @@ fn map_limit(context: &Context) -> Check {
 }
 
 /// Of the server that runs, or of one that was started from here.
-fn descriptors(folder: &Path) -> Check {
-    const WHAT: &str = "descriptors";
+fn limit_of_descriptors(folder: &Path) -> Option<u64> {
     let of_server = ServerInfo::read(folder)
         .and_then(|info| fs::read_to_string(format!("/proc/{}/limits", info.pid)).ok())
         .and_then(|limits| soft_limit(&limits));
-    let Some(limit) = of_server.or_else(http::raise_limit) else {
+    of_server.or_else(http::raise_limit)
+}
+
+fn connections_of(limit: Option<u64>) -> usize {
+    http::connections_of(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX))
+}
+
+fn descriptors(limit: Option<u64>) -> Check {
+    const WHAT: &str = "descriptors";
+    let connections = connections_of(limit);
+    let Some(limit) = limit else {
         return Check::ok(WHAT, "this system sets no limit");
     };
-    let connections = http::connections_of(usize::try_from(limit).unwrap_or(usize::MAX));
     let found = format!("{limit}, of which connections over HTTP have {connections}");
     if connections >= FEW_CONNECTIONS {
         return Check::ok(WHAT, found);
@@ -147,6 +160,48 @@ fn descriptors(folder: &Path) -> Check {
 fn soft_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// What requests, answers and running tools may have together, and why.
+fn memory(settings: &SharesSettings, machine: &Memory) -> Check {
+    const WHAT: &str = "memory";
+    const MIB: u64 = 1024 * 1024;
+    let (of, there) = match machine {
+        Memory::OfMachine(there) => ("the machine".to_owned(), *there),
+        Memory::OfGroup(there, file) => (format!("the cgroup ({})", file.display()), *there),
+        Memory::Unknown => ("this system, which does not say what it has".to_owned(), u64::MAX),
+    };
+    let shared = settings.memory_mib.map(|mib| mib.get().saturating_mul(MIB));
+    let Some(shared) = shared else {
+        let shared = bytes(machine.shared());
+        return match machine {
+            Memory::Unknown => Check::ok(WHAT, format!("{shared} for all callers, since {of}")),
+            _ => {
+                Check::ok(WHAT, format!("{shared} for all callers, half of {}, which {of} has", bytes(there)))
+            }
+        };
+    };
+    let found = format!("{} for all callers, from memory_mib under [shares]", bytes(shared));
+    if shared <= there {
+        return Check::ok(WHAT, found);
+    }
+    let advice = format!("{of} has {}: set less, or leave it out for half of that", bytes(there));
+    Check::warn(WHAT, found, advice)
+}
+
+/// What there is of each thing, for all callers and for one principal with tokens.
+fn shares(context: &Context) -> Check {
+    let bounds = machine::bounds(&context.settings, connections_of(limit_of_descriptors(context.data())));
+    let each = Pool::ALL.iter().map(|pool| {
+        let Bound { process, share, .. } = bounds[*pool];
+        let amount = |count: u64| if pool.is_in_bytes() { bytes(count) } else { count.to_string() };
+        match process {
+            u64::MAX => format!("{} {}", pool.name(), amount(share)),
+            _ => format!("{} {} of {}", pool.name(), amount(share), amount(process)),
+        }
+    });
+    let each: Vec<String> = each.collect();
+    Check::ok("shares", format!("of each principal: {}; [shares] sets others", each.join(", ")))
 }
 
 fn data_folder(folder: &Path) -> Check {
@@ -180,25 +235,32 @@ fn is_read_only(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-fn disk(folder: &Path) -> Check {
+fn disk(folder: &Path, bounds: DiskBounds) -> Check {
     const WHAT: &str = "disk";
     // The folder may not be there yet: its nearest parent is on the same disk.
     let there =
         folder.ancestors().find(|place| place.exists()).map_or_else(|| PathBuf::from("/"), Path::to_owned);
-    match rustix::fs::statvfs(&there) {
-        Ok(disk) if disk.f_flag.contains(StatVfsMountFlags::RDONLY) => {
-            Check::ok(WHAT, "read-only: nothing is written")
-        }
-        Ok(disk) => {
-            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            let found = format!("{} free", bytes(free));
-            if free < LOW_DISK_BYTES {
-                Check::warn(WHAT, found, "make room: with little free, new work is refused")
-            } else {
-                Check::ok(WHAT, found)
-            }
-        }
-        Err(e) => Check::warn(WHAT, format!("{}: {e}", there.display()), "see whether it is mounted"),
+    if is_read_only(&there) {
+        return Check::ok(WHAT, "read-only: nothing is written");
+    }
+    let disk = match Store::disk(&there, bounds) {
+        Ok(disk) => disk,
+        Err(e) => return Check::warn(WHAT, format!("{}: {e}", there.display()), "see whether it is mounted"),
+    };
+    let found = format!(
+        "{} free of {}; the store keeps {} in reserve ({} are there) and takes new work while {} more are free",
+        bytes(disk.free_bytes),
+        bytes(disk.total_bytes),
+        bytes(disk.wanted_reserve_bytes),
+        bytes(disk.reserve_bytes),
+        bytes(disk.watermark_bytes),
+    );
+    if disk.is_full {
+        Check::warn(WHAT, found, "make room: new work is refused, unless the store's own file has free pages")
+    } else if disk.free_bytes < LOW_DISK_BYTES {
+        Check::warn(WHAT, found, "make room: with less, new work is refused ([shares.disk] says how much)")
+    } else {
+        Check::ok(WHAT, found)
     }
 }
 
@@ -316,6 +378,51 @@ async fn server_and_store(context: &Context) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_for_callers_is_told_with_where_it_comes_from() {
+        const GIB: u64 = 1 << 30;
+        let by_itself = SharesSettings::default();
+        let found = |settings: &SharesSettings, machine| {
+            let check = memory(settings, &machine);
+            (check.ok, format!("{} {}", check.found, check.advice.unwrap_or_default()))
+        };
+        let (ok, words) = found(&by_itself, Memory::OfMachine(8 * GIB));
+        assert!(
+            ok && words.contains("4.0 GiB") && words.contains("8.0 GiB, which the machine has"),
+            "{words}"
+        );
+        let group = || Memory::OfGroup(GIB, PathBuf::from("/sys/fs/cgroup/a/memory.max"));
+        let (ok, words) = found(&by_itself, group());
+        assert!(
+            ok && words.contains("512.0 MiB") && words.contains("(/sys/fs/cgroup/a/memory.max)"),
+            "{words}"
+        );
+        assert!(found(&by_itself, Memory::Unknown).0);
+        let set: SharesSettings = toml::from_str("memory_mib = 2048").expect("settings");
+        let (ok, words) = found(&set, Memory::OfMachine(8 * GIB));
+        assert!(ok && words.contains("2.0 GiB") && words.contains("memory_mib under [shares]"), "{words}");
+        let (ok, words) = found(&set, group());
+        assert!(!ok && words.contains("memory.max) has 1.0 GiB: set less"), "{words}");
+    }
+
+    #[test]
+    fn the_disk_is_told_with_what_the_store_keeps_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kept = |watermark| {
+            let check =
+                disk(folder.path(), DiskBounds { reserve: Some(32 << 20), watermark: Some(watermark) });
+            format!("{} {} {}", check.ok, check.found, check.advice.unwrap_or_default())
+        };
+        let words = kept(64 << 20);
+        assert!(words.contains("32.0 MiB in reserve (0 B are there)"), "{words}");
+        assert!(words.contains("while 64.0 MiB more are free"), "{words}");
+        let words = kept(u64::MAX >> 1);
+        assert!(
+            words.starts_with("false") && words.contains("make room: new work is refused, unless"),
+            "{words}"
+        );
+    }
 
     #[test]
     fn the_limit_of_a_server_is_read_as_the_kernel_writes_it() {

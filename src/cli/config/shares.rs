@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::limits;
 use crate::shares::{Bound, Bounds, Pool};
+use crate::store::DiskBounds;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -19,6 +20,7 @@ pub struct SharesSettings {
     pub connections: Option<NonZeroU64>,
     pub sessions: Option<NonZeroU64>,
     pub open_tasks: Option<NonZeroU64>,
+    pub disk: DiskShares,
     pub principal: PrincipalShares,
 }
 
@@ -34,6 +36,48 @@ pub struct PrincipalShares {
     pub sessions: Option<NonZeroU64>,
     /// Tools that run at once.
     pub instances: Option<NonZeroU64>,
+}
+
+/// `[shares.disk]`: what is kept of the store's disk. What is not set follows from its size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, try_from = "DiskTable")]
+pub struct DiskShares {
+    pub reserve_mib: Option<u32>,
+    pub watermark_mib: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DiskTable {
+    reserve_mib: Option<u32>,
+    watermark_mib: Option<u32>,
+}
+
+impl TryFrom<DiskTable> for DiskShares {
+    type Error = String;
+
+    fn try_from(DiskTable { reserve_mib, watermark_mib }: DiskTable) -> Result<Self, String> {
+        let least = limits::LEAST_RESERVE_MIB;
+        let by_itself = |bytes: u64| u32::try_from(bytes / MIB).unwrap_or(u32::MAX);
+        let reserve = reserve_mib.unwrap_or(by_itself(limits::MAX_RESERVE_BYTES));
+        let watermark = watermark_mib.unwrap_or(by_itself(limits::MAX_WATERMARK_BYTES));
+        if reserve < least {
+            return Err(format!("reserve_mib = {reserve} is less than {least}, which cancels and ends need"));
+        }
+        if watermark <= reserve {
+            return Err(format!(
+                "watermark_mib ({watermark}) must be more than reserve_mib ({reserve}): set both"
+            ));
+        }
+        Ok(Self { reserve_mib, watermark_mib })
+    }
+}
+
+impl DiskShares {
+    pub fn bounds(self) -> DiskBounds {
+        let bytes = |mib: Option<u32>| mib.map(|mib| u64::from(mib) * MIB);
+        DiskBounds { reserve: bytes(self.reserve_mib), watermark: bytes(self.watermark_mib) }
+    }
 }
 
 impl SharesSettings {
@@ -91,5 +135,25 @@ mod tests {
         assert_eq!(by_itself[Pool::Memory].share, 512 * MIB);
         assert!(toml::from_str::<SharesSettings>("sessions = 0").is_err());
         assert!(toml::from_str::<SharesSettings>("tasks = 1").is_err(), "it stands under principal");
+    }
+
+    #[test]
+    fn a_reserve_of_the_disk_is_not_too_small_and_below_the_watermark() {
+        let read = |text: &str| toml::from_str::<SharesSettings>(&format!("[disk]\n{text}"));
+        let bounds = |text: &str| read(text).expect(text).disk.bounds();
+        assert_eq!(bounds(""), DiskBounds::default());
+        let both = bounds("reserve_mib = 256\nwatermark_mib = 1024");
+        assert_eq!((both.reserve, both.watermark), (Some(256 * MIB), Some(1024 * MIB)));
+        assert_eq!(bounds("reserve_mib = 4").watermark, None);
+        for (text, word) in [
+            ("reserve_mib = 3", "less than 4"),
+            ("reserve_mib = 64", "set both"),
+            ("watermark_mib = 16", "(16) must be more than reserve_mib (16)"),
+            ("reserve_mib = -1", "invalid value"),
+            ("reserve = 5", "unknown field"),
+        ] {
+            let error = read(text).expect_err(text).to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
     }
 }

@@ -1,22 +1,54 @@
-//! How much memory there is for the server: the machine's, or less where its cgroup has less.
+//! What the machine has for the server: of memory its cgroup's part, where that is less.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cli::config::Settings;
 use crate::limits;
+use crate::shares::Bounds;
 
-/// Half of the memory of the machine, or of the cgroup that this process is in; bytes.
-pub fn half_of_memory() -> u64 {
-    memory_below(Path::new("/")).map_or(limits::DEFAULT_SHARED_MEMORY_BYTES, |bytes| bytes / 2)
+/// What there is of each thing, as the settings, the machine and so many connections have it.
+pub fn bounds(settings: &Settings, connections: usize) -> Bounds {
+    settings.shares.bounds(memory().shared(), settings.engine.live_instances, connections as u64)
+}
+
+/// The memory that this process may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Memory {
+    OfMachine(u64),
+    /// The file says so.
+    OfGroup(u64, PathBuf),
+    /// The system does not say.
+    Unknown,
+}
+
+impl Memory {
+    /// What callers have of it, unless the settings say otherwise: half.
+    pub fn shared(&self) -> u64 {
+        match self {
+            Self::OfMachine(bytes) | Self::OfGroup(bytes, _) => bytes / 2,
+            Self::Unknown => limits::DEFAULT_SHARED_MEMORY_BYTES,
+        }
+    }
+}
+
+pub fn memory() -> Memory {
+    memory_below(Path::new("/"))
 }
 
 /// `root` is where the system's own files are.
-fn memory_below(root: &Path) -> Option<u64> {
+fn memory_below(root: &Path) -> Memory {
     let read = |path: &str| fs::read_to_string(root.join(path)).ok();
     let of_machine = read("proc/meminfo").as_deref().and_then(total);
     let groups = read("proc/self/cgroup").unwrap_or_default();
-    let of_groups = groups.lines().flat_map(limit_files).filter_map(|file| limit(&root.join(file)));
-    of_machine.into_iter().chain(of_groups).min()
+    let files = groups.lines().flat_map(limit_files).map(|file| root.join(file));
+    let of_group = files.filter_map(|file| Some((limit(&file)?, file))).min();
+    match (of_machine, of_group) {
+        (Some(bytes), Some((limit, _))) if bytes <= limit => Memory::OfMachine(bytes),
+        (_, Some((limit, file))) => Memory::OfGroup(limit, file),
+        (Some(bytes), None) => Memory::OfMachine(bytes),
+        (None, None) => Memory::Unknown,
+    }
 }
 
 /// Of `MemTotal:       16316412 kB`.
@@ -60,16 +92,20 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("to make it");
             fs::write(path, text).expect("to write it");
         };
-        assert_eq!(memory_below(root.path()), None);
+        let of_group = |bytes, path: &str| Memory::OfGroup(bytes, root.path().join(path));
+        assert_eq!(memory_below(root.path()), Memory::Unknown);
         write("proc/meminfo", "MemFree: 1 kB\nMemTotal:       16316412 kB\nBuffers: 2 kB\n");
-        assert_eq!(memory_below(root.path()), Some(16_316_412 * 1024));
+        assert_eq!(memory_below(root.path()), Memory::OfMachine(16_316_412 * 1024));
         write("proc/self/cgroup", "0::/a.slice/b.service\n");
         write("sys/fs/cgroup/a.slice/b.service/memory.max", "max\n");
-        assert_eq!(memory_below(root.path()), Some(16_316_412 * 1024));
+        assert_eq!(memory_below(root.path()), Memory::OfMachine(16_316_412 * 1024));
         write("sys/fs/cgroup/a.slice/memory.max", "1073741824\n");
-        assert_eq!(memory_below(root.path()), Some(1_073_741_824));
+        assert_eq!(memory_below(root.path()), of_group(1_073_741_824, "sys/fs/cgroup/a.slice/memory.max"));
         write("proc/self/cgroup", "5:cpu,memory:/docker/x\n0::/\n");
         write("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "536870912\n");
-        assert_eq!(memory_below(root.path()), Some(536_870_912));
+        assert_eq!(
+            memory_below(root.path()),
+            of_group(536_870_912, "sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes")
+        );
     }
 }

@@ -6,7 +6,7 @@ pub mod background;
 pub mod backup_socket;
 pub mod guests;
 pub mod load;
-mod machine;
+pub mod machine;
 pub mod open;
 pub mod own_server;
 pub mod sampler;

@@ -10,7 +10,20 @@ use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
 use crate::sandbox::{Sandbox, SandboxOptions};
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreOptions};
+
+/// The store as the settings want it, for a server and for a command alike.
+pub fn store_options(context: &Context) -> StoreOptions {
+    let settings = &context.settings;
+    let mut options = StoreOptions::default();
+    (options.durability, options.disk) = (settings.durability, settings.shares.disk.bounds());
+    options
+}
+
+/// The engine of a command that opens the store itself and runs nothing.
+pub fn offline(context: &Context) -> EngineOptions {
+    EngineOptions { store: store_options(context), ..EngineOptions::default() }
+}
 
 /// What runs components, as the settings want it.
 pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {

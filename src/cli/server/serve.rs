@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::background;
 use super::backup_socket::BackupSocket;
 use super::load;
-use super::machine::half_of_memory;
-use super::open::{open_store, remotes, sandbox, with_remotes};
+use super::machine;
+use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
@@ -32,8 +32,8 @@ use crate::mcp::{
 };
 use crate::private::{self, NotPrivate};
 use crate::sandbox::Sandbox;
-use crate::shares::{Account, Bounds};
-use crate::store::{Presence, Store, StoreOptions};
+use crate::shares::Account;
+use crate::store::{Presence, Store};
 
 /// In the data folder: compiled code.
 const COMPILED: &str = "compiled";
@@ -145,25 +145,19 @@ async fn fresh_key(engine: &TaskEngine, name: &str) -> Result<[u8; 32]> {
     Ok(key)
 }
 
-/// What there is of each thing, as the settings, the machine and this process have it.
-fn bounds(context: &Context) -> Bounds {
-    let settings = &context.settings;
-    settings.shares.bounds(half_of_memory(), settings.engine.live_instances, http::connections() as u64)
-}
-
 async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskEngine> {
     let sampler: Option<Arc<dyn Sampler>> = match &context.settings.sampling {
         Some(settings) => Some(Arc::new(Endpoint::new(settings, &context.certificates)?)),
         None => None,
     };
     let options = EngineOptions {
-        store: StoreOptions { durability: context.settings.durability, ..StoreOptions::default() },
+        store: store_options(context),
         live_instances: context.settings.engine.live_instances,
         retention: context.settings.engine.retention,
         audit_retention: context.settings.engine.audit_retention,
         trace_kib: context.settings.engine.trace_kib,
         sampler,
-        shares: Account::new(bounds(context)),
+        shares: Account::new(machine::bounds(&context.settings, http::connections())),
         tokens_alone: true,
         tool_bounds: context.settings.operator.tool_bounds(),
         ..EngineOptions::default()

@@ -17,6 +17,8 @@ mod judge;
 mod key;
 mod later;
 mod layer;
+#[cfg(feature = "cli")]
+mod look;
 mod names;
 mod open;
 #[cfg(test)]
@@ -57,6 +59,8 @@ pub use backup::{BackupError, BackupSummary};
 pub(super) use backup::{restore, verify};
 #[cfg(test)]
 pub(crate) use drive::Drive;
+#[cfg(feature = "cli")]
+pub(super) use look::disk_of;
 pub(super) use open::FORMAT;
 #[cfg(test)]
 pub(crate) use past::{AfterLie, Past};
@@ -75,7 +79,7 @@ pub(crate) use tests::{
 use super::ack::Ack;
 use super::batch::Batch;
 use super::error::StoreError;
-use super::options::{StoreOptions, Usage};
+use super::options::{DiskBounds, StoreOptions, Usage};
 use super::sink::Sink;
 use names::Names;
 use open::Opened;
@@ -114,7 +118,8 @@ impl File {
             let reserve = Reserve::on(volume.map_err(|error| StoreError::io(what(), &error))?);
             let backend = FileBackend::new(file).map_err(|error| StoreError::of_redb(what(), error))?;
             let backend = Reserved::new(backend, reserve.clone());
-            let opened = open::open(backend, &path, options.cache_bytes, is_disk_full(&reserve))?;
+            let opened =
+                open::open(backend, &path, options.cache_bytes, is_disk_full(&reserve, options.disk))?;
             if !opened.was_closed {
                 folder::sync_name(&names, &path)?;
             }
@@ -255,8 +260,8 @@ impl File {
 }
 
 /// Whether new work would be refused if nothing were free within the file.
-fn is_disk_full(reserve: &Reserve) -> bool {
-    reserve.measure().is_some_and(|disk| !Room::of(disk, Owed::default()).has_free_room())
+fn is_disk_full(reserve: &Reserve, bounds: DiskBounds) -> bool {
+    reserve.measure().is_some_and(|disk| !Room::of(disk, Owed::default(), bounds).has_free_room())
 }
 
 fn writer(

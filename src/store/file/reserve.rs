@@ -64,13 +64,13 @@ impl Reserve {
     }
 
     /// Makes the reserve as large as it should be, as far as the disk has room.
-    pub fn fill(&self, bytes: u64) {
+    pub fn fit(&self, bytes: u64) {
         let Some(volume) = &self.volume else { return };
         let volume = volume.lock();
-        if volume.held() < bytes
+        if volume.held() != bytes
             && let Err(error) = volume.hold(bytes)
         {
-            tracing::debug!(%error, bytes, "the reserve of the store could not be filled");
+            tracing::debug!(%error, bytes, "the reserve of the store could not be made that large");
         }
     }
 

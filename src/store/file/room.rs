@@ -2,8 +2,8 @@
 //! the reserve.
 
 use super::reserve::Measured;
-use crate::limits::{MAX_RESERVE_BYTES, MAX_WATERMARK_BYTES, RESERVE_PART_OF_DISK, WATERMARK_PART_OF_DISK};
 use crate::store::batch::{Batch, Need};
+use crate::store::options::DiskBounds;
 
 /// Rows are written to the log, and again when they are folded, with the pages above them.
 const COST_PER_LOGGED: u64 = 3;
@@ -48,7 +48,8 @@ impl Room {
     /// Of a disk that is not looked at.
     pub const UNBOUNDED: Self = Self { certain: u64::MAX, likely: u64::MAX, reserve: 0, watermark: 0 };
 
-    pub fn of(disk: Measured, owed: Owed) -> Self {
+    pub fn of(disk: Measured, owed: Owed, bounds: DiskBounds) -> Self {
+        let (reserve, watermark) = bounds.on(disk.total);
         let stored = owed.base.saturating_add(owed.unfolded).saturating_mul(FILE_PER_STORED);
         let reusable = disk.file.saturating_sub(stored);
         let certain = disk.free.saturating_add(disk.held);
@@ -56,8 +57,8 @@ impl Room {
         Self {
             certain,
             likely: certain.saturating_add(reusable).saturating_sub(unwritten),
-            reserve: reserve_for(disk.total),
-            watermark: MAX_WATERMARK_BYTES.min(disk.total / WATERMARK_PART_OF_DISK),
+            reserve,
+            watermark,
         }
     }
 
@@ -102,15 +103,11 @@ impl Room {
         !self.allows(Need::Relief, 0)
     }
 
-    /// What the reserve is to hold, if the disk has room for more of it.
+    /// What the reserve is to hold, where it holds more, or less and the disk has room for that.
     pub fn refill(&self, disk: Measured) -> Option<u64> {
-        let missing = self.reserve.checked_sub(disk.held).filter(|missing| *missing > 0)?;
-        (disk.free >= missing.saturating_add(self.watermark / 2)).then_some(self.reserve)
+        let Some(missing) = self.reserve.checked_sub(disk.held) else { return Some(self.reserve) };
+        (missing > 0 && disk.free >= missing.saturating_add(self.watermark / 2)).then_some(self.reserve)
     }
-}
-
-fn reserve_for(total: u64) -> u64 {
-    MAX_RESERVE_BYTES.min(total / RESERVE_PART_OF_DISK)
 }
 
 #[cfg(test)]
@@ -120,7 +117,8 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn room(free: u64, held: u64, file: u64, owed: Owed) -> Room {
-        Room::of(Measured { free: free * MIB, total: 1024 * MIB, file: file * MIB, held: held * MIB }, owed)
+        let disk = Measured { free: free * MIB, total: 1024 * MIB, file: file * MIB, held: held * MIB };
+        Room::of(disk, owed, DiskBounds::default())
     }
 
     fn allowed(room: Room) -> [bool; 3] {
@@ -139,6 +137,16 @@ mod tests {
         assert_eq!(allowed(Room::UNBOUNDED), [true, true, true]);
         let full = room(0, 16, 0, nothing);
         assert!(!full.allows(Need::End, 2 * MIB) && !full.allows(Need::Relief, MIB), "large ones wait");
+    }
+
+    #[test]
+    fn what_is_set_holds_whatever_the_size_of_the_disk() {
+        let disk = Measured { free: 99 * MIB, total: 64 * MIB, file: 0, held: 32 * MIB };
+        let bounds = DiskBounds { reserve: Some(32 * MIB), watermark: Some(100 * MIB) };
+        let room = |free| Room::of(Measured { free: free * MIB, ..disk }, Owed::default(), bounds);
+        assert_eq!(allowed(room(99)), [false, true, true]);
+        assert_eq!(allowed(room(101)), [true, true, true]);
+        assert!(room(0).allows(Need::End, 2 * MIB), "a sixteenth of the reserve");
     }
 
     #[test]
@@ -161,11 +169,15 @@ mod tests {
     #[test]
     fn the_reserve_is_filled_where_that_leaves_room_and_is_small_on_a_small_disk() {
         let disk = Measured { free: 50 * MIB, total: 1024 * MIB, file: 0, held: MIB };
-        assert_eq!(Room::of(disk, Owed::default()).refill(disk), Some(16 * MIB));
+        let by_itself = DiskBounds::default();
+        let refill = |disk, bounds| Room::of(disk, Owed::default(), bounds).refill(disk);
+        assert_eq!(refill(disk, by_itself), Some(16 * MIB));
         let tight = Measured { free: 40 * MIB, ..disk };
-        assert_eq!(Room::of(tight, Owed::default()).refill(tight), None);
+        assert_eq!(refill(tight, by_itself), None);
         let whole = Measured { held: 16 * MIB, ..disk };
-        assert_eq!(Room::of(whole, Owed::default()).refill(whole), None);
-        assert_eq!(reserve_for(96 * MIB), 6 * MIB);
+        assert_eq!(refill(whole, by_itself), None);
+        let small = Measured { total: 96 * MIB, free: 96 * MIB, ..disk };
+        assert_eq!(refill(small, by_itself), Some(6 * MIB));
+        assert_eq!(refill(whole, DiskBounds { reserve: Some(8 * MIB), ..by_itself }), Some(8 * MIB), "less");
     }
 }

@@ -162,7 +162,7 @@ impl Shared {
             unfolded: self.meters.unfolded_bytes.load(Ordering::Relaxed),
             queued: queue.bytes as u64,
         };
-        queue.room = Room::of(disk, owed);
+        queue.room = Room::of(disk, owed, self.options.disk);
         if queue.room.allows(Need::Growth, 0) && self.is_refusing.swap(false, Ordering::Relaxed) {
             tracing::info!(free_bytes = disk.free, "the disk of the store has room again: new work is taken");
         }
@@ -172,9 +172,13 @@ impl Shared {
     pub fn disk_usage(&self) -> Option<DiskUsage> {
         let mut queue = self.queue();
         let disk = self.look_at_disk(&mut queue)?;
+        let (reserve, watermark) = self.options.disk.on(disk.total);
         Some(DiskUsage {
             free_bytes: disk.free,
+            total_bytes: disk.total,
             reserve_bytes: disk.held,
+            wanted_reserve_bytes: reserve,
+            watermark_bytes: watermark,
             is_full: !queue.room.allows(Need::Growth, 0),
             refused: self.meters.without_room.load(Ordering::Relaxed),
         })

@@ -5,14 +5,23 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{FallocateFlags, StatVfs, fallocate, fstatvfs};
 use rustix::io::Errno;
 
 use super::open::occupied;
 use super::reserve::{Measured, Volume};
 use crate::private;
 
-const RESERVE_NAME: &str = "longhaul.reserve";
+pub(super) const RESERVE_NAME: &str = "longhaul.reserve";
+
+pub(super) fn measured(there: &StatVfs, file: u64, held: u64) -> Measured {
+    Measured {
+        free: there.f_bavail.saturating_mul(there.f_frsize),
+        total: there.f_blocks.saturating_mul(there.f_frsize),
+        file,
+        held,
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct FolderVolume {
@@ -49,12 +58,7 @@ impl FolderVolume {
 impl Volume for FolderVolume {
     fn measure(&self) -> io::Result<Measured> {
         let there = fstatvfs(&self.file)?;
-        Ok(Measured {
-            free: there.f_bavail.saturating_mul(there.f_frsize),
-            total: there.f_blocks.saturating_mul(there.f_frsize),
-            file: occupied(&self.file.metadata()?),
-            held: self.held(),
-        })
+        Ok(measured(&there, occupied(&self.file.metadata()?), self.held()))
     }
 
     fn hold(&self, bytes: u64) -> io::Result<()> {

@@ -165,7 +165,7 @@ impl Writer {
         queue.bytes -= bytes;
         drop(queue);
         if let Some(bytes) = refill {
-            self.shared.reserve.fill(bytes);
+            self.shared.reserve.fit(bytes);
         }
         Work::Group
     }
@@ -534,7 +534,7 @@ impl Writer {
         let is_used_up = queue.room.is_used_up();
         drop(queue);
         if let Some(bytes) = refill {
-            self.shared.reserve.fill(bytes);
+            self.shared.reserve.fit(bytes);
         }
         is_used_up
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::disk::Fault;
 use super::*;
 use crate::store::file::reserve::Volume;
-use crate::store::{Need, NoSink};
+use crate::store::{DiskBounds, Need, NoSink};
 
 const MIB: usize = 1 << 20;
 const TOTAL: usize = 16 * MIB;
@@ -156,4 +156,26 @@ fn deleted_rows_make_room_though_the_file_takes_as_much_of_its_disk() {
     write_in_time(&store, Need::Growth, last + 1, 100_000);
     assert_eq!(store.latched(), None);
     store.close_blocking().unwrap();
+}
+
+#[test]
+fn an_opening_keeps_of_the_disk_what_the_settings_say() {
+    let disk = Disk::limited(made(), TOTAL, RESERVE as usize);
+    let set = |reserve: u64, watermark: u64| {
+        let bounds = DiskBounds { reserve: Some(reserve), watermark: Some(watermark) };
+        StoreOptions { disk: bounds, ..small() }
+    };
+    let store = open(&disk, set(RESERVE / 2, TOTAL as u64)).unwrap();
+    assert!(matches!(write(&store, Need::Growth, 21, 10), Err(StoreError::NoSpace { .. })));
+    write(&store, Need::End, 22, 10).unwrap();
+    let kept = store.usage().unwrap().disk.unwrap();
+    assert_eq!((kept.wanted_reserve_bytes, kept.watermark_bytes), (RESERVE / 2, TOTAL as u64));
+    assert!(kept.is_full);
+    store.close_blocking().unwrap();
+    assert_eq!(disk.held(), RESERVE / 2, "what it held beyond that was given back");
+    let store = open(&disk, set(RESERVE, RESERVE * 2)).unwrap();
+    write_in_time(&store, Need::Growth, 23, 10);
+    assert!(!store.usage().unwrap().disk.unwrap().is_full);
+    store.close_blocking().unwrap();
+    assert_eq!(disk.held(), RESERVE);
 }
