@@ -22,7 +22,7 @@ pub struct TaskEngine {
 impl TaskEngine {
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
         *self.shared.catalog.write() = catalog;
-        self.shared.memory.powers_changed();
+        self.shared.memory.powers.note();
         self.shared.memory.feed.changed(&[ResourceKey::Tools]);
     }
 

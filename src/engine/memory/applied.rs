@@ -2,8 +2,6 @@
 //! others wait for the store, one of them by threads that hold a task's lock: they take no task's own lock, and ask
 //! nothing of the store.
 
-use std::sync::atomic::Ordering;
-
 use super::Memory;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::feed::ResourceKey;
@@ -73,13 +71,13 @@ impl Memory {
                 }
                 Effect::TokenAdded { name, row } => {
                     self.tokens.insert(name, row);
-                    self.powers_changed();
+                    self.powers.note();
                 }
                 Effect::ComponentBlocked { name, row } => self.blocks.insert(name, row),
                 Effect::ComponentUnblocked(name) => self.blocks.remove(&name),
                 Effect::TokenRevoked(hash) => {
                     self.tokens.remove(&hash);
-                    self.powers_changed();
+                    self.powers.note();
                 }
             }
         }
@@ -110,11 +108,6 @@ impl Memory {
                 | Effect::ComponentUnblocked(_) => {}
             }
         }
-    }
-
-    /// Tasks that act from now on ask again what they may do.
-    pub fn powers_changed(&self) {
-        self.powers.fetch_add(1, Ordering::Release);
     }
 
     /// Wakes the tasks that wait for these entries.

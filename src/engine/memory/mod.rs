@@ -15,6 +15,7 @@ pub(super) mod flush;
 pub(super) mod gates;
 pub(super) mod hosts;
 pub(super) mod leaving;
+pub(super) mod power_changes;
 pub(super) mod ready;
 pub(super) mod samplers;
 pub(super) mod slot;
@@ -38,6 +39,7 @@ use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::Counters;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::leaving::Leavers;
+use crate::engine::memory::power_changes::PowerChanges;
 use crate::engine::memory::ready::Ready;
 use crate::engine::memory::state_writer::StateWriter;
 use crate::engine::memory::task_trees::TaskTrees;
@@ -55,8 +57,7 @@ pub struct Memory {
     pub trees: TaskTrees,
     pub tokens: Tokens,
     pub blocks: Blocks,
-    /// Counts changes of what principals and components may do: tasks that act ask again.
-    pub powers: AtomicU64,
+    pub powers: PowerChanges,
     pub counters: Counters,
     /// False until it is started, true while it dispatches.
     pub running: watch::Sender<bool>,
@@ -79,7 +80,7 @@ impl Memory {
             trees: TaskTrees::default(),
             tokens: Tokens::default(),
             blocks: Blocks::default(),
-            powers: AtomicU64::new(1),
+            powers: PowerChanges::default(),
             counters: Counters::default(),
             running: watch::Sender::new(false),
             open: Mutex::default(),

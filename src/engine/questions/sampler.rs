@@ -161,16 +161,18 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         };
         let request = serde_json::from_str(&request).ok()?;
         until_no_sampler(&shared, &entry, number, wants_tools(&request)).await?;
-        // It may have been asked for long ago.
-        if let Err(lost) = shared.standing(&entry.principal).check_any() {
-            return Some(Err(lost.to_string()));
-        }
         let key = sample_key(entry.id, epoch, number);
         let sampling = async {
             let _turn = shared.sampling.acquire().await;
             sampler.sample(request, key).await
         };
-        Some(keep_extending_deadline(&shared, &entry, number, sampling).await)
+        // It may have been asked for long ago, and be on its way for long.
+        let lost = shared.memory.powers.until(|| shared.standing(&entry.principal).check_any().err());
+        tokio::select! {
+            biased;
+            lost = lost => Some(Err(lost.to_string())),
+            sampled = keep_extending_deadline(&shared, &entry, number, sampling) => Some(sampled),
+        }
     };
     let answered = tokio::select! {
         answered = answered => answered,

@@ -5,7 +5,6 @@
 //! meets the same. Nothing is asked while a journal is replayed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::recorder::Recorder;
 use crate::authority::{Capability, Lost, Powers, Principal, Regranted, Standing};
@@ -61,7 +60,7 @@ impl Recorder {
     /// The same for those who hold the task's lock.
     pub(in crate::engine) fn powers_of(&self, task: &Task) -> Arc<Powers> {
         // Read before the answer is made: a change meanwhile is found the next time.
-        let count = self.shared().memory.powers.load(Ordering::Acquire);
+        let count = self.shared().memory.powers.count();
         let mut known = self.known_powers();
         match &*known {
             Some((of, powers)) if *of == count => powers.clone(),
@@ -89,6 +88,11 @@ impl Recorder {
         let Some(task) = self.entry().lock().task.clone() else { return Ok(()) };
         let checked = check(&self.powers_of(&task));
         checked.inspect_err(|lost| self.audit_lost(&task, *lost))
+    }
+
+    /// Ends once `check` finds that the task may not, with a row of the audit: for what is under way.
+    pub async fn lost(&self, check: impl Fn(&Powers) -> Result<(), Lost>) -> Lost {
+        self.shared().memory.powers.until(|| self.checked(&check).err()).await
     }
 
     pub(in crate::engine) fn audit_lost(&self, task: &Task, lost: Lost) {

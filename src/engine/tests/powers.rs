@@ -10,6 +10,7 @@ use crate::engine::Calling;
 use crate::engine::family::calling::{ChildCall, ChildEnd};
 use crate::engine::questions::ask::Asked;
 use crate::engine::questions::asked::{Ask, Question};
+use crate::engine::questions::{Sampled, Sampler};
 use crate::engine::record::output::call_hash;
 use crate::task::By;
 
@@ -332,6 +333,65 @@ async fn without_a_token_a_principal_has_its_powers_only_where_a_program_has_pri
         }
         engine.shutdown().await;
     }
+}
+
+/// Is asked and never answers; says when it is left.
+#[derive(Default)]
+struct Silent {
+    asked: tokio::sync::Notify,
+    left: Arc<tokio::sync::Notify>,
+}
+
+/// Dropped with the request.
+struct Leaving(Arc<tokio::sync::Notify>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Sampler for Silent {
+    fn sample(&self, _: Value, _: String) -> BoxFuture<Result<Sampled, String>> {
+        self.asked.notify_one();
+        let leaving = Leaving(self.left.clone());
+        Box::pin(async move {
+            let _leaving = leaving;
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_sample_on_its_way_is_called_back_when_its_owners_token_goes() {
+    let (world, local) = (World::new(), Principal::local());
+    let model = Arc::new(Silent::default());
+    let closures = Closures::new().tool(definition("samples"), "1", |steps: Steps, _| async move {
+        let request = json!({"messages": [], "maxTokens": 1}).to_string();
+        let ask = Ask::Sample { request, max_tokens: 1 };
+        let asking = steps.ask(None, By::Any, ask, DAY)?;
+        Ok(ToolResult::text(format!("{:?}", steps.answer(asking).await?)))
+    });
+    let catalog = Arc::new(closures.catalog().expect("a catalog"));
+    let options = EngineOptions { sampler: Some(model.clone()), ..world.options() };
+    let engine = TaskEngine::open(world.path(), Arc::new(closures), options).await.expect("an engine");
+    engine.set_catalog(catalog);
+    engine.start().await.expect("a start");
+    let token = engine.new_token(&local, grant_of("ann", &["*"], &[])).await.expect("a token");
+    let ann = engine.bearer(&token).expect("a bearer").principal;
+    let id = submit_as(&engine, &ann, "samples", json!({})).await;
+    let in_time = |what| tokio::time::timeout(Duration::from_secs(20), what);
+    in_time(model.asked.notified()).await.expect("it is asked");
+    // Another's is none of its.
+    engine.new_token(&local, grant_of("bob", &["*"], &[])).await.expect("a token");
+    engine.revoke_token(&local, "bob").await.expect("revoked");
+    engine.revoke_token(&local, "ann").await.expect("revoked");
+    in_time(model.left.notified()).await.expect("it is left");
+    let task = engine.wait(&ann, id, Duration::from_secs(20)).await.expect("a task");
+    assert_eq!(task.state.name(), "completed", "{:?}", task.error);
+    let seen = text(engine.result(&ann, id).await.expect("a result"));
+    assert!(seen.contains("Unavailable") && seen.contains("token of this task's owner"), "{seen}");
+    engine.shutdown().await;
 }
 
 /// What failed is not tried again in the name of an owner whose token is gone.

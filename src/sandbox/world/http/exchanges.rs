@@ -315,7 +315,8 @@ impl Exchanges {
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
         let timeouts = request.timeouts();
-        let wanted = request.target.pattern();
+        let target = request.target.clone();
+        let wanted = target.pattern();
         let outgoing = request.outgoing(body, &key);
         if !is_safe {
             let intent = || recorder.op_intent(op, hash, sends.saturating_add(1));
@@ -326,7 +327,16 @@ impl Exchanges {
             crate::crash_point!("op_intent");
         }
         let timer = TaskTime(recorder.clone());
-        let outcome = self.0.egress.connector.exchange(outgoing, timeouts, &timer).await;
+        let exchanging = self.0.egress.connector.exchange(outgoing, timeouts, &timer);
+        let outcome = tokio::select! {
+            biased;
+            outcome = exchanging => outcome,
+            // What changes something may have arrived: only its answer says so, and it is left to come.
+            lost = recorder.lost(|powers| may_reach(powers, &target)), if is_safe => {
+                recorder.refused_by_power(&wanted, lost)?;
+                Err(Failure::NotAllowed(lost.to_string()))
+            }
+        };
         if matches!(outcome, Err(Failure::AddressProhibited)) {
             recorder.refused_by_address(&wanted);
         }
