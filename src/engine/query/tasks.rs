@@ -15,7 +15,7 @@ use crate::engine::questions::below::Patience;
 use crate::engine::rows;
 use crate::engine::rows::{read_result, tree};
 use crate::store::{Snapshot, Space, StoreError};
-use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskId, ToolResult};
+use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskEvent, TaskId, ToolResult};
 use crate::{clock, limits};
 
 /// Which tasks a list shows.
@@ -307,8 +307,8 @@ impl TaskEngine {
         let Some((task, mut status)) = own(snapshot, principal, id)? else { return Ok(None) };
         // A start takes up all that ran before it dispatches anything. From then on a running row without an
         // instance is only older than the instance's end, whose commit is on its way.
-        if status.state == State::Running && replaying.is_none() && !self.shared.is_running() {
-            status.state = State::Queued(QueuedReason::Interrupted);
+        if !self.shared.is_running() {
+            status.state = self.as_a_start_finds_it(&task, &status, replaying);
         }
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
         let mut view = TaskView::new(&task, &status, steps, replaying);
@@ -316,6 +316,23 @@ impl TaskEngine {
         let view = view.with_questions(snapshot, &task, &status)?;
         let view = view.with_questions_below(snapshot, &asking)?;
         Ok(Some((view, task, status)))
+    }
+}
+
+impl TaskEngine {
+    /// Where a task stands that no engine runs: as the next start has it, with the components that are blocked by then.
+    fn as_a_start_finds_it(&self, task: &Task, status: &Status, replaying: Option<bool>) -> State {
+        let stands = match status.state {
+            State::Running if replaying.is_none() => State::Queued(QueuedReason::Interrupted),
+            stands => stands,
+        };
+        let settled = match (self.shared.memory.blocks.since(&task.component), stands.blocked()) {
+            (Some(at), None) => stands.after(TaskEvent::Blocked(at.max(status.since))),
+            (None, Some(_)) => stands.after(TaskEvent::Unblocked),
+            (Some(_), Some(_)) | (None, None) => return stands,
+        };
+        // One that has ended stays as it is.
+        settled.unwrap_or(stands)
     }
 }
 

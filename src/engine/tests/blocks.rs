@@ -85,6 +85,11 @@ async fn stand_still(place: &str, end: &str) {
     if end == "before its tasks stand still" {
         engine = reopen(engine).await;
         engine.block(&local, "worker").await.expect("blocked");
+        let task = engine.task(&local, id).await.expect("a task");
+        assert_eq!((task.state.name(), task.state.reason()), ("waiting", Some("blocked")), "{place}");
+        assert!(task.message.is_some_and(|says| says.contains("blocked")), "as a server would show it");
+        let waiting = TaskQuery { state: Some("waiting".to_owned()), ..TaskQuery::default() };
+        assert_eq!(engine.tasks(&local, &waiting).await.expect("a page").tasks.len(), 1, "{place}");
         engine.start().await.expect("a start");
     } else {
         engine.block(&local, "worker").await.expect("blocked");
@@ -119,6 +124,8 @@ async fn stand_still(place: &str, end: &str) {
     if end == "before its tasks go on" {
         engine = reopen(engine).await;
         engine.unblock(&local, "worker").await.expect("unblocked");
+        let task = engine.task(&local, id).await.expect("a task");
+        assert!(task.state.blocked().is_none() && !task.state.is_terminal(), "{place}: {:?}", task.state);
         engine.start().await.expect("a start");
     } else {
         engine.unblock(&local, "worker").await.expect("unblocked");
