@@ -180,6 +180,34 @@ async fn a_revoked_tokens_tasks_act_no_more_wherever_they_stand() {
     }
 }
 
+/// What is only read is left where it is; what changes something may have arrived, and its answer is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_on_its_way_that_only_reads_is_called_back_when_its_owners_token_goes() {
+    let place = Place::new();
+    let server = place.start();
+    let ann = server.client().with_key(&place.token("ann"));
+    let mut tasks = Vec::new();
+    for (kind, method, path) in [("get", "GET", "/never/get"), ("post", "POST", "/slow/1500/post")] {
+        let request = json!({"method": method, "url": place.web.url(path), "body": ""});
+        let program = json!([{"op": "http", "request": request}]);
+        let id = ann.start("run_program", json!({ "program": program }), None).await.expect("a task");
+        tasks.push((kind, id));
+        place.web.asked_for(path).await;
+    }
+    place.run(&["token", "revoke", "ann"]);
+    let mut answers = Vec::new();
+    for (end, (_, id)) in settled(&place, &tasks).await.iter().zip(&tasks) {
+        assert_eq!(end["state"], "completed", "{end}");
+        let log = place.run(&["task", "output", id, "log"])["text"].as_str().expect("text").to_owned();
+        answers.extend(log.lines().filter_map(|line| Some(line.split_once(" http ")?.1.to_owned())));
+    }
+    assert_eq!(answers, ["error HttpRequestDenied".to_owned(), Web::answer("POST", "/slow/1500/post", "")]);
+    let rows = place.run(&["audit", "list", "--principal", "ann", "--verdict", "refused"]);
+    let lost = rows["rows"].as_array().expect("rows").iter().filter(|row| row["reason"] == "token_revoked");
+    assert_eq!(lost.map(|row| &row["task"]).collect::<Vec<_>>(), [&json!(tasks[0].1)], "{rows}");
+    assert!(server.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_owner_sees_and_ends_the_tasks_of_all_and_others_their_own() {
     let place = Place::new();
@@ -240,6 +268,75 @@ async fn the_owner_sees_and_ends_the_tasks_of_all_and_others_their_own() {
         rows.filter(|row| row["deed"] == deed && row["verdict"] == "admitted").count()
     };
     assert_eq!((count("cancel"), count("delete")), (2, 2), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_does_for_the_tasks_of_others_what_they_could_and_the_audit_says_whose() {
+    let place = Place::new();
+    let server = place.start();
+    let (ann, bob) = (place.token("ann"), place.token("bob"));
+    let client = server.client().with_key(&ann);
+    let pay = json!({"method": "POST", "url": place.web.url("/never/pay"), "body": "b"});
+    let program = json!([
+        {"op": "receive", "names": ["go"]}, {"op": "ask", "key": "q"}, {"op": "http", "request": pay},
+    ]);
+    let id = client.start("run_program", json!({ "program": program }), None).await.expect("a task");
+    let until = async |client: &Client, state: &str, reason: &str| {
+        client.until(&id, |task| task["state"] == state && task["reason"] == reason).await
+    };
+    until(&client, "waiting", "message").await;
+    for words in [&["send", &id, "go"][..], &["answer", &id, "n=1"], &["retry", &id]] {
+        let refused = place.fails(&[&["task"], words].concat(), Some(&bob));
+        assert_eq!(refused.status.code(), Some(3), "{words:?}: {refused:?}");
+    }
+    place.run(&["task", "send", &id, "go"]);
+    until(&client, "waiting", "input").await;
+    let by_model = json!({"task_id": id, "action": "accept", "content": {"n": 1}});
+    let unseen = server.owner().call("task_answer", by_model, json!({})).await.expect("an answer");
+    assert!(unseen["isError"] == true && unseen.to_string().contains("there is no task"), "{unseen}");
+    place.run(&["task", "answer", &id, "n=7"]);
+    place.web.asked_for("/never/pay").await;
+    let answered = client.task(&id).await.expect("a task")["questions_answered"][0]["answered_by"].clone();
+    assert_eq!(answered, json!({"principal": "local", "channel": "cli"}));
+    server.kill();
+    let server = place.start();
+    let client = server.client().with_key(&ann);
+    until(&client, "failed", "unknown_outcome").await;
+    server.kill();
+    // Without a server, and with one.
+    place.run(&["task", "resolve", &id, "--step", "2", "--failed"]);
+    let server = place.start();
+    let client = server.client().with_key(&ann);
+    client.ended(&id).await.expect("an end");
+    let other = client.start("run_program", json!({"program": [{"op": "sleep", "ms": 3_600_000}]}), None);
+    let other = other.await.expect("a task");
+    place.run(&["task", "cancel", &other]);
+    place.run(&["task", "retry", &other]);
+    client.until(&other, |task| task["state"] == "waiting").await;
+    place.run(&["task", "cancel", &other]);
+    // In the name of a principal that may not call it, it is not called.
+    place.run(&["token", "revoke", "ann"]);
+    let refused = place.fails(&["task", "retry", &other], None);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("which may not call run_program now"), "{words}");
+    let rows = place.run(&["audit", "list", "--principal", "local", "--verdict", "admitted"]);
+    let rows = rows["rows"].as_array().expect("rows").iter();
+    let mut acts: Vec<(&str, &str)> = rows
+        .filter(|row| !row["task"].is_null())
+        .map(|row| (row["deed"].as_str().unwrap_or_default(), row["reason"].as_str().unwrap_or_default()))
+        .collect();
+    acts.sort_unstable();
+    acts.dedup();
+    let expected = [
+        ("answer", "cli, task of ann"),
+        ("cancel", "task of ann"),
+        ("resolve", "task of ann"),
+        ("retry", "task of ann"),
+        ("send", "task of ann"),
+    ];
+    assert_eq!(acts, expected);
+    assert!(server.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,7 +50,7 @@ pub enum Audience {
     Tasks,
     /// Agents that share state with tools, where the operator says so.
     State,
-    /// A person, about tasks of their own. No list shows it.
+    /// A person, about tasks of their own, or the owner about any. No list shows it.
     Person,
     /// Who owns this server's data folder. For others there is no such operation.
     Owner,
@@ -85,8 +85,8 @@ impl<'a> Caller<'a> {
         Self { principal, channel: "", is_person: false, waiting: None }
     }
 
-    /// The caller where it looks at tasks, or ends them: the owner sees those of all principals, where a person asks by
-    /// what only the owner of the data folder has.
+    /// The caller where it looks at tasks, or does something about them: the owner sees those of all principals, where a
+    /// person asks by what only the owner of the data folder has.
     pub(super) fn overseer(&self) -> Cow<'a, Principal> {
         if self.is_person && self.principal.is_local() {
             Cow::Owned(self.principal.clone().overseeing())

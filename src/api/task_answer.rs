@@ -61,7 +61,7 @@ impl Operation for TaskAnswer {
             }
         };
         Ok(engine
-            .answer(caller.principal, task_id, key.as_deref(), given, caller.answered_via())
+            .answer(&caller.overseer(), task_id, key.as_deref(), given, caller.answered_via())
             .await?
             .into())
     }

@@ -67,6 +67,6 @@ impl Operation for TaskResolve {
                 return Err(ApiError::Request(why.to_owned()));
             }
         };
-        Ok(engine.resolve(caller.principal, task_id, step, resolution).await?.into())
+        Ok(engine.resolve(&caller.overseer(), task_id, step, resolution).await?.into())
     }
 }

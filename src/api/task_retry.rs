@@ -35,6 +35,6 @@ impl Operation for TaskRetry {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskDocument, ApiError> {
-        Ok(engine.retry(caller.principal, self.task_id, self.from_step).await?.into())
+        Ok(engine.retry(&caller.overseer(), self.task_id, self.from_step).await?.into())
     }
 }

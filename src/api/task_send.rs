@@ -51,6 +51,6 @@ impl Operation for TaskSend {
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<Sent, ApiError> {
         let Self { task_id, name, payload, key } = self;
-        Ok(Sent { seq: engine.send(caller.principal, task_id, Outgoing { name, payload, key }).await? })
+        Ok(Sent { seq: engine.send(&caller.overseer(), task_id, Outgoing { name, payload, key }).await? })
     }
 }

@@ -43,17 +43,36 @@ pub struct Subject<'a> {
     /// BLAKE3 of the arguments or the content.
     pub hash: Option<[u8; 32]>,
     pub task: Option<TaskId>,
+    /// Whose task it is.
+    pub owner: Option<&'a str>,
     /// What else there is to say, in a word or two of ours: never what a caller sent.
     pub note: Option<&'a str>,
 }
 
 impl<'a> Subject<'a> {
     pub fn new(action: AuditAction) -> Self {
-        Self { action, tool: None, component: None, hash: None, task: None, note: None }
+        Self { action, tool: None, component: None, hash: None, task: None, owner: None, note: None }
     }
 
     pub fn of_task(action: AuditAction, task: TaskId) -> Self {
         Self { task: Some(task), ..Self::new(action) }
+    }
+
+    /// Whose task it is: told where another one acts on it.
+    #[must_use]
+    pub fn owned_by(mut self, owner: &'a str) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// What a row says of it besides its own fields.
+    fn words(&self, by: &Principal) -> Option<String> {
+        let owner = self.owner.filter(|owner| *owner != by.name());
+        match (self.note, owner) {
+            (note, None) => note.map(str::to_owned),
+            (None, Some(owner)) => Some(format!("task of {owner}")),
+            (Some(note), Some(owner)) => Some(format!("{note}, task of {owner}")),
+        }
     }
 
     #[must_use]
@@ -105,7 +124,7 @@ impl Audit {
         let mut key = vec![DONE];
         key.extend_from_slice(&at.to_be_bytes());
         key.extend_from_slice(&number.to_be_bytes());
-        let row = row(by, subject, Verdict::Admitted, subject.note.map(str::to_owned), at);
+        let row = row(by, subject, Verdict::Admitted, subject.words(by), at);
         batch.add_put(Space::Audit, key, rows::encode(&row)?);
         Ok(())
     }

@@ -149,7 +149,8 @@ fn enqueue(
     if let Some(key) = &key {
         more.add_put(Space::Message, key, seq.to_be_bytes());
     }
-    let subject = Subject::of_task(AuditAction::Send, id).hash(*blake3::hash(payload.as_bytes()).as_bytes());
+    let subject = Subject::of_task(AuditAction::Send, id).owned_by(&entry.principal);
+    let subject = subject.hash(*blake3::hash(payload.as_bytes()).as_bytes());
     shared.audit.record_admitted(&mut more, by, subject)?;
     let ack = commit_event(shared, entry, &mut state, Event::Messaged, more)?;
     state.sending.extend(key.map(|key| (key, seq)));

@@ -122,6 +122,7 @@ pub fn cancel(
         return Ok(None);
     }
     let mut more = Commit::new();
-    shared.audit.record_admitted(&mut more, by, Subject::of_task(AuditAction::Cancel, entry.id))?;
+    let subject = Subject::of_task(AuditAction::Cancel, entry.id).owned_by(&entry.principal);
+    shared.audit.record_admitted(&mut more, by, subject)?;
     commit_event(shared, entry, &mut state, Event::CancelRequested(request), more).map(Some)
 }

@@ -70,7 +70,8 @@ pub fn end(
         _ => None,
     };
     if let By::Caller(by) = by {
-        shared.audit.record_admitted(&mut more, by, Subject::of_task(AuditAction::Cancel, entry.id))?;
+        let subject = Subject::of_task(AuditAction::Cancel, entry.id).owned_by(&entry.principal);
+        shared.audit.record_admitted(&mut more, by, subject)?;
     }
     let wanted = wanted(&own);
     let facts = Facts {

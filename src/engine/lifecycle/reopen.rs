@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::find::Standing;
 use super::keep;
-use crate::authority::Principal;
+use crate::authority::{Capability, Principal};
 use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::commit::commit_event;
@@ -275,10 +275,16 @@ impl TaskEngine {
     }
 }
 
-/// A task that is taken up again is called again: by a caller that may not, as little as the first time.
+/// A task that is taken up again is called again: by a caller that may not, as little as the first time. Nor is it done
+/// in the name of a principal that may not, whose task another one takes up.
 fn check_may_call(shared: &Shared, by: &Principal, task: &Task) -> Result<(), EngineError> {
     if !by.may_call(&task.tool) {
         return Err(EngineError::NoSuchTool { name: task.tool.clone(), near: None });
+    }
+    let call = Capability::CallTool { name: &task.tool };
+    if by.name() != task.principal && shared.standing(&task.principal).check(call).is_err() {
+        let state = format!("of {}, which may not call {} now", task.principal, task.tool);
+        return Err(EngineError::WrongState { task: task.id, state, hint: OWNER_MAY_NOT });
     }
     match shared.memory.blocks.since(&task.component) {
         Some(_) => Err(EngineError::Blocked { tool: task.tool.clone() }),
@@ -286,6 +292,8 @@ fn check_may_call(shared: &Shared, by: &Principal, task: &Task) -> Result<(), En
     }
 }
 
+const OWNER_MAY_NOT: &str =
+    "it needs a token of that name which may; without one it can be cancelled and deleted";
 const NOT_ENDED: &str = "only a failed or cancelled task can be retried";
 
 impl Ended {
@@ -350,6 +358,7 @@ fn in_question(
 /// The row of the audit: what an owner says became of an operation stands there as its hash.
 fn subject_of<'a>(task: &'a Task, action: AuditAction, reopening: &Reopening) -> Subject<'a> {
     let subject = Subject::of_task(action, task.id).tool(&task.tool, &task.component);
+    let subject = subject.owned_by(&task.principal);
     let Reopening::Settled { resolution, .. } = reopening else { return subject };
     let text = match resolution {
         Resolution::Done(outcome) => outcome.to_string(),

@@ -210,7 +210,7 @@ pub(super) fn enqueue_deletion(
             shared.store.read_blocking(|snapshot| delete_task(snapshot, doomed))?;
         if let (Some(by), Some(task)) = (by, task) {
             let subject = Subject::of_task(AuditAction::Delete, task.id).tool(&task.tool, &task.component);
-            shared.audit.record_admitted(&mut commit, by, subject)?;
+            shared.audit.record_admitted(&mut commit, by, subject.owned_by(&task.principal))?;
         }
         Ok((commit, blobs))
     };

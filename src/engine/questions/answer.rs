@@ -194,7 +194,7 @@ fn commit(
         other => format!("{other:?}"),
     };
     let subject = Subject { note: Some(giving.via.channel), ..Subject::of_task(AuditAction::Answer, id) };
-    let subject = subject.hash(*blake3::hash(said.as_bytes()).as_bytes());
+    let subject = subject.owned_by(&entry.principal).hash(*blake3::hash(said.as_bytes()).as_bytes());
     shared.audit.record_admitted(&mut more, giving.principal, subject)?;
     let by =
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.via.channel.to_owned() };
