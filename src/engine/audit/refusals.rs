@@ -53,10 +53,14 @@ pub fn row_of(by_time: &[u8]) -> Option<(u64, Vec<u8>)> {
 }
 
 fn sequence(principal: &str) -> Vec<u8> {
-    // No name is longer.
-    let name = &principal.as_bytes()[..principal.len().min(limits::MAX_PRINCIPAL_BYTES)];
+    let name = shortened(principal).as_bytes();
     let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
     [&[REFUSALS, length], name].concat()
+}
+
+/// No token has a longer name. A program's own principals may: those that begin alike have one sequence.
+fn shortened(principal: &str) -> &str {
+    &principal[..principal.floor_char_boundary(limits::MAX_PRINCIPAL_BYTES)]
 }
 
 /// Writes these rows, and deletes as many as are too many; the sequences as they are then.
@@ -101,7 +105,7 @@ impl Sequences {
     fn plan(&mut self, snapshot: &Snapshot<'_>, waiting: &[AuditRow]) -> Result<Commit, StoreError> {
         let mut commit = Commit::new();
         for row in waiting {
-            let ends = self.0.entry(Whose::Principal(row.principal.clone())).or_default();
+            let ends = self.0.entry(Whose::Principal(shortened(&row.principal).to_owned())).or_default();
             let key = key(&row.principal, ends.next);
             ends.next += 1;
             commit.add_put(Space::Audit, key_by_time(row.until, &key), []);
@@ -180,7 +184,11 @@ fn first_name(snapshot: &Snapshot<'_>, from: &[u8]) -> Result<Option<String>, St
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::engine::audit::{AuditAction, DONE, Verdict};
+    use crate::store::{Batch, NoSink, StoreOptions};
 
     fn sequences(counts: &[(&str, u64)]) -> Sequences {
         let ends = |(name, count): &(&str, u64)| {
@@ -203,6 +211,86 @@ mod tests {
         let mut sequences = sequences(&[("", 5), ("ann", 10), ("eve", share + 2)]);
         assert_eq!(gone(&mut sequences), BTreeMap::from([("Principal(\"eve\")".to_owned(), vec![7, 8])]));
         assert_eq!(gone(&mut sequences), BTreeMap::new());
+    }
+
+    fn refused(principal: &str, at: u64) -> AuditRow {
+        AuditRow {
+            at,
+            until: at,
+            principal: principal.to_owned(),
+            client: None,
+            action: AuditAction::Call,
+            tool: None,
+            component: None,
+            hash: None,
+            task: None,
+            verdict: Verdict::Refused,
+            reason: Some("no_such_tool".to_owned()),
+            count: 1,
+        }
+    }
+
+    /// The numbers in the sequence of each name, and how many rows the list by time and what was done have.
+    async fn on_disk(store: &Store) -> (BTreeMap<String, Vec<u64>>, usize, usize) {
+        let read = |snapshot: &Snapshot<'_>| {
+            let (mut sequences, mut listed, mut done) = (BTreeMap::<String, Vec<u64>>::new(), 0, 0);
+            snapshot.scan_prefix(Space::Audit, &[], false, |key, row| {
+                match key.first() {
+                    Some(&REFUSALS) => {
+                        let row: AuditRow = rows::decode(Space::Audit, key, row).expect("a row");
+                        sequences.entry(row.principal).or_default().extend(rows::trailing_number(key));
+                    }
+                    Some(&REFUSALS_BY_TIME) => listed += 1,
+                    _ => done += 1,
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok((sequences, listed, done))
+        };
+        store.read(read).await.expect("read")
+    }
+
+    #[tokio::test]
+    async fn one_at_its_bound_pushes_out_neither_others_nor_strangers_nor_what_was_done() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = async || {
+            let options = StoreOptions::default();
+            Store::open_async(folder.path(), options, Arc::new(NoSink)).await.expect("a store")
+        };
+        let mut store = open().await;
+        let done = Batch::new().put(Space::Audit, [DONE, 1], b"a call");
+        store.enqueue(done).expect("queued").await.expect("written");
+        let share = limits::MAX_AUDIT_REFUSALS_OF_ONE;
+        let mut known = None;
+        let mut add = async |store: &Store, rows: Vec<AuditRow>| {
+            for some in rows.chunks(1_000) {
+                let write = write(store, known.take(), some.to_vec(), |commit| store.enqueue(commit.batch));
+                known = Some(write.await.expect("written"));
+            }
+        };
+        add(&store, vec![refused("ann", 1), refused("", 2), refused("ann", 3)]).await;
+        add(&store, (0..share + 5).map(|number| refused("eve", 4 + number)).collect()).await;
+        let (sequences, listed, done) = on_disk(&store).await;
+        assert_eq!((done, listed as u64), (1, share + 3));
+        assert_eq!((&sequences["ann"], &sequences[""]), (&vec![0, 1], &vec![0]));
+        assert_eq!(sequences["eve"], (5..share + 5).collect::<Vec<_>>(), "without a gap, the newest");
+        store.close().await.expect("closed");
+
+        // The same after a restart, which knows of no sequence; and names that are too long are no other's.
+        store = open().await;
+        known = None;
+        let mut add = async |rows: Vec<AuditRow>| {
+            let write = write(&store, known.take(), rows, |commit| store.enqueue(commit.batch));
+            known = Some(write.await.expect("written"));
+        };
+        let long = "ä".repeat(limits::MAX_PRINCIPAL_BYTES);
+        let other = format!("{long}b");
+        add(vec![refused("eve", u64::MAX), refused(&long, 1), refused(&other, 2)]).await;
+        let (sequences, listed, done) = on_disk(&store).await;
+        assert_eq!((done, listed as u64), (1, share + 5));
+        assert_eq!(sequences["eve"], (6..share + 6).collect::<Vec<_>>());
+        assert_eq!((&sequences[&long], &sequences[&other]), (&vec![0], &vec![1]), "each has a row");
+        store.close().await.expect("closed");
     }
 
     #[test]
