@@ -10,8 +10,10 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::Activity;
-use super::message::{Body, BodyError, Bytes, Response};
+use super::message::{BodyError, Bytes, Response};
+use super::metered::{Meter, metered};
 use crate::limits;
+use crate::shares::Refusal;
 
 /// A request's body that must arrive in time.
 pub struct Paced {
@@ -68,44 +70,20 @@ impl HttpBody for Paced {
 
 /// The same response, of which the connection learns when its body has ended.
 pub fn noting_its_end(response: Response, activity: Arc<Activity>) -> Response {
-    response.map(|inner| Body::new(Noted { inner, activity }))
+    response.map(|inner| metered(inner, Noted(activity)))
 }
 
-struct Noted {
-    inner: Body,
-    activity: Arc<Activity>,
-}
+struct Noted(Arc<Activity>);
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        self.activity.end_answer(Instant::now());
+        self.0.end_answer(Instant::now());
     }
 }
 
-impl HttpBody for Noted {
-    type Data = Bytes;
-    type Error = <Body as HttpBody>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(refused) = self.activity.take_part(data.len())
-        {
-            // Its head has been sent: broken off without an end, it is not taken for a whole one.
-            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Refused(refused)))));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl Meter for Noted {
+    // Its head has been sent: broken off without an end, it is not taken for a whole one.
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.0.take_part(bytes)
     }
 }

@@ -1,14 +1,13 @@
 //! What a request takes of the account from its head on, until its answer has been read.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, header};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Body as _;
 use parking_lot::Mutex;
 
-use super::message::{Body, BodyError, Bytes, Request, Response};
+use super::message::{Request, Response};
+use super::metered::{Meter, metered};
 use crate::limits;
 use crate::shares::{Account, Held, Pool, Refusal};
 
@@ -37,7 +36,7 @@ impl InFlight {
             None => {
                 let held = Arc::new(Mutex::new(of_bytes(0)?));
                 let of_body = held.clone();
-                let request = request.map(|inner| Body::new(Growing { inner, held: of_body }));
+                let request = request.map(|inner| metered(inner, Growing(of_body)));
                 Ok((Self { _request, _growing: Some(held), ..Self::default() }, request))
             }
         }
@@ -74,35 +73,11 @@ fn in_memory(bytes: u64) -> u64 {
     bytes.saturating_mul(limits::REQUEST_COPIES)
 }
 
-/// A body that takes of the account as it arrives.
-struct Growing {
-    inner: Body,
-    held: Arc<Mutex<Held>>,
-}
+/// A body takes of the account as it arrives.
+struct Growing(Arc<Mutex<Held>>);
 
-impl HttpBody for Growing {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(refused) = self.held.lock().grow(in_memory(data.len() as u64))
-        {
-            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Refused(refused)))));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl Meter for Growing {
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.0.lock().grow(in_memory(bytes as u64))
     }
 }

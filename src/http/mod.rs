@@ -15,6 +15,7 @@ mod head;
 mod hosts;
 mod in_flight;
 mod message;
+mod metered;
 mod metrics;
 mod mount;
 mod origins;
