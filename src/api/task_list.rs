@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::operation::{Caller, Operation, READS, shown_as_it_is};
 use super::{schema, task_id};
 use crate::catalog::Annotations;
-use crate::engine::{TaskEngine, TaskQuery};
+use crate::engine::{TaskEngine, TaskQuery, Whose};
 use crate::limits;
 use crate::task::TaskId;
 
@@ -69,13 +69,18 @@ impl Operation for TaskList {
     }
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<TaskListed, ApiError> {
-        let Self { state, tool, parent, limit, cursor } = self;
-        let state = state.map(|state| state.as_str().to_owned());
-        let limit = limit.unwrap_or_default();
-        let query = TaskQuery { state, tool, parent, limit, cursor, ..TaskQuery::default() };
-        let page = engine.tasks(caller.principal, &query).await?;
+        let page = engine.tasks(caller.principal, &self.query(Whose::Own)).await?;
         let tasks = page.tasks.into_iter().map(TaskDocument::from).collect();
         Ok(TaskListed { tasks, next_cursor: page.next_cursor })
+    }
+}
+
+impl TaskList {
+    /// What it wants of these tasks.
+    pub(super) fn query(self, whose: Whose) -> TaskQuery {
+        let Self { state, tool, parent, limit, cursor } = self;
+        let state = state.map(|state| state.as_str().to_owned());
+        TaskQuery { whose, state, tool, parent, limit: limit.unwrap_or_default(), cursor }
     }
 }
 

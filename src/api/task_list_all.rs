@@ -4,36 +4,20 @@ use serde::{Deserialize, Serialize};
 use super::documents::TaskDocument;
 use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, READS, shown_as_it_is};
-use super::task_id;
-use super::task_list::StateName;
+use super::task_list::TaskList;
 use crate::catalog::Annotations;
-use crate::engine::{TaskEngine, TaskQuery, TaskView, Whose};
-use crate::limits;
-use crate::task::TaskId;
+use crate::engine::{TaskEngine, TaskView, Whose};
 
 /// Tasks of one principal, or of all of them: for the owner.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+// A flattened field cannot be told from an unknown one: the schema refuses those before it is read.
+#[schemars(extend("additionalProperties" = false))]
 pub struct TaskListAll {
     /// Only tasks of this principal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// Only tasks in this state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<StateName>,
-    /// Only tasks of this tool.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool: Option<String>,
-    /// Only tasks that this task called, oldest first.
-    #[serde(default, with = "task_id::option", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub parent: Option<TaskId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = limits::MAX_PAGE_ROWS))]
-    pub limit: Option<usize>,
-    /// next_cursor of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+    #[serde(flatten)]
+    pub list: TaskList,
 }
 
 /// A task and whose it is.
@@ -64,10 +48,7 @@ impl Operation for TaskListAll {
     const AUDIENCE: Audience = Audience::Owner;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<AllTasksListed, ApiError> {
-        let Self { principal, state, tool, parent, limit, cursor } = self;
-        let whose = principal.map_or(Whose::All, Whose::Of);
-        let state = state.map(|state| state.as_str().to_owned());
-        let query = TaskQuery { whose, state, tool, parent, limit: limit.unwrap_or_default(), cursor };
+        let query = self.list.query(self.principal.map_or(Whose::All, Whose::Of));
         let page = engine.tasks(&caller.overseer(), &query).await?;
         let owned =
             |task: TaskView| OwnedTask { principal: task.principal.clone(), task: TaskDocument::from(task) };

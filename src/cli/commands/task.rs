@@ -41,7 +41,8 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
     let output = context.output;
     match command {
         TaskCommand::List { state, tool, parent, principal, all, limit } if all || principal.is_some() => {
-            let query = TaskListAll { principal, state, tool, parent, ..TaskListAll::default() };
+            let list = TaskList { state, tool, parent, ..TaskList::default() };
+            let query = TaskListAll { principal, list };
             let tasks = list_all(access, query, limit as usize).await?;
             match output.json {
                 true => output.json(&json!({ "tasks": tasks }))?,
@@ -177,11 +178,11 @@ async fn list(access: &mut Access, mut query: TaskList, limit: usize) -> Result<
 async fn list_all(access: &mut Access, mut query: TaskListAll, limit: usize) -> Result<Vec<OwnedTask>> {
     let mut tasks = Vec::new();
     loop {
-        query.limit = Some((limit - tasks.len()).min(limits::MAX_PAGE_ROWS));
+        query.list.limit = Some((limit - tasks.len()).min(limits::MAX_PAGE_ROWS));
         let page = access.run(query.clone()).await?;
         tasks.extend(page.tasks);
-        query.cursor = page.next_cursor;
-        if query.cursor.is_none() || tasks.len() >= limit {
+        query.list.cursor = page.next_cursor;
+        if query.list.cursor.is_none() || tasks.len() >= limit {
             return Ok(tasks);
         }
     }

@@ -115,6 +115,10 @@ mod tests {
         };
         assert_eq!(check("task_list", json!({})), "");
         assert!(check("task_wait", json!({"task_id": "x", "seconds": 51})).contains("seconds"));
+        let all = json!({"principal": "ann", "state": "queued", "parent": "", "limit": 2});
+        assert_eq!(check("task_list_all", all), "");
+        assert!(check("task_list_all", json!({"principal": "ann", "extra": 1})).contains("extra"));
+        assert!(check("task_list_all", json!({"limit": 0})).contains("limit"));
         assert!(check("task_status", json!({})).contains("task_id"));
         assert!(check("task_status", json!({"task_id": "x", "extra": 1})).contains("extra"));
     }
