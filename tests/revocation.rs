@@ -21,13 +21,16 @@ impl Place {
         let (root, web) = (tempfile::tempdir().expect("a folder"), Web::start());
         let component = root.path().join("interpreter.wasm");
         fs::copy(guest("interpreter"), &component).expect("a copy");
-        let capabilities = format!(
-            "http = [{:?}]\nstate = [\"vault\"]\ntools = [\"*\"]\nelicit = true\nsample = true\n",
-            web.url("").trim_end_matches('/')
-        );
         let place = Self { root, tools: vec![component, guest("text_stats")], web };
-        place.grant(&capabilities);
+        place.grant(&place.everything());
         place
+    }
+
+    fn everything(&self) -> String {
+        format!(
+            "http = [{:?}]\nstate = [\"vault\"]\ntools = [\"*\"]\nelicit = true\nsample = true\n",
+            self.web.url("").trim_end_matches('/')
+        )
     }
 
     /// What the interpreter is granted from the next start on.
@@ -42,6 +45,13 @@ impl Place {
 
     fn start(&self) -> Server {
         Server::start(&self.data(), &self.tools)
+    }
+
+    /// Where its operator grants the interpreter this, whatever it asks for.
+    fn start_granted(&self, capabilities: &str) -> Server {
+        let configuration = self.root.path().join("longhaul.toml");
+        fs::write(&configuration, format!("[grants.interpreter]\n{capabilities}")).expect("a configuration");
+        Server::start_granted(&self.data(), &self.tools, &configuration)
     }
 
     /// `longhaul …`, by the server where one runs.
@@ -134,6 +144,8 @@ async fn settled(place: &Place, tasks: &[(&'static str, String)]) -> Vec<Value> 
     ends
 }
 
+/// What reading and calls need.
+const LESS: &str = "state = [\"vault:read\"]\ntools = [\"run_program\", \"analyze\"]\n";
 const ALL: [&str; 6] = ["get", "post", "put", "call", "ask", "sample"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,19 +155,27 @@ async fn a_revoked_tokens_tasks_act_no_more_wherever_they_stand() {
         ("suspended", &[]),
         ("killed after it", &[]),
         ("revoked offline", &[]),
-        ("granted less", &["call"]),
+        ("asks for less", &["call"]),
+        ("is granted less", &["call"]),
     ] {
         let place = Place::new();
-        let mut server = place.start();
+        let mut server = match place_of_task {
+            "is granted less" => place.start_granted(&place.everything()),
+            _ => place.start(),
+        };
         let token = place.token("ann");
         let ann = server.client().with_key(&token);
         let tasks = start_all(&place, &ann).await;
         match place_of_task {
             "not revoked" => {}
-            "granted less" => {
+            "asks for less" => {
                 server.kill();
-                place.grant("state = [\"vault:read\"]\ntools = [\"run_program\", \"analyze\"]\n");
+                place.grant(LESS);
                 server = place.start();
+            }
+            "is granted less" => {
+                server.kill();
+                server = place.start_granted(LESS);
             }
             "revoked offline" => {
                 server.kill();

@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -28,23 +29,32 @@ impl Server {
     /// At the address of one that is gone, for clients that remember it.
     pub fn start_at(url: &str, data: &Path, tools: &[PathBuf]) -> Self {
         let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
-        Self::launch(address, data, tools, &[]).unwrap_or_else(|words| panic!("it did not start: {words}"))
+        Self::launch(address, data, tools, &["--trust".as_ref()], &[])
+            .unwrap_or_else(|words| panic!("it did not start: {words}"))
     }
 
     /// With variables in its environment; the error is what it said.
     pub fn start_with(data: &Path, tools: &[PathBuf], variables: &[(&str, &str)]) -> Result<Self, String> {
-        Self::launch("127.0.0.1:0", data, tools, variables)
+        Self::launch("127.0.0.1:0", data, tools, &["--trust".as_ref()], variables)
+    }
+
+    /// With what this configuration grants, and no more.
+    pub fn start_granted(data: &Path, tools: &[PathBuf], configuration: &Path) -> Self {
+        let flags = ["--config".as_ref(), configuration.as_os_str()];
+        Self::launch("127.0.0.1:0", data, tools, &flags, &[])
+            .unwrap_or_else(|words| panic!("the server did not start: {words}"))
     }
 
     fn launch(
         address: &str,
         data: &Path,
         tools: &[PathBuf],
+        flags: &[&OsStr],
         variables: &[(&str, &str)],
     ) -> Result<Self, String> {
         let log = data.with_extension("server.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-        command.args(["serve", "--http", address, "--json", "--trust", "--data"]).arg(data);
+        command.args(["serve", "--http", address, "--json", "--data"]).arg(data).args(flags);
         for tool in tools {
             command.arg("--tools").arg(tool);
         }
