@@ -42,6 +42,8 @@ struct OfOne {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Checked {
     Bounds,
+    /// With less of each, as [`left`] has it.
+    BoundsWithRoom,
     /// With this share.
     Share(u64),
     Nothing,
@@ -82,20 +84,24 @@ impl Account {
         self.bounds[pool]
     }
 
-    /// What this principal may have of a pool: the owner all, another one its share, narrowed by its token.
+    /// What this principal may have of a pool: the owner all, another one its share, narrowed by its token. No more than
+    /// it may have of the pool around it.
     pub fn share(&self, pool: Pool, who: &str) -> u64 {
         let bound = self.bounds[pool];
-        if who == LOCAL {
-            return bound.process;
-        }
-        let table = self.tables[pool as usize].lock();
-        table.of.get(who).map_or(bound.share, |of| of.share(bound))
+        let own = if who == LOCAL {
+            bound.process
+        } else {
+            let table = self.tables[pool as usize].lock();
+            table.of.get(who).map_or(bound.share, |of| of.share(bound))
+        };
+        pool.within().map_or(own, |outer| own.min(of_outer(pool, self.share(outer, who))))
     }
 
     /// What the process has of a pool for this principal and others like it: all for the owner, else less its reserve.
     pub fn most(&self, pool: Pool, who: &str) -> u64 {
         let bound = self.bounds[pool];
-        if who == LOCAL { bound.process } else { bound.of_others() }
+        let own = if who == LOCAL { bound.process } else { bound.of_others() };
+        pool.within().map_or(own, |outer| own.min(of_outer(pool, self.most(outer, who))))
     }
 
     /// Takes so much for a principal, `local` being the owner, or refuses it and takes nothing.
@@ -124,9 +130,7 @@ impl Account {
 
     /// Whether so much could be taken now. Another may be faster.
     pub fn check(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
-        let bound = self.bounds[pool];
-        self.tables[pool as usize].lock().check(pool, bound, who, amount)?;
-        pool.within().map_or(Ok(()), |pool| self.check(pool, who, amount))
+        self.check_by(pool, who, amount, Checked::Bounds)
     }
 
     /// Takes so much without a guard, for pools whose counts are rows on disk: what [`Account::release`] gives back.
@@ -215,23 +219,22 @@ impl Account {
         self.tables[pool as usize].lock().of.len()
     }
 
+    fn check_by(&self, pool: Pool, who: &str, amount: u64, checked: Checked) -> Result<(), Refusal> {
+        self.tables[pool as usize].lock().check(pool, self.bounds[pool], who, amount, checked)?;
+        pool.within().map_or(Ok(()), |outer| self.check_by(outer, who, amount, checked.within(pool)))
+    }
+
     fn add(&self, pool: Pool, who: &str, amount: u64, checked: Checked) -> Result<Arc<str>, Refusal> {
-        let bound = match checked {
-            Checked::Share(share) => self.bounds[pool].with_share(share),
-            Checked::Bounds | Checked::Nothing => self.bounds[pool],
-        };
         let who = {
             let mut table = self.tables[pool as usize].lock();
-            if checked != Checked::Nothing
-                && let Err(refused) = table.check(pool, bound, who, amount)
-            {
+            if let Err(refused) = table.check(pool, self.bounds[pool], who, amount, checked) {
                 table.refused[usize::from(refused.whose == Whose::Process)] += 1;
                 return Err(refused);
             }
             table.add(who, &self.owner, amount)
         };
         if let Some(outer) = pool.within()
-            && let Err(refused) = self.add(outer, &who, amount, checked)
+            && let Err(refused) = self.add(outer, &who, amount, checked.within(pool))
         {
             self.tables[pool as usize].lock().remove(&who, amount);
             return Err(refused);
@@ -240,21 +243,52 @@ impl Account {
     }
 }
 
+impl Checked {
+    /// The same for the pool around this one.
+    fn within(self, pool: Pool) -> Self {
+        if self == Self::Bounds && pool.leaves_room() { Self::BoundsWithRoom } else { self }
+    }
+}
+
+/// So much of the pool around it may be taken for this one.
+fn of_outer(pool: Pool, bound: u64) -> u64 {
+    if pool.leaves_room() { left(bound) } else { bound }
+}
+
+/// What is left of a bound for what is held long, once requests have their room.
+fn left(bound: u64) -> u64 {
+    bound - bound / limits::OWNERS_PART
+}
+
 impl Table {
-    fn check(&self, pool: Pool, bound: Bound, who: &str, amount: u64) -> Result<(), Refusal> {
+    fn check(
+        &self,
+        pool: Pool,
+        bound: Bound,
+        who: &str,
+        amount: u64,
+        checked: Checked,
+    ) -> Result<(), Refusal> {
+        let bound = match checked {
+            Checked::Nothing => return Ok(()),
+            Checked::Share(share) => bound.with_share(share),
+            Checked::Bounds | Checked::BoundsWithRoom => bound,
+        };
+        let less = |bound| if checked == Checked::BoundsWithRoom { left(bound) } else { bound };
         let refused = |whose, bound| Err(Refusal { pool, whose, bound, retry_after: retry_after(pool) });
         let over = |used: u64, bound: u64| used.checked_add(amount).is_none_or(|sum| sum > bound);
         if who != LOCAL {
             let of = self.of.get(who);
             let (used, share) = of.map_or((0, bound.share), |of| (of.used, of.share(bound)));
-            if over(used, share) {
-                return refused(Whose::Principal(Arc::from(who)), share);
+            if over(used, less(share)) {
+                return refused(Whose::Principal(Arc::from(who)), less(share));
             }
-            if over(self.total - self.of_owner, bound.of_others()) {
-                return refused(Whose::Process, bound.of_others());
+            if over(self.total - self.of_owner, less(bound.of_others())) {
+                return refused(Whose::Process, less(bound.of_others()));
             }
         }
-        if over(self.total, bound.process) { refused(Whose::Process, bound.process) } else { Ok(()) }
+        let all = less(bound.process);
+        if over(self.total, all) { refused(Whose::Process, all) } else { Ok(()) }
     }
 
     fn add(&mut self, who: &str, owner: &Arc<str>, amount: u64) -> Arc<str> {

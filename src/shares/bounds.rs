@@ -47,17 +47,22 @@ impl Bounds {
         // Unlike all else, a rate is a principal's alone: no other one has less for it.
         bounds[Pool::Rate] =
             Bound { process: u64::MAX, share: u64::from(limits::DEFAULT_REQUESTS_PER_SECOND), reserve: 0 };
-        for pool in [Pool::RequestBytes, Pool::AnswerBytes] {
-            let bound = bounds[pool];
-            bounds[pool] = bound.with_share(bound.share.max(limits::MIN_MESSAGES_SHARE_BYTES));
-        }
-        // A task that is alone on a small machine still gets the memory that a tool has by default.
+        // A task that is alone on a small machine still gets the memory that a tool has by default, and what cancels it
+        // its own.
         let least = limits::DEFAULT_MEMORY_MIB * 1024 * 1024;
-        for pool in [Pool::Memory, Pool::GuestMemory] {
-            let bound = bounds[pool];
-            bounds[pool] = bound.with_share(bound.share.max(least));
-        }
+        let with_room = (least * limits::OWNERS_PART).div_ceil(limits::OWNERS_PART - 1);
+        bounds.set_memory_share(bounds[Pool::Memory].share.max(with_room));
         bounds
+    }
+
+    /// Gives each principal so many bytes of memory, and in proportion of what lies within it.
+    pub fn set_memory_share(&mut self, bytes: u64) {
+        self[Pool::Memory] = self[Pool::Memory].with_share(bytes);
+        self[Pool::GuestMemory] = self[Pool::GuestMemory].with_share(bytes);
+        let of_messages = (bytes / limits::MESSAGES_PART_OF_MEMORY).max(limits::MIN_MESSAGES_SHARE_BYTES);
+        for pool in [Pool::RequestBytes, Pool::AnswerBytes] {
+            self[pool] = self[pool].with_share(of_messages);
+        }
     }
 }
 

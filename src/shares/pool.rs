@@ -105,6 +105,12 @@ impl Pool {
         matches!(self, Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory)
     }
 
+    /// Whether it is held for as long as tasks run. Of the pool around it some is left to requests then, or the one that
+    /// cancels such a task could not be read.
+    pub(super) fn leaves_room(self) -> bool {
+        matches!(self, Self::GuestMemory)
+    }
+
     /// The pool that what is taken of this one is taken of as well.
     pub(super) fn within(self) -> Option<Self> {
         match self {

@@ -63,6 +63,29 @@ fn what_lies_within_memory_is_taken_of_it_too() {
 }
 
 #[test]
+fn guests_leave_room_for_the_request_that_cancels_them() {
+    let mut bounds = Bounds::of_memory(2048 * MIB);
+    bounds.set_memory_share(128 * MIB);
+    let account = Account::new(bounds);
+    account.narrow("bob", Narrowed { memory_mib: Some(8), ..Narrowed::default() });
+    for who in ["ann", "bob", LOCAL] {
+        let most = account.share(Pool::GuestMemory, who);
+        assert!(account.take(Pool::GuestMemory, who, most + 1).is_err(), "{who}");
+        let guests = account.take(Pool::GuestMemory, who, most).expect("its share");
+        let request =
+            account.take(Pool::RequestBytes, who, MIB).expect("a request is read beside its guests");
+        drop((guests, request));
+    }
+    // Nor do the guests of many take the room of those who hold nothing.
+    let names: Vec<String> = (0..100).map(|number| format!("p{number}")).collect();
+    let take = |name: &String| account.take(Pool::GuestMemory, name, 100 * MIB).ok();
+    let guests: Vec<Held> = names.iter().filter_map(take).collect();
+    assert!(guests.len() > 10 && guests.len() < 20, "{}", guests.len());
+    let request = account.take(Pool::RequestBytes, "ann", 32 * MIB).expect("another one's request is read");
+    drop((guests, request));
+}
+
+#[test]
 fn a_token_narrows_shares_and_never_widens_one() {
     let account = Account::new(Bounds::default());
     let narrowed = Narrowed { memory_mib: Some(64), tasks: Some(3), rate: Some(u32::MAX) };

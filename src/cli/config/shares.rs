@@ -98,7 +98,6 @@ impl SharesSettings {
         let one = &self.principal;
         let of_one = [
             (Pool::Rate, one.rate.map(NonZeroU64::get)),
-            (Pool::Memory, mib(one.memory_mib)),
             (Pool::OpenTasks, one.tasks.map(NonZeroU64::get)),
             (Pool::Sessions, one.sessions.map(NonZeroU64::get)),
             (Pool::Instances, one.instances.map(NonZeroU64::get)),
@@ -106,11 +105,8 @@ impl SharesSettings {
         for (pool, share) in of_one.into_iter().filter_map(|(pool, set)| Some((pool, set?))) {
             bounds[pool] = bounds[pool].with_share(share);
         }
-        // What lies within memory is not bounded twice where its share was widened.
-        for pool in [Pool::GuestMemory, Pool::RequestBytes, Pool::AnswerBytes] {
-            if one.memory_mib.is_some() {
-                bounds[pool] = bounds[pool].with_share(bounds[Pool::Memory].share);
-            }
+        if let Some(bytes) = mib(one.memory_mib) {
+            bounds.set_memory_share(bytes);
         }
         bounds
     }
@@ -130,6 +126,9 @@ mod tests {
         assert_eq!(bounds[Pool::Connections].process, 400, "no more than there are descriptors");
         assert_eq!((bounds[Pool::Rate].share, bounds[Pool::OpenTasks].share), (7, 3));
         assert_eq!(bounds[Pool::Instances].process, 64);
+        let said = |text| toml::from_str::<SharesSettings>(text).expect("what is written").bounds(1, 64, 400);
+        let by_itself = said("memory_mib = 4096");
+        assert_eq!(said("memory_mib = 4096\n[principal]\nmemory_mib = 512"), by_itself, "what it is anyway");
         let by_itself = SharesSettings::default().bounds(4096 * MIB, 64, 400);
         assert_eq!(by_itself[Pool::Memory].process, 4096 * MIB);
         assert_eq!(by_itself[Pool::Memory].share, 512 * MIB);

@@ -100,8 +100,7 @@ const POOL: &str = "guest_memory";
 
 /// The most that one instance of this principal can ever have, and whose bound that is.
 pub fn most_memory(shares: &Account, who: &str) -> (u64, Whose) {
-    let share = shares.share(Pool::GuestMemory, who).min(shares.share(Pool::Memory, who));
-    let process = shares.most(Pool::GuestMemory, who).min(shares.most(Pool::Memory, who));
+    let (share, process) = (shares.share(Pool::GuestMemory, who), shares.most(Pool::GuestMemory, who));
     if share < process { (share, Whose::Principal(who.into())) } else { (process, Whose::Process) }
 }
 

@@ -29,8 +29,9 @@ const GROWER: &str = r#"
 
 fn shared(process: u64, share: u64, reserve: u64) -> EngineOptions {
     let mut bounds = Bounds::default();
-    let bound = Bound { process: process * MIB, share: share * MIB, reserve: reserve * MIB };
-    (bounds[Pool::Memory], bounds[Pool::GuestMemory]) = (bound, bound);
+    let of = |mib: u64| Bound { process: process * mib, share: share * mib, reserve: reserve * mib };
+    // Of the memory some is left to requests.
+    (bounds[Pool::Memory], bounds[Pool::GuestMemory]) = (of(2 * MIB), of(MIB));
     EngineOptions { shares: Account::new(bounds), ..EngineOptions::default() }
 }
 
