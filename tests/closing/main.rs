@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const OTHERS: [(&str, &str, &str); 9] = [
+const OTHERS: [(&str, &str, &str); 10] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
@@ -35,6 +35,11 @@ const OTHERS: [(&str, &str, &str); 9] = [
         "the support desk under 100 kills, also without an analyst and another server",
         "tests/desk.rs",
         "LONGHAUL_DESK_KILLS=100 cargo test --test main desk",
+    ),
+    (
+        "ten minutes of four hostile callers and an honest one, with all times judged",
+        "tests/shares/soak.rs",
+        "LONGHAUL_LONG=1 cargo test --release --test shares -- soak",
     ),
     ("everything that CI runs", ".ci/run", "bash .ci/run"),
     ("the benches", "benches", "cargo bench"),

@@ -45,6 +45,28 @@ impl Server {
             .unwrap_or_else(|words| panic!("the server did not start: {words}"))
     }
 
+    /// With this configuration, run by another program, such as `taskset -c 0`, that becomes the server.
+    // Used by one of the two programs that have this module.
+    #[allow(dead_code)]
+    pub fn start_under(
+        under: &[String],
+        config: &Path,
+        data: &Path,
+        tools: &[PathBuf],
+    ) -> Result<Self, String> {
+        let program = env!("CARGO_BIN_EXE_longhaul");
+        let command = match under.split_first() {
+            None => Command::new(program),
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+        };
+        let flags = ["--trust".as_ref(), "--config".as_ref(), config.as_os_str()];
+        Self::launch_as(command, "127.0.0.1:0", data, tools, &flags, &[])
+    }
+
     fn launch(
         address: &str,
         data: &Path,
@@ -52,8 +74,19 @@ impl Server {
         flags: &[&OsStr],
         variables: &[(&str, &str)],
     ) -> Result<Self, String> {
+        let command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        Self::launch_as(command, address, data, tools, flags, variables)
+    }
+
+    fn launch_as(
+        mut command: Command,
+        address: &str,
+        data: &Path,
+        tools: &[PathBuf],
+        flags: &[&OsStr],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let log = data.with_extension("server.log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
         command.args(["serve", "--http", address, "--json", "--data"]).arg(data).args(flags);
         for tool in tools {
             command.arg("--tools").arg(tool);
@@ -107,8 +140,19 @@ impl Server {
 
     /// Resident memory, KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.kib_of("VmRSS:")
+    }
+
+    /// The most that it was ever, KiB.
+    // As above.
+    #[allow(dead_code)]
+    pub fn most_resident_kib(&self) -> u64 {
+        self.kib_of("VmHWM:")
+    }
+
+    fn kib_of(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
     }
 

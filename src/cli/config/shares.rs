@@ -18,8 +18,16 @@ pub struct SharesSettings {
     pub memory_mib: Option<NonZeroU64>,
     /// Connections over HTTP; by itself as many as the process has descriptors for.
     pub connections: Option<NonZeroU64>,
+    /// Requests that are not answered.
+    pub requests: Option<NonZeroU64>,
     pub sessions: Option<NonZeroU64>,
+    /// Clients that listen for changes.
+    pub listeners: Option<NonZeroU64>,
     pub open_tasks: Option<NonZeroU64>,
+    /// Questions that are open.
+    pub questions: Option<NonZeroU64>,
+    /// Samples that are asked for and not answered.
+    pub samples: Option<NonZeroU64>,
     pub disk: DiskShares,
     pub principal: PrincipalShares,
 }
@@ -84,11 +92,16 @@ impl SharesSettings {
     /// With so much memory where none is set, so many instances, and no more connections than descriptors bear.
     pub fn bounds(&self, memory: u64, instances: usize, connections: u64) -> Bounds {
         let mib = |set: Option<NonZeroU64>| set.map(|mib| mib.get().saturating_mul(MIB));
+        let at_most = |set: Option<NonZeroU64>, most: u64| set.map(|set| set.get().min(most));
         let mut bounds = Bounds::of_memory(mib(self.memory_mib).unwrap_or(memory));
         let of_process = [
             (Pool::Instances, Some(instances as u64)),
-            (Pool::Sessions, self.sessions.map(|sessions| sessions.get().min(limits::MAX_SESSIONS as u64))),
-            (Pool::OpenTasks, self.open_tasks.map(|tasks| tasks.get().min(limits::MAX_OPEN_TASKS as u64))),
+            (Pool::Requests, at_most(self.requests, limits::MAX_REQUESTS_IN_FLIGHT)),
+            (Pool::Sessions, at_most(self.sessions, limits::MAX_SESSIONS as u64)),
+            (Pool::Subscribers, at_most(self.listeners, limits::MAX_LISTENERS)),
+            (Pool::OpenTasks, at_most(self.open_tasks, limits::MAX_OPEN_TASKS as u64)),
+            (Pool::Questions, at_most(self.questions, limits::MAX_SERVER_QUESTIONS)),
+            (Pool::Samples, at_most(self.samples, limits::MAX_WAITING_SAMPLES)),
         ];
         for (pool, process) in of_process.into_iter().filter_map(|(pool, set)| Some((pool, set?))) {
             bounds[pool] = Bound::divided(process);
