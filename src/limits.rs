@@ -55,8 +55,10 @@ pub const PRINCIPALS_PART: u64 = 8;
 pub const OWNERS_PART: u64 = 8;
 /// Principals that hold nothing of a thing and are remembered all the same, for each thing.
 pub const MAX_IDLE_PRINCIPALS: usize = 256;
-/// Memory that callers cause, bytes, where nothing is known of the machine: of requests, answers and guests.
+/// Memory that callers cause, bytes, where nothing is known of the machine: of requests, answers, guests and open tasks.
 pub const DEFAULT_SHARED_MEMORY_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Of that memory, open tasks have at most one part in so many.
+pub const TASKS_PART_OF_MEMORY: u64 = 2;
 /// Of that memory, requests, and answers, have at most one part in so many each.
 pub const MESSAGES_PART_OF_MEMORY: u64 = 4;
 /// Requests over HTTP that are not answered, listeners aside.
@@ -126,6 +128,15 @@ pub const MAX_LIVE_INSTANCES: usize = 512;
 pub const GUEST_MEMORY_STEP_BYTES: u64 = 1024 * 1024;
 /// The longest time between two tasks of a tool that has a rate; a month. Seconds.
 pub const MAX_RATE_PERIOD_SECONDS: u64 = 31 * 86_400;
+/// What an open task takes of memory whatever it waits for, bytes: its status, its places in queues, short arguments.
+pub const OPEN_TASK_BYTES: u64 = 2 * 1024;
+/// Arguments that stay in memory while their task waits for its first instance, bytes; longer ones are read again then.
+pub const MAX_KEPT_ARGUMENTS_BYTES: usize = 1024;
+/// What an attempt reads before it begins and is not counted, bytes: as long as it is no more, its first step of memory
+/// has room for it.
+pub const UNCOUNTED_PAST_BYTES: u64 = 64 * 1024;
+/// Copies of a task's arguments that there are while its instance is called: their text, their values, what is passed.
+pub const ARGUMENTS_COPIES: u64 = 3;
 /// Tasks that may be open (not finished) at once; beyond, a submission is refused with that word.
 pub const MAX_OPEN_TASKS: usize = 1_000_000;
 /// A task that waits for a timer alone that is due later than this leaves memory at once. Milliseconds.

@@ -22,6 +22,8 @@ mod http;
 mod install;
 mod kill_every_record;
 mod kill_random;
+#[cfg(target_os = "linux")]
+mod memory;
 mod messages;
 mod model_tools;
 mod neighbours;

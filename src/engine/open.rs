@@ -24,6 +24,7 @@ use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::task_trees::TreeBounds;
+use crate::engine::memory::turns::Turns;
 use crate::engine::narrowed;
 use crate::engine::next::{Commands, without_commands};
 use crate::engine::ports::{InspectError, Sampler};
@@ -35,7 +36,7 @@ use crate::engine::shared::Shared;
 use crate::engine::state::expiry;
 use crate::engine::trace;
 use crate::limits;
-use crate::shares::{Account, Bounds};
+use crate::shares::{Account, Bounds, Pool};
 use crate::store::{Snapshot, Space, Store, StoreOptions, Usage};
 use crate::task::ComponentId;
 
@@ -145,7 +146,7 @@ impl TaskEngine {
             sweeping: RwLock::default(),
             retention: options.retention,
             sampler: options.sampler,
-            sampling: Semaphore::new(limits::MAX_ENDPOINT_SAMPLES),
+            sampling: Turns::new(options.shares.clone(), Pool::Sampling),
             runtime: Handle::current(),
             tree: options.tree,
             audit_retention: options.audit_retention,

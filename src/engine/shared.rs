@@ -19,11 +19,13 @@ use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::memory::task_trees::TreeBounds;
+use crate::engine::memory::turns::Turns;
 use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
-use crate::shares::{Account, Held};
+use crate::shares::{Account, Pool};
 use crate::store::{Ack, Batch, Store, StoreError};
 use crate::task::{ComponentId, Status, Task, TaskId};
 
@@ -63,7 +65,7 @@ pub struct Shared {
     pub sweeping: RwLock<()>,
     pub sampler: Option<Arc<dyn Sampler>>,
     /// Samples of the endpoint at once.
-    pub sampling: Semaphore,
+    pub sampling: Arc<Turns>,
     /// Where the engine was opened: guests run on threads of their own.
     pub runtime: Handle,
     pub leases: AtomicU64,
@@ -79,7 +81,7 @@ impl Shared {
     }
 
     /// The entry of a task that is open, or will be; `open` is its place among those of its principal.
-    pub fn open_entry(&self, task: &Task, status: Status, open: Held) -> Arc<Entry> {
+    pub fn open_entry(&self, task: &Task, status: Status, open: OpenTask) -> Arc<Entry> {
         let entry = Entry::of(task, status);
         entry.count_questions(&self.shares, &entry.lock().status);
         *entry.open.lock() = Some(open);
@@ -88,6 +90,11 @@ impl Shared {
             let _ = entry.gate.set(gate.clone());
         }
         entry
+    }
+
+    /// Its place among the tasks that wait for an instance.
+    pub fn queue_place(&self, entry: &Entry) -> Option<u64> {
+        self.memory.ready.place(entry, |who| self.shares.used_by(Pool::Instances, who))
     }
 
     /// The command that does this, behind these words; nothing where there is none.

@@ -84,12 +84,12 @@ impl Account {
         self.bounds[pool]
     }
 
-    /// What this principal may have of a pool: the owner all, another one its share, narrowed by its token. No more than
-    /// it may have of the pool around it.
+    /// What this principal may have of a pool: the owner all, less what it leaves to others, another one its share, narrowed
+    /// by its token. No more than it may have of the pool around it.
     pub fn share(&self, pool: Pool, who: &str) -> u64 {
         let bound = self.bounds[pool];
         let own = if who == LOCAL {
-            bound.process
+            if pool.is_left_to_others() { bound.of_owner() } else { bound.process }
         } else {
             let table = self.tables[pool as usize].lock();
             table.of.get(who).map_or(bound.share, |of| of.share(bound))
@@ -286,6 +286,8 @@ impl Table {
             if over(self.total - self.of_owner, less(bound.of_others())) {
                 return refused(Whose::Process, less(bound.of_others()));
             }
+        } else if pool.is_left_to_others() && over(self.of_owner, bound.of_owner()) {
+            return refused(Whose::Principal(Arc::from(who)), bound.of_owner());
         }
         let all = less(bound.process);
         if over(self.total, all) { refused(Whose::Process, all) } else { Ok(()) }
@@ -361,6 +363,12 @@ impl Held {
         self.account.add(self.pool, &self.who, by, Checked::Bounds)?;
         self.amount += by;
         Ok(())
+    }
+
+    /// The same, whatever the bounds say: it is there already.
+    pub fn grow_anyway(&mut self, by: u64) {
+        self.account.charge_anyway(self.pool, &self.who, by);
+        self.amount += by;
     }
 
     /// Gives back what is more than `amount`.

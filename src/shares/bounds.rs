@@ -9,7 +9,7 @@ use crate::limits;
 pub struct Bound {
     /// For all together.
     pub process: u64,
-    /// For one principal; the owner has no share, only what the process has.
+    /// For one principal; the owner has no share, only what the process has, less a part of what is held for long.
     pub share: u64,
     /// Of `process`, what the owner alone gets.
     pub reserve: u64,
@@ -30,6 +30,15 @@ impl Bound {
         Self { share, ..self }
     }
 
+    /// What the owner has where it leaves some to others: all but one part in [`limits::OWNERS_PART`].
+    pub(super) fn of_owner(self) -> u64 {
+        if self.process > 1 {
+            self.process - self.process.div_ceil(limits::OWNERS_PART)
+        } else {
+            self.process
+        }
+    }
+
     /// What all principals but the owner have together.
     pub(super) fn of_others(self) -> u64 {
         self.process.saturating_sub(self.reserve)
@@ -47,6 +56,9 @@ impl Bounds {
         // Unlike all else, a rate is a principal's alone: no other one has less for it.
         bounds[Pool::Rate] =
             Bound { process: u64::MAX, share: u64::from(limits::DEFAULT_REQUESTS_PER_SECOND), reserve: 0 };
+        // The endpoint's time is not to lie idle where only one asks.
+        let sampling = bounds[Pool::Sampling];
+        bounds[Pool::Sampling] = sampling.with_share(sampling.process / 2);
         // A task that is alone on a small machine still gets the memory that a tool has by default, and what cancels it
         // its own.
         let least = limits::DEFAULT_MEMORY_MIB * 1024 * 1024;
@@ -59,6 +71,7 @@ impl Bounds {
     pub fn set_memory_share(&mut self, bytes: u64) {
         self[Pool::Memory] = self[Pool::Memory].with_share(bytes);
         self[Pool::GuestMemory] = self[Pool::GuestMemory].with_share(bytes);
+        self[Pool::TaskMemory] = self[Pool::TaskMemory].with_share(bytes / limits::TASKS_PART_OF_MEMORY);
         let of_messages = (bytes / limits::MESSAGES_PART_OF_MEMORY).max(limits::MIN_MESSAGES_SHARE_BYTES);
         for pool in [Pool::RequestBytes, Pool::AnswerBytes] {
             self[pool] = self[pool].with_share(of_messages);
@@ -93,6 +106,7 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
         Pool::Memory => memory,
         // Guests never take all of it: what cancels them has to be read.
         Pool::GuestMemory => memory - memory / limits::OWNERS_PART,
+        Pool::TaskMemory => memory / limits::TASKS_PART_OF_MEMORY,
         Pool::RequestBytes | Pool::AnswerBytes => {
             (memory / limits::MESSAGES_PART_OF_MEMORY).max(2 * limits::MIN_MESSAGES_SHARE_BYTES)
         }
@@ -102,6 +116,7 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
         Pool::OpenTasks => limits::MAX_OPEN_TASKS as u64,
         Pool::Rate => u64::MAX,
         Pool::Samples => limits::MAX_WAITING_SAMPLES,
+        Pool::Sampling => limits::MAX_ENDPOINT_SAMPLES as u64,
         Pool::Questions => limits::MAX_SERVER_QUESTIONS,
     }
 }
@@ -110,8 +125,8 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
 pub(super) fn retry_after(pool: Pool) -> Duration {
     Duration::from_secs(match pool {
         Pool::Connections | Pool::Requests | Pool::RequestBytes | Pool::AnswerBytes | Pool::Rate => 1,
-        Pool::Memory | Pool::GuestMemory | Pool::Instances | Pool::Subscribers => 2,
-        Pool::Sessions | Pool::OpenTasks | Pool::Samples => 10,
+        Pool::Memory | Pool::GuestMemory | Pool::Instances | Pool::Sampling | Pool::Subscribers => 2,
+        Pool::Sessions | Pool::OpenTasks | Pool::TaskMemory | Pool::Samples => 10,
         Pool::Questions => 60,
     })
 }

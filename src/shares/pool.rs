@@ -6,7 +6,8 @@ pub enum Pool {
     Connections,
     /// Requests that are not answered, listeners aside.
     Requests,
-    /// All memory that callers cause: of requests, of answers and of guests. Taken through those three alone.
+    /// All memory that callers cause: of requests, of answers, of guests and of open tasks. Taken through those four
+    /// alone.
     Memory,
     /// Bytes of requests that are read or answered. Within [`Pool::Memory`].
     RequestBytes,
@@ -14,6 +15,8 @@ pub enum Pool {
     AnswerBytes,
     /// Memory that guests have grown to. Within [`Pool::Memory`].
     GuestMemory,
+    /// What is in memory of tasks that have not ended. Within [`Pool::Memory`].
+    TaskMemory,
     /// Legacy sessions in memory.
     Sessions,
     /// Clients that listen for changes.
@@ -24,6 +27,8 @@ pub enum Pool {
     OpenTasks,
     /// Samples that are asked for and not answered.
     Samples,
+    /// Samples that the configured endpoint works on.
+    Sampling,
     /// Questions that are open.
     Questions,
     /// Requests a second.
@@ -31,18 +36,20 @@ pub enum Pool {
 }
 
 impl Pool {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connections,
         Self::Requests,
         Self::Memory,
         Self::RequestBytes,
         Self::AnswerBytes,
         Self::GuestMemory,
+        Self::TaskMemory,
         Self::Sessions,
         Self::Subscribers,
         Self::Instances,
         Self::OpenTasks,
         Self::Samples,
+        Self::Sampling,
         Self::Questions,
         Self::Rate,
     ];
@@ -56,11 +63,13 @@ impl Pool {
             Self::RequestBytes => "request_bytes",
             Self::AnswerBytes => "answer_bytes",
             Self::GuestMemory => "guest_memory",
+            Self::TaskMemory => "task_memory",
             Self::Sessions => "sessions",
             Self::Subscribers => "subscribers",
             Self::Instances => "instances",
             Self::OpenTasks => "open_tasks",
             Self::Samples => "samples",
+            Self::Sampling => "sampling",
             Self::Questions => "questions",
             Self::Rate => "rate",
         }
@@ -75,11 +84,13 @@ impl Pool {
             Self::RequestBytes => "MiB of requests that are not answered",
             Self::AnswerBytes => "MiB of answers that are not read",
             Self::GuestMemory => "MiB of memory of running tools",
+            Self::TaskMemory => "MiB of memory of open tasks",
             Self::Sessions => "sessions",
             Self::Subscribers => "listeners",
             Self::Instances => "running tools",
             Self::OpenTasks => "open tasks",
             Self::Samples => "open samples",
+            Self::Sampling => "samples that the endpoint works on",
             Self::Questions => "open questions",
             Self::Rate => "requests a second",
         }
@@ -95,26 +106,36 @@ impl Pool {
             Self::GuestMemory | Self::Instances => "wait until some have ended, or cancel some",
             Self::Sessions => "end those that are not used with DELETE, or go on with one of them",
             Self::Subscribers => "end those that are not used",
-            Self::OpenTasks => "wait until some have ended, or cancel some",
-            Self::Samples | Self::Questions => "answer some, or cancel their tasks",
+            Self::OpenTasks | Self::TaskMemory => "wait until some have ended, or cancel some",
+            Self::Samples | Self::Sampling | Self::Questions => "answer some, or cancel their tasks",
             Self::Rate => "ask less often",
         }
     }
 
     pub fn is_in_bytes(self) -> bool {
-        matches!(self, Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory)
+        matches!(
+            self,
+            Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory | Self::TaskMemory
+        )
+    }
+
+    /// Whether the owner leaves some of it to others: what is held for long is not there for them when they come.
+    pub(super) fn is_left_to_others(self) -> bool {
+        matches!(self, Self::Instances | Self::Sampling)
     }
 
     /// Whether it is held for as long as tasks run. Of the pool around it some is left to requests then, or the one that
     /// cancels such a task could not be read.
     pub(super) fn leaves_room(self) -> bool {
-        matches!(self, Self::GuestMemory)
+        matches!(self, Self::GuestMemory | Self::TaskMemory)
     }
 
     /// The pool that what is taken of this one is taken of as well.
     pub(super) fn within(self) -> Option<Self> {
         match self {
-            Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory => Some(Self::Memory),
+            Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory | Self::TaskMemory => {
+                Some(Self::Memory)
+            }
             _ => None,
         }
     }

@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::value::Change;
 use crate::authority::Principal;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
-use crate::engine::memory::entry::Anchor;
+use crate::engine::memory::entry::{Anchor, arguments_in_memory};
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
-use crate::shares::Held;
+use crate::limits;
 use crate::store::Space;
 use crate::task::{Task, canonical};
 
@@ -24,7 +26,7 @@ pub fn admit(
     change: Change,
     by: &Principal,
     arguments: [u8; 32],
-    open: Held,
+    open: OpenTask,
 ) -> Result<(), EngineError> {
     let id = task.id;
     rows::put_task(commit, &task)?;
@@ -33,10 +35,14 @@ pub fn admit(
     let subject = Subject::of_task(AuditAction::Call, id).tool(&task.tool, &task.component).hash(arguments);
     shared.audit.record_admitted(commit, by, subject)?;
     let entry = shared.open_entry(&task, change.status, open);
+    let past_bytes = arguments_in_memory(task.arguments.len() as u64);
+    entry.past_bytes.store(past_bytes, Ordering::Relaxed);
+    // Those that wait may be many: long arguments are on disk, and read again when it begins.
+    let is_kept = task.arguments.len() <= limits::MAX_KEPT_ARGUMENTS_BYTES;
     {
         let mut state = entry.lock();
         state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
-        state.task = Some(Arc::new(task));
+        state.task = is_kept.then(|| Arc::new(task));
         state.fresh = true;
     }
     commit.stage(entry);

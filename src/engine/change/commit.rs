@@ -86,6 +86,7 @@ fn commit_change(
     match change.instance {
         Instance::Stays | Instance::Begins => {}
         Instance::Goes | Instance::GoesUnrecorded => {
+            entry.past_bytes.store(state.past_bytes(), Ordering::Relaxed);
             (state.live, state.lease, state.is_leaving) = (None, 0, true);
             // Sleepers are many: what they were asked for is read again when they wake.
             state.task = None;

@@ -9,7 +9,7 @@ use crate::engine::lifecycle::attempt;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::gates::Shut;
 use crate::engine::memory::ready::Looked;
-use crate::engine::memory::slot::{Places, Slot, most_memory};
+use crate::engine::memory::slot::{Places, Slot, Taken, most_memory};
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
 use crate::limits;
@@ -30,7 +30,8 @@ pub async fn dispatch(shared: Arc<Shared>, runner: Arc<dyn Runner>) {
             freed.as_mut().enable();
         }
         let had = std::mem::take(&mut lacks);
-        match shared.memory.ready.pop(|entry| room_for(&shared, entry, &mut lacks)) {
+        let held = |who: &str| shared.shares.used_by(Pool::Instances, who);
+        match shared.memory.ready.pop(held, |entry| room_for(&shared, entry, &mut lacks)) {
             Looked::Task(entry, slot) => {
                 tokio::spawn(attempt::drive(shared.clone(), runner.clone(), entry, slot));
             }
@@ -116,14 +117,16 @@ fn room_for(shared: &Arc<Shared>, entry: &Entry, lacks: &mut Lacks) -> Option<Sl
         lacks.places = true;
         return None;
     };
-    let needs = entry.needs_memory.load(Ordering::Relaxed);
-    let needs = if needs == 0 { 0 } else { needs.min(most_memory(shares, who).0) };
-    let needs = needs.max(limits::GUEST_MEMORY_STEP_BYTES);
+    let needs = Needs::of(entry, most_memory(shares, who).0);
     // Only looked at first: what is refused here is no caller's request.
-    let room =
-        shares.check(Pool::Instances, who, 1).and_then(|()| shares.check(Pool::GuestMemory, who, needs));
+    let room = shares.check(Pool::Instances, who, 1);
+    let room = room.and_then(|()| shares.check(Pool::GuestMemory, who, needs.guest + needs.past));
     let taken = room.and_then(|()| {
-        Ok((shares.take(Pool::Instances, who, 1)?, shares.take(Pool::GuestMemory, who, needs)?))
+        let place = shares.take(Pool::Instances, who, 1)?;
+        let guest = shares.take(Pool::GuestMemory, who, needs.guest)?;
+        let has_past = needs.past > 0;
+        let past = has_past.then(|| shares.take(Pool::GuestMemory, who, needs.past)).transpose()?;
+        Ok((place, Taken { guest, past }))
     });
     match taken {
         Ok((held, memory)) => {
@@ -135,5 +138,23 @@ fn room_for(shared: &Arc<Shared>, entry: &Entry, lacks: &mut Lacks) -> Option<Sl
             lacks.note(refused);
             None
         }
+    }
+}
+
+/// The memory that an instance needs to begin: never more than there ever is for it.
+struct Needs {
+    guest: u64,
+    past: u64,
+}
+
+impl Needs {
+    fn of(entry: &Entry, most: u64) -> Self {
+        let guest = entry.needs_memory.load(Ordering::Relaxed).min(most);
+        let guest = guest.max(limits::GUEST_MEMORY_STEP_BYTES);
+        let past = entry.past_bytes.load(Ordering::Relaxed);
+        if past <= limits::UNCOUNTED_PAST_BYTES {
+            return Self { guest, past: 0 };
+        }
+        Self { guest, past: past.min(most.saturating_sub(guest)) }
     }
 }

@@ -22,12 +22,12 @@ use crate::engine::journal::ops;
 use crate::engine::journal::ops::OpState;
 use crate::engine::link::Link;
 use crate::engine::memory::entry::Entry;
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::memory::task_trees::Reserved;
 use crate::engine::random::random;
 use crate::engine::rows;
 use crate::engine::rows::tree::{count_tree, current, listing_key, pointer_key, tree_key};
 use crate::engine::shared::Shared;
-use crate::shares::Pool;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Called, RetryPolicy, State, Task, TaskId};
 
@@ -192,7 +192,7 @@ pub fn add(shared: &Shared, commit: &mut Commit, task: Task, delay: Duration) ->
     let (by, arguments) = (on_behalf(&task.principal), admit::hash_of_text(&task.arguments));
     let change = plan_new(About::of_task(&task), random()?, delay);
     // Whether there is room was asked before: an end that is followed by another try is not refused.
-    let open = shared.shares.hold(Pool::OpenTasks, &task.principal, 1);
+    let open = OpenTask::hold(&shared.shares, &task.principal);
     admit(shared, commit, task, change, &by, arguments, open)?;
     Ok(id)
 }

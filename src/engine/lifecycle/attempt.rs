@@ -24,7 +24,7 @@ use crate::engine::journal::log_tail::{LogTail, split_log_row};
 use crate::engine::journal::ops::Ops;
 use crate::engine::journal::records::Journal;
 use crate::engine::journal::{checkpoint, prefix};
-use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live, begins};
+use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live, arguments_in_memory, begins};
 use crate::engine::memory::slot::Slot;
 use crate::engine::ports::{ComponentSource, Outcome, Suspension};
 use crate::engine::random::random;
@@ -37,7 +37,8 @@ use crate::engine::trace::{self, LiveTrace, TaskTime, Tracer};
 use crate::limits;
 use crate::store::{Ack, Need, Snapshot, Space, StoreError};
 use crate::task::{
-    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, ToolResult, UnknownOutcome, WakeOn,
+    ComponentId, FailedReason, RetryPolicy, State, Task, TaskError, TaskId, ToolResult, UnknownOutcome,
+    WakeOn,
 };
 
 /// A fault of our own or of the machine is tried again this often, whatever the tool's policy.
@@ -153,6 +154,9 @@ async fn begin(
 ) -> Result<Option<(Attempt, Recorder)>, EngineError> {
     loop {
         let Some((past, rewritten)) = read_past(shared, entry).await? else { return Ok(None) };
+        let past_bytes = past.bytes();
+        entry.past_bytes.store(past_bytes, Ordering::Relaxed);
+        slot.hold_past(past_bytes);
         match start(shared, entry, past, rewritten, slot)? {
             Start::Made(begun) => return Ok(Some(*begun)),
             Start::Over => return Ok(None),
@@ -180,6 +184,11 @@ async fn read_past(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<(P
         Some(task) if fresh => {
             let blocks = shared.trace_blocks;
             shared.store.read(move |snapshot| Past::none(snapshot, task, blocks)).await?
+        }
+        None if fresh => {
+            let (id, blocks) = (entry.id, shared.trace_blocks);
+            let read = move |snapshot: &Snapshot<'_>| Past::none(snapshot, task_of(snapshot, id)?, blocks);
+            shared.store.read_long(read).await?
         }
         cached => {
             let (id, blocks) = (entry.id, shared.trace_blocks);
@@ -259,6 +268,11 @@ fn start(
     Ok(Start::Made(Box::new((attempt, recorder))))
 }
 
+fn task_of(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Arc<Task>, StoreError> {
+    let task = rows::read_task(snapshot, id)?.map(Arc::new);
+    task.ok_or_else(|| StoreError::damaged_row(Space::Task, id.as_bytes(), "the row is missing"))
+}
+
 impl Past {
     fn none(snapshot: &Snapshot<'_>, task: Arc<Task>, trace_blocks: u32) -> Result<Self, StoreError> {
         Ok(Self {
@@ -278,16 +292,14 @@ impl Past {
 
     fn read(
         snapshot: &Snapshot<'_>,
-        id: crate::task::TaskId,
+        id: TaskId,
         cached: Option<Arc<Task>>,
         epoch: u32,
         trace_blocks: u32,
     ) -> Result<Self, StoreError> {
         let task = match cached {
             Some(task) => task,
-            None => rows::read_task(snapshot, id)?
-                .map(Arc::new)
-                .ok_or_else(|| StoreError::damaged_row(Space::Task, id.as_bytes(), "the row is missing"))?,
+            None => task_of(snapshot, id)?,
         };
         let mut past = Self::none(snapshot, task, trace_blocks)?;
         if let Some(row) = checkpoint::read(snapshot, id)? {
@@ -312,6 +324,12 @@ impl Past {
             std::ops::ControlFlow::Break(())
         })?;
         Ok(past)
+    }
+
+    /// What it takes of memory.
+    fn bytes(&self) -> u64 {
+        let checkpoint = self.checkpoint.as_ref().map_or(0, |(_, state)| state.len());
+        arguments_in_memory(self.task.arguments.len() as u64) + (self.records.len() + checkpoint) as u64
     }
 
     fn into_live(self, begin_trace: impl FnOnce(Tracer, &Journal) -> LiveTrace) -> Live {

@@ -2,28 +2,37 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::attempt::interruption;
 use super::{block, due, orphans};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::plan::Event;
 use crate::engine::error::EngineError;
-use crate::engine::memory::entry::{Anchor, Entry};
+use crate::engine::memory::entry::{Anchor, Entry, arguments_in_memory};
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::questions::sampler;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
-use crate::shares::Pool;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::{State, Status, Task, TaskId};
+
+/// An open task, without its arguments: all of those together may be much.
+struct Found {
+    task: Task,
+    status: Status,
+    past_bytes: u64,
+}
 
 /// Entries for all open tasks; interrupted ones are queued again, sleepers get their timers.
 pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let has_any = shared.store.read(has_open_tasks).await?;
     let found = if has_any { shared.store.read_long(open_tasks).await? } else { Vec::new() };
     let mut acks: Vec<Ack> = Vec::new();
-    for (task, status) in found {
-        let open = shared.shares.hold(Pool::OpenTasks, &task.principal, 1);
+    for Found { task, status, past_bytes } in found {
+        let open = OpenTask::hold(&shared.shares, &task.principal);
         let entry = shared.open_entry(&task, status, open);
+        entry.past_bytes.store(past_bytes, Ordering::Relaxed);
         match as_found(shared, &task, &entry) {
             Err(EngineError::Store(why)) if why.passes() => {
                 shared.open_tasks().insert(entry.id, entry.clone());
@@ -112,7 +121,7 @@ fn has_open_tasks(snapshot: &Snapshot<'_>) -> Result<bool, StoreError> {
     Ok(has_any)
 }
 
-fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<(Task, Status)>, StoreError> {
+fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<Found>, StoreError> {
     let mut ids = Vec::new();
     snapshot.scan_prefix(Space::Open, &[], false, |key, _| {
         ids.extend(rows::trailing_id(key));
@@ -121,7 +130,7 @@ fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<(Task, Status)>, StoreError
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         match read_open(snapshot, id) {
-            Ok(pair) => found.push(pair),
+            Ok(one) => found.push(one),
             // One unreadable task must not keep the others from going on.
             Err(error) => tracing::error!(task = %id, %error, "an open task cannot be taken up"),
         }
@@ -129,9 +138,9 @@ fn open_tasks(snapshot: &Snapshot<'_>) -> Result<Vec<(Task, Status)>, StoreError
     Ok(found)
 }
 
-fn read_open(snapshot: &Snapshot<'_>, id: TaskId) -> Result<(Task, Status), StoreError> {
+fn read_open(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Found, StoreError> {
     let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
-    let task = rows::read_task(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
+    let (task, arguments) = rows::read_task_row(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
     let status = rows::read_status(snapshot, id)?.ok_or_else(|| missing(Space::Status))?;
-    Ok((task, status))
+    Ok(Found { task, status, past_bytes: arguments_in_memory(arguments.most_bytes()) })
 }

@@ -2,6 +2,7 @@
 //! task that waits for its owner to say what became of an operation. One event, `Reopened`, for all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
@@ -21,7 +22,8 @@ use crate::engine::handle::TaskEngine;
 use crate::engine::journal::ops;
 use crate::engine::journal::ops::{OpRow, OpState};
 use crate::engine::link::Link;
-use crate::engine::memory::entry::{Anchor, Entry};
+use crate::engine::memory::entry::{Anchor, Entry, arguments_in_memory};
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::memory::task_trees;
 use crate::engine::query::view::TaskView;
 use crate::engine::questions::asked;
@@ -30,7 +32,6 @@ use crate::engine::rows;
 use crate::engine::rows::tree;
 use crate::engine::shared::Shared;
 use crate::engine::trace::{self, Tracer};
-use crate::shares::Pool;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
@@ -214,9 +215,11 @@ impl TaskEngine {
         change.add_to(id, &mut commit)?;
         shared.audit.record_admitted(&mut commit, by, subject_of(&task, action, reopening))?;
 
-        let open = shared.shares.take(Pool::OpenTasks, &task.principal, 1)?;
+        let open = OpenTask::take(&shared.shares, &task.principal)?;
         let entry = shared.open_entry(&task, change.status, open);
         let logical = wall.saturating_sub(task.created_at);
+        let past_bytes = arguments_in_memory(task.arguments.len() as u64);
+        entry.past_bytes.store(past_bytes, Ordering::Relaxed);
         entry.lock().anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
         let detached =
             detached_children.into_iter().filter_map(|child| Some((child, shared.entry(child)?.link?)));

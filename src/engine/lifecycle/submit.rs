@@ -17,6 +17,7 @@ use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::query::view::TaskView;
 use crate::engine::random::random;
 use crate::engine::rows::IdempotencyRow;
@@ -24,7 +25,6 @@ use crate::engine::shared::Shared;
 use crate::engine::wing_rows::WingWrite;
 use crate::engine::{rows, wing_rows};
 use crate::limits;
-use crate::shares::Pool;
 use crate::store::{Guard, Space, StoreError};
 use crate::task::{Task, TaskId, TraceContext, canonical};
 
@@ -124,15 +124,12 @@ impl TaskEngine {
         if shared.memory.blocks.has(&tool.tool.component_name, &tool.tool.component) {
             return Err(EngineError::Blocked { tool: submission.tool.clone() });
         }
-        let sent = arguments_text(&submission.arguments)?;
         let accepted = tool.accept(&submission.arguments)?;
-        let arguments = arguments_text(&accepted)?;
-        let same_call = canonical(&accepted);
-        let claim = claim(&tool.tool, submission, &same_call, &sent)?;
-        let arguments_hash = *blake3::hash(same_call.as_bytes()).as_bytes();
+        let CallTexts { mut arguments, same_call, arguments_hash, claim } =
+            texts_of(&tool.tool, submission, &accepted)?;
         loop {
-            if let Some(claim) = &claim
-                && let Some(there) = self.claimed(claim, submission, &same_call).await?
+            if let Some((claim, same_call)) = claim.as_ref().zip(same_call.as_deref())
+                && let Some(there) = self.claimed(claim, submission, same_call).await?
             {
                 let subject = Subject::of_task(AuditAction::Call, there.id)
                     .tool(&tool.tool.definition.name, &tool.tool.component)
@@ -144,7 +141,11 @@ impl TaskEngine {
                 let follower = follow.then(|| shared.memory.feed.follow_call(there.id)).flatten();
                 return Ok((there, follower));
             }
-            let task = new_task(shared, &tool.tool, submission, arguments.clone())?;
+            let text = match arguments.take() {
+                Some(text) => text,
+                None => arguments_text(&accepted)?,
+            };
+            let task = new_task(shared, &tool.tool, submission, text)?;
             let follower = follow.then(|| shared.memory.feed.follow_call(task.id)).flatten();
             match self.insert(&submission.principal, task, claim.as_ref(), arguments_hash, extra).await {
                 // Another submission claimed the key meanwhile: look again.
@@ -234,12 +235,36 @@ impl TaskEngine {
             commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
         let view = TaskView::new(&task, &change.status, 0, None);
-        let open = shared.shares.take(Pool::OpenTasks, by.name(), 1)?;
+        let open = OpenTask::take(&shared.shares, by.name())?;
         admit(shared, &mut commit, task, change, by, arguments, open)?;
         shared.commit(commit)?.await?;
         crate::crash_point!("submitted");
         Ok(Submitted { id, task: view, existing: false })
     }
+}
+
+/// What is made of a call's arguments before it is a task. They may be large, so that nothing stays that is not needed.
+struct CallTexts {
+    /// What the task has.
+    arguments: Option<String>,
+    /// In the form that all calls of the same meaning have, where there is a claim.
+    same_call: Option<String>,
+    arguments_hash: [u8; 32],
+    claim: Option<Claim>,
+}
+
+fn texts_of(tool: &Tool, submission: &Submission, accepted: &Value) -> Result<CallTexts, EngineError> {
+    let sent = arguments_text(&submission.arguments)?;
+    let same_call = canonical(accepted);
+    let claim = claim(tool, submission, &same_call, &sent)?;
+    let is_as_sent = std::ptr::eq(accepted, &submission.arguments);
+    let arguments = if is_as_sent { sent } else { arguments_text(accepted)? };
+    Ok(CallTexts {
+        arguments: Some(arguments),
+        arguments_hash: *blake3::hash(same_call.as_bytes()).as_bytes(),
+        same_call: claim.is_some().then_some(same_call),
+        claim,
+    })
 }
 
 fn new_task(

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::gates::Gate;
+use super::open_task::OpenTask;
 use super::samplers::{Extensions, Models};
 use crate::clock::{Clock, UnixNanos};
 use crate::engine::feed::TaskChange;
@@ -19,6 +20,7 @@ use crate::engine::journal::records;
 use crate::engine::journal::records::Journal;
 use crate::engine::link::{Children, Link};
 use crate::engine::trace::{self, LiveTrace};
+use crate::limits;
 use crate::shares::{Account, Held, Pool};
 use crate::store::Space;
 use crate::task::{QuestionKind, QueuedReason, State, Status, Task, TaskId};
@@ -53,13 +55,16 @@ pub struct Entry {
     /// The bounds of its tool, where it has some of its own.
     pub gate: OnceLock<Arc<Gate>>,
     /// It counts as open on its principal's account until it has ended.
-    pub open: Mutex<Option<Held>>,
+    pub open: Mutex<Option<OpenTask>>,
     /// What it asks, on its principal's account: questions, and samples.
     asked: Mutex<[Option<Held>; 2]>,
     /// Its next attempt is the first of a try: it counts for the rate of its tool.
     pub begins: AtomicBool,
     /// Bytes that it needs to get on: an instance found no room for them, and made room for others.
     pub needs_memory: AtomicU64,
+    /// Bytes of memory that its next attempt takes before it begins, as far as that is known: for its arguments, and for
+    /// what it replays.
+    pub past_bytes: AtomicU64,
 }
 
 pub struct EntryState {
@@ -181,6 +186,7 @@ impl Entry {
             asked: Mutex::default(),
             begins: AtomicBool::new(begins),
             needs_memory: AtomicU64::new(0),
+            past_bytes: AtomicU64::new(0),
         })
     }
 
@@ -251,12 +257,23 @@ fn seconds_between(from: UnixNanos, to: UnixNanos) -> u64 {
     to.saturating_sub(from) / 1_000_000_000
 }
 
+/// Bytes of memory for so many bytes of arguments while an instance is called with them.
+pub fn arguments_in_memory(bytes: u64) -> u64 {
+    bytes.saturating_mul(limits::ARGUMENTS_COPIES)
+}
+
 /// Whether its next attempt is the first of a try.
 pub fn begins(status: &Status) -> bool {
     matches!(status.state, State::Queued(QueuedReason::New | QueuedReason::Retry))
 }
 
 impl EntryState {
+    /// What another attempt would take before it begins.
+    pub fn past_bytes(&self) -> u64 {
+        let arguments = self.task.as_ref().map_or(0, |task| task.arguments.len());
+        arguments_in_memory(arguments as u64) + self.live.as_ref().map_or(0, |live| live.journal_bytes)
+    }
+
     /// Whether `draft` has something to draft.
     pub fn has_pending(&self) -> bool {
         self.live.as_ref().is_some_and(|live| {

@@ -15,6 +15,7 @@ pub(super) mod flush;
 pub(super) mod gates;
 pub(super) mod hosts;
 pub(super) mod leaving;
+pub(super) mod open_task;
 pub(super) mod power_changes;
 pub(super) mod ready;
 pub(super) mod samplers;
@@ -23,6 +24,7 @@ pub(super) mod state_writer;
 pub(super) mod task_trees;
 pub(super) mod timers;
 pub(super) mod tokens;
+pub(super) mod turns;
 mod wake;
 pub(super) mod watchers;
 

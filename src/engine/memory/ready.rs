@@ -1,11 +1,13 @@
-//! Who runs next: one queue a principal, taken in turn, so that no principal waits behind another's thousand. What may
-//! not run yet is passed over: its principal has its share, or its tool has as many instances as it may have.
+//! Who runs next: one queue a principal. An instance goes to the one that holds fewest, and among those that hold as many
+//! they take turns, so that no principal waits behind another's thousand. What may not run yet is passed over: its
+//! principal has its share, or its tool has as many instances as it may have.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::entry::Entry;
@@ -79,12 +81,17 @@ impl Ready {
         self.queues.lock().turns.is_empty()
     }
 
-    /// The first task in turn for which `admit` gives what it needs. `admit` must not lock a task.
-    pub fn pop<T>(&self, mut admit: impl FnMut(&Entry) -> Option<T>) -> Looked<T> {
+    /// The first task in turn for which `admit` gives what it needs; `held` says how many instances a principal has.
+    /// Neither must lock a task.
+    pub fn pop<T>(
+        &self,
+        held: impl Fn(&str) -> u64,
+        mut admit: impl FnMut(&Entry) -> Option<T>,
+    ) -> Looked<T> {
         // Before the look: what is given back from here on is said.
         self.is_short.store(true, Ordering::SeqCst);
         let mut queues = self.queues.lock();
-        for turn in 0..queues.turns.len() {
+        for (_, turn) in queues.order(held) {
             let Some((entry, given)) = queues.take(turn, &mut admit) else { continue };
             // From here on it is looked at, so what happens next queues it again.
             entry.is_queued.store(false, Ordering::Release);
@@ -114,17 +121,29 @@ impl Ready {
         }
     }
 
-    /// How many tasks are given an instance before this one at the latest, and 1; `None` where it is not queued, or is
-    /// about to be taken.
-    pub fn place(&self, entry: &Entry) -> Option<u64> {
+    /// How many tasks are given an instance before this one, and 1, if none is given back before; `None` where it is not
+    /// queued, or is about to be taken.
+    pub fn place(&self, entry: &Entry, held: impl Fn(&str) -> u64) -> Option<u64> {
         if !entry.is_queued.load(Ordering::Acquire) || !self.is_short.load(Ordering::SeqCst) {
             return None;
         }
-        self.queues.lock().place(entry)
+        self.queues.lock().place(entry, held)
     }
 }
 
 impl Queues {
+    /// The turns, those first whose principals hold fewest.
+    fn order(&self, held: impl Fn(&str) -> u64) -> SmallVec<[(u64, usize); 8]> {
+        let mut order: SmallVec<[(u64, usize); 8]> = SmallVec::new();
+        match self.turns.len() {
+            0 => {}
+            1 => order.push((0, 0)),
+            _ => order.extend(self.turns.iter().enumerate().map(|(turn, who)| (held(who), turn))),
+        }
+        order.sort_unstable();
+        order
+    }
+
     fn take<T>(
         &mut self,
         turn: usize,
@@ -142,22 +161,27 @@ impl Queues {
         Some(taken)
     }
 
-    /// Each principal before it in turn has as many go first as stand before it in its own queue, and one more where its
-    /// turn is sooner.
-    fn place(&self, entry: &Entry) -> Option<u64> {
+    /// With each task that it is given a principal holds one more, and its turn comes behind those that hold as many by
+    /// then: so before it go all that stand before it in its own queue, and of each other principal those that are given
+    /// one while that holds fewer, or as many and its turn is sooner.
+    fn place(&self, entry: &Entry, held: impl Fn(&str) -> u64) -> Option<u64> {
         let tool = entry.tool_with_bounds();
         let own = self.by_principal.get(&entry.principal)?.lane(tool)?;
         let number = entry.queued.load(Ordering::Relaxed);
-        let before = own.queue.binary_search_by_key(&number, |queued| queued.number).ok()?;
-        let (mut place, mut is_sooner) = (before as u64 + 1, true);
+        let before = own.queue.binary_search_by_key(&number, |queued| queued.number).ok()? as u64;
+        let holds = held(&entry.principal);
+        let (mut place, mut is_sooner) = (before + 1, true);
         for principal in &self.turns {
             if *principal == entry.principal {
                 is_sooner = false;
                 continue;
             }
             let lane = self.by_principal.get(principal).and_then(|lanes| lanes.lane(tool));
-            let queued = lane.map_or(0, |lane| lane.queue.len());
-            place += queued.min(before + usize::from(is_sooner)) as u64;
+            let queued = lane.map_or(0, |lane| lane.queue.len() as u64);
+            let has = held(principal);
+            let goes_first = has > holds || has == holds && is_sooner;
+            let ahead = (holds + before + u64::from(goes_first)).saturating_sub(has);
+            place += queued.min(ahead);
         }
         Some(place)
     }
@@ -203,7 +227,7 @@ mod tests {
     }
 
     fn next(ready: &Ready, may: impl Fn(&Entry) -> bool) -> Option<u8> {
-        match ready.pop(|entry| may(entry).then_some(())) {
+        match ready.pop(|_| 0, |entry| may(entry).then_some(())) {
             Looked::Task(entry, ()) => Some(entry.id.as_bytes()[0]),
             Looked::Passed | Looked::Empty => None,
         }
@@ -231,9 +255,25 @@ mod tests {
         assert_eq!(order, [1, 3, 4]);
     }
 
-    /// The place that is said is where each stands in the order in which they are then taken.
+    #[test]
+    fn who_holds_fewest_is_next() {
+        let ready = Ready::default();
+        for (number, principal) in [(1, "a"), (2, "a"), (3, "b"), (4, "c"), (5, "b")] {
+            ready.push(entry(number, principal));
+        }
+        let mut held = HashMap::from([("a", 2), ("b", 1), ("c", 0)]);
+        let mut order = Vec::new();
+        while let Looked::Task(entry, ()) = ready.pop(|who| held[who], |_| Some(())) {
+            *held.get_mut(entry.principal.as_str()).expect("one of them") += 1;
+            order.push(entry.id.as_bytes()[0]);
+        }
+        assert_eq!(order, [4, 3, 1, 5, 2], "c, then b, then those that hold two in turn");
+    }
+
+    /// The place that is said is where each stands in the order in which they are then taken, whatever each holds.
     #[test]
     fn each_place_is_when_it_is_taken() {
+        const WHO: [&str; 4] = ["a", "b", "c", "d"];
         for seed in 0..500u64 {
             let ready = Ready::default();
             let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -243,17 +283,25 @@ mod tests {
                 state ^= state << 17;
                 state % below
             };
-            let entries: Vec<Arc<Entry>> = (0..draw(20) + 1)
-                .map(|number| entry(number as u8, ["a", "b", "c", "d"][draw(4) as usize]))
-                .collect();
+            let mut held: HashMap<&str, u64> = WHO.iter().map(|who| (*who, draw(4))).collect();
+            let take = |held: &mut HashMap<&str, u64>| match ready.pop(|who| held[who], |_| Some(())) {
+                Looked::Task(entry, ()) => {
+                    *held.get_mut(entry.principal.as_str()).expect("one of them") += 1;
+                    Some(entry.id.as_bytes()[0])
+                }
+                Looked::Passed | Looked::Empty => None,
+            };
+            let entries: Vec<Arc<Entry>> =
+                (0..draw(20) + 1).map(|number| entry(number as u8, WHO[draw(4) as usize])).collect();
             entries.iter().cloned().for_each(|entry| ready.push(entry));
             for _ in 0..draw(entries.len() as u64) {
-                next(&ready, |_| true);
+                take(&mut held);
             }
             assert_eq!(next(&ready, |_| false), None);
-            let places: Vec<Option<u64>> = entries.iter().map(|entry| ready.place(entry)).collect();
+            let places: Vec<Option<u64>> =
+                entries.iter().map(|entry| ready.place(entry, |who| held[who])).collect();
             let mut taken = 0;
-            while let Some(number) = next(&ready, |_| true) {
+            while let Some(number) = take(&mut held) {
                 taken += 1;
                 assert_eq!(places[usize::from(number)], Some(taken), "seed {seed}");
             }

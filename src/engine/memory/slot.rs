@@ -15,6 +15,8 @@ pub struct Slot {
     /// Dropped before the tasks are looked at.
     places: Option<Places>,
     pub guest: GuestMemory,
+    /// What its attempt has read before it begins: arguments, journal.
+    past: Mutex<Option<Held>>,
     ready: Arc<Ready>,
 }
 
@@ -31,16 +33,38 @@ impl Places {
     }
 }
 
+/// The memory that an instance begins with, on its principal's account.
+pub struct Taken {
+    pub guest: Held,
+    /// For what it reads before it begins, where that is much.
+    pub past: Option<Held>,
+}
+
 impl Slot {
-    pub fn new(ready: Arc<Ready>, shares: Arc<Account>, places: Places, taken: Held, who: &str) -> Self {
-        let guest = Guest { taken: Mutex::new(Some(taken)), shares, who: who.into(), ready: ready.clone() };
-        Self { places: Some(places), guest: GuestMemory(Arc::new(guest)), ready }
+    pub fn new(ready: Arc<Ready>, shares: Arc<Account>, places: Places, taken: Taken, who: &str) -> Self {
+        let Taken { guest, past } = taken;
+        let guest = Guest { taken: Mutex::new(Some(guest)), shares, who: who.into(), ready: ready.clone() };
+        Self { places: Some(places), guest: GuestMemory(Arc::new(guest)), past: Mutex::new(past), ready }
+    }
+
+    /// The attempt has read so many bytes before it begins. They are in memory, so they count whatever the bounds say.
+    pub fn hold_past(&self, bytes: u64) {
+        let mut past = self.past.lock();
+        match &mut *past {
+            Some(past) => past.grow_anyway(bytes.saturating_sub(past.amount())),
+            None if bytes > limits::UNCOUNTED_PAST_BYTES => {
+                let Guest { shares, who, .. } = &*self.guest.0;
+                *past = Some(shares.hold(Pool::GuestMemory, who, bytes));
+            }
+            None => {}
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         drop(self.places.take());
+        drop(self.past.get_mut().take());
         self.ready.give_back();
     }
 }

@@ -279,7 +279,7 @@ impl TaskEngine {
     /// Waits for the locks of tasks: not within a read of the store.
     fn held(&self, id: TaskId) -> Held {
         let entry = self.shared.entry(id);
-        let place = entry.as_ref().and_then(|entry| self.shared.memory.ready.place(entry));
+        let place = entry.as_ref().and_then(|entry| self.shared.queue_place(entry));
         let replaying = entry.and_then(|entry| replaying(&entry.lock()));
         Held { replaying, place, asking: self.shared.asking_below(id, Patience::Waits) }
     }
@@ -287,7 +287,7 @@ impl TaskEngine {
     /// The same as far as nothing has to be waited for, within a read of the store.
     pub(in crate::engine) fn held_if_free(&self, id: TaskId) -> Held {
         let entry = self.shared.entry(id);
-        let place = entry.as_ref().and_then(|entry| self.shared.memory.ready.place(entry));
+        let place = entry.as_ref().and_then(|entry| self.shared.queue_place(entry));
         let replaying = entry.and_then(|entry| match entry.try_lock() {
             Some(state) => replaying(&state),
             // A task that is being changed runs, once any does.

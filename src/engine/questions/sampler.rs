@@ -163,7 +163,7 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         until_no_sampler(&shared, &entry, number, wants_tools(&request)).await?;
         let key = sample_key(entry.id, epoch, number);
         let sampling = async {
-            let _turn = shared.sampling.acquire().await;
+            let _turn = shared.sampling.wait(&entry.principal).await;
             sampler.sample(request, key).await
         };
         // It may have been asked for long ago, and be on its way for long.

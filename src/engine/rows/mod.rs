@@ -22,6 +22,16 @@ pub enum Payload {
     Blob([u8; 32]),
 }
 
+impl Payload {
+    /// How long it may be, without a look at a blob.
+    pub fn most_bytes(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Blob(_) => limits::MAX_ARGUMENTS_BYTES as u64,
+        }
+    }
+}
+
 /// What an idempotency key stands for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IdempotencyRow {

@@ -51,14 +51,23 @@ impl Steps {
         let on = WakeOn::Answer(asking.number);
         if !matches!(recorder.op(asking.op)?, Some(Op::Done { .. })) {
             let patience = Duration::from_millis(limits::EVENT_GRACE_MS);
-            if tokio::time::timeout(patience, there(recorder, &on, asking.deadline)).await.is_err() {
+            let wait = recorder.wait_to_leave();
+            let is_there = tokio::select! {
+                biased;
+                there = there(recorder, &on, asking.deadline) => there.map(|()| true)?,
+                () = wait.asked() => false,
+                () = tokio::time::sleep(patience) => false,
+            };
+            if !is_there {
                 let until = Some(asking.deadline);
                 let is_extended =
                     recorder.extended_deadline(&on).is_some_and(|extended| extended > asking.deadline);
                 if !is_extended {
+                    wait.leave();
                     let reason = WaitingReason::Input;
                     return Err(StepError::suspend(Suspension { reason, until, on: vec![on] }));
                 }
+                drop(wait);
                 there(recorder, &on, asking.deadline).await?;
             }
         }

@@ -135,32 +135,66 @@ fn refusal(refused: Result<TaskId, EngineError>) -> Refusal {
 
 #[tokio::test]
 async fn who_takes_all_instances_it_can_leaves_some_to_others() {
-    // Instances, how many others there are besides the owner, and what the taker gets.
-    for (live, others, taken) in [(2, 0, 1), (3, 1, 1), (4, 2, 1), (8, 3, 1), (16, 3, 2), (64, 6, 8)] {
+    // Who takes them, instances, how many others there are, and what the taker gets.
+    for (taker, live, others, taken) in [
+        ("eve", 2, 1, 1),
+        ("eve", 3, 2, 1),
+        ("eve", 4, 3, 1),
+        ("eve", 8, 4, 1),
+        ("eve", 16, 4, 2),
+        ("eve", 64, 7, 8),
+        ("local", 2, 1, 1),
+        ("local", 3, 2, 2),
+        ("local", 16, 3, 14),
+    ] {
         let place = Place::new(live);
         let engine = place.start().await;
         let mut held = Vec::new();
         for _ in 0..2 * live {
-            held.push(submit_as(&engine, "eve", "hold").await.expect("a task"));
+            held.push(submit_as(&engine, taker, "hold").await.expect("a task"));
         }
         until_running(&engine, taken).await;
-        let names = ["local", "ann", "bob", "cyd", "dan", "eli", "fay"];
-        for who in &names[..=others] {
+        let names = ["local", "ann", "bob", "cyd", "dan", "eli", "fay", "gus"];
+        for who in names.iter().filter(|who| **who != taker).take(others) {
             let id = submit_as(&engine, who, "quick").await.expect("a task");
             assert_eq!(ended_as(&engine, who, id).await.state.name(), "completed", "{who} of {live}");
         }
         assert_eq!(engine.metrics().running, taken, "{live}");
         // Those that wait say where.
         for (number, id) in held[taken as usize..].iter().enumerate() {
-            assert_eq!(view_as(&engine, "eve", *id).await.queue_place, Some(number as u64 + 1), "{live}");
+            assert_eq!(view_as(&engine, taker, *id).await.queue_place, Some(number as u64 + 1), "{live}");
         }
         place.gate.add_permits(held.len());
         for id in held {
-            let view = ended_as(&engine, "eve", id).await;
+            let view = ended_as(&engine, taker, id).await;
             assert_eq!((view.state.name(), view.queue_place), ("completed", None));
         }
         engine.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn the_next_instance_goes_to_the_principal_that_holds_fewest() {
+    let mut place = Place::new(4);
+    place.bounds[Pool::Instances] = Bound { process: 4, share: 4, reserve: 0 };
+    let engine = place.start().await;
+    for who in ["eve", "eve", "eve", "ann"] {
+        submit_as(&engine, who, "hold").await.expect("a task");
+        // In this order they get what they wait for.
+        let running = engine.metrics().running + 1;
+        until_running(&engine, running).await;
+    }
+    let of_eve = submit_as(&engine, "eve", "hold").await.expect("a task");
+    let of_ann = submit_as(&engine, "ann", "hold").await.expect("a task");
+    let places = async || {
+        (view_as(&engine, "ann", of_ann).await.queue_place, view_as(&engine, "eve", of_eve).await.queue_place)
+    };
+    until_it_holds(async || places().await == (Some(1), Some(2))).await;
+    place.gate.add_permits(1);
+    until_it_holds(async || places().await == (None, Some(1))).await;
+    place.gate.add_permits(5);
+    assert_eq!(ended_as(&engine, "eve", of_eve).await.state.name(), "completed");
+    engine.shutdown().await;
 }
 
 #[tokio::test]
@@ -184,7 +218,7 @@ async fn those_that_wait_are_served_in_turn_and_say_their_place_also_after_a_res
         }
         places
     };
-    until_it_holds(async || places(&engine).await == [1, 4, 6, 2, 3, 5]).await;
+    until_it_holds(async || places(&engine).await == [4, 5, 6, 1, 2, 3]).await;
     engine.shutdown().await;
 
     let engine = place.start().await;

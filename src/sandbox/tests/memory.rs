@@ -78,6 +78,28 @@ async fn who_takes_all_memory_it_can_leaves_some_to_another() {
 }
 
 #[tokio::test]
+async fn those_that_wait_leave_their_instances_to_those_that_have_none() {
+    for live in [1, 2, 3] {
+        let mut bounds = Bounds::default();
+        bounds[Pool::Instances] = Bound::divided(live as u64);
+        let shares = Account::new(bounds);
+        let house = open(EngineOptions { live_instances: live, shares, ..EngineOptions::default() }).await;
+        let as_one = |name: &str| Principal::new(name, vec!["*".to_owned()]);
+        // All that there are, and more, are taken by some that wait and do not leave by themselves.
+        for number in 0..4 * live {
+            let who = as_one(["eve", "bob"][number % 2]);
+            house.submit_as(&who, "grow", json!({"mib": 1, "ms": 3_600_000})).await;
+        }
+        for name in ["ann", "local"] {
+            let who = if name == "local" { Principal::local() } else { as_one(name) };
+            let id = house.submit_as(&who, "grow", json!({"mib": 1, "ms": 0})).await;
+            let view = house.engine.wait(&who, id, PATIENCE).await.unwrap();
+            assert_eq!(view.state.name(), "completed", "{name} of {live}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_that_sleeps_leaves_memory_for_one_that_needs_it_and_wakes_as_if_it_had_stayed() {
     let house = open(shared(64, 64, 0)).await;
     let sleeper = house.submit("grow", json!({"mib": 40, "ms": 3_000})).await;

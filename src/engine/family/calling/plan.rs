@@ -9,12 +9,12 @@ use crate::authority::{Capability, Lost, Powers, glob_matches};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::engine::error::EngineError;
 use crate::engine::family::children::{self, Tree};
+use crate::engine::memory::open_task::OpenTask;
 use crate::engine::memory::task_trees::Reserved;
 use crate::engine::record::ops::OpHandle;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
 use crate::limits;
-use crate::shares::Pool;
 use crate::store::StoreError;
 use crate::task::{Called, Task};
 
@@ -72,7 +72,7 @@ impl Recorder {
             ));
         }
         let count = calls.len() as u64;
-        if let Err(refused) = shared.shares.check(Pool::OpenTasks, &parent.principal, count) {
+        if let Err(refused) = OpenTask::check(&shared.shares, &parent.principal, count) {
             return limit(refused.to_string());
         }
         let reserved = family.reserve(shared, count);
