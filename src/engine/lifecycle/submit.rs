@@ -124,9 +124,10 @@ impl TaskEngine {
         if shared.memory.blocks.has(&tool.tool.component_name, &tool.tool.component) {
             return Err(EngineError::Blocked { tool: submission.tool.clone() });
         }
+        let sent = arguments_text(&submission.arguments)?;
         let accepted = tool.accept(&submission.arguments)?;
         let CallTexts { mut arguments, same_call, arguments_hash, claim } =
-            texts_of(&tool.tool, submission, &accepted)?;
+            texts_of(&tool.tool, submission, &accepted, sent)?;
         loop {
             if let Some((claim, same_call)) = claim.as_ref().zip(same_call.as_deref())
                 && let Some(there) = self.claimed(claim, submission, same_call).await?
@@ -253,8 +254,13 @@ struct CallTexts {
     claim: Option<Claim>,
 }
 
-fn texts_of(tool: &Tool, submission: &Submission, accepted: &Value) -> Result<CallTexts, EngineError> {
-    let sent = arguments_text(&submission.arguments)?;
+/// Of these arguments as the tool takes them, which came as `sent`.
+fn texts_of(
+    tool: &Tool,
+    submission: &Submission,
+    accepted: &Value,
+    sent: String,
+) -> Result<CallTexts, EngineError> {
     let same_call = canonical(accepted);
     let claim = claim(tool, submission, &same_call, &sent)?;
     let is_as_sent = std::ptr::eq(accepted, &submission.arguments);
