@@ -9,7 +9,7 @@ use crate::engine::lifecycle::attempt;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::gates::Shut;
 use crate::engine::memory::ready::Looked;
-use crate::engine::memory::slot::{Places, Slot, Taken, most_memory};
+use crate::engine::memory::slot::{Places, Slot, Taken, most_memory_now};
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
 use crate::limits;
@@ -117,7 +117,7 @@ fn room_for(shared: &Arc<Shared>, entry: &Entry, lacks: &mut Lacks) -> Option<Sl
         lacks.places = true;
         return None;
     };
-    let needs = Needs::of(entry, most_memory(shares, who).0);
+    let needs = Needs::of(entry, || most_memory_now(shares, who));
     // Only looked at first: what is refused here is no caller's request.
     let room = shares.check(Pool::Instances, who, 1);
     let room = room.and_then(|()| shares.check(Pool::GuestMemory, who, needs.guest + needs.past));
@@ -141,20 +141,28 @@ fn room_for(shared: &Arc<Shared>, entry: &Entry, lacks: &mut Lacks) -> Option<Sl
     }
 }
 
-/// The memory that an instance needs to begin: never more than there ever is for it.
+/// The memory that an instance needs to begin.
 struct Needs {
     guest: u64,
     past: u64,
 }
 
 impl Needs {
-    fn of(entry: &Entry, most: u64) -> Self {
-        let guest = entry.needs_memory.load(Ordering::Relaxed).min(most);
-        let guest = guest.max(limits::GUEST_MEMORY_STEP_BYTES);
+    /// `most` is what there can be for it now.
+    fn of(entry: &Entry, most: impl FnOnce() -> u64) -> Self {
+        let least = entry.needs_memory.load(Ordering::Relaxed).max(limits::GUEST_MEMORY_STEP_BYTES);
         let past = entry.past_bytes.load(Ordering::Relaxed);
-        if past <= limits::UNCOUNTED_PAST_BYTES {
-            return Self { guest, past: 0 };
+        let has_past = past > limits::UNCOUNTED_PAST_BYTES;
+        if least == limits::GUEST_MEMORY_STEP_BYTES && !has_past {
+            return Self { guest: least, past: 0 };
         }
-        Self { guest, past: past.min(most.saturating_sub(guest)) }
+        let most = most();
+        let past = if has_past { past.min(most.saturating_sub(least)) } else { 0 };
+        if least == limits::GUEST_MEMORY_STEP_BYTES {
+            return Self { guest: least, past };
+        }
+        // With room to grow, so that it does not come back for each page.
+        let wish = least.saturating_mul(2).min(most.saturating_sub(past));
+        Self { guest: wish.max(least), past }
     }
 }

@@ -96,8 +96,7 @@ impl GuestMemory {
     pub fn grow_to(&self, bytes: u64) -> Result<(), NoRoom> {
         let mut taken = self.0.taken.lock();
         let Some(taken) = &mut *taken else { return Ok(()) };
-        let has = taken.amount();
-        let Some(more) = bytes.checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
+        let Some(more) = bytes.checked_sub(taken.amount()).filter(|more| *more > 0) else { return Ok(()) };
         // In large pieces where there is room: most guests grow page by page.
         if taken.grow(more.next_multiple_of(limits::GUEST_MEMORY_STEP_BYTES)).is_ok() {
             return Ok(());
@@ -115,8 +114,7 @@ impl GuestMemory {
             return Err(NoRoom::Ever { message });
         }
         tracing::debug!(who = %self.0.who, bytes, %refused, "an instance makes room");
-        // It comes back with room to grow, so that it does not come back for each page.
-        Err(NoRoom::Now { needs: bytes.max(has.saturating_mul(2)).min(most) })
+        Err(NoRoom::Now { needs: bytes })
     }
 }
 
@@ -126,6 +124,13 @@ const POOL: &str = "guest_memory";
 pub fn most_memory(shares: &Account, who: &str) -> (u64, Whose) {
     let (share, process) = (shares.share(Pool::GuestMemory, who), shares.most(Pool::GuestMemory, who));
     if share < process { (share, Whose::Principal(who.into())) } else { (process, Whose::Process) }
+}
+
+/// The most that it can have as long as those tasks are open that are: they may be for days.
+pub fn most_memory_now(shares: &Account, who: &str) -> u64 {
+    let share = shares.share(Pool::Memory, who).saturating_sub(shares.used_by(Pool::TaskMemory, who));
+    let process = shares.most(Pool::Memory, who).saturating_sub(shares.used(Pool::TaskMemory));
+    most_memory(shares, who).0.min(share).min(process)
 }
 
 impl Drop for Guest {
