@@ -455,6 +455,10 @@ pub const MAX_FUNCTION_BYTES: usize = 1024 * 1024;
 /// Who waits for a component to be compiled waits this long at most, seconds. The biggest take tens of
 /// seconds on a slow machine.
 pub const MAX_COMPILE_SECONDS: u64 = 300;
+/// Places of a changed schema, and texts to look at, that a person is shown before they approve a component.
+pub const MAX_DIFFERENCES_SHOWN: usize = 16;
+/// Characters of a description that a person is shown of a change.
+pub const MAX_SHOWN_DESCRIPTION_CHARS: usize = 400;
 /// Tools of one component.
 pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
 /// Name of a tool, characters.

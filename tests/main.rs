@@ -5,6 +5,7 @@
 mod support;
 
 mod agents;
+mod approvals;
 mod asynchronous;
 mod backup;
 mod bridges;

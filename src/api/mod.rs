@@ -37,6 +37,7 @@ mod task_wait;
 mod token_list;
 mod token_new;
 mod token_revoke;
+mod tool_approve;
 mod tool_block;
 mod tool_pin;
 
@@ -76,5 +77,6 @@ pub use task_wait::{TaskWait, Waited};
 pub use token_list::{TokenList, TokenListed};
 pub use token_new::{NewToken, TokenNew};
 pub use token_revoke::{RevokedToken, TokenRevoke};
+pub use tool_approve::{ApprovalsListed, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument};
 pub use tool_block::{BlockDocument, BlocksListed, ToolBlock, ToolBlocks, ToolUnblock};
 pub use tool_pin::{Pinned, ToolPin};

@@ -28,6 +28,7 @@ use super::task_wait::TaskWait;
 use super::token_list::TokenList;
 use super::token_new::TokenNew;
 use super::token_revoke::TokenRevoke;
+use super::tool_approve::{ToolApprovals, ToolApprove, ToolRevoke};
 use super::tool_block::{ToolBlock, ToolBlocks, ToolUnblock};
 use super::tool_pin::ToolPin;
 use crate::catalog::Annotations;
@@ -55,6 +56,9 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<TokenList>(),
     OwnOperation::of::<TokenRevoke>(),
     OwnOperation::of::<ToolPin>(),
+    OwnOperation::of::<ToolApprove>(),
+    OwnOperation::of::<ToolRevoke>(),
+    OwnOperation::of::<ToolApprovals>(),
     OwnOperation::of::<ToolBlock>(),
     OwnOperation::of::<ToolUnblock>(),
     OwnOperation::of::<ToolBlocks>(),

@@ -77,6 +77,29 @@ impl Grant {
         *self == Self::default()
     }
 
+    /// In words, one line a power. They hold what a manifest says as it says it: escape them where they are shown.
+    pub fn words(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.http.iter().map(|pattern| format!("http {pattern}")).collect();
+        for file in &self.files {
+            let access = match file.access {
+                Access::Read => "read",
+                Access::Write => "write",
+            };
+            let from = file.path.as_deref().map(|path| format!(" from {path}")).unwrap_or_default();
+            lines.push(format!("files {} at {} ({access}){from}", file.slot, file.at));
+        }
+        lines.extend(self.env.iter().map(|name| format!("env {name}")));
+        for secret in &self.secrets {
+            let from = secret.from.as_deref().map(|from| format!(" from {from}")).unwrap_or_default();
+            lines.push(format!("secret {} as {} to {}{from}", secret.name, secret.header, secret.host));
+        }
+        lines.extend(self.state.iter().map(|pattern| format!("state {pattern}")));
+        lines.extend(self.tools.iter().map(|name| format!("calls to the tool {name}")));
+        lines.extend(self.elicit.then(|| "questions to people".to_owned()));
+        lines.extend(self.sample.then(|| "samples of the client's model".to_owned()));
+        lines
+    }
+
     /// What of this `given` does not cover: what was requested and is denied. A folder or secret counts as
     /// given where `given` binds one of that name to a source, at the same place, for as much.
     pub fn beyond(&self, given: &Self) -> Self {

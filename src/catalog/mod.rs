@@ -2,6 +2,7 @@
 //! May import: `store`, `task`, `authority`, `limits`. Never here: running anything, MCP, wasmtime.
 //! Read first: `definition.rs`, then `manifest.rs`.
 
+mod approval;
 mod assemble;
 mod bounds;
 mod definition;
@@ -17,6 +18,9 @@ mod source;
 pub(crate) mod testing;
 mod tool_bounds;
 
+pub use approval::{
+    Admission, Approved, FirstSight, Flag, Reasons, Since, Statement, Unapproved, admit, flags,
+};
 pub use assemble::Candidate;
 pub use bounds::{RefusedBound, bound_lines};
 pub use definition::{
@@ -45,6 +49,8 @@ pub struct Catalog {
     components: BTreeMap<String, Arc<Component>>,
     /// What no client sees, but tasks may call where they are granted it.
     reachable: BTreeMap<String, Arc<ToolEntry>>,
+    /// What waits for a person's approval, by the component's name.
+    unapproved: BTreeMap<String, Arc<Unapproved>>,
     /// A component's tools may be called neither so nor alike.
     reserved: Arc<[&'static str]>,
 }
@@ -92,6 +98,30 @@ impl Catalog {
         self.components.get(name)
     }
 
+    /// What is not served before a person approves it. Sorted by name.
+    pub fn unapproved(&self) -> impl ExactSizeIterator<Item = &Arc<Unapproved>> {
+        self.unapproved.values()
+    }
+
+    /// The component that would have a tool of this name, were it approved.
+    pub fn unapproved_with(&self, tool: &str) -> Option<&Arc<Unapproved>> {
+        self.unapproved.values().find(|waiting| waiting.has_tool(tool))
+    }
+
+    /// This catalog and a component that waits for approval, in the place of all else of its name.
+    #[must_use]
+    pub fn with_unapproved(&self, waiting: Unapproved) -> Self {
+        let mut next = self.without(&waiting.component.name);
+        next.unapproved.insert(waiting.component.name.clone(), Arc::new(waiting));
+        next
+    }
+
+    /// This catalog with a component served that waited for approval until now; `None` where none of that name waits.
+    pub fn with_approved(&self, name: &str) -> Option<Result<Self, CatalogError>> {
+        let waiting = self.unapproved.get(name)?;
+        Some(self.without(name).with(waiting.component.clone()))
+    }
+
     /// This catalog and one component more; nothing changes where any of its tools is refused.
     pub fn with(&self, component: Component) -> Result<Self, CatalogError> {
         if let Some(there) = self.components.values().find(|there| are_alike(&there.name, &component.name)) {
@@ -128,6 +158,7 @@ impl Catalog {
     pub fn without(&self, component: &str) -> Self {
         let mut next = self.clone();
         next.components.remove(component);
+        next.unapproved.remove(component);
         next.tools.retain(|_, entry| entry.tool.component_name != component);
         next.reachable.retain(|_, entry| entry.tool.component_name != component);
         next

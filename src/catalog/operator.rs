@@ -104,6 +104,17 @@ impl Operator {
         named.filter(|(_, bounds)| !bounds.is_none()).collect()
     }
 
+    /// What an approval rests on: grants, and what tools are called. How they are answered is left out.
+    pub(super) fn for_approvals(&self) -> Self {
+        let named = |said: &ToolOverride| ToolOverride { export: said.export.clone(), ..Default::default() };
+        Self {
+            grants: self.grants.clone(),
+            tools: self.tools.iter().map(|(name, said)| (name.clone(), named(said))).collect(),
+            components: self.components.clone(),
+            ..Self::default()
+        }
+    }
+
     /// How a tool that clients see by this name is answered, as far as the operator says so.
     pub fn answered_as(&self, name: &str, definition: &mut ToolDefinition) {
         definition.dedupe_seconds = definition.dedupe_seconds.or(self.dedupe_seconds);

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{NameError, PatternError};
-use crate::catalog::{ArgumentError, CatalogError, show_hidden};
+use crate::catalog::{ArgumentError, CatalogError, Unapproved, show_hidden};
 use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::next::NextAction;
 use crate::limits;
@@ -99,6 +99,19 @@ pub enum EngineError {
          operator unblocks it"
     )]
     Blocked { tool: String },
+    #[error(
+        "the tool '{tool}' is not served: its component '{component}' waits for a person's approval, since {why}. On the \
+         server's machine: longhaul tool approve {component}"
+    )]
+    Unapproved { tool: String, component: String, why: &'static str },
+    #[error("no component '{}' is served by an approval", .0.escape_debug())]
+    NotApproved(String),
+    #[error("no component '{}' waits for approval", .0.escape_debug())]
+    NotWaiting(String),
+    #[error(
+        "'{name}' is not what was shown: it is {digest} now. Look at it again, and approve what is shown then"
+    )]
+    AnotherStatement { name: String, digest: String },
     #[error("there is no component '{}', and none has a tool of that name", .0.escape_debug())]
     NoComponentNamed(String),
     #[error("'{}' is not blocked", .0.escape_debug())]
@@ -125,6 +138,15 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// The refusal of a call whose tool a person is to approve first.
+    pub(in crate::engine) fn unapproved(tool: &str, waiting: &Unapproved) -> Self {
+        Self::Unapproved {
+            tool: tool.to_owned(),
+            component: waiting.component.name.clone(),
+            why: waiting.reasons.summary(),
+        }
+    }
+
     /// What a program can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -136,6 +158,8 @@ impl EngineError {
             | Self::NoSuchComponent(_)
             | Self::NoComponentNamed(_)
             | Self::NotBlocked(_)
+            | Self::NotWaiting(_)
+            | Self::NotApproved(_)
             | Self::Token(TokenError::Missing(_)) => ErrorKind::NotFound,
             Self::Arguments(_)
             | Self::Unencodable(_)
@@ -150,11 +174,12 @@ impl EngineError {
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
                 ErrorKind::Invalid
             }
-            Self::Blocked { .. } => ErrorKind::Denied,
+            Self::Blocked { .. } | Self::Unapproved { .. } => ErrorKind::Denied,
             Self::PersonAsked { .. } | Self::State(StateError::NotGranted { .. } | StateError::Lost(_)) => {
                 ErrorKind::Denied
             }
             Self::IdempotencyConflict { .. }
+            | Self::AnotherStatement { .. }
             | Self::WrongState { .. }
             | Self::NotInQuestion { .. }
             | Self::QuestionOver { .. }
@@ -249,6 +274,10 @@ impl EngineError {
             Self::NoSuchComponent(_) | Self::NoComponentNamed(_) => "no_such_component",
             Self::Blocked { .. } => "blocked",
             Self::NotBlocked(_) => "no_such_block",
+            Self::Unapproved { .. } => "not_approved",
+            Self::NotWaiting(_) => "not_waiting",
+            Self::NotApproved(_) => "no_such_approval",
+            Self::AnotherStatement { .. } => "another_statement",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",
             Self::Catalog(_) => "bad_catalog",

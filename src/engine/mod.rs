@@ -2,6 +2,7 @@
 //! May import: `catalog`, `store` and the ground. Never here: WASM, MCP, redb.
 //! Read first: `lifecycle/attempt.rs`, then `record/recorder.rs`, then `change/plan.rs`.
 
+mod approvals;
 mod audit;
 mod change;
 mod commit;
@@ -37,6 +38,7 @@ mod tokens;
 mod trace;
 mod wing_rows;
 
+pub use approvals::{Approvals, UnapprovedView};
 pub use audit::{AuditAction, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};
 pub use error::{EngineError, ErrorKind, QuestionEnd, StateError, TokenError};

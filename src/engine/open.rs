@@ -142,6 +142,7 @@ impl TaskEngine {
             live: Arc::new(Semaphore::new(options.live_instances)),
             live_bound: options.live_instances,
             are_components_swept: AtomicBool::new(false),
+            catalog_changes: tokio::sync::Mutex::default(),
             stored_here: Mutex::default(),
             sweeping: RwLock::default(),
             retention: options.retention,

@@ -37,6 +37,8 @@ pub struct Shared {
     pub opened: Anchor,
     pub memory: Arc<Memory>,
     pub catalog: RwLock<Arc<Catalog>>,
+    /// Held by what makes another catalog out of the one that is there.
+    pub catalog_changes: tokio::sync::Mutex<()>,
     pub dirty: Dirty,
     /// Tools that have bounds of their own.
     pub gates: Gates,

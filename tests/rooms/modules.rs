@@ -24,7 +24,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["record"],
             &["family", "runner"],
             &["handle"],
-            &["grants", "questions", "state", "tokens", "wing_rows"],
+            &["approvals", "grants", "questions", "state", "tokens", "wing_rows"],
             &["query"],
             &["lifecycle"],
             &["dispatch", "runners"],

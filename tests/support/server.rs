@@ -40,8 +40,18 @@ impl Server {
 
     /// With what this configuration grants, and no more.
     pub fn start_granted(data: &Path, tools: &[PathBuf], configuration: &Path) -> Self {
+        Self::start_granted_with(data, tools, configuration, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_granted_with(
+        data: &Path,
+        tools: &[PathBuf],
+        configuration: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let flags = ["--config".as_ref(), configuration.as_os_str()];
-        Self::launch("127.0.0.1:0", data, tools, &flags, &[])
+        Self::launch("127.0.0.1:0", data, tools, &flags, variables)
             .unwrap_or_else(|words| panic!("the server did not start: {words}"))
     }
 

@@ -447,6 +447,31 @@ pub enum ToolCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Look at a component that is not served before a person approves it, and serve it; without a name, list them
+    #[command(after_help = "Examples:\n  longhaul tool approve\n  longhaul tool approve web_digest\n  \
+        longhaul tool approve web_digest --tools ~/plugins     where no server runs\n\n\
+        A component that asks for no power is served at first sight. One that asks for more, and one that is not what \
+        was approved, waits. What is approved is what was shown: its bytes, its texts and schemas, what it asks for and \
+        what it is granted.")]
+    Approve {
+        /// The component's name
+        name: Option<String>,
+        /// Approve it without another question, where this is still what it is; the list shows it
+        #[arg(long, value_name = "DIGEST", requires = "name")]
+        digest: Option<String>,
+        /// The tools of the server that does not run: as of `serve --tools`
+        #[arg(long, value_name = "PATH")]
+        tools: Vec<PathBuf>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take a component's approval back: it is not served any more, and its tasks lose what they were granted
+    Revoke {
+        /// The component's name
+        name: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Stop a component's tasks where they are and refuse calls of its tools; without a name, list what is blocked
     #[command(
         after_help = "Examples:\n  longhaul tool block web_digest\n  longhaul tool block blake3:DIGEST\n\n\

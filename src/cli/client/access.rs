@@ -204,7 +204,9 @@ impl From<EngineError> for CliError {
             | EngineError::NoSuchQuestion { .. }
             | EngineError::NoSuchStep { .. }
             | EngineError::NoComponentNamed(_)
-            | EngineError::NotBlocked(_) => Self::not_found(words),
+            | EngineError::NotBlocked(_)
+            | EngineError::NotWaiting(_)
+            | EngineError::NotApproved(_) => Self::not_found(words),
             EngineError::Arguments(_)
             | EngineError::ArgumentsTooLarge { .. }
             | EngineError::IdempotencyConflict { .. }
@@ -221,7 +223,9 @@ impl From<EngineError> for CliError {
             },
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
             EngineError::Remote(_) => Self::not_found(words),
-            EngineError::Blocked { .. } => Self::refused(words),
+            EngineError::Blocked { .. }
+            | EngineError::Unapproved { .. }
+            | EngineError::AnotherStatement { .. } => Self::refused(words),
             EngineError::Share(_) | EngineError::WrongState { .. } | EngineError::State(_) => {
                 Self::refused(words)
             }

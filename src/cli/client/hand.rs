@@ -34,6 +34,14 @@ pub fn may_resolve(is_person: bool) -> Result<()> {
     Err(refused("only a person says what became of a step, and no person is at this command"))
 }
 
+/// Refuses to approve a component where no person is.
+pub fn may_approve(is_person: bool) -> Result<()> {
+    if is_person {
+        return Ok(());
+    }
+    Err(refused("only a person approves a component, and no person is at this command"))
+}
+
 fn refused(why: &str) -> CliError {
     CliError::refused(format_args!("{why}: it has no terminal")).next(
         "type it at a terminal; whoever owns the configuration can give scripts leave, see docs/operators.md",
@@ -69,5 +77,7 @@ mod tests {
         assert_eq!(exit(None, false), None);
         assert_eq!(may_resolve(false).expect_err("refused").exit, Exit::Refused);
         assert_eq!(may_resolve(true), Ok(()));
+        assert_eq!(may_approve(false).expect_err("refused").exit, Exit::Refused);
+        assert_eq!(may_approve(true), Ok(()));
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::api::{BlockDocument, Operation, ToolBlock, ToolBlocks, ToolPin, ToolUnblock};
+use super::approve;
+use crate::api::{BlockDocument, Operation, ToolApprovals, ToolBlock, ToolBlocks, ToolPin, ToolUnblock};
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
 use crate::cli::client::access::Access;
@@ -36,6 +37,10 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
             }
         }
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
+        ToolCommand::Approve { name, digest, tools, server } => {
+            approve::run((name, digest), tools, &server, context).await?;
+        }
+        ToolCommand::Revoke { name, server } => approve::revoke(name, &server, context).await?,
         ToolCommand::Block { name: Some(name), server } => {
             let block = changed(ToolBlock { name }, &server, context).await?;
             let words = "its tasks stand still, and it takes no calls, until `longhaul tool unblock` of it";
@@ -89,7 +94,13 @@ async fn list_blocks(server: &ServerArgs, context: &Context) -> Result<()> {
 async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
     let remote = Remote::of_server(server.url(), context).await?;
     let listed = remote.tools().await?;
+    // To all but the owner there is no such list.
+    let waiting = remote.run(&ToolApprovals {}, true).await.map(|listed| listed.waiting).unwrap_or_default();
     remote.close().await;
+    if !waiting.is_empty() {
+        let names: Vec<_> = waiting.iter().map(|waiting| escape(&waiting.name)).collect();
+        eprintln!("waiting for approval, see `longhaul tool approve`: {}", names.join(", "));
+    }
     let of_components = listed.iter().filter(|tool| !is_own(tool));
     if context.output.json {
         return context.output.json(&json!({ "tools": of_components.map(wire).collect::<Vec<_>>() }));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::tools::{self, ComponentFile};
-use crate::authority::{Access, Grant};
-use crate::catalog::{Candidate, Component, Manifest, Operator, RefusedBound, bound_lines};
+use crate::authority::Grant;
+use crate::catalog::{Candidate, Component, Manifest, Operator, RefusedBound, Statement, bound_lines};
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{self, escape};
 use crate::engine::{InspectError, Runner};
@@ -18,6 +18,8 @@ pub struct Loaded {
     pub file: ComponentFile,
     pub bytes: Arc<[u8]>,
     pub component: Component,
+    /// What an approval of it is of; none of one that needs no approval.
+    pub statement: Option<Statement>,
 }
 
 /// As [`tools::find`], away from the threads that must not block. Cargo and we speak on stderr.
@@ -60,9 +62,10 @@ pub async fn load(
         inspection,
         trusted: trust || file.own,
     };
-    let component = Component::assemble(candidate, operator)
-        .map_err(|error| CliError::usage(format_args!("{place}: {error}")))?;
-    Ok(Loaded { file, bytes, component })
+    let refused = |error| CliError::usage(format_args!("{place}: {error}"));
+    let statement = (!candidate.trusted).then(|| Statement::of(candidate.clone(), operator));
+    let component = Component::assemble(candidate, operator).map_err(refused)?;
+    Ok(Loaded { file, bytes, component, statement: statement.transpose().map_err(refused)? })
 }
 
 /// A component that is not compiled by then is spoken of.
@@ -112,31 +115,7 @@ pub fn summary(component: &Component) -> Vec<String> {
 
 /// A grant in words, one line a power.
 pub fn powers(grant: &Grant) -> Vec<String> {
-    let mut lines: Vec<String> =
-        grant.http.iter().map(|pattern| format!("http {}", escape(&pattern.to_string()))).collect();
-    for file in &grant.files {
-        let access = match file.access {
-            Access::Read => "read",
-            Access::Write => "write",
-        };
-        let from = file.path.as_deref().map(|path| format!(" from {}", escape(path))).unwrap_or_default();
-        lines.push(format!("files {} at {} ({access}){from}", escape(&file.slot), escape(&file.at)));
-    }
-    lines.extend(grant.env.iter().map(|name| format!("env {}", escape(name))));
-    lines.extend(grant.secrets.iter().map(|secret| {
-        let from = secret.from.as_deref().map(|from| format!(" from {}", escape(from))).unwrap_or_default();
-        format!(
-            "secret {} as {} to {}{from}",
-            escape(&secret.name),
-            escape(&secret.header),
-            escape(&secret.host)
-        )
-    }));
-    lines.extend(grant.state.iter().map(|pattern| format!("state {}", escape(&pattern.to_string()))));
-    lines.extend(grant.tools.iter().map(|name| format!("calls to the tool {}", escape(name))));
-    lines.extend(grant.elicit.then(|| "questions to people".to_owned()));
-    lines.extend(grant.sample.then(|| "samples of the client's model".to_owned()));
-    lines
+    grant.words().iter().map(|power| escape(power)).collect()
 }
 
 #[cfg(test)]
@@ -164,7 +143,7 @@ mod tests {
         assert_eq!(said.len(), 2);
     }
 
-    use crate::authority::{FileGrant, HttpPattern, SecretGrant, StatePattern};
+    use crate::authority::{Access, FileGrant, HttpPattern, SecretGrant, StatePattern};
 
     #[test]
     fn a_grant_is_told_power_by_power() {

@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod backup_socket;
+pub mod catalog;
 pub mod guests;
 pub mod load;
 pub mod machine;

@@ -10,20 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::background;
 use super::backup_socket::BackupSocket;
-use super::load;
+use super::catalog;
 use super::machine;
 use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
-use crate::api;
 use crate::authority::{Principal, Secret};
-use crate::catalog::Catalog;
 use crate::cli::args::ServeArgs;
 use crate::cli::config::McpSettings;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
-use crate::cli::show::render::{escape, escape_text};
+use crate::cli::show::render::escape_text;
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::http;
@@ -232,28 +230,13 @@ async fn set_up(
     context: &Context,
 ) -> Result<()> {
     let settings = &context.settings;
-    let mut catalog = Catalog::reserving(api::names());
-    for file in load::find(settings.tool_paths.clone()).await? {
-        let loaded = load::load(file, runner, &settings.operator, settings.trust).await?;
-        match engine.store_component(loaded.bytes, &loaded.component.name).await {
-            Err(error) if error.passes() => {
-                eprintln!(
-                    "{} is not served: the disk has no room to keep it; make some and start again",
-                    escape(&loaded.component.name)
-                );
-                continue;
-            }
-            stored => drop(stored?),
-        }
-        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
-        catalog = catalog.with(loaded.component).map_err(CliError::usage)?;
-    }
+    let mut catalog = catalog::of_files(engine, runner, settings.tool_paths.clone(), settings).await?;
     if let Some(remotes) = remotes {
         let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
         words.iter().for_each(|word| eprintln!("{}", escape_text(word)));
         catalog = with;
     }
-    if catalog.tools().len() == 0 {
+    if catalog.tools().len() == 0 && catalog.unapproved().len() == 0 {
         eprintln!("no tools are served: name some with --tools PATH");
     }
     for table in settings.operator.unused(&catalog) {

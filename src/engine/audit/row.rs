@@ -30,6 +30,10 @@ pub enum AuditAction {
     Act,
     ComponentBlock,
     ComponentUnblock,
+    /// A component, by a person, or by what it was when it was first seen.
+    ComponentApprove,
+    /// That approval, taken back.
+    ComponentRevoke,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +64,8 @@ impl std::fmt::Display for AuditAction {
             Self::Act => "act",
             Self::ComponentBlock => "component_block",
             Self::ComponentUnblock => "component_unblock",
+            Self::ComponentApprove => "component_approve",
+            Self::ComponentRevoke => "component_revoke",
         })
     }
 }

@@ -118,8 +118,11 @@ impl TaskEngine {
     /// earlier processes stored.
     async fn sweep_components(&self, with_new: bool) -> Result<u64, EngineError> {
         let shared = &self.shared;
+        let catalog = shared.catalog();
         let mut needed: BTreeSet<ComponentId> =
-            shared.catalog().tools().map(|entry| entry.tool.component.clone()).collect();
+            catalog.tools().map(|entry| entry.tool.component.clone()).collect();
+        // What waits for approval is served without its file.
+        needed.extend(catalog.unapproved().map(|waiting| waiting.component.id.clone()));
         let stored = shared.store.read_long(components).await?;
         if stored.iter().all(|component| needed.contains(component)) {
             return Ok(0);

@@ -343,6 +343,11 @@ fn claim(
 }
 
 fn no_such_tool(catalog: &crate::catalog::Catalog, submission: &Submission) -> EngineError {
+    if submission.principal.may_call(&submission.tool)
+        && let Some(waiting) = catalog.unapproved_with(&submission.tool)
+    {
+        return EngineError::unapproved(&submission.tool, waiting);
+    }
     let folded = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let name: String = submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
     let wanted = folded(&name);

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::recorder::Recorder;
-use crate::authority::{Capability, Lost, Powers, Principal, Regranted, Standing};
-use crate::catalog::ToolEntry;
+use crate::authority::{Capability, Grant, Lost, Powers, Principal, Regranted, Standing};
+use crate::catalog::{Since, ToolEntry, Unapproved};
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::shared::Shared;
 use crate::task::Task;
@@ -28,7 +28,9 @@ impl Shared {
     /// served any more leaves its tasks what they have: blocking it stops them.
     fn regranted(&self, task: &Task) -> Option<Regranted> {
         let catalog = self.catalog();
-        let entry = catalog.callable(&task.tool)?;
+        let Some(entry) = catalog.callable(&task.tool) else {
+            return regranted_unserved(catalog.unapproved_with(&task.tool)?, task);
+        };
         let now = if entry.tool.component == task.component {
             &entry.tool.grant
         } else {
@@ -39,8 +41,21 @@ impl Shared {
             }
             &component.holdings.grant
         };
-        (*now != task.grant).then(|| Regranted { given: task.grant.clone(), now: now.clone() })
+        differing(task, now)
     }
+}
+
+/// The same for a component that waits for approval: the operator's word counts as it stands now, and nothing does any
+/// more once its approval was revoked.
+fn regranted_unserved(waiting: &Unapproved, task: &Task) -> Option<Regranted> {
+    match waiting.reasons.since {
+        Since::Revoked => differing(task, &Grant::default()),
+        Since::Changed | Since::NeverApproved => differing(task, &waiting.component.holdings.grant),
+    }
+}
+
+fn differing(task: &Task, now: &Grant) -> Option<Regranted> {
+    (*now != task.grant).then(|| Regranted { given: task.grant.clone(), now: now.clone() })
 }
 
 impl Shared {

@@ -196,6 +196,7 @@ impl TaskEngine {
         if let Err(error) = remotes.tools.list(server).await {
             return Err(EngineError::Remote(format!("server {server} does not answer: {error}")));
         }
+        let _one = self.shared.catalog_changes.lock().await;
         let (catalog, words) =
             remotes.add_to((self, by), Catalog::clone(&self.catalog()), operator, Some(server)).await?;
         self.set_catalog(Arc::new(catalog));

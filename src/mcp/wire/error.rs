@@ -76,6 +76,10 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::Blocked { .. }
         | EngineError::NoComponentNamed(_)
         | EngineError::NotBlocked(_)
+        | EngineError::Unapproved { .. }
+        | EngineError::NotWaiting(_)
+        | EngineError::NotApproved(_)
+        | EngineError::AnotherStatement { .. }
         | EngineError::State(_) => Blame::Arguments,
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }

@@ -174,6 +174,11 @@ fn choose(
     refused(match tool.map(|tool| tool.accept(&arguments).map(drop)) {
         Some(Err(error)) => CallRefusal::Invalid(format!("{}: {error}", call.tool)),
         Some(Ok(())) => CallRefusal::Lost(EngineError::Blocked { tool: call.tool.clone() }.to_string()),
+        None if let Some(waiting) =
+            catalog.unapproved_with(&call.tool).filter(|_| may_call(parent, &call.tool)) =>
+        {
+            CallRefusal::Lost(EngineError::unapproved(&call.tool, waiting).to_string())
+        }
         _ => {
             CallRefusal::NotFound(format!("there is no tool '{}' that this task's owner may call", call.tool))
         }
