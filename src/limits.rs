@@ -53,6 +53,24 @@ pub const SWEEP_AUDIT_ROWS: usize = 1_000;
 pub const PRINCIPALS_PART: u64 = 8;
 /// Of each thing, one part in so many is kept for the owner's own programs and commands.
 pub const OWNERS_PART: u64 = 8;
+/// Of the bytes that all may keep in the store, one principal has one part in so many: those of a month are many more
+/// than those of a moment, and most stores have few principals.
+pub const STORED_SHARE_PART: u64 = 4;
+/// Entries of shared state in all namespaces, and with the others' reserve and share.
+pub const MAX_SHARED_STATE_ENTRIES: u64 = 1_000_000;
+/// What a task is counted with in the store from its beginning, besides what it was called with: its small rows, and as
+/// much again for what it adds, so that most tasks are counted once.
+pub const TASK_CHARGE_BYTES: u64 = 4 * 1024;
+/// How much of that its first rows take.
+pub const TASK_ROWS_BYTES: u64 = 1024;
+/// What a row costs in the store besides its key and its value.
+pub const ROW_CHARGE_BYTES: u64 = 16;
+/// A task that grows past what it is counted with is counted with so much more at once, bytes.
+pub const CHARGE_STEP_BYTES: u64 = 16 * 1024;
+/// A task that ends gives back what it was counted with and does not have, where that is so much.
+pub const CHARGE_RETURN_BYTES: u64 = 8 * 1024;
+/// What an entry of shared state costs in the store besides its namespace, its key and its value.
+pub const STATE_ENTRY_CHARGE_BYTES: u64 = 128;
 /// Principals that hold nothing of a thing and are remembered all the same, for each thing.
 pub const MAX_IDLE_PRINCIPALS: usize = 256;
 /// Memory that callers cause, bytes, where nothing is known of the machine: of requests, answers, guests and open tasks.

@@ -2,12 +2,13 @@
 //! outside the process knows what each program must come to and which submissions were acknowledged.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Dice, Oracle, RpcError, Server, guest, scale};
+use crate::support::{Client, Dice, Oracle, RpcError, Server, command, guest, scale};
 
 /// One submission as its client knows it.
 pub struct Job {
@@ -106,6 +107,9 @@ async fn nothing_acknowledged_is_lost_or_done_twice() {
         for worker in load {
             worker.await.expect("a worker");
         }
+        if round % 25 == 24 {
+            check_counts(&data);
+        }
     }
     let server = Server::start(&data, &tools);
     let client = server.client();
@@ -127,6 +131,16 @@ async fn nothing_acknowledged_is_lost_or_done_twice() {
     assert_eq!(metrics, ids.len(), "a key that was repeated made no second task");
     println!("{kills} kills, {} tasks, {interrupted} of them interrupted", jobs.len());
     assert!(interrupted > kills / 10, "the kills must have hit running tasks: {interrupted}");
+}
+
+/// What was counted in the commits that the server was killed at is what their rows come to.
+fn check_counts(data: &Path) {
+    // It may find something else to say of this machine.
+    let output = command(data, &["doctor", "--check"]).output().expect("longhaul runs");
+    let checked: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let checks = checked["checks"].as_array().expect("checks");
+    let counts = checks.iter().find(|check| check["what"] == "counts").expect("counts are looked at");
+    assert_eq!(counts["ok"], true, "{counts}");
 }
 
 /// Every link that was ever given resolves, right after the start.

@@ -57,7 +57,7 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     seen(&longhaul(&data, &["task", "show", &task], None));
     seen(&longhaul(&data, &["task", "show", &task], Some(&token)));
     let narrow =
-        ["token", "new", "bob", "--tools", "*", "--rate", "50", "--memory-mib", "128", "--tasks", "9"];
+        ["token", "new", "bob", "--tools", "*", "--rate", "50", "--memory-mib", "128", "--store-mib", "7"];
     let of_server = seen(&longhaul(&data, &narrow, None));
     let of_server = of_server["token"].as_str().expect("a token").to_owned();
     seen(&longhaul(&data, &["tool", "list"], Some(&of_server)));
@@ -66,9 +66,9 @@ fn tokens_are_made_before_the_first_start_and_asked_for_beyond_loopback() {
     let listed = seen(&longhaul(&data, &["token", "list"], None));
     let share = |at: usize| {
         let token = &listed["tokens"][at];
-        ["rate", "memory_mib", "tasks"].map(|part| token[part].as_u64())
+        ["rate", "memory_mib", "store_mib"].map(|part| token[part].as_u64())
     };
-    assert_eq!((share(0), share(1)), ([None; 3], [Some(50), Some(128), Some(9)]), "{listed}");
+    assert_eq!((share(0), share(1)), ([None; 3], [Some(50), Some(128), Some(7)]), "{listed}");
     assert_eq!(longhaul(&data, &["token", "new", "eve", "--tasks", "0"], None).status.code(), Some(2));
     let forbidden = longhaul(&data, &["token", "new", "eve", "--tools", "*"], Some(&token));
     assert_eq!(forbidden.status.code(), Some(4));
@@ -178,4 +178,29 @@ fn the_owners_key_stays_until_it_is_renewed_and_is_printed_for_its_own_server_al
     let server = Server::start(&data, &[]);
     assert_ne!(key(), first);
     server.stop();
+}
+
+#[test]
+fn a_token_keeps_no_more_in_the_store_than_it_says_and_goes_on_when_it_has_deleted_something() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("data");
+    let server = Server::start(&data, &[guest("text_stats")]);
+    let narrow = ["token", "new", "eve", "--state", "trips", "--store-mib", "1"];
+    let made = seen(&longhaul(&data, &narrow, None));
+    let token = made["token"].as_str().expect("a token");
+    let value = format!("\"{}\"", "v".repeat(60_000));
+    let put = |key: usize| longhaul(&data, &["state", "put", "trips", &key.to_string(), &value], Some(token));
+    let kept = (0..40).take_while(|key| put(*key).status.success()).count();
+    assert_eq!(kept, (1 << 20) / 60_200);
+    let words = String::from_utf8_lossy(&put(kept).stderr).into_owned();
+    assert!(words.contains("the share of eve is 1 MiB in the store (stored_bytes)"), "{words}");
+    seen(&longhaul(&data, &["state", "get", "trips", "1"], Some(token)));
+    seen(&longhaul(&data, &["state", "delete", "trips", "1"], Some(token)));
+    seen(&put(kept));
+    server.stop();
+    let checked = longhaul(&data, &["doctor", "--check"], None);
+    let checked: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    let counts =
+        checked["checks"].as_array().and_then(|checks| checks.iter().find(|one| one["what"] == "counts"));
+    assert_eq!(counts.map(|counts| &counts["ok"]), Some(&json!(true)), "{checked}");
 }

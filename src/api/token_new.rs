@@ -29,6 +29,9 @@ pub struct TokenNew {
     /// Open tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<NonZeroU64>,
+    /// What its tasks and its entries of shared state keep in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_mib: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,11 +53,12 @@ impl Operation for TokenNew {
     const AUDIENCE: Audience = Audience::Owner;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<NewToken, ApiError> {
-        let Self { name, tools, state, rate, memory_mib, tasks } = self;
+        let Self { name, tools, state, rate, memory_mib, tasks, store_mib } = self;
         let narrowed = Narrowed {
             rate: rate.map(NonZeroU32::get),
             memory_mib: memory_mib.map(NonZeroU64::get),
             tasks: tasks.map(NonZeroU64::get),
+            store_mib: store_mib.map(NonZeroU64::get),
         };
         let grant = TokenGrant { name: name.clone(), tools, state, narrowed };
         Ok(NewToken { name, token: engine.new_token(caller.principal, grant).await? })

@@ -222,7 +222,9 @@ impl EngineError {
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
             Self::Share(refusal) => Some(refusal.retry_after_seconds()),
-            Self::Store(StoreError::NoSpace { .. }) => Some(limits::NO_SPACE_RETRY_SECONDS),
+            Self::Store(StoreError::NoSpace { .. } | StoreError::NoShare(_)) => {
+                Some(limits::NO_SPACE_RETRY_SECONDS)
+            }
             _ => None,
         }
     }
@@ -241,6 +243,7 @@ impl EngineError {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Store(StoreError::NoSpace { .. }) => "no_space",
+            Self::Store(StoreError::NoShare(_)) => "share_used_up",
             Self::Store(_) => "store",
             Self::NoSuchTask(_) => "no_such_task",
             Self::NoSuchOutput { .. } => "no_such_output",
@@ -294,6 +297,7 @@ fn of_store(error: &StoreError) -> ErrorKind {
     match error {
         StoreError::Busy { .. }
         | StoreError::NoSpace { .. }
+        | StoreError::NoShare(_)
         | StoreError::Closed
         | StoreError::Locked { .. } => ErrorKind::Unavailable,
         StoreError::Refused(_) => ErrorKind::Conflict,

@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod change;
+mod charge;
 mod commit;
 mod cursor;
 mod dispatch;
@@ -69,6 +70,7 @@ pub use query::audit::{AuditPage, AuditQuery, AuditView};
 pub use query::journal::{JournalView, RecordView};
 pub use query::metrics::Metrics;
 pub use query::outputs::Slice;
+pub use query::recount::Miscounted;
 pub use query::steps::{FoldedSteps, MarkView, StepState, StepView, StepsView, TraceView};
 pub use query::tasks::{TaskEnd, TaskPage, TaskQuery, Whose};
 pub use query::view::TaskView;

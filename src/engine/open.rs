@@ -30,6 +30,7 @@ use crate::engine::next::{Commands, without_commands};
 use crate::engine::ports::{InspectError, Sampler};
 use crate::engine::query::metrics;
 use crate::engine::query::metrics::Metrics;
+use crate::engine::query::recount;
 use crate::engine::rows;
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
@@ -95,7 +96,12 @@ impl TaskEngine {
     ) -> Result<Self, EngineError> {
         let memory = Arc::new(Memory::new(options.clock.clone()));
         let store = Store::open_async(folder, options.store, memory.clone()).await?;
-        Self::with_store(store, memory, runner, options).await
+        let engine = Self::with_store(store, memory, runner, options).await?;
+        if let Err(error) = engine.count_once().await {
+            // It goes on; what is counted from here on is a part, and the next start counts all.
+            tracing::warn!(%error, "what principals keep in the store could not be counted");
+        }
+        Ok(engine)
     }
 
     /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
@@ -124,9 +130,12 @@ impl TaskEngine {
         let load = move |snapshot: &Snapshot<'_>| {
             loaded.tokens.load(snapshot)?;
             loaded.blocks.load(snapshot)?;
-            narrowed::load(&account, snapshot)
+            narrowed::load(&account, snapshot)?;
+            recount::load(&account, snapshot)
         };
         store.read(load).await?;
+        // Before anything is written. Another account was not given to this memory.
+        let _ = memory.account.set(options.shares.clone());
         let gates = store.read(move |snapshot| Gates::open(options.tool_bounds, snapshot)).await?;
         let shared = Shared {
             memory,

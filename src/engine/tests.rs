@@ -23,6 +23,7 @@ mod sampling;
 mod shares;
 mod sleepers;
 mod state;
+mod stored;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -133,6 +133,29 @@ impl Account {
         self.check_by(pool, who, amount, Checked::Bounds)
     }
 
+    /// The same, of what is counted elsewhere and only looked at here; a refusal counts for the metrics.
+    pub fn admit(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
+        let mut table = self.tables[pool as usize].lock();
+        let checked = table.check(pool, self.bounds[pool], who, amount, Checked::Bounds);
+        if let Err(refused) = &checked {
+            table.refused[usize::from(refused.whose == Whose::Process)] += 1;
+        }
+        checked
+    }
+
+    /// What a principal has of a pool that is counted elsewhere.
+    pub fn set(&self, pool: Pool, who: &str, amount: u64) {
+        let mut table = self.tables[pool as usize].lock();
+        let used = if who == LOCAL { table.of_owner } else { table.of.get(who).map_or(0, |of| of.used) };
+        if amount > used {
+            table.add(who, &self.owner, amount - used);
+            return;
+        }
+        table.remove(who, used - amount);
+        drop(table);
+        self.freed[pool as usize].notify_waiters();
+    }
+
     /// Takes so much without a guard, for pools whose counts are rows on disk: what [`Account::release`] gives back.
     pub fn charge(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
         self.add(pool, who, amount, Checked::Bounds).map(drop)
@@ -196,6 +219,7 @@ impl Account {
         for (pool, bound) in [
             (Pool::Memory, memory),
             (Pool::OpenTasks, narrowed.tasks),
+            (Pool::StoredBytes, mib(narrowed.store_mib)),
             (Pool::Rate, narrowed.rate.map(u64::from)),
         ] {
             self.tables[pool as usize].lock().narrow(who, bound);
@@ -210,6 +234,7 @@ impl Account {
             rate: of(Pool::Rate).and_then(|rate| u32::try_from(rate).ok()),
             memory_mib: of(Pool::Memory).map(|bytes| bytes / MIB),
             tasks: of(Pool::OpenTasks),
+            store_mib: of(Pool::StoredBytes).map(|bytes| bytes / MIB),
         }
     }
 
@@ -352,6 +377,10 @@ impl Held {
     /// Who holds it.
     pub fn who(&self) -> &str {
         &self.who
+    }
+
+    pub fn name(&self) -> Arc<str> {
+        self.who.clone()
     }
 
     pub fn amount(&self) -> u64 {

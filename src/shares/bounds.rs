@@ -23,6 +23,16 @@ impl Bound {
         Self { process, share: process.div_ceil(limits::PRINCIPALS_PART), reserve }
     }
 
+    /// Bytes in a store on a disk of so many.
+    pub const fn of_disk(bytes: u64) -> Self {
+        Self::of_store(bytes / 4 * 3)
+    }
+
+    /// So many bytes in a store.
+    pub const fn of_store(bytes: u64) -> Self {
+        Self::divided(bytes).with_share(bytes.div_ceil(limits::STORED_SHARE_PART))
+    }
+
     /// The same with this share, which is no more than all of it.
     #[must_use]
     pub const fn with_share(self, share: u64) -> Self {
@@ -118,6 +128,9 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
         Pool::Samples => limits::MAX_WAITING_SAMPLES,
         Pool::Sampling => limits::MAX_ENDPOINT_SAMPLES as u64,
         Pool::Questions => limits::MAX_SERVER_QUESTIONS,
+        // Of its disk a program knows more; see [`Bound::of_disk`].
+        Pool::StoredBytes => u64::MAX,
+        Pool::StateEntries => limits::MAX_SHARED_STATE_ENTRIES,
     }
 }
 
@@ -127,6 +140,6 @@ pub(super) fn retry_after(pool: Pool) -> Duration {
         Pool::Connections | Pool::Requests | Pool::RequestBytes | Pool::AnswerBytes | Pool::Rate => 1,
         Pool::Memory | Pool::GuestMemory | Pool::Instances | Pool::Sampling | Pool::Subscribers => 2,
         Pool::Sessions | Pool::OpenTasks | Pool::TaskMemory | Pool::Samples => 10,
-        Pool::Questions => 60,
+        Pool::Questions | Pool::StoredBytes | Pool::StateEntries => 60,
     })
 }

@@ -9,6 +9,9 @@ pub struct Narrowed {
     pub memory_mib: Option<u64>,
     /// Open tasks.
     pub tasks: Option<u64>,
+    /// Bytes in the store. In a row of its own: the others' has a shape that earlier builds wrote.
+    #[serde(skip)]
+    pub store_mib: Option<u64>,
 }
 
 impl Narrowed {

@@ -33,10 +33,14 @@ pub enum Pool {
     Questions,
     /// Requests a second.
     Rate,
+    /// Bytes that tasks and entries of shared state keep in the store. Counted over restarts.
+    StoredBytes,
+    /// Entries of shared state. Counted over restarts.
+    StateEntries,
 }
 
 impl Pool {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Connections,
         Self::Requests,
         Self::Memory,
@@ -52,6 +56,8 @@ impl Pool {
         Self::Sampling,
         Self::Questions,
         Self::Rate,
+        Self::StoredBytes,
+        Self::StateEntries,
     ];
 
     /// In metrics, in the data of errors, in the audit.
@@ -72,6 +78,8 @@ impl Pool {
             Self::Sampling => "sampling",
             Self::Questions => "questions",
             Self::Rate => "rate",
+            Self::StoredBytes => "stored_bytes",
+            Self::StateEntries => "state_entries",
         }
     }
 
@@ -93,6 +101,8 @@ impl Pool {
             Self::Sampling => "samples that the endpoint works on",
             Self::Questions => "open questions",
             Self::Rate => "requests a second",
+            Self::StoredBytes => "MiB in the store",
+            Self::StateEntries => "entries of shared state",
         }
     }
 
@@ -109,13 +119,22 @@ impl Pool {
             Self::OpenTasks | Self::TaskMemory => "wait until some have ended, or cancel some",
             Self::Samples | Self::Sampling | Self::Questions => "answer some, or cancel their tasks",
             Self::Rate => "ask less often",
+            Self::StoredBytes => {
+                "delete tasks that have ended, or entries of shared state, or ask the owner for a larger share"
+            }
+            Self::StateEntries => "delete some, or ask the owner for a larger share",
         }
     }
 
     pub fn is_in_bytes(self) -> bool {
         matches!(
             self,
-            Self::Memory | Self::RequestBytes | Self::AnswerBytes | Self::GuestMemory | Self::TaskMemory
+            Self::Memory
+                | Self::RequestBytes
+                | Self::AnswerBytes
+                | Self::GuestMemory
+                | Self::TaskMemory
+                | Self::StoredBytes
         )
     }
 

@@ -88,7 +88,8 @@ fn guests_leave_room_for_the_request_that_cancels_them() {
 #[test]
 fn a_token_narrows_shares_and_never_widens_one() {
     let account = Account::new(Bounds::default());
-    let narrowed = Narrowed { memory_mib: Some(64), tasks: Some(3), rate: Some(u32::MAX) };
+    let narrowed =
+        Narrowed { memory_mib: Some(64), tasks: Some(3), store_mib: Some(5), rate: Some(u32::MAX) };
     account.narrow("ann", narrowed);
     account.narrow(LOCAL, narrowed);
     assert_eq!(account.share(Pool::Memory, "ann"), 64 * MIB);

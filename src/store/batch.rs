@@ -17,6 +17,7 @@ pub struct Batch {
     pub(super) leases: Vec<LeaseChange>,
     pub(super) effects: Option<Effects>,
     pub(super) marks: SmallVec<[(Arc<AtomicU64>, u64); 1]>,
+    pub(super) counts: SmallVec<[(Count, i64); 1]>,
     pub(super) ops: usize,
     /// The ops as the log holds them.
     pub(super) frame: Vec<u8>,
@@ -63,6 +64,15 @@ pub enum Guard {
         key: Vec<u8>,
         value: Arc<[u8]>,
     },
+}
+
+/// Names a sum that the store keeps in a row of [`Space::Count`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Count {
+    /// What is counted, and for whom.
+    Named { kind: u8, name: Arc<str> },
+    /// Of a task.
+    Task([u8; 16]),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,12 +174,21 @@ impl Batch {
         self.marks.push((mark, number));
     }
 
+    /// Once the batch is applied, the count is more, or less, by so much. Its row is written once for all batches of a
+    /// commit, with what they come to, so that it is true of exactly the rows that are there. It is never less than 0.
+    pub fn add_count(&mut self, count: Count, change: i64) {
+        if change != 0 {
+            self.counts.push((count, change));
+        }
+    }
+
     /// Both as one: this one's changes, then the other's. What follows from either is added to both at once.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.guards.extend(other.guards);
         self.leases.extend(other.leases);
         self.marks.extend(other.marks);
+        self.counts.extend(other.counts);
         self.ops += other.ops;
         self.direct.extend(other.direct);
         self.frame.extend_from_slice(&other.frame);
@@ -179,9 +198,13 @@ impl Batch {
         self
     }
 
+    pub fn need(&self) -> Need {
+        self.need
+    }
+
     /// Whether it changes nothing on disk.
     pub fn is_empty(&self) -> bool {
-        self.ops == 0
+        self.ops == 0 && self.counts.is_empty()
     }
 
     /// About what it will occupy in the log and outside it.
@@ -192,6 +215,16 @@ impl Batch {
     fn added(&mut self, key: &[u8]) {
         self.ops += 1;
         self.longest_key = self.longest_key.max(key.len());
+    }
+}
+
+impl Count {
+    /// Of its row.
+    pub fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Named { kind, name } => [&[*kind], name.as_bytes()].concat(),
+            Self::Task(id) => id.to_vec(),
+        }
     }
 }
 

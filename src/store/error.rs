@@ -26,6 +26,9 @@ pub enum StoreError {
         free >> 20
     )]
     NoSpace { free: u64 },
+    /// The share of whom the batch is for is used up; nothing was queued. The store itself knows no shares.
+    #[error("{0}")]
+    NoShare(Arc<str>),
     /// The batch is over a bound of `limits.rs`; nothing was queued.
     #[error("{what} has {found} bytes and may have {limit}")]
     TooLarge { what: &'static str, found: usize, limit: usize },
@@ -59,14 +62,14 @@ impl StoreError {
     /// How long what is handed over again waits before that, where it [`passes`](Self::passes).
     pub fn pause(&self) -> Duration {
         Duration::from_millis(match self {
-            Self::NoSpace { .. } => NO_SPACE_RETRY_MS,
+            Self::NoSpace { .. } | Self::NoShare(_) => NO_SPACE_RETRY_MS,
             _ => BUSY_RETRY_MS,
         })
     }
 
     /// Whether the same may be handed over again after a moment, or once there is room.
     pub fn passes(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::NoSpace { .. })
+        matches!(self, Self::Busy { .. } | Self::NoSpace { .. } | Self::NoShare(_))
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::ack::{Ack, Answer};
 use super::batch::{Batch, Guard, LeaseChange};
+use super::counts::{self, Counts, read_count};
 use super::error::{Refusal, StoreError};
 use super::frame::{self, Logged};
 use super::options::{Lsn, Usage};
@@ -214,7 +215,10 @@ impl Shared {
                 LeaseChange::End { task } => leases.remove(task),
             };
         }
-        let lsn = self.rows.0.write().apply(&batch)?;
+        let (lsn, counts) = self.rows.0.write().apply(&batch)?;
+        for (count, sum) in counts.iter() {
+            self.sink.counted(count, sum);
+        }
         for (mark, number) in &batch.marks {
             mark.store(*number, Ordering::Release);
         }
@@ -261,7 +265,7 @@ impl Kept {
         }
     }
 
-    fn apply(&mut self, batch: &Batch) -> Result<Lsn, StoreError> {
+    fn apply(&mut self, batch: &Batch) -> Result<(Lsn, Counts), StoreError> {
         let mut large = batch.direct.iter().map(|(_, _, value)| value.clone());
         let rows = &mut self.rows;
         frame::read_ops(&batch.frame, |op| {
@@ -276,8 +280,16 @@ impl Kept {
             }
         })
         .map_err(|why| StoreError::damaged("a batch in memory", why))?;
+        let (mut counts, rows) = (Counts::default(), rows.entry(Space::Count).or_default());
+        counts.add(&batch.counts, |key| rows.get(key).map(|row| read_count(key, row)).transpose())?;
+        for (count, sum) in counts.iter() {
+            match counts::row(sum)? {
+                Some(row) => drop(rows.insert(count.key(), row.into())),
+                None => drop(rows.remove(&count.key())),
+            }
+        }
         self.last_lsn += u64::from(!batch.is_empty());
-        Ok(self.last_lsn)
+        Ok((self.last_lsn, counts))
     }
 }
 

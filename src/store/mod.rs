@@ -5,6 +5,7 @@
 mod ack;
 mod batch;
 pub mod codec;
+mod counts;
 mod error;
 mod file;
 mod frame;
@@ -16,6 +17,7 @@ mod snapshot;
 mod space;
 #[cfg(test)]
 mod suite;
+mod visit;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -25,7 +27,8 @@ use futures::executor::block_on;
 use tokio::sync::watch;
 
 pub use ack::Ack;
-pub use batch::{Batch, Effects, Guard, Need};
+pub use batch::{Batch, Count, Effects, Guard, Need};
+pub use counts::read_count;
 #[cfg(feature = "cli")]
 pub use error::is_disk_full;
 pub use error::{NotPrivate, Refusal, StoreError};
@@ -38,6 +41,7 @@ pub use options::{Checked, DiskBounds, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;
 pub use space::Space;
+pub use visit::Change;
 
 use crate::limits::{MAX_BATCH_DIRECT_BYTES, MAX_BATCH_LOG_BYTES, MAX_KEY_BYTES};
 use crate::task::TaskId;

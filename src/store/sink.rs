@@ -1,6 +1,6 @@
 //! Where the effects of batches go.
 
-use super::batch::Effects;
+use super::batch::{Count, Effects};
 use super::error::StoreError;
 
 /// Gets the effects of every batch that is handed over with any: one call a batch, of one of these two.
@@ -14,6 +14,10 @@ pub trait Sink: Send + Sync {
     /// the next start shows whether it is on disk. Where it was not taken this is called by the thread that handed it
     /// over, before that sees the error.
     fn withdrawn(&self, effects: Effects, why: &StoreError);
+
+    /// So much does a count that batches of the last commit changed come to. Called as `applied` is, before the effects
+    /// of those batches.
+    fn counted(&self, _: &Count, _: u64) {}
 }
 
 /// For a store whose batches have no effects.

@@ -57,6 +57,8 @@ spaces! {
     Report = 26, "report";
     /// `task | block | row`: what a task did and when.
     Trace = 27, "trace";
+    /// Sums over rows of other spaces, which the store itself keeps; see [`Batch::add_count`](super::Batch::add_count).
+    Count = 28, "count";
 }
 
 impl Space {

@@ -9,6 +9,9 @@ use uuid::Uuid;
 pub struct TaskId(Uuid);
 
 impl TaskId {
+    /// What a task's URI begins with.
+    pub const SCHEME: &'static str = "task://";
+
     /// `millis` since the Unix epoch, and ten random bytes.
     pub fn new(millis: u64, random: &[u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
@@ -24,7 +27,7 @@ impl TaskId {
 
     /// `task://{id}`
     pub fn uri(&self) -> String {
-        format!("task://{self}")
+        format!("{}{self}", Self::SCHEME)
     }
 }
 

@@ -10,7 +10,7 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 
 /// By their numbers, from 1.
-const SPACES: [&str; 26] = [
+const SPACES: [&str; 28] = [
     "task",
     "status",
     "journal",
@@ -37,6 +37,8 @@ const SPACES: [&str; 26] = [
     "ended",
     "child",
     "report",
+    "trace",
+    "count",
 ];
 const CHECK_BYTES: usize = 8;
 

@@ -14,7 +14,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["next"],
             &["error", "feed", "link"],
             &["cursor", "random", "rows"],
-            &["effect", "journal"],
+            &["charge", "effect", "journal"],
             &["trace"],
             &["memory", "ports"],
             &["commit"],

@@ -18,6 +18,8 @@ pub struct TokenDocument {
     pub memory_mib: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_mib: Option<u64>,
     pub created_at: String,
 }
 
@@ -30,6 +32,7 @@ impl From<TokenView> for TokenDocument {
             rate: token.narrowed.rate,
             memory_mib: token.narrowed.memory_mib,
             tasks: token.narrowed.tasks,
+            store_mib: token.narrowed.store_mib,
             created_at: rfc3339(token.created_at),
         }
     }

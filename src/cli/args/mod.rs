@@ -302,6 +302,9 @@ pub struct ShareArgs {
     /// Tasks that may be open at once [default: an eighth of the server's]
     #[arg(long, value_name = "NUMBER")]
     pub tasks: Option<NonZeroU64>,
+    /// What its tasks and its entries of shared state may keep in the store, MiB [default: a quarter of what all may]
+    #[arg(long, value_name = "MIB")]
+    pub store_mib: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -61,7 +61,12 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
     ];
     checks.extend(server_and_store(context).await);
     if check {
-        checks.extend(checksums(context.data()).await);
+        let sums = checksums(context.data()).await;
+        let is_whole = sums.as_ref().is_some_and(|sums| sums.ok);
+        checks.extend(sums);
+        if is_whole && matches!(Store::presence(context.data()), Ok(Presence::Free { .. })) {
+            checks.push(counts(context).await);
+        }
     }
     let exit = if checks.iter().all(|check| check.ok) { Exit::Done } else { Exit::Failed };
     if context.output.json {
@@ -191,7 +196,10 @@ fn memory(settings: &SharesSettings, machine: &Memory) -> Check {
 
 /// What there is of each thing, for all callers and for one principal with tokens.
 fn shares(context: &Context) -> Check {
-    let bounds = machine::bounds(&context.settings, connections_of(limit_of_descriptors(context.data())));
+    let bounds = {
+        let connections = connections_of(limit_of_descriptors(context.data()));
+        machine::bounds(&context.settings, connections, context.data())
+    };
     let each = Pool::ALL.iter().map(|pool| {
         let Bound { process, share, .. } = bounds[*pool];
         let amount = |count: u64| if pool.is_in_bytes() { bytes(count) } else { count.to_string() };
@@ -301,6 +309,39 @@ async fn checksums(folder: &Path) -> Option<Check> {
         ),
         Err(error) => Check::warn(CHECKSUMS, error.to_string(), "please report this"),
     })
+}
+
+/// Whether what principals are counted with is what they keep; what is not is counted again.
+async fn counts(context: &Context) -> Check {
+    const COUNTS: &str = "counts";
+    let checked = async {
+        let engine = Access::open_offline(Purpose::Read, context).await?;
+        let found = engine.check_counts().await;
+        engine.shutdown().await;
+        let found = found?;
+        if !found.wrong.is_empty() {
+            let engine = Access::open_offline(Purpose::Write, context).await?;
+            let counted = engine.count_again().await;
+            engine.shutdown().await;
+            counted?;
+        }
+        Ok::<_, CliError>(found)
+    };
+    match checked.await {
+        Ok(found) if found.wrong.is_empty() => {
+            Check::ok(COUNTS, format!("all right for what {} shares of the store hold", found.counts))
+        }
+        Ok(found) => Check::warn(
+            COUNTS,
+            format!("{}; it is counted again and right now", found.wrong.join("; ")),
+            "a build that keeps no counts may have written here; if none has, please report this",
+        ),
+        Err(error) => Check::warn(
+            COUNTS,
+            error.message,
+            error.next.unwrap_or_else(|| "docs/operators.md has more".to_owned()),
+        ),
+    }
 }
 
 async fn server_and_store(context: &Context) -> Vec<Check> {

@@ -39,10 +39,17 @@ async fn perform(access: &mut Access, command: TokenCommand, context: &Context) 
     let output = context.output;
     match command {
         TokenCommand::New { name, tools, state, share } => {
-            let ShareArgs { rate, memory_mib, tasks } = share;
+            let ShareArgs { rate, memory_mib, tasks, store_mib } = share;
             let (granted, touched) = (tools.clone(), state.clone());
-            let new =
-                TokenNew { name: name.clone(), tools: granted, state: touched, rate, memory_mib, tasks };
+            let new = TokenNew {
+                name: name.clone(),
+                tools: granted,
+                state: touched,
+                rate,
+                memory_mib,
+                tasks,
+                store_mib,
+            };
             let NewToken { token, .. } = access.run(new).await?;
             eprintln!(
                 "this is the only time that the token is shown; clients send it as Authorization: Bearer TOKEN"
@@ -88,6 +95,7 @@ fn share_of(token: &TokenDocument) -> String {
         token.rate.map(|rate| format!("{rate}/s")),
         token.memory_mib.map(|mib| format!("{mib} MiB memory")),
         token.tasks.map(|tasks| format!("{tasks} tasks")),
+        token.store_mib.map(|mib| format!("{mib} MiB in the store")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

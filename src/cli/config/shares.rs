@@ -28,6 +28,10 @@ pub struct SharesSettings {
     pub questions: Option<NonZeroU64>,
     /// Samples that are asked for and not answered.
     pub samples: Option<NonZeroU64>,
+    /// What tasks and shared state keep in the store; three quarters of its disk by itself.
+    pub store_mib: Option<NonZeroU64>,
+    /// Entries of shared state.
+    pub state_entries: Option<NonZeroU64>,
     pub disk: DiskShares,
     pub principal: PrincipalShares,
 }
@@ -41,6 +45,10 @@ pub struct PrincipalShares {
     pub memory_mib: Option<NonZeroU64>,
     /// Open tasks.
     pub tasks: Option<NonZeroU64>,
+    /// What its tasks and its entries of shared state keep in the store; a quarter of what all may by itself.
+    pub store_mib: Option<NonZeroU64>,
+    /// Entries of shared state.
+    pub state_entries: Option<NonZeroU64>,
     pub sessions: Option<NonZeroU64>,
     /// Tools that run at once.
     pub instances: Option<NonZeroU64>,
@@ -89,8 +97,9 @@ impl DiskShares {
 }
 
 impl SharesSettings {
-    /// With so much memory where none is set, so many instances, and no more connections than descriptors bear.
-    pub fn bounds(&self, memory: u64, instances: usize, connections: u64) -> Bounds {
+    /// With so much memory where none is set, so many instances, no more connections than descriptors bear, and a store
+    /// on a disk of so many bytes, where that is known.
+    pub fn bounds(&self, memory: u64, instances: usize, connections: u64, disk: Option<u64>) -> Bounds {
         let mib = |set: Option<NonZeroU64>| set.map(|mib| mib.get().saturating_mul(MIB));
         let at_most = |set: Option<NonZeroU64>, most: u64| set.map(|set| set.get().min(most));
         let mut bounds = Bounds::of_memory(mib(self.memory_mib).unwrap_or(memory));
@@ -102,16 +111,25 @@ impl SharesSettings {
             (Pool::OpenTasks, at_most(self.open_tasks, limits::MAX_OPEN_TASKS as u64)),
             (Pool::Questions, at_most(self.questions, limits::MAX_SERVER_QUESTIONS)),
             (Pool::Samples, at_most(self.samples, limits::MAX_WAITING_SAMPLES)),
+            (Pool::StateEntries, at_most(self.state_entries, u64::MAX)),
         ];
         for (pool, process) in of_process.into_iter().filter_map(|(pool, set)| Some((pool, set?))) {
             bounds[pool] = Bound::divided(process);
         }
         let connections = self.connections.map_or(connections, |set| connections.min(set.get()));
         bounds[Pool::Connections] = Bound::divided(connections);
+        if let Some(disk) = disk {
+            bounds[Pool::StoredBytes] = Bound::of_disk(disk);
+        }
+        if let Some(store) = mib(self.store_mib) {
+            bounds[Pool::StoredBytes] = Bound::of_store(store);
+        }
         let one = &self.principal;
         let of_one = [
             (Pool::Rate, one.rate.map(NonZeroU64::get)),
             (Pool::OpenTasks, one.tasks.map(NonZeroU64::get)),
+            (Pool::StoredBytes, mib(one.store_mib)),
+            (Pool::StateEntries, one.state_entries.map(NonZeroU64::get)),
             (Pool::Sessions, one.sessions.map(NonZeroU64::get)),
             (Pool::Instances, one.instances.map(NonZeroU64::get)),
         ];
@@ -131,20 +149,23 @@ mod tests {
 
     #[test]
     fn what_is_set_holds_and_all_else_follows_from_the_machine() {
-        let text =
-            "memory_mib = 800\nconnections = 5000\n[principal]\nrate = 7\nmemory_mib = 90000\ntasks = 3";
+        let text = "memory_mib = 800\nconnections = 5000\nstore_mib = 100\n[principal]\nrate = 7\nmemory_mib = 90000\ntasks = 3\nstore_mib = 30";
         let settings: SharesSettings = toml::from_str(text).expect("what is written");
-        let bounds = settings.bounds(1, 64, 400);
+        let bounds = settings.bounds(1, 64, 400, Some(8192 * MIB));
         assert_eq!((bounds[Pool::Memory].process, bounds[Pool::Memory].share), (800 * MIB, 800 * MIB));
         assert_eq!(bounds[Pool::Connections].process, 400, "no more than there are descriptors");
         assert_eq!((bounds[Pool::Rate].share, bounds[Pool::OpenTasks].share), (7, 3));
         assert_eq!(bounds[Pool::Instances].process, 64);
-        let said = |text| toml::from_str::<SharesSettings>(text).expect("what is written").bounds(1, 64, 400);
+        let said =
+            |text| toml::from_str::<SharesSettings>(text).expect("what is written").bounds(1, 64, 400, None);
         let by_itself = said("memory_mib = 4096");
         assert_eq!(said("memory_mib = 4096\n[principal]\nmemory_mib = 512"), by_itself, "what it is anyway");
-        let by_itself = SharesSettings::default().bounds(4096 * MIB, 64, 400);
+        let by_itself = SharesSettings::default().bounds(4096 * MIB, 64, 400, Some(8192 * MIB));
         assert_eq!(by_itself[Pool::Memory].process, 4096 * MIB);
         assert_eq!(by_itself[Pool::Memory].share, 512 * MIB);
+        let stored = |bounds: &Bounds| (bounds[Pool::StoredBytes].process, bounds[Pool::StoredBytes].share);
+        assert_eq!(stored(&by_itself), (6144 * MIB, 1536 * MIB), "of its disk");
+        assert_eq!(stored(&bounds), (100 * MIB, 30 * MIB));
         assert!(toml::from_str::<SharesSettings>("sessions = 0").is_err());
         assert!(toml::from_str::<SharesSettings>("tasks = 1").is_err(), "it stands under principal");
     }

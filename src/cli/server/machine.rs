@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::cli::config::Settings;
 use crate::limits;
 use crate::shares::Bounds;
+use crate::store::{DiskBounds, Store};
 
-/// What there is of each thing, as the settings, the machine and so many connections have it.
-pub fn bounds(settings: &Settings, connections: usize) -> Bounds {
-    settings.shares.bounds(memory().shared(), settings.engine.live_instances, connections as u64)
+/// What there is of each thing, as the settings, the machine and so many connections have it, and the disk of this data
+/// folder, which may not be there yet.
+pub fn bounds(settings: &Settings, connections: usize, folder: &Path) -> Bounds {
+    let disk = folder.ancestors().find_map(|there| Store::disk(there, DiskBounds::default()).ok());
+    let total = disk.map(|disk| disk.total_bytes).filter(|bytes| *bytes > 0);
+    settings.shares.bounds(memory().shared(), settings.engine.live_instances, connections as u64, total)
 }
 
 /// The memory that this process may have.

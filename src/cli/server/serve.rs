@@ -155,7 +155,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         audit_retention: context.settings.engine.audit_retention,
         trace_kib: context.settings.engine.trace_kib,
         sampler,
-        shares: Account::new(machine::bounds(&context.settings, http::connections())),
+        shares: Account::new(machine::bounds(&context.settings, http::connections(), context.data())),
         tokens_alone: true,
         tool_bounds: context.settings.operator.tool_bounds(),
         ..EngineOptions::default()

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::value::Change;
 use crate::authority::Principal;
 use crate::engine::audit::{AuditAction, Subject};
+use crate::engine::charge::{self, Charge};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::memory::entry::{Anchor, arguments_in_memory};
@@ -34,6 +35,8 @@ pub fn admit(
     commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
     let subject = Subject::of_task(AuditAction::Call, id).tool(&task.tool, &task.component).hash(arguments);
     shared.audit.record_admitted(commit, by, subject)?;
+    let charge = Charge::new(task.arguments.len());
+    commit.add_count(charge::bytes_of(open.principal()), charge::change(charge.total()));
     let entry = shared.open_entry(&task, change.status, open);
     let past_bytes = arguments_in_memory(task.arguments.len() as u64);
     entry.past_bytes.store(past_bytes, Ordering::Relaxed);
@@ -44,6 +47,7 @@ pub fn admit(
         state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical: 0 });
         state.task = is_kept.then(|| Arc::new(task));
         state.fresh = true;
+        state.charge = Some(charge);
     }
     commit.stage(entry);
     Ok(())

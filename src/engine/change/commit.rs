@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::charge::{self, Bounded};
 use super::draft::{Draft, Parts};
 use super::plan::{About, Event, Facts, plan};
 use super::traced;
@@ -78,7 +79,11 @@ fn commit_change(
     }
     change.add_to(entry.id, &mut commit)?;
     commit.add_need(need_of(&change));
-    let ack = shared.commit(commit.and(more))?;
+    let mut commit = commit.and(more);
+    let is_over = change.status.state.is_terminal();
+    let charge = charge::add(shared, entry, state, &mut commit, Bounded::Nothing, is_over)?;
+    let ack = shared.commit(commit)?;
+    state.charge = Some(charge);
     // From here on the change will be on disk, or the process ends without it.
     if let Some(queued) = queued {
         state.mark_queued(&queued);
@@ -134,7 +139,9 @@ pub fn commit_pending(
         // It was asked to end, and cleans up.
         commit.add_need(Need::End);
     }
+    let charge = charge::add(shared, entry, state, &mut commit, Bounded::Growth, false)?;
     let ack = shared.commit(commit)?;
+    state.charge = Some(charge);
     if let Some(queued) = queued {
         state.mark_queued(&queued);
     }

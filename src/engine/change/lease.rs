@@ -70,6 +70,7 @@ fn forget(shared: &Shared, entry: &Entry, state: &mut EntryState) {
     entry.count_questions(&shared.shares, &state.status);
     (state.live, state.lease, state.status_dirty, state.is_leaving) = (None, 0, false, false);
     state.rewritten += 1;
+    state.charge = None;
     state.sending.clear();
     entry.stop.send_modify(|count| *count += 1);
 }

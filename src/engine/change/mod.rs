@@ -4,6 +4,7 @@
 //! Read first: `value.rs`, then `plan.rs`, then `commit.rs`.
 
 pub(super) mod admit;
+pub(super) mod charge;
 pub(super) mod commit;
 pub(super) mod draft;
 pub(super) mod lease;

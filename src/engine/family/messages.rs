@@ -17,6 +17,7 @@ use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
 use crate::engine::change::value::RowWrite;
+use crate::engine::charge;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::memory::entry::{Entry, EntryState};
@@ -27,6 +28,7 @@ use crate::engine::rows;
 use crate::engine::rows::Payload;
 use crate::engine::shared::Shared;
 use crate::limits;
+use crate::shares::Pool;
 use crate::store::{Ack, Snapshot, Space, StoreError};
 use crate::task::TaskId;
 
@@ -136,6 +138,7 @@ fn enqueue(
             "the task was sent {bound} messages, which is the bound"
         )));
     }
+    shared.shares.admit(Pool::StoredBytes, &entry.principal, charge::of_row(payload.len(), 0))?;
     let seq = state.status.messages + 1;
     let mut more = Commit::new();
     let row = MessageRow {

@@ -246,6 +246,8 @@ fn start(
             let logical = shared.clock.wall().saturating_sub(task.created_at).max(past.logical);
             state.anchor = Some(Anchor { elapsed: shared.clock.elapsed(), logical });
         }
+        // An earlier process counted what is there.
+        state.charge = state.charge.map(|charge| charge.with(&past.known()));
         state.task = Some(task.clone());
         state.fresh = false;
         state.lease = lease;
@@ -330,6 +332,12 @@ impl Past {
     fn bytes(&self) -> u64 {
         let checkpoint = self.checkpoint.as_ref().map_or(0, |(_, state)| state.len());
         arguments_in_memory(self.task.arguments.len() as u64) + (self.records.len() + checkpoint) as u64
+    }
+
+    /// What the task has of what goes when it ends, as far as it was read: never more than there is.
+    fn known(&self) -> [(Space, u64); 3] {
+        let trace = self.trace.stored_bytes();
+        [(Space::Journal, self.journal_bytes), (Space::Op, self.ops.bytes()), (Space::Trace, trace)]
     }
 
     fn into_live(self, begin_trace: impl FnOnce(Tracer, &Journal) -> LiveTrace) -> Live {

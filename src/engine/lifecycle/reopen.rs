@@ -11,10 +11,12 @@ use super::keep;
 use crate::authority::{Capability, Principal};
 use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, Subject};
+use crate::engine::change::charge::{self, Bounded};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::{About, Event, Facts, Keep, plan};
 use crate::engine::change::traced::{self, Reopened};
+use crate::engine::charge::{Charge, of_task, stored};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::family::children;
@@ -28,10 +30,12 @@ use crate::engine::memory::task_trees;
 use crate::engine::query::view::TaskView;
 use crate::engine::questions::asked;
 use crate::engine::random::random;
-use crate::engine::rows;
 use crate::engine::rows::tree;
+use crate::engine::rows::{self, Payload};
 use crate::engine::shared::Shared;
 use crate::engine::trace::{self, Tracer};
+use crate::limits;
+use crate::shares::Pool;
 use crate::store::{Guard, Snapshot, Space, StoreError};
 use crate::task::{FailedReason, State, Status, Task, TaskId, WakeOn};
 
@@ -83,6 +87,7 @@ struct Ended {
     /// The call that it came from still waits for it.
     is_wanted: bool,
     detached_children: Vec<TaskId>,
+    charge: Charge,
 }
 
 impl TaskEngine {
@@ -188,7 +193,7 @@ impl TaskEngine {
                 Ok((Ended::read(snapshot, id, &asked)?, trace::read(snapshot, id, blocks)?))
             })
             .await?;
-        let Ended { mut task, status, row, keep, settled, is_wanted, detached_children } = ended?;
+        let Ended { mut task, status, row, keep, settled, is_wanted, detached_children, charge } = ended?;
         check_may_call(shared, by, &task)?;
         let settled = match (settled, reopening) {
             (Some((step, row)), Reopening::Settled { resolution, .. }) => {
@@ -215,6 +220,7 @@ impl TaskEngine {
         change.add_to(id, &mut commit)?;
         shared.audit.record_admitted(&mut commit, by, subject_of(&task, action, reopening))?;
 
+        shared.shares.admit(Pool::StoredBytes, &task.principal, limits::CHARGE_STEP_BYTES)?;
         let open = OpenTask::take(&shared.shares, &task.principal)?;
         let entry = shared.open_entry(&task, change.status, open);
         let logical = wall.saturating_sub(task.created_at);
@@ -232,6 +238,12 @@ impl TaskEngine {
         let ack = {
             // Held until it is queued: the task cannot end before it is its parent's child again.
             let mut siblings = parent.as_ref().map(|parent| parent.children());
+            {
+                let mut state = entry.lock();
+                state.charge = Some(charge);
+                let charge = charge::add(shared, &entry, &state, &mut commit, Bounded::Nothing, false)?;
+                state.charge = Some(charge);
+            }
             // Without a running engine the rows alone change: the next start takes the task up.
             if shared.is_running() {
                 commit.stage(entry);
@@ -327,10 +339,18 @@ impl Ended {
                 (Keep::All { questions }, Some((*step, row)))
             }
         };
+        let charge = charge_of(snapshot, &task)?;
         let is_wanted = tree::is_wanted(snapshot, &task)?;
         let detached_children = tree::list(snapshot, id, usize::MAX, |_| true)?;
-        Ok(Ok(Self { task, status, row, keep, settled, is_wanted, detached_children }))
+        Ok(Ok(Self { task, status, row, keep, settled, is_wanted, detached_children, charge }))
     }
+}
+
+/// What it is counted with, and of that what another try may take away.
+fn charge_of(snapshot: &Snapshot<'_>, task: &Task) -> Result<Charge, StoreError> {
+    let arguments = Payload::Inline(task.arguments.as_bytes().to_vec());
+    let measured = of_task(snapshot, task.id, &arguments)?;
+    Ok(stored(snapshot, task.id)?.with(&measured.of))
 }
 
 /// The row of the operation whose outcome a person is to tell, if `step` is that one.

@@ -11,6 +11,7 @@ use crate::authority::Principal;
 use crate::clock::UnixNanos;
 use crate::engine::audit::{self, AuditAction, Subject};
 use crate::engine::change::admit;
+use crate::engine::charge;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
@@ -258,6 +259,10 @@ fn delete_task(
     let row = rows::read_task_row(snapshot, id)?;
     if let Some((task, arguments)) = &row {
         commit.add_delete(Space::ByPrincipal, rows::by_principal_key(&task.principal, id));
+        let more = charge::more(snapshot, id)?;
+        let all = charge::first(charge::length(snapshot, arguments)?) + more;
+        commit.add_count(charge::bytes_of(task.principal.as_str().into()), -charge::change(all));
+        commit.add_count(charge::more_of(id), -charge::change(more));
         tree::sweep(snapshot, task, &mut commit)?;
         if let Some(parent) = task.parent {
             commit.add_guard(Guard::Absent { space: Space::Open, key: parent.as_bytes().to_vec() });

@@ -12,6 +12,7 @@ use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::change::admit::admit;
 use crate::engine::change::admit::canonical_text;
 use crate::engine::change::plan::{About, plan_new};
+use crate::engine::charge;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
@@ -25,6 +26,7 @@ use crate::engine::shared::Shared;
 use crate::engine::wing_rows::WingWrite;
 use crate::engine::{rows, wing_rows};
 use crate::limits;
+use crate::shares::Pool;
 use crate::store::{Guard, Space, StoreError};
 use crate::task::{Task, TaskId, TraceContext, canonical};
 
@@ -236,6 +238,7 @@ impl TaskEngine {
             commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
         let view = TaskView::new(&task, &change.status, 0, None);
+        shared.shares.admit(Pool::StoredBytes, by.name(), charge::first(task.arguments.len()))?;
         let open = OpenTask::take(&shared.shares, by.name())?;
         admit(shared, &mut commit, task, change, by, arguments, open)?;
         shared.commit(commit)?.await?;

@@ -3,14 +3,23 @@
 //! nothing of the store.
 
 use super::Memory;
+use crate::engine::charge::pool_of;
 use crate::engine::effect::{Effect, Effects};
 use crate::engine::feed::ResourceKey;
-use crate::store::{Effects as Opaque, Sink, StoreError};
+use crate::store::{Count, Effects as Opaque, Sink, StoreError};
 
 impl Sink for Memory {
     fn applied(&self, effects: Opaque) {
         if let Some(effects) = ours(effects) {
             self.applied(effects);
+        }
+    }
+
+    fn counted(&self, count: &Count, sum: u64) {
+        if let (Count::Named { kind, name }, Some(account)) = (count, self.account.get())
+            && let Some(pool) = pool_of(*kind)
+        {
+            account.set(pool, name, sum);
         }
     }
 

@@ -13,6 +13,7 @@ use super::gates::Gate;
 use super::open_task::OpenTask;
 use super::samplers::{Extensions, Models};
 use crate::clock::{Clock, UnixNanos};
+use crate::engine::charge::Charge;
 use crate::engine::feed::TaskChange;
 use crate::engine::journal::log_tail::LogTail;
 use crate::engine::journal::ops::{Op, Ops};
@@ -87,6 +88,8 @@ pub struct EntryState {
     /// one read it.
     pub rewritten: u64,
     pub read: u64,
+    /// What it is counted with on its principal's account, once that is known.
+    pub charge: Option<Charge>,
     /// Messages on their way to the disk: the row of the sender's key, and the message's number.
     pub sending: Vec<(Vec<u8>, u64)>,
 }
@@ -168,6 +171,7 @@ impl Entry {
                 fresh: false,
                 rewritten: 0,
                 read: 0,
+                charge: None,
                 sending: Vec::new(),
             }),
             flush: Flush::default(),

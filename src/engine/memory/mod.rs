@@ -29,8 +29,8 @@ mod wake;
 pub(super) mod watchers;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -47,6 +47,7 @@ use crate::engine::memory::state_writer::StateWriter;
 use crate::engine::memory::task_trees::TaskTrees;
 use crate::engine::memory::timers::Timers;
 use crate::engine::memory::tokens::Tokens;
+use crate::shares::Account;
 use crate::task::TaskId;
 
 pub struct Memory {
@@ -61,6 +62,8 @@ pub struct Memory {
     pub blocks: Blocks,
     pub powers: PowerChanges,
     pub counters: Counters,
+    /// Where it is shown what the store's counts come to.
+    pub account: OnceLock<Arc<Account>>,
     /// False until it is started, true while it dispatches.
     pub running: watch::Sender<bool>,
     open: Mutex<HashMap<TaskId, Arc<Entry>>>,
@@ -84,6 +87,7 @@ impl Memory {
             blocks: Blocks::default(),
             powers: PowerChanges::default(),
             counters: Counters::default(),
+            account: OnceLock::new(),
             running: watch::Sender::new(false),
             open: Mutex::default(),
             staged: Mutex::default(),

@@ -7,7 +7,7 @@ use crate::shares::{Account, Held, Pool, Refusal};
 
 /// Given back when the task has ended.
 pub struct OpenTask {
-    _place: Held,
+    place: Held,
     _memory: Held,
 }
 
@@ -16,15 +16,20 @@ impl OpenTask {
     pub fn take(shares: &Arc<Account>, who: &str) -> Result<Self, Refusal> {
         let place = shares.take(Pool::OpenTasks, who, 1)?;
         let memory = shares.take(Pool::TaskMemory, who, limits::OPEN_TASK_BYTES)?;
-        Ok(Self { _place: place, _memory: memory })
+        Ok(Self { place, _memory: memory })
     }
 
     /// The same, whatever the bounds say, for one that was let in already.
     pub fn hold(shares: &Arc<Account>, who: &str) -> Self {
         Self {
-            _place: shares.hold(Pool::OpenTasks, who, 1),
+            place: shares.hold(Pool::OpenTasks, who, 1),
             _memory: shares.hold(Pool::TaskMemory, who, limits::OPEN_TASK_BYTES),
         }
+    }
+
+    /// Its principal's name.
+    pub fn principal(&self) -> Arc<str> {
+        self.place.name()
     }
 
     /// Whether there is room for so many.

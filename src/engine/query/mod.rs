@@ -9,6 +9,7 @@ pub(super) mod journal;
 pub(super) mod metrics;
 pub(super) mod open_questions;
 pub(super) mod outputs;
+pub(super) mod recount;
 pub(super) mod steps;
 pub(super) mod tasks;
 pub(super) mod view;

@@ -16,6 +16,7 @@ use crate::engine::state::types::StateEntry;
 use crate::engine::state::types::StatePage;
 use crate::engine::state::types::StateQuery;
 use crate::engine::state::types::StateWrite;
+use crate::engine::state::write_set::Writer;
 use crate::limits;
 use crate::store::{Need, Snapshot, Space, StoreError};
 
@@ -67,7 +68,11 @@ impl TaskEngine {
                 if writes.iter().all(|write| write.value.is_none()) {
                     commit.add_need(Need::Relief);
                 }
-                let decided = guard.decide(&self.shared, namespace, writes, principal.name())?;
+                let by = Writer::of(principal.name());
+                let decided = guard.decide(&self.shared, namespace, writes, by)?;
+                if let Ok(decided) = &decided {
+                    decided.check_room(&self.shared, by)?;
+                }
                 if decided.is_ok() {
                     self.shared.audit.record_admitted(&mut commit, principal, subject)?;
                 }
@@ -188,7 +193,7 @@ fn page(
             next_cursor = Some(entries.last().map_or_else(|| key.clone(), |entry| entry.key.clone()));
             return ControlFlow::Break(());
         }
-        match crate::engine::rows::decode::<rows::EntryRow>(Space::State, row_key, row) {
+        match rows::decode_entry(row_key, row) {
             Ok(row) => {
                 let entry = row.into_entry(&key, now);
                 bytes += entry.as_ref().map_or(0, |entry| entry.key.len() + entry.value.len());

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::{all_from, check, check_query, check_writes, list, not_allowed, read};
 use super::types::{StateEntry, StatePage, StateQuery, StateWrite};
+use super::write_set::Writer;
 use crate::authority::{Capability, Lost};
 use crate::engine::change::draft::Parts;
 use crate::engine::commit::Commit;
@@ -143,7 +144,8 @@ impl Recorder {
         hash: u64,
         about: &str,
     ) -> Result<Tried, RecorderError> {
-        let (shared, by) = (self.shared(), self.task_id().uri());
+        let (shared, uri) = (self.shared(), self.task_id().uri());
+        let by = Writer { name: &uri, principal: &self.entry().principal };
         let mut state = self.lock_live()?;
         let EntryState { live: Some(live), task: Some(task), .. } = &mut *state else {
             return Err(unreadable());
@@ -155,9 +157,13 @@ impl Recorder {
         self.check_journal(live)?;
         let mut guard = shared.memory.state.begin_write();
         let decided = match self.may_write(task, namespace, writes) {
-            Ok(()) => guard.decide(shared, namespace, writes, &by).map_err(fault)?,
+            Ok(()) => guard.decide(shared, namespace, writes, by).map_err(fault)?,
             Err(error) => Err(error),
         };
+        let decided = decided.and_then(|decided| {
+            let has_room = decided.check_room(shared, by).map(|()| decided);
+            has_room.map_err(|refused| StateError::Limit(refused.to_string()))
+        });
         let answer = decided.as_ref().map(|decided| decided.versions.clone()).map_err(Clone::clone);
         let record = StateRecord { about: about.to_owned(), answer: Answer::Versions(answer.clone()) };
         let record = encode(&record)?;

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::types::StateEntry;
 use crate::clock::UnixNanos;
+use crate::engine::charge;
 use crate::engine::error::StateError;
 use crate::engine::rows;
 use crate::limits;
-use crate::store::{Snapshot, Space, StoreError};
+use crate::store::{Snapshot, Space, StoreError, codec};
+use crate::task::TaskId;
 
 const NAMESPACE: u8 = 0;
 const ENTRY: u8 = 1;
@@ -34,6 +36,28 @@ pub struct EntryRow {
     pub updated_at: UnixNanos,
     pub by: String,
     pub expires_at: Option<UnixNanos>,
+    /// The principal that it counts for, where a task of its wrote it. Rows of earlier builds do not say: what a task
+    /// wrote then counts for none until it is written again.
+    #[serde(skip)]
+    pub of: Option<String>,
+}
+
+/// Version of an entry's row that says for whom it counts; others have the first.
+const OWNED_VERSION: u8 = 2;
+
+pub fn encode_entry(row: &EntryRow) -> Result<Vec<u8>, StoreError> {
+    match &row.of {
+        Some(of) => codec::encode(OWNED_VERSION, &(row, of)),
+        None => rows::encode(row),
+    }
+}
+
+pub fn decode_entry(key: &[u8], bytes: &[u8]) -> Result<EntryRow, StoreError> {
+    if codec::version(Space::State, key, bytes)? != OWNED_VERSION {
+        return rows::decode(Space::State, key, bytes);
+    }
+    let (row, of) = codec::decode::<(EntryRow, String)>(OWNED_VERSION, Space::State, key, bytes)?;
+    Ok(EntryRow { of: Some(of), ..row })
 }
 
 impl EntryRow {
@@ -50,6 +74,19 @@ impl EntryRow {
     pub fn version_at(&self, now: UnixNanos) -> u64 {
         let is_there = self.value.is_some() && self.expires_at.is_none_or(|at| now < at);
         if is_there { self.version } else { 0 }
+    }
+}
+
+impl EntryRow {
+    /// The principal that it counts for, if it holds anything.
+    pub fn counts_for(&self) -> Option<&str> {
+        let by = Some(self.by.as_str()).filter(|by| !by.starts_with(TaskId::SCHEME));
+        self.value.as_ref().and(self.of.as_deref().or(by))
+    }
+
+    /// What it costs in the store; nothing once it is deleted.
+    pub fn cost(&self, namespace: &str, key: &str) -> u64 {
+        self.value.as_ref().map_or(0, |value| charge::of_entry(namespace, key, value))
     }
 }
 
@@ -118,7 +155,18 @@ pub fn read_entry(
     namespace: &str,
     key: &str,
 ) -> Result<Option<EntryRow>, StoreError> {
-    rows::read_row(snapshot, Space::State, &entry_key(namespace, key))
+    let key = entry_key(namespace, key);
+    snapshot.get(Space::State, &key)?.map(|row| decode_entry(&key, &row)).transpose()
+}
+
+/// What the keys of all entries begin with.
+pub fn all_entries_prefix() -> [u8; 1] {
+    [ENTRY]
+}
+
+/// The namespace and the key of an entry: the other way of [`entry_key`].
+pub fn read_entry_key(row: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(row.strip_prefix(&[ENTRY])?).ok()?.split_once('\0')
 }
 
 pub fn check_namespace(namespace: &str) -> Result<(), StateError> {

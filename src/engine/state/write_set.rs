@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rows;
 use super::rows::{EntryRow, NamespaceRow};
 use super::types::StateWrite;
 use crate::clock::UnixNanos;
+use crate::engine::charge;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effect;
 use crate::engine::error::StateError;
@@ -20,6 +20,7 @@ use crate::engine::memory::state_writer::{Pending, Row, WriteGuard};
 use crate::engine::rows::{decode, encode};
 use crate::engine::shared::Shared;
 use crate::limits;
+use crate::shares::{Pool, Refusal};
 use crate::store::{Guard, Snapshot, Space, StoreError};
 
 /// A verdict that nothing rests on yet.
@@ -28,13 +29,48 @@ pub struct Decided {
     write_set: WriteSet,
 }
 
+/// Who writes, and for whom what is written counts.
+#[derive(Clone, Copy)]
+pub struct Writer<'a> {
+    /// As entries say it.
+    pub name: &'a str,
+    pub principal: &'a str,
+}
+
+impl<'a> Writer<'a> {
+    /// A principal itself.
+    pub fn of(name: &'a str) -> Self {
+        Self { name, principal: name }
+    }
+}
+
+/// By how much the counts of one principal change.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    bytes: i64,
+    entries: i64,
+}
+
+impl Decided {
+    /// Whether the writer's principal may keep so much more.
+    pub fn check_room(&self, shared: &Shared, by: Writer<'_>) -> Result<(), Refusal> {
+        let Some(counted) = self.write_set.counted.get(by.principal) else { return Ok(()) };
+        for (pool, change) in [(Pool::StoredBytes, counted.bytes), (Pool::StateEntries, counted.entries)] {
+            if let Ok(more @ 1..) = u64::try_from(change) {
+                shared.shares.admit(pool, by.principal, more)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl WriteGuard<'_> {
     pub fn decide(
         &self,
         shared: &Shared,
         namespace: &str,
         writes: &[StateWrite],
-        by: &str,
+        by: Writer<'_>,
     ) -> Result<Result<Decided, StateError>, StoreError> {
         let at = At { wall: shared.clock.wall(), date: shared.date() };
         shared.store.read_at_once(|snapshot| {
@@ -113,6 +149,11 @@ impl WriteGuard<'_> {
                 keys.push(key);
             }
         }
+        for (principal, Counted { bytes, entries }) in write_set.counted {
+            let principal: Arc<str> = principal.into();
+            commit.add_count(charge::bytes_of(principal.clone()), bytes);
+            commit.add_count(charge::entries_of(principal), entries);
+        }
         for (key, is_there) in write_set.expiries {
             put(commit, &key, is_there.then(|| Arc::from([])));
         }
@@ -152,6 +193,7 @@ struct WriteSet {
     /// Prefixes of rows that go.
     cleared: Vec<Vec<u8>>,
     changed: BTreeSet<(String, String)>,
+    counted: BTreeMap<String, Counted>,
     expires: bool,
 }
 
@@ -173,11 +215,11 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         &mut self,
         namespace: &str,
         write: &StateWrite,
-        by: &str,
+        by: Writer<'_>,
         at: At,
     ) -> Result<Result<u64, StateError>, StoreError> {
         let StateWrite { key, value, if_version, ttl_seconds } = write;
-        let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
+        let before = self.read_entry(namespace, key)?;
         let present = before.as_ref().map_or(0, |row| row.version_at(at.date));
         if if_version.is_some_and(|wanted| wanted != present) {
             return Ok(Err(StateError::Conflict { key: key.clone(), version: present }));
@@ -199,7 +241,8 @@ impl<'a, 's> WriteBuilder<'a, 's> {
             value: value.clone(),
             // Of one that expires, so that the two say how long it lives.
             updated_at: if lives.is_some() { at.date } else { at.wall },
-            by: by.to_owned(),
+            by: by.name.to_owned(),
+            of: (by.name != by.principal).then(|| by.principal.to_owned()),
             expires_at: lives.map(|nanos| at.date.saturating_add(nanos)),
         };
         let held = self.replace(namespace, key, before.as_ref(), after)?;
@@ -212,7 +255,7 @@ impl<'a, 's> WriteBuilder<'a, 's> {
     }
 
     fn expire(&mut self, at: UnixNanos, namespace: &str, key: &str) -> Result<(), StoreError> {
-        let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
+        let before = self.read_entry(namespace, key)?;
         match before {
             Some(row) if row.expires_at == Some(at) && row.value.is_some() => {
                 let after = EntryRow { value: None, expires_at: None, ..row.clone() };
@@ -232,7 +275,7 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         namespace: &str,
         key: &str,
     ) -> Result<(), StoreError> {
-        let before: Option<EntryRow> = self.read(&rows::entry_key(namespace, key))?;
+        let before = self.read_entry(namespace, key)?;
         if let Some(row) = before.filter(|row| row.expires_at == Some(at) && row.updated_at > date) {
             let expires_at = Some(date.saturating_add(at.saturating_sub(row.updated_at)));
             let after = EntryRow { updated_at: date, expires_at, ..row.clone() };
@@ -252,11 +295,13 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         let namespace_key = rows::namespace_key(namespace);
         let mut held: NamespaceRow = self.read(&namespace_key)?.unwrap_or_default();
         if let Some(before) = before {
+            self.count(namespace, key, before, -1);
             held.remove(key, before);
             if let Some(at) = before.expires_at {
                 self.write_set.expiries.insert(rows::expiry_key(at, namespace, key), false);
             }
         }
+        self.count(namespace, key, &after, 1);
         if let Some(at) = after.expires_at {
             self.write_set.expiries.insert(rows::expiry_key(at, namespace, key), true);
             self.write_set.expires = true;
@@ -264,12 +309,12 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         let entry_key = rows::entry_key(namespace, key);
         if after.value.is_none() && held.tombstones >= limits::MAX_STATE_TOMBSTONES {
             held.floor = held.floor.max(after.version);
-            self.write_row::<EntryRow>(entry_key, None)?;
+            self.write_row(entry_key, None);
         } else {
             held.add(key, &after);
-            self.write_row(entry_key, Some(&after))?;
+            self.write_row(entry_key, Some(rows::encode_entry(&after)?));
         }
-        self.write_row(namespace_key, Some(&held))?;
+        self.write_row(namespace_key, Some(encode(&held)?));
         self.write_set.changed.insert((namespace.to_owned(), key.to_owned()));
         Ok(held)
     }
@@ -301,12 +346,29 @@ impl<'a, 's> WriteBuilder<'a, 's> {
         if let Some(name) = rows::namespace_of(&key) {
             self.write_set.cleared.push(rows::entries_prefix(name));
         }
-        self.write_row::<NamespaceRow>(key, None)?;
+        self.write_row(key, None);
         Ok(Ok(()))
     }
 
+    /// For whom it counts has so much more of it, or less.
+    fn count(&mut self, namespace: &str, key: &str, row: &EntryRow, times: i64) {
+        let Some(principal) = row.counts_for() else { return };
+        let counted = self.write_set.counted.entry(principal.to_owned()).or_default();
+        counted.bytes += times * charge::change(row.cost(namespace, key));
+        counted.entries += times;
+    }
+
+    fn read_entry(&mut self, namespace: &str, key: &str) -> Result<Option<EntryRow>, StoreError> {
+        let key = rows::entry_key(namespace, key);
+        self.read_bytes(&key)?.map(|row| rows::decode_entry(&key, &row)).transpose()
+    }
+
     fn read<T: DeserializeOwned>(&mut self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let row = match self.write_set.rows.get(key) {
+        self.read_bytes(key)?.map(|row| decode(Space::State, key, &row)).transpose()
+    }
+
+    fn read_bytes(&mut self, key: &[u8]) -> Result<Row, StoreError> {
+        Ok(match self.write_set.rows.get(key) {
             Some(row_read) => row_read.after.clone(),
             None => {
                 let row = match self.pending.rows.get(key) {
@@ -316,17 +378,14 @@ impl<'a, 's> WriteBuilder<'a, 's> {
                 self.write_set.rows.insert(key.to_vec(), ReadRow { before: row.clone(), after: row.clone() });
                 row
             }
-        };
-        row.map(|row| decode(Space::State, key, &row)).transpose()
+        })
     }
 
     /// Of a row that was read.
-    fn write_row<T: Serialize>(&mut self, key: Vec<u8>, row: Option<&T>) -> Result<(), StoreError> {
-        let row = row.map(encode).transpose()?.map(Arc::from);
+    fn write_row(&mut self, key: Vec<u8>, row: Option<Vec<u8>>) {
         if let Some(row_read) = self.write_set.rows.get_mut(&key) {
-            row_read.after = row;
+            row_read.after = row.map(Arc::from);
         }
-        Ok(())
     }
 }
 

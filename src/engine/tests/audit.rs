@@ -41,7 +41,7 @@ async fn a_token_narrows_its_principals_share_also_across_restarts_until_there_i
     let world = World::new();
     let local = Principal::local();
     let engine = world.start(two_steps(&Arc::default())).await;
-    let narrowed = Narrowed { rate: Some(3), memory_mib: Some(64), tasks: Some(7) };
+    let narrowed = Narrowed { rate: Some(3), memory_mib: Some(64), tasks: Some(7), store_mib: Some(9) };
     for (name, narrowed) in [("ann", narrowed), ("bob", Narrowed::default())] {
         let grant = TokenGrant { narrowed, ..grant(name, &["*"]) };
         engine.new_token(&local, grant).await.expect("a token");

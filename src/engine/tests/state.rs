@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::authority::StatePattern;
+use crate::engine::state::write_set::Writer;
 use crate::store::StoreError;
 
 fn none() -> Closures {
@@ -107,12 +108,13 @@ async fn a_refused_commit_leaves_no_trace_in_later_verdicts() {
         let mut guard = engine.shared.memory.state.begin_write();
         let mut commit = commit::Commit::under_lease(TaskId::from_bytes([7; 16]), 1);
         let doomed = [StateWrite::put("a", "2")];
-        let decided = guard.decide(&engine.shared, "n", &doomed, "x").expect("read").expect("taken");
+        let decided =
+            guard.decide(&engine.shared, "n", &doomed, Writer::of("x")).expect("read").expect("taken");
         assert_eq!(guard.write(&mut commit, decided), [2]);
         let lost = engine.shared.commit(commit).expect("queued");
         let mut commit = commit::Commit::new();
         let behind = [StateWrite::put("a", "3").if_version(Some(2))];
-        let decided = guard.decide(&engine.shared, "n", &behind, "x").expect("read");
+        let decided = guard.decide(&engine.shared, "n", &behind, Writer::of("x")).expect("read");
         assert_eq!(guard.write(&mut commit, decided.expect("it counts on the one before")), [3]);
         (lost, engine.shared.commit(commit).expect("queued"))
     };

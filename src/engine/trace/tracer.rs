@@ -226,6 +226,11 @@ impl Tracer {
         &self.totals
     }
 
+    /// Of the rows that are there, about and never more.
+    pub fn stored_bytes(&self) -> u64 {
+        (self.used + self.lines.len()) as u64
+    }
+
     fn is_off(&self) -> bool {
         self.kept == 0
     }

@@ -23,6 +23,7 @@ use super::request::Request;
 use super::shared::{Shared, State};
 use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
 use crate::store::batch::{Guard, LeaseChange};
+use crate::store::counts::{self, Counts, read_count};
 use crate::store::error::{Refusal, StoreError};
 use crate::store::frame;
 use crate::store::options::Durability;
@@ -40,6 +41,8 @@ pub(super) struct Writer {
     /// One a request of the group.
     refusals: Vec<Option<Box<Refusal>>>,
     leases: HashMap<[u8; 16], u64>,
+    /// What the counts that the group touches come to.
+    counts: Counts,
     last_lsn: u64,
     position: Position,
     fold: Option<Fold>,
@@ -76,6 +79,7 @@ impl Writer {
             backlog: Backlog::default(),
             refusals: Vec::new(),
             leases: HashMap::new(),
+            counts: Counts::default(),
             last_lsn,
             position,
             fold: None,
@@ -187,12 +191,17 @@ impl Writer {
         let (batches, bytes) =
             self.written().fold((0, 0), |(count, bytes), (_, frame)| (count + 1, bytes + frame.len()));
         if batches > 0 {
-            let mut row = frame::begin_row(batches, bytes);
+            let counted = self.count()?;
+            let mut row = frame::begin_row(batches, bytes + counted.len());
             let mut has_direct = false;
-            for (request, frame) in self.written() {
-                frame::push_batch(&mut row, request.batch.ops, frame);
+            for (number, (request, frame)) in self.written().enumerate() {
+                // The counts' rows go with the last batch: they are true once all of the commit's are there.
+                let is_last = number + 1 == batches;
+                let counts = if is_last { self.counts.iter().len() } else { 0 };
+                frame::push_batch(&mut row, request.batch.ops + counts, frame);
                 has_direct |= request.batch.direct_bytes > 0;
             }
+            row.extend_from_slice(&counted);
             frame::end_row(&mut row, first_lsn);
             #[cfg(test)]
             if let Some(drive) = self.shared.drive.get() {
@@ -224,6 +233,30 @@ impl Writer {
         self.shared.refusing.reach(Moment::BeforeTelling);
         self.tell(first_lsn);
         Ok(())
+    }
+
+    /// What the group's counts come to, as ops that write their rows.
+    fn count(&mut self) -> Result<Vec<u8>, StoreError> {
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.clear();
+        let mut ops = Vec::new();
+        if self.written().any(|(request, _)| !request.batch.counts.is_empty()) {
+            let state = self.shared.read_state();
+            let snapshot = state.snapshot()?;
+            for (request, _) in self.written() {
+                counts.add(&request.batch.counts, |key| {
+                    snapshot.get(Space::Count, key)?.map(|row| read_count(key, &row)).transpose()
+                })?;
+            }
+        }
+        for (count, sum) in counts.iter() {
+            match counts::row(sum)? {
+                Some(row) => frame::push_put(&mut ops, Space::Count, &count.key(), &[&row]),
+                None => frame::push_delete(&mut ops, Space::Count, &count.key()),
+            }
+        }
+        self.counts = counts;
+        Ok(ops)
     }
 
     /// Decide for each batch of the group whether its guards hold, as of the batches before it.
@@ -428,6 +461,10 @@ impl Writer {
 
     /// Commits, then hands the effects to the sink and answers: in the order of commits.
     fn tell(&mut self, first_lsn: u64) {
+        for (count, sum) in self.counts.iter() {
+            self.shared.sink.counted(count, sum);
+        }
+        self.counts.clear();
         let mut lsn = first_lsn - 1;
         let mut refusals = std::mem::take(&mut self.refusals);
         let mut answers = Answers::new(self.runtime.as_ref(), self.backlog.group_len());

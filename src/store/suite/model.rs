@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::MAX_LOGGED_VALUE_BYTES;
+use crate::store::counts;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -17,6 +18,7 @@ enum Step {
     Absent(Space, Vec<u8>),
     Present(Space, Vec<u8>),
     Is(Space, Vec<u8>, u8),
+    Count(u8, i64),
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (space(), key()).prop_map(|(space, key)| Step::Absent(space, key)),
         1 => (space(), key()).prop_map(|(space, key)| Step::Present(space, key)),
         1 => (space(), key(), any::<u8>()).prop_map(|(space, key, byte)| Step::Is(space, key, byte)),
+        4 => (0..3u8, -40..60i64).prop_map(|(kind, change)| Step::Count(kind, change)),
     ]
 }
 
@@ -76,6 +79,13 @@ fn large(byte: u8) -> Vec<u8> {
     vec![byte; MAX_LOGGED_VALUE_BYTES + 1]
 }
 
+fn count(kind: u8) -> Count {
+    match kind {
+        0 => Count::Task([7; 16]),
+        kind => Count::Named { kind, name: "ann".into() },
+    }
+}
+
 fn batch(steps: &[Step]) -> Batch {
     steps.iter().cloned().fold(Batch::new(), |batch, step| match step {
         Step::Put(space, key, byte) => batch.put(space, key, value(byte)),
@@ -85,6 +95,11 @@ fn batch(steps: &[Step]) -> Batch {
         Step::Absent(space, key) => batch.guard(Guard::Absent { space, key }),
         Step::Present(space, key) => batch.guard(Guard::Present { space, key }),
         Step::Is(space, key, byte) => batch.guard(Guard::Is { space, key, value: value(byte).into() }),
+        Step::Count(kind, change) => {
+            let mut batch = batch;
+            batch.add_count(count(kind), change);
+            batch
+        }
     })
 }
 
@@ -107,6 +122,14 @@ fn apply(model: &mut Contents, steps: &[Step]) {
             Step::Delete(space, key) => drop(model.remove(&(*space, key.clone()))),
             Step::DeletePrefix(space, prefix) => {
                 model.retain(|(of, key), _| of != space || !key.starts_with(prefix));
+            }
+            Step::Count(kind, change) => {
+                let key = (Space::Count, count(*kind).key());
+                let there = model.get(&key).map_or(0, |row| read_count(&key.1, row).unwrap());
+                match counts::row(there.saturating_add_signed(*change)).unwrap() {
+                    Some(row) => drop(model.insert(key, row)),
+                    None => drop(model.remove(&key)),
+                }
             }
             Step::Absent(..) | Step::Present(..) | Step::Is(..) => {}
         }

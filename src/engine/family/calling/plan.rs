@@ -15,6 +15,7 @@ use crate::engine::record::ops::OpHandle;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
 use crate::limits;
+use crate::shares::Pool;
 use crate::store::StoreError;
 use crate::task::{Called, Task};
 
@@ -72,7 +73,11 @@ impl Recorder {
             ));
         }
         let count = calls.len() as u64;
-        if let Err(refused) = OpenTask::check(&shared.shares, &parent.principal, count) {
+        let bytes = count.saturating_mul(limits::TASK_CHARGE_BYTES);
+        let has_room = OpenTask::check(&shared.shares, &parent.principal, count);
+        let has_room =
+            has_room.and_then(|()| shared.shares.admit(Pool::StoredBytes, &parent.principal, bytes));
+        if let Err(refused) = has_room {
             return limit(refused.to_string());
         }
         let reserved = family.reserve(shared, count);

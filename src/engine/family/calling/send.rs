@@ -80,6 +80,7 @@ impl Recorder {
                 None => not_found("that task has ended"),
             },
             Err(EngineError::BadMessage(why)) => Ok(Err(CallRefusal::Limit(why))),
+            Err(EngineError::Share(refused)) => Ok(Err(CallRefusal::Limit(refused.to_string()))),
             Err(error) => Err(RecorderError::Fault(error.to_string())),
         }
     }

@@ -67,6 +67,10 @@ impl Bench {
         let shared = &self.engine.shared;
         let rows = self.store().read_blocking(Rows::read).expect("rows");
         let mut seen = Vec::new();
+        if !lost {
+            let counted = self.store().read_blocking(crate::engine::query::recount::contradictions);
+            seen.extend(counted.expect("counts"));
+        }
         let entries: BTreeMap<_, _> =
             shared.memory.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
         for (id, (_, status)) in &rows.tasks {
