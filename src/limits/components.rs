@@ -1,0 +1,97 @@
+//! Components, their manifests and their tools.
+
+/// One component file, bytes. Python and JavaScript components are 12 to 18 MB.
+pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
+/// Functions of one component, all its modules together. Interpreters that were compiled to WASM have tens of
+/// thousands; a file of the size above could hold millions, and each costs the compiler some work.
+pub const MAX_COMPONENT_FUNCTIONS: usize = 100_000;
+/// Body of one function, bytes. What the compiler does with it grows faster than it; the loop of an
+/// interpreter has some hundred thousand.
+pub const MAX_FUNCTION_BYTES: usize = 1024 * 1024;
+/// Who waits for a component to be compiled waits this long at most, seconds. The biggest take tens of
+/// seconds on a slow machine.
+pub const MAX_COMPILE_SECONDS: u64 = 300;
+/// Places of a changed schema, and texts to look at, that a person is shown before they approve a component.
+pub const MAX_DIFFERENCES_SHOWN: usize = 16;
+/// Characters of a description that a person is shown of a change.
+pub const MAX_SHOWN_DESCRIPTION_CHARS: usize = 400;
+/// Tools of one component.
+pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
+/// Name of a tool, characters.
+pub const MAX_TOOL_NAME_CHARS: usize = 64;
+/// Description or schema of a tool, bytes.
+pub const MAX_DEFINITION_BYTES: usize = 256 * 1024;
+/// Regular expressions of one schema; each may take up to `MAX_PATTERN_BYTES` when compiled.
+pub const MAX_SCHEMA_PATTERNS: usize = 128;
+/// One compiled regular expression, bytes.
+pub const MAX_PATTERN_BYTES: usize = 256 * 1024;
+/// Steps that a regular expression with look-around may go back; others match in linear time.
+pub const MAX_PATTERN_BACKTRACKS: usize = 100_000;
+/// Subschemas that apply to one value by way of each other (`$ref`, `allOf` ...): they nest the host's stack,
+/// and multiply by the depth of the value.
+pub const MAX_SCHEMA_CHAIN: usize = 32;
+/// Subschemas of one schema once every `$ref` stands for what it names: what checking may cost.
+pub const MAX_SCHEMA_NODES: u64 = 20_000;
+/// Nulls that only some branch of a schema rejects and that are tried one by one: with more, all of them go.
+pub const MAX_NULLS_TRIED: usize = 32;
+/// Violations that one answer names; a model corrects a few at a time.
+pub const MAX_VIOLATIONS: usize = 3;
+/// Alternatives that a violation names: values of an enumeration, cases of a variant.
+pub const MAX_SHOWN_ALTERNATIVES: usize = 20;
+/// Characters of one violation; it may quote a pattern or a whole enumeration.
+pub const MAX_VIOLATION_CHARS: usize = 400;
+/// JSON values in arguments of which every violation is looked for; in larger ones the first is reported alone,
+/// since a million wrong items would make a million errors.
+pub const MAX_NODES_FOR_ALL_VIOLATIONS: usize = 1_000;
+/// Core instances of one store. Python components have tens; hostile ones want all.
+pub const MAX_CORE_INSTANCES: usize = 256;
+/// Tables and memories of one store, which the pool holds for each instance that may live. What toolchains make,
+/// Python's and JavaScript's too, has two and one; this is room for a few components that were composed.
+pub const MAX_TABLES: usize = 8;
+pub const MAX_MEMORIES: usize = 4;
+/// Elements of one table.
+pub const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Handles that a guest holds at once.
+pub const MAX_HANDLES: usize = 4_096;
+/// Bytes that one host call may move into the host.
+pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
+/// The same for a tool that returns `list<u8>`, which the host holds as tens of bytes for each one: as much as its
+/// `result_kib` needs, and no more than this. Lists of up to 8 MB fit.
+pub const MAX_LISTED_RESULT_BYTES: usize = 256 * 1024 * 1024;
+/// HTTP exchanges of one guest: answers that it holds or waits for. Each may hold two bodies in memory.
+pub const MAX_OPEN_EXCHANGES: usize = 64;
+/// Body of one request that a guest sends, bytes; it is held in memory until it is complete.
+pub const MAX_SENT_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Writes that make up one such body: each costs bookkeeping of the host's, however short it is.
+pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
+/// Body of one answer that a guest gets, bytes; it is kept in the store until the task is swept.
+pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// All headers of one answer, bytes; servers rarely send more than 8 KiB.
+pub const MAX_ANSWER_HEADER_BYTES: usize = 64 * 1024;
+/// Why a certificate is not trusted, characters; it tells the names in the certificate, which another wrote.
+pub const MAX_CERTIFICATE_WORDS_CHARS: usize = 300;
+/// Name lookup and connection (TLS included) of one exchange, each, unless the guest wants less. Milliseconds.
+pub const HTTP_CONNECT_MS: u64 = 10_000;
+/// Wait for an answer's head, and then between two pieces of its body, unless the guest wants less: models
+/// think for minutes. Milliseconds.
+pub const HTTP_ANSWER_MS: u64 = 600_000;
+/// What replay knows to be ready is ready but for a lookup and a change of threads. Seconds.
+pub const MAX_FORCED_WAIT_SECONDS: u64 = 60;
+/// Bytes that one call to random may ask for.
+pub const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
+/// Bookkeeping of one instance (functions, globals, handles), bytes: about 32 for each function whose address
+/// is taken, of which Python's interpreter has tens of thousands.
+pub const MAX_INSTANCE_BYTES: usize = 4 * 1024 * 1024;
+/// Loaded components that are kept in memory; Python's takes about 50 MB.
+pub const MAX_LOADED_COMPONENTS: usize = 64;
+/// Time that a component has to tell its own tool definitions, milliseconds: it only returns a list.
+pub const MAX_INSPECTION_MS: u64 = 5_000;
+/// Memory for that, MiB: Python's and JavaScript's interpreters start within it.
+pub const INSPECTION_MEMORY_MIB: u64 = 256;
+/// Guest stack, bytes.
+pub const MAX_WASM_STACK_BYTES: usize = 1024 * 1024;
+/// A spinning guest gives way after one tick, and its limits are checked: so long may a neighbour's call wait
+/// behind it. Milliseconds.
+pub const EPOCH_TICK_MS: u64 = 2;
+/// Nesting of a JSON value that becomes a component value, or the other way.
+pub const MAX_JSON_DEPTH: usize = 64;
