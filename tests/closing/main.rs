@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const OTHERS: [(&str, &str, &str); 10] = [
+const OTHERS: [(&str, &str, &str); 12] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
@@ -35,6 +35,16 @@ const OTHERS: [(&str, &str, &str); 10] = [
         "the support desk under 100 kills, also without an analyst and another server",
         "tests/desk.rs",
         "LONGHAUL_DESK_KILLS=100 cargo test --test main desk",
+    ),
+    (
+        "each pool of shares taken by one caller, and what another feels of it",
+        "tests/shares/matrix/mod.rs",
+        "LONGHAUL_LONG=1 cargo test --release --test shares -- matrix",
+    ),
+    (
+        "two hundred principals with fifty tools for ten minutes (LONGHAUL_CROWD_SECONDS=30 for less)",
+        "tests/shares/crowd.rs",
+        "LONGHAUL_LONG=1 cargo test --release --test shares -- crowd",
     ),
     (
         "ten minutes of four hostile callers and an honest one, with all times judged",

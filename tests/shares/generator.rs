@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cores::Cores;
 use crate::hostile;
+use crate::support::Timing;
 
 /// The first word of such a process.
 pub const ROLE: &str = "hostile";
@@ -66,6 +67,7 @@ struct Seen {
     /// Words of the first of each kind.
     words: BTreeMap<String, String>,
     acknowledged: Vec<String>,
+    times: BTreeMap<String, Vec<Duration>>,
 }
 
 /// So many of the tasks that were acknowledged are remembered, the newest.
@@ -89,9 +91,19 @@ impl Counts {
         seen.acknowledged.push(task.to_owned());
     }
 
+    pub fn time(&self, kind: &str, time: Duration) {
+        self.0.lock().expect("counts").times.entry(kind.to_owned()).or_default().push(time);
+    }
+
     fn report(&self) -> Value {
         let seen = self.0.lock().expect("counts");
-        json!({"counts": seen.counts, "words": seen.words, "acknowledged": seen.acknowledged})
+        let times = seen.times.iter().map(|(kind, times)| {
+            let times: Timing = times.iter().copied().collect();
+            let us = |percent| times.percentile(percent).as_micros() as u64;
+            (kind.clone(), json!({"p50_us": us(50), "p99_us": us(99)}))
+        });
+        let times: serde_json::Map<String, Value> = times.collect();
+        json!({"counts": seen.counts, "words": seen.words, "acknowledged": seen.acknowledged, "times": times})
     }
 }
 

@@ -8,11 +8,15 @@
 #[cfg(target_os = "linux")]
 mod cores;
 #[cfg(target_os = "linux")]
+mod crowd;
+#[cfg(target_os = "linux")]
 mod generator;
 #[cfg(target_os = "linux")]
 mod honest;
 #[cfg(target_os = "linux")]
 mod hostile;
+#[cfg(target_os = "linux")]
+mod matrix;
 #[cfg(target_os = "linux")]
 mod place;
 #[cfg(target_os = "linux")]
@@ -38,7 +42,10 @@ fn main() -> ExitCode {
         generator::run(kind);
         return ExitCode::SUCCESS;
     }
-    let scenarios: [Scenario; 1] = [("soak", soak::run)];
+    let mut scenarios: Vec<Scenario> = vec![("matrix", matrix::run), ("soak", soak::run)];
+    if crowd::seconds() > 0 {
+        scenarios.push(("crowd", crowd::run));
+    }
     let wanted = scenarios
         .iter()
         .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())));

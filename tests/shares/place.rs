@@ -21,9 +21,14 @@ const NOT_THE_OWNERS: &str = "[mcp]\nallowed_hosts = [\"127.0.0.1\"]\nstate_tool
 impl Place {
     /// With these tables in its configuration.
     pub fn new(cores: &Cores, config: &str) -> Self {
+        Self::with_tools(cores, config, 0)
+    }
+
+    /// With `quick` under so many more names: `quick0` and so on.
+    pub fn with_tools(cores: &Cores, config: &str, more: usize) -> Self {
         // A folder of Cargo's, so that it is on a disk: /tmp is often memory, where a sync costs nothing.
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let tools = tools(root.path());
+        let tools = tools(root.path(), more);
         fs::write(config_file(root.path()), format!("{NOT_THE_OWNERS}{config}")).expect("a configuration");
         let under = cores.for_server();
         let server = start(root.path(), &under, &tools);
@@ -68,9 +73,13 @@ fn start(root: &Path, under: &[String], tools: &[PathBuf]) -> Server {
 
 /// `quick` answers at once, `run_program` does what it is asked, `asker` is the same with leave to ask, `memory_hog` takes
 /// memory until it gets no more, and `spin` computes.
-fn tools(root: &Path) -> Vec<PathBuf> {
-    let quick = export("quick", "(result u32)", r#"(func (export "run") (result i32) i32.const 7)"#);
-    let mut tools = vec![install(root, "quick", &quick, "[limits]\nmemory_mib = 1\n")];
+fn tools(root: &Path, more: usize) -> Vec<PathBuf> {
+    let quick = |name: &str| {
+        let wat = export(name, "(result u32)", r#"(func (export "run") (result i32) i32.const 7)"#);
+        install(root, name, &wat, "[limits]\nmemory_mib = 1\n")
+    };
+    let mut tools = vec![quick("quick")];
+    tools.extend((0..more).map(|number| quick(&format!("quick{number}"))));
     let mut copy = |from: &str, name: &str, manifest: &str| {
         let path = root.join(format!("{name}.wasm"));
         fs::copy(guest(from), &path).expect("copied");

@@ -143,6 +143,12 @@ impl Caller {
         }
     }
 
+    pub async fn end_session(&self, id: &str) {
+        let request = self.http.delete(&self.url).bearer_auth(&self.token).header("mcp-session-id", id);
+        // A session that is not ended is seen by what is still held.
+        drop(request.send().await);
+    }
+
     /// A connection from this caller's address.
     pub async fn connect(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;

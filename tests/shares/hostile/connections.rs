@@ -75,7 +75,7 @@ async fn slow_body(caller: &Caller, counts: &Counts) {
 }
 
 /// A task with an output of 12 MiB.
-async fn large_output(caller: &Caller, counts: &Counts) -> String {
+pub async fn large_output(caller: &Caller, counts: &Counts) -> String {
     let step = json!({"op": "step", "name": "x".repeat(2 * MIB)});
     let program = json!({"program": [{"op": "loop", "times": 6, "body": [step]}]});
     loop {
@@ -90,7 +90,7 @@ async fn large_output(caller: &Caller, counts: &Counts) -> String {
     }
 }
 
-async fn unread(caller: &Caller, counts: &Counts, uri: &str) {
+pub async fn unread(caller: &Caller, counts: &Counts, uri: &str) {
     if let Ok(mut stream) = caller.connect_deaf().await
         && caller.send_on(&mut stream, "resources/read", Some(uri), json!({"uri": uri})).await.is_ok()
     {

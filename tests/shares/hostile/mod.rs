@@ -2,8 +2,10 @@
 
 mod calls;
 mod connections;
+mod crowd;
 mod hogs;
 mod holders;
+mod pool;
 
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub async fn act(kind: &str, orders: &Value, counts: &Counts) {
         "calls" => calls::act(&caller, orders, counts).await,
         "connections" => connections::act(&caller, orders, counts).await,
         "holders" => holders::act(&caller, counts).await,
+        "crowd" => crowd::act(orders, counts).await,
+        "pool" => pool::act(&caller, orders, counts).await,
         "hogs" => hogs::act(&caller, orders, counts).await,
         _ => panic!("there is no hostile caller '{kind}'"),
     }
