@@ -80,7 +80,8 @@ impl Bounds {
     /// Gives each principal so many bytes of memory, and in proportion of what lies within it.
     pub fn set_memory_share(&mut self, bytes: u64) {
         self[Pool::Memory] = self[Pool::Memory].with_share(bytes);
-        self[Pool::GuestMemory] = self[Pool::GuestMemory].with_share(bytes);
+        // What it leaves of it to requests it would not get anyway; so the refusal names the right one.
+        self[Pool::GuestMemory] = self[Pool::GuestMemory].with_share(bytes - bytes / limits::OWNERS_PART);
         self[Pool::TaskMemory] = self[Pool::TaskMemory].with_share(bytes / limits::TASKS_PART_OF_MEMORY);
         let of_messages = (bytes / limits::MESSAGES_PART_OF_MEMORY).max(limits::MIN_MESSAGES_SHARE_BYTES);
         for pool in [Pool::RequestBytes, Pool::AnswerBytes] {
