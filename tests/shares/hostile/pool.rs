@@ -1,5 +1,6 @@
 //! One that takes all it can of one pool: so much at once, and again at once where it is refused.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -53,7 +54,35 @@ pub async fn act(caller: &Caller, orders: &Value, counts: &Counts) {
             .await;
         }
         "open_tasks" => again(at_once, async |_| hold(caller, counts, &sleep).await).await,
-        "samples" => {
+        "task_memory" => {
+            again(at_once, async |_| {
+                let outcome = caller.call("run_program", sleep.clone(), "link").await;
+                note(counts, "run_program", &outcome);
+                if !matches!(outcome, Outcome::Served(_)) {
+                    breathe().await;
+                }
+            })
+            .await;
+        }
+        "stored_bytes" => {
+            let long = program(json!([{"op": "status", "text": "x".repeat(MIB)}]));
+            again(at_once, async |_| {
+                call(caller, counts, "run_program", &long, "inline").await;
+                breathe().await;
+            })
+            .await;
+        }
+        "state_entries" => {
+            let key = AtomicUsize::new(0);
+            again(at_once, async |_| {
+                let key = key.fetch_add(1, Ordering::Relaxed).to_string();
+                let entry = json!({"namespace": "taken", "key": key, "value": 1});
+                call(caller, counts, "state_put", &entry, "inline").await;
+                breathe().await;
+            })
+            .await;
+        }
+        "samples" | "sampling" => {
             let ask = program(json!([{"op": "sample", "prompt": "?", "max_tokens": 1}]));
             again(at_once, async |_| hold(caller, counts, &ask).await).await;
         }

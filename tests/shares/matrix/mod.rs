@@ -108,6 +108,15 @@ impl Cell<'_> {
             }
         }
         cancel_all(taker).await?;
+        match self.pool {
+            Pool::StoredBytes => {
+                in_time("to delete its own", async || row::delete_tasks(taker).await).await?
+            }
+            Pool::StateEntries => {
+                in_time("to delete its own", async || row::delete_entries(taker, "taken").await).await?;
+            }
+            _ => {}
+        }
         Ok((phase, report))
     }
 
@@ -136,6 +145,10 @@ impl Cell<'_> {
     }
 
     async fn until_given_back(&self, before: u64) -> Result<(), String> {
+        // What the other has called is kept as well.
+        if self.pool == Pool::StoredBytes {
+            return Ok(());
+        }
         // Those who were served keep some for their next requests.
         let before = before + if self.pool == Pool::Connections { KEPT_CONNECTIONS } else { 0 };
         self.until("what was taken is not given back", async || Ok(self.used().await <= before)).await
@@ -158,14 +171,16 @@ impl Cell<'_> {
     }
 
     fn is_counted_by_use(&self) -> bool {
-        matches!(self.pool, Pool::Instances | Pool::Samples | Pool::Questions)
+        matches!(self.pool, Pool::Instances | Pool::Samples | Pool::Sampling | Pool::Questions)
     }
 
     /// How often it was refused. What waits for an instance, and what a tool hears of its question, is not counted: there,
     /// whether all of a share is held.
     async fn refused(&self) -> u64 {
         if self.is_counted_by_use() {
-            return self.used().await / Bound::divided(self.metric("longhaul_share_bound").await).share;
+            let bound = self.metric("longhaul_share_bound").await;
+            let share = if self.pool == Pool::Sampling { bound / 2 } else { Bound::divided(bound).share };
+            return self.used().await / share;
         }
         self.metric("longhaul_share_refused_total").await
     }

@@ -34,6 +34,10 @@ const FEW_CONNECTIONS: &str = "[shares]\nconnections = 160\n";
 const FEW_REQUESTS: &str = "[shares]\nrequests = 64\n";
 const LITTLE_MEMORY: &str = "[shares]\nmemory_mib = 1024\n[shares.principal]\nmemory_mib = 40\n";
 const FEW_TASKS: &str = "[shares.principal]\ntasks = 20\n";
+/// With room for 2,048 of them.
+const LITTLE_FOR_TASKS: &str = "[shares.principal]\nmemory_mib = 8\nrate = 2000\n";
+const LITTLE_STORE: &str = "[shares.principal]\nstore_mib = 8\n";
+const FEW_ENTRIES: &str = "[shares.principal]\nstate_entries = 20\n";
 const LOW_RATE: &str = "[shares.principal]\nrate = 60\n";
 
 impl Row {
@@ -46,6 +50,10 @@ impl Row {
             Pool::AnswerBytes => (SMALL, Refused::Inside, 12, 2),
             // More than its share ever has: its guests fail, and say so.
             Pool::GuestMemory => (LITTLE_MEMORY, Refused::Inside, 8, 1),
+            Pool::TaskMemory => (LITTLE_FOR_TASKS, Refused::Answer, 8, 1),
+            Pool::Sampling => (SMALL, Refused::Inside, 24, 6),
+            Pool::StoredBytes => (LITTLE_STORE, Refused::Answer, 4, 1),
+            Pool::StateEntries => (FEW_ENTRIES, Refused::Answer, 4, 1),
             Pool::Sessions => (SMALL, Refused::Http, 30, 8),
             Pool::Subscribers => (SMALL, Refused::Http, 24, 6),
             Pool::Instances => (SMALL, Refused::Inside, 12, 2),
@@ -92,14 +100,62 @@ impl Row {
                 let name = params["uri"].as_str().unwrap_or_default().to_owned();
                 served(caller.ask("resources/read", Some(&name), params).await)?;
             }
-            Pool::GuestMemory | Pool::Instances | Pool::OpenTasks => {
+            Pool::StoredBytes => drop(served(caller.call("quick", json!({}), "inline").await)?),
+            Pool::StateEntries => {
+                let entry = json!({"namespace": "one", "key": "k", "value": 1});
+                served(caller.call("state_put", entry, "inline").await)?;
+                delete_entries(caller, "one").await?;
+            }
+            Pool::GuestMemory | Pool::Instances | Pool::OpenTasks | Pool::TaskMemory => {
                 run(caller, json!([{"op": "compute", "rounds": 1_000}])).await?;
             }
-            Pool::Samples => ask(caller, json!({"op": "sample", "prompt": "?", "max_tokens": 1})).await?,
+            Pool::Samples | Pool::Sampling => {
+                ask(caller, json!({"op": "sample", "prompt": "?", "max_tokens": 1})).await?
+            }
             Pool::Questions => ask(caller, json!({"op": "ask", "key": "k"})).await?,
         }
         Ok(())
     }
+}
+
+/// All entries of one namespace.
+pub async fn delete_entries(caller: &Caller, namespace: &str) -> Result<(), String> {
+    loop {
+        let listed = caller.call("state_list", json!({"namespace": namespace, "limit": 100}), "inline").await;
+        let Outcome::Served(listed) = listed else { return Err(listed.words()) };
+        let entries = listed["structuredContent"]["entries"].as_array().cloned().unwrap_or_default();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for entry in entries {
+            let key = json!({"namespace": namespace, "key": entry["key"]});
+            let deleted = caller.call("state_delete", key, "inline").await;
+            if !matches!(deleted, Outcome::Served(_)) {
+                return Err(deleted.words());
+            }
+        }
+    }
+}
+
+/// All tasks of this caller that have ended.
+pub async fn delete_tasks(caller: &Caller) -> Result<(), String> {
+    for state in ["completed", "failed", "cancelled"] {
+        loop {
+            let page = caller.call("task_list", json!({"state": state, "limit": 100}), "inline").await;
+            let Outcome::Served(page) = page else { return Err(page.words()) };
+            let tasks = page["structuredContent"]["tasks"].as_array().cloned().unwrap_or_default();
+            if tasks.is_empty() {
+                break;
+            }
+            for task in tasks {
+                let deleted = caller.call("task_delete", json!({"task_id": task["id"]}), "inline").await;
+                if !matches!(deleted, Outcome::Served(_)) {
+                    return Err(deleted.words());
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The id of a task that has run this program.
