@@ -143,10 +143,11 @@ impl Caller {
         }
     }
 
-    pub async fn end_session(&self, id: &str) {
+    pub async fn end_session(&self, id: &str) -> Result<(), String> {
         let request = self.http.delete(&self.url).bearer_auth(&self.token).header("mcp-session-id", id);
-        // A session that is not ended is seen by what is still held.
-        drop(request.send().await);
+        let ended = request.send().await.map_err(|error| error.to_string())?.status();
+        // One that has gone already is ended.
+        if ended.is_success() || ended.as_u16() == 404 { Ok(()) } else { Err(format!("DELETE: {ended}")) }
     }
 
     /// A connection from this caller's address.

@@ -10,7 +10,7 @@ use crate::api::{
 };
 use crate::authority::Principal;
 use crate::catalog::show_hidden;
-use crate::engine::{EngineError, Slice, StateQuery, TaskEnd, TaskQuery, TaskView};
+use crate::engine::{EngineError, Slice, StateQuery, TaskEnd, TaskEngine, TaskQuery, TaskView};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::own::fixtures::Fixtures;
@@ -20,6 +20,7 @@ use crate::mcp::wire::hints::Kept as _;
 use crate::mcp::wire::next;
 use crate::mcp::wire::own_names::OwnNames;
 use crate::mcp::wire::uri::ResourceUri;
+use crate::shares::Pool;
 
 impl Handler {
     pub(in crate::mcp) async fn newest_tasks(&self) -> Result<ListResourcesResult, ErrorData> {
@@ -124,6 +125,7 @@ impl Handler {
         let engine = self.server.engine();
         let caller = Caller::reading(principal);
         let missing = |error: EngineError| missing(&error, uri);
+        let room = |bytes| has_room(engine, principal, bytes);
         let unread = |error: ApiError| match error {
             ApiError::Engine(error) => missing(error),
             error => error::bad_params(error.to_string()),
@@ -145,7 +147,7 @@ impl Handler {
             },
             ResourceUri::Output(id, name) => {
                 let read = |offset, limit| engine.output(principal, *id, name, offset, limit);
-                let slice = read_whole(uri, self.server.names(), read).await?;
+                let slice = read_whole(uri, self.server.names(), &room, read).await?;
                 let mime_type = Some(slice.mime_type.clone());
                 let contents = match as_text(&slice.mime_type, &slice.bytes, !slice.done) {
                     Some(text) => convert::text_contents(uri, mime_type, text.to_owned()),
@@ -155,7 +157,7 @@ impl Handler {
             }
             ResourceUri::Log(id) => {
                 let read = |offset, limit| engine.log(principal, *id, offset, limit);
-                let slice = read_whole(uri, self.server.names(), read).await?;
+                let slice = read_whole(uri, self.server.names(), &room, read).await?;
                 let text = show_hidden(&String::from_utf8_lossy(&slice.bytes)).into_owned();
                 Ok((convert::text_contents(uri, Some(PLAIN.to_owned()), text), false))
             }
@@ -290,14 +292,22 @@ fn ended_without(names: &OwnNames, task: &TaskDocument) -> String {
     format!("the task has {}: {message}; next: {next}", task.state)
 }
 
-/// All of it as of one moment, as far as one answer may hold it.
+/// Whether a principal's answers may have so many bytes more: a refusal costs less than an answer that is made in vain.
+fn has_room(engine: &TaskEngine, principal: &Principal, bytes: u64) -> Result<(), EngineError> {
+    let (shares, who) = (engine.shares(), principal.name());
+    Ok(shares.admit(Pool::AnswerBytes, who, bytes).and_then(|()| shares.admit(Pool::Memory, who, bytes))?)
+}
+
+/// All of it as of one moment, as far as one answer may hold it. Where it is long, there is to be room for it before it is
+/// read.
 async fn read_whole<R: Future<Output = Result<Slice, EngineError>>>(
     uri: &str,
     names: &OwnNames,
+    room: &impl Fn(u64) -> Result<(), EngineError>,
     read: impl Fn(u64, usize) -> R,
 ) -> Result<Slice, ErrorData> {
     let missing = |error: EngineError| missing(&error, uri);
-    let mut whole = read(0, limits::MAX_RESOURCE_READ_BYTES).await.map_err(missing)?;
+    let mut whole = read(0, limits::MAX_CONNECTION_BUFFER_BYTES).await.map_err(missing)?;
     let bound = limits::MAX_RESOURCE_READ_BYTES as u64;
     if whole.total > bound {
         return Err(error::bad_params(format!(
@@ -305,6 +315,9 @@ async fn read_whole<R: Future<Output = Result<Slice, EngineError>>>(
             whole.total,
             names.of("task_output")
         )));
+    }
+    if (whole.bytes.len() as u64) < whole.total {
+        room(whole.total).map_err(missing)?;
     }
     while (whole.bytes.len() as u64) < whole.total {
         let more = read(whole.bytes.len() as u64, limits::MAX_RESOURCE_READ_BYTES).await.map_err(missing)?;
@@ -316,4 +329,37 @@ async fn read_whole<R: Future<Output = Result<Slice, EngineError>>>(
         whole.bytes.extend(more.bytes.into_iter().take(missing));
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::shares::{Account, Bounds};
+
+    #[tokio::test]
+    async fn what_is_long_is_read_only_where_there_is_room_for_it() {
+        let account = Account::new(Bounds::default());
+        let full = |_| Ok(account.admit(Pool::AnswerBytes, "ann", u64::MAX)?);
+        let names = OwnNames::default();
+        for (total, is_refused) in [(limits::MAX_CONNECTION_BUFFER_BYTES, false), (8 << 20, true)] {
+            let were_read = Cell::new(0);
+            let read = async |offset: u64, limit: usize| {
+                let bytes = vec![b'a'; limit.min(total - usize::try_from(offset).expect("small"))];
+                were_read.set(were_read.get() + bytes.len());
+                Ok(Slice { bytes, mime_type: PLAIN.to_owned(), total: total as u64, done: true })
+            };
+            let whole = read_whole("task://x/log", &names, &full, read).await;
+            assert!(were_read.get() <= limits::MAX_CONNECTION_BUFFER_BYTES);
+            match whole {
+                Ok(slice) => assert!(!is_refused && slice.bytes.len() == total),
+                Err(refused) => {
+                    let data = refused.data.expect("what a program reads");
+                    assert!(is_refused && data["pool"] == "answer_bytes", "{data}");
+                    assert!(data["retry_after_seconds"].as_u64() > Some(0), "{data}");
+                }
+            }
+        }
+    }
 }

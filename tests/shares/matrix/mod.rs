@@ -104,7 +104,7 @@ impl Cell<'_> {
         let report = generator.end();
         if self.pool == Pool::Sessions {
             for id in report["acknowledged"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                taker.end_session(id).await;
+                in_time("to end its own sessions", async || taker.end_session(id).await).await?;
             }
         }
         cancel_all(taker).await?;

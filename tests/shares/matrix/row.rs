@@ -74,7 +74,7 @@ impl Row {
         match self.pool {
             Pool::Sessions => {
                 let id = served(caller.begin_session().await)?;
-                caller.end_session(id.as_str().unwrap_or_default()).await;
+                caller.end_session(id.as_str().unwrap_or_default()).await?;
             }
             Pool::Subscribers => {
                 let params = json!({"notifications": {"toolsListChanged": true}});
