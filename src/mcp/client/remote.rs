@@ -21,6 +21,7 @@ use crate::authority::Secret;
 use crate::catalog::Annotations;
 use crate::limits;
 use crate::mcp::socket_path::connect_socket;
+#[cfg(feature = "cli")]
 use crate::mcp::wire::meta::PERSON_META;
 
 /// Of the URL of a socket.
