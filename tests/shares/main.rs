@@ -46,6 +46,12 @@ fn main() -> ExitCode {
     if crowd::seconds() > 0 {
         scenarios.push(("crowd", crowd::run));
     }
+    // For programs that run each by its name, as libtest has it.
+    if std::env::args().any(|word| word == "--list") {
+        let are_wanted = std::env::args().all(|word| word != "--ignored");
+        scenarios.iter().filter(|_| are_wanted).for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
     let wanted = scenarios
         .iter()
         .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())));

@@ -62,7 +62,7 @@ impl Recorder {
             return Ok(Asked::Refused(why));
         }
         let pool = if kind == QuestionKind::Sample { Pool::Samples } else { Pool::Questions };
-        if let Err(refused) = self.shared().shares.check(pool, &self.entry().principal, 1) {
+        if let Err(refused) = self.shared().shares.admit(pool, &self.entry().principal, 1) {
             let why = refused.to_string();
             self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
             return Ok(Asked::Refused(why));

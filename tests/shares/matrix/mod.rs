@@ -171,11 +171,11 @@ impl Cell<'_> {
     }
 
     fn is_counted_by_use(&self) -> bool {
-        matches!(self.pool, Pool::Instances | Pool::Samples | Pool::Sampling | Pool::Questions)
+        matches!(self.pool, Pool::Instances | Pool::Sampling)
     }
 
-    /// How often it was refused. What waits for an instance, and what a tool hears of its question, is not counted: there,
-    /// whether all of a share is held.
+    /// How often it was refused. What waits for an instance, or for its turn at the endpoint, is not counted: there, whether
+    /// all of a share is held.
     async fn refused(&self) -> u64 {
         if self.is_counted_by_use() {
             let bound = self.metric("longhaul_share_bound").await;
