@@ -75,10 +75,10 @@ async fn long_arguments_of_tasks_that_wait_are_on_disk_alone() {
         until_true(|| engine.metrics().running == 1).await;
         let shares = engine.shares();
         assert_eq!(shares.used(Pool::TaskMemory), 5 * limits::OPEN_TASK_BYTES);
-        // Of the one that runs they are in memory, and on the account.
-        let in_memory: Vec<TaskId> =
-            tasks.iter().copied().filter(|id| kept(&engine, *id).is_some()).collect();
-        assert_eq!(in_memory.len(), 1, "restarted: {restarted}");
+        // Of the one that runs they are in memory, once it has read them, and on the account.
+        let in_memory = || tasks.iter().filter(|id| kept(&engine, **id).is_some()).count();
+        until_true(|| in_memory() > 0).await;
+        assert_eq!(in_memory(), 1, "restarted: {restarted}");
         assert!(shares.used(Pool::GuestMemory) >= LONG as u64 + limits::GUEST_MEMORY_STEP_BYTES);
         if !restarted {
             assert!(kept(&engine, short).is_some(), "short ones are not read again");
