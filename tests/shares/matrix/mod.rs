@@ -16,6 +16,7 @@ use crate::generator::Generator;
 use crate::honest::{Phase, Seen, work};
 use crate::is_long;
 use crate::place::Place;
+use crate::support::scale;
 use crate::wire::{Caller, Outcome};
 use row::{Refused, Row};
 
@@ -99,7 +100,8 @@ impl Cell<'_> {
             let refused = self.refused().await;
             self.until("it was never refused", async || Ok(self.refused().await > refused)).await?;
         }
-        let phase = work(other, seen, Duration::from_secs(if is_long() { 20 } else { 2 })).await;
+        let usual = if is_long() { 20 } else { 2 };
+        let phase = work(other, seen, Duration::from_secs(scale("LONGHAUL_MATRIX_SECONDS", usual))).await;
         row.take_one(other).await.map_err(|words| format!("the other, within its share: {words}"))?;
         let report = generator.end();
         if self.pool == Pool::Sessions {
