@@ -30,7 +30,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The candidate counts as trusted by nobody, whether it is or not.
+    /// The candidate counts as one without trust, whether it is or not.
     pub fn of(candidate: Candidate, operator: &Operator) -> Result<Self, CatalogError> {
         let effects = Effects::from(candidate.manifest.effects.clone());
         let candidate = Candidate { trusted: false, ..candidate };

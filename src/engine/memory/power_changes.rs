@@ -1,4 +1,4 @@
-//! Changes of what principals and components may do: counted, so that a task that acts asks again only then, and told to
+//! Changes of what principals and components may do: counted, so that a task that acts asks again only then, and heard by
 //! what is under way in their name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
