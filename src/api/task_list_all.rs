@@ -10,7 +10,7 @@ use crate::engine::{TaskEngine, TaskView, Whose};
 
 /// Tasks of one principal, or of all of them: for the owner.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-// A flattened field cannot be told from an unknown one: the schema refuses those before it is read.
+// A flattened field looks like an unknown one: the schema refuses those before it is read.
 #[schemars(extend("additionalProperties" = false))]
 pub struct TaskListAll {
     /// Only tasks of this principal.

@@ -68,7 +68,7 @@ pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
 pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// All headers of one answer, bytes; servers rarely send more than 8 KiB.
 pub const MAX_ANSWER_HEADER_BYTES: usize = 64 * 1024;
-/// Why a certificate is not trusted, characters; it tells the names in the certificate, which another wrote.
+/// Why a certificate is not trusted, characters; it has the names in the certificate, which another wrote.
 pub const MAX_CERTIFICATE_WORDS_CHARS: usize = 300;
 /// Name lookup and connection (TLS included) of one exchange, each, unless the guest wants less. Milliseconds.
 pub const HTTP_CONNECT_MS: u64 = 10_000;

@@ -12,7 +12,7 @@ pub const MAX_TOOLCHAINS: usize = 16;
 pub const MAX_TOOLCHAIN_NAME_BYTES: usize = 80;
 /// Items of all fixed-length lists of one type together: each is a value of its own in memory.
 pub const MAX_FIXED_LIST_ITEMS: u64 = 64 * 1024;
-/// Hosts of which stderr tells that a component was refused them, in one process; and bytes of a host that is shown.
+/// Hosts of which stderr says that a component was refused them, in one process; and bytes of a host that is shown.
 pub const MAX_TOLD_HOSTS: usize = 1024;
 pub const MAX_SHOWN_HOST_BYTES: usize = 300;
 /// Refused hosts that the log of one instance names.

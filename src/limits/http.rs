@@ -79,7 +79,7 @@ pub const MAX_SCANNED_ID_BYTES: usize = 1_024;
 pub const MAX_UNNAMED_REFUSALS: usize = 64;
 /// Requests of one client over pipes that have no answer yet.
 pub const MAX_PIPED_REQUESTS: usize = 1_024;
-/// How often it is looked whether the reader of a pipe is gone, once its writer has ended: no event tells. Milliseconds.
+/// How often it is looked whether the reader of a pipe is gone, once its writer has ended: there is no event for it. Milliseconds.
 pub const READER_LOOK_MS: u64 = 50;
 /// Calls that wait have this long to be answered when the server stops or their reader is gone. Milliseconds.
 pub const ANSWER_GRACE_MS: u64 = 500;

@@ -156,18 +156,7 @@ impl Account {
         self.freed[pool as usize].notify_waiters();
     }
 
-    /// Takes so much without a guard, for pools whose counts are rows on disk: what [`Account::release`] gives back.
-    pub fn charge(&self, pool: Pool, who: &str, amount: u64) -> Result<(), Refusal> {
-        self.add(pool, who, amount, Checked::Bounds).map(drop)
-    }
-
-    /// The same, whatever the bounds say: a start finds what was taken before it.
-    pub fn charge_anyway(&self, pool: Pool, who: &str, amount: u64) {
-        // Nothing is refused that is not checked.
-        drop(self.add(pool, who, amount, Checked::Nothing));
-    }
-
-    pub fn release(&self, pool: Pool, who: &str, amount: u64) {
+    fn release(&self, pool: Pool, who: &str, amount: u64) {
         self.tables[pool as usize].lock().remove(who, amount);
         self.freed[pool as usize].notify_waiters();
         if let Some(pool) = pool.within() {
@@ -200,13 +189,6 @@ impl Account {
             refused_share: table.refused[0],
             refused_process: table.refused[1],
         }
-    }
-
-    /// Who holds most of a pool, the owner aside, and how much: its work gives way first.
-    pub fn biggest(&self, pool: Pool) -> Option<(Arc<str>, u64)> {
-        let table = self.tables[pool as usize].lock();
-        let most = table.of.iter().filter(|(_, of)| of.used > 0).max_by_key(|(_, of)| of.used)?;
-        Some((most.0.clone(), most.1.used))
     }
 
     /// Narrows a principal's shares to what its token says, or widens them again to those of all.
@@ -396,7 +378,8 @@ impl Held {
 
     /// The same, whatever the bounds say: it is there already.
     pub fn grow_anyway(&mut self, by: u64) {
-        self.account.charge_anyway(self.pool, &self.who, by);
+        // Nothing is refused that is not checked.
+        drop(self.account.add(self.pool, &self.who, by, Checked::Nothing));
         self.amount += by;
     }
 

@@ -105,17 +105,29 @@ fn a_token_narrows_shares_and_never_widens_one() {
 }
 
 #[test]
-fn a_start_finds_what_was_taken_before_it() {
+fn what_was_let_in_before_is_held_beyond_the_share() {
     let account = account(10, 4, 0);
-    account.charge_anyway(Pool::OpenTasks, "ann", 7);
-    assert!(account.charge(Pool::OpenTasks, "ann", 1).is_err());
-    account.release(Pool::OpenTasks, "ann", 5);
-    account.charge(Pool::OpenTasks, "ann", 1).expect("there is room again");
-    assert_eq!(account.used_by(Pool::OpenTasks, "ann"), 3);
-    account.release(Pool::OpenTasks, "ann", 100);
-    assert_eq!(account.used(Pool::OpenTasks), 0, "no more goes back than was taken");
-    account.charge_anyway(Pool::OpenTasks, "bob", 20);
-    assert_eq!(account.biggest(Pool::OpenTasks), Some(("bob".into(), 20)));
+    let before = account.hold(Pool::OpenTasks, "ann", 7);
+    assert!(account.take(Pool::OpenTasks, "ann", 1).is_err());
+    drop(before);
+    let mut held = account.take(Pool::OpenTasks, "ann", 1).expect("there is room again");
+    held.grow_anyway(20);
+    assert_eq!((account.used_by(Pool::OpenTasks, "ann"), held.amount()), (21, 21));
+    drop(held);
+    assert_eq!(account.used(Pool::OpenTasks), 0);
+}
+
+#[test]
+fn what_is_counted_elsewhere_is_looked_at_here() {
+    let account = account(10, 4, 0);
+    account.set(Pool::OpenTasks, "ann", 7);
+    assert!(account.admit(Pool::OpenTasks, "ann", 1).is_err());
+    assert_eq!(account.usage(Pool::OpenTasks).refused_share, 1);
+    account.set(Pool::OpenTasks, "ann", 3);
+    assert!(account.admit(Pool::OpenTasks, "ann", 1).is_ok());
+    assert_eq!(account.used_by(Pool::OpenTasks, "ann"), 3, "nothing is taken");
+    account.set(Pool::OpenTasks, "ann", 0);
+    assert_eq!(account.used(Pool::OpenTasks), 0);
 }
 
 #[test]

@@ -40,7 +40,7 @@ async fn crowd(cores: &Cores, duration: Duration) {
     orders["tools"] = json!(TOOLS);
     orders["phase_seconds"] = json!(duration.as_secs() / 2);
     let generator = Generator::start(cores, "crowd", &orders);
-    // What it does takes as long as it was told, and what it has asked for is answered.
+    // Its phases take as long as its orders say, and what it has asked for is answered.
     tokio::time::sleep(duration + Duration::from_secs(5)).await;
     let report = generator.end();
     let most_mib = place.server.most_resident_kib() >> 10;

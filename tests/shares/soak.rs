@@ -20,7 +20,7 @@ const MEMORY_MIB: u64 = 1024;
 /// What the server takes besides: its program, compiled code, the store's cache, rows on their way.
 const BESIDES_MIB: u64 = 256;
 const CONNECTIONS: u64 = 400;
-/// Times below are not told apart by what else a machine does.
+/// Below this, times say more of what else a machine does.
 const FLOOR: Duration = Duration::from_millis(25);
 const TIMES: u32 = 3;
 /// A build that is not optimised has all of its core taken by what it must read to refuse it.
@@ -143,7 +143,7 @@ async fn links_resolve(caller: &Caller, acknowledged: &[&str]) {
     }
 }
 
-/// Asks again where it is told when to.
+/// Asks again at the time that a refusal names.
 async fn patient(caller: &Caller, tool: &str, arguments: &Value) -> Outcome {
     loop {
         match caller.call(tool, arguments.clone(), "inline").await {

@@ -74,7 +74,7 @@ impl Caller {
         Self { url: url.to_owned(), token: token.to_owned(), from, http }
     }
 
-    /// From what a hostile caller is told.
+    /// From the orders of a hostile caller.
     pub fn of_orders(orders: &Value) -> Self {
         let word = |name: &str| orders[name].as_str().unwrap_or_else(|| panic!("no {name} in {orders}"));
         Self::new(word("url"), word("token"), word("from").parse().expect("an address"))

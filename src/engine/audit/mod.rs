@@ -58,7 +58,7 @@ impl<'a> Subject<'a> {
         Self { task: Some(task), ..Self::new(action) }
     }
 
-    /// Whose task it is: told where another one acts on it.
+    /// Whose task it is: noted where another one acts on it.
     #[must_use]
     pub fn owned_by(mut self, owner: &'a str) -> Self {
         self.owner = Some(owner);

@@ -194,7 +194,7 @@ impl SessionManager for Sessions {
             (begins, &answer, session.is_stored())
             && let Err(error) = session.store(&params).await
         {
-            // Its client is not told its id.
+            // Its client does not hear its id.
             self.drop_live(id);
             return Err(refused::noted(error));
         }

@@ -20,7 +20,7 @@ use crate::support::scale;
 use crate::wire::{Caller, Outcome};
 use row::{Refused, Row};
 
-/// Times below are not told apart by what else a machine does.
+/// Below this, times say more of what else a machine does.
 const FLOOR: Duration = Duration::from_millis(25);
 const TIMES: u32 = 2;
 const KEPT_CONNECTIONS: u64 = 8;
