@@ -10,6 +10,7 @@ mod mcp;
 mod shares;
 mod store;
 mod tasks;
+mod trials;
 
 pub use audit::*;
 pub use callers::*;
@@ -21,6 +22,7 @@ pub use mcp::*;
 pub use shares::*;
 pub use store::*;
 pub use tasks::*;
+pub use trials::*;
 
 const _: () = {
     assert!(MAX_INLINE_PAYLOAD_BYTES < MAX_GROUP_BYTES);

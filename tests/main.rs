@@ -10,6 +10,7 @@ mod asynchronous;
 mod backup;
 mod bridges;
 mod cancel;
+mod check;
 mod children;
 #[cfg(target_os = "linux")]
 mod corpus;
@@ -17,6 +18,7 @@ mod data_folder;
 mod demo;
 mod desk;
 mod divergence;
+mod export;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod http;

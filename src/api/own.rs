@@ -16,6 +16,7 @@ use super::state_put::StatePut;
 use super::task_answer::TaskAnswer;
 use super::task_cancel::TaskCancel;
 use super::task_delete::TaskDelete;
+use super::task_export::TaskExport;
 use super::task_list::TaskList;
 use super::task_list_all::TaskListAll;
 use super::task_output::TaskOutput;
@@ -44,6 +45,7 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<TaskOutput>(),
     OwnOperation::of::<TaskCancel>(),
     OwnOperation::of::<TaskDelete>(),
+    OwnOperation::of::<TaskExport>(),
     OwnOperation::of::<TaskSend>(),
     OwnOperation::of::<TaskAnswer>(),
     OwnOperation::of::<TaskRetry>(),

@@ -4,6 +4,7 @@
 
 mod args;
 mod backup;
+mod check;
 mod client;
 mod commands;
 pub mod config;
@@ -105,6 +106,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Key(args) => commands::key::run(&args, context).await,
         Command::Install(args) => install::run(&args, context),
         Command::Doctor { check } => commands::doctor::run(context, check).await,
+        Command::Replay(args) => commands::replay::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => backup::run_restore(args, context).await,
         Command::Completions { .. } => Ok(Exit::Done),

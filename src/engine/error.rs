@@ -131,6 +131,9 @@ pub enum EngineError {
     NotCompleted { task: TaskId, state: State, why: Option<String> },
     #[error("the result of task {task} is not of the type that is asked for: {why}")]
     NoValue { task: TaskId, why: String },
+    /// What is exported, or was, and why not.
+    #[error("{0}")]
+    Packed(String),
     #[error(transparent)]
     Transition(#[from] IllegalTransition),
     #[error("an error inside longhaul, please report it: {0}")]
@@ -169,6 +172,7 @@ impl EngineError {
             | Self::BadMessage(_)
             | Self::BadCursor
             | Self::BadOutcome(_)
+            | Self::Packed(_)
             | Self::WhichQuestion { .. }
             | Self::State(StateError::Invalid(_))
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
@@ -257,6 +261,7 @@ impl EngineError {
             Self::NoSuchStep { .. } => "no_such_step",
             Self::NotInQuestion { .. } => "not_in_question",
             Self::BadOutcome(_) => "bad_outcome",
+            Self::Packed(_) => "bad_export",
             Self::BadMessage(_) => "bad_message",
             Self::BadCursor => "bad_cursor",
             Self::State(StateError::Invalid(_)) => "bad_state",

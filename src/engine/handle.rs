@@ -11,6 +11,7 @@ use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
 use crate::shares::Account;
 use crate::store::{Need, Space};
+use crate::task::TaskId;
 
 /// The durable task engine: one store, one runner, any number of tasks. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +44,15 @@ impl TaskEngine {
     /// What the engine's clock says.
     pub fn now(&self) -> UnixNanos {
         self.shared.clock.wall()
+    }
+
+    /// Ends the present attempt of a task that is probed, as a kill of the process would; it goes on from what is on disk.
+    pub fn interrupt(&self, id: TaskId) {
+        let Some(entry) = self.shared.entry(id) else { return };
+        if let Some(probe) = self.shared.probe_of(&entry) {
+            probe.strike();
+            entry.stop.send_modify(|count| *count += 1);
+        }
     }
 
     /// From now on the store has no room for new work, or has some again.

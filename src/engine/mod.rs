@@ -23,7 +23,9 @@ mod memory;
 mod narrowed;
 mod next;
 mod open;
+mod packed;
 mod ports;
+mod probe;
 mod query;
 pub mod questions;
 mod random;
@@ -62,10 +64,14 @@ pub use memory::slot::{GuestMemory, NoRoom};
 pub use memory::task_trees::TreeBounds;
 pub use next::{Commands, NextAction};
 pub use open::EngineOptions;
+pub use packed::{
+    Exported, ExportedError, ExportedHead, PackError, ReplayEnd, Replayed, Trial, Verdict as TrialVerdict,
+};
 pub use ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
 };
 pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Suspension};
+pub use probe::{Idle, Plan, Probe, Taken};
 pub use query::audit::{AuditPage, AuditQuery, AuditView};
 pub use query::journal::{JournalView, RecordView};
 pub use query::metrics::Metrics;

@@ -28,6 +28,7 @@ use crate::engine::memory::turns::Turns;
 use crate::engine::narrowed;
 use crate::engine::next::{Commands, without_commands};
 use crate::engine::ports::{InspectError, Sampler};
+use crate::engine::probe::Probe;
 use crate::engine::query::metrics;
 use crate::engine::query::metrics::Metrics;
 use crate::engine::query::recount;
@@ -66,6 +67,8 @@ pub struct EngineOptions {
     pub tool_bounds: BTreeMap<String, ToolBounds>,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
+    /// Looks at the root tasks of an engine that is there to try one.
+    pub probe: Option<Arc<Probe>>,
 }
 
 impl Default for EngineOptions {
@@ -83,6 +86,7 @@ impl Default for EngineOptions {
             tokens_alone: false,
             tool_bounds: BTreeMap::new(),
             commands: without_commands,
+            probe: None,
         }
     }
 }
@@ -152,6 +156,7 @@ impl TaskEngine {
             live_bound: options.live_instances,
             are_components_swept: AtomicBool::new(false),
             catalog_changes: tokio::sync::Mutex::default(),
+            exporting: tokio::sync::Mutex::default(),
             stored_here: Mutex::default(),
             sweeping: RwLock::default(),
             retention: options.retention,
@@ -164,6 +169,7 @@ impl TaskEngine {
             shares: options.shares,
             commands: options.commands,
             leases: AtomicU64::new(1),
+            probe: options.probe,
         };
         Ok(Self { shared: Arc::new(shared), runner })
     }

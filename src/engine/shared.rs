@@ -25,6 +25,7 @@ use crate::engine::memory::turns::Turns;
 use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
+use crate::engine::probe::Probe;
 use crate::shares::{Account, Pool};
 use crate::store::{Ack, Batch, Store, StoreError};
 use crate::task::{ComponentId, Status, Task, TaskId};
@@ -40,6 +41,8 @@ pub struct Shared {
     /// Held by what makes another catalog out of the one that is there.
     pub catalog_changes: tokio::sync::Mutex<()>,
     pub dirty: Dirty,
+    /// Held by the export of a task.
+    pub exporting: tokio::sync::Mutex<()>,
     /// Tools that have bounds of their own.
     pub gates: Gates,
     pub live: Arc<Semaphore>,
@@ -71,6 +74,8 @@ pub struct Shared {
     /// Where the engine was opened: guests run on threads of their own.
     pub runtime: Handle,
     pub leases: AtomicU64,
+    /// Looks at root tasks, where the engine was opened to try one.
+    pub probe: Option<Arc<Probe>>,
 }
 
 impl Shared {
@@ -92,6 +97,11 @@ impl Shared {
             let _ = entry.gate.set(gate.clone());
         }
         entry
+    }
+
+    /// What looks at this task, if anything does.
+    pub fn probe_of(&self, entry: &Entry) -> Option<&Arc<Probe>> {
+        self.probe.as_ref().filter(|_| entry.link.is_none())
     }
 
     /// Its place among the tasks that wait for an instance.

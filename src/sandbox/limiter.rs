@@ -30,6 +30,11 @@ impl Limiter {
         Self { max_memory_bytes: (mib << 20) as usize, memory_bytes: 0, denied: None, account }
     }
 
+    /// What it holds, which never shrinks.
+    pub fn held_bytes(&self) -> u64 {
+        self.memory_bytes as u64
+    }
+
     /// The bound that was in the way last, by its name in the manifest or in `limits.rs`.
     pub fn denied(&self) -> Option<&'static str> {
         self.denied

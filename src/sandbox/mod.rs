@@ -15,6 +15,7 @@ pub mod inspect;
 mod instance;
 mod kept;
 mod limiter;
+mod played;
 mod run;
 mod stop;
 mod synchronous;
@@ -25,4 +26,5 @@ mod toolchain;
 pub mod values;
 mod world;
 
+pub use played::{PlayedRequest, Player, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};

@@ -185,6 +185,7 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
         };
         let returned = Metered::new(inner.threads.ticker(), meter.clone(), guest).await;
         let spent = recorder.spent(meter.take());
+        recorder.took_memory(store.data().limiter.held_bytes());
 
         let returned = match exchanges.take_stop() {
             // A guest that did not wait for the exchange may have ended before it could be stopped.

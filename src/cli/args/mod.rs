@@ -3,7 +3,9 @@
 //! Read first: this file.
 
 mod backup;
+mod check;
 mod install;
+mod replay;
 mod server;
 mod state;
 mod task;
@@ -17,7 +19,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use self::backup::{BackupArgs, RestoreArgs};
+use self::check::CHECK_HELP;
+pub use self::check::CheckArgs;
 pub use self::install::HostClient;
+pub use self::replay::ReplayArgs;
 pub use self::server::ServerArgs;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::task::{OneTask, TaskArgs, TaskCommand};
@@ -161,6 +166,14 @@ pub enum Command {
         tokens' hashes, the audit, the owner's key. It is read and verified on its way; half of one has another name \
         and is refused. Configuration, and secrets that grants name, are not in it.")]
     Backup(BackupArgs),
+    /// Replay an exported task here: its log, its steps, and where it stops, differs or traps
+    #[command(after_help = "Examples:\n  \
+        longhaul task export ID -o failed.task\n  \
+        longhaul replay failed.task\n  \
+        longhaul replay failed.task --until 12 --json\n\n\
+        The component in the file runs in a sandbox from which nothing leaves, and does nothing but what its journal says.\n\n\
+        Exit status: 0 where it does as its journal says, 1 where it differs, 2 where the file is none.")]
+    Replay(ReplayArgs),
     /// Make the store of a backup, in a data folder that has none
     #[command(after_help = "Examples:\n  \
         longhaul restore /mnt/backups/longhaul-20260101T000000.000000Z.backup --data ~/restored\n  \
@@ -495,6 +508,10 @@ pub enum ToolCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Try a component here: run it undisturbed, then killed at every record of its journal, and say what came out
+    /// otherwise
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckArgs),
     /// Build a Cargo workspace of guests for wasm32-wasip2
     #[command(after_help = "Example:\n  longhaul tool build tools-wasm -p book_agent")]
     Build {

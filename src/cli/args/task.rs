@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
@@ -58,6 +60,22 @@ pub enum TaskCommand {
     },
     /// Show the journal: every recorded step
     Journal(OneTask),
+    /// Write a task into one file, with its component, arguments and journal, to replay it elsewhere
+    #[command(after_help = "Examples:\n  \
+        longhaul task export ID -o failed.task\n  \
+        longhaul task export ID --redact | ssh host 'cat > failed.task'\n\n\
+        `longhaul replay FILE` replays it on any machine, without a network. Values of secrets are not in it; what servers, \
+        people and models answered is, unless --redact.")]
+    Export {
+        /// The task's id
+        id: TaskId,
+        /// Replace all texts of the task by as many x: what it did and how large it was stays
+        #[arg(long)]
+        redact: bool,
+        /// Write this file, which must not be there, in place of stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Stop a task; what it has published stays readable
     Cancel {
         /// The task's id

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::call;
+use super::{call, export};
 use crate::api::{
     AnswerAction, InputRequest, OwnedTask, Sent, TaskAnswer, TaskCancel, TaskDelete, TaskDocument, TaskList,
     TaskListAll, TaskOutput, TaskResolve, TaskRetry, TaskSend,
@@ -28,6 +28,7 @@ pub async fn run(args: TaskArgs, context: &Context) -> Result<Exit> {
         | TaskCommand::Watch(_)
         | TaskCommand::Result(_)
         | TaskCommand::Output { .. }
+        | TaskCommand::Export { .. }
         | TaskCommand::Journal(_) => Purpose::Read,
         _ => Purpose::Write,
     };
@@ -91,6 +92,9 @@ async fn perform(access: &mut Access, command: TaskCommand, context: &Context) -
                 true => output.json(&journal)?,
                 false => show::journal(output, &journal)?,
             }
+        }
+        TaskCommand::Export { id, redact, output: to } => {
+            export::run(access, (id, redact), to, context).await?
         }
         TaskCommand::Cancel { id: task_id, reason } => {
             print_task(&access.run(TaskCancel { task_id, reason }).await?, context)?;

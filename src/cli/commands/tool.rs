@@ -8,6 +8,7 @@ use super::approve;
 use crate::api::{BlockDocument, Operation, ToolApprovals, ToolBlock, ToolBlocks, ToolPin, ToolUnblock};
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
+use crate::cli::check;
 use crate::cli::client::access::Access;
 use crate::cli::client::remote::{Remote, is_own};
 use crate::cli::context::Context;
@@ -51,6 +52,7 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
             let block = changed(ToolUnblock { name }, &server, context).await?;
             say_block(&block, "it is not blocked any more, and its tasks go on", context)?;
         }
+        ToolCommand::Check(args) => return check::run(args, context).await,
         ToolCommand::Build { dir, package } => build(dir, package, context.output).await?,
     }
     Ok(Exit::Done)

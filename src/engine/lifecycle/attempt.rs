@@ -27,6 +27,7 @@ use crate::engine::journal::{checkpoint, prefix};
 use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live, arguments_in_memory, begins};
 use crate::engine::memory::slot::Slot;
 use crate::engine::ports::{ComponentSource, Outcome, Suspension};
+use crate::engine::probe::{Probe, Struck};
 use crate::engine::random::random;
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::recorder::Recorder;
@@ -56,7 +57,11 @@ pub async fn drive(shared: Arc<Shared>, runner: Arc<dyn Runner>, entry: Arc<Entr
             let span = span_of(&attempt.task);
             let driven = async {
                 let end = run(&shared, &*runner, &entry, attempt, &recorder).await;
-                settle(&shared, &entry, end).await
+                match shared.probe_of(&entry).and_then(|probe| probe.struck()) {
+                    None => settle(&shared, &entry, end).await,
+                    Some(Struck::GoesOn) => lose(&shared, &entry).await,
+                    Some(Struck::Stays) => Ok(()),
+                }
             };
             let settled = driven.instrument(span).await;
             release(&shared, &entry, settled.is_ok());
@@ -76,6 +81,15 @@ pub async fn drive(shared: Arc<Shared>, runner: Arc<dyn Runner>, entry: Arc<Entr
         // The store has latched, or another process ended the task meanwhile: then its row says so.
         tracing::error!(task = %entry.id, %error, "an attempt's end could not be recorded");
     }
+}
+
+/// The attempt was interrupted: what it had not committed is gone.
+async fn lose(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), EngineError> {
+    lease::drop_pending(shared, entry).await?;
+    if let Some(probe) = shared.probe_of(entry) {
+        probe.let_go_on();
+    }
+    Ok(())
 }
 
 /// Lets another attempt begin. What came meanwhile found this one: where the task goes on, it is looked for now.
@@ -258,9 +272,10 @@ fn start(
             task.created_at.saturating_add(anchor.logical),
         );
         let attempt = state.status.attempt;
-        state.live = Some(
-            past.into_live(|tracer, journal| LiveTrace::begin(tracer, time, attempt, journal, was_dropped)),
-        );
+        let probe = shared.probe_of(entry).cloned();
+        state.live = Some(past.into_live(probe, |tracer, journal| {
+            LiveTrace::begin(tracer, time, attempt, journal, was_dropped)
+        }));
         state.status.clone()
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
@@ -340,7 +355,11 @@ impl Past {
         [(Space::Journal, self.journal_bytes), (Space::Op, self.ops.bytes()), (Space::Trace, trace)]
     }
 
-    fn into_live(self, begin_trace: impl FnOnce(Tracer, &Journal) -> LiveTrace) -> Live {
+    fn into_live(
+        self,
+        probe: Option<Arc<Probe>>,
+        begin_trace: impl FnOnce(Tracer, &Journal) -> LiveTrace,
+    ) -> Live {
         let awake = Duration::from_nanos(self.awake_nanos);
         let (number, logical, log_start, reports, restored) = match self.checkpoint {
             Some((row, state)) => (row.records, row.logical, row.log_position, row.reports, Some(state)),
@@ -367,6 +386,7 @@ impl Past {
             enqueued: 0,
             settled: 0,
             committed: Arc::new(AtomicU64::new(0)),
+            probe,
         }
     }
 }

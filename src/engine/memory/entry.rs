@@ -20,6 +20,7 @@ use crate::engine::journal::ops::{Op, Ops};
 use crate::engine::journal::records;
 use crate::engine::journal::records::Journal;
 use crate::engine::link::{Children, Link};
+use crate::engine::probe::Probe;
 use crate::engine::trace::{self, LiveTrace};
 use crate::limits;
 use crate::shares::{Account, Held, Pool};
@@ -141,6 +142,7 @@ pub struct Live {
     pub settled: u64,
     pub committed: Arc<AtomicU64>,
     pub trace: LiveTrace,
+    pub probe: Option<Arc<Probe>>,
 }
 
 impl Entry {

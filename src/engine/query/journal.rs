@@ -9,6 +9,7 @@ use crate::engine::handle::TaskEngine;
 use crate::engine::journal::records::{KIND_OUTPUT, Record};
 use crate::engine::journal::{checkpoint, prefix, records};
 use crate::engine::record::output;
+use crate::engine::runner::Runner;
 use crate::engine::state::guest;
 use crate::engine::state::guest::KIND_STATE;
 use crate::store::Snapshot;
@@ -46,35 +47,41 @@ impl TaskEngine {
             let Some((_, status)) = own(snapshot, &principal, id)? else { return Ok(None) };
             let base = checkpoint::read(snapshot, id)?.map_or(0, |row| row.records);
             let journal = prefix::read_records(snapshot, id, status.epoch, base)?;
-            let (mut rest, mut records) = (&journal.records[..], Vec::new());
-            while let Some(record) = records::take_record(&mut rest) {
-                let step = base + records.len() as u64;
-                let view = |kind: &str, about, bytes: usize| RecordView {
-                    step,
-                    kind: kind.to_owned(),
-                    about,
-                    bytes: bytes as u64,
-                };
-                records.push(match record {
-                    Record::Time { delta, .. } => view("time", Some(format!("+{} ms", delta / 1_000_000)), 0),
-                    Record::Call { kind: KIND_OUTPUT, payload, .. } => {
-                        view("output", output::decode(payload).map(|record| record.name), payload.len())
-                    }
-                    Record::Call { kind: KIND_STATE, payload, .. } => {
-                        view("state", guest::describe(payload), payload.len())
-                    }
-                    Record::Call { kind, payload, .. } => {
-                        let (name, about) = match kind {
-                            KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
-                            _ => runner.describe(kind, payload),
-                        };
-                        view(name, about, payload.len())
-                    }
-                });
-            }
+            let records = views(&journal.records, base, &*runner);
             Ok(Some(JournalView { task: id, epoch: status.epoch, records }))
         };
         let found = self.shared.store.read(read).await?;
         found.ok_or(EngineError::NoSuchTask(id))
     }
+}
+
+/// The records of a journal, of which the first has the number `base`.
+pub(in crate::engine) fn views(records: &[u8], base: u64, runner: &dyn Runner) -> Vec<RecordView> {
+    let (mut rest, mut views) = (records, Vec::new());
+    while let Some(record) = records::take_record(&mut rest) {
+        let step = base.saturating_add(views.len() as u64);
+        let view = |kind: &str, about, bytes: usize| RecordView {
+            step,
+            kind: kind.to_owned(),
+            about,
+            bytes: bytes as u64,
+        };
+        views.push(match record {
+            Record::Time { delta, .. } => view("time", Some(format!("+{} ms", delta / 1_000_000)), 0),
+            Record::Call { kind: KIND_OUTPUT, payload, .. } => {
+                view("output", output::decode(payload).map(|record| record.name), payload.len())
+            }
+            Record::Call { kind: KIND_STATE, payload, .. } => {
+                view("state", guest::describe(payload), payload.len())
+            }
+            Record::Call { kind, payload, .. } => {
+                let (name, about) = match kind {
+                    KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
+                    _ => runner.describe(kind, payload),
+                };
+                view(name, about, payload.len())
+            }
+        });
+    }
+    views
 }

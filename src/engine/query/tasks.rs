@@ -347,7 +347,7 @@ pub(in crate::engine) struct Held {
 }
 
 /// The rows of a task that this principal sees.
-pub(super) fn own(
+pub(in crate::engine) fn own(
     snapshot: &Snapshot<'_>,
     principal: &Principal,
     id: TaskId,

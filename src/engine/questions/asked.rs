@@ -175,6 +175,18 @@ pub fn question_key(task: TaskId, number: u64) -> Vec<u8> {
     key
 }
 
+/// Which question each operation of an epoch asked.
+pub fn asked_by(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Vec<(u64, u64)>, StoreError> {
+    let mut prefix = prefix(task, 1);
+    prefix.extend_from_slice(&epoch.to_be_bytes());
+    let mut found = Vec::new();
+    snapshot.scan_prefix(Space::Question, &prefix, false, |key, row| {
+        found.extend(rows::trailing_number(key).zip(rows::trailing_number(row)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
 pub fn op_key(task: TaskId, epoch: u32, op: u64) -> Vec<u8> {
     let mut key = prefix(task, 1);
     key.extend_from_slice(&epoch.to_be_bytes());

@@ -23,6 +23,7 @@ pub(super) mod view;
 pub use answer::{AnsweredVia, Given};
 pub use ask::Asked;
 pub use asked::{Answer, Ask, Question};
+pub(in crate::engine) use asked::{asked_by, op_key};
 pub use form::check_form;
 pub use sampler::{SamplerGuard, wants_tools};
 pub use view::{AnsweredView, QuestionView};

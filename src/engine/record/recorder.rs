@@ -19,13 +19,15 @@ use crate::engine::commit::Commit;
 use crate::engine::feed::TaskChange;
 use crate::engine::journal::records::{FIRST_ENGINE_KIND, KIND_OUTPUT, KIND_TIME, Next};
 use crate::engine::memory::entry::{Anchor, Entry, EntryState, Live};
+use crate::engine::ports::Suspension;
+use crate::engine::probe::Idle;
 use crate::engine::rows;
 use crate::engine::rows::Payload;
 use crate::engine::shared::Shared;
 use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::store::{Ack, Lsn, Space, StoreError};
-use crate::task::TaskLimits;
+use crate::task::{TaskLimits, WakeOn};
 
 #[derive(Clone)]
 pub struct Recorder {
@@ -68,7 +70,7 @@ impl Recorder {
         call: (u8, u64),
         what: &str,
     ) -> Result<Next, RecorderError> {
-        self.with(|_, live| Ok(live.next(step, call, what)?))
+        self.with(|_, live| live.next(step, call, what))
     }
 
     /// Append what happened, after [`Next::Live`]. Durable with the next barrier or flush.
@@ -97,8 +99,10 @@ impl Recorder {
         let clock = self.shared.clock.clone();
         let now = self.with(|state, live| {
             let anchor = state.anchor;
+            let is_live = !live.journal.is_replaying();
             let now = live.journal.read_clock(|| anchor.map_or(0, |anchor| anchor.now(&*clock)));
             self.check_journal(live)?;
+            live.check_probe(is_live)?;
             Ok(now)
         })?;
         self.shared.dirty.add(&self.entry);
@@ -263,6 +267,12 @@ impl Recorder {
             let saved = {
                 let mut entry = self.entry.lock();
                 self.check_lease(&entry)?;
+                if let Some(live) = &entry.live {
+                    live.check_probe(true)?;
+                    if let Some(probe) = &live.probe {
+                        probe.note_saved(live.awake);
+                    }
+                }
                 checkpoint::save(&self.shared, &self.entry, &mut entry, &state)?
             };
             match saved {
@@ -309,6 +319,27 @@ impl Recorder {
         self.entry.lock().status.seed
     }
 
+    /// An instance of it grew to so many bytes of memory.
+    pub fn took_memory(&self, bytes: u64) {
+        if let Some(probe) = self.shared.probe_of(&self.entry) {
+            probe.note_memory(bytes);
+        }
+    }
+
+    /// The guest waits for this in memory, or for nothing of the kind any more.
+    pub fn idles(&self, suspension: Option<&Suspension>) {
+        if let Some(probe) = self.shared.probe_of(&self.entry) {
+            probe.note_idle(suspension.map(|wait| Idle {
+                reason: wait.reason,
+                until: wait.until,
+                messages: wait.on.iter().find_map(|on| match on {
+                    WakeOn::Message(names) => Some(names.clone()),
+                    _ => None,
+                }),
+            }));
+        }
+    }
+
     /// The guest was awake for so long since the last call. The error is a bound that is used up.
     pub fn spent(&self, awake: Duration) -> Result<(), RecorderError> {
         let run = Duration::from_secs(self.of_attempt.bounds.run_seconds);
@@ -324,6 +355,9 @@ impl Recorder {
                 }
             } else {
                 live.awake += awake;
+                if let Some(probe) = &live.probe {
+                    probe.note_awake(live.awake);
+                }
                 if live.awake > run {
                     let message = format!("the task computed for more than run_seconds = {}", run.as_secs());
                     return Err(RecorderError::Limit { bound: "run_seconds", message });
@@ -386,11 +420,15 @@ impl Recorder {
         payload: &[u8],
     ) -> Result<(), RecorderError> {
         live.append(kind, hash, payload);
-        self.check_journal(live)
+        self.check_journal(live)?;
+        live.check_probe(true)
     }
 
     pub(in crate::engine) fn check_journal(&self, live: &Live) -> Result<(), RecorderError> {
         let bytes = live.journal_bytes + live.journal.pending_bytes() as u64 + live.ops.bytes();
+        if let Some(probe) = &live.probe {
+            probe.note_journal(bytes);
+        }
         if bytes > self.of_attempt.bounds.journal_mib << 20 {
             let message =
                 format!("the journal has grown past journal_mib = {}", self.of_attempt.bounds.journal_mib);
@@ -405,7 +443,13 @@ impl Recorder {
     }
 
     pub(in crate::engine) fn check_lease(&self, state: &EntryState) -> Result<(), RecorderError> {
-        if state.lease == self.lease && state.live.is_some() { Ok(()) } else { Err(lease_lost()) }
+        let Some(live) = state.live.as_ref().filter(|_| state.lease == self.lease) else {
+            return Err(lease_lost());
+        };
+        match live.probe.as_ref().and_then(|probe| probe.struck()) {
+            None => Ok(()),
+            Some(_) => Err(lease_lost()),
+        }
     }
 
     pub(in crate::engine) fn with<T>(

@@ -12,7 +12,10 @@ use crate::task::{LogLevel, Progress, Report, Status, TaskId, log_lines};
 impl Recorder {
     /// Bytes for the task's log: stdout, stderr, log lines. What replay brings again is compared, not repeated.
     pub fn log(&self, bytes: &[u8]) -> Result<(), RecorderError> {
-        self.with(|_, live| Ok(live.log.write(bytes, live.journal.next_number())?))?;
+        self.with(|_, live| {
+            note(live, bytes);
+            Ok(live.log.write(bytes, live.journal.next_number())?)
+        })?;
         self.mark_dirty();
         Ok(())
     }
@@ -20,7 +23,10 @@ impl Recorder {
     /// Lines of the host's own for the log, at a place that follows from what the guest did. Whether it is new, and
     /// not brought again by replay.
     pub(in crate::engine) fn host_line(&self, line: &[u8]) -> Result<bool, RecorderError> {
-        let is_new = self.with(|_, live| Ok(live.log.write_host(line, live.journal.next_number())?))?;
+        let is_new = self.with(|_, live| {
+            note(live, line);
+            Ok(live.log.write_host(line, live.journal.next_number())?)
+        })?;
         self.mark_dirty();
         Ok(is_new)
     }
@@ -34,7 +40,10 @@ impl Recorder {
     /// A line for the log that also goes to the task's followers, numbered with its reports.
     pub fn line(&self, level: LogLevel, text: &str) -> Result<(), RecorderError> {
         let lines = log_lines(level, text);
-        self.with(|_, live| Ok(live.log.write(lines.as_bytes(), live.journal.next_number())?))?;
+        self.with(|_, live| {
+            note(live, lines.as_bytes());
+            Ok(live.log.write(lines.as_bytes(), live.journal.next_number())?)
+        })?;
         self.report(Report::Line { level, text: text.trim_end_matches('\n').to_owned() })
     }
 
@@ -76,6 +85,12 @@ impl Recorder {
         })?;
         self.mark_dirty();
         Ok(())
+    }
+}
+
+fn note(live: &Live, bytes: &[u8]) {
+    if let Some(probe) = &live.probe {
+        probe.note_log(bytes);
     }
 }
 

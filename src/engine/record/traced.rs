@@ -3,7 +3,6 @@
 use super::error::RecorderError;
 use super::ops::OpHandle;
 use super::recorder::Recorder;
-use crate::engine::journal::divergence::Divergence;
 use crate::engine::journal::records::Next;
 use crate::engine::memory::entry::Live;
 use crate::engine::trace::StepKind;
@@ -15,8 +14,9 @@ impl Live {
         step: Option<(StepKind, &str)>,
         (kind, hash): (u8, u64),
         what: &str,
-    ) -> Result<Next, Divergence> {
+    ) -> Result<Next, RecorderError> {
         let next = self.journal.next(kind, hash, what)?;
+        self.check_probe(matches!(next, Next::Live))?;
         if let (Next::Live, Some((step, label))) = (&next, step) {
             self.trace.begin_record(&self.journal, step, (kind, hash), label);
         }
@@ -27,6 +27,19 @@ impl Live {
     pub fn append(&mut self, kind: u8, hash: u64, payload: &[u8]) {
         self.trace.end_record(&self.journal, (kind, hash));
         self.journal.append(kind, hash, payload);
+        if let Some(probe) = &self.probe {
+            probe.appended(self.journal.next_number(), kind, hash);
+        }
+    }
+
+    /// The guest has come so far, and goes on with what is new where `is_live`; an error where its probe ends it here.
+    pub fn check_probe(&self, is_live: bool) -> Result<(), RecorderError> {
+        let ends = self.probe.as_ref().is_some_and(|probe| probe.passed(self.journal.next_number(), is_live));
+        if ends {
+            Err(RecorderError::Fault("the attempt was ended by who looks at it".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     pub fn trace_begun(&mut self, op: OpHandle, step: StepKind, label: &str) {

@@ -64,6 +64,7 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::NoSuchStep { .. }
         | EngineError::NotInQuestion { .. }
         | EngineError::BadOutcome(_)
+        | EngineError::Packed(_)
         | EngineError::NoSuchQuestion { .. }
         | EngineError::WhichQuestion { .. }
         | EngineError::QuestionOver { .. }

@@ -10,6 +10,6 @@ mod machine;
 mod target;
 
 pub use self::client::Client;
-pub use self::connector::{Answer, Connector, Dialler, Outgoing, Timeouts, Timer};
+pub use self::connector::{Answer, Connector, Dialler, Head, Outgoing, Route, Timeouts, Timer};
 pub use self::failure::Failure;
 pub use self::target::Target;

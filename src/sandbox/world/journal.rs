@@ -215,6 +215,10 @@ impl Journal {
         if let Poll::Ready(output) = futures::poll!(future.as_mut()) {
             return Ok(output);
         }
+        let idles = match &on {
+            WaitOn::Durable(suspension) => Some(suspension.clone()),
+            WaitOn::Process => None,
+        };
         let leaving = match on {
             WaitOn::Durable(suspension) => {
                 self.patience(&suspension, awake).map(|patience| (patience, suspension))
@@ -250,6 +254,7 @@ impl Journal {
             } else if leaving.is_some() && wait.is_none() && !leave_now {
                 wait = Some(self.task("a wait")?.wait_to_leave());
             }
+            let _idling = (!under_way).then(|| self.idling(idles.as_ref()));
             let room_wanted = async {
                 match &wait {
                     Some(wait) => wait.asked().await,
@@ -265,6 +270,14 @@ impl Journal {
                 () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
             }
         }
+    }
+
+    /// Says so as long as it is held, to who looks at the task.
+    fn idling(&self, wait: Option<&Suspension>) -> Idling<'_> {
+        if let Some(recorder) = &self.recorder {
+            recorder.idles(wait);
+        }
+        Idling(self)
     }
 
     /// How long the instance stays for this wait; `None` is to its end, whatever others need.
@@ -313,6 +326,17 @@ impl Journal {
     /// Logical time itself, which may not reach the guest.
     fn raw_now(&self) -> u64 {
         self.recorder.as_ref().map_or(0, Recorder::raw_now)
+    }
+}
+
+/// An instance waits in memory.
+struct Idling<'a>(&'a Journal);
+
+impl Drop for Idling<'_> {
+    fn drop(&mut self) {
+        if let Some(recorder) = &self.0.recorder {
+            recorder.idles(None);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub use self::exchanges::{Egress, Exchanges};
-pub use self::outcome::settled;
+pub use self::outcome::{decode as outcome, settled};
 use crate::authority::Grant;
 use crate::limits;
 use crate::sandbox::egress::{Answer, Target};

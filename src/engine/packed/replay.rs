@@ -1,0 +1,164 @@
+//! An exported task is replayed in a scratch engine: nothing new is done, and what the guest does is held against what its
+//! journal says.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::task::Exported;
+use super::unpack::check;
+use crate::authority::Principal;
+use crate::clock::ManualClock;
+use crate::engine::error::EngineError;
+use crate::engine::handle::TaskEngine;
+use crate::engine::open::EngineOptions;
+use crate::engine::probe::{Plan, Probe};
+use crate::engine::query::journal::{RecordView, views};
+use crate::engine::query::tasks::TaskEnd;
+use crate::engine::query::view::TaskView;
+use crate::engine::runner::Runner;
+use crate::limits;
+use crate::store::{DiskBounds, StoreOptions};
+use crate::task::{ComponentId, FailedReason, State, ToolResult};
+
+/// What a replay came to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Records that the guest passed, those before its checkpoint included.
+    pub passed: u64,
+    /// The journal, record by record.
+    pub records: Vec<RecordView>,
+    pub end: ReplayEnd,
+    /// What the guest printed meanwhile.
+    pub log: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ReplayEnd {
+    /// All was replayed: what the guest does next is new.
+    Live,
+    /// It stands where it was to stop.
+    Stopped,
+    /// The guest returned.
+    Completed(ToolResult),
+    /// The guest does otherwise than its journal says.
+    Differs { message: String },
+    /// The guest trapped.
+    Trapped { message: String, detail: Option<String> },
+    /// It ended otherwise.
+    Failed { reason: &'static str, message: String },
+    /// It took longer than [`limits::MAX_REPLAY_SECONDS`].
+    TooLong,
+}
+
+impl ReplayEnd {
+    /// Whether the guest did as its journal says, as far as that goes.
+    pub fn is_faithful(&self) -> bool {
+        !matches!(self, Self::Differs { .. } | Self::TooLong)
+    }
+}
+
+/// What is replayed, where it is not the exported component itself.
+pub(super) struct Instead<'a> {
+    pub component: &'a Arc<[u8]>,
+    pub binding: &'a str,
+}
+
+impl Exported {
+    /// Replays the task in `folder`, which must be empty, up to record `until` or to its journal's end. `runner` must let
+    /// nothing out, as a played sandbox does: the guest is any that the file holds.
+    ///
+    /// # Errors
+    /// [`EngineError::Packed`] where the file says what cannot be.
+    pub async fn replay(
+        &self,
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        until: Option<u64>,
+    ) -> Result<Replayed, EngineError> {
+        self.replay_with(folder, runner, until, None).await
+    }
+
+    pub(super) async fn replay_with(
+        &self,
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        until: Option<u64>,
+        instead: Option<Instead<'_>>,
+    ) -> Result<Replayed, EngineError> {
+        let checked = check(self).map_err(|error| EngineError::Packed(error.to_string()))?;
+        let bytes: Arc<[u8]> = match &instead {
+            Some(instead) => instead.component.clone(),
+            None => self.component.as_slice().into(),
+        };
+        let mut exported = self.clone();
+        if let Some(instead) = &instead {
+            exported.task.binding = instead.binding.to_owned();
+        }
+        let probe = Arc::new(Probe::new(Plan::ReplayAlone { until }));
+        // It stands still: the guest's time is what its journal says.
+        let clock = Arc::new(ManualClock::starting_at(self.head.created_at.min(limits::LAST_WALL_NANOS)));
+        let disk = DiskBounds { reserve: Some(0), watermark: Some(0) };
+        let store = StoreOptions { disk, ..StoreOptions::default() };
+        let options = EngineOptions {
+            store,
+            clock,
+            retention: None,
+            audit_retention: None,
+            probe: Some(probe.clone()),
+            ..EngineOptions::default()
+        };
+        let records = views(&self.records, self.head.first_record, &*runner);
+        let engine = TaskEngine::open(folder, runner, options).await?;
+        let component = engine.store_component(bytes, "replayed").await;
+        let end = match component {
+            Ok(component) => exported.run(&engine, &checked, component, &probe, until).await,
+            Err(error) => Err(error),
+        };
+        engine.shutdown().await;
+        Ok(Replayed { passed: probe.taken().records, records, end: end?, log: probe.log() })
+    }
+
+    async fn run(
+        &self,
+        engine: &TaskEngine,
+        checked: &super::unpack::Checked,
+        component: ComponentId,
+        probe: &Probe,
+        until: Option<u64>,
+    ) -> Result<ReplayEnd, EngineError> {
+        let created_at = engine.now();
+        engine.unpack(self, checked, component, created_at).await?;
+        engine.start().await?;
+        let (owner, id) = (Principal::local(), self.task.id);
+        let at_most = Duration::from_secs(limits::MAX_REPLAY_SECONDS);
+        let view = tokio::select! {
+            () = probe.over() => {
+                let stands = until.is_some_and(|until| probe.taken().records >= until);
+                return Ok(if stands { ReplayEnd::Stopped } else { ReplayEnd::Live });
+            }
+            view = engine.wait(&owner, id, at_most) => view?,
+        };
+        match engine.result(&owner, id).await? {
+            TaskEnd::Completed(result) => Ok(ReplayEnd::Completed(result)),
+            _ => Ok(of_view(&view)),
+        }
+    }
+}
+
+fn of_view(view: &TaskView) -> ReplayEnd {
+    let error = view.error.as_ref();
+    let message = error.map(|error| error.message.clone()).unwrap_or_default();
+    match view.state {
+        State::Failed(FailedReason::Diverged) => ReplayEnd::Differs { message },
+        State::Failed(FailedReason::Trap) => {
+            ReplayEnd::Trapped { message, detail: error.and_then(|error| error.detail.clone()) }
+        }
+        state if state.is_terminal() => {
+            ReplayEnd::Failed { reason: state.reason().unwrap_or(state.name()), message }
+        }
+        _ => ReplayEnd::TooLong,
+    }
+}
