@@ -42,6 +42,7 @@ mod rooms;
 mod sampling;
 mod schemas;
 mod servers;
+mod start;
 mod state;
 mod steps;
 #[cfg(target_os = "linux")]

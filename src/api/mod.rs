@@ -40,6 +40,7 @@ mod token_new;
 mod token_revoke;
 mod tool_approve;
 mod tool_block;
+mod tool_components;
 mod tool_pin;
 
 pub use advice::{command, resolve_command, words};
@@ -81,4 +82,5 @@ pub use token_new::{NewToken, TokenNew};
 pub use token_revoke::{RevokedToken, TokenRevoke};
 pub use tool_approve::{ApprovalsListed, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument};
 pub use tool_block::{BlockDocument, BlocksListed, ToolBlock, ToolBlocks, ToolUnblock};
+pub use tool_components::{ComponentDocument, ComponentState, ComponentsListed, ToolComponents};
 pub use tool_pin::{Pinned, ToolPin};

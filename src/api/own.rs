@@ -31,6 +31,7 @@ use super::token_new::TokenNew;
 use super::token_revoke::TokenRevoke;
 use super::tool_approve::{ToolApprovals, ToolApprove, ToolRevoke};
 use super::tool_block::{ToolBlock, ToolBlocks, ToolUnblock};
+use super::tool_components::ToolComponents;
 use super::tool_pin::ToolPin;
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;
@@ -57,6 +58,7 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<TokenNew>(),
     OwnOperation::of::<TokenList>(),
     OwnOperation::of::<TokenRevoke>(),
+    OwnOperation::of::<ToolComponents>(),
     OwnOperation::of::<ToolPin>(),
     OwnOperation::of::<ToolApprove>(),
     OwnOperation::of::<ToolRevoke>(),

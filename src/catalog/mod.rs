@@ -12,6 +12,7 @@ mod file;
 mod hidden;
 mod manifest;
 mod operator;
+mod pending;
 mod schema;
 mod source;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use manifest::{Capabilities, EffectsTable, LimitRequest, Manifest, RetryRequ
 pub use operator::{
     ComponentTable, FileBinding, GrantTable, Operator, SecretBinding, ToolOverride, grant_lines,
 };
+pub use pending::Pending;
 pub use schema::{Schema, SchemaError, Violation};
 pub use source::{ComponentFile, ToolPath};
 pub use tool_bounds::{Rate, ToolBounds};
@@ -53,6 +55,7 @@ pub struct Catalog {
     unapproved: BTreeMap<String, Arc<Unapproved>>,
     /// A component's tools may be called neither so nor alike.
     reserved: Arc<[&'static str]>,
+    loading: pending::Loading,
 }
 
 impl Catalog {
@@ -150,6 +153,7 @@ impl Catalog {
             taken.extend(looks.map(|look| (look, (&**name, &*component.name))));
             next.tools.insert(name.clone(), Arc::clone(entry));
         }
+        next.loading.pending.remove(&component.name);
         next.components.insert(component.name.clone(), Arc::new(component));
         Ok(next)
     }
@@ -159,6 +163,7 @@ impl Catalog {
         let mut next = self.clone();
         next.components.remove(component);
         next.unapproved.remove(component);
+        next.loading.pending.remove(component);
         next.tools.retain(|_, entry| entry.tool.component_name != component);
         next.reachable.retain(|_, entry| entry.tool.component_name != component);
         next
@@ -196,7 +201,7 @@ mod tests {
     use crate::task::ComponentId;
     use serde_json::json;
 
-    fn component(name: &str, tools: &[&str]) -> Component {
+    pub(super) fn component(name: &str, tools: &[&str]) -> Component {
         let id = ComponentId::of_closures(name, "1");
         let tool = |tool: &&str| {
             let definition = ToolDefinition::new(*tool, "", json!({"type": "object"}));

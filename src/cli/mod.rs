@@ -28,12 +28,18 @@ use context::Context;
 use exit::{CliError, Exit, Result};
 use show::render::{self, Output};
 
+use crate::sandbox;
+
 /// What may still run when a command is done gets this long.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// The `longhaul` command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::CompileComponent = cli.command {
+        // No settings, no store, no runtime: all that it may use comes on stdin.
+        return sandbox::compile_for_parent();
+    }
     let output = Output::new(cli.global.json);
     match run(cli, output) {
         Ok(exit) => exit.into(),
@@ -109,6 +115,6 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Replay(args) => commands::replay::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => backup::run_restore(args, context).await,
-        Command::Completions { .. } => Ok(Exit::Done),
+        Command::Completions { .. } | Command::CompileComponent => Ok(Exit::Done),
     }
 }

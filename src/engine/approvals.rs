@@ -69,6 +69,17 @@ impl Approvals {
         }
         admission
     }
+
+    /// Those that [`Self::admit`] has pinned since they ask for nothing.
+    pub fn pinned_at_first_sight(&self) -> Vec<(String, Statement)> {
+        let first = self.pins.iter().filter(|(.., why)| *why == FirstSight::AsksForNothing);
+        first.map(|(name, statement, _)| (name.clone(), statement.clone())).collect()
+    }
+
+    /// One that was pinned by [`Self::admit`] is not, after all.
+    pub fn withdraw(&mut self, name: &str) {
+        self.pins.retain(|(pinned, ..)| pinned != name);
+    }
 }
 
 impl TaskEngine {

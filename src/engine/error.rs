@@ -100,6 +100,11 @@ pub enum EngineError {
     )]
     Blocked { tool: String },
     #[error(
+        "there is no tool '{tool}' yet: this server still compiles components, and it may be one of theirs; the same call \
+         may be made again after a moment"
+    )]
+    NotLoaded { tool: String },
+    #[error(
         "the tool '{tool}' is not served: its component '{component}' waits for a person's approval, since {why}. On the \
          server's machine: longhaul tool approve {component}"
     )]
@@ -194,7 +199,7 @@ impl EngineError {
             | Self::Share(_)
             | Self::State(StateError::Limit(_))
             | Self::Token(TokenError::TooMany(_)) => ErrorKind::Limit,
-            Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::ShuttingDown | Self::NotLoaded { .. } => ErrorKind::Unavailable,
             Self::Store(error) => of_store(error),
             Self::Remote(_) | Self::NotCompleted { .. } | Self::NoValue { .. } => ErrorKind::Outside,
             Self::Random(_) | Self::Internal(_) => ErrorKind::Internal,
@@ -226,6 +231,7 @@ impl EngineError {
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
             Self::Share(refusal) => Some(refusal.retry_after_seconds()),
+            Self::NotLoaded { .. } => Some(limits::NOT_LOADED_RETRY_SECONDS),
             Self::Store(StoreError::NoSpace { .. } | StoreError::NoShare(_)) => {
                 Some(limits::NO_SPACE_RETRY_SECONDS)
             }
@@ -282,6 +288,7 @@ impl EngineError {
             Self::NoSuchComponent(_) | Self::NoComponentNamed(_) => "no_such_component",
             Self::Blocked { .. } => "blocked",
             Self::NotBlocked(_) => "no_such_block",
+            Self::NotLoaded { .. } => "not_loaded",
             Self::Unapproved { .. } => "not_approved",
             Self::NotWaiting(_) => "not_waiting",
             Self::NotApproved(_) => "no_such_approval",

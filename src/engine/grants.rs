@@ -52,7 +52,9 @@ impl TaskEngine {
             self.shared.audit.record_admitted(&mut commit, by, subject)?;
             commit.add_put(Space::Setting, format!("{PREFIX}{}", component.name), value);
         }
-        for name in known.keys().filter(|name| catalog.component(name).is_none()) {
+        // While more are being added, none is missing yet.
+        let missing = |name: &&String| !catalog.is_loading() && catalog.component(name).is_none();
+        for name in known.keys().filter(missing) {
             let note = format!("component {name} is not served any more");
             let subject = Subject { note: Some(&note), ..Subject::new(AuditAction::Grant) };
             self.shared.audit.record_admitted(&mut commit, by, subject)?;

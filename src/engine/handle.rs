@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authority::Principal;
 use crate::catalog::Catalog;
 use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
@@ -21,10 +22,48 @@ pub struct TaskEngine {
 }
 
 impl TaskEngine {
+    /// Serves what this catalog has. Subscribers to the list of tools are notified, whatever is different in it.
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
-        *self.shared.catalog.write() = catalog;
-        self.shared.memory.powers.note();
+        self.replace_catalog(catalog);
         self.shared.memory.feed.changed(&[ResourceKey::Tools]);
+    }
+
+    /// Gives the one before.
+    fn replace_catalog(&self, catalog: Arc<Catalog>) -> Arc<Catalog> {
+        let shared = &self.shared;
+        let before = std::mem::replace(&mut *shared.catalog.write(), catalog);
+        shared.memory.powers.note();
+        shared.memory.parked.release(&shared.memory.ready);
+        before
+    }
+
+    /// Makes another catalog out of the one that is there, while nothing else changes it. What components are granted is
+    /// in the audit before they are served.
+    pub async fn change_catalog<T>(
+        &self,
+        by: &Principal,
+        change: impl FnOnce(&Catalog) -> (Catalog, T),
+    ) -> Result<T, EngineError> {
+        let _one = self.shared.catalog_changes.lock().await;
+        let (next, done) = change(&self.catalog());
+        self.audit_grants(by, &next).await?;
+        let next = Arc::new(next);
+        let before = self.replace_catalog(next.clone());
+        // Others come and go without a word: those that wait, or are compiled.
+        if !next.has_same_tools(&before) {
+            self.shared.memory.feed.changed(&[ResourceKey::Tools]);
+        }
+        Ok(done)
+    }
+
+    /// Ends once a tool of this name is there, or cannot come any more: see [`Catalog::awaits`].
+    pub async fn tool_known(&self, name: &str) {
+        self.shared.tool_known(name).await;
+    }
+
+    /// Ends once no components are being added to the catalog.
+    pub async fn loaded(&self) {
+        self.shared.loaded().await;
     }
 
     pub fn catalog(&self) -> Arc<Catalog> {

@@ -13,6 +13,11 @@ pub trait Runner: Send + Sync + 'static {
     /// What a component offers and asks for. Must not run any of its code that could affect the outside.
     fn inspect(&self, component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>>;
 
+    /// Whether [`Self::inspect`] answers without work that may take long.
+    fn is_compiled(&self, _component: &ComponentId) -> bool {
+        true
+    }
+
     /// Runs one attempt to its end. Dropping the future ends the attempt: nothing it does afterwards may
     /// have an effect (its lease is void by then).
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome>;

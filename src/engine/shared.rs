@@ -144,6 +144,16 @@ impl Shared {
         self.memory.timers.set(id, at);
     }
 
+    /// See [`TaskEngine::tool_known`](crate::engine::handle::TaskEngine::tool_known).
+    pub async fn tool_known(&self, name: &str) {
+        self.memory.powers.until(|| (!self.catalog().awaits(name)).then_some(())).await;
+    }
+
+    /// See [`TaskEngine::loaded`](crate::engine::handle::TaskEngine::loaded).
+    pub async fn loaded(&self) {
+        self.memory.powers.until(|| (!self.catalog().is_loading()).then_some(())).await;
+    }
+
     /// Hands a commit over. The order of calls is the order of commits. An error means that nothing was queued and
     /// that nothing follows.
     pub fn commit(&self, commit: Commit) -> Result<Ack, StoreError> {

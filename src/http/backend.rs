@@ -26,6 +26,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Why nothing is taken any more, in words for the owner, if that is so.
     fn failure(&self) -> Option<Arc<str>>;
 
+    /// Whether it still prepares what it is to serve.
+    fn is_loading(&self) -> bool {
+        false
+    }
+
     /// Adds what the program counts to the page of metrics.
     fn measure(&self, metrics: &mut Metrics);
 }

@@ -41,6 +41,9 @@ async fn ready(State(probes): State<Arc<Probes>>, Extension(of_owner): Extension
     if probes.stopping.iter().any(CancellationToken::is_cancelled) {
         return message::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
+    if probes.backend.is_loading() {
+        return message::text(StatusCode::SERVICE_UNAVAILABLE, "loading components\n");
+    }
     message::text(StatusCode::OK, "ready\n")
 }
 

@@ -11,6 +11,19 @@ pub const MAX_FUNCTION_BYTES: usize = 1024 * 1024;
 /// Who waits for a component to be compiled waits this long at most, seconds. The biggest take tens of
 /// seconds on a slow machine.
 pub const MAX_COMPILE_SECONDS: u64 = 300;
+/// Address space of the process that compiles a component, MiB, the program itself included (some 200). One of 24 MB needs
+/// 250 besides, and one of the largest size three times that.
+pub const MAX_COMPILE_MEMORY_MIB: u64 = 1_536;
+/// Time of the processor that one compilation may take, seconds: the biggest take tens of them on a slow machine.
+pub const MAX_COMPILE_PROCESSOR_SECONDS: u64 = 240;
+/// How much nicer the process that compiles is than the one that serves: guests' threads are 5 nicer, and go before it.
+pub const COMPILER_NICENESS: i32 = 15;
+/// Machine code of one component, bytes; Python's has about 50 MB.
+pub const MAX_COMPILED_BYTES: u64 = 1 << 30;
+/// What a compiler says on stderr before it dies, bytes, as far as it is repeated.
+pub const MAX_COMPILER_WORDS_BYTES: u64 = 4_096;
+/// The line that tells a compiler what to compile, bytes.
+pub const MAX_COMPILER_LINE_BYTES: u64 = 4_096;
 /// Places of a changed schema, and texts to look at, that a person is shown before they approve a component.
 pub const MAX_DIFFERENCES_SHOWN: usize = 16;
 /// Characters of a description that a person is shown of a change.

@@ -173,3 +173,6 @@ pub const MAX_SHOWN_CHOICES: usize = 8;
 pub const MAX_CALL_HINT_BYTES: usize = 128;
 /// Bytes that `task_output` returns at once.
 pub const MAX_OUTPUT_READ_BYTES: usize = 1024 * 1024;
+/// A server whose tools are all there by then listens with them; one that still compiles listens all the same.
+/// Milliseconds.
+pub const START_GRACE_MS: u64 = 150;

@@ -91,3 +91,8 @@ pub const DEFAULT_REMOTE_ATTEMPTS: u32 = 3;
 pub const REMOTE_CONNECT_SECONDS: u64 = 10;
 /// What a server offers is asked for again before a call once it is so old. Seconds.
 pub const REMOTE_LIST_SECONDS: u64 = 60;
+/// When a call may be made again whose tool may be one of a component that is still compiled, seconds.
+pub const NOT_LOADED_RETRY_SECONDS: u64 = 2;
+/// So long after its start a server lets a list of tools wait for components that are still compiled, milliseconds: some
+/// hosts list tools once, and the quickest of them give up after 5 s.
+pub const LISTING_WAIT_MS: u64 = 4_000;

@@ -122,6 +122,7 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        self.server.listable().await;
         Ok(in_era(self.tools_page(request)?, &context))
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rmcp::model::{RequestStateCodec, Tool};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::own::fixtures::Fixtures;
@@ -17,6 +18,7 @@ use super::wire::seal::Seal;
 use crate::api::{Audience, is_own};
 use crate::catalog::Catalog;
 use crate::engine::{EngineError, TaskEngine};
+use crate::limits;
 
 /// What the operator may choose.
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub struct McpServer {
 
 struct Inner {
     engine: TaskEngine,
+    /// Until then a list of tools waits for those that are still being loaded.
+    lists_wait_until: Instant,
     options: McpOptions,
     own_tools: OwnTools,
     instructions: String,
@@ -77,6 +81,7 @@ impl McpServer {
     pub fn new(engine: TaskEngine, options: McpOptions) -> Self {
         let inner = Inner {
             engine,
+            lists_wait_until: Instant::now() + Duration::from_millis(limits::LISTING_WAIT_MS),
             own_tools: OwnTools::new(&options.names),
             instructions: instructions(&options.names),
             options,
@@ -118,6 +123,24 @@ impl McpServer {
     /// They answer also where they are not listed: the command line calls them.
     pub(in crate::mcp) fn own_tools(&self) -> &OwnTools {
         &self.inner.own_tools
+    }
+
+    /// Some hosts list tools once: shortly after the start of a server, the list waits for those that are being loaded.
+    pub(in crate::mcp) async fn listable(&self) {
+        let Inner { engine, lists_wait_until, stopping, .. } = &*self.inner;
+        tokio::select! {
+            _ = tokio::time::timeout_at(*lists_wait_until, engine.loaded()) => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+
+    /// A tool that is not there may be one of those that are being loaded, and is waited for so long.
+    pub(in crate::mcp) async fn tool_known(&self, name: &str, at_most: Duration) {
+        let Inner { engine, stopping, .. } = &*self.inner;
+        tokio::select! {
+            _ = tokio::time::timeout(at_most, engine.tool_known(name)) => {}
+            () = stopping.cancelled() => {}
+        }
     }
 
     /// All tools as clients see them, sorted by name; made again only when the catalog is another.

@@ -1,21 +1,21 @@
 //! Which bytes are taken as a component, and in what words the others are refused.
 
-use wasmparser::{Parser, Payload};
-use wasmtime::Engine;
-use wasmtime::component::Component;
-
 use super::asynchronous::{Asynchronous, Described};
 use super::synchronous;
 use super::toolchain::Toolchain;
 use crate::engine::InspectError;
 use crate::limits;
+use wasmparser::{Parser, Payload};
 
 const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
 const CORE_MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
 
-/// Checks what can be checked without work, compiles, then checks what the component asks for. Takes seconds
-/// for a big component: not for threads that serve others.
-pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, InspectError> {
+/// Checks what can be checked without work, then compiles. Takes seconds for a big component: not for threads that serve
+/// others.
+pub(super) fn compile<T>(
+    bytes: &[u8],
+    compile: impl Fn(&[u8]) -> wasmtime::Result<T>,
+) -> Result<T, InspectError> {
     if bytes.len() > limits::MAX_COMPONENT_BYTES {
         return Err(InspectError::Unsupported(format!(
             "the component has {} bytes, more than the {} that are taken (MAX_COMPONENT_BYTES)",
@@ -39,20 +39,28 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, Inspec
              wasm32-wasip2)"
         )));
     }
-    Component::from_binary(engine, bytes).or_else(|error| without_asynchronous(engine, bytes, &error))
+    compile(bytes).or_else(|error| without_asynchronous(bytes, &error, compile))
+}
+
+/// Why a component has no machine code, where that is its own fault.
+pub(super) fn exceeds_a_bound(error: &wasmtime::Error) -> InspectError {
+    InspectError::Unsupported(format!("the component is not valid, or exceeds a bound: {error:#}"))
+}
+
+/// A compilation that did not end.
+pub(super) fn too_slow(seconds: u64) -> String {
+    format!("compiling the component takes more than {seconds} s (MAX_COMPILE_SECONDS)")
 }
 
 /// What was refused may only have parts that nothing else in it needs: those that `Asynchronous` finds.
-fn without_asynchronous(
-    engine: &Engine,
+fn without_asynchronous<T>(
     bytes: &[u8],
     error: &wasmtime::Error,
-) -> Result<Component, InspectError> {
+    compile: impl Fn(&[u8]) -> wasmtime::Result<T>,
+) -> Result<T, InspectError> {
     let asynchronous = Asynchronous::of(bytes);
     let Some(described) = asynchronous.describe() else {
-        return Err(InspectError::Unsupported(format!(
-            "the component is not valid, or exceeds a bound: {error:#}"
-        )));
+        return Err(exceeds_a_bound(error));
     };
     if asynchronous.is_needed() {
         return Err(needs_asynchronous(&described, bytes));
@@ -67,7 +75,7 @@ fn without_asynchronous(
     };
     let rest = synchronous::of(bytes).map_err(still)?;
     refuse_bombs(&rest)?;
-    Component::from_binary(engine, &rest).map_err(|error| still(format!("{error:#}")))
+    compile(&rest).map_err(|error| still(format!("{error:#}")))
 }
 
 /// What makes a component of a module. One that imports `wasi_snapshot_preview1` needs the adapter besides.

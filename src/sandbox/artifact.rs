@@ -4,6 +4,9 @@
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::admit;
+use crate::engine::InspectError;
+
 const MAC_BYTES: usize = blake3::OUT_LEN;
 /// What such a file begins with, so that it can be distinguished from a foreign one.
 const MARK: &[u8] = b"longhaul compiled code\n";
@@ -21,8 +24,34 @@ pub(super) struct Identity<'a> {
     pub fingerprint: &'a blake3::Hash,
 }
 
+/// Machine code of a component, as wasmtime serialises it: made here, or by a compiler that is trusted as this program is.
+pub(super) struct Code(Vec<u8>);
+
+impl Code {
+    /// Takes seconds for a big component: not for threads that serve others.
+    pub fn compile(engine: &Engine, component: &[u8]) -> Result<Self, InspectError> {
+        admit::compile(component, |bytes| engine.precompile_component(bytes)).map(Self)
+    }
+
+    /// What a compiler's process has answered. For `compile` alone, which starts that process.
+    pub fn of_compiler(code: Vec<u8>) -> Self {
+        Self(code)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The component of this code, for the engine whose fingerprint its compiler was given. What the engine refuses of it
+    /// exceeds a bound.
+    pub fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        deserialize(engine, &self.0)
+    }
+}
+
 /// Compiled code behind its keyed MAC, as it goes into a file.
-pub(super) fn seal(key: &[u8; 32], identity: Identity<'_>, code: &[u8]) -> Vec<u8> {
+pub(super) fn seal(key: &[u8; 32], identity: Identity<'_>, code: &Code) -> Vec<u8> {
+    let code = &code.0;
     let mut sealed = Vec::with_capacity(MARK.len() + MAC_BYTES + code.len());
     sealed.extend_from_slice(MARK);
     sealed.extend_from_slice(mac(key, identity, code).as_bytes());
@@ -51,14 +80,20 @@ pub(super) fn unseal(
     if blake3::Hash::from_bytes(*stored) != mac(key, identity, code) {
         return None;
     }
-    // SAFETY: `deserialize` runs whatever machine code it is given, so the bytes must come from
-    // `Component::serialize` of a compatible engine. They do: the MAC has just been checked, over exactly
-    // the bytes in memory that are passed on (no file is mapped that could change afterwards); its key is
-    // random, is kept in the store alone, which only the owner can read, and is used for nothing else; and
-    // `seal` has one caller, which passes the output of `Component::serialize`. The MAC covers the engine's
-    // fingerprint, so that code of another version, other settings or another processor is refused too.
-    // Who can read the key can already write the store and run code as this user.
-    Some(unsafe { Component::deserialize(engine, code) })
+    Some(deserialize(engine, code))
+}
+
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` runs whatever machine code it is given, so the bytes must come from wasmtime's own compiler
+    // for a compatible engine. They do. There are two callers. One has a `Code`: `Engine::precompile_component` made it
+    // in this process, or in one that this process started from a program that its operator named (by default this very
+    // binary, as it is open), which compiled for an engine of the same fingerprint or refused; the bytes came through a
+    // pipe that no other process has. The other has just checked the MAC over exactly the bytes in memory that it passes
+    // on (no file is mapped that could change afterwards); the key is random, is kept in the store alone, which only the
+    // owner can read, and is used for nothing else, and `seal` takes a `Code`. The MAC covers the engine's fingerprint, so
+    // that code of another version, other settings or another processor is refused too. Who can read the key, or swap
+    // the binary, can already run code as this user.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 fn mac(key: &[u8; 32], identity: Identity<'_>, code: &[u8]) -> blake3::Hash {

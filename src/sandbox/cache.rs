@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
@@ -14,10 +13,11 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::admit;
-use super::artifact::{self, Identity};
+use super::artifact::{self, Code, Identity};
+use super::compile::{Compile, Compiler};
 use super::config;
 use super::kept;
-use super::threads::Compilers;
+use super::threads::aside;
 use crate::engine::InspectError;
 use crate::limits;
 use crate::task::ComponentId;
@@ -35,7 +35,7 @@ pub(super) struct Cache<T: 'static> {
     fingerprint: blake3::Hash,
     folder: OnceLock<Folder>,
     loaded: Mutex<Loaded<T>>,
-    compilers: Compilers,
+    compiler: Arc<dyn Compiler>,
 }
 
 struct Loaded<T: 'static> {
@@ -50,18 +50,12 @@ struct Entry<T: 'static> {
 }
 
 impl<T: Send + 'static> Cache<T> {
-    /// At most `compilers` components are compiled at once.
-    pub fn new(engine: Engine, linker: Linker<T>, compilers: usize) -> Self {
+    /// Where components are compiled in this process, at most `threads` are at once.
+    pub fn new(engine: Engine, linker: Linker<T>, compile: Compile, threads: usize) -> Self {
         let fingerprint = config::fingerprint(&engine);
+        let compiler = compile.compiler(&engine, fingerprint, threads);
         let loaded = Mutex::new(Loaded { components: HashMap::new(), clock: 0 });
-        Self {
-            engine,
-            linker,
-            fingerprint,
-            folder: OnceLock::new(),
-            loaded,
-            compilers: Compilers::new(compilers),
-        }
+        Self { engine, linker, fingerprint, folder: OnceLock::new(), loaded, compiler }
     }
 
     /// Keeps code in the first of these folders that is ours alone: it is made, readable by its owner alone, or rid of
@@ -88,23 +82,20 @@ impl<T: Send + 'static> Cache<T> {
     {
         let cell = self.lock().cell(id);
         let load = || async {
-            let (cache, id) = (self.clone(), id.clone());
-            let loading = self.compilers.run(move || {
-                let component = cache.compiled(&id, bytes)?;
-                cache.linker.instantiate_pre(&component).map_err(|error| admit::missing_import(&error))
-            });
-            let at_most = Duration::from_secs(limits::MAX_COMPILE_SECONDS);
-            tokio::time::timeout(at_most, loading)
-                .await
-                .map_err(|_| {
-                    InspectError::Unsupported(format!(
-                        "compiling the component takes more than {} s (MAX_COMPILE_SECONDS)",
-                        limits::MAX_COMPILE_SECONDS
-                    ))
-                })?
-                .map_err(InspectError::HostFault)?
+            if let Some(component) = self.clone().kept(id).await? {
+                return Ok(component);
+            }
+            let bytes = aside("guest-loader", bytes).await.flatten().map_err(InspectError::HostFault)?;
+            let code = self.compiler.compile(bytes).await?;
+            self.clone().taken(id, code).await
         };
         cell.get_or_try_init(load).await.cloned()
+    }
+
+    /// Whether it is in memory or in the folder: what is there may still turn out not to fit.
+    pub fn has(&self, id: &ComponentId) -> bool {
+        let is_loaded = self.lock().components.get(id).is_some_and(|entry| entry.cell.initialized());
+        is_loaded || self.folder.get().is_some_and(|folder| self.file(folder, id).exists())
     }
 
     /// Nothing needs this component any more: its compiled code goes, from memory and from the folder.
@@ -122,17 +113,27 @@ impl<T: Send + 'static> Cache<T> {
         }
     }
 
-    fn compiled(
-        &self,
-        id: &ComponentId,
-        bytes: impl FnOnce() -> Result<Arc<[u8]>, String>,
-    ) -> Result<Component, InspectError> {
-        if let Some(component) = self.kept_code(id) {
-            return Ok(component);
-        }
-        let component = admit::compile(&self.engine, &bytes().map_err(InspectError::HostFault)?)?;
-        self.keep_code(id, &component);
-        Ok(component)
+    /// From the folder, where it is there.
+    async fn kept(self: Arc<Self>, id: &ComponentId) -> Result<Option<InstancePre<T>>, InspectError> {
+        let id = id.clone();
+        let load = move || self.kept_code(&id).map(|component| self.linked(&component)).transpose();
+        aside("guest-loader", load).await.map_err(InspectError::HostFault)?
+    }
+
+    /// What was just compiled.
+    async fn taken(self: Arc<Self>, id: &ComponentId, code: Code) -> Result<InstancePre<T>, InspectError> {
+        let id = id.clone();
+        let take = move || {
+            let component = code.load(&self.engine).map_err(|error| admit::exceeds_a_bound(&error))?;
+            let linked = self.linked(&component)?;
+            self.keep_code(&id, &code);
+            Ok(linked)
+        };
+        aside("guest-loader", take).await.map_err(InspectError::HostFault)?
+    }
+
+    fn linked(&self, component: &Component) -> Result<InstancePre<T>, InspectError> {
+        self.linker.instantiate_pre(component).map_err(|error| admit::missing_import(&error))
     }
 
     fn kept_code(&self, id: &ComponentId) -> Option<Component> {
@@ -160,13 +161,10 @@ impl<T: Send + 'static> Cache<T> {
     }
 
     /// A failure leaves no file, or one whose seal does not fit; either way the code is compiled again.
-    fn keep_code(&self, id: &ComponentId, component: &Component) {
+    fn keep_code(&self, id: &ComponentId, code: &Code) {
         let Some(folder) = self.folder.get() else { return };
         let path = self.file(folder, id);
-        let written = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| kept::replace(&path, &artifact::seal(&folder.key, self.identity(id), &code)));
+        let written = kept::replace(&path, &artifact::seal(&folder.key, self.identity(id), code));
         if let Err(error) = written {
             tracing::warn!("compiled code is not kept in {}: {error}", path.display());
         }

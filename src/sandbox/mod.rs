@@ -7,6 +7,7 @@ mod artifact;
 mod asynchronous;
 pub mod binding;
 mod cache;
+mod compile;
 mod config;
 mod egress;
 mod end;
@@ -26,5 +27,6 @@ mod toolchain;
 pub mod values;
 mod world;
 
+pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent};
 pub use played::{PlayedRequest, Player, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};

@@ -8,6 +8,7 @@ use wasmtime::component::InstancePre;
 use super::asynchronous::Asynchronous;
 use super::binding::Binding;
 use super::cache::Cache;
+use super::compile::Compile;
 use super::config;
 use super::egress::{Client, Connector, Dialler};
 use super::end::{self, End, Stage};
@@ -38,6 +39,8 @@ pub struct SandboxOptions {
     pub suspend_grace: Duration,
     /// Of authorities that guests' exchanges trust besides those of the machine.
     pub certificates: Vec<reqwest::Certificate>,
+    /// Where components are compiled.
+    pub compile: Compile,
 }
 
 impl Default for SandboxOptions {
@@ -46,6 +49,7 @@ impl Default for SandboxOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             suspend_grace: Duration::from_millis(limits::SUSPEND_GRACE_MS),
             certificates: Vec::new(),
+            compile: Compile::default(),
         }
     }
 }
@@ -83,7 +87,7 @@ impl Sandbox {
         let engine = config::engine().map_err(broken)?;
         let linker = world::linker::linker(&engine).map_err(broken)?;
         let threads = GuestThreads::start(&engine, options.threads)?;
-        let cache = Arc::new(Cache::new(engine, linker, options.threads));
+        let cache = Arc::new(Cache::new(engine, linker, options.compile.clone(), options.threads));
         let connector = Connector::new(dialler);
         Ok(Self { inner: Arc::new(Inner { cache, threads, connector, options }) })
     }
@@ -125,6 +129,10 @@ impl Runner for Sandbox {
         Box::pin(
             async move { inspection.await.unwrap_or_else(|message| Err(InspectError::HostFault(message))) },
         )
+    }
+
+    fn is_compiled(&self, component: &ComponentId) -> bool {
+        self.inner.cache.has(component)
     }
 
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {

@@ -29,8 +29,24 @@ fn give_way() {
     }
 }
 
-/// Where components are compiled: threads of their own, so that neither guests nor what waits for the disk or
-/// the network on their behalf ever stands behind a compilation.
+/// Does the work on a thread of its own that gives way to those that serve: neither guests nor what waits for the disk or
+/// the network on their behalf stands behind it. It goes on also where nothing waits for it any more. The error is a fault
+/// of ours.
+pub(super) async fn aside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (tell, receiver) = oneshot::channel();
+    let work = move || {
+        give_way();
+        // The caller may have given up.
+        let _ = tell.send(work());
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| error.to_string())?;
+    receiver.await.map_err(|_| format!("the thread {name} ended early"))
+}
+
+/// Where components are compiled in this process: so many threads at most.
 pub(super) struct Compilers {
     room: Arc<Semaphore>,
 }
@@ -40,23 +56,18 @@ impl Compilers {
         Self { room: Arc::new(Semaphore::new(threads.max(1))) }
     }
 
-    /// Does the work when there is room for it. It goes on also where nothing waits for it any more: a
-    /// compilation cannot be stopped in the middle, and keeps its room. The error is a fault of ours.
+    /// Does the work when there is room for it. A compilation cannot be stopped in the middle, and keeps its room.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
         let place = self.room.clone().acquire_owned().await.map_err(|error| error.to_string())?;
-        let (tell, receiver) = oneshot::channel();
         let compile = move || {
-            give_way();
-            // The caller may have given up.
-            let _ = tell.send(work());
+            let done = work();
             drop(place);
+            done
         };
-        let name = "guest-compiler".to_owned();
-        thread::Builder::new().name(name).spawn(compile).map_err(|error| error.to_string())?;
-        receiver.await.map_err(|_| "the compilation ended early".to_owned())
+        aside("guest-compiler", compile).await
     }
 }
 

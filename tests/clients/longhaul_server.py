@@ -29,7 +29,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns once it listens: `serve --json` says where in a line on stdout."""
+        """Returns once it serves all its tools: `serve --json` says where it listens in a line on stdout, and that all
+        are there in a second one."""
         arguments = ["serve", "--http", self._address, "--json", *tools_and_data(self.guests, self.folder), *self.flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -44,7 +45,7 @@ class Server:
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
         line = self._process.stdout.readline() if ready else b""
         said = json.loads(line or "{}")
-        if "url" not in said:
+        if "url" not in said or b"loaded" not in self._process.stdout.readline():
             self._process.kill()
             raise RuntimeError(f"the server did not start: {said}\n{self.log.read_text()}")
         self.url = said["url"]

@@ -16,6 +16,8 @@ def serve():
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     # Its first line says where it listens; there is none where it ends before.
     said = json.loads(server.stdout.readline() or "{}")
+    # The second comes once all its tools are compiled.
+    server.stdout.readline()
     return server, said["url"]
 
 

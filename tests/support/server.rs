@@ -109,8 +109,15 @@ impl Server {
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or("no stdout")?;
+        let mut stdout = BufReader::new(stdout);
         // Blocks until it listens, or has ended.
-        BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
+        stdout.read_line(&mut line).map_err(|error| error.to_string())?;
+        // All its tools are there only with the second line, which is an error where none is left.
+        let mut loaded = String::new();
+        stdout.read_line(&mut loaded).map_err(|error| error.to_string())?;
+        if !loaded.contains("\"loaded\"") {
+            line.clear();
+        }
         match serde_json::from_str::<Value>(&line)
             .ok()
             .and_then(|seen| seen["url"].as_str().map(str::to_owned))

@@ -190,7 +190,13 @@ pub enum Command {
         /// Which shell
         shell: Shell,
     },
+    /// Compile the component on stdin, for the server that started this process
+    #[command(hide = true)]
+    CompileComponent,
 }
+
+/// The hidden command of the compiler's process.
+pub const COMPILE_COMPONENT: &str = "compile-component";
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {

@@ -3,11 +3,13 @@
 use serde_json::Value;
 
 use super::remote::{Remote, RemoteError, is_own};
+use crate::api::{ComponentDocument, ToolComponents};
 use crate::authority::Secret;
 use crate::catalog::Schema;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::escape;
+use crate::limits;
 use crate::mcp::{ClientOptions, ToolInfo};
 
 /// A server that is asked for tools and tasks; people call it by its number, from 1 on.
@@ -52,6 +54,14 @@ impl Server {
         if self.named { format!(" --url {}", self.url) } else { String::new() }
     }
 
+    /// Ends once the server compiles no component any more, as far as it says so to this caller.
+    async fn loaded(&self) {
+        let Ok(remote) = self.connect().await else { return };
+        // The list that follows says what is wrong, if anything is.
+        let _ = loaded(&remote).await;
+        remote.close().await;
+    }
+
     /// Without Longhaul's own: there are words for what they do.
     pub async fn tools(&self) -> Result<Vec<ToolInfo>, RemoteError> {
         let remote = self.connect().await?;
@@ -59,6 +69,17 @@ impl Server {
         remote.close().await;
         tools.retain(|tool| !is_own(tool));
         Ok(tools)
+    }
+}
+
+/// Waits until a server compiles no component any more; the components, as it says then.
+pub async fn loaded(remote: &Remote) -> Result<Vec<ComponentDocument>, RemoteError> {
+    let wait = ToolComponents { wait_seconds: Some(limits::DEFAULT_TASK_WAIT_SECONDS) };
+    loop {
+        let listed = remote.run(&wait, true).await?;
+        if !listed.loading {
+            return Ok(listed.components);
+        }
     }
 }
 
@@ -73,9 +94,18 @@ pub async fn find_tool<'a>(servers: &'a [Server], called: &str) -> Result<(&'a S
         None => (called, None),
     };
     let (mut found, mut have, mut lost) = (Vec::new(), Vec::new(), None);
-    let asked = (1..).zip(servers).filter(|(at, _)| number.is_none_or(|number| number == *at));
-    for (at, server) in asked {
-        match server.tools().await {
+    let asked = || (1..).zip(servers).filter(|(at, _)| number.is_none_or(|number| number == *at));
+    let mut listed = list(asked()).await;
+    let has_it = |tools: &[ToolInfo]| tools.iter().any(|tool| tool.name == name);
+    if !listed.iter().any(|(_, tools)| tools.as_ref().is_ok_and(|tools| has_it(tools))) {
+        // It may be one that is still compiled.
+        for (_, server) in asked() {
+            server.loaded().await;
+        }
+        listed = list(asked()).await;
+    }
+    for (at, tools) in listed {
+        match tools {
             Ok(tools) => {
                 found.extend(tools.iter().find(|tool| tool.name == name).map(|tool| (at, tool.clone())));
                 have.extend(tools);
@@ -96,6 +126,16 @@ pub async fn find_tool<'a>(servers: &'a [Server], called: &str) -> Result<(&'a S
                 .next(ways.join(" or ")))
         }
     }
+}
+
+type Tools = Result<Vec<ToolInfo>, RemoteError>;
+
+async fn list<'a>(servers: impl Iterator<Item = (usize, &'a Server)>) -> Vec<(usize, Tools)> {
+    let mut listed = Vec::new();
+    for (at, server) in servers {
+        listed.push((at, server.tools().await));
+    }
+    listed
 }
 
 fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::approve;
-use crate::api::{BlockDocument, Operation, ToolApprovals, ToolBlock, ToolBlocks, ToolPin, ToolUnblock};
+use crate::api::{
+    BlockDocument, ComponentDocument, ComponentState, Operation, ToolBlock, ToolBlocks, ToolComponents,
+    ToolPin, ToolUnblock,
+};
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
 use crate::cli::check;
@@ -95,22 +98,43 @@ async fn list_blocks(server: &ServerArgs, context: &Context) -> Result<()> {
 
 async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
     let remote = Remote::of_server(server.url(), context).await?;
+    // To all but the owner there is no such list. It comes first: the other waits for what is compiled shortly after a
+    // start.
+    let components = remote.run(&ToolComponents::default(), true).await;
+    let components = components.map(|listed| listed.components).unwrap_or_default();
     let listed = remote.tools().await?;
-    // To all but the owner there is no such list.
-    let waiting = remote.run(&ToolApprovals {}, true).await.map(|listed| listed.waiting).unwrap_or_default();
     remote.close().await;
-    if !waiting.is_empty() {
-        let names: Vec<_> = waiting.iter().map(|waiting| escape(&waiting.name)).collect();
-        eprintln!("waiting for approval, see `longhaul tool approve`: {}", names.join(", "));
-    }
     let of_components = listed.iter().filter(|tool| !is_own(tool));
     if context.output.json {
-        return context.output.json(&json!({ "tools": of_components.map(wire).collect::<Vec<_>>() }));
+        let tools: Vec<_> = of_components.map(wire).collect();
+        return context.output.json(&json!({ "tools": tools, "components": components }));
     }
-    let mut table = Table::new(&["NAME", "DESCRIPTION"]);
-    of_components
-        .for_each(|tool| table.row([&tool.name, tool.description.lines().next().unwrap_or_default()]));
+    say_what_is_missing(&components);
+    let mut table = Table::new(&["NAME", "STATE", "DESCRIPTION"]);
+    for tool in of_components {
+        table.row([&tool.name, "ready", tool.description.lines().next().unwrap_or_default()]);
+    }
+    for component in components.iter().filter(|component| component.state != ComponentState::Ready) {
+        let state = component.state.words();
+        let why = component.why.as_deref().map(|why| format!("{state}: {why}"));
+        let tools = component.tools.join(" ");
+        table.row([&format!("({})", component.name), why.as_deref().unwrap_or(state), &tools]);
+    }
     context.output.table(&table)
+}
+
+fn say_what_is_missing(components: &[ComponentDocument]) {
+    let named = |state: ComponentState| {
+        let names: Vec<_> =
+            components.iter().filter(|it| it.state == state).map(|it| escape(&it.name)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    if let Some(names) = named(ComponentState::WaitsForApproval) {
+        eprintln!("waiting for approval, see `longhaul tool approve`: {names}");
+    }
+    if let Some(names) = named(ComponentState::Compiling) {
+        eprintln!("being compiled, their tools come after that: {names}");
+    }
 }
 
 async fn pin(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {

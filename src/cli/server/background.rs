@@ -23,7 +23,7 @@ use crate::store::{Presence, Store};
 
 /// In the data folder.
 pub const SOCKET: &str = "server.sock";
-const LOG: &str = "server.log";
+pub const LOG: &str = "server.log";
 /// A server that builds its tools first takes minutes.
 const START_PATIENCE: Duration = Duration::from_secs(600);
 /// One that a person started on purpose, and that ended, may be started by them again.

@@ -1,98 +1,250 @@
-//! From the component files of the settings to what is served of them, and what waits for a person's approval.
+//! From the component files of the settings to what is served of them, and what waits for a person's approval: each as soon
+//! as it is compiled, those first that were compiled before.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::load::{self, Loaded};
+use super::tools::{self, ComponentFile};
 use crate::api;
 use crate::authority::Principal;
-use crate::catalog::{Admission, Catalog, FirstSight, Reasons, Statement, Unapproved, flags};
+use crate::catalog::{
+    Admission, Catalog, CatalogError, Component, FirstSight, Flag, Pending, Reasons, Statement, Unapproved,
+    flags,
+};
 use crate::cli::config::Settings;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{escape, escape_text};
 use crate::engine::{Approvals, Runner, TaskEngine};
+use crate::task::ComponentId;
 
-/// Says on stderr what becomes of each. One that cannot be served keeps no other from it; it is an error where none is left.
+/// Where nothing runs: looks at all of them, and leaves the engine with the catalog that it would start with.
 pub async fn of_files(
     engine: &TaskEngine,
     runner: &dyn Runner,
     paths: Vec<PathBuf>,
     settings: &Settings,
 ) -> Result<Catalog> {
-    let (mut all, mut first_error) = (Vec::new(), None);
-    for file in load::find(paths).await? {
-        match load::load(file, runner, &settings.operator, settings.trust).await {
-            Ok(loaded) if is_kept(engine, &loaded).await? => all.push(loaded),
-            Ok(_) => {}
-            Err(error) => {
-                say_left_out(&error);
-                first_error.get_or_insert(error);
+    engine.set_catalog(empty());
+    let mut loader = Loader::new(engine, runner, settings).await?;
+    let files = loader.take_compiled(load::find(paths).await?).await?;
+    loader.take_all(files).await?;
+    loader.finish().await?;
+    Ok(Catalog::clone(&engine.catalog()))
+}
+
+/// What a server starts with: nothing, to which components are being added.
+pub fn empty() -> Arc<Catalog> {
+    Arc::new(Catalog::reserving(api::names()).loading())
+}
+
+/// Adds components to the catalog of an engine, and says on stderr what becomes of each. One that cannot be served keeps no
+/// other from it.
+pub struct Loader<'a> {
+    engine: &'a TaskEngine,
+    runner: &'a dyn Runner,
+    settings: &'a Settings,
+    approvals: Approvals,
+    /// The components' names in the order in which they were named: of two with one tool the first has it, whichever is
+    /// ready first.
+    order: Vec<String>,
+    first_error: Option<CliError>,
+}
+
+impl<'a> Loader<'a> {
+    pub async fn new(engine: &'a TaskEngine, runner: &'a dyn Runner, settings: &'a Settings) -> Result<Self> {
+        let approvals = engine.approvals().await?;
+        Ok(Self { engine, runner, settings, approvals, order: Vec::new(), first_error: None })
+    }
+
+    /// Those that need not be compiled are taken; the others are given back, and stand in the catalog as what they are.
+    pub async fn take_compiled(&mut self, files: Vec<ComponentFile>) -> Result<Vec<ComponentFile>> {
+        let pending = |catalog: &Catalog| {
+            files
+                .iter()
+                .fold(catalog.clone(), |catalog, file| catalog.with_pending(&file.name, Pending::Compiling))
+        };
+        self.change(|catalog| (pending(catalog), ())).await?;
+        let mut rest = Vec::new();
+        for file in files {
+            let is_second = self.order.contains(&file.name);
+            if !is_second {
+                self.order.push(file.name.clone());
+            }
+            match tools::read(&file) {
+                Ok(bytes) if !is_second && self.runner.is_compiled(&ComponentId::of_bytes(&bytes)) => {
+                    let loaded = self.inspect(&file, bytes).await;
+                    self.take(&file, loaded).await?;
+                }
+                Ok(bytes) => rest.push((is_second, bytes.len(), file)),
+                Err(error) => self.take(&file, Err(error)).await?,
             }
         }
+        // What is small is soon compiled.
+        rest.sort_by_key(|(is_second, bytes, _)| (*is_second, *bytes));
+        Ok(rest.into_iter().map(|(.., file)| file).collect())
     }
-    let mut approvals = engine.approvals().await?;
-    let mut catalog = Catalog::reserving(api::names());
-    for loaded in &all {
+
+    /// One after another.
+    pub async fn take_all(&mut self, files: Vec<ComponentFile>) -> Result<()> {
+        for file in files {
+            let loaded = match tools::read(&file) {
+                Ok(bytes) => self.inspect(&file, bytes).await,
+                Err(error) => Err(error),
+            };
+            self.take(&file, loaded).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is added any more. It is an error where there is nothing to serve, and something should have been.
+    pub async fn finish(self) -> Result<()> {
+        self.engine.pin_components(&Principal::local(), self.approvals).await?;
+        let catalog = self.engine.catalog();
+        match self.first_error {
+            Some(error) if catalog.tools().len() == 0 && catalog.unapproved().len() == 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn inspect(&self, file: &ComponentFile, bytes: Arc<[u8]>) -> Result<Loaded> {
+        let Settings { operator, trust, .. } = self.settings;
+        load::inspect(file.clone(), bytes, self.runner, operator, *trust).await
+    }
+
+    /// What becomes of one; an error is none of the component's.
+    async fn take(&mut self, file: &ComponentFile, loaded: Result<Loaded>) -> Result<()> {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return self.leave_out(&file.name, error).await,
+        };
+        let name = loaded.component.name.clone();
+        if !is_kept(self.engine, &loaded).await? {
+            let why = "the disk has no room to keep it; make some and start again";
+            eprintln!("{} is not served: {why}", escape(&name));
+            return self.stands(&name, Pending::Failed(why.to_owned())).await;
+        }
         load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
         let component = loaded.component.clone();
-        let Some((statement, reasons)) = waits(&mut approvals, loaded, &all) else {
-            match catalog.with(component).map_err(CliError::usage) {
-                Ok(with) => catalog = with,
-                Err(error) => {
-                    say_left_out(&error);
-                    first_error.get_or_insert(error);
-                }
-            }
-            continue;
+        let Some((statement, reasons)) = self.waits(&loaded) else {
+            return match self.serve(component).await? {
+                Ok(()) => self.look_again(&loaded).await,
+                Err(error) => self.leave_out(&name, CliError::usage(error)).await,
+            };
         };
-        say_waiting(&component.name, &reasons);
-        catalog = catalog.with_unapproved(Unapproved { component, statement: statement.clone(), reasons });
+        say_waiting(&name, &reasons);
+        let waiting = Unapproved { component, statement: statement.clone(), reasons };
+        self.change(|catalog| (catalog.with_unapproved(waiting), ())).await?;
+        self.look_again(&loaded).await
     }
-    engine.pin_components(&Principal::local(), approvals).await?;
-    match first_error {
-        Some(error) if catalog.tools().len() == 0 && catalog.unapproved().len() == 0 => Err(error),
-        _ => Ok(catalog),
+
+    /// Where another has a tool of it that was named later, that one goes.
+    async fn serve(&mut self, component: Component) -> Result<Result<(), CatalogError>> {
+        let mut later = Vec::new();
+        let added = loop {
+            match self.add(&component).await? {
+                Ok(()) => break Ok(()),
+                Err(error) => match self.named_later(&component.name, &error) {
+                    Some(other) => {
+                        self.change(|catalog| (catalog.without(&other.name), ())).await?;
+                        later.push(other);
+                    }
+                    None => break Err(error),
+                },
+            }
+        };
+        for other in later {
+            if let Err(error) = self.add(&other).await? {
+                self.leave_out(&other.name, CliError::usage(error)).await?;
+            }
+        }
+        Ok(added)
+    }
+
+    async fn add(&self, component: &Component) -> Result<Result<(), CatalogError>> {
+        let with = self.change(|catalog| match catalog.with(component.clone()) {
+            Ok(with) => (with, Ok(())),
+            Err(error) => (catalog.clone(), Err(error)),
+        });
+        with.await
+    }
+
+    /// The component that is in the way, where it was named behind this one.
+    fn named_later(&self, name: &str, error: &CatalogError) -> Option<Component> {
+        let (CatalogError::ToolTaken { owner: there, .. } | CatalogError::ComponentTaken { there, .. }) =
+            error
+        else {
+            return None;
+        };
+        let place = |name: &str| self.order.iter().position(|named| named == name);
+        let other = self.engine.catalog().component(there).map(|other| Component::clone(other));
+        other.filter(|_| place(there) > place(name))
+    }
+
+    async fn leave_out(&mut self, name: &str, error: CliError) -> Result<()> {
+        eprintln!("left out: {}", escape_text(&error.to_string()));
+        let why = error.message.clone();
+        self.first_error.get_or_insert(error);
+        self.stands(name, Pending::Failed(why)).await
+    }
+
+    async fn stands(&self, name: &str, pending: Pending) -> Result<()> {
+        self.change(|catalog| (catalog.with_pending(name, pending), ())).await
+    }
+
+    async fn change<T>(&self, change: impl FnOnce(&Catalog) -> (Catalog, T)) -> Result<T> {
+        Ok(self.engine.change_catalog(&Principal::local(), change).await?)
+    }
+
+    /// What a person has to see first, where they have to.
+    fn waits<'b>(&mut self, loaded: &'b Loaded) -> Option<(&'b Statement, Reasons)> {
+        let statement = loaded.statement.as_ref()?;
+        let name = &loaded.component.name;
+        let flags = flags_of(&self.engine.catalog(), name, statement);
+        match self.approvals.admit(name, statement, &flags) {
+            Admission::Approved | Admission::Pinned(FirstSight::AsksForNothing) => None,
+            Admission::Pinned(FirstSight::GrantedBefore) => {
+                eprintln!(
+                    "  what {} is now counts as approved, with what it is granted; any change of either waits for a person",
+                    escape(name)
+                );
+                None
+            }
+            Admission::Waits(reasons) => Some((statement, reasons)),
+        }
+    }
+
+    /// What was taken at first sight before this one may speak of its tools, which were not known then.
+    async fn look_again(&mut self, new: &Loaded) -> Result<()> {
+        let pinned = self.approvals.pinned_at_first_sight();
+        let catalog = self.engine.catalog();
+        for (name, statement) in pinned.into_iter().filter(|(name, _)| *name != new.component.name) {
+            let flags = flags_of(&catalog, &name, &statement);
+            let Some(component) = catalog.component(&name).filter(|_| !flags.is_empty()) else { continue };
+            self.approvals.withdraw(&name);
+            let Admission::Waits(reasons) = self.approvals.admit(&name, &statement, &flags) else { continue };
+            say_waiting(&name, &reasons);
+            let waiting = Unapproved { component: (**component).clone(), statement, reasons };
+            self.change(|catalog| (catalog.with_unapproved(waiting), ())).await?;
+        }
+        Ok(())
     }
 }
 
-fn say_left_out(error: &CliError) {
-    eprintln!("left out: {}", escape_text(&error.to_string()));
+/// What stands out in the words of a component, next to the tools of all others.
+fn flags_of(catalog: &Catalog, name: &str, statement: &Statement) -> Vec<Flag> {
+    let served = catalog.components().map(|component| &**component);
+    let others = served.chain(catalog.unapproved().map(|waiting| &waiting.component));
+    let others = others.filter(|other| other.name != name).flat_map(|other| &other.tools);
+    let names: Vec<&str> = others.map(|entry| entry.tool.definition.name.as_str()).collect();
+    flags(statement, names.iter().copied())
 }
 
 /// Whether the store has the component's bytes, without which its tasks could not go on.
 async fn is_kept(engine: &TaskEngine, loaded: &Loaded) -> Result<bool> {
     match engine.store_component(loaded.bytes.clone(), &loaded.component.name).await {
-        Err(error) if error.passes() => {
-            eprintln!(
-                "{} is not served: the disk has no room to keep it; make some and start again",
-                escape(&loaded.component.name)
-            );
-            Ok(false)
-        }
+        Err(error) if error.passes() => Ok(false),
         stored => Ok(stored.map(|_| true)?),
-    }
-}
-
-/// What a person has to see first, where they have to.
-fn waits<'a>(
-    approvals: &mut Approvals,
-    loaded: &'a Loaded,
-    all: &[Loaded],
-) -> Option<(&'a Statement, Reasons)> {
-    let statement = loaded.statement.as_ref()?;
-    let name = &loaded.component.name;
-    let others = all.iter().filter(|other| other.component.name != *name);
-    let others = others.flat_map(|other| &other.component.tools);
-    let flags = flags(statement, others.map(|entry| entry.tool.definition.name.as_str()));
-    match approvals.admit(name, statement, &flags) {
-        Admission::Approved | Admission::Pinned(FirstSight::AsksForNothing) => None,
-        Admission::Pinned(FirstSight::GrantedBefore) => {
-            eprintln!(
-                "  what {} is now counts as approved, with what it is granted; any change of either waits for a person",
-                escape(name)
-            );
-            None
-        }
-        Admission::Waits(reasons) => Some((statement, reasons)),
     }
 }
 

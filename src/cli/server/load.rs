@@ -28,7 +28,7 @@ pub async fn find(paths: Vec<PathBuf>) -> Result<Vec<ComponentFile>> {
     found.map_err(CliError::failed)?
 }
 
-/// Reads a component, looks into it without running it, and applies its manifest and the operator's word.
+/// Reads a component, and does as [`inspect`] with it.
 pub async fn load(
     file: ComponentFile,
     runner: &dyn Runner,
@@ -36,6 +36,17 @@ pub async fn load(
     trust: bool,
 ) -> Result<Loaded> {
     let bytes = tools::read(&file)?;
+    inspect(file, bytes, runner, operator, trust).await
+}
+
+/// Looks into a component without running it, and applies its manifest and the operator's word.
+pub async fn inspect(
+    file: ComponentFile,
+    bytes: Arc<[u8]>,
+    runner: &dyn Runner,
+    operator: &Operator,
+    trust: bool,
+) -> Result<Loaded> {
     let place = file.component.display().to_string();
     let what = format!("{} ({})", escape(&file.name), render::bytes(bytes.len() as u64));
     let looked =

@@ -1,15 +1,16 @@
 //! What a store is opened with, and what to say where another process has it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::server_file::{ServerInfo, Serves};
 use crate::api::command;
+use crate::cli::args::COMPILE_COMPONENT;
 use crate::cli::config::servers;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
-use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::sandbox::{Compile, CompilerBounds, CompilerProgram, Sandbox, SandboxOptions};
 use crate::store::{StoreError, StoreOptions};
 
 /// The store as the settings want it, for a server and for a command alike.
@@ -30,9 +31,24 @@ pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
     let options = SandboxOptions {
         suspend_grace: context.settings.engine.suspend_grace,
         certificates: context.certificates.clone(),
+        compile: Compile::Child(CompilerProgram {
+            program: own_program()?,
+            arguments: vec![COMPILE_COMPONENT.to_owned()],
+            bounds: CompilerBounds::default(),
+        }),
         ..SandboxOptions::default()
     };
     Ok(Arc::new(Sandbox::new(options).map_err(CliError::failed)?))
+}
+
+/// This very program, also once its file was replaced by another version.
+fn own_program() -> Result<PathBuf> {
+    let open = Path::new("/proc/self/exe");
+    if open.exists() {
+        return Ok(open.to_owned());
+    }
+    std::env::current_exe()
+        .map_err(|error| CliError::failed(format_args!("cannot find this program: {error}")))
 }
 
 /// The other servers of the configuration.

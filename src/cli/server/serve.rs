@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::background;
 use super::backup_socket::BackupSocket;
 use super::catalog;
+use super::load;
 use super::machine;
 use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::sampler::Endpoint;
@@ -21,10 +23,11 @@ use crate::cli::args::ServeArgs;
 use crate::cli::config::McpSettings;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
-use crate::cli::show::render::escape_text;
+use crate::cli::show::render::{Output, escape_text};
 use crate::engine::questions::Sampler;
 use crate::engine::{EngineOptions, Remotes, Runner, TaskEngine};
 use crate::http;
+use crate::limits;
 use crate::mcp::{
     ClientSettings, HttpError, HttpServer, McpOptions, McpServer, SocketServer, serve_stdio, wait_bound_of,
 };
@@ -43,6 +46,8 @@ const OWNER_KEY: &str = "owner-key";
 const KEY_PREFIX: &str = "lhk_";
 /// What the file takes at most that says where this server listens, twice over.
 const SERVER_FILE_BYTES: u64 = 64 * 1024;
+/// A start that is over by then listens once all its tools are there.
+const START_GRACE: Duration = Duration::from_millis(limits::START_GRACE_MS);
 /// A store that has failed takes nothing any more, so there is nothing to wait for.
 const LATCHED_GRACE: Duration = Duration::from_secs(2);
 
@@ -178,18 +183,73 @@ async fn serve(
         // Tasks run before it listens.
         sandbox.keep_out_of(context.settings.http);
     }
+    engine.set_catalog(catalog::empty());
+    let mut loading: Loading<'_> = Box::pin(set_up(engine, sandbox, remotes, context));
+    let mut is_loaded = false;
     tokio::select! {
-        loaded = set_up(engine, sandbox, remotes, context) => loaded?,
+        loaded = &mut loading => {
+            loaded?;
+            is_loaded = true;
+        }
+        // One that compiles listens all the same.
+        () = tokio::time::sleep(START_GRACE) => {}
         signal = signals.first() => {
             eprintln!("{signal}: stopped before it served");
             return Ok(Exit::Done);
         }
     }
+    engine.start().await?;
+    let mut running =
+        Running { signals, loading: Some(loading).filter(|_| !is_loaded), output: context.output };
     let server = McpServer::new(engine.clone(), mcp_options(&context.settings.mcp, host));
     match serves {
-        Serves::Clients => over_http((server, sandbox), context, &mut file, signals).await,
-        Serves::Background => in_background(server, context, &mut file, signals).await,
-        Serves::OneHost => over_stdio(server, signals).await,
+        Serves::Clients => over_http((server, sandbox), context, &mut file, &mut running).await,
+        Serves::Background => in_background(server, context, &mut file, &mut running).await,
+        Serves::OneHost => over_stdio(server, &mut running).await,
+    }
+}
+
+/// Adds the tools while the server serves.
+type Loading<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// A server that serves, until it ends.
+struct Running<'a> {
+    signals: &'a mut StopSignals,
+    /// Until it is done.
+    loading: Option<Loading<'a>>,
+    output: Output,
+}
+
+impl Running<'_> {
+    /// The signal that ends the server; an error where there is nothing to serve.
+    async fn ended(&mut self) -> Result<&'static str> {
+        loop {
+            let Some(loading) = &mut self.loading else {
+                return Ok(self.signals.first().await);
+            };
+            tokio::select! {
+                signal = self.signals.first() => return Ok(signal),
+                loaded = loading => {
+                    self.loading = None;
+                    loaded?;
+                    self.tell_loaded();
+                }
+            }
+        }
+    }
+
+    /// It has said where.
+    fn listens(&self) {
+        if self.loading.is_none() {
+            self.tell_loaded();
+        }
+    }
+
+    /// To the program that started it, which may read no more.
+    fn tell_loaded(&self) {
+        if self.output.json {
+            let _ = self.output.json(&json!({ "loaded": true }));
+        }
     }
 }
 
@@ -222,7 +282,7 @@ fn mcp_options(mcp: &McpSettings, host: ClientSettings) -> McpOptions {
     }
 }
 
-/// Tools first, then the tasks that wait for them.
+/// Adds what there is to serve, first what was compiled before.
 async fn set_up(
     engine: &TaskEngine,
     runner: &dyn Runner,
@@ -230,28 +290,31 @@ async fn set_up(
     context: &Context,
 ) -> Result<()> {
     let settings = &context.settings;
-    let mut catalog = catalog::of_files(engine, runner, settings.tool_paths.clone(), settings).await?;
+    let mut loader = catalog::Loader::new(engine, runner, settings).await?;
+    let found = load::find(settings.tool_paths.clone()).await?;
+    let rest = loader.take_compiled(found).await?;
+    loader.take_all(rest).await?;
     if let Some(remotes) = remotes {
-        let (with, words) = engine.with_remotes(catalog, remotes, settings.operator.clone()).await?;
+        let words = engine.add_remotes(remotes, settings.operator.clone()).await?;
         words.iter().for_each(|word| eprintln!("{}", escape_text(word)));
-        catalog = with;
     }
+    loader.finish().await?;
+    engine.change_catalog(&Principal::local(), |catalog| (catalog.loaded(), ())).await?;
+    let catalog = engine.catalog();
     if catalog.tools().len() == 0 && catalog.unapproved().len() == 0 {
         eprintln!("no tools are served: name some with --tools PATH");
     }
     for table in settings.operator.unused(&catalog) {
         tracing::warn!("{table} in longhaul.toml speaks of nothing that is served: is it misspelt?");
     }
-    engine.audit_grants(&Principal::local(), &catalog).await?;
-    engine.set_catalog(Arc::new(catalog));
-    Ok(engine.start().await?)
+    Ok(())
 }
 
 async fn over_http(
     (server, sandbox): (McpServer, &Sandbox),
     context: &Context,
     file: &mut ServerFile,
-    signals: &mut StopSignals,
+    running: &mut Running<'_>,
 ) -> Result<Exit> {
     let settings = &context.settings;
     let key = owner_key(server.engine()).await?;
@@ -266,11 +329,13 @@ async fn over_http(
     // Some file systems have no sockets; then it serves over HTTP alone.
     let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
     let socket = socket.inspect_err(|error| tracing::warn!("{error}")).ok();
-    let ended = match tell_where(file, Some((http.url(), key)), socket.as_ref(), context) {
-        Ok(()) => {
-            eprintln!("{}: shutting down", signals.first().await);
-            Ok(Exit::Done)
-        }
+    let told = tell_where(file, Some((http.url(), key)), socket.as_ref(), context);
+    running.listens();
+    let ended = match told {
+        Ok(()) => running.ended().await.map(|signal| {
+            eprintln!("{signal}: shutting down");
+            Exit::Done
+        }),
         Err(error) => Err(error),
     };
     if let Some(socket) = socket {
@@ -296,40 +361,47 @@ async fn in_background(
     server: McpServer,
     context: &Context,
     file: &mut ServerFile,
-    signals: &mut StopSignals,
+    running: &mut Running<'_>,
 ) -> Result<Exit> {
+    let engine = server.engine().clone();
     let socket = SocketServer::bind(server, &context.data().join(background::SOCKET)).await;
     let socket = socket.map_err(CliError::failed)?;
-    let ended = match tell_where(file, None, Some(&socket), context) {
-        Ok(()) => {
-            tokio::select! {
-                signal = signals.first() => eprintln!("{signal}: shutting down"),
-                () = socket.idle(context.settings.engine.background_idle) => {
-                    eprintln!("no host and no open task is left: shutting down");
-                }
+    // A host may start it so that all is compiled when it comes back.
+    let idle = async |socket: &SocketServer| {
+        engine.loaded().await;
+        socket.idle(context.settings.engine.background_idle).await;
+    };
+    let told = tell_where(file, None, Some(&socket), context);
+    running.listens();
+    let ended = match told {
+        Ok(()) => tokio::select! {
+            ended = running.ended() => ended.map(|signal| eprintln!("{signal}: shutting down")),
+            () = idle(&socket) => {
+                eprintln!("no host and no open task is left: shutting down");
+                Ok(())
             }
-            Ok(Exit::Done)
         }
+        .map(|()| Exit::Done),
         Err(error) => Err(error),
     };
     socket.shutdown().await;
     ended
 }
 
-async fn over_stdio(server: McpServer, signals: &mut StopSignals) -> Result<Exit> {
+async fn over_stdio(server: McpServer, running: &mut Running<'_>) -> Result<Exit> {
     eprintln!("serving on stdin and stdout");
     let stop = CancellationToken::new();
     let serving = serve_stdio(server, stop.clone());
     tokio::pin!(serving);
-    let served = tokio::select! {
-        served = &mut serving => served,
-        signal = signals.first() => {
-            eprintln!("{signal}: shutting down");
+    let (served, ended) = tokio::select! {
+        served = &mut serving => (served, Ok(())),
+        ended = running.ended() => {
+            let ended = ended.map(|signal| eprintln!("{signal}: shutting down"));
             stop.cancel();
-            serving.await
+            (serving.await, ended)
         }
     };
-    served.map(|()| Exit::Done).map_err(CliError::failed)
+    served.map_err(CliError::failed).and(ended).map(|()| Exit::Done)
 }
 
 /// Says where the server listens: on stderr for people, in the data folder for the other commands, and with

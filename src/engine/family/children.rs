@@ -215,6 +215,9 @@ pub async fn restart_lost_calls<'a>(
         if shared.standing(&task.principal).check(Capability::CallTool { name: &task.tool }).is_err() {
             continue;
         }
+        if catalog.awaits(&task.tool) {
+            return Err(EngineError::NotLoaded { tool: task.tool });
+        }
         let reached = reachable(&catalog, &task.scope, &task.tool, &arguments);
         let Some((tool, rewritten)) = reached.filter(|(tool, _)| !shared.is_blocked(tool)) else { continue };
         let tree = Tree::of(shared, Arc::new(task)).await?;

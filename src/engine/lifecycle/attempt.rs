@@ -71,6 +71,14 @@ pub async fn drive(shared: Arc<Shared>, runner: Arc<dyn Runner>, entry: Arc<Entr
             release(&shared, &entry, false);
             Ok(())
         }
+        Err(EngineError::NotLoaded { tool }) => {
+            release(&shared, &entry, false);
+            // What its component may do now is not known before that is there.
+            if !shared.memory.parked.keep(&entry, || shared.catalog().awaits(&tool)) {
+                shared.memory.ready.push(entry);
+            }
+            return;
+        }
         Err(error) => {
             release(&shared, &entry, false);
             fail_to_begin(&shared, &entry, error).await
@@ -170,6 +178,9 @@ async fn begin(
         let Some((past, rewritten)) = read_past(shared, entry).await? else { return Ok(None) };
         let past_bytes = past.bytes();
         entry.past_bytes.store(past_bytes, Ordering::Relaxed);
+        if shared.catalog().awaits(&past.task.tool) {
+            return Err(EngineError::NotLoaded { tool: past.task.tool.clone() });
+        }
         slot.hold_past(past_bytes);
         match start(shared, entry, past, rewritten, slot)? {
             Start::Made(begun) => return Ok(Some(*begun)),

@@ -90,7 +90,11 @@ impl TaskEngine {
             }
         }
         // Also once in each process: the sweep before may have been cut off here.
-        if swept.tasks > 0 || !self.shared.are_components_swept.load(Ordering::Relaxed) {
+        let is_due = swept.tasks > 0 || !self.shared.are_components_swept.load(Ordering::Relaxed);
+        // While components are being added, it is not known which are needed.
+        if is_due && self.shared.catalog().is_loading() {
+            self.shared.are_components_swept.store(false, Ordering::Relaxed);
+        } else if is_due {
             self.shared.are_components_swept.store(false, Ordering::Relaxed);
             swept.components = self.sweep_components(swept.tasks > 0).await?;
             self.shared.are_components_swept.store(true, Ordering::Relaxed);

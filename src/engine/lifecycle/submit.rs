@@ -351,6 +351,10 @@ fn no_such_tool(catalog: &crate::catalog::Catalog, submission: &Submission) -> E
     {
         return EngineError::unapproved(&submission.tool, waiting);
     }
+    if submission.principal.may_call(&submission.tool) && catalog.awaits(&submission.tool) {
+        let tool = submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
+        return EngineError::NotLoaded { tool };
+    }
     let folded = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let name: String = submission.tool.chars().take(limits::MAX_TOOL_NAME_CHARS).collect();
     let wanted = folded(&name);

@@ -16,6 +16,7 @@ pub(super) mod gates;
 pub(super) mod hosts;
 pub(super) mod leaving;
 pub(super) mod open_task;
+pub(super) mod parked;
 pub(super) mod power_changes;
 pub(super) mod ready;
 pub(super) mod samplers;
@@ -41,6 +42,7 @@ use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::Counters;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::leaving::Leavers;
+use crate::engine::memory::parked::Parked;
 use crate::engine::memory::power_changes::PowerChanges;
 use crate::engine::memory::ready::Ready;
 use crate::engine::memory::state_writer::StateWriter;
@@ -54,6 +56,7 @@ pub struct Memory {
     pub clock: Arc<dyn Clock>,
     pub feed: Feed,
     pub ready: Arc<Ready>,
+    pub parked: Parked,
     pub leavers: Arc<Leavers>,
     pub timers: Timers,
     pub state: StateWriter,
@@ -80,6 +83,7 @@ impl Memory {
             feed: Feed::default(),
             leavers: Arc::new(Leavers::new(ready.clone())),
             ready,
+            parked: Parked::default(),
             timers: Timers::default(),
             state: StateWriter::default(),
             trees: TaskTrees::default(),

@@ -161,6 +161,19 @@ impl TaskEngine {
         remotes.add_to((self, &Principal::local()), catalog, operator, None).await
     }
 
+    /// The same with the catalog that is there. The words tell what is not offered.
+    pub async fn add_remotes(
+        &self,
+        remotes: Remotes,
+        operator: Operator,
+    ) -> Result<Vec<String>, EngineError> {
+        let _one = self.shared.catalog_changes.lock().await;
+        let (catalog, words) = self.with_remotes(Catalog::clone(&self.catalog()), remotes, operator).await?;
+        self.audit_grants(&Principal::local(), &catalog).await?;
+        self.set_catalog(Arc::new(catalog));
+        Ok(words)
+    }
+
     /// Takes what a server offers now for what it is to offer. Without a connection to it, at the next start.
     pub async fn pin(&self, by: &Principal, server: &str) -> Result<Vec<String>, EngineError> {
         let done = self.pin_now(by, server).await;
@@ -312,6 +325,10 @@ struct WithRemotes {
 impl Runner for WithRemotes {
     fn inspect(&self, component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
         self.others.inspect(component)
+    }
+
+    fn is_compiled(&self, component: &ComponentId) -> bool {
+        self.others.is_compiled(component)
     }
 
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {

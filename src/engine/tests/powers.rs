@@ -118,7 +118,8 @@ async fn act(steps: &Steps, kind: &str, child: Option<Calling>) -> Result<String
             }
         }
         "granted" => {
-            let names: Vec<String> = recorder.granted_tools()?.into_iter().map(|tool| tool.name).collect();
+            let names: Vec<String> =
+                recorder.granted_tools().await?.into_iter().map(|tool| tool.name).collect();
             let lost = (!names.contains(&"quick".to_owned())).then(|| "nothing is granted".to_owned());
             done(lost)
         }

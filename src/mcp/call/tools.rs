@@ -1,5 +1,7 @@
 //! `tools/list` and `tools/call`.
 
+use std::time::Duration;
+
 use rmcp::model::*;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -68,8 +70,13 @@ impl Handler {
         if let Some(answer) = self.server.fixtures().and_then(|own| own.call(&request.name, engine.feed())) {
             return Ok(answer.into());
         }
-        let catalog = engine.catalog();
         let principal = self.connection.actor(context);
+        if principal.may_call(&request.name) && engine.catalog().awaits(&request.name) {
+            let usual = Duration::from_secs(limits::DEFAULT_INLINE_WAIT_SECONDS);
+            let at_most = self.wait_bound(context).map_or(usual, |bound| bound.min(usual));
+            self.server.tool_known(&request.name, at_most).await;
+        }
+        let catalog = engine.catalog();
         let entry = catalog.tool(&request.name).filter(|_| principal.may_call(&request.name)).cloned();
         let choice = match &entry {
             Some(entry) => self.choice(entry, context)?,

@@ -154,6 +154,10 @@ impl Backend for TaskEngine {
         self.latched()
     }
 
+    fn is_loading(&self) -> bool {
+        self.catalog().is_loading()
+    }
+
     fn measure(&self, metrics: &mut Metrics) {
         let m = self.metrics();
         metrics.counter("tasks_submitted_total", "Tasks made since the start.", &[("", m.submitted)]);

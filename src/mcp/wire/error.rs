@@ -85,7 +85,9 @@ fn blame(error: &EngineError) -> Blame {
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
         | EngineError::BadIdempotencyKey { .. } => Blame::Client,
-        EngineError::Share(_) | EngineError::Store(StoreError::NoSpace { .. }) => Blame::Busy,
+        EngineError::Share(_) | EngineError::NotLoaded { .. } | EngineError::Store(StoreError::NoSpace { .. }) => {
+            Blame::Busy
+        }
         EngineError::Store(_)
         | EngineError::NoSuchComponent(_)
         | EngineError::ShuttingDown

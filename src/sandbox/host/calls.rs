@@ -26,8 +26,8 @@ impl tools::Host for World {
 }
 
 impl calls::Host for World {
-    fn granted(&mut self) -> Result<Result<Vec<Definition>, Error>> {
-        let granted = self.journal.task("calls.granted")?.granted_tools()?;
+    async fn granted(&mut self) -> Result<Result<Vec<Definition>, Error>> {
+        let granted = self.journal.task("calls.granted")?.granted_tools().await?;
         Ok(Ok(granted.into_iter().map(definition).collect()))
     }
 

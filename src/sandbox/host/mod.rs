@@ -28,6 +28,7 @@ pub mod bindings {
         path: "src/sandbox/wit",
         world: "longhaul:tool/tool",
         imports: {
+            "longhaul:tool/calls.granted": async | trappable,
             "longhaul:tool/calls.start": async | trappable,
             "longhaul:tool/calls.take": async | trappable,
             "longhaul:tool/cancellation.requested": async | trappable,

@@ -7,13 +7,15 @@ use wasmtime::component::Linker;
 
 use crate::engine::InspectError;
 use crate::limits;
+use crate::sandbox::artifact::Code;
 use crate::sandbox::cache::Cache;
-use crate::sandbox::{admit, config};
+use crate::sandbox::compile::Compile;
+use crate::sandbox::config;
 use crate::task::ComponentId;
 
 fn refused(wat: &str) -> InspectError {
     let bytes = wat::parse_str(wat).unwrap();
-    match admit::compile(&config::engine().unwrap(), &bytes) {
+    match Code::compile(&config::engine().unwrap(), &bytes) {
         Ok(_) => panic!("taken"),
         Err(error) => error,
     }
@@ -24,7 +26,7 @@ fn what_is_no_component_is_told_so() {
     let error = refused("(module)");
     assert!(matches!(&error, InspectError::NotAComponent(text) if text.contains("wasm32-wasip2")), "{error}");
     let engine = config::engine().unwrap();
-    assert!(matches!(admit::compile(&engine, b"#!/bin/sh"), Err(InspectError::NotAComponent(_))));
+    assert!(matches!(Code::compile(&engine, b"#!/bin/sh"), Err(InspectError::NotAComponent(_))));
     let error = refused("(component (core module (func (result i32))))");
     assert!(matches!(&error, InspectError::Unsupported(text) if text.contains("not valid")), "{error}");
 }
@@ -204,7 +206,7 @@ fn parts_are_put_aside_down_to_a_bounded_depth() {
         format!("{begin}(core func (canon task.cancel)){end}")
     };
     let bytes = wat::parse_str(nested(limits::MAX_NESTED_COMPONENTS)).unwrap();
-    admit::compile(&config::engine().unwrap(), &bytes).unwrap();
+    Code::compile(&config::engine().unwrap(), &bytes).unwrap();
     let seen = refused(&nested(limits::MAX_NESTED_COMPONENTS + 1)).to_string();
     assert!(seen.contains("MAX_NESTED_COMPONENTS") && seen.contains("built-ins (task)"), "{seen}");
 }
@@ -219,7 +221,7 @@ fn asynchronous_builtins_of_a_toolchain_are_put_aside() {
         "(component (core module $m) (component (alias outer 1 $m (core module $n)) (core instance (instantiate $n))
             (core func (canon subtask.drop))) (core func (canon task.cancel)))",
     ] {
-        admit::compile(&engine, &wat::parse_str(wat).unwrap()).unwrap_or_else(|error| panic!("{wat}: {error}"));
+        Code::compile(&engine, &wat::parse_str(wat).unwrap()).unwrap_or_else(|error| panic!("{wat}: {error}"));
     }
 }
 
@@ -235,13 +237,13 @@ fn maps_and_lists_of_fixed_length_are_taken() {
         (func (export "counts") (result $m) (canon lift (core func $i "get") (memory $memory)))
         (func (export "address") (result $l) (canon lift (core func $i "get") (memory $memory))))"#;
     let bytes = wat::parse_str(wat).unwrap();
-    admit::compile(&config::engine().unwrap(), &bytes).unwrap();
+    Code::compile(&config::engine().unwrap(), &bytes).unwrap();
 }
 
 #[tokio::test]
 async fn an_import_that_nobody_offers_is_named() {
     let engine = config::engine().unwrap();
-    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), Compile::Here, 1));
     let wat = r#"(component (import "other:host/thing@1.0.0" (instance (export "f" (func)))))"#;
     let bytes: Arc<[u8]> = wat::parse_str(wat).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
@@ -260,7 +262,7 @@ const SMALL: &str = r#"(component
 /// Loads [`SMALL`] with a cache of its own, as another process would, and says whether it was compiled.
 async fn compiles(folder: &TempDir, key: [u8; 32]) -> bool {
     let engine = config::engine().unwrap();
-    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), Compile::Here, 1));
     cache.keep_in(&[folder.path().join("compiled"), folder.path().join("beside")], key);
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);
@@ -370,7 +372,7 @@ async fn a_folder_that_is_not_ours_is_left_as_it_is_and_another_beside_it_is_use
 async fn what_is_forgotten_leaves_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let engine = config::engine().unwrap();
-    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), 1));
+    let cache = Arc::new(Cache::<()>::new(engine.clone(), Linker::new(&engine), Compile::Here, 1));
     cache.keep_in(&[folder.path().join("compiled")], [1; 32]);
     let bytes: Arc<[u8]> = wat::parse_str(SMALL).unwrap().into();
     let id = ComponentId::of_bytes(&bytes);

@@ -41,12 +41,14 @@ use record::{Answer, decode, fault};
 
 impl Recorder {
     /// The tools that this task may call now: its component's grant, and what its principal may call.
-    pub fn granted_tools(&self) -> Result<Vec<ToolDefinition>, RecorderError> {
+    pub async fn granted_tools(&self) -> Result<Vec<ToolDefinition>, RecorderError> {
         let hash = call_hash("calls.granted", &[]);
         let unreadable = |error: serde_json::Error| RecorderError::Fault(error.to_string());
         if let Next::Replayed(payload) = self.next_step(None, (KIND_GRANTED, hash), "calls.granted")? {
             return serde_json::from_slice(&payload).map_err(unreadable);
         }
+        // A list that is written down is to have all that there is.
+        self.shared().loaded().await;
         let (task, catalog) = (self.task()?, self.shared().catalog());
         let tools = catalog.callables().map(|entry| &entry.tool.definition);
         let powers = self.powers_of(&task);
@@ -63,6 +65,11 @@ impl Recorder {
         let hash = call_hash(WHAT, &[&rows::encode(&calls).map_err(fault)?]);
         if let Next::Replayed(payload) = self.next_step(None, (KIND_CALLS, hash), WHAT)? {
             return decode(&payload);
+        }
+        for call in calls {
+            for tool in std::iter::once(&call.tool).chain(&call.alternatives) {
+                self.shared().tool_known(tool).await;
+            }
         }
         let parent = self.task()?;
         let epoch = self.epoch()?;
