@@ -98,6 +98,11 @@ impl Probe {
         self.lock().log.clone()
     }
 
+    /// Whether the task only replays: then a fault of the host is its end, for nothing mends it.
+    pub(in crate::engine) fn replays_alone(&self) -> bool {
+        matches!(self.lock().plan, Plan::ReplayAlone { .. })
+    }
+
     /// The present wait of an instance that is in memory.
     pub fn idle(&self) -> watch::Receiver<Option<Idle>> {
         self.idle.subscribe()

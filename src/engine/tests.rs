@@ -14,6 +14,7 @@ mod library;
 mod memory;
 mod outcomes;
 mod powers;
+mod probed;
 mod questions;
 mod refusals;
 mod refused;

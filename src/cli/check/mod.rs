@@ -41,7 +41,10 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit> {
     let sandbox = Arc::new(sandbox);
     let (loaded, tool) = find(args.path, args.tool.as_deref(), &sandbox).await?;
     let stage = Stage::set(&loaded, (&tool, arguments), answers, (sandbox, switch)).await?;
-    let report = check(&stage, &loaded, &tool).await?;
+    let report = tokio::select! {
+        report = check(&stage, &loaded, &tool) => report?,
+        _ = tokio::signal::ctrl_c() => return Err(CliError::failed("interrupted; its scratch folder is gone")),
+    };
     report.print(context.output)?;
     Ok(report.exit())
 }

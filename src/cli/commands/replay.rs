@@ -21,7 +21,10 @@ pub async fn run(args: ReplayArgs, context: &Context) -> Result<Exit> {
     let scratch = Scratch::new("replay")
         .map_err(|error| CliError::failed(format_args!("cannot make a scratch folder: {error}")))?;
     let folder = scratch.path().join("store");
-    let replayed = exported.replay(&folder, Arc::new(sandbox), args.until).await;
+    let replayed = tokio::select! {
+        replayed = exported.replay(&folder, Arc::new(sandbox), args.until) => replayed,
+        _ = tokio::signal::ctrl_c() => return Err(CliError::failed("interrupted; its scratch folder is gone")),
+    };
     let replayed = replayed.map_err(|error| {
         let error = CliError::from(error);
         CliError::usage(format_args!("this task cannot be replayed: {}", error.message))

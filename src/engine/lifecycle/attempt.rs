@@ -549,7 +549,9 @@ fn of_outcome(
         }
         Outcome::HostFault { message } => {
             let error = failed(FailedReason::HostFault, message, None);
-            return retry_or_fail(shared, entry, state, &HOST_FAULT_RETRY, error, tree);
+            let only_replays = shared.probe_of(entry).is_some_and(|probe| probe.replays_alone());
+            let policy = if only_replays { RetryPolicy::default() } else { HOST_FAULT_RETRY };
+            return retry_or_fail(shared, entry, state, &policy, error, tree);
         }
         Outcome::Diverged(divergence) => failed(FailedReason::Diverged, &divergence.to_string(), None),
         Outcome::Limit { bound, message } => {

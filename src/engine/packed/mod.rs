@@ -9,6 +9,8 @@ mod pack;
 mod redact;
 mod replay;
 mod task;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod unpack;
 

@@ -56,9 +56,17 @@ pub enum ReplayEnd {
 impl ReplayEnd {
     /// Whether the guest did as its journal says, as far as that goes.
     pub fn is_faithful(&self) -> bool {
-        !matches!(self, Self::Differs { .. } | Self::TooLong)
+        match self {
+            Self::Live | Self::Stopped | Self::Completed(_) | Self::Trapped { .. } => true,
+            // What stood in the way is not the guest's.
+            Self::Failed { reason, .. } => !NOT_THE_GUEST.contains(reason),
+            Self::Differs { .. } | Self::TooLong => false,
+        }
     }
 }
+
+/// Reasons of which no journal says anything.
+const NOT_THE_GUEST: [&str; 3] = ["host_fault", "missing_component", "damaged"];
 
 /// What is replayed, where it is not the exported component itself.
 pub(super) struct Instead<'a> {
