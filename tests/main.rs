@@ -4,6 +4,7 @@
 
 mod support;
 
+mod added;
 mod agents;
 mod approvals;
 mod asynchronous;

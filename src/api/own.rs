@@ -29,6 +29,7 @@ use super::task_wait::TaskWait;
 use super::token_list::TokenList;
 use super::token_new::TokenNew;
 use super::token_revoke::TokenRevoke;
+use super::tool_add::{ToolAdd, ToolRemove, ToolUpdate};
 use super::tool_approve::{ToolApprovals, ToolApprove, ToolRevoke};
 use super::tool_block::{ToolBlock, ToolBlocks, ToolUnblock};
 use super::tool_components::ToolComponents;
@@ -60,6 +61,9 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<TokenRevoke>(),
     OwnOperation::of::<ToolComponents>(),
     OwnOperation::of::<ToolPin>(),
+    OwnOperation::of::<ToolAdd>(),
+    OwnOperation::of::<ToolUpdate>(),
+    OwnOperation::of::<ToolRemove>(),
     OwnOperation::of::<ToolApprove>(),
     OwnOperation::of::<ToolRevoke>(),
     OwnOperation::of::<ToolApprovals>(),

@@ -111,6 +111,17 @@ pub enum EngineError {
     Unapproved { tool: String, component: String, why: &'static str },
     #[error("no component '{}' is served by an approval", .0.escape_debug())]
     NotApproved(String),
+    #[error(
+        "there is a component '{}' already: update it, or give the file another name", .0.escape_debug()
+    )]
+    ComponentThere(String),
+    #[error(
+        "no component '{}' was added; one that the server was started with is changed where its start names it",
+        .0.escape_debug()
+    )]
+    NotAdded(String),
+    #[error("the component cannot be added: {0}")]
+    Unusable(String),
     #[error("no component '{}' waits for approval", .0.escape_debug())]
     NotWaiting(String),
     #[error(
@@ -168,10 +179,12 @@ impl EngineError {
             | Self::NotBlocked(_)
             | Self::NotWaiting(_)
             | Self::NotApproved(_)
+            | Self::NotAdded(_)
             | Self::Token(TokenError::Missing(_)) => ErrorKind::NotFound,
             Self::Arguments(_)
             | Self::Unencodable(_)
             | Self::Catalog(_)
+            | Self::Unusable(_)
             | Self::BadIdempotencyKey { .. }
             | Self::BadAnswer { .. }
             | Self::BadMessage(_)
@@ -189,6 +202,7 @@ impl EngineError {
             }
             Self::IdempotencyConflict { .. }
             | Self::AnotherStatement { .. }
+            | Self::ComponentThere(_)
             | Self::WrongState { .. }
             | Self::NotInQuestion { .. }
             | Self::QuestionOver { .. }
@@ -292,6 +306,9 @@ impl EngineError {
             Self::Unapproved { .. } => "not_approved",
             Self::NotWaiting(_) => "not_waiting",
             Self::NotApproved(_) => "no_such_approval",
+            Self::NotAdded(_) => "no_such_addition",
+            Self::ComponentThere(_) => "component_exists",
+            Self::Unusable(_) => "bad_component",
             Self::AnotherStatement { .. } => "another_statement",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",

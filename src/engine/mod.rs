@@ -2,6 +2,7 @@
 //! May import: `catalog`, `store` and the ground. Never here: WASM, MCP, redb.
 //! Read first: `lifecycle/attempt.rs`, then `record/recorder.rs`, then `change/plan.rs`.
 
+mod added;
 mod approvals;
 mod audit;
 mod change;
@@ -41,6 +42,7 @@ mod tokens;
 mod trace;
 mod wing_rows;
 
+pub use added::{Added, Addition, Standing, flags_of};
 pub use approvals::{Approvals, UnapprovedView};
 pub use audit::{AuditAction, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};

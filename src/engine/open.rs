@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::catalog::{Inspection, ToolBounds};
+use crate::catalog::{Inspection, Operator, ToolBounds};
 use crate::clock::{Bounded, Clock, SystemClock};
 use crate::engine::audit::Audit;
 use crate::engine::commit::Commit;
@@ -65,6 +65,10 @@ pub struct EngineOptions {
     pub tokens_alone: bool,
     /// What single tools may do in all, by their names.
     pub tool_bounds: BTreeMap<String, ToolBounds>,
+    /// What components that are added are granted.
+    pub operator: Operator,
+    /// They are granted all that they request.
+    pub trusts_all: bool,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
     /// Looks at the root tasks of an engine that is there to try one.
@@ -85,6 +89,8 @@ impl Default for EngineOptions {
             shares: Account::new(Bounds::default()),
             tokens_alone: false,
             tool_bounds: BTreeMap::new(),
+            operator: Operator::default(),
+            trusts_all: false,
             commands: without_commands,
             probe: None,
         }
@@ -167,6 +173,8 @@ impl TaskEngine {
             audit_retention: options.audit_retention,
             trace_blocks: trace::blocks_of(options.trace_kib),
             shares: options.shares,
+            operator: options.operator,
+            trusts_all: options.trusts_all,
             commands: options.commands,
             leases: AtomicU64::new(1),
             probe: options.probe,

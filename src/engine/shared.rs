@@ -54,6 +54,9 @@ pub struct Shared {
     pub trace_blocks: u32,
     /// Who has how much of what.
     pub shares: Arc<Account>,
+    /// What components are granted, and whether all get what they request: for those that are added while it runs.
+    pub operator: Operator,
+    pub trusts_all: bool,
     /// How a person does what is advised.
     pub commands: Commands,
     pub audit: Audit,

@@ -24,7 +24,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["record"],
             &["family", "runner"],
             &["handle"],
-            &["approvals", "grants", "questions", "state", "tokens", "wing_rows"],
+            &["added", "approvals", "grants", "questions", "state", "tokens", "wing_rows"],
             &["query"],
             &["lifecycle"],
             &["dispatch", "runners"],

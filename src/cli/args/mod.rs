@@ -457,6 +457,34 @@ pub enum ToolCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Serve a component, or each of a folder, now and after a restart
+    #[command(
+        after_help = "Examples:\n  longhaul tool add ~/plugins/web_digest.wasm\n  longhaul tool add ~/plugins\n\n\
+        The file is copied into the store, with the manifest next to it. A running server serves it at once, or says why \
+        it waits for `longhaul tool approve`; where none runs, the next start looks at it."
+    )]
+    Add {
+        /// A component, a folder of components, or a Cargo workspace of guests (which is built first)
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Serve another version of a component that was added; its tasks stay on the one that they began with
+    Update {
+        /// Its name, for the file that it was added from, or another file of that name
+        #[arg(value_name = "NAME_OR_PATH")]
+        what: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Serve a component that was added no more; its tasks go on
+    Remove {
+        /// The component's name
+        name: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Take what another MCP server offers now for what it is to offer; look at it before
     #[command(
         after_help = "The tools of [servers.NAME] are pinned when they are seen first. One that is defined otherwise \

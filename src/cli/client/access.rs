@@ -206,6 +206,7 @@ impl From<EngineError> for CliError {
             | EngineError::NoComponentNamed(_)
             | EngineError::NotBlocked(_)
             | EngineError::NotWaiting(_)
+            | EngineError::NotAdded(_)
             | EngineError::NotApproved(_) => Self::not_found(words),
             EngineError::Arguments(_)
             | EngineError::ArgumentsTooLarge { .. }
@@ -224,6 +225,7 @@ impl From<EngineError> for CliError {
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
             EngineError::Remote(_) => Self::not_found(words),
             EngineError::Blocked { .. }
+            | EngineError::ComponentThere(_)
             | EngineError::Unapproved { .. }
             | EngineError::AnotherStatement { .. } => Self::refused(words),
             EngineError::Share(_) | EngineError::WrongState { .. } | EngineError::State(_) => {

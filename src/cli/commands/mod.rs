@@ -2,6 +2,7 @@
 //! May import: all of the command line's rooms. Never here: how a server is reached or how a document is shown.
 //! Read first: `call.rs`.
 
+pub mod add;
 pub mod approve;
 pub mod audit;
 pub mod call;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::approve;
+use super::{add, approve};
 use crate::api::{
     BlockDocument, ComponentDocument, ComponentState, Operation, ToolBlock, ToolBlocks, ToolComponents,
     ToolPin, ToolUnblock,
@@ -40,6 +40,9 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
                 inspect_served(&what, &server, context).await?;
             }
         }
+        ToolCommand::Add { path, server } => return add::add(path, &server, context).await,
+        ToolCommand::Update { what, server } => return add::update(what, &server, context).await,
+        ToolCommand::Remove { name, server } => return add::remove(name, &server, context).await,
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
         ToolCommand::Approve { name, digest, tools, server } => {
             approve::run((name, digest), tools, &server, context).await?;

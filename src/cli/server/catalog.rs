@@ -9,13 +9,13 @@ use super::tools::{self, ComponentFile};
 use crate::api;
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Catalog, CatalogError, Component, FirstSight, Flag, Pending, Reasons, Statement, Unapproved,
-    flags,
+    Admission, Catalog, CatalogError, Component, FirstSight, Manifest, Pending, Reasons, Statement,
+    Unapproved,
 };
 use crate::cli::config::Settings;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{escape, escape_text};
-use crate::engine::{Approvals, Runner, TaskEngine};
+use crate::engine::{Added, Approvals, Runner, TaskEngine, flags_of};
 use crate::task::ComponentId;
 
 /// Where nothing runs: looks at all of them, and leaves the engine with the catalog that it would start with.
@@ -94,6 +94,34 @@ impl<'a> Loader<'a> {
             };
             self.take(&file, loaded).await?;
         }
+        Ok(())
+    }
+
+    /// What `tool add` has added, from the store. Where a file of that name was named, that is served.
+    pub async fn take_added(&mut self) -> Result<()> {
+        // No flag names it, so that there is none to mend before the server can start.
+        let of_files = self.first_error.clone();
+        for added in self.engine.added().await? {
+            let Added { name, component, manifest, from } = added;
+            let file =
+                ComponentFile { name: name.clone(), component: from.clone(), manifest: None, own: false };
+            if self.order.contains(&name) {
+                eprintln!("{}: what was added is not served, since a file of that name is", escape(&name));
+                continue;
+            }
+            self.order.push(name.clone());
+            self.stands(&name, Pending::Compiling).await?;
+            let loaded = match Manifest::parse(&from.with_extension("toml"), &manifest) {
+                Ok(manifest) => {
+                    let bytes = self.engine.component_bytes(&component).await?;
+                    let Settings { operator, trust, .. } = self.settings;
+                    load::inspect_with(file.clone(), bytes, manifest, self.runner, operator, *trust).await
+                }
+                Err(error) => Err(CliError::usage(error)),
+            };
+            self.take(&file, loaded).await?;
+        }
+        self.first_error = of_files;
         Ok(())
     }
 
@@ -229,15 +257,6 @@ impl<'a> Loader<'a> {
         }
         Ok(())
     }
-}
-
-/// What stands out in the words of a component, next to the tools of all others.
-fn flags_of(catalog: &Catalog, name: &str, statement: &Statement) -> Vec<Flag> {
-    let served = catalog.components().map(|component| &**component);
-    let others = served.chain(catalog.unapproved().map(|waiting| &waiting.component));
-    let others = others.filter(|other| other.name != name).flat_map(|other| &other.tools);
-    let names: Vec<&str> = others.map(|entry| entry.tool.definition.name.as_str()).collect();
-    flags(statement, names.iter().copied())
 }
 
 /// Whether the store has the component's bytes, without which its tasks could not go on.

@@ -47,6 +47,22 @@ pub async fn inspect(
     operator: &Operator,
     trust: bool,
 ) -> Result<Loaded> {
+    let manifest = match &file.manifest {
+        Some(path) => Manifest::read(path).map_err(CliError::usage)?,
+        None => Manifest::default(),
+    };
+    inspect_with(file, bytes, manifest, runner, operator, trust).await
+}
+
+/// The same with a manifest that was read.
+pub async fn inspect_with(
+    file: ComponentFile,
+    bytes: Arc<[u8]>,
+    manifest: Manifest,
+    runner: &dyn Runner,
+    operator: &Operator,
+    trust: bool,
+) -> Result<Loaded> {
     let place = file.component.display().to_string();
     let what = format!("{} ({})", escape(&file.name), render::bytes(bytes.len() as u64));
     let looked =
@@ -62,10 +78,6 @@ pub async fn inspect(
             "leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace",
         ),
     })?;
-    let manifest = match &file.manifest {
-        Some(path) => Manifest::read(path).map_err(CliError::usage)?,
-        None => Manifest::default(),
-    };
     let candidate = Candidate {
         name: file.name.clone(),
         id: ComponentId::of_bytes(&bytes),

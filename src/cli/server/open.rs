@@ -23,7 +23,12 @@ pub fn store_options(context: &Context) -> StoreOptions {
 
 /// The engine of a command that opens the store itself and runs nothing.
 pub fn offline(context: &Context) -> EngineOptions {
-    EngineOptions { store: store_options(context), ..EngineOptions::default() }
+    EngineOptions {
+        store: store_options(context),
+        operator: context.settings.operator.clone(),
+        trusts_all: context.settings.trust,
+        ..EngineOptions::default()
+    }
 }
 
 /// What runs components, as the settings want it.

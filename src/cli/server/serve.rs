@@ -163,6 +163,8 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         shares: Account::new(machine::bounds(&context.settings, http::connections(), context.data())),
         tokens_alone: true,
         tool_bounds: context.settings.operator.tool_bounds(),
+        operator: context.settings.operator.clone(),
+        trusts_all: context.settings.trust,
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await
@@ -294,6 +296,7 @@ async fn set_up(
     let found = load::find(settings.tool_paths.clone()).await?;
     let rest = loader.take_compiled(found).await?;
     loader.take_all(rest).await?;
+    loader.take_added().await?;
     if let Some(remotes) = remotes {
         let words = engine.add_remotes(remotes, settings.operator.clone()).await?;
         words.iter().for_each(|word| eprintln!("{}", escape_text(word)));

@@ -34,6 +34,9 @@ pub enum AuditAction {
     ComponentApprove,
     /// That approval, taken back.
     ComponentRevoke,
+    /// A component, or another version of one, by the owner.
+    ComponentAdd,
+    ComponentRemove,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +69,8 @@ impl std::fmt::Display for AuditAction {
             Self::ComponentUnblock => "component_unblock",
             Self::ComponentApprove => "component_approve",
             Self::ComponentRevoke => "component_revoke",
+            Self::ComponentAdd => "component_add",
+            Self::ComponentRemove => "component_remove",
         })
     }
 }

@@ -128,6 +128,8 @@ impl TaskEngine {
             catalog.tools().map(|entry| entry.tool.component.clone()).collect();
         // What waits for approval is served without its file.
         needed.extend(catalog.unapproved().map(|waiting| waiting.component.id.clone()));
+        // What was added is served again by the next start, also where this one could not.
+        needed.extend(self.added().await?.into_iter().map(|added| added.component));
         let stored = shared.store.read_long(components).await?;
         if stored.iter().all(|component| needed.contains(component)) {
             return Ok(0);

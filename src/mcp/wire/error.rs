@@ -80,6 +80,9 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::Unapproved { .. }
         | EngineError::NotWaiting(_)
         | EngineError::NotApproved(_)
+        | EngineError::NotAdded(_)
+        | EngineError::ComponentThere(_)
+        | EngineError::Unusable(_)
         | EngineError::AnotherStatement { .. }
         | EngineError::State(_) => Blame::Arguments,
         EngineError::NoSuchTool { .. }

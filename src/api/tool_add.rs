@@ -1,0 +1,142 @@
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::operation::{ADDS, Audience, Caller, Operation, REPLACES, shown_as_it_is};
+use super::tool_components::ComponentState;
+use crate::catalog::{Annotations, ComponentFile};
+use crate::engine::{Addition, EngineError, Standing, TaskEngine};
+
+/// Serve a component, now and after a restart.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolAdd {
+    /// Its file on the server's machine, an absolute path; a manifest next to it is read too.
+    pub path: String,
+}
+
+/// Serve another version of an added component; its tasks stay on the one that they began with.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolUpdate {
+    /// The component's name, for the file that it was added from, or another file of that name, as an absolute path.
+    pub what: String,
+}
+
+/// Serve an added component no more, now and after a restart. Its tasks go on.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolRemove {
+    /// The component's name.
+    pub name: String,
+}
+
+/// A component that was added or removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedDocument {
+    pub name: String,
+    /// Its digest.
+    pub component: String,
+    /// Nothing where nothing runs: the next start looks at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<ComponentState>,
+    /// Why it is not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+shown_as_it_is!(AddedDocument);
+
+impl Operation for ToolAdd {
+    type Response = AddedDocument;
+
+    const NAME: &'static str = "tool_add";
+    const TITLE: &'static str = "Add a component";
+    const DESCRIPTION: &'static str = "Serve a component, now and after a restart.";
+    const HINTS: Annotations = ADDS;
+    const AUDIENCE: Audience = Audience::Owner;
+
+    async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<AddedDocument, ApiError> {
+        by_person(caller, "add a component")?;
+        add(engine, caller, PathBuf::from(self.path), false).await
+    }
+}
+
+impl Operation for ToolUpdate {
+    type Response = AddedDocument;
+
+    const NAME: &'static str = "tool_update";
+    const TITLE: &'static str = "Update a component";
+    const DESCRIPTION: &'static str =
+        "Serve another version of an added component; its tasks stay on the one that they began with.";
+    const HINTS: Annotations = REPLACES;
+    const AUDIENCE: Audience = Audience::Owner;
+
+    async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<AddedDocument, ApiError> {
+        by_person(caller, "update a component")?;
+        let added = engine.added().await?;
+        let path = match added.into_iter().find(|added| added.name == self.what) {
+            Some(added) => added.from,
+            None if Path::new(&self.what).is_absolute() => PathBuf::from(self.what),
+            None => return Err(EngineError::NotAdded(self.what).into()),
+        };
+        add(engine, caller, path, true).await
+    }
+}
+
+impl Operation for ToolRemove {
+    type Response = AddedDocument;
+
+    const NAME: &'static str = "tool_remove";
+    const TITLE: &'static str = "Remove a component";
+    const DESCRIPTION: &'static str =
+        "Serve an added component no more, now and after a restart. Its tasks go on.";
+    const HINTS: Annotations = REPLACES;
+    const AUDIENCE: Audience = Audience::Owner;
+
+    async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<AddedDocument, ApiError> {
+        by_person(caller, "remove a component")?;
+        let component = engine.remove_component(caller.principal, &self.name).await?.to_string();
+        Ok(AddedDocument { name: self.name, component, state: None, why: None })
+    }
+}
+
+fn by_person(caller: &Caller<'_>, what: &str) -> Result<(), ApiError> {
+    if caller.is_person { Ok(()) } else { Err(ApiError::TakesAPerson(what.to_owned())) }
+}
+
+async fn add(
+    engine: &TaskEngine,
+    caller: &Caller<'_>,
+    path: PathBuf,
+    replaces: bool,
+) -> Result<AddedDocument, ApiError> {
+    if !path.is_absolute() {
+        return Err(EngineError::Unusable(format!("{} is no absolute path", path.display())).into());
+    }
+    let read = tokio::task::spawn_blocking(move || read(&path)).await;
+    let (file, manifest) = read.map_err(|error| EngineError::Internal(error.to_string()))??;
+    let addition =
+        Addition { name: file.name.clone(), bytes: file.bytes, manifest, from: file.path, replaces };
+    let (component, standing) = engine.add_component(caller.principal, addition).await?;
+    let (state, why) = match standing {
+        Standing::Served => (Some(ComponentState::Ready), None),
+        Standing::Waits(why) => (Some(ComponentState::WaitsForApproval), Some(why.to_owned())),
+        Standing::Kept => (None, None),
+    };
+    Ok(AddedDocument { name: file.name, component: component.to_string(), state, why })
+}
+
+/// Blocks on the disk.
+fn read(path: &Path) -> Result<(ComponentFile, String), EngineError> {
+    let unusable = |error: &dyn std::fmt::Display| EngineError::Unusable(error.to_string());
+    let file = ComponentFile::read(path).map_err(|error| unusable(&error))?;
+    let manifest = match &file.manifest_path {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| unusable(&format_args!("{}: {error}", path.display())))?,
+        None => String::new(),
+    };
+    Ok((file, manifest))
+}

@@ -1,0 +1,82 @@
+//! `longhaul tool add`, `update` and `remove`
+
+use std::path::{Path, PathBuf};
+
+use crate::api::{AddedDocument, ComponentState, Operation, ToolAdd, ToolRemove, ToolUpdate};
+use crate::cli::args::ServerArgs;
+use crate::cli::client::access::Access;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::server::load;
+use crate::cli::show::render::{escape, escape_text};
+
+/// Each component of a folder for itself: one that is refused keeps no other from being added.
+pub async fn add(path: PathBuf, server: &ServerArgs, context: &Context) -> Result<Exit> {
+    // A workspace is built first, here.
+    let files = load::find(vec![absolute(&path)?]).await?;
+    let mut access = Access::open_or_make(server.url(), context).await?;
+    let mut refused = None;
+    for file in files {
+        let path = absolute(&file.component)?.to_string_lossy().into_owned();
+        match access.run(ToolAdd { path }).await {
+            Ok(added) => say(&added, "added", context)?,
+            Err(error) => {
+                if let Some(before) = refused.replace(error) {
+                    eprintln!("{}", escape_text(&before.to_string()));
+                }
+            }
+        }
+    }
+    access.close().await;
+    refused.map_or(Ok(Exit::Done), Err)
+}
+
+pub async fn update(what: String, server: &ServerArgs, context: &Context) -> Result<Exit> {
+    let path = Path::new(&what);
+    let is_file = path.extension().is_some_and(|ending| ending == "wasm") && path.exists();
+    let what = if is_file { absolute(path)?.to_string_lossy().into_owned() } else { what };
+    let updated = done(ToolUpdate { what }, server, context).await?;
+    say(&updated, "updated", context).map(|()| Exit::Done)
+}
+
+pub async fn remove(name: String, server: &ServerArgs, context: &Context) -> Result<Exit> {
+    let removed = done(ToolRemove { name }, server, context).await?;
+    if context.output.json {
+        context.output.json(&removed)?;
+    } else {
+        eprintln!("{}: removed; it is not served any more, and its tasks go on", escape(&removed.name));
+    }
+    Ok(Exit::Done)
+}
+
+/// By the server, or in the store itself.
+async fn done<O: Operation<Response = AddedDocument>>(
+    operation: O,
+    server: &ServerArgs,
+    context: &Context,
+) -> Result<AddedDocument> {
+    let mut access = Access::open(server.url(), context).await?;
+    let done = access.run(operation).await;
+    access.close().await;
+    done
+}
+
+fn say(added: &AddedDocument, what: &str, context: &Context) -> Result<()> {
+    if context.output.json {
+        return context.output.json(added);
+    }
+    let name = escape(&added.name);
+    let stands = match (added.state, &added.why) {
+        (Some(ComponentState::WaitsForApproval), Some(why)) => {
+            format!("it waits, since {}: longhaul tool approve {name}", escape(why))
+        }
+        (Some(state), _) => format!("it is {}", state.words()),
+        (None, _) => "the next start looks at it".to_owned(),
+    };
+    eprintln!("{name}: {what}; {stands}");
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| CliError::usage(format_args!("{}: {error}", path.display())))
+}
