@@ -25,10 +25,11 @@ use super::args::CheckArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
 use super::server::load::{self, Loaded};
+use super::server::open;
 use super::show::render::escape;
 use crate::catalog::Operator;
 use crate::limits;
-use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::sandbox::Sandbox;
 
 pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit> {
     let arguments = arguments(args.args.as_deref())?;
@@ -37,8 +38,7 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit> {
         None => Answers::default(),
     };
     let switch = Arc::new(Switch::new());
-    let sandbox = Sandbox::played(SandboxOptions::default(), switch.clone()).map_err(CliError::failed)?;
-    let sandbox = Arc::new(sandbox);
+    let sandbox = open::played_sandbox(context, switch.clone())?;
     let (loaded, tool) = find(args.path, args.tool.as_deref(), &sandbox).await?;
     let stage = Stage::set(&loaded, (&tool, arguments), answers, (sandbox, switch)).await?;
     let report = tokio::select! {

@@ -11,18 +11,19 @@ use crate::cli::args::ReplayArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::scratch::Scratch;
+use crate::cli::server::open;
 use crate::cli::show::render::{Output, Table, bytes, escape};
 use crate::engine::{BoxFuture, Exported, ReplayEnd, Replayed};
-use crate::sandbox::{PlayedRequest, Player, Sandbox, SandboxOptions};
+use crate::sandbox::{PlayedRequest, Player};
 
 pub async fn run(args: ReplayArgs, context: &Context) -> Result<Exit> {
     let exported = tokio::task::spawn_blocking(move || read(args.file)).await.map_err(CliError::failed)??;
-    let sandbox = Sandbox::played(SandboxOptions::default(), Arc::new(Silence)).map_err(CliError::failed)?;
+    let sandbox = open::played_sandbox(context, Arc::new(Silence))?;
     let scratch = Scratch::new("replay")
         .map_err(|error| CliError::failed(format_args!("cannot make a scratch folder: {error}")))?;
     let folder = scratch.path().join("store");
     let replayed = tokio::select! {
-        replayed = exported.replay(&folder, Arc::new(sandbox), args.until) => replayed,
+        replayed = exported.replay(&folder, sandbox, args.until) => replayed,
         _ = tokio::signal::ctrl_c() => return Err(CliError::failed("interrupted; its scratch folder is gone")),
     };
     let replayed = replayed.map_err(|error| {

@@ -10,7 +10,7 @@ use crate::cli::config::servers;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
-use crate::sandbox::{Compile, CompilerBounds, CompilerProgram, Sandbox, SandboxOptions};
+use crate::sandbox::{Compile, CompilerBounds, CompilerProgram, Player, Sandbox, SandboxOptions};
 use crate::store::{StoreError, StoreOptions};
 
 /// The store as the settings want it, for a server and for a command alike.
@@ -33,7 +33,16 @@ pub fn offline(context: &Context) -> EngineOptions {
 
 /// What runs components, as the settings want it.
 pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
-    let options = SandboxOptions {
+    Ok(Arc::new(Sandbox::new(sandbox_options(context)?).map_err(CliError::failed)?))
+}
+
+/// The same without a network: `player` answers what guests ask over HTTP.
+pub fn played_sandbox(context: &Context, player: Arc<dyn Player>) -> Result<Arc<Sandbox>> {
+    Ok(Arc::new(Sandbox::played(sandbox_options(context)?, player).map_err(CliError::failed)?))
+}
+
+fn sandbox_options(context: &Context) -> Result<SandboxOptions> {
+    Ok(SandboxOptions {
         suspend_grace: context.settings.engine.suspend_grace,
         certificates: context.certificates.clone(),
         compile: Compile::Child(CompilerProgram {
@@ -42,8 +51,7 @@ pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
             bounds: CompilerBounds::default(),
         }),
         ..SandboxOptions::default()
-    };
-    Ok(Arc::new(Sandbox::new(options).map_err(CliError::failed)?))
+    })
 }
 
 /// This very program, also once its file was replaced by another version.
