@@ -1,6 +1,9 @@
 //! Components that a person approves, with the real program and without trust: what is served at first sight, what any
 //! change of a component comes to, and what is approved also where the process dies in between.
 
+mod lock;
+mod selected;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -82,7 +82,9 @@ pub use token_list::{TokenList, TokenListed};
 pub use token_new::{NewToken, TokenNew};
 pub use token_revoke::{RevokedToken, TokenRevoke};
 pub use tool_add::{AddedDocument, ToolAdd, ToolRemove, ToolUpdate};
-pub use tool_approve::{ApprovalsListed, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument};
+pub use tool_approve::{
+    ApprovalsListed, ApprovedDocument, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument,
+};
 pub use tool_block::{BlockDocument, BlocksListed, ToolBlock, ToolBlocks, ToolUnblock};
 pub use tool_components::{ComponentDocument, ComponentState, ComponentsListed, ToolComponents};
 pub use tool_pin::{Pinned, ToolPin};

@@ -37,9 +37,7 @@ pub enum Lost {
     Revoked,
     #[error("the token of this task's owner does not allow that any more: one that does brings it back")]
     OfPrincipal,
-    #[error(
-        "this task's component is not granted that any more: its operator can grant it again in longhaul.toml"
-    )]
+    #[error("this task's component is not granted that any more: its operator can grant it again")]
     OfComponent,
 }
 

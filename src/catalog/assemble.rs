@@ -72,6 +72,7 @@ impl Component {
             tools: entries,
             holdings,
             skipped: inspection.skipped,
+            approval: None,
         })
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::approval::Approval;
 use super::bounds::RefusedBound;
 use super::definition::{SkippedExport, Tool, ToolDefinition, is_tool_name};
 use super::error::{CatalogError, DefinitionError};
@@ -13,11 +14,11 @@ use crate::limits;
 use crate::task::{ComponentId, RetryPolicy, TaskLimits};
 
 /// A tool with its schemas compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ToolEntry {
     pub tool: Tool,
-    arguments: Schema,
-    result: Option<Schema>,
+    arguments: Arc<Schema>,
+    result: Option<Arc<Schema>>,
 }
 
 /// A component that is served, or could be.
@@ -31,6 +32,8 @@ pub struct Component {
     pub holdings: Holdings,
     /// Exported functions that are no tools.
     pub skipped: Vec<SkippedExport>,
+    /// What it is served by; none of one that needs none.
+    pub approval: Option<Arc<Approval>>,
 }
 
 /// What holds for a component: what `tool inspect` and the start of a server say.
@@ -95,7 +98,7 @@ impl ToolEntry {
             .map(Schema::compile)
             .transpose()
             .map_err(|source| DefinitionError::OutputSchema { tool: tool_name(), source })?;
-        Ok(Self { tool, arguments, result })
+        Ok(Self { tool, arguments: Arc::new(arguments), result: result.map(Arc::new) })
     }
 
     /// The arguments as the tool takes them, see [`Schema::accept`]. Defaults are not filled in: the tool knows them.
@@ -120,7 +123,28 @@ impl Component {
         let entry = |tool| ToolEntry::new(tool).map(Arc::new);
         let tools = tools.into_iter().map(entry).collect::<Result<_, _>>();
         let tools = tools.map_err(|source| CatalogError::Definition { component: name.clone(), source })?;
-        Ok(Self { name, id, version: None, tools, holdings: Holdings::default(), skipped: Vec::new() })
+        Ok(Self {
+            name,
+            id,
+            version: None,
+            tools,
+            holdings: Holdings::default(),
+            skipped: Vec::new(),
+            approval: None,
+        })
+    }
+
+    /// The same with what this approval gives it, and nothing else.
+    #[must_use]
+    pub fn approved_as(mut self, approval: Approval) -> Self {
+        for entry in &mut self.tools {
+            let tool = Tool { grant: approval.grant.clone(), ..entry.tool.clone() };
+            *entry = Arc::new(ToolEntry { tool, ..ToolEntry::clone(entry) });
+        }
+        self.holdings.denied = self.holdings.requested.beyond(&approval.grant);
+        self.holdings.grant = approval.grant.clone();
+        self.approval = Some(Arc::new(approval));
+        self
     }
 }
 

@@ -20,7 +20,8 @@ pub(crate) mod testing;
 mod tool_bounds;
 
 pub use approval::{
-    Admission, Approved, FirstSight, Flag, Reasons, Since, Statement, Unapproved, admit, flags,
+    Admission, Approval, Approved, FirstSight, Flag, Kept, Lock, Locked, Reasons, SeenAt, Selection,
+    SelectionError, Since, Statement, Terms, Unapproved, admit, flags,
 };
 pub use assemble::Candidate;
 pub use bounds::{RefusedBound, bound_lines};
@@ -119,10 +120,9 @@ impl Catalog {
         next
     }
 
-    /// This catalog with a component served that waited for approval until now; `None` where none of that name waits.
-    pub fn with_approved(&self, name: &str) -> Option<Result<Self, CatalogError>> {
-        let waiting = self.unapproved.get(name)?;
-        Some(self.without(name).with(waiting.component.clone()))
+    /// This catalog with a component served by an approval in the place of what it has of its name, served or not.
+    pub fn with_approved(&self, component: &Component, approval: Approval) -> Result<Self, CatalogError> {
+        self.without(&component.name).with(component.clone().approved_as(approval))
     }
 
     /// This catalog and one component more; nothing changes where any of its tools is refused.

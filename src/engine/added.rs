@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Candidate, Catalog, Component, Flag, Manifest, Statement, Unapproved, flags,
+    Admission, Candidate, Catalog, Component, Flag, Lock, Manifest, Statement, Unapproved, flags,
 };
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
@@ -129,21 +129,21 @@ impl TaskEngine {
             return Ok((id, Standing::Kept));
         }
         let others = catalog.without(&name);
-        let mut approvals = self.approvals().await?;
-        let reasons = statement.as_ref().and_then(|statement| {
-            match approvals.admit(&name, statement, &flags_of(&others, &name, statement)) {
-                Admission::Waits(reasons) => Some((statement.clone(), reasons)),
-                Admission::Approved | Admission::Pinned(_) => None,
-            }
-        });
-        let standing =
-            reasons.as_ref().map_or(Standing::Served, |(_, reasons)| Standing::Waits(reasons.summary()));
+        // What a lock file approves, a start takes for approved.
+        let mut approvals = self.approvals(Lock::default()).await?;
+        let admission = statement
+            .as_ref()
+            .map(|statement| approvals.admit(&name, statement, &flags_of(&others, &name, statement)));
         // Its names may be taken.
-        let next = match reasons {
-            Some((statement, reasons)) => {
-                others.with_unapproved(Unapproved { component, statement, reasons })
+        let (next, standing) = match (admission, statement) {
+            (Some(Admission::Waits(reasons)), Some(statement)) => {
+                let standing = Standing::Waits(reasons.summary());
+                (others.with_unapproved(Unapproved { component, statement, reasons }), standing)
             }
-            None => others.with(component)?,
+            (Some(Admission::Approved(approval) | Admission::Pinned(_, approval)), _) => {
+                (others.with(component.approved_as(approval))?, Standing::Served)
+            }
+            _ => (others.with(component)?, Standing::Served),
         };
         self.put_added(by, &name, row).await?;
         crate::crash_point!("component-added");

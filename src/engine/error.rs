@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{NameError, PatternError};
-use crate::catalog::{ArgumentError, CatalogError, Unapproved, show_hidden};
+use crate::catalog::{ArgumentError, CatalogError, SelectionError, Unapproved, show_hidden};
 use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::next::NextAction;
 use crate::limits;
@@ -122,8 +122,10 @@ pub enum EngineError {
     NotAdded(String),
     #[error("the component cannot be added: {0}")]
     Unusable(String),
-    #[error("no component '{}' waits for approval", .0.escape_debug())]
+    #[error("no component '{}' waits for approval, or is served by one", .0.escape_debug())]
     NotWaiting(String),
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     #[error(
         "'{name}' is not what was shown: it is {digest} now. Look at it again, and approve what is shown then"
     )]
@@ -191,6 +193,7 @@ impl EngineError {
             | Self::BadCursor
             | Self::BadOutcome(_)
             | Self::Packed(_)
+            | Self::Selection(_)
             | Self::WhichQuestion { .. }
             | Self::State(StateError::Invalid(_))
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
@@ -310,6 +313,7 @@ impl EngineError {
             Self::ComponentThere(_) => "component_exists",
             Self::Unusable(_) => "bad_component",
             Self::AnotherStatement { .. } => "another_statement",
+            Self::Selection(_) => "bad_selection",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",
             Self::Catalog(_) => "bad_catalog",

@@ -24,17 +24,7 @@ pub struct TaskEngine {
 impl TaskEngine {
     /// Serves what this catalog has. Subscribers to the list of tools are notified, whatever is different in it.
     pub fn set_catalog(&self, catalog: Arc<Catalog>) {
-        self.replace_catalog(catalog);
-        self.shared.memory.feed.changed(&[ResourceKey::Tools]);
-    }
-
-    /// Gives the one before.
-    fn replace_catalog(&self, catalog: Arc<Catalog>) -> Arc<Catalog> {
-        let shared = &self.shared;
-        let before = std::mem::replace(&mut *shared.catalog.write(), catalog);
-        shared.memory.powers.note();
-        shared.memory.parked.release(&shared.memory.ready);
-        before
+        self.shared.set_catalog(catalog);
     }
 
     /// Makes another catalog out of the one that is there, while nothing else changes it. What components are granted is
@@ -48,7 +38,7 @@ impl TaskEngine {
         let (next, done) = change(&self.catalog());
         self.audit_grants(by, &next).await?;
         let next = Arc::new(next);
-        let before = self.replace_catalog(next.clone());
+        let before = self.shared.replace_catalog(next.clone());
         // Others come and go without a word: those that wait, or are compiled.
         if !next.has_same_tools(&before) {
             self.shared.memory.feed.changed(&[ResourceKey::Tools]);

@@ -43,7 +43,7 @@ mod trace;
 mod wing_rows;
 
 pub use added::{Added, Addition, Standing, flags_of};
-pub use approvals::{Approvals, UnapprovedView};
+pub use approvals::{Approvals, ApprovedView, Approving, UnapprovedView};
 pub use audit::{AuditAction, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};
 pub use error::{EngineError, ErrorKind, QuestionEnd, StateError, TokenError};

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::catalog::{Inspection, Operator, ToolBounds};
 use crate::clock::{Bounded, Clock, SystemClock};
+use crate::engine::approvals;
 use crate::engine::audit::Audit;
 use crate::engine::commit::Commit;
 use crate::engine::dispatch::{due, flush, instances};
@@ -194,6 +195,7 @@ impl TaskEngine {
             tokio::spawn(orphans::run(shared.clone()));
             tokio::spawn(write_audit(shared.clone()));
             tokio::spawn(expiry::run(shared.clone()));
+            tokio::spawn(approvals::expiry::run(shared.clone()));
             tokio::spawn(flush::run(shared.clone()));
             retention::start(&engine);
         });

@@ -14,6 +14,7 @@ use crate::clock::{Clock, UnixNanos};
 use crate::engine::audit::Audit;
 use crate::engine::commit::Commit;
 use crate::engine::effect::Effects;
+use crate::engine::feed::ResourceKey;
 use crate::engine::memory::Memory;
 use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::flush::Dirty;
@@ -139,6 +140,19 @@ impl Shared {
 
     pub fn catalog(&self) -> Arc<Catalog> {
         self.catalog.read().clone()
+    }
+
+    pub fn set_catalog(&self, catalog: Arc<Catalog>) {
+        self.replace_catalog(catalog);
+        self.memory.feed.changed(&[ResourceKey::Tools]);
+    }
+
+    /// Gives the one before.
+    pub fn replace_catalog(&self, catalog: Arc<Catalog>) -> Arc<Catalog> {
+        let before = std::mem::replace(&mut *self.catalog.write(), catalog);
+        self.memory.powers.note();
+        self.memory.parked.release(&self.memory.ready);
+        before
     }
 
     /// The store did not take what was due for this task: it is looked at again after a moment.

@@ -1,5 +1,6 @@
 //! The engine with closures: no WASM, time in the test's hand, restarts by opening the folder again.
 
+mod approvals;
 mod at_once;
 mod attempts;
 mod audit;

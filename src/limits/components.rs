@@ -28,6 +28,14 @@ pub const MAX_COMPILER_LINE_BYTES: u64 = 4_096;
 pub const MAX_DIFFERENCES_SHOWN: usize = 16;
 /// Characters of a description that a person is shown of a change.
 pub const MAX_SHOWN_DESCRIPTION_CHARS: usize = 400;
+/// Approvals that end at a time are looked at so often at least, seconds.
+pub const APPROVAL_LOOK_SECONDS: u64 = 3_600;
+/// The longest time that an approval is given for, seconds: ten years.
+pub const MAX_APPROVAL_SECONDS: u64 = 10 * 366 * 86_400;
+/// Capabilities that one approval names to take them, or to leave them out.
+pub const MAX_SELECTED_CAPABILITIES: usize = 1_000;
+/// Components that one lock file names.
+pub const MAX_LOCKED_COMPONENTS: usize = 10_000;
 /// Tools of one component.
 pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
 /// Name of a tool, characters.

@@ -4,12 +4,18 @@
 mod admission;
 mod difference;
 mod flags;
+mod lock;
+mod selection;
 mod statement;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod unapproved;
 
-pub use admission::{Admission, Approved, FirstSight, Reasons, Since, admit};
+pub use admission::{Admission, Approved, FirstSight, Kept, Reasons, SeenAt, Since, admit};
 pub use flags::{Flag, flags};
+pub use lock::{Lock, Locked};
+pub use selection::{Selection, SelectionError};
 pub use statement::Statement;
+pub use terms::{Approval, Terms};
 pub use unapproved::Unapproved;

@@ -1,7 +1,10 @@
 use serde_json::json;
 
-use super::{Admission, Approved, FirstSight, Flag, Since, Statement, admit, flags};
-use crate::authority::{Grant, HttpPattern, StatePattern};
+use super::{
+    Admission, Approval, Approved, FirstSight, Flag, Kept, Locked, SeenAt, Since, Statement, Terms, admit,
+    flags,
+};
+use crate::authority::{Grant, HttpPattern, NamedCapability, StatePattern};
 use crate::catalog::ToolDefinition;
 use crate::task::{ComponentId, Effects, RetryPolicy, TaskLimits, UnknownOutcome};
 
@@ -21,6 +24,14 @@ fn statement() -> Statement {
         retry: RetryPolicy::default(),
         effects: Effects::default(),
     }
+}
+
+const FIRST: SeenAt = SeenAt { date: DAY, is_first: true };
+const LATER: SeenAt = SeenAt { date: DAY, is_first: false };
+const DAY: u64 = 86_400_000_000_000;
+
+fn approved<'a>(statement: &'a Statement, terms: &'a Terms) -> Approved<'a> {
+    Approved { statement, terms, at: DAY, ended: None, is_locked: false }
 }
 
 fn granted() -> Grant {
@@ -94,8 +105,9 @@ fn each_change_makes_another_statement_and_is_said() {
         let lines = now.changes_since(&before);
         assert!(lines.iter().any(|line| line.contains(words)), "{words}: {lines:?}");
         assert_ne!(now.digest(), before.digest(), "{words}");
-        let approved = Approved { statement: &before, is_revoked: false };
-        let Admission::Waits(reasons) = admit(&now, Some(approved), &[], true) else {
+        let terms = Terms::default();
+        let Admission::Waits(reasons) = admit(&now, (Some(approved(&before, &terms)), None), &[], FIRST)
+        else {
             panic!("{words} is served")
         };
         assert_eq!(reasons.since, Since::Changed);
@@ -110,9 +122,16 @@ fn a_statement_is_the_same_after_the_store_had_it() {
     for (statement, words) in changes() {
         let text = serde_json::to_string(&statement).expect("JSON");
         let read: Statement = serde_json::from_str(&text).expect("a statement");
-        let approved = |is_revoked| Some(Approved { statement: &statement, is_revoked });
-        assert_eq!(admit(&read, approved(false), &[], false), Admission::Approved, "{words}");
-        let revoked = admit(&read, approved(true), &[], true);
+        let terms = Terms::default();
+        let as_before = approved(&statement, &terms);
+        let expected = Approval::new(statement.clone(), Terms::default()).expect("no more than is offered");
+        assert_eq!(
+            admit(&read, (Some(as_before), None), &[], LATER),
+            Admission::Approved(expected),
+            "{words}"
+        );
+        let ended = Some(Since::Revoked);
+        let revoked = admit(&read, (Some(Approved { ended, ..as_before }), None), &[], FIRST);
         assert!(matches!(revoked, Admission::Waits(reasons) if reasons.since == Since::Revoked), "{words}");
         assert_eq!(read.digest(), statement.digest());
     }
@@ -131,7 +150,7 @@ fn at_first_sight_only_what_asks_for_nothing_is_served() {
     let with_grant = Statement { granted: granted(), ..statement() };
     let requesting = Statement { requested: granted(), ..statement() };
     let wanting = Statement { wanted: vec!["limits memory_mib = 512".to_owned()], ..statement() };
-    let pinned = |why| Some(Admission::Pinned(why));
+    let pinned = Some;
     for (now, flags, is_first, expected) in [
         (&plain, vec![], false, pinned(FirstSight::AsksForNothing)),
         (&plain, flag(), true, None),
@@ -142,12 +161,15 @@ fn at_first_sight_only_what_asks_for_nothing_is_served() {
         (&wanting, vec![], false, pinned(FirstSight::AsksForNothing)),
         (&wanting, flag(), false, None),
     ] {
-        let seen = admit(now, None, &flags, is_first);
+        let seen = admit(now, (None, None), &flags, SeenAt { is_first, ..FIRST });
         match (&seen, expected) {
             (Admission::Waits(reasons), None) => {
                 assert!(reasons.since == Since::NeverApproved && !reasons.lines.is_empty())
             }
-            (seen, expected) => assert_eq!(Some(seen), expected.as_ref()),
+            (Admission::Pinned(why, approval), Some(expected)) => {
+                assert_eq!((*why, &approval.grant), (expected, &now.granted));
+            }
+            (seen, expected) => panic!("{seen:?} {expected:?}"),
         }
     }
 }
@@ -181,4 +203,149 @@ fn texts_that_speak_to_a_model_or_of_others_are_flagged() {
     });
     let flagged = flags(&of_schema, []);
     assert_eq!(flagged[0].place, "schema of the arguments at /properties/city/enum/0");
+}
+
+fn named(text: &str) -> NamedCapability {
+    NamedCapability::parse(text).expect("a capability")
+}
+
+/// Requests two things, and the operator has written down nothing.
+fn requesting() -> Statement {
+    Statement { requested: Grant { elicit: true, ..granted() }, ..statement() }
+}
+
+#[test]
+fn an_approval_gives_what_was_named_and_never_more_than_is_offered() {
+    let given = |statement: Statement, names: Option<&[&str]>| {
+        let capabilities = names.map(|names| names.iter().map(|name| named(name)).collect());
+        Approval::new(statement, Terms { capabilities, expires_at: None }).map(|approval| approval.grant)
+    };
+    assert_eq!(
+        given(requesting(), None),
+        Ok(Grant::default()),
+        "a row of an earlier version granted nothing"
+    );
+    assert_eq!(given(requesting(), Some(&["elicit"])), Ok(Grant { elicit: true, ..Grant::default() }));
+    assert_eq!(given(requesting(), Some(&["elicit", "state:trips"])), Ok(requesting().requested));
+    assert_eq!(given(requesting(), Some(&["sample"])), Err(named("sample")));
+    // What the operator has written down is the most, whatever is requested.
+    let written = Statement { granted: granted(), ..requesting() };
+    assert_eq!(given(written.clone(), None), Ok(granted()));
+    assert_eq!(given(written.clone(), Some(&[])), Ok(Grant::default()));
+    assert_eq!(given(written, Some(&["elicit"])), Err(named("elicit")));
+}
+
+#[test]
+fn an_approval_ends_and_no_clock_brings_it_back() {
+    let hour = DAY / 24;
+    let terms = Terms { capabilities: Some(vec![named("elicit")]), expires_at: Some(2 * DAY) };
+    let statement = requesting();
+    let at = |date, ended| {
+        let approved = Approved { ended, ..approved(&statement, &terms) };
+        match admit(&statement, (Some(approved), None), &[], SeenAt { date, ..LATER }) {
+            Admission::Approved(approval) => {
+                assert_eq!(approval.expires_at, Some(2 * DAY));
+                None
+            }
+            Admission::Waits(reasons) => {
+                assert_eq!(reasons.kept, Kept::default());
+                Some(reasons.since)
+            }
+            Admission::Pinned(..) => panic!("it was approved"),
+        }
+    };
+    assert_eq!([DAY - hour, DAY, 2 * DAY - 1].map(|date| at(date, None)), [None; 3]);
+    assert_eq!([2 * DAY, 9 * DAY].map(|date| at(date, None)), [Some(Since::Expired); 2]);
+    // The clock was set back before the time at which it was approved: when it ends is not known.
+    assert_eq!(at(DAY - hour - 1, None), Some(Since::Expired));
+    assert_eq!(at(DAY, Some(Since::Expired)), Some(Since::Expired));
+    assert_eq!(at(DAY, Some(Since::Revoked)), Some(Since::Revoked));
+    let endless = Terms { expires_at: None, ..terms };
+    let seen =
+        admit(&statement, (Some(approved(&statement, &endless)), None), &[], SeenAt { date: 0, ..LATER });
+    assert!(matches!(seen, Admission::Approved(_)));
+}
+
+#[test]
+fn tasks_of_a_changed_component_keep_what_still_counts() {
+    let kept = |before: &Statement, now: &Statement| {
+        let named = before.offered().named();
+        let terms = Terms { capabilities: Some(named), expires_at: Some(2 * DAY) };
+        let now = Statement { component: ComponentId::of_bytes(b"two"), ..now.clone() };
+        match admit(&now, (Some(approved(before, &terms)), None), &[], LATER) {
+            Admission::Waits(reasons) => reasons.kept,
+            seen => panic!("{seen:?}"),
+        }
+    };
+    let by_approval = requesting();
+    let until = Some(2 * DAY);
+    assert_eq!(kept(&by_approval, &by_approval), Kept { grant: by_approval.requested.clone(), until });
+    // The operator's own word is the last one, as soon as there is one.
+    let written = Statement { granted: granted(), ..requesting() };
+    assert_eq!(kept(&by_approval, &written), Kept { grant: granted(), until });
+    assert_eq!(kept(&written, &written), Kept { grant: granted(), until });
+    assert_eq!(kept(&written, &by_approval), Kept { grant: Grant::default(), until });
+}
+
+/// What the lock file has of what requests two things and may use one.
+fn locked() -> Locked {
+    let terms = Terms { capabilities: Some(vec![named("elicit")]), expires_at: Some(2 * DAY) };
+    Locked::of(&Approval::new(requesting(), terms).expect("it is requested"))
+}
+
+fn as_locked(locked: &Locked, approved: Option<Approved<'_>>, date: u64) -> Admission {
+    admit(&requesting(), (approved, Some(locked)), &[], SeenAt { date, ..LATER })
+}
+
+fn since(seen: &Admission) -> Option<Since> {
+    match seen {
+        Admission::Waits(reasons) => Some(reasons.since),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_the_lock_file_says_is_approved_and_nothing_near_it() {
+    let Admission::Approved(approval) = as_locked(&locked(), None, DAY) else { panic!("it is locked") };
+    assert_eq!(approval.grant, Grant { elicit: true, ..Grant::default() });
+    assert_eq!(Locked::of(&approval), locked());
+    let digest = |text: &str| format!("blake3:{text:0>64}");
+    for (changed, words) in [
+        (Locked { component: digest("1"), ..locked() }, "`component` is blake3:00"),
+        (Locked { statement: digest("1"), ..locked() }, "`statement` is blake3:00"),
+        (Locked { approved: vec![named("sample")], ..locked() }, "`approved` has sample"),
+        (Locked { approved: vec![named("state:*")], ..locked() }, "`approved` has state:*"),
+    ] {
+        let Admission::Waits(reasons) = as_locked(&changed, None, DAY) else { panic!("{words} fits") };
+        assert_eq!((reasons.since, reasons.kept), (Since::NotAsLocked, Kept::default()));
+        assert!(reasons.lines.len() == 1 && reasons.lines[0].contains(words), "{:?}", reasons.lines);
+    }
+    // What a person here approved changes nothing of that.
+    let (statement, terms) =
+        (requesting(), Terms { capabilities: Some(vec![named("state:trips")]), expires_at: None });
+    let wrong = Locked { statement: digest("1"), ..locked() };
+    let Admission::Waits(reasons) = as_locked(&wrong, Some(approved(&statement, &terms)), DAY) else {
+        panic!("the lock file does not fit")
+    };
+    assert_eq!((reasons.since, reasons.kept.grant), (Since::NotAsLocked, granted()), "its tasks keep theirs");
+}
+
+#[test]
+fn a_lock_file_revives_nothing() {
+    let (statement, terms) = (requesting(), locked());
+    let terms = Terms { capabilities: Some(terms.approved), expires_at: terms.expires };
+    let row = Approved { is_locked: true, ..approved(&statement, &terms) };
+    let ended = |ended| Some(Approved { ended: Some(ended), ..row });
+    assert_eq!(since(&as_locked(&locked(), Some(row), 2 * DAY - 1)), None);
+    assert_eq!(since(&as_locked(&locked(), Some(row), 2 * DAY)), Some(Since::Expired));
+    assert_eq!(since(&as_locked(&locked(), ended(Since::Expired), DAY)), Some(Since::Expired));
+    assert_eq!(since(&as_locked(&locked(), ended(Since::Revoked), DAY)), Some(Since::Revoked));
+    // Another end, in a lock file that was written since.
+    for expires in [Some(3 * DAY), None] {
+        assert_eq!(since(&as_locked(&Locked { expires, ..locked() }, ended(Since::Expired), DAY)), None);
+    }
+    // The file no longer names it.
+    let seen = admit(&statement, (Some(row), None), &[], LATER);
+    let Admission::Waits(reasons) = seen else { panic!("nothing approves it") };
+    assert_eq!((reasons.since, reasons.kept.grant.elicit), (Since::NotAsLocked, true));
 }

@@ -497,15 +497,32 @@ pub enum ToolCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Look at a component that is not served before a person approves it, and serve it; without a name, list them
+    /// Look at a component that is not served before a person approves it, and serve it; without a name, list all approvals
     #[command(after_help = "Examples:\n  longhaul tool approve\n  longhaul tool approve web_digest\n  \
+        longhaul tool approve web_digest --only http:https://api.example.com --expires 30d\n  \
+        longhaul tool approve web_digest --without sample\n  \
         longhaul tool approve web_digest --tools ~/plugins     where no server runs\n\n\
         A component that asks for no power is served at first sight. One that asks for more, and one that is not what \
-        was approved, waits. What is approved is what was shown: its bytes, its texts and schemas, what it asks for and \
-        what it is granted.")]
+        was approved, waits. What is approved is what was shown: its bytes, its texts and schemas, what it asks for, and \
+        what it may use of that.\n\n\
+        CAP is a capability as the manifest has it: http:https://api.example.com, state:trips:read, tools:research_agent, \
+        env:LANG, elicit, sample; or a kind alone, for all of it. One that is served is approved again to change what it \
+        may use.")]
     Approve {
         /// The component's name
         name: Option<String>,
+        /// Let it use this, and nothing else of what it requests; repeat it for more [default: all of it]
+        #[arg(long, value_name = "CAP", requires = "name")]
+        only: Vec<String>,
+        /// Do not let it use this; repeat it for more
+        #[arg(long, value_name = "CAP", requires = "name")]
+        without: Vec<String>,
+        /// Until then: a time such as 2027-01-01T00:00:00Z, or so long from now: 90s, 30m, 2h, 7d
+        #[arg(long, value_name = "TIME|DURATION", requires = "name")]
+        expires: Option<String>,
+        /// A folder for what the component has a slot for; this version gives components no files
+        #[arg(long, value_name = "SLOT=PATH", requires = "name", hide = true)]
+        bind: Vec<String>,
         /// Approve it without another question, where this is still what it is; the list shows it
         #[arg(long, value_name = "DIGEST", requires = "name")]
         digest: Option<String>,
@@ -519,6 +536,17 @@ pub enum ToolCommand {
     Revoke {
         /// The component's name
         name: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Print what is approved, and what it may use, as a lock file has it
+    #[command(after_help = "Example:\n  longhaul tool lock > longhaul.lock\n\n\
+        With lock_file = \"longhaul.lock\" in longhaul.toml, a start takes what that file says for approved, and `longhaul \
+        tool approve` writes it. It is made to be committed.")]
+    Lock {
+        /// The tools of the server that does not run: as of `serve --tools`
+        #[arg(long, value_name = "PATH")]
+        tools: Vec<PathBuf>,
         #[command(flatten)]
         server: ServerArgs,
     },

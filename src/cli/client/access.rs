@@ -213,6 +213,7 @@ impl From<EngineError> for CliError {
             | EngineError::IdempotencyConflict { .. }
             | EngineError::BadIdempotencyKey { .. }
             | EngineError::BadAnswer { .. }
+            | EngineError::Selection(_)
             | EngineError::WhichQuestion { .. }
             | EngineError::BadMessage(_) => Self::usage(words),
             EngineError::Token(token) => match token {

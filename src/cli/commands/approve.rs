@@ -4,7 +4,12 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::api::{ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument};
+use super::lock_file;
+use crate::api::{
+    ApprovalsListed, ApprovedDocument, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument,
+};
+use crate::authority::{NamedCapability, Selector};
+use crate::catalog::Selection;
 use crate::cli::args::ServerArgs;
 use crate::cli::client::access::Access;
 use crate::cli::client::hand;
@@ -13,16 +18,34 @@ use crate::cli::exit::{CliError, Result};
 use crate::cli::server::{catalog, open};
 use crate::cli::show::render::{Table, escape, escape_text};
 
-/// Lists what waits, or shows one component and approves it.
+/// What is to be approved, and as what.
+pub struct Asked {
+    pub name: String,
+    pub only: Vec<String>,
+    pub without: Vec<String>,
+    pub expires: Option<String>,
+    pub digest: Option<String>,
+}
+
+/// No component has files in this version, so that a folder that is bound would be believed to be there.
+pub fn refuse_folders(bind: &[String]) -> Result<()> {
+    match bind.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::usage("components get no folders in this version: --bind would give nothing")
+            .next("leave --bind out; what else the component asks for is approved without it")),
+    }
+}
+
+/// Lists what waits and what is approved, or shows one component and approves it.
 pub async fn run(
-    (name, digest): (Option<String>, Option<String>),
+    asked: Option<Asked>,
     tools: Vec<PathBuf>,
     server: &ServerArgs,
     context: &Context,
 ) -> Result<()> {
     let mut access = Access::open_or_make(server.url(), context).await?;
     let done = match look_at_files(&access, tools, context).await {
-        Ok(()) => with(&mut access, name, digest, context).await,
+        Ok(()) => with(&mut access, asked, server, context).await,
         Err(error) => Err(error),
     };
     access.close().await;
@@ -30,13 +53,13 @@ pub async fn run(
 }
 
 /// Where no server runs, what waits is known once the files have been looked at as a start looks at them.
-async fn look_at_files(access: &Access, tools: Vec<PathBuf>, context: &Context) -> Result<()> {
+pub(super) async fn look_at_files(access: &Access, tools: Vec<PathBuf>, context: &Context) -> Result<()> {
     let Access::Store(engine) = access else { return Ok(()) };
     let settings = &context.settings;
     let paths = if tools.is_empty() { settings.tool_paths.clone() } else { tools };
     if paths.is_empty() {
         return Err(CliError::usage("no server runs, and no tools are named")
-            .next("longhaul tool approve NAME --tools PATH, as the server is started"));
+            .next("name them with --tools PATH, as the server is started"));
     }
     let sandbox = open::sandbox(context)?;
     let catalog = catalog::of_files(engine, sandbox.as_ref(), paths, settings).await?;
@@ -50,6 +73,7 @@ pub async fn revoke(name: String, server: &ServerArgs, context: &Context) -> Res
     let done = access.run(ToolRevoke { name }).await;
     access.close().await;
     let revoked = done?;
+    lock_file::note_revoked(&revoked.name, server, context)?;
     if context.output.json {
         return context.output.json(&revoked);
     }
@@ -62,54 +86,142 @@ pub async fn revoke(name: String, server: &ServerArgs, context: &Context) -> Res
 
 async fn with(
     access: &mut Access,
-    name: Option<String>,
-    digest: Option<String>,
+    asked: Option<Asked>,
+    server: &ServerArgs,
     context: &Context,
 ) -> Result<()> {
     let listed = access.run(ToolApprovals {}).await?;
-    let Some(name) = name else {
-        if context.output.json {
-            return context.output.json(&listed);
-        }
-        let mut table = Table::new(&["NAME", "WAITS SINCE", "TOOLS", "DIGEST"]);
-        listed.waiting.iter().for_each(|it| {
-            table.row([&it.name, it.since.words(), &it.tools.join(" "), &it.digest]);
-        });
-        return context.output.table(&table);
-    };
-    let waiting = listed.waiting.into_iter().find(|waiting| waiting.name == name).ok_or_else(|| {
-        CliError::not_found(format_args!("no component '{}' waits for approval", escape(&name)))
-            .next("longhaul tool approve, for a list of what waits")
+    let Some(asked) = asked else { return list(&listed, context) };
+    let seen = Seen::find(listed, &asked.name).ok_or_else(|| {
+        CliError::not_found(format_args!(
+            "no component '{}' waits for approval, or is served by one",
+            escape(&asked.name)
+        ))
+        .next("longhaul tool approve, for a list of them")
     })?;
     hand::may_approve(hand::is_person(&context.settings))?;
-    show(&waiting);
-    let digest = match digest {
-        Some(digest) => digest,
-        None => confirmed(&waiting)?,
+    lock_file::check(server, context)?;
+    seen.show();
+    show_given(&seen.offered, &asked)?;
+    let digest = match &asked.digest {
+        Some(digest) => digest.clone(),
+        None => confirmed(&seen, &asked)?,
     };
-    let approved = access.run(ToolApprove { name, digest }).await?;
+    let Asked { name, only, without, expires, .. } = asked;
+    let approved = access.run(ToolApprove { name, digest, only, without, expires }).await?;
+    lock_file::note_approved(&approved, server, context)?;
     if context.output.json {
         return context.output.json(&approved);
     }
     let when = if access.runs_nothing() { "it is served from the next start on" } else { "it is served" };
-    eprintln!("{}: approved; {when}", escape(&approved.name));
+    let until = approved.expires_at.as_deref().map(|at| format!(", until {at}")).unwrap_or_default();
+    eprintln!("{}: approved; {when}{until}", escape(&approved.name));
     Ok(())
 }
 
-/// All that the approval is of, as far as it is no plain tool.
-fn show(waiting: &UnapprovedDocument) {
-    eprintln!("{}: {}", escape(&waiting.name), waiting.since.words());
-    waiting.reasons.iter().for_each(|reason| eprintln!("  {}", escape_text(reason)));
-    let tools: Vec<_> = waiting.tools.iter().map(|tool| escape(tool)).collect();
-    eprintln!("  its tools: {}", tools.join(", "));
-    eprintln!("  {}", waiting.digest);
+fn list(listed: &ApprovalsListed, context: &Context) -> Result<()> {
+    if context.output.json {
+        return context.output.json(listed);
+    }
+    let mut table = Table::new(&["NAME", "STANDS", "MAY USE", "TOOLS", "DIGEST"]);
+    listed.waiting.iter().for_each(|it| {
+        let offered = in_words(&it.offered, "nothing");
+        let stands = format!("waits: {}", it.since.words());
+        table.row([&it.name, &stands, &format!("asks for {offered}"), &it.tools.join(" "), &it.digest]);
+    });
+    listed.approved.iter().for_each(|it| {
+        let stands =
+            it.expires_at.as_deref().map_or("approved".to_owned(), |at| format!("approved until {at}"));
+        table.row([
+            &it.name,
+            &stands,
+            &in_words(&it.capabilities, "nothing"),
+            &it.tools.join(" "),
+            &it.digest,
+        ]);
+    });
+    context.output.table(&table)
+}
+
+fn in_words(capabilities: &[NamedCapability], none: &str) -> String {
+    let words: Vec<String> = capabilities.iter().map(ToString::to_string).collect();
+    if words.is_empty() { none.to_owned() } else { words.join(" ") }
+}
+
+/// What a person is shown before they approve it.
+struct Seen {
+    name: String,
+    digest: String,
+    words: Vec<String>,
+    tools: Vec<String>,
+    offered: Vec<NamedCapability>,
+}
+
+impl Seen {
+    fn find(listed: ApprovalsListed, name: &str) -> Option<Self> {
+        let waiting = listed.waiting.into_iter().find(|waiting| waiting.name == name);
+        waiting
+            .map(Self::from)
+            .or_else(|| listed.approved.into_iter().find(|approved| approved.name == name).map(Self::from))
+    }
+
+    /// All that the approval is of, as far as it is no plain tool.
+    fn show(&self) {
+        let mut words = self.words.iter();
+        let first = words.next().map(|word| escape_text(word)).unwrap_or_default();
+        eprintln!("{}: {first}", escape(&self.name));
+        words.for_each(|reason| eprintln!("  {}", escape_text(reason)));
+        let tools: Vec<_> = self.tools.iter().map(|tool| escape(tool)).collect();
+        eprintln!("  its tools: {}", tools.join(", "));
+        eprintln!("  {}", self.digest);
+    }
+}
+
+impl From<UnapprovedDocument> for Seen {
+    fn from(waiting: UnapprovedDocument) -> Self {
+        let UnapprovedDocument { name, digest, tools, since, reasons, offered } = waiting;
+        let words = std::iter::once(since.words().to_owned()).chain(reasons).collect();
+        Self { name, digest, words, tools, offered }
+    }
+}
+
+impl From<ApprovedDocument> for Seen {
+    fn from(approved: ApprovedDocument) -> Self {
+        let ApprovedDocument { name, digest, tools, capabilities, offered, expires_at, .. } = approved;
+        let until = expires_at.map(|at| format!(" until {at}")).unwrap_or_default();
+        let words =
+            vec![format!("it is approved{until}, and may use: {}", in_words(&capabilities, "nothing"))];
+        Self { name, digest, words, tools, offered }
+    }
+}
+
+/// What the approval would give, which the server works out again.
+fn show_given(offered: &[NamedCapability], asked: &Asked) -> Result<()> {
+    let parsed = |texts: &[String]| -> Result<Vec<Selector>> {
+        texts.iter().map(|text| Selector::parse(text).map_err(CliError::usage)).collect()
+    };
+    let selection = Selection { only: parsed(&asked.only)?, without: parsed(&asked.without)? };
+    let given = selection.of(offered).map_err(CliError::usage)?;
+    eprintln!("  approved, it may use: {}", escape(&in_words(&given, "nothing")));
+    let left: Vec<_> = offered.iter().filter(|one| !given.contains(one)).cloned().collect();
+    if !left.is_empty() {
+        eprintln!("  and not: {}", escape(&in_words(&left, "nothing")));
+    }
+    if let Some(expires) = &asked.expires {
+        eprintln!("  until: {}", escape(expires));
+    }
+    Ok(())
 }
 
 /// What was shown, where the person says so.
-fn confirmed(waiting: &UnapprovedDocument) -> Result<String> {
+fn confirmed(waiting: &Seen, asked: &Asked) -> Result<String> {
     if !io::stdin().is_terminal() {
+        let options = [("--only", &asked.only), ("--without", &asked.without)];
+        let named = options.iter().flat_map(|(option, texts)| texts.iter().map(move |text| (*option, text)));
+        let all = named.chain(asked.expires.iter().map(|text| ("--expires", text)));
+        let same: String = all.map(|(option, text)| format!(" {option} '{}'", escape(text))).collect();
         return Err(CliError::usage("stdin is no terminal, so the question cannot be asked").next(format!(
-            "longhaul tool approve {} --digest {}",
+            "longhaul tool approve {}{same} --digest {}",
             escape(&waiting.name),
             waiting.digest
         )));

@@ -10,6 +10,8 @@ pub mod demo;
 pub mod doctor;
 pub mod export;
 pub mod key;
+pub mod lock;
+mod lock_file;
 pub mod prompt;
 pub mod replay;
 pub mod state;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{add, approve};
+use super::{add, approve, lock};
 use crate::api::{
-    BlockDocument, ComponentDocument, ComponentState, Operation, ToolBlock, ToolBlocks, ToolComponents,
-    ToolPin, ToolUnblock,
+    ApprovalsListed, ApprovedDocument, BlockDocument, ComponentDocument, ComponentState, Operation,
+    ToolApprovals, ToolBlock, ToolBlocks, ToolComponents, ToolPin, ToolUnblock,
 };
 use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
@@ -44,9 +44,12 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
         ToolCommand::Update { what, server } => return add::update(what, &server, context).await,
         ToolCommand::Remove { name, server } => return add::remove(name, &server, context).await,
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
-        ToolCommand::Approve { name, digest, tools, server } => {
-            approve::run((name, digest), tools, &server, context).await?;
+        ToolCommand::Approve { name, only, without, expires, bind, digest, tools, server } => {
+            approve::refuse_folders(&bind)?;
+            let asked = name.map(|name| approve::Asked { name, only, without, expires, digest });
+            approve::run(asked, tools, &server, context).await?;
         }
+        ToolCommand::Lock { tools, server } => lock::run(tools, &server, context).await?,
         ToolCommand::Revoke { name, server } => approve::revoke(name, &server, context).await?,
         ToolCommand::Block { name: Some(name), server } => {
             let block = changed(ToolBlock { name }, &server, context).await?;
@@ -106,16 +109,22 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
     let components = remote.run(&ToolComponents::default(), true).await;
     let components = components.map(|listed| listed.components).unwrap_or_default();
     let listed = remote.tools().await?;
+    let approvals = approvals_of(&remote).await;
     remote.close().await;
     let of_components = listed.iter().filter(|tool| !is_own(tool));
     if context.output.json {
         let tools: Vec<_> = of_components.map(wire).collect();
-        return context.output.json(&json!({ "tools": tools, "components": components }));
+        let approved = approvals.approved;
+        return context
+            .output
+            .json(&json!({ "tools": tools, "components": components, "approved": approved }));
     }
     say_what_is_missing(&components);
     let mut table = Table::new(&["NAME", "STATE", "DESCRIPTION"]);
     for tool in of_components {
-        table.row([&tool.name, "ready", tool.description.lines().next().unwrap_or_default()]);
+        let until = approval_of(&approvals, &tool.name).and_then(|approved| approved.expires_at.as_deref());
+        let state = until.map_or("ready".to_owned(), |at| format!("ready, until {at}"));
+        table.row([&tool.name, &state, tool.description.lines().next().unwrap_or_default()]);
     }
     for component in components.iter().filter(|component| component.state != ComponentState::Ready) {
         let state = component.state.words();
@@ -140,6 +149,16 @@ fn say_what_is_missing(components: &[ComponentDocument]) {
     }
 }
 
+/// To all but the owner there is no such list.
+async fn approvals_of(remote: &Remote) -> ApprovalsListed {
+    let none = ApprovalsListed { waiting: Vec::new(), approved: Vec::new() };
+    remote.run(&ToolApprovals {}, true).await.unwrap_or(none)
+}
+
+fn approval_of<'a>(approvals: &'a ApprovalsListed, tool: &str) -> Option<&'a ApprovedDocument> {
+    approvals.approved.iter().find(|approved| approved.tools.iter().any(|name| name == tool))
+}
+
 async fn pin(name: &str, server: &ServerArgs, context: &Context) -> Result<()> {
     let mut access = Access::open(server.url(), context).await?;
     let pinned = access.run(ToolPin { server: name.to_owned() }).await;
@@ -159,16 +178,27 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
     };
     let remote = Remote::of_server(server.url(), context).await.map_err(nowhere)?;
     let listed = remote.tools().await?;
+    let approvals = approvals_of(&remote).await;
     remote.close().await;
     let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| {
         CliError::not_found(format_args!("{name} is neither a file nor a tool of the server"))
             .next("longhaul tool list")
     })?;
     let output = context.output;
+    let approved = approval_of(&approvals, name);
     if output.json {
-        return output.json(&wire(tool));
+        let mut document = wire(tool);
+        document["approval"] = json!(approved);
+        return output.json(&document);
     }
     output.line(escape(&tool.name))?;
+    if let Some(approved) = approved {
+        let until = approved.expires_at.as_deref().map(|at| format!(" until {at}")).unwrap_or_default();
+        let named: Vec<_> = approved.capabilities.iter().map(|one| escape(&one.to_string())).collect();
+        let named = if named.is_empty() { "nothing".to_owned() } else { named.join(", ") };
+        output
+            .line(format!("approved{until}, with all of {}; it may use: {named}", escape(&approved.name)))?;
+    }
     output.foreign_text(&tool.description)?;
     schema(output, "arguments", &tool.input_schema)?;
     tool.output_schema.as_ref().map_or(Ok(()), |result| schema(output, "result", result))

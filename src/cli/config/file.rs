@@ -32,6 +32,7 @@ pub struct FileTables {
     #[serde(deserialize_with = "read_durability")]
     durability: Option<Durability>,
     ca_file: Option<PathBuf>,
+    lock_file: Option<PathBuf>,
     log: Option<String>,
     pub cli: CliTable,
     mcp: McpTable,
@@ -138,6 +139,7 @@ impl FileTables {
             trust: self.trust,
             durability: self.durability,
             ca_file: self.ca_file.map(|path| absolute(&path)),
+            lock_file: self.lock_file.map(|path| absolute(&path)),
             log: self.log,
             task_tools: self.mcp.task_tools,
             state_tools: self.mcp.state_tools,

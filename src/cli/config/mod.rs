@@ -47,6 +47,8 @@ pub struct Settings {
     pub durability: Durability,
     /// Certificates of authorities that are trusted besides those of the machine.
     pub ca_file: Option<PathBuf>,
+    /// What is approved, to be committed with the file that names it. No flag and no variable names another one.
+    pub lock_file: Option<PathBuf>,
     /// A filter for the log, where one was set.
     pub log: Option<String>,
     /// Commands without a terminal may answer what a person is asked. The file alone says so: an agent with a shell
@@ -131,6 +133,7 @@ impl Settings {
             open_loopback,
             durability: said.durability.unwrap_or_default(),
             ca_file: said.ca_file,
+            lock_file: said.lock_file,
             log: said.log,
             answer_without_terminal,
             mcp: McpSettings {

@@ -74,6 +74,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         trust = true
         durability = "strict"
         ca_file = "own.pem"
+        lock_file = "own.lock"
         log = "debug"
         [cli]
         answer_without_terminal = true
@@ -109,6 +110,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.tool_paths, [here.join("tools"), PathBuf::from("/abs/a.wasm")]);
     assert_eq!((settings.http.to_string().as_str(), settings.durability), ("[::1]:0", Durability::Strict));
     assert_eq!(settings.ca_file, Some(here.join("own.pem")));
+    assert_eq!(settings.lock_file, Some(here.join("own.lock")));
     assert!(settings.answer_without_terminal, "the file alone gives this leave");
     assert!(settings.trust && !settings.mcp.task_tools && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);

@@ -9,12 +9,12 @@ use super::tools::{self, ComponentFile};
 use crate::api;
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Catalog, CatalogError, Component, FirstSight, Manifest, Pending, Reasons, Statement,
-    Unapproved,
+    Admission, Catalog, CatalogError, Component, FirstSight, Lock, Manifest, Pending, Reasons, Unapproved,
 };
 use crate::cli::config::Settings;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{escape, escape_text};
+use crate::clock::rfc3339;
 use crate::engine::{Added, Approvals, Runner, TaskEngine, flags_of};
 use crate::task::ComponentId;
 
@@ -53,7 +53,8 @@ pub struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub async fn new(engine: &'a TaskEngine, runner: &'a dyn Runner, settings: &'a Settings) -> Result<Self> {
-        let approvals = engine.approvals().await?;
+        let lock = settings.lock_file.as_deref().map_or_else(|| Ok(Lock::default()), Lock::read);
+        let approvals = engine.approvals(lock.map_err(CliError::usage)?).await?;
         Ok(Self { engine, runner, settings, approvals, order: Vec::new(), first_error: None })
     }
 
@@ -152,17 +153,19 @@ impl<'a> Loader<'a> {
             eprintln!("{} is not served: {why}", escape(&name));
             return self.stands(&name, Pending::Failed(why.to_owned())).await;
         }
-        load::summary(&loaded.component).iter().for_each(|line| eprintln!("{}", escape(line)));
-        let component = loaded.component.clone();
-        let Some((statement, reasons)) = self.waits(&loaded) else {
-            return match self.serve(component).await? {
-                Ok(()) => self.look_again(&loaded).await,
-                Err(error) => self.leave_out(&name, CliError::usage(error)).await,
-            };
-        };
-        say_waiting(&name, &reasons);
-        let waiting = Unapproved { component, statement: statement.clone(), reasons };
-        self.change(|catalog| (catalog.with_unapproved(waiting), ())).await?;
+        match self.admitted(&loaded) {
+            Admitted::Served(component, words) => {
+                say(load::summary(&component).into_iter().chain(words));
+                if let Err(error) = self.serve(*component).await? {
+                    return self.leave_out(&name, CliError::usage(error)).await;
+                }
+            }
+            Admitted::Waits(waiting) => {
+                say(load::summary(&waiting.component));
+                say_waiting(&name, &waiting.reasons);
+                self.change(|catalog| (catalog.with_unapproved(*waiting), ())).await?;
+            }
+        }
         self.look_again(&loaded).await
     }
 
@@ -224,21 +227,28 @@ impl<'a> Loader<'a> {
         Ok(self.engine.change_catalog(&Principal::local(), change).await?)
     }
 
-    /// What a person has to see first, where they have to.
-    fn waits<'b>(&mut self, loaded: &'b Loaded) -> Option<(&'b Statement, Reasons)> {
-        let statement = loaded.statement.as_ref()?;
-        let name = &loaded.component.name;
-        let flags = flags_of(&self.engine.catalog(), name, statement);
-        match self.approvals.admit(name, statement, &flags) {
-            Admission::Approved | Admission::Pinned(FirstSight::AsksForNothing) => None,
-            Admission::Pinned(FirstSight::GrantedBefore) => {
-                eprintln!(
-                    "  what {} is now counts as approved, with what it is granted; any change of either waits for a person",
-                    escape(name)
-                );
-                None
+    fn admitted(&mut self, loaded: &Loaded) -> Admitted {
+        let component = loaded.component.clone();
+        let Some(statement) = &loaded.statement else { return Admitted::Served(Box::new(component), None) };
+        let flags = flags_of(&self.engine.catalog(), &component.name, statement);
+        match self.approvals.admit(&component.name, statement, &flags) {
+            Admission::Approved(approval) => {
+                let until = approval.expires_at;
+                let words = until.map(|at| format!("  its approval ends at {}", rfc3339(at)));
+                Admitted::Served(Box::new(component.approved_as(approval)), words)
             }
-            Admission::Waits(reasons) => Some((statement, reasons)),
+            Admission::Pinned(why, approval) => {
+                let words = (why == FirstSight::GrantedBefore).then(|| {
+                    format!(
+                        "  what {} is now counts as approved, with what it is granted; any change of either waits for a person",
+                        component.name
+                    )
+                });
+                Admitted::Served(Box::new(component.approved_as(approval)), words)
+            }
+            Admission::Waits(reasons) => {
+                Admitted::Waits(Box::new(Unapproved { component, statement: statement.clone(), reasons }))
+            }
         }
     }
 
@@ -257,6 +267,16 @@ impl<'a> Loader<'a> {
         }
         Ok(())
     }
+}
+
+/// A component as it is served, with what is to be said of that, or as what a person has to see first.
+enum Admitted {
+    Served(Box<Component>, Option<String>),
+    Waits(Box<Unapproved>),
+}
+
+fn say(lines: impl IntoIterator<Item = String>) {
+    lines.into_iter().for_each(|line| eprintln!("{}", escape(&line)));
 }
 
 /// Whether the store has the component's bytes, without which its tasks could not go on.

@@ -121,12 +121,18 @@ pub fn summary(component: &Component) -> Vec<String> {
         if held.trusted && !held.grant.is_empty() { " (trusted: as its manifest requests)" } else { "" };
     let mut lines = vec![format!("{}: tools {}", escape(&component.name), tools.join(", "))];
     lines.extend(powers(&held.grant).into_iter().map(|power| format!("  granted {power}{because}")));
-    lines.extend(powers(&held.denied).into_iter().map(|power| {
-        format!(
-            "  requested, not granted: {power} (see [grants.{}] in longhaul.toml)",
-            escape(&component.name)
-        )
-    }));
+    // What the configuration names is the last word; where it names nothing, an approval is.
+    let is_by_approval = match &component.approval {
+        Some(approval) => approval.statement.granted.is_empty(),
+        None => held.grant.is_empty() && !held.trusted,
+    };
+    let name = escape(&component.name);
+    let see = match is_by_approval {
+        true => format!("longhaul tool approve {name}"),
+        false => format!("[grants.{name}] in longhaul.toml"),
+    };
+    let denied = powers(&held.denied).into_iter();
+    lines.extend(denied.map(|power| format!("  requested, not granted: {power} (see {see})")));
     if !held.refused.is_empty() {
         let refused: Vec<String> = held.refused.iter().map(RefusedBound::to_string).collect();
         lines.push(format!("  requested, not given: {}; to give it, in longhaul.toml:", refused.join(", ")));

@@ -28,6 +28,11 @@ impl PowerChanges {
         self.news.send_replace(());
     }
 
+    /// Changes from now on.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// Ends with a value once `look` has one: it is asked now, and after each change.
     pub async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         let mut news = self.news.subscribe();

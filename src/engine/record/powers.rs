@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::recorder::Recorder;
 use crate::authority::{Capability, Grant, Lost, Powers, Principal, Regranted, Standing};
-use crate::catalog::{Since, ToolEntry, Unapproved};
+use crate::catalog::ToolEntry;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::shared::Shared;
 use crate::task::Task;
@@ -29,12 +29,13 @@ impl Shared {
     fn regranted(&self, task: &Task) -> Option<Regranted> {
         let catalog = self.catalog();
         let Some(entry) = catalog.callable(&task.tool) else {
-            return regranted_unserved(catalog.unapproved_with(&task.tool)?, task);
+            // It waits for approval.
+            return differing(task, &catalog.unapproved_with(&task.tool)?.reasons.kept.grant);
         };
         let now = if entry.tool.component == task.component {
             &entry.tool.grant
         } else {
-            // Another version of it: what the operator has written for its name holds for both.
+            // Another version of it: what its name is granted holds for both.
             let component = catalog.component(&entry.tool.component_name)?;
             if component.holdings.trusted {
                 return None;
@@ -42,15 +43,6 @@ impl Shared {
             &component.holdings.grant
         };
         differing(task, now)
-    }
-}
-
-/// The same for a component that waits for approval: the operator's word counts as it stands now, and nothing does any
-/// more once its approval was revoked.
-fn regranted_unserved(waiting: &Unapproved, task: &Task) -> Option<Regranted> {
-    match waiting.reasons.since {
-        Since::Revoked => differing(task, &Grant::default()),
-        Since::Changed | Since::NeverApproved => differing(task, &waiting.component.holdings.grant),
     }
 }
 

@@ -84,6 +84,7 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::ComponentThere(_)
         | EngineError::Unusable(_)
         | EngineError::AnotherStatement { .. }
+        | EngineError::Selection(_)
         | EngineError::State(_) => Blame::Arguments,
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
