@@ -3,6 +3,7 @@
 
 mod lock;
 mod selected;
+mod wassette;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -295,15 +295,19 @@ pub(super) fn slot_name<'de, D: Deserializer<'de>>(input: D) -> Result<String, D
 
 pub(super) fn guest_path<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     let path = String::deserialize(input)?;
-    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\\');
-    let rooted = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain));
-    if rooted && !path.contains(char::is_control) {
+    if is_guest_path(&path) {
         return Ok(path);
     }
     Err(D::Error::custom(format!(
         "'{}' is no absolute path without '.' and '..', such as /docs",
         path.escape_debug()
     )))
+}
+
+pub(super) fn is_guest_path(path: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\\');
+    let rooted = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain));
+    rooted && !path.contains(char::is_control)
 }
 
 pub(super) fn host_name<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {

@@ -13,11 +13,13 @@ mod hidden;
 mod manifest;
 mod operator;
 mod pending;
+mod requests;
 mod schema;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tool_bounds;
+mod wassette;
 
 pub use approval::{
     Admission, Approval, Approved, FirstSight, Flag, Kept, Lock, Locked, Reasons, SeenAt, Selection,
@@ -37,6 +39,7 @@ pub use operator::{
     ComponentTable, FileBinding, GrantTable, Operator, SecretBinding, ToolOverride, grant_lines,
 };
 pub use pending::Pending;
+pub use requests::Requests;
 pub use schema::{Schema, SchemaError, Violation};
 pub use source::{ComponentFile, ToolPath};
 pub use tool_bounds::{Rate, ToolBounds};

@@ -36,6 +36,13 @@ pub const MAX_APPROVAL_SECONDS: u64 = 10 * 366 * 86_400;
 pub const MAX_SELECTED_CAPABILITIES: usize = 1_000;
 /// Components that one lock file names.
 pub const MAX_LOCKED_COMPONENTS: usize = 10_000;
+/// A policy of Wassette, bytes. Those that are published have some hundred.
+pub const MAX_POLICY_BYTES: u64 = 64 * 1024;
+/// Lists and mappings in each other, and values in all, of such a policy; it needs five and some dozen.
+pub const MAX_POLICY_DEPTH: usize = 16;
+pub const MAX_POLICY_NODES: usize = 10_000;
+/// What a component brings of its WIT's documentation, bytes.
+pub const MAX_DOCUMENTATION_BYTES: usize = 1024 * 1024;
 /// Tools of one component.
 pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
 /// Name of a tool, characters.

@@ -9,6 +9,7 @@ pub mod binding;
 mod cache;
 mod compile;
 mod config;
+mod documentation;
 mod egress;
 mod end;
 mod host;

@@ -10,6 +10,7 @@ use super::binding::Binding;
 use super::cache::Cache;
 use super::compile::Compile;
 use super::config;
+use super::documentation::Documentation;
 use super::egress::{Client, Connector, Dialler};
 use super::end::{self, End, Stage};
 use super::inspect::{self, SelfDescribed};
@@ -253,6 +254,11 @@ async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspectio
     let mut inspection = inspect::inspect(pre.engine(), pre.component(), described, &asynchronous.exports)?;
     let toolchain = Toolchain::of(&bytes);
     inspection.notes = toolchain.notes(&inspection.imports);
+    match Documentation::of(&bytes) {
+        Ok(Some(documentation)) => documentation.describe(&mut inspection),
+        Ok(None) => {}
+        Err(why) => inspection.notes.push(format!("its section package-docs is not read: {why}")),
+    }
     inspection.toolchain = toolchain.into_names();
     Ok(inspection)
 }

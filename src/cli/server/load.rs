@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::tools::{self, ComponentFile};
 use crate::authority::Grant;
-use crate::catalog::{Candidate, Component, Manifest, Operator, RefusedBound, Statement, bound_lines};
+use crate::catalog::{
+    Candidate, Component, Manifest, Operator, RefusedBound, Requests, Statement, bound_lines,
+};
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{self, escape};
 use crate::engine::{InspectError, Runner};
@@ -47,11 +49,12 @@ pub async fn inspect(
     operator: &Operator,
     trust: bool,
 ) -> Result<Loaded> {
-    let manifest = match &file.manifest {
-        Some(path) => Manifest::read(path).map_err(CliError::usage)?,
-        None => Manifest::default(),
-    };
-    inspect_with(file, bytes, manifest, runner, operator, trust).await
+    let Requests { manifest, words } =
+        Requests::read(&file.component, file.manifest.as_deref()).map_err(CliError::usage)?;
+    words.iter().for_each(|line| eprintln!("{}: {}", escape(&file.name), escape(line)));
+    let mut loaded = inspect_with(file, bytes, manifest, runner, operator, trust).await?;
+    loaded.component.holdings.notes.extend(words);
+    Ok(loaded)
 }
 
 /// The same with a manifest that was read.
