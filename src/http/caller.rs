@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::backend::{Backend, Bearer};
 use super::chain::Next;
-use super::in_flight::InFlight;
+use super::in_flight::{self, InFlight};
 use super::message::{Body, Request, Response};
 use super::owner::OfOwner;
+use super::pace::{Pace, Paced};
 use super::places::OnConnection;
 use super::rates::Rates;
 use super::refused::refused;
@@ -99,6 +100,7 @@ pub struct Door {
     pub key: Option<Secret>,
     pub rates: Arc<Rates>,
     pub account: Arc<Account>,
+    pub pace: Pace,
 }
 
 /// Why the caller of a request is not known.
@@ -188,29 +190,24 @@ pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Resp
     let connection = request.extensions().get::<OnConnection>().cloned();
     let caller = match door.caller(request.headers(), of_owner) {
         Ok(caller) => caller,
-        Err(why) => return door.turn_away(why, connection.as_ref()),
+        Err(why) => return door.turn_away(why, connection.as_ref()).await,
     };
     let has_token = matches!(caller.known_by, KnownBy::Token(_));
     let principal = caller.principal.clone();
-    if has_token && let Err(often) = door.rates.count_caller(principal.name()) {
-        return refused_unread(&often);
-    }
-    if let Some(Err(refusal)) =
-        connection.as_ref().map(|connection| connection.place.hand_to(principal.name()))
-    {
-        return refused_unread(&refusal);
-    }
     // Whatever is done with the request further on, the secret is not needed for it.
     request.headers_mut().remove(header::AUTHORIZATION);
-    let (mut in_flight, request) = match InFlight::take(&door.account, principal.name(), request) {
-        Ok(taken) => taken,
-        Err(refusal) => return refused_unread(&refusal),
+    let (mut in_flight, request) = match door.let_in(&caller, connection.as_ref(), request) {
+        Ok(let_in) => let_in,
+        Err(refusal) => {
+            door.pace.wait(Paced::Principal(Arc::from(principal.name()))).await;
+            return refused_unread(&refusal);
+        }
     };
     let served = OF_REQUEST.scope(caller.clone(), next.run(request));
     let response = if has_token {
         tokio::select! {
             biased;
-            () = caller.revoked() => return door.turn_away(Unknown::BadToken, connection.as_ref()),
+            () = caller.revoked() => return door.turn_away(Unknown::BadToken, connection.as_ref()).await,
             response = served => response,
         }
     } else {
@@ -238,8 +235,30 @@ fn refused_unread(refusal: &Refusal) -> Response {
 }
 
 impl Door {
-    fn turn_away(&self, why: Unknown, connection: Option<&OnConnection>) -> Response {
-        if let Some(Err(often)) = connection.map(|it| self.rates.count_stranger(it.activity.peer.network)) {
+    /// Within the rate of a caller with a token, and the shares of any: what the request holds from here on.
+    fn let_in(
+        &self,
+        caller: &Caller,
+        connection: Option<&OnConnection>,
+        request: Request,
+    ) -> Result<(InFlight, Request), Refusal> {
+        let who = caller.principal.name();
+        let rate = matches!(caller.known_by, KnownBy::Token(_)).then(|| self.rates.of_caller(who));
+        let declared = in_flight::declared(&request);
+        if let Some(rate) = &rate {
+            rate.count_request(declared.unwrap_or(0))?;
+        }
+        if let Some(connection) = connection {
+            connection.place.hand_to(who)?;
+        }
+        InFlight::take(&self.account, who, request, declared, rate)
+    }
+
+    async fn turn_away(&self, why: Unknown, connection: Option<&OnConnection>) -> Response {
+        if let Some(network) = connection.map(|it| it.activity.peer.network)
+            && let Err(often) = self.rates.count_stranger(network)
+        {
+            self.pace.wait(Paced::Network(network)).await;
             return refused_unread(&often);
         }
         let (word, challenge, advice) = match why {

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,13 @@ pub async fn serve(
         tokio::select! {
             // Waits by itself where the system has no room for another one.
             (stream, peer) = Listener::accept(&mut listener) => {
-                let peer = Peer::new(peer.ip(), owners.admits(&stream, peer));
+                let peer = match known(&stream, peer, owners, &places) {
+                    Ok(peer) => peer,
+                    Err(refusal) => {
+                        turn_away(&stream, &refusal);
+                        continue;
+                    }
+                };
                 let activity = Arc::new(Activity::new(places.account().clone(), peer, patience, Instant::now()));
                 match places.admit(peer, activity.clone()) {
                     Ok(place) => {
@@ -73,6 +80,17 @@ pub async fn serve(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Whose a connection is, unless its machine begins too many. The owner's are not counted; whose it is costs a question
+/// to the kernel, which is asked of one of many only where it may be.
+fn known(stream: &TcpStream, peer: SocketAddr, owners: OwnerRule, places: &Places) -> Result<Peer, Refusal> {
+    let of_other = Peer::new(peer.ip(), false);
+    let counted = places.arrivals().count(of_other.network);
+    match Peer::new(peer.ip(), owners.admits(stream, peer)) {
+        owner @ Peer { is_owner: true, .. } => Ok(owner),
+        other => counted.map(|()| other),
+    }
 }
 
 /// A connection that has a place.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use http::header;
 use hyper::body::Body as _;
 use parking_lot::Mutex;
 
 use super::message::{Request, Response};
 use super::metered::{Meter, metered};
+use super::rates::OfCaller;
 use crate::limits;
 use crate::shares::{Account, Held, Pool, Refusal};
 
@@ -23,20 +24,26 @@ pub struct InFlight {
 
 impl InFlight {
     /// Takes what the request declares, before any of its body is read. One that declares no length takes what arrives.
-    pub fn take(account: &Arc<Account>, who: &str, request: Request) -> Result<(Self, Request), Refusal> {
+    pub fn take(
+        account: &Arc<Account>,
+        who: &str,
+        request: Request,
+        declared: Option<u64>,
+        rate: Option<Arc<OfCaller>>,
+    ) -> Result<(Self, Request), Refusal> {
         let _request = Some(account.take(Pool::Requests, who, 1)?);
         let of_bytes = |bytes| account.take(Pool::RequestBytes, who, in_memory(bytes));
         if request.body().is_end_stream() {
             return Ok((Self { _request, ..Self::default() }, request));
         }
-        match declared(request.headers()) {
+        match declared {
             Some(bytes) => {
                 Ok((Self { _request, _bytes: Some(of_bytes(bytes)?), ..Self::default() }, request))
             }
             None => {
                 let held = Arc::new(Mutex::new(of_bytes(0)?));
                 let of_body = held.clone();
-                let request = request.map(|inner| metered(inner, Growing(of_body)));
+                let request = request.map(|inner| metered(inner, Growing { held: of_body, rate, bytes: 0 }));
                 Ok((Self { _request, _growing: Some(held), ..Self::default() }, request))
             }
         }
@@ -62,9 +69,12 @@ impl InFlight {
     }
 }
 
-/// Longer bodies are refused where they are read.
-fn declared(headers: &HeaderMap) -> Option<u64> {
-    let length: u64 = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+/// Bytes of the body, where the request says so. Longer bodies are refused where they are read.
+pub fn declared(request: &Request) -> Option<u64> {
+    if request.body().is_end_stream() {
+        return Some(0);
+    }
+    let length: u64 = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     Some(length.min(limits::MAX_REQUEST_BYTES as u64))
 }
 
@@ -73,11 +83,20 @@ fn in_memory(bytes: u64) -> u64 {
     bytes.saturating_mul(limits::REQUEST_COPIES)
 }
 
-/// A body takes of the account as it arrives.
-struct Growing(Arc<Mutex<Held>>);
+/// A body takes of the account, and of its caller's rate, as it arrives.
+struct Growing {
+    held: Arc<Mutex<Held>>,
+    rate: Option<Arc<OfCaller>>,
+    bytes: u64,
+}
 
 impl Meter for Growing {
     fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.0.lock().grow(in_memory(bytes as u64))
+        let (before, more) = (self.bytes, bytes as u64);
+        self.bytes += more;
+        if let Some(rate) = &self.rate {
+            rate.count_more(before, more)?;
+        }
+        self.held.lock().grow(in_memory(more))
     }
 }

@@ -4,6 +4,7 @@
 
 mod accept;
 mod activity;
+mod arrivals;
 mod backend;
 mod body;
 mod caller;
@@ -20,6 +21,7 @@ mod metrics;
 mod mount;
 mod origins;
 mod owner;
+mod pace;
 mod peer;
 mod places;
 mod probes;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
+use super::arrivals::Arrivals;
 use super::owner::Peer;
 use crate::authority::LOCAL;
 use crate::limits;
@@ -24,6 +25,7 @@ pub struct OnConnection {
 
 pub struct Places {
     account: Arc<Account>,
+    arrivals: Arrivals,
     seats: Mutex<Seats>,
 }
 
@@ -77,7 +79,11 @@ impl Drop for Place {
 
 impl Places {
     pub fn new(account: Arc<Account>) -> Arc<Self> {
-        Arc::new(Self { account, seats: Mutex::default() })
+        Arc::new(Self { arrivals: Arrivals::new(&account), account, seats: Mutex::default() })
+    }
+
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     pub fn account(&self) -> &Arc<Account> {

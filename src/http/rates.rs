@@ -1,4 +1,4 @@
-//! How often one principal may ask, and how often a machine may without a valid token.
+//! How often, and how much, one principal may ask, and how often a machine may without a valid token.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,13 +19,21 @@ pub struct Rates {
     /// Of principals with tokens. One by itself, as their rates differ.
     callers: RwLock<HashMap<Arc<str>, Arc<OfCaller>>>,
     strangers: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>,
-    clock: DefaultClock,
-    refused: AtomicU64,
+    refused: Arc<Refused>,
 }
 
-struct OfCaller {
+/// How often one principal asks.
+pub struct OfCaller {
+    principal: Arc<str>,
     each_second: u64,
     limiter: DefaultDirectRateLimiter,
+    refused: Arc<Refused>,
+}
+
+#[derive(Default)]
+struct Refused {
+    clock: DefaultClock,
+    count: AtomicU64,
 }
 
 impl Rates {
@@ -35,60 +43,105 @@ impl Rates {
             account,
             callers: RwLock::default(),
             strangers: RateLimiter::hashmap(quota(u64::from(limits::STRANGERS_REQUESTS_PER_SECOND))),
-            clock: DefaultClock::default(),
-            refused: AtomicU64::new(0),
+            refused: Arc::default(),
         }
     }
 
-    /// Counts one request of a principal that has a token.
-    pub fn count_caller(&self, principal: &str) -> Result<(), Refusal> {
+    /// Of a principal that has a token.
+    pub fn of_caller(&self, principal: &str) -> Arc<OfCaller> {
         let each_second = self.account.share(Pool::Rate, principal);
         let known = self.callers.read().get(principal).cloned();
         // Its token may be another one by now.
-        let caller = match known.filter(|known| known.each_second == each_second) {
+        match known.filter(|known| known.each_second == each_second) {
             Some(known) => known,
             None => self.begin(principal, each_second),
-        };
-        caller.limiter.check().map_err(|until| self.refuse(&until, principal, each_second))
+        }
     }
 
     /// Counts one request that came without a valid token.
     pub fn count_stranger(&self, network: IpAddr) -> Result<(), Refusal> {
-        if self.strangers.len() >= limits::MAX_COUNTED_STRANGERS {
+        if self.strangers.len() >= limits::MAX_COUNTED_MACHINES {
             self.strangers.retain_recent();
         }
         let each_second = u64::from(limits::STRANGERS_REQUESTS_PER_SECOND);
-        self.strangers.check_key(&network).map_err(|until| self.refuse(&until, STRANGERS, each_second))
+        let count = self.strangers.check_key(&network);
+        count.map_err(|until| self.refused.refuse(&until, Arc::from(STRANGERS), each_second))
     }
 
     /// Requests that were refused for their rate.
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.refused.count.load(Ordering::Relaxed)
     }
 
     fn begin(&self, principal: &str, each_second: u64) -> Arc<OfCaller> {
-        let caller = Arc::new(OfCaller { each_second, limiter: RateLimiter::direct(quota(each_second)) });
+        let principal: Arc<str> = Arc::from(principal);
+        let caller = Arc::new(OfCaller {
+            principal: principal.clone(),
+            each_second,
+            limiter: RateLimiter::direct(quota(each_second)),
+            refused: self.refused.clone(),
+        });
         let mut callers = self.callers.write();
         // More than there can be: some have no token any more. All begin afresh.
         if callers.len() >= limits::MAX_TOKENS {
             callers.clear();
         }
-        callers.insert(Arc::from(principal), caller.clone());
+        callers.insert(principal, caller.clone());
         caller
-    }
-
-    fn refuse(&self, until: &NotUntil<<DefaultClock as Clock>::Instant>, whose: &str, bound: u64) -> Refusal {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        let retry_after = until.wait_time_from(self.clock.now());
-        Refusal { pool: Pool::Rate, whose: Whose::Principal(Arc::from(whose)), bound, retry_after }
     }
 }
 
-fn quota(each_second: u64) -> Quota {
-    let number =
-        |number: u64| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-    let burst = each_second.saturating_mul(limits::REQUEST_BURST_SECONDS);
-    Quota::per_second(number(each_second)).allow_burst(number(burst))
+impl OfCaller {
+    /// Counts one request with so many bytes of body: each [`limits::REQUEST_UNIT_BYTES`] of them are as much work as one
+    /// request more. What is longer than all that may come at once counts as that.
+    pub fn count_request(&self, body_bytes: u64) -> Result<(), Refusal> {
+        self.count(1 + body_bytes / limits::REQUEST_UNIT_BYTES)
+    }
+
+    /// Counts bytes of a body whose length was not known: what came before, and what has come since.
+    pub fn count_more(&self, before: u64, more: u64) -> Result<(), Refusal> {
+        let units = |bytes: u64| bytes / limits::REQUEST_UNIT_BYTES;
+        match units(before + more) - units(before) {
+            0 => Ok(()),
+            more => self.count(more),
+        }
+    }
+
+    fn count(&self, units: u64) -> Result<(), Refusal> {
+        let units = number(units.min(burst(self.each_second)));
+        match self.limiter.check_n(units) {
+            Ok(counted) => {
+                counted.map_err(|until| self.refused.refuse(&until, self.principal.clone(), self.each_second))
+            }
+            // Never: no more is asked for than there may be at once.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Refused {
+    fn refuse(
+        &self,
+        until: &NotUntil<<DefaultClock as Clock>::Instant>,
+        whose: Arc<str>,
+        bound: u64,
+    ) -> Refusal {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let retry_after = until.wait_time_from(self.clock.now());
+        Refusal { pool: Pool::Rate, whose: Whose::Principal(whose), bound, retry_after }
+    }
+}
+
+pub fn quota(each_second: u64) -> Quota {
+    Quota::per_second(number(each_second)).allow_burst(number(burst(each_second)))
+}
+
+fn burst(each_second: u64) -> u64 {
+    each_second.saturating_mul(limits::REQUEST_BURST_SECONDS).max(1)
+}
+
+fn number(number: u64) -> NonZeroU32 {
+    NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]
@@ -107,11 +160,11 @@ mod tests {
         let mut bounds = Bounds::default();
         bounds[Pool::Rate] = bounds[Pool::Rate].with_share(1);
         let rates = Rates::new(Account::new(bounds));
-        let ann = burst(|| rates.count_caller("ann"));
+        let ann = burst(|| rates.of_caller("ann").count_request(0));
         assert!((2..10).contains(&ann), "{ann}");
-        let refused = rates.count_caller("ann").expect_err("at once");
+        let refused = rates.of_caller("ann").count_request(0).expect_err("at once");
         assert!(refused.retry_after > Duration::ZERO && refused.bound == 1, "{refused}");
-        assert!(rates.count_caller("bob").is_ok());
+        assert!(rates.of_caller("bob").count_request(0).is_ok());
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
         assert!(burst(|| rates.count_stranger(one)) < 10_000);
         assert!(rates.count_stranger(other).is_ok());
@@ -119,14 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn a_long_body_counts_as_many_requests_and_none_is_too_long() {
+        let rates = Rates::new(Account::new(Bounds::default()));
+        let small = burst(|| rates.of_caller("ann").count_request(limits::REQUEST_UNIT_BYTES - 1));
+        let large = burst(|| rates.of_caller("bob").count_request(10 * limits::REQUEST_UNIT_BYTES));
+        assert!((1..small / 5).contains(&large), "{large} and {small}");
+        assert!(rates.of_caller("cleo").count_request(u64::MAX).is_ok());
+        let dan = rates.of_caller("dan");
+        let byte_by_byte = (0..limits::REQUEST_UNIT_BYTES - 1).map(|before| dan.count_more(before, 1));
+        assert!(byte_by_byte.into_iter().all(|counted| counted.is_ok()), "not one unit in all");
+        assert!(dan.count_request(u64::MAX).is_ok());
+        assert!(dan.count_more(limits::REQUEST_UNIT_BYTES - 1, 1).is_err());
+    }
+
+    #[test]
     fn a_narrower_rate_holds_at_once_and_a_wider_one_too() {
         let account = Account::new(Bounds::default());
         let rates = Rates::new(account.clone());
-        let by_itself = burst(|| rates.count_caller("ann"));
+        let by_itself = burst(|| rates.of_caller("ann").count_request(0));
         account.narrow("ann", Narrowed { rate: Some(1), ..Narrowed::default() });
-        let narrow = burst(|| rates.count_caller("ann"));
+        let narrow = burst(|| rates.of_caller("ann").count_request(0));
         assert!(narrow < by_itself / 10, "{narrow} of {by_itself}");
         account.narrow("ann", Narrowed::default());
-        assert!(burst(|| rates.count_caller("ann")) >= by_itself);
+        assert!(burst(|| rates.of_caller("ann").count_request(0)) >= by_itself);
     }
 }

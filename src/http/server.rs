@@ -22,6 +22,7 @@ use super::message::{self, Request};
 use super::mount::{Measure, Mount};
 use super::origins::{self, PageRules, Pages};
 use super::owner::OwnerRule;
+use super::pace::Pace;
 use super::peer;
 use super::places::Places;
 use super::probes::{self, Probes};
@@ -198,7 +199,8 @@ fn app(
     let account = backend.shares().clone();
     let rates = Arc::new(Rates::new(account.clone()));
     let measure_of_listener = measure(places, rates.clone(), account.clone());
-    let door = Arc::new(Door { backend: backend.clone(), key: options.key, rates, account });
+    let door =
+        Arc::new(Door { backend: backend.clone(), key: options.key, rates, account, pace: Pace::default() });
     let nothing_here = nothing_here(&mounts);
     let (mut wings, mut single, mut exposed) = (Vec::new(), Vec::new(), Vec::new());
     let mut probes = Probes { backend, measures: vec![measure_of_listener], stopping: Vec::new() };
@@ -240,7 +242,7 @@ fn measure(places: Arc<Places>, rates: Arc<Rates>, account: Arc<Account>) -> Mea
             "Connections over HTTP that were closed while they were idle, to make room for others.",
             &[("", places.closed())],
         );
-        let pools: Vec<_> = Pool::ALL.into_iter().filter(|pool| *pool != Pool::Rate).collect();
+        let pools: Vec<_> = Pool::ALL.into_iter().filter(|pool| !pool.is_rate()).collect();
         let of_each = |value: fn(&Used) -> u64| -> Vec<(String, u64)> {
             let label = |pool: Pool| format!("{{pool=\"{}\"}}", pool.name());
             pools.iter().map(|pool| (label(*pool), value(&account.usage(*pool)))).collect()
@@ -252,7 +254,10 @@ fn measure(places: Arc<Places>, rates: Arc<Rates>, account: Arc<Account>) -> Mea
         let principals = of_each(|usage| usage.principals as u64);
         metrics.gauge("share_principals", "Principals that hold some of it.", &borrowed(&principals));
         let mut by_share = of_each(|usage| usage.refused_share);
-        by_share.push(("{pool=\"rate\"}".to_owned(), rates.refused()));
+        let of_rates = [(Pool::Rate, rates.refused()), (Pool::NewConnections, places.arrivals().refused())];
+        for (pool, refused) in of_rates {
+            by_share.push((format!("{{pool=\"{}\"}}", pool.name()), refused));
+        }
         metrics.counter(
             "share_refused_total",
             "Refused because a principal holds all of its share.",

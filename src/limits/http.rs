@@ -35,8 +35,20 @@ pub const CONNECTION_LOOK_SECONDS: u64 = 5;
 pub const REQUEST_BURST_SECONDS: u64 = 2;
 /// Requests without a valid token that one machine is answered in a second; it may send twice as many at once.
 pub const STRANGERS_REQUESTS_PER_SECOND: u32 = 20;
-/// Machines whose requests without a valid token are counted; those that were quiet are forgotten then.
-pub const MAX_COUNTED_STRANGERS: usize = 10_000;
+/// So many bytes of a request's body count as one request more in its caller's rate.
+pub const REQUEST_UNIT_BYTES: u64 = 64 * 1024;
+/// Refusals that one caller is answered in a second; more wait, as many again aside that come at once.
+pub const REFUSALS_PER_SECOND: u64 = 50;
+/// A refusal waits this long at most. Milliseconds.
+pub const MAX_REFUSAL_WAIT_MS: u64 = 2_000;
+/// Callers whose refusals are spaced at once; those that were quiet are forgotten then.
+pub const MAX_PACED: usize = 10_000;
+/// Connections that one machine may begin in a second, where the operator does not say otherwise; twice as many may
+/// come at once. The owner's own programs have no such bound.
+pub const DEFAULT_NEW_CONNECTIONS_PER_SECOND: u32 = 500;
+/// Machines whose requests without a valid token, and whose new connections, are counted; those that were quiet are
+/// forgotten then.
+pub const MAX_COUNTED_MACHINES: usize = 10_000;
 /// One manifest or configuration file, bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// Connections on the socket in the data folder at once: hosts of one user, and their commands.
@@ -70,6 +82,8 @@ pub const MAX_REMEMBERED_TASKS: usize = 256;
 pub const MAX_CLIENT_EVENTS: usize = 256;
 /// One `subscriptions/listen` that is read for its tasks, bytes: as many as one may watch fit.
 pub const MAX_LISTEN_LINE_BYTES: usize = 256 * 1024;
+/// Of a body over HTTP that cannot be read, so much is looked through for the id of its request, bytes.
+pub const MAX_SCANNED_BODY_BYTES: usize = 64 * 1024;
 /// Nesting within which the id of a message that cannot be read is looked for.
 pub const MAX_SCANNED_DEPTH: usize = 64 * 1024;
 /// Id that is found in such a message, bytes.

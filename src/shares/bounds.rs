@@ -63,9 +63,12 @@ impl Bounds {
     /// Where all that callers cause may have so many bytes of memory.
     pub fn of_memory(bytes: u64) -> Self {
         let mut bounds = Self(Pool::ALL.map(|pool| Bound::divided(process_has(pool, bytes))));
-        // Unlike all else, a rate is a principal's alone: no other one has less for it.
-        bounds[Pool::Rate] =
-            Bound { process: u64::MAX, share: u64::from(limits::DEFAULT_REQUESTS_PER_SECOND), reserve: 0 };
+        for (pool, each_second) in [
+            (Pool::Rate, limits::DEFAULT_REQUESTS_PER_SECOND),
+            (Pool::NewConnections, limits::DEFAULT_NEW_CONNECTIONS_PER_SECOND),
+        ] {
+            bounds[pool] = Bound { process: u64::MAX, share: u64::from(each_second), reserve: 0 };
+        }
         // The endpoint's time is not to lie idle where only one asks.
         let sampling = bounds[Pool::Sampling];
         bounds[Pool::Sampling] = sampling.with_share(sampling.process / 2);
@@ -125,7 +128,7 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
         Pool::Subscribers => limits::MAX_LISTENERS,
         Pool::Instances => limits::MAX_LIVE_INSTANCES as u64,
         Pool::OpenTasks => limits::MAX_OPEN_TASKS as u64,
-        Pool::Rate => u64::MAX,
+        Pool::Rate | Pool::NewConnections => u64::MAX,
         Pool::Samples => limits::MAX_WAITING_SAMPLES,
         Pool::Sampling => limits::MAX_ENDPOINT_SAMPLES as u64,
         Pool::Questions => limits::MAX_SERVER_QUESTIONS,
@@ -138,7 +141,12 @@ fn process_has(pool: Pool, memory: u64) -> u64 {
 /// When what a pool lacks may be there again: at once where requests hold it, later where tasks or people do.
 pub(super) fn retry_after(pool: Pool) -> Duration {
     Duration::from_secs(match pool {
-        Pool::Connections | Pool::Requests | Pool::RequestBytes | Pool::AnswerBytes | Pool::Rate => 1,
+        Pool::Connections
+        | Pool::Requests
+        | Pool::RequestBytes
+        | Pool::AnswerBytes
+        | Pool::Rate
+        | Pool::NewConnections => 1,
         Pool::Memory | Pool::GuestMemory | Pool::Instances | Pool::Sampling | Pool::Subscribers => 2,
         Pool::Sessions | Pool::OpenTasks | Pool::TaskMemory | Pool::Samples => 10,
         Pool::Questions | Pool::StoredBytes | Pool::StateEntries => 60,

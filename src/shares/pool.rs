@@ -33,6 +33,8 @@ pub enum Pool {
     Questions,
     /// Requests a second.
     Rate,
+    /// New connections of one machine a second.
+    NewConnections,
     /// Bytes that tasks and entries of shared state keep in the store. Counted over restarts.
     StoredBytes,
     /// Entries of shared state. Counted over restarts.
@@ -40,7 +42,7 @@ pub enum Pool {
 }
 
 impl Pool {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Connections,
         Self::Requests,
         Self::Memory,
@@ -56,6 +58,7 @@ impl Pool {
         Self::Sampling,
         Self::Questions,
         Self::Rate,
+        Self::NewConnections,
         Self::StoredBytes,
         Self::StateEntries,
     ];
@@ -78,6 +81,7 @@ impl Pool {
             Self::Sampling => "sampling",
             Self::Questions => "questions",
             Self::Rate => "rate",
+            Self::NewConnections => "new_connections",
             Self::StoredBytes => "stored_bytes",
             Self::StateEntries => "state_entries",
         }
@@ -101,6 +105,7 @@ impl Pool {
             Self::Sampling => "samples that the endpoint works on",
             Self::Questions => "open questions",
             Self::Rate => "requests a second",
+            Self::NewConnections => "new connections a second",
             Self::StoredBytes => "MiB in the store",
             Self::StateEntries => "entries of shared state",
         }
@@ -118,7 +123,8 @@ impl Pool {
             Self::Subscribers => "end those that are not used",
             Self::OpenTasks | Self::TaskMemory => "wait until some have ended, or cancel some",
             Self::Samples | Self::Sampling | Self::Questions => "answer some, or cancel their tasks",
-            Self::Rate => "ask less often",
+            Self::Rate => "ask less often, or send less",
+            Self::NewConnections => "send several requests over one",
             Self::StoredBytes => {
                 "delete tasks that have ended, or entries of shared state, or ask the owner for a larger share"
             }
@@ -136,6 +142,11 @@ impl Pool {
                 | Self::TaskMemory
                 | Self::StoredBytes
         )
+    }
+
+    /// Whether it is spent, not held: each has its own, and no other one less for it.
+    pub fn is_rate(self) -> bool {
+        matches!(self, Self::Rate | Self::NewConnections)
     }
 
     /// Whether the owner leaves some of it to others: what is held for long is not there for them when they come.

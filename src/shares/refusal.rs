@@ -20,7 +20,7 @@ pub struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
     Process,
-    /// This principal's share, or the peer's where the pool is of connections.
+    /// This principal's share, or a machine's where the pool is of connections.
     Principal(Arc<str>),
 }
 

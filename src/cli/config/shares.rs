@@ -18,6 +18,8 @@ pub struct SharesSettings {
     pub memory_mib: Option<NonZeroU64>,
     /// Connections over HTTP; by itself as many as the process has descriptors for.
     pub connections: Option<NonZeroU64>,
+    /// New connections of one machine a second; the owner's own programs have no such bound.
+    pub new_connections: Option<NonZeroU64>,
     /// Requests that are not answered.
     pub requests: Option<NonZeroU64>,
     pub sessions: Option<NonZeroU64>,
@@ -40,7 +42,7 @@ pub struct SharesSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrincipalShares {
-    /// Requests a second.
+    /// Requests a second, of which a body of some length counts as several.
     pub rate: Option<NonZeroU64>,
     pub memory_mib: Option<NonZeroU64>,
     /// Open tasks.
@@ -127,6 +129,7 @@ impl SharesSettings {
         let one = &self.principal;
         let of_one = [
             (Pool::Rate, one.rate.map(NonZeroU64::get)),
+            (Pool::NewConnections, self.new_connections.map(NonZeroU64::get)),
             (Pool::OpenTasks, one.tasks.map(NonZeroU64::get)),
             (Pool::StoredBytes, mib(one.store_mib)),
             (Pool::StateEntries, one.state_entries.map(NonZeroU64::get)),
@@ -149,12 +152,13 @@ mod tests {
 
     #[test]
     fn what_is_set_holds_and_all_else_follows_from_the_machine() {
-        let text = "memory_mib = 800\nconnections = 5000\nstore_mib = 100\n[principal]\nrate = 7\nmemory_mib = 90000\ntasks = 3\nstore_mib = 30";
+        let text = "memory_mib = 800\nconnections = 5000\nnew_connections = 9\nstore_mib = 100\n[principal]\nrate = 7\nmemory_mib = 90000\ntasks = 3\nstore_mib = 30";
         let settings: SharesSettings = toml::from_str(text).expect("what is written");
         let bounds = settings.bounds(1, 64, 400, Some(8192 * MIB));
         assert_eq!((bounds[Pool::Memory].process, bounds[Pool::Memory].share), (800 * MIB, 800 * MIB));
         assert_eq!(bounds[Pool::Connections].process, 400, "no more than there are descriptors");
         assert_eq!((bounds[Pool::Rate].share, bounds[Pool::OpenTasks].share), (7, 3));
+        assert_eq!(bounds[Pool::NewConnections].share, 9);
         assert_eq!(bounds[Pool::Instances].process, 64);
         let said =
             |text| toml::from_str::<SharesSettings>(text).expect("what is written").bounds(1, 64, 400, None);

@@ -135,6 +135,34 @@ async fn who_asks_too_often_is_answered_when_to_come_again_and_the_owner_is_not(
 }
 
 #[tokio::test]
+async fn a_body_counts_in_its_callers_rate_also_where_it_has_no_declared_length() {
+    let mut bounds = Bounds::default();
+    bounds[Pool::Rate] = bounds[Pool::Rate].with_share(1);
+    let body = || "x".repeat(2 * MIB as usize);
+    let listener = Listener::new(bounds.clone()).await;
+    let declared = listener.ask(http::Method::POST, "/read").bearer_auth(TOKEN).body(body());
+    assert_eq!(answer(declared).await.0, 200, "the longest there is is read, once there is room for it");
+    let listener = Listener::new(bounds).await;
+    let head = format!("POST /read HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+    let mut stream = listener.raw(&(head + "Transfer-Encoding: chunked\r\n\r\n")).await;
+    let (mut read, mut write) = stream.split();
+    let part = format!("{:x}\r\n{}\r\n", 2 * MIB, body());
+    let mut status = [0; 12];
+    // The server stops to read where it refuses.
+    let (_, answered) = tokio::join!(write.write_all(part.as_bytes()), read.read_exact(&mut status));
+    answered.expect("an answer, though the body has no end");
+    assert_eq!(&status, b"HTTP/1.1 429");
+}
+
+#[tokio::test]
+async fn the_owner_begins_as_many_connections_as_it_likes() {
+    let listener = Listener::new(bounds(Pool::NewConnections, u64::MAX, 1)).await;
+    for _ in 0..20 {
+        assert_eq!(answer(listener.ask(http::Method::POST, "/read").body("a")).await, (200, "1".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn one_caller_leaves_requests_for_the_others() {
     let listener = Listener::new(bounds(Pool::Requests, 2, 1)).await;
     let first = tokio::spawn(answer(listener.get("/wait").bearer_auth(TOKEN)));

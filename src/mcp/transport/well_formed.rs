@@ -12,7 +12,7 @@ use crate::mcp::era::is_modern_head;
 use crate::mcp::wire::client_settings::ClientSettings;
 use crate::mcp::wire::error;
 use crate::mcp::wire::params::{self, AnyRequest};
-use crate::mcp::wire::reading::{Scan, Unreadable, envelope, without_mark};
+use crate::mcp::wire::reading::{Scan, Unreadable, envelope_of_body, without_mark};
 
 /// Takes what the client sets by its address; what makes no sense there is refused, in the name of the request.
 pub async fn set_by_address(mut request: Request, next: Next) -> Response {
@@ -57,7 +57,7 @@ pub async fn well_formed(request: Request, next: Next) -> Response {
         }
     };
     let bytes = bytes.slice_ref(without_mark(&bytes));
-    if let Err(why) = envelope(&bytes) {
+    if let Err(why) = envelope_of_body(&bytes) {
         return unreadable(StatusCode::BAD_REQUEST, &why);
     }
     let bytes = params::with_text_cursor(&bytes).map_or(bytes, Into::into);

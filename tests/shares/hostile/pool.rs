@@ -90,6 +90,16 @@ pub async fn act(caller: &Caller, orders: &Value, counts: &Counts) {
             let ask = program(json!([{"op": "ask", "key": "k"}]));
             again(at_once, async |_| hold(caller, counts, &ask).await).await;
         }
+        "new_connections" => {
+            again(at_once, async |_| {
+                connect(caller, counts).await;
+                // Within its share where it is alone.
+                if at_once == 1 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            })
+            .await;
+        }
         "rate" if at_once == 1 => {
             again(1, async |_| {
                 call(caller, counts, "quick", &json!({}), "inline").await;
@@ -145,6 +155,18 @@ async fn listen(caller: &Caller, counts: &Counts) {
         read_to_end(&mut stream, counts, "listen").await;
     }
     breathe().await;
+}
+
+/// A connection for a request without a body.
+async fn connect(caller: &Caller, counts: &Counts) {
+    if let Ok(mut stream) = caller.connect().await
+        && stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+            .await
+            .is_ok()
+    {
+        read_to_end(&mut stream, counts, "connect").await;
+    }
 }
 
 /// A body of so many bytes that never ends.

@@ -133,13 +133,13 @@ impl Cell<'_> {
         if let Some(never) = counts.keys().find(|kind| kind.contains("without a time")) {
             return Err(format!("refused {never}: {}", words(never)));
         }
-        let status = match row.refused {
+        let (status, said) = match row.refused {
             // It waits, or its guest hears of it: what the client sees is no refusal.
             Refused::Inside => return Ok(()),
-            Refused::Http => "429",
-            Refused::Answer => "200",
+            Refused::Http => ("429", "the share of taker-"),
+            Refused::Connection => ("503", "the share of 127.0.0."),
+            Refused::Answer => ("200", "the share of taker-"),
         };
-        let said = "the share of taker-";
         match kinds.iter().find(|kind| kind.contains(status) && words(kind).contains(said)) {
             Some(_) => Ok(()),
             None => Err(format!("no refusal {status} whose words have '{said}': {report}")),

@@ -11,6 +11,8 @@ use crate::wire::{Caller, Outcome};
 pub enum Refused {
     /// 429, before the request is read.
     Http,
+    /// 503, before there is a request.
+    Connection,
     /// In the answer of a call.
     Answer,
     /// Not at all: its tasks wait, a tool hears of it, or the connection ends where its answer would have begun.
@@ -31,6 +33,7 @@ pub struct Row {
 const SMALL: &str = "[shares]\nmemory_mib = 1024\nsessions = 80\nlisteners = 64\nsamples = 64\nquestions = 64\n\
      [shares.principal]\nmemory_mib = 128\n[engine]\nlive_instances = 32\n";
 const FEW_CONNECTIONS: &str = "[shares]\nconnections = 160\n";
+const FEW_ARRIVALS: &str = "[shares]\nnew_connections = 40\n";
 const FEW_REQUESTS: &str = "[shares]\nrequests = 64\n";
 const LITTLE_MEMORY: &str = "[shares]\nmemory_mib = 1024\n[shares.principal]\nmemory_mib = 40\n";
 const FEW_TASKS: &str = "[shares.principal]\ntasks = 20\n";
@@ -61,6 +64,7 @@ impl Row {
             Pool::Samples => (SMALL, Refused::Inside, 24, 6),
             Pool::Questions => (SMALL, Refused::Inside, 24, 6),
             Pool::Rate => (LOW_RATE, Refused::Http, 16, 1),
+            Pool::NewConnections => (FEW_ARRIVALS, Refused::Connection, 16, 1),
         };
         Self { pool, config, refused, at_once, within }
     }
@@ -87,7 +91,12 @@ impl Row {
                     return Err(String::from_utf8_lossy(&begin).into_owned());
                 }
             }
-            Pool::Memory | Pool::RequestBytes | Pool::Connections | Pool::Requests | Pool::Rate => {
+            Pool::Memory
+            | Pool::RequestBytes
+            | Pool::Connections
+            | Pool::NewConnections
+            | Pool::Requests
+            | Pool::Rate => {
                 // On a connection of its own.
                 let caller = Caller::new(&caller.url, &caller.token, caller.from);
                 let program = json!({"program": [{"op": "status", "text": "x".repeat(1 << 20)}]});

@@ -1,10 +1,11 @@
 //! How much a JSON text becomes in memory: by its values, not its bytes.
 
-/// The brackets, colons and commas of a JSON text that stand outside of its strings. Each value but the first has one
-/// before it, so that there are at most one more values and keys than these, found without building any of them.
-pub fn marks(json: &[u8]) -> usize {
+/// Whether more than so many brackets, colons and commas of a JSON text stand outside of its strings. Each value but the
+/// first has one before it, so that there are at most one more values and keys than these, found without building any of
+/// them. What is refused is not looked through to its end.
+pub fn has_more_marks(json: &[u8], than: usize) -> bool {
     let (mut count, mut in_text, mut escaped) = (0, false, false);
-    for byte in json {
+    json.iter().any(|byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_text,
@@ -12,8 +13,8 @@ pub fn marks(json: &[u8]) -> usize {
             b'[' | b'{' | b':' | b',' if !in_text => count += 1,
             _ => {}
         }
-    }
-    count
+        count > than
+    })
 }
 
 #[cfg(test)]
@@ -29,7 +30,9 @@ mod tests {
             (r#"{"a\\":[1,2,{}]}"#, 6),
             (r#"{"a":"\"","b":[[],[]]}"#, 8),
         ] {
-            assert_eq!(marks(json.as_bytes()), wanted, "{json}");
+            let json = json.as_bytes();
+            assert!(!has_more_marks(json, wanted), "{json:?}");
+            assert!(wanted == 0 || has_more_marks(json, wanted - 1), "{json:?}");
         }
     }
 }

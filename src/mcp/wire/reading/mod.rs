@@ -47,9 +47,9 @@ impl Unreadable {
         Self::of(scan, invalid(error::too_large()))
     }
 
-    /// The message is well-formed, and yet none of MCP's.
-    pub fn unknown(message: &[u8], why: &serde_json::Error) -> Self {
-        Self::of(&IdScan::of(message), invalid(format!("the message is no message of MCP: {why}")))
+    /// The body is well-formed, and yet no message of MCP's.
+    pub fn unknown(body: &[u8], why: &serde_json::Error) -> Self {
+        Self::of(&IdScan::of(beginning(body)), invalid(format!("the message is no message of MCP: {why}")))
     }
 
     /// The body of an answer over HTTP, where each message has one. One that names a request of the server's would
@@ -93,12 +93,29 @@ pub fn without_mark(message: &[u8]) -> &[u8] {
     message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message)
 }
 
-/// Reads all of a message and keeps its envelope.
+/// Reads all of a message and keeps its envelope. Many messages share a pipe: wherever the id stands in one that cannot
+/// be read, it is found.
 pub fn envelope(message: &[u8]) -> Result<Envelope, Unreadable> {
     let message = without_mark(message);
+    read(message, message)
+}
+
+/// The same for a body over HTTP, whose answer is known by its connection: the id of one that cannot be read is looked
+/// for where clients write it, so that large ones cost little.
+pub fn envelope_of_body(body: &[u8]) -> Result<Envelope, Unreadable> {
+    let body = without_mark(body);
+    read(body, beginning(body))
+}
+
+fn beginning(body: &[u8]) -> &[u8] {
+    &body[..body.len().min(limits::MAX_SCANNED_BODY_BYTES)]
+}
+
+/// The id of a message that cannot be read is looked for in `scanned`.
+fn read(message: &[u8], scanned: &[u8]) -> Result<Envelope, Unreadable> {
     let unreadable = |why: String| {
         let error = ErrorData::new(ErrorCode::PARSE_ERROR, why, None);
-        Unreadable::of(&IdScan::of(message), error)
+        Unreadable::of(&IdScan::of(scanned), error)
     };
     if let Err(error) = std::str::from_utf8(message) {
         let at = error.valid_up_to();
@@ -106,8 +123,9 @@ pub fn envelope(message: &[u8]) -> Result<Envelope, Unreadable> {
         return Err(unreadable(format!("the message is not UTF-8: its byte {} is 0x{byte:02X}", at + 1)));
     }
     // A mark is a byte, and a short message is not looked through.
-    if message.len() > limits::MAX_MESSAGE_VALUES && count::marks(message) > limits::MAX_MESSAGE_VALUES {
-        return Err(Unreadable::of(&IdScan::of(message), invalid(error::too_many_values())));
+    let most = limits::MAX_MESSAGE_VALUES;
+    if message.len() > most && count::has_more_marks(message, most) {
+        return Err(Unreadable::of(&IdScan::of(scanned), invalid(error::too_many_values())));
     }
     match serde_json::from_slice::<Top>(message) {
         Ok(Top::Object(fields)) => fields.envelope(),

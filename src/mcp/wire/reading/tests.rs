@@ -150,3 +150,18 @@ fn a_long_id_is_none_and_a_deep_message_holds_little() {
     let deep = format!("{{\"params\":{}", "[".repeat(2 * limits::MAX_SCANNED_DEPTH));
     assert_eq!(IdScan::of(deep.as_bytes()), Scan::default());
 }
+
+#[test]
+fn of_a_long_body_the_id_is_looked_for_where_clients_write_it_and_on_a_pipe_anywhere() {
+    let values = "1,".repeat(limits::MAX_MESSAGE_VALUES);
+    let first = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":[{values}1]}}"#);
+    let last = format!(r#"{{"jsonrpc":"2.0","method":"a","params":[{values}1],"id":1}}"#);
+    let id = |unreadable: Result<Envelope, Unreadable>| match unreadable.expect_err("too many values") {
+        Unreadable::Request { id, .. } => id,
+        Unreadable::Response { .. } => panic!("a request"),
+    };
+    for (message, of_body) in [(&first, json!(1)), (&last, Value::Null)] {
+        assert_eq!(id(envelope(message.as_bytes())), json!(1));
+        assert_eq!(id(envelope_of_body(message.as_bytes())), of_body);
+    }
+}
