@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,11 +23,14 @@ pub struct Paced {
     bytes: u64,
     /// Set up once there is something to wait for.
     due: Option<Pin<Box<Sleep>>>,
+    is_unread: Arc<AtomicBool>,
 }
 
 impl Paced {
-    pub fn new(inner: Incoming) -> Self {
-        Self { inner, begun: Instant::now(), bytes: 0, due: None }
+    /// `is_unread` says afterwards whether some of it was not read.
+    pub fn new(inner: Incoming, is_unread: Arc<AtomicBool>) -> Self {
+        is_unread.store(!inner.is_end_stream(), Ordering::Relaxed);
+        Self { inner, begun: Instant::now(), bytes: 0, due: None, is_unread }
     }
 
     fn due_at(&self) -> Instant {
@@ -47,6 +51,9 @@ impl HttpBody for Paced {
             let frame = frame.transpose()?;
             if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
                 self.bytes += data.len() as u64;
+            }
+            if frame.is_none() || self.inner.is_end_stream() {
+                self.is_unread.store(false, Ordering::Relaxed);
             }
             return Poll::Ready(frame.map(Ok));
         }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::IntoResponse;
 use base64::Engine as _;
@@ -10,17 +11,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
 use futures::future::Either;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Body as _;
 
 use super::backend::{Backend, Bearer};
 use super::chain::Next;
 use super::in_flight::{self, InFlight};
-use super::message::{Body, Request, Response};
+use super::message::{Body, Request, Response, collect};
 use super::owner::OfOwner;
 use super::pace::{Pace, Paced};
 use super::places::OnConnection;
-use super::rates::Rates;
+use super::rates::{OfCaller, Rates};
 use super::refused::refused;
 use crate::authority::{Principal, Secret};
+use crate::limits;
 use crate::shares::{Account, Refusal};
 
 /// The caller of one request. What it holds open is to end when [`Caller::revoked`] does.
@@ -190,24 +193,25 @@ pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Resp
     let connection = request.extensions().get::<OnConnection>().cloned();
     let caller = match door.caller(request.headers(), of_owner) {
         Ok(caller) => caller,
-        Err(why) => return door.turn_away(why, connection.as_ref()).await,
+        Err(why) => return door.turn_away(why, connection.as_ref(), request.into_body()).await,
     };
     let has_token = matches!(caller.known_by, KnownBy::Token(_));
     let principal = caller.principal.clone();
     // Whatever is done with the request further on, the secret is not needed for it.
     request.headers_mut().remove(header::AUTHORIZATION);
-    let (mut in_flight, request) = match door.let_in(&caller, connection.as_ref(), request) {
+    let (mut in_flight, rate) = match door.let_in(&caller, connection.as_ref(), &request) {
         Ok(let_in) => let_in,
         Err(refusal) => {
-            door.pace.wait(Paced::Principal(Arc::from(principal.name()))).await;
-            return refused_unread(&refusal);
+            let who = Paced::Principal(Arc::from(principal.name()));
+            return door.refuse(who, request.into_body(), &refusal).await;
         }
     };
+    let request = in_flight.count_as_it_arrives(request, rate);
     let served = OF_REQUEST.scope(caller.clone(), next.run(request));
     let response = if has_token {
         tokio::select! {
             biased;
-            () = caller.revoked() => return door.turn_away(Unknown::BadToken, connection.as_ref()).await,
+            () = caller.revoked() => return door.turn_away(Unknown::BadToken, connection.as_ref(), Body::empty()).await,
             response = served => response,
         }
     } else {
@@ -227,11 +231,22 @@ pub async fn identify(door: Arc<Door>, mut request: Request, next: Next) -> Resp
     Response::from_parts(parts, Body::from_stream(body.into_data_stream().take_until(Box::pin(over))))
 }
 
-/// A request is refused before its body is read. The connection cannot go on behind that, and the client is to know.
-fn refused_unread(refusal: &Refusal) -> Response {
-    let mut response = refused(refusal);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+/// The connection cannot go on behind a body that was not read, and the client is to know.
+fn last_unless(was_read: bool, mut response: Response) -> Response {
+    if !was_read {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
+}
+
+/// Reads a short body that is not asked for, so that its connection can go on; whether that was done.
+async fn read_short(body: Body) -> bool {
+    if body.size_hint().lower() > limits::MAX_CONNECTION_BUFFER_BYTES as u64 {
+        return false;
+    }
+    let patience = Duration::from_millis(limits::UNASKED_BODY_MS);
+    let read = tokio::time::timeout(patience, collect(body, limits::MAX_CONNECTION_BUFFER_BYTES)).await;
+    read.is_ok_and(|read| read.is_ok())
 }
 
 impl Door {
@@ -240,26 +255,31 @@ impl Door {
         &self,
         caller: &Caller,
         connection: Option<&OnConnection>,
-        request: Request,
-    ) -> Result<(InFlight, Request), Refusal> {
+        request: &Request,
+    ) -> Result<(InFlight, Option<Arc<OfCaller>>), Refusal> {
         let who = caller.principal.name();
         let rate = matches!(caller.known_by, KnownBy::Token(_)).then(|| self.rates.of_caller(who));
-        let declared = in_flight::declared(&request);
+        let declared = in_flight::declared(request);
         if let Some(rate) = &rate {
             rate.count_request(declared.unwrap_or(0))?;
         }
         if let Some(connection) = connection {
             connection.place.hand_to(who)?;
         }
-        InFlight::take(&self.account, who, request, declared, rate)
+        Ok((InFlight::take(&self.account, who, declared)?, rate))
     }
 
-    async fn turn_away(&self, why: Unknown, connection: Option<&OnConnection>) -> Response {
+    /// Answers once that is due.
+    async fn refuse(&self, who: Paced, body: Body, refusal: &Refusal) -> Response {
+        let (was_read, ()) = tokio::join!(read_short(body), self.pace.wait(who));
+        last_unless(was_read, refused(refusal))
+    }
+
+    async fn turn_away(&self, why: Unknown, connection: Option<&OnConnection>, body: Body) -> Response {
         if let Some(network) = connection.map(|it| it.activity.peer.network)
             && let Err(often) = self.rates.count_stranger(network)
         {
-            self.pace.wait(Paced::Network(network)).await;
-            return refused_unread(&often);
+            return self.refuse(Paced::Network(network), body, &often).await;
         }
         let (word, challenge, advice) = match why {
             Unknown::NoToken => (
@@ -277,8 +297,8 @@ impl Door {
             ),
         };
         self.backend.audit_unauthenticated(word);
-        let challenge = HeaderValue::from_static(challenge);
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], advice).into_response()
+        let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))];
+        last_unless(read_short(body).await, (StatusCode::UNAUTHORIZED, challenge, advice).into_response())
     }
 }
 

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::serve::Listener;
 use futures::FutureExt;
@@ -16,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -149,6 +150,8 @@ async fn serve_requests(
     let of_service = takeover.clone();
     let closed = ClosedInOrder::default();
     let of_requests = closed.clone();
+    let is_unread = Arc::new(AtomicBool::new(false));
+    let of_bodies = is_unread.clone();
     let of_connection = OnConnection { activity: activity.clone(), place: place.clone() };
     let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
         let activity = of_connection.activity.clone();
@@ -157,7 +160,7 @@ async fn serve_requests(
         request.extensions_mut().insert(of_connection.clone());
         request.extensions_mut().insert(of_requests.clone());
         let (version, takeover) = (request.version(), of_service.clone());
-        let response = app.run(request.map(|body| Body::new(Paced::new(body))));
+        let response = app.run(request.map(|body| Body::new(Paced::new(body, of_bodies.clone()))));
         response.map(move |response| {
             Ok::<_, Infallible>(noting_its_end(takeover.hold(response, version), activity))
         })
@@ -181,7 +184,12 @@ async fn serve_requests(
             ended = progress => {
                 // What the client may have sent ahead is lost: it has read that this response is the last.
                 let ended = ended.map_err(io::Error::other)?;
-                return Ok(ended.map(|tail| (connection.into_parts().io.into_inner().stream, tail)));
+                let stream = connection.into_parts().io.into_inner().stream;
+                if ended.is_none() && is_unread.load(Ordering::Relaxed) {
+                    Box::pin(drop_the_rest(stream)).await;
+                    return Ok(None);
+                }
+                return Ok(ended.map(|tail| (stream, tail)));
             }
             late = &mut late => return Err(io::Error::new(io::ErrorKind::TimedOut, late)),
             () = &mut wanted, if !is_wanted => {
@@ -198,6 +206,21 @@ async fn serve_requests(
             }
         }
     }
+}
+
+/// Reads what a client is still writing behind the last answer, to the end or a bound. What the kernel has unread when a
+/// connection is closed it answers with a reset, at which clients drop the answer that they have not read yet.
+async fn drop_the_rest(mut stream: TcpStream) {
+    let all = async {
+        let (mut part, mut dropped) = (vec![0; limits::MAX_CONNECTION_BUFFER_BYTES], 0);
+        while dropped < limits::MAX_DROPPED_BYTES
+            && let Ok(bytes @ 1..) = stream.read(&mut part).await
+        {
+            dropped += bytes;
+        }
+    };
+    // Whether it came to its end or not, the connection is closed.
+    drop(tokio::time::timeout(Duration::from_millis(limits::LINGER_MS), all).await);
 }
 
 /// A connection as hyper sees it.

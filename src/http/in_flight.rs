@@ -18,34 +18,28 @@ pub struct InFlight {
     _request: Option<Held>,
     _bytes: Option<Held>,
     /// Of a body whose length was not declared: as much as has arrived.
-    _growing: Option<Arc<Mutex<Held>>>,
+    growing: Option<Arc<Mutex<Held>>>,
     answer: Option<Held>,
 }
 
 impl InFlight {
-    /// Takes what the request declares, before any of its body is read. One that declares no length takes what arrives.
-    pub fn take(
-        account: &Arc<Account>,
-        who: &str,
-        request: Request,
-        declared: Option<u64>,
-        rate: Option<Arc<OfCaller>>,
-    ) -> Result<(Self, Request), Refusal> {
+    /// Takes what a request declares, before any of its body is read. One that declares no length takes what arrives.
+    pub fn take(account: &Arc<Account>, who: &str, declared: Option<u64>) -> Result<Self, Refusal> {
         let _request = Some(account.take(Pool::Requests, who, 1)?);
         let of_bytes = |bytes| account.take(Pool::RequestBytes, who, in_memory(bytes));
-        if request.body().is_end_stream() {
-            return Ok((Self { _request, ..Self::default() }, request));
-        }
-        match declared {
-            Some(bytes) => {
-                Ok((Self { _request, _bytes: Some(of_bytes(bytes)?), ..Self::default() }, request))
-            }
-            None => {
-                let held = Arc::new(Mutex::new(of_bytes(0)?));
-                let of_body = held.clone();
-                let request = request.map(|inner| metered(inner, Growing { held: of_body, rate, bytes: 0 }));
-                Ok((Self { _request, _growing: Some(held), ..Self::default() }, request))
-            }
+        let in_flight = Self { _request, ..Self::default() };
+        Ok(match declared {
+            Some(0) => in_flight,
+            Some(bytes) => Self { _bytes: Some(of_bytes(bytes)?), ..in_flight },
+            None => Self { growing: Some(Arc::new(Mutex::new(of_bytes(0)?))), ..in_flight },
+        })
+    }
+
+    /// The same request, whose body is taken of the account and of its caller's rate as it arrives, if it declares no length.
+    pub fn count_as_it_arrives(&self, request: Request, rate: Option<Arc<OfCaller>>) -> Request {
+        match &self.growing {
+            Some(held) => request.map(|inner| metered(inner, Growing { held: held.clone(), rate, bytes: 0 })),
+            None => request,
         }
     }
 

@@ -23,6 +23,13 @@ pub const REQUEST_HEAD_SECONDS: u64 = 10;
 pub const IDLE_CONNECTION_SECONDS: u64 = 120;
 /// A request's body has this long, and as long again for each so many bytes of it. Seconds.
 pub const REQUEST_BODY_SECONDS: u64 = 20;
+/// A short body that is not asked for is read all the same, if it arrives within this. Milliseconds.
+pub const UNASKED_BODY_MS: u64 = 500;
+/// Behind an answer to a request whose body was not read, so much of it is dropped unread before the connection ends: a
+/// client that is still writing would else see its connection break, and no answer. Bytes.
+pub const MAX_DROPPED_BYTES: usize = MAX_REQUEST_BYTES;
+/// The same, for so long at most. Milliseconds.
+pub const LINGER_MS: u64 = 1_000;
 /// Bytes of a body that must arrive in a second, on the average and beyond `REQUEST_BODY_SECONDS`.
 pub const MIN_BODY_BYTES_PER_SECOND: u64 = 4 * 1024;
 /// An answer of which fewer than `MIN_READ_BYTES` are read in this time is not read. Seconds.

@@ -155,6 +155,50 @@ async fn a_body_counts_in_its_callers_rate_also_where_it_has_no_declared_length(
 }
 
 #[tokio::test]
+async fn who_is_refused_reads_why_whatever_it_was_still_writing() {
+    let mut bounds = Bounds::default();
+    bounds[Pool::Rate] = bounds[Pool::Rate].with_share(1);
+    let listener = Listener::new(bounds).await;
+    let head = |bytes: usize| {
+        let of = format!("POST /read HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+        format!("{of}Content-Length: {bytes}\r\n\r\n")
+    };
+    // Short ones leave the connection as it is.
+    let mut stream = listener.raw("").await;
+    let mut answers = Vec::new();
+    while !answers.iter().any(|answer: &String| answer.starts_with("HTTP/1.1 429")) {
+        stream.write_all(head(1).as_bytes()).await.expect("sent");
+        stream.write_all(b"x").await.expect("sent");
+        answers.push(one_answer(&mut stream).await);
+    }
+    assert!(!answers.concat().contains("connection: close"), "{answers:?}");
+    let long = 4 * MIB as usize;
+    stream.write_all(head(long).as_bytes()).await.expect("sent");
+    stream.write_all(&vec![b'x'; long]).await.expect("all of it is taken");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.expect("the answer, and the end of the connection");
+    assert!(said.starts_with("HTTP/1.1 429") && said.contains("connection: close\r\n"), "{said}");
+}
+
+/// The next answer on a connection that goes on.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let (mut answer, mut byte) = (String::new(), [0]);
+    while !is_whole(&answer) {
+        stream.read_exact(&mut byte).await.expect("an answer");
+        answer.push(char::from(byte[0]));
+    }
+    answer
+}
+
+fn is_whole(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
+    match head.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        Some(length) => length.parse() == Ok(body.len()),
+        None => body.ends_with("0\r\n\r\n"),
+    }
+}
+
+#[tokio::test]
 async fn the_owner_begins_as_many_connections_as_it_likes() {
     let listener = Listener::new(bounds(Pool::NewConnections, u64::MAX, 1)).await;
     for _ in 0..20 {
