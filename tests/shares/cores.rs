@@ -38,6 +38,11 @@ impl Cores {
         pinned_to(self.server)
     }
 
+    /// What a program is run by that computes on the server's core, with the priority that guests have.
+    pub fn for_bystander(&self) -> Vec<String> {
+        [vec!["nice".to_owned(), "-n".to_owned(), "5".to_owned()], pinned_to(self.server)].concat()
+    }
+
     /// What a hostile caller is run by.
     pub fn for_hostile(&self) -> Vec<String> {
         [vec!["nice".to_owned(), "-n".to_owned(), "19".to_owned()], pinned_to(self.callers)].concat()

@@ -27,7 +27,11 @@ pub struct Generator {
 impl Generator {
     /// Starts a hostile caller of this kind.
     pub fn start(cores: &Cores, kind: &str, orders: &Value) -> Self {
-        let words = cores.for_hostile();
+        Self::start_by(&cores.for_hostile(), kind, orders)
+    }
+
+    /// The same, run by these words.
+    pub fn start_by(words: &[String], kind: &str, orders: &Value) -> Self {
         let this = std::env::current_exe().expect("this program");
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg(this).args([ROLE, kind]);

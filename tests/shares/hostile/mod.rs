@@ -18,8 +18,23 @@ use crate::wire::{Caller, Outcome};
 /// The four of the soak.
 pub const KINDS: [&str; 4] = ["calls", "connections", "holders", "hogs"];
 
+/// Calls nothing and computes.
+pub const BYSTANDER: &str = "bystander";
+
+async fn compute() {
+    for number in 0_u64.. {
+        std::hint::black_box(number.wrapping_mul(number));
+        if number % 1_000_000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// Never ends by itself.
 pub async fn act(kind: &str, orders: &Value, counts: &Counts) {
+    if kind == BYSTANDER {
+        return compute().await;
+    }
     let caller = Caller::of_orders(orders);
     match kind {
         "calls" => calls::act(&caller, orders, counts).await,
