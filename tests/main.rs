@@ -22,6 +22,7 @@ mod divergence;
 mod export;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod guide;
 mod http;
 mod install;
 mod kill_every_record;
