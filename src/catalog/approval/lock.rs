@@ -78,7 +78,7 @@ impl Lock {
         self.components.remove(name).is_some()
     }
 
-    /// As it stands in the file: the same for the same approvals, whoever writes it.
+    /// As it stands in the file: the same for the same approvals, no matter who writes it.
     pub fn text(&self) -> String {
         let mut text = format!(
             "# What is approved to be served, and what it may use: written by `longhaul tool approve`, and read at each \

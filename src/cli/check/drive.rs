@@ -108,7 +108,7 @@ async fn next(follower: &Follower) {
     while follower.try_next().is_some() {}
 }
 
-/// Whether what others do may end it, whom there is nobody of but the file.
+/// Whether another could end it, who is played by the file alone here.
 fn is_for_others(reason: WaitingReason) -> bool {
     matches!(reason, WaitingReason::Message | WaitingReason::State)
 }

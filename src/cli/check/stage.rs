@@ -1,4 +1,4 @@
-//! A scratch engine with one task, made anew for each run from one store: so each run has the same task, seed and time.
+//! A scratch engine with one task, made afresh for each run from one store: so each run has the same task, seed and time.
 
 use std::fs;
 use std::io;

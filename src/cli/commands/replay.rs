@@ -37,7 +37,7 @@ pub async fn run(args: ReplayArgs, context: &Context) -> Result<Exit> {
     Ok(if replayed.end.is_faithful() { Exit::Done } else { Exit::Failed })
 }
 
-/// Nobody answers: what is new does not happen.
+/// No one answers: what is new does not happen.
 struct Silence;
 
 impl Player for Silence {

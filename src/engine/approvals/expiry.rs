@@ -76,7 +76,7 @@ async fn end(shared: &Shared, name: &str, now: UnixNanos) -> Result<(), EngineEr
             let lines = waiting.reasons.lines.clone();
             Some(Unapproved { reasons: Reasons { lines, ..reasons }, ..Unapproved::clone(waiting) })
         }
-        // It was approved anew meanwhile, or is gone.
+        // It was approved again meanwhile, or is gone.
         (None, None) => None,
     };
     let Some(ended) = ended else { return Ok(()) };
