@@ -66,7 +66,10 @@ async def test_a_listener_loses_its_server_and_misses_nothing(hosts: Hosts) -> N
                     while task["state"] not in ENDED:
                         assert await updates.next() == uri
                         task = await document(peer, uri)
-                        if task.get("progress", {"done": 0})["done"] >= 5 + 10 * kills and kills < 2:
+                        # One that waits for its tool to be loaded has begun no attempt that could be interrupted.
+                        is_under_way = task["state"] == "running"
+                        done = task.get("progress", {"done": 0})["done"]
+                        if is_under_way and done >= 5 + 10 * kills and kills < 2:
                             hosts.kill_server()
                             kills += 1
                 except Ended:
@@ -99,7 +102,7 @@ async def test_a_call_that_loses_its_server_says_so_and_its_task_goes_on(hosts: 
 async def test_a_private_server_is_killed_and_its_tasks_go_on(hosts: Hosts) -> None:
     async with hosts.one("--private") as host:
         assert hosts.server()["pid"] == host.pid
-        uri = await start(host.peer, "long_running_agent", {"steps": 5, "step_ms": 200})
+        uri = await start(host.peer, "long_running_agent", {"steps": 5, "step_ms": 800})
         for more in ([], ["--private"]):
             second = spawn(hosts, *more)
             _, said = second.communicate(timeout=STOP_SECONDS)
