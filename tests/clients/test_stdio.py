@@ -102,7 +102,7 @@ async def test_a_call_that_loses_its_server_says_so_and_its_task_goes_on(hosts: 
 async def test_a_private_server_is_killed_and_its_tasks_go_on(hosts: Hosts) -> None:
     async with hosts.one("--private") as host:
         assert hosts.server()["pid"] == host.pid
-        uri = await start(host.peer, "long_running_agent", {"steps": 5, "step_ms": 800})
+        uri = await start(host.peer, "long_running_agent", {"steps": 5, "step_ms": 1500})
         for more in ([], ["--private"]):
             second = spawn(hosts, *more)
             _, said = second.communicate(timeout=STOP_SECONDS)
