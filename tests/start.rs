@@ -283,7 +283,7 @@ fn compiler_of(server: u32) -> u32 {
         if let Some(found) = pids.into_iter().find(|pid| is_it(*pid)) {
             return found;
         }
-        // No event tells of another process's child.
+        // There is no event for another process's child.
         std::thread::sleep(Duration::from_millis(2));
     }
 }

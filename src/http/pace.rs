@@ -21,7 +21,7 @@ pub enum Paced {
 }
 
 /// When the refusals of each that was refused of late are due, evenly spaced: the virtual scheduling form of the generic
-/// cell rate algorithm (ITU-T I.371). A limiter that tells only whether there is room now would have all that wait
+/// cell rate algorithm (ITU-T I.371). A limiter that says only whether there is room now would have all that wait
 /// answered at once.
 #[derive(Default)]
 pub struct Pace {

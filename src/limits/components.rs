@@ -22,7 +22,7 @@ pub const COMPILER_NICENESS: i32 = 15;
 pub const MAX_COMPILED_BYTES: u64 = 1 << 30;
 /// What a compiler says on stderr before it dies, bytes, as far as it is repeated.
 pub const MAX_COMPILER_WORDS_BYTES: u64 = 4_096;
-/// The line that tells a compiler what to compile, bytes.
+/// The line that says what a compiler is to compile, bytes.
 pub const MAX_COMPILER_LINE_BYTES: u64 = 4_096;
 /// Places of a changed schema, and texts to look at, that a person is shown before they approve a component.
 pub const MAX_DIFFERENCES_SHOWN: usize = 16;
