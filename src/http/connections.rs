@@ -83,8 +83,7 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-/// Whose a connection is, unless its machine begins too many. The owner's are not counted; whose it is costs a question
-/// to the kernel, which is asked of one of many only where it may be.
+/// Whose a connection is, unless its machine begins too many. The owner's is let in in any case.
 fn known(stream: &TcpStream, peer: SocketAddr, owners: OwnerRule, places: &Places) -> Result<Peer, Refusal> {
     let of_other = Peer::new(peer.ip(), false);
     let counted = places.arrivals().count(of_other.network);
