@@ -9,6 +9,10 @@
 mod children;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod client;
+#[cfg(all(feature = "sandbox", feature = "mcp"))]
+mod clients;
+#[cfg(feature = "cli")]
+mod compiling;
 #[cfg(feature = "mcp")]
 mod fan_out;
 mod filler;
@@ -20,6 +24,8 @@ mod machine;
 mod measure;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod neighbours;
+#[cfg(feature = "cli")]
+mod program;
 mod questions;
 mod restart;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
@@ -46,6 +52,8 @@ const QUESTIONS: &[Question] = &[
     ("instantiate", instantiate::run),
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
     ("neighbours", neighbours::run),
+    #[cfg(feature = "cli")]
+    ("compiling", compiling::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),
     ("journal", journal::run),

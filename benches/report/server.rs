@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longhaul::authority::Principal;
 use longhaul::catalog::{Candidate, Catalog, Component, Manifest, Operator};
@@ -18,8 +18,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::client::{Call, Client};
-use crate::measure::{Sample, micros};
+use crate::client::Call;
+use crate::clients;
+use crate::measure::Sample;
 
 /// The guests: one of the world `longhaul:tool` that does what its argument says, and an ordinary component.
 const GUESTS: [&str; 2] = ["interpreter", "text_stats"];
@@ -29,7 +30,6 @@ const SPIN_COMPONENT: &str = r#"(component
     (core module $m (func (export "run") (loop br 0)))
     (core instance $i (instantiate $m))
     (func (export "spin") (canon lift (core func $i "run"))))"#;
-const WARM_UP: Duration = Duration::from_millis(300);
 
 pub struct Server {
     runtime: Runtime,
@@ -71,12 +71,7 @@ impl Server {
 
     /// Each client has one call under way, always. Every answer must hold `expected`.
     pub fn closed_loop(&self, clients: usize, call: &Call, expected: &str, span: Duration) -> Sample {
-        let (address, call, expected) = (self.http.address(), call.clone(), expected.to_owned());
-        let measuring = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(closed_loop(address, clients, call, expected, span))
-        });
-        measuring.join().expect("the clients")
+        clients::closed_loop(self.http.address(), clients, call, expected, span)
     }
 
     /// Starts tasks that run once this returns.
@@ -129,44 +124,6 @@ impl Server {
             engine.shutdown().await;
         });
     }
-}
-
-async fn closed_loop(
-    address: SocketAddr,
-    clients: usize,
-    call: Call,
-    expected: String,
-    span: Duration,
-) -> Sample {
-    let start = Instant::now() + WARM_UP;
-    let end = start + span;
-    let (call, expected) = (Arc::new(call), Arc::new(expected));
-    let clients: Vec<_> = (0..clients)
-        .map(|_| {
-            let (call, expected) = (call.clone(), expected.clone());
-            tokio::spawn(async move {
-                let mut client = Client::connect(address).await;
-                let mut taken = Vec::new();
-                loop {
-                    let began = Instant::now();
-                    let answer = client.call(&call).await;
-                    let ended = Instant::now();
-                    assert!(answer.contains(&*expected), "no {expected} in {answer}");
-                    if ended >= end {
-                        return taken;
-                    }
-                    if ended >= start {
-                        taken.push(micros(ended - began));
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut taken = Vec::new();
-    for client in clients {
-        taken.extend(client.await.expect("a client"));
-    }
-    Sample::new(taken, span)
 }
 
 async fn install(engine: &TaskEngine, name: &str, bytes: Arc<[u8]>, manifest: &str) -> Component {
