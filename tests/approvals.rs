@@ -1,6 +1,7 @@
 //! Components that a person approves, with the real program and without trust: what is served at first sight, what any
 //! change of a component comes to, and what is approved also where the process dies in between.
 
+mod added;
 mod lock;
 mod selected;
 mod wassette;

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::operation::{ADDS, Audience, Caller, Operation, REPLACES, shown_as_it_is};
 use super::tool_components::ComponentState;
-use crate::catalog::{Annotations, ComponentFile};
+use crate::catalog::{Annotations, ComponentFile, FileError, RequestText};
 use crate::engine::{Addition, EngineError, Standing, TaskEngine};
 
 /// Serve a component, now and after a restart.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToolAdd {
-    /// Its file on the server's machine, an absolute path; a manifest next to it is read too.
+    /// Its file on the server's machine, an absolute path; a manifest or policy next to it is read too.
     pub path: String,
 }
 
@@ -117,9 +118,8 @@ async fn add(
         return Err(EngineError::Unusable(format!("{} is no absolute path", path.display())).into());
     }
     let read = tokio::task::spawn_blocking(move || read(&path)).await;
-    let (file, manifest) = read.map_err(|error| EngineError::Internal(error.to_string()))??;
-    let addition =
-        Addition { name: file.name.clone(), bytes: file.bytes, manifest, from: file.path, replaces };
+    let (file, bytes, requests) = read.map_err(|error| EngineError::Internal(error.to_string()))??;
+    let addition = Addition { name: file.name.clone(), bytes, requests, from: file.path, replaces };
     let (component, standing) = engine.add_component(caller.principal, addition).await?;
     let (state, why) = match standing {
         Standing::Served => (Some(ComponentState::Ready), None),
@@ -130,13 +130,9 @@ async fn add(
 }
 
 /// Blocks on the disk.
-fn read(path: &Path) -> Result<(ComponentFile, String), EngineError> {
-    let unusable = |error: &dyn std::fmt::Display| EngineError::Unusable(error.to_string());
-    let file = ComponentFile::read(path).map_err(|error| unusable(&error))?;
-    let manifest = match &file.manifest_path {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| unusable(&format_args!("{}: {error}", path.display())))?,
-        None => String::new(),
-    };
-    Ok((file, manifest))
+fn read(path: &Path) -> Result<(ComponentFile, Arc<[u8]>, RequestText), EngineError> {
+    let unusable = |error: FileError| EngineError::Unusable(error.to_string());
+    let file = ComponentFile::at(path);
+    let (bytes, requests) = (file.bytes().map_err(unusable)?, file.requests().map_err(unusable)?);
+    Ok((file, bytes, requests))
 }

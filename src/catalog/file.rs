@@ -61,13 +61,17 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// The same, as text.
+pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
+    let bytes = read_file(path, limit)?;
+    String::from_utf8(bytes).map_err(|error| {
+        FileError::new(path, format!("is not UTF-8, at byte {}", error.utf8_error().valid_up_to()))
+    })
+}
+
 /// A TOML file of at most `MAX_CONFIG_BYTES`.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
-    let bytes = read_file(path, limits::MAX_CONFIG_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        FileError::new(path, format!("is not UTF-8, at byte {}", error.utf8_error().valid_up_to()))
-    })?;
-    parse_toml(path, &text)
+    parse_toml(path, &read_text(path, limits::MAX_CONFIG_BYTES)?)
 }
 
 pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, FileError> {

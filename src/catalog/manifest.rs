@@ -9,8 +9,8 @@ use serde::de::{Deserializer, Error as _};
 
 use super::definition::{Annotations, Reply};
 use super::file::{
-    FileError, env_names, http_patterns, is_component_name, parse_toml, read_toml, state_patterns,
-    tool_globs, visible, visible_line, within,
+    FileError, env_names, http_patterns, is_component_name, parse_toml, state_patterns, tool_globs, visible,
+    visible_line, within,
 };
 use super::hidden::find_hidden;
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
@@ -147,10 +147,6 @@ impl Manifest {
     /// `path` is for the error alone.
     pub fn parse(path: &Path, text: &str) -> Result<Self, FileError> {
         parse_toml::<Self>(path, text)?.checked(path)
-    }
-
-    pub fn read(path: &Path) -> Result<Self, FileError> {
-        read_toml::<Self>(path)?.checked(path)
     }
 
     fn checked(self, path: &Path) -> Result<Self, FileError> {
@@ -342,6 +338,7 @@ pub(super) fn header_name<'de, D: Deserializer<'de>>(input: D) -> Result<String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::file::read_toml;
 
     fn parse(text: &str) -> Result<Manifest, FileError> {
         Manifest::parse(Path::new("tools/travel.toml"), text)
@@ -501,10 +498,17 @@ mod tests {
         let path = folder.path().join("big.toml");
         let large = usize::try_from(limits::MAX_CONFIG_BYTES).expect("fits") + 1;
         std::fs::write(&path, vec![b'#'; large]).expect("written");
-        let seen = Manifest::read(&path).expect_err("refused").to_string();
+        let seen = read_toml::<Manifest>(&path).expect_err("refused").to_string();
         assert!(seen.contains("big.toml") && seen.contains("larger than 1048576 bytes"), "{seen}");
         std::fs::write(&path, b"name = \"\xff\"").expect("written");
-        assert!(Manifest::read(&path).expect_err("refused").to_string().contains("not UTF-8, at byte 8"));
-        assert!(Manifest::read(folder.path()).expect_err("refused").to_string().contains("no regular file"));
+        assert!(
+            read_toml::<Manifest>(&path).expect_err("refused").to_string().contains("not UTF-8, at byte 8")
+        );
+        assert!(
+            read_toml::<Manifest>(folder.path())
+                .expect_err("refused")
+                .to_string()
+                .contains("no regular file")
+        );
     }
 }

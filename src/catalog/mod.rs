@@ -39,7 +39,7 @@ pub use operator::{
     ComponentTable, FileBinding, GrantTable, Operator, SecretBinding, ToolOverride, grant_lines,
 };
 pub use pending::Pending;
-pub use requests::Requests;
+pub use requests::{RequestForm, RequestText, Requests};
 pub use schema::{Schema, SchemaError, Violation};
 pub use source::{ComponentFile, ToolPath};
 pub use tool_bounds::{Rate, ToolBounds};

@@ -1,10 +1,13 @@
 //! What stands next to a component and says what it requests: its manifest, or a policy that was written for Wassette.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::file::FileError;
+use super::file::{FileError, read_text};
 use super::manifest::Manifest;
+use super::source::has_ending;
 use super::wassette;
+use crate::limits;
 
 /// What a component requests, and what is to be said of where that was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,42 +17,89 @@ pub struct Requests {
     pub words: Vec<String>,
 }
 
-impl Requests {
-    /// `manifest` is `NAME.toml`, where there is one: it goes before a policy, `NAME.policy.yaml` or, where no other
-    /// component is in the folder, `policy.yaml`.
-    pub fn read(component: &Path, manifest: Option<&Path>) -> Result<Self, FileError> {
+/// The same in its author's words, as a file has them. Empty where there is no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestText {
+    /// Where it stands, or would stand.
+    pub path: PathBuf,
+    pub form: RequestForm,
+    pub text: String,
+    /// A policy that is not read, since the manifest goes before it.
+    pub passed_over: Option<PathBuf>,
+}
+
+/// How requests are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestForm {
+    #[default]
+    Manifest,
+    /// A policy of Wassette's.
+    Policy,
+}
+
+impl RequestText {
+    /// What stands next to a component: `NAME.toml`, or else a policy, `NAME.policy.yaml` or, where no other component is
+    /// in the folder, `policy.yaml`.
+    pub fn next_to(component: &Path) -> Result<Self, FileError> {
+        let manifest = component.with_extension("toml");
         let policy = find_policy(component)?;
-        match (manifest, policy) {
-            (Some(manifest), policy) => {
-                let words = policy.map(|policy| {
-                    format!("its manifest is {}; {} is not read", manifest.display(), policy.display())
-                });
-                Ok(Self { manifest: Manifest::read(manifest)?, words: words.into_iter().collect() })
-            }
-            (None, Some(policy)) => {
-                let done = wassette::read(&policy)?;
-                let mut words = vec![format!("what it requests is read from {}", policy.display())];
-                words.extend(done.left_out.iter().map(|line| format!("that is left out of it: {line}")));
-                Ok(Self { manifest: done.manifest, words })
-            }
-            (None, None) => Ok(Self::default()),
+        if is_entry(&manifest)? {
+            let text = read_text(&manifest, limits::MAX_CONFIG_BYTES)?;
+            return Ok(Self { passed_over: policy, ..Self::manifest(manifest, text) });
         }
+        let Some(path) = policy else { return Ok(Self::manifest(manifest, String::new())) };
+        let text = read_text(&path, limits::MAX_POLICY_BYTES)?;
+        Ok(Self::policy(path, text))
+    }
+
+    /// The text of a manifest; `path` is where it stands.
+    pub fn manifest(path: PathBuf, text: String) -> Self {
+        Self { path, form: RequestForm::Manifest, text, passed_over: None }
+    }
+
+    /// The text of a policy.
+    pub fn policy(path: PathBuf, text: String) -> Self {
+        Self { path, form: RequestForm::Policy, text, passed_over: None }
+    }
+
+    /// What it says.
+    pub fn parse(&self) -> Result<Requests, FileError> {
+        let path = self.path.display();
+        match self.form {
+            RequestForm::Manifest => {
+                let passed_over = self.passed_over.as_deref().map(Path::display);
+                let words = passed_over.map(|policy| format!("its manifest is {path}; {policy} is not read"));
+                let manifest = Manifest::parse(&self.path, &self.text)?;
+                Ok(Requests { manifest, words: words.into_iter().collect() })
+            }
+            RequestForm::Policy => {
+                let done = wassette::parse(&self.path, &self.text)?;
+                let mut words = vec![format!("what it requests is read from {path}")];
+                words.extend(done.left_out.iter().map(|line| format!("that is left out of it: {line}")));
+                Ok(Requests { manifest: done.manifest, words })
+            }
+        }
+    }
+}
+
+/// Whether anything of that name is in the folder: a broken link is no missing manifest.
+fn is_entry(path: &Path) -> Result<bool, FileError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        // One that cannot be looked at must not pass for one that is not there.
+        Err(error) => Err(FileError::new(path, format!("cannot be read: {error}"))),
     }
 }
 
 fn find_policy(component: &Path) -> Result<Option<PathBuf>, FileError> {
     let own = component.with_extension("policy.yaml");
-    if is_there(&own)? {
+    if is_entry(&own)? {
         return Ok(Some(own));
     }
     let common = component.with_file_name("policy.yaml");
     // Of several components it does not say whose it is.
-    Ok((is_there(&common)? && is_alone(component)?).then_some(common))
-}
-
-/// One that cannot be looked at must not pass for one that is not there.
-fn is_there(path: &Path) -> Result<bool, FileError> {
-    path.try_exists().map_err(|error| FileError::new(path, format!("cannot be read: {error}")))
+    Ok((is_entry(&common)? && is_alone(component)?).then_some(common))
 }
 
 fn is_alone(component: &Path) -> Result<bool, FileError> {
@@ -59,7 +109,7 @@ fn is_alone(component: &Path) -> Result<bool, FileError> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let is_other = path.file_name() != component.file_name();
-        others += usize::from(is_other && path.extension().is_some_and(|ending| ending == "wasm"));
+        others += usize::from(is_other && has_ending(&path, "wasm"));
     }
     Ok(others == 0)
 }
@@ -90,9 +140,8 @@ mod tests {
         }
 
         fn read(&self, name: &str) -> Result<Requests, String> {
-            let component = self.0.path().join(name);
-            let manifest = Some(component.with_extension("toml")).filter(|path| path.exists());
-            Requests::read(&component, manifest.as_deref()).map_err(|error| error.to_string())
+            let read = RequestText::next_to(&self.0.path().join(name)).and_then(|text| text.parse());
+            read.map_err(|error| error.to_string())
         }
     }
 
@@ -135,5 +184,40 @@ mod tests {
         let folder = Folder::with(&["a.wasm"]);
         fs::write(folder.0.path().join("a.policy.yaml"), "permissions: [").expect("written");
         assert!(folder.read("a.wasm").expect_err("no policy").contains("a.policy.yaml, line 1"));
+    }
+    #[test]
+    fn a_manifest_is_read_once_and_no_broken_one_passes_for_none() {
+        let folder = Folder::with(&["a.wasm"]);
+        assert_eq!(folder.read("a.wasm").expect("none").manifest, Manifest::default());
+        let sibling = folder.0.path().join("a.toml");
+        fs::write(&sibling, "version = \"2\"").expect("written");
+        let text = RequestText::next_to(&folder.0.path().join("a.wasm")).expect("a manifest");
+        fs::remove_file(&sibling).expect("removed");
+        assert_eq!(text, RequestText::manifest(sibling.clone(), "version = \"2\"".to_owned()));
+        assert_eq!(text.parse().expect("requests").manifest.version.as_deref(), Some("2"));
+        fs::write(&sibling, "versoin = \"2\"").expect("written");
+        let wrong = folder.read("a.wasm").expect_err("refused");
+        assert!(wrong.contains("a.toml, line 1, column 1"), "{wrong}");
+        fs::remove_file(&sibling).expect("removed");
+        for name in ["a.toml", "a.policy.yaml", "policy.yaml"] {
+            let link = folder.0.path().join(name);
+            std::os::unix::fs::symlink("nowhere", &link).expect("linked");
+            let broken = folder.read("a.wasm").expect_err("refused");
+            assert!(broken.contains("cannot be read"), "{name}: {broken}");
+            fs::remove_file(&link).expect("removed");
+        }
+    }
+
+    #[test]
+    fn what_is_larger_than_it_may_be_is_not_read() {
+        for (name, bytes) in
+            [("a.toml", limits::MAX_CONFIG_BYTES), ("a.policy.yaml", limits::MAX_POLICY_BYTES)]
+        {
+            let folder = Folder::with(&["a.wasm"]);
+            let file = fs::File::create(folder.0.path().join(name)).expect("a file");
+            file.set_len(bytes + 1).expect("a hole");
+            let seen = folder.read("a.wasm").expect_err("refused");
+            assert!(seen.contains(name) && seen.contains(&bytes.to_string()), "{seen}");
+        }
     }
 }

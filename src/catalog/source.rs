@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{FileError, read_file};
-use super::manifest::Manifest;
+use super::requests::RequestText;
 use crate::limits;
-use crate::task::ComponentId;
 
 /// What a path to tools turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +16,14 @@ pub enum ToolPath {
     Workspace(PathBuf),
 }
 
-/// A component's file and its manifest, as they are on disk.
-#[derive(Clone, Debug)]
+/// A component's file. What stands next to it belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentFile {
     pub path: PathBuf,
     /// The file's name without `.wasm`.
     pub name: String,
-    pub id: ComponentId,
-    pub bytes: Arc<[u8]>,
-    pub manifest: Manifest,
-    /// Where there is one.
-    pub manifest_path: Option<PathBuf>,
+    /// Built here from source: its operator's own.
+    pub own: bool,
 }
 
 impl ToolPath {
@@ -68,30 +64,24 @@ impl ToolPath {
 }
 
 impl ComponentFile {
-    /// Reads `NAME.wasm`, and `NAME.toml` next to it where there is one.
-    pub fn read(path: &Path) -> Result<Self, FileError> {
-        let name = path.file_stem().and_then(|stem| stem.to_str());
-        let name = name.ok_or_else(|| FileError::new(path, "has a name that is not UTF-8"))?.to_owned();
-        let bytes = read_file(path, limits::MAX_COMPONENT_BYTES as u64)?;
-        let sibling = path.with_extension("toml");
-        let (manifest, manifest_path) = match sibling.symlink_metadata() {
-            Ok(_) => (Manifest::read(&sibling)?, Some(sibling)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Manifest::default(), None),
-            // A manifest that cannot be read must not pass for one that requests nothing.
-            Err(error) => return Err(FileError::new(&sibling, format!("cannot be read: {error}"))),
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            name,
-            id: ComponentId::of_bytes(&bytes),
-            bytes: bytes.into(),
-            manifest,
-            manifest_path,
-        })
+    /// A file that comes from elsewhere.
+    pub fn at(path: &Path) -> Self {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path: path.to_owned(), name, own: false }
+    }
+
+    /// The component's bytes; one that is larger than any may be is not read.
+    pub fn bytes(&self) -> Result<Arc<[u8]>, FileError> {
+        Ok(read_file(&self.path, limits::MAX_COMPONENT_BYTES as u64)?.into())
+    }
+
+    /// What it requests, in its author's words.
+    pub fn requests(&self) -> Result<RequestText, FileError> {
+        RequestText::next_to(&self.path)
     }
 }
 
-fn has_ending(path: &Path, ending: &str) -> bool {
+pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|there| there.eq_ignore_ascii_case(ending))
 }
 
@@ -125,36 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_read_with_its_manifest() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("text-stats.wasm");
-        fs::write(&path, b"\0asm").expect("written");
-        let plain = ComponentFile::read(&path).expect("a file");
-        assert_eq!((plain.name.as_str(), &plain.manifest), ("text-stats", &Manifest::default()));
-        assert_eq!(plain.id, ComponentId::of_bytes(b"\0asm"));
-        let sibling = folder.path().join("text-stats.toml");
-        fs::write(&sibling, "version = \"2\"").expect("written");
-        let seen = ComponentFile::read(&path).expect("a file");
-        assert_eq!(
-            (seen.manifest.version.as_deref(), seen.manifest_path),
-            (Some("2"), Some(sibling.clone()))
-        );
-        fs::write(&sibling, "versoin = \"2\"").expect("written");
-        let wrong = ComponentFile::read(&path).expect_err("refused").to_string();
-        assert!(wrong.contains("text-stats.toml, line 1, column 1"), "{wrong}");
-        // A broken link is no missing manifest.
-        fs::remove_file(&sibling).expect("removed");
-        std::os::unix::fs::symlink("nowhere", &sibling).expect("linked");
-        assert!(ComponentFile::read(&path).expect_err("refused").to_string().contains("cannot be read"));
-    }
-
-    #[test]
     fn a_component_that_is_too_large_is_refused_before_it_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("big.wasm");
         let file = fs::File::create(&path).expect("a file");
         file.set_len(limits::MAX_COMPONENT_BYTES as u64 + 1).expect("a hole");
-        let seen = ComponentFile::read(&path).expect_err("refused").to_string();
+        let seen = ComponentFile::at(&path).bytes().expect_err("refused").to_string();
         assert!(seen.contains("big.wasm: is larger than 67108864 bytes"), "{seen}");
     }
 }

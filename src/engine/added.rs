@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Candidate, Catalog, Component, Flag, Lock, Manifest, Statement, Unapproved, flags,
+    Admission, Candidate, Catalog, Component, FileError, Flag, Lock, RequestForm, RequestText, Requests,
+    Statement, Unapproved, flags,
 };
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
@@ -28,8 +29,7 @@ const PREFIX: &str = "added/";
 pub struct Added {
     pub name: String,
     pub component: ComponentId,
-    /// The text of its manifest; empty where it has none.
-    pub manifest: String,
+    pub requests: RequestText,
     /// The file that it was read from.
     pub from: PathBuf,
 }
@@ -37,7 +37,10 @@ pub struct Added {
 #[derive(Serialize, Deserialize)]
 struct AddedRow {
     component: ComponentId,
+    /// What it requests: the text of a manifest, or of the policy that is named.
     manifest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<PathBuf>,
     from: PathBuf,
     at: u64,
     by: String,
@@ -48,8 +51,7 @@ struct AddedRow {
 pub struct Addition {
     pub name: String,
     pub bytes: Arc<[u8]>,
-    /// The text of its manifest; empty where it has none.
-    pub manifest: String,
+    pub requests: RequestText,
     pub from: PathBuf,
     /// It is to take the place of the one of its name, which is there; else there may be none.
     pub replaces: bool,
@@ -94,9 +96,9 @@ impl TaskEngine {
     }
 
     async fn add(&self, by: &Principal, addition: Addition) -> Result<(ComponentId, Standing), EngineError> {
-        let Addition { name, bytes, manifest: text, from, replaces } = addition;
-        let manifest = Manifest::parse(&from.with_extension("toml"), &text)
-            .map_err(|error| EngineError::Unusable(error.to_string()))?;
+        let Addition { name, bytes, requests, from, replaces } = addition;
+        let unusable = |error: FileError| EngineError::Unusable(error.to_string());
+        let Requests { manifest, words } = requests.parse().map_err(unusable)?;
         let inspection =
             self.inspect(bytes.clone()).await.map_err(|error| EngineError::Unusable(error.to_string()))?;
         let id = ComponentId::of_bytes(&bytes);
@@ -104,7 +106,8 @@ impl TaskEngine {
         let candidate = Candidate { name, id: id.clone(), manifest, inspection, trusted: shared.trusts_all };
         let statement =
             (!candidate.trusted).then(|| Statement::of(candidate.clone(), &shared.operator)).transpose()?;
-        let component = Component::assemble(candidate, &shared.operator)?;
+        let mut component = Component::assemble(candidate, &shared.operator)?;
+        component.holdings.notes.extend(words);
         let name = component.name.clone();
         self.store_component(bytes, &name).await?;
         let _one = shared.catalog_changes.lock().await;
@@ -119,7 +122,8 @@ impl TaskEngine {
         }
         let row = AddedRow {
             component: id.clone(),
-            manifest: text,
+            policy: (requests.form == RequestForm::Policy).then_some(requests.path),
+            manifest: requests.text,
             from,
             at: shared.date(),
             by: by.name().to_owned(),
@@ -129,8 +133,7 @@ impl TaskEngine {
             return Ok((id, Standing::Kept));
         }
         let others = catalog.without(&name);
-        // What a lock file approves, a start takes for approved.
-        let mut approvals = self.approvals(Lock::default()).await?;
+        let mut approvals = self.approvals(self.lock().await?).await?;
         let admission = statement
             .as_ref()
             .map(|statement| approvals.admit(&name, statement, &flags_of(&others, &name, statement)));
@@ -151,6 +154,14 @@ impl TaskEngine {
         self.audit_grants(by, &next).await?;
         self.set_catalog(Arc::new(next));
         Ok((id, standing))
+    }
+
+    /// What the lock file says now, as a start would read it.
+    async fn lock(&self) -> Result<Lock, EngineError> {
+        let Some(path) = self.shared.lock_file.clone() else { return Ok(Lock::default()) };
+        let read = tokio::task::spawn_blocking(move || Lock::read(&path)).await;
+        let read = read.map_err(|error| EngineError::Internal(error.to_string()))?;
+        read.map_err(|error| EngineError::Unusable(error.to_string()))
     }
 
     async fn put_added(&self, by: &Principal, name: &str, row: AddedRow) -> Result<(), EngineError> {
@@ -220,8 +231,12 @@ pub fn read_all(snapshot: &Snapshot<'_>) -> Result<Vec<Added>, StoreError> {
     snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, row| {
         let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
         match serde_json::from_slice::<AddedRow>(row) {
-            Ok(AddedRow { component, manifest, from, .. }) => {
-                added.push(Added { name, component, manifest, from });
+            Ok(AddedRow { component, manifest, policy, from, .. }) => {
+                let requests = match policy {
+                    None => RequestText::manifest(from.with_extension("toml"), manifest),
+                    Some(path) => RequestText::policy(path, manifest),
+                };
+                added.push(Added { name, component, requests, from });
             }
             Err(error) => tracing::warn!("the added component '{name}' cannot be read: {error}"),
         }

@@ -1,7 +1,7 @@
 //! Opening an engine, starting it and stopping it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -70,6 +70,8 @@ pub struct EngineOptions {
     pub operator: Operator,
     /// They are granted all that they request.
     pub trusts_all: bool,
+    /// Says what of them is approved where no person is; read whenever one is added.
+    pub lock_file: Option<PathBuf>,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
     /// Looks at the root tasks of an engine that is there to try one.
@@ -92,6 +94,7 @@ impl Default for EngineOptions {
             tool_bounds: BTreeMap::new(),
             operator: Operator::default(),
             trusts_all: false,
+            lock_file: None,
             commands: without_commands,
             probe: None,
         }
@@ -176,6 +179,7 @@ impl TaskEngine {
             shares: options.shares,
             operator: options.operator,
             trusts_all: options.trusts_all,
+            lock_file: options.lock_file,
             commands: options.commands,
             leases: AtomicU64::new(1),
             probe: options.probe,

@@ -1,6 +1,7 @@
 //! What all parts of one engine share, and the one way from the engine to the disk.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Shared {
     /// What components are granted, and whether all get what they request: for those that are added while it runs.
     pub operator: Operator,
     pub trusts_all: bool,
+    /// Says what of them is approved where no person is.
+    pub lock_file: Option<PathBuf>,
     /// How a person does what is advised.
     pub commands: Commands,
     pub audit: Audit,

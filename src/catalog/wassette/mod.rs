@@ -4,4 +4,4 @@
 mod policy;
 mod yaml;
 
-pub use policy::read;
+pub use policy::parse;

@@ -20,9 +20,9 @@ pub struct Translated {
     pub left_out: Vec<String>,
 }
 
-/// A policy in a file.
-pub fn read(path: &Path) -> Result<Translated, FileError> {
-    translate(path, yaml::read(path)?)
+/// The text of a policy; `path` is for the error alone.
+pub fn parse(path: &Path, text: &str) -> Result<Translated, FileError> {
+    translate(path, yaml::parse(path, text)?)
 }
 
 fn translate(path: &Path, document: Value) -> Result<Translated, FileError> {

@@ -6,19 +6,10 @@ use std::path::Path;
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
 use serde_json::{Map, Number, Value};
 
-use crate::catalog::file::{FileError, read_file};
+use crate::catalog::file::FileError;
 use crate::limits;
 
-/// The file as a value; `null` where it is empty.
-pub fn read(path: &Path) -> Result<Value, FileError> {
-    let bytes = read_file(path, limits::MAX_POLICY_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        FileError::new(path, format!("is not UTF-8, at byte {}", error.utf8_error().valid_up_to()))
-    })?;
-    parse(path, &text)
-}
-
-/// `path` is for the error alone.
+/// The text as a value; `null` where it is empty. `path` is for the error alone.
 pub fn parse(path: &Path, text: &str) -> Result<Value, FileError> {
     let options = granit_parser::options! {
         strict_indentation: true,

@@ -17,7 +17,7 @@ pub async fn add(path: PathBuf, server: &ServerArgs, context: &Context) -> Resul
     let mut access = Access::open_or_make(server.url(), context).await?;
     let mut refused = None;
     for file in files {
-        let path = absolute(&file.component)?.to_string_lossy().into_owned();
+        let path = absolute(&file.path)?.to_string_lossy().into_owned();
         match access.run(ToolAdd { path }).await {
             Ok(added) => say(&added, "added", context)?,
             Err(error) => {

@@ -9,7 +9,7 @@ use crate::api::{
     ApprovalsListed, ApprovedDocument, BlockDocument, ComponentDocument, ComponentState, Operation,
     ToolApprovals, ToolBlock, ToolBlocks, ToolComponents, ToolPin, ToolUnblock,
 };
-use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
+use crate::catalog::{ComponentFile, RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
 use crate::cli::check;
 use crate::cli::client::access::Access;
@@ -19,7 +19,6 @@ use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::guests;
 use crate::cli::server::load::{self, Loaded};
 use crate::cli::server::open;
-use crate::cli::server::tools;
 use crate::cli::show::render::{Output, Table, bytes, escape};
 use crate::mcp::ToolInfo;
 
@@ -301,7 +300,7 @@ fn document(loaded: &Loaded) -> Value {
         "name": component.name,
         "version": component.version,
         "component": component.id,
-        "path": loaded.file.component,
+        "path": loaded.file.path,
         "bytes": loaded.bytes.len(),
         "trusted": held.trusted,
         "imports": held.imports,
@@ -333,9 +332,9 @@ async fn build(dir: PathBuf, packages: Vec<String>, output: Output) -> Result<()
         return output.json(&json!({ "components": guests }));
     }
     let mut table = Table::new(&["NAME", "COMPONENT", "SIZE"]);
-    for guest in built.into_iter().map(tools::ComponentFile::from) {
-        let size = bytes(tools::read(&guest)?.len() as u64);
-        table.row([&guest.name, &guest.component.display().to_string(), &size]);
+    for guest in built.into_iter().map(ComponentFile::from) {
+        let size = bytes(guest.bytes().map_err(CliError::failed)?.len() as u64);
+        table.row([&guest.name, &guest.path.display().to_string(), &size]);
     }
     output.table(&table)
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::load::{self, Loaded};
-use super::tools::{self, ComponentFile};
 use crate::api;
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Catalog, CatalogError, Component, FirstSight, Lock, Manifest, Pending, Reasons, Unapproved,
+    Admission, Catalog, CatalogError, Component, ComponentFile, FirstSight, Lock, Pending, Reasons,
+    RequestText, Unapproved,
 };
 use crate::cli::config::Settings;
 use crate::cli::exit::{CliError, Result};
@@ -72,12 +72,14 @@ impl<'a> Loader<'a> {
             if !is_second {
                 self.order.push(file.name.clone());
             }
-            match tools::read(&file) {
-                Ok(bytes) if !is_second && self.runner.is_compiled(&ComponentId::of_bytes(&bytes)) => {
-                    let loaded = self.inspect(&file, bytes).await;
+            match load::read(&file) {
+                Ok((bytes, requests))
+                    if !is_second && self.runner.is_compiled(&ComponentId::of_bytes(&bytes)) =>
+                {
+                    let loaded = self.inspect(&file, (bytes, &requests)).await;
                     self.take(&file, loaded).await?;
                 }
-                Ok(bytes) => rest.push((is_second, bytes.len(), file)),
+                Ok((bytes, _)) => rest.push((is_second, bytes.len(), file)),
                 Err(error) => self.take(&file, Err(error)).await?,
             }
         }
@@ -89,8 +91,8 @@ impl<'a> Loader<'a> {
     /// One after another.
     pub async fn take_all(&mut self, files: Vec<ComponentFile>) -> Result<()> {
         for file in files {
-            let loaded = match tools::read(&file) {
-                Ok(bytes) => self.inspect(&file, bytes).await,
+            let loaded = match load::read(&file) {
+                Ok((bytes, requests)) => self.inspect(&file, (bytes, &requests)).await,
                 Err(error) => Err(error),
             };
             self.take(&file, loaded).await?;
@@ -103,23 +105,16 @@ impl<'a> Loader<'a> {
         // No flag names it, so that there is none to mend before the server can start.
         let of_files = self.first_error.clone();
         for added in self.engine.added().await? {
-            let Added { name, component, manifest, from } = added;
-            let file =
-                ComponentFile { name: name.clone(), component: from.clone(), manifest: None, own: false };
+            let Added { name, component, requests, from, .. } = added;
+            let file = ComponentFile { name: name.clone(), path: from, own: false };
             if self.order.contains(&name) {
                 eprintln!("{}: what was added is not served, since a file of that name is", escape(&name));
                 continue;
             }
             self.order.push(name.clone());
             self.stands(&name, Pending::Compiling).await?;
-            let loaded = match Manifest::parse(&from.with_extension("toml"), &manifest) {
-                Ok(manifest) => {
-                    let bytes = self.engine.component_bytes(&component).await?;
-                    let Settings { operator, trust, .. } = self.settings;
-                    load::inspect_with(file.clone(), bytes, manifest, self.runner, operator, *trust).await
-                }
-                Err(error) => Err(CliError::usage(error)),
-            };
+            let bytes = self.engine.component_bytes(&component).await?;
+            let loaded = self.inspect(&file, (bytes, &requests)).await;
             self.take(&file, loaded).await?;
         }
         self.first_error = of_files;
@@ -136,9 +131,9 @@ impl<'a> Loader<'a> {
         }
     }
 
-    async fn inspect(&self, file: &ComponentFile, bytes: Arc<[u8]>) -> Result<Loaded> {
+    async fn inspect(&self, file: &ComponentFile, read: (Arc<[u8]>, &RequestText)) -> Result<Loaded> {
         let Settings { operator, trust, .. } = self.settings;
-        load::inspect(file.clone(), bytes, self.runner, operator, *trust).await
+        load::inspect(file.clone(), read, self.runner, operator, *trust).await
     }
 
     /// What becomes of one; an error is none of the component's.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::tools::{self, ComponentFile};
+use super::tools;
 use crate::authority::Grant;
 use crate::catalog::{
-    Candidate, Component, Manifest, Operator, RefusedBound, Requests, Statement, bound_lines,
+    Candidate, Component, ComponentFile, Operator, RefusedBound, RequestText, Requests, Statement,
+    bound_lines,
 };
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{self, escape};
@@ -37,36 +38,26 @@ pub async fn load(
     operator: &Operator,
     trust: bool,
 ) -> Result<Loaded> {
-    let bytes = tools::read(&file)?;
-    inspect(file, bytes, runner, operator, trust).await
+    let (bytes, requests) = read(&file)?;
+    inspect(file, (bytes, &requests), runner, operator, trust).await
 }
 
-/// Looks into a component without running it, and applies its manifest and the operator's word.
+/// What is in a component's files.
+pub fn read(file: &ComponentFile) -> Result<(Arc<[u8]>, RequestText)> {
+    Ok((file.bytes().map_err(CliError::failed)?, file.requests().map_err(CliError::usage)?))
+}
+
+/// Looks into a component without running it, and applies what it requests and the operator's word.
 pub async fn inspect(
     file: ComponentFile,
-    bytes: Arc<[u8]>,
+    (bytes, requests): (Arc<[u8]>, &RequestText),
     runner: &dyn Runner,
     operator: &Operator,
     trust: bool,
 ) -> Result<Loaded> {
-    let Requests { manifest, words } =
-        Requests::read(&file.component, file.manifest.as_deref()).map_err(CliError::usage)?;
+    let Requests { manifest, words } = requests.parse().map_err(CliError::usage)?;
     words.iter().for_each(|line| eprintln!("{}: {}", escape(&file.name), escape(line)));
-    let mut loaded = inspect_with(file, bytes, manifest, runner, operator, trust).await?;
-    loaded.component.holdings.notes.extend(words);
-    Ok(loaded)
-}
-
-/// The same with a manifest that was read.
-pub async fn inspect_with(
-    file: ComponentFile,
-    bytes: Arc<[u8]>,
-    manifest: Manifest,
-    runner: &dyn Runner,
-    operator: &Operator,
-    trust: bool,
-) -> Result<Loaded> {
-    let place = file.component.display().to_string();
+    let place = file.path.display().to_string();
     let what = format!("{} ({})", escape(&file.name), render::bytes(bytes.len() as u64));
     let looked =
         told_when_slow(&what, SLOW, &|line| eprintln!("{line}"), runner.inspect(bytes.clone())).await;
@@ -90,7 +81,8 @@ pub async fn inspect_with(
     };
     let refused = |error| CliError::usage(format_args!("{place}: {error}"));
     let statement = (!candidate.trusted).then(|| Statement::of(candidate.clone(), operator));
-    let component = Component::assemble(candidate, operator).map_err(refused)?;
+    let mut component = Component::assemble(candidate, operator).map_err(refused)?;
+    component.holdings.notes.extend(words);
     Ok(Loaded { file, bytes, component, statement: statement.transpose().map_err(refused)? })
 }
 

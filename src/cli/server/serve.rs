@@ -165,6 +165,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         tool_bounds: context.settings.operator.tool_bounds(),
         operator: context.settings.operator.clone(),
         trusts_all: context.settings.trust,
+        lock_file: context.settings.lock_file.clone(),
         ..EngineOptions::default()
     };
     open_store(context.data(), runner, options).await

@@ -1,33 +1,17 @@
 //! From `--tools PATH` to component files: a component, a folder of them, or a workspace that is built first.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::guests::{self, GuestError};
+use crate::catalog::{ComponentFile, ToolPath};
 use crate::cli::exit::{CliError, Result};
-use crate::cli::show::render::bytes;
-use crate::limits;
-
-/// A component's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ComponentFile {
-    /// The file's name without `.wasm`.
-    pub name: String,
-    pub component: PathBuf,
-    /// `NAME.toml` next to it.
-    pub manifest: Option<PathBuf>,
-    /// Built here from source: its operator's own.
-    pub own: bool,
-}
 
 /// Every component that the paths name, in their order; a folder's by name. Blocks while a workspace is built.
 pub fn find(paths: &[PathBuf], tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
     let mut found: Vec<ComponentFile> = Vec::new();
     for path in paths {
         for file in find_at(path, tell)? {
-            if !found.iter().any(|there| there.component == file.component) {
+            if !found.iter().any(|there| there.path == file.path) {
                 found.push(file);
             }
         }
@@ -35,64 +19,31 @@ pub fn find(paths: &[PathBuf], tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>
     Ok(found)
 }
 
-/// The component's bytes; one that is larger than any may be is not read.
-pub fn read(file: &ComponentFile) -> Result<Arc<[u8]>> {
-    let path = &file.component;
-    let size = fs::metadata(path).map_err(|e| unreadable(path, &e))?.len();
-    if size > limits::MAX_COMPONENT_BYTES as u64 {
-        let limit = bytes(limits::MAX_COMPONENT_BYTES as u64);
-        return Err(CliError::failed(format_args!(
-            "{} is {}; a component has at most {limit}",
-            path.display(),
-            bytes(size)
-        )));
-    }
-    Ok(fs::read(path).map_err(|e| unreadable(path, &e))?.into())
-}
-
 fn find_at(path: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
-    let kind = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
-    if kind.is_file() {
-        return Ok(vec![with_manifest(path)]);
+    if !path.exists() {
+        return Err(CliError::not_found(format_args!("{}: there is no such file or folder", path.display())));
     }
-    if guests::is_workspace(path) {
-        tell(&format!("building {} (cargo build --release --target {})", path.display(), guests::TARGET));
-        let built = guests::build(path, &[], tell)?;
-        return Ok(built.into_iter().map(ComponentFile::from).collect());
+    let looked = ToolPath::look(path).map_err(|error| {
+        CliError::failed(error).next(
+            "longhaul serve --tools PATH takes a component (a .wasm file), a folder of components, or a Cargo workspace",
+        )
+    })?;
+    match looked {
+        ToolPath::Components(paths) => Ok(paths.iter().map(|path| ComponentFile::at(path)).collect()),
+        ToolPath::Workspace(_) => build(path, tell),
     }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path).map_err(|e| unreadable(path, &e))? {
-        let file = entry.map_err(|e| unreadable(path, &e))?.path();
-        if file.extension().is_some_and(|extension| extension == "wasm") && file.is_file() {
-            found.push(with_manifest(&file));
-        }
-    }
-    if found.is_empty() {
-        return Err(CliError::failed(format_args!(
-            "{} has neither a .wasm file nor a Cargo.toml: there are no tools in it",
-            path.display()
-        ))
-        .next(
-            "longhaul serve --tools PATH takes a component, a folder of components, or a Cargo workspace",
-        ));
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
 }
 
-fn with_manifest(component: &Path) -> ComponentFile {
-    let manifest = component.with_extension("toml");
-    ComponentFile {
-        name: component.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        component: component.to_owned(),
-        manifest: manifest.is_file().then_some(manifest),
-        own: false,
-    }
+/// The workspace's guests, built now.
+fn build(workspace: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
+    tell(&format!("building {} (cargo build --release --target {})", workspace.display(), guests::TARGET));
+    let built = guests::build(workspace, &[], tell)?;
+    Ok(built.into_iter().map(ComponentFile::from).collect())
 }
 
 impl From<guests::BuiltGuest> for ComponentFile {
     fn from(built: guests::BuiltGuest) -> Self {
-        Self { name: built.name, component: built.component, manifest: built.manifest, own: true }
+        Self { name: built.name, path: built.component, own: true }
     }
 }
 
@@ -105,13 +56,10 @@ impl From<GuestError> for CliError {
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    let text = format!("cannot read {}: {error}", path.display());
-    if error.kind() == io::ErrorKind::NotFound { CliError::not_found(text) } else { CliError::failed(text) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::cli::exit::Exit;
 
@@ -123,9 +71,8 @@ mod tests {
         }
         let paths = [folder.path().to_owned(), folder.path().join("b.wasm")];
         let found = find(&paths, &|_| ()).expect("found");
-        let names: Vec<_> =
-            found.iter().map(|file| (file.name.as_str(), file.manifest.is_some(), file.own)).collect();
-        assert_eq!(names, [("a", true, false), ("b", false, false)]);
+        let names: Vec<_> = found.iter().map(|file| (file.name.as_str(), file.own)).collect();
+        assert_eq!(names, [("a", false), ("b", false)]);
     }
 
     #[test]
@@ -134,15 +81,5 @@ mod tests {
         let exit = |path: PathBuf| find(&[path], &|_| ()).expect_err("nothing there").exit;
         assert_eq!(exit(folder.path().join("missing.wasm")), Exit::NotFound);
         assert_eq!(exit(folder.path().to_owned()), Exit::Failed);
-    }
-
-    #[test]
-    fn a_component_larger_than_any_is_not_read() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let component = folder.path().join("huge.wasm");
-        let file = fs::File::create(&component).expect("created");
-        file.set_len(limits::MAX_COMPONENT_BYTES as u64 + 1).expect("sparse");
-        let error = read(&with_manifest(&component)).expect_err("too large");
-        assert!(error.message.contains("64.0 MiB"), "{error}");
     }
 }
