@@ -9,7 +9,7 @@
 //! 3rd      engine   http
 //! 2nd      catalog
 //! 1st      store
-//! ground   task   shares   authority   clock   limits   private
+//! ground   task   shares   authority   clock   limits   private   launch
 //! ```
 //!
 //! Features are walls: without `sandbox` nothing here can name wasmtime, without `mcp` nothing can name
@@ -27,6 +27,8 @@ pub mod crash;
 pub mod engine;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(any(feature = "sandbox", feature = "mcp"))]
+pub mod launch;
 pub mod limits;
 #[cfg(feature = "mcp")]
 pub mod mcp;

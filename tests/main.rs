@@ -51,4 +51,6 @@ mod steps;
 mod suspend;
 mod tls;
 mod tokens;
+#[cfg(target_os = "linux")]
+mod walls;
 mod working_folder;

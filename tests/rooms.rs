@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A room may import what stands on a lower line; rooms on one line are wings without a door.
 const FLOORS: &[&[&str]] = &[
     &["limits"],
-    &["clock", "crash"],
+    &["clock", "crash", "launch"],
     &["private"],
     &["authority"],
     &["shares"],

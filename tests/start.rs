@@ -13,6 +13,8 @@ use longhaul::sandbox::{Compile, CompilerBounds, CompilerProgram, Sandbox, Sandb
 use serde_json::{Value, json};
 
 use crate::support::{Client, Server, answer_of, command, export, install};
+#[cfg(target_os = "linux")]
+use crate::support::{Watched, child_of, launcher_of};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longhaul");
 
@@ -240,14 +242,13 @@ async fn each_bound_of_the_compiler_is_named_and_the_server_goes_on() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_compiler_has_no_environment_gives_way_and_ends_with_its_server() {
-    use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
     let folder = tempfile::tempdir().expect("a folder");
     let tools = folder.path().join("tools");
     fs::create_dir(&tools).expect("made");
     install(&tools, "heavy", &with_ballast("heavy", 3_000), "");
     let mut server = Starting::of(&folder.path().join("data"), &tools);
-    let compiler = compiler_of(server.child.id());
+    let launcher = launcher_of(server.child.id());
+    let compiler = compiler_of(launcher);
     let of = |name: &str| fs::read_to_string(format!("/proc/{compiler}/{name}")).expect("it lives");
     assert_eq!(of("environ"), "");
     let stat = of("stat");
@@ -255,35 +256,16 @@ fn the_compiler_has_no_environment_gives_way_and_ends_with_its_server() {
         |stat: &str| stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(16)?.parse::<i32>().ok());
     let own = fs::read_to_string(format!("/proc/{}/stat", server.child.id())).expect("it lives");
     assert!(niceness(&stat) > niceness(&own), "{stat} {own}");
-    let pid = Pid::from_raw(compiler.try_into().expect("a pid")).expect("a pid");
-    let watched = pidfd_open(pid, PidfdFlags::empty()).expect("it lives");
+    let watched = [compiler, launcher].map(Watched::new);
     server.child.kill().expect("it was ours");
-    let mut ends = [PollFd::new(&watched, PollFlags::IN)];
-    let at_most = rustix::time::Timespec { tv_sec: 60, tv_nsec: 0 };
-    assert_eq!(poll(&mut ends, Some(&at_most)).expect("it is watched"), 1, "it outlives its server");
+    assert!(watched.iter().all(Watched::ends), "one outlives the server");
 }
 
-/// The process that compiles for this one, once there is one that has bounded itself.
+/// The process that compiles, once it has bounded itself.
 #[cfg(target_os = "linux")]
-fn compiler_of(server: u32) -> u32 {
-    let is_it = |pid: u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+fn compiler_of(launcher: u32) -> u32 {
+    child_of(launcher, "compile-component", &|pid| {
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
-        let is_bounded =
-            limits.lines().any(|line| line.starts_with("Max cpu time") && !line.contains("unlimited"));
-        status.contains(&format!("PPid:\t{server}\n"))
-            && words.windows(17).any(|word| word == b"compile-component")
-            && is_bounded
-    };
-    loop {
-        let pids = fs::read_dir("/proc")
-            .expect("there is one")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        if let Some(found) = pids.into_iter().find(|pid| is_it(*pid)) {
-            return found;
-        }
-        // There is no event for another process's child.
-        std::thread::sleep(Duration::from_millis(2));
-    }
+        limits.lines().any(|line| line.starts_with("Max cpu time") && !line.contains("unlimited"))
+    })
 }

@@ -6,7 +6,9 @@ use crate::authority::Secret;
 use crate::cli::args::GlobalArgs;
 use crate::cli::config::{ConfigError, Overrides, Settings};
 use crate::cli::exit::{CliError, Result};
+use crate::cli::programs;
 use crate::cli::show::render::Output;
+use crate::launch::Launch;
 use crate::mcp::ClientOptions;
 
 /// What every command is given: the settings, and how to print.
@@ -19,6 +21,8 @@ pub struct Context {
     pub token: Option<Secret>,
     /// Of `ca_file`.
     pub certificates: Vec<Certificate>,
+    /// What starts the programs that the settings name.
+    pub launch: Launch,
 }
 
 impl Context {
@@ -39,7 +43,8 @@ impl Context {
             Some(path) => certificates(path)?,
             None => Vec::new(),
         };
-        Ok(Self { settings, output, data_named, token, certificates })
+        let launch = Launch::here(programs::stated(&settings)?);
+        Ok(Self { settings, output, data_named, token, certificates, launch })
     }
 
     /// How the server at `url` is reached.

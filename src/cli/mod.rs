@@ -12,6 +12,7 @@ mod context;
 mod exit;
 mod install;
 mod logging;
+mod programs;
 mod scratch;
 mod server;
 mod show;
@@ -40,6 +41,11 @@ pub fn main() -> ExitCode {
         // No settings, no store, no runtime: all that it may use comes on stdin.
         return sandbox::compile_for_parent();
     }
+    #[cfg(target_os = "linux")]
+    if let Command::Launch = cli.command {
+        // It does what its server states, which is at the other end of stdin.
+        return crate::launch::launch_for_parent();
+    }
     let output = Output::new(cli.global.json);
     match run(cli, output) {
         Ok(exit) => exit.into(),
@@ -65,7 +71,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
         Command::Install(args) => Overrides { tool_paths: args.tools.clone(), ..Overrides::default() },
         _ => Overrides::default(),
     };
-    let context = Context::new(&cli.global, of_command, output)?;
+    let mut context = Context::new(&cli.global, of_command, output)?;
     let default_filter = match cli.command {
         Command::Serve(_) => logging::SERVER_DEFAULT,
         _ => logging::COMMAND_DEFAULT,
@@ -73,6 +79,11 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
     logging::start(context.settings.log.as_deref(), default_filter)?;
     if let Some(here) = context.settings.unread.as_deref().filter(|_| !is_own_child(&cli.command)) {
         eprintln!("{}", unread(here));
+    }
+    if let Command::Serve(args) = &cli.command
+        && let Some(serves) = server::serve::serves(args)
+    {
+        server::serve::prepare(serves, &mut context)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -116,5 +127,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => backup::run_restore(args, context).await,
         Command::Completions { .. } | Command::CompileComponent => Ok(Exit::Done),
+        #[cfg(target_os = "linux")]
+        Command::Launch => Ok(Exit::Done),
     }
 }

@@ -25,7 +25,7 @@ mod wire;
 pub use bridge::{BridgeError, BridgeOptions, bridge};
 pub use client::{
     CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, Era, ResourceBody, RunningCall,
-    ServerCommand, TaskLink, ToolInfo, Updates, find_program,
+    ServerCommand, TaskLink, ToolInfo, Updates,
 };
 pub use shared::{McpOptions, McpServer};
 pub use socket_path::connect_socket;

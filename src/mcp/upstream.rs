@@ -11,10 +11,10 @@ use crate::api::is_own;
 use crate::catalog::{Reply, ToolDefinition};
 use crate::clock::{self, Moment};
 use crate::engine::{BoxFuture, Listing, RemoteCall, RemoteEnd, RemoteFault, RemoteTools, Report};
+use crate::launch::{Launch, Role};
 use crate::limits;
 use crate::mcp::client::{
-    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, RunningCall, ServerCommand,
-    ToolInfo,
+    CallEvent, CallOptions, CallOutcome, Client, ClientError, ClientOptions, RunningCall, ToolInfo,
 };
 use crate::task::{ProtocolError, ToolResult};
 
@@ -22,7 +22,12 @@ use crate::task::{ProtocolError, ToolResult};
 #[derive(Clone, Debug)]
 pub enum Place {
     Url(ClientOptions),
-    Command(ServerCommand),
+    /// The program of this role, which `launch` starts; errors call it `program`.
+    Program {
+        launch: Launch,
+        role: Role,
+        program: String,
+    },
 }
 
 /// The servers that the configuration names.
@@ -103,7 +108,9 @@ impl Upstream {
         }
         let client = match &self.place {
             Place::Url(options) => in_time(Client::connect_with(options.clone())).await?,
-            Place::Command(command) => in_time(Client::spawn(command.clone())).await?,
+            Place::Program { launch, role, program } => {
+                in_time(Client::launch(launch, role, program)).await?
+            }
         };
         let connection = listed(Arc::new(client)).await?;
         *held = Some(connection.clone());

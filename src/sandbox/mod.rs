@@ -28,6 +28,6 @@ mod toolchain;
 pub mod values;
 mod world;
 
-pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent};
+pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent, compiler_program};
 pub use played::{PlayedRequest, Player, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};

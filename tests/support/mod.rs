@@ -8,6 +8,8 @@ mod disk;
 mod endpoint;
 mod guests;
 mod oracle;
+#[cfg(target_os = "linux")]
+mod processes;
 mod server;
 mod session;
 mod timing;
@@ -23,6 +25,8 @@ pub use disk::on_disk;
 pub use endpoint::{Endpoint, Says};
 pub use guests::guest;
 pub use oracle::Oracle;
+#[cfg(target_os = "linux")]
+pub use processes::{Watched, child_of, launcher_of};
 pub use server::{Server, copy_folder};
 pub use session::Session;
 pub use timing::Timing;

@@ -173,6 +173,12 @@ impl Server {
         line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
     }
 
+    // As above.
+    #[allow(dead_code)]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and gone.
     pub fn kill(mut self) {
         self.child.kill().expect("the server can be killed");

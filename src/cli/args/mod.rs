@@ -193,10 +193,17 @@ pub enum Command {
     /// Compile the component on stdin, for the server that started this process
     #[command(hide = true)]
     CompileComponent,
+    /// Start the programs of the server that started this process
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Launch,
 }
 
 /// The hidden command of the compiler's process.
 pub const COMPILE_COMPONENT: &str = "compile-component";
+/// The hidden command of the launcher's.
+#[cfg(target_os = "linux")]
+pub const LAUNCH: &str = "launch";
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {

@@ -12,6 +12,7 @@ use crate::authority::Secret;
 use crate::catalog::{RetryRequest, is_tool_name};
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{RemotePolicy, Remotes};
+use crate::launch::{Launch, Programs, Role};
 use crate::limits;
 use crate::mcp::{ClientOptions, Place, ServerCommand, Upstreams};
 use crate::task::UnknownOutcome;
@@ -43,6 +44,7 @@ pub fn remotes(
     tables: &BTreeMap<String, ServerTable>,
     env: impl Fn(&str) -> Option<String>,
     certificates: &[Certificate],
+    launch: &Launch,
 ) -> Result<Option<Remotes>> {
     if tables.is_empty() {
         return Ok(None);
@@ -59,16 +61,32 @@ pub fn remotes(
         if !is_tool_name(name) || name.len() > 32 {
             return Err(wrong("the name consists of 1 to 32 of A-Z, a-z, 0-9, '_' and '-'".to_owned()));
         }
-        places.insert(name.clone(), place(table, &env, certificates).map_err(wrong)?);
+        places.insert(name.clone(), place(name, table, &env, certificates, launch).map_err(wrong)?);
         policies.insert(name.clone(), policy(table).map_err(wrong)?);
     }
     Ok(Some(Remotes::new(Arc::new(Upstreams::new(places)), policies)))
 }
 
+/// The programs of those that are commands.
+pub fn programs(tables: &BTreeMap<String, ServerTable>) -> Programs {
+    let program = |(name, table): (&String, &ServerTable)| {
+        let command = ServerCommand {
+            program: table.command.clone()?,
+            arguments: table.args.clone(),
+            environment: table.env.clone().into_iter().collect(),
+            folder: table.folder.clone(),
+        };
+        Some((Role::Server(name.clone()), command.into()))
+    };
+    tables.iter().filter_map(program).collect()
+}
+
 fn place(
+    name: &str,
     table: &ServerTable,
     env: &impl Fn(&str) -> Option<String>,
     certificates: &[Certificate],
+    launch: &Launch,
 ) -> Result<Place, String> {
     match (&table.url, &table.command) {
         (Some(url), None) => {
@@ -88,12 +106,8 @@ fn place(
             if table.token.is_some() {
                 return Err("token is for a url; a command gets it in env".to_owned());
             }
-            Ok(Place::Command(ServerCommand {
-                program: program.clone(),
-                arguments: table.args.clone(),
-                environment: table.env.clone().into_iter().collect(),
-                folder: table.folder.clone(),
-            }))
+            let (launch, role) = (launch.clone(), Role::Server(name.to_owned()));
+            Ok(Place::Program { launch, role, program: program.clone() })
         }
         _ => Err("either url or command says where the server is".to_owned()),
     }
@@ -139,7 +153,8 @@ mod tests {
 
     fn read(text: &str) -> Result<Option<Remotes>> {
         let tables: BTreeMap<String, ServerTable> = toml::from_str(text).expect("tables");
-        remotes(&tables, |name| (name == "TOKEN").then(|| "t".to_owned()), &[])
+        let launch = Launch::here(programs(&tables));
+        remotes(&tables, |name| (name == "TOKEN").then(|| "t".to_owned()), &[], &launch)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::mcp::find_program;
+use crate::launch::find_program;
 
 pub const TARGET: &str = "wasm32-wasip2";
 /// Where a guest workspace is built, should that not be its own `target/`.

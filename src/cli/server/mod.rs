@@ -6,6 +6,7 @@ pub mod background;
 pub mod backup_socket;
 pub mod catalog;
 pub mod guests;
+mod launcher;
 pub mod load;
 pub mod machine;
 pub mod open;

@@ -1,16 +1,15 @@
 //! What a store is opened with, and what to say where another process has it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::server_file::{ServerInfo, Serves};
 use crate::api::command;
-use crate::cli::args::COMPILE_COMPONENT;
 use crate::cli::config::servers;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
-use crate::sandbox::{Compile, CompilerBounds, CompilerProgram, Player, Sandbox, SandboxOptions};
+use crate::sandbox::{Compile, CompilerBounds, Player, Sandbox, SandboxOptions};
 use crate::store::{StoreError, StoreOptions};
 
 /// The store as the settings want it, for a server and for a command alike.
@@ -33,40 +32,27 @@ pub fn offline(context: &Context) -> EngineOptions {
 
 /// What runs components, as the settings want it.
 pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
-    Ok(Arc::new(Sandbox::new(sandbox_options(context)?).map_err(CliError::failed)?))
+    Ok(Arc::new(Sandbox::new(sandbox_options(context)).map_err(CliError::failed)?))
 }
 
 /// The same without a network: `player` answers what guests ask over HTTP.
 pub fn played_sandbox(context: &Context, player: Arc<dyn Player>) -> Result<Arc<Sandbox>> {
-    Ok(Arc::new(Sandbox::played(sandbox_options(context)?, player).map_err(CliError::failed)?))
+    Ok(Arc::new(Sandbox::played(sandbox_options(context), player).map_err(CliError::failed)?))
 }
 
-fn sandbox_options(context: &Context) -> Result<SandboxOptions> {
-    Ok(SandboxOptions {
+fn sandbox_options(context: &Context) -> SandboxOptions {
+    SandboxOptions {
         suspend_grace: context.settings.engine.suspend_grace,
         certificates: context.certificates.clone(),
-        compile: Compile::Child(CompilerProgram {
-            program: own_program()?,
-            arguments: vec![COMPILE_COMPONENT.to_owned()],
-            bounds: CompilerBounds::default(),
-        }),
+        compile: Compile::Launched(context.launch.clone(), CompilerBounds::default()),
         ..SandboxOptions::default()
-    })
-}
-
-/// This very program, also once its file was replaced by another version.
-fn own_program() -> Result<PathBuf> {
-    let open = Path::new("/proc/self/exe");
-    if open.exists() {
-        return Ok(open.to_owned());
     }
-    std::env::current_exe()
-        .map_err(|error| CliError::failed(format_args!("cannot find this program: {error}")))
 }
 
 /// The other servers of the configuration.
 pub fn remotes(context: &Context) -> Result<Option<Remotes>> {
-    servers::remotes(&context.settings.servers, |name| std::env::var(name).ok(), &context.certificates)
+    let env = |name: &str| std::env::var(name).ok();
+    servers::remotes(&context.settings.servers, env, &context.certificates, &context.launch)
 }
 
 pub fn with_remotes(sandbox: Arc<Sandbox>, remotes: Option<&Remotes>) -> Arc<dyn Runner> {

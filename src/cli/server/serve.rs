@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::background;
 use super::backup_socket::BackupSocket;
 use super::catalog;
+use super::launcher;
 use super::load;
 use super::machine;
 use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
@@ -55,15 +56,9 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     if args.start_background {
         return background::starter(context);
     }
-    let serves = match (args.background, args.private) {
-        (true, _) => Serves::Background,
-        (_, true) => Serves::OneHost,
-        _ if args.stdio => return background::bridge_host(set_by_flags(&args)?, context).await,
-        _ => Serves::Clients,
+    let Some(serves) = serves(&args) else {
+        return background::bridge_host(set_by_flags(&args)?, context).await;
     };
-    if serves == Serves::Background {
-        background::detach();
-    }
     let host = match serves {
         Serves::OneHost => set_by_flags(&args)?,
         // Its hosts each say it for themselves; the words are those of the host that started it.
@@ -126,6 +121,27 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         (Ok(_), Some(why)) => Err(store_failed(&why)),
         (served, _) => served,
     }
+}
+
+/// What runs in this process: a server of this kind, or none.
+pub fn serves(args: &ServeArgs) -> Option<Serves> {
+    match (args.background, args.private) {
+        _ if args.start_background => None,
+        (true, _) => Some(Serves::Background),
+        (_, true) => Some(Serves::OneHost),
+        _ if args.stdio => None,
+        _ => Some(Serves::Clients),
+    }
+}
+
+/// What a server does before its first thread: it leaves its host where it runs in the background, and has the launcher
+/// started.
+pub fn prepare(serves: Serves, context: &mut Context) -> Result<()> {
+    if serves == Serves::Background {
+        background::detach();
+    }
+    context.launch = launcher::start(&context.settings)?;
+    Ok(())
 }
 
 fn is_in_use(context: &Context) -> bool {

@@ -6,7 +6,7 @@
 mod call;
 mod error;
 mod event;
-mod program;
+mod launched;
 mod remote;
 mod tap;
 mod updates;
@@ -14,6 +14,6 @@ mod updates;
 pub use call::{CallOptions, CallOutcome, RunningCall, TaskLink};
 pub use error::ClientError;
 pub use event::CallEvent;
-pub use program::find_program;
-pub use remote::{Client, ClientOptions, Era, ResourceBody, ServerCommand, ToolInfo};
+pub use launched::ServerCommand;
+pub use remote::{Client, ClientOptions, Era, ResourceBody, ToolInfo};
 pub use updates::Updates;

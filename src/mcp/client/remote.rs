@@ -9,16 +9,17 @@ use rmcp::model::*;
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt, PeerRequestOptions, RunningService};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
-use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess, Transport};
+use rmcp::transport::{StreamableHttpClientTransport, Transport};
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::Value;
 
 use super::error::ClientError;
-use super::program::find_program;
+use super::launched::LaunchedServer;
 use super::tap::{Routes, Tap};
 use crate::api::TaskDocument;
 use crate::authority::Secret;
 use crate::catalog::Annotations;
+use crate::launch::{Launch, Role};
 use crate::limits;
 use crate::mcp::socket_path::connect_socket;
 #[cfg(feature = "cli")]
@@ -50,20 +51,6 @@ pub struct ClientOptions {
     /// Of authorities that are trusted besides those of the machine.
     pub certificates: Vec<reqwest::Certificate>,
 }
-
-/// A server that is begun as a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerCommand {
-    pub program: String,
-    pub arguments: Vec<String>,
-    /// Besides the few variables that every program needs; no others of this process.
-    pub environment: Vec<(String, String)>,
-    /// Where it runs; in the working folder of this process where nothing is said.
-    pub folder: Option<PathBuf>,
-}
-
-/// What a server's process gets of this one's environment.
-const ENVIRONMENT: [&str; 8] = ["PATH", "HOME", "USER", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// A connection to one server.
 pub struct Client {
@@ -136,23 +123,15 @@ impl Client {
         Self::over(transport, url, era).await
     }
 
-    /// A server that is a child of this process and speaks on its stdin and stdout; it ends with the connection.
-    pub async fn spawn(command: ServerCommand) -> Result<Self, ClientError> {
-        let ServerCommand { program, arguments, environment, folder } = command;
+    /// A server that is started as a program and speaks on its stdin and stdout; it ends with the connection. `program` is
+    /// what errors call it.
+    pub async fn launch(launch: &Launch, role: &Role, program: &str) -> Result<Self, ClientError> {
         let url = format!("the command {program}");
-        let unreachable = |why: String| ClientError::Unreachable { url: url.clone(), why };
-        let found = find_program(&program, std::env::var_os("PATH").as_deref())
-            .ok_or_else(|| unreachable("no folder of PATH has it (relative ones do not count)".to_owned()))?;
-        let mut child = tokio::process::Command::new(found);
-        child.args(arguments).env_clear();
-        if let Some(folder) = folder {
-            child.current_dir(folder);
-        }
-        let kept = ENVIRONMENT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        child.envs(kept).envs(environment);
-        let child = TokioChildProcess::new(child);
-        let child = child.map_err(|e| unreachable(e.to_string()))?;
-        Self::over(child, url, None).await
+        let started = launch.start(role).await;
+        let server = started
+            .map(LaunchedServer::new)
+            .map_err(|error| ClientError::Unreachable { url: url.clone(), why: error.to_string() })?;
+        Self::over(server, url, None).await
     }
 
     async fn over<T>(transport: T, url: String, era: Option<Era>) -> Result<Self, ClientError>

@@ -1,17 +1,15 @@
 //! Compiling in a child process: what a component can do to the compiler stays there, and ends there.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use super::port::{Compiler, CompilerBounds, CompilerProgram};
+use super::port::{Compiler, CompilerBounds};
 use super::protocol::{self, Request};
 use crate::engine::{BoxFuture, InspectError};
+use crate::launch::{End, Launch, LaunchError, Role, Started};
 use crate::limits;
 use crate::sandbox::admit;
 use crate::sandbox::artifact::Code;
@@ -23,23 +21,24 @@ const SIGXCPU: i32 = 24;
 const SIGKILL: i32 = 9;
 
 pub struct Child {
-    program: Arc<CompilerProgram>,
+    launch: Launch,
+    bounds: CompilerBounds,
     fingerprint: String,
     /// One at a time: it is what nothing waits for that should have a core.
     room: Arc<Semaphore>,
 }
 
 impl Child {
-    pub fn new(program: CompilerProgram, fingerprint: blake3::Hash) -> Self {
+    /// It is what `launch` has as [`Role::Compiler`].
+    pub fn new(launch: Launch, bounds: CompilerBounds, fingerprint: blake3::Hash) -> Self {
         let fingerprint = fingerprint.to_hex().to_string();
-        Self { program: Arc::new(program), fingerprint, room: Arc::new(Semaphore::new(1)) }
+        Self { launch, bounds, fingerprint, room: Arc::new(Semaphore::new(1)) }
     }
 }
 
 impl Compiler for Child {
     fn compile(&self, component: Arc<[u8]>) -> BoxFuture<Result<Code, InspectError>> {
-        let (program, room) = (self.program.clone(), self.room.clone());
-        let bounds = program.bounds;
+        let (launch, bounds, room) = (self.launch.clone(), self.bounds, self.room.clone());
         let request = Request {
             fingerprint: self.fingerprint.clone(),
             component_bytes: component.len(),
@@ -50,7 +49,7 @@ impl Compiler for Child {
             let _place = room.acquire().await.map_err(|error| InspectError::HostFault(error.to_string()))?;
             let at_most = Duration::from_secs(bounds.seconds);
             // Dropped, the child is killed.
-            let compiled = tokio::time::timeout(at_most, ask(&program, &request, &component)).await;
+            let compiled = tokio::time::timeout(at_most, ask(&launch, bounds, &request, &component)).await;
             // The machine may have had no time for it: that is not the component's fault.
             compiled.map_err(|_| InspectError::HostFault(admit::too_slow(bounds.seconds)))?
         })
@@ -61,15 +60,20 @@ impl Compiler for Child {
 struct Done {
     said: Vec<u8>,
     complained: String,
-    status: ExitStatus,
+    end: End,
 }
 
-async fn ask(program: &CompilerProgram, request: &Request, component: &[u8]) -> Result<Code, InspectError> {
-    let done = converse(program, request, component).await.map_err(|error| {
-        InspectError::HostFault(format!("the compiler {} cannot be run: {error}", program.program.display()))
-    })?;
-    if !done.status.success() {
-        return Err(fault_of(&done, &program.bounds));
+async fn ask(
+    launch: &Launch,
+    bounds: CompilerBounds,
+    request: &Request,
+    component: &[u8],
+) -> Result<Code, InspectError> {
+    let done = converse(launch, request, component)
+        .await
+        .map_err(|error| InspectError::HostFault(format!("the compiler cannot be run: {error}")))?;
+    if !done.end.is_success() {
+        return Err(fault_of(&done, &bounds));
     }
     match protocol::parse_reply(done.said) {
         Ok(Ok(code)) => Ok(Code::of_compiler(code)),
@@ -78,14 +82,9 @@ async fn ask(program: &CompilerProgram, request: &Request, component: &[u8]) -> 
     }
 }
 
-async fn converse(program: &CompilerProgram, request: &Request, component: &[u8]) -> std::io::Result<Done> {
-    let mut command = Command::new(&program.program);
-    command.args(&program.arguments).env_clear().kill_on_drop(true).current_dir("/");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    let none = || std::io::Error::other("a pipe of the compiler's is missing");
-    let mut stdin = child.stdin.take().ok_or_else(none)?;
-    let (stdout, stderr) = (child.stdout.take().ok_or_else(none)?, child.stderr.take().ok_or_else(none)?);
+async fn converse(launch: &Launch, request: &Request, component: &[u8]) -> Result<Done, LaunchError> {
+    let Started { mut stdin, stdout, stderr, mut running } = launch.start(&Role::Compiler).await?;
+    let stderr = stderr.ok_or_else(|| LaunchError::Refused("it has no pipe for its words".to_owned()))?;
     let head = protocol::line(request)?;
     let send = async {
         // One that refuses early reads no more: its answer says why.
@@ -102,9 +101,9 @@ async fn converse(program: &CompilerProgram, request: &Request, component: &[u8]
     );
     // It takes the end of this pipe for the end of its parent, so it is open until here.
     drop(stdin);
-    let status = child.wait().await?;
+    let end = running.ended().await?;
     let complained = String::from_utf8_lossy(&complained?).trim().to_owned();
-    Ok(Done { said: said?, complained, status })
+    Ok(Done { said: said?, complained, end })
 }
 
 /// What is behind the bound is read and dropped, so that the writer comes to its end.
@@ -124,7 +123,7 @@ fn fault_of(done: &Done, bounds: &CompilerBounds) -> InspectError {
         ))
     };
     let words = if done.complained.is_empty() { "nothing" } else { &done.complained };
-    match done.status.signal() {
+    match done.end.signal() {
         Some(SIGXCPU) => {
             over(format!("{} s of the processor", bounds.processor_seconds), "MAX_COMPILE_PROCESSOR_SECONDS")
         }
@@ -137,19 +136,20 @@ fn fault_of(done: &Done, bounds: &CompilerBounds) -> InspectError {
         Some(signal) => {
             InspectError::HostFault(format!("the compiler died of signal {signal}; it said {words}"))
         }
-        None => InspectError::HostFault(format!("the compiler ended with {}; it said {words}", done.status)),
+        None => InspectError::HostFault(format!("the compiler ended with {}; it said {words}", done.end)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::compile::compiler_program;
 
     /// A shell in the place of the compiler; `{}` in the script takes all that comes.
     fn compiler(script: &str, seconds: u64) -> Child {
-        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        let program = compiler_program("/bin/sh".into(), vec!["-c".into(), script.into()]);
         let bounds = CompilerBounds { seconds, ..CompilerBounds::default() };
-        Child::new(CompilerProgram { program: "/bin/sh".into(), arguments, bounds }, blake3::hash(b"engine"))
+        Child::new(Launch::here([(Role::Compiler, program)].into()), bounds, blake3::hash(b"engine"))
     }
 
     async fn fault(script: &str, seconds: u64) -> InspectError {

@@ -12,12 +12,15 @@ use wasmtime::Engine;
 
 use child::Child;
 use here::Here;
+
 pub(super) use port::Compiler;
-pub use port::{CompilerBounds, CompilerProgram};
+pub use port::{CompilerBounds, CompilerProgram, compiler_program};
 pub use program::run as compile_for_parent;
 
+use crate::launch::{Launch, Role};
+
 /// Where components are compiled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Compile {
     /// On threads of this process: nothing bounds the memory that a component costs the compiler, and nothing stops one
     /// that has begun.
@@ -25,6 +28,8 @@ pub enum Compile {
     Here,
     /// In a child process, one at a time.
     Child(CompilerProgram),
+    /// The same, in one that is started as [`Role::Compiler`].
+    Launched(Launch, CompilerBounds),
 }
 
 impl Compile {
@@ -37,7 +42,12 @@ impl Compile {
     ) -> Arc<dyn Compiler> {
         match self {
             Self::Here => Arc::new(Here::new(engine.clone(), threads)),
-            Self::Child(program) => Arc::new(Child::new(program, fingerprint)),
+            Self::Child(CompilerProgram { program, arguments, bounds }) => {
+                let program = compiler_program(program, arguments.into_iter().map(Into::into).collect());
+                let launch = Launch::here([(Role::Compiler, program)].into());
+                Arc::new(Child::new(launch, bounds, fingerprint))
+            }
+            Self::Launched(launch, bounds) => Arc::new(Child::new(launch, bounds, fingerprint)),
         }
     }
 }

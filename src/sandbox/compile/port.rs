@@ -1,9 +1,11 @@
 //! What compiles components, and what it is given.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::engine::{BoxFuture, InspectError};
+use crate::launch::{Environment, Program, Stderr};
 use crate::limits;
 use crate::sandbox::artifact::Code;
 
@@ -38,4 +40,11 @@ impl Default for CompilerBounds {
             seconds: limits::MAX_COMPILE_SECONDS,
         }
     }
+}
+
+/// What starts it: nothing of the environment, and no folder of a project.
+pub fn compiler_program(program: PathBuf, arguments: Vec<OsString>) -> Program {
+    let environment = Environment::empty();
+    let folder = Some("/".into());
+    Program { program: program.into(), arguments, environment, folder, stderr: Stderr::Piped }
 }

@@ -12,6 +12,7 @@ use crate::cli::show::render::Output;
 use crate::engine::closures::{Closures, Steps};
 use crate::engine::questions::{Answer, Ask};
 use crate::engine::{EngineOptions, TaskEngine};
+use crate::launch::{Launch, Programs};
 use crate::mcp::{HttpServer, McpOptions, McpServer};
 use crate::task::{By, ToolResult};
 
@@ -57,6 +58,7 @@ fn context(folder: &std::path::Path) -> Context {
         data_named: true,
         token: None,
         certificates: Vec::new(),
+        launch: Launch::here(Programs::new()),
     }
 }
 

@@ -1,11 +1,15 @@
+//! Where a program is that was named without a folder.
+
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The program of that name in the folders that `path` lists. A relative folder is passed over: it would mean the
 /// working folder, which is whatever a host has open, such as a cloned repository.
-pub fn find_program(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    if name.contains('/') {
+pub fn find_program(name: impl AsRef<OsStr>, path: Option<&OsStr>) -> Option<PathBuf> {
+    let name = name.as_ref();
+    if name.as_bytes().contains(&b'/') {
         return Some(name.into());
     }
     std::env::split_paths(path?)

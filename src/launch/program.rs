@@ -1,0 +1,57 @@
+//! The programs that may be started: stated once, and then named by their role alone.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use serde::{Deserialize, Serialize};
+
+/// What a program is there for. A request names a role; only who states the programs says what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Compiles one component.
+    Compiler,
+    /// Runs guests.
+    Worker,
+    /// The command of `[servers.NAME]`.
+    Server(String),
+    /// Builds the workspace of guests in this folder.
+    Build(OsString),
+}
+
+/// All that may be started.
+pub type Programs = BTreeMap<Role, Program>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// A path, or a name that is looked up in the absolute folders of `PATH`.
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+    pub environment: Environment,
+    /// Where it runs; where who starts it runs, unless it is named.
+    pub folder: Option<OsString>,
+    pub stderr: Stderr,
+}
+
+/// The variables that a program gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Environment {
+    /// These, and no other.
+    Stated(Vec<(OsString, OsString)>),
+    /// Those that its starter has.
+    Inherited,
+}
+
+impl Environment {
+    pub fn empty() -> Self {
+        Self::Stated(Vec::new())
+    }
+}
+
+/// Where a program's complaints go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stderr {
+    /// To who had it started.
+    Piped,
+    /// To where the server's own go.
+    Inherited,
+}
