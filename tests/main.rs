@@ -23,6 +23,7 @@ mod export;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod guide;
+mod hostile;
 mod http;
 mod install;
 mod kill_every_record;

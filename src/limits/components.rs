@@ -45,6 +45,14 @@ pub const MAX_POLICY_NODES: usize = 10_000;
 pub const MAX_DOCUMENTATION_BYTES: usize = 1024 * 1024;
 /// Tools of one component.
 pub const MAX_TOOLS_PER_COMPONENT: usize = 256;
+/// Functions that one component exports, those of its interfaces among them; each is looked at.
+pub const MAX_EXPORTED_FUNCTIONS: usize = 10_000;
+/// Name of an import or of an exported function, with its interface, bytes.
+pub const MAX_EXTERN_NAME_BYTES: usize = 512;
+/// Exports that are named as no tools, of one component; the rest are counted.
+pub const MAX_SKIPPED_EXPORTS: usize = 256;
+/// Schemas of all exported functions of one component, bytes, as a builder counts them. A few KiB are usual.
+pub const MAX_SCHEMAS_BYTES: usize = 2 * 1024 * 1024;
 /// Name of a tool, characters.
 pub const MAX_TOOL_NAME_CHARS: usize = 64;
 /// Description or schema of a tool, bytes.

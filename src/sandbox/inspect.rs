@@ -9,11 +9,12 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
 use super::asynchronous::{Use, What};
 use super::binding::Binding;
-use super::values::{input_schema, output_schema, snake};
+use super::values::{SchemaRoom, input_schema, output_schema, snake};
 use crate::catalog::{
     Annotations, InspectedTool, Inspection, Reply, Schema, SkippedExport, ToolDefinition, is_tool_name,
 };
 use crate::engine::InspectError;
+use crate::limits;
 use crate::limits::MAX_DEFINITION_BYTES;
 
 /// What a component of the world `longhaul:tool` says of one of its tools.
@@ -44,17 +45,28 @@ pub(super) fn inspect(
         asynchronous.iter().map(|found| ((found.interface.as_deref(), &*found.function), found.what));
     let mut found = Found { asynchronous: asynchronous.collect(), ..Found::default() };
     for (name, item) in ty.imports(engine) {
+        if name.len() > limits::MAX_EXTERN_NAME_BYTES {
+            return Err(InspectError::Unsupported(format!(
+                "the component imports {}, a name of more than {} bytes (MAX_EXTERN_NAME_BYTES)",
+                shown(name),
+                limits::MAX_EXTERN_NAME_BYTES
+            )));
+        }
         if matches!(item.ty, ComponentItem::ComponentInstance(_)) {
             found.import(name);
         }
     }
+    if described.len() > limits::MAX_TOOLS_PER_COMPONENT {
+        return Err(too_many(limits::MAX_TOOLS_PER_COMPONENT, "tools", "MAX_TOOLS_PER_COMPONENT"));
+    }
     for described in described {
         found.inspection.tools.push(tool_of(described)?);
     }
-    let interfaces: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
+    let mut versions: HashMap<&str, usize> = HashMap::new();
+    ty.exports(engine).for_each(|(name, _)| *versions.entry(unversioned(name)).or_default() += 1);
     for (name, item) in ty.exports(engine) {
         match &item.ty {
-            ComponentItem::ComponentFunc(func) => found.function(None, name, name.to_owned(), func),
+            ComponentItem::ComponentFunc(func) => found.function(None, name, name.to_owned(), func)?,
             ComponentItem::ComponentInstance(_) if name.starts_with("wasi:cli/run@0.2.") => {
                 found.command = Some(name.to_owned());
             }
@@ -70,11 +82,11 @@ pub(super) fn inspect(
             }
             ComponentItem::ComponentInstance(instance) => {
                 let bare = unversioned(name);
-                let alone = interfaces.iter().filter(|other| unversioned(other) == bare).count() == 1;
+                let alone = versions.get(bare) == Some(&1);
                 let shown = if alone { bare } else { name };
                 for (function, item) in instance.exports(engine) {
                     if let ComponentItem::ComponentFunc(func) = &item.ty {
-                        found.function(Some(name), function, format!("{shown}#{function}"), func);
+                        found.function(Some(name), function, format!("{shown}#{function}"), func)?;
                     }
                 }
             }
@@ -105,6 +117,10 @@ struct Found<'a> {
     asynchronous: HashMap<(Option<&'a str>, &'a str), What>,
     /// `wasi:cli/run` with its version: a plain program.
     command: Option<String>,
+    functions: usize,
+    room: SchemaRoom,
+    /// Exports that are no tools and are not named.
+    more_skipped: usize,
 }
 
 impl Found<'_> {
@@ -116,19 +132,56 @@ impl Found<'_> {
     }
 
     fn skip(&mut self, export: &str, reason: impl Into<String>) {
-        self.inspection.skipped.push(SkippedExport { export: export.to_owned(), reason: reason.into() });
+        if self.inspection.skipped.len() == limits::MAX_SKIPPED_EXPORTS {
+            self.more_skipped += 1;
+            return;
+        }
+        self.inspection.skipped.push(SkippedExport { export: shown(export), reason: reason.into() });
     }
 
-    /// One exported function; `export` is what a manifest calls it.
-    fn function(&mut self, interface: Option<&str>, name: &str, export: String, func: &ComponentFunc) {
-        if let Some(reason) = leftover(interface, name) {
-            return self.skip(&export, reason);
+    /// One exported function; `export` is what a manifest calls it. An error is about the component.
+    fn function(
+        &mut self,
+        interface: Option<&str>,
+        name: &str,
+        export: String,
+        func: &ComponentFunc,
+    ) -> Result<(), InspectError> {
+        self.functions += 1;
+        if self.functions > limits::MAX_EXPORTED_FUNCTIONS {
+            return Err(too_many(
+                limits::MAX_EXPORTED_FUNCTIONS,
+                "exported functions",
+                "MAX_EXPORTED_FUNCTIONS",
+            ));
         }
+        match leftover(interface, name) {
+            Some(reason) => self.skip(&export, reason),
+            None if export.len() > limits::MAX_EXTERN_NAME_BYTES => {
+                let most = limits::MAX_EXTERN_NAME_BYTES;
+                self.skip(&export, format!("has a name of more than {most} bytes (MAX_EXTERN_NAME_BYTES)"));
+            }
+            None => self.tool(interface, name, export, func),
+        }
+        if self.inspection.tools.len() > limits::MAX_TOOLS_PER_COMPONENT {
+            return Err(too_many(limits::MAX_TOOLS_PER_COMPONENT, "tools", "MAX_TOOLS_PER_COMPONENT"));
+        }
+        if self.room.is_used_up() {
+            return Err(InspectError::Unsupported(format!(
+                "the schemas of the functions that the component exports take more than {} bytes together \
+                 (MAX_SCHEMAS_BYTES): use smaller types, or split it into several components",
+                limits::MAX_SCHEMAS_BYTES
+            )));
+        }
+        Ok(())
+    }
+
+    fn tool(&mut self, interface: Option<&str>, name: &str, export: String, func: &ComponentFunc) {
         if let Some(what) = self.asynchronous.get(&(interface, name)) {
             return self.skip(&export, what.reason());
         }
-        let schemas = input_schema(func)
-            .and_then(|input| Ok((input, output_schema(func)?)))
+        let schemas = input_schema(func, &mut self.room)
+            .and_then(|input| Ok((input, output_schema(func, &mut self.room)?)))
             .map_err(|error| error.to_string())
             .and_then(|(input, output)| {
                 // The catalog would refuse the whole component for it.
@@ -168,8 +221,26 @@ impl Found<'_> {
             Some(interface) => self.skip(&interface, "is an interface of WASI"),
             None => {}
         }
+        if self.more_skipped > 0 {
+            let export = format!("(and {} more)", self.more_skipped);
+            self.inspection.skipped.push(SkippedExport { export, reason: "are not named".to_owned() });
+        }
         self.inspection
     }
+}
+
+/// The beginning of a name that may be long.
+fn shown(name: &str) -> String {
+    match name.floor_char_boundary(limits::MAX_FUNCTION_NAME_SHOWN_BYTES) {
+        whole if whole == name.len() => name.to_owned(),
+        cut => format!("{}…", &name[..cut]),
+    }
+}
+
+fn too_many(most: usize, what: &str, bound: &str) -> InspectError {
+    InspectError::Unsupported(format!(
+        "the component has more than {most} {what} ({bound}): split it into several components"
+    ))
 }
 
 fn tool_of(described: SelfDescribed) -> Result<InspectedTool, InspectError> {
@@ -436,5 +507,72 @@ mod tests {
             matches!(&error, InspectError::Unsupported(text) if text.contains("longhaul:tool/tools@0.2.0")),
             "{error}"
         );
+    }
+    /// Functions of many parameters with long names.
+    fn wide(functions: usize) -> String {
+        let case = format!("case-{}", "a".repeat(60));
+        let params: String = (0..900).map(|number| format!(r#"(param "{case}-{number}" bool) "#)).collect();
+        let lifted = format!(
+            r#"(core module $w (memory (export "m") 1) (func (export "w") (param i32))
+                (func (export "r") (param i32 i32 i32 i32) (result i32) unreachable))
+            (core instance $w (instantiate $w))
+            (func $f {params} (canon lift (core func $w "w") (memory $w "m") (realloc (func $w "r"))))"#
+        );
+        let exports: String =
+            (0..functions).map(|number| format!(r#"(export "f{number}" (func $f))"#)).collect();
+        format!("(component {lifted} {exports})")
+    }
+
+    fn found(wat: &str) -> Result<Inspection, InspectError> {
+        inspect(testing::engine(), &testing::component(wat), Vec::new(), &[])
+    }
+
+    #[test]
+    fn what_the_exports_of_a_component_cost_is_bounded_by_name() {
+        let refused = |wat: &str| match found(wat) {
+            Err(InspectError::Unsupported(words)) => words,
+            other => panic!("{other:?}"),
+        };
+        let plain = |count: usize| {
+            let exports: String =
+                (0..count).map(|number| format!(r#"(export "f{number}" (func $f))"#)).collect();
+            format!(
+                r#"(component (core module $m (func (export "none"))) (core instance $i (instantiate $m))
+                    (func $f (canon lift (core func $i "none"))) {exports})"#
+            )
+        };
+        assert_eq!(
+            found(&plain(limits::MAX_TOOLS_PER_COMPONENT)).map(|found| found.tools.len()),
+            Ok(limits::MAX_TOOLS_PER_COMPONENT)
+        );
+        let seen = refused(&plain(limits::MAX_TOOLS_PER_COMPONENT + 1));
+        assert!(seen.contains("MAX_TOOLS_PER_COMPONENT"), "{seen}");
+        assert_eq!(found(&wide(2)).map(|found| found.tools.len()), Ok(2));
+        let seen = refused(&wide(200));
+        assert!(seen.contains("MAX_SCHEMAS_BYTES"), "{seen}");
+        let many: Vec<SelfDescribed> = vec![described_tool(); limits::MAX_TOOLS_PER_COMPONENT + 1];
+        let seen = inspect(testing::engine(), &testing::component(WORLD), many, &[]).map(drop);
+        assert!(seen.expect_err("too many").to_string().contains("MAX_TOOLS_PER_COMPONENT"));
+    }
+
+    #[test]
+    fn of_exports_that_are_no_tools_a_few_are_named_and_all_are_counted() {
+        let methods = |count: usize| {
+            let methods: String =
+                (0..count).map(|number| format!(r#"(export "[static]thing.f{number}" (func $f))"#)).collect();
+            format!(
+                r#"(component
+                    (core module $m (func (export "none"))) (core instance $i (instantiate $m))
+                    (type $r' (resource (rep i32))) (func $f (canon lift (core func $i "none")))
+                    (export $r "thing" (type $r')) {methods})"#
+            )
+        };
+        let few = found(&methods(limits::MAX_SKIPPED_EXPORTS)).expect("an inspection");
+        assert_eq!(few.skipped.len(), limits::MAX_SKIPPED_EXPORTS);
+        let more = found(&methods(limits::MAX_SKIPPED_EXPORTS + 40)).expect("an inspection");
+        assert_eq!(more.skipped.len(), limits::MAX_SKIPPED_EXPORTS + 1);
+        assert!(more.skipped.last().is_some_and(|last| last.export == "(and 40 more)"), "{more:?}");
+        let seen = found(&methods(limits::MAX_EXPORTED_FUNCTIONS + 1)).map(drop);
+        assert!(seen.expect_err("too many").to_string().contains("MAX_EXPORTED_FUNCTIONS"));
     }
 }

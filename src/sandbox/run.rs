@@ -17,7 +17,7 @@ use super::inspect::{self, SelfDescribed};
 use super::instance;
 use super::limiter::Limiter;
 use super::stop::Stop;
-use super::threads::{GuestThreads, Metered};
+use super::threads::{GuestThreads, Metered, aside};
 use super::toolchain::Toolchain;
 use super::world::http::{self, Egress, Exchanges};
 use super::world::journal::{self, Journal};
@@ -250,11 +250,23 @@ async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspectio
     } else {
         Vec::new()
     };
-    let asynchronous = Asynchronous::of(&bytes);
+    // What a hostile component makes of it takes long enough for guests to feel it.
+    aside("guest-inspector", move || reflection(&bytes, &pre, described))
+        .await
+        .map_err(InspectError::HostFault)?
+}
+
+/// What the component's types and sections say.
+fn reflection(
+    bytes: &[u8],
+    pre: &InstancePre<World>,
+    described: Vec<SelfDescribed>,
+) -> Result<Inspection, InspectError> {
+    let asynchronous = Asynchronous::of(bytes);
     let mut inspection = inspect::inspect(pre.engine(), pre.component(), described, &asynchronous.exports)?;
-    let toolchain = Toolchain::of(&bytes);
+    let toolchain = Toolchain::of(bytes);
     inspection.notes = toolchain.notes(&inspection.imports);
-    match Documentation::of(&bytes) {
+    match Documentation::of(bytes) {
         Ok(Some(documentation)) => documentation.describe(&mut inspection),
         Ok(None) => {}
         Err(why) => inspection.notes.push(format!("its section package-docs is not read: {why}")),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const OTHERS: [(&str, &str, &str); 12] = [
+const OTHERS: [(&str, &str, &str); 13] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
@@ -50,6 +50,11 @@ const OTHERS: [(&str, &str, &str); 12] = [
         "ten minutes of four hostile callers and an honest one, with all times judged",
         "tests/shares/soak.rs",
         "LONGHAUL_LONG=1 cargo test --release --test shares -- soak",
+    ),
+    (
+        "two hundred thousand hostile components and thousands in a server",
+        "tests/hostile.rs",
+        "LONGHAUL_LONG=1 cargo test --release --test main hostile",
     ),
     ("everything that CI runs", ".ci/run", "bash .ci/run"),
     ("the benches", "benches", "cargo bench"),

@@ -3,19 +3,19 @@ use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{Type, Val};
 
 use super::json::{JsonError, from_val, object};
-use super::schema::{SchemaError, object_schema, schema};
+use super::schema::{SchemaError, SchemaRoom, object_schema, schema};
 use super::types::Mismatch;
 use crate::task::ToolResult;
 
 /// The schema of a typed export's arguments: an object with one property a parameter.
-pub fn input_schema(func: &ComponentFunc) -> Result<Value, SchemaError> {
-    object_schema(func.params())
+pub fn input_schema(func: &ComponentFunc, room: &mut SchemaRoom) -> Result<Value, SchemaError> {
+    object_schema(func.params(), room)
 }
 
 /// The schema of the structured content that [`tool_result`] gives where the tool reports no error.
-pub fn output_schema(func: &ComponentFunc) -> Result<Value, SchemaError> {
-    let Some(ty) = success(func) else { return object_schema(std::iter::empty()) };
-    let own = schema(&ty)?;
+pub fn output_schema(func: &ComponentFunc, room: &mut SchemaRoom) -> Result<Value, SchemaError> {
+    let Some(ty) = success(func) else { return object_schema(std::iter::empty(), room) };
+    let own = schema(&ty, room)?;
     if is_object(&ty) {
         return Ok(own);
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn arguments_are_one_object_by_the_rules_of_a_record() {
         let echo = func(&component(SHAPES), "echo");
-        let schema = input_schema(&echo).unwrap();
+        let schema = input_schema(&echo, &mut SchemaRoom::default()).unwrap();
         assert_eq!(schema["required"], json!(["some_text"]));
         assert_eq!(schema["additionalProperties"], json!(false));
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(result.content, [Content::Text(text.to_owned())], "{name}");
             let json: Value = serde_json::from_str(&result.structured.unwrap()).unwrap();
             assert_eq!(json, structured, "{name}");
-            let schema = output_schema(&func).unwrap();
+            let schema = output_schema(&func, &mut SchemaRoom::default()).unwrap();
             assert_eq!(schema["type"], "object", "{name}");
             assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&json), "{name}");
         }

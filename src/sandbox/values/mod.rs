@@ -13,5 +13,5 @@ mod types;
 
 pub use call::{arguments, input_schema, output_schema, tool_result};
 pub use json::{JsonError, from_val, to_val};
-pub use schema::{SchemaError, schema};
+pub use schema::{SchemaError, SchemaRoom, schema};
 pub use types::{Mismatch, has_bytes, snake};

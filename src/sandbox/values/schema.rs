@@ -2,7 +2,7 @@ use serde_json::{Map, Value, json};
 use wasmtime::component::Type;
 
 use super::types::{describe, snake};
-use crate::limits::{MAX_DEFINITION_BYTES, MAX_FIXED_LIST_ITEMS, MAX_JSON_DEPTH};
+use crate::limits::{MAX_DEFINITION_BYTES, MAX_FIXED_LIST_ITEMS, MAX_JSON_DEPTH, MAX_SCHEMAS_BYTES};
 
 /// Why a type has no JSON Schema. Each reads as a clause behind "the function".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,13 +21,45 @@ pub enum SchemaError {
 
 /// The JSON Schema (2020-12) of what [`to_val`](super::to_val) accepts and [`from_val`](super::from_val)
 /// gives for the type.
-pub fn schema(ty: &Type) -> Result<Value, SchemaError> {
-    Builder::new().schema(ty, 0)
+pub fn schema(ty: &Type, room: &mut SchemaRoom) -> Result<Value, SchemaError> {
+    room.build(|builder| builder.schema(ty, 0))
 }
 
 /// The object schema of named values: a record's fields, a function's parameters.
-pub(super) fn object_schema<'a>(fields: impl Iterator<Item = (&'a str, Type)>) -> Result<Value, SchemaError> {
-    Builder::new().object(fields, 0)
+pub(super) fn object_schema<'a>(
+    fields: impl Iterator<Item = (&'a str, Type)>,
+    room: &mut SchemaRoom,
+) -> Result<Value, SchemaError> {
+    room.build(|builder| builder.object(fields, 0))
+}
+
+/// What the schemas of one component may take together: thousands of functions may share one huge type.
+pub struct SchemaRoom {
+    bytes_left: usize,
+}
+
+impl Default for SchemaRoom {
+    fn default() -> Self {
+        Self { bytes_left: MAX_SCHEMAS_BYTES }
+    }
+}
+
+impl SchemaRoom {
+    /// Nothing more is built.
+    pub fn is_used_up(&self) -> bool {
+        self.bytes_left == 0
+    }
+
+    fn build<T>(
+        &mut self,
+        build: impl FnOnce(&mut Builder) -> Result<T, SchemaError>,
+    ) -> Result<T, SchemaError> {
+        let given = self.bytes_left.min(MAX_DEFINITION_BYTES);
+        let mut builder = Builder { bytes_left: given, fixed_items: 1 };
+        let built = build(&mut builder);
+        self.bytes_left -= given - builder.bytes_left;
+        built
+    }
 }
 
 pub(super) const SAFE_INTEGER: i64 = (1 << 53) - 1;
@@ -43,13 +75,10 @@ struct Builder {
 }
 
 impl Builder {
-    fn new() -> Self {
-        Self { bytes_left: MAX_DEFINITION_BYTES, fixed_items: 1 }
-    }
-
     fn spend(&mut self, bytes: usize) -> Result<(), SchemaError> {
-        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(SchemaError::TooLarge)?;
-        Ok(())
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.unwrap_or_default();
+        left.map(drop).ok_or(SchemaError::TooLarge)
     }
 
     fn schema(&mut self, ty: &Type, depth: usize) -> Result<Value, SchemaError> {

@@ -2,9 +2,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::testing::{Dice, Ty, any_ty, component, document, exported_type, mutate, reflect, val};
-use super::super::{SchemaError, schema};
+use super::super::{SchemaError, SchemaRoom};
 use super::*;
 use crate::catalog::testing::complaints;
+
+fn schema(ty: &Type) -> Result<Value, SchemaError> {
+    super::super::schema(ty, &mut SchemaRoom::default())
+}
 
 fn validator(schema: &Value) -> jsonschema::Validator {
     jsonschema::draft202012::new(schema).unwrap()
