@@ -54,4 +54,5 @@ mod tls;
 mod tokens;
 #[cfg(target_os = "linux")]
 mod walls;
+mod watch;
 mod working_folder;

@@ -53,6 +53,11 @@ pub const MAX_EXTERN_NAME_BYTES: usize = 512;
 pub const MAX_SKIPPED_EXPORTS: usize = 256;
 /// Schemas of all exported functions of one component, bytes, as a builder counts them. A few KiB are usual.
 pub const MAX_SCHEMAS_BYTES: usize = 2 * 1024 * 1024;
+/// What `serve --watch` watches is looked at so often, milliseconds.
+pub const WATCH_INTERVAL_MS: u64 = 500;
+/// Files of one workspace that are watched, and folders in each other.
+pub const MAX_WATCHED_FILES: usize = 10_000;
+pub const MAX_WATCHED_DEPTH: usize = 32;
 /// Name of a tool, characters.
 pub const MAX_TOOL_NAME_CHARS: usize = 64;
 /// Description or schema of a tool, bytes.

@@ -144,10 +144,15 @@ impl Client {
         tokio::time::timeout(PATIENCE, self.changes(id, fits)).await.expect("the task never came to that")
     }
 
+    /// The stream of what is told of these.
+    pub async fn listen(&self, filter: Value) -> reqwest::Response {
+        let request = self.post("subscriptions/listen", None, json!({"notifications": filter}));
+        request.send().await.expect("a stream")
+    }
+
     async fn changes(&self, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let filter = json!({"resourceSubscriptions": [format!("task://{id}")]});
-        let request = self.post("subscriptions/listen", None, json!({"notifications": filter}));
-        let mut stream = request.send().await.expect("a stream");
+        let mut stream = self.listen(filter).await;
         let mut seen = Vec::new();
         // The first word is the acknowledgement: what changes from then on is reported.
         while let Some(piece) = stream.chunk().await.expect("the stream goes on") {

@@ -55,6 +55,14 @@ impl Server {
             .unwrap_or_else(|words| panic!("the server did not start: {words}"))
     }
 
+    /// With these flags, and nothing that is trusted besides.
+    #[allow(dead_code)]
+    pub fn start_flagged(data: &Path, tools: &[PathBuf], flags: &[&str]) -> Self {
+        let flags: Vec<&OsStr> = flags.iter().map(AsRef::as_ref).collect();
+        Self::launch("127.0.0.1:0", data, tools, &flags, &[])
+            .unwrap_or_else(|words| panic!("the server did not start: {words}"))
+    }
+
     /// With this configuration, run by another program, such as `taskset -c 0`, that becomes the server.
     // Used by one of the two programs that have this module.
     #[allow(dead_code)]
@@ -203,6 +211,17 @@ impl Server {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server is there");
         self.child.wait().expect("the server was ours")
+    }
+
+    /// Waits until this is among what it said on stderr.
+    #[allow(dead_code)]
+    pub async fn says(&self, words: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !self.said().contains(words) {
+            assert!(Instant::now() < until, "it never said '{words}', but: {}", self.said());
+            // A file that grows is no event.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What it said on stderr.

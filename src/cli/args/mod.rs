@@ -239,6 +239,9 @@ pub struct ServeArgs {
     /// Grant every component what its manifest requests
     #[arg(long)]
     pub trust: bool,
+    /// Serve what --tools names again whenever its files change (a workspace is built again): for authors
+    #[arg(long)]
+    pub watch: bool,
     /// `standard` or `strict`: one or two syncs of the disk for each commit [default: standard]
     #[arg(long, value_name = "MODE")]
     pub durability: Option<String>,

@@ -121,6 +121,33 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
+    /// Another version of one, or one that is new, while the server serves. Where it cannot be served, what there is
+    /// of its name stays.
+    pub async fn replace(mut self, file: &ComponentFile, read: (Arc<[u8]>, &RequestText)) -> Result<()> {
+        let loaded = self.inspect(file, read).await?;
+        let name = loaded.component.name.clone();
+        if !is_kept(self.engine, &loaded).await? {
+            return Err(CliError::failed("the disk has no room to keep it; make some, then change it again"));
+        }
+        match self.admitted(&loaded) {
+            Admitted::Served(component, words) => {
+                say(load::summary(&component).into_iter().chain(words));
+                let replaced = self.change(|catalog| match catalog.without(&name).with(*component) {
+                    Ok(with) => (with, Ok(())),
+                    Err(error) => (catalog.clone(), Err(error)),
+                });
+                replaced.await?.map_err(CliError::usage)?;
+            }
+            Admitted::Waits(waiting) => {
+                say(load::summary(&waiting.component));
+                say_waiting(&name, &waiting.reasons);
+                self.change(|catalog| (catalog.with_unapproved(*waiting), ())).await?;
+            }
+        }
+        self.look_again(&loaded).await?;
+        Ok(self.engine.pin_components(&Principal::local(), self.approvals).await?)
+    }
+
     /// Nothing is added any more. It is an error where there is nothing to serve, and something should have been.
     pub async fn finish(self) -> Result<()> {
         self.engine.pin_components(&Principal::local(), self.approvals).await?;

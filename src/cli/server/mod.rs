@@ -16,3 +16,4 @@ pub mod serve;
 pub mod server_file;
 pub mod signals;
 pub mod tools;
+mod watch;

@@ -19,6 +19,7 @@ use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
+use super::watch::Watch;
 use crate::authority::{Principal, Secret};
 use crate::cli::args::ServeArgs;
 use crate::cli::config::McpSettings;
@@ -70,6 +71,10 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         }
         Serves::Clients => ClientSettings::default(),
     };
+    let watch = match args.watch {
+        true => Some(Watch::begin(&context.settings.tool_paths).await?),
+        false => None,
+    };
     let mut signals = StopSignals::new()?;
     http::raise_limit();
     let sandbox = sandbox(context)?;
@@ -107,9 +112,18 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     // Some file systems have no sockets; then a backup is made of the stopped store alone.
     let backups = BackupSocket::bind(engine.clone(), context.data());
     let backups = backups.inspect_err(|error| tracing::warn!("no backup while this runs: {error}")).ok();
+    let watching = async {
+        match watch {
+            Some(watch) => watch.run(&engine, sandbox.as_ref(), &context.settings).await,
+            None => std::future::pending().await,
+        }
+    };
     let served = tokio::select! {
+        // The server has to load its tools before it is watched what becomes of them.
+        biased;
         served = serve(&engine, (&sandbox, remotes), (serves, host), context, &mut signals) => served,
         why = engine.failed() => Err(store_failed(&why)),
+        never = watching => match never {},
     };
     drop(backups);
     match engine.latched() {
