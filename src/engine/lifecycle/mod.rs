@@ -15,6 +15,8 @@ pub(super) mod end;
 pub(super) mod find;
 pub(super) mod keep;
 pub(super) mod orphans;
+mod outcome;
+mod past;
 pub(super) mod recovery;
 pub(super) mod reopen;
 pub(super) mod reports;
