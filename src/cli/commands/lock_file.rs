@@ -1,6 +1,6 @@
 //! What approvals write into the lock file that the configuration names.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -57,9 +57,22 @@ fn change(server: &ServerArgs, context: &Context, with: impl FnOnce(&mut Lock) -
     let Some(path) = context.settings.lock_file.as_deref().filter(|_| server.url().is_none()) else {
         return Ok(());
     };
+    if edit(path, with)? {
+        eprintln!("written: {}", path.display());
+    }
+    Ok(())
+}
+
+/// Whether anything was written.
+fn edit(path: &Path, with: impl FnOnce(&mut Lock) -> bool) -> Result<bool> {
+    // Of two approvals at one moment the second reads what the first has written.
+    let _alone = hold(path).map_err(|error| {
+        CliError::failed(format_args!("{} cannot be changed: {error}", path.display()))
+            .next("see whether its folder is there and can be read; then the same again")
+    })?;
     let mut lock = Lock::read(path).map_err(CliError::usage)?;
     if !with(&mut lock) {
-        return Ok(());
+        return Ok(false);
     }
     replace(path, &lock.text()).map_err(|error| {
         CliError::failed(format_args!("{} cannot be written: {error}", path.display())).next(
@@ -67,16 +80,29 @@ fn change(server: &ServerArgs, context: &Context, with: impl FnOnce(&mut Lock) -
              tool lock prints what is to stand there",
         )
     })?;
-    eprintln!("written: {}", path.display());
-    Ok(())
+    Ok(true)
+}
+
+/// The right to change the file, until it is dropped: another process waits for it. It is held by the file's folder, since
+/// the file itself is another one after each change.
+fn hold(path: &Path) -> io::Result<File> {
+    let folder = resolved(path)?.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned);
+    let folder = File::open(folder.as_deref().unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// Where the file itself stands, or will.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound if !path.is_symlink() => Ok(path.to_owned()),
+        _ => Err(error),
+    })
 }
 
 /// Puts the text in the file's place at one stroke; a link stays one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = fs::canonicalize(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound if !path.is_symlink() => Ok(path.to_owned()),
-        _ => Err(error),
-    })?;
+    let path = resolved(path)?;
     let mode = fs::metadata(&path).map_or(MODE, |there| there.permissions().mode() & 0o777);
     let mut fresh = path.clone().into_os_string();
     fresh.push(format!(".{}.new", std::process::id()));
@@ -99,6 +125,37 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn approvals_at_one_moment_lose_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("longhaul.lock");
+        let names: Vec<String> = (0..8).map(|number| format!("plugin-{number}")).collect();
+        let digest = format!("blake3:{}", "0".repeat(64));
+        let together = std::sync::Barrier::new(names.len());
+        std::thread::scope(|threads| {
+            for name in &names {
+                threads.spawn(|| {
+                    together.wait();
+                    let locked = Locked {
+                        component: digest.clone(),
+                        statement: digest.clone(),
+                        approved: Vec::new(),
+                        expires: None,
+                    };
+                    let added = edit(&file, |lock| {
+                        lock.insert(name, locked);
+                        true
+                    });
+                    assert!(added.expect("written"));
+                });
+            }
+        });
+        let lock = Lock::read(&file).expect("read");
+        assert!(names.iter().all(|name| lock.component(name).is_some()), "{}", lock.text());
+        let left = fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 1, "no other file is left");
+    }
 
     #[test]
     fn the_file_is_replaced_at_one_stroke_and_keeps_its_mode_and_its_link() {
