@@ -1,8 +1,8 @@
 //! Stores that earlier builds left, with tasks in every situation: today's build opens each, has every row, and brings
 //! every task to the end that an undisturbed run comes to. tests/corpus/README.md says how they are made.
 
-mod check;
-mod frozen;
+pub mod check;
+pub mod frozen;
 mod rows;
 
 use std::fs;
@@ -190,7 +190,7 @@ impl<'a> Opened<'a> {
 }
 
 /// All of them, of all callers.
-async fn tasks(client: &Client) -> Vec<Value> {
+pub async fn tasks(client: &Client) -> Vec<Value> {
     let (mut all, mut query) = (Vec::new(), json!({"limit": 100}));
     loop {
         let page = client.structured("task_list", query.clone()).await;
@@ -202,7 +202,7 @@ async fn tasks(client: &Client) -> Vec<Value> {
     }
 }
 
-async fn make_move(server: &Server, client: &Client, id: &str, action: &Value) {
+pub async fn make_move(server: &Server, client: &Client, id: &str, action: &Value) {
     let field = |name: &str| action[name].as_str();
     let step = async |tool: &str, more: Value| {
         let mut arguments = more;

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
 
-use longhaul::catalog::{Candidate, Component, Manifest, Operator};
+use longhaul::catalog::RequestText;
 use longhaul::clock::{Clock, ManualClock, SystemClock};
 use longhaul::engine::{EngineOptions, Runner, TaskEngine, TrialVerdict};
 use longhaul::sandbox::{Sandbox, SandboxOptions};
-use longhaul::task::ComponentId;
 use serde_json::{Value, json};
 
 use crate::support::{Server, Web, answer_of, command, guest};
@@ -206,41 +205,24 @@ async fn open_tasks_are_tried_with_another_component() {
     let engine = TaskEngine::open(&data, sandbox.clone(), options).await.expect("the store opens");
     engine.start().await.expect("a start");
     let own = std::fs::read(guest("sleep_loop")).expect("read");
-    let old = ComponentId::of_bytes(&own);
-    for (name, goes_on) in [("sleep_loop", true), ("other_program", false)] {
-        let bytes: Arc<[u8]> = std::fs::read(guest(name)).expect("read").into();
-        let inspection = sandbox.inspect(bytes.clone()).await.expect("inspected");
-        let candidate = Candidate {
-            name: "sleep_loop".into(),
-            id: ComponentId::of_bytes(&bytes),
-            manifest: Manifest::default(),
-            inspection,
-            trusted: false,
+    let requests = RequestText::manifest(root.path().join("sleep_loop.toml"), String::new());
+    let alike = [&own[..], b"\x00\x05\x04more"].concat();
+    let other = std::fs::read(guest("other_program")).expect("read");
+    for (bytes, goes_on) in [(alike, Some(true)), (other, Some(false)), (own, None)] {
+        let version =
+            engine.version_of_file("sleep_loop", bytes.into(), &requests).await.expect("a component");
+        let page = engine.try_tasks(&version, None).await.expect("tried");
+        assert_eq!(page.next, None);
+        let Some(goes_on) = goes_on else {
+            assert_eq!(page.tasks, [], "it has this version");
+            continue;
         };
-        let component = Component::assemble(candidate, &Operator::default()).expect("a component");
-        let scratch = root.path().join(format!("scratch-{name}"));
-        std::fs::create_dir(&scratch).expect("a folder");
-        let trials =
-            engine.try_component(&old, (&component, &bytes), &sandbox, &scratch).await.expect("tried");
-        assert_eq!(trials.len(), 1);
-        assert_eq!((trials[0].task.to_string(), trials[0].tool.as_str()), (id.clone(), "sleep_loop"));
-        let verdict = &trials[0].verdict;
-        assert_eq!(*verdict == TrialVerdict::GoesOn, goes_on, "{}", verdict.words());
-        assert!(goes_on || verdict.words().contains("step"), "{}", verdict.words());
-        assert_eq!(std::fs::read_dir(&scratch).expect("a folder").count(), 0);
+        assert_eq!(page.tasks.len(), 1);
+        let trial = &page.tasks[0];
+        assert_eq!((trial.task.to_string(), trial.tool.as_str()), (id.clone(), "sleep_loop"));
+        let words = trial.verdict.words();
+        assert_eq!(trial.verdict == TrialVerdict::GoesOn, goes_on, "{words}");
+        assert!(goes_on || words.contains("step"), "{words}");
     }
-    let none = ComponentId::of_bytes(b"another");
-    let bytes: Arc<[u8]> = own.into();
-    let candidate = Candidate {
-        name: "sleep_loop".into(),
-        id: old,
-        manifest: Manifest::default(),
-        inspection: sandbox.inspect(bytes.clone()).await.expect("inspected"),
-        trusted: false,
-    };
-    let component = Component::assemble(candidate, &Operator::default()).expect("a component");
-    let trials =
-        engine.try_component(&none, (&component, &bytes), &sandbox, root.path()).await.expect("tried");
-    assert_eq!(trials, []);
     engine.shutdown().await;
 }

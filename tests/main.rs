@@ -32,6 +32,8 @@ mod kill_random;
 mod memory;
 mod messages;
 mod model_tools;
+#[cfg(target_os = "linux")]
+mod move_tasks;
 mod neighbours;
 mod partial_results;
 mod patterns;

@@ -34,6 +34,7 @@ use super::tool_approve::{ToolApprovals, ToolApprove, ToolRevoke};
 use super::tool_block::{ToolBlock, ToolBlocks, ToolUnblock};
 use super::tool_components::ToolComponents;
 use super::tool_pin::ToolPin;
+use super::tool_trial::{ToolMove, ToolTry};
 use crate::catalog::Annotations;
 use crate::engine::TaskEngine;
 
@@ -63,6 +64,8 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<ToolPin>(),
     OwnOperation::of::<ToolAdd>(),
     OwnOperation::of::<ToolUpdate>(),
+    OwnOperation::of::<ToolTry>(),
+    OwnOperation::of::<ToolMove>(),
     OwnOperation::of::<ToolRemove>(),
     OwnOperation::of::<ToolApprove>(),
     OwnOperation::of::<ToolRevoke>(),

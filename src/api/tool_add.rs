@@ -129,8 +129,8 @@ async fn add(
     Ok(AddedDocument { name: file.name, component: component.to_string(), state, why })
 }
 
-/// Blocks on the disk.
-fn read(path: &Path) -> Result<(ComponentFile, Arc<[u8]>, RequestText), EngineError> {
+/// A component, and what stands next to it. Blocks on the disk.
+pub(super) fn read(path: &Path) -> Result<(ComponentFile, Arc<[u8]>, RequestText), EngineError> {
     let unusable = |error: FileError| EngineError::Unusable(error.to_string());
     let file = ComponentFile::at(path);
     let (bytes, requests) = (file.bytes().map_err(unusable)?, file.requests().map_err(unusable)?);

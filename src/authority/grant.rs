@@ -130,6 +130,20 @@ impl Grant {
         }
     }
 
+    /// What both allow. Of two patterns that overlap and of which neither covers the other, nothing.
+    pub fn within(&self, other: &Self) -> Self {
+        Self {
+            http: common(&self.http, &other.http, HttpPattern::covers),
+            files: common(&self.files, &other.files, PartialEq::eq),
+            env: common(&self.env, &other.env, PartialEq::eq),
+            secrets: common(&self.secrets, &other.secrets, PartialEq::eq),
+            state: common(&self.state, &other.state, StatePattern::covers),
+            tools: common(&self.tools, &other.tools, |glob, name| glob_matches(glob, name)),
+            elicit: self.elicit && other.elicit,
+            sample: self.sample && other.sample,
+        }
+    }
+
     /// Both together.
     pub fn and(mut self, more: Self) -> Self {
         fn add<T: PartialEq>(to: &mut Vec<T>, more: Vec<T>) {
@@ -167,6 +181,20 @@ impl Grant {
 
 fn left<T: Clone>(wanted: &[T], given: impl Fn(&T) -> bool) -> Vec<T> {
     wanted.iter().filter(|item| !given(item)).cloned().collect()
+}
+
+/// Of each list what the other one covers, once.
+fn common<T: Clone + PartialEq>(one: &[T], other: &[T], covers: impl Fn(&T, &T) -> bool) -> Vec<T> {
+    let covered = |items: &[T], by: &[T]| -> Vec<T> {
+        items.iter().filter(|item| by.iter().any(|wide| covers(wide, item))).cloned().collect()
+    };
+    let mut both = covered(one, other);
+    for item in covered(other, one) {
+        if !both.contains(&item) {
+            both.push(item);
+        }
+    }
+    both
 }
 
 #[cfg(test)]
@@ -237,6 +265,56 @@ mod tests {
         assert_eq!(denied.state, wanted.state, "reading was given, writing is wanted");
         assert_eq!(denied.tools, ["*"]);
         assert_eq!(wanted.beyond(&wanted.clone()).files.len(), 2, "bound to nothing is not given");
+    }
+
+    #[test]
+    fn what_two_grants_allow_is_in_both() {
+        let state = |texts: &[&str]| {
+            texts.iter().map(|text| StatePattern::parse(text).expect("a pattern")).collect::<Vec<_>>()
+        };
+        let http = |texts: &[&str]| {
+            texts.iter().map(|text| HttpPattern::parse(text).expect("a pattern")).collect::<Vec<_>>()
+        };
+        let secret = |from: &str| SecretGrant {
+            name: "key".into(),
+            host: "a.example".into(),
+            header: "authorization".into(),
+            from: Some(from.into()),
+        };
+        let had = Grant {
+            http: http(&["https://*.example", "https://b.test"]),
+            secrets: vec![secret("env:OLD")],
+            state: state(&["trips", "notes:read", "a*"]),
+            ..everything()
+        };
+        let given = Grant {
+            http: http(&["https://a.example", "http://b.test"]),
+            env: vec!["TZ".into()],
+            secrets: vec![secret("env:NEW")],
+            state: state(&["trips/eu-*", "notes", "*b"]),
+            tools: vec!["research_agent".into()],
+            sample: false,
+            ..everything()
+        };
+        let both = had.within(&given);
+        assert_eq!(
+            both,
+            Grant {
+                http: http(&["https://a.example"]),
+                state: state(&["notes:read", "trips/eu-*"]),
+                tools: vec!["research_agent".into()],
+                elicit: true,
+                ..Grant::default()
+            }
+        );
+        assert_eq!(had.within(&had), had);
+        assert!(had.within(&Grant::default()).is_empty());
+        let mirrored = given.within(&had);
+        for capability in USES {
+            let allowed = both.allows(capability);
+            assert!(!allowed || had.allows(capability) && given.allows(capability), "{capability:?}");
+            assert_eq!(mirrored.allows(capability), allowed, "{capability:?}");
+        }
     }
 
     #[test]

@@ -130,6 +130,11 @@ pub enum EngineError {
         "'{name}' is not what was shown: it is {digest} now. Look at it again, and approve what is shown then"
     )]
     AnotherStatement { name: String, digest: String },
+    /// What is to be tried, or moved to, and why that cannot be.
+    #[error("open tasks of '{}' are not tried with another version of it: {why}", .name.escape_debug())]
+    NotTriable { name: String, why: String },
+    #[error("open tasks of '{}' are not moved: {why}", .name.escape_debug())]
+    NotMovable { name: String, why: String },
     #[error("there is no component '{}', and none has a tool of that name", .0.escape_debug())]
     NoComponentNamed(String),
     #[error("'{}' is not blocked", .0.escape_debug())]
@@ -187,6 +192,7 @@ impl EngineError {
             | Self::Unencodable(_)
             | Self::Catalog(_)
             | Self::Unusable(_)
+            | Self::NotTriable { .. }
             | Self::BadIdempotencyKey { .. }
             | Self::BadAnswer { .. }
             | Self::BadMessage(_)
@@ -206,6 +212,7 @@ impl EngineError {
             Self::IdempotencyConflict { .. }
             | Self::AnotherStatement { .. }
             | Self::ComponentThere(_)
+            | Self::NotMovable { .. }
             | Self::WrongState { .. }
             | Self::NotInQuestion { .. }
             | Self::QuestionOver { .. }
@@ -312,6 +319,8 @@ impl EngineError {
             Self::NotAdded(_) => "no_such_addition",
             Self::ComponentThere(_) => "component_exists",
             Self::Unusable(_) => "bad_component",
+            Self::NotTriable { .. } => "not_triable",
+            Self::NotMovable { .. } => "not_movable",
             Self::AnotherStatement { .. } => "another_statement",
             Self::Selection(_) => "bad_selection",
             Self::ShuttingDown => "shutting_down",

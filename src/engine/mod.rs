@@ -21,6 +21,7 @@ mod library;
 mod lifecycle;
 mod link;
 mod memory;
+mod moving;
 mod narrowed;
 mod next;
 mod open;
@@ -64,16 +65,18 @@ pub use lifecycle::submit::{Submission, Submitted};
 pub use memory::leaving::Wait;
 pub use memory::slot::{GuestMemory, NoRoom};
 pub use memory::task_trees::TreeBounds;
+pub use moving::{Move, Moved, TrialPage};
 pub use next::{Commands, NextAction};
 pub use open::EngineOptions;
 pub use packed::{
-    Exported, ExportedError, ExportedHead, PackError, ReplayEnd, Replayed, Trial, Verdict as TrialVerdict,
+    Exported, ExportedError, ExportedHead, Other, PackError, ReplayEnd, Replayed, Trial,
+    Verdict as TrialVerdict,
 };
 pub use ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
 };
 pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Suspension};
-pub use probe::{Idle, Plan, Probe, Taken};
+pub use probe::{Difference, Idle, Plan, Probe, Taken};
 pub use query::audit::{AuditPage, AuditQuery, AuditView};
 pub use query::journal::{JournalView, RecordView};
 pub use query::metrics::Metrics;

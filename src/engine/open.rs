@@ -118,6 +118,16 @@ impl TaskEngine {
         Ok(engine)
     }
 
+    /// A store of its own that is on no disk and gone with the engine: for what is only tried.
+    pub(in crate::engine) async fn open_in_memory(
+        runner: Arc<dyn Runner>,
+        options: EngineOptions,
+    ) -> Result<Self, EngineError> {
+        let memory = Arc::new(Memory::new(options.clock.clone()));
+        let store = Store::open_in_memory(options.store, memory.clone()).await?;
+        Self::with_store(store, memory, runner, options).await
+    }
+
     /// Opens the store in `folder` to look at it: what would write is refused, and the file stays as it is, whatever
     /// state it is in. Any number of processes may do so while none owns it.
     pub async fn open_to_read(
@@ -166,6 +176,7 @@ impl TaskEngine {
             live_bound: options.live_instances,
             are_components_swept: AtomicBool::new(false),
             catalog_changes: tokio::sync::Mutex::default(),
+            trying: Semaphore::new(limits::MAX_TRIALS_AT_ONCE),
             exporting: tokio::sync::Mutex::default(),
             stored_here: Mutex::default(),
             sweeping: RwLock::default(),

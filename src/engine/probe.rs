@@ -32,6 +32,16 @@ pub struct Idle {
     pub messages: Option<Vec<String>>,
 }
 
+/// Where a guest does otherwise than its journal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Number of the record, from 0.
+    pub record: u64,
+    /// What the journal has there, and what the guest does.
+    pub journal: String,
+    pub guest: String,
+}
+
 /// What the task took until now: of each the most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -61,6 +71,7 @@ struct Seen {
     saved_at: Duration,
     calls: BTreeMap<u64, (u8, u64)>,
     log: Vec<u8>,
+    difference: Option<Difference>,
 }
 
 /// An attempt was ended by its probe.
@@ -80,6 +91,7 @@ impl Probe {
             saved_at: Duration::ZERO,
             calls: BTreeMap::new(),
             log: Vec::new(),
+            difference: None,
         };
         Self { seen: Mutex::new(seen), idle: watch::Sender::new(None), over: watch::Sender::new(false) }
     }
@@ -96,6 +108,15 @@ impl Probe {
     /// What the guest printed, up to [`limits::MAX_PROBED_LOG_BYTES`]; kept where it only replays.
     pub fn log(&self) -> Vec<u8> {
         self.lock().log.clone()
+    }
+
+    /// Where its guest did otherwise than the journal says; the first such place.
+    pub(in crate::engine) fn difference(&self) -> Option<Difference> {
+        self.lock().difference.clone()
+    }
+
+    pub(in crate::engine) fn note_difference(&self, difference: Difference) {
+        self.lock().difference.get_or_insert(difference);
     }
 
     /// Whether the task only replays: then a fault of the host is its end, for nothing mends it.

@@ -18,6 +18,11 @@ pub trait Runner: Send + Sync + 'static {
         true
     }
 
+    /// Runs the same and lets nothing out: for who tries what a task would do. `None` where it cannot.
+    fn without_effects(&self) -> Option<Arc<dyn Runner>> {
+        None
+    }
+
     /// Runs one attempt to its end. Dropping the future ends the attempt: nothing it does afterwards may
     /// have an effect (its lease is void by then).
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome>;

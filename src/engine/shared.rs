@@ -43,6 +43,8 @@ pub struct Shared {
     /// Held by what makes another catalog out of the one that is there.
     pub catalog_changes: tokio::sync::Mutex<()>,
     pub dirty: Dirty,
+    /// Places for open tasks that are tried with another component.
+    pub trying: Semaphore,
     /// Held by the export of a task.
     pub exporting: tokio::sync::Mutex<()>,
     /// Tools that have bounds of their own.

@@ -34,6 +34,27 @@ pub const MAX_UNPACKED_AT_ONCE: usize = 8;
 pub const MAX_PACKED_CHECKPOINT_BYTES: u64 = 17 * 1024 * 1024;
 /// One replay of an exported task, seconds of the machine.
 pub const MAX_REPLAY_SECONDS: u64 = 900;
+/// One replay of an open task with another component, seconds of the machine.
+pub const MAX_TRIAL_SECONDS: u64 = 60;
+/// Such replays at once: each has a guest of its own in memory, besides those that are served.
+pub const MAX_TRIALS_AT_ONCE: usize = 2;
+/// Journal and operations of a task that is replayed so, bytes: they are in memory twice.
+pub const MAX_TRIED_BYTES: u64 = 64 * 1024 * 1024;
+/// Page cache of the scratch store of one such replay, bytes.
+pub const TRIAL_CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// Tasks that one request tries, or moves; the next request goes on behind them.
+pub const MAX_TRIALS_A_REQUEST: usize = 32;
+/// After so many seconds a request tries no further one.
+pub const TRIAL_REQUEST_SECONDS: u64 = 10;
+/// A move of one task is tried so often where it changes meanwhile.
+pub const MAX_MOVE_TRIES: usize = 3;
+/// At the end of a replay requests that are under way are held against what left: so long at most, seconds.
+pub const MAX_COMPARED_SECONDS: u64 = 2;
+/// Tasks that are tried while a person is asked to approve a component; the rest by `tool update --try`.
+pub const MAX_TRIALS_AT_APPROVAL: usize = 64;
+/// Kinds of differences, and tasks of each, that a trial names in words; its JSON has all.
+pub const MAX_TRIAL_GROUPS_SHOWN: usize = 16;
+pub const MAX_TRIED_TASKS_SHOWN: usize = 5;
 /// An export that a server hands out, bytes; a larger one is made from its data folder while it is stopped.
 pub const MAX_SERVED_EXPORT_BYTES: usize = 128 * 1024 * 1024;
 /// A piece of it, bytes.

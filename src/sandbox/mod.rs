@@ -29,5 +29,5 @@ pub mod values;
 mod world;
 
 pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent, compiler_program};
-pub use played::{PlayedRequest, Player, check_answer};
+pub use played::{PlayedRequest, Player, Silence, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};

@@ -40,6 +40,22 @@ impl Sandbox {
     }
 }
 
+impl Sandbox {
+    /// The same sandbox, from which nothing leaves: what a guest asks for is never answered.
+    pub(super) fn unanswered(&self) -> Self {
+        self.dialling_instead(Arc::new(Played(Arc::new(Silence))))
+    }
+}
+
+/// No one answers: what is new does not happen.
+pub struct Silence;
+
+impl Player for Silence {
+    fn answer(&self, _: PlayedRequest) -> BoxFuture<Result<Value, String>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 struct Played(Arc<dyn Player>);
 
 /// Stands for every name, so that the grant alone decides. It is never dialled.

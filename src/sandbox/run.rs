@@ -71,7 +71,7 @@ pub enum SandboxError {
 
 struct Inner {
     cache: Arc<Cache<World>>,
-    threads: GuestThreads,
+    threads: Arc<GuestThreads>,
     connector: Connector,
     options: SandboxOptions,
 }
@@ -87,10 +87,17 @@ impl Sandbox {
         let broken = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
         let engine = config::engine().map_err(broken)?;
         let linker = world::linker::linker(&engine).map_err(broken)?;
-        let threads = GuestThreads::start(&engine, options.threads)?;
+        let threads = Arc::new(GuestThreads::start(&engine, options.threads)?);
         let cache = Arc::new(Cache::new(engine, linker, options.compile.clone(), options.threads));
         let connector = Connector::new(dialler);
         Ok(Self { inner: Arc::new(Inner { cache, threads, connector, options }) })
+    }
+
+    /// The same guests and threads with another way to the outside.
+    pub(super) fn dialling_instead(&self, dialler: Arc<dyn Dialler>) -> Self {
+        let Inner { cache, threads, options, .. } = &*self.inner;
+        let (cache, threads, options) = (cache.clone(), threads.clone(), options.clone());
+        Self { inner: Arc::new(Inner { cache, threads, connector: Connector::new(dialler), options }) }
     }
 
     /// This process listens there: no guest is let in, whatever it is granted.
@@ -134,6 +141,10 @@ impl Runner for Sandbox {
 
     fn is_compiled(&self, component: &ComponentId) -> bool {
         self.inner.cache.has(component)
+    }
+
+    fn without_effects(&self) -> Option<Arc<dyn Runner>> {
+        Some(Arc::new(self.unanswered()))
     }
 
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {

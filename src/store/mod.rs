@@ -86,6 +86,11 @@ impl Store {
         File::open(folder, options, sink).await.map(Self::of_file)
     }
 
+    /// A store that is gone when it is closed, and is on no disk: to try something in. Its bytes are the caller's to bound.
+    pub async fn open_in_memory(options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
+        File::open_in_memory(options, sink).await.map(Self::of_file)
+    }
+
     /// Opens the store in `folder` to read it, with the log's unfolded end. Nothing can be enqueued. Readers share the
     /// file; a process that writes, or wants to, excludes them. For threads that may block.
     pub fn open_to_read(

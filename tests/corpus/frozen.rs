@@ -49,11 +49,13 @@ pub struct Frozen {
     pub situation: Option<Situation>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Situation {
     pub key: String,
     pub tool: String,
     pub arguments: Value,
+    /// Where it stood when the store was frozen.
+    pub until: Value,
     pub moves: Vec<Value>,
     pub ends: Value,
     /// By op, what the interpreter prints; `*` stands for anything.

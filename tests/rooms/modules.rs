@@ -30,6 +30,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["dispatch", "runners"],
             &["open"],
             &["packed"],
+            &["moving"],
             &["library"],
             &["mod"],
         ],

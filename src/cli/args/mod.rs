@@ -9,6 +9,7 @@ mod replay;
 mod server;
 mod state;
 mod task;
+mod update;
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use self::replay::ReplayArgs;
 pub use self::server::ServerArgs;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::task::{OneTask, TaskArgs, TaskCommand};
+pub use self::update::UpdateArgs;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Verdict;
@@ -481,13 +483,13 @@ pub enum ToolCommand {
         server: ServerArgs,
     },
     /// Serve another version of a component that was added; its tasks stay on the one that they began with
-    Update {
-        /// Its name, for the file that it was added from, or another file of that name
-        #[arg(value_name = "NAME_OR_PATH")]
-        what: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
+    #[command(after_help = "Examples:\n  longhaul tool update web_digest --try\n  \
+        longhaul tool update web_digest ./web_digest.wasm --try\n  longhaul tool update web_digest --move-tasks\n\n\
+        --try replays the journals of all open tasks with the file, or with the version that waits for approval or is \
+        served, without effects, and says which would go on and where the others differ. --move-tasks moves those that \
+        fit to the version that is served; the others stay. Both end with status 1 where any task would not go on, or was \
+        not moved.")]
+    Update(UpdateArgs),
     /// Serve a component that was added no more; its tasks go on
     Remove {
         /// The component's name

@@ -225,7 +225,9 @@ impl From<EngineError> for CliError {
             },
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
             EngineError::Remote(_) => Self::not_found(words),
+            EngineError::NotTriable { .. } => Self::usage(words),
             EngineError::Blocked { .. }
+            | EngineError::NotMovable { .. }
             | EngineError::ComponentThere(_)
             | EngineError::Unapproved { .. }
             | EngineError::AnotherStatement { .. } => Self::refused(words),

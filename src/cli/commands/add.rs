@@ -31,12 +31,9 @@ pub async fn add(path: PathBuf, server: &ServerArgs, context: &Context) -> Resul
     refused.map_or(Ok(Exit::Done), Err)
 }
 
-pub async fn update(what: String, server: &ServerArgs, context: &Context) -> Result<Exit> {
-    let path = Path::new(&what);
-    let is_file = path.extension().is_some_and(|ending| ending == "wasm") && path.exists();
-    let what = if is_file { absolute(path)?.to_string_lossy().into_owned() } else { what };
-    let updated = done(ToolUpdate { what }, server, context).await?;
-    say(&updated, "updated", context).map(|()| Exit::Done)
+/// `what` is its name, or a file's absolute path.
+pub(super) async fn update(what: String, server: &ServerArgs, context: &Context) -> Result<AddedDocument> {
+    done(ToolUpdate { what }, server, context).await
 }
 
 pub async fn remove(name: String, server: &ServerArgs, context: &Context) -> Result<Exit> {
@@ -61,7 +58,7 @@ async fn done<O: Operation<Response = AddedDocument>>(
     done
 }
 
-fn say(added: &AddedDocument, what: &str, context: &Context) -> Result<()> {
+pub(super) fn say(added: &AddedDocument, what: &str, context: &Context) -> Result<()> {
     if context.output.json {
         return context.output.json(added);
     }
@@ -77,6 +74,6 @@ fn say(added: &AddedDocument, what: &str, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| CliError::usage(format_args!("{}: {error}", path.display())))
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::lock_file;
+use super::{lock_file, update};
 use crate::api::{
     ApprovalsListed, ApprovedDocument, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument,
 };
@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::server::{catalog, open};
 use crate::cli::show::render::{Table, escape, escape_text};
+use crate::limits;
 
 /// What is to be approved, and as what.
 pub struct Asked {
@@ -103,6 +104,9 @@ async fn with(
     lock_file::check(server, context)?;
     seen.show();
     show_given(&seen.offered, &asked)?;
+    if seen.is_waiting {
+        show_trials(access, &seen.name).await;
+    }
     let digest = match &asked.digest {
         Some(digest) => digest.clone(),
         None => confirmed(&seen, &asked)?,
@@ -117,6 +121,25 @@ async fn with(
     let until = approved.expires_at.as_deref().map(|at| format!(", until {at}")).unwrap_or_default();
     eprintln!("{}: approved; {when}{until}", escape(&approved.name));
     Ok(())
+}
+
+/// What becomes of the tasks that have another version. Where that cannot be said, the approval goes on without it.
+async fn show_trials(access: &mut Access, name: &str) {
+    match update::trials(access, name, None, limits::MAX_TRIALS_AT_APPROVAL).await {
+        Ok(trials) if trials.tasks.is_empty() => {}
+        Ok(trials) => {
+            let more = if trials.has_more() { ", of those that were tried" } else { "" };
+            eprintln!(
+                "  its open tasks stay on the version that they have; with this one: {}{more}",
+                trials.summary()
+            );
+            let name = escape(name);
+            eprintln!(
+                "  which, and why: longhaul tool update {name} --try; then --move-tasks moves those that fit"
+            );
+        }
+        Err(error) => eprintln!("  its open tasks were not tried with it: {}", escape_text(&error.message)),
+    }
 }
 
 fn list(listed: &ApprovalsListed, context: &Context) -> Result<()> {
@@ -155,6 +178,7 @@ struct Seen {
     words: Vec<String>,
     tools: Vec<String>,
     offered: Vec<NamedCapability>,
+    is_waiting: bool,
 }
 
 impl Seen {
@@ -181,7 +205,7 @@ impl From<UnapprovedDocument> for Seen {
     fn from(waiting: UnapprovedDocument) -> Self {
         let UnapprovedDocument { name, digest, tools, since, reasons, offered } = waiting;
         let words = std::iter::once(since.words().to_owned()).chain(reasons).collect();
-        Self { name, digest, words, tools, offered }
+        Self { name, digest, words, tools, offered, is_waiting: true }
     }
 }
 
@@ -191,7 +215,7 @@ impl From<ApprovedDocument> for Seen {
         let until = expires_at.map(|at| format!(" until {at}")).unwrap_or_default();
         let words =
             vec![format!("it is approved{until}, and may use: {}", in_words(&capabilities, "nothing"))];
-        Self { name, digest, words, tools, offered }
+        Self { name, digest, words, tools, offered, is_waiting: false }
     }
 }
 

@@ -18,3 +18,5 @@ pub mod state;
 pub mod task;
 pub mod token;
 pub mod tool;
+mod trial;
+mod update;

@@ -13,8 +13,8 @@ use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::scratch::Scratch;
 use crate::cli::server::open;
 use crate::cli::show::render::{Output, Table, bytes, escape};
-use crate::engine::{BoxFuture, Exported, ReplayEnd, Replayed};
-use crate::sandbox::{PlayedRequest, Player};
+use crate::engine::{Exported, ReplayEnd, Replayed};
+use crate::sandbox::Silence;
 
 pub async fn run(args: ReplayArgs, context: &Context) -> Result<Exit> {
     let exported = tokio::task::spawn_blocking(move || read(args.file)).await.map_err(CliError::failed)??;
@@ -35,15 +35,6 @@ pub async fn run(args: ReplayArgs, context: &Context) -> Result<Exit> {
         false => print(&exported, &replayed, context.output)?,
     }
     Ok(if replayed.end.is_faithful() { Exit::Done } else { Exit::Failed })
-}
-
-/// No one answers: what is new does not happen.
-struct Silence;
-
-impl Player for Silence {
-    fn answer(&self, _: PlayedRequest) -> BoxFuture<Result<Value, String>> {
-        Box::pin(std::future::pending())
-    }
 }
 
 fn read(path: PathBuf) -> Result<Exported> {

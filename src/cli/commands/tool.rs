@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{add, approve, lock};
+use super::{add, approve, lock, update};
 use crate::api::{
     ApprovalsListed, ApprovedDocument, BlockDocument, ComponentDocument, ComponentState, Operation,
     ToolApprovals, ToolBlock, ToolBlocks, ToolComponents, ToolPin, ToolUnblock,
@@ -40,7 +40,7 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
             }
         }
         ToolCommand::Add { path, server } => return add::add(path, &server, context).await,
-        ToolCommand::Update { what, server } => return add::update(what, &server, context).await,
+        ToolCommand::Update(args) => return update::run(args, context).await,
         ToolCommand::Remove { name, server } => return add::remove(name, &server, context).await,
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
         ToolCommand::Approve { name, only, without, expires, bind, digest, tools, server } => {

@@ -29,6 +29,7 @@ pub async fn of_files(
     let mut loader = Loader::new(engine, runner, settings).await?;
     let files = loader.take_compiled(load::find(paths).await?).await?;
     loader.take_all(files).await?;
+    loader.take_added().await?;
     loader.finish().await?;
     Ok(Catalog::clone(&engine.catalog()))
 }

@@ -37,6 +37,8 @@ pub enum AuditAction {
     /// A component, or another version of one, by the owner.
     ComponentAdd,
     ComponentRemove,
+    /// An open task, to another version of its component.
+    TaskMove,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,6 +73,7 @@ impl std::fmt::Display for AuditAction {
             Self::ComponentRevoke => "component_revoke",
             Self::ComponentAdd => "component_add",
             Self::ComponentRemove => "component_remove",
+            Self::TaskMove => "task_move",
         })
     }
 }

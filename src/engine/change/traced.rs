@@ -39,8 +39,17 @@ pub(super) fn leave(state: &mut EntryState, change: &Change) -> Option<Place> {
     Some(place)
 }
 
+/// A live instance is about to leave for another component, in the same commit. Where to return to if it stays.
+pub(in crate::engine) fn moved(state: &mut EntryState) -> Option<Place> {
+    let attempt = u64::from(state.status.attempt) + 1;
+    let live = state.live.as_mut()?;
+    let place = live.trace.place();
+    live.trace.leave(&live.journal, MarkKind::Reopened, "move", attempt, 0);
+    Some(place)
+}
+
 /// The change could not be committed: the instance stays.
-pub(super) fn stay(state: &mut EntryState, place: Option<Place>) {
+pub(in crate::engine) fn stay(state: &mut EntryState, place: Option<Place>) {
     if let (Some(live), Some(place)) = (state.live.as_mut(), place) {
         live.trace.return_to(place);
     }

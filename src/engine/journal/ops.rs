@@ -1,6 +1,6 @@
 //! Operations as rows and as what a live instance knows of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -70,6 +70,8 @@ pub struct Ops {
     pub known: HashMap<u64, Op>,
     /// Of their rows, about.
     bytes: u64,
+    /// Those that were known and begun again by the same call; noted where a replay is only tried.
+    met: BTreeSet<u64>,
 }
 
 impl Ops {
@@ -103,6 +105,16 @@ impl Ops {
 
     pub fn get(&self, number: u64) -> Option<&Op> {
         self.known.get(&number)
+    }
+
+    /// The guest has begun this one again, by the call that it was.
+    pub fn meet(&mut self, number: u64) {
+        self.met.insert(number);
+    }
+
+    /// The first one that is known and was not begun again.
+    pub fn first_unmet(&self) -> Option<u64> {
+        self.known.keys().filter(|number| !self.met.contains(number)).min().copied()
     }
 
     /// As it was known before.

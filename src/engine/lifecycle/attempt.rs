@@ -109,7 +109,7 @@ pub(in crate::engine) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_
 }
 
 /// What an interruption is written with: the task is where it was, and an end may follow.
-pub(super) fn interruption() -> Commit {
+pub(in crate::engine) fn interruption() -> Commit {
     Commit::new().with_need(Need::End)
 }
 

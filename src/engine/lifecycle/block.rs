@@ -161,7 +161,11 @@ async fn settle_all(shared: &Arc<Shared>) -> Result<(), EngineError> {
     Ok(())
 }
 
-async fn settle_one(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<(), EngineError> {
+/// The same of one task.
+pub(in crate::engine) async fn settle_one(
+    shared: &Arc<Shared>,
+    entry: &Arc<Entry>,
+) -> Result<(), EngineError> {
     let Some(component) = component_of(shared, entry).await? else { return Ok(()) };
     loop {
         let settled = settle(shared, entry, &mut entry.lock(), &component);

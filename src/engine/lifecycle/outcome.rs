@@ -11,9 +11,11 @@ use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::family::children::Tree;
+use crate::engine::journal::divergence::Divergence;
 use crate::engine::journal::last_lines::trap_detail;
 use crate::engine::memory::entry::{Entry, EntryState};
 use crate::engine::ports::{Outcome, Suspension};
+use crate::engine::probe::Difference;
 use crate::engine::random::random;
 use crate::engine::shared::Shared;
 use crate::limits;
@@ -70,7 +72,13 @@ pub(super) fn of_outcome(
             let policy = if only_replays { RetryPolicy::default() } else { HOST_FAULT_RETRY };
             return retry_or_fail(shared, entry, state, &policy, error, tree);
         }
-        Outcome::Diverged(divergence) => failed(FailedReason::Diverged, &divergence.to_string(), None),
+        Outcome::Diverged(divergence) => {
+            if let Some(probe) = shared.probe_of(entry) {
+                let Divergence { record, expected, actual } = divergence.clone();
+                probe.note_difference(Difference { record, journal: expected, guest: actual });
+            }
+            failed(FailedReason::Diverged, &divergence.to_string(), None)
+        }
         Outcome::Limit { bound, message } => {
             failed(FailedReason::Limit, message, Some(format!("bound: {bound}")))
         }

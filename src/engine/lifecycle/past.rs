@@ -170,6 +170,7 @@ impl Past {
             replay_spent: Duration::ZERO,
             handles_cancellation: false,
             is_waiting: false,
+            idles: false,
             restored,
             enqueued: 0,
             settled: 0,

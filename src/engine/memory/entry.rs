@@ -135,6 +135,8 @@ pub struct Live {
     pub handles_cancellation: bool,
     /// The guest has come to a wait since its last operation began.
     pub is_waiting: bool,
+    /// It waits, in memory, for what is on disk alone: it could leave.
+    pub idles: bool,
     pub restored: Option<Arc<[u8]>>,
     /// Batches on their way or on disk, those known to be on disk because it was waited for, and those that
     /// the writer has marked.

@@ -17,4 +17,5 @@ mod unpack;
 pub use error::PackError;
 pub use replay::{ReplayEnd, Replayed};
 pub use task::{Exported, ExportedError, ExportedHead};
-pub use trial::{Trial, Verdict};
+pub(super) use trial::Tried;
+pub use trial::{Other, Trial, Verdict};

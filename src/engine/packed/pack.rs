@@ -24,7 +24,7 @@ impl TaskEngine {
     /// any more.
     pub async fn export(&self, principal: &Principal, id: TaskId) -> Result<Exported, EngineError> {
         let (principal, now) = (principal.clone(), self.shared.clock.wall());
-        let read = move |snapshot: &Snapshot<'_>| read(snapshot, &principal, id, now);
+        let read = move |snapshot: &Snapshot<'_>| read(snapshot, &principal, (id, true), now);
         let found = self.shared.store.read_long(read).await?;
         let mut exported = found.ok_or(EngineError::NoSuchTask(id))?;
         if exported.component.is_empty() {
@@ -55,10 +55,11 @@ impl TaskEngine {
     }
 }
 
-fn read(
+/// A task of this principal, with its component's bytes where they are wanted.
+pub(super) fn read(
     snapshot: &Snapshot<'_>,
     principal: &Principal,
-    id: TaskId,
+    (id, with_component): (TaskId, bool),
     now: u64,
 ) -> Result<Option<Exported>, StoreError> {
     let Some((task, status)) = own(snapshot, principal, id)? else { return Ok(None) };
@@ -100,7 +101,7 @@ fn read(
         created_at: task.created_at,
         exported_at: now,
     };
-    let component = component(snapshot, &task)?;
+    let component = if with_component { component(snapshot, &task)? } else { Vec::new() };
     let questions = &status.questions;
     let packed = PackedTask {
         id,

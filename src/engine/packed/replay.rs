@@ -5,21 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::PackError;
 use super::task::Exported;
-use super::unpack::check;
-use crate::authority::Principal;
+use super::unpack::{AsTask, check, check_component};
+use crate::authority::{Grant, Principal, StatePattern};
 use crate::clock::ManualClock;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::open::EngineOptions;
-use crate::engine::probe::{Plan, Probe};
+use crate::engine::probe::{Difference, Plan, Probe};
 use crate::engine::query::journal::{RecordView, views};
 use crate::engine::query::tasks::TaskEnd;
 use crate::engine::query::view::TaskView;
 use crate::engine::runner::Runner;
 use crate::limits;
 use crate::store::{DiskBounds, StoreOptions};
-use crate::task::{ComponentId, FailedReason, State, ToolResult};
+use crate::task::{FailedReason, State, ToolResult};
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,8 @@ use crate::task::{ComponentId, FailedReason, State, ToolResult};
 pub struct Replayed {
     /// Records that the guest passed, those before its checkpoint included.
     pub passed: u64,
+    /// Where it does otherwise than its journal says, or than what it had begun.
+    pub difference: Option<Difference>,
     /// The journal, record by record.
     pub records: Vec<RecordView>,
     pub end: ReplayEnd,
@@ -49,7 +52,7 @@ pub enum ReplayEnd {
     Trapped { message: String, detail: Option<String> },
     /// It ended otherwise.
     Failed { reason: &'static str, message: String },
-    /// It took longer than [`limits::MAX_REPLAY_SECONDS`].
+    /// It took longer than it may: [`limits::MAX_REPLAY_SECONDS`] or, where it is tried, [`limits::MAX_TRIAL_SECONDS`].
     TooLong,
 }
 
@@ -72,6 +75,17 @@ const NOT_THE_GUEST: [&str; 3] = ["host_fault", "missing_component", "damaged"];
 pub(super) struct Instead<'a> {
     pub component: &'a Arc<[u8]>,
     pub binding: &'a str,
+    pub grant: Grant,
+    pub owner_state: &'a [StatePattern],
+}
+
+/// Where and how long an exported task is replayed.
+pub(super) struct Stage<'a> {
+    /// Its scratch store's, which must be empty; `None` is in memory.
+    pub folder: Option<&'a Path>,
+    /// Up to this record.
+    pub until: Option<u64>,
+    pub at_most: Duration,
 }
 
 impl Exported {
@@ -86,17 +100,27 @@ impl Exported {
         runner: Arc<dyn Runner>,
         until: Option<u64>,
     ) -> Result<Replayed, EngineError> {
-        self.replay_with(folder, runner, until, None).await
+        let at_most = Duration::from_secs(limits::MAX_REPLAY_SECONDS);
+        self.replay_with(Stage { folder: Some(folder), until, at_most }, runner, None).await
     }
 
     pub(super) async fn replay_with(
         &self,
-        folder: &Path,
+        stage: Stage<'_>,
         runner: Arc<dyn Runner>,
-        until: Option<u64>,
         instead: Option<Instead<'_>>,
     ) -> Result<Replayed, EngineError> {
-        let checked = check(self).map_err(|error| EngineError::Packed(error.to_string()))?;
+        let Stage { folder, until, at_most } = stage;
+        let bad = |error: PackError| EngineError::Packed(error.to_string());
+        let owner_state = match &instead {
+            Some(instead) => instead.owner_state.to_vec(),
+            // An export does not say; most owners may touch what the component may.
+            None => Principal::local().state().to_vec(),
+        };
+        let checked = check(self).map_err(bad)?;
+        if instead.is_none() {
+            check_component(self).map_err(bad)?;
+        }
         let bytes: Arc<[u8]> = match &instead {
             Some(instead) => instead.component.clone(),
             None => self.component.as_slice().into(),
@@ -104,12 +128,17 @@ impl Exported {
         let mut exported = self.clone();
         if let Some(instead) = &instead {
             exported.task.binding = instead.binding.to_owned();
+            exported.task.grant = instead.grant.clone().without_bindings();
         }
         let probe = Arc::new(Probe::new(Plan::ReplayAlone { until }));
         // It stands still: the guest's time is what its journal says.
         let clock = Arc::new(ManualClock::starting_at(self.head.created_at.min(limits::LAST_WALL_NANOS)));
         let disk = DiskBounds { reserve: Some(0), watermark: Some(0) };
-        let store = StoreOptions { disk, ..StoreOptions::default() };
+        let mut store = StoreOptions { disk, ..StoreOptions::default() };
+        if folder.is_none() {
+            // It would hold what is in memory once more.
+            store.cache_bytes = limits::TRIAL_CACHE_BYTES;
+        }
         let options = EngineOptions {
             store,
             clock,
@@ -119,29 +148,34 @@ impl Exported {
             ..EngineOptions::default()
         };
         let records = views(&self.records, self.head.first_record, &*runner);
-        let engine = TaskEngine::open(folder, runner, options).await?;
+        let engine = match folder {
+            Some(folder) => TaskEngine::open(folder, runner, options).await?,
+            None => TaskEngine::open_in_memory(runner, options).await?,
+        };
         let component = engine.store_component(bytes, "replayed").await;
         let end = match component {
-            Ok(component) => exported.run(&engine, &checked, component, &probe, until).await,
+            Ok(component) => {
+                let as_task = AsTask { component, owner_state, created_at: engine.now() };
+                exported.run(&engine, &checked, as_task, &probe, (until, at_most)).await
+            }
             Err(error) => Err(error),
         };
         engine.shutdown().await;
-        Ok(Replayed { passed: probe.taken().records, records, end: end?, log: probe.log() })
+        let (passed, difference) = (probe.taken().records, probe.difference());
+        Ok(Replayed { passed, difference, records, end: end?, log: probe.log() })
     }
 
     async fn run(
         &self,
         engine: &TaskEngine,
         checked: &super::unpack::Checked,
-        component: ComponentId,
+        as_task: AsTask,
         probe: &Probe,
-        until: Option<u64>,
+        (until, at_most): (Option<u64>, Duration),
     ) -> Result<ReplayEnd, EngineError> {
-        let created_at = engine.now();
-        engine.unpack(self, checked, component, created_at).await?;
+        engine.unpack(self, checked, as_task).await?;
         engine.start().await?;
         let (owner, id) = (Principal::local(), self.task.id);
-        let at_most = Duration::from_secs(limits::MAX_REPLAY_SECONDS);
         let view = tokio::select! {
             () = probe.over() => {
                 let stands = until.is_some_and(|until| probe.taken().records >= until);

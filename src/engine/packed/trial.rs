@@ -1,16 +1,21 @@
-//! Whether open tasks would go on with another component: each one's journal is replayed with it, without effects.
+//! Whether an open task would go on with another component: its journal is replayed with it, without effects.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::replay::{Instead, ReplayEnd};
-use super::task::Exported;
-use crate::authority::Principal;
+use super::pack;
+use super::replay::{Instead, ReplayEnd, Replayed, Stage};
+use super::task::{Exported, PackedState};
+use crate::authority::{Grant, Principal};
 use crate::catalog::Component;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
+use crate::engine::probe::Difference;
+use crate::engine::rows;
 use crate::engine::runner::Runner;
-use crate::task::{ComponentId, TaskId};
+use crate::limits;
+use crate::store::{Snapshot, Space, StoreError};
+use crate::task::{ComponentId, Status, Task, TaskId};
 
 /// What became of one task's replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,8 @@ use crate::task::{ComponentId, TaskId};
 pub struct Trial {
     pub task: TaskId,
     pub tool: String,
+    /// The component that it has.
+    pub component: ComponentId,
     /// Records in its journal, those before its checkpoint included.
     pub records: u64,
     pub verdict: Verdict,
@@ -28,10 +35,12 @@ pub struct Trial {
 pub enum Verdict {
     /// It comes to the end of its journal, and would go on there.
     GoesOn,
-    /// It does otherwise than the journal says, at this record or before it.
-    Differs { record: u64, words: String },
+    /// It does otherwise than the journal says.
+    Differs(Difference),
     /// It ends before its journal does, or cannot begin.
     Fails { words: String },
+    /// It was not replayed, or not to an end.
+    NotTried { words: String },
 }
 
 impl Verdict {
@@ -39,44 +48,171 @@ impl Verdict {
     pub fn words(&self) -> String {
         match self {
             Self::GoesOn => "would go on".to_owned(),
-            Self::Differs { record, words } => format!("differs at step {record}: {words}"),
+            Self::Differs(Difference { record, journal, guest }) => {
+                format!("differs at step {record}: the journal has {journal}, the component does {guest}")
+            }
             Self::Fails { words } => format!("would not go on: {words}"),
+            Self::NotTried { words } => format!("was not tried: {words}"),
         }
     }
 }
 
+/// What a task may get in the place of its component.
+#[derive(Clone)]
+pub struct Other {
+    pub component: Arc<Component>,
+    pub bytes: Arc<[u8]>,
+    /// The most that its tasks are given; `None` is what each of its tools has.
+    pub offered: Option<Grant>,
+}
+
+impl Other {
+    /// The task as it would be with this component; its grant is never more than it was. Or why it cannot have it.
+    pub fn instead(&self, task: &Task) -> Result<Task, String> {
+        let tools = &self.component.tools;
+        let Some(entry) = tools.iter().find(|entry| entry.tool.definition.name == task.tool) else {
+            return Err(format!("the component has no tool {} any more", task.tool));
+        };
+        let arguments = serde_json::from_str(&task.arguments).unwrap_or_default();
+        entry.accept(&arguments).map_err(|error| format!("its arguments do not fit any more: {error}"))?;
+        let given = self.offered.as_ref().unwrap_or(&entry.tool.grant);
+        Ok(Task {
+            component: self.component.id.clone(),
+            binding: entry.tool.binding.clone(),
+            grant: task.grant.within(given),
+            ..task.clone()
+        })
+    }
+}
+
+/// A task as it was when it was tried: what a move of it supposes.
+pub struct Tried {
+    pub task: Task,
+    /// As it would be.
+    pub instead: Task,
+    pub status: Status,
+    /// The rows of both.
+    pub task_row: Arc<[u8]>,
+    pub status_row: Arc<[u8]>,
+    /// The number of the record behind its journal.
+    pub end: u64,
+    /// Its operations by number: the hash of each, and whether it has an outcome.
+    pub ops: Vec<(u64, u64, bool)>,
+}
+
 impl TaskEngine {
-    /// Replays the journals of all open tasks of a component with another one, each in a folder of its own in `scratch`.
-    /// Nothing of it changes a task. `runner` must let nothing out, as a played sandbox does.
+    /// Replays the journal of an open task with another component. Nothing of it changes the task. `runner` must let
+    /// nothing out, as a played sandbox does. `None` where the task has ended; what would be moved, where it would go on.
     ///
     /// # Errors
-    /// Where the store cannot be read, or `scratch` not be written; what a task comes to is no error.
-    pub async fn try_component(
+    /// Where the store cannot be read; what the task comes to is no error.
+    pub(in crate::engine) async fn try_task(
         &self,
-        component: &ComponentId,
-        (other, bytes): (&Component, &Arc<[u8]>),
+        id: TaskId,
+        other: &Other,
         runner: &Arc<dyn Runner>,
-        scratch: &Path,
-    ) -> Result<Vec<Trial>, EngineError> {
-        let mut open: Vec<TaskId> = self.shared.open_tasks().keys().copied().collect();
-        open.sort_unstable();
-        let mut trials = Vec::new();
-        for id in open {
-            let exported = match self.export(&Principal::local().overseeing(), id).await {
-                // It has ended meanwhile.
-                Err(EngineError::NoSuchTask(_)) => continue,
-                exported => exported?,
-            };
-            if exported.head.component != component.as_str() {
-                continue;
-            }
-            let folder = scratch.join(id.to_string());
-            let verdict = exported.tried(&folder, (other, bytes), runner).await;
-            remove(folder).await?;
-            let (tool, records) = (exported.head.tool.clone(), exported.end());
-            trials.push(Trial { task: id, tool, records, verdict: verdict? });
+    ) -> Result<Option<(Trial, Option<Tried>)>, EngineError> {
+        let now = self.shared.clock.wall();
+        let read = move |snapshot: &Snapshot<'_>| Found::read(snapshot, id, now);
+        let Some(found) = self.shared.store.read_long(read).await? else { return Ok(None) };
+        let (verdict, instead) = found.tried(other, runner).await?;
+        let Found { exported, task, status, task_row, status_row } = found;
+        let trial = Trial {
+            task: id,
+            tool: task.tool.clone(),
+            component: task.component.clone(),
+            records: exported.end(),
+            verdict,
+        };
+        let (end, ops) = (exported.end(), exported.known_ops());
+        let tried = instead.filter(|_| trial.verdict == Verdict::GoesOn).map(|instead| Tried {
+            task,
+            instead,
+            status,
+            task_row,
+            status_row,
+            end,
+            ops,
+        });
+        Ok(Some((trial, tried)))
+    }
+}
+
+/// A task that may be tried, by one read.
+struct Found {
+    exported: Exported,
+    task: Task,
+    status: Status,
+    task_row: Arc<[u8]>,
+    status_row: Arc<[u8]>,
+}
+
+impl Found {
+    /// `None` where it has ended.
+    fn read(snapshot: &Snapshot<'_>, id: TaskId, now: u64) -> Result<Option<Self>, StoreError> {
+        let owner = Principal::local().overseeing();
+        let rows = (snapshot.get(Space::Task, id.as_bytes())?, snapshot.get(Space::Status, id.as_bytes())?);
+        let (Some(task_row), Some(status_row)) = rows else { return Ok(None) };
+        let (Some(task), Some(status)) = (rows::read_task(snapshot, id)?, rows::read_status(snapshot, id)?)
+        else {
+            return Ok(None);
+        };
+        if status.state.is_terminal() {
+            return Ok(None);
         }
-        Ok(trials)
+        let exported = pack::read(snapshot, &owner, (id, false), now)?;
+        Ok(exported.map(|exported| Self { exported, task, status, task_row, status_row }))
+    }
+
+    async fn tried(
+        &self,
+        other: &Other,
+        runner: &Arc<dyn Runner>,
+    ) -> Result<(Verdict, Option<Task>), EngineError> {
+        let instead = match other.instead(&self.task) {
+            Ok(instead) => instead,
+            Err(words) => return Ok((Verdict::Fails { words }, None)),
+        };
+        let bytes = self.exported.bytes();
+        if bytes > limits::MAX_TRIED_BYTES {
+            let limit = limits::MAX_TRIED_BYTES;
+            let words = format!(
+                "its journal and its operations have {bytes} bytes, and at most {limit} are replayed"
+            );
+            return Ok((Verdict::NotTried { words }, None));
+        }
+        let of_other = Instead {
+            component: &other.bytes,
+            binding: &instead.binding,
+            grant: instead.grant.clone(),
+            owner_state: &instead.owner_state,
+        };
+        let at_most = Duration::from_secs(limits::MAX_TRIAL_SECONDS);
+        let stage = Stage { folder: None, until: None, at_most };
+        let verdict = match self.exported.replay_with(stage, runner.clone(), Some(of_other)).await {
+            Ok(replayed) => verdict_of(replayed),
+            Err(EngineError::Packed(words)) => Verdict::NotTried { words },
+            Err(error) => return Err(error),
+        };
+        Ok((verdict, Some(instead)))
+    }
+}
+
+fn verdict_of(replayed: Replayed) -> Verdict {
+    match (replayed.end, replayed.difference) {
+        (ReplayEnd::Live | ReplayEnd::Stopped | ReplayEnd::Completed(_), None) => Verdict::GoesOn,
+        (ReplayEnd::TooLong, _) => Verdict::NotTried {
+            words: format!("its replay takes longer than {} s", limits::MAX_TRIAL_SECONDS),
+        },
+        (_, Some(difference)) => Verdict::Differs(difference),
+        (ReplayEnd::Differs { message }, None) => Verdict::Fails { words: message },
+        (ReplayEnd::Trapped { message, .. }, None) => {
+            Verdict::Fails { words: format!("it traps: {message}") }
+        }
+        (ReplayEnd::Failed { reason: "host_fault", message }, None) => Verdict::NotTried { words: message },
+        (ReplayEnd::Failed { reason, message }, None) => {
+            Verdict::Fails { words: format!("it ends as {reason}: {message}") }
+        }
     }
 }
 
@@ -86,39 +222,16 @@ impl Exported {
         self.head.first_record.saturating_add(self.head.records)
     }
 
-    async fn tried(
-        &self,
-        folder: &Path,
-        (other, component): (&Component, &Arc<[u8]>),
-        runner: &Arc<dyn Runner>,
-    ) -> Result<Verdict, EngineError> {
-        let fails = |words: String| Ok(Verdict::Fails { words });
-        let Some(entry) = other.tools.iter().find(|entry| entry.tool.definition.name == self.head.tool)
-        else {
-            return fails(format!("the other component has no tool {}", self.head.tool));
-        };
-        let arguments = serde_json::from_str(&self.task.arguments).unwrap_or_default();
-        if let Err(error) = entry.accept(&arguments) {
-            return fails(format!("its arguments do not fit any more: {error}"));
-        }
-        let instead = Instead { component, binding: &entry.tool.binding };
-        let replayed = self.replay_with(folder, runner.clone(), None, Some(instead)).await?;
-        Ok(match replayed.end {
-            ReplayEnd::Live | ReplayEnd::Stopped | ReplayEnd::Completed(_) => Verdict::GoesOn,
-            ReplayEnd::Differs { message } => Verdict::Differs { record: replayed.passed, words: message },
-            ReplayEnd::Trapped { message, .. } => Verdict::Fails { words: format!("it traps: {message}") },
-            ReplayEnd::Failed { reason, message } => Verdict::Fails { words: format!("{reason}: {message}") },
-            ReplayEnd::TooLong => Verdict::Fails { words: "its replay takes too long".to_owned() },
-        })
+    fn bytes(&self) -> u64 {
+        let outcomes = self.ops.iter().map(|op| match &op.state {
+            PackedState::Done(outcome) => outcome.len() as u64,
+            PackedState::Intent | PackedState::Abandoned | PackedState::Resend => 0,
+        });
+        self.records.len() as u64 + outcomes.sum::<u64>()
     }
-}
 
-async fn remove(folder: std::path::PathBuf) -> Result<(), EngineError> {
-    let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
-    match removed {
-        Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(EngineError::Internal(format!("a scratch folder cannot be removed: {error}")))
-        }
-        _ => Ok(()),
+    fn known_ops(&self) -> Vec<(u64, u64, bool)> {
+        let is_done = |state: &PackedState| matches!(state, PackedState::Done(_) | PackedState::Abandoned);
+        self.ops.iter().map(|op| (op.number, op.hash, is_done(&op.state))).collect()
     }
 }

@@ -3,7 +3,7 @@
 
 use super::error::PackError;
 use super::task::{Exported, PackedCheckpoint, PackedOp, PackedState, PackedTask};
-use crate::authority::Principal;
+use crate::authority::{Principal, StatePattern};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
@@ -36,12 +36,16 @@ pub(super) struct Piece {
     to: usize,
 }
 
+/// What a task is replayed with that no export holds.
+pub(super) struct AsTask {
+    pub component: ComponentId,
+    /// Shared state that its owner may touch.
+    pub owner_state: Vec<StatePattern>,
+    pub created_at: u64,
+}
+
 /// Looks at all numbers, and cuts the journal.
 pub(super) fn check(exported: &Exported) -> Result<Checked, PackError> {
-    let component = ComponentId::of_bytes(&exported.component);
-    if component.as_str() != exported.head.component {
-        return Err(PackError::damaged("the component", format!("its digest is {component}")));
-    }
     let task = &exported.task;
     let base = exported.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.records);
     let of_checkpoint = exported.checkpoint.iter().flat_map(|saved| {
@@ -71,6 +75,15 @@ pub(super) fn check(exported: &Exported) -> Result<Checked, PackError> {
     Ok(checked)
 }
 
+/// Whether the component is the one that the task had.
+pub(super) fn check_component(exported: &Exported) -> Result<(), PackError> {
+    let component = ComponentId::of_bytes(&exported.component);
+    match component.as_str() == exported.head.component {
+        true => Ok(()),
+        false => Err(PackError::damaged("the component", format!("its digest is {component}"))),
+    }
+}
+
 /// The bounds of the task, and none that this machine does not have.
 fn bounded(limits_of_task: &TaskLimits) -> TaskLimits {
     let given = limits_of_task.clone();
@@ -86,14 +99,15 @@ fn bounded(limits_of_task: &TaskLimits) -> TaskLimits {
 }
 
 /// The task as it is replayed: on its own, of the local owner, with no retry.
-fn task(packed: &PackedTask, tool: &str, component: ComponentId, created_at: u64) -> Task {
+fn task(packed: &PackedTask, tool: &str, as_task: AsTask) -> Task {
+    let AsTask { component, owner_state, created_at } = as_task;
     Task {
         id: packed.id,
         tool: tool.to_owned(),
         component,
         binding: packed.binding.clone(),
         principal: Principal::local().name().to_owned(),
-        owner_state: Vec::new(),
+        owner_state,
         arguments: packed.arguments.clone(),
         idempotency_key: None,
         created_at,
@@ -124,9 +138,9 @@ impl TaskEngine {
         &self,
         exported: &Exported,
         checked: &Checked,
-        component: ComponentId,
-        created_at: u64,
+        as_task: AsTask,
     ) -> Result<(), EngineError> {
+        let created_at = as_task.created_at;
         let packed = &exported.task;
         let id = packed.id;
         // A few at once share a sync.
@@ -161,7 +175,7 @@ impl TaskEngine {
         if let Some((end, hash)) = packed.log_end {
             commit.add_put(Space::Log, rows::log_key(id, end), hash);
         }
-        rows::put_task(&mut commit, &task(packed, &exported.head.tool, component, created_at))?;
+        rows::put_task(&mut commit, &task(packed, &exported.head.tool, as_task))?;
         commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status(packed, created_at))?);
         commit.add_put(Space::Open, id.as_bytes().as_slice(), []);
         self.shared.commit(commit)?.await?;

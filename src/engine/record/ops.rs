@@ -44,6 +44,17 @@ impl Recorder {
         self.with(|_, live| Ok(live.ops.known.get(&op.number).cloned()))
     }
 
+    /// What the guest does is what it did when this operation was begun first.
+    pub fn op_met(&self, op: OpHandle) {
+        if self.replays_alone() {
+            // Without a live instance there is nothing to note it in.
+            let _ = self.with(|_, live| {
+                live.ops.meet(op.number);
+                Ok(())
+            });
+        }
+    }
+
     /// On disk, this operation was begun by another call than `what`.
     pub fn op_divergence(&self, op: OpHandle, known: &Op, what: &str, hash: u64) -> RecorderError {
         RecorderError::Diverged(Divergence {

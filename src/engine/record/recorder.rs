@@ -73,6 +73,11 @@ impl Recorder {
         self.with(|_, live| live.next(step, call, what))
     }
 
+    /// Whether this attempt is there to replay and does nothing new.
+    pub fn replays_alone(&self) -> bool {
+        self.shared.probe_of(&self.entry).is_some_and(|probe| probe.replays_alone())
+    }
+
     /// Append what happened, after [`Next::Live`]. Durable with the next barrier or flush.
     pub fn record(&self, kind: u8, hash: u64, payload: &[u8]) -> Result<(), RecorderError> {
         self.with(|_, live| self.append(live, kind, hash, payload))?;
@@ -90,6 +95,7 @@ impl Recorder {
     pub fn finish(&self) -> Result<(), RecorderError> {
         self.with(|_, live| {
             live.journal.finish()?;
+            live.note_unmet();
             Ok(live.log.finish(live.journal.next_number())?)
         })
     }
@@ -328,6 +334,11 @@ impl Recorder {
 
     /// The guest waits for this in memory, or for nothing of the kind any more.
     pub fn idles(&self, suspension: Option<&Suspension>) {
+        // An attempt that is over waits for nothing.
+        let _ = self.with(|_, live| {
+            live.idles = suspension.is_some();
+            Ok(())
+        });
         if let Some(probe) = self.shared.probe_of(&self.entry) {
             probe.note_idle(suspension.map(|wait| Idle {
                 reason: wait.reason,

@@ -5,6 +5,7 @@ use super::ops::OpHandle;
 use super::recorder::Recorder;
 use crate::engine::journal::records::Next;
 use crate::engine::memory::entry::Live;
+use crate::engine::probe::Difference;
 use crate::engine::trace::StepKind;
 
 impl Live {
@@ -36,9 +37,23 @@ impl Live {
     pub fn check_probe(&self, is_live: bool) -> Result<(), RecorderError> {
         let ends = self.probe.as_ref().is_some_and(|probe| probe.passed(self.journal.next_number(), is_live));
         if ends {
+            self.note_unmet();
             Err(RecorderError::Fault("the attempt was ended by who looks at it".to_owned()))
         } else {
             Ok(())
+        }
+    }
+
+    /// For one that only replays, at the end of its journal: all that it had begun by then, the guest has begun again, or
+    /// what is under way would not be the guest's any more.
+    pub fn note_unmet(&self) {
+        if let Some(probe) = self.probe.as_ref().filter(|probe| probe.replays_alone())
+            && !self.journal.is_replaying()
+            && let Some(number) = self.ops.first_unmet()
+        {
+            let journal = format!("operation {number}, which had begun by then");
+            let guest = "something else before it".to_owned();
+            probe.note_difference(Difference { record: self.journal.next_number(), journal, guest });
         }
     }
 
@@ -55,6 +70,15 @@ impl Recorder {
             live.trace_begun(op, step, label);
             Ok(())
         })
+    }
+
+    /// The guest waits, beyond its journal: an error where it is there to replay alone, since what it waits for has no
+    /// record of its own.
+    pub fn end_of_replay(&self) -> Result<(), RecorderError> {
+        match self.replays_alone() {
+            true => self.with(|_, live| live.check_probe(true)),
+            false => Ok(()),
+        }
     }
 
     /// The guest has left an operation of which no row tells.

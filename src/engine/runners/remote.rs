@@ -331,6 +331,10 @@ impl Runner for WithRemotes {
         self.others.is_compiled(component)
     }
 
+    fn without_effects(&self) -> Option<Arc<dyn Runner>> {
+        self.others.without_effects()
+    }
+
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
         if !attempt.task.component.as_str().starts_with(SCHEME) {
             return self.others.run(attempt);

@@ -83,6 +83,8 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::NotAdded(_)
         | EngineError::ComponentThere(_)
         | EngineError::Unusable(_)
+        | EngineError::NotTriable { .. }
+        | EngineError::NotMovable { .. }
         | EngineError::AnotherStatement { .. }
         | EngineError::Selection(_)
         | EngineError::State(_) => Blame::Arguments,

@@ -39,7 +39,7 @@ impl World {
         let known = recorder.op(op)?;
         match &known {
             None => recorder.expect_live(what)?,
-            Some(known) if known.hash() == hash => {}
+            Some(known) if known.hash() == hash => recorder.op_met(op),
             Some(known) => return Err(recorder.op_divergence(op, known, what, hash).into()),
         }
         Ok((Begun { op, hash }, known))

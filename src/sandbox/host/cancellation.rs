@@ -9,7 +9,7 @@ const REQUESTED: Call = Call { kind: Kind::CancelRequested, hash: 0 };
 
 impl cancellation::Host for World {
     async fn requested(&mut self) -> Result<bool> {
-        let requested = match self.journal.replayed(REQUESTED)? {
+        let requested = match self.journal.replayed(REQUESTED).await? {
             Some(payload) => payload == [1],
             None => {
                 self.journal.flush_if_full().await?;

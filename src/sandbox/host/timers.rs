@@ -16,7 +16,7 @@ impl timers::Host for World {
     async fn sleep(&mut self, ms: u64) -> Result<()> {
         let due = self.due_after(ms)?;
         let call = Call { kind: Kind::Sleep, hash: ms };
-        if self.journal.replayed(call)?.is_none() {
+        if self.journal.replayed(call).await?.is_none() {
             self.journal
                 .wait(self.journal.sleep_until(due), WaitOn::timers(Some(due)), self.meter.total())
                 .await?;

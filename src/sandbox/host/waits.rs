@@ -26,7 +26,7 @@ impl waits::Host for World {
         let hash = call_hash("waits.wait", &[&bytes, &limit]);
         let call = Call { kind: Kind::Wait, hash };
 
-        let ready: Vec<u64> = match self.journal.replayed(call)? {
+        let ready: Vec<u64> = match self.journal.replayed(call).await? {
             Some(payload) => postcard::from_bytes(&payload)
                 .map_err(|_| Stop::HostFault("the journal's record of a wait is unreadable".to_owned()))?,
             None => {

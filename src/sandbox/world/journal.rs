@@ -149,13 +149,27 @@ impl Journal {
 
     /// The recorded answer, or `None` where the guest has come to the end of its journal: do it, then
     /// [`Journal::record`] it.
-    pub fn replayed(&self, call: Call) -> Result<Option<Vec<u8>>, Stop> {
+    pub async fn replayed(&self, call: Call) -> Result<Option<Vec<u8>>, Stop> {
+        self.compare_all().await?;
         let (kind, name) = (call.kind, call.kind.name());
         let step = step_of(kind).map(|step| (step, name));
         match self.task(name)?.next_step(step, (kind as u8, call.hash), name)? {
             Next::Replayed(payload) => Ok(Some(payload)),
             Next::Live => Ok(None),
         }
+    }
+
+    /// At the end of a journal that is replayed and nothing more: what is under way is held against what is on disk first,
+    /// since nothing comes after it.
+    async fn compare_all(&self) -> Result<(), Stop> {
+        let (Some(recorder), Some(exchanges)) = (&self.recorder, &self.exchanges) else { return Ok(()) };
+        if !recorder.replays_alone() || recorder.is_replaying() {
+            return Ok(());
+        }
+        // A request whose body never ends is not the one that left.
+        let at_most = Duration::from_secs(limits::MAX_COMPARED_SECONDS);
+        let _ = tokio::time::timeout(at_most, exchanges.compared()).await;
+        exchanges.take_stop().map_or(Ok(()), Err)
     }
 
     pub fn record(&self, call: Call, payload: &[u8]) -> Result<(), Stop> {
@@ -207,6 +221,10 @@ impl Journal {
     /// Waits, live. What is ready at once costs no wait for the disk; what is not is a good moment to make
     /// the past durable, besides the wait. `awake` is what replaying this instance would cost.
     pub async fn wait<F: Future>(&self, future: F, on: WaitOn, awake: Duration) -> Result<F::Output, Stop> {
+        self.compare_all().await?;
+        if let Some(recorder) = &self.recorder {
+            recorder.end_of_replay()?;
+        }
         // Loops of waits that never wait must not fill memory with records.
         self.flush_if_full().await?;
         let Some(exchanges) = &self.exchanges else { return Ok(future.await) };

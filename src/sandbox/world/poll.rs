@@ -32,7 +32,7 @@ const BLOCK: Call = Call { kind: Kind::Block, hash: 0 };
 impl poll::Host for Polling<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
         let call = Call { kind: Kind::Poll, hash: pollables.len() as u64 };
-        if let Some(payload) = self.journal.replayed(call)? {
+        if let Some(payload) = self.journal.replayed(call).await? {
             let ready: Vec<u32> = postcard::from_bytes(&payload).map_err(|_| unreadable(call))?;
             for index in &ready {
                 let pollable = pollables.get(*index as usize).ok_or_else(|| unreadable(call))?;
@@ -50,7 +50,7 @@ impl poll::Host for Polling<'_> {
 
 impl poll::HostPollable for Polling<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> Result<()> {
-        if self.journal.replayed(BLOCK)?.is_some() {
+        if self.journal.replayed(BLOCK).await?.is_some() {
             return self.force(&pollable).await;
         }
         let (on, awake) = (self.wait_on(std::slice::from_ref(&pollable)), self.awake());
@@ -60,7 +60,7 @@ impl poll::HostPollable for Polling<'_> {
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> Result<bool> {
-        if let Some(payload) = self.journal.replayed(READY)? {
+        if let Some(payload) = self.journal.replayed(READY).await? {
             let ready = payload == [1];
             if ready {
                 self.force(&pollable).await?;

@@ -51,7 +51,7 @@ use parking_lot::{Mutex, RwLockReadGuard};
 use futures::executor::block_on;
 #[cfg(test)]
 use redb::StorageBackend;
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
@@ -126,6 +126,16 @@ impl File {
             Ok(writer(opened, path, options, sink, runtime, reserve))
         };
         Self::on_a_thread(open).await
+    }
+
+    /// On no disk: what it holds goes with it.
+    pub async fn open_in_memory(options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
+        let path = PathBuf::from("(in memory)");
+        Self::on_a_thread(move |runtime| {
+            let opened = open::open(InMemoryBackend::new(), &path, options.cache_bytes, false)?;
+            Ok(writer(opened, path, options, sink, runtime, Reserve::none()))
+        })
+        .await
     }
 
     #[cfg(test)]

@@ -52,6 +52,24 @@ struct Shared {
     cut: watch::Sender<bool>,
     stopped: Notify,
     changed: Notify,
+    /// Exchanges of which something is on disk, and that were not held against it yet.
+    comparing: watch::Sender<usize>,
+}
+
+/// One of them, until it was.
+struct Comparing(Arc<Shared>);
+
+impl Comparing {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.comparing.send_modify(|count| *count += 1);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Comparing {
+    fn drop(&mut self) {
+        self.0.comparing.send_modify(|count| *count -= 1);
+    }
 }
 
 #[derive(Default)]
@@ -97,6 +115,7 @@ impl Exchanges {
             cut: watch::Sender::new(false),
             stopped: Notify::new(),
             changed: Notify::new(),
+            comparing: watch::Sender::new(0),
         }))
     }
 
@@ -140,6 +159,7 @@ impl Exchanges {
         }
         let (sender, receiver) = oneshot::channel();
         let exchanges = self.clone();
+        let known = known.map(|op| (op, Comparing::new(shared)));
         shared.egress.runtime.spawn(async move {
             exchanges.run(&exchange, known, Request { parts, target, options }, body, sender).await;
         });
@@ -216,6 +236,12 @@ impl Exchanges {
         self.0.lock().held.values().flatten().any(|exchange| exchange.is_under_way())
     }
 
+    /// Ends when all that was begun, and of which something is on disk, was held against that.
+    pub async fn compared(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.comparing.subscribe().wait_for(|count| *count == 0).await;
+    }
+
     /// Ends when one more has come to its end.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
@@ -247,11 +273,12 @@ impl Exchanges {
     async fn run(
         &self,
         exchange: &Exchange,
-        known: Option<Op>,
+        known: Option<(Op, Comparing)>,
         request: Request,
         body: WasiBody,
         sender: oneshot::Sender<Answered>,
     ) {
+        let (known, mut comparing) = known.unzip();
         // Whatever becomes of the exchange.
         let body = body::drain(body).await;
         let mut cut = self.0.cut.subscribe();
@@ -259,7 +286,7 @@ impl Exchanges {
             biased;
             _ = cut.wait_for(|cut| *cut) => return,
             () = exchange.let_go.notified() => return,
-            answered = self.perform(exchange, known, request, body) => answered,
+            answered = self.perform(exchange, (known, &mut comparing), request, body) => answered,
         };
         match answered {
             // The guest may have dropped its handle just now.
@@ -274,7 +301,7 @@ impl Exchanges {
     async fn perform(
         &self,
         exchange: &Exchange,
-        known: Option<Op>,
+        (known, comparing): (Option<Op>, &mut Option<Comparing>),
         request: Request,
         body: Result<bytes::Bytes, Error>,
     ) -> Result<Option<Answered>, Stop> {
@@ -285,14 +312,15 @@ impl Exchanges {
             Err(error) => return Ok(exchange.step(Phase::Over, || Ok(()))?.then_some(Err(error))),
         };
         let hash = request.hash(&body);
+        if let Some(known) = &known {
+            if known.hash() != hash {
+                return Err(diverged(exchange, "the request", known.hash(), hash));
+            }
+            recorder.op_met(op);
+            drop(comparing.take());
+        }
         let sends = match known {
             None => 0,
-            Some(
-                Op::Intent { hash: known, .. }
-                | Op::Done { hash: known, .. }
-                | Op::Abandoned { hash: known }
-                | Op::Resend { hash: known, .. },
-            ) if known != hash => return Err(diverged(exchange, "the request", known, hash)),
             Some(Op::Done { outcome, .. }) => {
                 exchange.step(Phase::Over, || Ok(()))?;
                 let outcome = outcome::decode(&outcome).ok_or_else(|| {
