@@ -113,6 +113,22 @@ fn everything_is_played_and_the_capabilities_are_told() {
     assert!(interruptions["tried"].as_u64() > Some(15), "{interruptions}");
 }
 
+/// What the manifest lacks is told in its own terms.
+#[test]
+fn what_a_tool_asks_for_and_does_not_request_is_named() {
+    let bench = Bench::new("name = \"interpreter\"\n");
+    let refused = |step: Value| {
+        let checked = bench.check(&json!([step]), "");
+        checked.report["capabilities"]["refused"].clone()
+    };
+    let put = json!({"op": "state_put", "namespace": "vault", "entries": [{"key": "a", "value": 1}]});
+    assert_eq!(refused(put), json!(["state = [\"vault\"]"]));
+    assert_eq!(refused(json!({"op": "ask", "key": "size"})), json!(["elicit = true"]));
+    let request = json!({"op": "http", "request": {"method": "GET", "url": "https://api.example.com/page"}});
+    assert_eq!(refused(request), json!(["http = [\"https://api.example.com:443\"]"]));
+    assert_eq!(refused(json!({"op": "nap", "ms": 1})), json!([]));
+}
+
 /// A server that says something else the second time: the author sees that a kill makes a difference.
 #[test]
 fn a_result_that_hangs_on_a_kill_is_found() {

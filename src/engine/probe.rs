@@ -1,7 +1,7 @@
 //! Looks at the one root task of an engine that was opened to try it: what it takes, where it waits, what it records. It
 //! can also end its attempt: right after a chosen record, as a kill of the process would, or where its journal ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -70,6 +70,7 @@ struct Seen {
     /// When the state was saved last.
     saved_at: Duration,
     calls: BTreeMap<u64, (u8, u64)>,
+    refused: BTreeSet<String>,
     log: Vec<u8>,
     difference: Option<Difference>,
 }
@@ -90,6 +91,7 @@ impl Probe {
             taken: Taken::default(),
             saved_at: Duration::ZERO,
             calls: BTreeMap::new(),
+            refused: BTreeSet::new(),
             log: Vec::new(),
             difference: None,
         };
@@ -103,6 +105,11 @@ impl Probe {
     /// Kind and hash of each record but those of time, by its number; of the first [`limits::MAX_PROBED_RECORDS`].
     pub fn calls(&self) -> BTreeMap<u64, (u8, u64)> {
         self.lock().calls.clone()
+    }
+
+    /// Lines that would have granted what the guest was refused; the first [`limits::MAX_PROBED_REFUSALS`].
+    pub fn refused(&self) -> Vec<String> {
+        self.lock().refused.iter().cloned().collect()
     }
 
     /// What the guest printed, up to [`limits::MAX_PROBED_LOG_BYTES`]; kept where it only replays.
@@ -196,6 +203,14 @@ impl Probe {
     pub(in crate::engine) fn note_journal(&self, bytes: u64) {
         let mut seen = self.lock();
         seen.taken.journal_bytes = seen.taken.journal_bytes.max(bytes);
+    }
+
+    pub(in crate::engine) fn note_refused(&self, line: &str) {
+        let mut seen = self.lock();
+        if seen.refused.len() < limits::MAX_PROBED_REFUSALS {
+            let shown = line.floor_char_boundary(limits::MAX_PROBED_REFUSAL_BYTES);
+            seen.refused.insert(line[..shown].to_owned());
+        }
     }
 
     pub(in crate::engine) fn note_memory(&self, bytes: u64) {

@@ -16,6 +16,9 @@ pub const MAX_PROBLEMS_SHOWN: usize = 8;
 pub const NEAR_BOUND_PERCENT: u64 = 50;
 /// Records that a probe remembers, for a comparison of journals.
 pub const MAX_PROBED_RECORDS: usize = 200_000;
+/// Capabilities that a guest was refused and a check names, and bytes of each line.
+pub const MAX_PROBED_REFUSALS: usize = 256;
+pub const MAX_PROBED_REFUSAL_BYTES: usize = 400;
 /// What a probe keeps of a replayed log, bytes.
 pub const MAX_PROBED_LOG_BYTES: usize = 4 * 1024 * 1024;
 /// Head of an exported task, bytes: its definition is the most of it.

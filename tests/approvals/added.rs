@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Place;
 use super::selected::digest_of;
-use crate::support::{Server, export, install};
+use crate::support::{Server, command, export, install};
 
 const LOCKED: &str = "lock_file = \"longhaul.lock\"\n[grants.number]\nstate = [\"vault\"]\n";
 
@@ -54,7 +54,7 @@ async fn a_policy_next_to_what_is_added_is_what_it_requests_also_after_a_restart
     fs::write(&policy, "permissions: [").expect("written");
     let path = place.tools().join("number.wasm");
     let words = ["tool", "update", path.to_str().expect("text")];
-    let refused = crate::support::command(&place.data(), &words).output().expect("it runs");
+    let refused = command(&place.data(), &words).output().expect("it runs");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("policy.yaml, line 1"), "{said}");
     // A manifest goes before it.
@@ -68,6 +68,10 @@ async fn the_lock_file_approves_what_is_added_and_nothing_near_it() {
     let first = place(LOCKED);
     let server = first.start_empty();
     assert_eq!(first.change(&server, "add")["state"], "waits_for_approval");
+    let called = command(&first.data(), &["call", "number"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&called.stderr).into_owned();
+    assert!(called.status.code() == Some(4) && said.contains("waits for a person's approval"), "{said}");
+    assert!(said.contains("longhaul tool approve number"), "{said}");
     let (done, _, said) = first.approve(&["number", "--digest", &digest_of(&first.waiting())]);
     assert!(done && said.contains("longhaul.lock"), "{said}");
     server.stop();
@@ -86,7 +90,7 @@ async fn the_lock_file_approves_what_is_added_and_nothing_near_it() {
     fs::write(other.root.path().join("longhaul.lock"), "version = 2").expect("written");
     let path = other.tools().join("number.wasm");
     let words = ["tool", "update", path.to_str().expect("text")];
-    let refused = crate::support::command(&other.data(), &words).output().expect("it runs");
+    let refused = command(&other.data(), &words).output().expect("it runs");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("longhaul.lock"), "{said}");
 }

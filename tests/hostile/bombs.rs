@@ -50,7 +50,7 @@ fn inside(count: usize, open: &str) -> String {
 
 /// What costs the compiler much for each byte.
 fn to_compile() -> Vec<(&'static str, String, Expected)> {
-    let functions = scaled(10_000) as usize;
+    let functions = scaled(9_999) as usize;
     // A local each, in pairs that the compiler has to keep apart.
     let live =
         repeated(4_000, |n| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", n / 2));

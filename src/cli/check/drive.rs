@@ -37,6 +37,8 @@ pub struct Used {
     pub state: Vec<String>,
     pub questions: u64,
     pub samples: u64,
+    /// What it was refused, as lines that would request it.
+    pub refused: Vec<String>,
 }
 
 type Helpers<'a> = (&'a Play, &'a Probe, &'a ManualClock);
@@ -220,7 +222,13 @@ async fn of_ended(
         calls: probe.calls().into_values().collect(),
         requests: play.requests(),
         taken: probe.taken(),
-        used: Used { tools: play.tools(), state, questions, samples: play.samples() },
+        used: Used {
+            tools: play.tools(),
+            state,
+            questions,
+            samples: play.samples(),
+            refused: probe.refused(),
+        },
         was_cut: probe.is_over(),
         view,
     })

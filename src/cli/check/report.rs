@@ -60,6 +60,8 @@ pub struct Capabilities {
     pub used: Vec<String>,
     /// Requested, and not used in these runs.
     pub unused: Vec<String>,
+    /// Asked for and refused, since the manifest does not request it: the lines that would.
+    pub refused: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -138,6 +140,12 @@ impl Report {
         lines.push(format!("capabilities used: {}", list(&self.capabilities.used)));
         if !self.capabilities.unused.is_empty() {
             lines.push(format!("requested and not used here: {}", list(&self.capabilities.unused)));
+        }
+        if !self.capabilities.refused.is_empty() {
+            lines.push(
+                "asked for and refused; to request it, write in the manifest: [capabilities]".to_owned(),
+            );
+            lines.extend(self.capabilities.refused.iter().map(|line| format!("    {}", escape(line))));
         }
         for bound in &self.bounds {
             let near = if bound.percent >= limits::NEAR_BOUND_PERCENT { "  <- near its bound" } else { "" };
@@ -230,7 +238,7 @@ fn capabilities(requested: &Grant, run: &Run) -> Capabilities {
     unused.extend(uncalled.map(|name| format!("tool {name}")));
     unused.extend((requested.elicit && !has("elicit")).then(|| "elicit".to_owned()));
     unused.extend((requested.sample && !has("sample")).then(|| "sample".to_owned()));
-    Capabilities { used: used.into_iter().collect(), unused }
+    Capabilities { used: used.into_iter().collect(), unused, refused: run.used.refused.clone() }
 }
 
 fn bounds(limits: &TaskLimits, run: &Run) -> Vec<Bound> {

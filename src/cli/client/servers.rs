@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::remote::{Remote, RemoteError, is_own};
-use crate::api::{ComponentDocument, ToolComponents};
+use crate::api::{ComponentDocument, ComponentState, ToolComponents};
 use crate::authority::Secret;
 use crate::catalog::Schema;
 use crate::cli::context::Context;
@@ -54,12 +54,13 @@ impl Server {
         if self.named { format!(" --url {}", self.url) } else { String::new() }
     }
 
-    /// Ends once the server compiles no component any more, as far as it says so to this caller.
-    async fn loaded(&self) {
-        let Ok(remote) = self.connect().await else { return };
+    /// How its components stand once it compiles none any more, as far as it says so to this caller.
+    async fn components(&self) -> Vec<ComponentDocument> {
+        let Ok(remote) = self.connect().await else { return Vec::new() };
         // The list that follows says what is wrong, if anything is.
-        let _ = loaded(&remote).await;
+        let components = loaded(&remote).await;
         remote.close().await;
+        components.unwrap_or_default()
     }
 
     /// Without Longhaul's own: there are words for what they do.
@@ -97,10 +98,14 @@ pub async fn find_tool<'a>(servers: &'a [Server], called: &str) -> Result<(&'a S
     let asked = || (1..).zip(servers).filter(|(at, _)| number.is_none_or(|number| number == *at));
     let mut listed = list(asked()).await;
     let has_it = |tools: &[ToolInfo]| tools.iter().any(|tool| tool.name == name);
+    let mut unapproved = None;
     if !listed.iter().any(|(_, tools)| tools.as_ref().is_ok_and(|tools| has_it(tools))) {
-        // It may be one that is still compiled.
+        // It may be one that is still compiled, or one that waits for a person, which no list of tools has.
         for (_, server) in asked() {
-            server.loaded().await;
+            let components = server.components().await.into_iter();
+            let mut waiting = components.filter(|it| it.state == ComponentState::WaitsForApproval);
+            let of_tool = waiting.find(|it| it.tools.iter().any(|tool| tool == name));
+            unapproved = unapproved.or(of_tool.map(|component| (server, component)));
         }
         listed = list(asked()).await;
     }
@@ -115,7 +120,10 @@ pub async fn find_tool<'a>(servers: &'a [Server], called: &str) -> Result<(&'a S
     }
     match (found.len(), lost) {
         (0, Some(error)) => Err(error.into()),
-        (0, None) => Err(no_such_tool(name, &have)),
+        (0, None) => Err(match unapproved {
+            Some((server, component)) => waits(name, &component, server),
+            None => no_such_tool(name, &have),
+        }),
         (1, _) => {
             let (at, tool) = found.swap_remove(0);
             Ok((&servers[at - 1], tool))
@@ -136,6 +144,15 @@ async fn list<'a>(servers: impl Iterator<Item = (usize, &'a Server)>) -> Vec<(us
         listed.push((at, server.tools().await));
     }
     listed
+}
+
+fn waits(tool: &str, component: &ComponentDocument, server: &Server) -> CliError {
+    let (tool, name) = (escape(tool), escape(&component.name));
+    let since = component.why.as_deref().map(|why| format!(", since {}", escape(why))).unwrap_or_default();
+    CliError::refused(format_args!(
+        "the tool '{tool}' is not served: its component '{name}' waits for a person's approval{since}"
+    ))
+    .next(format!("longhaul tool approve {name}{}", server.at()))
 }
 
 fn no_such_tool(name: &str, tools: &[ToolInfo]) -> CliError {

@@ -332,6 +332,13 @@ impl Recorder {
         }
     }
 
+    /// The guest asked for what it is not granted; this line would grant it.
+    pub fn was_refused(&self, line: &str) {
+        if let Some(probe) = self.shared.probe_of(&self.entry) {
+            probe.note_refused(line);
+        }
+    }
+
     /// The guest waits for this in memory, or for nothing of the kind any more.
     pub fn idles(&self, suspension: Option<&Suspension>) {
         // An attempt that is over waits for nothing.

@@ -52,6 +52,7 @@ impl Recorder {
         granted: Option<&HttpPattern>,
         in_log: InLog,
     ) -> Result<(), RecorderError> {
+        self.was_refused(&format!("http = [\"{wanted}\"]"));
         let is_new = match in_log {
             InLog::Named => self.host_line(self.log_lines(wanted, granted).as_bytes())?,
             InLog::More => self.host_line(self.more().as_bytes())?,

@@ -42,7 +42,7 @@ impl calls::Host for World {
         let ops = calls.iter().map(|_| recorder.begin_op()).collect::<Result<Vec<_>, _>>()?;
         let ids = match recorder.start_children(&ops, &calls).await? {
             Ok(ids) => ids,
-            Err(refusal) => return Ok(Err(refused(refusal))),
+            Err(refusal) => return Ok(Err(refused(self, refusal))),
         };
         let epoch = recorder.epoch()?;
         let mut children = Vec::with_capacity(ids.len());
@@ -79,9 +79,9 @@ impl calls::Host for World {
 }
 
 /// Why a call is not made, in the guest's words.
-pub(super) fn refused(refusal: CallRefusal) -> Error {
+pub(super) fn refused(world: &World, refusal: CallRefusal) -> Error {
     match refusal {
-        CallRefusal::NotGranted(tool) => not_granted(&format!("tools = [{tool:?}]")),
+        CallRefusal::NotGranted(tool) => not_granted(world, &format!("tools = [{tool:?}]")),
         CallRefusal::Invalid(text) => Error::Invalid(text),
         CallRefusal::Limit(text) => Error::Limit(text),
         CallRefusal::NotFound(text) => Error::NotFound(text),

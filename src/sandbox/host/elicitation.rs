@@ -16,7 +16,7 @@ const MILLIS_PER_SECOND: u64 = 1_000;
 impl elicitation::Host for World {
     fn ask(&mut self, question: Question) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Elicit) {
-            return Ok(Err(not_granted(LINE)));
+            return Ok(Err(not_granted(self, LINE)));
         }
         if let Err(why) = check(&question) {
             return Ok(Err(Error::Invalid(why)));

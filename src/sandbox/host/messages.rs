@@ -59,6 +59,6 @@ impl messages::Host for World {
             },
         };
         let recorder = self.journal.task("messages.send")?.clone();
-        Ok(recorder.send_message(to, &name, &payload).await?.map_err(refused))
+        Ok(recorder.send_message(to, &name, &payload).await?.map_err(|refusal| refused(self, refusal)))
     }
 }

@@ -10,11 +10,12 @@ pub fn refuse(world: &World, capability: Capability<'_>, line: &str) -> Error {
     if world.grant.allows(capability) {
         return unavailable(line.split(' ').next().unwrap_or(line));
     }
-    not_granted(line)
+    not_granted(world, line)
 }
 
 /// The lines that would grant it.
-pub fn not_granted(line: &str) -> Error {
+pub fn not_granted(world: &World, line: &str) -> Error {
+    world.journal.was_refused(line);
     Error::NotGranted(format!(
         "this component is not granted that. Its operator can write in longhaul.toml, with the component's name \
          as `longhaul tool list` shows it:\n\n    [grants.NAME]\n    {line}\n"

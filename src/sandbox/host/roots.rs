@@ -17,7 +17,7 @@ impl roots::Host for World {
     /// Granted with either of its neighbours: a guest that may ask the client's person or model may ask it for names.
     fn ask(&mut self) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Elicit) && !self.grant.allows(Capability::Sample) {
-            return Ok(Err(not_granted("elicit = true")));
+            return Ok(Err(not_granted(self, "elicit = true")));
         }
         let deadline = self.due_after(AT_HAND_MS)?;
         let question = Question { key: None, by: By::Any, ask: Ask::Roots, deadline };

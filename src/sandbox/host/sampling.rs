@@ -22,7 +22,7 @@ const AT_HAND_MS: u64 = limits::AT_HAND_SECONDS * 1_000;
 impl sampling::Host for World {
     fn ask(&mut self, request: Request) -> Result<Result<u64, Error>> {
         if !self.grant.allows(Capability::Sample) {
-            return Ok(Err(not_granted(LINE)));
+            return Ok(Err(not_granted(self, LINE)));
         }
         let max_tokens = u64::from(request.max_tokens);
         let request = match params(request) {

@@ -176,6 +176,13 @@ impl Journal {
         Ok(self.task(call.kind.name())?.record(call.kind as u8, call.hash, payload)?)
     }
 
+    /// The guest asked for what it is not granted; this line would grant it.
+    pub fn was_refused(&self, line: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.was_refused(line);
+        }
+    }
+
     /// The recorder, for what only a task may do. `what` is the call that needs it.
     pub fn task(&self, what: &str) -> Result<&Recorder, Stop> {
         self.recorder.as_ref().ok_or_else(|| Stop::Inspecting { what: what.to_owned() })
