@@ -32,10 +32,27 @@ pub fn alike(component: &[u8]) -> Vec<u8> {
 
 /// One that asks in other words.
 pub fn other_words(component: &[u8]) -> Vec<u8> {
-    let (words, other) = (b"What is ", b"Tell me ");
+    with_text(component, b"What is ", b"Tell me ")
+}
+
+/// One that sends its keys under another name.
+pub fn other_header(component: &[u8]) -> Vec<u8> {
+    with_text(component, b"idempotency-key", b"idempotency-kex")
+}
+
+/// With another text of the same length in the place of each that is there.
+fn with_text(component: &[u8], text: &[u8], other: &[u8]) -> Vec<u8> {
     let mut changed = component.to_vec();
-    let at = changed.windows(words.len()).position(|there| there == words).expect("its question");
-    changed[at..at + other.len()].copy_from_slice(other);
+    let found: Vec<usize> = component
+        .windows(text.len())
+        .enumerate()
+        .filter(|(_, there)| *there == text)
+        .map(|(at, _)| at)
+        .collect();
+    assert!(!found.is_empty(), "it has no such text");
+    for at in found {
+        changed[at..at + other.len()].copy_from_slice(other);
+    }
     changed
 }
 
@@ -135,7 +152,12 @@ impl Place {
                 }
                 let named = format!("{key}-{copy}");
                 let id = client.start("run_program", situation.arguments.clone(), Some(&named)).await;
-                self.begun.push((id.expect("a task"), situation.clone()));
+                let id = id.expect("a task");
+                if key == "state" {
+                    // Others watch what it writes.
+                    client.ended(&id).await.expect("a task");
+                }
+                self.begun.push((id, situation.clone()));
             }
             let paths = format!("/never/pay-{copy}");
             let request = json!({"method": "POST", "url": self.web.url(&paths), "body": "100"});

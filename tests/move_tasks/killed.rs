@@ -93,3 +93,45 @@ async fn a_move_that_is_cut_short_is_finished_by_the_next() {
         assert_eq!(web.count(&format!("/paid-{number}")), 1);
     }
 }
+
+/// A request that had left when its server died: a version that would send another one does not fit, and one that fits
+/// gets its unknown outcome, and sends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_under_way_stays_the_same_and_leaves_once() {
+    let web = Web::start();
+    let place = Place::new(&format!("[grants.interpreter]\nhttp = [\"{}\"]\n", web.url("")));
+    let server = place.start(&[]);
+    let request = json!({"method": "POST", "url": web.url("/never/paid"), "body": "1", "key": "mine"});
+    let program = json!({"program": [{"op": "step", "name": "a"}, {"op": "http", "request": request}]});
+    let id = server.owner().start("run_program", program, None).await.expect("a task");
+    web.asked_for("/never/paid").await;
+    // While it is under way, its instance stays.
+    let next = place.file("next");
+    let next = next.to_str().expect("text");
+    place.tool(&["update", next]);
+    place.approve(&[]);
+    let (exit, left, said) = place.tool(&["update", "interpreter", "--move-tasks"]);
+    assert_eq!((exit, count(&left, "busy")), (Some(1), 1), "{left} {said}");
+    server.kill();
+
+    let header = place.file("header");
+    let (exit, tried, said) = place.tool(&["update", "interpreter", header.to_str().expect("text"), "--try"]);
+    let task = &tried["tasks"][0];
+    assert_eq!((exit, &task["verdict"]), (Some(1), &json!("differs")), "{tried} {said}");
+    assert!(task["journal"].as_str().expect("words").contains("the request"), "{task}");
+    assert!(task["guest"].as_str().expect("words").contains("POST"), "{task}");
+    place.install("next");
+    let tools = place.tools();
+    let words = ["update", "interpreter", "--move-tasks", "--tools", tools.to_str().expect("text")];
+    let (exit, moved, said) = place.tool(&words);
+    assert_eq!((exit, count(&moved, "moved")), (Some(0), 1), "{moved} {said}");
+    let server = place.start(&[]);
+    let ended = server.owner().ended(&id).await.expect("a task");
+    assert_eq!(
+        (&ended["reason"], &ended["component"]),
+        (&json!("unknown_outcome"), &moved["component"]),
+        "{ended}"
+    );
+    assert_eq!(web.count("/never/paid"), 1);
+    assert!(server.stop().success());
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{alike, changed, count, done, other_words};
+use super::{alike, changed, count, done, other_header, other_words};
 use crate::support::{Client, Server, command, copy_folder, guest};
 
 const MANIFEST: &str = "name = \"interpreter\"\n[capabilities]\nstate = [\"vault\"]\nelicit = true\n";
@@ -20,7 +20,7 @@ impl Place {
         let place = Self { root: tempfile::tempdir().expect("a folder") };
         let text = format!("{grant}\n[cli]\nanswer_without_terminal = true\n");
         fs::write(place.config(), text).expect("a configuration");
-        for folder in ["tools", "next", "other"] {
+        for folder in ["tools", "next", "other", "header"] {
             fs::create_dir(place.root.path().join(folder)).expect("a folder");
             fs::write(place.root.path().join(folder).join("interpreter.toml"), MANIFEST).expect("written");
         }
@@ -28,6 +28,7 @@ impl Place {
         changed(&built, &place.file("tools"), <[u8]>::to_vec);
         changed(&built, &place.file("next"), alike);
         changed(&built, &place.file("other"), other_words);
+        changed(&built, &place.file("header"), other_header);
         place
     }
 
