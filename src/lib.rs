@@ -9,7 +9,7 @@
 //! 3rd      engine   http
 //! 2nd      catalog
 //! 1st      store
-//! ground   task   shares   authority   clock   limits   private   launch
+//! ground   task   shares   authority   clock   limits   private   launch   walls
 //! ```
 //!
 //! Features are walls: without `sandbox` nothing here can name wasmtime, without `mcp` nothing can name
@@ -38,6 +38,8 @@ pub mod sandbox;
 pub mod shares;
 mod store;
 pub mod task;
+#[cfg(feature = "sandbox")]
+pub mod walls;
 
 pub use authority::Principal;
 pub use catalog::{Catalog, ToolDefinition};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A room may import what stands on a lower line; rooms on one line are wings without a door.
 const FLOORS: &[&[&str]] = &[
     &["limits"],
-    &["clock", "crash", "launch"],
+    &["clock", "crash", "launch", "walls"],
     &["private"],
     &["authority"],
     &["shares"],
@@ -33,6 +33,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("unicode_security", "catalog"),
     ("redb", "store::file"),
     ("nix", "clock"),
+    ("landlock", "walls"),
+    ("seccompiler", "walls"),
     ("rmcp", "mcp"),
     ("axum", "http"),
     ("hyper", "http"),

@@ -251,6 +251,8 @@ fn the_compiler_has_no_environment_gives_way_and_ends_with_its_server() {
     let compiler = compiler_of(launcher);
     let of = |name: &str| fs::read_to_string(format!("/proc/{compiler}/{name}")).expect("it lives");
     assert_eq!(of("environ"), "");
+    // Its walls stand before it bounds itself.
+    assert!(of("status").contains("Seccomp:\t2\n"), "it compiles without walls");
     let stat = of("stat");
     let niceness =
         |stat: &str| stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(16)?.parse::<i32>().ok());

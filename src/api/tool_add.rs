@@ -1,5 +1,4 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::operation::{ADDS, Audience, Caller, Operation, REPLACES, shown_as_it_is};
 use super::tool_components::ComponentState;
-use crate::catalog::{Annotations, ComponentFile, FileError, RequestText};
+use crate::catalog::{Annotations, ComponentFile};
 use crate::engine::{Addition, EngineError, Standing, TaskEngine};
 
 /// Serve a component, now and after a restart.
@@ -117,8 +116,8 @@ async fn add(
     if !path.is_absolute() {
         return Err(EngineError::Unusable(format!("{} is no absolute path", path.display())).into());
     }
-    let read = tokio::task::spawn_blocking(move || read(&path)).await;
-    let (file, bytes, requests) = read.map_err(|error| EngineError::Internal(error.to_string()))??;
+    let file = ComponentFile::at(&path);
+    let (bytes, requests) = engine.read_component(&file).await?;
     let addition = Addition { name: file.name.clone(), bytes, requests, from: file.path, replaces };
     let (component, standing) = engine.add_component(caller.principal, addition).await?;
     let (state, why) = match standing {
@@ -127,12 +126,4 @@ async fn add(
         Standing::Kept => (None, None),
     };
     Ok(AddedDocument { name: file.name, component: component.to_string(), state, why })
-}
-
-/// A component, and what stands next to it. Blocks on the disk.
-pub(super) fn read(path: &Path) -> Result<(ComponentFile, Arc<[u8]>, RequestText), EngineError> {
-    let unusable = |error: FileError| EngineError::Unusable(error.to_string());
-    let file = ComponentFile::at(path);
-    let (bytes, requests) = (file.bytes().map_err(unusable)?, file.requests().map_err(unusable)?);
-    Ok((file, bytes, requests))
 }

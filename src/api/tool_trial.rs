@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, READS, REPLACES, shown_as_it_is};
 use super::task_id;
-use super::tool_add::read;
-use crate::catalog::Annotations;
+use crate::catalog::{Annotations, ComponentFile};
 use crate::engine::{
     Difference, EngineError, Move, Moved, Other, TaskEngine, Trial, TrialPage, TrialVerdict,
 };
@@ -144,8 +143,8 @@ async fn of_file(engine: &TaskEngine, name: &str, path: PathBuf) -> Result<Other
     if !path.is_absolute() {
         return Err(refuse(format!("{} is no absolute path", path.display())));
     }
-    let blocking = tokio::task::spawn_blocking(move || read(&path)).await;
-    let (file, bytes, requests) = blocking.map_err(|error| EngineError::Internal(error.to_string()))??;
+    let file = ComponentFile::at(&path);
+    let (bytes, requests) = engine.read_component(&file).await?;
     if file.name != name {
         return Err(refuse(format!("{} is a component '{}'", file.path.display(), file.name)));
     }

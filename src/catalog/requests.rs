@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::file::{FileError, read_text};
 use super::manifest::Manifest;
 use super::source::has_ending;
@@ -18,7 +20,7 @@ pub struct Requests {
 }
 
 /// The same in its author's words, as a file has them. Empty where there is no file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestText {
     /// Where it stands, or would stand.
     pub path: PathBuf,
@@ -29,7 +31,7 @@ pub struct RequestText {
 }
 
 /// How requests are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestForm {
     #[default]
     Manifest,

@@ -10,6 +10,7 @@ use crate::cli::programs;
 use crate::cli::show::render::Output;
 use crate::launch::Launch;
 use crate::mcp::ClientOptions;
+use crate::walls::Standing;
 
 /// What every command is given: the settings, and how to print.
 pub struct Context {
@@ -23,6 +24,8 @@ pub struct Context {
     pub certificates: Vec<Certificate>,
     /// What starts the programs that the settings name.
     pub launch: Launch,
+    /// Which stand around this process.
+    pub walls: Standing,
 }
 
 impl Context {
@@ -44,7 +47,7 @@ impl Context {
             None => Vec::new(),
         };
         let launch = Launch::here(programs::stated(&settings)?);
-        Ok(Self { settings, output, data_named, token, certificates, launch })
+        Ok(Self { settings, output, data_named, token, certificates, launch, walls: Standing::default() })
     }
 
     /// How the server at `url` is reached.

@@ -41,6 +41,12 @@ pub fn main() -> ExitCode {
         // No settings, no store, no runtime: all that it may use comes on stdin.
         return sandbox::compile_for_parent();
     }
+    if let Command::BuildGuests { folder } = &cli.command {
+        return server::errands::build(folder);
+    }
+    if let Command::ReadComponent = cli.command {
+        return server::errands::read();
+    }
     #[cfg(target_os = "linux")]
     if let Command::Launch = cli.command {
         // It does what its server states, which is at the other end of stdin.
@@ -83,7 +89,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit> {
     if let Command::Serve(args) = &cli.command
         && let Some(serves) = server::serve::serves(args)
     {
-        server::serve::prepare(serves, &mut context)?;
+        server::serve::prepare(serves, args, &mut context)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -126,7 +132,10 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Replay(args) => commands::replay::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => backup::run_restore(args, context).await,
-        Command::Completions { .. } | Command::CompileComponent => Ok(Exit::Done),
+        Command::Completions { .. }
+        | Command::CompileComponent
+        | Command::BuildGuests { .. }
+        | Command::ReadComponent => Ok(Exit::Done),
         #[cfg(target_os = "linux")]
         Command::Launch => Ok(Exit::Done),
     }

@@ -1,18 +1,37 @@
 //! The programs that this one starts, as the settings have them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::COMPILE_COMPONENT;
+use super::args::{BUILD_GUESTS, COMPILE_COMPONENT, READ_COMPONENT};
 use super::config::{Settings, servers};
 use super::exit::{CliError, Result};
-use crate::launch::{Programs, Role};
+use crate::launch::{Environment, Program, Programs, Role, Stderr};
 use crate::sandbox::compiler_program;
 
 pub fn stated(settings: &Settings) -> Result<Programs> {
     let compiler = compiler_program(own_program()?, vec![COMPILE_COMPONENT.into()]);
     let mut programs = Programs::from([(Role::Compiler, compiler)]);
     programs.extend(servers::programs(&settings.servers));
+    programs.insert(Role::Reader, own(READ_COMPONENT, None, Environment::empty())?);
+    for folder in &settings.tool_paths {
+        let folder = folder.as_os_str();
+        let build = own(BUILD_GUESTS, Some(folder), Environment::Inherited)?;
+        programs.insert(Role::Build(folder.to_owned()), build);
+    }
     Ok(programs)
+}
+
+/// This program in another part of its own, which speaks to the server's stderr.
+fn own(part: &str, word: Option<&OsStr>, environment: Environment) -> Result<Program> {
+    let words = [Some(OsStr::new(part)), word].into_iter().flatten();
+    Ok(Program {
+        program: own_program()?.into(),
+        arguments: words.map(OsStr::to_owned).collect(),
+        environment,
+        folder: Some("/".into()),
+        stderr: Stderr::Inherited,
+    })
 }
 
 /// This very program, also once its file was replaced by another version.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Candidate, Catalog, Component, FileError, Flag, Lock, RequestForm, RequestText, Requests,
-    Statement, Unapproved, flags,
+    Admission, Candidate, Catalog, Component, ComponentFile, FileError, Flag, Lock, RequestForm, RequestText,
+    Requests, Statement, Unapproved, flags,
 };
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
@@ -154,6 +154,21 @@ impl TaskEngine {
         self.audit_grants(by, &next).await?;
         self.set_catalog(Arc::new(next));
         Ok((id, standing))
+    }
+
+    /// What is in a component's files.
+    pub async fn read_component(
+        &self,
+        file: &ComponentFile,
+    ) -> Result<(Arc<[u8]>, RequestText), EngineError> {
+        let here = file.clone();
+        let read = tokio::task::spawn_blocking(move || Ok((here.bytes()?, here.requests()?))).await;
+        let read: Result<_, FileError> = read.map_err(|error| EngineError::Internal(error.to_string()))?;
+        match (read, &self.shared.reader) {
+            (Ok(read), _) => Ok(read),
+            (Err(_), Some(reader)) => reader(file.path.clone()).await.map_err(EngineError::Unusable),
+            (Err(error), None) => Err(EngineError::Unusable(error.to_string())),
+        }
     }
 
     /// What the lock file says now, as a start would read it.

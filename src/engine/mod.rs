@@ -75,7 +75,7 @@ pub use packed::{
 pub use ports::remote::{
     Listing, RemoteCall, RemoteEnd, RemoteFault, RemotePolicy, RemoteTools, Remotes, Report,
 };
-pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Suspension};
+pub use ports::{BoxFuture, ComponentSource, InspectError, Outcome, Reader, Suspension};
 pub use probe::{Difference, Idle, Plan, Probe, Taken};
 pub use query::audit::{AuditPage, AuditQuery, AuditView};
 pub use query::journal::{JournalView, RecordView};

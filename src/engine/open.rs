@@ -28,7 +28,7 @@ use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::narrowed;
 use crate::engine::next::{Commands, without_commands};
-use crate::engine::ports::{InspectError, Sampler};
+use crate::engine::ports::{InspectError, Reader, Sampler};
 use crate::engine::probe::Probe;
 use crate::engine::query::metrics;
 use crate::engine::query::metrics::Metrics;
@@ -72,6 +72,8 @@ pub struct EngineOptions {
     pub trusts_all: bool,
     /// Says what of them is approved where no person is; read whenever one is added.
     pub lock_file: Option<PathBuf>,
+    /// Reads the files of components that are added, where the engine's own process may not.
+    pub reader: Option<Reader>,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
     /// Looks at the root tasks of an engine that is there to try one.
@@ -95,6 +97,7 @@ impl Default for EngineOptions {
             operator: Operator::default(),
             trusts_all: false,
             lock_file: None,
+            reader: None,
             commands: without_commands,
             probe: None,
         }
@@ -191,6 +194,7 @@ impl TaskEngine {
             operator: options.operator,
             trusts_all: options.trusts_all,
             lock_file: options.lock_file,
+            reader: options.reader,
             commands: options.commands,
             leases: AtomicU64::new(1),
             probe: options.probe,

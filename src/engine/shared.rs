@@ -25,8 +25,8 @@ use crate::engine::memory::open_task::OpenTask;
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::next::{Commands, NextAction};
-use crate::engine::ports::Sampler;
 use crate::engine::ports::remote::Remotes;
+use crate::engine::ports::{Reader, Sampler};
 use crate::engine::probe::Probe;
 use crate::shares::{Account, Pool};
 use crate::store::{Ack, Batch, Store, StoreError};
@@ -63,6 +63,7 @@ pub struct Shared {
     pub trusts_all: bool,
     /// Says what of them is approved where no person is.
     pub lock_file: Option<PathBuf>,
+    pub reader: Option<Reader>,
     /// How a person does what is advised.
     pub commands: Commands,
     pub audit: Audit,

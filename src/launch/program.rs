@@ -16,6 +16,8 @@ pub enum Role {
     Server(String),
     /// Builds the workspace of guests in this folder.
     Build(OsString),
+    /// Reads the files of one component, wherever they are.
+    Reader,
 }
 
 /// All that may be started.

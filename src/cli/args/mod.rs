@@ -195,6 +195,12 @@ pub enum Command {
     /// Compile the component on stdin, for the server that started this process
     #[command(hide = true)]
     CompileComponent,
+    /// Build the guests of a workspace, for the server that started this process
+    #[command(hide = true)]
+    BuildGuests { folder: PathBuf },
+    /// Read the component whose path is on stdin, for the server that started this process
+    #[command(hide = true)]
+    ReadComponent,
     /// Start the programs of the server that started this process
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -203,6 +209,9 @@ pub enum Command {
 
 /// The hidden command of the compiler's process.
 pub const COMPILE_COMPONENT: &str = "compile-component";
+/// Those of what a server has built and read outside of its walls.
+pub const BUILD_GUESTS: &str = "build-guests";
+pub const READ_COMPONENT: &str = "read-component";
 /// The hidden command of the launcher's.
 #[cfg(target_os = "linux")]
 pub const LAUNCH: &str = "launch";

@@ -9,17 +9,18 @@ use serde::Serialize;
 use crate::cli::backup::check_running;
 use crate::cli::client::access::Access;
 use crate::cli::client::remote::Remote;
-use crate::cli::config::SharesSettings;
+use crate::cli::config::{SharesSettings, WallsWanted};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::guests;
 use crate::cli::server::machine::{self, Memory};
-use crate::cli::server::server_file::{ServerInfo, Serves};
+use crate::cli::server::server_file::{ServerInfo, Serves, is_running};
 use crate::cli::show::render::{Table, bytes};
 use crate::http;
 use crate::private::{self, NotPrivate, Purpose};
 use crate::shares::{Bound, Pool};
 use crate::store::{BackupSummary, DiskBounds, Presence, Store, StoreError};
+use crate::walls;
 
 /// Maps of the kernel that one live instance takes, and what the rest of the process needs.
 const MAPS_PER_INSTANCE: u64 = 7;
@@ -53,6 +54,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         configuration(context),
         target(context),
         map_limit(context),
+        walls(context),
         descriptors(limit_of_descriptors(context.data())),
         memory(&context.settings.shares, &machine::memory()),
         shares(context),
@@ -108,6 +110,30 @@ fn target(context: &Context) -> Check {
             format!("rustup target add {}, if you build guests here", guests::TARGET),
         ),
         Err(error) => Check::warn(WHAT, error.to_string(), "https://rustup.rs, if you build guests here"),
+    }
+}
+
+/// Around the server that runs, or around one that would be started here.
+fn walls(context: &Context) -> Check {
+    const WHAT: &str = "walls";
+    let wanted = context.settings.engine.walls;
+    if let Some(there) = ServerInfo::read(context.data()).filter(|info| is_running(info.pid)) {
+        return match there.walls {
+            Some(words) => Check::ok(WHAT, format!("around the server: {words}")),
+            None => Check::warn(WHAT, "the server that runs has none", "start it again with this version"),
+        };
+    }
+    if wanted == WallsWanted::Off {
+        return Check::ok(WHAT, "none: [engine] walls = \"off\" in longhaul.toml");
+    }
+    let standing = walls::tried();
+    match wanted == WallsWanted::Required && !standing.is_whole() {
+        true => Check::warn(
+            WHAT,
+            format!("a server starts only with all: {standing}"),
+            "another kernel, or walls = \"on\" under [engine] in longhaul.toml",
+        ),
+        false => Check::ok(WHAT, format!("around a server that is started here: {standing}")),
     }
 }
 

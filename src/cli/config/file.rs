@@ -14,8 +14,8 @@ use super::sampling::SamplingSettings;
 use super::servers::ServerTable;
 use super::shares::SharesSettings;
 use super::values::{
-    address, background_idle_seconds, dedupe_seconds, durability, live_instances, retention_days,
-    suspend_grace_ms, trace_kib,
+    WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, live_instances,
+    retention_days, suspend_grace_ms, trace_kib, walls,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
 use crate::mcp::{Links, OwnNames, wait_bound_of};
@@ -81,6 +81,8 @@ struct EngineTable {
     suspend_grace_ms: Option<u64>,
     #[serde(deserialize_with = "read_trace_kib")]
     trace_kib: Option<u64>,
+    #[serde(deserialize_with = "read_walls")]
+    walls: Option<WallsWanted>,
 }
 
 /// How long ended tasks are kept, with their results, outputs and logs.
@@ -152,6 +154,7 @@ impl FileTables {
             live_instances: self.engine.live_instances,
             suspend_grace_ms: self.engine.suspend_grace_ms,
             trace_kib: self.engine.trace_kib,
+            walls: self.engine.walls,
             retention_days: self.retention.days,
             audit_days: self.retention.audit_days,
             sampling: self.sampling,
@@ -170,6 +173,11 @@ fn read_address<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SocketAddr
 fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durability>, D::Error> {
     let text = String::deserialize(input)?;
     durability(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+}
+
+fn read_walls<'de, D: Deserializer<'de>>(input: D) -> Result<Option<WallsWanted>, D::Error> {
+    let text = String::deserialize(input)?;
+    walls(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
 }
 
 fn read_wait_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Option<Duration>>, D::Error> {

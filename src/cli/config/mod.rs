@@ -20,6 +20,7 @@ use layer::Layer;
 pub use layer::{ConfigError, Overrides};
 pub use sampling::SamplingSettings;
 pub use shares::SharesSettings;
+pub use values::WallsWanted;
 
 use self::servers::ServerTable;
 use crate::catalog::{FileError, Operator, read_toml};
@@ -93,6 +94,8 @@ pub struct EngineSettings {
     pub audit_retention: Option<Duration>,
     /// What is kept of each task's steps; 0 is nothing.
     pub trace_kib: u64,
+    /// What keeps the server from what it has no use for. The file alone says so.
+    pub walls: WallsWanted,
     /// How long a server in the background stays when it has neither a client nor an open task.
     pub background_idle: Duration,
 }
@@ -153,6 +156,7 @@ impl Settings {
                 retention: kept(said.retention_days, limits::DEFAULT_RETENTION_SECONDS),
                 audit_retention: kept(said.audit_days, limits::DEFAULT_AUDIT_RETENTION_SECONDS),
                 trace_kib: said.trace_kib.unwrap_or(limits::DEFAULT_TRACE_KIB),
+                walls: said.walls.unwrap_or_default(),
                 background_idle: Duration::from_secs(
                     said.background_idle_seconds.unwrap_or(limits::BACKGROUND_IDLE_SECONDS),
                 ),

@@ -324,3 +324,19 @@ fn without_a_home_the_data_folder_must_be_named() {
     let named = Machine::new().with_env("HOME", "").with_env("XDG_DATA_HOME", "/data");
     assert_eq!(named.load().data, Path::new("/data/longhaul"));
 }
+
+#[test]
+fn the_file_alone_says_which_walls_there_are() {
+    let walls = |machine: &Machine| machine.load_with(Overrides::default()).map(|seen| seen.engine.walls);
+    assert_eq!(walls(&Machine::new()), Ok(WallsWanted::On));
+    for (text, wanted) in
+        [("on", WallsWanted::On), ("required", WallsWanted::Required), ("off", WallsWanted::Off)]
+    {
+        let machine = Machine::new().with_file(&format!("[engine]\nwalls = \"{text}\""));
+        assert_eq!(walls(&machine), Ok(wanted));
+    }
+    assert_eq!(walls(&Machine::new().with_env("LONGHAUL_ENGINE_WALLS", "off")), Ok(WallsWanted::On));
+    let refused =
+        walls(&Machine::new().with_file("[engine]\nwalls = \"most\"")).expect_err("refused").to_string();
+    assert!(refused.contains("'most' is neither on, required nor off"), "{refused}");
+}

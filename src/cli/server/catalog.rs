@@ -16,6 +16,7 @@ use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{escape, escape_text};
 use crate::clock::rfc3339;
 use crate::engine::{Added, Approvals, Runner, TaskEngine, flags_of};
+use crate::launch::{Launch, Programs};
 use crate::task::ComponentId;
 
 /// Where nothing runs: looks at all of them, and leaves the engine with the catalog that it would start with.
@@ -26,7 +27,8 @@ pub async fn of_files(
     settings: &Settings,
 ) -> Result<Catalog> {
     engine.set_catalog(empty());
-    let mut loader = Loader::new(engine, runner, settings).await?;
+    let here = Launch::here(Programs::new());
+    let mut loader = Loader::new(engine, runner, settings, &here).await?;
     let files = loader.take_compiled(load::find(paths).await?).await?;
     loader.take_all(files).await?;
     loader.take_added().await?;
@@ -45,6 +47,8 @@ pub struct Loader<'a> {
     engine: &'a TaskEngine,
     runner: &'a dyn Runner,
     settings: &'a Settings,
+    /// Has read what this process may not.
+    launch: &'a Launch,
     approvals: Approvals,
     /// The components' names in the order in which they were named: of two with one tool the first has it, whichever is
     /// ready first.
@@ -53,10 +57,15 @@ pub struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub async fn new(engine: &'a TaskEngine, runner: &'a dyn Runner, settings: &'a Settings) -> Result<Self> {
+    pub async fn new(
+        engine: &'a TaskEngine,
+        runner: &'a dyn Runner,
+        settings: &'a Settings,
+        launch: &'a Launch,
+    ) -> Result<Self> {
         let lock = settings.lock_file.as_deref().map_or_else(|| Ok(Lock::default()), Lock::read);
         let approvals = engine.approvals(lock.map_err(CliError::usage)?).await?;
-        Ok(Self { engine, runner, settings, approvals, order: Vec::new(), first_error: None })
+        Ok(Self { engine, runner, settings, launch, approvals, order: Vec::new(), first_error: None })
     }
 
     /// Those that need not be compiled are taken; the others are given back, and stand in the catalog as what they are.
@@ -73,7 +82,7 @@ impl<'a> Loader<'a> {
             if !is_second {
                 self.order.push(file.name.clone());
             }
-            match load::read(&file) {
+            match load::read_by(&file, self.launch).await {
                 Ok((bytes, requests))
                     if !is_second && self.runner.is_compiled(&ComponentId::of_bytes(&bytes)) =>
                 {
@@ -92,7 +101,7 @@ impl<'a> Loader<'a> {
     /// One after another.
     pub async fn take_all(&mut self, files: Vec<ComponentFile>) -> Result<()> {
         for file in files {
-            let loaded = match load::read(&file) {
+            let loaded = match load::read_by(&file, self.launch).await {
                 Ok((bytes, requests)) => self.inspect(&file, (bytes, &requests)).await,
                 Err(error) => Err(error),
             };

@@ -6,7 +6,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::launch::find_program;
 
@@ -15,7 +15,7 @@ pub const TARGET: &str = "wasm32-wasip2";
 const TARGET_DIR_VARIABLE: &str = "LONGHAUL_GUEST_TARGET_DIR";
 
 /// A component that was just built. Its manifest, where it has one, was copied next to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltGuest {
     pub name: String,
     pub component: PathBuf,
@@ -48,6 +48,11 @@ pub enum GuestError {
 
 fn last_words(output: &str) -> String {
     if output.is_empty() { String::new() } else { format!(" ({})", output.trim()) }
+}
+
+/// For people, before it begins.
+pub fn what_is_built(workspace: &Path) -> String {
+    format!("building {} (cargo build --release --target {TARGET})", workspace.display())
 }
 
 /// Whether a folder is one that [`build`] can build.

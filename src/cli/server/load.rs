@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::tools;
+use super::{errands, guests, tools};
 use crate::authority::Grant;
 use crate::catalog::{
     Candidate, Component, ComponentFile, Operator, RefusedBound, RequestText, Requests, Statement,
@@ -13,6 +13,7 @@ use crate::catalog::{
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{self, escape};
 use crate::engine::{InspectError, Runner};
+use crate::launch::Launch;
 use crate::limits;
 use crate::task::ComponentId;
 
@@ -31,6 +32,24 @@ pub async fn find(paths: Vec<PathBuf>) -> Result<Vec<ComponentFile>> {
     found.map_err(CliError::failed)?
 }
 
+/// The same in a server, which has workspaces built by another process.
+pub async fn find_in_server(paths: &[PathBuf], launch: &Launch) -> Result<Vec<ComponentFile>> {
+    let mut found: Vec<ComponentFile> = Vec::new();
+    for path in paths {
+        let of_path = if guests::is_workspace(path) {
+            errands::built(launch, path).await?
+        } else {
+            find(vec![path.clone()]).await?
+        };
+        for file in of_path {
+            if !found.iter().any(|there| there.path == file.path) {
+                found.push(file);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Reads a component, and does as [`inspect`] with it.
 pub async fn load(
     file: ComponentFile,
@@ -45,6 +64,14 @@ pub async fn load(
 /// What is in a component's files.
 pub fn read(file: &ComponentFile) -> Result<(Arc<[u8]>, RequestText)> {
     Ok((file.bytes().map_err(CliError::failed)?, file.requests().map_err(CliError::usage)?))
+}
+
+/// The same where this process may not be let look: then another one does.
+pub async fn read_by(file: &ComponentFile, launch: &Launch) -> Result<(Arc<[u8]>, RequestText)> {
+    match read(file) {
+        Err(_) if launch.launcher_pid().is_some() => errands::read_outside(launch, &file.path).await,
+        read => read,
+    }
 }
 
 /// Looks into a component without running it, and applies what it requests and the operator's word.

@@ -5,6 +5,7 @@
 pub mod background;
 pub mod backup_socket;
 pub mod catalog;
+pub mod errands;
 pub mod guests;
 mod launcher;
 pub mod load;
@@ -16,4 +17,5 @@ pub mod serve;
 pub mod server_file;
 pub mod signals;
 pub mod tools;
+mod walls;
 mod watch;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::background;
 use super::backup_socket::BackupSocket;
 use super::catalog;
+use super::errands;
 use super::launcher;
 use super::load;
 use super::machine;
@@ -19,6 +20,7 @@ use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::sampler::Endpoint;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
+use super::walls;
 use super::watch::Watch;
 use crate::authority::{Principal, Secret};
 use crate::cli::args::ServeArgs;
@@ -71,6 +73,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
         }
         Serves::Clients => ClientSettings::default(),
     };
+    walls::tell(&context.walls);
     let watch = match args.watch {
         true => Some(Watch::begin(&context.settings.tool_paths).await?),
         false => None,
@@ -114,7 +117,7 @@ pub async fn run(args: ServeArgs, context: &Context) -> Result<Exit> {
     let backups = backups.inspect_err(|error| tracing::warn!("no backup while this runs: {error}")).ok();
     let watching = async {
         match watch {
-            Some(watch) => watch.run(&engine, sandbox.as_ref(), &context.settings).await,
+            Some(watch) => watch.run(&engine, sandbox.as_ref(), context).await,
             None => std::future::pending().await,
         }
     };
@@ -148,13 +151,16 @@ pub fn serves(args: &ServeArgs) -> Option<Serves> {
     }
 }
 
-/// What a server does before its first thread: it leaves its host where it runs in the background, and has the launcher
-/// started.
-pub fn prepare(serves: Serves, context: &mut Context) -> Result<()> {
+/// What a server does before its first thread: it leaves its host where it runs in the background, has the launcher
+/// started, and puts its walls up.
+pub fn prepare(serves: Serves, args: &ServeArgs, context: &mut Context) -> Result<()> {
     if serves == Serves::Background {
         background::detach();
     }
     context.launch = launcher::start(&context.settings)?;
+    // What is let through must be there.
+    private::make_folder(context.data()).map_err(|error| background::unusable(context.data(), &error))?;
+    context.walls = walls::raise(serves, args.watch, &context.settings)?;
     Ok(())
 }
 
@@ -195,6 +201,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         tool_bounds: context.settings.operator.tool_bounds(),
         operator: context.settings.operator.clone(),
         trusts_all: context.settings.trust,
+        reader: errands::reader(&context.launch),
         lock_file: context.settings.lock_file.clone(),
         ..EngineOptions::default()
     };
@@ -210,7 +217,8 @@ async fn serve(
     signals: &mut StopSignals,
 ) -> Result<Exit> {
     let started = Some(StartedWith::of(&context.settings));
-    let info = ServerInfo { started, ..ServerInfo::of_this_process(serves) };
+    let walls = Some(context.walls.to_string());
+    let info = ServerInfo { started, walls, ..ServerInfo::of_this_process(serves) };
     let mut file = ServerFile::new(context.data(), info).map_err(|e| unwritable(context.data(), &e))?;
     if serves == Serves::Clients {
         // Tasks run before it listens.
@@ -323,8 +331,8 @@ async fn set_up(
     context: &Context,
 ) -> Result<()> {
     let settings = &context.settings;
-    let mut loader = catalog::Loader::new(engine, runner, settings).await?;
-    let found = load::find(settings.tool_paths.clone()).await?;
+    let mut loader = catalog::Loader::new(engine, runner, settings, &context.launch).await?;
+    let found = load::find_in_server(&settings.tool_paths, &context.launch).await?;
     let rest = loader.take_compiled(found).await?;
     loader.take_all(rest).await?;
     loader.take_added().await?;

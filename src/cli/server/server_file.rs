@@ -43,6 +43,9 @@ pub struct ServerInfo {
     pub key: Option<String>,
     #[serde(default)]
     pub started: Option<StartedWith>,
+    /// The walls around it, in words.
+    #[serde(default)]
+    pub walls: Option<String>,
 }
 
 /// What a server serves by, so that a host that was started otherwise can hear of it.
@@ -109,8 +112,8 @@ impl ServerInfo {
     /// Of a server that does not listen yet.
     pub fn of_this_process(serves: Serves) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let started = None;
-        Self { pid: std::process::id(), serves, url: None, socket: None, version, key: None, started }
+        let (started, walls) = (None, None);
+        Self { pid: std::process::id(), serves, url: None, socket: None, version, key: None, started, walls }
     }
 
     /// What the file in `folder` says; `None` where there is none, one that makes no sense, or one that others may have

@@ -36,7 +36,7 @@ fn find_at(path: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
 
 /// The workspace's guests, built now.
 fn build(workspace: &Path, tell: &dyn Fn(&str)) -> Result<Vec<ComponentFile>> {
-    tell(&format!("building {} (cargo build --release --target {})", workspace.display(), guests::TARGET));
+    tell(&guests::what_is_built(workspace));
     let built = guests::build(workspace, &[], tell)?;
     Ok(built.into_iter().map(ComponentFile::from).collect())
 }

@@ -10,12 +10,11 @@ use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{catalog, load};
 use crate::catalog::{ComponentFile, RequestText, ToolPath};
-use crate::cli::config::Settings;
+use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{escape, escape_text};
 use crate::engine::{Runner, TaskEngine};
@@ -77,7 +76,7 @@ impl Watch {
 
     /// Serves what changes, as soon as it stands still. What cannot be served is told once, and what was served before
     /// stays.
-    pub async fn run(mut self, engine: &TaskEngine, runner: &dyn Runner, settings: &Settings) -> Infallible {
+    pub async fn run(mut self, engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> Infallible {
         // Another one of a component that comes first is no change of it.
         engine.loaded().await;
         loop {
@@ -85,8 +84,8 @@ impl Watch {
             for index in 0..self.sources.len() {
                 let now = stamps(self.sources[index].path.clone()).await;
                 let Some(change) = self.sources[index].step(now) else { continue };
-                for file in found(change).await {
-                    self.serve(&file, engine, runner, settings).await;
+                for file in found(change, context).await {
+                    self.serve(&file, engine, runner, context).await;
                 }
             }
         }
@@ -97,18 +96,18 @@ impl Watch {
         file: &ComponentFile,
         engine: &TaskEngine,
         runner: &dyn Runner,
-        settings: &Settings,
+        context: &Context,
     ) {
         let name = escape(&file.name);
         let served = async {
-            let read = read(file).await?;
+            let read = load::read_by(file, &context.launch).await?;
             let (bytes, requests) = &read;
             let now = (ComponentId::of_bytes(bytes), requests.clone());
             if self.read.insert(file.path.clone(), now.clone()).as_ref() == Some(&now) {
                 return Ok(());
             }
             eprintln!("{name}: it has changed");
-            catalog::Loader::new(engine, runner, settings)
+            catalog::Loader::new(engine, runner, &context.settings, &context.launch)
                 .await?
                 .replace(file, (bytes.clone(), requests))
                 .await
@@ -150,19 +149,16 @@ fn is_workspace(path: &Path) -> bool {
 }
 
 /// The components that are to be looked at; a workspace is built first.
-async fn found(change: Change) -> Vec<ComponentFile> {
+async fn found(change: Change, context: &Context) -> Vec<ComponentFile> {
     match change {
         Change::Components(paths) => paths.iter().map(|path| ComponentFile::at(path)).collect(),
-        Change::Workspace(path) => load::find(vec![path]).await.unwrap_or_else(|error| {
-            eprintln!("what was served before is: {}", escape_text(&error.to_string()));
-            Vec::new()
-        }),
+        Change::Workspace(path) => {
+            load::find_in_server(&[path], &context.launch).await.unwrap_or_else(|error| {
+                eprintln!("what was served before is: {}", escape_text(&error.to_string()));
+                Vec::new()
+            })
+        }
     }
-}
-
-async fn read(file: &ComponentFile) -> Result<(Arc<[u8]>, RequestText)> {
-    let file = file.clone();
-    tokio::task::spawn_blocking(move || load::read(&file)).await.map_err(CliError::failed)?
 }
 
 async fn stamps(path: PathBuf) -> Stamps {

@@ -3,15 +3,20 @@
 pub(super) mod remote;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::catalog::RequestText;
 use crate::engine::journal::divergence::Divergence;
 use crate::task::{ProtocolError, ToolResult, WaitingReason, WakeOn};
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Reads the files of a component that a person names, and what it requests; the error says why there is none.
+pub type Reader = Arc<dyn Fn(PathBuf) -> BoxFuture<Result<(Arc<[u8]>, RequestText), String>> + Send + Sync>;
 
 /// Reads a component from the store when it is needed: a runner keeps what it has loaded.
 #[derive(Clone)]

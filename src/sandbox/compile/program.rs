@@ -12,6 +12,7 @@ use crate::engine::InspectError;
 use crate::limits;
 use crate::sandbox::artifact::Code;
 use crate::sandbox::config;
+use crate::walls;
 
 /// Compiles the one component that comes on stdin and writes its machine code to stdout.
 pub fn run() -> ExitCode {
@@ -27,6 +28,8 @@ pub fn run() -> ExitCode {
 
 fn answer(mut from: BufReader<Stdin>, to: &mut impl Write) -> io::Result<()> {
     give_way();
+    // What this system has of them; its server says which that is.
+    let _ = walls::raise_around_nothing();
     let (request, component) = protocol::read_request(&mut from)?;
     bound(&request)?;
     thread::Builder::new().name("parent".to_owned()).spawn(move || end_with_parent(from))?;

@@ -15,6 +15,7 @@ use crate::engine::{EngineOptions, TaskEngine};
 use crate::launch::{Launch, Programs};
 use crate::mcp::{HttpServer, McpOptions, McpServer};
 use crate::task::{By, ToolResult};
+use crate::walls::Standing;
 
 /// A server whose tool `books` asks for two fields and hands the answer back.
 async fn serve(folder: &std::path::Path) -> (TaskEngine, HttpServer) {
@@ -59,6 +60,7 @@ fn context(folder: &std::path::Path) -> Context {
         token: None,
         certificates: Vec::new(),
         launch: Launch::here(Programs::new()),
+        walls: Standing::default(),
     }
 }
 
