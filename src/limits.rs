@@ -12,6 +12,7 @@ mod shares;
 mod store;
 mod tasks;
 mod trials;
+mod workers;
 
 pub use audit::*;
 pub use callers::*;
@@ -25,6 +26,7 @@ pub use shares::*;
 pub use store::*;
 pub use tasks::*;
 pub use trials::*;
+pub use workers::*;
 
 const _: () = {
     assert!(MAX_INLINE_PAYLOAD_BYTES < MAX_GROUP_BYTES);
@@ -46,6 +48,8 @@ const _: () = {
     assert!(LOG_TRIM_ROWS > 1, "each commit adds a row");
     assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
+    assert!(MAX_RESULT_KIB * 1024 < MAX_WORKER_FRAME_BYTES as u64, "a result fits a message of a worker");
+    assert!(MAX_OPEN_EXCHANGES * 4 < MAX_WORKER_CALLS);
     assert!(MIN_TRACE_KIB / TRACE_BLOCK_KIB > 1, "the block that is written and one before it");
     assert!(MIN_TRACE_KIB <= DEFAULT_TRACE_KIB && DEFAULT_TRACE_KIB <= MAX_TRACE_KIB);
     assert!(MAX_TRACE_LABEL_BYTES < 256, "its length is one byte");

@@ -57,4 +57,6 @@ mod tokens;
 #[cfg(target_os = "linux")]
 mod walls;
 mod watch;
+#[cfg(target_os = "linux")]
+mod workers;
 mod working_folder;

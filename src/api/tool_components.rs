@@ -53,6 +53,13 @@ pub struct ComponentDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
     pub tools: Vec<String>,
+    /// Its guests run in a worker process, apart from the server.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub isolated: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,7 +72,8 @@ pub struct ComponentsListed {
 shown_as_it_is!(ComponentsListed);
 
 impl ComponentsListed {
-    fn of(catalog: &Catalog) -> Self {
+    fn of(catalog: &Catalog, is_isolated: impl Fn(&Component) -> bool) -> Self {
+        let known = |component: &Component, state, why| known(component, state, why, is_isolated(component));
         let served = catalog.components().map(|component| known(component, ComponentState::Ready, None));
         let waiting = catalog.unapproved().map(|waiting| {
             let why = waiting.reasons.summary().to_owned();
@@ -76,7 +84,14 @@ impl ComponentsListed {
                 Pending::Compiling => (ComponentState::Compiling, None),
                 Pending::Failed(why) => (ComponentState::Failed, Some(why.clone())),
             };
-            ComponentDocument { name: name.to_owned(), state, why, component: None, tools: Vec::new() }
+            ComponentDocument {
+                name: name.to_owned(),
+                state,
+                why,
+                component: None,
+                tools: Vec::new(),
+                isolated: false,
+            }
         });
         let mut components: Vec<_> = served.chain(waiting).chain(pending).collect();
         components.sort_by(|one, other| one.name.cmp(&other.name));
@@ -84,13 +99,19 @@ impl ComponentsListed {
     }
 }
 
-fn known(component: &Component, state: ComponentState, why: Option<String>) -> ComponentDocument {
+fn known(
+    component: &Component,
+    state: ComponentState,
+    why: Option<String>,
+    isolated: bool,
+) -> ComponentDocument {
     ComponentDocument {
         name: component.name.clone(),
         state,
         why,
         component: Some(component.id.to_string()),
         tools: component.tools.iter().map(|entry| entry.tool.definition.name.clone()).collect(),
+        isolated,
     }
 }
 
@@ -108,6 +129,6 @@ impl Operation for ToolComponents {
         let seconds = self.wait_seconds.unwrap_or_default().min(limits::MAX_TASK_WAIT_SECONDS);
         // Where the time is over, they stand as they do.
         let _ = tokio::time::timeout(Duration::from_secs(seconds), engine.loaded()).await;
-        Ok(ComponentsListed::of(&engine.catalog()))
+        Ok(ComponentsListed::of(&engine.catalog(), |component| engine.is_isolated(component)))
     }
 }

@@ -52,6 +52,9 @@ pub fn main() -> ExitCode {
         // It does what its server states, which is at the other end of stdin.
         return crate::launch::launch_for_parent();
     }
+    if let Command::RunGuests = cli.command {
+        return sandbox::run_guests_for_parent();
+    }
     let output = Output::new(cli.global.json);
     match run(cli, output) {
         Ok(exit) => exit.into(),
@@ -134,6 +137,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Restore(args) => backup::run_restore(args, context).await,
         Command::Completions { .. }
         | Command::CompileComponent
+        | Command::RunGuests
         | Command::BuildGuests { .. }
         | Command::ReadComponent => Ok(Exit::Done),
         #[cfg(target_os = "linux")]

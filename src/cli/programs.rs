@@ -3,15 +3,16 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::{BUILD_GUESTS, COMPILE_COMPONENT, READ_COMPONENT};
+use super::args::{BUILD_GUESTS, COMPILE_COMPONENT, READ_COMPONENT, RUN_GUESTS};
 use super::config::{Settings, servers};
 use super::exit::{CliError, Result};
 use crate::launch::{Environment, Program, Programs, Role, Stderr};
-use crate::sandbox::compiler_program;
+use crate::sandbox::{compiler_program, worker_program};
 
 pub fn stated(settings: &Settings) -> Result<Programs> {
     let compiler = compiler_program(own_program()?, vec![COMPILE_COMPONENT.into()]);
-    let mut programs = Programs::from([(Role::Compiler, compiler)]);
+    let worker = worker_program(own_program()?, vec![RUN_GUESTS.into()]);
+    let mut programs = Programs::from([(Role::Compiler, compiler), (Role::Worker, worker)]);
     programs.extend(servers::programs(&settings.servers));
     programs.insert(Role::Reader, own(READ_COMPONENT, None, Environment::empty())?);
     for folder in &settings.tool_paths {

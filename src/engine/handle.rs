@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::authority::Principal;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Component};
 use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
@@ -58,6 +58,12 @@ impl TaskEngine {
 
     pub fn catalog(&self) -> Arc<Catalog> {
         self.shared.catalog()
+    }
+
+    /// Whether guests of this component run apart from this process.
+    pub fn is_isolated(&self, component: &Component) -> bool {
+        let is_strangers = component.id.digest().is_some() && !component.holdings.trusted;
+        is_strangers && self.runner.isolates_strangers()
     }
 
     /// Who has how much of what.

@@ -27,6 +27,11 @@ pub trait Runner: Send + Sync + 'static {
     /// have an effect (its lease is void by then).
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome>;
 
+    /// Whether guests of components that are not their operator's own run apart from this process.
+    fn isolates_strangers(&self) -> bool {
+        false
+    }
+
     /// No task needs this component any more: what was kept of it may go.
     fn forget(&self, _component: &ComponentId) {}
 
@@ -54,6 +59,8 @@ pub struct Attempt {
     pub component: ComponentSource,
     /// The journal: replay or execute.
     pub recorder: Recorder,
+    /// Its component is what the operator built or trusts, and not a stranger's that is served by an approval.
+    pub is_operators_own: bool,
     /// What its instance grows to is to be taken here first.
     pub memory: GuestMemory,
 }

@@ -38,6 +38,11 @@ impl Code {
         Self(code)
     }
 
+    /// In a worker: what its server sent over the pipe that it started the worker with. For `worker` alone.
+    pub fn of_server(code: Vec<u8>) -> Self {
+        Self(code)
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -88,7 +93,9 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // for a compatible engine. They do. There are two callers. One has a `Code`: `Engine::precompile_component` made it
     // in this process, or in one that this process started from a program that its operator named (by default this very
     // binary, as it is open), which compiled for an engine of the same fingerprint or refused; the bytes came through a
-    // pipe that no other process has. The other has just checked the MAC over exactly the bytes in memory that it passes
+    // pipe that no other process has. Or this process is a worker, and the bytes are those that its server serialised from
+    // a component that it had loaded in one of these two ways; they came over the pipe that the server started it with,
+    // for an engine of the same fingerprint. The other has just checked the MAC over exactly the bytes in memory that it passes
     // on (no file is mapped that could change afterwards); the key is random, is kept in the store alone, which only the
     // owner can read, and is used for nothing else, and `seal` takes a `Code`. The MAC covers the engine's fingerprint, so
     // that code of another version, other settings or another processor is refused too. Who can read the key, or swap

@@ -23,8 +23,8 @@ pub(super) fn engine() -> wasmtime::Result<Engine> {
     })
 }
 
-/// An engine that only compiles: it reserves no addresses for instances, and its code is the same.
-pub(super) fn compiling_engine() -> wasmtime::Result<Engine> {
+/// An engine that reserves no addresses for instances: one that only compiles, or runs few of them. Its code is the same.
+pub(super) fn unpooled_engine() -> wasmtime::Result<Engine> {
     Engine::new(&settings()?)
 }
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn equal_engines_have_one_fingerprint_and_others_another() {
         let one = fingerprint(&engine().unwrap());
-        assert_eq!(one, fingerprint(&compiling_engine().unwrap()), "the pool changes no code");
+        assert_eq!(one, fingerprint(&unpooled_engine().unwrap()), "the pool changes no code");
         let mut other = settings().unwrap();
         other.cranelift_nan_canonicalization(false);
         assert_ne!(one, fingerprint(&Engine::new(&other).unwrap()));

@@ -9,9 +9,10 @@ use super::instance::Returned;
 use super::limiter::OutOfMemory;
 use super::stop::Stop;
 use super::synchronous::STAND_IN;
+use super::task_host::TaskHost;
 use super::world::World;
 use crate::catalog::show_hidden;
-use crate::engine::{Outcome, Recorder, RecorderError};
+use crate::engine::{Outcome, RecorderError};
 use crate::limits;
 use crate::task::ToolResult;
 
@@ -126,7 +127,7 @@ fn host_bound(error: &wasmtime::Error) -> Option<(&'static str, &'static str)> {
 }
 
 /// What replay left over wins over whatever the guest made of it.
-pub(super) fn checked(outcome: Outcome, recorder: &Recorder, saw_cancellation: bool) -> Outcome {
+pub(super) fn checked(outcome: Outcome, host: &TaskHost, saw_cancellation: bool) -> Outcome {
     let ended_itself = matches!(
         outcome,
         Outcome::Completed(_) | Outcome::Protocol(_) | Outcome::Trap { .. } | Outcome::Cancelled
@@ -134,7 +135,7 @@ pub(super) fn checked(outcome: Outcome, recorder: &Recorder, saw_cancellation: b
     if !ended_itself {
         return outcome;
     }
-    match recorder.finish() {
+    match host.finish() {
         Ok(()) if saw_cancellation => Outcome::Cancelled,
         Ok(()) => outcome,
         Err(error) => of_recorder(error),

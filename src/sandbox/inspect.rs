@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -18,7 +19,7 @@ use crate::limits;
 use crate::limits::MAX_DEFINITION_BYTES;
 
 /// What a component of the world `longhaul:tool` says of one of its tools.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SelfDescribed {
     pub name: String,
     pub title: Option<String>,

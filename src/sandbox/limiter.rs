@@ -3,7 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 use super::stop::Stop;
-use crate::engine::GuestMemory;
+use super::task_host::MemoryAccount;
 use crate::limits;
 
 /// Counts the memories and tables of one store together, so that many small ones are no way around the bound.
@@ -13,7 +13,7 @@ pub(super) struct Limiter {
     memory_bytes: usize,
     denied: Option<&'static str>,
     /// The account of the task's principal; none while a component is only inspected.
-    account: Option<GuestMemory>,
+    account: Option<MemoryAccount>,
 }
 
 /// What one element of a table takes: a pointer.
@@ -25,7 +25,7 @@ const TABLE_ELEMENT_BYTES: usize = 8;
 pub(super) struct OutOfMemory(String);
 
 impl Limiter {
-    pub fn new(memory_mib: u64, account: Option<GuestMemory>) -> Self {
+    pub fn new(memory_mib: u64, account: Option<MemoryAccount>) -> Self {
         let mib = memory_mib.min(limits::MAX_MEMORY_MIB);
         Self { max_memory_bytes: (mib << 20) as usize, memory_bytes: 0, denied: None, account }
     }

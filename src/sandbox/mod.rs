@@ -5,10 +5,12 @@
 mod admit;
 mod artifact;
 mod asynchronous;
+mod attempt;
 pub mod binding;
 mod cache;
 mod compile;
 mod config;
+mod describe;
 mod documentation;
 mod egress;
 mod end;
@@ -21,13 +23,17 @@ mod played;
 mod run;
 mod stop;
 mod synchronous;
+mod task_host;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod toolchain;
 pub mod values;
+mod wire;
+mod worker;
 mod world;
 
 pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent, compiler_program};
 pub use played::{PlayedRequest, Player, Silence, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};
+pub use worker::{Isolate, WorkerBounds, WorkerProgram, run_guests_for_parent, worker_program};

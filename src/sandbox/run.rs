@@ -6,30 +6,29 @@ use std::time::{Duration, Instant};
 use wasmtime::component::InstancePre;
 
 use super::asynchronous::Asynchronous;
+use super::attempt::{self, Job, Means};
 use super::binding::Binding;
 use super::cache::Cache;
 use super::compile::Compile;
 use super::config;
+use super::describe::describe;
 use super::documentation::Documentation;
 use super::egress::{Client, Connector, Dialler};
-use super::end::{self, End, Stage};
 use super::inspect::{self, SelfDescribed};
 use super::instance;
 use super::limiter::Limiter;
-use super::stop::Stop;
-use super::threads::{GuestThreads, Metered, aside};
+use super::task_host::{MemoryAccount, TaskHost};
+use super::threads::{GuestThreads, aside};
 use super::toolchain::Toolchain;
-use super::world::http::{self, Egress, Exchanges};
+use super::worker::{self, Death, Guest, Isolate, Lease, Ran, Workers};
+use super::world::http::{self, Egress, WayOut};
 use super::world::journal::{self, Journal};
-use super::world::stdio::Capture;
 use super::world::{self, World};
 use crate::authority::Grant;
 use crate::catalog::Inspection;
 use crate::engine::{Attempt, BoxFuture, InspectError, Outcome, Runner};
 use crate::limits;
 use crate::task::ComponentId;
-
-const CANCELLATION_INTERFACE: &str = "longhaul:tool/cancellation";
 
 /// What may differ from one sandbox to another.
 #[derive(Clone, Debug)]
@@ -42,6 +41,8 @@ pub struct SandboxOptions {
     pub certificates: Vec<reqwest::Certificate>,
     /// Where components are compiled.
     pub compile: Compile,
+    /// Where guests of components run that are not their operator's own.
+    pub isolate: Isolate,
 }
 
 impl Default for SandboxOptions {
@@ -51,6 +52,7 @@ impl Default for SandboxOptions {
             suspend_grace: Duration::from_millis(limits::SUSPEND_GRACE_MS),
             certificates: Vec::new(),
             compile: Compile::default(),
+            isolate: Isolate::default(),
         }
     }
 }
@@ -73,6 +75,7 @@ struct Inner {
     cache: Arc<Cache<World>>,
     threads: Arc<GuestThreads>,
     connector: Connector,
+    workers: Option<Arc<Workers>>,
     options: SandboxOptions,
 }
 
@@ -88,16 +91,19 @@ impl Sandbox {
         let engine = config::engine().map_err(broken)?;
         let linker = world::linker::linker(&engine).map_err(broken)?;
         let threads = Arc::new(GuestThreads::start(&engine, options.threads)?);
+        let workers =
+            Workers::of(&options.isolate, config::fingerprint(&engine), options.threads).map(Arc::new);
         let cache = Arc::new(Cache::new(engine, linker, options.compile.clone(), options.threads));
         let connector = Connector::new(dialler);
-        Ok(Self { inner: Arc::new(Inner { cache, threads, connector, options }) })
+        Ok(Self { inner: Arc::new(Inner { cache, threads, connector, workers, options }) })
     }
 
     /// The same guests and threads with another way to the outside.
     pub(super) fn dialling_instead(&self, dialler: Arc<dyn Dialler>) -> Self {
-        let Inner { cache, threads, options, .. } = &*self.inner;
-        let (cache, threads, options) = (cache.clone(), threads.clone(), options.clone());
-        Self { inner: Arc::new(Inner { cache, threads, connector: Connector::new(dialler), options }) }
+        let Inner { cache, threads, workers, options, .. } = &*self.inner;
+        let (cache, threads, workers) = (cache.clone(), threads.clone(), workers.clone());
+        let (connector, options) = (Connector::new(dialler), options.clone());
+        Self { inner: Arc::new(Inner { cache, threads, connector, workers, options }) }
     }
 
     /// This process listens there: no guest is let in, whatever it is granted.
@@ -133,10 +139,7 @@ impl Sandbox {
 
 impl Runner for Sandbox {
     fn inspect(&self, component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
-        let inspection = self.inner.threads.spawn(inspection(self.inner.clone(), component));
-        Box::pin(
-            async move { inspection.await.unwrap_or_else(|message| Err(InspectError::HostFault(message))) },
-        )
+        Box::pin(inspected(self.inner.clone(), component))
     }
 
     fn is_compiled(&self, component: &ComponentId) -> bool {
@@ -148,13 +151,16 @@ impl Runner for Sandbox {
     }
 
     fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
-        let egress = Egress {
-            connector: self.inner.connector.clone(),
-            runtime: tokio::runtime::Handle::current(),
-            effects: attempt.task.effects.clone(),
-        };
-        let run = self.inner.threads.spawn(run(self.inner.clone(), attempt, egress));
+        if self.inner.workers.is_some() && !attempt.is_operators_own {
+            return Box::pin(isolated(self.inner.clone(), attempt));
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let run = self.inner.threads.spawn(run(self.inner.clone(), attempt, runtime));
         Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
+    }
+
+    fn isolates_strangers(&self) -> bool {
+        self.inner.workers.is_some()
     }
 
     fn forget(&self, component: &ComponentId) {
@@ -172,7 +178,7 @@ impl Runner for Sandbox {
     }
 }
 
-async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
+async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: tokio::runtime::Handle) -> Outcome {
     let Attempt { task, component, recorder, memory, .. } = attempt;
     let binding: Binding = match task.binding.parse() {
         Ok(binding) => binding,
@@ -180,50 +186,74 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, egress: Egress) -> Outcome {
     };
     let pre = match inner.cache.load(&task.component, move || component.load()).await {
         Ok(pre) => pre,
-        Err(InspectError::HostFault(message)) => return Outcome::HostFault { message },
-        Err(error) => return Outcome::MissingComponent { message: error.to_string() },
+        Err(error) => return not_loaded(error),
     };
-    if instance::imports(pre.component(), pre.engine(), CANCELLATION_INTERFACE) {
-        recorder.handles_cancellation();
-    }
+    let way_out = WayOut::Here { recorder: recorder.clone(), connector: inner.connector.clone() };
+    let means = Means {
+        host: TaskHost::Here(recorder),
+        memory: MemoryAccount::Here(memory),
+        egress: Egress { way_out, runtime, effects: task.effects.clone() },
+        suspend_grace: inner.options.suspend_grace,
+    };
+    let job = Job { binding: &binding, arguments: &task.arguments, limits: &task.limits, grant: &task.grant };
+    attempt::run(inner.threads.ticker(), &pre, job, means).await
+}
+
+/// The same in a worker.
+async fn isolated(inner: Arc<Inner>, attempt: Attempt) -> Outcome {
+    let Attempt { task, component, recorder, memory, .. } = attempt;
+    let pre = match loaded(&inner, &task.component, move || component.load()).await {
+        Ok(pre) => pre,
+        Err(error) => return not_loaded(error),
+    };
+    let mut tries = 0;
     loop {
-        let exchanges = Exchanges::new(recorder.clone(), egress.clone());
-        let journal = Journal::of_task(recorder.clone(), exchanges.clone(), inner.options.suspend_grace);
-        let capture =
-            Capture::new(usize::try_from(task.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
-        let captured = matches!(binding, Binding::Command { .. }).then(|| capture.clone());
-        let limiter = Limiter::new(task.limits.memory_mib, Some(memory.clone()));
-        let world = World::new(journal, limiter, task.grant.clone(), captured);
-        let meter = world.meter.clone();
-        let mut store = instance::store(pre.engine(), world);
+        let lease = match enter(&inner, &task.component, &pre).await {
+            Ok(lease) => lease,
+            Err(death) => return death.outcome(),
+        };
+        let guest = Guest::new(recorder.clone(), memory.clone(), task.clone(), inner.connector.clone());
+        tries += 1;
+        match worker::run(lease, guest, inner.options.suspend_grace).await {
+            Ran::Ended(outcome) => return outcome,
+            // It may have been on its way to its end before this attempt came.
+            Ran::NeverBegan(_) if tries < limits::MAX_WORKER_TRIES => {}
+            Ran::NeverBegan(death) => return death.outcome(),
+        }
+    }
+}
 
-        let mut stage = Stage::Instantiating;
-        let guest = async {
-            let instance = pre.instantiate_async(&mut store).await?;
-            stage = Stage::Called;
-            instance::call(&mut store, &instance, &binding, &task.arguments, &capture).await
-        };
-        let returned = Metered::new(inner.threads.ticker(), meter.clone(), guest).await;
-        let spent = recorder.spent(meter.take());
-        recorder.took_memory(store.data().limiter.held_bytes());
+/// The component, loaded on the guests' threads, for what runs on others.
+async fn loaded(
+    inner: &Inner,
+    id: &ComponentId,
+    bytes: impl FnOnce() -> Result<Arc<[u8]>, String> + Send + 'static,
+) -> Result<InstancePre<World>, InspectError> {
+    let (cache, id) = (inner.cache.clone(), id.clone());
+    let loading = inner.threads.spawn(async move { cache.load(&id, bytes).await });
+    loading.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
+}
 
-        let returned = match exchanges.take_stop() {
-            // A guest that did not wait for the exchange may have ended before it could be stopped.
-            Some(stop) if returned.is_ok() => Err(stop.into()),
-            _ => returned,
-        };
-        let outcome = match returned {
-            Ok(returned) => end::of_return(returned, task.limits.result_kib),
-            Err(error) => match end::of_error(error, stage, &binding, store.data()) {
-                End::Outcome(outcome) => outcome,
-                End::Restart => match spent {
-                    Ok(()) => continue,
-                    // Where each instance ends before its first tick, nothing else stops it.
-                    Err(error) => end::of_recorder(error),
-                },
-            },
-        };
-        return end::checked(outcome, &recorder, store.data().saw_cancellation);
+/// The worker of this component.
+async fn enter(inner: &Inner, id: &ComponentId, pre: &InstancePre<World>) -> Result<Lease, Death> {
+    let Some(workers) = &inner.workers else {
+        return Err(Death::FromOutside("there are no workers".to_owned()));
+    };
+    let code = || -> BoxFuture<_> {
+        let component = pre.component().clone();
+        Box::pin(async move {
+            let serialized = aside("guest-loader", move || component.serialize()).await;
+            let code = serialized.and_then(|code| code.map_err(|error| format!("{error:#}")));
+            code.map_err(Death::FromOutside)
+        })
+    };
+    workers.enter(id, code).await
+}
+
+fn not_loaded(error: InspectError) -> Outcome {
+    match error {
+        InspectError::HostFault(message) => Outcome::HostFault { message },
+        error => Outcome::MissingComponent { message: error.to_string() },
     }
 }
 
@@ -252,14 +282,48 @@ async fn instances(
     Ok(taken)
 }
 
-async fn inspection(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection, InspectError> {
+async fn inspected(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection, InspectError> {
+    let described = match &inner.workers {
+        Some(_) => described_apart(&inner, component.clone()).await?,
+        None => None,
+    };
+    let inspection = inner.threads.spawn(inspection(inner.clone(), component, described));
+    inspection.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
+}
+
+/// What the component says of itself in a worker, as if it were a stranger's.
+async fn described_apart(
+    inner: &Inner,
+    component: Arc<[u8]>,
+) -> Result<Option<Vec<SelfDescribed>>, InspectError> {
+    let id = ComponentId::of_bytes(&component);
+    let pre = loaded(inner, &id, move || Ok(component)).await?;
+    if !inspect::describes_itself(pre.engine(), pre.component()) {
+        return Ok(None);
+    }
+    let lease =
+        enter(inner, &id, &pre).await.map_err(|death| InspectError::HostFault(death.words().to_owned()))?;
+    let tools = worker::describe(lease).await?;
+    serde_json::from_str(&tools).map(Some).map_err(|error| {
+        InspectError::BadDefinition(format!("what the component tells of its tools is unreadable: {error}"))
+    })
+}
+
+/// `described` is what it has said of itself already.
+async fn inspection(
+    inner: Arc<Inner>,
+    component: Arc<[u8]>,
+    described: Option<Vec<SelfDescribed>>,
+) -> Result<Inspection, InspectError> {
     let id = ComponentId::of_bytes(&component);
     let bytes = component.clone();
     let pre = inner.cache.load(&id, move || Ok(component)).await?;
-    let described = if inspect::describes_itself(pre.engine(), pre.component()) {
-        describe(&inner, &pre).await?
-    } else {
-        Vec::new()
+    let described = match described {
+        Some(described) => described,
+        None if inspect::describes_itself(pre.engine(), pre.component()) => {
+            describe(inner.threads.ticker(), &pre).await?
+        }
+        None => Vec::new(),
     };
     // What a hostile component makes of it takes long enough for guests to feel it.
     aside("guest-inspector", move || reflection(&bytes, &pre, described))
@@ -284,25 +348,4 @@ fn reflection(
     }
     inspection.toolchain = toolchain.into_names();
     Ok(inspection)
-}
-
-/// Asks the component itself which tools it has, in a world where nothing has an effect.
-async fn describe(inner: &Inner, pre: &InstancePre<World>) -> Result<Vec<SelfDescribed>, InspectError> {
-    let world = World::new(
-        Journal::of_inspection(),
-        Limiter::new(limits::INSPECTION_MEMORY_MIB, None),
-        Grant::default(),
-        None,
-    );
-    let meter = world.meter.clone();
-    let mut store = instance::store(pre.engine(), world);
-    let asked = instance::describe(&mut store, pre);
-    Metered::new(inner.threads.ticker(), meter, asked).await.map_err(|error| match error.downcast::<Stop>() {
-        Ok(Stop::HostFault(message)) => InspectError::HostFault(message),
-        Ok(stop) => InspectError::BadDefinition(stop.to_string()),
-        Err(error) => InspectError::BadDefinition(format!(
-            "the component fails to tell its tools: {}",
-            error.root_cause()
-        )),
-    })
 }

@@ -138,6 +138,12 @@ impl Server {
         }
     }
 
+    // As above.
+    #[allow(dead_code)]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     pub fn client(&self) -> Client {
         Client::new(&self.url)
     }

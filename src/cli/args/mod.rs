@@ -205,6 +205,9 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Launch,
+    /// Run guests of one component, for the server that started this process
+    #[command(hide = true)]
+    RunGuests,
 }
 
 /// The hidden command of the compiler's process.
@@ -215,6 +218,8 @@ pub const READ_COMPONENT: &str = "read-component";
 /// The hidden command of the launcher's.
 #[cfg(target_os = "linux")]
 pub const LAUNCH: &str = "launch";
+/// That of a worker's.
+pub const RUN_GUESTS: &str = "run-guests";
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::backup::check_running;
 use crate::cli::client::access::Access;
 use crate::cli::client::remote::Remote;
-use crate::cli::config::{SharesSettings, WallsWanted};
+use crate::cli::config::{Isolation, SharesSettings, WallsWanted};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::server::guests;
@@ -17,6 +17,7 @@ use crate::cli::server::machine::{self, Memory};
 use crate::cli::server::server_file::{ServerInfo, Serves, is_running};
 use crate::cli::show::render::{Table, bytes};
 use crate::http;
+use crate::limits;
 use crate::private::{self, NotPrivate, Purpose};
 use crate::shares::{Bound, Pool};
 use crate::store::{BackupSummary, DiskBounds, Presence, Store, StoreError};
@@ -58,6 +59,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         descriptors(limit_of_descriptors(context.data())),
         memory(&context.settings.shares, &machine::memory()),
         shares(context),
+        isolation(context),
         data_folder(context.data()),
         disk(context.data(), context.settings.shares.disk.bounds()),
     ];
@@ -155,6 +157,21 @@ fn map_limit(context: &Context) -> Check {
             format!(
                 "sysctl -w vm.max_map_count={needed}, or a lower live_instances under [engine] in longhaul.toml"
             ),
+        ),
+    }
+}
+
+/// Where components run that are served by an approval or a grant.
+fn isolation(context: &Context) -> Check {
+    const WHAT: &str = "guests of strangers";
+    match context.settings.engine.isolate {
+        Isolation::Process => Check::ok(
+            WHAT,
+            format!("in worker processes, one for each component and at most {}", limits::MAX_WORKERS),
+        ),
+        Isolation::None => Check::ok(
+            WHAT,
+            "in the server's process; isolate = \"process\" under [engine] in longhaul.toml gives each a worker",
         ),
     }
 }

@@ -122,7 +122,8 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
     let mut table = Table::new(&["NAME", "STATE", "DESCRIPTION"]);
     for tool in of_components {
         let until = approval_of(&approvals, &tool.name).and_then(|approved| approved.expires_at.as_deref());
-        let state = until.map_or("ready".to_owned(), |at| format!("ready, until {at}"));
+        let until = until.map_or_else(String::new, |at| format!(", until {at}"));
+        let state = format!("ready{}{until}", if is_isolated(&components, &tool.name) { WORKER } else { "" });
         table.row([&tool.name, &state, tool.description.lines().next().unwrap_or_default()]);
     }
     for component in components.iter().filter(|component| component.state != ComponentState::Ready) {
@@ -132,6 +133,13 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
         table.row([&format!("({})", component.name), why.as_deref().unwrap_or(state), &tools]);
     }
     context.output.table(&table)
+}
+
+/// Of a tool whose guests run there.
+const WORKER: &str = ", in a worker";
+
+fn is_isolated(components: &[ComponentDocument], tool: &str) -> bool {
+    components.iter().any(|component| component.isolated && component.tools.iter().any(|name| name == tool))
 }
 
 fn say_what_is_missing(components: &[ComponentDocument]) {
@@ -178,6 +186,8 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
     let remote = Remote::of_server(server.url(), context).await.map_err(nowhere)?;
     let listed = remote.tools().await?;
     let approvals = approvals_of(&remote).await;
+    let components = remote.run(&ToolComponents::default(), true).await;
+    let isolated = components.is_ok_and(|listed| is_isolated(&listed.components, name));
     remote.close().await;
     let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| {
         CliError::not_found(format_args!("{name} is neither a file nor a tool of the server"))
@@ -188,6 +198,7 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
     if output.json {
         let mut document = wire(tool);
         document["approval"] = json!(approved);
+        document["isolated"] = json!(isolated);
         return output.json(&document);
     }
     output.line(escape(&tool.name))?;
@@ -197,6 +208,9 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
         let named = if named.is_empty() { "nothing".to_owned() } else { named.join(", ") };
         output
             .line(format!("approved{until}, with all of {}; it may use: {named}", escape(&approved.name)))?;
+    }
+    if isolated {
+        output.line("its guests run in a worker process")?;
     }
     output.foreign_text(&tool.description)?;
     schema(output, "arguments", &tool.input_schema)?;

@@ -14,8 +14,8 @@ use super::sampling::SamplingSettings;
 use super::servers::ServerTable;
 use super::shares::SharesSettings;
 use super::values::{
-    WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, live_instances,
-    retention_days, suspend_grace_ms, trace_kib, walls,
+    Isolation, WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, isolation,
+    live_instances, retention_days, suspend_grace_ms, trace_kib, walls,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
 use crate::mcp::{Links, OwnNames, wait_bound_of};
@@ -83,6 +83,8 @@ struct EngineTable {
     trace_kib: Option<u64>,
     #[serde(deserialize_with = "read_walls")]
     walls: Option<WallsWanted>,
+    #[serde(deserialize_with = "read_isolation")]
+    isolate: Option<Isolation>,
 }
 
 /// How long ended tasks are kept, with their results, outputs and logs.
@@ -155,6 +157,7 @@ impl FileTables {
             suspend_grace_ms: self.engine.suspend_grace_ms,
             trace_kib: self.engine.trace_kib,
             walls: self.engine.walls,
+            isolate: self.engine.isolate,
             retention_days: self.retention.days,
             audit_days: self.retention.audit_days,
             sampling: self.sampling,
@@ -209,6 +212,11 @@ fn read_suspend_grace_ms<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u
 fn read_trace_kib<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     let kib = u64::deserialize(input)?;
     trace_kib(kib).map(Some).map_err(|why| D::Error::custom(format!("{kib} {why}")))
+}
+
+fn read_isolation<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Isolation>, D::Error> {
+    let text = String::deserialize(input)?;
+    isolation(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
 }
 
 fn read_dedupe_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::sampling::SamplingSettings;
 use super::values::{
-    WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, live_instances, number,
-    retention_days, suspend_grace_ms, switch, trace_kib,
+    Isolation, WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, live_instances,
+    number, retention_days, suspend_grace_ms, switch, trace_kib,
 };
 use crate::catalog::FileError;
 use crate::mcp::{Links, OwnNames, wait_bound_of};
@@ -61,6 +61,7 @@ pub struct Layer {
     pub suspend_grace_ms: Option<u64>,
     pub trace_kib: Option<u64>,
     pub walls: Option<WallsWanted>,
+    pub isolate: Option<Isolation>,
     /// 0 is for ever.
     pub retention_days: Option<u64>,
     /// 0 is for ever.
@@ -93,6 +94,7 @@ impl Layer {
             suspend_grace_ms: self.suspend_grace_ms.or(lower.suspend_grace_ms),
             trace_kib: self.trace_kib.or(lower.trace_kib),
             walls: self.walls.or(lower.walls),
+            isolate: self.isolate.or(lower.isolate),
             retention_days: self.retention_days.or(lower.retention_days),
             audit_days: self.audit_days.or(lower.audit_days),
             sampling: self.sampling.or(lower.sampling),
@@ -155,6 +157,7 @@ impl Layer {
             retention_days: read(env, "LONGHAUL_RETENTION_DAYS", |text| retention_days(number(text)?))?,
             // The environment of a host does not take a wall down.
             walls: None,
+            isolate: None,
             // An address and its key belong together: the file alone says both.
             sampling: None,
             audit_days: read(env, "LONGHAUL_RETENTION_AUDIT_DAYS", |text| retention_days(number(text)?))?,

@@ -20,7 +20,7 @@ use layer::Layer;
 pub use layer::{ConfigError, Overrides};
 pub use sampling::SamplingSettings;
 pub use shares::SharesSettings;
-pub use values::WallsWanted;
+pub use values::{Isolation, WallsWanted};
 
 use self::servers::ServerTable;
 use crate::catalog::{FileError, Operator, read_toml};
@@ -96,6 +96,8 @@ pub struct EngineSettings {
     pub trace_kib: u64,
     /// What keeps the server from what it has no use for. The file alone says so.
     pub walls: WallsWanted,
+    /// Where guests of components run that are served by an approval.
+    pub isolate: Isolation,
     /// How long a server in the background stays when it has neither a client nor an open task.
     pub background_idle: Duration,
 }
@@ -157,6 +159,7 @@ impl Settings {
                 audit_retention: kept(said.audit_days, limits::DEFAULT_AUDIT_RETENTION_SECONDS),
                 trace_kib: said.trace_kib.unwrap_or(limits::DEFAULT_TRACE_KIB),
                 walls: said.walls.unwrap_or_default(),
+                isolate: said.isolate.unwrap_or_default(),
                 background_idle: Duration::from_secs(
                     said.background_idle_seconds.unwrap_or(limits::BACKGROUND_IDLE_SECONDS),
                 ),

@@ -60,6 +60,7 @@ fn without_anything_said_the_defaults_hold() {
     assert!(settings.mcp.task_tools && !settings.mcp.state_tools && !settings.answer_without_terminal);
     assert_eq!(settings.engine.live_instances, limits::MAX_LIVE_INSTANCES);
     assert_eq!(settings.engine.suspend_grace, Duration::from_millis(limits::SUSPEND_GRACE_MS));
+    assert_eq!(settings.engine.isolate, Isolation::None);
     assert_eq!(settings.engine.retention, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!((settings.durability, settings.operator), (Durability::Standard, Operator::default()));
 }
@@ -87,6 +88,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         [engine]
         live_instances = 8
         suspend_grace_ms = 0
+        isolate = "process"
         [retention]
         days = 7
         [background]
@@ -116,6 +118,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
     assert_eq!(settings.mcp.allowed_origins, ["https://app.example"]);
     assert_eq!((settings.engine.live_instances, settings.engine.suspend_grace), (8, Duration::ZERO));
+    assert_eq!(settings.engine.isolate, Isolation::Process);
     assert_eq!(settings.engine.retention, Some(Duration::from_secs(7 * 86_400)));
     assert_eq!(settings.engine.background_idle, Duration::ZERO);
     let travel = &settings.operator.grants["travel"];
@@ -263,6 +266,10 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("tools = [\"a.wasm\"]", vec!["line 1", "tool_paths = [...]"]),
         ("[tools.a]\ntitle = \"x\"", vec!["line 2, column 1", "tools.a", "unknown field `title`", "`reply`"]),
         ("[grants.a]\nhttp = [\"x\"]", vec!["line 2, column 8", "in `grants.a.http`", "no http pattern"]),
+        (
+            "[engine]\nisolate = \"container\"",
+            vec!["engine.isolate", "'container' is neither none nor process"],
+        ),
         ("[engine]\nlive_instances = 0", vec!["engine.live_instances", "0 is not from 1 to 512"]),
         ("[retention]\ndays = 40000", vec!["retention.days", "40000 is not from 1 to 36525, nor 0"]),
         ("[background]\nidle_seconds = 90000", vec!["background.idle_seconds", "not from 0 to 86400"]),

@@ -42,6 +42,24 @@ pub fn walls(text: &str) -> Result<WallsWanted, String> {
     }
 }
 
+/// Where guests of components run that are not their operator's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// In the server's process, as all others.
+    #[default]
+    None,
+    /// In a process of their own, one for each component.
+    Process,
+}
+
+pub fn isolation(text: &str) -> Result<Isolation, String> {
+    match text {
+        "none" => Ok(Isolation::None),
+        "process" => Ok(Isolation::Process),
+        _ => Err("is neither none nor process".to_owned()),
+    }
+}
+
 pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),

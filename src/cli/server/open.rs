@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::server_file::{ServerInfo, Serves};
 use crate::api::command;
+use crate::cli::config::Isolation;
 use crate::cli::config::servers;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
-use crate::sandbox::{Compile, CompilerBounds, Player, Sandbox, SandboxOptions};
+use crate::sandbox::{Compile, CompilerBounds, Isolate, Player, Sandbox, SandboxOptions, WorkerBounds};
 use crate::store::{StoreError, StoreOptions};
 
 /// The store as the settings want it, for a server and for a command alike.
@@ -45,6 +46,10 @@ fn sandbox_options(context: &Context) -> SandboxOptions {
         suspend_grace: context.settings.engine.suspend_grace,
         certificates: context.certificates.clone(),
         compile: Compile::Launched(context.launch.clone(), CompilerBounds::default()),
+        isolate: match context.settings.engine.isolate {
+            Isolation::None => Isolate::None,
+            Isolation::Process => Isolate::Launched(context.launch.clone(), WorkerBounds::default()),
+        },
         ..SandboxOptions::default()
     }
 }

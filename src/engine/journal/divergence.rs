@@ -1,6 +1,8 @@
 //! What replay finds where a guest does something else than before.
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("replay diverged at record {record}: the journal has {expected}, the guest does {actual}")]
 pub struct Divergence {
     /// Number of the record, from 0.

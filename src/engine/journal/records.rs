@@ -5,6 +5,7 @@
 //! others `hash u64 LE, varint length, payload`. A segment, one row, is what one commit appended:
 //! a version byte, `varint count, varint awake nanoseconds, varint logical nanoseconds`, the records.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::divergence::Divergence;
@@ -76,7 +77,7 @@ pub fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
 }
 
 /// What replay says to a call.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Next {
     /// The journal has the answer.
     Replayed(Vec<u8>),

@@ -230,7 +230,8 @@ fn start(
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());
     let component = component_source(shared.clone(), task.component.clone());
     let memory = slot.guest.clone();
-    let attempt = Attempt { task, status, component, recorder: recorder.clone(), memory };
+    let is_operators_own = shared.is_operators_own(&task);
+    let attempt = Attempt { task, status, component, recorder: recorder.clone(), is_operators_own, memory };
     Ok(Start::Made(Box::new((attempt, recorder))))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::gates::Passed;
@@ -83,7 +84,7 @@ struct Guest {
 }
 
 /// An instance gets no more memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoRoom {
     /// There is none now: it is to make room, and to come back where there are so many bytes.
     Now { needs: u64 },

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog::RequestText;
@@ -65,7 +66,7 @@ pub enum Outcome {
 }
 
 /// Why an instance leaves memory and when it comes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
     pub reason: WaitingReason,
     /// Logical time of the task, nanoseconds since its creation, at which it is due.
@@ -74,7 +75,7 @@ pub struct Suspension {
     pub on: Vec<WakeOn>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum InspectError {
     #[error("{0}")]

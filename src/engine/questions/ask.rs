@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::authority::{Capability, Grant, Lost, Powers, Regranted};
 use crate::engine::feed::TaskChange;
@@ -28,6 +28,7 @@ use crate::store::{Space, StoreError};
 use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
 
 /// What became of asking.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Asked {
     /// It is the question of this number.
     Open(u64),

@@ -11,6 +11,7 @@ use crate::store::{Batch, Snapshot, Space, StoreError};
 use crate::task::{AnsweredBy, By, OpenQuestion, QuestionKind, Status, TaskId};
 
 /// A question as a guest asks it. Its texts are checked before.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Question {
     /// The guest's own name for it; samples and roots have none.
     pub key: Option<String>,

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::RecorderError;
 use super::recorder::Recorder;
 use crate::engine::journal::divergence::Divergence;
@@ -15,7 +17,7 @@ use crate::store::Space;
 use crate::task::TaskId;
 
 /// One operation of a guest: its number in the epoch, and where in the journal it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpHandle {
     pub number: u64,
     at: u64,
@@ -25,6 +27,15 @@ impl OpHandle {
     /// Number of the record that the guest had reached when it began.
     pub fn at(self) -> u64 {
         self.at
+    }
+
+    /// On disk, this operation was begun by another call than `what`.
+    pub fn divergence(self, known: &Op, what: &str, hash: u64) -> RecorderError {
+        RecorderError::Diverged(Divergence {
+            record: self.at,
+            expected: format!("operation {} ({:016x})", self.number, known.hash()),
+            actual: format!("operation {} is {what} ({hash:016x})", self.number),
+        })
     }
 }
 
@@ -53,15 +64,6 @@ impl Recorder {
                 Ok(())
             });
         }
-    }
-
-    /// On disk, this operation was begun by another call than `what`.
-    pub fn op_divergence(&self, op: OpHandle, known: &Op, what: &str, hash: u64) -> RecorderError {
-        RecorderError::Diverged(Divergence {
-            record: op.at(),
-            expected: format!("operation {} ({:016x})", op.number, known.hash()),
-            actual: format!("operation {} is {what} ({hash:016x})", op.number),
-        })
     }
 
     /// How many have left and are neither done nor given up.

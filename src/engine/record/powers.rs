@@ -51,6 +51,15 @@ fn differing(task: &Task, now: &Grant) -> Option<Regranted> {
 }
 
 impl Shared {
+    /// Whether the operator built the component of this task, or trusts it unseen. What is not served any more is no
+    /// one's own.
+    pub fn is_operators_own(&self, task: &Task) -> bool {
+        let catalog = self.catalog();
+        let entry = catalog.callable(&task.tool).filter(|entry| entry.tool.component == task.component);
+        let component = entry.and_then(|entry| catalog.component(&entry.tool.component_name));
+        component.is_some_and(|component| component.holdings.trusted)
+    }
+
     /// Whether this tool takes no calls.
     pub fn is_blocked(&self, entry: &ToolEntry) -> bool {
         self.memory.blocks.has(&entry.tool.component_name, &entry.tool.component)

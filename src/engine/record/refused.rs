@@ -1,6 +1,8 @@
 //! A host that a guest asked for and was refused. Toolchains tell their guests little of it, so it is said where a
 //! person looks: in the task's log and document, on the server's stderr, and in the audit.
 
+use serde::{Deserialize, Serialize};
+
 use super::error::RecorderError;
 use super::recorder::Recorder;
 use crate::authority::{Grant, HttpPattern, Lost, Principal};
@@ -12,7 +14,7 @@ use crate::limits;
 use crate::task::Task;
 
 /// What the log says of one more refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InLog {
     Named,
     /// That there are more, which are not listed.

@@ -37,7 +37,7 @@ impl Steps {
                 recorder.ask(op, hash, Question { key: key.map(str::to_owned), by, ask, deadline })?
             }
             Some(known) if known.hash() == hash => recorder.asked(op, &known)?,
-            Some(known) => return Err(recorder.op_divergence(op, &known, "ask", hash).into()),
+            Some(known) => return Err(op.divergence(&known, "ask", hash).into()),
         };
         match asked {
             Asked::Open(number) => Ok(Asking { op, hash, number, deadline }),

@@ -345,6 +345,10 @@ impl Runner for WithRemotes {
         )
     }
 
+    fn isolates_strangers(&self) -> bool {
+        self.others.isolates_strangers()
+    }
+
     fn forget(&self, component: &ComponentId) {
         self.others.forget(component);
     }
@@ -404,7 +408,7 @@ impl Remotes {
                 0
             }
             Some(known) if known.hash() != hash => {
-                return Err(recorder.op_divergence(op, &known, "the remote call", hash));
+                return Err(op.divergence(&known, "the remote call", hash));
             }
             Some(Op::Done { outcome, .. }) => return Ok(outcome_of(&outcome)),
             Some(Op::Intent { .. }) if !may_repeat => return Ok(unknown("longhaul ended before the answer")),

@@ -18,7 +18,7 @@ pub struct StateEntry {
 }
 
 /// One change of several that are made together or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateWrite {
     pub key: String,
     /// A JSON document as text; `None` deletes.
@@ -52,7 +52,7 @@ impl StateWrite {
 }
 
 /// Which entries of a namespace are listed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateQuery {
     pub prefix: String,
     /// 0 is as many as one page holds.

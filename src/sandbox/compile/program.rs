@@ -42,7 +42,7 @@ fn answer(mut from: BufReader<Stdin>, to: &mut impl Write) -> io::Result<()> {
 
 fn compile(request: &Request, component: &[u8]) -> Result<Code, Refused> {
     let fault = |words: String| Refused::from(InspectError::HostFault(words));
-    let engine = config::compiling_engine().map_err(|error| fault(format!("{error:#}")))?;
+    let engine = config::unpooled_engine().map_err(|error| fault(format!("{error:#}")))?;
     if config::fingerprint(&engine).to_hex().as_str() != request.fingerprint {
         return Err(fault("the compiler is of another build than the server".to_owned()));
     }

@@ -40,7 +40,7 @@ impl World {
         match &known {
             None => recorder.expect_live(what)?,
             Some(known) if known.hash() == hash => recorder.op_met(op),
-            Some(known) => return Err(recorder.op_divergence(op, known, what, hash).into()),
+            Some(known) => return Err(op.divergence(known, what, hash).into()),
         }
         Ok((Begun { op, hash }, known))
     }

@@ -4,7 +4,7 @@ mod awaited;
 mod calls;
 mod cancellation;
 mod checkpoint;
-mod elicitation;
+pub(super) mod elicitation;
 mod log;
 mod messages;
 mod outputs;

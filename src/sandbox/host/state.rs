@@ -4,8 +4,9 @@ use super::bindings::longhaul::tool::state::{self, Entry, Error, Page, PutError,
 use super::refusal::refuse;
 use crate::api::words;
 use crate::authority::Capability;
-use crate::engine::{Recorder, StateEntry, StateError, StateQuery, StateWrite};
+use crate::engine::{StateEntry, StateError, StateQuery, StateWrite};
 use crate::sandbox::stop::Stop;
+use crate::sandbox::task_host::TaskHost;
 use crate::sandbox::world::World;
 use crate::sandbox::world::tickets::Ticket;
 use crate::task::WakeOn;
@@ -102,7 +103,7 @@ impl World {
         Err(refuse(self, wanted, &format!("state = [{:?}]", format!("{namespace}:read"))))
     }
 
-    fn state(&self, what: &str) -> Result<Recorder, Stop> {
+    fn state(&self, what: &str) -> Result<TaskHost, Stop> {
         Ok(self.journal.task(&format!("state.{what}"))?.clone())
     }
 }

@@ -3,9 +3,10 @@ use std::future::Future;
 use wasmtime::Result;
 
 use super::bindings::longhaul::tool::waits::{self, Error};
-use crate::engine::{Recorder, Suspension, call_hash};
+use crate::engine::{Suspension, call_hash};
 use crate::limits;
 use crate::sandbox::stop::Stop;
+use crate::sandbox::task_host::TaskHost;
 use crate::sandbox::world::World;
 use crate::sandbox::world::journal::{Call, Journal, Kind, WaitOn};
 use crate::sandbox::world::tickets::{Awaited, Ticket, Tickets};
@@ -93,7 +94,7 @@ impl Waited {
     /// Ends when one is ready or the time is over.
     pub(super) fn ready(
         &self,
-        recorder: Recorder,
+        recorder: TaskHost,
         journal: &Journal,
         timeout: Option<u64>,
     ) -> impl Future<Output = Result<Vec<u64>, Stop>> + Send + use<> {

@@ -8,6 +8,20 @@ use crate::engine::TaskEnd;
 use crate::limits::{MAX_MEMORIES, MAX_TABLES};
 use crate::task::{FailedReason, TaskLimits};
 
+in_both_places! {
+    guests_that_spin_on_every_thread_let_others_run,
+    a_guest_that_computes_for_too_long_is_stopped_also_while_it_starts,
+    endless_recursion_is_a_trap_with_a_backtrace,
+    past_its_memory_a_guest_sees_minus_one,
+    a_guest_that_needs_more_memory_to_start_than_it_may_have_is_told_the_bound,
+    a_result_past_its_bound_is_the_tools_error,
+    a_list_of_bytes_may_be_as_large_as_result_kib_says,
+    a_component_has_few_tables_and_memories,
+    tables_do_not_grow_without_end,
+    a_trap_quotes_the_end_of_its_attempts_log,
+    a_function_that_exits_is_told_what_it_did,
+}
+
 /// A component that exports one function of a core module.
 fn component(signature: &str, core: &str) -> String {
     format!(
@@ -20,7 +34,6 @@ fn component(signature: &str, core: &str) -> String {
 
 const BINDING: &str = "export:#run";
 
-#[tokio::test]
 async fn guests_that_spin_on_every_thread_let_others_run() {
     let house = House::open(NEVER_SUSPENDED).await;
     let spin = component("", r#"(func (export "run") (loop br 0))"#);
@@ -40,7 +53,6 @@ async fn guests_that_spin_on_every_thread_let_others_run() {
     }
 }
 
-#[tokio::test]
 async fn a_guest_that_computes_for_too_long_is_stopped_also_while_it_starts() {
     let house = House::open(NEVER_SUSPENDED).await;
     let limits = TaskLimits { run_seconds: 1, ..TaskLimits::default() };
@@ -57,7 +69,6 @@ async fn a_guest_that_computes_for_too_long_is_stopped_also_while_it_starts() {
     }
 }
 
-#[tokio::test]
 async fn endless_recursion_is_a_trap_with_a_backtrace() {
     let house = House::open(NEVER_SUSPENDED).await;
     let deep = component("", r#"(func $f (export "run") call $f)"#);
@@ -73,7 +84,6 @@ const GROW: &str = r#"
     (memory 1)
     (func (export "run") (param i32) (result i32) (memory.grow (local.get 0)))"#;
 
-#[tokio::test]
 async fn past_its_memory_a_guest_sees_minus_one() {
     let house = House::open(NEVER_SUSPENDED).await;
     let grow = component(r#"(param "pages" u32) (result s32)"#, GROW);
@@ -83,7 +93,6 @@ async fn past_its_memory_a_guest_sees_minus_one() {
     assert_eq!(value(house.call("grow", json!({"pages": 32})).await), json!(-1));
 }
 
-#[tokio::test]
 async fn a_guest_that_needs_more_memory_to_start_than_it_may_have_is_told_the_bound() {
     let house = House::open(NEVER_SUSPENDED).await;
     let big = component("", r#"(memory 1600) (func (export "run"))"#);
@@ -94,7 +103,6 @@ async fn a_guest_that_needs_more_memory_to_start_than_it_may_have_is_told_the_bo
     assert!(error.message.contains("memory_mib"), "{error:?}");
 }
 
-#[tokio::test]
 async fn a_result_past_its_bound_is_the_tools_error() {
     let house = House::open(NEVER_SUSPENDED).await;
     // Returns 100,000 bytes of text from a memory of zeros, which are valid characters.
@@ -116,7 +124,6 @@ async fn a_result_past_its_bound_is_the_tools_error() {
 }
 
 /// The host's own bound on what it lifts, tens of bytes for each one of a list, used to strike first.
-#[tokio::test]
 async fn a_list_of_bytes_may_be_as_large_as_result_kib_says() {
     let house = House::open(NEVER_SUSPENDED).await;
     let bytes = |count: u32| {
@@ -145,7 +152,6 @@ async fn a_list_of_bytes_may_be_as_large_as_result_kib_says() {
     }
 }
 
-#[tokio::test]
 async fn a_component_has_few_tables_and_memories() {
     let house = House::open(NEVER_SUSPENDED).await;
     for (part, bound, most, names) in [
@@ -171,7 +177,6 @@ async fn a_component_has_few_tables_and_memories() {
     }
 }
 
-#[tokio::test]
 async fn tables_do_not_grow_without_end() {
     let house = House::open(NEVER_SUSPENDED).await;
     let grow = component(
@@ -221,7 +226,6 @@ const PANICKING: &str = concat!(
         (canon lift (core func $i "ship") (memory $libc "memory") (realloc (func $libc "realloc")))))"#
 );
 
-#[tokio::test]
 async fn a_trap_quotes_the_end_of_its_attempts_log() {
     let mut house = House::open(NEVER_SUSPENDED).await;
     house.install("ship", PANICKING, "export:#ship", TaskLimits::default()).await;
@@ -245,7 +249,6 @@ async fn a_trap_quotes_the_end_of_its_attempts_log() {
     }
 }
 
-#[tokio::test]
 async fn a_function_that_exits_is_told_what_it_did() {
     const EXITING: &str = r#"(component
         (import "wasi:cli/exit@0.2.6" (instance $exit (export "exit" (func (param "status" (result))))))

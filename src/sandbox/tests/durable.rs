@@ -7,6 +7,18 @@ use crate::authority::Principal;
 use crate::engine::TaskEnd;
 use crate::task::{FailedReason, TaskLimits};
 
+in_both_places! {
+    a_sleeper_that_leaves_memory_at_each_sleep_ends_as_if_it_had_stayed,
+    a_restart_of_the_engine_goes_on_where_the_sleeper_was,
+    a_wait_of_years_takes_no_memory_and_can_be_cancelled,
+    a_guest_that_heeds_its_cancellation_cleans_up_first,
+    a_journal_reads_in_the_words_of_its_calls,
+    tickets_are_bounded,
+    a_checkpoint_begins_the_guest_anew_with_what_it_saved,
+    a_plain_programs_output_is_its_result_and_its_log,
+    a_tool_that_its_component_has_not_is_missing,
+}
+
 /// Imports of our own, and a core module that gets them as `host`. `extra` goes between.
 const IMPORTS: &str = concat!(
     r#"
@@ -63,7 +75,6 @@ pub(super) const SLEEPER: &str = r#"
         (i64.add (local.get $drawn)
             (i64.extend_i32_u (i64.ge_u (i64.sub (call $now) (local.get $begun)) (i64.const 90000000)))))"#;
 
-#[tokio::test]
 async fn a_sleeper_that_leaves_memory_at_each_sleep_ends_as_if_it_had_stayed() {
     let house = House::open(Duration::ZERO).await;
     house.install("sleeper", &component("(result u64)", SLEEPER), BINDING, TaskLimits::default()).await;
@@ -78,7 +89,6 @@ async fn a_sleeper_that_leaves_memory_at_each_sleep_ends_as_if_it_had_stayed() {
     assert_ne!(other, slept, "another task draws other numbers");
 }
 
-#[tokio::test]
 async fn a_restart_of_the_engine_goes_on_where_the_sleeper_was() {
     let house = House::open(NEVER_SUSPENDED).await;
     let patient = SLEEPER.replace("i64.const 30)", "i64.const 300)");
@@ -90,7 +100,6 @@ async fn a_restart_of_the_engine_goes_on_where_the_sleeper_was() {
     assert_eq!(house.document(id).await.progress.unwrap().done, 3);
 }
 
-#[tokio::test]
 async fn a_wait_of_years_takes_no_memory_and_can_be_cancelled() {
     let house = House::open(Duration::from_millis(50)).await;
     let body = r#"(func (export "run") (call $sleep (i64.const 100000000000)))"#;
@@ -168,7 +177,6 @@ const WAITER: &str = r#"(component
         (export "wait" (func $wait)) (export "signal" (func $signal)) (export "report" (func $report))))))
     (func (export "run") (canon lift (core func $i "run"))))"#;
 
-#[tokio::test]
 async fn a_guest_that_heeds_its_cancellation_cleans_up_first() {
     // The last one has left memory when it hears of it: a wait for the signal alone lasts for ever.
     for (name, wat, state) in [("heedful", HEEDFUL, "running"), ("waiter", WAITER, "waiting")] {
@@ -182,7 +190,6 @@ async fn a_guest_that_heeds_its_cancellation_cleans_up_first() {
     }
 }
 
-#[tokio::test]
 async fn a_journal_reads_in_the_words_of_its_calls() {
     let house = House::open(NEVER_SUSPENDED).await;
     house.install("sleeper", &component("(result u64)", SLEEPER), BINDING, TaskLimits::default()).await;
@@ -201,7 +208,6 @@ async fn a_journal_reads_in_the_words_of_its_calls() {
 }
 
 /// Tickets of timers that are not waited for.
-#[tokio::test]
 async fn tickets_are_bounded() {
     let house = House::open(NEVER_SUSPENDED).await;
     let body = r#"(func (export "run") (loop (drop (call $start (i64.const 1))) (br 0)))"#;
@@ -259,7 +265,6 @@ const SAVER: &str = concat!(
     (func (export "run") (result u32) (canon lift (core func $i "run"))))"#
 );
 
-#[tokio::test]
 async fn a_checkpoint_begins_the_guest_anew_with_what_it_saved() {
     let house = House::open(NEVER_SUSPENDED).await;
     house.install("saver", SAVER, BINDING, TaskLimits::default()).await;
@@ -268,7 +273,6 @@ async fn a_checkpoint_begins_the_guest_anew_with_what_it_saved() {
     assert_eq!(house.document(id).await.attempt, 1);
 }
 
-#[tokio::test]
 async fn a_plain_programs_output_is_its_result_and_its_log() {
     let house = House::open(NEVER_SUSPENDED).await;
     let program = |ok: u32, stream: &str| {
@@ -324,7 +328,6 @@ async fn a_plain_programs_output_is_its_result_and_its_log() {
     assert_eq!(completed(house.call("noted", json!({})).await), crate::task::ToolResult::text(""));
 }
 
-#[tokio::test]
 async fn a_tool_that_its_component_has_not_is_missing() {
     let house = House::open(NEVER_SUSPENDED).await;
     house.install("gone", "(component)", "export:a:b/c#gone", TaskLimits::default()).await;

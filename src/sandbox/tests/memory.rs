@@ -11,6 +11,14 @@ use crate::engine::{EngineOptions, TaskEnd};
 use crate::shares::{Account, Bound, Bounds, Pool};
 use crate::task::{FailedReason, TaskLimits};
 
+in_both_places! {
+    guests_that_together_need_more_than_there_is_come_one_after_the_other,
+    who_takes_all_memory_it_can_leaves_some_to_another,
+    those_that_wait_leave_their_instances_to_those_that_have_none,
+    one_that_sleeps_leaves_memory_for_one_that_needs_it_and_wakes_as_if_it_had_stayed,
+    more_than_there_ever_is_fails_as_a_bound_and_says_whose,
+}
+
 const MIB: u64 = 1 << 20;
 const BINDING: &str = "export:#run";
 
@@ -46,7 +54,6 @@ fn eve() -> Principal {
     Principal::new("eve", vec!["*".to_owned()])
 }
 
-#[tokio::test]
 async fn guests_that_together_need_more_than_there_is_come_one_after_the_other() {
     let house = open(shared(64, 64, 0)).await;
     let mut tasks = Vec::new();
@@ -62,7 +69,6 @@ async fn guests_that_together_need_more_than_there_is_come_one_after_the_other()
     house.until_free().await;
 }
 
-#[tokio::test]
 async fn who_takes_all_memory_it_can_leaves_some_to_another() {
     let house = open(shared(64, 24, 16)).await;
     let sleep_ms = 3_600_000;
@@ -77,7 +83,6 @@ async fn who_takes_all_memory_it_can_leaves_some_to_another() {
     assert!(house.engine.shares().used_by(Pool::GuestMemory, "eve") <= 24 * MIB);
 }
 
-#[tokio::test]
 async fn those_that_wait_leave_their_instances_to_those_that_have_none() {
     for live in [1, 2, 3] {
         let mut bounds = Bounds::default();
@@ -99,7 +104,6 @@ async fn those_that_wait_leave_their_instances_to_those_that_have_none() {
     }
 }
 
-#[tokio::test]
 async fn one_that_sleeps_leaves_memory_for_one_that_needs_it_and_wakes_as_if_it_had_stayed() {
     let house = open(shared(64, 64, 0)).await;
     let sleeper = house.submit("grow", json!({"mib": 40, "ms": 3_000})).await;
@@ -117,7 +121,6 @@ async fn one_that_sleeps_leaves_memory_for_one_that_needs_it_and_wakes_as_if_it_
     value(house.end(sleeper).await);
 }
 
-#[tokio::test]
 async fn more_than_there_ever_is_fails_as_a_bound_and_says_whose() {
     let house = open(shared(64, 8, 16)).await;
     let id = house.submit_as(&eve(), "grow", json!({"mib": 20, "ms": 0})).await;

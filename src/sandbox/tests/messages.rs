@@ -8,6 +8,13 @@ use crate::engine::EngineError;
 use crate::engine::messages::Outgoing;
 use crate::task::{TaskId, TaskLimits};
 
+in_both_places! {
+    a_task_that_left_memory_is_woken_by_each_message,
+    a_live_task_gets_its_messages_in_order_and_a_repeated_send_is_one_message,
+    what_was_delivered_before_a_restart_is_not_delivered_again,
+    another_principals_task_takes_no_message,
+}
+
 /// Receives two messages, one after the other, and returns ten times the first's number plus the second's.
 const RECEIVER: &str = concat!(
     r#"(component
@@ -54,7 +61,6 @@ async fn send(house: &House, id: TaskId, payload: Value, key: Option<&str>) -> R
     house.engine.send(&Principal::local(), id, message).await
 }
 
-#[tokio::test]
 async fn a_task_that_left_memory_is_woken_by_each_message() {
     let (house, id) = receiver(Duration::ZERO).await;
     let waiting = house.until(id, |document| document.state == "waiting").await;
@@ -66,7 +72,6 @@ async fn a_task_that_left_memory_is_woken_by_each_message() {
     assert!(matches!(send(&house, id, json!(3), None).await, Err(EngineError::WrongState { .. })));
 }
 
-#[tokio::test]
 async fn a_live_task_gets_its_messages_in_order_and_a_repeated_send_is_one_message() {
     let (house, id) = receiver(NEVER_SUSPENDED).await;
     assert_eq!(send(&house, id, json!(1), Some("a")).await.unwrap(), 1);
@@ -75,7 +80,6 @@ async fn a_live_task_gets_its_messages_in_order_and_a_repeated_send_is_one_messa
     assert_eq!(value(house.end(id).await), json!(12));
 }
 
-#[tokio::test]
 async fn what_was_delivered_before_a_restart_is_not_delivered_again() {
     let (house, id) = receiver(Duration::ZERO).await;
     send(&house, id, json!(1), None).await.unwrap();
@@ -86,7 +90,6 @@ async fn what_was_delivered_before_a_restart_is_not_delivered_again() {
     assert_eq!(value(house.end(id).await), json!(12));
 }
 
-#[tokio::test]
 async fn another_principals_task_takes_no_message() {
     let (house, id) = receiver(Duration::ZERO).await;
     let other = Principal::new("other", vec!["*".to_owned()]);

@@ -16,6 +16,21 @@ macro_rules! libc {
     };
 }
 
+/// Each of these tests with its guests in the engine's process, and once more with them in a worker.
+macro_rules! in_both_places {
+    ($($name:ident,)*) => {
+        mod here {
+            $(#[tokio::test] async fn $name() { super::$name().await; })*
+        }
+        mod apart {
+            $(#[tokio::test] async fn $name() {
+                crate::sandbox::tests::APART.set(true);
+                super::$name().await;
+            })*
+        }
+    };
+}
+
 mod admission;
 mod bounds;
 mod durable;
@@ -23,13 +38,14 @@ mod memory;
 mod messages;
 mod synchronous;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Sandbox, SandboxOptions};
+use super::{Isolate, Sandbox, SandboxOptions};
 use crate::api::TaskDocument;
 use crate::authority::{Grant, Principal};
 use crate::catalog::{Catalog, Component, Tool, ToolDefinition};
@@ -44,8 +60,15 @@ struct House {
     engine: TaskEngine,
 }
 
+thread_local! {
+    /// The guests of this test, which has a thread of its own, run in a worker.
+    static APART: Cell<bool> = const { Cell::new(false) };
+}
+
 fn sandbox(suspend_grace: Duration) -> Arc<Sandbox> {
-    Arc::new(Sandbox::new(SandboxOptions { threads: 2, suspend_grace, ..SandboxOptions::default() }).unwrap())
+    let isolate = if APART.get() { Isolate::Thread } else { Isolate::None };
+    let options = SandboxOptions { threads: 2, suspend_grace, isolate, ..SandboxOptions::default() };
+    Arc::new(Sandbox::new(options).unwrap())
 }
 
 /// A grace that no test reaches.

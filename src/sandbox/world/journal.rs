@@ -22,9 +22,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::http::Exchanges;
-use crate::engine::{Next, Recorder, StepKind, Suspension, Wait};
+use crate::engine::{Next, StepKind, Suspension};
 use crate::limits;
 use crate::sandbox::stop::Stop;
+use crate::sandbox::task_host::{LeaveWait, TaskHost};
 use crate::task::{LogLevel, WaitingReason, WakeOn};
 
 /// A record of the runner. The numbers are a format on disk.
@@ -42,6 +43,11 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 6] =
         [Self::Poll, Self::Ready, Self::Block, Self::Wait, Self::Sleep, Self::CancelRequested];
+
+    /// Whether a record of this kind is one of the sandbox's own.
+    pub fn is_known(kind: u8) -> bool {
+        Self::ALL.into_iter().any(|known| known as u8 == kind)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -112,14 +118,14 @@ enum Patience {
 /// prints is dropped, and what would have an effect or wait ends it.
 #[derive(Clone)]
 pub struct Journal {
-    recorder: Option<Recorder>,
+    recorder: Option<TaskHost>,
     exchanges: Option<Exchanges>,
     /// A wait that lasts longer takes the instance out of memory.
     grace: Duration,
 }
 
 impl Journal {
-    pub fn of_task(recorder: Recorder, exchanges: Exchanges, grace: Duration) -> Self {
+    pub fn of_task(recorder: TaskHost, exchanges: Exchanges, grace: Duration) -> Self {
         Self { recorder: Some(recorder), exchanges: Some(exchanges), grace }
     }
 
@@ -133,17 +139,17 @@ impl Journal {
     }
 
     pub fn seed(&self) -> [u8; 32] {
-        self.recorder.as_ref().map_or([0; 32], Recorder::seed)
+        self.recorder.as_ref().map_or([0; 32], TaskHost::seed)
     }
 
     /// What the guest's clock shows: nanoseconds since the task was created, in whole milliseconds.
     pub fn now(&self) -> Result<u64, Stop> {
-        Ok(self.recorder.as_ref().map_or(Ok(0), Recorder::now)?)
+        Ok(self.recorder.as_ref().map_or(Ok(0), TaskHost::now)?)
     }
 
     /// The guest's wall clock: nanoseconds since the Unix epoch.
     pub fn wall(&self) -> Result<u64, Stop> {
-        let created = self.recorder.as_ref().map_or(0, Recorder::created_at);
+        let created = self.recorder.as_ref().map_or(0, TaskHost::created_at);
         Ok(created.saturating_add(self.now()?))
     }
 
@@ -184,7 +190,7 @@ impl Journal {
     }
 
     /// The recorder, for what only a task may do. `what` is the call that needs it.
-    pub fn task(&self, what: &str) -> Result<&Recorder, Stop> {
+    pub fn task(&self, what: &str) -> Result<&TaskHost, Stop> {
         self.recorder.as_ref().ok_or_else(|| Stop::Inspecting { what: what.to_owned() })
     }
 
@@ -207,7 +213,7 @@ impl Journal {
     }
 
     pub fn restored(&self) -> Option<Arc<[u8]>> {
-        self.recorder.as_ref().and_then(Recorder::restored)
+        self.recorder.as_ref().and_then(TaskHost::restored)
     }
 
     /// The guest was awake for `new`, and for `total` since its instance began.
@@ -252,7 +258,7 @@ impl Journal {
         };
         let began = Instant::now();
         let (mut is_flushed, mut leave_now) = (false, false);
-        let mut wait: Option<Wait> = None;
+        let mut wait: Option<LeaveWait> = None;
         loop {
             let under_way = exchanges.under_way();
             let leave_at = leaving.as_ref().filter(|_| !under_way);
@@ -350,7 +356,7 @@ impl Journal {
 
     /// Logical time itself, which may not reach the guest.
     fn raw_now(&self) -> u64 {
-        self.recorder.as_ref().map_or(0, Recorder::raw_now)
+        self.recorder.as_ref().map_or(0, TaskHost::raw_now)
     }
 }
 

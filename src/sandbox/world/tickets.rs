@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use wasmtime::Result;
 
 use super::journal::Journal;
-use crate::engine::{Op, OpHandle, Recorder};
+use crate::engine::{Op, OpHandle};
 use crate::limits;
 use crate::sandbox::stop::Stop;
+use crate::sandbox::task_host::TaskHost;
 use crate::task::{WaitingReason, WakeOn};
 
 /// What was started and is not over. The guest numbers nothing itself: the order of its calls does.
@@ -92,14 +93,14 @@ pub struct Awaited {
 
 impl Awaited {
     /// Whether taking it would not wait.
-    pub async fn is_ready(&self, recorder: &Recorder, journal: &Journal) -> Result<bool, Stop> {
+    pub async fn is_ready(&self, recorder: &TaskHost, journal: &Journal) -> Result<bool, Stop> {
         Ok(matches!(recorder.op(self.op)?, Some(Op::Done { .. }))
             || recorder.is_met(&self.on).await?
             || self.due(recorder).is_some_and(|due| journal.is_due(due)))
     }
 
     /// When it is over as things stand.
-    pub fn due(&self, recorder: &Recorder) -> Option<u64> {
+    pub fn due(&self, recorder: &TaskHost) -> Option<u64> {
         let deadline = self.deadline?;
         Some(recorder.extended_deadline(&self.on).map_or(deadline, |held| held.max(deadline)))
     }

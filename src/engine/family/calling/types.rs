@@ -57,6 +57,7 @@ pub enum CallRefusal {
 }
 
 /// Where a guest's message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Addressee {
     Parent,
     Child(TaskId),

@@ -15,14 +15,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
+use super::way_out::WayOut;
 use super::{body, outcome};
-use crate::authority::{Grant, Lost, Powers};
-use crate::engine::{
-    BoxFuture, Divergence, NamedHosts, Op, OpHandle, Recorder, RecorderError, StepKind, call_hash,
-};
+use crate::authority::Grant;
+use crate::engine::{Divergence, NamedHosts, Op, OpHandle, RecorderError, StepKind, call_hash};
 use crate::limits;
-use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer};
+use crate::sandbox::egress::{Answer, Failure, Outgoing, Target, Timeouts};
 use crate::sandbox::stop::Stop;
+use crate::sandbox::task_host::TaskHost;
 use crate::task::{Effects, UnknownOutcome};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -33,7 +33,7 @@ pub type Answered = Result<Answer, Error>;
 /// What a task's exchanges need of the world outside. Cheap to clone.
 #[derive(Clone)]
 pub struct Egress {
-    pub connector: Connector,
+    pub way_out: WayOut,
     /// Exchanges run there and not on the guests' threads, where a guest that computes would delay them.
     pub runtime: Handle,
     pub effects: Effects,
@@ -43,7 +43,7 @@ pub struct Egress {
 pub struct Exchanges(Arc<Shared>);
 
 struct Shared {
-    recorder: Recorder,
+    recorder: TaskHost,
     egress: Egress,
     state: Mutex<State>,
     /// Open once the guest is live beyond doubt: parked exchanges may leave.
@@ -106,7 +106,7 @@ enum Phase {
 }
 
 impl Exchanges {
-    pub fn new(recorder: Recorder, egress: Egress) -> Self {
+    pub fn new(recorder: TaskHost, egress: Egress) -> Self {
         Self(Arc::new(Shared {
             recorder,
             egress,
@@ -336,15 +336,13 @@ impl Exchanges {
             Some(Op::Intent { sends, .. } | Op::Resend { sends, .. }) => sends,
         };
         self.is_live().await;
-        if let Err(lost) = recorder.checked(|powers| may_reach(powers, &request.target)) {
-            recorder.refused_by_power(&request.target.pattern(), lost)?;
-            return self.over(exchange, hash, Err(Failure::NotAllowed(lost.to_string()))).await;
+        let way_out = &self.0.egress.way_out;
+        if let Err(failure) = way_out.check(&request.target).await? {
+            return self.over(exchange, hash, Err(failure)).await;
         }
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
         let timeouts = request.timeouts();
-        let target = request.target.clone();
-        let wanted = target.pattern();
         let outgoing = request.outgoing(body, &key);
         if !is_safe {
             let intent = || recorder.op_intent(op, hash, sends.saturating_add(1));
@@ -354,24 +352,7 @@ impl Exchanges {
             recorder.barrier().await?;
             crate::crash_point!("op_intent");
         }
-        let timer = TaskTime(recorder.clone());
-        let exchanging = self.0.egress.connector.exchange(outgoing, timeouts, &timer);
-        let outcome = tokio::select! {
-            biased;
-            outcome = exchanging => outcome,
-            // What changes something may have arrived: only its answer says so, and it is left to come.
-            lost = recorder.lost(|powers| may_reach(powers, &target)), if is_safe => {
-                recorder.refused_by_power(&wanted, lost)?;
-                Err(Failure::NotAllowed(lost.to_string()))
-            }
-        };
-        if matches!(outcome, Err(Failure::AddressProhibited)) {
-            recorder.refused_by_address(&wanted);
-        }
-        if let Err(failure @ (Failure::Certificate(_) | Failure::Tls)) = &outcome {
-            // The guest gets no reason, and it is the operator who can do something about it.
-            tracing::info!(what = %exchange.what, "{failure}");
-        }
+        let outcome = way_out.exchange(outgoing, timeouts).await?;
         self.over(exchange, hash, outcome).await
     }
 
@@ -390,15 +371,6 @@ impl Exchanges {
         crate::crash_point!("op_done");
         recorder.barrier().await?;
         Ok(Some(outcome.map_err(outcome::error)))
-    }
-}
-
-/// Whether the task may still go there. What it was given was asked when the guest began the exchange.
-fn may_reach(powers: &Powers, target: &Target) -> Result<(), Lost> {
-    powers.standing.check_any()?;
-    match &powers.component {
-        Some(granted) if !target.is_granted(&granted.now) => Err(Lost::OfComponent),
-        _ => Ok(()),
     }
 }
 
@@ -520,13 +492,4 @@ fn diverged(exchange: &Exchange, expected: &str, was: u64, is: u64) -> Stop {
         expected: format!("operation {}: {expected} {was:016x}", op.number),
         actual: format!("{what} ({is:016x})"),
     })
-}
-
-struct TaskTime(Recorder);
-
-impl Timer for TaskTime {
-    fn sleep(&self, time: Duration) -> BoxFuture<()> {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Box::pin(self.0.sleep_until(self.0.raw_now().saturating_add(nanos)))
-    }
 }

@@ -8,6 +8,7 @@ mod body;
 mod exchanges;
 mod outcome;
 pub mod overrides;
+mod way_out;
 
 use std::future::Future;
 
@@ -16,7 +17,8 @@ use http_body_util::{BodyExt, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub use self::exchanges::{Egress, Exchanges};
-pub use self::outcome::{decode as outcome, settled};
+pub use self::outcome::{decode as outcome, encode as encode_outcome, settled};
+pub use self::way_out::{WayOut, check as check_way, exchange as exchange_from_here};
 use crate::authority::Grant;
 use crate::limits;
 use crate::sandbox::egress::{Answer, Target};

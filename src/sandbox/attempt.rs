@@ -1,0 +1,90 @@
+//! One attempt at a task: instances of its component, each from its beginning to its end, until one has an outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::InstancePre;
+
+use super::binding::Binding;
+use super::end::{self, End, Stage};
+use super::instance;
+use super::limiter::Limiter;
+use super::task_host::{MemoryAccount, TaskHost};
+use super::threads::{Metered, Ticker};
+use super::world::World;
+use super::world::http::{Egress, Exchanges};
+use super::world::journal::Journal;
+use super::world::stdio::Capture;
+use crate::authority::Grant;
+use crate::engine::Outcome;
+use crate::task::TaskLimits;
+
+const CANCELLATION_INTERFACE: &str = "longhaul:tool/cancellation";
+
+/// What is called, and within what bounds.
+pub(super) struct Job<'a> {
+    pub binding: &'a Binding,
+    pub arguments: &'a str,
+    pub limits: &'a TaskLimits,
+    pub grant: &'a Grant,
+}
+
+/// What an attempt has of the world outside its instance.
+pub(super) struct Means {
+    pub host: TaskHost,
+    pub memory: MemoryAccount,
+    pub egress: Egress,
+    pub suspend_grace: Duration,
+}
+
+/// To be called on the guests' threads.
+pub(super) async fn run(
+    ticker: &Arc<Ticker>,
+    pre: &InstancePre<World>,
+    job: Job<'_>,
+    means: Means,
+) -> Outcome {
+    let Means { host, memory, egress, suspend_grace } = means;
+    if instance::imports(pre.component(), pre.engine(), CANCELLATION_INTERFACE) {
+        host.handles_cancellation();
+    }
+    loop {
+        let exchanges = Exchanges::new(host.clone(), egress.clone());
+        let journal = Journal::of_task(host.clone(), exchanges.clone(), suspend_grace);
+        let capture =
+            Capture::new(usize::try_from(job.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
+        let captured = matches!(job.binding, Binding::Command { .. }).then(|| capture.clone());
+        let limiter = Limiter::new(job.limits.memory_mib, Some(memory.clone()));
+        let world = World::new(journal, limiter, job.grant.clone(), captured);
+        let meter = world.meter.clone();
+        let mut store = instance::store(pre.engine(), world);
+
+        let mut stage = Stage::Instantiating;
+        let guest = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            stage = Stage::Called;
+            instance::call(&mut store, &instance, job.binding, job.arguments, &capture).await
+        };
+        let returned = Metered::new(ticker, meter.clone(), guest).await;
+        let spent = host.spent(meter.take());
+        host.took_memory(store.data().limiter.held_bytes());
+
+        let returned = match exchanges.take_stop() {
+            // A guest that did not wait for the exchange may have ended before it could be stopped.
+            Some(stop) if returned.is_ok() => Err(stop.into()),
+            _ => returned,
+        };
+        let outcome = match returned {
+            Ok(returned) => end::of_return(returned, job.limits.result_kib),
+            Err(error) => match end::of_error(error, stage, job.binding, store.data()) {
+                End::Outcome(outcome) => outcome,
+                End::Restart => match spent {
+                    Ok(()) => continue,
+                    // Where each instance ends before its first tick, nothing else stops it.
+                    Err(error) => end::of_recorder(error),
+                },
+            },
+        };
+        return end::checked(outcome, &host, store.data().saw_cancellation);
+    }
+}

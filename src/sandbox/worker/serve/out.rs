@@ -1,0 +1,101 @@
+//! Operations, and exchanges over HTTP, which leave from here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::Url;
+
+use super::answer::{Served, known, later, not_allowed, now};
+use super::asks;
+use crate::engine::RecorderError;
+use crate::limits;
+use crate::sandbox::egress::{Answer, Failure, Outgoing, Target, Timeouts};
+use crate::sandbox::wire::OpWire;
+use crate::sandbox::wire::protocol::{ExchangeWire, Request};
+use crate::sandbox::worker::guest::Guest;
+use crate::sandbox::world::http::{check_way, encode_outcome, exchange_from_here};
+
+pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
+    let recorder = &guest.recorder;
+    match request {
+        Request::BeginOp => now(recorder.begin_op()),
+        Request::Op { op } => now(recorder.op(op).map(|known| known.as_ref().map(OpWire::from))),
+        Request::OpMet { op } => {
+            recorder.op_met(op);
+            known(())
+        }
+        Request::OpKey { op, hash } => known(recorder.op_key(op, hash)),
+        Request::OpIntent { op, hash, sends } => now(recorder.op_intent(op, hash, sends)),
+        Request::OpDone { op, hash, outcome } => now(recorder.op_done(op, hash, outcome.to_vec())),
+        Request::OpAbandoned { op, hash } => now(recorder.op_abandoned(op, hash)),
+        Request::TraceBegun { op, step, label } => now(recorder.trace_begun(op, step, label)),
+        Request::TraceLeft { op } => {
+            recorder.trace_left(op);
+            known(())
+        }
+        Request::RefusedByGrant { wanted, granted, in_log } => {
+            now(recorder.refused_by_grant(&wanted, granted.as_ref(), in_log))
+        }
+        Request::MayReach { url } => match granted(guest, url) {
+            Some(target) => now(check_way(recorder, &target)),
+            None => not_allowed("a way that is not granted"),
+        },
+        Request::Exchange(exchange) => exchanged(guest, &exchange),
+        request => asks::serve(guest, request),
+    }
+}
+
+/// Where that is, if the task's grant has it.
+fn granted(guest: &Guest, url: &str) -> Option<Target> {
+    let url = Url::parse(url).ok()?;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let path = format!("{}{query}", url.path());
+    let target = Target::of(url.scheme(), url.authority(), &path).ok()?;
+    target.is_granted(&guest.task.grant).then_some(target)
+}
+
+fn exchanged(guest: &Arc<Guest>, wire: &ExchangeWire<'_>) -> Served {
+    let Some(place) = guest.exchange() else { return not_allowed("more exchanges than it may have") };
+    let (outgoing, timeouts) = match outgoing(guest, wire) {
+        Ok(exchange) => exchange,
+        Err(why) => return not_allowed(why),
+    };
+    let guest = guest.clone();
+    later(async move {
+        let _place = place;
+        if let Err(failure) = check_way(&guest.recorder, &outgoing.target)? {
+            return encoded(&Err(failure));
+        }
+        encoded(&exchange_from_here(&guest.recorder, &guest.connector, outgoing, timeouts).await?)
+    })
+}
+
+fn encoded(outcome: &Result<Answer, Failure>) -> Result<Vec<u8>, RecorderError> {
+    encode_outcome(outcome).map_err(RecorderError::Fault)
+}
+
+/// The request as it may leave.
+fn outgoing(guest: &Guest, wire: &ExchangeWire<'_>) -> Result<(Outgoing, Timeouts), &'static str> {
+    let target = granted(guest, wire.url).ok_or("a way that is not granted")?;
+    let method = Method::from_bytes(wire.method.as_bytes()).map_err(|_| "a method that is none")?;
+    if matches!(method, Method::CONNECT | Method::TRACE) {
+        return Err("a method that is not offered");
+    }
+    if wire.body.is_some_and(|body| body.len() > limits::MAX_SENT_BODY_BYTES) {
+        return Err("a body past its bound");
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in &wire.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header that is none")?;
+        headers.append(name, HeaderValue::from_bytes(value).map_err(|_| "a header that is none")?);
+    }
+    let most = |time: Duration, most_ms| time.min(Duration::from_millis(most_ms));
+    let timeouts = Timeouts {
+        connect: most(wire.connect, limits::HTTP_CONNECT_MS),
+        first_byte: most(wire.first_byte, limits::HTTP_ANSWER_MS),
+        between_bytes: most(wire.between_bytes, limits::HTTP_ANSWER_MS),
+    };
+    let body = wire.body.map(bytes::Bytes::copy_from_slice);
+    Ok((Outgoing { method, target, headers, body }, timeouts))
+}
