@@ -212,6 +212,7 @@ async fn a_worker_has_no_environment_no_file_and_no_way_to_open_one() {
     let worker = worker_of(&server).expect("it runs there").as_raw_nonzero();
     let of = |name: &str| fs::read_to_string(format!("/proc/{worker}/{name}")).expect("it lives");
     assert_eq!(of("environ"), "");
+    assert!(of("status").contains("Seccomp:\t2\n"), "it runs without walls");
     let bounds = of("limits");
     let open_files = bounds.lines().find(|line| line.starts_with("Max open files")).expect("a bound");
     assert_eq!(open_files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["0", "0"], "{bounds}");

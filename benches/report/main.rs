@@ -35,6 +35,8 @@ mod state;
 mod submit_to_link;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod throughput;
+#[cfg(feature = "cli")]
+mod walls;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -54,6 +56,8 @@ const QUESTIONS: &[Question] = &[
     ("neighbours", neighbours::run),
     #[cfg(feature = "cli")]
     ("compiling", compiling::run),
+    #[cfg(feature = "cli")]
+    ("walls", walls::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),
     ("journal", journal::run),

@@ -18,14 +18,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// Serves the components in `tools`, as its owner trusts them, once each is compiled. `configuration` is what stands
-    /// in its `longhaul.toml`.
-    pub fn start(folder: &Path, tools: &Path, configuration: &str) -> Self {
+    /// Serves the components in `tools` once each is compiled. `configuration` is what stands in its `longhaul.toml`.
+    pub fn start(folder: &Path, tools: &Path, configuration: &str, flags: &[&str]) -> Self {
         let scratch = tempfile::tempdir_in(folder).expect("a folder");
         let file = scratch.path().join("longhaul.toml");
         std::fs::write(&file, configuration).expect("written");
         let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--http", "127.0.0.1:0", "--json", "--trust", "--config"]).arg(&file);
+        command.args(["serve", "--http", "127.0.0.1:0", "--json", "--config"]).arg(&file).args(flags);
         command.arg("--data").arg(data(&scratch)).arg("--tools").arg(tools);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("a server");

@@ -27,6 +27,7 @@ use crate::sandbox::wire::protocol::{self, Begin, Hello, ToServer, ToWorker};
 use crate::sandbox::wire::{Link, Remote};
 use crate::sandbox::world::http::{Egress, WayOut};
 use crate::sandbox::world::{World, linker};
+use crate::walls;
 
 /// Where this runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub enum Place {
 
 /// Runs guests of the one component that comes on stdin, as the server at the other end of the pipes says.
 pub fn run() -> ExitCode {
+    if let Err(error) = wall_in() {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     let pipes = || {
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
@@ -53,6 +58,14 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Before the first thread. Which walls this system has, the server says in its log and by `doctor`.
+fn wall_in() -> io::Result<()> {
+    // The first runtime of a process makes a pair of sockets, for signals, which later ones share.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _ = walls::raise_around_nothing();
+    Ok(())
 }
 
 pub fn serve(from: impl Read, to: Box<dyn Write + Send>, place: Place) -> io::Result<()> {
