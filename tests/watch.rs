@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-/// What a client is told of changes of the list.
+/// What a client hears of changes of the list.
 struct News(reqwest::Response);
 
 impl News {
@@ -85,7 +85,7 @@ async fn a_file_that_is_replaced_is_served_and_one_that_is_half_there_is_not() {
     news.list_changed().await;
     assert_eq!(number(&client).await, 8);
 
-    // Half of it stays half until the rest comes; it is told once.
+    // Half of it stays half until the rest comes; it is reported once.
     let whole = fs::read(place.write(place.root.path(), 9)).expect("a component");
     fs::write(place.tools().join("number.wasm"), &whole[..whole.len() / 2]).expect("written");
     server.says("number: the change is not served, and what was served before is: ").await;

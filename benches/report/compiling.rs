@@ -1,4 +1,4 @@
-//! What a stranger's component costs others while it is compiled: their calls beside one compilation after another.
+//! What a stranger's component costs others while it is compiled: their calls next to one compilation after another.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@
 //!
 //! It looks at times, sizes and numbers of files rather than asks the system for events. A file that is replaced is
 //! another one, which a watch on it does not see; a watch on its folder sees drafts, renames and all else that is in it, has
-//! to be told apart from a folder that was replaced as a whole, and sees nothing on a shared disk of a container. To look at
+//! to be distinguished from a folder that was replaced as a whole, and sees nothing on a shared disk of a container. To look at
 //! a few files twice a second is right for all of them, and costs nothing that could be measured.
 
 use std::collections::{BTreeMap, HashMap};
@@ -74,7 +74,7 @@ impl Watch {
         Ok(Self { sources, read: HashMap::new() })
     }
 
-    /// Serves what changes, as soon as it stands still. What cannot be served is told once, and what was served before
+    /// Serves what changes, as soon as it stands still. What cannot be served is reported once, and what was served before
     /// stays.
     pub async fn run(mut self, engine: &TaskEngine, runner: &dyn Runner, context: &Context) -> Infallible {
         // Another one of a component that comes first is no change of it.
