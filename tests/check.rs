@@ -113,7 +113,7 @@ fn everything_is_played_and_the_capabilities_are_told() {
     assert!(interruptions["tried"].as_u64() > Some(15), "{interruptions}");
 }
 
-/// What the manifest lacks is told in its own terms.
+/// What the manifest lacks is shown in its own terms.
 #[test]
 fn what_a_tool_asks_for_and_does_not_request_is_named() {
     let bench = Bench::new("name = \"interpreter\"\n");

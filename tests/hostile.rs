@@ -19,7 +19,7 @@
 //! | hostile manifests | `manifests` |
 //! | hidden characters, orders to a model, look-alikes | `texts` |
 //! | one byte of what was approved changed | `approvals` |
-//! | hostile schemas that a component tells | the unit tests of `catalog/schema` |
+//! | hostile schemas of a component | the unit tests of `catalog/schema` |
 //! | compiled code that was tampered with | `sandbox/tests/admission.rs` |
 
 mod bombs;

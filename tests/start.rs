@@ -12,29 +12,15 @@ use longhaul::engine::{InspectError, Runner};
 use longhaul::sandbox::{Compile, CompilerBounds, CompilerProgram, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, answer_of, command, export, install};
+use crate::support::{Client, Server, answer_of, ballast, command, export, install};
 #[cfg(target_os = "linux")]
 use crate::support::{Watched, child_of, launcher_of};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longhaul");
 
-/// Exports `name`, and has so many functions besides, each of which the compiler is busy with for a while: in a loop,
-/// every one of its many values depends on others.
+/// Exports `name`, and has so many functions besides that keep the compiler busy.
 fn with_ballast(name: &str, functions: usize) -> String {
-    let step = |n: usize| {
-        let local = |factor: usize| (n * factor + 1) % 40;
-        format!(
-            "local.get {} local.get {} i32.mul local.get {} i32.xor local.set {} ",
-            local(1),
-            local(7),
-            local(13),
-            local(11)
-        )
-    };
-    let steps: String = (0..400).map(step).collect();
-    let locals = "i32 ".repeat(40);
-    let function = format!("(func (local {locals}) loop {steps} local.get 0 br_if 0 end)");
-    let core = format!(r#"(func (export "run") (result i32) i32.const 7) {}"#, function.repeat(functions));
+    let core = format!(r#"(func (export "run") (result i32) i32.const 7) {}"#, ballast(functions));
     export(name, "(result u32)", &core)
 }
 

@@ -1,10 +1,15 @@
 //! What a stranger's component costs others while it is compiled: their calls next to one compilation after another.
 
+#[path = "../../tests/support/ballast.rs"]
+mod ballast;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+
+use ballast::ballast;
 
 use crate::client::Call;
 use crate::clients::closed_loop;
@@ -62,27 +67,14 @@ pub fn run(folder: &Path) -> Vec<Row> {
     ]
 }
 
-/// Exports one function that takes no time, and has many others whose values all depend on each other. Its digest
-/// and its name are others for each `number`.
+/// Exports one function that takes no time, and has many others. Its digest and its name are others for each `number`.
 fn heavy(number: usize) -> Vec<u8> {
-    let step = |n: usize| {
-        let local = |factor: usize| (n * factor + number) % 40;
-        format!(
-            "local.get {} local.get {} i32.mul local.get {} i32.xor local.set {} ",
-            local(1),
-            local(7),
-            local(13),
-            local(11)
-        )
-    };
-    let steps: String = (0..400).map(step).collect();
-    let function = format!("(func (local {}) loop {steps} local.get 0 br_if 0 end)", "i32 ".repeat(40));
     let text = format!(
         r#"(component
             (core module $m (func (export "run") (result i32) i32.const {number}) {})
             (core instance $i (instantiate $m))
             (func (export "heavy-{number}") (result u32) (canon lift (core func $i "run"))))"#,
-        function.repeat(FUNCTIONS)
+        ballast(FUNCTIONS)
     );
     wat::parse_str(text).expect("a component")
 }

@@ -161,7 +161,7 @@ const DENIED_TO_PIPES_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_TO_PIPES_HERE: &[i64] = &[];
 
-/// What a server speaks: its socket in the folder, IPv4, IPv6, and what the kernel tells of its callers.
+/// What a server speaks: its socket in the folder, IPv4, IPv6, and what the kernel knows of its callers.
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Of the second numbering that some kernels have on x86-64.

@@ -86,7 +86,7 @@ async fn the_lock_file_approves_what_is_added_and_nothing_near_it() {
     bytes.extend_from_slice(b"\x00\x05\x04more");
     fs::write(other.tools().join("number.wasm"), bytes).expect("written");
     assert_eq!(other.change(&server, "update")["state"], "waits_for_approval");
-    // One that cannot be read approves nothing, and is told.
+    // One that cannot be read approves nothing, and is reported.
     fs::write(other.root.path().join("longhaul.lock"), "version = 2").expect("written");
     let path = other.tools().join("number.wasm");
     let words = ["tool", "update", path.to_str().expect("text")];

@@ -1,5 +1,6 @@
 //! What the scenarios share: guests that are built once, a server as a child process, a bare client.
 
+mod ballast;
 mod cli;
 mod client;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,7 @@ mod tls;
 mod wat;
 mod web;
 
+pub use ballast::ballast;
 pub use cli::{answer_of, command};
 pub use client::{Client, RpcError, said};
 #[cfg(target_os = "linux")]

@@ -63,7 +63,7 @@ impl Running {
         let time = Duration::from_secs(limits::MAX_WORKER_START_SECONDS);
         let first = match tokio::time::timeout(time, starting).await {
             Ok(Ok(Some(first))) => first,
-            // Its end tells more than a pipe that broke.
+            // Its end says more than a pipe that broke.
             Ok(Ok(None) | Err(_)) => return Err(process.ended().await),
             Err(_) => return Err(Death::of_slow_start()),
         };
@@ -109,7 +109,7 @@ impl Running {
         }
     }
 
-    /// It fails where the worker is gone, of which [`Self::died`] tells.
+    /// It fails where the worker is gone, of which [`Self::died`] says more.
     pub async fn send(&self, message: &ToWorker<'_>) -> io::Result<()> {
         let frame = protocol::frame(message)?;
         self.to.send(frame).await.map_err(io::Error::other)
@@ -180,7 +180,7 @@ impl Running {
     /// To the end of what it says; an error is what no worker says.
     async fn read(&self, mut stdout: Box<dyn AsyncRead + Send + Unpin>) -> io::Result<()> {
         loop {
-            // Where the pipe breaks, the end of the process tells why.
+            // Where the pipe breaks, the end of the process says why.
             let Ok(received) = protocol::receive(&mut stdout).await.or_else(broken) else {
                 return Err(io::Error::other("it announces a message that is too long"));
             };

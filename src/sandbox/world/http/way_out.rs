@@ -16,7 +16,7 @@ pub enum WayOut {
 
 impl WayOut {
     /// Whether the task may still go there. What it was given was asked when the guest began the exchange. The inner
-    /// error is the exchange's outcome, and is told to the task.
+    /// error is the exchange's outcome, and reaches the task.
     pub async fn check(&self, target: &Target) -> Result<Result<(), Failure>, RecorderError> {
         match self {
             Self::Here { recorder, .. } => check(recorder, target),
