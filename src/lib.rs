@@ -35,6 +35,7 @@ pub mod mcp;
 mod private;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod secrets;
 pub mod shares;
 mod store;
 pub mod task;

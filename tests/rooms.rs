@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["clock", "crash", "launch", "walls"],
     &["private"],
     &["authority"],
-    &["shares"],
+    &["secrets", "shares"],
     &["task"],
     &["store"],
     &["catalog"],

@@ -49,9 +49,20 @@ pub enum Access {
 pub struct SecretGrant {
     pub name: String,
     pub host: String,
+    /// `NAME`, or `NAME: PREFIX` where a word stands before the secret, as in `authorization: Bearer`.
     pub header: String,
-    /// `env:NAME` or `file:PATH`; a manifest has none.
+    /// `env:NAME`, `file:PATH` or `keyring:SERVICE/ACCOUNT`; a manifest has none.
     pub from: Option<String>,
+}
+
+impl SecretGrant {
+    /// The name of the header, and what stands in it before the secret.
+    pub fn header(&self) -> (&str, String) {
+        match self.header.split_once(": ") {
+            Some((name, prefix)) => (name, format!("{prefix} ")),
+            None => (&self.header, String::new()),
+        }
+    }
 }
 
 impl Grant {
@@ -75,6 +86,14 @@ impl Grant {
 
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The secret of this name for the same header of the same host, wherever it comes from.
+    pub fn secret(&self, like: &SecretGrant) -> Option<SecretGrant> {
+        let same = |one: &&SecretGrant| {
+            (&one.name, &one.host, &one.header) == (&like.name, &like.host, &like.header)
+        };
+        self.secrets.iter().find(same).cloned()
     }
 
     /// In words, one line a power. They hold what a manifest says as it says it: escape them where they are shown.
@@ -110,13 +129,8 @@ impl Grant {
                     && (file.access == Access::Write || wanted.access == Access::Read)
             })
         };
-        let secret_given = |wanted: &SecretGrant| {
-            given.secrets.iter().any(|secret| {
-                secret.from.is_some()
-                    && (&secret.name, &secret.host, &secret.header)
-                        == (&wanted.name, &wanted.host, &wanted.header)
-            })
-        };
+        let secret_given =
+            |wanted: &SecretGrant| given.secret(wanted).is_some_and(|secret| secret.from.is_some());
         Self {
             http: left(&self.http, |p| given.http.iter().any(|g| g.covers(p))),
             files: left(&self.files, file_given),

@@ -326,14 +326,42 @@ fn check_host(host: &str) -> Result<(), String> {
     }
 }
 
+/// `NAME`, or `NAME: PREFIX` with one word that stands before the secret.
 pub(super) fn header_name<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    let name = String::deserialize(input)?;
+    let text = String::deserialize(input)?;
+    let (name, prefix) = match text.split_once(": ") {
+        Some((name, prefix)) => (name, Some(prefix)),
+        None => (&*text, None),
+    };
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.is_empty() && name.bytes().all(token) {
-        return Ok(name.to_ascii_lowercase());
+    let is_word = |prefix: &str| !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_graphic());
+    if name.is_empty() || !name.bytes().all(token) || !prefix.is_none_or(is_word) {
+        let shown = text.escape_debug();
+        return Err(D::Error::custom(format!(
+            "'{shown}' is no HTTP header such as X-Api-Key, or Authorization: Bearer"
+        )));
     }
-    Err(D::Error::custom(format!("'{}' is no name of an HTTP header", name.escape_debug())))
+    let name = name.to_ascii_lowercase();
+    if FRAMING.contains(&&*name) {
+        return Err(D::Error::custom(format!(
+            "the header {name} belongs to the connection, and holds no secret"
+        )));
+    }
+    Ok(prefix.map_or(name.clone(), |prefix| format!("{name}: {prefix}")))
 }
+
+/// Headers that say how a message is read: another value there would make it another message.
+const FRAMING: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "accept-encoding",
+];
 
 #[cfg(test)]
 mod tests {
@@ -465,8 +493,8 @@ mod tests {
                 vec!["no host"],
             ),
             (
-                "[capabilities]\nsecrets = [{ name = \"a\", host = \"b\", header = \"c: d\" }]",
-                vec!["no name of an HTTP header"],
+                "[capabilities]\nsecrets = [{ name = \"a\", host = \"b\", header = \"c: d e\" }]",
+                vec!["no HTTP header such as"],
             ),
             ("[retry]\nbackoff = \"2 s\"", vec!["retry.backoff", "500ms"]),
             ("[retry]\nbackoff = \"2h\"", vec!["longer than 3600 s"]),

@@ -6,14 +6,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::definition::{Reply, ToolDefinition};
-use super::file::{
-    env_names, http_patterns, is_env_name, key, quoted, state_patterns, tool_globs, visible_line, within,
-};
+use super::file::{env_names, http_patterns, key, quoted, state_patterns, tool_globs, visible_line, within};
 use super::manifest::{LimitRequest, RetryRequest, guest_path, header_name, host_name, slot_name};
 use super::tool_bounds::{Rate, ToolBounds, rate};
 use super::{Catalog, is_tool_name};
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
 use crate::limits;
+use crate::secrets::SecretSource;
 
 /// The operator's tables. The default grants nothing and changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,7 +69,7 @@ pub struct SecretBinding {
     pub host: String,
     #[serde(deserialize_with = "header_name")]
     pub header: String,
-    /// `env:NAME` or `file:PATH`.
+    /// A [`SecretSource`].
     #[serde(deserialize_with = "secret_source")]
     pub from: String,
 }
@@ -212,9 +211,8 @@ fn not_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
 
 fn secret_source<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     let text = String::deserialize(input)?;
-    let known = text.strip_prefix("env:").is_some_and(is_env_name)
-        || text.strip_prefix("file:").is_some_and(|path| !path.is_empty());
-    if known { Ok(text) } else { Err(D::Error::custom("a secret comes from \"env:NAME\" or \"file:PATH\"")) }
+    text.parse::<SecretSource>().map_err(D::Error::custom)?;
+    Ok(text)
 }
 
 fn prefix<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {

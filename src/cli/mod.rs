@@ -47,6 +47,9 @@ pub fn main() -> ExitCode {
     if let Command::ReadComponent = cli.command {
         return server::errands::read();
     }
+    if let Command::ReadSecret { source } = &cli.command {
+        return server::secrets::read(source);
+    }
     #[cfg(target_os = "linux")]
     if let Command::Launch = cli.command {
         // It does what its server states, which is at the other end of stdin.
@@ -139,7 +142,8 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         | Command::CompileComponent
         | Command::RunGuests
         | Command::BuildGuests { .. }
-        | Command::ReadComponent => Ok(Exit::Done),
+        | Command::ReadComponent
+        | Command::ReadSecret { .. } => Ok(Exit::Done),
         #[cfg(target_os = "linux")]
         Command::Launch => Ok(Exit::Done),
     }

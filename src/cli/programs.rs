@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::{BUILD_GUESTS, COMPILE_COMPONENT, READ_COMPONENT, RUN_GUESTS};
+use super::args::{BUILD_GUESTS, COMPILE_COMPONENT, READ_COMPONENT, READ_SECRET, RUN_GUESTS};
 use super::config::{Settings, servers};
 use super::exit::{CliError, Result};
 use crate::launch::{Environment, Program, Programs, Role, Stderr};
 use crate::sandbox::{compiler_program, worker_program};
+use crate::secrets::SecretSource;
 
 pub fn stated(settings: &Settings) -> Result<Programs> {
     let compiler = compiler_program(own_program()?, vec![COMPILE_COMPONENT.into()]);
@@ -15,12 +16,33 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
     let mut programs = Programs::from([(Role::Compiler, compiler), (Role::Worker, worker)]);
     programs.extend(servers::programs(&settings.servers));
     programs.insert(Role::Reader, own(READ_COMPONENT, None, Environment::empty())?);
+    for source in secret_sources(settings) {
+        programs.insert(Role::Secret(source.to_string()), secret_program(&source)?);
+    }
     for folder in &settings.tool_paths {
         let folder = folder.as_os_str();
         let build = own(BUILD_GUESTS, Some(folder), Environment::Inherited)?;
         programs.insert(Role::Build(folder.to_owned()), build);
     }
     Ok(programs)
+}
+
+/// Where the configuration says that secrets are, but for the server's own environment: what is not stated here, a server
+/// within its walls cannot read.
+pub fn secret_sources(settings: &Settings) -> impl Iterator<Item = SecretSource> {
+    let granted = settings.operator.grants.values().flat_map(|grant| &grant.secrets);
+    let sources = granted.filter_map(|secret| secret.from.parse::<SecretSource>().ok());
+    sources.filter(|source| !matches!(source, SecretSource::Env(_)))
+}
+
+/// A keyring is found by what the session has in its environment.
+fn secret_program(source: &SecretSource) -> Result<Program> {
+    let environment = match source {
+        SecretSource::Keyring { .. } => Environment::Inherited,
+        SecretSource::Env(_) | SecretSource::File(_) => Environment::empty(),
+    };
+    let source = source.to_string();
+    own(READ_SECRET, Some(OsStr::new(&source)), environment)
 }
 
 /// This program in another part of its own, which speaks to the server's stderr.

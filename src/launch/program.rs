@@ -18,6 +18,8 @@ pub enum Role {
     Build(OsString),
     /// Reads the files of one component, wherever they are.
     Reader,
+    /// Reads the secret from this source.
+    Secret(String),
 }
 
 /// All that may be started.

@@ -28,6 +28,7 @@ use crate::authority::Grant;
 use crate::catalog::Inspection;
 use crate::engine::{Attempt, BoxFuture, InspectError, Outcome, Runner};
 use crate::limits;
+use crate::secrets::Secrets;
 use crate::task::ComponentId;
 
 /// What may differ from one sandbox to another.
@@ -43,6 +44,8 @@ pub struct SandboxOptions {
     pub compile: Compile,
     /// Where guests of components run that are not their operator's own.
     pub isolate: Isolate,
+    /// Where the secrets come from that guests' exchanges are given.
+    pub secrets: Secrets,
 }
 
 impl Default for SandboxOptions {
@@ -53,6 +56,7 @@ impl Default for SandboxOptions {
             certificates: Vec::new(),
             compile: Compile::default(),
             isolate: Isolate::default(),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -94,7 +98,7 @@ impl Sandbox {
         let workers =
             Workers::of(&options.isolate, config::fingerprint(&engine), options.threads).map(Arc::new);
         let cache = Arc::new(Cache::new(engine, linker, options.compile.clone(), options.threads));
-        let connector = Connector::new(dialler);
+        let connector = Connector::new(dialler).with_secrets(options.secrets.clone());
         Ok(Self { inner: Arc::new(Inner { cache, threads, connector, workers, options }) })
     }
 

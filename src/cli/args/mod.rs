@@ -201,6 +201,9 @@ pub enum Command {
     /// Read the component whose path is on stdin, for the server that started this process
     #[command(hide = true)]
     ReadComponent,
+    /// Read one secret, for the server that started this process
+    #[command(hide = true)]
+    ReadSecret { source: String },
     /// Start the programs of the server that started this process
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -215,6 +218,7 @@ pub const COMPILE_COMPONENT: &str = "compile-component";
 /// Those of what a server has built and read outside of its walls.
 pub const BUILD_GUESTS: &str = "build-guests";
 pub const READ_COMPONENT: &str = "read-component";
+pub const READ_SECRET: &str = "read-secret";
 /// The hidden command of the launcher's.
 #[cfg(target_os = "linux")]
 pub const LAUNCH: &str = "launch";

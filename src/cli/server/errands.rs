@@ -22,10 +22,10 @@ use crate::limits;
 const WASM: &[u8] = b"\0asm";
 
 /// What was done, or why not.
-type Answer<T> = std::result::Result<T, Refused>;
+pub(super) type Answer<T> = std::result::Result<T, Refused>;
 
 #[derive(Serialize, Deserialize)]
-struct Refused {
+pub(super) struct Refused {
     is_usage: bool,
     message: String,
     next: Option<String>,
@@ -76,7 +76,7 @@ fn parts(path: &Path) -> Result<(Vec<u8>, RequestText)> {
     Ok((bytes.to_vec(), file.requests().map_err(CliError::usage)?))
 }
 
-fn tell<T: Serialize>(answer: &Answer<T>) -> ExitCode {
+pub(super) fn tell<T: Serialize>(answer: &Answer<T>) -> ExitCode {
     let said = postcard::to_stdvec(answer).map_err(io::Error::other);
     match said.and_then(|bytes| io::stdout().lock().write_all(&bytes)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,7 +113,7 @@ pub fn reader(launch: &Launch) -> Option<Reader> {
     }))
 }
 
-async fn done<T: for<'a> Deserialize<'a>>(
+pub(super) async fn done<T: for<'a> Deserialize<'a>>(
     launch: &Launch,
     role: &Role,
     input: &[u8],

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod open;
 pub mod own_server;
 pub mod sampler;
+pub mod secrets;
 pub mod serve;
 pub mod server_file;
 pub mod signals;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::secrets;
 use super::server_file::{ServerInfo, Serves};
 use crate::api::command;
 use crate::cli::config::Isolation;
@@ -50,6 +51,7 @@ fn sandbox_options(context: &Context) -> SandboxOptions {
             Isolation::None => Isolate::None,
             Isolation::Process => Isolate::Launched(context.launch.clone(), WorkerBounds::default()),
         },
+        secrets: secrets::secrets(context),
         ..SandboxOptions::default()
     }
 }

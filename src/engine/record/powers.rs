@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::recorder::Recorder;
-use crate::authority::{Capability, Grant, Lost, Powers, Principal, Regranted, Standing};
+use crate::authority::{Capability, Grant, Lost, Powers, Principal, Regranted, SecretGrant, Standing};
 use crate::catalog::ToolEntry;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::shared::Shared;
@@ -67,6 +67,17 @@ impl Shared {
 }
 
 impl Recorder {
+    /// The secrets that the task may have put into its requests now: those that it was given, from where they come now.
+    pub fn secrets(&self) -> Vec<SecretGrant> {
+        let Some(task) = self.entry().lock().task.clone() else { return Vec::new() };
+        match &self.powers_of(&task).component {
+            Some(regranted) => {
+                task.grant.secrets.iter().filter_map(|one| regranted.now.secret(one)).collect()
+            }
+            None => task.grant.secrets.clone(),
+        }
+    }
+
     /// What the task may do now; `None` once the attempt is over.
     pub fn powers(&self) -> Option<Arc<Powers>> {
         let task = self.entry().lock().task.clone()?;

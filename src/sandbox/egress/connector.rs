@@ -13,9 +13,12 @@ use tokio::sync::Notify;
 use super::address::is_public;
 use super::failure::Failure;
 use super::machine::Listeners;
+use super::secrets::{self, PutIn};
 use super::target::Target;
+use crate::authority::SecretGrant;
 use crate::engine::BoxFuture;
 use crate::limits;
+use crate::secrets::Secrets;
 
 /// A request that is ready to go.
 #[derive(Clone, Debug)]
@@ -81,11 +84,26 @@ pub struct Connector {
     dialler: Arc<dyn Dialler>,
     /// Of this process.
     listeners: Listeners,
+    /// `None` puts none in: where nothing leaves, none is wanted.
+    secrets: Option<Secrets>,
 }
 
 impl Connector {
     pub fn new(dialler: Arc<dyn Dialler>) -> Self {
-        Self { dialler, listeners: Listeners::default() }
+        Self { dialler, listeners: Listeners::default(), secrets: None }
+    }
+
+    /// The same, for requests that want secrets.
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets: Some(secrets), ..self }
+    }
+
+    /// Puts those of `granted` that are for the request's host into it.
+    pub async fn put_in(&self, granted: &[SecretGrant], outgoing: &mut Outgoing) -> Result<PutIn, Failure> {
+        match &self.secrets {
+            Some(secrets) => secrets::put_in(secrets, granted, outgoing).await,
+            None => Ok(PutIn::default()),
+        }
     }
 
     /// Where this process listens: guests are not let in there.

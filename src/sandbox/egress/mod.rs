@@ -1,5 +1,5 @@
 //! Lives here: the one way out of a guest: where it may go, which addresses are dialled, and the HTTP client.
-//! May import: `authority`'s grant, `limits`. Never here: the journal, wasmtime, what an exchange means to a task.
+//! May import: `authority`'s grant, `secrets`, `limits`. Never here: the journal, wasmtime, what an exchange means to a task.
 //! Read first: `connector.rs`, then `address.rs`.
 
 mod address;
@@ -7,6 +7,7 @@ mod client;
 mod connector;
 mod failure;
 mod machine;
+mod secrets;
 mod target;
 
 pub use self::client::Client;

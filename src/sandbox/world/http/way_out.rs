@@ -65,12 +65,17 @@ pub fn check(recorder: &Recorder, target: &Target) -> Result<Result<(), Failure>
 pub async fn exchange(
     recorder: &Recorder,
     connector: &Connector,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
     timeouts: Timeouts,
 ) -> Result<Result<Answer, Failure>, RecorderError> {
     let (target, is_safe) = (outgoing.target.clone(), outgoing.method.is_safe());
     let what = format!("{} {}", outgoing.method, target.describe());
     let timer = TaskTime(recorder.clone());
+    // Behind all that is hashed and recorded of the request.
+    let secrets = match connector.put_in(&recorder.secrets(), &mut outgoing).await {
+        Ok(secrets) => secrets,
+        Err(failure) => return Ok(Err(failure)),
+    };
     let exchanging = connector.exchange(outgoing, timeouts, &timer);
     let outcome = tokio::select! {
         biased;
@@ -87,7 +92,7 @@ pub async fn exchange(
         // The guest gets no reason, and it is the operator who can do something about it.
         tracing::info!(what, "{failure}");
     }
-    Ok(outcome)
+    Ok(outcome.map(|answer| secrets.masked(answer)))
 }
 
 fn refused(recorder: &Recorder, target: &Target, lost: Lost) -> Result<Failure, RecorderError> {
