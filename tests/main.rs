@@ -46,6 +46,7 @@ mod rogues;
 mod rooms;
 mod sampling;
 mod schemas;
+mod secrets;
 mod servers;
 mod start;
 mod state;

@@ -11,7 +11,8 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::Oracle;
 
 /// A web server on loopback that notes every request. Its answer to one follows from the request alone:
-/// `METHOD PATH HASH-OF-BODY`. `/slow/N/…` waits N milliseconds before it answers, `/never/…` does not answer.
+/// `METHOD PATH HASH-OF-BODY`. `/slow/N/…` waits N milliseconds before it answers, `/never/…` does not answer, `/…/echo`
+/// gives back the `Authorization` that it got.
 pub struct Web {
     pub port: u16,
     address: SocketAddr,
@@ -179,8 +180,13 @@ fn serve(stream: impl Read + Write, notes: &watch::Sender<Vec<Seen>>) {
             }
             _ => {}
         }
-        let text = text(&seen.method, &seen.path, &seen.body);
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
+        let (text, echo) = match &seen.authorization {
+            Some(authorization) if seen.path.ends_with("/echo") => {
+                (authorization.clone(), format!("x-echo: {authorization}\r\n"))
+            }
+            _ => (text(&seen.method, &seen.path, &seen.body), String::new()),
+        };
+        let head = format!("HTTP/1.1 200 OK\r\n{echo}content-length: {}\r\n\r\n", text.len());
         let answer = format!("{head}{text}");
         let writer = reader.get_mut();
         if writer.write_all(answer.as_bytes()).and_then(|()| writer.flush()).is_err() {

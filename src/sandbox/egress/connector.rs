@@ -13,9 +13,7 @@ use tokio::sync::Notify;
 use super::address::is_public;
 use super::failure::Failure;
 use super::machine::Listeners;
-use super::secrets::{self, PutIn};
 use super::target::Target;
-use crate::authority::SecretGrant;
 use crate::engine::BoxFuture;
 use crate::limits;
 use crate::secrets::Secrets;
@@ -98,12 +96,8 @@ impl Connector {
         Self { secrets: Some(secrets), ..self }
     }
 
-    /// Puts those of `granted` that are for the request's host into it.
-    pub async fn put_in(&self, granted: &[SecretGrant], outgoing: &mut Outgoing) -> Result<PutIn, Failure> {
-        match &self.secrets {
-            Some(secrets) => secrets::put_in(secrets, granted, outgoing).await,
-            None => Ok(PutIn::default()),
-        }
+    pub fn secrets(&self) -> Option<&Secrets> {
+        self.secrets.as_ref()
     }
 
     /// Where this process listens: guests are not let in there.

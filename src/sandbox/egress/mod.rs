@@ -13,4 +13,5 @@ mod target;
 pub use self::client::Client;
 pub use self::connector::{Answer, Connector, Dialler, Head, Outgoing, Route, Timeouts, Timer};
 pub use self::failure::Failure;
+pub use self::secrets::put_in;
 pub use self::target::Target;

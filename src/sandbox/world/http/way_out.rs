@@ -2,7 +2,7 @@
 
 use crate::authority::{Lost, Powers};
 use crate::engine::{BoxFuture, Recorder, RecorderError};
-use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer};
+use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer, put_in};
 use crate::sandbox::wire::{ExchangeWire, Remote, Request};
 
 /// Where exchanges leave.
@@ -72,7 +72,7 @@ pub async fn exchange(
     let what = format!("{} {}", outgoing.method, target.describe());
     let timer = TaskTime(recorder.clone());
     // Behind all that is hashed and recorded of the request.
-    let secrets = match connector.put_in(&recorder.secrets(), &mut outgoing).await {
+    let secrets = match put_in(connector.secrets(), &recorder.secrets(), &mut outgoing).await {
         Ok(secrets) => secrets,
         Err(failure) => return Ok(Err(failure)),
     };
