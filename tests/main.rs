@@ -19,6 +19,7 @@ mod data_folder;
 mod demo;
 mod desk;
 mod divergence;
+mod environment;
 mod export;
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -11,6 +11,7 @@ mod commit;
 mod cursor;
 mod dispatch;
 mod effect;
+mod environment;
 mod error;
 mod family;
 mod feed;

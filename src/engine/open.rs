@@ -74,6 +74,8 @@ pub struct EngineOptions {
     pub lock_file: Option<PathBuf>,
     /// Reads the files of components that are added, where the engine's own process may not.
     pub reader: Option<Reader>,
+    /// The value of a variable that a component is granted, asked for when a task of it is made: by default this process's.
+    pub environment: fn(&str) -> Option<String>,
     /// How a person does what the engine advises in logs and in the errors of tasks; by default no command is named.
     pub commands: Commands,
     /// Looks at the root tasks of an engine that is there to try one.
@@ -98,6 +100,7 @@ impl Default for EngineOptions {
             trusts_all: false,
             lock_file: None,
             reader: None,
+            environment: |name| std::env::var(name).ok(),
             commands: without_commands,
             probe: None,
         }
@@ -195,6 +198,7 @@ impl TaskEngine {
             trusts_all: options.trusts_all,
             lock_file: options.lock_file,
             reader: options.reader,
+            environment: options.environment,
             commands: options.commands,
             leases: AtomicU64::new(1),
             probe: options.probe,

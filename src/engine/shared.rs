@@ -64,6 +64,7 @@ pub struct Shared {
     /// Says what of them is approved where no person is.
     pub lock_file: Option<PathBuf>,
     pub reader: Option<Reader>,
+    pub environment: fn(&str) -> Option<String>,
     /// How a person does what is advised.
     pub commands: Commands,
     pub audit: Audit,

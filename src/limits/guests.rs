@@ -43,3 +43,5 @@ pub const MAX_CHECKPOINT_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_OPEN_TICKETS: usize = 1_024;
 /// Progress reports that wait for a commit; beyond, the oldest are dropped (the last one counts).
 pub const MAX_PENDING_PROGRESS: usize = 256;
+/// The environment that one task sees, names and values, bytes.
+pub const MAX_ENVIRONMENT_BYTES: usize = 32 * 1024;

@@ -25,6 +25,8 @@ pub const MAX_PROBED_LOG_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_PACKED_HEAD_BYTES: u64 = 2 * 1024 * 1024;
 /// The task itself, bytes: its arguments are the most of it.
 pub const MAX_PACKED_TASK_BYTES: u64 = 6 * 1024 * 1024;
+/// Its environment, bytes.
+pub const MAX_PACKED_ENVIRONMENT_BYTES: u64 = 2 * super::MAX_ENVIRONMENT_BYTES as u64;
 /// Its journal, and all its operations together, bytes each: what a task may have by default.
 pub const MAX_PACKED_RECORDS_BYTES: u64 = 256 * 1024 * 1024;
 /// One operation, bytes: an answer with its headers.

@@ -17,7 +17,7 @@ use super::world::journal::Journal;
 use super::world::stdio::Capture;
 use crate::authority::Grant;
 use crate::engine::Outcome;
-use crate::task::TaskLimits;
+use crate::task::{TaskLimits, Variable};
 
 const CANCELLATION_INTERFACE: &str = "longhaul:tool/cancellation";
 
@@ -27,6 +27,7 @@ pub(super) struct Job<'a> {
     pub arguments: &'a str,
     pub limits: &'a TaskLimits,
     pub grant: &'a Grant,
+    pub environment: &'a [Variable],
 }
 
 /// What an attempt has of the world outside its instance.
@@ -55,7 +56,7 @@ pub(super) async fn run(
             Capture::new(usize::try_from(job.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
         let captured = matches!(job.binding, Binding::Command { .. }).then(|| capture.clone());
         let limiter = Limiter::new(job.limits.memory_mib, Some(memory.clone()));
-        let world = World::new(journal, limiter, job.grant.clone(), captured);
+        let world = World::new(journal, limiter, job.grant.clone(), job.environment, captured);
         let meter = world.meter.clone();
         let mut store = instance::store(pre.engine(), world);
 

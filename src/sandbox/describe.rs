@@ -24,6 +24,7 @@ pub(super) async fn describe(
         Journal::of_inspection(),
         Limiter::new(limits::INSPECTION_MEMORY_MIB, None),
         Grant::default(),
+        &[],
         None,
     );
     let meter = world.meter.clone();

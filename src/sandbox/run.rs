@@ -199,7 +199,13 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: tokio::runtime::Handl
         egress: Egress { way_out, runtime, effects: task.effects.clone() },
         suspend_grace: inner.options.suspend_grace,
     };
-    let job = Job { binding: &binding, arguments: &task.arguments, limits: &task.limits, grant: &task.grant };
+    let job = Job {
+        binding: &binding,
+        arguments: &task.arguments,
+        limits: &task.limits,
+        grant: &task.grant,
+        environment: &task.environment,
+    };
     attempt::run(inner.threads.ticker(), &pre, job, means).await
 }
 
@@ -275,6 +281,7 @@ async fn instances(
             Journal::of_inspection(),
             Limiter::new(limits::DEFAULT_MEMORY_MIB, None),
             Grant::default(),
+            &[],
             None,
         );
         let mut store = instance::store(pre.engine(), world);

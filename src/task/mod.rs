@@ -21,7 +21,8 @@ pub use id::{ComponentId, ParseTaskIdError, TaskId};
 pub use log::{LogLevel, log_lines};
 pub use question::{By, OpenQuestion, QuestionKind, Questions};
 pub use record::{
-    AnsweredBy, Called, CancelRequest, OutputMeta, Progress, Report, Status, Task, TaskLimits, Wake, WakeOn,
+    AnsweredBy, Called, CancelRequest, OutputMeta, Progress, Report, Status, Task, TaskLimits, Variable,
+    Wake, WakeOn,
 };
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;

@@ -41,7 +41,14 @@ pub struct Task {
     pub scope: Vec<String>,
     /// Which of its parent's calls it came from, as long as that is anybody's concern.
     pub called: Option<Called>,
+    /// The variables that it sees, as they were when it was made. They stand in a part of its row of their own, which tasks
+    /// without any do not have.
+    #[serde(skip)]
+    pub environment: Vec<Variable>,
 }
+
+/// A variable of the environment: its name and its value.
+pub type Variable = (String, String);
 
 /// How a task came to be a child, and what is tried where it fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

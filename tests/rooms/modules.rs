@@ -20,7 +20,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["commit"],
             &["audit", "narrowed"],
             &["shared"],
-            &["change"],
+            &["change", "environment"],
             &["record"],
             &["family", "runner"],
             &["handle"],

@@ -17,9 +17,11 @@ use crate::engine::change::admit;
 use crate::engine::change::admit::admit;
 use crate::engine::change::plan::{About, plan_new};
 use crate::engine::commit::Commit;
+use crate::engine::environment;
 use crate::engine::error::EngineError;
 use crate::engine::journal::ops;
 use crate::engine::journal::ops::OpState;
+
 use crate::engine::link::Link;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::open_task::OpenTask;
@@ -176,6 +178,7 @@ pub fn child(shared: &Shared, like: &Task, tool: &ToolEntry, called: Called) -> 
         effects: tool.effects.clone(),
         idempotency_key: None,
         called: Some(called),
+        environment: environment::of(shared, tool),
         ..like.clone()
     })
 }

@@ -14,6 +14,7 @@ use crate::engine::change::admit::canonical_text;
 use crate::engine::change::plan::{About, plan_new};
 use crate::engine::charge;
 use crate::engine::commit::Commit;
+use crate::engine::environment;
 use crate::engine::error::EngineError;
 use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
@@ -304,6 +305,7 @@ fn new_task(
         trace: submission.trace.clone(),
         scope: submission.principal.tools().to_vec(),
         called: None,
+        environment: environment::of(shared, tool),
     })
 }
 

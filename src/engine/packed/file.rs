@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::error::PackError;
 use super::task::{Exported, ExportedHead, PackedCheckpoint, PackedOp, PackedTask};
 use crate::limits;
+use crate::task::Variable;
 
 const MAGIC: &[u8] = b"longhaul task\n";
 const VERSION: u8 = 1;
@@ -24,6 +25,8 @@ const TASK: u8 = 3;
 const RECORDS: u8 = 4;
 const OP: u8 = 5;
 const CHECKPOINT: u8 = 6;
+/// Only where the task sees one.
+const ENVIRONMENT: u8 = 7;
 
 /// What a part is called, and how many bytes it may have.
 fn bound(kind: u8) -> Option<(&'static str, u64)> {
@@ -35,6 +38,7 @@ fn bound(kind: u8) -> Option<(&'static str, u64)> {
         RECORDS => ("the journal", limits::MAX_PACKED_RECORDS_BYTES),
         OP => ("an operation", limits::MAX_PACKED_OP_BYTES),
         CHECKPOINT => ("the checkpoint", limits::MAX_PACKED_CHECKPOINT_BYTES),
+        ENVIRONMENT => ("the environment", limits::MAX_PACKED_ENVIRONMENT_BYTES),
         _ => return None,
     })
 }
@@ -60,6 +64,9 @@ impl Exported {
         }
         if let Some(checkpoint) = &self.checkpoint {
             put(&mut out, CHECKPOINT, &encoded("the checkpoint", checkpoint)?)?;
+        }
+        if !self.environment.is_empty() {
+            put(&mut out, ENVIRONMENT, &encoded("the environment", &self.environment)?)?;
         }
         let hash = *blake3::hash(&out).as_bytes();
         put(&mut out, END, &hash)?;
@@ -110,6 +117,7 @@ struct Parts {
     ops: Vec<PackedOp>,
     op_bytes: u64,
     checkpoint: Option<PackedCheckpoint>,
+    environment: Option<Vec<Variable>>,
 }
 
 impl Parts {
@@ -123,6 +131,7 @@ impl Parts {
             TASK => self.task.replace(decoded("the task", &bytes)?).is_some(),
             RECORDS => self.records.replace(bytes).is_some(),
             CHECKPOINT => self.checkpoint.replace(decoded("the checkpoint", &bytes)?).is_some(),
+            ENVIRONMENT => self.environment.replace(decoded("the environment", &bytes)?).is_some(),
             _ => {
                 self.op_bytes = self.op_bytes.saturating_add(bytes.len() as u64);
                 if self.op_bytes > limits::MAX_PACKED_RECORDS_BYTES {
@@ -151,6 +160,7 @@ impl Parts {
             records: self.records.ok_or_else(missing)?,
             ops: self.ops,
             checkpoint: self.checkpoint,
+            environment: self.environment.unwrap_or_default(),
         })
     }
 }
@@ -263,6 +273,7 @@ pub(super) mod tests {
             },
             records: vec![0, 1, 0, 0, 1, 0],
             ops: vec![op],
+            environment: vec![("LANG".into(), "en".into())],
             checkpoint: None,
         }
     }

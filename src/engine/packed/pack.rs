@@ -126,6 +126,7 @@ pub(super) fn read(
         records: journal.records,
         ops: packed_ops,
         checkpoint,
+        environment: task.environment.clone(),
     }))
 }
 

@@ -6,7 +6,8 @@ use super::task::{Exported, PackedState};
 use crate::engine::journal::records::{Record, put_varint, take_record};
 
 impl Exported {
-    /// Every payload becomes as many `x`: arguments, what the journal and operations hold, the saved state, errors.
+    /// Every payload becomes as many `x`: arguments, what the journal and operations hold, the saved state, the
+    /// environment, errors.
     #[must_use]
     pub fn redacted(mut self) -> Self {
         self.head.redacted = true;
@@ -26,6 +27,7 @@ impl Exported {
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.state.fill(b'x');
         }
+        self.environment.iter_mut().for_each(|(_, value)| *value = masked(value));
         self
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::authority::Grant;
-use crate::task::{Effects, TaskId, TaskLimits};
+use crate::task::{Effects, TaskId, TaskLimits, Variable};
 
 /// A task with all that its replay needs, and nothing that it could act by.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Exported {
     pub(super) records: Vec<u8>,
     pub(super) ops: Vec<PackedOp>,
     pub(super) checkpoint: Option<PackedCheckpoint>,
+    /// The variables that it sees.
+    pub(super) environment: Vec<Variable>,
 }
 
 /// What it is, for people.

@@ -99,7 +99,8 @@ fn bounded(limits_of_task: &TaskLimits) -> TaskLimits {
 }
 
 /// The task as it is replayed: on its own, of the local owner, with no retry.
-fn task(packed: &PackedTask, tool: &str, as_task: AsTask) -> Task {
+fn task(exported: &Exported, as_task: AsTask) -> Task {
+    let (packed, tool) = (&exported.task, &exported.head.tool);
     let AsTask { component, owner_state, created_at } = as_task;
     Task {
         id: packed.id,
@@ -120,6 +121,7 @@ fn task(packed: &PackedTask, tool: &str, as_task: AsTask) -> Task {
         trace: None,
         scope: Vec::new(),
         called: None,
+        environment: exported.environment.clone(),
     }
 }
 
@@ -175,7 +177,7 @@ impl TaskEngine {
         if let Some((end, hash)) = packed.log_end {
             commit.add_put(Space::Log, rows::log_key(id, end), hash);
         }
-        rows::put_task(&mut commit, &task(packed, &exported.head.tool, as_task))?;
+        rows::put_task(&mut commit, &task(exported, as_task))?;
         commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status(packed, created_at))?);
         commit.add_put(Space::Open, id.as_bytes().as_slice(), []);
         self.shared.commit(commit)?.await?;

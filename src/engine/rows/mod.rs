@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::authority::StatePattern;
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError, codec};
-use crate::task::{ComponentId, Status, Task, TaskId, ToolResult};
+use crate::task::{ComponentId, Status, Task, TaskId, ToolResult, Variable};
 
 /// Version of every row that this module writes; a change of shape gets a new one next to the old.
 pub const ROW_VERSION: u8 = 1;
@@ -53,6 +53,16 @@ struct TaskRow {
     task: Task,
     arguments: Payload,
 }
+
+/// The same of one that sees an environment.
+#[derive(Serialize, Deserialize)]
+struct EnvironmentTaskRow {
+    row: TaskRow,
+    environment: Vec<Variable>,
+}
+
+/// Version of the row of a task that sees an environment.
+const ENVIRONMENT_ROW_VERSION: u8 = 2;
 
 /// `id | epoch BE`, the prefix of one journal.
 pub fn journal_prefix(task: TaskId, epoch: u32) -> Vec<u8> {
@@ -160,14 +170,28 @@ pub fn put_task(batch: &mut Batch, task: &Task) -> Result<(), StoreError> {
     let id = task.id;
     let arguments = put_payload(batch, id, task.arguments.as_bytes());
     let row = TaskRow { task: Task { arguments: String::new(), ..task.clone() }, arguments };
-    batch.add_put(Space::Task, id.as_bytes().as_slice(), encode(&row)?);
+    let row = match task.environment.is_empty() {
+        true => encode(&row)?,
+        false => {
+            let environment = task.environment.clone();
+            codec::encode(ENVIRONMENT_ROW_VERSION, &EnvironmentTaskRow { row, environment })?
+        }
+    };
+    batch.add_put(Space::Task, id.as_bytes().as_slice(), row);
     Ok(())
 }
 
 /// The task without its arguments, and where those are.
 pub fn read_task_row(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<(Task, Payload)>, StoreError> {
-    let row = read_row::<TaskRow>(snapshot, Space::Task, id.as_bytes())?;
-    Ok(row.map(|row| (row.task, row.arguments)))
+    let (space, key) = (Space::Task, id.as_bytes());
+    let Some(row) = snapshot.get(space, key)? else { return Ok(None) };
+    if codec::version(space, key, &row)? == ENVIRONMENT_ROW_VERSION {
+        let EnvironmentTaskRow { row, environment } =
+            codec::decode(ENVIRONMENT_ROW_VERSION, space, key, &row)?;
+        return Ok(Some((Task { environment, ..row.task }, row.arguments)));
+    }
+    let row: TaskRow = decode(space, key, &row)?;
+    Ok(Some((row.task, row.arguments)))
 }
 
 pub fn read_task(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<Task>, StoreError> {

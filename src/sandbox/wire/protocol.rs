@@ -15,7 +15,7 @@ use crate::engine::{
     Suspension,
 };
 use crate::limits;
-use crate::task::{Effects, LogLevel, TaskLimits, WakeOn};
+use crate::task::{Effects, LogLevel, TaskLimits, Variable, WakeOn};
 
 /// What a worker is for.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,7 @@ pub struct Begin<'a> {
     pub arguments: Cow<'a, str>,
     pub limits: Cow<'a, TaskLimits>,
     pub grant: Cow<'a, Grant>,
+    pub environment: Cow<'a, [Variable]>,
     pub effects: Cow<'a, Effects>,
     pub suspend_grace: Duration,
 }

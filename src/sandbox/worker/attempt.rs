@@ -38,6 +38,7 @@ pub async fn run(lease: Lease, guest: Guest, suspend_grace: Duration) -> Ran {
         arguments: Cow::Borrowed(&task.arguments),
         limits: Cow::Borrowed(&task.limits),
         grant: Cow::Owned(what_it_may_know(&task.grant)),
+        environment: Cow::Borrowed(&task.environment),
         effects: Cow::Borrowed(&task.effects),
         suspend_grace,
     };

@@ -160,10 +160,11 @@ impl Worker {
     }
 
     fn play(&self, begin: &Begin<'_>) {
-        let Begin { guest, binding, arguments, limits, grant, effects, suspend_grace } = begin;
+        let Begin { guest, binding, arguments, limits, grant, environment, effects, suspend_grace } = begin;
         let (guest, suspend_grace) = (*guest, *suspend_grace);
         let (binding, arguments) = (binding.clone().into_owned(), arguments.clone().into_owned());
         let (limits, grant) = (limits.clone().into_owned(), grant.clone().into_owned());
+        let environment = environment.clone().into_owned();
         let news = Arc::new(watch::Sender::new(0));
         let remote = Remote::new(self.link.clone(), guest, news.clone());
         let means = Means {
@@ -182,7 +183,13 @@ impl Worker {
                 Ok(binding) => binding,
                 Err(error) => return Outcome::MissingComponent { message: format!("{error}") },
             };
-            let job = Job { binding: &binding, arguments: &arguments, limits: &limits, grant: &grant };
+            let job = Job {
+                binding: &binding,
+                arguments: &arguments,
+                limits: &limits,
+                grant: &grant,
+                environment: &environment,
+            };
             attempt::run(&ticker, &pre, job, means).await
         });
     }

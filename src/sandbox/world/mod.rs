@@ -39,6 +39,7 @@ use super::limiter::Limiter;
 use super::threads::Meter;
 use crate::authority::Grant;
 use crate::limits;
+use crate::task::Variable;
 
 /// What every guest sees as its own name.
 const PROGRAM_NAME: &str = "tool";
@@ -61,11 +62,18 @@ pub struct World {
 
 impl World {
     /// A world at the beginning of an epoch, or at that of its replay. `capture` also gets what is printed.
-    pub fn new(journal: Journal, limiter: Limiter, grant: Grant, capture: Option<Capture>) -> Self {
+    pub fn new(
+        journal: Journal,
+        limiter: Limiter,
+        grant: Grant,
+        environment: &[Variable],
+        capture: Option<Capture>,
+    ) -> Self {
         let seed = journal.seed();
         let stream = |stream| LogStream { journal: journal.clone(), stream, capture: capture.clone() };
         let wasi = WasiCtx::builder()
             .arg(PROGRAM_NAME)
+            .envs(environment)
             .stdout(stream(Stream::Stdout))
             .stderr(stream(Stream::Stderr))
             .secure_random(SeededRandom::new(&seed, Purpose::Secure))

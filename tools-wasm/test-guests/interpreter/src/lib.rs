@@ -22,6 +22,7 @@
 //! | `nap` | `ms` | `std::thread::sleep` | `ms` |
 //! | `timer` | `ms` | starts a timer and waits for its ticket | `ms` |
 //! | `wait_many` | `ms` (list), `timeout_ms?` | starts all timers, then waits until each is ready; prints their positions in the order in which they came. Where no timer comes within `timeout_ms`, prints `timeout` and abandons the others | length of `ms` |
+//! | `environment` | | prints the variables that it sees | 0 |
 //! | `http` | `request`, `timeout_ms?` | sends it and prints what it came to, see below | hash of the URL |
 //! | `http_many` | `requests` (list), `timeout_ms?` | sends all at once and waits for all in one poll; prints what each came to, in the order given | length of `requests` |
 //! | `http_clock` | `request` | reads the time twice and sends both as the body; prints both and what it came to | hash of the URL |

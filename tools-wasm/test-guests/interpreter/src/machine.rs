@@ -153,6 +153,10 @@ impl Machine {
                 self.check_clock(second)?;
                 self.print("clock2", format_args!("{first} {second}"));
             }
+            Op::Environment {} => {
+                let seen: Vec<_> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+                self.print("environment", seen.join(" "));
+            }
             Op::Instant {} => {
                 let now = Instant::now();
                 let elapsed = self.last_instant.replace(now).map_or(Duration::ZERO, |last| now - last);

@@ -21,6 +21,7 @@ pub enum Op {
     Clock {},
     Clock2 {},
     Instant {},
+    Environment {},
     Random { bytes: u64 },
     Sleep { ms: u64 },
     Nap { ms: u64 },
@@ -91,6 +92,7 @@ impl Op {
             Self::Clock {}
             | Self::Clock2 {}
             | Self::Instant {}
+            | Self::Environment {}
             | Self::JoinAll {}
             | Self::JoinAny {}
             | Self::CancelChildren {}
