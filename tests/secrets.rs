@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Authority, Client, Server, Tls, VALID, Web, guest};
+use crate::support::{Authority, Client, Server, Tls, VALID, Web, command, guest};
 
 const CANARY: &str = "canary-7f3a~9Q/secret+of=ours";
 
@@ -206,6 +206,25 @@ async fn a_secret_is_used_and_never_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_used_and_never_seen_by_a_worker() {
     used_and_not_seen("process").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_has_nothing_is_named_before_it_is_wanted() {
+    let house = House::new();
+    let server = house.start("none", &[]);
+    server.says("file:/nowhere/key cannot be read").await;
+    let config = house.path("none.toml");
+    let words = ["--config", config.to_str().expect("a text"), "doctor"];
+    let doctor =
+        command(server.data(), &words).env("LONGHAUL_TEST_SECRET", CANARY).output().expect("longhaul runs");
+    check_hidden("doctor", &doctor.stdout);
+    let said: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    let checks = said["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["what"] == "secrets of grants").expect("it is looked at");
+    assert_eq!(check["ok"], false, "{check}");
+    let found = check["found"].as_str().expect("words");
+    assert!(found.starts_with("of 3 there are not: file:/nowhere/key"), "{found}");
+    assert!(!found.contains("env:"), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The programs that this one starts, as the settings have them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +17,9 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
     let mut programs = Programs::from([(Role::Compiler, compiler), (Role::Worker, worker)]);
     programs.extend(servers::programs(&settings.servers));
     programs.insert(Role::Reader, own(READ_COMPONENT, None, Environment::empty())?);
-    for source in secret_sources(settings) {
-        programs.insert(Role::Secret(source.to_string()), secret_program(&source)?);
+    // Its own environment a server reads itself.
+    for source in secret_sources(settings).iter().filter(|source| !matches!(source, SecretSource::Env(_))) {
+        programs.insert(Role::Secret(source.to_string()), secret_program(source)?);
     }
     for folder in &settings.tool_paths {
         let folder = folder.as_os_str();
@@ -27,12 +29,10 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
     Ok(programs)
 }
 
-/// Where the configuration says that secrets are, but for the server's own environment: what is not stated here, a server
-/// within its walls cannot read.
-pub fn secret_sources(settings: &Settings) -> impl Iterator<Item = SecretSource> {
+/// Where the configuration says that secrets are.
+pub fn secret_sources(settings: &Settings) -> BTreeSet<SecretSource> {
     let granted = settings.operator.grants.values().flat_map(|grant| &grant.secrets);
-    let sources = granted.filter_map(|secret| secret.from.parse::<SecretSource>().ok());
-    sources.filter(|source| !matches!(source, SecretSource::Env(_)))
+    granted.filter_map(|secret| secret.from.parse().ok()).collect()
 }
 
 /// A keyring is found by what the session has in its environment.

@@ -12,6 +12,7 @@ use crate::cli::client::remote::Remote;
 use crate::cli::config::{Isolation, SharesSettings, WallsWanted};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::programs::secret_sources;
 use crate::cli::server::guests;
 use crate::cli::server::machine::{self, Memory};
 use crate::cli::server::server_file::{ServerInfo, Serves, is_running};
@@ -19,6 +20,7 @@ use crate::cli::show::render::{Table, bytes};
 use crate::http;
 use crate::limits;
 use crate::private::{self, NotPrivate, Purpose};
+use crate::secrets::read_here;
 use crate::shares::{Bound, Pool};
 use crate::store::{BackupSummary, DiskBounds, Presence, Store, StoreError};
 use crate::walls;
@@ -60,6 +62,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         memory(&context.settings.shares, &machine::memory()),
         shares(context),
         isolation(context),
+        secrets(context),
         data_folder(context.data()),
         disk(context.data(), context.settings.shares.disk.bounds()),
     ];
@@ -112,6 +115,23 @@ fn target(context: &Context) -> Check {
             format!("rustup target add {}, if you build guests here", guests::TARGET),
         ),
         Err(error) => Check::warn(WHAT, error.to_string(), "https://rustup.rs, if you build guests here"),
+    }
+}
+
+/// As this command reads them, which has its own environment and not the server's.
+fn secrets(context: &Context) -> Check {
+    const WHAT: &str = "secrets of grants";
+    let sources = secret_sources(&context.settings);
+    let missing: Vec<String> =
+        sources.iter().filter_map(|source| read_here(source).err()).map(|error| error.to_string()).collect();
+    match (sources.len(), missing.len()) {
+        (0, _) => Check::ok(WHAT, "none"),
+        (all, 0) => Check::ok(WHAT, format!("{all}, each of which can be read")),
+        (all, _) => Check::warn(
+            WHAT,
+            format!("of {all} there are not: {}", missing.join("; ")),
+            "requests that want them fail; what a server was started with, this command does not see",
+        ),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Secrets that a server within its walls cannot read itself: each is read by a process of this program that stands outside
 //! of them, and only from a source that the configuration names.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ pub fn secrets(context: &Context) -> Secrets {
         return Secrets::default();
     }
     let launch = context.launch.clone();
-    let stated: BTreeSet<SecretSource> = secret_sources(&context.settings).collect();
+    let stated = secret_sources(&context.settings);
     Secrets::outside(Arc::new(move |source| {
         let launch = stated.contains(&source).then(|| launch.clone());
         Box::pin(async move {
@@ -37,6 +36,19 @@ pub fn secrets(context: &Context) -> Secrets {
             }
         })
     }))
+}
+
+/// Says which are not there, in the background: whose component wants one learns it at its first request else.
+pub fn look(context: &Context) {
+    let secrets = secrets(context);
+    for source in secret_sources(&context.settings) {
+        let secrets = secrets.clone();
+        tokio::spawn(async move {
+            if let Err(error) = secrets.read(&source).await {
+                tracing::warn!("a secret is not there, and requests that want it will fail: {error}");
+            }
+        });
+    }
 }
 
 async fn read_outside(launch: &Launch, source: SecretSource) -> Result<Secret, SecretError> {

@@ -18,6 +18,7 @@ use super::load;
 use super::machine;
 use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::sampler::Endpoint;
+use super::secrets;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
 use super::walls;
@@ -224,6 +225,7 @@ async fn serve(
         // Tasks run before it listens.
         sandbox.keep_out_of(context.settings.http);
     }
+    secrets::look(context);
     engine.set_catalog(catalog::empty());
     let mut loading: Loading<'_> = Box::pin(set_up(engine, sandbox, remotes, context));
     let mut is_loaded = false;
