@@ -28,6 +28,8 @@ mod neighbours;
 mod program;
 mod questions;
 mod restart;
+#[cfg(feature = "cli")]
+mod secrets;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
 mod state;
@@ -58,6 +60,8 @@ const QUESTIONS: &[Question] = &[
     ("compiling", compiling::run),
     #[cfg(feature = "cli")]
     ("walls", walls::run),
+    #[cfg(feature = "cli")]
+    ("secrets", secrets::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),
     ("journal", journal::run),
