@@ -42,22 +42,26 @@ impl House {
     }
 
     fn start(&self, isolate: &str, variables: &[(&str, &str)]) -> Server {
+        self.start_from(&format!("file:{}", self.path("key").display()), isolate, variables)
+    }
+
+    /// With `key` as the source of what goes to the web server.
+    fn start_from(&self, key: &str, isolate: &str, variables: &[(&str, &str)]) -> Server {
         let config = self.path(&format!("{isolate}.toml"));
         let secret = |host: &str, from: &str| {
             format!(
                 "{{ name = \"key\", host = {host:?}, header = \"Authorization: Bearer\", from = {from:?} }}"
             )
         };
-        let key = format!("file:{}", self.path("key").display());
         let text = format!(
             "[engine]\nisolate = {isolate:?}\n[grants.fetch]\n\
              http = [{:?}, \"https://localhost:{}\", \"http://localhost:1\", \"http://secrets.example\", \"http://[::1]:1\"]\n\
              secrets = [{}, {}, {}, {}]\n[cli]\nanswer_without_terminal = true\n",
             self.web.url(""),
             self.tls.port,
-            secret("127.0.0.1", &key),
+            secret("127.0.0.1", key),
             secret("localhost", "env:LONGHAUL_TEST_SECRET"),
-            secret("secrets.example", &key),
+            secret("secrets.example", key),
             secret("[::1]", "file:/nowhere/key"),
         );
         fs::write(&config, text).expect("a configuration");
@@ -225,6 +229,36 @@ async fn a_source_that_has_nothing_is_named_before_it_is_wanted() {
     let found = check["found"].as_str().expect("words");
     assert!(found.starts_with("of 3 there are not: file:/nowhere/key"), "{found}");
     assert!(!found.contains("env:"), "{found}");
+}
+
+/// The program that desktops on Linux have for it, played by a script that knows one entry.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyring_is_asked_by_its_program() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::new();
+    fs::create_dir(house.path("bin")).expect("a folder");
+    let program = house.path("bin/secret-tool");
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" = \"lookup service longhaul account web/ours\" ] && printf %s '{CANARY}'\n"
+    );
+    fs::write(&program, script).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it may be run");
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", house.path("bin").display());
+    // Each a server with a data folder of its own: another source is another grant, which waits for approval.
+    for (isolate, entry, gets) in [("process", "longhaul/web/ours", true), ("none", "longhaul/other", false)]
+    {
+        house.web.forget();
+        let server = house.start_from(&format!("keyring:{entry}"), isolate, &[("PATH", &path)]);
+        let got = fetched(&server.client(), &house.web.url("/echo")).await;
+        assert_eq!(house.sent().len(), usize::from(gets), "{got}");
+        if !gets {
+            assert!(got.contains("no value for the secret 'key'"), "{got}");
+            server.says("keyring:longhaul/other is not in the keyring").await;
+        }
+        assert!(server.stop().success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
