@@ -42,7 +42,8 @@ impl House {
     }
 
     fn start(&self, isolate: &str, variables: &[(&str, &str)]) -> Server {
-        self.start_from(&format!("file:{}", self.path("key").display()), isolate, variables)
+        // Next to the configuration.
+        self.start_from("file:key", isolate, variables)
     }
 
     /// With `key` as the source of what goes to the web server.

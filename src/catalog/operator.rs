@@ -12,7 +12,7 @@ use super::tool_bounds::{Rate, ToolBounds, rate};
 use super::{Catalog, is_tool_name};
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
 use crate::limits;
-use crate::secrets::SecretSource;
+use crate::secrets::{SecretSource, SourceError};
 
 /// The operator's tables. The default grants nothing and changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -211,8 +211,12 @@ fn not_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
 
 fn secret_source<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     let text = String::deserialize(input)?;
-    text.parse::<SecretSource>().map_err(D::Error::custom)?;
-    Ok(text)
+    match text.parse::<SecretSource>() {
+        Ok(_) => Ok(text),
+        // The configuration that it stands in says from where.
+        Err(SourceError::RelativePath) if text != "file:" => Ok(text),
+        Err(error) => Err(D::Error::custom(error)),
+    }
 }
 
 fn prefix<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
