@@ -49,6 +49,7 @@ mod sampling;
 mod schemas;
 mod secrets;
 mod servers;
+mod signatures;
 mod start;
 mod state;
 mod steps;

@@ -130,7 +130,8 @@ async fn install(engine: &TaskEngine, name: &str, bytes: Arc<[u8]>, manifest: &s
     let manifest = Manifest::parse(Path::new(name), manifest).expect("a manifest");
     let inspection = engine.inspect(bytes.clone()).await.expect("a component");
     let id = engine.store_component(bytes, name).await.expect("stored");
-    let candidate = Candidate { name: name.to_owned(), id, manifest, inspection, trusted: true };
+    let candidate =
+        Candidate { name: name.to_owned(), id, manifest, inspection, trusted: true, signed: None };
     Component::assemble(candidate, &Operator::default()).expect("tools")
 }
 

@@ -16,6 +16,7 @@ use super::error::{CatalogError, DefinitionError};
 use super::file::is_component_name;
 use super::manifest::{Manifest, ToolText};
 use super::operator::{Operator, ToolOverride};
+use super::signature::Signed;
 use super::{folded, looks};
 use crate::limits;
 use crate::task::{ComponentId, Effects};
@@ -30,11 +31,13 @@ pub struct Candidate {
     pub inspection: Inspection,
     /// Built here from its operator's own workspace, or served with `--trust`.
     pub trusted: bool,
+    /// Who signed it, as far as that was looked at.
+    pub signed: Option<Signed>,
 }
 
 impl Component {
     pub fn assemble(candidate: Candidate, operator: &Operator) -> Result<Self, CatalogError> {
-        let Candidate { name: file_name, id, manifest, inspection, trusted } = candidate;
+        let Candidate { name: file_name, id, manifest, inspection, trusted, signed: _ } = candidate;
         let name = component_name(file_name, &manifest)?;
         let tools = inspection.tools.len();
         if tools == 0 {

@@ -15,6 +15,7 @@ mod operator;
 mod pending;
 mod requests;
 mod schema;
+mod signature;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,6 +42,7 @@ pub use operator::{
 pub use pending::Pending;
 pub use requests::{RequestForm, RequestText, Requests};
 pub use schema::{Schema, SchemaError, Violation};
+pub use signature::{SignatureError, Signed, Signers, read_keys};
 pub use source::{ComponentFile, ToolPath};
 pub use tool_bounds::{Rate, ToolBounds};
 

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, Error as _};
 use super::definition::{Reply, ToolDefinition};
 use super::file::{env_names, http_patterns, key, quoted, state_patterns, tool_globs, visible_line, within};
 use super::manifest::{LimitRequest, RetryRequest, guest_path, header_name, host_name, slot_name};
+use super::signature::Signers;
 use super::tool_bounds::{Rate, ToolBounds, rate};
 use super::{Catalog, is_tool_name};
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
@@ -25,6 +26,8 @@ pub struct Operator {
     pub components: BTreeMap<String, ComponentTable>,
     /// The `dedupe_seconds` of every tool that says nothing of it itself.
     pub dedupe_seconds: Option<u64>,
+    /// Who may sign components, and whether they must.
+    pub signers: Signers,
 }
 
 /// What a component is given, in the manifest's terms; here folders and secrets are bound to their sources.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{FileError, read_text};
 use super::manifest::Manifest;
+use super::signature;
 use super::source::has_ending;
 use super::wassette;
 use crate::limits;
@@ -28,6 +29,8 @@ pub struct RequestText {
     pub text: String,
     /// A policy that is not read, since the manifest goes before it.
     pub passed_over: Option<PathBuf>,
+    /// Of the component that it belongs to, as minisign writes it.
+    pub signature: Option<String>,
 }
 
 /// How requests are written.
@@ -43,6 +46,11 @@ impl RequestText {
     /// What stands next to a component: `NAME.toml`, or else a policy, `NAME.policy.yaml` or, where no other component is
     /// in the folder, `policy.yaml`.
     pub fn next_to(component: &Path) -> Result<Self, FileError> {
+        let signature = signature::next_to(component)?;
+        Ok(Self { signature, ..Self::unsigned(component)? })
+    }
+
+    fn unsigned(component: &Path) -> Result<Self, FileError> {
         let manifest = component.with_extension("toml");
         let policy = find_policy(component)?;
         if is_entry(&manifest)? {
@@ -56,12 +64,12 @@ impl RequestText {
 
     /// The text of a manifest; `path` is where it stands.
     pub fn manifest(path: PathBuf, text: String) -> Self {
-        Self { path, form: RequestForm::Manifest, text, passed_over: None }
+        Self { path, form: RequestForm::Manifest, text, passed_over: None, signature: None }
     }
 
     /// The text of a policy.
     pub fn policy(path: PathBuf, text: String) -> Self {
-        Self { path, form: RequestForm::Policy, text, passed_over: None }
+        Self { path, form: RequestForm::Policy, text, passed_over: None, signature: None }
     }
 
     /// What it says.

@@ -41,6 +41,8 @@ struct AddedRow {
     manifest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     from: PathBuf,
     at: u64,
     by: String,
@@ -103,7 +105,13 @@ impl TaskEngine {
             self.inspect(bytes.clone()).await.map_err(|error| EngineError::Unusable(error.to_string()))?;
         let id = ComponentId::of_bytes(&bytes);
         let shared = &self.shared;
-        let candidate = Candidate { name, id: id.clone(), manifest, inspection, trusted: shared.trusts_all };
+        let signed = shared
+            .operator
+            .signers
+            .check(&name, &bytes, &requests, manifest.version.as_deref())
+            .map_err(|error| EngineError::Unusable(format!("{}: {error}", from.display())))?;
+        let trusted = shared.trusts_all;
+        let candidate = Candidate { name, id: id.clone(), manifest, inspection, trusted, signed };
         let statement =
             (!candidate.trusted).then(|| Statement::of(candidate.clone(), &shared.operator)).transpose()?;
         let mut component = Component::assemble(candidate, &shared.operator)?;
@@ -124,6 +132,7 @@ impl TaskEngine {
             component: id.clone(),
             policy: (requests.form == RequestForm::Policy).then_some(requests.path),
             manifest: requests.text,
+            signature: requests.signature,
             from,
             at: shared.date(),
             by: by.name().to_owned(),
@@ -246,11 +255,12 @@ pub fn read_all(snapshot: &Snapshot<'_>) -> Result<Vec<Added>, StoreError> {
     snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, row| {
         let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
         match serde_json::from_slice::<AddedRow>(row) {
-            Ok(AddedRow { component, manifest, policy, from, .. }) => {
+            Ok(AddedRow { component, manifest, policy, signature, from, .. }) => {
                 let requests = match policy {
                     None => RequestText::manifest(from.with_extension("toml"), manifest),
                     Some(path) => RequestText::policy(path, manifest),
                 };
+                let requests = RequestText { signature, ..requests };
                 added.push(Added { name, component, requests, from });
             }
             Err(error) => tracing::warn!("the added component '{name}' cannot be read: {error}"),

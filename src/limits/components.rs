@@ -136,3 +136,5 @@ pub const MAX_WASM_STACK_BYTES: usize = 1024 * 1024;
 pub const EPOCH_TICK_MS: u64 = 2;
 /// Nesting of a JSON value that becomes a component value, or the other way.
 pub const MAX_JSON_DEPTH: usize = 64;
+/// The signature next to a component, bytes: minisign's have some 300 and a comment.
+pub const MAX_SIGNATURE_BYTES: u64 = 4 * 1024;

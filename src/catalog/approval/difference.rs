@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::statement::Statement;
 use crate::authority::Grant;
 use crate::catalog::definition::ToolDefinition;
+use crate::catalog::signature::Signed;
 use crate::limits;
 use crate::task::ComponentId;
 
@@ -35,6 +36,7 @@ impl Statement {
             let said = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
             lines.push(format!("its version is {}, and was {}", said(&self.version), said(&before.version)));
         }
+        lines.extend(signer(before.signed.as_ref(), self.signed.as_ref()));
         if before.component != self.component {
             let alone = if lines.is_empty() { ", and nothing else that is seen of it" } else { "" };
             lines.insert(
@@ -44,6 +46,32 @@ impl Statement {
         }
         lines
     }
+}
+
+/// A version that was signed before the one that was approved may be one with a fault that is known.
+fn signer(before: Option<&Signed>, now: Option<&Signed>) -> Vec<String> {
+    let named =
+        |signed: Option<&Signed>| signed.map_or_else(|| "no key".to_owned(), |signed| signed.by.clone());
+    let mut lines = Vec::new();
+    if before.map(|signed| &signed.by) != now.map(|signed| &signed.by) {
+        lines.push(format!("it is signed by {}, and was by {}", named(now), named(before)));
+    }
+    let version = |signed: Option<&'_ Signed>| signed.and_then(|signed| signed.version.clone());
+    if let (Some(was), Some(is)) = (version(before), version(now))
+        && is_older(&is, &was)
+    {
+        lines.push(format!("it is signed as version {is}, which is OLDER than {was}, which was approved"));
+    }
+    lines
+}
+
+/// By the numbers between the dots, as far as both have them.
+fn is_older(one: &str, than: &str) -> bool {
+    fn numbers(text: &str) -> Vec<u64> {
+        let core = text.split(['-', '+']).next().unwrap_or(text);
+        core.split('.').map_while(|part| part.parse().ok()).collect()
+    }
+    numbers(one) < numbers(than)
 }
 
 fn short(component: &ComponentId) -> String {

@@ -9,6 +9,7 @@ use crate::catalog::definition::ToolDefinition;
 use crate::catalog::entry::Component;
 use crate::catalog::error::CatalogError;
 use crate::catalog::operator::Operator;
+use crate::catalog::signature::Signed;
 use crate::task::{ComponentId, Effects, RetryPolicy, TaskLimits, canonical};
 
 /// What an approval is of: all that a component and its manifest say and want, and what the operator grants it. How the
@@ -27,12 +28,16 @@ pub struct Statement {
     pub wanted: Vec<String>,
     pub retry: RetryPolicy,
     pub effects: Effects,
+    /// By whom its bytes are signed, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 impl Statement {
     /// The candidate counts as one without trust, whether it is or not.
     pub fn of(candidate: Candidate, operator: &Operator) -> Result<Self, CatalogError> {
         let effects = Effects::from(candidate.manifest.effects.clone());
+        let signed = candidate.signed.clone();
         let candidate = Candidate { trusted: false, ..candidate };
         let Component { id, version, tools, holdings, .. } =
             Component::assemble(candidate, &operator.for_approvals())?;
@@ -50,6 +55,7 @@ impl Statement {
             wanted: holdings.refused.iter().map(RefusedBound::to_string).collect(),
             retry: holdings.retry,
             effects,
+            signed,
         })
     }
 

@@ -27,6 +27,7 @@ fn candidate(file: &str, manifest: &str, inspection: Inspection) -> Candidate {
         manifest: Manifest::parse(Path::new("a.toml"), manifest).expect("a manifest"),
         inspection,
         trusted: false,
+        signed: None,
     }
 }
 

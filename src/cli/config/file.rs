@@ -17,7 +17,7 @@ use super::values::{
     Isolation, WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, isolation,
     live_instances, retention_days, suspend_grace_ms, trace_kib, walls,
 };
-use crate::catalog::{ComponentTable, GrantTable, Operator, ToolOverride};
+use crate::catalog::{ComponentTable, GrantTable, Operator, Signers, ToolOverride, read_keys};
 use crate::mcp::{Links, OwnNames, wait_bound_of};
 use crate::store::Durability;
 
@@ -46,6 +46,9 @@ pub struct FileTables {
     tools: BTreeMap<String, ToolOverride>,
     components: BTreeMap<String, ComponentTable>,
     servers: BTreeMap<String, ServerTable>,
+    require_signature: bool,
+    #[serde(deserialize_with = "read_keys")]
+    signers: BTreeMap<String, String>,
 }
 
 /// How commands behave that talk to a server or open a store.
@@ -164,7 +167,8 @@ impl FileTables {
             background_idle_seconds: self.background.idle_seconds,
         };
         let (tools, components) = (self.tools, self.components);
-        (layer, Operator { grants, tools, components, ..Operator::default() }, servers)
+        let signers = Signers { keys: self.signers, required: self.require_signature };
+        (layer, Operator { grants, tools, components, signers, ..Operator::default() }, servers)
     }
 }
 

@@ -99,12 +99,21 @@ pub async fn inspect(
             "leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace",
         ),
     })?;
+    let signed = match file.own {
+        true => None,
+        false => {
+            let version = manifest.version.as_deref();
+            let checked = operator.signers.check(&file.name, &bytes, requests, version);
+            checked.map_err(|error| CliError::usage(format_args!("{place}: {error}")))?
+        }
+    };
     let candidate = Candidate {
         name: file.name.clone(),
         id: ComponentId::of_bytes(&bytes),
         manifest,
         inspection,
         trusted: trust || file.own,
+        signed,
     };
     let refused = |error| CliError::usage(format_args!("{place}: {error}"));
     let statement = (!candidate.trusted).then(|| Statement::of(candidate.clone(), operator));

@@ -58,7 +58,8 @@ impl TaskEngine {
         let shared = &self.shared;
         let id = crate::task::ComponentId::of_bytes(&bytes);
         let trusted = shared.trusts_all;
-        let candidate = Candidate { name: name.to_owned(), id, manifest, inspection, trusted };
+        // A trial serves nothing: whose it is, is looked at where it is to be served.
+        let candidate = Candidate { name: name.to_owned(), id, manifest, inspection, trusted, signed: None };
         let statement = (!trusted).then(|| Statement::of(candidate.clone(), &shared.operator)).transpose()?;
         let component = Arc::new(Component::assemble(candidate, &shared.operator)?);
         Ok(Other { component, bytes, offered: statement.map(|statement| statement.offered()) })

@@ -46,6 +46,7 @@ fn statement() -> Statement {
         wanted: Vec::new(),
         retry: RetryPolicy::default(),
         effects: Effects::default(),
+        signed: None,
     }
 }
 
