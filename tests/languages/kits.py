@@ -1,0 +1,120 @@
+"""Tools that are made with the kits: every call once in `tool check`, and a server that is killed at every record."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+binary, built, kits, *engines = sys.argv[1:]
+passed, failed = 0, 0
+# More records than a call of `counted` has.
+MANY = 40
+
+
+def check(what, condition, seen):
+    global passed, failed
+    passed, failed = passed + bool(condition), failed + (not condition)
+    if not condition:
+        print(f"FAILED: {what}: {seen}")
+
+
+def longhaul(*words):
+    done = subprocess.run([binary, *words, "--json"], capture_output=True, text=True, timeout=300)
+    *_, last = done.stdout.strip().splitlines() or [""]
+    return json.loads(last or "null"), done
+
+
+def every_call(engine, component):
+    expected = json.dumps(json.loads(Path(kits, "expected.json").read_text()))
+    words = ["--tool", "every_call", "--answers", Path(kits, "answers.toml"), "--args", expected]
+    report, done = longhaul("tool", "check", component, *words)
+    ran = report and report["undisturbed"]
+    check(f"{engine}: every call", report and report["ok"] and not ran["is_error"], done.stdout + done.stderr)
+    cut = report and report["interruptions"]
+    check(f"{engine}: killed at every record", cut and cut["resumed"] == ran["records"] > 20, report)
+
+
+def serve(component, data, **variables):
+    command = [binary, "serve", "--http", "127.0.0.1:0", "--json", "--trust", "--data", data, "--tools", component]
+    environment = os.environ | variables
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    said = json.loads(server.stdout.readline() or "{}")
+    # The second line comes once its tools are compiled.
+    server.stdout.readline()
+    return server, said["url"]
+
+
+def end(server):
+    server.kill()
+    server.wait()
+
+
+def words(url, key):
+    arguments = ["--args", json.dumps({"key": key}), "--key", key, "--url", url]
+    return ["call", "counted", *arguments]
+
+
+def counted(url, key):
+    document, done = longhaul(*words(url, key))
+    return document and document.get("result", {}).get("structuredContent"), done
+
+
+def outlives(server, url, key):
+    """Whether a call ends before the server dies; a client would wait for the next server."""
+    client = subprocess.Popen([binary, *words(url, key)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while client.poll() is None and server.poll() is None:
+        time.sleep(0.01)
+    died = server.poll() is not None
+    end(client)
+    return not died
+
+
+def failures(engine, url):
+    seen, done = longhaul("call", "wrong", "how=tool", "--url", url)
+    check(f"{engine}: a tool's own error", done.returncode == 1 and "of the tool's own" in done.stdout, done)
+    seen, done = longhaul("call", "wrong", "how=protocol", "--url", url)
+    check(f"{engine}: a protocol error", "protocol_error" in done.stdout and "of the protocol" in done.stdout, done)
+    seen, done = longhaul("call", "wrong", "how=host", "--url", url)
+    check(f"{engine}: what the host refuses", "not granted" in done.stdout and "others" in done.stdout, done)
+    seen, done = longhaul("call", "wrong", "how=trap", "--url", url)
+    check(f"{engine}: a trap says why", done.returncode == 1 and "a trap" in done.stdout, done)
+
+
+def killed(engine, component):
+    data = Path(built, engine, "data")
+    server, url = serve(component, data)
+    seen, done = counted(url, "undisturbed")
+    check(f"{engine}: undisturbed", seen == {"counted": 11}, done)
+    failures(engine, url)
+    end(server)
+    kills = 0
+    for record in range(1, MANY):
+        key = f"record-{record}"
+        server, url = serve(component, data, LONGHAUL_CRASH=f"record:{record}")
+        outlived = outlives(server, url, key)
+        end(server)
+        if outlived:
+            break
+        kills += 1
+        server, url = serve(component, data)
+        # The idempotency key finds the same task, which goes on.
+        seen, done = counted(url, key)
+        check(f"{engine}: killed at record {record}, counted once", seen == {"counted": 11}, done)
+        task, _ = longhaul("task", "list", "--url", url)
+        ids = [one["id"] for one in task["tasks"] if one["tool"] == "counted"]
+        text = subprocess.run(
+            [binary, "task", "output", ids[0], "lines", "--url", url], capture_output=True, text=True, timeout=60)
+        check(f"{engine}: each line once", text.stdout == "line 1 ü\nline 2 ü\n", text)
+        end(server)
+    check(f"{engine}: it ends before the last kill", 5 < kills < MANY - 1, kills)
+    print(f"{engine}: killed at {kills} records")
+
+
+for engine in engines:
+    component = Path(built, engine, "exercise.wasm")
+    every_call(engine, component)
+    killed(engine, component)
+print(f"{passed} passed, {failed} failed")
+sys.exit(bool(failed))

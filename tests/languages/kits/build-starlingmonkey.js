@@ -1,0 +1,11 @@
+// node build-starlingmonkey.js FILE: makes the component FILE of exercise.js.
+import { componentize } from "@bytecodealliance/componentize-js";
+import { writeFile } from "node:fs/promises";
+
+const { component } = await componentize({
+    sourcePath: "exercise.js",
+    witPath: "wit",
+    worldName: "guest",
+    disableFeatures: ["http", "fetch-event"],
+});
+await writeFile(process.argv[2], component);

@@ -1,0 +1,107 @@
+// Every call of the kit once; `counted` is what the server is killed in. The same as exercise.py.
+import {
+    calls, cancellation, checkpoint, elicit, HostError, log, messages, Output, outputs, progress, ProtocolError, sample,
+    state, timers, tool, ToolError, waits,
+} from "./longhaul.js";
+
+export { tools } from "./longhaul.js";
+
+const key = { key: { type: "string" } };
+const output = { properties: { counted: { type: "integer" } }, type: "object", required: ["counted"] };
+const annotations = { idempotent: false };
+const inline = { title: "Counted", reply: "inline", inlineWaitSeconds: 60, annotations, output };
+
+tool("counted", { description: "Counts its calls, each once.", properties: key, ...inline }, ({ key }) => {
+    if (checkpoint.restore() === undefined) {
+        const entry = state.update("kits", key, (value) => (value ?? 0) + 1);
+        checkpoint.save({ counted: entry.value, text: "ü" });
+    }
+    const saved = checkpoint.restore();
+    outputs.open("lines", "text/plain");
+    for (const at of [1, 2]) {
+        outputs.append("lines", `line ${at} ü\n`);
+        progress.report(at, 2, saved.text);
+        timers.sleep(20);
+    }
+    outputs.close("lines");
+    const entry = state.update("kits", key, (value) => value + 10);
+    return new Output("done", { counted: entry.value });
+});
+
+/** What the host refuses. */
+function refused(work) {
+    try {
+        work();
+    } catch (error) {
+        if (error instanceof HostError) {
+            return error;
+        }
+        throw error;
+    }
+    throw new Error("it was not refused");
+}
+
+const expected = { expected: { type: "array" } };
+
+tool("every_call", { description: "Calls what the kit has.", properties: expected }, ({ expected }) => {
+    const seen = [];
+    progress.status("begins");
+    for (const level of ["debug", "info", "warning", "error"]) {
+        log[level]("a line");
+    }
+    outputs.write("whole", "application/octet-stream", new Uint8Array([0, 255]));
+    const [first, second] = [timers.start(10), timers.start(60_000)];
+    seen.push(waits.any([second, first]).join() === `${first}`);
+    waits.abandon(second);
+    waits.all([timers.start(20), timers.start(10)]);
+    seen.push(cancellation.requested());
+    seen.push(waits.any([cancellation.signal()], 0));
+
+    const message = messages.receive(["redirect"]);
+    seen.push([message.seq, message.name, message.payload]);
+    seen.push(messages.receive(["another"], 0) ?? null);
+    const answer = elicit.form("price", "How much?", { properties: { price: { type: "integer" } } });
+    seen.push([answer.kind, answer.content]);
+    seen.push(elicit.confirm("sure", "Sure?", { by: "any", timeout: 3_600_000 }));
+    const said = sample.wait("Say something about tides.", 100, { system: "Be brief." });
+    seen.push(said.text);
+    const [wentOn] = sample.wentOn(said, {});
+    seen.push(sample.wait([["user", "hello"], wentOn, ["user", "tides again"]], 100).text);
+
+    const conflict = refused(() => state.put("kits", "a", { deep: [1, "ü"] }, { ifVersion: 7 }));
+    seen.push([conflict.kind, conflict.version]);
+    seen.push(state.put("kits", "a", { deep: [1, "ü"] }, { ifVersion: 0, ttl: 60_000 }) > 0);
+    seen.push(state.putAll("kits", [{ key: "b", value: 1 }, { key: "c", value: null }]).length);
+    seen.push(state.list("kits").map(({ key, value }) => [key, value]));
+    seen.push(waits.any([state.watch("kits", "b", 0)], 1000).length > 0);
+    seen.push(state.delete("kits", "b") > 0);
+    seen.push(state.get("kits", "b") ?? null);
+    seen.push(refused(() => state.get("others", "a")).kind);
+
+    const helped = calls.call("helper", { n: 1 }, { retries: 1, timeout: 30_000 });
+    seen.push([helped.structured, helped.text() !== ""]);
+    const children = calls.spawnAll(["helper", "failing"].map((tool) => ({ tool, args: { n: 2 } })));
+    const [good, bad] = calls.joinAll(children);
+    seen.push([good.structured, bad.kind, bad.message]);
+    seen.push(refused(() => calls.call("other", {})).kind);
+    for (let at = 0; at < Math.max(seen.length, expected.length); at += 1) {
+        const [one, other] = [seen[at], expected[at]].map((value) => JSON.stringify(value));
+        if (one !== other) {
+            throw new Error(`number ${at} is ${one}, not ${other}`);
+        }
+    }
+    return { seen };
+});
+
+tool("wrong", { description: "Fails as it is asked.", properties: { how: { type: "string" } } }, ({ how }) => {
+    if (how === "tool") {
+        throw new ToolError("of the tool's own", { why: 1 });
+    }
+    if (how === "protocol") {
+        throw new ProtocolError(-32050, "of the protocol");
+    }
+    if (how === "host") {
+        state.get("others", "a");
+    }
+    throw new TypeError("a trap");
+});
