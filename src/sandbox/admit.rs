@@ -34,10 +34,7 @@ pub(super) fn compile<T>(
     refuse_bombs(bytes)?;
     // Before compiling: what the validator meets first of the proposals behind WASI 0.3 tells less.
     if let Some(name) = wasi_0_3_name(bytes) {
-        return Err(InspectError::Unsupported(format!(
-            "the component uses {name}; WASI 0.3 is not supported yet: build it for WASI 0.2 (target \
-             wasm32-wasip2)"
-        )));
+        return Err(InspectError::Unsupported(wasi_0_3_advice(&name, &Toolchain::of(bytes))));
     }
     compile(bytes).or_else(|error| without_asynchronous(bytes, &error, compile))
 }
@@ -164,6 +161,16 @@ fn refuse_bombs(bytes: &[u8]) -> Result<(), InspectError> {
         }
     }
     Ok(())
+}
+
+/// Names what made the component, and what gives one for WASI 0.2.
+fn wasi_0_3_advice(name: &str, made_by: &Toolchain) -> String {
+    let next = made_by.to_wasi_0_2();
+    let tools = match made_by.clone().into_names() {
+        tools if tools.is_empty() => String::new(),
+        tools => format!(" (made by {})", tools.join(", ")),
+    };
+    format!("the component{tools} uses {name}; WASI 0.3 is not supported yet: {next}")
 }
 
 /// The first import or export of WASI 0.3. Bytes that cannot be parsed have none: compiling says why.

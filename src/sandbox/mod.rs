@@ -37,3 +37,6 @@ pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent, 
 pub use played::{PlayedRequest, Player, Silence, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};
 pub use worker::{Isolate, WorkerBounds, WorkerProgram, run_guests_for_parent, worker_program};
+
+/// The package `longhaul:tool` as it stands in this version: what components of that world are made for.
+pub const TOOL_WIT: &str = include_str!("wit/tool.wit");

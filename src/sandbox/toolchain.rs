@@ -87,6 +87,19 @@ impl Toolchain {
         self.has(QUICKJS.0)
     }
 
+    /// How each of them gives a component for WASI 0.2, as far as the versions that were tried do.
+    pub fn to_wasi_0_2(&self) -> &'static str {
+        if self.has(PYTHON.0) {
+            "build it with componentize-py 0.25.1, which gives WASI 0.2 (pip install componentize-py==0.25.1)"
+        } else if self.is_quickjs() {
+            "build it with componentize-qjs 0.4.5 and --sync (of jco, --backend-qjs-disable-async), which gives WASI 0.2"
+        } else if self.has(STARLING_MONKEY) {
+            "build it with @bytecodealliance/componentize-js 0.23.0, which gives WASI 0.2"
+        } else {
+            "build it for WASI 0.2 (target wasm32-wasip2)"
+        }
+    }
+
     pub fn into_names(self) -> Vec<String> {
         self.0
     }
@@ -188,6 +201,17 @@ mod tests {
         let other =
             of(r#"(component (core module (@producers (processed-by "component-init-transform" "0.2.0"))))"#);
         assert!(other.notes(&[])[0].starts_with("component-init-transform: made by a snapshot"));
+    }
+
+    #[test]
+    fn the_way_back_to_wasi_0_2_is_that_of_the_toolchain() {
+        let way = |text: &str| of(text).to_wasi_0_2();
+        assert!(way("(component (core module $componentize_py_runtime.wasm))").contains("componentize-py=="));
+        assert!(way("(component (core module $componentize_qjs_runtime.wasm))").contains("--sync"));
+        let starling = r#"(component (core module (@producers (processed-by "ComponentizeJS" "0.30.0"))))"#;
+        assert!(way(starling).contains("componentize-js 0.23.0"));
+        let rust = r#"(component (core module (@producers (processed-by "rustc" "1.99.0"))))"#;
+        assert!(way(rust).contains("wasm32-wasip2"));
     }
 
     #[test]

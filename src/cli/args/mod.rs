@@ -10,6 +10,7 @@ mod server;
 mod state;
 mod task;
 mod update;
+mod wit;
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub use self::server::ServerArgs;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::task::{OneTask, TaskArgs, TaskCommand};
 pub use self::update::UpdateArgs;
+use self::wit::WIT_HELP;
+pub use self::wit::WitArgs;
 
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Verdict;
@@ -604,6 +607,9 @@ pub enum ToolCommand {
     /// otherwise
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
+    /// Print the package longhaul:tool (WIT), which tools of every language are made for
+    #[command(after_help = WIT_HELP)]
+    Wit(WitArgs),
     /// Build a Cargo workspace of guests for wasm32-wasip2
     #[command(after_help = "Example:\n  longhaul tool build tools-wasm -p book_agent")]
     Build {

@@ -20,3 +20,4 @@ pub mod token;
 pub mod tool;
 mod trial;
 mod update;
+mod wit;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{add, approve, lock, update};
+use super::{add, approve, lock, update, wit};
 use crate::api::{
     ApprovalsListed, ApprovedDocument, BlockDocument, ComponentDocument, ComponentState, Operation,
     ToolApprovals, ToolBlock, ToolBlocks, ToolComponents, ToolPin, ToolUnblock,
@@ -61,6 +61,7 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
             say_block(&block, "it is not blocked any more, and its tasks go on", context)?;
         }
         ToolCommand::Check(args) => return check::run(args, context).await,
+        ToolCommand::Wit(args) => wit::run(&args, context.output)?,
         ToolCommand::Build { dir, package } => build(dir, package, context.output).await?,
     }
     Ok(Exit::Done)
