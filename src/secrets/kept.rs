@@ -14,12 +14,17 @@ use crate::limits;
 pub type ReadOutside =
     Arc<dyn Fn(SecretSource) -> BoxFuture<'static, Result<Secret, SecretError>> + Send + Sync>;
 
-/// Reads secrets when they are used, and keeps what it has read for a moment.
+/// Reads secrets when they are used, and keeps for a moment what came of it.
 #[derive(Clone, Default)]
 pub struct Secrets {
     outside: Option<ReadOutside>,
-    kept: Arc<Mutex<BTreeMap<SecretSource, (Instant, Secret)>>>,
+    kept: Arc<Mutex<BTreeMap<SecretSource, Kept>>>,
 }
+
+/// One at a time reads a source: requests that want it at the same moment wait for that.
+type Kept = Arc<tokio::sync::Mutex<Option<(Instant, Read)>>>;
+
+type Read = Result<Secret, SecretError>;
 
 impl Secrets {
     /// Files and keyrings are read by another process; the environment is this one's own.
@@ -27,38 +32,31 @@ impl Secrets {
         Self { outside: Some(read), ..Self::default() }
     }
 
-    /// A source that was read within the last [`limits::SECRET_KEPT_SECONDS`] is not read again. One that cannot be read
-    /// any more has no secret, whatever was there before.
-    pub async fn read(&self, source: &SecretSource) -> Result<Secret, SecretError> {
+    /// A source that was read within the last [`limits::SECRET_KEPT_SECONDS`] is not read again, also where there was
+    /// nothing: a guest that asks and asks starts no process each time.
+    pub async fn read(&self, source: &SecretSource) -> Read {
         if matches!(source, SecretSource::Env(_)) {
             return read_here(source);
         }
-        if let Some(secret) = self.fresh(source) {
-            return Ok(secret);
+        let kept = self.kept.lock().entry(source.clone()).or_default().clone();
+        let mut kept = kept.lock().await;
+        if let Some((read_at, read)) = &*kept
+            && read_at.elapsed() < Duration::from_secs(limits::SECRET_KEPT_SECONDS)
+        {
+            return read.clone();
         }
-        let read = match &self.outside {
-            Some(read) => read(source.clone()).await,
-            None => {
-                let here = source.clone();
-                let reading = tokio::task::spawn_blocking(move || read_here(&here));
-                reading
-                    .await
-                    .unwrap_or_else(|_| Err(SecretError::new(source, "was not read: the server is ending")))
-            }
-        };
-        let mut kept = self.kept.lock();
-        match &read {
-            Ok(secret) => drop(kept.insert(source.clone(), (Instant::now(), secret.clone()))),
-            Err(_) => drop(kept.remove(source)),
-        }
+        let read = self.read_now(source).await;
+        *kept = Some((Instant::now(), read.clone()));
         read
     }
 
-    fn fresh(&self, source: &SecretSource) -> Option<Secret> {
-        let kept = self.kept.lock();
-        let (read_at, secret) = kept.get(source)?;
-        let is_fresh = read_at.elapsed() < Duration::from_secs(limits::SECRET_KEPT_SECONDS);
-        is_fresh.then(|| secret.clone())
+    async fn read_now(&self, source: &SecretSource) -> Read {
+        if let Some(read) = &self.outside {
+            return read(source.clone()).await;
+        }
+        let here = source.clone();
+        let reading = tokio::task::spawn_blocking(move || read_here(&here));
+        reading.await.unwrap_or_else(|_| Err(SecretError::new(source, "was not read: the server is ending")))
     }
 }
 
@@ -74,25 +72,36 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_was_just_read_is_not_read_again_and_a_failure_is_not_kept() {
+    /// Where nothing is there yet, and then a secret.
+    fn counting() -> (Secrets, Arc<AtomicUsize>) {
         let reads = Arc::new(AtomicUsize::new(0));
         let counted = reads.clone();
         let secrets = Secrets::outside(Arc::new(move |source| {
-            let at = counted.fetch_add(1, Ordering::SeqCst);
-            let read = match at {
-                0 => Err(SecretError::new(&source, "is not there yet")),
-                _ => Ok(Secret::new(format!("secret-{at}"))),
-            };
-            Box::pin(async move { read })
+            let counted = counted.clone();
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                let at = counted.fetch_add(1, Ordering::SeqCst);
+                match source.to_string().as_str() {
+                    "file:/none" => Err(SecretError::new(&source, "is not there")),
+                    _ => Ok(Secret::new(format!("secret-{at}"))),
+                }
+            })
         }));
-        let source: SecretSource = "file:/key".parse().expect("a source");
-        secrets.read(&source).await.expect_err("not there yet");
+        (secrets, reads)
+    }
+
+    #[tokio::test]
+    async fn what_was_just_read_is_not_read_again_and_neither_is_what_is_not_there() {
+        let (secrets, reads) = counting();
+        let (there, none): (SecretSource, SecretSource) =
+            ("file:/key".parse().expect("a source"), "file:/none".parse().expect("a source"));
+        let at_once = futures::future::join_all((0..8).map(|_| secrets.read(&there))).await;
+        assert!(at_once.iter().all(|read| read.as_ref().is_ok_and(|secret| secret.expose() == "secret-0")));
         for _ in 0..3 {
-            assert_eq!(secrets.read(&source).await.expect("read").expose(), "secret-1");
+            secrets.read(&none).await.expect_err("there is nothing");
         }
         assert_eq!(reads.load(Ordering::SeqCst), 2);
-        let shown = format!("{secrets:?} {:?}", secrets.read(&source).await);
-        assert!(!shown.contains("secret-1"), "{shown}");
+        let shown = format!("{secrets:?} {:?}", secrets.read(&there).await);
+        assert!(!shown.contains("secret-0"), "{shown}");
     }
 }
