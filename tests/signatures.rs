@@ -92,7 +92,7 @@ async fn what_is_added_must_be_signed_right() {
     let server = house.start("data", &[]);
     assert_eq!(server.client().structured("number", json!({})).await["result"], 7);
 
-    // An older version waits, whoever it is signed by, and a person is shown which it is.
+    // An older version waits, though its signature is right, and a person is shown which it is.
     fs::create_dir(house.path("tools")).expect("a folder");
     let path = house.component(6, "1.0.9");
     house.sign(&path, &house.alice, "name=number version=1.0.9");

@@ -101,15 +101,16 @@ impl TaskEngine {
         let Addition { name, bytes, requests, from, replaces } = addition;
         let unusable = |error: FileError| EngineError::Unusable(error.to_string());
         let Requests { manifest, words } = requests.parse().map_err(unusable)?;
-        let inspection =
-            self.inspect(bytes.clone()).await.map_err(|error| EngineError::Unusable(error.to_string()))?;
-        let id = ComponentId::of_bytes(&bytes);
         let shared = &self.shared;
+        // Before it is compiled.
         let signed = shared
             .operator
             .signers
             .check(&name, &bytes, &requests, manifest.version.as_deref())
             .map_err(|error| EngineError::Unusable(format!("{}: {error}", from.display())))?;
+        let inspection =
+            self.inspect(bytes.clone()).await.map_err(|error| EngineError::Unusable(error.to_string()))?;
+        let id = ComponentId::of_bytes(&bytes);
         let trusted = shared.trusts_all;
         let candidate = Candidate { name, id: id.clone(), manifest, inspection, trusted, signed };
         let statement =

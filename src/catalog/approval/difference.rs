@@ -65,13 +65,17 @@ fn signer(before: Option<&Signed>, now: Option<&Signed>) -> Vec<String> {
     lines
 }
 
-/// By the numbers between the dots, as far as both have them.
+/// By the numbers between the dots, of which those that are left out are 0; never of what is written otherwise.
 fn is_older(one: &str, than: &str) -> bool {
-    fn numbers(text: &str) -> Vec<u64> {
+    fn numbers(text: &str) -> Option<Vec<u64>> {
         let core = text.split(['-', '+']).next().unwrap_or(text);
-        core.split('.').map_while(|part| part.parse().ok()).collect()
+        let mut numbers: Vec<u64> = core.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        while numbers.last() == Some(&0) {
+            numbers.pop();
+        }
+        Some(numbers)
     }
-    numbers(one) < numbers(than)
+    numbers(one).zip(numbers(than)).is_some_and(|(one, than)| one < than)
 }
 
 fn short(component: &ComponentId) -> String {
@@ -177,4 +181,25 @@ fn listed(what: &str, before: &[String], now: &[String]) -> Vec<String> {
 
 fn powers(what: &str, before: &Grant, now: &Grant) -> Vec<String> {
     listed(what, &before.words(), &now.words())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_version_is_known_by_its_numbers() {
+        for (one, than, older) in [
+            ("1.0.9", "1.1.0", true),
+            ("1.9", "1.10", true),
+            ("0.9.9-rc1", "1", true),
+            ("1.1.0", "1.0.9", false),
+            ("1.0", "1.0.0", false),
+            ("1.0.0+a", "1.0.0+b", false),
+            ("spring", "1.0", false),
+            ("1.0", "v2", false),
+        ] {
+            assert_eq!(is_older(one, than), older, "{one} and {than}");
+        }
+    }
 }

@@ -85,6 +85,15 @@ pub async fn inspect(
     let Requests { manifest, words } = requests.parse().map_err(CliError::usage)?;
     words.iter().for_each(|line| eprintln!("{}: {}", escape(&file.name), escape(line)));
     let place = file.path.display().to_string();
+    // Before it is compiled.
+    let signed = match file.own {
+        true => None,
+        false => {
+            let version = manifest.version.as_deref();
+            let checked = operator.signers.check(&file.name, &bytes, requests, version);
+            checked.map_err(|error| CliError::usage(format_args!("{place}: {error}")))?
+        }
+    };
     let what = format!("{} ({})", escape(&file.name), render::bytes(bytes.len() as u64));
     let looked =
         told_when_slow(&what, SLOW, &|line| eprintln!("{line}"), runner.inspect(bytes.clone())).await;
@@ -99,14 +108,6 @@ pub async fn inspect(
             "leave it out, or build it as a component: longhaul tool build DIR does that for a Rust workspace",
         ),
     })?;
-    let signed = match file.own {
-        true => None,
-        false => {
-            let version = manifest.version.as_deref();
-            let checked = operator.signers.check(&file.name, &bytes, requests, version);
-            checked.map_err(|error| CliError::usage(format_args!("{place}: {error}")))?
-        }
-    };
     let candidate = Candidate {
         name: file.name.clone(),
         id: ComponentId::of_bytes(&bytes),

@@ -61,7 +61,7 @@ async fn value(secrets: &Secrets, grant: &SecretGrant) -> Result<Secret, Failure
     })
 }
 
-/// For the guest, which is not told where its operator keeps a secret.
+/// For the guest: where its operator keeps a secret is not said to it.
 fn unavailable(grant: &SecretGrant) -> Failure {
     Failure::Other(format!(
         "the host has no value for the secret '{}': the log of the server says why, to its operator",
