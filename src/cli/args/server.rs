@@ -9,3 +9,10 @@ pub struct ServerArgs {
     #[arg(long, global = true, env = "LONGHAUL_URL", hide_env_values = true)]
     pub url: Option<String>,
 }
+
+impl ServerArgs {
+    /// As for every variable, an empty one says nothing.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| !url.is_empty())
+    }
+}
