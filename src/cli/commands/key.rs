@@ -6,7 +6,7 @@ use crate::cli::args::KeyArgs;
 use crate::cli::client::access::Access;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
-use crate::cli::server::serve;
+use crate::cli::server::owner_key;
 use crate::cli::server::server_file::ServerInfo;
 use crate::private::Purpose;
 use crate::store::{Presence, Store};
@@ -19,7 +19,7 @@ pub async fn run(args: &KeyArgs, context: &Context) -> Result<Exit> {
             return Err(CliError::refused("the key is not changed while a server runs").next("stop it first"));
         }
         let engine = Access::open_offline(Purpose::Write, context).await?;
-        let renewed = serve::renew_owner_key(&engine).await;
+        let renewed = owner_key::renew_owner_key(&engine).await;
         engine.shutdown().await;
         renewed?;
         eprintln!(

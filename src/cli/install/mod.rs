@@ -24,8 +24,8 @@ use self::ready::{FirstStart, started_once};
 use crate::cli::args::InstallArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::server::listen::http_options;
 use crate::cli::server::own_server;
-use crate::cli::server::serve::http_options;
 use crate::cli::show::render::escape;
 use crate::http::knows_owner_by_connection;
 
