@@ -41,6 +41,7 @@ mod patterns;
 mod question_kills;
 mod questions;
 mod refusals;
+mod registry;
 mod retention;
 mod revocation;
 mod rogues;

@@ -42,6 +42,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("governor", "http"),
     ("netlink_packet", "http"),
     ("clap", "cli"),
+    ("sha2", "cli"),
     ("jsonc_parser", "cli"),
     ("toml_edit", "cli"),
     ("indicatif", "cli"),

@@ -39,6 +39,7 @@ mod token_list;
 mod token_new;
 mod token_revoke;
 mod tool_add;
+mod tool_added;
 mod tool_approve;
 mod tool_block;
 mod tool_components;
@@ -83,6 +84,7 @@ pub use token_list::{TokenList, TokenListed};
 pub use token_new::{NewToken, TokenNew};
 pub use token_revoke::{RevokedToken, TokenRevoke};
 pub use tool_add::{AddedDocument, ToolAdd, ToolRemove, ToolUpdate};
+pub use tool_added::{AddedFrom, AddedListed, ToolAdded};
 pub use tool_approve::{
     ApprovalsListed, ApprovedDocument, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument,
 };

@@ -30,6 +30,7 @@ use super::token_list::TokenList;
 use super::token_new::TokenNew;
 use super::token_revoke::TokenRevoke;
 use super::tool_add::{ToolAdd, ToolRemove, ToolUpdate};
+use super::tool_added::ToolAdded;
 use super::tool_approve::{ToolApprovals, ToolApprove, ToolRevoke};
 use super::tool_block::{ToolBlock, ToolBlocks, ToolUnblock};
 use super::tool_components::ToolComponents;
@@ -64,6 +65,7 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<ToolPin>(),
     OwnOperation::of::<ToolAdd>(),
     OwnOperation::of::<ToolUpdate>(),
+    OwnOperation::of::<ToolAdded>(),
     OwnOperation::of::<ToolTry>(),
     OwnOperation::of::<ToolMove>(),
     OwnOperation::of::<ToolRemove>(),

@@ -8,6 +8,7 @@ use super::operation::{ADDS, Audience, Caller, Operation, REPLACES, shown_as_it_
 use super::tool_components::ComponentState;
 use crate::catalog::{Annotations, ComponentFile};
 use crate::engine::{Addition, EngineError, Standing, TaskEngine};
+use crate::limits;
 
 /// Serve a component, now and after a restart.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +16,9 @@ use crate::engine::{Addition, EngineError, Standing, TaskEngine};
 pub struct ToolAdd {
     /// Its file on the server's machine, an absolute path; a manifest or policy next to it is read too.
     pub path: String,
+    /// Where the file is from, as `oci://…@sha256:…`, where it was pulled from a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// Serve another version of an added component; its tasks stay on the one that they began with.
@@ -23,6 +27,9 @@ pub struct ToolAdd {
 pub struct ToolUpdate {
     /// The component's name, for the file that it was added from, or another file of that name, as an absolute path.
     pub what: String,
+    /// As of `tool_add`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// Serve an added component no more, now and after a restart. Its tasks go on.
@@ -60,7 +67,7 @@ impl Operation for ToolAdd {
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<AddedDocument, ApiError> {
         by_person(caller, "add a component")?;
-        add(engine, caller, PathBuf::from(self.path), false).await
+        add(engine, caller, PathBuf::from(self.path), self.from, false).await
     }
 }
 
@@ -82,7 +89,7 @@ impl Operation for ToolUpdate {
             None if Path::new(&self.what).is_absolute() => PathBuf::from(self.what),
             None => return Err(EngineError::NotAdded(self.what).into()),
         };
-        add(engine, caller, path, true).await
+        add(engine, caller, path, self.from, true).await
     }
 }
 
@@ -111,14 +118,21 @@ async fn add(
     engine: &TaskEngine,
     caller: &Caller<'_>,
     path: PathBuf,
+    from: Option<String>,
     replaces: bool,
 ) -> Result<AddedDocument, ApiError> {
     if !path.is_absolute() {
         return Err(EngineError::Unusable(format!("{} is no absolute path", path.display())).into());
     }
+    if let Some(from) = from.as_deref().filter(|from| !is_place(from)) {
+        let from: String = from.chars().take(limits::MAX_REGISTRY_PLACE_BYTES).collect();
+        let why = format!("{} is no place in a registry, as oci://HOST/REPOSITORY is", from.escape_debug());
+        return Err(EngineError::Unusable(why).into());
+    }
     let file = ComponentFile::at(&path);
     let (bytes, requests) = engine.read_component(&file).await?;
-    let addition = Addition { name: file.name.clone(), bytes, requests, from: file.path, replaces };
+    let from = from.map_or(file.path, PathBuf::from);
+    let addition = Addition { name: file.name.clone(), bytes, requests, from, replaces };
     let (component, standing) = engine.add_component(caller.principal, addition).await?;
     let (state, why) = match standing {
         Standing::Served => (Some(ComponentState::Ready), None),
@@ -126,4 +140,11 @@ async fn add(
         Standing::Kept => (None, None),
     };
     Ok(AddedDocument { name: file.name, component: component.to_string(), state, why })
+}
+
+/// What the command line made of it; here it is kept and shown alone.
+fn is_place(from: &str) -> bool {
+    from.starts_with("oci://")
+        && from.len() <= limits::MAX_REGISTRY_PLACE_BYTES
+        && from.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -33,7 +33,7 @@ pub use definition::{
 };
 pub use entry::{ArgumentError, Component, Holdings, ToolEntry};
 pub use error::{CatalogError, DefinitionError};
-pub use file::{FileError, parse_toml, read_file, read_toml};
+pub use file::{FileError, is_component_name, parse_toml, read_file, read_text, read_toml};
 pub use hidden::{HiddenChar, find_hidden, show_hidden, show_in_json, show_text, show_value};
 pub use manifest::{Capabilities, EffectsTable, LimitRequest, Manifest, RetryRequest, ToolText};
 pub use operator::{

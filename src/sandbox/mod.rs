@@ -19,6 +19,7 @@ pub mod inspect;
 mod instance;
 mod kept;
 mod limiter;
+mod names;
 mod played;
 mod run;
 mod stop;
@@ -34,6 +35,7 @@ mod worker;
 mod world;
 
 pub use compile::{Compile, CompilerBounds, CompilerProgram, compile_for_parent, compiler_program};
+pub use names::{ExternNames, extern_names};
 pub use played::{PlayedRequest, Player, Silence, check_answer};
 pub use run::{Sandbox, SandboxError, SandboxOptions};
 pub use worker::{Isolate, WorkerBounds, WorkerProgram, run_guests_for_parent, worker_program};

@@ -56,7 +56,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "cli",
         &[
-            &["exit", "scratch"],
+            &["exit", "registry", "scratch"],
             &["args", "config", "logging", "show"],
             &["programs"],
             &["context"],

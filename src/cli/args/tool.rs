@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::check::{CHECK_HELP, CheckArgs};
+use super::registry::{ADD_HELP, AddArgs, PUSH_HELP, PushArgs};
 use super::server::ServerArgs;
 use super::update::UpdateArgs;
 use super::wit::{WIT_HELP, WitArgs};
@@ -36,19 +37,12 @@ pub enum ToolCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Serve a component, or each of a folder, now and after a restart
-    #[command(
-        after_help = "Examples:\n  longhaul tool add ~/plugins/web_digest.wasm\n  longhaul tool add ~/plugins\n\n\
-        The file is copied into the store, with the manifest next to it. A running server serves it at once, or says why \
-        it waits for `longhaul tool approve`; where none runs, the next start looks at it."
-    )]
-    Add {
-        /// A component, a folder of components, or a Cargo workspace of guests (which is built first)
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
+    /// Serve a component, each of a folder, or one from a registry, now and after a restart
+    #[command(after_help = ADD_HELP)]
+    Add(AddArgs),
+    /// Put a component into a registry, with the manifest and the signature next to it
+    #[command(after_help = PUSH_HELP)]
+    Push(PushArgs),
     /// Serve another version of a component that was added; its tasks stay on the one that they began with
     #[command(after_help = "Examples:\n  longhaul tool update web_digest --try\n  \
         longhaul tool update web_digest ./web_digest.wasm --try\n  longhaul tool update web_digest --move-tasks\n\n\

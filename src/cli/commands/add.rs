@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::api::{AddedDocument, ComponentState, Operation, ToolAdd, ToolRemove, ToolUpdate};
-use crate::cli::args::ServerArgs;
+use crate::cli::args::{AddArgs, ServerArgs};
 use crate::cli::client::access::Access;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
@@ -11,14 +11,19 @@ use crate::cli::server::load;
 use crate::cli::show::render::{escape, escape_text};
 
 /// Each component of a folder for itself: one that is refused keeps no other from being added.
-pub async fn add(path: PathBuf, server: &ServerArgs, context: &Context) -> Result<Exit> {
+pub async fn add(args: AddArgs, context: &Context) -> Result<Exit> {
+    let AddArgs { path, manifest, server } = args;
+    if manifest.is_some() {
+        return Err(CliError::usage("--manifest is for a component from a registry")
+            .next(format!("put it next to the file, as {}", path.with_extension("toml").display())));
+    }
     // A workspace is built first, here.
     let files = load::find(vec![absolute(&path)?]).await?;
     let mut access = Access::open_or_make(server.url(), context).await?;
     let mut refused = None;
     for file in files {
         let path = absolute(&file.path)?.to_string_lossy().into_owned();
-        match access.run(ToolAdd { path }).await {
+        match access.run(ToolAdd { path, from: None }).await {
             Ok(added) => say(&added, "added", context)?,
             Err(error) => {
                 if let Some(before) = refused.replace(error) {
@@ -33,7 +38,7 @@ pub async fn add(path: PathBuf, server: &ServerArgs, context: &Context) -> Resul
 
 /// `what` is its name, or a file's absolute path.
 pub(super) async fn update(what: String, server: &ServerArgs, context: &Context) -> Result<AddedDocument> {
-    done(ToolUpdate { what }, server, context).await
+    done(ToolUpdate { what, from: None }, server, context).await
 }
 
 pub async fn remove(name: String, server: &ServerArgs, context: &Context) -> Result<Exit> {

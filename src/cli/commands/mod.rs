@@ -13,6 +13,7 @@ pub mod key;
 pub mod lock;
 mod lock_file;
 pub mod prompt;
+pub mod registry;
 pub mod replay;
 pub mod state;
 pub mod task;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{add, approve, lock, update, wit};
+use super::{add, approve, lock, registry, update, wit};
 use crate::api::{
     ApprovalsListed, ApprovedDocument, BlockDocument, ComponentDocument, ComponentState, Operation,
     ToolApprovals, ToolBlock, ToolBlocks, ToolComponents, ToolPin, ToolUnblock,
@@ -39,7 +39,13 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
                 inspect_served(&what, &server, context).await?;
             }
         }
-        ToolCommand::Add { path, server } => return add::add(path, &server, context).await,
+        ToolCommand::Add(args) => {
+            return match registry::named(&args.path)? {
+                Some(reference) => registry::add(reference, args, context).await,
+                None => add::add(args, context).await,
+            };
+        }
+        ToolCommand::Push(args) => return registry::push(args, context).await,
         ToolCommand::Update(args) => return update::run(args, context).await,
         ToolCommand::Remove { name, server } => return add::remove(name, &server, context).await,
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,

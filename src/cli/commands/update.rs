@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::add;
+use super::registry;
 use super::trial::{self, Trials};
 use crate::api::{ComponentState, ToolMove, ToolTry, TrialOutcome};
 use crate::cli::args::{ServerArgs, UpdateArgs};
@@ -26,6 +27,11 @@ pub async fn run(args: UpdateArgs, context: &Context) -> Result<Exit> {
         (true, _) => try_all(named, tools, &server, context).await,
         (_, true) => move_all(named, tools, &server, context).await,
         _ => {
+            if named.path.is_none()
+                && let Some(done) = registry::update(&named.name, &server, context).await?
+            {
+                return Ok(done);
+            }
             let updated = add::update(named.what(), &server, context).await?;
             add::say(&updated, "updated", context).map(|()| Exit::Done)
         }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::layer::Layer;
+use super::registries::RegistryTable;
 use super::sampling::SamplingSettings;
 use super::servers::ServerTable;
 use super::shares::SharesSettings;
@@ -46,6 +47,7 @@ pub struct FileTables {
     tools: BTreeMap<String, ToolOverride>,
     components: BTreeMap<String, ComponentTable>,
     servers: BTreeMap<String, ServerTable>,
+    registries: BTreeMap<String, RegistryTable>,
     require_signature: bool,
     #[serde(deserialize_with = "read_keys")]
     signers: BTreeMap<String, String>,
@@ -115,7 +117,7 @@ impl FileTables {
         self,
         folder: &Path,
         home: Option<&Path>,
-    ) -> (Layer, Operator, BTreeMap<String, ServerTable>) {
+    ) -> (Layer, Operator, BTreeMap<String, ServerTable>, BTreeMap<String, RegistryTable>) {
         let absolute = |path: &Path| match (path.strip_prefix("~"), home) {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => folder.join(path),
@@ -137,6 +139,12 @@ impl FileTables {
             server.command = server.command.take().map(|it| if it.contains('/') { as_text(&it) } else { it });
             if let Some(path) = server.token.as_deref().and_then(|from| from.strip_prefix("file:")) {
                 server.token = Some(format!("file:{}", as_text(path)));
+            }
+        }
+        let mut registries = self.registries;
+        for registry in registries.values_mut() {
+            if let Some(path) = registry.password.strip_prefix("file:") {
+                registry.password = format!("file:{}", as_text(path));
             }
         }
         let layer = Layer {
@@ -168,7 +176,7 @@ impl FileTables {
         };
         let (tools, components) = (self.tools, self.components);
         let signers = Signers { keys: self.signers, required: self.require_signature };
-        (layer, Operator { grants, tools, components, signers, ..Operator::default() }, servers)
+        (layer, Operator { grants, tools, components, signers, ..Operator::default() }, servers, registries)
     }
 }
 

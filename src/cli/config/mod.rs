@@ -4,6 +4,7 @@
 
 mod file;
 mod layer;
+pub mod registries;
 mod sampling;
 pub mod servers;
 mod shares;
@@ -22,6 +23,7 @@ pub use sampling::SamplingSettings;
 pub use shares::SharesSettings;
 pub use values::{Isolation, WallsWanted};
 
+use self::registries::RegistryTable;
 use self::servers::ServerTable;
 use crate::catalog::{FileError, Operator, read_toml};
 use crate::limits;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub operator: Operator,
     /// `[servers.NAME]`.
     pub servers: BTreeMap<String, ServerTable>,
+    /// `[registries."HOST[:PORT]"]`.
+    pub registries: BTreeMap<String, RegistryTable>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +125,7 @@ impl Settings {
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
         let answer_without_terminal = tables.cli.answer_without_terminal;
         let shares = tables.shares.clone();
-        let (of_file, mut operator, servers) = tables.split(folder, home.as_deref());
+        let (of_file, mut operator, servers, registries) = tables.split(folder, home.as_deref());
         let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
         let data = said.data.or_else(|| {
@@ -168,6 +172,7 @@ impl Settings {
             sampling: said.sampling,
             operator,
             servers,
+            registries,
         })
     }
 }

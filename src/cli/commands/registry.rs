@@ -1,0 +1,207 @@
+//! Components from and to a registry: `longhaul tool add oci://…`, `tool push`, and `tool update` of what came from one.
+//!
+//! All of it is done in this process. A server is given the file that was pulled, and where it is from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::add;
+use crate::api::{AddedDocument, ToolAdd, ToolAdded, ToolUpdate};
+use crate::catalog::{ComponentFile, RequestForm, is_component_name, read_text};
+use crate::cli::args::{AddArgs, PushArgs, ServerArgs};
+use crate::cli::client::access::Access;
+use crate::cli::context::Context;
+use crate::cli::exit::{CliError, Exit, Result};
+use crate::cli::registry::{Artifact, Carried, Digest, Pulled, Reference, Registry, RegistryError, Version};
+use crate::cli::scratch::Scratch;
+use crate::cli::server::load;
+use crate::cli::show::render::escape;
+use crate::limits;
+use crate::sandbox;
+
+/// A component that was pulled, as files that a server reads; gone when dropped.
+struct Fetched {
+    _folder: Scratch,
+    path: PathBuf,
+    /// With the digest that its tag stood for.
+    pinned: Reference,
+}
+
+/// What is meant by a path that names a place in a registry.
+pub fn named(path: &Path) -> Result<Option<Reference>> {
+    let text = path.to_str().filter(|text| Reference::is_meant(text));
+    text.map(|text| text.parse::<Reference>().map_err(CliError::usage)).transpose()
+}
+
+pub async fn add(reference: Reference, args: AddArgs, context: &Context) -> Result<Exit> {
+    let AddArgs { manifest, server, .. } = args;
+    let name = component_name(&reference)?;
+    let manifest = manifest.map(|path| read_text(&path, limits::MAX_CARRIED_MANIFEST_BYTES as u64));
+    let manifest = manifest.transpose().map_err(CliError::usage)?;
+    let fetched = fetch(&reference, &name, manifest, context).await?;
+    let mut access = Access::open_or_make(server.url(), context).await?;
+    let added = access.run(ToolAdd { path: fetched.path(), from: Some(fetched.pinned.to_string()) }).await;
+    access.close().await;
+    add::say(&added?, "added", context)?;
+    Ok(Exit::Done)
+}
+
+/// Looks again at the tag that a component came from; `None` where it did not come from a registry.
+pub async fn update(name: &str, server: &ServerArgs, context: &Context) -> Result<Option<Exit>> {
+    let mut access = Access::open(server.url(), context).await?;
+    let listed = access.run(ToolAdded {}).await;
+    access.close().await;
+    let listed = listed?;
+    let Some(added) = listed.added.into_iter().find(|added| added.name == name) else { return Ok(None) };
+    let Some(pinned) = named(Path::new(&added.from))? else { return Ok(None) };
+    let Some(reference) = pinned.unpinned() else {
+        return Err(CliError::usage(format_args!("{} came from {pinned}, which names no tag", escape(name)))
+            .next(format!(
+                "longhaul tool remove {}, then longhaul tool add oci://… as it is to be",
+                escape(name)
+            )));
+    };
+    let is_same = |digest: Digest| pinned.version() == Version::Digest(digest);
+    let fetched = fetch_unless(&reference, name, None, context, is_same).await.map_err(|error| CliError {
+        message: format!("{}; {} stays as it is", error.message, escape(name)),
+        ..error
+    })?;
+    let Some(fetched) = fetched else {
+        eprintln!("{}: {reference} still stands for what is here, {pinned}", escape(name));
+        if context.output.json {
+            context.output.json(&added)?;
+        }
+        return Ok(Some(Exit::Done));
+    };
+    eprintln!("{}: was {pinned}", escape(name));
+    eprintln!("{}: is  {}", escape(name), fetched.pinned);
+    let mut access = Access::open(server.url(), context).await?;
+    let update = ToolUpdate { what: fetched.path(), from: Some(fetched.pinned.to_string()) };
+    let updated: Result<AddedDocument> = access.run(update).await;
+    access.close().await;
+    add::say(&updated?, "updated", context)?;
+    Ok(Some(Exit::Done))
+}
+
+pub async fn push(args: PushArgs, context: &Context) -> Result<Exit> {
+    let PushArgs { path, to } = args;
+    let reference = to.parse::<Reference>().map_err(CliError::usage)?;
+    let file = ComponentFile::at(&add::absolute(&path)?);
+    let (bytes, requests) = load::read(&file)?;
+    if requests.form == RequestForm::Policy {
+        return Err(CliError::refused(format_args!(
+            "{} is a policy for Wassette, and a registry is given manifests alone",
+            requests.path.display()
+        ))
+        .next(
+            "write what it requests into a manifest next to the component; longhaul tool inspect shows that",
+        ));
+    }
+    // An error in it is found here rather than by those who pull it.
+    requests.parse().map_err(CliError::usage)?;
+    let names = sandbox::extern_names(&bytes);
+    let carried = Carried {
+        manifest: Some(requests.text).filter(|text| !text.is_empty()),
+        signature: requests.signature,
+    };
+    let artifact = Artifact { bytes, carried: &carried, imports: &names.imports, exports: &names.exports };
+    let mut registry = open(&reference, context)?;
+    let pushed = registry.push(reference.version(), artifact).await.map_err(failed)?;
+    let pinned = reference.pinned(pushed.digest).to_string();
+    let before = pushed.before.map(|digest| digest.to_string());
+    if context.output.json {
+        context.output.json(&serde_json::json!({ "pushed": pinned, "before": before }))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(before) = before {
+        eprintln!("{reference}: the tag stood for {before}, and stands for that no more");
+    }
+    context.output.line(pinned)?;
+    Ok(Exit::Done)
+}
+
+/// With the name and password that the configuration has for it.
+fn open(reference: &Reference, context: &Context) -> Result<Registry> {
+    let table = context.settings.registries.get(&reference.authority());
+    let credentials = table.map(|table| table.credentials(reference)).transpose()?;
+    Registry::open(reference, credentials).map_err(failed)
+}
+
+/// As a file of it is named.
+fn component_name(reference: &Reference) -> Result<String> {
+    let name = reference.component_name();
+    if is_component_name(&name) {
+        return Ok(name);
+    }
+    Err(CliError::usage(format_args!(
+        "the last part of {reference} is no name of a component, which is up to 64 letters, digits and _"
+    )))
+}
+
+async fn fetch(
+    reference: &Reference,
+    name: &str,
+    manifest: Option<String>,
+    context: &Context,
+) -> Result<Fetched> {
+    let fetched = fetch_unless(reference, name, manifest, context, |_| false).await?;
+    fetched.ok_or_else(|| CliError::failed(format_args!("{reference}: nothing was pulled")))
+}
+
+/// Pulls what a reference stands for, unless its digest says that it is here.
+async fn fetch_unless(
+    reference: &Reference,
+    name: &str,
+    manifest: Option<String>,
+    context: &Context,
+    is_here: impl FnOnce(Digest) -> bool,
+) -> Result<Option<Fetched>> {
+    let mut registry = open(reference, context)?;
+    let resolved = registry.resolve(reference.version()).await.map_err(failed)?;
+    if is_here(resolved.digest) {
+        return Ok(None);
+    }
+    let pinned = reference.pinned(resolved.digest);
+    eprintln!("{pinned}");
+    let mut pulled = registry.pull(resolved).await.map_err(failed)?;
+    match (manifest, &pulled.carried.manifest) {
+        (Some(_), Some(_)) => {
+            return Err(CliError::usage(format_args!("{pinned} has a manifest with it"))
+                .next("leave out --manifest; what it may do is said by [grants] and by the approval"));
+        }
+        (Some(manifest), None) => pulled.carried.manifest = Some(manifest),
+        (None, _) => {}
+    }
+    let folder = Scratch::new("pull").map_err(CliError::failed)?;
+    let path = folder.path().join(format!("{name}.wasm"));
+    write(&path, pulled).map_err(CliError::failed)?;
+    Ok(Some(Fetched { _folder: folder, path, pinned }))
+}
+
+fn write(path: &Path, pulled: Pulled) -> std::io::Result<()> {
+    fs::write(path, &pulled.bytes)?;
+    if let Some(manifest) = pulled.carried.manifest {
+        fs::write(path.with_extension("toml"), manifest)?;
+    }
+    if let Some(signature) = pulled.carried.signature {
+        fs::write(path.with_extension("wasm.minisig"), signature)?;
+    }
+    Ok(())
+}
+
+fn failed(error: RegistryError) -> CliError {
+    match error {
+        RegistryError::Missing { .. } => CliError::not_found(error),
+        RegistryError::Digest { .. } | RegistryError::Form { .. } | RegistryError::Redirect { .. } => {
+            CliError::refused(error)
+        }
+        _ => CliError::failed(error),
+    }
+}
+
+impl Fetched {
+    /// As an operation names it.
+    fn path(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+}

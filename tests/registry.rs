@@ -1,0 +1,164 @@
+//! Components from and to a registry: Debian's docker-registry, and one that lies.
+
+mod debian;
+mod liar;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, answer_of, command, export, install};
+use debian::DebianRegistry;
+use liar::{Answer, Liar};
+
+fn component(folder: &Path, number: u32) -> PathBuf {
+    let core = format!(r#"(func (export "run") (result i32) i32.const {number})"#);
+    install(folder, "number", &export("number", "(result u32)", &core), "[tools.number]\nreply = \"inline\"")
+}
+
+async fn number(server: &Server) -> Value {
+    server.client().structured("number", json!({})).await["result"].clone()
+}
+
+fn run(data: &Path, words: &[&str]) -> Output {
+    command(data, words).output().expect("longhaul runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Pushes; gives the reference with its digest, and what the tag stood for before.
+fn push(data: &Path, path: &Path, to: &str) -> (String, Value) {
+    let pushed = answer_of(command(data, &["tool", "push", path.to_str().expect("text"), to]));
+    (pushed["pushed"].as_str().expect("text").to_owned(), pushed["before"].clone())
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_added_by_its_tag_pinned_and_looked_at_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(registry) = DebianRegistry::start(folder.path()) else { return };
+    let (data, tools) = (folder.path().join("data"), folder.path().join("tools"));
+    fs::create_dir(&tools).expect("made");
+    let config = folder.path().join("longhaul.toml");
+    fs::write(&config, "").expect("written");
+    let reference = format!("oci://{}/team/number:1", registry.address());
+    let (first, before) = push(&data, &component(&tools, 7), &reference);
+    assert_eq!(before, Value::Null);
+    assert!(first.starts_with(&format!("{reference}@sha256:")), "{first}");
+    let again = push(&data, &tools.join("number.wasm"), &reference);
+    assert_eq!(again, (first.clone(), Value::Null), "pushed twice, it is one");
+
+    let server = Server::start_granted(&data, &[], &config);
+    let added = run(&data, &["tool", "add", &reference]);
+    assert!(added.status.success(), "{}", stderr(&added));
+    assert!(stderr(&added).contains(&first), "the digest is shown: {}", stderr(&added));
+    assert_eq!(number(&server).await, 7);
+    let same = run(&data, &["tool", "update", "number"]);
+    assert!(stderr(&same).contains("still stands for what is here"), "{}", stderr(&same));
+
+    let (second, before) = push(&data, &component(&tools, 8), &reference);
+    let old_digest = first.rsplit_once('@').expect("pinned").1;
+    assert_eq!(before, old_digest);
+    let updated = run(&data, &["tool", "update", "number"]);
+    let said = stderr(&updated);
+    assert!(said.contains(&format!("was {first}")) && said.contains(&format!("is  {second}")), "{said}");
+    let updated: Value = serde_json::from_slice(&updated.stdout).expect("JSON");
+    assert_eq!(updated["state"], "waits_for_approval", "{updated}");
+    let waits = server.client().call("number", json!({}), json!({})).await;
+    assert!(format!("{waits:?}").contains("longhaul tool approve number"), "{waits:?}");
+
+    let missing = format!("oci://{}/team/number:2", registry.address());
+    let missing = run(&data, &["tool", "add", &missing]);
+    assert_eq!(missing.status.code(), Some(3), "{}", stderr(&missing));
+    assert!(stderr(&missing).contains("there is no such artifact"), "{}", stderr(&missing));
+    // Nothing is there any more, and what is here stays.
+    drop(registry);
+    let gone = run(&data, &["tool", "update", "number"]);
+    assert!(
+        stderr(&gone).contains("cannot be reached") && stderr(&gone).contains("stays as it is"),
+        "{}",
+        stderr(&gone)
+    );
+}
+
+#[test]
+fn a_registry_that_lies_is_refused_with_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let wasm = fs::read(component(folder.path(), 7)).expect("a component");
+    let honest = liar::manifest(&wasm);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut manifest = honest.clone();
+        change(&mut manifest);
+        Answer::of(manifest.to_string())
+    };
+    let manifest = || Answer::of(honest.to_string());
+    let blob = || Answer::of(wasm.clone());
+    let mut other = wasm.clone();
+    let last = other.len() - 1;
+    other[last] ^= 1;
+    let cases: Vec<(&str, Answer, Answer)> = vec![
+        ("their digest is sha256:", manifest(), Answer::of(other)),
+        (
+            "their digest is sha256:",
+            manifest().header("Docker-Content-Digest", &liar::digest(b"another")),
+            blob(),
+        ),
+        ("it gives more than", manifest(), Answer::of([wasm.as_slice(), b"more"].concat())),
+        ("it gives more than 1048576 bytes", Answer::of(vec![b' '; 1 << 21]), blob()),
+        ("it gives more than 1048576 bytes", Answer::of(vec![b' '; 1 << 21]).without_length(), blob()),
+        ("breaks off", manifest(), blob().cut()),
+        ("breaks off", manifest(), Answer::of(wasm[..last].to_vec())),
+        ("its layer has 68719476736 bytes", with(&|it| it["layers"][0]["size"] = json!(1_u64 << 36)), blob()),
+        ("2 layers", with(&|it| it["layers"] = json!([it["layers"][0], it["layers"][0]])), blob()),
+        ("its layer is text/plain", with(&|it| it["layers"][0]["mediaType"] = json!("text/plain")), blob()),
+        ("its config is text/plain", with(&|it| it["config"]["mediaType"] = json!("text/plain")), blob()),
+        ("cannot be read", Answer::of("<html>"), blob()),
+        (
+            "is longer than 131072 bytes",
+            with(&|it| it["annotations"] = json!({ "dev.longhaul.manifest": "#".repeat(200_000) })),
+            blob(),
+        ),
+        ("only the download of a component may be sent on", Answer::redirect("http://127.0.0.1:1/"), blob()),
+        (
+            "it sends on to http://192.0.2.1",
+            manifest(),
+            Answer::redirect("http://192.0.2.1/secret?signature=x"),
+        ),
+        ("it sends on to file://", manifest(), Answer::redirect("file:///etc/passwd")),
+        ("it was sent on too often", manifest(), Answer::redirect("/v2/a/number/again")),
+        ("status 500: out of order", Answer::of("out of order").status(500), blob()),
+        (
+            "the registry wants other credentials",
+            Answer::of("").status(401).header("WWW-Authenticate", "Basic"),
+            blob(),
+        ),
+        (
+            "is neither Basic nor Bearer",
+            Answer::of("").status(401).header("WWW-Authenticate", "Digest x"),
+            blob(),
+        ),
+        (
+            "it sends on to http://192.0.2.1",
+            Answer::of("").status(401).header("WWW-Authenticate", "Bearer realm=\"http://192.0.2.1/token\""),
+            blob(),
+        ),
+    ];
+    for (words, manifest, blob) in cases {
+        let liar = Liar::start(manifest, blob);
+        let done = run(&data, &["tool", "add", &format!("oci://{}/a/number:1", liar.address())]);
+        let said = stderr(&done);
+        assert!(!done.status.success() && said.contains(words), "{words}: {said}");
+        assert!(!said.contains("signature=x"), "what lets others in is not shown: {said}");
+    }
+    let honest = Liar::start(manifest(), blob());
+    let done = run(&data, &["tool", "add", &format!("oci://{}/a/number:1", honest.address())]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let nowhere = run(&data, &["tool", "add", "oci://127.0.0.1:1/a/number:1"]);
+    assert!(stderr(&nowhere).contains("cannot be reached"), "{}", stderr(&nowhere));
+    let wrong = run(&data, &["tool", "add", "oci://registry.invalid/a/NUMBER"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+}
