@@ -33,6 +33,7 @@ mod kill_random;
 mod memory;
 mod messages;
 mod model_tools;
+mod models;
 #[cfg(target_os = "linux")]
 mod move_tasks;
 mod neighbours;

@@ -225,7 +225,7 @@ async fn a_source_that_has_nothing_is_named_before_it_is_wanted() {
     check_hidden("doctor", &doctor.stdout);
     let said: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
     let checks = said["checks"].as_array().expect("checks");
-    let check = checks.iter().find(|check| check["what"] == "secrets of grants").expect("it is looked at");
+    let check = checks.iter().find(|check| check["what"] == "secrets").expect("it is looked at");
     assert_eq!(check["ok"], false, "{check}");
     let found = check["found"].as_str().expect("words");
     assert!(found.starts_with("of 3 there are not: file:/nowhere/key"), "{found}");

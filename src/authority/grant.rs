@@ -5,18 +5,37 @@ use super::pattern::{HttpPattern, StatePattern, glob_matches};
 /// One use of a power: what a host interface asks about before it acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability<'a> {
-    Http { scheme: &'a str, host: &'a str, port: u16 },
-    Env { name: &'a str },
-    StateRead { namespace: &'a str, key: &'a str },
-    StateWrite { namespace: &'a str, key: &'a str },
-    CallTool { name: &'a str },
+    Http {
+        scheme: &'a str,
+        host: &'a str,
+        port: u16,
+    },
+    Env {
+        name: &'a str,
+    },
+    StateRead {
+        namespace: &'a str,
+        key: &'a str,
+    },
+    StateWrite {
+        namespace: &'a str,
+        key: &'a str,
+    },
+    CallTool {
+        name: &'a str,
+    },
     Elicit,
     Sample,
+    /// A model of the operator's, by its name.
+    Model {
+        name: &'a str,
+    },
 }
 
 /// What a component is given. The default is nothing: no HTTP, no files, no environment, no secrets,
-/// no shared state, no calls to other tools, no questions, no samples.
+/// no shared state, no calls to other tools, no questions, no samples, no models.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "GrantRow", into = "GrantRow")]
 pub struct Grant {
     pub http: Vec<HttpPattern>,
     pub files: Vec<FileGrant>,
@@ -26,6 +45,8 @@ pub struct Grant {
     pub tools: Vec<String>,
     pub elicit: bool,
     pub sample: bool,
+    /// Models of the operator's, by their names.
+    pub models: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +76,44 @@ pub struct SecretGrant {
     pub from: Option<String>,
 }
 
+/// As a row has it: the names of models stand among the tools, behind a mark that no tool's name has, so that a row from
+/// before there were models reads as it was.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct GrantRow {
+    http: Vec<HttpPattern>,
+    files: Vec<FileGrant>,
+    env: Vec<String>,
+    secrets: Vec<SecretGrant>,
+    state: Vec<StatePattern>,
+    tools: Vec<String>,
+    elicit: bool,
+    sample: bool,
+}
+
+const MODEL_MARK: &str = "model:";
+
+impl From<GrantRow> for Grant {
+    fn from(row: GrantRow) -> Self {
+        let GrantRow { http, files, env, secrets, state, tools: all, elicit, sample } = row;
+        let (mut tools, mut models) = (Vec::new(), Vec::new());
+        for name in all {
+            match name.strip_prefix(MODEL_MARK) {
+                Some(model) => models.push(model.to_owned()),
+                None => tools.push(name),
+            }
+        }
+        Self { http, files, env, secrets, state, tools, elicit, sample, models }
+    }
+}
+
+impl From<Grant> for GrantRow {
+    fn from(grant: Grant) -> Self {
+        let Grant { http, files, env, secrets, state, mut tools, elicit, sample, models } = grant;
+        tools.extend(models.iter().map(|name| format!("{MODEL_MARK}{name}")));
+        Self { http, files, env, secrets, state, tools, elicit, sample }
+    }
+}
+
 impl SecretGrant {
     /// The name of the header, and what stands in it before the secret.
     pub fn header(&self) -> (&str, String) {
@@ -81,6 +140,7 @@ impl Grant {
             Capability::CallTool { name } => self.tools.iter().any(|glob| glob_matches(glob, name)),
             Capability::Elicit => self.elicit,
             Capability::Sample => self.sample,
+            Capability::Model { name } => self.models.iter().any(|granted| granted == name),
         }
     }
 
@@ -116,6 +176,7 @@ impl Grant {
         lines.extend(self.tools.iter().map(|name| format!("calls to the tool {name}")));
         lines.extend(self.elicit.then(|| "questions to people".to_owned()));
         lines.extend(self.sample.then(|| "samples of the client's model".to_owned()));
+        lines.extend(self.models.iter().map(|name| format!("the model {name}")));
         lines
     }
 
@@ -141,6 +202,7 @@ impl Grant {
             tools: left(&self.tools, |wanted| given.tools.iter().any(|glob| glob_matches(glob, wanted))),
             elicit: self.elicit && !given.elicit,
             sample: self.sample && !given.sample,
+            models: left(&self.models, |name| given.models.contains(name)),
         }
     }
 
@@ -155,6 +217,7 @@ impl Grant {
             tools: common(&self.tools, &other.tools, |glob, name| glob_matches(glob, name)),
             elicit: self.elicit && other.elicit,
             sample: self.sample && other.sample,
+            models: common(&self.models, &other.models, PartialEq::eq),
         }
     }
 
@@ -173,6 +236,7 @@ impl Grant {
         add(&mut self.secrets, more.secrets);
         add(&mut self.state, more.state);
         add(&mut self.tools, more.tools);
+        add(&mut self.models, more.models);
         self.elicit |= more.elicit;
         self.sample |= more.sample;
         self
@@ -225,10 +289,11 @@ mod tests {
             tools: vec!["research_*".into()],
             elicit: true,
             sample: true,
+            models: vec!["fast".into()],
         }
     }
 
-    const USES: [Capability<'static>; 7] = [
+    const USES: [Capability<'static>; 8] = [
         Capability::Http { scheme: "https", host: "a.example", port: 443 },
         Capability::Env { name: "LANG" },
         Capability::StateRead { namespace: "trips", key: "1" },
@@ -236,6 +301,7 @@ mod tests {
         Capability::CallTool { name: "research_agent" },
         Capability::Elicit,
         Capability::Sample,
+        Capability::Model { name: "fast" },
     ];
 
     #[test]
@@ -255,6 +321,7 @@ mod tests {
         assert!(!grant.allows(Capability::Http { scheme: "https", host: "b.example", port: 443 }));
         assert!(!grant.allows(Capability::CallTool { name: "travel_agent" }));
         assert!(!grant.allows(Capability::Env { name: "HOME" }));
+        assert!(!grant.allows(Capability::Model { name: "best" }));
     }
 
     #[test]
@@ -318,6 +385,7 @@ mod tests {
                 state: state(&["notes:read", "trips/eu-*"]),
                 tools: vec!["research_agent".into()],
                 elicit: true,
+                models: vec!["fast".into()],
                 ..Grant::default()
             }
         );
@@ -329,6 +397,17 @@ mod tests {
             assert!(!allowed || had.allows(capability) && given.allows(capability), "{capability:?}");
             assert_eq!(mirrored.allows(capability), allowed, "{capability:?}");
         }
+    }
+
+    #[test]
+    fn a_row_from_before_there_were_models_is_read_and_names_none() {
+        let before = GrantRow { tools: vec!["research_*".into()], ..GrantRow::default() };
+        let read: Grant =
+            postcard::from_bytes(&postcard::to_stdvec(&before).expect("a row")).expect("a grant");
+        assert_eq!((read.tools, read.models), (before.tools, Vec::new()));
+        let all = everything();
+        let again: Grant = postcard::from_bytes(&postcard::to_stdvec(&all).expect("a row")).expect("a grant");
+        assert_eq!(again, all);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum NamedCapability {
     Tools(String),
     Elicit,
     Sample,
+    /// A model of the operator's, by its name.
+    Models(String),
 }
 
 /// What a person names of a grant: one capability, or all of a kind.
@@ -42,7 +44,7 @@ pub struct NotNamed {
 }
 
 /// Those that have scopes.
-const KINDS: [&str; 6] = ["http", "files", "env", "secrets", "state", "tools"];
+const KINDS: [&str; 7] = ["http", "files", "env", "secrets", "state", "tools", "models"];
 
 impl NamedCapability {
     pub fn parse(text: &str) -> Result<Self, NotNamed> {
@@ -66,6 +68,7 @@ impl NamedCapability {
             "env" => Ok(Self::Env(scope)),
             "secrets" => Ok(Self::Secrets(scope)),
             "tools" => Ok(Self::Tools(scope)),
+            "models" => Ok(Self::Models(scope)),
             _ => Err(refuse("there is no such kind")),
         }
     }
@@ -80,6 +83,7 @@ impl NamedCapability {
             Self::Tools(_) => "tools",
             Self::Elicit => "elicit",
             Self::Sample => "sample",
+            Self::Models(_) => "models",
         }
     }
 
@@ -101,9 +105,11 @@ impl fmt::Display for NamedCapability {
         match self {
             Self::Http(pattern) => write!(f, "{kind}:{pattern}"),
             Self::State(pattern) => write!(f, "{kind}:{pattern}"),
-            Self::Files(name) | Self::Env(name) | Self::Secrets(name) | Self::Tools(name) => {
-                write!(f, "{kind}:{name}")
-            }
+            Self::Files(name)
+            | Self::Env(name)
+            | Self::Secrets(name)
+            | Self::Tools(name)
+            | Self::Models(name) => write!(f, "{kind}:{name}"),
             Self::Elicit | Self::Sample => f.write_str(kind),
         }
     }
@@ -160,6 +166,7 @@ impl Grant {
         all.extend(self.tools.iter().cloned().map(NamedCapability::Tools));
         all.extend(self.elicit.then_some(NamedCapability::Elicit));
         all.extend(self.sample.then_some(NamedCapability::Sample));
+        all.extend(self.models.iter().cloned().map(NamedCapability::Models));
         all
     }
 
@@ -189,6 +196,7 @@ impl Grant {
                 NamedCapability::Tools(glob) => limited.tools.push(glob.clone()),
                 NamedCapability::Elicit => limited.elicit = true,
                 NamedCapability::Sample => limited.sample = true,
+                NamedCapability::Models(name) => limited.models.push(name.clone()),
             }
         }
         Ok(limited)
@@ -221,6 +229,7 @@ mod tests {
             tools: vec!["research_*".to_owned()],
             elicit: true,
             sample: true,
+            models: vec!["fast".to_owned()],
         }
     }
 
@@ -236,6 +245,7 @@ mod tests {
                 "files:docs",
                 "http:http://a.example:8080",
                 "http:https://*.example.com:443",
+                "models:fast",
                 "sample",
                 "secrets:key",
                 "state:trips",
@@ -293,6 +303,7 @@ mod tests {
             "env:HOME",
             "secrets:other",
             "files:other",
+            "models:best",
         ] {
             assert_eq!(grant().limited_to(&[named(beyond)]), Err(named(beyond)));
         }

@@ -75,9 +75,11 @@ impl Standing {
             Capability::StateRead { namespace, key } => principal.may_state(namespace, key, false),
             Capability::StateWrite { namespace, key } => principal.may_state(namespace, key, true),
             // No token says anything of these.
-            Capability::Http { .. } | Capability::Env { .. } | Capability::Elicit | Capability::Sample => {
-                true
-            }
+            Capability::Http { .. }
+            | Capability::Env { .. }
+            | Capability::Elicit
+            | Capability::Sample
+            | Capability::Model { .. } => true,
         };
         if holds { Ok(()) } else { Err(Lost::OfPrincipal) }
     }

@@ -140,6 +140,20 @@ pub fn tool_globs<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D:
     }
 }
 
+/// Names of models, as `[models.NAME]` has them.
+pub fn model_names<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(input)?;
+    match names.iter().find(|name| !is_tool_name(name)) {
+        Some(wrong) => {
+            let wrong = wrong.escape_debug();
+            Err(D::Error::custom(format!(
+                "'{wrong}' is no name of a model: it takes 1 to 64 of A-Z, a-z, 0-9, '_', '-'"
+            )))
+        }
+        None => Ok(names),
+    }
+}
+
 pub fn env_names<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
     let names = Vec::<String>::deserialize(input)?;
     match names.iter().find(|name| !is_env_name(name)) {

@@ -9,8 +9,8 @@ use serde::de::{Deserializer, Error as _};
 
 use super::definition::{Annotations, Reply};
 use super::file::{
-    FileError, env_names, http_patterns, is_component_name, parse_toml, state_patterns, tool_globs, visible,
-    visible_line, within,
+    FileError, env_names, http_patterns, is_component_name, model_names, parse_toml, state_patterns,
+    tool_globs, visible, visible_line, within,
 };
 use super::hidden::find_hidden;
 use crate::authority::{Access, FileGrant, Grant, HttpPattern, SecretGrant, StatePattern};
@@ -71,6 +71,9 @@ pub struct Capabilities {
     pub tools: Vec<String>,
     pub elicit: bool,
     pub sample: bool,
+    /// Models of the operator's, by their names.
+    #[serde(deserialize_with = "model_names")]
+    pub models: Vec<String>,
 }
 
 /// A folder that a component would like to see; the operator says which.
@@ -194,6 +197,7 @@ impl Capabilities {
             tools: self.tools.clone(),
             elicit: self.elicit,
             sample: self.sample,
+            models: self.models.clone(),
         }
     }
 }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::definition::{Reply, ToolDefinition};
-use super::file::{env_names, http_patterns, key, quoted, state_patterns, tool_globs, visible_line, within};
+use super::file::{
+    env_names, http_patterns, key, model_names, quoted, state_patterns, tool_globs, visible_line, within,
+};
 use super::manifest::{LimitRequest, RetryRequest, guest_path, header_name, host_name, slot_name};
 use super::signature::Signers;
 use super::tool_bounds::{Rate, ToolBounds, rate};
@@ -46,6 +48,8 @@ pub struct GrantTable {
     pub tools: Vec<String>,
     pub elicit: bool,
     pub sample: bool,
+    #[serde(deserialize_with = "model_names")]
+    pub models: Vec<String>,
     pub limits: LimitRequest,
     pub retry: RetryRequest,
 }
@@ -170,6 +174,7 @@ impl GrantTable {
             tools: self.tools.clone(),
             elicit: self.elicit,
             sample: self.sample,
+            models: self.models.clone(),
         }
     }
 }
@@ -202,6 +207,7 @@ pub fn grant_lines(component: &str, grant: &Grant) -> String {
     list("secrets", grant.secrets.iter().map(secret).collect());
     list("state", grant.state.iter().map(|pattern| quoted(&pattern.to_string())).collect());
     list("tools", grant.tools.iter().map(|name| quoted(name)).collect());
+    list("models", grant.models.iter().map(|name| quoted(name)).collect());
     lines.extend(grant.elicit.then(|| "elicit = true".to_owned()));
     lines.extend(grant.sample.then(|| "sample = true".to_owned()));
     lines.join("\n")
@@ -291,6 +297,7 @@ mod tests {
             state = ["trips/eu-*:read"]
             tools = ["research_*"]
             sample = true
+            models = ["fast"]
             "#,
         )
         .expect("a grant")

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::OnceLock;
 
 use reqwest::Certificate;
 
@@ -10,6 +11,7 @@ use crate::cli::programs;
 use crate::cli::show::render::Output;
 use crate::launch::Launch;
 use crate::mcp::ClientOptions;
+use crate::secrets::Secrets;
 use crate::walls::Standing;
 
 /// What every command is given: the settings, and how to print.
@@ -24,6 +26,8 @@ pub struct Context {
     pub certificates: Vec<Certificate>,
     /// What starts the programs that the settings name.
     pub launch: Launch,
+    /// All that the server reads of its secrets, once it has read one.
+    pub secrets: OnceLock<Secrets>,
     /// Which stand around this process.
     pub walls: Standing,
 }
@@ -47,7 +51,8 @@ impl Context {
             None => Vec::new(),
         };
         let launch = Launch::here(programs::stated(&settings)?);
-        Ok(Self { settings, output, data_named, token, certificates, launch, walls: Standing::default() })
+        let (secrets, walls) = (OnceLock::new(), Standing::default());
+        Ok(Self { settings, output, data_named, token, certificates, launch, secrets, walls })
     }
 
     /// How the server at `url` is reached.

@@ -32,7 +32,9 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
 /// Where the configuration says that secrets are.
 pub fn secret_sources(settings: &Settings) -> BTreeSet<SecretSource> {
     let granted = settings.operator.grants.values().flat_map(|grant| &grant.secrets);
-    granted.filter_map(|secret| secret.from.parse().ok()).collect()
+    let granted = granted.filter_map(|secret| secret.from.parse().ok());
+    let of_models = settings.models.values().filter_map(|model| model.key.clone());
+    granted.chain(of_models).collect()
 }
 
 /// A keyring is found by what the session has in its environment.

@@ -28,7 +28,7 @@ use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::narrowed;
 use crate::engine::next::{Commands, without_commands};
-use crate::engine::ports::{InspectError, Reader, Sampler};
+use crate::engine::ports::{InspectError, Models, Reader, Sampler};
 use crate::engine::probe::Probe;
 use crate::engine::query::metrics;
 use crate::engine::query::metrics::Metrics;
@@ -53,6 +53,8 @@ pub struct EngineOptions {
     pub retention: Option<Duration>,
     /// What samples where no client can.
     pub sampler: Option<Arc<dyn Sampler>>,
+    /// Models that the operator has configured.
+    pub models: Option<Arc<dyn Models>>,
     /// How far tasks may call tasks.
     pub tree: TreeBounds,
     /// How long rows of the audit are kept; `None` is for ever.
@@ -90,6 +92,7 @@ impl Default for EngineOptions {
             live_instances: limits::MAX_LIVE_INSTANCES,
             retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
             sampler: None,
+            models: None,
             tree: TreeBounds::default(),
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
             trace_kib: limits::DEFAULT_TRACE_KIB,
@@ -188,6 +191,7 @@ impl TaskEngine {
             sweeping: RwLock::default(),
             retention: options.retention,
             sampler: options.sampler,
+            models: options.models,
             sampling: Turns::new(options.shares.clone(), Pool::Sampling),
             runtime: Handle::current(),
             tree: options.tree,

@@ -26,7 +26,7 @@ use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::remote::Remotes;
-use crate::engine::ports::{Reader, Sampler};
+use crate::engine::ports::{Models, Reader, Sampler};
 use crate::engine::probe::Probe;
 use crate::shares::{Account, Pool};
 use crate::store::{Ack, Batch, Store, StoreError};
@@ -80,6 +80,8 @@ pub struct Shared {
     /// enqueued in between that refers to it.
     pub sweeping: RwLock<()>,
     pub sampler: Option<Arc<dyn Sampler>>,
+    /// Models that the operator has configured.
+    pub models: Option<Arc<dyn Models>>,
     /// Samples of the endpoint at once.
     pub sampling: Arc<Turns>,
     /// Where the engine was opened: guests run on threads of their own.

@@ -10,6 +10,8 @@ pub enum QuestionKind {
     Sample,
     /// The client's root folders.
     Roots,
+    /// A message of a model that the operator has configured: no client is asked for it.
+    Model,
 }
 
 impl QuestionKind {
@@ -18,6 +20,7 @@ impl QuestionKind {
             Self::Elicit => "elicit",
             Self::Sample => "sample",
             Self::Roots => "roots",
+            Self::Model => "model",
         }
     }
 }
@@ -38,7 +41,8 @@ pub struct OpenQuestion {
     pub number: u64,
     pub key: String,
     pub kind: QuestionKind,
-    /// Tokens that a sample may cost, held back from the task's budget until it is answered.
+    /// Tokens that a sample may cost, held back from the task's budget until it is answered; of a model, for each time
+    /// that it was asked this.
     pub reserved_tokens: u64,
 }
 
@@ -67,6 +71,18 @@ impl Questions {
         numbered.into_iter().find(|key| !is_taken(key)).unwrap_or_else(|| wanted.to_owned())
     }
 
+    /// Those that a client or a person can answer.
+    pub fn answerable(&self) -> impl Iterator<Item = &OpenQuestion> {
+        self.open.iter().filter(|open| open.kind != QuestionKind::Model)
+    }
+
+    /// Nothing answers those that are open any more. What a model was asked is paid for all the same.
+    pub fn withdraw_all(&mut self) {
+        let asked = self.open.drain(..).filter(|open| open.kind == QuestionKind::Model);
+        let paid = asked.map(|open| open.reserved_tokens).fold(0, u64::saturating_add);
+        self.sample_tokens = self.sample_tokens.saturating_add(paid);
+    }
+
     pub fn find(&self, number: u64) -> Option<&OpenQuestion> {
         self.open.iter().find(|open| open.number == number)
     }
@@ -84,7 +100,7 @@ impl Questions {
     }
 
     pub fn reserved_tokens(&self) -> u64 {
-        self.open.iter().map(|open| open.reserved_tokens).sum()
+        self.open.iter().map(|open| open.reserved_tokens).fold(0, u64::saturating_add)
     }
 }
 

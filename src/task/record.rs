@@ -193,7 +193,8 @@ impl Status {
     /// commit on, whether its instance is in memory, replays, waits for something else or is about to begin, unless its component is blocked. The row
     /// keeps where the task itself stands, which is what it goes on from.
     pub fn shown(&self) -> State {
-        if self.questions.open.is_empty() || self.state.is_terminal() || self.state.blocked().is_some() {
+        let asks = self.questions.answerable().next().is_some();
+        if !asks || self.state.is_terminal() || self.state.blocked().is_some() {
             return self.state;
         }
         State::Waiting(WaitingReason::Input)

@@ -31,6 +31,8 @@ pub enum WaitingReason {
     State,
     /// For its component to be unblocked.
     Blocked(Blocked),
+    /// The answer of a model that the operator has configured.
+    Model,
 }
 
 /// How a task of a blocked component stands still.
@@ -52,6 +54,7 @@ enum Before {
     Timer,
     Child,
     State,
+    Model,
 }
 
 /// A fact about a task that changes where it stands.
@@ -151,6 +154,7 @@ impl State {
             Self::Waiting(WaitingReason::Child) => "child",
             Self::Waiting(WaitingReason::State) => "state",
             Self::Waiting(WaitingReason::Blocked(_)) => "blocked",
+            Self::Waiting(WaitingReason::Model) => "model",
             Self::Failed(reason) => reason.as_str(),
             Self::Running | Self::Completed | Self::Cancelled => return None,
         })
@@ -169,6 +173,7 @@ impl Before {
             State::Waiting(WaitingReason::Timer) => Self::Timer,
             State::Waiting(WaitingReason::Child) => Self::Child,
             State::Waiting(WaitingReason::State) => Self::State,
+            State::Waiting(WaitingReason::Model) => Self::Model,
             State::Waiting(WaitingReason::Blocked(_))
             | State::Completed
             | State::Failed(_)
@@ -186,6 +191,7 @@ impl Before {
             Self::Timer => State::Waiting(WaitingReason::Timer),
             Self::Child => State::Waiting(WaitingReason::Child),
             Self::State => State::Waiting(WaitingReason::State),
+            Self::Model => State::Waiting(WaitingReason::Model),
         }
     }
 }

@@ -8,6 +8,7 @@ mod clocks;
 mod disk;
 mod endpoint;
 mod guests;
+mod models;
 mod oracle;
 #[cfg(target_os = "linux")]
 mod processes;
@@ -26,6 +27,7 @@ pub use clocks::Clocks;
 pub use disk::on_disk;
 pub use endpoint::{Endpoint, Says};
 pub use guests::guest;
+pub use models::{Reply, Script, stream};
 pub use oracle::Oracle;
 #[cfg(target_os = "linux")]
 pub use processes::{Watched, child_of, launcher_of};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::backup::check_running;
 use crate::cli::client::access::Access;
 use crate::cli::client::remote::Remote;
-use crate::cli::config::{Isolation, SharesSettings, WallsWanted};
+use crate::cli::config::{Isolation, ModelSettings, SharesSettings, WallsWanted};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::programs::secret_sources;
@@ -63,6 +63,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         shares(context),
         isolation(context),
         secrets(context),
+        models(context),
         data_folder(context.data()),
         disk(context.data(), context.settings.shares.disk.bounds()),
     ];
@@ -120,7 +121,7 @@ fn target(context: &Context) -> Check {
 
 /// As this command reads them, which has its own environment and not the server's.
 fn secrets(context: &Context) -> Check {
-    const WHAT: &str = "secrets of grants";
+    const WHAT: &str = "secrets";
     let sources = secret_sources(&context.settings);
     let missing: Vec<String> =
         sources.iter().filter_map(|source| read_here(source).err()).map(|error| error.to_string()).collect();
@@ -131,6 +132,32 @@ fn secrets(context: &Context) -> Check {
             WHAT,
             format!("of {all} there are not: {}", missing.join("; ")),
             "requests that want them fail; what a server was started with, this command does not see",
+        ),
+    }
+}
+
+/// Which are configured, and whether their keys are there; no endpoint is asked.
+fn models(context: &Context) -> Check {
+    const WHAT: &str = "models";
+    let told = |(name, model): (&String, &ModelSettings)| {
+        let key = match &model.key {
+            None => "no key".to_owned(),
+            Some(source) => match read_here(source) {
+                Ok(_) => format!("key from {source}"),
+                Err(_) => return Err(format!("{name}: its key is not there: {source}")),
+            },
+        };
+        Ok(format!("{name} ({}, {key})", model.model.escape_debug()))
+    };
+    let told: Result<Vec<String>, String> = context.settings.models.iter().map(told).collect();
+    match told {
+        Ok(models) if models.is_empty() => Check::ok(WHAT, "none"),
+        Ok(models) => Check::ok(WHAT, models.join(", ")),
+        Err(missing) => Check::warn(
+            WHAT,
+            missing,
+            "what asks that model is answered that it is unavailable; what a server was started with, this command \
+             does not see",
         ),
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::layer::Layer;
+use super::models::{ModelSettings, read_models};
 use super::registries::RegistryTable;
 use super::sampling::SamplingSettings;
 use super::servers::ServerTable;
@@ -40,6 +41,8 @@ pub struct FileTables {
     engine: EngineTable,
     retention: RetentionTable,
     sampling: Option<SamplingSettings>,
+    #[serde(deserialize_with = "read_models")]
+    pub models: BTreeMap<String, ModelSettings>,
     pub shares: SharesSettings,
     background: BackgroundTable,
     grants: BTreeMap<String, GrantTable>,
@@ -111,6 +114,14 @@ struct BackgroundTable {
     idle_seconds: Option<u64>,
 }
 
+/// The whole path of what a file in this folder names; `~` is the home folder.
+pub fn from_folder(path: &Path, folder: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => folder.join(path),
+    }
+}
+
 impl FileTables {
     /// Its paths start at `folder`; a leading `~/` is the home folder.
     pub fn split(
@@ -118,10 +129,7 @@ impl FileTables {
         folder: &Path,
         home: Option<&Path>,
     ) -> (Layer, Operator, BTreeMap<String, ServerTable>, BTreeMap<String, RegistryTable>) {
-        let absolute = |path: &Path| match (path.strip_prefix("~"), home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => folder.join(path),
-        };
+        let absolute = |path: &Path| from_folder(path, folder, home);
         let as_text = |path: &str| absolute(Path::new(path)).to_string_lossy().into_owned();
         let mut grants = self.grants;
         for grant in grants.values_mut() {

@@ -4,6 +4,7 @@
 
 mod file;
 mod layer;
+mod models;
 pub mod registries;
 mod sampling;
 pub mod servers;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use file::FileTables;
 use layer::Layer;
 pub use layer::{ConfigError, Overrides};
+pub use models::{ModelApi, ModelSettings};
 pub use sampling::SamplingSettings;
 pub use shares::SharesSettings;
 pub use values::{Isolation, WallsWanted};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub shares: SharesSettings,
     /// Where samples come from that no client's model serves; nowhere unless it is written.
     pub sampling: Option<SamplingSettings>,
+    /// `[models.NAME]`. The file alone says so.
+    pub models: BTreeMap<String, ModelSettings>,
     pub operator: Operator,
     /// `[servers.NAME]`.
     pub servers: BTreeMap<String, ServerTable>,
@@ -125,6 +129,10 @@ impl Settings {
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
         let answer_without_terminal = tables.cli.answer_without_terminal;
         let shares = tables.shares.clone();
+        let whole = |path: &Path| file::from_folder(path, folder, home.as_deref());
+        let models = tables.models.iter();
+        let models =
+            models.map(|(name, model)| (name.clone(), model.clone().with_whole_path(whole))).collect();
         let (of_file, mut operator, servers, registries) = tables.split(folder, home.as_deref());
         let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
@@ -170,6 +178,7 @@ impl Settings {
             },
             shares,
             sampling: said.sampling,
+            models,
             operator,
             servers,
             registries,

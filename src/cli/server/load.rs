@@ -227,9 +227,10 @@ mod tests {
             tools: vec!["research_agent".into()],
             elicit: true,
             sample: true,
+            models: vec!["fast".into()],
         };
         let seen = powers(&grant);
-        assert_eq!(seen.len(), 8, "{seen:?}");
+        assert_eq!(seen.len(), 9, "{seen:?}");
         assert_eq!(seen[1], "files docs at /docs (read) from /srv\\n");
         assert!(powers(&Grant::default()).is_empty());
     }

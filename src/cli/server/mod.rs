@@ -12,6 +12,7 @@ mod launcher;
 pub mod listen;
 pub mod load;
 pub mod machine;
+mod models;
 pub mod open;
 pub mod own_server;
 pub mod owner_key;

@@ -124,7 +124,7 @@ async fn send(request: reqwest::RequestBuilder) -> Result<Value, Fault> {
 }
 
 /// From the parameters of MCP's `sampling/createMessage`.
-fn completion_request(model: &str, request: &Value) -> Value {
+pub(super) fn completion_request(model: &str, request: &Value) -> Value {
     let mut messages = Vec::new();
     if let Some(prompt) = request["systemPrompt"].as_str() {
         messages.push(json!({ "role": "system", "content": prompt }));
@@ -186,7 +186,7 @@ fn put_message(message: &Value, messages: &mut Vec<Value>) {
 }
 
 /// Texts alone go there; what is structured stands for a result without any.
-fn tool_text(result: &Value) -> String {
+pub(super) fn tool_text(result: &Value) -> String {
     let blocks = result["content"].as_array().into_iter().flatten();
     let mut texts: Vec<&str> = blocks.filter_map(|block| block["text"].as_str()).collect();
     let structured = result.get("structuredContent").map(Value::to_string);
@@ -222,7 +222,7 @@ fn parts(blocks: &[Value]) -> Value {
 }
 
 /// As MCP's `sampling/createMessage` answers.
-fn sampled(model: &str, answer: &Value) -> Result<Sampled, String> {
+pub(super) fn sampled(model: &str, answer: &Value) -> Result<Sampled, String> {
     let choice = &answer["choices"][0];
     let mut content = Vec::new();
     if let Some(text) = choice["message"]["content"].as_str().filter(|text| !text.is_empty()) {

@@ -20,8 +20,12 @@ pub fn read(source: &str) -> ExitCode {
     tell(&read.map(|secret| secret.expose().to_owned()).map_err(Into::into))
 }
 
-/// Where a server's secrets come from.
+/// Where a server's secrets come from: the same for all that want one, so that each is read once.
 pub fn secrets(context: &Context) -> Secrets {
+    context.secrets.get_or_init(|| begin(context)).clone()
+}
+
+fn begin(context: &Context) -> Secrets {
     if context.launch.launcher_pid().is_none() {
         return Secrets::default();
     }
@@ -58,4 +62,4 @@ async fn read_outside(launch: &Launch, source: SecretSource) -> Result<Secret, S
 }
 
 const UNSTATED: &str = "is not among the sources that longhaul.toml named when the server was started: name it in \
-                        [grants.NAME] and start the server again, or take env:NAME";
+                        [grants.NAME] or [models.NAME] and start the server again, or take env:NAME";

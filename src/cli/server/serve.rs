@@ -17,11 +17,11 @@ use super::machine;
 use super::open::{open_store, remotes, sandbox, store_options, with_remotes};
 use super::owner_key::cache_key;
 use super::sampler::Endpoint;
-use super::secrets;
 use super::server_file::{ServerFile, ServerInfo, Serves, StartedWith, refuse_foreign};
 use super::signals::StopSignals;
 use super::walls;
 use super::watch::Watch;
+use super::{models, secrets};
 use crate::authority::Principal;
 use crate::cli::args::ServeArgs;
 use crate::cli::context::Context;
@@ -171,6 +171,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         audit_retention: context.settings.engine.audit_retention,
         trace_kib: context.settings.engine.trace_kib,
         sampler,
+        models: models::configured(context)?,
         shares: Account::new(machine::bounds(&context.settings, http::connections(), context.data())),
         tokens_alone: true,
         tool_bounds: context.settings.operator.tool_bounds(),

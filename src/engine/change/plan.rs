@@ -96,6 +96,16 @@ pub enum Event<'a> {
         number: u64,
         tokens: u64,
     },
+    /// A model is asked this once more, which may cost so many tokens on top.
+    AskedAgain {
+        number: u64,
+        tokens: u64,
+    },
+    /// What a model says was written into this output, and is so long.
+    Streamed {
+        output: &'a str,
+        bytes: u64,
+    },
     /// From here on its reports are kept for a stream.
     ReportsWanted,
     /// Its owner takes it up again: after its end, or where it waits for an outcome that is `settled`.
@@ -167,6 +177,8 @@ pub fn plan(
         Event::CancelRequested(request) => plan.request_cancellation(request)?,
         Event::Messaged => plan.take_message()?,
         Event::Answered { number, tokens } => plan.take_answer(number, tokens)?,
+        Event::AskedAgain { number, tokens } => plan.ask_again(number, tokens)?,
+        Event::Streamed { output, bytes } => plan.grow_output(output, bytes)?,
         Event::ReportsWanted => plan.keep_reports()?,
         Event::Reopened { keep, settled } => plan.reopen(keep, settled)?,
     }
@@ -301,7 +313,7 @@ impl<'a> Plan<'a> {
         let questions = &mut self.status.questions;
         questions.close(number);
         questions.sample_tokens = questions.sample_tokens.saturating_add(tokens);
-        let is_last = questions.open.is_empty();
+        let is_last = questions.answerable().next().is_none();
         self.touch();
         let id = self.about.id;
         self.change(ResourceKey::Task(id));
@@ -311,6 +323,29 @@ impl<'a> Plan<'a> {
         }
         self.effects.extend(Effect::notify_ancestors(self.about.link));
         self.effects.push(Effect::Wake(id));
+        Ok(())
+    }
+
+    fn ask_again(&mut self, number: u64, tokens: u64) -> Result<(), IllegalTransition> {
+        self.expect_open()?;
+        let mut open = self.status.questions.open.iter_mut();
+        if let Some(open) = open.find(|open| open.number == number) {
+            open.reserved_tokens = open.reserved_tokens.saturating_add(tokens);
+        }
+        self.touch();
+        Ok(())
+    }
+
+    fn grow_output(&mut self, name: &str, bytes: u64) -> Result<(), IllegalTransition> {
+        self.expect_open()?;
+        if let Some(output) = self.status.outputs.iter_mut().find(|output| output.name == name) {
+            output.bytes = output.bytes.saturating_add(bytes);
+        }
+        self.touch();
+        let id = self.about.id;
+        self.change(ResourceKey::Task(id));
+        self.change(ResourceKey::Output(id, name.to_owned()));
+        self.effects.push(Effect::Happened(id, vec![TaskChange::Output { name: name.to_owned() }]));
         Ok(())
     }
 
@@ -333,7 +368,7 @@ impl<'a> Plan<'a> {
         self.take_leave(instance);
         // An answer is of no use any more.
         let has_asked = !self.status.questions.open.is_empty();
-        self.status.questions.open.clear();
+        self.status.questions.withdraw_all();
         self.touch();
         self.rows.extend([RowWrite::NotOpen, RowWrite::Ended(at)]);
         self.orphan_children();
@@ -409,7 +444,7 @@ impl<'a> Plan<'a> {
         (status.reports, status.steps, status.awake_nanos, status.log_bytes) = (0, 0, 0, 0);
         (status.progress, status.message) = (None, None);
         status.outputs.clear();
-        status.questions.open.clear();
+        status.questions.withdraw_all();
     }
 
     fn keep_beginning(&mut self, kept: Kept) {

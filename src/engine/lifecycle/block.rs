@@ -16,7 +16,7 @@ use crate::engine::effect::Effect;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::{Entry, EntryState};
-use crate::engine::questions::sampler;
+use crate::engine::questions::resume::resume;
 use crate::engine::rows::{self, BlockRow, ComponentRow};
 use crate::engine::shared::Shared;
 use crate::limits;
@@ -180,7 +180,7 @@ pub(in crate::engine) async fn settle_one(
         };
         if lease::has_arrived(shared, entry, ack).await? {
             // What an endpoint was asked for was left alone when the task was stopped.
-            sampler::resume(shared, entry);
+            resume(shared, entry);
             return Ok(());
         }
     }

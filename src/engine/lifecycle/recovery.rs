@@ -11,7 +11,7 @@ use crate::engine::change::plan::Event;
 use crate::engine::error::EngineError;
 use crate::engine::memory::entry::{Anchor, Entry, arguments_in_memory};
 use crate::engine::memory::open_task::OpenTask;
-use crate::engine::questions::sampler;
+use crate::engine::questions::resume::resume;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::{Ack, Snapshot, Space, StoreError};
@@ -42,7 +42,7 @@ pub async fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
             found => acks.extend(found?),
         }
         take_up(shared, &task, &entry);
-        sampler::resume(shared, &entry);
+        resume(shared, &entry);
         if acks.len() >= crate::limits::MAX_GROUP_BATCHES {
             for ack in acks.drain(..) {
                 ack.await?;
@@ -86,7 +86,7 @@ async fn take_up_later(shared: Arc<Shared>, task: Task, entry: Arc<Entry>) {
     }
     if !entry.lock().status.state.is_terminal() {
         take_up(&shared, &task, &entry);
-        sampler::resume(&shared, &entry);
+        resume(&shared, &entry);
     }
 }
 

@@ -213,7 +213,10 @@ impl Entry {
     /// Counts what the task asks by this status. Whether there is room was asked before.
     pub fn count_questions(&self, shares: &Arc<Account>, status: &Status) {
         let open = &status.questions.open;
-        let samples = open.iter().filter(|question| question.kind == QuestionKind::Sample).count() as u64;
+        let samples = open
+            .iter()
+            .filter(|question| matches!(question.kind, QuestionKind::Sample | QuestionKind::Model))
+            .count() as u64;
         let counts = [(Pool::Questions, open.len() as u64 - samples), (Pool::Samples, samples)];
         for (held, (pool, count)) in self.asked.lock().iter_mut().zip(counts) {
             if held.as_ref().map_or(0, Held::amount) != count {

@@ -102,3 +102,47 @@ pub struct Sampled {
     /// What it cost, as it was reported.
     pub tokens: Option<u64>,
 }
+
+/// Models that the operator has configured, by name. One wing fills it.
+pub trait Models: Send + Sync + 'static {
+    /// Whether one of this name is configured.
+    fn has(&self, model: &str) -> bool;
+
+    /// `request` is the parameters of MCP's `sampling/createMessage`. What is said so far goes to `flow`, and each time
+    /// that the endpoint is asked once more, `flow` is asked before.
+    fn ask(
+        &self,
+        model: String,
+        request: Value,
+        idempotency_key: String,
+        flow: Arc<dyn ModelFlow>,
+    ) -> BoxFuture<Result<ModelAnswer, ModelFault>>;
+}
+
+/// The engine's end of one ask.
+pub trait ModelFlow: Send + Sync {
+    /// The endpoint is to be asked once more, and its answer begins again. Where it `may_be_paid` for what it was asked
+    /// last, that counts as spent; the error is the bound that does not let it be asked again.
+    fn again(&self, may_be_paid: bool) -> BoxFuture<Result<(), String>>;
+    /// The next piece of the text; it is on disk when this ends, where it is shown at all.
+    fn said(&self, piece: String) -> BoxFuture<()>;
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelAnswer {
+    /// The result of MCP's `sampling/createMessage`.
+    pub message: Value,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// Why there is no answer of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelFault {
+    Unavailable {
+        why: String,
+        /// The endpoint may have begun to answer, and then wants to be paid.
+        may_be_paid: bool,
+    },
+    Limit(String),
+}

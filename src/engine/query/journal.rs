@@ -8,6 +8,7 @@ use crate::engine::family::calling::{KIND_CALLS, KIND_SEND};
 use crate::engine::handle::TaskEngine;
 use crate::engine::journal::records::{KIND_OUTPUT, Record};
 use crate::engine::journal::{checkpoint, prefix, records};
+use crate::engine::questions::KIND_MODELS;
 use crate::engine::record::output;
 use crate::engine::runner::Runner;
 use crate::engine::state::guest;
@@ -76,6 +77,7 @@ pub(in crate::engine) fn views(records: &[u8], base: u64, runner: &dyn Runner) -
             }
             Record::Call { kind, payload, .. } => {
                 let (name, about) = match kind {
+                    KIND_MODELS => ("models.granted", None),
                     KIND_CALLS..=KIND_SEND => calling::describe(kind, payload),
                     _ => runner.describe(kind, payload),
                 };

@@ -30,6 +30,8 @@ pub enum Given {
     Cancel,
     /// The one that was to do it cannot, and this is why.
     Unavailable(String),
+    /// A bound does not let it be asked.
+    Refused(String),
 }
 
 /// Whose hand it was.
@@ -39,6 +41,9 @@ pub struct AnsweredVia {
     pub channel: &'static str,
     pub is_person: bool,
 }
+
+/// Through which answers of the operator's models come.
+pub(in crate::engine) const MODEL_CHANNEL: &str = "model";
 
 /// An answer on its way.
 pub(in crate::engine) struct Giving<'a> {
@@ -112,7 +117,7 @@ pub(in crate::engine) async fn give(
 async fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found, EngineError> {
     let open: Vec<(u64, String)> = {
         let state = entry.lock();
-        let open = state.status.questions.open.iter();
+        let open = state.status.questions.answerable();
         open.map(|open| (open.number, open.key.clone())).collect()
     };
     let keys = || open.iter().map(|(_, key)| key.clone()).collect();
@@ -147,6 +152,11 @@ async fn find(shared: &Shared, entry: &Entry, which: Which<'_>) -> Result<Found,
 }
 
 fn check_via(task: TaskId, found: &Found, via: AnsweredVia) -> Result<(), EngineError> {
+    if found.row.kind == QuestionKind::Model && via.channel != MODEL_CHANNEL {
+        // No one else speaks for the operator's model.
+        let key = found.row.key.clone();
+        return Err(EngineError::NoSuchQuestion { task, key, open: Vec::new() });
+    }
     if found.row.by == By::Person && !via.is_person {
         return Err(EngineError::PersonAsked { task, key: found.row.key.clone() });
     }
@@ -178,6 +188,13 @@ fn commit(
     let number = found.number;
     let Some(open) = state.status.questions.find(number).cloned() else { return Ok(None) };
     let (model, tokens) = match (&answer, open.kind) {
+        (answer, QuestionKind::Model) => {
+            let Ask::Model(ask) = &found.ask else { return Ok(None) };
+            // Each earlier time that it was asked counts with all that it may have cost.
+            let before = open.reserved_tokens.saturating_sub(ask.max_tokens);
+            let said = matches!(answer, Answer::Accept(_)).then(|| ask.model.clone());
+            (said, Some(giving.tokens.unwrap_or(ask.max_tokens).saturating_add(before)))
+        }
         (Answer::Accept(message), QuestionKind::Sample) => {
             let model = serde_json::from_str::<Value>(message)
                 .ok()
@@ -220,6 +237,7 @@ fn check(found: &Found, given: &Given) -> Result<Answer, String> {
         Given::Decline => return Ok(Answer::Decline),
         Given::Cancel => return Ok(Answer::Cancel),
         Given::Unavailable(why) => return Ok(Answer::Unavailable(why.clone())),
+        Given::Refused(why) => return Ok(Answer::Refused(why.clone())),
         Given::Accept(content) => content,
     };
     let content = match &found.ask {
@@ -228,7 +246,7 @@ fn check(found: &Found, given: &Given) -> Result<Answer, String> {
             accept(&schema, &restore(&schema, content.clone()))?
         }
         Ask::Url { .. } => "{}".to_owned(),
-        Ask::Sample { .. } => message(content)?.to_string(),
+        Ask::Sample { .. } | Ask::Model(_) => message(content)?.to_string(),
         Ask::Roots => roots(content)?.to_string(),
     };
     let limit = limits::MAX_ANSWER_BYTES;

@@ -15,7 +15,8 @@ use crate::engine::questions::asked::QuestionRow;
 use crate::engine::questions::asked::op_key;
 use crate::engine::questions::asked::question_key;
 use crate::engine::questions::asked::read_answer;
-use crate::engine::questions::sampler;
+use crate::engine::questions::bounds::past_bound;
+use crate::engine::questions::{models, sampler};
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::ops::{OpChange, OpHandle};
 use crate::engine::record::recorder::Recorder;
@@ -25,7 +26,7 @@ use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::shares::Pool;
 use crate::store::{Space, StoreError};
-use crate::task::{OpenQuestion, QuestionKind, Status, TaskLimits, WakeOn};
+use crate::task::{OpenQuestion, QuestionKind, WakeOn};
 
 /// What became of asking.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,14 +44,16 @@ impl Recorder {
     /// the power, it is not asked, and that is the operation's outcome.
     pub fn ask(&self, op: OpHandle, hash: u64, question: Question) -> Result<Asked, RecorderError> {
         let kind = question.ask.kind();
-        let tokens = match question.ask {
-            Ask::Sample { max_tokens, .. } => max_tokens,
+        let tokens = match &question.ask {
+            Ask::Sample { max_tokens, .. } => *max_tokens,
+            Ask::Model(ask) => ask.max_tokens,
             _ => 0,
         };
-        let may = match kind {
-            QuestionKind::Elicit => self.check_power(Capability::Elicit),
-            QuestionKind::Sample => self.check_power(Capability::Sample),
-            QuestionKind::Roots => self.checked(may_ask_roots),
+        let may = match &question.ask {
+            Ask::Form { .. } | Ask::Url { .. } => self.check_power(Capability::Elicit),
+            Ask::Sample { .. } => self.check_power(Capability::Sample),
+            Ask::Roots => self.checked(may_ask_roots),
+            Ask::Model(ask) => self.check_power(Capability::Model { name: &ask.model }),
         };
         if let Err(lost) = may {
             let why = lost.to_string();
@@ -62,7 +65,8 @@ impl Recorder {
             self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
             return Ok(Asked::Refused(why));
         }
-        let pool = if kind == QuestionKind::Sample { Pool::Samples } else { Pool::Questions };
+        let is_sample = matches!(kind, QuestionKind::Sample | QuestionKind::Model);
+        let pool = if is_sample { Pool::Samples } else { Pool::Questions };
         if let Err(refused) = self.shared().shares.admit(pool, &self.entry().principal, 1) {
             let why = refused.to_string();
             self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
@@ -76,7 +80,7 @@ impl Recorder {
             questions.asked += 1;
             let number = questions.asked;
             match kind {
-                QuestionKind::Sample => questions.samples += 1,
+                QuestionKind::Sample | QuestionKind::Model => questions.samples += 1,
                 QuestionKind::Elicit | QuestionKind::Roots => questions.questions += 1,
             }
             // No guest's key has a colon.
@@ -87,7 +91,7 @@ impl Recorder {
             if kind == QuestionKind::Elicit {
                 questions.keys.push(key.clone());
             }
-            let is_first = questions.open.is_empty();
+            let is_first = kind != QuestionKind::Model && questions.answerable().next().is_none();
             questions.open.push(OpenQuestion { number, key: key.clone(), kind, reserved_tokens: tokens });
             self.entry().count_questions(&self.shared().shares, state.status());
             let shown = state.status().shown();
@@ -114,7 +118,9 @@ impl Recorder {
                 op_key(task, epoch, op.number),
                 number.to_be_bytes().to_vec(),
             ));
-            live.changes.push(TaskChange::Questions);
+            if kind != QuestionKind::Model {
+                live.changes.push(TaskChange::Questions);
+            }
             if is_first {
                 live.changes.push(TaskChange::State(shown));
             }
@@ -123,8 +129,10 @@ impl Recorder {
         })?;
         self.mark_dirty();
         crate::crash_point!("asking");
-        if kind == QuestionKind::Sample {
-            sampler::serve(self.clone(), number);
+        match kind {
+            QuestionKind::Sample => sampler::serve(self.clone(), number),
+            QuestionKind::Model => models::serve(self.clone(), number),
+            QuestionKind::Elicit | QuestionKind::Roots => {}
         }
         Ok(Asked::Open(number))
     }
@@ -206,10 +214,14 @@ impl Recorder {
             let Some(kind) = state.status().questions.find(number).map(|open| open.kind) else {
                 return Ok(None);
             };
-            state.status_mut().questions.close(number);
+            let questions = &mut state.status_mut().questions;
+            let closed = questions.close(number).filter(|open| open.kind == QuestionKind::Model);
+            // What a model was asked is paid for, whatever it says.
+            let paid = closed.map_or(0, |open| open.reserved_tokens);
+            questions.sample_tokens = questions.sample_tokens.saturating_add(paid);
             self.entry().count_questions(&self.shared().shares, state.status());
             live.changes.push(TaskChange::Questions);
-            if state.status().questions.open.is_empty() {
+            if state.status().questions.answerable().next().is_none() {
                 live.changes.push(TaskChange::State(state.status().shown()));
             }
             handle(state, live, kind).map(Some)
@@ -246,44 +258,14 @@ fn step_of(kind: QuestionKind) -> StepKind {
         QuestionKind::Elicit => StepKind::Question,
         QuestionKind::Sample => StepKind::Sample,
         QuestionKind::Roots => StepKind::Roots,
-    }
-}
-
-/// Why one more may not be asked.
-pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, tokens: u64) -> Option<String> {
-    let questions = &status.questions;
-    if questions.open.len() >= limits::MAX_OPEN_QUESTIONS {
-        let bound = limits::MAX_OPEN_QUESTIONS;
-        return Some(format!("the task has {bound} open questions, which is the bound: wait for some"));
-    }
-    match kind {
-        QuestionKind::Elicit | QuestionKind::Roots if questions.questions >= bounds.questions => {
-            Some(format!(
-                "the task has asked {} questions, which is what its limit 'questions' allows",
-                questions.questions
-            ))
-        }
-        QuestionKind::Sample if questions.samples >= bounds.samples => Some(format!(
-            "the task has asked for {} samples, which is what its limit 'samples' allows",
-            questions.samples
-        )),
-        QuestionKind::Sample => {
-            let taken = questions.sample_tokens.saturating_add(questions.reserved_tokens());
-            (taken.saturating_add(tokens) > bounds.sample_tokens).then(|| {
-                format!(
-                    "the task has used or reserved {taken} of the {} tokens that its limit 'sample_tokens' allows, and \
-                     this sample may cost {tokens}",
-                    bounds.sample_tokens
-                )
-            })
-        }
-        QuestionKind::Elicit | QuestionKind::Roots => None,
+        QuestionKind::Model => StepKind::Sample,
     }
 }
 
 pub fn no_client(kind: QuestionKind) -> String {
     let seconds = limits::AT_HAND_SECONDS;
     match kind {
+        QuestionKind::Model => "the model did not answer in time".to_owned(),
         QuestionKind::Roots => format!("no client that has roots was there within {seconds} s"),
         _ => format!(
             "no client with a model was there within {seconds} s, and no [sampling] endpoint is configured that answered"

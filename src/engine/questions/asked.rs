@@ -38,6 +38,20 @@ pub enum Ask {
         max_tokens: u64,
     },
     Roots,
+    /// A model that the operator has configured.
+    Model(ModelAsk),
+}
+
+/// What a model is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelAsk {
+    /// As `[models.NAME]` has it.
+    pub model: String,
+    /// The parameters of MCP's `sampling/createMessage`.
+    pub request: String,
+    pub max_tokens: u64,
+    /// The output of the task into which the text is written as it comes.
+    pub output: Option<String>,
 }
 
 impl Ask {
@@ -46,6 +60,7 @@ impl Ask {
             Self::Form { .. } | Self::Url { .. } => QuestionKind::Elicit,
             Self::Sample { .. } => QuestionKind::Sample,
             Self::Roots => QuestionKind::Roots,
+            Self::Model(_) => QuestionKind::Model,
         }
     }
 }
@@ -112,7 +127,11 @@ pub fn reopened(
         let of_op = snapshot.get(Space::Question, &op_key(task, row.epoch, row.op))?;
         let waits = crate::engine::journal::ops::is_intent(snapshot, task, row.epoch, row.op)?;
         if waits && of_op.as_deref().and_then(rows::trailing_number) == Some(number) {
-            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens: 0 });
+            let reserved_tokens = match read_ask(snapshot, &row)? {
+                Ask::Model(ask) => ask.max_tokens,
+                _ => 0,
+            };
+            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens });
         }
     }
     Ok(open)

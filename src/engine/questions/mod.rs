@@ -16,16 +16,21 @@ pub(super) mod answer;
 pub(super) mod ask;
 pub(super) mod asked;
 pub(super) mod below;
+pub(super) mod bounds;
 pub(super) mod form;
+pub(super) mod models;
+pub(super) mod resume;
 pub(super) mod sampler;
+pub(super) mod streamed;
 pub(super) mod view;
 
 pub use answer::{AnsweredVia, Given};
 pub use ask::Asked;
-pub use asked::{Answer, Ask, Question};
+pub use asked::{Answer, Ask, ModelAsk, Question};
 pub(in crate::engine) use asked::{asked_by, op_key};
 pub use form::check_form;
+pub use models::{KIND_MODELS, USAGE_META, not_configured};
 pub use sampler::{SamplerGuard, wants_tools};
 pub use view::{AnsweredView, QuestionView};
 
-pub use super::ports::{Sampled, Sampler};
+pub use super::ports::{ModelAnswer, ModelFault, ModelFlow, Models, Sampled, Sampler};

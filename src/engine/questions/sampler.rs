@@ -17,7 +17,7 @@ use crate::engine::memory::entry::Entry;
 use crate::engine::record::recorder::Recorder;
 use crate::engine::shared::Shared;
 use crate::store::Snapshot;
-use crate::task::{QuestionKind, TaskId};
+use crate::task::TaskId;
 use crate::{clock, limits};
 
 /// A client whose model can sample for a task is there as long as this lives.
@@ -114,7 +114,7 @@ pub(super) fn serve(recorder: Recorder, number: u64) {
 }
 
 /// Whether what is on its way is on disk; false where the store takes nothing more.
-async fn arrives(shared: &Shared) -> bool {
+pub(super) async fn arrives(shared: &Shared) -> bool {
     loop {
         match shared.commit(Commit::new()) {
             Ok(ack) => return ack.await.is_ok(),
@@ -124,25 +124,7 @@ async fn arrives(shared: &Shared) -> bool {
     }
 }
 
-/// Takes up the samples that are open: at a start, and where a task goes on that stood still.
-pub(in crate::engine) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>) {
-    if shared.sampler.is_none() {
-        return;
-    }
-    let open: Vec<u64> = {
-        let state = entry.lock();
-        if state.status.state.blocked().is_some() {
-            return;
-        }
-        let samples = state.status.questions.open.iter().filter(|open| open.kind == QuestionKind::Sample);
-        samples.map(|open| open.number).collect()
-    };
-    for number in open {
-        shared.runtime.spawn(work(shared.clone(), entry.clone(), number));
-    }
-}
-
-async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
+pub(super) async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let Some(sampler) = shared.sampler.clone() else { return };
     let mut stop = entry.stop.subscribe();
     let mut running = shared.memory.running.subscribe();
@@ -205,7 +187,7 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
 }
 
 /// Follows from the question alone; another try of the task asks another one.
-fn sample_key(task: TaskId, epoch: u32, number: u64) -> String {
+pub(super) fn sample_key(task: TaskId, epoch: u32, number: u64) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"sample").update(task.as_bytes());
     hasher.update(&epoch.to_le_bytes()).update(&number.to_le_bytes());
@@ -248,7 +230,7 @@ async fn until_samplers_left(entry: Option<&Entry>, wants_tools: bool) {
     drop(entry.models.subscribe().wait_for(|models| !models.can(wants_tools)).await);
 }
 
-async fn keep_extending_deadline<T>(
+pub(super) async fn keep_extending_deadline<T>(
     shared: &Shared,
     entry: &Entry,
     number: u64,

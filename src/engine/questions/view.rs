@@ -63,6 +63,8 @@ impl QuestionView {
             Ask::Url { message, url } => (Some(message), None, Some(url), None),
             Ask::Sample { request, .. } => (None, None, None, parsed(&request)),
             Ask::Roots => (None, None, None, None),
+            // No client is asked.
+            Ask::Model(_) => return Ok(None),
         };
         Ok(Some(Self {
             key,

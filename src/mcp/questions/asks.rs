@@ -62,6 +62,7 @@ impl AskCapabilities {
                 self.sampling && (self.sampling_tools || !question.request.as_ref().is_some_and(wants_tools))
             }
             QuestionKind::Roots => self.roots,
+            QuestionKind::Model => false,
         }
     }
 
@@ -103,6 +104,8 @@ pub fn request(id: TaskId, key: &str, question: &Question) -> Option<InputReques
             Some(InputRequest::CreateMessage(CreateMessageRequest::new(params)))
         }
         QuestionKind::Roots => Some(InputRequest::ListRoots(ListRootsRequest::default())),
+        // The server asks it itself.
+        QuestionKind::Model => None,
     }
 }
 

@@ -129,6 +129,8 @@ fn example(question: &InputRequest) -> Value {
         QuestionKind::Sample => json!({
             "role": "assistant", "content": { "type": "text", "text": "<text>" }, "model": "<model>",
         }),
+        // The server asks it itself.
+        QuestionKind::Model => Value::Null,
         QuestionKind::Roots => json!({ "roots": [{ "uri": "file:///<path>" }] }),
         QuestionKind::Elicit => {
             let fields = question.schema.as_ref().and_then(|schema| schema["properties"].as_object());
@@ -166,6 +168,7 @@ pub fn asked_lines(names: &OwnNames, task: &TaskDocument) -> String {
             QuestionKind::Elicit => "a question",
             QuestionKind::Sample => "a sample of a model",
             QuestionKind::Roots => "the list of its client's roots",
+            QuestionKind::Model => "a model of the operator's",
         });
         let whom = match question.by {
             By::Person => "a person",

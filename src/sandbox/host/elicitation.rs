@@ -32,7 +32,9 @@ impl elicitation::Host for World {
         let (message, name, body) = match &ask {
             Ask::Form { message, schema } => (message.as_str(), "schema", schema.as_str()),
             Ask::Url { message, url } => (message.as_str(), "url", url.as_str()),
-            Ask::Sample { .. } | Ask::Roots => return Ok(Err(Error::Invalid(NO_FORM.to_owned()))),
+            Ask::Sample { .. } | Ask::Roots | Ask::Model(_) => {
+                return Ok(Err(Error::Invalid(NO_FORM.to_owned())));
+            }
         };
         let by = match by {
             By::Person => task::By::Person,
@@ -88,7 +90,7 @@ pub(in crate::sandbox) fn check(key: &str, ask: &Ask) -> Result<(), String> {
                 Err(format!("a page is an http:// or https:// URL of at most {limit} bytes"))
             }
         }
-        Ask::Sample { .. } | Ask::Roots => Err(NO_FORM.to_owned()),
+        Ask::Sample { .. } | Ask::Roots | Ask::Model(_) => Err(NO_FORM.to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ mod checkpoint;
 pub(super) mod elicitation;
 mod log;
 mod messages;
+mod models;
 mod outputs;
 mod progress;
 mod question;
@@ -37,6 +38,8 @@ pub mod bindings {
             "longhaul:tool/log.write": async | trappable,
             "longhaul:tool/messages.send": async | trappable,
             "longhaul:tool/messages.take": async | trappable,
+            "longhaul:tool/models.ask": async | trappable,
+            "longhaul:tool/models.take": async | trappable,
             "longhaul:tool/outputs.append": async | trappable,
             "longhaul:tool/outputs.close": async | trappable,
             "longhaul:tool/outputs.open": async | trappable,

@@ -24,7 +24,7 @@ impl outputs::Host for World {
     }
 }
 
-async fn perform(journal: &Journal, op: OutputOp<'_>) -> Result<Result<(), Error>> {
+pub(super) async fn perform(journal: &Journal, op: OutputOp<'_>) -> Result<Result<(), Error>> {
     let answer = journal.task("outputs")?.output(op).await.map_err(Stop::from)?;
     Ok(answer.map_err(|error| match error {
         OutputError::Invalid(text) => Error::Invalid(text),

@@ -2,7 +2,7 @@
 
 use super::awaited::Begun;
 use super::bindings::longhaul::tool::types::Error;
-use crate::engine::questions::{Answer, Asked, Question};
+use crate::engine::questions::{Answer, Ask, Asked, Question};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::World;
 use crate::sandbox::world::tickets::{Awaited, Ticket};
@@ -17,6 +17,10 @@ impl World {
         question: Question,
     ) -> Result<Result<u64, Error>, Stop> {
         let deadline = question.deadline;
+        let reason = match question.ask {
+            Ask::Model(_) => WaitingReason::Model,
+            _ => WaitingReason::Input,
+        };
         let (Begun { op, hash }, known) = self.begun(what, parts)?;
         let recorder = self.journal.task(what)?;
         let asked = match known {
@@ -28,7 +32,7 @@ impl World {
             Asked::Refused(why) => return Ok(Err(Error::Limit(why))),
             Asked::Lost(why) => return Ok(Err(Error::NotGranted(why))),
         };
-        let (on, reason) = (WakeOn::Answer(number), WaitingReason::Input);
+        let (on, reason) = (WakeOn::Answer(number), reason);
         let awaited = Awaited { op, hash, on, reason, deadline: Some(deadline) };
         Ok(Ok(self.tickets.issue(Ticket::Awaited(awaited))?))
     }

@@ -17,7 +17,7 @@ use crate::sandbox::world::World;
 use crate::task::By;
 
 const LINE: &str = "sample = true";
-const AT_HAND_MS: u64 = limits::AT_HAND_SECONDS * 1_000;
+pub(super) const AT_HAND_MS: u64 = limits::AT_HAND_SECONDS * 1_000;
 
 impl sampling::Host for World {
     fn ask(&mut self, request: Request) -> Result<Result<u64, Error>> {
@@ -54,7 +54,7 @@ impl sampling::Host for World {
 }
 
 /// As MCP's `sampling/createMessage` has it.
-fn params(request: Request) -> Result<Value, String> {
+pub(super) fn params(request: Request) -> Result<Value, String> {
     if request.messages.is_empty() || request.max_tokens == 0 {
         return Err("a sample needs a message and at least one token".to_owned());
     }
@@ -178,7 +178,7 @@ fn block(content: Content) -> Result<Value, String> {
 }
 
 /// From the message as the engine checked it. Blocks of kinds that are not known here are in `raw` alone.
-fn response(raw: String) -> Result<Response, Stop> {
+pub(super) fn response(raw: String) -> Result<Response, Stop> {
     let message: Value = serde_json::from_str(&raw)
         .map_err(|error| Stop::HostFault(format!("a stored sample is no JSON: {error}")))?;
     let text = |name: &str| message[name].as_str().map(str::to_owned);

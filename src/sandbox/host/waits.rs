@@ -82,9 +82,10 @@ impl Waited {
                 WaitingReason::Message => 1,
                 WaitingReason::Child => 2,
                 WaitingReason::State => 3,
-                WaitingReason::Timer => 4,
+                WaitingReason::Model => 4,
+                WaitingReason::Timer => 5,
                 // Nothing that a guest waits for.
-                WaitingReason::Blocked(_) => 5,
+                WaitingReason::Blocked(_) => 6,
             });
         let reason = reason.unwrap_or(WaitingReason::Timer);
         let until = self.due(timeout, |awaited| awaited.deadline);

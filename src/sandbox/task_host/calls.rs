@@ -40,6 +40,13 @@ impl TaskHost {
         }
     }
 
+    pub fn granted_models(&self) -> Recorded<Vec<String>> {
+        match self {
+            Self::Here(recorder) => recorder.granted_models(),
+            Self::There(remote) => remote.ask(Request::GrantedModels),
+        }
+    }
+
     pub async fn granted_tools(&self) -> Recorded<Vec<ToolDefinition>> {
         match self {
             Self::Here(recorder) => recorder.granted_tools().await,

@@ -139,6 +139,7 @@ pub enum Request<'a> {
     TakeAnswer { op: OpHandle, hash: u64, number: u64 },
     Withdraw { op: OpHandle, hash: u64, number: u64 },
     GrantedTools,
+    GrantedModels,
     StartChildren { ops: Vec<OpHandle>, calls: Vec<ChildCall> },
     TakeChild { op: OpHandle, call: u64 },
     GiveUpChild { op: OpHandle, call: u64 },

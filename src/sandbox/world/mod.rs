@@ -23,6 +23,7 @@ pub mod random;
 pub mod stdio;
 pub mod tickets;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::{Resource, ResourceTable};
@@ -51,6 +52,8 @@ pub struct World {
     pub limiter: Limiter,
     pub tickets: Tickets,
     pub grant: Grant,
+    /// Outputs that models write into, by the tickets of what was asked.
+    pub model_outputs: BTreeMap<u64, String>,
     /// The guest heard that it is to be cancelled.
     pub saw_cancellation: bool,
     timers: Timers,
@@ -90,6 +93,7 @@ impl World {
             meter: Arc::default(),
             limiter,
             tickets: Tickets::default(),
+            model_outputs: BTreeMap::new(),
             saw_cancellation: false,
             timers: Timers::default(),
             table,

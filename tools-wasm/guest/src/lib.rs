@@ -30,6 +30,7 @@ pub mod calls;
 mod durable;
 pub mod elicit;
 pub mod messages;
+pub mod models;
 mod result;
 pub mod roots;
 pub mod sample;

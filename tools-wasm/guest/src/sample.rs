@@ -50,21 +50,7 @@ pub fn prompt(text: impl Into<String>, max_tokens: u32) -> Request {
 
 /// Takes what a ticket stands for; waits where it is not ready. `HostError::Unavailable` says that nobody could do it.
 pub fn take(ticket: Ticket) -> Result<Response, HostError> {
-    let host::Response { model, content: parts, stop_reason, raw, .. } = host::take(ticket)?;
-    let (mut content, mut tool_uses) = (Vec::new(), Vec::new());
-    for part in &parts {
-        match part {
-            host::Part::Content(block) => content.push(block.clone()),
-            host::Part::ToolUse(used) => tool_uses.push(ToolUse {
-                id: used.id.clone(),
-                name: used.name.clone(),
-                input: serde_json::from_str(&used.input).unwrap_or_default(),
-            }),
-            host::Part::ToolResult(_) => {}
-        }
-    }
-    let raw = serde_json::from_str(&raw).unwrap_or_default();
-    Ok(Response { model, content, tool_uses, stop_reason, raw, parts })
+    Ok(Response::from_host(host::take(ticket)?))
 }
 
 impl Request {
@@ -105,6 +91,10 @@ impl Request {
         self
     }
 
+    pub(crate) fn raw(&self) -> &host::Request {
+        &self.inner
+    }
+
     /// Asks, without waiting.
     pub fn ask(&self) -> Result<Ticket, HostError> {
         host::ask(&self.inner)
@@ -139,6 +129,24 @@ impl ToolUse {
 }
 
 impl Response {
+    pub(crate) fn from_host(response: host::Response) -> Self {
+        let host::Response { model, content: parts, stop_reason, raw, .. } = response;
+        let (mut content, mut tool_uses) = (Vec::new(), Vec::new());
+        for part in &parts {
+            match part {
+                host::Part::Content(block) => content.push(block.clone()),
+                host::Part::ToolUse(used) => tool_uses.push(ToolUse {
+                    id: used.id.clone(),
+                    name: used.name.clone(),
+                    input: serde_json::from_str(&used.input).unwrap_or_default(),
+                }),
+                host::Part::ToolResult(_) => {}
+            }
+        }
+        let raw = serde_json::from_str(&raw).unwrap_or_default();
+        Self { model, content, tool_uses, stop_reason, raw, parts }
+    }
+
     /// Its texts, one after the other.
     pub fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|block| match block {

@@ -1,10 +1,10 @@
-//! `research_agent {topic="AI trends"}`: four steps, of which the third asks the client's model to summarise what was
-//! found. Where there is no model, the report says so and goes without.
+//! `research_agent {topic="AI trends"}`: four steps, of which the third asks a model to summarise what was found: one
+//! that it is granted, else the client's. Where there is no model, the report says so and goes without.
 
 use std::time::Duration;
 
 use longhaul_guest::{
-    Output, Tool, ToolResult, Value, export_tools, json, log, outputs, progress, sample, timers,
+    Output, Tool, ToolResult, Value, export_tools, json, log, models, outputs, progress, sample, timers,
 };
 use serde::Deserialize;
 
@@ -61,7 +61,7 @@ fn summarise(topic: &str, findings: &[String]) -> Result<Option<Summary>, longha
     let prompt =
         format!("Summarise these findings on {topic} in three sentences:\n- {}", findings.join("\n- "));
     let request = sample::prompt(prompt, SUMMARY_TOKENS).system("You are a careful research assistant.");
-    let answer = request.try_wait()?;
+    let answer = models::try_any(&request)?;
     if answer.is_none() {
         log::warning("no model is at hand: the report goes without a summary");
     }

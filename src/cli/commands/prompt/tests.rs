@@ -60,6 +60,7 @@ fn context(folder: &std::path::Path) -> Context {
         token: None,
         certificates: Vec::new(),
         launch: Launch::here(Programs::new()),
+        secrets: Default::default(),
         walls: Standing::default(),
     }
 }

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::answer::{Served, known, later, not_allowed, now};
 use crate::authority::Capability;
-use crate::engine::questions::{Ask, Question};
+use crate::engine::questions::{Ask, ModelAsk, Question};
 use crate::engine::{Op, RecorderError};
 use crate::limits;
 use crate::sandbox::host::elicitation::check as check_question;
@@ -33,6 +33,7 @@ pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
             later(async move { recorder.take_answer(op, hash, number).await })
         }
         Request::Withdraw { op, hash, number } => now(recorder.withdraw(op, hash, number)),
+        Request::GrantedModels => now(recorder.granted_models()),
         Request::GrantedTools => later(async move {
             let tools = recorder.granted_tools().await?;
             serde_json::to_string(&tools).map_err(|error| RecorderError::Fault(error.to_string()))
@@ -69,13 +70,14 @@ fn may_ask(guest: &Guest, question: &Question) -> Result<(), String> {
         Ask::Form { .. } | Ask::Url { .. } => grant.allows(Capability::Elicit),
         Ask::Sample { .. } => grant.allows(Capability::Sample),
         Ask::Roots => grant.allows(Capability::Elicit) || grant.allows(Capability::Sample),
+        Ask::Model(ask) => grant.allows(Capability::Model { name: &ask.model }),
     };
     if !has_powers {
         return Err("a question that is not granted".to_owned());
     }
     match (&question.ask, &question.key) {
         (Ask::Form { .. } | Ask::Url { .. }, Some(key)) => check_question(key, &question.ask),
-        (Ask::Sample { request, .. }, None)
+        (Ask::Sample { request, .. } | Ask::Model(ModelAsk { request, .. }), None)
             if request.len() <= limits::MAX_SAMPLE_REQUEST_BYTES
                 && serde_json::from_str::<IgnoredAny>(request).is_ok() =>
         {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use longhaul_guest::elicit::{self, Answer};
 use longhaul_guest::{
-    Failure, Output, Ticket, Value, calls, cancellation, checkpoint, json, log, messages, outputs, progress,
-    roots, sample, timers, waits,
+    Failure, Output, Ticket, Value, calls, cancellation, checkpoint, json, log, messages, models, outputs,
+    progress, roots, sample, timers, waits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +277,20 @@ impl Machine {
                 }
                 let said = said.map(|response| format!("{}: {}", response.model, response.text()));
                 self.print("sample", said.as_deref().unwrap_or("unavailable"));
+            }
+            Op::Model { model, prompt, max_tokens, output, tools } => {
+                let mut request = models::prompt(prompt, *max_tokens);
+                if let Some(tools) = tools {
+                    request = request.tools(tools, None);
+                }
+                let answer = match output {
+                    Some(output) => models::take(models::ask_into(model, &request, output)?)?,
+                    None => models::converse(model, request, 5, |used| {
+                        used.result(format!("{} {}", used.name, used.input))
+                    })?,
+                };
+                let (said, cost) = (answer.response.text(), answer.usage);
+                self.print("model", format!("{said} ({} + {})", cost.input_tokens, cost.output_tokens));
             }
             Op::Roots {} => {
                 let uris: Vec<String> = roots::list()?.into_iter().map(|root| root.uri).collect();

@@ -50,6 +50,7 @@ pub enum Op {
     Ask { key: String, seconds: Option<u64> },
     AskMany { keys: Vec<String> },
     Sample { prompt: String, max_tokens: u32, tools: Option<Value> },
+    Model { model: String, prompt: String, max_tokens: u32, output: Option<String>, tools: Option<Value> },
     Roots {},
     Loop { times: u64, body: Vec<Op> },
     Trap {},
@@ -80,9 +81,9 @@ impl Op {
                 hash(HASH_START, key.as_bytes())
             }
             Self::Receive { names, .. } => names.len() as u64,
-            Self::Ask { key: text, .. } | Self::Sample { prompt: text, .. } => {
-                hash(HASH_START, text.as_bytes())
-            }
+            Self::Ask { key: text, .. }
+            | Self::Sample { prompt: text, .. }
+            | Self::Model { prompt: text, .. } => hash(HASH_START, text.as_bytes()),
             Self::AskMany { keys } => keys.len() as u64,
             Self::Loop { times, .. } => *times,
             Self::Http { request, .. } | Self::HttpClock { request } | Self::HttpDrop { request } => {
