@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Authority, Client, Server, Tls, VALID, Web, command, guest};
+use crate::support::{Authority, Client, Server, Tls, VALID, Web, command, config_home, guest};
 
 const CANARY: &str = "canary-7f3a~9Q/secret+of=ours";
 
@@ -260,6 +260,74 @@ async fn a_keyring_is_asked_by_its_program() {
         }
         assert!(server.stop().success());
     }
+}
+
+/// The configuration grants it nothing; a person binds the source while the server runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_bound_at_an_approval_is_used_at_once_and_after_a_restart() {
+    let house = House::new();
+    let manifest = format!(
+        "[capabilities]\nhttp = [{:?}]\nsecrets = [{{ name = \"key\", host = \"127.0.0.1\", header = \"Authorization: Bearer\" }}]\n",
+        house.web.url("")
+    );
+    fs::write(house.path("tools/fetch.toml"), manifest).expect("a manifest");
+    let (config, data) = (house.path("bound.toml"), house.path("bound-data"));
+    let text = "[engine]\nisolate = \"process\"\n[cli]\nanswer_without_terminal = true\n";
+    fs::write(&config, text).expect("a configuration");
+    let start = || Server::start_granted_with(&data, &[house.path("tools")], &config, &[]);
+    let server = start();
+    let approve = |words: &[&str]| {
+        let config = config.to_str().expect("a text");
+        let words = [&["--config", config, "tool", "approve", "fetch"], words].concat();
+        let output = command(&data, &words).output().expect("longhaul runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), said)
+    };
+    let key = format!("key=file:{}", house.path("key").display());
+    // Without a terminal it says the command that approves what was shown.
+    let (_, said) = approve(&["--secret", &key]);
+    assert!(said.contains("it may use: http:") && said.contains("secrets:key"), "{said}");
+    let digest = said.rsplit_once("--digest ").expect("a command").1.trim().to_owned();
+    let (_, said) = approve(&["--digest", &digest]);
+    assert!(said.contains("and not: secrets:key, without --secret key=SOURCE"), "{said}");
+    let echo = house.web.url("/echo");
+    assert!(!fetched(&server.client(), &echo).await.contains("Bearer"), "it was bound to nothing");
+    let (approved, said) = approve(&["--digest", &digest, "--secret", &key]);
+    assert!(said.contains("bound: key to file:"), "{said}");
+    assert_eq!(approved["bindings"]["secrets"]["key"], key["key=".len()..]);
+    let hidden = format!("Bearer {}", "*".repeat(CANARY.len()));
+    assert_eq!(fetched(&server.client(), &echo).await, hidden);
+    check_hidden("what approve says", said.as_bytes());
+
+    // What no person has bound on this machine is not read, though the server asks for it.
+    let bindings = config_home(&data).join("longhaul/bindings.toml");
+    let without = fs::read_to_string(&bindings).expect("written").replace("/key\"", "/elsewhere\"");
+    server.kill();
+    fs::write(&bindings, without).expect("written");
+    let server = start();
+    let got = fetched(&server.client(), &echo).await;
+    assert!(got.contains("no value for the secret 'key'"), "{got}");
+    server.says("longhaul tool approve --secret").await;
+    server.kill();
+    // A lock file says it on a machine where no person has.
+    fs::write(&config, format!("lock_file = \"longhaul.lock\"\n{text}")).expect("a configuration");
+    let (_, said) = approve(&[
+        "--digest",
+        &digest,
+        "--secret",
+        &key,
+        "--tools",
+        &house.path("tools").display().to_string(),
+    ]);
+    assert!(said.contains("longhaul.lock"), "{said}");
+    fs::remove_file(&bindings).expect("removed");
+    let server = start();
+    assert_eq!(fetched(&server.client(), &echo).await, hidden);
+    let lock = fs::read_to_string(house.path("longhaul.lock")).expect("a lock file");
+    for part in ["manifest = \"blake3:", "approver = \"local\"", "bindings.secrets = { key = \"file:"] {
+        assert!(lock.contains(part), "{part}: {lock}");
+    }
+    assert!(server.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -6,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use super::error::ApiError;
 use super::operation::{ADDS, Audience, Caller, Operation, READS, REPLACES, shown_as_it_is};
 use crate::authority::{NamedCapability, Selector};
-use crate::catalog::{Annotations, Selection, Since};
+use crate::catalog::{Annotations, Bindable, Bindings, Selection, Since};
 use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::{ApprovedView, Approving, TaskEngine, UnapprovedView};
 use crate::limits;
@@ -30,6 +32,12 @@ pub struct ToolApprove {
     /// Until when: a time such as 2027-01-01T00:00:00Z, or so long from now: 90s, 30m, 2h, 7d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// Folders of the server's machine for its slots, each by its whole path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bind: BTreeMap<String, String>,
+    /// Where its secrets come from: env:NAME, file:PATH or keyring:SERVICE/ACCOUNT.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret: BTreeMap<String, String>,
 }
 
 /// Take a component's approval back: it is not served any more, and its tasks lose what they were granted.
@@ -55,8 +63,11 @@ pub struct UnapprovedDocument {
     pub since: Since,
     /// Why it waits, in words that quote the component.
     pub reasons: Vec<String>,
-    /// The most that an approval gives it.
+    /// The most that an approval gives it that binds nothing.
     pub offered: Vec<NamedCapability>,
+    /// Folders and secrets that it asks for, which an approval binds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindable: Vec<Bindable>,
 }
 
 /// A component that is served by an approval.
@@ -73,6 +84,21 @@ pub struct ApprovedDocument {
     pub offered: Vec<NamedCapability>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// Folders and secrets that it asks for, and what they are bound to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindable: Vec<Bindable>,
+    /// What the approval has bound.
+    #[serde(default, skip_serializing_if = "Bindings::is_empty")]
+    pub bindings: Bindings,
+    /// Of its manifest's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Of the configuration's `[signers]`, who signed its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The principal that approved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approver: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,15 +112,27 @@ shown_as_it_is!(UnapprovedDocument, ApprovedDocument, ApprovalsListed);
 
 impl From<UnapprovedView> for UnapprovedDocument {
     fn from(waiting: UnapprovedView) -> Self {
-        let UnapprovedView { name, digest, tools, reasons, offered, .. } = waiting;
-        Self { name, digest, tools, since: reasons.since, reasons: reasons.lines, offered }
+        let UnapprovedView { name, digest, tools, reasons, offered, bindable } = waiting;
+        Self { name, digest, tools, since: reasons.since, reasons: reasons.lines, offered, bindable }
     }
 }
 
 impl From<ApprovedView> for ApprovedDocument {
     fn from(approved: ApprovedView) -> Self {
-        let ApprovedView { name, digest, component, tools, capabilities, offered, expires_at, .. } = approved;
-        Self { name, digest, component, tools, capabilities, offered, expires_at: expires_at.map(rfc3339) }
+        Self {
+            name: approved.name,
+            digest: approved.digest,
+            component: approved.component,
+            tools: approved.tools,
+            capabilities: approved.capabilities,
+            offered: approved.offered,
+            expires_at: approved.expires_at.map(rfc3339),
+            bindable: approved.bindable,
+            bindings: approved.bindings,
+            manifest: approved.manifest_digest,
+            signer: approved.signer,
+            approver: approved.by,
+        }
     }
 }
 
@@ -129,7 +167,8 @@ impl ToolApprove {
         };
         let selection = Selection { only: selected(&self.only)?, without: selected(&self.without)? };
         let expires_at = self.expires.map(|text| expiry(&text, now)).transpose()?;
-        Ok(Approving { name: self.name, digest: self.digest, selection, expires_at })
+        let bindings = Bindings { folders: self.bind, secrets: self.secret };
+        Ok(Approving { name: self.name, digest: self.digest, selection, expires_at, bindings })
     }
 }
 

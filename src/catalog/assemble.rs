@@ -111,6 +111,7 @@ fn holdings(
         limits,
         retry,
         refused,
+        manifest_digest: manifest.digest.clone(),
         denied: requested.beyond(&grant),
         grant,
         requested,

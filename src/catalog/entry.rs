@@ -48,6 +48,8 @@ pub struct Holdings {
     pub requested: Grant,
     /// What it requests beyond the grant.
     pub denied: Grant,
+    /// `blake3:…` of its manifest's text, where it has one.
+    pub manifest_digest: Option<String>,
     /// Whether it got what it requests without the operator writing it down.
     pub trusted: bool,
     /// Host interfaces that it imports.

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub limits: LimitRequest,
     pub retry: RetryRequest,
     pub effects: EffectsTable,
+    /// `blake3:…` of the text that it was read from.
+    #[serde(skip)]
+    pub digest: Option<String>,
 }
 
 /// What a manifest says of one tool; the component says the rest.

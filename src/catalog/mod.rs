@@ -23,8 +23,8 @@ mod tool_bounds;
 mod wassette;
 
 pub use approval::{
-    Admission, Approval, Approved, FirstSight, Flag, Kept, Lock, Locked, Reasons, SeenAt, Selection,
-    SelectionError, Since, Statement, Terms, Unapproved, admit, flags,
+    Admission, Approval, Approved, Bindable, BindingError, Bindings, FirstSight, Flag, Kept, Lock, Locked,
+    Reasons, SeenAt, Selection, SelectionError, Since, Statement, Terms, Unapproved, admit, flags,
 };
 pub use assemble::Candidate;
 pub use bounds::{RefusedBound, bound_lines};

@@ -74,6 +74,18 @@ impl RequestText {
 
     /// What it says.
     pub fn parse(&self) -> Result<Requests, FileError> {
+        let mut requests = self.parse_text()?;
+        requests.manifest.digest = self.digest();
+        Ok(requests)
+    }
+
+    /// `blake3:…` of the text, where there is one.
+    pub fn digest(&self) -> Option<String> {
+        let digest = || format!("blake3:{}", blake3::hash(self.text.as_bytes()).to_hex());
+        (!self.text.is_empty()).then(digest)
+    }
+
+    fn parse_text(&self) -> Result<Requests, FileError> {
         let path = self.path.display();
         match self.form {
             RequestForm::Manifest => {

@@ -48,6 +48,9 @@ pub fn main() -> ExitCode {
     if let Command::ReadComponent = cli.command {
         return server::errands::read();
     }
+    if let Command::ReadBoundSecret { bindings, data } = &cli.command {
+        return server::secrets::read_bound(bindings, data);
+    }
     if let Command::ReadSecret { source } = &cli.command {
         return server::secrets::read(source);
     }
@@ -144,7 +147,8 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         | Command::RunGuests
         | Command::BuildGuests { .. }
         | Command::ReadComponent
-        | Command::ReadSecret { .. } => Ok(Exit::Done),
+        | Command::ReadSecret { .. }
+        | Command::ReadBoundSecret { .. } => Ok(Exit::Done),
         #[cfg(target_os = "linux")]
         Command::Launch => Ok(Exit::Done),
     }

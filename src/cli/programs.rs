@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::args::{BUILD_GUESTS, COMPILE_COMPONENT, READ_COMPONENT, READ_SECRET, RUN_GUESTS};
+use super::args::{
+    BUILD_GUESTS, COMPILE_COMPONENT, READ_BOUND_SECRET, READ_COMPONENT, READ_SECRET, RUN_GUESTS,
+};
 use super::config::{Settings, servers};
 use super::exit::{CliError, Result};
+use crate::catalog::Lock;
 use crate::launch::{Environment, Program, Programs, Role, Stderr};
 use crate::sandbox::{compiler_program, worker_program};
 use crate::secrets::SecretSource;
@@ -16,25 +19,40 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
     let worker = worker_program(own_program()?, vec![RUN_GUESTS.into()]);
     let mut programs = Programs::from([(Role::Compiler, compiler), (Role::Worker, worker)]);
     programs.extend(servers::programs(&settings.servers));
-    programs.insert(Role::Reader, own(READ_COMPONENT, None, Environment::empty())?);
+    programs.insert(Role::Reader, own(READ_COMPONENT, &[], Environment::empty())?);
     // Its own environment a server reads itself.
     for source in secret_sources(settings).iter().filter(|source| !matches!(source, SecretSource::Env(_))) {
         programs.insert(Role::Secret(source.to_string()), secret_program(source)?);
     }
+    if let Some(bindings) = &settings.bindings {
+        let data = std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone());
+        let words = [bindings.as_os_str(), data.as_os_str()];
+        // A keyring is found by what the session has in its environment.
+        programs.insert(Role::BoundSecret, own(READ_BOUND_SECRET, &words, Environment::Inherited)?);
+    }
     for folder in &settings.tool_paths {
         let folder = folder.as_os_str();
-        let build = own(BUILD_GUESTS, Some(folder), Environment::Inherited)?;
+        let build = own(BUILD_GUESTS, &[folder], Environment::Inherited)?;
         programs.insert(Role::Build(folder.to_owned()), build);
     }
     Ok(programs)
 }
 
-/// Where the configuration says that secrets are.
+/// Where the configuration, and the lock file that it names, say that secrets are.
 pub fn secret_sources(settings: &Settings) -> BTreeSet<SecretSource> {
     let granted = settings.operator.grants.values().flat_map(|grant| &grant.secrets);
     let granted = granted.filter_map(|secret| secret.from.parse().ok());
     let of_models = settings.models.values().filter_map(|model| model.key.clone());
-    granted.chain(of_models).collect()
+    let locked = lock_file(settings);
+    let locked = locked.bindings().flat_map(|bindings| bindings.secrets.values());
+    let locked = locked.filter_map(|source| source.parse().ok());
+    granted.chain(of_models).chain(locked).collect()
+}
+
+/// What the lock file says as the server starts. One that cannot be read keeps it from starting, in words of its own.
+fn lock_file(settings: &Settings) -> Lock {
+    let path = settings.lock_file.as_deref();
+    path.and_then(|path| Lock::read(path).ok()).unwrap_or_default()
 }
 
 /// A keyring is found by what the session has in its environment.
@@ -44,12 +62,12 @@ fn secret_program(source: &SecretSource) -> Result<Program> {
         SecretSource::Env(_) | SecretSource::File(_) => Environment::empty(),
     };
     let source = source.to_string();
-    own(READ_SECRET, Some(OsStr::new(&source)), environment)
+    own(READ_SECRET, &[OsStr::new(&source)], environment)
 }
 
 /// This program in another part of its own, which speaks to the server's stderr.
-fn own(part: &str, word: Option<&OsStr>, environment: Environment) -> Result<Program> {
-    let words = [Some(OsStr::new(part)), word].into_iter().flatten();
+fn own(part: &str, words: &[&OsStr], environment: Environment) -> Result<Program> {
+    let words = [OsStr::new(part)].into_iter().chain(words.iter().copied());
     Ok(Program {
         program: own_program()?.into(),
         arguments: words.map(OsStr::to_owned).collect(),

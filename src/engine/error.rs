@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{NameError, PatternError};
-use crate::catalog::{ArgumentError, CatalogError, SelectionError, Unapproved, show_hidden};
+use crate::catalog::{ArgumentError, BindingError, CatalogError, SelectionError, Unapproved, show_hidden};
 use crate::clock::{UnixNanos, rfc3339};
 use crate::engine::next::NextAction;
 use crate::limits;
@@ -126,6 +126,8 @@ pub enum EngineError {
     NotWaiting(String),
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    #[error(transparent)]
+    Binding(#[from] BindingError),
     #[error(
         "'{name}' is not what was shown: it is {digest} now. Look at it again, and approve what is shown then"
     )]
@@ -200,6 +202,7 @@ impl EngineError {
             | Self::BadOutcome(_)
             | Self::Packed(_)
             | Self::Selection(_)
+            | Self::Binding(_)
             | Self::WhichQuestion { .. }
             | Self::State(StateError::Invalid(_))
             | Self::Token(TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_)) => {
@@ -323,6 +326,7 @@ impl EngineError {
             Self::NotMovable { .. } => "not_movable",
             Self::AnotherStatement { .. } => "another_statement",
             Self::Selection(_) => "bad_selection",
+            Self::Binding(_) => "bad_binding",
             Self::ShuttingDown => "shutting_down",
             Self::Random(_) => "no_random_numbers",
             Self::Catalog(_) => "bad_catalog",

@@ -20,6 +20,8 @@ pub enum Role {
     Reader,
     /// Reads the secret from this source.
     Secret(String),
+    /// Reads the secret from the source that its server names, where a person has bound that.
+    BoundSecret,
 }
 
 /// All that may be started.

@@ -34,6 +34,8 @@ pub const APPROVAL_LOOK_SECONDS: u64 = 3_600;
 pub const MAX_APPROVAL_SECONDS: u64 = 10 * 366 * 86_400;
 /// Capabilities that one approval names to take them, or to leave them out.
 pub const MAX_SELECTED_CAPABILITIES: usize = 1_000;
+/// Folders and sources of secrets that one approval binds.
+pub const MAX_BINDINGS: usize = 100;
 /// Components that one lock file names.
 pub const MAX_LOCKED_COMPONENTS: usize = 10_000;
 /// A policy of Wassette, bytes. Those that are published have some hundred.

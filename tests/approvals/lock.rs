@@ -159,7 +159,7 @@ async fn a_lock_file_that_cannot_be_read_keeps_the_server_from_starting() {
     for (changed, words) in [
         (text.replace("approved = ", "granted = "), "longhaul.lock, line 7, column 1"),
         (text.replace("version = 1", "version = 9"), "longhaul.lock, line 2"),
-        (format!("{text}["), "longhaul.lock, line 9"),
+        (format!("{text}["), "longhaul.lock, line 11"),
     ] {
         fs::write(place.lock(), &changed).expect("written");
         let (status, said) = place.refused_start();

@@ -33,7 +33,9 @@ async fn an_approval_gives_what_was_selected_of_what_is_requested() {
         (&["--without", "state:vault/a"], "a part of 'state:vault'"),
         (&["--only", "sockets"], "no scope"),
         (&["--expires", "soon"], "no end of an approval"),
-        (&["--bind", "docs=/srv"], "no folders in this version"),
+        (&["--bind", "docs=/"], "it has no slot 'docs': it requests none"),
+        (&["--secret", "key=env:KEY"], "it has no secret 'key': it requests none"),
+        (&["--secret", "key=sk-1"], "a secret comes from"),
     ] {
         let words = [&["interpreter", "--digest", &digest], words].concat();
         let (done, _, said) = place.approve(&words);

@@ -80,6 +80,8 @@ pub struct Approved<'a> {
     pub ended: Option<Since>,
     /// A lock file said so, and no person here: it counts as long as that does.
     pub is_locked: bool,
+    /// The principal that approved it.
+    pub by: &'a str,
 }
 
 /// Why a component that was never approved is served.
@@ -122,7 +124,7 @@ pub fn admit(
         return waits((Since::Changed, kept), now.changes_since(approved.statement), flags);
     }
     match Approval::new(now.clone(), approved.terms.clone()) {
-        Ok(approval) => Admission::Approved(approval),
+        Ok(approval) => Admission::Approved(Approval { by: Some(approved.by.to_owned()), ..approval }),
         // No approval is written so: the row is damaged.
         Err(beyond) => waits((Since::Changed, kept), vec![format!("it is not offered {beyond}")], flags),
     }

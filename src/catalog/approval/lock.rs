@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error as _};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::bindings::Bindings;
 use super::statement::Statement;
 use super::terms::{Approval, Terms};
 use crate::authority::NamedCapability;
@@ -44,6 +45,18 @@ pub struct Locked {
     pub approved: Vec<NamedCapability>,
     #[serde(default, deserialize_with = "time")]
     pub expires: Option<UnixNanos>,
+    /// What the person has bound of the folders and secrets among `approved`.
+    #[serde(default)]
+    pub bindings: Bindings,
+    /// Of the manifest's text, for people and programs that compare files: what counts of a manifest is in `statement`.
+    #[serde(default)]
+    pub manifest: Option<String>,
+    /// Of `[signers]`, who signed the bytes; it is in `statement` as well.
+    #[serde(default)]
+    pub signer: Option<String>,
+    /// The principal that approved it.
+    #[serde(default)]
+    pub approver: Option<String>,
 }
 
 impl Lock {
@@ -67,6 +80,11 @@ impl Lock {
 
     pub fn component(&self, name: &str) -> Option<&Locked> {
         self.components.get(name)
+    }
+
+    /// What each component has bound.
+    pub fn bindings(&self) -> impl Iterator<Item = &Bindings> {
+        self.components.values().map(|locked| &locked.bindings)
     }
 
     pub fn insert(&mut self, name: &str, locked: Locked) {
@@ -98,6 +116,19 @@ impl Lock {
             if let Some(at) = locked.expires {
                 text.push_str(&format!("expires = {}\n", quoted(&rfc3339(at))));
             }
+            let named =
+                [("manifest", &locked.manifest), ("signer", &locked.signer), ("approver", &locked.approver)];
+            for (field, value) in named {
+                if let Some(value) = value {
+                    text.push_str(&format!("{field} = {}\n", quoted(value)));
+                }
+            }
+            let bound = [("folders", &locked.bindings.folders), ("secrets", &locked.bindings.secrets)];
+            for (field, bound) in bound.into_iter().filter(|(_, bound)| !bound.is_empty()) {
+                let pairs: Vec<_> =
+                    bound.iter().map(|(name, to)| format!("{} = {}", key(name), quoted(to))).collect();
+                text.push_str(&format!("bindings.{field} = {{ {} }}\n", pairs.join(", ")));
+            }
         }
         text
     }
@@ -110,6 +141,10 @@ impl Locked {
             statement: approval.statement.digest(),
             approved: approval.capabilities.clone(),
             expires: approval.expires_at,
+            bindings: approval.bindings.clone(),
+            manifest: None,
+            signer: approval.statement.signed.as_ref().map(|signed| signed.by.clone()),
+            approver: approval.by.clone(),
         }
     }
 
@@ -124,9 +159,16 @@ impl Locked {
         compare("component", &self.component, now.component.as_str(), "the file");
         let what = "what it says of itself, imports, asks for and is granted";
         compare("statement", &self.statement, &now.digest(), what);
-        let terms = Terms { capabilities: Some(self.approved.clone()), expires_at: self.expires };
+        if let Err(error) = self.bindings.check(now) {
+            differences.push(format!("the lock file's `bindings`: {error}"));
+        }
+        let terms = Terms {
+            capabilities: Some(self.approved.clone()),
+            expires_at: self.expires,
+            bindings: self.bindings.clone(),
+        };
         match Approval::new(now.clone(), terms) {
-            Ok(approval) if differences.is_empty() => Ok(approval),
+            Ok(approval) if differences.is_empty() => Ok(Approval { by: self.approver.clone(), ..approval }),
             Ok(_) => Err(differences),
             Err(beyond) => {
                 let words = "which its manifest and the configuration do not allow";
@@ -181,6 +223,13 @@ mod tests {
                 .map(|text| NamedCapability::parse(text).expect("one"))
                 .into(),
             expires,
+            bindings: Bindings {
+                folders: [("docs".to_owned(), "/srv/\"docs\"".to_owned())].into(),
+                secrets: [("a.key".to_owned(), "env:KEY".to_owned())].into(),
+            },
+            manifest: Some("blake3:1".to_owned()),
+            signer: Some("alice".to_owned()),
+            approver: Some("local".to_owned()),
         }
     }
 
@@ -202,7 +251,9 @@ mod tests {
         assert!(text.contains("expires = \"2027-01-15T08:00:00.123456Z\""), "{text}");
         let mut again = read(&text).expect("a lock");
         assert_eq!(again.text(), text);
-        assert_eq!(again.component("a").map(|locked| locked.expires), Some(None));
+        let mut approved = locked(None).approved;
+        approved.reverse();
+        assert_eq!(again.component("a"), Some(&Locked { approved, ..locked(None) }));
         assert!(again.remove("a") && !again.remove("a"));
     }
 

@@ -2,6 +2,7 @@
 //! them, and the command line asks.
 
 mod admission;
+mod bindings;
 mod difference;
 mod flags;
 mod lock;
@@ -13,6 +14,7 @@ mod tests;
 mod unapproved;
 
 pub use admission::{Admission, Approved, FirstSight, Kept, Reasons, SeenAt, Since, admit};
+pub use bindings::{Bindable, BindingError, Bindings};
 pub use flags::{Flag, flags};
 pub use lock::{Lock, Locked};
 pub use selection::{Selection, SelectionError};

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::bindings::Bindings;
 use super::statement::Statement;
 use crate::authority::{Grant, NamedCapability};
 use crate::clock::UnixNanos;
@@ -15,6 +16,9 @@ pub struct Terms {
     pub capabilities: Option<Vec<NamedCapability>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<UnixNanos>,
+    /// What of folders and secrets the person has bound.
+    #[serde(default, skip_serializing_if = "Bindings::is_empty")]
+    pub bindings: Bindings,
 }
 
 /// An approval by which a component is served.
@@ -23,31 +27,28 @@ pub struct Approval {
     pub statement: Arc<Statement>,
     pub capabilities: Vec<NamedCapability>,
     pub expires_at: Option<UnixNanos>,
+    pub bindings: Bindings,
+    /// The principal that gave it, where it is known.
+    pub by: Option<String>,
     /// Of the capabilities, with the operator's folders and sources: never more than what the statement offers.
     pub grant: Grant,
-}
-
-impl Statement {
-    /// The most that an approval of it gives. What the operator has written down for it is the last word; where that is
-    /// nothing, it is what its manifest requests, but for folders and secrets, which only the operator binds.
-    pub fn offered(&self) -> Grant {
-        match self.granted.is_empty() {
-            true => self.requested.clone().bound(),
-            false => self.granted.clone(),
-        }
-    }
 }
 
 impl Approval {
     /// `Err` of a capability that is beyond what is offered.
     pub fn new(statement: Statement, terms: Terms) -> Result<Self, NamedCapability> {
-        let capabilities = terms.capabilities.unwrap_or_else(|| statement.granted.named());
-        let grant = statement.offered().limited_to(&capabilities)?;
-        Ok(Self { statement: Arc::new(statement), capabilities, expires_at: terms.expires_at, grant })
+        let Terms { capabilities, expires_at, bindings } = terms;
+        let capabilities = capabilities.unwrap_or_else(|| statement.granted.named());
+        let grant = statement.offered(&bindings).limited_to(&capabilities)?;
+        Ok(Self { statement: Arc::new(statement), capabilities, expires_at, bindings, by: None, grant })
     }
 
     pub fn terms(&self) -> Terms {
-        Terms { capabilities: Some(self.capabilities.clone()), expires_at: self.expires_at }
+        Terms {
+            capabilities: Some(self.capabilities.clone()),
+            expires_at: self.expires_at,
+            bindings: self.bindings.clone(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::{
-    Admission, Approval, Approved, FirstSight, Flag, Kept, Locked, SeenAt, Since, Statement, Terms, admit,
-    flags,
+    Admission, Approval, Approved, Bindings, FirstSight, Flag, Kept, Locked, SeenAt, Since, Statement, Terms,
+    admit, flags,
 };
 use crate::authority::{Grant, HttpPattern, NamedCapability, StatePattern};
 use crate::catalog::ToolDefinition;
@@ -32,7 +32,7 @@ const LATER: SeenAt = SeenAt { date: DAY, is_first: false };
 const DAY: u64 = 86_400_000_000_000;
 
 fn approved<'a>(statement: &'a Statement, terms: &'a Terms) -> Approved<'a> {
-    Approved { statement, terms, at: DAY, ended: None, is_locked: false }
+    Approved { statement, terms, at: DAY, ended: None, is_locked: false, by: "local" }
 }
 
 fn granted() -> Grant {
@@ -126,6 +126,7 @@ fn a_statement_is_the_same_after_the_store_had_it() {
         let terms = Terms::default();
         let as_before = approved(&statement, &terms);
         let expected = Approval::new(statement.clone(), Terms::default()).expect("no more than is offered");
+        let expected = Approval { by: Some("local".to_owned()), ..expected };
         assert_eq!(
             admit(&read, (Some(as_before), None), &[], LATER),
             Admission::Approved(expected),
@@ -219,7 +220,7 @@ fn requesting() -> Statement {
 fn an_approval_gives_what_was_named_and_never_more_than_is_offered() {
     let given = |statement: Statement, names: Option<&[&str]>| {
         let capabilities = names.map(|names| names.iter().map(|name| named(name)).collect());
-        Approval::new(statement, Terms { capabilities, expires_at: None }).map(|approval| approval.grant)
+        Approval::new(statement, Terms { capabilities, ..Terms::default() }).map(|approval| approval.grant)
     };
     assert_eq!(
         given(requesting(), None),
@@ -239,7 +240,8 @@ fn an_approval_gives_what_was_named_and_never_more_than_is_offered() {
 #[test]
 fn an_approval_ends_and_no_clock_brings_it_back() {
     let hour = DAY / 24;
-    let terms = Terms { capabilities: Some(vec![named("elicit")]), expires_at: Some(2 * DAY) };
+    let terms =
+        Terms { capabilities: Some(vec![named("elicit")]), expires_at: Some(2 * DAY), ..Terms::default() };
     let statement = requesting();
     let at = |date, ended| {
         let approved = Approved { ended, ..approved(&statement, &terms) };
@@ -270,8 +272,8 @@ fn an_approval_ends_and_no_clock_brings_it_back() {
 #[test]
 fn tasks_of_a_changed_component_keep_what_still_counts() {
     let kept = |before: &Statement, now: &Statement| {
-        let named = before.offered().named();
-        let terms = Terms { capabilities: Some(named), expires_at: Some(2 * DAY) };
+        let named = before.offered(&Bindings::default()).named();
+        let terms = Terms { capabilities: Some(named), expires_at: Some(2 * DAY), ..Terms::default() };
         let now = Statement { component: ComponentId::of_bytes(b"two"), ..now.clone() };
         match admit(&now, (Some(approved(before, &terms)), None), &[], LATER) {
             Admission::Waits(reasons) => reasons.kept,
@@ -290,7 +292,8 @@ fn tasks_of_a_changed_component_keep_what_still_counts() {
 
 /// What the lock file has of what requests two things and may use one.
 fn locked() -> Locked {
-    let terms = Terms { capabilities: Some(vec![named("elicit")]), expires_at: Some(2 * DAY) };
+    let terms =
+        Terms { capabilities: Some(vec![named("elicit")]), expires_at: Some(2 * DAY), ..Terms::default() };
     Locked::of(&Approval::new(requesting(), terms).expect("it is requested"))
 }
 
@@ -322,8 +325,10 @@ fn what_the_lock_file_says_is_approved_and_nothing_near_it() {
         assert!(reasons.lines.len() == 1 && reasons.lines[0].contains(words), "{:?}", reasons.lines);
     }
     // What a person here approved changes nothing of that.
-    let (statement, terms) =
-        (requesting(), Terms { capabilities: Some(vec![named("state:trips")]), expires_at: None });
+    let (statement, terms) = (
+        requesting(),
+        Terms { capabilities: Some(vec![named("state:trips")]), expires_at: None, ..Terms::default() },
+    );
     let wrong = Locked { statement: digest("1"), ..locked() };
     let Admission::Waits(reasons) = as_locked(&wrong, Some(approved(&statement, &terms)), DAY) else {
         panic!("the lock file does not fit")
@@ -334,7 +339,7 @@ fn what_the_lock_file_says_is_approved_and_nothing_near_it() {
 #[test]
 fn a_lock_file_revives_nothing() {
     let (statement, terms) = (requesting(), locked());
-    let terms = Terms { capabilities: Some(terms.approved), expires_at: terms.expires };
+    let terms = Terms { capabilities: Some(terms.approved), expires_at: terms.expires, ..Terms::default() };
     let row = Approved { is_locked: true, ..approved(&statement, &terms) };
     let ended = |ended| Some(Approved { ended: Some(ended), ..row });
     assert_eq!(since(&as_locked(&locked(), Some(row), 2 * DAY - 1)), None);

@@ -211,6 +211,9 @@ pub enum Command {
     /// Read one secret, for the server that started this process
     #[command(hide = true)]
     ReadSecret { source: String },
+    /// Read the secret from the source that stdin names, where bindings.toml has it
+    #[command(hide = true)]
+    ReadBoundSecret { bindings: PathBuf, data: PathBuf },
     /// Start the programs of the server that started this process
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -226,6 +229,7 @@ pub const COMPILE_COMPONENT: &str = "compile-component";
 pub const BUILD_GUESTS: &str = "build-guests";
 pub const READ_COMPONENT: &str = "read-component";
 pub const READ_SECRET: &str = "read-secret";
+pub const READ_BOUND_SECRET: &str = "read-bound-secret";
 /// The hidden command of the launcher's.
 #[cfg(target_os = "linux")]
 pub const LAUNCH: &str = "launch";

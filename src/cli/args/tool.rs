@@ -74,10 +74,11 @@ pub enum ToolCommand {
     #[command(after_help = "Examples:\n  longhaul tool approve\n  longhaul tool approve web_digest\n  \
         longhaul tool approve web_digest --only http:https://api.example.com --expires 30d\n  \
         longhaul tool approve web_digest --without sample\n  \
+        longhaul tool approve web_digest --bind docs=/srv/docs --secret key=env:API_KEY\n  \
         longhaul tool approve web_digest --tools ~/plugins     where no server runs\n\n\
         A component that asks for no power is served at first sight. One that asks for more, and one that is not what \
         was approved, waits. What is approved is what was shown: its bytes, its texts and schemas, what it asks for, and \
-        what it may use of that.\n\n\
+        what it may use of that. A folder or a secret is given only where it is bound, here or in longhaul.toml.\n\n\
         CAP is a capability as the manifest has it: http:https://api.example.com, state:trips:read, tools:research_agent, \
         env:LANG, elicit, sample; or a kind alone, for all of it. One that is served is approved again to change what it \
         may use.")]
@@ -93,9 +94,12 @@ pub enum ToolCommand {
         /// Until then: a time such as 2027-01-01T00:00:00Z, or so long from now: 90s, 30m, 2h, 7d
         #[arg(long, value_name = "TIME|DURATION", requires = "name")]
         expires: Option<String>,
-        /// A folder for what the component has a slot for; this version gives components no files
-        #[arg(long, value_name = "SLOT=PATH", requires = "name", hide = true)]
+        /// A folder of this machine for one of its slots; repeat it for more
+        #[arg(long, value_name = "SLOT=PATH", requires = "name")]
         bind: Vec<String>,
+        /// Where a secret of its comes from: env:NAME, file:PATH or keyring:SERVICE/ACCOUNT; repeat it for more
+        #[arg(long, value_name = "NAME=SOURCE", requires = "name")]
+        secret: Vec<String>,
         /// Approve it without another question, where this is still what it is; the list shows it
         #[arg(long, value_name = "DIGEST", requires = "name")]
         digest: Option<String>,

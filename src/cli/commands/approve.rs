@@ -4,12 +4,12 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{lock_file, update};
+use super::{bind, lock_file, update};
 use crate::api::{
     ApprovalsListed, ApprovedDocument, ToolApprovals, ToolApprove, ToolRevoke, UnapprovedDocument,
 };
 use crate::authority::{NamedCapability, Selector};
-use crate::catalog::Selection;
+use crate::catalog::{Bindable, Bindings, Selection};
 use crate::cli::args::ServerArgs;
 use crate::cli::client::access::Access;
 use crate::cli::client::hand;
@@ -25,16 +25,10 @@ pub struct Asked {
     pub only: Vec<String>,
     pub without: Vec<String>,
     pub expires: Option<String>,
+    /// As they were written, `SLOT=PATH` and `NAME=SOURCE`.
+    pub bind: Vec<String>,
+    pub secret: Vec<String>,
     pub digest: Option<String>,
-}
-
-/// No component has files in this version, so that a folder that is bound would be believed to be there.
-pub fn refuse_folders(bind: &[String]) -> Result<()> {
-    match bind.is_empty() {
-        true => Ok(()),
-        false => Err(CliError::usage("components get no folders in this version: --bind would give nothing")
-            .next("leave --bind out; what else the component asks for is approved without it")),
-    }
 }
 
 /// Lists what waits and what is approved, or shows one component and approves it.
@@ -102,8 +96,11 @@ async fn with(
     })?;
     hand::may_approve(hand::is_person(&context.settings))?;
     lock_file::check(server, context)?;
+    // The folders of another machine cannot be looked at from here.
+    let is_here = server.url().is_none();
+    let bindings = bind::parse(&asked.bind, &asked.secret, is_here)?;
     seen.show();
-    show_given(&seen.offered, &asked)?;
+    seen.show_given(&asked, &bindings)?;
     if seen.is_waiting {
         show_trials(access, &seen.name).await;
     }
@@ -111,8 +108,13 @@ async fn with(
         Some(digest) => digest.clone(),
         None => confirmed(&seen, &asked)?,
     };
+    if is_here {
+        bind::let_open(&bindings, &seen.bindable, context)?;
+    }
     let Asked { name, only, without, expires, .. } = asked;
-    let approved = access.run(ToolApprove { name, digest, only, without, expires }).await?;
+    let Bindings { folders: bind, secrets: secret } = bindings;
+    let approving = ToolApprove { name, digest, only, without, expires, bind, secret };
+    let approved = access.run(approving).await?;
     lock_file::note_approved(&approved, server, context)?;
     if context.output.json {
         return context.output.json(&approved);
@@ -178,6 +180,7 @@ struct Seen {
     words: Vec<String>,
     tools: Vec<String>,
     offered: Vec<NamedCapability>,
+    bindable: Vec<Bindable>,
     is_waiting: bool,
 }
 
@@ -199,48 +202,74 @@ impl Seen {
         eprintln!("  its tools: {}", tools.join(", "));
         eprintln!("  {}", self.digest);
     }
+
+    /// What the approval would give, which the server works out again.
+    fn show_given(&self, asked: &Asked, bindings: &Bindings) -> Result<()> {
+        let parsed = |texts: &[String]| -> Result<Vec<Selector>> {
+            texts.iter().map(|text| Selector::parse(text).map_err(CliError::usage)).collect()
+        };
+        let selection = Selection { only: parsed(&asked.only)?, without: parsed(&asked.without)? };
+        let offered = self.offered_with(bindings);
+        let given = selection.of(&offered).map_err(CliError::usage)?;
+        eprintln!("  approved, it may use: {}", escape(&in_words(&given, "nothing")));
+        let bound = bindings.folders.iter().chain(&bindings.secrets);
+        bound.for_each(|(name, to)| eprintln!("  bound: {} to {}", escape(name), escape(to)));
+        let left: Vec<_> = offered.iter().filter(|one| !given.contains(one)).cloned().collect();
+        if !left.is_empty() {
+            eprintln!("  and not: {}", escape(&in_words(&left, "nothing")));
+        }
+        for unbound in self.bindable.iter().filter(|one| !offered.contains(&one.capability)) {
+            let (capability, option) = (unbound.capability.to_string(), unbound.option());
+            eprintln!("  and not: {}, without {}", escape(&capability), escape(&option));
+        }
+        if let Some(expires) = &asked.expires {
+            eprintln!("  until: {}", escape(expires));
+        }
+        Ok(())
+    }
+
+    fn offered_with(&self, bindings: &Bindings) -> Vec<NamedCapability> {
+        let is_bound = |one: &&Bindable| match &one.capability {
+            NamedCapability::Files(slot) => bindings.folders.contains_key(slot),
+            NamedCapability::Secrets(name) => bindings.secrets.contains_key(name),
+            _ => false,
+        };
+        let bound = self.bindable.iter().filter(is_bound).map(|one| one.capability.clone());
+        let mut offered: Vec<_> = self.offered.iter().cloned().chain(bound).collect();
+        offered.sort_by_cached_key(ToString::to_string);
+        offered.dedup();
+        offered
+    }
 }
 
 impl From<UnapprovedDocument> for Seen {
     fn from(waiting: UnapprovedDocument) -> Self {
-        let UnapprovedDocument { name, digest, tools, since, reasons, offered } = waiting;
+        let UnapprovedDocument { name, digest, tools, since, reasons, offered, bindable } = waiting;
         let words = std::iter::once(since.words().to_owned()).chain(reasons).collect();
-        Self { name, digest, words, tools, offered, is_waiting: true }
+        Self { name, digest, words, tools, offered, bindable, is_waiting: true }
     }
 }
 
 impl From<ApprovedDocument> for Seen {
     fn from(approved: ApprovedDocument) -> Self {
-        let ApprovedDocument { name, digest, tools, capabilities, offered, expires_at, .. } = approved;
+        let ApprovedDocument { name, digest, tools, capabilities, offered, expires_at, bindable, .. } =
+            approved;
         let until = expires_at.map(|at| format!(" until {at}")).unwrap_or_default();
         let words =
             vec![format!("it is approved{until}, and may use: {}", in_words(&capabilities, "nothing"))];
-        Self { name, digest, words, tools, offered, is_waiting: false }
+        Self { name, digest, words, tools, offered, bindable, is_waiting: false }
     }
-}
-
-/// What the approval would give, which the server works out again.
-fn show_given(offered: &[NamedCapability], asked: &Asked) -> Result<()> {
-    let parsed = |texts: &[String]| -> Result<Vec<Selector>> {
-        texts.iter().map(|text| Selector::parse(text).map_err(CliError::usage)).collect()
-    };
-    let selection = Selection { only: parsed(&asked.only)?, without: parsed(&asked.without)? };
-    let given = selection.of(offered).map_err(CliError::usage)?;
-    eprintln!("  approved, it may use: {}", escape(&in_words(&given, "nothing")));
-    let left: Vec<_> = offered.iter().filter(|one| !given.contains(one)).cloned().collect();
-    if !left.is_empty() {
-        eprintln!("  and not: {}", escape(&in_words(&left, "nothing")));
-    }
-    if let Some(expires) = &asked.expires {
-        eprintln!("  until: {}", escape(expires));
-    }
-    Ok(())
 }
 
 /// What was shown, where the person says so.
 fn confirmed(waiting: &Seen, asked: &Asked) -> Result<String> {
     if !io::stdin().is_terminal() {
-        let options = [("--only", &asked.only), ("--without", &asked.without)];
+        let options = [
+            ("--only", &asked.only),
+            ("--without", &asked.without),
+            ("--bind", &asked.bind),
+            ("--secret", &asked.secret),
+        ];
         let named = options.iter().flat_map(|(option, texts)| texts.iter().map(move |text| (*option, text)));
         let all = named.chain(asked.expires.iter().map(|text| ("--expires", text)));
         let same: String = all.map(|(option, text)| format!(" {option} '{}'", escape(text))).collect();

@@ -1,9 +1,6 @@
 //! What approvals write into the lock file that the configuration names.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -11,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::api::ApprovedDocument;
 use crate::catalog::{Lock, Locked};
 use crate::cli::args::ServerArgs;
+use crate::cli::config::replace::{hold, replace};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 
@@ -39,16 +37,19 @@ pub fn note_revoked(name: &str, server: &ServerArgs, context: &Context) -> Resul
 
 /// As the file has it.
 pub fn locked(approved: &ApprovedDocument) -> Result<Locked> {
-    let ApprovedDocument { digest, component, capabilities, expires_at, .. } = approved;
     let nanos = |text: &String| {
         let time = OffsetDateTime::parse(text, &Rfc3339).map_err(CliError::failed)?;
         u64::try_from(time.unix_timestamp_nanos()).map_err(CliError::failed)
     };
     Ok(Locked {
-        component: component.clone(),
-        statement: digest.clone(),
-        approved: capabilities.clone(),
-        expires: expires_at.as_ref().map(nanos).transpose()?,
+        component: approved.component.clone(),
+        statement: approved.digest.clone(),
+        approved: approved.capabilities.clone(),
+        expires: approved.expires_at.as_ref().map(nanos).transpose()?,
+        bindings: approved.bindings.clone(),
+        manifest: approved.manifest.clone(),
+        signer: approved.signer.clone(),
+        approver: approved.approver.clone(),
     })
 }
 
@@ -74,7 +75,7 @@ fn edit(path: &Path, with: impl FnOnce(&mut Lock) -> bool) -> Result<bool> {
     if !with(&mut lock) {
         return Ok(false);
     }
-    replace(path, &lock.text()).map_err(|error| {
+    replace(path, &lock.text(), MODE).map_err(|error| {
         CliError::failed(format_args!("{} cannot be written: {error}", path.display())).next(
             "see who may write there; it was done all the same, and a start goes by what stands in that file: longhaul \
              tool lock prints what is to stand there",
@@ -83,48 +84,12 @@ fn edit(path: &Path, with: impl FnOnce(&mut Lock) -> bool) -> Result<bool> {
     Ok(true)
 }
 
-/// The right to change the file, until it is dropped: another process waits for it. It is held by the file's folder, since
-/// the file itself is another one after each change.
-fn hold(path: &Path) -> io::Result<File> {
-    let folder = resolved(path)?.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned);
-    let folder = File::open(folder.as_deref().unwrap_or(Path::new(".")))?;
-    folder.lock()?;
-    Ok(folder)
-}
-
-/// Where the file itself stands, or will.
-fn resolved(path: &Path) -> io::Result<PathBuf> {
-    fs::canonicalize(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound if !path.is_symlink() => Ok(path.to_owned()),
-        _ => Err(error),
-    })
-}
-
-/// Puts the text in the file's place at one stroke; a link stays one.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = resolved(path)?;
-    let mode = fs::metadata(&path).map_or(MODE, |there| there.permissions().mode() & 0o777);
-    let mut fresh = path.clone().into_os_string();
-    fresh.push(format!(".{}.new", std::process::id()));
-    let fresh = PathBuf::from(fresh);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)
-    };
-    let done = write();
-    if done.is_err() {
-        // What is in the way matters more than what is left behind.
-        let _ = fs::remove_file(&fresh);
-    }
-    done
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::catalog::Bindings;
 
     #[test]
     fn approvals_at_one_moment_lose_none() {
@@ -142,6 +107,10 @@ mod tests {
                         statement: digest.clone(),
                         approved: Vec::new(),
                         expires: None,
+                        bindings: Bindings::default(),
+                        manifest: None,
+                        signer: None,
+                        approver: None,
                     };
                     let added = edit(&file, |lock| {
                         lock.insert(name, locked);
@@ -155,22 +124,5 @@ mod tests {
         assert!(names.iter().all(|name| lock.component(name).is_some()), "{}", lock.text());
         let left = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 1, "no other file is left");
-    }
-
-    #[test]
-    fn the_file_is_replaced_at_one_stroke_and_keeps_its_mode_and_its_link() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (file, link) = (folder.path().join("kept.lock"), folder.path().join("longhaul.lock"));
-        replace(&file, "one").expect("written");
-        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, MODE);
-        fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("set");
-        std::os::unix::fs::symlink(&file, &link).expect("a link");
-        replace(&link, "two").expect("written");
-        assert_eq!(fs::read_to_string(&file).expect("read"), "two");
-        assert!(link.is_symlink());
-        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o640);
-        fs::remove_file(&file).expect("removed");
-        assert!(replace(&link, "three").is_err(), "a link to nowhere is none of ours to fill");
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
     }
 }

@@ -5,6 +5,7 @@
 pub mod add;
 pub mod approve;
 pub mod audit;
+mod bind;
 pub mod call;
 pub mod demo;
 pub mod doctor;

@@ -49,9 +49,9 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
         ToolCommand::Update(args) => return update::run(args, context).await,
         ToolCommand::Remove { name, server } => return add::remove(name, &server, context).await,
         ToolCommand::Pin { name, server } => pin(&name, &server, context).await?,
-        ToolCommand::Approve { name, only, without, expires, bind, digest, tools, server } => {
-            approve::refuse_folders(&bind)?;
-            let asked = name.map(|name| approve::Asked { name, only, without, expires, digest });
+        ToolCommand::Approve { name, only, without, expires, bind, secret, digest, tools, server } => {
+            let asked =
+                name.map(|name| approve::Asked { name, only, without, expires, bind, secret, digest });
             approve::run(asked, tools, &server, context).await?;
         }
         ToolCommand::Lock { tools, server } => lock::run(tools, &server, context).await?,

@@ -2,10 +2,12 @@
 //! May import: `exit`, and the rooms below the command line. Never here: a server, a command.
 //! Read first: this file, then `layer.rs`.
 
+pub mod bindings;
 mod file;
 mod layer;
 mod models;
 pub mod registries;
+pub mod replace;
 mod sampling;
 pub mod servers;
 mod shares;
@@ -44,6 +46,8 @@ pub struct Settings {
     /// A file of that name in the working folder that is not the one that was read: it says nothing.
     pub unread: Option<PathBuf>,
     pub data: PathBuf,
+    /// What a person has bound at approvals: where no folder for the user's configuration is known, nothing.
+    pub bindings: Option<PathBuf>,
     pub http: SocketAddr,
     pub tool_paths: Vec<PathBuf>,
     pub trust: bool,
@@ -121,7 +125,9 @@ impl Settings {
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let home = env("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let config = overrides.config.clone().or_else(|| env("LONGHAUL_CONFIG").map(PathBuf::from));
-        let file = find_file(config, xdg(&env, "XDG_CONFIG_HOME", home.as_deref(), ".config"), cwd)?;
+        let config_home = xdg(&env, "XDG_CONFIG_HOME", home.as_deref(), ".config");
+        let bindings = config_home.as_ref().map(|home| home.join("longhaul").join(bindings::FILE_NAME));
+        let file = find_file(config, config_home, cwd)?;
         let tables = match &file {
             None => FileTables::default(),
             Some(path) => read_toml::<FileTables>(path)?,
@@ -144,6 +150,7 @@ impl Settings {
             unread: unread_file(cwd, file.as_deref()),
             file,
             data: data.ok_or(ConfigError::NoDataFolder)?,
+            bindings,
             http: said.http.unwrap_or(DEFAULT_ADDRESS),
             tool_paths: said.tool_paths.unwrap_or_default(),
             trust: said.trust.unwrap_or(false),

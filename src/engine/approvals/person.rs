@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::rows::{self, ApprovalRow, Change, put};
 use crate::authority::{NamedCapability, Principal};
-use crate::catalog::{Approval, Component, Kept, Reasons, Selection, Since, Statement, Terms, Unapproved};
+use crate::catalog::{
+    Approval, Bindable, Bindings, Component, Kept, Reasons, Selection, Since, Statement, Terms, Unapproved,
+};
 use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
@@ -22,8 +24,10 @@ pub struct UnapprovedView {
     pub digest: String,
     pub tools: Vec<String>,
     pub reasons: Reasons,
-    /// The most that an approval gives it.
+    /// The most that an approval gives it that binds nothing.
     pub offered: Vec<NamedCapability>,
+    /// Folders and secrets that it asks for, which an approval binds.
+    pub bindable: Vec<Bindable>,
 }
 
 /// A component that is served by an approval.
@@ -39,7 +43,16 @@ pub struct ApprovedView {
     pub capabilities: Vec<NamedCapability>,
     /// The most that an approval gives it.
     pub offered: Vec<NamedCapability>,
+    /// Folders and secrets that it asks for, and what they are bound to.
+    pub bindable: Vec<Bindable>,
+    pub bindings: Bindings,
     pub expires_at: Option<UnixNanos>,
+    /// Of its manifest's text.
+    pub manifest_digest: Option<String>,
+    /// Of `[signers]`, who signed its bytes.
+    pub signer: Option<String>,
+    /// The principal that approved it, where that is known.
+    pub by: Option<String>,
 }
 
 /// An approval that a person gives.
@@ -52,6 +65,8 @@ pub struct Approving {
     /// Of what it may be given.
     pub selection: Selection,
     pub expires_at: Option<UnixNanos>,
+    /// On top of what is bound already, where it is served.
+    pub bindings: Bindings,
 }
 
 impl TaskEngine {
@@ -80,26 +95,29 @@ impl TaskEngine {
     }
 
     async fn approve_named(&self, by: &Principal, approving: Approving) -> Result<ApprovedView, EngineError> {
-        let Approving { name, digest, selection, expires_at } = approving;
+        let Approving { name, digest, selection, expires_at, bindings } = approving;
         let missing = || EngineError::NotWaiting(shortened(&name));
         let _one = self.shared.catalog_changes.lock().await;
         let catalog = self.catalog();
         let waiting = catalog.unapproved().find(|waiting| waiting.component.name == name);
-        let (component, statement) = match waiting {
-            Some(waiting) => (&waiting.component, &waiting.statement),
+        let (component, statement, bindings) = match waiting {
+            Some(waiting) => (&waiting.component, &waiting.statement, bindings),
             None => {
                 let served = catalog.component(&name).ok_or_else(missing)?;
-                (&**served, &*served.approval.as_ref().ok_or_else(missing)?.statement)
+                let approval = served.approval.as_ref().ok_or_else(missing)?;
+                (&**served, &*approval.statement, bindings.over(&approval.bindings))
             }
         };
         let now = statement.digest();
         if now != digest {
             return Err(EngineError::AnotherStatement { name, digest: now });
         }
-        let capabilities = selection.of(&statement.offered().named())?;
-        let terms = Terms { capabilities: Some(capabilities), expires_at };
+        bindings.check(statement)?;
+        let capabilities = selection.of(&statement.offered(&bindings).named())?;
+        let terms = Terms { capabilities: Some(capabilities), expires_at, bindings };
         let beyond = |one| EngineError::Internal(format!("{one} is beyond what it is offered"));
         let approval = Approval::new(statement.clone(), terms.clone()).map_err(beyond)?;
+        let approval = Approval { by: Some(by.name().to_owned()), ..approval };
         // Its names may be taken by now.
         let next = catalog.with_approved(component, approval)?;
         let mut commit = Commit::new();
@@ -163,7 +181,8 @@ fn view(name: &str, statement: &Statement, reasons: &Reasons) -> UnapprovedView 
         digest: statement.digest(),
         tools: statement.tools.keys().cloned().collect(),
         reasons: reasons.clone(),
-        offered: statement.offered().named(),
+        offered: statement.offered(&Bindings::default()).named(),
+        bindable: statement.bindable(&Bindings::default()),
     }
 }
 
@@ -175,7 +194,12 @@ fn approved_view(component: &Component) -> Option<ApprovedView> {
         component: component.id.to_string(),
         tools: component.tools.iter().map(|entry| entry.tool.definition.name.clone()).collect(),
         capabilities: approval.capabilities.clone(),
-        offered: approval.statement.offered().named(),
+        offered: approval.statement.offered(&approval.bindings).named(),
+        bindable: approval.statement.bindable(&approval.bindings),
+        bindings: approval.bindings.clone(),
         expires_at: approval.expires_at,
+        manifest_digest: component.holdings.manifest_digest.clone(),
+        signer: approval.statement.signed.as_ref().map(|signed| signed.by.clone()),
+        by: approval.by.clone(),
     })
 }

@@ -49,6 +49,7 @@ impl ApprovalRow {
             at: self.at,
             ended,
             is_locked: self.is_locked,
+            by: &self.by,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Candidate, Component, RequestText, Statement};
+use crate::catalog::{Bindings, Candidate, Component, RequestText, Statement};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::packed::Other;
@@ -15,7 +15,11 @@ impl TaskEngine {
         if let Some(waiting) = catalog.unapproved().find(|waiting| waiting.component.name == name) {
             let component = Arc::new(waiting.component.clone());
             let bytes = self.component_bytes(&component.id).await?;
-            return Ok(Other { component, bytes, offered: Some(waiting.statement.offered()) });
+            return Ok(Other {
+                component,
+                bytes,
+                offered: Some(waiting.statement.offered(&Bindings::default())),
+            });
         }
         if catalog.component(name).is_some() {
             return self.served_version(name).await;
@@ -62,7 +66,11 @@ impl TaskEngine {
         let candidate = Candidate { name: name.to_owned(), id, manifest, inspection, trusted, signed: None };
         let statement = (!trusted).then(|| Statement::of(candidate.clone(), &shared.operator)).transpose()?;
         let component = Arc::new(Component::assemble(candidate, &shared.operator)?);
-        Ok(Other { component, bytes, offered: statement.map(|statement| statement.offered()) })
+        Ok(Other {
+            component,
+            bytes,
+            offered: statement.map(|statement| statement.offered(&Bindings::default())),
+        })
     }
 }
 

@@ -76,7 +76,7 @@ async fn open(world: &World) -> TaskEngine {
 
 async fn approve(engine: &TaskEngine, selection: Selection, expires_at: Option<u64>) {
     let (name, digest) = ("worker".to_owned(), statement().digest());
-    let approving = Approving { name, digest, selection, expires_at };
+    let approving = Approving { name, digest, selection, expires_at, ..Approving::default() };
     let approved = engine.approve(&Principal::local(), approving).await.expect("approved");
     assert_eq!((&*approved.name, approved.expires_at), ("worker", expires_at));
 }
@@ -123,7 +123,7 @@ async fn what_a_person_selects_holds_for_tasks_at_their_next_step() {
         name: "worker".to_owned(),
         digest: statement().digest(),
         selection: selected(&["sample"]),
-        expires_at: None,
+        ..Approving::default()
     };
     let error = engine.approve(&Principal::local(), beyond).await.expect_err("it is not requested");
     assert!(error.to_string().contains("nothing that it may be given"), "{error}");

@@ -87,6 +87,7 @@ fn blame(error: &EngineError) -> Blame {
         | EngineError::NotMovable { .. }
         | EngineError::AnotherStatement { .. }
         | EngineError::Selection(_)
+        | EngineError::Binding(_)
         | EngineError::State(_) => Blame::Arguments,
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
