@@ -153,7 +153,7 @@ mod tests {
         let docs = |access| [(PathBuf::from("/srv/docs"), access)];
         assert_eq!(BindingsFile::read(&file), Ok(BindingsFile::default()));
         let add = |access| {
-            add(&file, &base.join("link"), &docs(access), &std::slice::from_ref(&source)).expect("written")
+            add(&file, &base.join("link"), &docs(access), std::slice::from_ref(&source)).expect("written")
         };
         assert!(add(Access::Read) && !add(Access::Read));
         let read = || BindingsFile::read(&file).expect("read");
