@@ -170,6 +170,12 @@ _registered = {}
 _INVALID_PARAMS = -32602
 
 
+def _object(properties=None, required=None):
+    """The schema of an object with these properties, all of them required unless some are named."""
+    properties = properties or {}
+    return {"type": "object", "properties": properties, "required": list(properties if required is None else required)}
+
+
 def tool(name, description, properties=None, *, required=None, schema=None, output=None, title=None, reply=None,
          inline_wait=None, read_only=None, destructive=None, idempotent=None, open_world=None):
     """Makes a tool of a function, whose keyword arguments are the call's.
@@ -179,9 +185,7 @@ def tool(name, description, properties=None, *, required=None, schema=None, outp
     `inline_wait` seconds may be given, or task.
     """
     if schema is None:
-        properties = properties or {}
-        required = list(properties) if required is None else list(required)
-        schema = {"type": "object", "properties": properties, "required": required}
+        schema = _object(properties, required)
     hints = (read_only, destructive, idempotent, open_world)
     definition = _tools.Definition(
         name=name, title=title, description=description, input_schema=json.dumps(schema), output_schema=_maybe_json(output),
@@ -226,6 +230,10 @@ class progress:
         _ask("progress", "status", message)
 
 
+def _line(level):
+    return staticmethod(lambda message: log.write(level, message))
+
+
 class log:
     """Lines of the task's log, as what is printed."""
 
@@ -233,21 +241,7 @@ class log:
     def write(level, message):
         _ask("log", "write", _hosts["log"].Level[level.upper()], message)
 
-    @staticmethod
-    def debug(message):
-        log.write("debug", message)
-
-    @staticmethod
-    def info(message):
-        log.write("info", message)
-
-    @staticmethod
-    def warning(message):
-        log.write("warning", message)
-
-    @staticmethod
-    def error(message):
-        log.write("error", message)
+    debug, info, notice, warning, error = map(_line, ("debug", "info", "notice", "warning", "error"))
 
 
 class outputs:
@@ -389,9 +383,7 @@ class elicit:
         if url is not None:
             form = host.Form_Url(url)
         else:
-            properties = properties or {}
-            form = host.Form_Schema(json.dumps(
-                schema or {"type": "object", "properties": properties, "required": list(properties)}))
+            form = host.Form_Schema(json.dumps(schema or _object(properties)))
         return _ask("elicitation", "ask", host.Question(key, message, form, host.By[by.upper()], _seconds(timeout)))
 
     @staticmethod

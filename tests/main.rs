@@ -39,6 +39,7 @@ mod move_tasks;
 mod neighbours;
 mod partial_results;
 mod patterns;
+mod projects;
 mod question_kills;
 mod questions;
 mod refusals;

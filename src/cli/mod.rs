@@ -13,6 +13,7 @@ mod exit;
 mod install;
 mod logging;
 mod programs;
+mod projects;
 mod registry;
 mod scratch;
 mod server;

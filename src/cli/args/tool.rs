@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::check::{CHECK_HELP, CheckArgs};
+use super::project::{BUILD_HELP, BuildArgs, NEW_HELP, NewArgs};
 use super::registry::{ADD_HELP, AddArgs, PUSH_HELP, PushArgs};
 use super::server::ServerArgs;
 use super::update::UpdateArgs;
@@ -154,13 +155,10 @@ pub enum ToolCommand {
     /// Print the package longhaul:tool (WIT), which tools of every language are made for
     #[command(after_help = WIT_HELP)]
     Wit(WitArgs),
-    /// Build a Cargo workspace of guests for wasm32-wasip2
-    #[command(after_help = "Example:\n  longhaul tool build tools-wasm -p book_agent")]
-    Build {
-        /// The workspace: a folder with a Cargo.toml
-        dir: PathBuf,
-        /// Only this package
-        #[arg(short, long, value_name = "NAME")]
-        package: Vec<String>,
-    },
+    /// Make a project for a tool in Rust, Python or JavaScript
+    #[command(after_help = NEW_HELP)]
+    New(NewArgs),
+    /// Build a project, or a Cargo workspace of guests
+    #[command(after_help = BUILD_HELP)]
+    Build(BuildArgs),
 }

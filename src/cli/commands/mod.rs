@@ -13,6 +13,7 @@ pub mod export;
 pub mod key;
 pub mod lock;
 mod lock_file;
+mod project;
 pub mod prompt;
 pub mod registry;
 pub mod replay;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{add, approve, lock, registry, update, wit};
+use super::{add, approve, lock, project, registry, update, wit};
 use crate::api::{
     ApprovalsListed, ApprovedDocument, BlockDocument, ComponentDocument, ComponentState, Operation,
     ToolApprovals, ToolBlock, ToolBlocks, ToolComponents, ToolPin, ToolUnblock,
 };
-use crate::catalog::{ComponentFile, RefusedBound, Reply, bound_lines, is_tool_name};
+use crate::catalog::{RefusedBound, Reply, bound_lines, is_tool_name};
 use crate::cli::args::{ServerArgs, ToolArgs, ToolCommand};
 use crate::cli::check;
 use crate::cli::client::access::Access;
@@ -68,7 +68,8 @@ pub async fn run(args: ToolArgs, context: &Context) -> Result<Exit> {
         }
         ToolCommand::Check(args) => return check::run(args, context).await,
         ToolCommand::Wit(args) => wit::run(&args, context.output)?,
-        ToolCommand::Build { dir, package } => build(dir, package, context.output).await?,
+        ToolCommand::New(args) => project::new(&args, context.output)?,
+        ToolCommand::Build(args) => project::build(args, context.output).await?,
     }
     Ok(Exit::Done)
 }
@@ -337,25 +338,4 @@ fn document(loaded: &Loaded) -> Value {
         "skipped": skipped,
         "tools": tools,
     })
-}
-
-async fn build(dir: PathBuf, packages: Vec<String>, output: Output) -> Result<()> {
-    let built = tokio::task::spawn_blocking(move || {
-        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
-        guests::build(&dir, &packages, &|line| eprintln!("{line}"))
-    });
-    let built = built.await.map_err(CliError::failed)??;
-    if output.json {
-        let guests: Vec<_> = built
-            .iter()
-            .map(|guest| json!({ "name": guest.name, "component": guest.component, "manifest": guest.manifest }))
-            .collect();
-        return output.json(&json!({ "components": guests }));
-    }
-    let mut table = Table::new(&["NAME", "COMPONENT", "SIZE"]);
-    for guest in built.into_iter().map(ComponentFile::from) {
-        let size = bytes(guest.bytes().map_err(CliError::failed)?.len() as u64);
-        table.row([&guest.name, &guest.path.display().to_string(), &size]);
-    }
-    output.table(&table)
 }

@@ -42,7 +42,7 @@ mod tool;
 pub mod bindings {
     wit_bindgen::generate!({
         world: "tool",
-        path: "../../src/sandbox/wit",
+        path: "wit",
         pub_export_macro: true,
         export_macro_name: "export_world",
     });
