@@ -25,10 +25,12 @@ pub mod clock;
 #[doc(hidden)]
 pub mod crash;
 pub mod engine;
+#[cfg(feature = "sandbox")]
+pub mod files;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(any(feature = "sandbox", feature = "mcp"))]
-pub mod launch;
+mod launch;
 pub mod limits;
 #[cfg(feature = "mcp")]
 pub mod mcp;

@@ -21,6 +21,7 @@ mod desk;
 mod divergence;
 mod environment;
 mod export;
+mod files;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod guide;

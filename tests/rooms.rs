@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["limits"],
     &["clock", "crash", "launch", "walls"],
-    &["private"],
+    &["files", "private"],
     &["authority"],
     &["secrets", "shares"],
     &["task"],

@@ -15,6 +15,8 @@ mod clients;
 mod compiling;
 #[cfg(feature = "mcp")]
 mod fan_out;
+#[cfg(feature = "cli")]
+mod files;
 mod filler;
 mod history;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
@@ -62,6 +64,8 @@ const QUESTIONS: &[Question] = &[
     ("walls", walls::run),
     #[cfg(feature = "cli")]
     ("secrets", secrets::run),
+    #[cfg(feature = "cli")]
+    ("files", files::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),
     ("journal", journal::run),

@@ -24,6 +24,8 @@ use crate::measure::Sample;
 
 /// The guests: one of the world `longhaul:tool` that does what its argument says, and an ordinary component.
 const GUESTS: [&str; 2] = ["interpreter", "text_stats"];
+/// The package of plain programs.
+const PROGRAMS: &str = "programs";
 /// A tool that computes until it may not any more, which is after a second.
 pub const SPIN: &str = "spin";
 const SPIN_COMPONENT: &str = r#"(component
@@ -149,7 +151,7 @@ fn build() -> PathBuf {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&workspace).args(["build", "--quiet", "--release", "--locked"]);
     cargo.args(["--target", "wasm32-wasip2", "--target-dir"]).arg(&target);
-    for name in GUESTS {
+    for name in GUESTS.iter().chain(&[PROGRAMS]) {
         cargo.args(["--package", name]);
     }
     // What cargo set for this bench is not meant for the guests.

@@ -77,7 +77,7 @@ pub struct Inspection {
     pub tools: Vec<InspectedTool>,
     /// Host interfaces that it imports, as `namespace:package/interface@version`.
     pub imports: Vec<String>,
-    /// Imports that no grant can satisfy in this version (sockets, file system …): they link and are denied.
+    /// Imports that no grant can satisfy in this version (sockets …): they link and are denied.
     pub denied_imports: Vec<String>,
     /// Exported functions that are no tools.
     pub skipped: Vec<SkippedExport>,

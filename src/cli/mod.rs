@@ -63,6 +63,9 @@ pub fn main() -> ExitCode {
     if let Command::RunGuests = cli.command {
         return sandbox::run_guests_for_parent();
     }
+    if let Command::HoldFolder(args) = &cli.command {
+        return server::folders::hold(args);
+    }
     let output = Output::new(cli.global.json);
     match run(cli, output) {
         Ok(exit) => exit.into(),
@@ -146,6 +149,7 @@ async fn perform(command: Command, context: &Context) -> Result<Exit> {
         Command::Completions { .. }
         | Command::CompileComponent
         | Command::RunGuests
+        | Command::HoldFolder(_)
         | Command::BuildGuests { .. }
         | Command::ReadComponent
         | Command::ReadSecret { .. }

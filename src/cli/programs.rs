@@ -5,11 +5,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::args::{
-    BUILD_GUESTS, COMPILE_COMPONENT, READ_BOUND_SECRET, READ_COMPONENT, READ_SECRET, RUN_GUESTS,
+    BUILD_GUESTS, COMPILE_COMPONENT, HOLD_FOLDER, READ_BOUND_SECRET, READ_COMPONENT, READ_SECRET, RUN_GUESTS,
+    folder_words,
 };
-use super::config::{Settings, servers};
+use super::config::{FoldersSettings, Settings, servers};
 use super::exit::{CliError, Result};
+use crate::authority::Access;
 use crate::catalog::Lock;
+use crate::files::MayHold;
 use crate::launch::{Environment, Program, Programs, Role, Stderr};
 use crate::sandbox::{compiler_program, worker_program};
 use crate::secrets::SecretSource;
@@ -19,6 +22,7 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
     let worker = worker_program(own_program()?, vec![RUN_GUESTS.into()]);
     let mut programs = Programs::from([(Role::Compiler, compiler), (Role::Worker, worker)]);
     programs.extend(servers::programs(&settings.servers));
+    programs.insert(Role::Folder, folder_program(settings)?);
     programs.insert(Role::Reader, own(READ_COMPONENT, &[], Environment::empty())?);
     // Its own environment a server reads itself.
     for source in secret_sources(settings).iter().filter(|source| !matches!(source, SecretSource::Env(_))) {
@@ -53,6 +57,37 @@ pub fn secret_sources(settings: &Settings) -> BTreeSet<SecretSource> {
 fn lock_file(settings: &Settings) -> Lock {
     let path = settings.lock_file.as_deref();
     path.and_then(|path| Lock::read(path).ok()).unwrap_or_default()
+}
+
+/// Which folder it holds, its server says; which it may hold, stands from the start.
+fn folder_program(settings: &Settings) -> Result<Program> {
+    let mut program = own(HOLD_FOLDER, &[], Environment::empty())?;
+    program.arguments.extend(folder_words(&may_hold(settings), settings.bindings.as_deref()));
+    Ok(program)
+}
+
+/// The folders that the configuration, and the lock file that it names, let tasks have.
+pub fn may_hold(settings: &Settings) -> MayHold {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let data = absolute(&settings.data);
+    let FoldersSettings { within, config } = &settings.folders;
+    let believed = [config.as_deref(), settings.file.as_deref()];
+    let believed = believed.into_iter().chain([settings.lock_file.as_deref()]).flatten();
+    let granted = || settings.operator.grants.values().flat_map(|grant| &grant.files);
+    let with = |access: Access| {
+        let with = granted().filter(move |file| file.access == access);
+        with.map(|file| PathBuf::from(&file.path)).collect::<Vec<_>>()
+    };
+    // How much of it a component gets, its approval says.
+    let locked = lock_file(settings);
+    let locked = locked.bindings().flat_map(|bindings| bindings.folders.values()).map(PathBuf::from);
+    MayHold {
+        apart: [data.clone()].into_iter().chain(believed.map(absolute)).collect(),
+        data,
+        read: with(Access::Read),
+        write: with(Access::Write).into_iter().chain(locked).collect(),
+        within: within.clone(),
+    }
 }
 
 /// A keyring is found by what the session has in its environment.

@@ -18,6 +18,9 @@ pub enum Role {
     Build(OsString),
     /// Reads the files of one component, wherever they are.
     Reader,
+    /// Holds a folder that tasks are granted. Which, its server says over the pipe: who has the grants is the server, and a
+    /// folder that is bound while it runs is among them.
+    Folder,
     /// Reads the secret from this source.
     Secret(String),
     /// Reads the secret from the source that its server names, where a person has bound that.

@@ -12,6 +12,7 @@ use super::limiter::Limiter;
 use super::task_host::{MemoryAccount, TaskHost};
 use super::threads::{Metered, Ticker};
 use super::world::World;
+use super::world::files::{FolderAccess, FolderPort};
 use super::world::http::{Egress, Exchanges};
 use super::world::journal::Journal;
 use super::world::stdio::Capture;
@@ -35,6 +36,7 @@ pub(super) struct Means {
     pub host: TaskHost,
     pub memory: MemoryAccount,
     pub egress: Egress,
+    pub folders: FolderPort,
     pub suspend_grace: Duration,
 }
 
@@ -45,7 +47,8 @@ pub(super) async fn run(
     job: Job<'_>,
     means: Means,
 ) -> Outcome {
-    let Means { host, memory, egress, suspend_grace } = means;
+    let Means { host, memory, egress, folders, suspend_grace } = means;
+    let folders = FolderAccess { port: folders, unknown_outcome: egress.effects.unknown_outcome };
     if instance::imports(pre.component(), pre.engine(), CANCELLATION_INTERFACE) {
         host.handles_cancellation();
     }
@@ -56,7 +59,8 @@ pub(super) async fn run(
             Capture::new(usize::try_from(job.limits.result_kib.saturating_mul(1024)).unwrap_or(usize::MAX));
         let captured = matches!(job.binding, Binding::Command { .. }).then(|| capture.clone());
         let limiter = Limiter::new(job.limits.memory_mib, Some(memory.clone()));
-        let world = World::new(journal, limiter, job.grant.clone(), job.environment, captured);
+        let world = World::new(journal, limiter, job.grant.clone(), job.environment, captured)
+            .with_folders(folders.clone());
         let meter = world.meter.clone();
         let mut store = instance::store(pre.engine(), world);
 

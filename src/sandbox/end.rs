@@ -146,6 +146,7 @@ pub(super) fn of_recorder(error: RecorderError) -> Outcome {
     match error {
         RecorderError::Diverged(divergence) => Outcome::Diverged(divergence),
         RecorderError::Limit { bound, message } => Outcome::Limit { bound, message },
+        RecorderError::Refused(message) => Outcome::Refused { message },
         RecorderError::Fault(message) => Outcome::HostFault { message },
     }
 }
@@ -158,6 +159,7 @@ fn of_stop(stop: Stop) -> End {
         Stop::Suspended(suspension) => Outcome::Suspended(suspension),
         Stop::NoRoom { needs } => Outcome::NoRoom { needs },
         Stop::UnknownOutcome { op, message } => Outcome::UnknownOutcome { op, message },
+        Stop::Refused(message) => Outcome::Refused { message },
         Stop::MissingTool { message } => Outcome::MissingComponent { message },
         stop @ (Stop::HostFault(_) | Stop::Inspecting { .. }) => {
             Outcome::HostFault { message: stop.to_string() }

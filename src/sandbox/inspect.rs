@@ -109,7 +109,7 @@ fn is_tools(export: &str) -> bool {
 }
 
 /// Interfaces that link, and refuse every call whatever is granted.
-const DENIED: [&str; 2] = ["wasi:filesystem/", "wasi:sockets/"];
+const DENIED: [&str; 1] = ["wasi:sockets/"];
 
 #[derive(Default)]
 struct Found<'a> {
@@ -305,7 +305,7 @@ mod tests {
     fn inspected(exports: &str) -> Inspection {
         let text = format!(
             r#"(component
-                (import "wasi:filesystem/types@0.2.6" (instance))
+                (import "wasi:sockets/network@0.2.6" (instance))
                 (import "wasi:cli/stdout@0.2.6" (instance))
                 (import "longhaul:tool/progress@0.1.0" (instance))
                 (core module $m
@@ -364,9 +364,9 @@ mod tests {
         assert_eq!(found.skipped, []);
         assert_eq!(
             found.imports,
-            ["wasi:filesystem/types@0.2.6", "wasi:cli/stdout@0.2.6", "longhaul:tool/progress@0.1.0"]
+            ["wasi:sockets/network@0.2.6", "wasi:cli/stdout@0.2.6", "longhaul:tool/progress@0.1.0"]
         );
-        assert_eq!(found.denied_imports, ["wasi:filesystem/types@0.2.6"]);
+        assert_eq!(found.denied_imports, ["wasi:sockets/network@0.2.6"]);
     }
 
     #[test]

@@ -21,12 +21,14 @@ use super::task_host::{MemoryAccount, TaskHost};
 use super::threads::{GuestThreads, aside};
 use super::toolchain::Toolchain;
 use super::worker::{self, Death, Guest, Isolate, Lease, Ran, Workers};
+use super::world::files::FolderPort;
 use super::world::http::{self, Egress, WayOut};
 use super::world::journal::{self, Journal};
 use super::world::{self, World};
 use crate::authority::Grant;
 use crate::catalog::Inspection;
 use crate::engine::{Attempt, BoxFuture, InspectError, Outcome, Runner};
+use crate::files::FolderServers;
 use crate::limits;
 use crate::secrets::Secrets;
 use crate::task::ComponentId;
@@ -46,6 +48,8 @@ pub struct SandboxOptions {
     pub isolate: Isolate,
     /// Where the secrets come from that guests' exchanges are given.
     pub secrets: Secrets,
+    /// What holds the folders that guests are granted.
+    pub folders: FolderServers,
 }
 
 impl Default for SandboxOptions {
@@ -57,6 +61,7 @@ impl Default for SandboxOptions {
             compile: Compile::default(),
             isolate: Isolate::default(),
             secrets: Secrets::default(),
+            folders: FolderServers::default(),
         }
     }
 }
@@ -193,10 +198,17 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: tokio::runtime::Handl
         Err(error) => return not_loaded(error),
     };
     let way_out = WayOut::Here { recorder: recorder.clone(), connector: inner.connector.clone() };
+    let folders = FolderPort::Here {
+        recorder: recorder.clone(),
+        granted: task.grant.files.clone(),
+        servers: inner.options.folders.clone(),
+        runtime: runtime.clone(),
+    };
     let means = Means {
         host: TaskHost::Here(recorder),
         memory: MemoryAccount::Here(memory),
         egress: Egress { way_out, runtime, effects: task.effects.clone() },
+        folders,
         suspend_grace: inner.options.suspend_grace,
     };
     let job = Job {
@@ -222,7 +234,8 @@ async fn isolated(inner: Arc<Inner>, attempt: Attempt) -> Outcome {
             Ok(lease) => lease,
             Err(death) => return death.outcome(),
         };
-        let guest = Guest::new(recorder.clone(), memory.clone(), task.clone(), inner.connector.clone());
+        let guest = Guest::new(recorder.clone(), memory.clone(), task.clone(), inner.connector.clone())
+            .with_folders(inner.options.folders.clone());
         tries += 1;
         match worker::run(lease, guest, inner.options.suspend_grace).await {
             Ran::Ended(outcome) => return outcome,

@@ -26,6 +26,8 @@ pub(super) enum Stop {
     #[error("{message}")]
     MissingTool { message: String },
     #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
     HostFault(String),
 }
 
@@ -43,6 +45,7 @@ impl From<RecorderError> for Stop {
         match error {
             RecorderError::Diverged(divergence) => Self::Diverged(divergence),
             RecorderError::Limit { bound, message } => Self::Limit { bound, message },
+            RecorderError::Refused(message) => Self::Refused(message),
             RecorderError::Fault(message) => Self::HostFault(message),
         }
     }

@@ -18,6 +18,8 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Server,
+    /// One that has its pipes, and files in one folder.
+    Folder,
     /// One that has its pipes and nothing else.
     Pipes,
 }
@@ -106,10 +108,8 @@ const DENIED_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[i64] = &[];
 
-/// What works with its pipes alone opens nothing and speaks to nothing.
-const DENIED_TO_PIPES: &[i64] = &[
-    libc::SYS_openat,
-    libc::SYS_openat2,
+/// What holds a folder speaks to its server alone, and makes no special files, owners or powers in it.
+const DENIED_TO_FOLDER: &[i64] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,
@@ -122,16 +122,12 @@ const DENIED_TO_PIPES: &[i64] = &[
     libc::SYS_sendto,
     libc::SYS_kill,
     libc::SYS_pidfd_open,
-    libc::SYS_mkdirat,
     libc::SYS_mknodat,
-    libc::SYS_unlinkat,
     libc::SYS_symlinkat,
-    libc::SYS_linkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
+    libc::SYS_fchmod,
     libc::SYS_fchmodat,
+    libc::SYS_fchown,
     libc::SYS_fchownat,
-    libc::SYS_utimensat,
     libc::SYS_inotify_init1,
     libc::SYS_shmget,
     libc::SYS_shmat,
@@ -141,22 +137,40 @@ const DENIED_TO_PIPES: &[i64] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
+const DENIED_TO_FOLDER_HERE: &[i64] = &[
+    libc::SYS_mknod,
+    libc::SYS_symlink,
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_inotify_init,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const DENIED_TO_FOLDER_HERE: &[i64] = &[];
+
+/// What works with its pipes alone opens nothing besides.
+const DENIED_TO_PIPES: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_linkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_utimensat,
+];
+
+#[cfg(target_arch = "x86_64")]
 const DENIED_TO_PIPES_HERE: &[i64] = &[
     libc::SYS_open,
     libc::SYS_creat,
     libc::SYS_mkdir,
     libc::SYS_rmdir,
-    libc::SYS_mknod,
     libc::SYS_unlink,
-    libc::SYS_symlink,
     libc::SYS_link,
     libc::SYS_rename,
-    libc::SYS_chmod,
-    libc::SYS_chown,
-    libc::SYS_lchown,
     libc::SYS_utime,
     libc::SYS_utimes,
-    libc::SYS_inotify_init,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_TO_PIPES_HERE: &[i64] = &[];
@@ -174,6 +188,7 @@ const X32_ALONE: std::ops::RangeInclusive<i64> = 512..=547;
 pub fn raise(kind: Kind) -> Standing {
     let words = match kind {
         Kind::Server => "no new programs, no other processes, nothing of the machine's (seccomp)",
+        Kind::Folder => "nothing but its pipes and files (seccomp)",
         Kind::Pipes => "nothing but its pipes (seccomp)",
     };
     match apply(kind) {
@@ -196,6 +211,9 @@ fn apply(kind: Kind) -> Result<(), seccompiler::Error> {
 
 fn rules(kind: Kind) -> Result<Rules, seccompiler::Error> {
     let mut denied: Vec<i64> = [DENIED, DENIED_HERE].concat();
+    if kind != Kind::Server {
+        denied.extend([DENIED_TO_FOLDER, DENIED_TO_FOLDER_HERE].concat());
+    }
     if kind == Kind::Pipes {
         denied.extend([DENIED_TO_PIPES, DENIED_TO_PIPES_HERE].concat());
     }

@@ -57,6 +57,7 @@ fn restrict(openings: &Openings) -> Result<RestrictionStatus, RulesetError> {
     let no_devices = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
     let own: BitFlags<AccessFs> = AccessFs::from_all(KNOWN)
         & !(no_devices | AccessFs::Execute | AccessFs::MakeFifo | AccessFs::MakeSym);
+    let written = own & !AccessFs::MakeSock;
     let write = AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -67,7 +68,8 @@ fn restrict(openings: &Openings) -> Result<RestrictionStatus, RulesetError> {
         .add_rules(path_beneath_rules(&openings.read, read))?
         .add_rules(path_beneath_rules(&openings.read_files, AccessFs::ReadFile))?
         .add_rules(path_beneath_rules(&openings.write, write))?
-        .add_rules(path_beneath_rules(existing(&openings.own), own))?;
+        .add_rules(path_beneath_rules(existing(&openings.own), own))?
+        .add_rules(path_beneath_rules(&openings.written, written))?;
     for port in &openings.listen {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
     }

@@ -17,5 +17,5 @@ mod standing;
 mod tests;
 
 pub use openings::Openings;
-pub use raise::{raise, raise_around_nothing, tried};
+pub use raise::{raise, raise_around_folder, raise_around_nothing, tried};
 pub use standing::Standing;

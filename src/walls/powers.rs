@@ -14,9 +14,17 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::SYS_NICE)
     .union(CapabilitySet::SYS_RESOURCE);
 
+const FILES: CapabilitySet =
+    CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH).union(CapabilitySet::FOWNER);
+
 /// Gives up what a server has no use for; of a user who has none there is nothing to say.
 pub fn drop_most() -> Standing {
     drop_all_but(KEPT)
+}
+
+/// Of root's powers those over files of other users.
+pub fn drop_all_but_files() -> Standing {
+    drop_all_but(FILES)
 }
 
 pub fn drop_all() -> Standing {

@@ -1,5 +1,7 @@
 //! Walls are put up.
 
+use std::path::Path;
+
 use super::openings::Openings;
 use super::standing::Standing;
 
@@ -25,6 +27,26 @@ pub fn raise_around_nothing() -> Standing {
         .and(super::calls::raise(super::calls::Kind::Pipes));
     #[cfg(not(target_os = "linux"))]
     Standing::none("this system has no walls that are known here")
+}
+
+/// The same for a process that has its pipes and one folder.
+pub fn raise_around_folder(folder: &Path, may_write: bool) -> Standing {
+    #[cfg(target_os = "linux")]
+    {
+        let folders = vec![folder.to_owned()];
+        let openings = match may_write {
+            true => Openings { written: folders, ..Openings::default() },
+            false => Openings { read: folders, ..Openings::default() },
+        };
+        super::files::raise(&openings)
+            .and(super::powers::drop_all_but_files())
+            .and(super::calls::raise(super::calls::Kind::Folder))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (folder, may_write);
+        Standing::none("this system has no walls that are known here")
+    }
 }
 
 /// What would stand: they are put up around a thread that ends.

@@ -109,9 +109,9 @@ impl Server {
         for tool in tools {
             command.arg("--tools").arg(tool);
         }
-        command.envs(variables.iter().copied());
         // No configuration of the machine's owner.
         command.env("XDG_CONFIG_HOME", config_home(data)).current_dir(std::env::temp_dir());
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::create(&log).map_err(|error| error.to_string())?);
         let mut child = command.spawn().map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod call;
 mod check;
+mod folder;
 mod install;
 mod project;
 mod registry;
@@ -28,6 +29,7 @@ pub use self::audit::{AuditArgs, AuditCommand};
 pub use self::backup::{BackupArgs, RestoreArgs};
 pub use self::call::{CallArgs, ClientArgs};
 pub use self::check::CheckArgs;
+pub use self::folder::{HOLD_FOLDER, HoldFolderArgs, words as folder_words};
 pub use self::install::{HostClient, InstallArgs};
 pub use self::project::{BuildArgs, Language, NewArgs};
 pub use self::registry::{AddArgs, PushArgs};
@@ -223,6 +225,9 @@ pub enum Command {
     /// Run guests of one component, for the server that started this process
     #[command(hide = true)]
     RunGuests,
+    /// Hold a folder, for the server that started this process
+    #[command(hide = true)]
+    HoldFolder(HoldFolderArgs),
 }
 
 /// The hidden command of the compiler's process.

@@ -8,6 +8,7 @@ use crate::catalog::{Bindable, Bindings};
 use crate::cli::config::bindings::add;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
+use crate::cli::programs;
 use crate::cli::show::render::escape;
 use crate::secrets::SecretSource;
 
@@ -76,6 +77,12 @@ pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -
         Some((PathBuf::from(path), asked.access.unwrap_or(Access::Read)))
     };
     let folders: Vec<_> = bindings.folders.iter().filter_map(folder).collect();
+    let may_hold = programs::may_hold(&context.settings);
+    for (path, _) in &folders {
+        may_hold
+            .check_apart(path)
+            .map_err(|why| CliError::refused(format_args!("{} cannot be held: {why}", path.display())))?;
+    }
     let sources = bindings.secrets.values().filter_map(|source| source.parse().ok());
     // A server has its own environment within its walls.
     let secrets: Vec<_> = sources.filter(|source| !matches!(source, SecretSource::Env(_))).collect();

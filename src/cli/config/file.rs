@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::folders::FoldersTable;
 use super::layer::Layer;
 use super::models::{ModelSettings, read_models};
 use super::registries::RegistryTable;
@@ -44,6 +45,7 @@ pub struct FileTables {
     #[serde(deserialize_with = "read_models")]
     pub models: BTreeMap<String, ModelSettings>,
     pub shares: SharesSettings,
+    pub folders: FoldersTable,
     background: BackgroundTable,
     grants: BTreeMap<String, GrantTable>,
     #[serde(deserialize_with = "read_tools")]

@@ -4,6 +4,7 @@
 
 pub mod bindings;
 mod file;
+mod folders;
 mod layer;
 mod models;
 pub mod registries;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use file::FileTables;
+pub use folders::FoldersSettings;
 use layer::Layer;
 pub use layer::{ConfigError, Overrides};
 pub use models::{ModelApi, ModelSettings};
@@ -67,6 +69,7 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// What there is of each thing, and what one principal has of it. The file alone says so.
     pub shares: SharesSettings,
+    pub folders: FoldersSettings,
     /// Where samples come from that no client's model serves; nowhere unless it is written.
     pub sampling: Option<SamplingSettings>,
     /// `[models.NAME]`. The file alone says so.
@@ -127,7 +130,7 @@ impl Settings {
         let config = overrides.config.clone().or_else(|| env("LONGHAUL_CONFIG").map(PathBuf::from));
         let config_home = xdg(&env, "XDG_CONFIG_HOME", home.as_deref(), ".config");
         let bindings = config_home.as_ref().map(|home| home.join("longhaul").join(bindings::FILE_NAME));
-        let file = find_file(config, config_home, cwd)?;
+        let file = find_file(config, config_home.as_deref(), cwd)?;
         let tables = match &file {
             None => FileTables::default(),
             Some(path) => read_toml::<FileTables>(path)?,
@@ -139,6 +142,7 @@ impl Settings {
         let models = tables.models.iter();
         let models =
             models.map(|(name, model)| (name.clone(), model.clone().with_whole_path(whole))).collect();
+        let within = tables.folders.within.iter().map(|path| whole(path)).collect();
         let (of_file, mut operator, servers, registries) = tables.split(folder, home.as_deref());
         let open_loopback = overrides.open_loopback;
         let said = Layer::of_flags(overrides, cwd)?.or(Layer::of_env(&env, cwd)?).or(of_file);
@@ -184,6 +188,7 @@ impl Settings {
                 ),
             },
             shares,
+            folders: FoldersSettings::new(within, config_home.as_deref()),
             sampling: said.sampling,
             models,
             operator,
@@ -207,7 +212,7 @@ fn kept(days: Option<u64>, default_seconds: u64) -> Option<Duration> {
 /// must not choose programs, secrets or the data folder.
 fn find_file(
     named: Option<PathBuf>,
-    config_home: Option<PathBuf>,
+    config_home: Option<&Path>,
     cwd: &Path,
 ) -> Result<Option<PathBuf>, ConfigError> {
     if let Some(path) = named {

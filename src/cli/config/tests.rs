@@ -89,6 +89,8 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
         live_instances = 8
         suspend_grace_ms = 0
         isolate = "process"
+        [folders]
+        within = ["shared", "/srv"]
         [retention]
         days = 7
         [background]
@@ -113,6 +115,7 @@ fn a_file_says_everything_and_its_paths_start_at_its_folder() {
     assert_eq!((settings.http.to_string().as_str(), settings.durability), ("[::1]:0", Durability::Strict));
     assert_eq!(settings.ca_file, Some(here.join("own.pem")));
     assert_eq!(settings.lock_file, Some(here.join("own.lock")));
+    assert_eq!(settings.folders.within, [here.join("shared"), PathBuf::from("/srv")]);
     assert!(settings.answer_without_terminal, "the file alone gives this leave");
     assert!(settings.trust && !settings.mcp.task_tools && settings.mcp.state_tools);
     assert_eq!(settings.mcp.allowed_hosts, ["box.lan:1919"]);
@@ -265,6 +268,8 @@ fn wrong_settings_are_told_with_their_place_and_what_is_allowed() {
         ("durability = \"fast\"", vec!["in `durability`", "'fast' is neither standard nor strict"]),
         ("tools = [\"a.wasm\"]", vec!["line 1", "tool_paths = [...]"]),
         ("[tools.a]\ntitle = \"x\"", vec!["line 2, column 1", "tools.a", "unknown field `title`", "`reply`"]),
+        ("[folders]\nwithin = [\"/\"]", vec!["line 2, column 10", "no folder to bind folders in"]),
+        ("[folders]\nwithin = [\"/srv/../etc\"]", vec!["without '..'"]),
         ("[grants.a]\nhttp = [\"x\"]", vec!["line 2, column 8", "in `grants.a.http`", "no http pattern"]),
         (
             "[engine]\nisolate = \"container\"",

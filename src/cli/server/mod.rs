@@ -6,6 +6,7 @@ pub mod background;
 pub mod backup_socket;
 pub mod catalog;
 pub mod errands;
+pub mod folders;
 pub mod guests;
 mod host;
 mod launcher;

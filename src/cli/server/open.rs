@@ -11,6 +11,7 @@ use crate::cli::config::servers;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
+use crate::files::FolderServers;
 use crate::sandbox::{Compile, CompilerBounds, Isolate, Player, Sandbox, SandboxOptions, WorkerBounds};
 use crate::store::{StoreError, StoreOptions};
 
@@ -52,6 +53,7 @@ fn sandbox_options(context: &Context) -> SandboxOptions {
             Isolation::Process => Isolate::Launched(context.launch.clone(), WorkerBounds::default()),
         },
         secrets: secrets::secrets(context),
+        folders: FolderServers::launched(context.launch.clone()),
         ..SandboxOptions::default()
     }
 }

@@ -10,6 +10,9 @@ pub enum RecorderError {
     Diverged(#[from] Divergence),
     #[error("{message}")]
     Limit { bound: &'static str, message: String },
+    /// What the task was granted cannot be used on this machine, and who runs it can say so.
+    #[error("{0}")]
+    Refused(String),
     /// The store refuses, or the attempt has lost its lease.
     #[error("{0}")]
     Fault(String),

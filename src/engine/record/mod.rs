@@ -13,3 +13,4 @@ pub(super) mod refused;
 mod reports;
 pub(super) mod status_handle;
 mod traced;
+mod unbound;

@@ -374,6 +374,7 @@ fn of_recorder(error: RecorderError) -> Outcome {
     match error {
         RecorderError::Diverged(divergence) => Outcome::Diverged(divergence),
         RecorderError::Limit { bound, message } => Outcome::Limit { bound, message },
+        RecorderError::Refused(message) => Outcome::Refused { message },
         RecorderError::Fault(message) => Outcome::HostFault { message },
     }
 }

@@ -57,6 +57,13 @@ impl TaskHost {
         }
     }
 
+    pub fn looks_for_folders(&self) {
+        match self {
+            Self::Here(recorder) => recorder.looks_for_folders(),
+            Self::There(remote) => remote.look(Request::LooksForFolders),
+        }
+    }
+
     pub fn took_memory(&self, bytes: u64) {
         match self {
             Self::Here(recorder) => recorder.took_memory(bytes),

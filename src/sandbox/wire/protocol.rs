@@ -14,6 +14,7 @@ use crate::engine::{
     Addressee, ChildCall, InLog, InspectError, OpHandle, OutputOp, StateQuery, StateWrite, StepKind,
     Suspension,
 };
+use crate::files::Call;
 use crate::limits;
 use crate::task::{Effects, LogLevel, TaskLimits, Variable, WakeOn};
 
@@ -107,6 +108,7 @@ pub enum Request<'a> {
     Output { op: OutputWire<'a> },
     Spent { awake: Duration },
     WasRefused { line: &'a str },
+    LooksForFolders,
     TookMemory { bytes: u64 },
     GrowMemory { bytes: u64 },
 
@@ -133,6 +135,7 @@ pub enum Request<'a> {
     RefusedByGrant { wanted: HttpPattern, granted: Option<HttpPattern>, in_log: InLog },
     MayReach { url: &'a str },
     Exchange(#[serde(borrow)] Box<ExchangeWire<'a>>),
+    Folder { folder: u32, call: Call },
 
     Ask { op: OpHandle, hash: u64, question: Box<AskWire> },
     Asked { op: OpHandle, known: OpWire },

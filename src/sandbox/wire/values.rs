@@ -66,6 +66,7 @@ pub enum ErrorWire {
     Diverged(Divergence),
     Limit { bound: String, message: String },
     Fault(String),
+    Refused(String),
 }
 
 impl From<RecorderError> for ErrorWire {
@@ -74,6 +75,7 @@ impl From<RecorderError> for ErrorWire {
             RecorderError::Diverged(divergence) => Self::Diverged(divergence),
             RecorderError::Limit { bound, message } => Self::Limit { bound: bound.to_owned(), message },
             RecorderError::Fault(message) => Self::Fault(message),
+            RecorderError::Refused(message) => Self::Refused(message),
         }
     }
 }
@@ -84,6 +86,7 @@ impl From<ErrorWire> for RecorderError {
             ErrorWire::Diverged(divergence) => Self::Diverged(divergence),
             ErrorWire::Limit { bound, message } => Self::Limit { bound: bound_named(&bound), message },
             ErrorWire::Fault(message) => Self::Fault(message),
+            ErrorWire::Refused(message) => Self::Refused(message),
         }
     }
 }
@@ -125,7 +128,7 @@ impl From<Outcome> for EndWire {
 }
 
 /// Bounds that end an attempt, by their names in the manifest or in `limits`.
-const BOUNDS: [&str; 13] = [
+const BOUNDS: [&str; 14] = [
     "memory_mib",
     "run_seconds",
     "journal_mib",
@@ -139,6 +142,7 @@ const BOUNDS: [&str; 13] = [
     "MAX_CORE_INSTANCES",
     "MAX_TABLES",
     "MAX_MEMORIES",
+    "MAX_FILE_READ_BYTES",
 ];
 
 /// The other side names one; a name that is none stands for no bound in particular.
@@ -157,6 +161,7 @@ mod tests {
             RecorderError::Diverged(divergence),
             RecorderError::Limit { bound: "run_seconds", message: "too long".into() },
             RecorderError::Fault("gone".into()),
+            RecorderError::Refused("not here".into()),
         ] {
             assert_eq!(RecorderError::from(ErrorWire::from(error.clone())), error);
         }
@@ -180,6 +185,7 @@ mod tests {
             include_str!("../stop.rs"),
             include_str!("../world/tickets.rs"),
             include_str!("../world/journal.rs"),
+            include_str!("../world/files/mod.rs"),
             include_str!("../../engine/record/recorder.rs"),
         ];
         let mut named = 0;

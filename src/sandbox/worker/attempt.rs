@@ -80,7 +80,9 @@ pub async fn describe(lease: Lease) -> Result<String, InspectError> {
 
 /// Where secrets come from, and what folders are bound, is nothing to the guest.
 fn what_it_may_know(grant: &Grant) -> Grant {
-    Grant { secrets: Vec::new(), files: Vec::new(), env: Vec::new(), ..grant.clone() }
+    let mut known = Grant { secrets: Vec::new(), env: Vec::new(), ..grant.clone() };
+    known.files.iter_mut().for_each(|file| file.path = None);
+    known
 }
 
 /// A guest in its worker. Dropped before its end, it is stopped there.

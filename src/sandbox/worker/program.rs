@@ -25,6 +25,7 @@ use crate::sandbox::threads::GuestThreads;
 use crate::sandbox::wire::EndWire;
 use crate::sandbox::wire::protocol::{self, Begin, Hello, ToServer, ToWorker};
 use crate::sandbox::wire::{Link, Remote};
+use crate::sandbox::world::files::FolderPort;
 use crate::sandbox::world::http::{Egress, WayOut};
 use crate::sandbox::world::{World, linker};
 use crate::walls;
@@ -171,10 +172,11 @@ impl Worker {
             host: TaskHost::There(remote.clone()),
             memory: MemoryAccount::There(remote.clone()),
             egress: Egress {
-                way_out: WayOut::There(remote),
+                way_out: WayOut::There(remote.clone()),
                 runtime: self.exchanges.handle().clone(),
                 effects: effects.clone().into_owned(),
             },
+            folders: FolderPort::There(remote),
             suspend_grace,
         };
         let (pre, ticker) = (self.pre.clone(), self.threads.ticker().clone());

@@ -59,6 +59,10 @@ fn reported(guest: &Arc<Guest>, request: Request<'_>) -> Served {
             recorder.was_refused(&line.chars().take(limits::MAX_SHOWN_HOST_BYTES).collect::<String>());
             known(())
         }
+        Request::LooksForFolders => {
+            recorder.looks_for_folders();
+            known(())
+        }
         Request::TookMemory { bytes } => {
             recorder.took_memory(bytes);
             known(())

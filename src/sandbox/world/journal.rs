@@ -9,6 +9,7 @@
 //! | 4    | `waits.wait`               | tickets, timeout      | the ready tickets                    |
 //! | 5    | `timers.sleep`             | milliseconds          | empty                                |
 //! | 6    | `cancellation.requested`   | nothing               | one byte: 0 or 1                     |
+//! | 7    | `filesystem/types`         | folder, the call      | what it came to: `files/`            |
 //!
 //! Lists are postcard's. What is not here is a function of the task and of what is: random numbers, streams
 //! of stdio, refusals. Outputs are records of the recorder's own.
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::files::recorded;
 use super::http::Exchanges;
 use crate::engine::{Next, StepKind, Suspension};
 use crate::limits;
@@ -38,11 +40,12 @@ pub enum Kind {
     Wait = 4,
     Sleep = 5,
     CancelRequested = 6,
+    Files = 7,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Poll, Self::Ready, Self::Block, Self::Wait, Self::Sleep, Self::CancelRequested];
+    const ALL: [Self; 7] =
+        [Self::Poll, Self::Ready, Self::Block, Self::Wait, Self::Sleep, Self::CancelRequested, Self::Files];
 
     /// Whether a record of this kind is one of the sandbox's own.
     pub fn is_known(kind: u8) -> bool {
@@ -57,6 +60,7 @@ impl Kind {
             Self::Wait => "waits.wait",
             Self::Sleep => "timers.sleep",
             Self::CancelRequested => "cancellation.requested",
+            Self::Files => "filesystem",
         }
     }
 }
@@ -68,6 +72,7 @@ pub fn describe(kind: u8, payload: &[u8]) -> (&'static str, Option<String>) {
         Kind::Poll => postcard::from_bytes::<Vec<u32>>(payload).ok().map(|ready| format!("ready: {ready:?}")),
         Kind::Wait => postcard::from_bytes::<Vec<u64>>(payload).ok().map(|ready| format!("ready: {ready:?}")),
         Kind::Ready | Kind::CancelRequested => Some((payload == [1]).to_string()),
+        Kind::Files => recorded::describe(payload),
         Kind::Block | Kind::Sleep => None,
     };
     (kind.name(), about)
@@ -78,7 +83,7 @@ fn step_of(kind: Kind) -> Option<StepKind> {
     match kind {
         Kind::Sleep => Some(StepKind::Sleep),
         Kind::Poll | Kind::Block | Kind::Wait => Some(StepKind::Wait),
-        Kind::Ready | Kind::CancelRequested => None,
+        Kind::Ready | Kind::CancelRequested | Kind::Files => None,
     }
 }
 
@@ -392,7 +397,7 @@ mod tests {
     #[test]
     fn every_kind_has_its_number_and_is_told_to_people() {
         let numbers = Kind::ALL.map(|kind| kind as u8);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7]);
         let ready = postcard::to_stdvec(&vec![2u32, 0]).unwrap();
         assert_eq!(describe(1, &ready), ("poll.poll", Some("ready: [2, 0]".to_owned())));
         assert_eq!(describe(2, &[0]), ("pollable.ready", Some("false".to_owned())));

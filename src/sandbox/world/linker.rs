@@ -7,6 +7,7 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::World;
 use super::clocks::HasClocks;
+use super::files::link;
 use super::http::overrides;
 use super::poll::{HasPolling, Polling};
 use crate::sandbox::host;
@@ -20,11 +21,13 @@ pub fn linker(engine: &Engine) -> Result<Linker<World>> {
     io::poll::add_to_linker::<World, HasPolling>(&mut linker, |world| Polling {
         table: &mut world.table,
         timers: &mut world.timers,
+        files: &world.files,
         journal: &world.journal,
         meter: &world.meter,
     })?;
     monotonic_clock::add_to_linker::<World, HasClocks>(&mut linker, World::clocks)?;
     wall_clock::add_to_linker::<World, HasClocks>(&mut linker, World::clocks)?;
+    link::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     host::add_to_linker(&mut linker)?;
     Ok(linker)

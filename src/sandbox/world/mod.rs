@@ -8,13 +8,14 @@
 //! | `cli/stdout`, `cli/stderr`         | into the task's log; any write is taken at once                  |
 //! | `cli/stdin`                        | empty and closed                                                 |
 //! | `cli/environment`                  | no variables, no arguments but the program's name, no directory  |
-//! | `filesystem/*`                     | no preopened folder, so that no descriptor ever exists           |
+//! | `filesystem/*`                     | the granted folders; what a call came to is on disk: `files/`    |
 //! | `sockets/*`                        | denied                                                           |
 //! | `http/*`                           | each exchange is an operation with its outcome on disk: `http/`  |
 //!
 //! Handles (streams, pollables, futures) are not virtual: replay makes them again by the same calls.
 
 pub mod clocks;
+pub mod files;
 pub mod http;
 pub mod journal;
 pub mod linker;
@@ -32,6 +33,7 @@ use wasmtime_wasi_http::p2::types::HostFutureIncomingResponse;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use self::clocks::{Clocks, Timers};
+use self::files::{Files, FolderAccess};
 use self::journal::Journal;
 use self::random::{Purpose, SeededRandom};
 use self::stdio::{Capture, LogStream, Stream};
@@ -57,6 +59,7 @@ pub struct World {
     /// The guest heard that it is to be cancelled.
     pub saw_cancellation: bool,
     timers: Timers,
+    files: Files,
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -96,6 +99,7 @@ impl World {
             model_outputs: BTreeMap::new(),
             saw_cancellation: false,
             timers: Timers::default(),
+            files: Files::new(journal.clone(), grant.files.clone(), None),
             table,
             wasi,
             http: WasiHttpCtx::new(),
@@ -107,6 +111,13 @@ impl World {
 }
 
 impl World {
+    /// With a way to the folders that are granted.
+    #[must_use]
+    pub fn with_folders(self, access: FolderAccess) -> Self {
+        let files = Files::new(self.journal.clone(), self.grant.files.clone(), Some(access));
+        Self { files, ..self }
+    }
+
     /// Exchanges whose answers the guest has not been shown yet: a checkpoint would lose them.
     pub fn awaited_answers(&self) -> usize {
         let held = self.journal.exchanges().map(http::Exchanges::held).unwrap_or_default();

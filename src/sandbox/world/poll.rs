@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use super::clocks::Timers;
+use super::files::Files;
 use super::journal::{Call, Journal, Kind, WaitOn};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::threads::Meter;
@@ -16,6 +17,7 @@ use crate::sandbox::threads::Meter;
 pub struct Polling<'a> {
     pub table: &'a mut ResourceTable,
     pub timers: &'a mut Timers,
+    pub files: &'a Files,
     pub journal: &'a Journal,
     pub meter: &'a Arc<Meter>,
 }
@@ -31,6 +33,7 @@ const BLOCK: Call = Call { kind: Kind::Block, hash: 0 };
 
 impl poll::Host for Polling<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
+        self.files.write_pending().await?;
         let call = Call { kind: Kind::Poll, hash: pollables.len() as u64 };
         if let Some(payload) = self.journal.replayed(call).await? {
             let ready: Vec<u32> = postcard::from_bytes(&payload).map_err(|_| unreadable(call))?;
@@ -50,6 +53,7 @@ impl poll::Host for Polling<'_> {
 
 impl poll::HostPollable for Polling<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> Result<()> {
+        self.files.write_pending().await?;
         if self.journal.replayed(BLOCK).await?.is_some() {
             return self.force(&pollable).await;
         }
@@ -60,6 +64,7 @@ impl poll::HostPollable for Polling<'_> {
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> Result<bool> {
+        self.files.write_pending().await?;
         if let Some(payload) = self.journal.replayed(READY).await? {
             let ready = payload == [1];
             if ready {

@@ -29,6 +29,7 @@
 pub mod calls;
 mod durable;
 pub mod elicit;
+pub mod files;
 pub mod messages;
 pub mod models;
 mod result;

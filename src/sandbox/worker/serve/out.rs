@@ -14,6 +14,7 @@ use crate::sandbox::egress::{Answer, Failure, Outgoing, Target, Timeouts};
 use crate::sandbox::wire::OpWire;
 use crate::sandbox::wire::protocol::{ExchangeWire, Request};
 use crate::sandbox::worker::guest::Guest;
+use crate::sandbox::world::files::perform;
 use crate::sandbox::world::http::{check_way, encode_outcome, exchange_from_here};
 
 pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
@@ -42,6 +43,12 @@ pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
             None => not_allowed("a way that is not granted"),
         },
         Request::Exchange(exchange) => exchanged(guest, &exchange),
+        Request::Folder { folder, call } => {
+            let guest = guest.clone();
+            later(async move {
+                perform(&guest.recorder, &guest.task.grant.files, &guest.folders, folder, call).await
+            })
+        }
         request => asks::serve(guest, request),
     }
 }

@@ -1,0 +1,204 @@
+//! The server's end of the processes that hold folders: one for each folder that is in use.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::call::{Answer, Call, FileError, Root};
+#[cfg(target_os = "linux")]
+use super::may_hold::MayHold;
+use super::pipe;
+use crate::launch::{Launch, Role, Running, Started};
+use crate::limits;
+
+#[cfg(not(target_os = "linux"))]
+pub(super) const NOT_HERE: &str = "folders are offered on Linux alone";
+
+const CALL_TIME: Duration = Duration::from_secs(limits::FOLDER_CALL_SECONDS);
+const IDLE_TIME: Duration = Duration::from_secs(limits::FOLDER_IDLE_SECONDS);
+
+/// The folder itself cannot be used. What a call in it comes to is no such error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FolderError {
+    #[error("the folder {path} cannot be held for its tasks: {why}")]
+    Unopened { path: String, why: String },
+    /// It is not known whether the call was done.
+    #[error("the process that holds the folder {path} is gone: {why}")]
+    Gone { path: String, why: String },
+    #[error("the folder {path} is not served now: {why}; retry the task")]
+    Busy { path: String, why: &'static str },
+}
+
+type Done = Result<Result<Answer, FileError>, FolderError>;
+
+/// Does what is asked of folders. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FolderServers {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Without one, all is done in this process, within the first wall alone.
+    launch: Option<Launch>,
+    folders: Mutex<HashMap<Root, mpsc::Sender<Job>>>,
+}
+
+#[derive(Debug)]
+struct Job {
+    call: Call,
+    done: oneshot::Sender<Done>,
+}
+
+impl Default for FolderServers {
+    /// In this process.
+    fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl FolderServers {
+    /// In processes that are started as [`Role::Folder`].
+    pub fn launched(launch: Launch) -> Self {
+        Self::of(Some(launch))
+    }
+
+    fn of(launch: Option<Launch>) -> Self {
+        Self { shared: Arc::new(Shared { launch, folders: Mutex::default() }) }
+    }
+
+    /// To be called within a runtime.
+    pub async fn call(&self, root: &Root, call: Call) -> Done {
+        match &self.shared.launch {
+            None => here(root.clone(), call).await,
+            Some(launch) => {
+                let (done, answer) = oneshot::channel();
+                self.enqueue(launch, root, Job { call, done })?;
+                answer.await.unwrap_or_else(|_| Err(gone(root, "it was stopped")))
+            }
+        }
+    }
+
+    fn enqueue(&self, launch: &Launch, root: &Root, job: Job) -> Result<(), FolderError> {
+        let busy = |why| FolderError::Busy { path: shown(root), why };
+        // Held while it is sent: a server that has nothing to do leaves under the same lock.
+        let mut folders = self.shared.folders.lock();
+        if let Some(server) = folders.get(root) {
+            return server.try_send(job).map_err(|_| busy("too many calls wait (MAX_FOLDER_CALLS)"));
+        }
+        if folders.len() >= limits::MAX_FOLDER_PROCESSES {
+            return Err(busy("too many folders are in use (MAX_FOLDER_PROCESSES)"));
+        }
+        let (jobs, to_do) = mpsc::channel(limits::MAX_FOLDER_CALLS);
+        jobs.try_send(job).map_err(|_| busy("its queue is closed"))?;
+        folders.insert(root.clone(), jobs);
+        tokio::spawn(serve(self.shared.clone(), launch.clone(), root.clone(), to_do));
+        Ok(())
+    }
+}
+
+/// One folder, as long as anything is asked of it.
+async fn serve(shared: Arc<Shared>, launch: Launch, root: Root, mut jobs: mpsc::Receiver<Job>) {
+    let mut process: Option<Process> = None;
+    loop {
+        let job = match tokio::time::timeout(IDLE_TIME, jobs.recv()).await {
+            Ok(Some(job)) => job,
+            Ok(None) => return,
+            Err(_) => {
+                let mut folders = shared.folders.lock();
+                match jobs.try_recv() {
+                    Ok(job) => job,
+                    Err(_) => {
+                        folders.remove(&root);
+                        return;
+                    }
+                }
+            }
+        };
+        let done = answered(&launch, &root, &mut process, &job.call).await;
+        if done.is_err() {
+            // Dropped, it is killed.
+            process = None;
+        }
+        // Who asked may be gone.
+        let _ = job.done.send(done);
+    }
+}
+
+async fn answered(launch: &Launch, root: &Root, process: &mut Option<Process>, call: &Call) -> Done {
+    let answered = async {
+        let process = match process {
+            Some(process) => process,
+            none => none.insert(Process::start(launch, root).await?),
+        };
+        process.ask(call).await.map_err(|error| gone(root, &error.to_string()))
+    };
+    match tokio::time::timeout(CALL_TIME, answered).await {
+        Ok(done) => done,
+        Err(_) => Err(gone(root, "a call took longer than FOLDER_CALL_SECONDS")),
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    stdin: tokio::net::unix::pipe::Sender,
+    stdout: tokio::net::unix::pipe::Receiver,
+    _running: Running,
+}
+
+impl Process {
+    async fn start(launch: &Launch, root: &Root) -> Result<Self, FolderError> {
+        let unopened = |why: String| FolderError::Unopened { path: shown(root), why };
+        let started = launch.start(&Role::Folder).await.map_err(|error| gone(root, &error.to_string()))?;
+        let Started { stdin, stdout, running, .. } = started;
+        let mut process = Self { stdin, stdout, _running: running };
+        let opened: Result<(), String> =
+            process.exchange(root).await.map_err(|error| gone(root, &error.to_string()))?;
+        opened.map(|()| process).map_err(unopened)
+    }
+
+    async fn ask(&mut self, call: &Call) -> io::Result<Result<Answer, FileError>> {
+        self.exchange(call).await
+    }
+
+    async fn exchange<T: serde::de::DeserializeOwned>(
+        &mut self,
+        message: &impl serde::Serialize,
+    ) -> io::Result<T> {
+        self.stdin.write_all(&pipe::frame(message)?).await?;
+        pipe::receive(&mut self.stdout).await
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn here(root: Root, call: Call) -> Done {
+    let of = root.clone();
+    let acting = tokio::task::spawn_blocking(move || {
+        let folder = super::act::Folder::open(&root, &MayHold::anything())
+            .map_err(|why| FolderError::Unopened { path: shown(&root), why })?;
+        Ok(folder.act(call))
+    });
+    match tokio::time::timeout(CALL_TIME, acting).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(error)) => Err(gone(&of, &error.to_string())),
+        Err(_) => Err(gone(&of, "a call took longer than FOLDER_CALL_SECONDS")),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn here(root: Root, _: Call) -> Done {
+    Err(FolderError::Unopened { path: shown(&root), why: NOT_HERE.to_owned() })
+}
+
+fn gone(root: &Root, why: &str) -> FolderError {
+    FolderError::Gone { path: shown(root), why: why.to_owned() }
+}
+
+fn shown(root: &Root) -> String {
+    root.path.display().to_string()
+}

@@ -1,0 +1,28 @@
+//! Folders that tasks are granted.
+
+/// A path within a folder, bytes: the longest that Linux takes.
+pub const MAX_FILE_PATH_BYTES: usize = 4_096;
+/// Bytes that one call reads or writes at most; a guest that asks for more gets as many, and asks again.
+pub const MAX_FILE_CALL_BYTES: usize = 1024 * 1024;
+/// A read of up to so many bytes stands in the journal whole; of a longer one its length and its hash do.
+pub const MAX_RECORDED_READ_BYTES: usize = 64 * 1024;
+/// Bytes that one task reads from folders, since its beginning or its last checkpoint: replay may read them again.
+pub const MAX_FILE_READ_BYTES: u64 = 256 * 1024 * 1024;
+/// A file that is written, bytes, holes and all.
+pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Entries of one folder that is listed: the list stands in the journal.
+pub const MAX_LISTED_ENTRIES: usize = 16_384;
+/// One message between a server and a process that holds a folder, bytes: a call with what it writes, or a list.
+pub const MAX_FOLDER_FRAME_BYTES: usize = 8 * 1024 * 1024;
+/// Folders whose processes run at once.
+pub const MAX_FOLDER_PROCESSES: usize = 64;
+/// Calls of all tasks that wait for one folder.
+pub const MAX_FOLDER_CALLS: usize = 1_024;
+/// A process whose folder is not asked for ends after this long, seconds.
+pub const FOLDER_IDLE_SECONDS: u64 = 30;
+/// One call: a process that is stuck longer, as on a network's file system, is killed, seconds.
+pub const FOLDER_CALL_SECONDS: u64 = 30;
+/// A path that is resolved while another program moves what is on it is tried so often.
+pub const MAX_RESOLVE_TRIES: u32 = 8;
+/// A call that may be done twice is tried so often where the process that holds its folder ends.
+pub const MAX_FOLDER_TRIES: u32 = 3;

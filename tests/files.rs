@@ -1,0 +1,340 @@
+//! Folders that a component is granted: a plain program reads and writes them, and is killed at every record and at both ends
+//! of every operation. What is there in the end is what an undisturbed run leaves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, copy_folder, guest};
+
+struct House {
+    root: tempfile::TempDir,
+    isolate: &'static str,
+    runs: u64,
+}
+
+/// What a run left.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    log: String,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Where a run was.
+struct Room {
+    data: PathBuf,
+    config: PathBuf,
+    input: PathBuf,
+    out: PathBuf,
+}
+
+impl House {
+    fn new(isolate: &'static str) -> Self {
+        let house = Self { root: tempfile::tempdir().expect("a folder"), isolate, runs: 0 };
+        fs::create_dir(house.path("tools")).expect("a folder");
+        fs::copy(guest("files_program"), house.path("tools/files_program.wasm")).expect("a copy");
+        let room = house.room("template");
+        assert!(house.start(&room, &[]).stop().success());
+        house
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The folders are granted so.
+    fn grant(&self, room: &Room, out: &Path, access: &str) {
+        let text = format!(
+            "[engine]\nisolate = {:?}\n[grants.files_program]\nfiles = [\n\
+             {{ slot = \"in\", at = \"/in\", access = \"read\", path = {:?} }},\n\
+             {{ slot = \"out\", at = \"/out\", access = {access:?}, path = {out:?} }},\n]\n",
+            self.isolate, room.input
+        );
+        fs::write(&room.config, text).expect("a configuration");
+    }
+
+    /// Folders of the same names each time: others would have to be approved.
+    fn room(&self, name: &str) -> Room {
+        let (input, out, config) = (self.path("input"), self.path("out"), self.path("longhaul.toml"));
+        for folder in [&input, &out] {
+            // There is none at first.
+            let _ = fs::remove_dir_all(folder);
+            fs::create_dir(folder).expect("a folder");
+        }
+        fs::write(input.join("input"), "some words").expect("written");
+        let big: Vec<u8> = (0..300_000u32).map(|number| (number % 251) as u8).collect();
+        fs::write(input.join("big"), big).expect("written");
+        std::os::unix::fs::symlink("../longhaul.toml", input.join("link")).expect("linked");
+        let room = Room { data: self.path(name), config, input, out };
+        self.grant(&room, &room.out, "write");
+        room
+    }
+
+    fn next_room(&mut self) -> Room {
+        self.runs += 1;
+        let room = self.room(&format!("run-{}", self.runs));
+        copy_folder(&self.path("template"), &room.data);
+        room
+    }
+
+    fn start(&self, room: &Room, variables: &[(&str, &str)]) -> Server {
+        Server::start_granted_with(&room.data, &[self.path("tools")], &room.config, variables)
+    }
+
+    async fn undisturbed(&mut self) -> (Left, u64) {
+        let room = self.next_room();
+        let server = self.start(&room, &[]);
+        let client = server.client();
+        let id = client.start("files_program", json!({}), None).await.expect("a task");
+        let document = client.ended(&id).await.expect("an end");
+        assert_eq!(document["state"], "completed", "{document} {}", server.said());
+        let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+        (Left { log, files: files(&room.out) }, document["steps"].as_u64().expect("a number"))
+    }
+
+    /// `None` where it ended first.
+    async fn killed(&mut self, crash: &str) -> Option<Left> {
+        let room = self.next_room();
+        let mut server = self.start(&room, &[("LONGHAUL_CRASH", crash)]);
+        let client = server.client();
+        let started = client.start("files_program", json!({}), None).await;
+        if let Ok(id) = &started
+            && client.ended(id).await.is_ok()
+        {
+            return None;
+        }
+        let status = server.died().expect("it is dying");
+        assert_eq!(status.code(), None, "killed, not ended: {}", server.said());
+        let server = self.start(&room, &[]);
+        let client = server.client();
+        let tasks = client.structured("task_list", json!({})).await;
+        let id = tasks["tasks"][0]["id"].as_str().unwrap_or_else(|| panic!("{tasks}")).to_owned();
+        let document = client.ended(&id).await.expect("an end");
+        assert_eq!(document["state"], "completed", "{crash}: {document} {}", server.said());
+        let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+        Some(Left { log, files: files(&room.out) })
+    }
+}
+
+/// How the one task ends that was open when its server was killed at `crash`, and what its log says.
+async fn cut_off(house: &mut House, crash: &str, meanwhile: impl FnOnce(&House, &Room)) -> (Value, String) {
+    let room = house.next_room();
+    let mut server = house.start(&room, &[("LONGHAUL_CRASH", crash)]);
+    // The server may die before its answer is out.
+    let _ = server.client().start("files_program", json!({}), None).await;
+    server.died().expect("it is dying");
+    meanwhile(house, &room);
+    let server = house.start(&room, &[]);
+    let client = server.client();
+    let tasks = client.structured("task_list", json!({})).await;
+    let id = tasks["tasks"][0]["id"].as_str().unwrap_or_else(|| panic!("{tasks}")).to_owned();
+    let document = client.ended(&id).await.expect("an end");
+    let log = client.read(&format!("task://{id}/log")).await.expect("a log");
+    (document, log)
+}
+
+fn is_failed(document: &Value, reason: &str, words: &str) {
+    let states = (&document["state"], &document["reason"]);
+    assert_eq!(states, (&json!("failed"), &json!(reason)), "{document}");
+    assert!(document.to_string().contains(words), "{words}: {document}");
+}
+
+/// A file that replay reads again is another one then.
+async fn diverges(isolate: &'static str) {
+    let mut house = House::new(isolate);
+    let (document, _) = cut_off(&mut house, "record:12", |_, room| {
+        let mut big = fs::read(room.input.join("big")).expect("a file");
+        big[0] ^= 1;
+        fs::write(room.input.join("big"), big).expect("written");
+    })
+    .await;
+    is_failed(&document, "diverged", "/in/big reads otherwise");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_reads_otherwise_under_a_replay_ends_its_task() {
+    diverges("none").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_reads_otherwise_under_a_replay_ends_its_task_in_a_worker() {
+    diverges("process").await;
+}
+
+/// What another program wrote meanwhile leaves open whether an append was done.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_may_be_done_or_not_is_an_unknown_outcome() {
+    let mut house = House::new("none");
+    // The first operation makes a folder, the second appends a line.
+    let (document, _) = cut_off(&mut house, "op_intent:2", |_, room| {
+        assert_eq!(fs::read(room.out.join("log")).expect("a file"), b"");
+        fs::write(room.out.join("log"), "a line of another program\n").expect("written");
+    })
+    .await;
+    is_failed(&document, "unknown_outcome", "append to /out/log was begun");
+    assert!(document["error"]["next"].to_string().contains("task resolve"), "{document}");
+}
+
+/// A task has the folder that it began with, as long as its component is granted it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_not_granted_any_more_is_not_written_again() {
+    let mut house = House::new("none");
+    let (reads_alone, _) = cut_off(&mut house, "op_intent:3", |house, room| {
+        house.grant(room, &room.out, "read");
+    })
+    .await;
+    is_failed(&reads_alone, "refused", "nothing outside of the server says that it may be held to write");
+    // The second operation's, whose outcome is on disk.
+    assert_eq!(fs::read(house.path("out/log")).expect("a file"), b"line ");
+
+    fs::create_dir(house.path("other")).expect("a folder");
+    let (elsewhere, _) = cut_off(&mut house, "op_intent:3", |house, room| {
+        house.grant(room, &house.path("other"), "write");
+    })
+    .await;
+    is_failed(&elsewhere, "refused", "nothing outside of the server says that it may be held to write");
+    assert_eq!(fs::read_dir(house.path("other")).expect("a list").count(), 0);
+}
+
+/// A folder that cannot be held is said with what to do, and no fault of the server's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_folder_cannot_be_held_is_refused_and_can_be_tried_again() {
+    let mut house = House::new("none");
+    let room = house.next_room();
+    fs::remove_dir(&room.out).expect("removed");
+    let server = house.start(&room, &[]);
+    let client = server.client();
+    let id = client.start("files_program", json!({}), None).await.expect("a task");
+    let document = client.ended(&id).await.expect("an end");
+    is_failed(&document, "refused", "it is not there; make it, or bind another");
+    fs::create_dir(&room.out).expect("a folder");
+    client.structured("task_retry", json!({ "task_id": id })).await;
+    let document = client.ended(&id).await.expect("an end");
+    assert_eq!(document["state"], "completed", "{document} {}", server.said());
+    assert_eq!(fs::read(room.out.join("count")).expect("a file"), b"3");
+    drop(server);
+
+    for (name, words) in
+        [("data", "bind another folder"), ("", "bind another folder"), ("link", "a link is on its way")]
+    {
+        let room = house.room(&format!("fresh-{name}"));
+        let granted = house.path(if name == "data" { "fresh-data" } else { name });
+        if name == "link" {
+            std::os::unix::fs::symlink(&room.out, &granted).expect("linked");
+        }
+        house.grant(&room, granted.components().as_path(), "write");
+        let server = house.start(&room, &[]);
+        let client = server.client();
+        let id = client.start("files_program", json!({}), None).await.expect("a task");
+        let document = client.ended(&id).await.expect("an end");
+        is_failed(&document, "refused", words);
+        assert_eq!(files(&room.out).len(), 0);
+    }
+}
+
+/// A slot that nothing is bound to is said with what binds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_without_a_folder_is_said_with_the_lines_that_bind_one() {
+    for isolate in ["none", "process"] {
+        let house = House::new(isolate);
+        let room = house.room("fresh");
+        let asked = |slot: &str, access: &str| {
+            format!("{{ slot = {slot:?}, at = \"/{slot}\", access = {access:?} }}")
+        };
+        let manifest =
+            format!("[capabilities]\nfiles = [{}, {}]\n", asked("in", "read"), asked("out", "write"));
+        fs::write(house.path("tools/files_program.toml"), manifest).expect("written");
+        let out = format!("{{ slot = \"out\", at = \"/out\", access = \"write\", path = {:?} }}", room.out);
+        let config = format!("[engine]\nisolate = {isolate:?}\n[grants.files_program]\nfiles = [{out}]\n");
+        fs::write(&room.config, config).expect("written");
+        let server = house.start(&room, &[]);
+        let client = server.client();
+        let id = client.start("files_program", json!({}), None).await.expect("a task");
+        let document = client.ended(&id).await.expect("an end");
+        assert_eq!(document["state"], "completed", "{document}");
+        let message = document["message"].as_str().unwrap_or_default();
+        assert!(
+            message.contains("no folder is bound to the slot in, so that /in is not there"),
+            "{document}"
+        );
+        let said = server.said();
+        let line = "files = [{ slot = \"in\", at = \"/in\", access = \"read\", path = \"FOLDER\" }]";
+        assert!(said.contains(&format!("[grants.files_program]\n{line}")), "{said}");
+    }
+}
+
+/// What is read of folders is bounded over the whole task.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_reads_without_end_meets_its_bound() {
+    let mut house = House::new("none");
+    let room = house.next_room();
+    let huge = fs::File::create(room.input.join("huge")).expect("a file");
+    huge.set_len(257 * 1024 * 1024).expect("a size");
+    let server = house.start(&room, &[]);
+    let client = server.client();
+    let id = client.start("files_program", json!({}), None).await.expect("a task");
+    let document = client.ended(&id).await.expect("an end");
+    is_failed(&document, "limit", "MAX_FILE_READ_BYTES");
+}
+
+/// All files of a folder, by their paths in it.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(&inner).expect("a list") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).expect("within").display().to_string();
+                found.insert(name, fs::read(&path).expect("a file"));
+            }
+        }
+    }
+    found
+}
+
+async fn killed_everywhere(isolate: &'static str, record_step: usize) {
+    let mut house = House::new(isolate);
+    let (undisturbed, records) = house.undisturbed().await;
+    assert!(undisturbed.files.contains_key("log"), "{undisturbed:?}");
+    assert_eq!(undisturbed.files["log"], b"line 0\nline 1\nend\n");
+    assert_eq!(undisturbed.files["once"], b"1");
+    assert_eq!(undisturbed.files["count"], b"3");
+    assert_eq!(undisturbed.files["made/whole"], b"S*ME WORDS");
+    assert_eq!(undisturbed.files.len(), 4, "{:?}", undisturbed.files.keys());
+    for line in [
+        "input: some words",
+        "out: [\"count\", \"log\", \"made\", \"once\"]",
+        "read-only: Err(ReadOnlyFilesystem)",
+        "out of it: true",
+        "again: Err(AlreadyExists)",
+    ] {
+        assert!(undisturbed.log.lines().any(|it| it == line), "{line}: {}", undisturbed.log);
+    }
+    let mut kills = 0;
+    // Where guests run makes no difference to a record: in workers each third is enough, and each operation.
+    for (point, step) in [("record", record_step), ("op_intent", 1), ("op_done", 1)] {
+        for number in (1..=records).step_by(step) {
+            let crash = format!("{point}:{number}");
+            let Some(left) = house.killed(&crash).await else { break };
+            assert_eq!(left, undisturbed, "killed at {crash}");
+            kills += 1;
+        }
+    }
+    println!("files_program, {isolate}: {kills} kills at {records} records and its operations");
+    assert!(kills * 10 * record_step as u64 >= records * 8, "too few were reached: {kills} of {records}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_writes_files_survives_a_kill_at_every_record() {
+    killed_everywhere("none", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_writes_files_survives_kills_in_a_worker() {
+    killed_everywhere("process", 3).await;
+}
