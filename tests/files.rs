@@ -1,6 +1,8 @@
 //! Folders that a component is granted: a plain program reads and writes them, and is killed at every record and at both ends
 //! of every operation. What is there in the end is what an undisturbed run leaves.
 
+mod holder;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -59,10 +59,14 @@ fn lock_file(settings: &Settings) -> Lock {
     path.and_then(|path| Lock::read(path).ok()).unwrap_or_default()
 }
 
-/// Which folder it holds, its server says; which it may hold, stands from the start.
+/// Which folder it holds, its server says; which it may hold, and behind which walls, stands from the start.
 fn folder_program(settings: &Settings) -> Result<Program> {
     let mut program = own(HOLD_FOLDER, &[], Environment::empty())?;
-    program.arguments.extend(folder_words(&may_hold(settings), settings.bindings.as_deref()));
+    program.arguments.extend(folder_words(
+        settings.engine.walls,
+        &may_hold(settings),
+        settings.bindings.as_deref(),
+    ));
     Ok(program)
 }
 

@@ -4,12 +4,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fsync,
-    ftruncate, futimens, linkat, mkdirat, openat2, readlinkat, renameat, unlinkat, utimensat,
+    AtFlags, Dir, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fsync, ftruncate,
+    futimens, linkat, mkdirat, openat2, readlinkat, renameat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
 use super::call::{Answer, Call, Entry, FileError, FileKind, How, Identity, Named, Root, Stat, Time};
+use super::first::First;
 use super::may_hold::MayHold;
 use super::root::open_root;
 use crate::limits;
@@ -20,16 +21,28 @@ type Done<T> = Result<T, FileError>;
 pub struct Folder {
     root: OwnedFd,
     may_write: bool,
+    first: First,
 }
 
 impl Folder {
     /// Or why it may not be held, or cannot.
     pub fn open(root: &Root, may: &MayHold) -> Result<Self, String> {
-        Ok(Self { root: open_root(root, may)?, may_write: root.may_write })
+        let opened = open_root(root, may)?;
+        Ok(Self { root: opened, may_write: root.may_write, first: First::Stands })
+    }
+
+    /// Without the first wall, if a test says so.
+    pub(super) fn with(self, first: First) -> Self {
+        Self { first, ..self }
+    }
+
+    /// The folder itself, as it was opened, and whether anything in it may be changed: what the second wall is put around.
+    pub fn root(&self) -> (BorrowedFd<'_>, bool) {
+        (self.root.as_fd(), self.may_write)
     }
 
     pub fn act(&self, call: Call) -> Done<Answer> {
-        if call.changes() && !self.may_write {
+        if call.changes() && !self.may_write && self.first == First::Stands {
             return Err(FileError::ReadOnly);
         }
         match call {
@@ -90,7 +103,7 @@ impl Folder {
             return Err(FileError::NameTooLong);
         }
         let path = if path.is_empty() { "." } else { path };
-        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let within = self.first.flags();
         let mut flags = flags | OFlags::CLOEXEC;
         // The kernel takes no other flag with it.
         flags.set(OFlags::NOCTTY, !flags.contains(OFlags::PATH));
@@ -150,7 +163,10 @@ impl Folder {
             FileKind::Folder if how.write || how.truncate || how.create => {
                 return Err(FileError::IsDirectory);
             }
-            FileKind::Folder => return Ok(there),
+            FileKind::Folder => {
+                // Opened in earnest, so that Landlock judges it too.
+                return stat(self.resolve(&at.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?);
+            }
             FileKind::File if how.folder => return Err(FileError::NotDirectory),
             FileKind::Link => return Err(FileError::Loop),
             FileKind::Other => return Err(FileError::NotPermitted),
@@ -268,7 +284,7 @@ impl Folder {
     fn parent<'a>(&self, path: &'a str) -> Done<(OwnedFd, &'a str)> {
         let trimmed = path.trim_end_matches('/');
         let (folder, name) = trimmed.rsplit_once('/').unwrap_or((".", trimmed));
-        if path.starts_with('/') {
+        if path.starts_with('/') && self.first == First::Stands {
             return Err(FileError::NotPermitted);
         }
         match name {

@@ -10,6 +10,10 @@ mod bytes;
 mod call;
 #[cfg(target_os = "linux")]
 mod errors;
+#[cfg(target_os = "linux")]
+mod first;
+#[cfg(target_os = "linux")]
+mod hold;
 mod may_hold;
 mod pipe;
 mod program;

@@ -1,5 +1,12 @@
 //! What leads out of a folder, with both walls.
 
+mod escape;
+mod guarded;
+mod held;
+mod race;
+mod special;
+mod tree;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;

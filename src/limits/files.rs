@@ -16,6 +16,10 @@ pub const MAX_LISTED_ENTRIES: usize = 16_384;
 pub const MAX_FOLDER_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Folders whose processes run at once.
 pub const MAX_FOLDER_PROCESSES: usize = 64;
+/// Files that a process of a folder has open at once: the folder, its pipes, and what one call opens.
+pub const MAX_FOLDER_PROCESS_DESCRIPTORS: u64 = 32;
+/// Memory of a process of a folder: some messages, and the names of the longest list.
+pub const MAX_FOLDER_PROCESS_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// Calls of all tasks that wait for one folder.
 pub const MAX_FOLDER_CALLS: usize = 1_024;
 /// A process whose folder is not asked for ends after this long, seconds.

@@ -18,8 +18,10 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Server,
-    /// One that has its pipes, and files in one folder.
-    Folder,
+    /// One that has its pipes, and files in one folder, which it may change where that is said.
+    Folder {
+        writes: bool,
+    },
     /// One that has its pipes and nothing else.
     Pipes,
 }
@@ -108,7 +110,13 @@ const DENIED_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[i64] = &[];
 
-/// What holds a folder speaks to its server alone, and makes no special files, owners or powers in it.
+/// Calls that the C library has no names for yet; all processors number them alike.
+const SYS_SETXATTRAT: i64 = 463;
+const SYS_REMOVEXATTRAT: i64 = 466;
+const SYS_FILE_SETATTR: i64 = 469;
+
+/// What holds a folder speaks to its server alone, and makes no special files, owners, modes or attributes in it: Landlock does
+/// not judge those.
 const DENIED_TO_FOLDER: &[i64] = &[
     libc::SYS_socket,
     libc::SYS_socketpair,
@@ -126,8 +134,18 @@ const DENIED_TO_FOLDER: &[i64] = &[
     libc::SYS_symlinkat,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    SYS_SETXATTRAT,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    SYS_REMOVEXATTRAT,
+    SYS_FILE_SETATTR,
     libc::SYS_inotify_init1,
     libc::SYS_shmget,
     libc::SYS_shmat,
@@ -148,10 +166,11 @@ const DENIED_TO_FOLDER_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_TO_FOLDER_HERE: &[i64] = &[];
 
-/// What works with its pipes alone opens nothing besides.
-const DENIED_TO_PIPES: &[i64] = &[
-    libc::SYS_openat,
-    libc::SYS_openat2,
+/// What sets a file's attributes without a call of its own. What runs guests takes some as it likes.
+const DENIED_TO_FOLDER_ALONE: &[i64] = &[libc::SYS_ioctl];
+
+/// What only reads changes no names and no times. Of the times Landlock knows nothing.
+const DENIED_TO_READER: &[i64] = &[
     libc::SYS_mkdirat,
     libc::SYS_unlinkat,
     libc::SYS_linkat,
@@ -161,9 +180,7 @@ const DENIED_TO_PIPES: &[i64] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const DENIED_TO_PIPES_HERE: &[i64] = &[
-    libc::SYS_open,
-    libc::SYS_creat,
+const DENIED_TO_READER_HERE: &[i64] = &[
     libc::SYS_mkdir,
     libc::SYS_rmdir,
     libc::SYS_unlink,
@@ -171,7 +188,16 @@ const DENIED_TO_PIPES_HERE: &[i64] = &[
     libc::SYS_rename,
     libc::SYS_utime,
     libc::SYS_utimes,
+    libc::SYS_futimesat,
 ];
+#[cfg(not(target_arch = "x86_64"))]
+const DENIED_TO_READER_HERE: &[i64] = &[];
+
+/// What works with its pipes alone opens nothing either.
+const DENIED_TO_PIPES: &[i64] = &[libc::SYS_openat, libc::SYS_openat2];
+
+#[cfg(target_arch = "x86_64")]
+const DENIED_TO_PIPES_HERE: &[i64] = &[libc::SYS_open, libc::SYS_creat];
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_TO_PIPES_HERE: &[i64] = &[];
 
@@ -188,7 +214,7 @@ const X32_ALONE: std::ops::RangeInclusive<i64> = 512..=547;
 pub fn raise(kind: Kind) -> Standing {
     let words = match kind {
         Kind::Server => "no new programs, no other processes, nothing of the machine's (seccomp)",
-        Kind::Folder => "nothing but its pipes and files (seccomp)",
+        Kind::Folder { .. } => "nothing but its pipes and files (seccomp)",
         Kind::Pipes => "nothing but its pipes (seccomp)",
     };
     match apply(kind) {
@@ -209,10 +235,26 @@ fn apply(kind: Kind) -> Result<(), seccompiler::Error> {
     Ok(())
 }
 
+/// As of a kernel that was built without Landlock, for tests.
+#[cfg(test)]
+pub fn take_landlock_away() {
+    let rules = BTreeMap::from([(libc::SYS_landlock_create_ruleset, Vec::new())]);
+    let arch = std::env::consts::ARCH.try_into().expect("a processor that is known");
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(UNKNOWN), arch);
+    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    apply_filter(&program).expect("it stands");
+}
+
 fn rules(kind: Kind) -> Result<Rules, seccompiler::Error> {
     let mut denied: Vec<i64> = [DENIED, DENIED_HERE].concat();
     if kind != Kind::Server {
         denied.extend([DENIED_TO_FOLDER, DENIED_TO_FOLDER_HERE].concat());
+    }
+    if matches!(kind, Kind::Folder { .. }) {
+        denied.extend(DENIED_TO_FOLDER_ALONE);
+    }
+    if matches!(kind, Kind::Folder { writes: false } | Kind::Pipes) {
+        denied.extend([DENIED_TO_READER, DENIED_TO_READER_HERE].concat());
     }
     if kind == Kind::Pipes {
         denied.extend([DENIED_TO_PIPES, DENIED_TO_PIPES_HERE].concat());

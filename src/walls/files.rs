@@ -1,10 +1,12 @@
 //! Landlock: which files and ports a process may open, and whom it may signal.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
+    PathBeneath, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    path_beneath_rules,
 };
 
 use super::openings::Openings;
@@ -22,7 +24,16 @@ const SINCE: [(ABI, &str); 4] = [
 ];
 
 pub fn raise(openings: &Openings) -> Standing {
-    match restrict(openings) {
+    said(restrict(openings))
+}
+
+/// Nothing but this folder, whatever is under its path by now: to be read, and to be written where that is said.
+pub fn raise_around_folder(folder: BorrowedFd<'_>, writes: bool) -> Standing {
+    said(restrict_to(folder, writes))
+}
+
+fn said(restricted: Result<RestrictionStatus, RulesetError>) -> Standing {
+    match restricted {
         Ok(RestrictionStatus {
             landlock: LandlockStatus::Available { effective_abi, kernel_abi, .. },
             ..
@@ -57,7 +68,6 @@ fn restrict(openings: &Openings) -> Result<RestrictionStatus, RulesetError> {
     let no_devices = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
     let own: BitFlags<AccessFs> = AccessFs::from_all(KNOWN)
         & !(no_devices | AccessFs::Execute | AccessFs::MakeFifo | AccessFs::MakeSym);
-    let written = own & !AccessFs::MakeSock;
     let write = AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -68,12 +78,25 @@ fn restrict(openings: &Openings) -> Result<RestrictionStatus, RulesetError> {
         .add_rules(path_beneath_rules(&openings.read, read))?
         .add_rules(path_beneath_rules(&openings.read_files, AccessFs::ReadFile))?
         .add_rules(path_beneath_rules(&openings.write, write))?
-        .add_rules(path_beneath_rules(existing(&openings.own), own))?
-        .add_rules(path_beneath_rules(&openings.written, written))?;
+        .add_rules(path_beneath_rules(existing(&openings.own), own))?;
     for port in &openings.listen {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;
     }
     rules.restrict_self()
+}
+
+fn restrict_to(folder: BorrowedFd<'_>, writes: bool) -> Result<RestrictionStatus, RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let files = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    let folders = AccessFs::MakeDir | AccessFs::RemoveDir | AccessFs::Refer;
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .handle_access(AccessNet::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?
+        .create()?
+        .add_rule(PathBeneath::new(folder, if writes { read | files | folders } else { read }))?
+        .restrict_self()
 }
 
 fn existing(paths: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {

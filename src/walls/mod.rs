@@ -15,7 +15,14 @@ mod standing;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests;
+mod wanted;
 
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+pub(crate) use calls::take_landlock_away;
 pub use openings::Openings;
-pub use raise::{raise, raise_around_folder, raise_around_nothing, tried};
+#[cfg(target_os = "linux")]
+pub use raise::raise_around_folder;
+pub use raise::{raise, raise_around_nothing, tried};
 pub use standing::Standing;
+pub use wanted::Wanted;

@@ -13,8 +13,6 @@ pub struct Openings {
     pub write: Vec<PathBuf>,
     /// Folders of its own, in which it may do what it likes with files, folders and sockets.
     pub own: Vec<PathBuf>,
-    /// Folders in which files and folders are made, written and removed, and no sockets or special files.
-    pub written: Vec<PathBuf>,
     /// The TCP ports that it listens on; 0 is one that the system chooses.
     pub listen: Vec<u16>,
 }

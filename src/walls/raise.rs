@@ -1,6 +1,7 @@
 //! Walls are put up.
 
-use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::os::fd::BorrowedFd;
 
 use super::openings::Openings;
 use super::standing::Standing;
@@ -29,24 +30,12 @@ pub fn raise_around_nothing() -> Standing {
     Standing::none("this system has no walls that are known here")
 }
 
-/// The same for a process that has its pipes and one folder.
-pub fn raise_around_folder(folder: &Path, may_write: bool) -> Standing {
-    #[cfg(target_os = "linux")]
-    {
-        let folders = vec![folder.to_owned()];
-        let openings = match may_write {
-            true => Openings { written: folders, ..Openings::default() },
-            false => Openings { read: folders, ..Openings::default() },
-        };
-        super::files::raise(&openings)
-            .and(super::powers::drop_all_but_files())
-            .and(super::calls::raise(super::calls::Kind::Folder))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (folder, may_write);
-        Standing::none("this system has no walls that are known here")
-    }
+/// The same for a process that has its pipes and one folder, which it changes where that is said.
+#[cfg(target_os = "linux")]
+pub fn raise_around_folder(folder: BorrowedFd<'_>, writes: bool) -> Standing {
+    super::files::raise_around_folder(folder, writes)
+        .and(super::powers::drop_all_but_files())
+        .and(super::calls::raise(super::calls::Kind::Folder { writes }))
 }
 
 /// What would stand: they are put up around a thread that ends.

@@ -3,13 +3,16 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use rustix::fs::{CWD, mknodat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use super::*;
@@ -118,6 +121,58 @@ const OF_PIPES: &[Row] = &[
     }),
 ];
 
+/// Around one folder that is written in, or only read.
+const OF_FOLDER: &[Row] = &[
+    ("folder: read outside", By::Landlock, |at| fs::read(at.outside.join("secret")).map(drop)),
+    ("folder: list outside", By::Landlock, |at| fs::read_dir(&at.outside).map(drop)),
+    ("folder: rename one into it", By::Landlock, |at| {
+        fs::rename(at.outside.join("moved"), at.own.join("moved"))
+    }),
+    ("folder: link one into it", By::Landlock, |at| {
+        fs::hard_link(at.outside.join("secret"), at.own.join("linked"))
+    }),
+    ("folder: make a link", By::Seccomp, |at| std::os::unix::fs::symlink("file", at.own.join("soft"))),
+    ("folder: make a fifo", By::Seccomp, |at| {
+        let mode = rustix::fs::Mode::RWXU;
+        Ok(mknodat(CWD, at.own.join("fifo"), rustix::fs::FileType::Fifo, mode, 0)?)
+    }),
+    ("folder: change who may read", By::Seccomp, |at| {
+        fs::write(at.own.join("file"), "x")?;
+        fs::set_permissions(at.own.join("file"), fs::Permissions::from_mode(0o777))
+    }),
+    ("folder: change whose it is", By::Seccomp, |at| {
+        std::os::unix::fs::chown(&at.own, Some(rustix::process::geteuid().as_raw()), None)
+    }),
+    ("folder: give it an attribute", By::Seccomp, |at| {
+        let flags = rustix::fs::XattrFlags::empty();
+        Ok(rustix::fs::setxattr(&at.own, "user.longhaul", b"x", flags)?)
+    }),
+    ("folder: have a socket", By::Seccomp, |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
+    ("folder: start a program", By::Seccomp, |_| Command::new("/bin/true").status().map(drop)),
+    ("folder: make, write, cut off, move and remove", By::Nothing, |at| {
+        let file = at.own.join("a/one");
+        fs::create_dir_all(at.own.join("a/b"))?;
+        fs::write(&file, "one")?;
+        fs::File::options().write(true).truncate(true).open(&file)?.set_modified(std::time::UNIX_EPOCH)?;
+        fs::rename(&file, at.own.join("a/b/two"))?;
+        fs::hard_link(at.own.join("a/b/two"), at.own.join("three"))?;
+        fs::remove_dir_all(at.own.join("a"))
+    }),
+    ("reader: write", By::Landlock, |at| fs::write(at.read.join("there"), "y")),
+    ("reader: cut off", By::Landlock, |at| {
+        fs::OpenOptions::new().write(true).truncate(true).open(at.read.join("there")).map(drop)
+    }),
+    ("reader: set times", By::Seccomp, |at| {
+        fs::File::open(at.read.join("there"))?.set_modified(std::time::UNIX_EPOCH)
+    }),
+    ("reader: make a folder", By::Seccomp, |at| fs::create_dir(at.read.join("folder"))),
+    ("reader: remove", By::Seccomp, |at| fs::remove_file(at.read.join("there"))),
+    ("reader: read and list", By::Nothing, |at| {
+        fs::read(at.read.join("there"))?;
+        fs::read_dir(&at.read).map(drop)
+    }),
+];
+
 #[test]
 fn what_a_process_has_no_use_for_is_refused_behind_its_walls_and_what_it_needs_is_not() {
     if let Ok(name) = env::var(ROW) {
@@ -128,7 +183,7 @@ fn what_a_process_has_no_use_for_is_refused_behind_its_walls_and_what_it_needs_i
     assert!(has("seccomp"), "{standing}");
     let mut wrong = Vec::new();
     let mut refused = 0;
-    for (name, by, _) in OF_SERVER.iter().chain(OF_PIPES) {
+    for (name, by, _) in OF_SERVER.iter().chain(OF_PIPES).chain(OF_FOLDER) {
         if *by == By::Landlock && !standing.is_whole() {
             eprintln!("{name}: not tried, since {standing}");
             continue;
@@ -188,7 +243,8 @@ fn try_row(name: &str) {
         name: name_in(&folder),
         port: env::var(PORT).expect("a port").parse().expect("a number"),
     };
-    let (_, _, row) = OF_SERVER.iter().chain(OF_PIPES).find(|(it, ..)| *it == name).expect("a row");
+    let mut rows = OF_SERVER.iter().chain(OF_PIPES).chain(OF_FOLDER);
+    let (_, _, row) = rows.find(|(it, ..)| *it == name).expect("a row");
     if env::var_os(BEHIND).is_some() {
         let openings = Openings {
             read: vec![place.read.clone(), "/proc".into(), "/usr".into(), "/bin".into(), "/lib".into()],
@@ -196,10 +252,12 @@ fn try_row(name: &str) {
             listen: vec![place.port],
             ..Openings::default()
         };
-        if name.starts_with("pipes") {
-            raise_around_nothing()
-        } else {
-            raise(&openings)
+        let opened = |path: &Path| fs::File::open(path).expect("a folder");
+        match name.split_once(':').map(|(whose, _)| whose) {
+            Some("pipes") => raise_around_nothing(),
+            Some("folder") => raise_around_folder(opened(&place.own).as_fd(), true),
+            Some("reader") => raise_around_folder(opened(&place.read).as_fd(), false),
+            _ => raise(&openings),
         };
     }
     match row(&place) {

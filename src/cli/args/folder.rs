@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::files::MayHold;
+use crate::walls::Wanted;
 
 /// The hidden command of a process that holds a folder.
 pub const HOLD_FOLDER: &str = "hold-folder";
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct HoldFolderArgs {
+    /// What stands around the process
+    #[arg(long)]
+    pub walls: Wanted,
     /// The data folder of the server
     #[arg(long)]
     data_folder: PathBuf,
@@ -32,20 +36,21 @@ pub struct HoldFolderArgs {
     pub bindings: Option<PathBuf>,
 }
 
-impl From<HoldFolderArgs> for MayHold {
-    fn from(args: HoldFolderArgs) -> Self {
-        let HoldFolderArgs { data_folder: data, apart, read, write, within, bindings: _ } = args;
-        Self { data, apart, read, write, within }
+impl HoldFolderArgs {
+    pub fn may_hold(&self) -> MayHold {
+        let Self { walls: _, data_folder: data, apart, read, write, within, bindings: _ } = self.clone();
+        MayHold { data, apart, read, write, within }
     }
 }
 
 /// The words that say so, behind the command's name.
-pub fn words(may: &MayHold, bindings: Option<&Path>) -> Vec<OsString> {
+pub fn words(walls: Wanted, may: &MayHold, bindings: Option<&Path>) -> Vec<OsString> {
     let one = |name: &str, path: &Path| [OsString::from(name), path.into()];
     let all = |name: &'static str, paths: &[PathBuf]| -> Vec<OsString> {
         paths.iter().flat_map(|path| one(name, path)).collect()
     };
-    let mut words = Vec::from(one("--data-folder", &may.data));
+    let mut words = vec![OsString::from("--walls"), walls.as_str().into()];
+    words.extend(one("--data-folder", &may.data));
     words.extend(all("--apart", &may.apart));
     words.extend(all("--read", &may.read));
     words.extend(all("--write", &may.write));
@@ -72,13 +77,14 @@ mod tests {
             within: paths(&["/srv/all"]),
         };
         let file = Path::new("/home/me/.config/longhaul/bindings.toml");
-        for may in [full, MayHold { data: "/var/data".into(), ..MayHold::default() }] {
-            let words =
-                [OsString::from("longhaul"), HOLD_FOLDER.into()].into_iter().chain(words(&may, Some(file)));
+        let empty = MayHold { data: "/var/data".into(), ..MayHold::default() };
+        for (walls, may) in [(Wanted::On, full), (Wanted::Required, empty.clone()), (Wanted::Off, empty)] {
+            let words = words(walls, &may, Some(file));
+            let words = [OsString::from("longhaul"), HOLD_FOLDER.into()].into_iter().chain(words);
             let cli = Cli::try_parse_from(words).expect("parses");
             let Command::HoldFolder(args) = cli.command else { panic!("another command") };
             assert_eq!(args.bindings.as_deref(), Some(file));
-            assert_eq!(MayHold::from(args), may);
+            assert_eq!((args.walls, args.may_hold()), (walls, may));
         }
     }
 }

@@ -18,7 +18,7 @@ use super::servers::ServerTable;
 use super::shares::SharesSettings;
 use super::values::{
     Isolation, WallsWanted, address, background_idle_seconds, dedupe_seconds, durability, isolation,
-    live_instances, retention_days, suspend_grace_ms, trace_kib, walls,
+    live_instances, retention_days, suspend_grace_ms, trace_kib,
 };
 use crate::catalog::{ComponentTable, GrantTable, Operator, Signers, ToolOverride, read_keys};
 use crate::mcp::{Links, OwnNames, wait_bound_of};
@@ -202,7 +202,7 @@ fn read_durability<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Durabil
 
 fn read_walls<'de, D: Deserializer<'de>>(input: D) -> Result<Option<WallsWanted>, D::Error> {
     let text = String::deserialize(input)?;
-    walls(&text).map(Some).map_err(|why| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
+    text.parse().map(Some).map_err(|why: String| D::Error::custom(format!("'{}' {why}", text.escape_debug())))
 }
 
 fn read_wait_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Option<Duration>>, D::Error> {

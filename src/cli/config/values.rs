@@ -4,17 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::limits;
 use crate::store::Durability;
-
-/// Which walls a server puts around itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WallsWanted {
-    /// Those that the system has.
-    #[default]
-    On,
-    /// All of them, or it does not start.
-    Required,
-    Off,
-}
+pub use crate::walls::Wanted as WallsWanted;
 
 /// `IP:PORT` or `localhost:PORT`: no name is looked up.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
@@ -30,15 +20,6 @@ pub fn durability(text: &str) -> Result<Durability, String> {
         "standard" => Ok(Durability::Standard),
         "strict" => Ok(Durability::Strict),
         _ => Err("is neither standard nor strict".to_owned()),
-    }
-}
-
-pub fn walls(text: &str) -> Result<WallsWanted, String> {
-    match text {
-        "on" => Ok(WallsWanted::On),
-        "required" => Ok(WallsWanted::Required),
-        "off" => Ok(WallsWanted::Off),
-        _ => Err("is neither on, required nor off".to_owned()),
     }
 }
 

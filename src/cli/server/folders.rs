@@ -10,7 +10,7 @@ use crate::files::{self, MayHold};
 
 /// Until its server has no use for it any more.
 pub fn hold(args: &HoldFolderArgs) -> ExitCode {
-    let mut may = MayHold::from(args.clone());
+    let mut may = args.may_hold();
     // What the server could write says nothing of what it may have.
     if let Some(file) = args.bindings.as_deref().filter(|file| !may.is_in_data(file)) {
         match BindingsFile::read(file) {
@@ -18,7 +18,7 @@ pub fn hold(args: &HoldFolderArgs) -> ExitCode {
             Err(error) => eprintln!("what is bound there counts for nothing: {error}"),
         }
     }
-    files::run(&may)
+    files::run(args.walls, &may)
 }
 
 fn add(may: &mut MayHold, bindings: &BindingsFile) {

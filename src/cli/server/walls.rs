@@ -76,7 +76,6 @@ fn openings(serves: Serves, watches: bool, settings: &Settings) -> Openings {
         );
     }
     Openings {
-        written: Vec::new(),
         read,
         // A file that is replaced is another one under its name: only its folder can be let through for good.
         read_files: settings.lock_file.iter().map(|path| folder_of(path)).collect(),
