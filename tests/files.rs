@@ -179,6 +179,21 @@ async fn an_append_that_may_be_done_or_not_is_an_unknown_outcome() {
     assert!(document["error"]["next"].to_string().contains("task resolve"), "{document}");
 }
 
+/// What cannot be looked at is not taken for gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_in_a_folder_that_leads_elsewhere_by_now_is_an_unknown_outcome() {
+    let mut house = House::new("none");
+    // Before it a folder is made, nine pieces are appended, a file is renamed, linked and created.
+    let (document, _) = cut_off(&mut house, "op_intent:14", |house, room| {
+        assert!(room.out.join("made/linked").exists());
+        fs::rename(room.out.join("made"), house.path("elsewhere")).expect("moved");
+        std::os::unix::fs::symlink(house.path("elsewhere"), room.out.join("made")).expect("linked");
+    })
+    .await;
+    is_failed(&document, "unknown_outcome", "remove /out/made/linked was begun");
+    assert!(house.path("elsewhere/linked").exists());
+}
+
 /// A task has the folder that it began with, as long as its component is granted it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_not_granted_any_more_is_not_written_again() {

@@ -103,22 +103,23 @@ impl Files {
         Ok(before)
     }
 
-    async fn now(&self, folder: u32, at: Named) -> Result<Option<Stat>, Stop> {
-        match self.live(folder, &Call::Look { at, follow: false }).await? {
+    /// What is there; an error where that cannot be seen, so that it is not taken for gone.
+    async fn now(&self, folder: u32, at: Option<Named>) -> Done<Option<Stat>> {
+        let Some(at) = at else { return Ok(Ok(None)) };
+        Ok(match self.live(folder, &Call::Look { at, follow: false }).await? {
             Ok(Answer::Seen(stat)) => Ok(Some(stat)),
-            Ok(_) | Err(_) => Ok(None),
-        }
+            Ok(_) => Err(FileError::Invalid),
+            Err(FileError::NoEntry | FileError::NotDirectory) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 
     async fn found(&self, folder: u32, call: &Call, before: &Before) -> Result<Found, Stop> {
         let (from, to) = paths(call);
-        let mut now = Before { from: None, to: None };
-        if let Some(from) = from {
-            now.from = self.now(folder, from).await?;
-        }
-        if let Some(to) = to {
-            now.to = self.now(folder, to).await?;
-        }
+        let (Ok(from), Ok(to)) = (self.now(folder, from).await?, self.now(folder, to).await?) else {
+            return Ok(Found::Unknown);
+        };
+        let now = Before { from, to };
         let Call::Append { file, bytes } = call else { return Ok(found(call, before, &now)) };
         let (Some(was), Some(is)) = (before.from, now.from) else { return Ok(Found::Unknown) };
         if is.size == was.size {
