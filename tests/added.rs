@@ -71,10 +71,26 @@ async fn what_is_added_without_a_server_is_looked_at_by_the_next_start_and_a_cha
     component(&tools, 8);
     let updated = server.longhaul(&["tool", "update", "number"]);
     assert_eq!(updated["state"], "waits_for_approval", "{updated}");
+    // What was approved goes on, here and after a restart, and is what `tool revoke` takes away.
+    assert_eq!(number(&server).await, 7);
+    drop(server);
+    let server = Server::start_granted(&data, &[], &config);
+    assert!(server.said().contains("number is served until then as what was approved"), "{}", server.said());
+    let states = |server: &Server| {
+        let listed = server.longhaul(&["tool", "list"])["components"].clone();
+        let states = listed.as_array().expect("a list").iter().map(|component| component["state"].clone());
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (states(&server), number(&server).await),
+        (vec![json!("ready"), json!("waits_for_approval")], json!(7))
+    );
+    server.longhaul(&["tool", "revoke", "number"]);
     let waits = server.client().call("number", json!({}), json!({})).await;
     assert!(format!("{waits:?}").contains("longhaul tool approve number"), "{waits:?}");
     drop(server);
     let server = Server::start_granted(&data, &[], &config);
-    let listed = server.longhaul(&["tool", "list"]);
-    assert_eq!(listed["components"][0]["state"], "waits_for_approval", "{listed}");
+    assert_eq!(states(&server), [json!("waits_for_approval")]);
+    server.longhaul(&["tool", "remove", "number"]);
+    assert!(states(&server).is_empty(), "both versions are gone");
 }

@@ -2,6 +2,7 @@
 
 mod debian;
 mod liar;
+mod signed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, answer_of, command, export, install};
+use crate::support::{Authority, Server, VALID, answer_of, command, export, install};
 use debian::DebianRegistry;
-use liar::{Answer, Liar};
+use liar::{Answer, Guard, Liar};
 
 fn component(folder: &Path, number: u32) -> PathBuf {
     let core = format!(r#"(func (export "run") (result i32) i32.const {number})"#);
@@ -20,6 +21,19 @@ fn component(folder: &Path, number: u32) -> PathBuf {
 
 async fn number(server: &Server) -> Value {
     server.client().structured("number", json!({})).await["result"].clone()
+}
+
+/// The one that waits, as it is.
+fn approve(data: &Path, config: &Path) {
+    let approve = |words: &[&str]| {
+        let mut command = command(data, &[&["tool", "approve"], words].concat());
+        command.env("LONGHAUL_CONFIG", config);
+        answer_of(command)
+    };
+    let waiting = approve(&[])["waiting"][0].clone();
+    let digest = waiting["digest"].as_str().expect("a digest");
+    let approved = approve(&[waiting["name"].as_str().expect("a name"), "--digest", digest]);
+    assert_eq!(approved["name"], waiting["name"]);
 }
 
 fn run(data: &Path, words: &[&str]) -> Output {
@@ -43,7 +57,7 @@ async fn what_is_pushed_is_added_by_its_tag_pinned_and_looked_at_again() {
     let (data, tools) = (folder.path().join("data"), folder.path().join("tools"));
     fs::create_dir(&tools).expect("made");
     let config = folder.path().join("longhaul.toml");
-    fs::write(&config, "").expect("written");
+    fs::write(&config, "[cli]\nanswer_without_terminal = true\n").expect("written");
     let reference = format!("oci://{}/team/number:1", registry.address());
     let (first, before) = push(&data, &component(&tools, 7), &reference);
     assert_eq!(before, Value::Null);
@@ -67,8 +81,28 @@ async fn what_is_pushed_is_added_by_its_tag_pinned_and_looked_at_again() {
     assert!(said.contains(&format!("was {first}")) && said.contains(&format!("is  {second}")), "{said}");
     let updated: Value = serde_json::from_slice(&updated.stdout).expect("JSON");
     assert_eq!(updated["state"], "waits_for_approval", "{updated}");
-    let waits = server.client().call("number", json!({}), json!({})).await;
-    assert!(format!("{waits:?}").contains("longhaul tool approve number"), "{waits:?}");
+    let component = |state: &str| {
+        let listed = server.longhaul(&["tool", "list"])["components"].clone();
+        let mut all = listed.as_array().expect("a list").clone().into_iter();
+        all.find(|component| component["state"] == state).expect("one of that state")
+    };
+    assert_eq!((&updated["serves"], number(&server).await), (&component("ready")["component"], json!(7)));
+    assert_eq!(
+        (&component("ready")["from"], &component("waits_for_approval")["from"]),
+        (&json!(first), &json!(second))
+    );
+    assert_eq!(server.longhaul(&["tool", "inspect", "number"])["from"], first);
+    // It goes on after a restart, until a person has looked at the other.
+    drop(server);
+    let server = Server::start_granted(&data, &[], &config);
+    assert_eq!(number(&server).await, 7);
+    approve(&data, &config);
+    assert_eq!(number(&server).await, 8);
+    let by_name = format!("oci://{}/team/copy:1", registry.address());
+    let copied = answer_of(command(&data, &["tool", "push", "number", &by_name]));
+    let digest = |place: &str| place.rsplit_once('@').expect("pinned").1.to_owned();
+    let copied = digest(copied["pushed"].as_str().expect("a text"));
+    assert_eq!(copied, digest(&second), "what was added is what is pushed");
 
     let missing = format!("oci://{}/team/number:2", registry.address());
     let missing = run(&data, &["tool", "add", &missing]);
@@ -161,4 +195,80 @@ fn a_registry_that_lies_is_refused_with_words() {
     assert!(stderr(&nowhere).contains("cannot be reached"), "{}", stderr(&nowhere));
     let wrong = run(&data, &["tool", "add", "oci://registry.invalid/a/NUMBER"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+}
+
+/// With this configuration.
+fn run_with(config: &Path, data: &Path, words: &[&str]) -> Output {
+    command(data, words).env("LONGHAUL_CONFIG", config).output().expect("longhaul runs")
+}
+
+#[test]
+fn a_registry_is_asked_with_the_name_the_password_and_the_authority_that_are_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wasm = fs::read(component(folder.path(), 7)).expect("a component");
+    let answers = || (Answer::of(liar::manifest(&wasm).to_string()), Answer::of(wasm.clone()));
+    let config = folder.path().join("longhaul.toml");
+    fs::write(folder.path().join("password"), "a-secret-word\n").expect("written");
+    // Of me:a-secret-word.
+    let authorization = "Basic bWU6YS1zZWNyZXQtd29yZA==";
+    let token = "Bearer realm=\"HERE/token\",service=\"here\"";
+    for (at, challenge) in ["Basic realm=\"here\"", token].into_iter().enumerate() {
+        let (manifest, blob) = answers();
+        let liar = Liar::guarded(manifest, blob, Guard { challenge, authorization });
+        let place = format!("oci://{}/a/number:1", liar.address());
+        let add = ["tool", "add", &place];
+        let data = folder.path().join(format!("data{at}"));
+        let refused = run(&data, &add);
+        assert!(stderr(&refused).contains("the registry wants other credentials"), "{}", stderr(&refused));
+        let table = format!("[registries.\"{}\"]\nuser = \"me\"\n", liar.address());
+        fs::write(&config, &table).expect("written");
+        let half = run_with(&config, &data, &add);
+        assert!(stderr(&half).contains("one of `user` and `password` alone"), "{}", stderr(&half));
+        fs::write(&config, table + "password = \"file:password\"\n").expect("written");
+        let added = run_with(&config, &data, &add);
+        assert!(added.status.success(), "{}", stderr(&added));
+        assert!(!stderr(&added).contains("a-secret-word"), "{}", stderr(&added));
+    }
+
+    let authority = Authority::new("ours");
+    let (manifest, blob) = answers();
+    let liar = Liar::with_tls(manifest, blob, authority.server("localhost", VALID));
+    let host = format!("localhost:{}", liar.address().port());
+    let place = format!("oci://{host}/a/number:1");
+    let data = folder.path().join("data-tls");
+    let table = format!("[registries.{host:?}]\ntls = true\n");
+    fs::write(&config, &table).expect("written");
+    let unknown = run_with(&config, &data, &["tool", "add", &place]);
+    let said = stderr(&unknown);
+    assert!(said.contains("cannot be reached") && said.contains("certificate"), "{said}");
+    fs::write(folder.path().join("ca.pem"), authority.pem()).expect("written");
+    fs::write(&config, format!("ca_file = \"ca.pem\"\n{table}")).expect("written");
+    let added = run_with(&config, &data, &["tool", "add", &place]);
+    assert!(added.status.success(), "{}", stderr(&added));
+}
+
+#[test]
+fn a_manifest_is_given_to_what_has_none_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wasm = fs::read(component(folder.path(), 7)).expect("a component");
+    let bare = liar::manifest(&wasm);
+    let mut carrying = bare.clone();
+    carrying["annotations"] = json!({ "dev.longhaul.manifest": "version = \"2.0.0\"" });
+    let manifest = folder.path().join("other.toml");
+    fs::write(&manifest, "version = \"1.0.0\"\n").expect("written");
+    let add = |artifact: &Value, data: &str| {
+        let liar = Liar::start(Answer::of(artifact.to_string()), Answer::of(wasm.clone()));
+        let place = format!("oci://{}/a/number:1", liar.address());
+        let words = ["tool", "add", &place, "--manifest", manifest.to_str().expect("a text")];
+        run(&folder.path().join(data), &words)
+    };
+    let added = add(&bare, "bare");
+    assert!(added.status.success(), "{}", stderr(&added));
+    let pushed = run(&folder.path().join("bare"), &["tool", "push", "number", "oci://127.0.0.1:1/a/number"]);
+    assert!(stderr(&pushed).contains("cannot be reached"), "it is copied, then pushed: {}", stderr(&pushed));
+    let twice = add(&carrying, "carrying");
+    assert!(stderr(&twice).contains("has a manifest with it"), "{}", stderr(&twice));
+    fs::write(&manifest, "nonsense = 1\n").expect("written");
+    let wrong = add(&bare, "wrong");
+    assert!(stderr(&wrong).contains("nonsense"), "{}", stderr(&wrong));
 }

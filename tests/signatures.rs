@@ -96,8 +96,9 @@ async fn what_is_added_must_be_signed_right() {
     fs::create_dir(house.path("tools")).expect("a folder");
     let path = house.component(6, "1.0.9");
     house.sign(&path, &house.alice, "name=number version=1.0.9");
-    server.longhaul(&["tool", "update", "number"]);
-    assert_eq!(state(&server), "waits_for_approval");
+    let updated = server.longhaul(&["tool", "update", "number"]);
+    assert_eq!((&updated["state"], state(&server)), (&json!("waits_for_approval"), json!("ready")));
+    assert_eq!(server.client().structured("number", json!({})).await["result"], 7);
     let shown = server.longhaul(&["tool", "approve"]);
     let reasons = shown["waiting"][0]["reasons"].to_string();
     assert!(reasons.contains("signed as version 1.0.9, which is OLDER than 1.1.0"), "{reasons}");

@@ -43,6 +43,7 @@ mod tool_added;
 mod tool_approve;
 mod tool_block;
 mod tool_components;
+mod tool_copy;
 mod tool_pin;
 mod tool_trial;
 
@@ -90,5 +91,6 @@ pub use tool_approve::{
 };
 pub use tool_block::{BlockDocument, BlocksListed, ToolBlock, ToolBlocks, ToolUnblock};
 pub use tool_components::{ComponentDocument, ComponentState, ComponentsListed, ToolComponents};
+pub use tool_copy::{CopyPiece, ToolCopy};
 pub use tool_pin::{Pinned, ToolPin};
 pub use tool_trial::{ToolMove, ToolTry, TrialDocument, TrialOutcome, TrialsListed};

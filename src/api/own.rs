@@ -34,6 +34,7 @@ use super::tool_added::ToolAdded;
 use super::tool_approve::{ToolApprovals, ToolApprove, ToolRevoke};
 use super::tool_block::{ToolBlock, ToolBlocks, ToolUnblock};
 use super::tool_components::ToolComponents;
+use super::tool_copy::ToolCopy;
 use super::tool_pin::ToolPin;
 use super::tool_trial::{ToolMove, ToolTry};
 use crate::catalog::Annotations;
@@ -66,6 +67,7 @@ pub static OPERATIONS: &[OwnOperation] = &[
     OwnOperation::of::<ToolAdd>(),
     OwnOperation::of::<ToolUpdate>(),
     OwnOperation::of::<ToolAdded>(),
+    OwnOperation::of::<ToolCopy>(),
     OwnOperation::of::<ToolTry>(),
     OwnOperation::of::<ToolMove>(),
     OwnOperation::of::<ToolRemove>(),

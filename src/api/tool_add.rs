@@ -52,6 +52,9 @@ pub struct AddedDocument {
     /// Why it is not served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The digest of what is served of its name until it is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<String>,
 }
 
 shown_as_it_is!(AddedDocument);
@@ -85,7 +88,7 @@ impl Operation for ToolUpdate {
         by_person(caller, "update a component")?;
         let added = engine.added().await?;
         let path = match added.into_iter().find(|added| added.name == self.what) {
-            Some(added) => added.from,
+            Some(added) => added.version.from,
             None if Path::new(&self.what).is_absolute() => PathBuf::from(self.what),
             None => return Err(EngineError::NotAdded(self.what).into()),
         };
@@ -106,7 +109,7 @@ impl Operation for ToolRemove {
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<AddedDocument, ApiError> {
         by_person(caller, "remove a component")?;
         let component = engine.remove_component(caller.principal, &self.name).await?.to_string();
-        Ok(AddedDocument { name: self.name, component, state: None, why: None })
+        Ok(AddedDocument { name: self.name, component, state: None, why: None, serves: None })
     }
 }
 
@@ -134,12 +137,15 @@ async fn add(
     let from = from.map_or(file.path, PathBuf::from);
     let addition = Addition { name: file.name.clone(), bytes, requests, from, replaces };
     let (component, standing) = engine.add_component(caller.principal, addition).await?;
-    let (state, why) = match standing {
-        Standing::Served => (Some(ComponentState::Ready), None),
-        Standing::Waits(why) => (Some(ComponentState::WaitsForApproval), Some(why.to_owned())),
-        Standing::Kept => (None, None),
+    let (state, why, serves) = match standing {
+        Standing::Served => (Some(ComponentState::Ready), None, None),
+        Standing::Waits { why, serves } => {
+            (Some(ComponentState::WaitsForApproval), Some(why.to_owned()), serves)
+        }
+        Standing::Kept => (None, None, None),
     };
-    Ok(AddedDocument { name: file.name, component: component.to_string(), state, why })
+    let (component, serves) = (component.to_string(), serves.map(|id| id.to_string()));
+    Ok(AddedDocument { name: file.name, component, state, why, serves })
 }
 
 /// What the command line made of it; here it is kept and shown alone.

@@ -41,8 +41,8 @@ impl Operation for ToolAdded {
         let added = engine.added().await?;
         let of = |added: crate::engine::Added| AddedFrom {
             name: added.name,
-            component: added.component.to_string(),
-            from: added.from.to_string_lossy().into_owned(),
+            component: added.version.component.to_string(),
+            from: added.version.from.to_string_lossy().into_owned(),
         };
         Ok(AddedListed { added: added.into_iter().map(of).collect() })
     }

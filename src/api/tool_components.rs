@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::operation::{Audience, Caller, Operation, READS, shown_as_it_is};
 use crate::catalog::{Annotations, Catalog, Component, Pending};
-use crate::engine::TaskEngine;
+use crate::engine::{Added, AddedVersion, TaskEngine};
 use crate::limits;
 
 /// How the components of this server stand.
@@ -52,6 +52,9 @@ pub struct ComponentDocument {
     /// Its digest, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
+    /// The file that it was added from, or its place in a registry with the digest that it had there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     pub tools: Vec<String>,
     /// Its guests run in a worker process, apart from the server.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -89,6 +92,7 @@ impl ComponentsListed {
                 state,
                 why,
                 component: None,
+                from: None,
                 tools: Vec::new(),
                 isolated: false,
             }
@@ -96,6 +100,16 @@ impl ComponentsListed {
         let mut components: Vec<_> = served.chain(waiting).chain(pending).collect();
         components.sort_by(|one, other| one.name.cmp(&other.name));
         Self { components, loading: catalog.is_loading() }
+    }
+
+    fn with_places(mut self, added: &[Added]) -> Self {
+        for document in &mut self.components {
+            let mut versions =
+                added.iter().filter(|added| added.name == document.name).flat_map(Added::versions);
+            let is_it = |version: &&AddedVersion| document.component == Some(version.component.to_string());
+            document.from = versions.find(is_it).map(|it| it.from.to_string_lossy().into_owned());
+        }
+        self
     }
 }
 
@@ -110,6 +124,7 @@ fn known(
         state,
         why,
         component: Some(component.id.to_string()),
+        from: None,
         tools: component.tools.iter().map(|entry| entry.tool.definition.name.clone()).collect(),
         isolated,
     }
@@ -129,6 +144,7 @@ impl Operation for ToolComponents {
         let seconds = self.wait_seconds.unwrap_or_default().min(limits::MAX_TASK_WAIT_SECONDS);
         // Where the time is over, they stand as they do.
         let _ = tokio::time::timeout(Duration::from_secs(seconds), engine.loaded()).await;
-        Ok(ComponentsListed::of(&engine.catalog(), |component| engine.is_isolated(component)))
+        let listed = ComponentsListed::of(&engine.catalog(), |component| engine.is_isolated(component));
+        Ok(listed.with_places(&engine.added().await?))
     }
 }

@@ -125,6 +125,23 @@ impl Catalog {
         next
     }
 
+    /// The same for another version of one: what is served of its name is served until the other is approved.
+    #[must_use]
+    pub fn with_waiting_version(&self, waiting: Unapproved) -> Self {
+        let mut next = self.clone();
+        next.loading.pending.remove(&waiting.component.name);
+        next.unapproved.insert(waiting.component.name.clone(), Arc::new(waiting));
+        next
+    }
+
+    /// This catalog without what waits under a name; what is served of it stays.
+    #[must_use]
+    pub fn without_waiting(&self, component: &str) -> Self {
+        let mut next = self.clone();
+        next.unapproved.remove(component);
+        next
+    }
+
     /// This catalog with a component served by an approval in the place of what it has of its name, served or not.
     pub fn with_approved(&self, component: &Component, approval: Approval) -> Result<Self, CatalogError> {
         self.without(&component.name).with(component.clone().approved_as(approval))

@@ -1,52 +1,26 @@
 //! Components that the owner adds to an engine: they are kept with their manifests, and a later start has them without a
 //! file. A running engine serves them at once, or says that they wait for approval.
 
+mod rows;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::authority::Principal;
 use crate::catalog::{
-    Admission, Candidate, Catalog, Component, ComponentFile, FileError, Flag, Lock, RequestForm, RequestText,
-    Requests, Statement, Unapproved, flags,
+    Admission, Candidate, Catalog, Component, ComponentFile, FileError, Flag, Lock, RequestText, Requests,
+    Statement, Unapproved, flags,
 };
 use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::engine::rows;
+use crate::engine::rows::read_blob;
 use crate::limits;
-use crate::store::{Guard, Need, Snapshot, Space, StoreError};
+use crate::store::{Guard, Need, Space};
 use crate::task::ComponentId;
-
-/// Of the rows of what was added, by the component's name.
-const PREFIX: &str = "added/";
-
-/// A component that was added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Added {
-    pub name: String,
-    pub component: ComponentId,
-    pub requests: RequestText,
-    /// The file that it was read from.
-    pub from: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AddedRow {
-    component: ComponentId,
-    /// What it requests: the text of a manifest, or of the policy that is named.
-    manifest: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    policy: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signature: Option<String>,
-    from: PathBuf,
-    at: u64,
-    by: String,
-}
+pub use rows::{Added, AddedVersion};
+use rows::{AddedRow, VersionRow, key, read_all};
 
 /// What is to be added.
 #[derive(Clone, Debug)]
@@ -63,8 +37,12 @@ pub struct Addition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     Served,
-    /// In a few words, why it waits for a person.
-    Waits(&'static str),
+    Waits {
+        /// In a few words, why it waits for a person.
+        why: &'static str,
+        /// What is served until it is approved.
+        serves: Option<ComponentId>,
+    },
     /// Nothing runs: it is looked at when something does.
     Kept,
 }
@@ -78,7 +56,7 @@ impl TaskEngine {
     /// The bytes of a component that the store has.
     pub async fn component_bytes(&self, id: &ComponentId) -> Result<Arc<[u8]>, EngineError> {
         let digest = id.digest().ok_or_else(|| EngineError::NoSuchComponent(id.clone()))?;
-        Ok(self.shared.store.read_long(move |snapshot| rows::read_blob(snapshot, &digest)).await?)
+        Ok(self.shared.store.read_long(move |snapshot| read_blob(snapshot, &digest)).await?)
     }
 
     /// Adds a component, or another version of one. Durable, and audited. Tasks stay on what they began with.
@@ -99,42 +77,29 @@ impl TaskEngine {
 
     async fn add(&self, by: &Principal, addition: Addition) -> Result<(ComponentId, Standing), EngineError> {
         let Addition { name, bytes, requests, from, replaces } = addition;
-        let unusable = |error: FileError| EngineError::Unusable(error.to_string());
-        let Requests { manifest, words } = requests.parse().map_err(unusable)?;
         let shared = &self.shared;
-        // Before it is compiled.
-        let signed = shared
-            .operator
-            .signers
-            .check(&name, &bytes, &requests, manifest.version.as_deref())
-            .map_err(|error| EngineError::Unusable(format!("{}: {error}", from.display())))?;
-        let inspection =
-            self.inspect(bytes.clone()).await.map_err(|error| EngineError::Unusable(error.to_string()))?;
         let id = ComponentId::of_bytes(&bytes);
-        let trusted = shared.trusts_all;
-        let candidate = Candidate { name, id: id.clone(), manifest, inspection, trusted, signed };
-        let statement =
-            (!candidate.trusted).then(|| Statement::of(candidate.clone(), &shared.operator)).transpose()?;
-        let mut component = Component::assemble(candidate, &shared.operator)?;
-        component.holdings.notes.extend(words);
+        let version = AddedVersion { component: id.clone(), requests, from };
+        let (component, statement) = self.assembled(&name, bytes.clone(), &version).await?;
         let name = component.name.clone();
         self.store_component(bytes, &name).await?;
         let _one = shared.catalog_changes.lock().await;
-        let was_added = self.setting(&format!("{PREFIX}{name}")).await?.is_some();
+        let there = self.added().await?.into_iter().find(|added| added.name == name);
         let catalog = self.catalog();
-        let is_there = was_added || has(&catalog, &name);
+        let is_there = there.is_some() || has(&catalog, &name);
         if is_there && !replaces {
             return Err(EngineError::ComponentThere(name));
         }
         if !is_there && replaces {
             return Err(EngineError::NotAdded(name));
         }
+        let before = match there {
+            Some(there) => self.approved_of(there).await?.filter(|before| *before != version),
+            None => None,
+        };
         let row = AddedRow {
-            component: id.clone(),
-            policy: (requests.form == RequestForm::Policy).then_some(requests.path),
-            manifest: requests.text,
-            signature: requests.signature,
-            from,
+            version: version.into(),
+            before: before.map(VersionRow::from),
             at: shared.date(),
             by: by.name().to_owned(),
         };
@@ -150,8 +115,10 @@ impl TaskEngine {
         // Its names may be taken.
         let (next, standing) = match (admission, statement) {
             (Some(Admission::Waits(reasons)), Some(statement)) => {
-                let standing = Standing::Waits(reasons.summary());
-                (others.with_unapproved(Unapproved { component, statement, reasons }), standing)
+                let serves = catalog.component(&name).map(|served| served.id.clone());
+                let standing = Standing::Waits { why: reasons.summary(), serves };
+                let waiting = Unapproved { component, statement, reasons };
+                (catalog.with_waiting_version(waiting), standing)
             }
             (Some(Admission::Approved(approval) | Admission::Pinned(_, approval)), _) => {
                 (others.with(component.approved_as(approval))?, Standing::Served)
@@ -164,6 +131,48 @@ impl TaskEngine {
         self.audit_grants(by, &next).await?;
         self.set_catalog(Arc::new(next));
         Ok((id, standing))
+    }
+
+    /// Looks into a version: as what it would be served, and what an approval of it is of; none of one that needs none.
+    async fn assembled(
+        &self,
+        name: &str,
+        bytes: Arc<[u8]>,
+        version: &AddedVersion,
+    ) -> Result<(Component, Option<Statement>), EngineError> {
+        let AddedVersion { component: id, requests, from } = version;
+        let unusable = |error: FileError| EngineError::Unusable(error.to_string());
+        let Requests { manifest, words } = requests.parse().map_err(unusable)?;
+        let shared = &self.shared;
+        // Before it is compiled.
+        let signed = shared
+            .operator
+            .signers
+            .check(name, &bytes, requests, manifest.version.as_deref())
+            .map_err(|error| EngineError::Unusable(format!("{}: {error}", from.display())))?;
+        let inspection =
+            self.inspect(bytes).await.map_err(|error| EngineError::Unusable(error.to_string()))?;
+        let (name, id, trusted) = (name.to_owned(), id.clone(), shared.trusts_all);
+        let candidate = Candidate { name, id, manifest, inspection, trusted, signed };
+        let statement =
+            (!candidate.trusted).then(|| Statement::of(candidate.clone(), &shared.operator)).transpose()?;
+        let mut component = Component::assemble(candidate, &shared.operator)?;
+        component.holdings.notes.extend(words);
+        Ok((component, statement))
+    }
+
+    /// Of what was added under a name, the version that is approved.
+    async fn approved_of(&self, added: Added) -> Result<Option<AddedVersion>, EngineError> {
+        let Some(approved) = self.approved_statement(&added.name).await? else { return Ok(None) };
+        for version in added.versions().filter(|version| version.component == approved.component) {
+            let bytes = self.component_bytes(&version.component).await?;
+            // One that cannot be served any more is none.
+            let Ok((_, statement)) = self.assembled(&added.name, bytes, version).await else { continue };
+            if statement.is_some_and(|statement| statement == approved) {
+                return Ok(Some(version.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// What is in a component's files.
@@ -191,9 +200,9 @@ impl TaskEngine {
 
     async fn put_added(&self, by: &Principal, name: &str, row: AddedRow) -> Result<(), EngineError> {
         let value = serde_json::to_vec(&row).map_err(EngineError::Unencodable)?;
-        let mut commit = Commit::new().put(Space::Setting, format!("{PREFIX}{name}"), value);
+        let mut commit = Commit::new().put(Space::Setting, key(name), value);
         let subject = Subject {
-            component: Some(&row.component),
+            component: Some(&row.version.component),
             note: Some(name),
             ..Subject::new(AuditAction::ComponentAdd)
         };
@@ -205,34 +214,38 @@ impl TaskEngine {
     async fn remove(&self, by: &Principal, name: &str) -> Result<ComponentId, EngineError> {
         let missing = || EngineError::NotAdded(name.chars().take(limits::MAX_TOOL_NAME_CHARS).collect());
         let _one = self.shared.catalog_changes.lock().await;
-        let key = format!("{PREFIX}{name}");
-        let row = self.setting(&key).await?.ok_or_else(missing)?;
-        let row: AddedRow = serde_json::from_slice(&row).map_err(|_| missing())?;
+        let key = key(name);
+        let there = self.added().await?.into_iter().find(|added| added.name == name);
+        let there = there.ok_or_else(missing)?;
+        let component = there.version.component.clone();
         let guard = Guard::Present { space: Space::Setting, key: key.as_bytes().to_vec() };
         let mut commit = Commit::new().guard(guard).delete(Space::Setting, key).with_need(Need::Relief);
         let subject = Subject {
-            component: Some(&row.component),
+            component: Some(&component),
             note: Some(name),
             ..Subject::new(AuditAction::ComponentRemove)
         };
         self.shared.audit.record_admitted(&mut commit, by, subject)?;
         self.shared.commit(commit)?.await?;
         crate::crash_point!("component-removed");
-        // A file of that name, where the start named one, is served in its place.
-        if self.shared.is_running() && stands_for(&self.catalog(), name, &row.component) {
-            let next = self.catalog().without(name);
+        if self.shared.is_running() {
+            let next = without_added(&self.catalog(), &there);
             self.audit_grants(by, &next).await?;
             self.set_catalog(Arc::new(next));
         }
-        Ok(row.component)
+        Ok(component)
     }
 }
 
-/// Whether what the catalog has under this name is this component, or nothing that could be another.
-fn stands_for(catalog: &Catalog, name: &str, id: &ComponentId) -> bool {
-    let served = catalog.component(name).map(|component| &component.id);
-    let waiting = catalog.unapproved().find(|waiting| waiting.component.name == name);
-    served.or(waiting.map(|waiting| &waiting.component.id)).is_none_or(|there| there == id)
+/// A file of that name, where the start named one, is served in its place, and stays.
+fn without_added(catalog: &Catalog, added: &Added) -> Catalog {
+    let is_added = |id: &ComponentId| added.versions().any(|version| version.component == *id);
+    if catalog.component(&added.name).is_none_or(|served| is_added(&served.id)) {
+        let mut waiting = catalog.unapproved().filter(|waiting| waiting.component.name == added.name);
+        let is_other = waiting.any(|waiting| !is_added(&waiting.component.id));
+        return if is_other { catalog.clone() } else { catalog.without(&added.name) };
+    }
+    catalog.without_waiting(&added.name)
 }
 
 fn has(catalog: &Catalog, name: &str) -> bool {
@@ -248,25 +261,4 @@ pub fn flags_of(catalog: &Catalog, name: &str, statement: &Statement) -> Vec<Fla
     let others = others.filter(|other| other.name != name).flat_map(|other| &other.tools);
     let names: Vec<&str> = others.map(|entry| entry.tool.definition.name.as_str()).collect();
     flags(statement, names.iter().copied())
-}
-
-/// What a later version wrote and this one cannot read is not there.
-pub fn read_all(snapshot: &Snapshot<'_>) -> Result<Vec<Added>, StoreError> {
-    let mut added = Vec::new();
-    snapshot.scan_prefix(Space::Setting, PREFIX.as_bytes(), false, |key, row| {
-        let name = String::from_utf8_lossy(&key[PREFIX.len()..]).into_owned();
-        match serde_json::from_slice::<AddedRow>(row) {
-            Ok(AddedRow { component, manifest, policy, signature, from, .. }) => {
-                let requests = match policy {
-                    None => RequestText::manifest(from.with_extension("toml"), manifest),
-                    Some(path) => RequestText::policy(path, manifest),
-                };
-                let requests = RequestText { signature, ..requests };
-                added.push(Added { name, component, requests, from });
-            }
-            Err(error) => tracing::warn!("the added component '{name}' cannot be read: {error}"),
-        }
-        std::ops::ControlFlow::Continue(())
-    })?;
-    Ok(added)
 }

@@ -44,7 +44,7 @@ mod tokens;
 mod trace;
 mod wing_rows;
 
-pub use added::{Added, Addition, Standing, flags_of};
+pub use added::{Added, AddedVersion, Addition, Standing, flags_of};
 pub use approvals::{Approvals, ApprovedView, Approving, UnapprovedView};
 pub use audit::{AuditAction, Subject, Verdict};
 pub use cursor::{open_cursor, seal_cursor};

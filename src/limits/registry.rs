@@ -23,3 +23,5 @@ pub const MAX_REPOSITORY_BYTES: usize = 255;
 pub const MAX_REGISTRY_TAG_BYTES: usize = 128;
 /// Place in a registry, with host, tag and digest, bytes.
 pub const MAX_REGISTRY_PLACE_BYTES: usize = 1_024;
+/// Piece in which a server gives a component that is to be pushed, bytes.
+pub const MAX_COPY_PIECE_BYTES: usize = 4 * 1024 * 1024;

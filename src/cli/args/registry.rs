@@ -11,7 +11,7 @@ pub const ADD_HELP: &str = "Examples:\n  longhaul tool add ~/plugins/web_digest.
     at once: what is kept is pinned by its digest until `longhaul tool update`.";
 
 pub const PUSH_HELP: &str = "Examples:\n  longhaul tool push ./web_digest.wasm oci://ghcr.io/example/web-digest:1.2\n  \
-    longhaul tool push ./web_digest.wasm oci://localhost:5000/web-digest\n\n\
+    longhaul tool push web_digest oci://localhost:5000/web-digest\n\n\
     Prints the place with the digest that it has there. Names and passwords of registries stand in longhaul.toml, as \
     [registries.\"HOST\"]; a registry on this machine may do without TLS.";
 
@@ -30,10 +30,13 @@ pub struct AddArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct PushArgs {
-    /// The component's file; a manifest and a signature (FILE.minisig) next to it go with it
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    /// The component's file, with the manifest and the signature (FILE.minisig) next to it; or the name of a component
+    /// that was added, as it was added last
+    #[arg(value_name = "PATH_OR_NAME")]
+    pub what: String,
     /// Where to: oci://HOST[:PORT]/REPOSITORY[:TAG]
     #[arg(value_name = "OCI")]
     pub to: String,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }

@@ -18,6 +18,9 @@ pub struct UpdateArgs {
     /// Move the open tasks that would go on to the version that is served, after the update where a file is named
     #[arg(long)]
     pub move_tasks: bool,
+    /// The manifest of one from a registry that has none with it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "try_tasks", "move_tasks"])]
+    pub manifest: Option<PathBuf>,
     /// The tools of the server that does not run: as of `serve --tools`
     #[arg(long, value_name = "PATH")]
     pub tools: Vec<PathBuf>,

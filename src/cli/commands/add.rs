@@ -14,8 +14,7 @@ use crate::cli::show::render::{escape, escape_text};
 pub async fn add(args: AddArgs, context: &Context) -> Result<Exit> {
     let AddArgs { path, manifest, server } = args;
     if manifest.is_some() {
-        return Err(CliError::usage("--manifest is for a component from a registry")
-            .next(format!("put it next to the file, as {}", path.with_extension("toml").display())));
+        return Err(no_manifest_here(&path.to_string_lossy()));
     }
     // A workspace is built first, here.
     let files = load::find(vec![absolute(&path)?]).await?;
@@ -34,6 +33,12 @@ pub async fn add(args: AddArgs, context: &Context) -> Result<Exit> {
     }
     access.close().await;
     refused.map_or(Ok(Exit::Done), Err)
+}
+
+pub(super) fn no_manifest_here(what: &str) -> CliError {
+    let what = escape(what);
+    CliError::usage(format_args!("{what} is from no registry, and --manifest is for what is"))
+        .next("put the manifest next to the component's file, as NAME.toml next to NAME.wasm")
 }
 
 /// `what` is its name, or a file's absolute path.
@@ -70,7 +75,11 @@ pub(super) fn say(added: &AddedDocument, what: &str, context: &Context) -> Resul
     let name = escape(&added.name);
     let stands = match (added.state, &added.why) {
         (Some(ComponentState::WaitsForApproval), Some(why)) => {
-            format!("it waits, since {}: longhaul tool approve {name}", escape(why))
+            let until = match added.serves {
+                Some(_) => "; what was served goes on until then",
+                None => "",
+            };
+            format!("it waits, since {}: longhaul tool approve {name}{until}", escape(why))
         }
         (Some(state), _) => format!("it is {}", state.words()),
         (None, _) => "the next start looks at it".to_owned(),

@@ -4,20 +4,27 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::add;
-use crate::api::{AddedDocument, ToolAdd, ToolAdded, ToolUpdate};
-use crate::catalog::{ComponentFile, RequestForm, is_component_name, read_text};
+use crate::api::{AddedDocument, CopyPiece, ToolAdd, ToolAdded, ToolCopy, ToolUpdate};
+use crate::catalog::{ComponentFile, RequestForm, RequestText, is_component_name, read_text};
 use crate::cli::args::{AddArgs, PushArgs, ServerArgs};
 use crate::cli::client::access::Access;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
-use crate::cli::registry::{Artifact, Carried, Digest, Pulled, Reference, Registry, RegistryError, Version};
+use crate::cli::registry::{
+    Artifact, Carried, Digest, Pulled, Reference, Registry, RegistryAccess, RegistryError, Version,
+};
 use crate::cli::scratch::Scratch;
 use crate::cli::server::load;
 use crate::cli::show::render::escape;
 use crate::limits;
 use crate::sandbox;
+use crate::task::ComponentId;
 
 /// A component that was pulled, as files that a server reads; gone when dropped.
 struct Fetched {
@@ -36,8 +43,7 @@ pub fn named(path: &Path) -> Result<Option<Reference>> {
 pub async fn add(reference: Reference, args: AddArgs, context: &Context) -> Result<Exit> {
     let AddArgs { manifest, server, .. } = args;
     let name = component_name(&reference)?;
-    let manifest = manifest.map(|path| read_text(&path, limits::MAX_CARRIED_MANIFEST_BYTES as u64));
-    let manifest = manifest.transpose().map_err(CliError::usage)?;
+    let manifest = manifest.as_deref().map(read_manifest).transpose()?;
     let fetched = fetch(&reference, &name, manifest, context).await?;
     let mut access = Access::open_or_make(server.url(), context).await?;
     let added = access.run(ToolAdd { path: fetched.path(), from: Some(fetched.pinned.to_string()) }).await;
@@ -47,7 +53,12 @@ pub async fn add(reference: Reference, args: AddArgs, context: &Context) -> Resu
 }
 
 /// Looks again at the tag that a component came from; `None` where it did not come from a registry.
-pub async fn update(name: &str, server: &ServerArgs, context: &Context) -> Result<Option<Exit>> {
+pub async fn update(
+    name: &str,
+    manifest: Option<&Path>,
+    server: &ServerArgs,
+    context: &Context,
+) -> Result<Option<Exit>> {
     let mut access = Access::open(server.url(), context).await?;
     let listed = access.run(ToolAdded {}).await;
     access.close().await;
@@ -61,10 +72,12 @@ pub async fn update(name: &str, server: &ServerArgs, context: &Context) -> Resul
                 escape(name)
             )));
     };
-    let is_same = |digest: Digest| pinned.version() == Version::Digest(digest);
-    let fetched = fetch_unless(&reference, name, None, context, is_same).await.map_err(|error| CliError {
-        message: format!("{}; {} stays as it is", error.message, escape(name)),
-        ..error
+    let manifest = manifest.map(read_manifest).transpose()?;
+    let has_manifest = manifest.is_some();
+    // What stands there may be the same, and the manifest another one.
+    let is_same = |digest: Digest| !has_manifest && pinned.version() == Version::Digest(digest);
+    let fetched = fetch_unless(&reference, name, manifest, context, is_same).await.map_err(|error| {
+        CliError { message: format!("{}; {} stays as it is", error.message, escape(name)), ..error }
     })?;
     let Some(fetched) = fetched else {
         eprintln!("{}: {reference} still stands for what is here, {pinned}", escape(name));
@@ -84,10 +97,12 @@ pub async fn update(name: &str, server: &ServerArgs, context: &Context) -> Resul
 }
 
 pub async fn push(args: PushArgs, context: &Context) -> Result<Exit> {
-    let PushArgs { path, to } = args;
+    let PushArgs { what, to, server } = args;
     let reference = to.parse::<Reference>().map_err(CliError::usage)?;
-    let file = ComponentFile::at(&add::absolute(&path)?);
-    let (bytes, requests) = load::read(&file)?;
+    let (bytes, requests) = match is_component_name(&what) && !Path::new(&what).exists() {
+        true => added(&what, &server, context).await?,
+        false => load::read(&ComponentFile::at(&add::absolute(Path::new(&what))?))?,
+    };
     if requests.form == RequestForm::Policy {
         return Err(CliError::refused(format_args!(
             "{} is a policy for Wassette, and a registry is given manifests alone",
@@ -120,11 +135,51 @@ pub async fn push(args: PushArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// With the name and password that the configuration has for it.
+/// A component as it was added last, by the server or from the store itself.
+async fn added(name: &str, server: &ServerArgs, context: &Context) -> Result<(Arc<[u8]>, RequestText)> {
+    let mut access = Access::open_to_read(server.url(), context).await?;
+    let copied = copy(&mut access, name).await;
+    access.close().await;
+    copied
+}
+
+async fn copy(access: &mut Access, name: &str) -> Result<(Arc<[u8]>, RequestText)> {
+    let mut bytes = Vec::new();
+    loop {
+        let request = ToolCopy { name: name.to_owned(), offset: bytes.len() as u64 };
+        let CopyPiece { base64, bytes: length, component, requests } = access.run(request).await?;
+        let piece = BASE64.decode(&base64).map_err(CliError::failed)?;
+        bytes.extend_from_slice(&piece);
+        let is_whole = bytes.len() as u64 >= length;
+        if !is_whole && !piece.is_empty() && bytes.len() <= limits::MAX_COMPONENT_BYTES {
+            continue;
+        }
+        if component != ComponentId::of_bytes(&bytes).to_string() {
+            let text = format!("{} was updated while it was copied", escape(name));
+            return Err(CliError::failed(text).next("push it again"));
+        }
+        return Ok((bytes.into(), requests));
+    }
+}
+
+/// A place with the digest that it has, short enough for a table.
+pub fn in_short(from: &str) -> String {
+    match from.split_once("@sha256:") {
+        Some((place, digest)) => format!("{place}@sha256:{:.12}…", digest),
+        None => from.to_owned(),
+    }
+}
+
+/// As the configuration has it.
 fn open(reference: &Reference, context: &Context) -> Result<Registry> {
-    let table = context.settings.registries.get(&reference.authority());
-    let credentials = table.map(|table| table.credentials(reference)).transpose()?;
-    Registry::open(reference, credentials).map_err(failed)
+    let table = context.settings.registries.get(&reference.authority()).cloned().unwrap_or_default();
+    let access = RegistryAccess {
+        credentials: table.credentials(reference)?,
+        tls: table.tls,
+        certificates: context.certificates.clone(),
+        ..RegistryAccess::default()
+    };
+    Registry::open(reference, access).map_err(failed)
 }
 
 /// As a file of it is named.
@@ -136,6 +191,10 @@ fn component_name(reference: &Reference) -> Result<String> {
     Err(CliError::usage(format_args!(
         "the last part of {reference} is no name of a component, which is up to 64 letters, digits and _"
     )))
+}
+
+fn read_manifest(path: &Path) -> Result<String> {
+    read_text(path, limits::MAX_CARRIED_MANIFEST_BYTES as u64).map_err(CliError::usage)
 }
 
 async fn fetch(

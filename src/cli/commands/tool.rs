@@ -127,18 +127,22 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
             .json(&json!({ "tools": tools, "components": components, "approved": approved }));
     }
     say_what_is_missing(&components);
-    let mut table = Table::new(&["NAME", "STATE", "DESCRIPTION"]);
+    let mut table = Table::new(&["NAME", "STATE", "FROM", "DESCRIPTION"]);
     for tool in of_components {
+        let from = served_with(&components, &tool.name).and_then(|component| component.from.as_deref());
         let until = approval_of(&approvals, &tool.name).and_then(|approved| approved.expires_at.as_deref());
         let until = until.map_or_else(String::new, |at| format!(", until {at}"));
-        let state = format!("ready{}{until}", if is_isolated(&components, &tool.name) { WORKER } else { "" });
-        table.row([&tool.name, &state, tool.description.lines().next().unwrap_or_default()]);
+        let is_isolated = served_with(&components, &tool.name).is_some_and(|component| component.isolated);
+        let state = format!("ready{}{until}", if is_isolated { WORKER } else { "" });
+        let from = from.map(registry::in_short).unwrap_or_default();
+        table.row([&tool.name, &state, &from, tool.description.lines().next().unwrap_or_default()]);
     }
     for component in components.iter().filter(|component| component.state != ComponentState::Ready) {
         let state = component.state.words();
         let why = component.why.as_deref().map(|why| format!("{state}: {why}"));
         let tools = component.tools.join(" ");
-        table.row([&format!("({})", component.name), why.as_deref().unwrap_or(state), &tools]);
+        let from = component.from.as_deref().map(registry::in_short).unwrap_or_default();
+        table.row([&format!("({})", component.name), why.as_deref().unwrap_or(state), &from, &tools]);
     }
     context.output.table(&table)
 }
@@ -146,8 +150,9 @@ async fn list(server: &ServerArgs, context: &Context) -> Result<()> {
 /// Of a tool whose guests run there.
 const WORKER: &str = ", in a worker";
 
-fn is_isolated(components: &[ComponentDocument], tool: &str) -> bool {
-    components.iter().any(|component| component.isolated && component.tools.iter().any(|name| name == tool))
+fn served_with<'a>(components: &'a [ComponentDocument], tool: &str) -> Option<&'a ComponentDocument> {
+    let mut served = components.iter().filter(|component| component.state == ComponentState::Ready);
+    served.find(|component| component.tools.iter().any(|name| name == tool))
 }
 
 fn say_what_is_missing(components: &[ComponentDocument]) {
@@ -195,7 +200,9 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
     let listed = remote.tools().await?;
     let approvals = approvals_of(&remote).await;
     let components = remote.run(&ToolComponents::default(), true).await;
-    let isolated = components.is_ok_and(|listed| is_isolated(&listed.components, name));
+    let components = components.map(|listed| listed.components).unwrap_or_default();
+    let component = served_with(&components, name);
+    let isolated = component.is_some_and(|component| component.isolated);
     remote.close().await;
     let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| {
         CliError::not_found(format_args!("{name} is neither a file nor a tool of the server"))
@@ -207,6 +214,8 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
         let mut document = wire(tool);
         document["approval"] = json!(approved);
         document["isolated"] = json!(isolated);
+        document["component"] = json!(component.and_then(|component| component.component.as_ref()));
+        document["from"] = json!(component.and_then(|component| component.from.as_ref()));
         return output.json(&document);
     }
     output.line(escape(&tool.name))?;
@@ -216,6 +225,9 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
         let named = if named.is_empty() { "nothing".to_owned() } else { named.join(", ") };
         output
             .line(format!("approved{until}, with all of {}; it may use: {named}", escape(&approved.name)))?;
+    }
+    if let Some(ComponentDocument { name, component: Some(id), from: Some(from), .. }) = component {
+        output.line(format!("of {}, {id}, from {}", escape(name), escape(from)))?;
     }
     if isolated {
         output.line("its guests run in a worker process")?;

@@ -21,16 +21,20 @@ struct Named {
 }
 
 pub async fn run(args: UpdateArgs, context: &Context) -> Result<Exit> {
-    let UpdateArgs { what, path, try_tasks, move_tasks, tools, server } = args;
+    let UpdateArgs { what, path, try_tasks, move_tasks, manifest, tools, server } = args;
     let named = Named::of(what, path)?;
     match (try_tasks, move_tasks) {
         (true, _) => try_all(named, tools, &server, context).await,
         (_, true) => move_all(named, tools, &server, context).await,
         _ => {
             if named.path.is_none()
-                && let Some(done) = registry::update(&named.name, &server, context).await?
+                && let Some(done) =
+                    registry::update(&named.name, manifest.as_deref(), &server, context).await?
             {
                 return Ok(done);
+            }
+            if manifest.is_some() {
+                return Err(add::no_manifest_here(&named.what()));
             }
             let updated = add::update(named.what(), &server, context).await?;
             add::say(&updated, "updated", context).map(|()| Exit::Done)
@@ -64,8 +68,9 @@ impl Named {
     }
 
     /// As an update names it.
-    fn what(self) -> String {
-        self.path.map_or(self.name, |path| path.to_string_lossy().into_owned())
+    fn what(&self) -> String {
+        let path = self.path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        path.unwrap_or_else(|| self.name.clone())
     }
 }
 

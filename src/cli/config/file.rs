@@ -153,8 +153,8 @@ impl FileTables {
         }
         let mut registries = self.registries;
         for registry in registries.values_mut() {
-            if let Some(path) = registry.password.strip_prefix("file:") {
-                registry.password = format!("file:{}", as_text(path));
+            if let Some(path) = registry.password.as_deref().and_then(|from| from.strip_prefix("file:")) {
+                registry.password = Some(format!("file:{}", as_text(path)));
             }
         }
         let layer = Layer {

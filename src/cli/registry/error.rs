@@ -8,10 +8,8 @@ use crate::limits;
 pub enum RegistryError {
     #[error("{url}: cannot be reached: {why}; look at the network and at the name of the registry")]
     Unreachable { url: String, why: String },
-    #[error(
-        "{url}: its answer took too long: more than {seconds} seconds in all, or a pause in it; try again later"
-    )]
-    TooSlow { url: String, seconds: u64 },
+    #[error("{url}: its answer takes too long, or pauses for too long in the midst of it; try again later")]
+    TooSlow { url: String },
     #[error("{url}: its answer breaks off: {why}; try again")]
     Cut { url: String, why: String },
     #[error("{url}: there is no such artifact; look at the repository and the tag")]

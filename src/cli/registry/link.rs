@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::authorization::{self, Challenge, Credentials};
 use super::error::{RegistryError, shown, words};
@@ -25,24 +25,56 @@ pub struct Registry {
     /// Up to and with the repository and a slash.
     base: Url,
     repository: String,
-    is_loopback: bool,
+    /// Without TLS, on this machine.
+    is_plain: bool,
     credentials: Option<Credentials>,
     /// As the registry wanted it last.
     authorization: Option<HeaderValue>,
 }
 
+/// How a registry is asked.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    pub credentials: Option<Credentials>,
+    /// Over TLS, be it on this machine.
+    pub tls: bool,
+    /// Authorities that are trusted besides those of the system.
+    pub certificates: Vec<Certificate>,
+    pub patience: Patience,
+}
+
+/// How long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    connect: Duration,
+    silence: Duration,
+    request: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(limits::REGISTRY_CONNECT_MS),
+            silence: Duration::from_millis(limits::REGISTRY_SILENCE_MS),
+            request: Duration::from_millis(limits::REGISTRY_REQUEST_MS),
+        }
+    }
+}
+
 impl Registry {
-    pub fn open(reference: &Reference, credentials: Option<Credentials>) -> Result<Self, RegistryError> {
+    pub fn open(reference: &Reference, access: Access) -> Result<Self, RegistryError> {
+        let Access { credentials, tls, certificates, patience } = access;
         let is_loopback = reference.is_loopback();
-        let scheme = if is_loopback { "http" } else { "https" };
+        let scheme = if is_loopback && !tls { "http" } else { "https" };
         let text = format!("{scheme}://{}/v2/{}/", reference.authority(), reference.repository());
         let failed = |why: String| RegistryError::Unreachable { url: text.clone(), why };
         let base = Url::parse(&text).map_err(|error| failed(error.to_string()))?;
         let mut builder = Client::builder()
             .redirect(Policy::none())
-            .connect_timeout(Duration::from_millis(limits::REGISTRY_CONNECT_MS))
-            .read_timeout(Duration::from_millis(limits::REGISTRY_SILENCE_MS))
-            .timeout(Duration::from_millis(limits::REGISTRY_REQUEST_MS))
+            .tls_certs_merge(certificates)
+            .connect_timeout(patience.connect)
+            .read_timeout(patience.silence)
+            .timeout(patience.request)
             .user_agent(concat!("longhaul/", env!("CARGO_PKG_VERSION")));
         if is_loopback {
             // What goes without TLS leaves the machine neither by a proxy nor by a name that is looked up.
@@ -50,7 +82,7 @@ impl Registry {
         }
         let client = builder.build().map_err(|error| failed(why(&error)))?;
         let repository = reference.repository().to_owned();
-        Ok(Self { client, base, repository, is_loopback, credentials, authorization: None })
+        Ok(Self { client, base, repository, is_plain: is_loopback && !tls, credentials, authorization: None })
     }
 
     /// Below the repository.
@@ -169,7 +201,7 @@ impl Registry {
         let host = target.host_str().unwrap_or_default();
         match target.scheme() {
             "https" => true,
-            "http" => self.is_loopback && is_loopback(host),
+            "http" => self.is_plain && is_loopback(host),
             _ => false,
         }
     }
@@ -255,7 +287,7 @@ fn broken(url: &Url, error: &reqwest::Error) -> RegistryError {
 }
 
 fn too_slow(url: &Url) -> RegistryError {
-    RegistryError::TooSlow { url: shown(url), seconds: limits::REGISTRY_REQUEST_MS / 1_000 }
+    RegistryError::TooSlow { url: shown(url) }
 }
 
 /// The cause, which says more than the error of the request does.
@@ -265,4 +297,43 @@ fn why(error: &reqwest::Error) -> String {
         cause = deeper;
     }
     cause.to_string().chars().take(limits::MAX_REGISTRY_WORDS_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cli::registry::Version;
+
+    /// Sends what it has, and then nothing more, but does not hang up.
+    async fn silent_after(sent: &'static str) -> Result<(), RegistryError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let place = format!("oci://{}/a/b:1", listener.local_addr().expect("an address"));
+        let patience = Patience { silence: Duration::from_millis(50), ..Patience::default() };
+        let access = Access { patience, ..Access::default() };
+        let mut registry = Registry::open(&place.parse().expect("a reference"), access)?;
+        let serves = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut asked).await.expect("a request");
+            }
+            stream.write_all(sent.as_bytes()).await.expect("sent");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            resolved = registry.resolve(Version::Tag("1")) => resolved.map(drop),
+            () = serves => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_falls_silent_is_not_waited_for() {
+        for sent in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"] {
+            let ended = silent_after(sent).await;
+            assert!(matches!(ended, Err(RegistryError::TooSlow { .. })), "{sent:?}: {ended:?}");
+        }
+    }
 }

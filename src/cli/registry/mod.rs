@@ -14,7 +14,7 @@ mod reference;
 pub use authorization::Credentials;
 pub use error::RegistryError;
 pub use form::Carried;
-pub use link::Registry;
+pub use link::{Access as RegistryAccess, Registry};
 pub use pull::Pulled;
 pub use push::Artifact;
 pub use reference::{Digest, Reference, Version};

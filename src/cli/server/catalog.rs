@@ -15,7 +15,7 @@ use crate::cli::config::Settings;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::show::render::{escape, escape_text};
 use crate::clock::rfc3339;
-use crate::engine::{Added, Approvals, Runner, TaskEngine, flags_of};
+use crate::engine::{Added, AddedVersion, Approvals, Runner, TaskEngine, flags_of};
 use crate::launch::{Launch, Programs};
 use crate::task::ComponentId;
 
@@ -115,19 +115,46 @@ impl<'a> Loader<'a> {
         // No flag names it, so that there is none to mend before the server can start.
         let of_files = self.first_error.clone();
         for added in self.engine.added().await? {
-            let Added { name, component, requests, from, .. } = added;
-            let file = ComponentFile { name: name.clone(), path: from, own: false };
+            let Added { name, version, before, .. } = added;
             if self.order.contains(&name) {
                 eprintln!("{}: what was added is not served, since a file of that name is", escape(&name));
                 continue;
             }
             self.order.push(name.clone());
             self.stands(&name, Pending::Compiling).await?;
-            let bytes = self.engine.component_bytes(&component).await?;
-            let loaded = self.inspect(&file, (bytes, &requests)).await;
+            let (file, loaded) = self.loaded(&name, version).await?;
             self.take(&file, loaded).await?;
+            let is_served = self.engine.catalog().component(&name).is_some();
+            if let Some(before) = before.filter(|_| !is_served) {
+                self.serve_before(&name, before).await?;
+            }
         }
         self.first_error = of_files;
+        Ok(())
+    }
+
+    async fn loaded(&self, name: &str, version: AddedVersion) -> Result<(ComponentFile, Result<Loaded>)> {
+        let AddedVersion { component, requests, from } = version;
+        let file = ComponentFile { name: name.to_owned(), path: from, own: false };
+        let bytes = self.engine.component_bytes(&component).await?;
+        let loaded = self.inspect(&file, (bytes, &requests)).await;
+        Ok((file, loaded))
+    }
+
+    /// What was approved before another version was added that waits; it may have lost that, or its names, meanwhile.
+    async fn serve_before(&mut self, name: &str, before: AddedVersion) -> Result<()> {
+        let (_, loaded) = self.loaded(name, before).await?;
+        let Ok(loaded) = loaded else { return Ok(()) };
+        if let Admitted::Served(component, words) = self.admitted(&loaded)
+            && self.serve(*component).await?.is_ok()
+        {
+            eprintln!(
+                "  {} is served until then as what was approved, {}",
+                escape(name),
+                loaded.component.id
+            );
+            say(words);
+        }
         Ok(())
     }
 

@@ -62,29 +62,31 @@ async fn end(shared: &Shared, name: &str, now: UnixNanos) -> Result<(), EngineEr
     let catalog = shared.catalog();
     let reasons = Reasons { since: Since::Expired, lines: Vec::new(), kept: Kept::default() };
     let served = catalog.component(name).filter(|component| until(component).is_some_and(|at| at <= now));
+    // Where another version waits, that is what waits from now on, and nothing is served.
     let mut waiting = catalog.unapproved();
     let waiting = waiting.find(|waiting| {
-        waiting.component.name == name && waiting.reasons.kept.until.is_some_and(|at| at <= now)
+        let is_over = served.is_some() || waiting.reasons.kept.until.is_some_and(|at| at <= now);
+        waiting.component.name == name && is_over
     });
-    let ended = match (served, waiting) {
-        (Some(served), _) => served.approval.as_deref().map(|approval| Unapproved {
+    let approval = served.and_then(|served| served.approval.clone());
+    let ended = match (&approval, served, waiting) {
+        (_, _, Some(waiting)) => {
+            let lines = waiting.reasons.lines.clone();
+            Some(Unapproved { reasons: Reasons { lines, ..reasons }, ..Unapproved::clone(waiting) })
+        }
+        (Some(approval), Some(served), None) => Some(Unapproved {
             component: Component::clone(served),
             statement: approval.statement.as_ref().clone(),
             reasons,
         }),
-        (None, Some(waiting)) => {
-            let lines = waiting.reasons.lines.clone();
-            Some(Unapproved { reasons: Reasons { lines, ..reasons }, ..Unapproved::clone(waiting) })
-        }
         // It was approved again meanwhile, or is gone.
-        (None, None) => None,
+        _ => None,
     };
     let Some(ended) = ended else { return Ok(()) };
-    let served = ended.component.approval.clone();
     // In memory first: nothing is done by it any more, also where the disk has no room for the row.
     shared.set_catalog(Arc::new(catalog.with_unapproved(ended)));
     crate::crash_point!("approval-expired");
-    let (statement, terms) = match served {
+    let (statement, terms) = match approval {
         Some(approval) => (approval.statement.as_ref().clone(), approval.terms()),
         None => {
             let key = rows::key(name);

@@ -92,6 +92,12 @@ impl TaskEngine {
         Ok(Approvals { rows, lock, seen, pins: Vec::new() })
     }
 
+    /// What is approved under a name, or was last.
+    pub async fn approved_statement(&self, name: &str) -> Result<Option<Statement>, EngineError> {
+        let row = self.setting(&rows::key(name)).await?;
+        Ok(row.and_then(|row| ApprovalRow::decode(name, &row)).map(|row| row.statement))
+    }
+
     /// Keeps what a start has pinned, with a row of the audit for each.
     pub async fn pin_components(&self, by: &Principal, approvals: Approvals) -> Result<(), EngineError> {
         // A start needs it, also on a full disk.

@@ -156,9 +156,9 @@ impl TaskEngine {
         let reasons = Reasons { since: Since::Revoked, lines: Vec::new(), kept: Kept::default() };
         let waiting = catalog.unapproved().find(|waiting| waiting.component.name == name);
         let waiting = match (served, waiting) {
-            (Some(served), _) => Unapproved { component: Component::clone(served), statement, reasons },
-            // It has changed, and waits already.
-            (None, Some(waiting)) => Unapproved { reasons, ..Unapproved::clone(waiting) },
+            // It has changed, and waits already, whether what it was is served until then or not.
+            (_, Some(waiting)) => Unapproved { reasons, ..Unapproved::clone(waiting) },
+            (Some(served), None) => Unapproved { component: Component::clone(served), statement, reasons },
             (None, None) => return Ok(view(name, &statement, &reasons)),
         };
         let seen = view_of(&waiting);

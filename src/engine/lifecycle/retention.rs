@@ -129,7 +129,9 @@ impl TaskEngine {
         // What waits for approval is served without its file.
         needed.extend(catalog.unapproved().map(|waiting| waiting.component.id.clone()));
         // What was added is served again by the next start, also where this one could not.
-        needed.extend(self.added().await?.into_iter().map(|added| added.component));
+        let added = self.added().await?;
+        let versions = added.iter().flat_map(|added| added.versions());
+        needed.extend(versions.map(|version| version.component.clone()));
         let stored = shared.store.read_long(components).await?;
         if stored.iter().all(|component| needed.contains(component)) {
             return Ok(0);

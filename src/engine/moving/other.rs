@@ -26,8 +26,8 @@ impl TaskEngine {
         }
         let added = self.added().await?.into_iter().find(|added| added.name == name);
         if let Some(added) = added.filter(|_| !self.shared.is_running()) {
-            let bytes = self.component_bytes(&added.component).await?;
-            return self.version_of_file(name, bytes, &added.requests).await;
+            let bytes = self.component_bytes(&added.version.component).await?;
+            return self.version_of_file(name, bytes, &added.version.requests).await;
         }
         let why = match catalog.pending().any(|(pending, _)| pending == name) {
             true => "it is being compiled, or could not be: see longhaul tool list",
