@@ -57,6 +57,7 @@ mod signatures;
 mod start;
 mod state;
 mod steps;
+mod streams;
 #[cfg(target_os = "linux")]
 mod suspend;
 mod tls;

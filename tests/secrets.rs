@@ -161,6 +161,8 @@ async fn used_and_not_seen(isolate: &str) {
     let stars = "*".repeat(CANARY.len());
     assert_eq!(fetched(&client, &house.web.url("/echo")).await, format!("Bearer {stars}"));
     assert_eq!(house.sent(), [Some(format!("Bearer {CANARY}"))]);
+    // Also where it comes in two bits of an answer that streams.
+    assert_eq!(fetched(&client, &house.web.url("/drip")).await, format!("data: Bearer {stars}\n\n"));
 
     // Each way in which a request fails.
     for (url, why) in [
@@ -193,7 +195,7 @@ async fn used_and_not_seen(isolate: &str) {
         Some(tasks) => tasks.iter().map(|task| task["id"].as_str().expect("an id").to_owned()).collect(),
         None => panic!("there is no list"),
     };
-    assert_eq!(tasks.len(), 7);
+    assert_eq!(tasks.len(), 8);
     check_shown(&server, &tasks).await;
     let said = server.said();
     assert!(said.contains("DEBUG"), "it says all that it can say: {said}");

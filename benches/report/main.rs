@@ -35,6 +35,7 @@ mod secrets;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
 mod state;
+mod streams;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod submit_to_link;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
@@ -66,6 +67,7 @@ const QUESTIONS: &[Question] = &[
     ("secrets", secrets::run),
     #[cfg(feature = "cli")]
     ("files", files::run),
+    ("streams", streams::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),
     ("journal", journal::run),

@@ -89,6 +89,7 @@ pub use query::view::TaskView;
 pub use record::error::RecorderError;
 pub use record::ops::OpHandle;
 pub use record::output::{OutputError, OutputOp, call_hash};
+pub use record::pieces::PlaceOfPiece;
 pub use record::recorder::Recorder;
 pub use record::refused::{InLog, NamedHosts};
 pub use runner::{Attempt, Runner};

@@ -101,14 +101,28 @@ pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
 /// The same for a tool that returns `list<u8>`, which the host holds as tens of bytes for each one: as much as its
 /// `result_kib` needs, and no more than this. Lists of up to 8 MB fit.
 pub const MAX_LISTED_RESULT_BYTES: usize = 256 * 1024 * 1024;
-/// HTTP exchanges of one guest: answers that it holds or waits for. Each may hold two bodies in memory.
+/// HTTP exchanges of one guest: answers that it waits for or has not dropped the handles of.
 pub const MAX_OPEN_EXCHANGES: usize = 64;
 /// Body of one request that a guest sends, bytes; it is held in memory until it is complete.
 pub const MAX_SENT_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Writes that make up one such body: each costs bookkeeping of the host's, however short it is.
 pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
-/// Body of one answer that a guest gets, bytes; it is kept in the store until the task is swept.
+/// Body of one answer that a task's owner tells in the place of the server's, bytes. What comes over the network streams, and
+/// counts in `journal_mib`.
 pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// Body of an answer that is one record, bytes, where it has come whole so soon after its head; milliseconds. A longer or
+/// later one streams, which costs a record a piece.
+pub const MAX_WHOLE_ANSWER_BYTES: usize = 64 * 1024;
+pub const WHOLE_ANSWER_MS: u64 = 50;
+/// What is written of a stream at a time, bytes: its pieces share one wait for the disk.
+pub const MAX_STREAMED_AT_ONCE_BYTES: usize = 64 * 1024;
+/// Bytes of a stream in one row of the store, which holds them inline with a head of their own.
+pub const MAX_STREAMED_PIECE_BYTES: usize = super::MAX_INLINE_PAYLOAD_BYTES - 16;
+/// Pieces of one stream that wait in memory for the guest to read them: the server that sends them waits, too.
+pub const MAX_HELD_PIECES: usize = 16;
+/// Bodies that stream to one guest, those of answers among them that it has not looked at. A guest that keeps 64 of its own
+/// stays below.
+pub const MAX_OPEN_STREAMS: usize = 128;
 /// All headers of one answer, bytes; servers rarely send more than 8 KiB.
 pub const MAX_ANSWER_HEADER_BYTES: usize = 64 * 1024;
 /// Why a certificate is not trusted, characters; it has the names in the certificate, which another wrote.

@@ -6,6 +6,11 @@ pub const MAX_LOOKS: usize = 4;
 /// How long what the engine itself has to write waits where the store is busy, milliseconds.
 pub const BUSY_RETRY_MS: u64 = 20;
 
+/// Pieces that one operation's outcome may come in. They are numbered for good: the number stands in keys of the store.
+pub const MAX_PIECES: u64 = 1 << 24;
+/// Such pieces that are read from disk at a time, and bytes of them.
+pub const MAX_PIECES_READ: usize = 64;
+pub const MAX_PIECES_READ_BYTES: usize = 64 * 1024;
 /// Instances that live at once. Each takes about seven of the kernel's 65,530 maps per process.
 pub const MAX_LIVE_INSTANCES: usize = 512;
 /// Memory that an instance takes when it begins, and by which it takes more, bytes.

@@ -83,8 +83,9 @@ impl Dialler for Played {
         Box::pin(async move {
             let answer = player.answer(asked).await.map_err(Failure::Other)?;
             let encoded = http::settled(Some(answer)).map_err(Failure::Other)?;
-            let answered = http::outcome(&encoded).unwrap_or(Err(Failure::Protocol));
-            let Answer { status, headers, body } = answered?;
+            let Some(http::Outcome::Whole(Answer { status, headers, body })) = http::outcome(&encoded) else {
+                return Err(Failure::Protocol);
+            };
             Ok(Head { status, headers, body: futures::stream::iter([Ok(body)]).boxed() })
         })
     }

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::Oracle;
+use super::streamed::{self, Gate};
 
 /// A web server on loopback that notes every request. Its answer to one follows from the request alone:
 /// `METHOD PATH HASH-OF-BODY`. `/slow/N/…` waits N milliseconds before it answers, `/never/…` does not answer, `/…/echo`
-/// gives back the `Authorization` that it got.
+/// gives back the `Authorization` that it got. The answers of `streamed.rs` come bit by bit.
 pub struct Web {
     pub port: u16,
     address: SocketAddr,
@@ -20,6 +21,7 @@ pub struct Web {
     seen: Arc<watch::Sender<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
     hosts: Arc<Mutex<Vec<Option<String>>>>,
+    gate: Arc<Gate>,
 }
 
 /// Its address is free again then.
@@ -83,8 +85,9 @@ impl Web {
         let (seen, connections) = (Arc::new(watch::Sender::default()), Arc::<Mutex<usize>>::default());
         let hosts = Arc::<Mutex<Vec<_>>>::default();
         let (notes, count, asked) = (seen.clone(), connections.clone(), hosts.clone());
+        let gate = Arc::<Gate>::default();
         let is_over = Arc::new(AtomicBool::new(false));
-        let is_over_there = is_over.clone();
+        let (is_over_there, gate_there) = (is_over.clone(), gate.clone());
         let accepting = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if is_over_there.load(Ordering::SeqCst) {
@@ -92,14 +95,15 @@ impl Web {
                 }
                 *count.lock().expect("no panic") += 1;
                 let (notes, tls, asked) = (notes.clone(), tls.clone(), asked.clone());
+                let gate = gate_there.clone();
                 std::thread::spawn(move || match tls {
-                    None => serve(stream, &notes),
+                    None => serve(stream, &notes, &gate),
                     Some(tls) => serve_tls(stream, &tls, &asked, &notes),
                 });
             }
         });
         let accepting = Some((is_over, accepting));
-        Self { port: address.port(), address, accepting, seen, connections, hosts }
+        Self { port: address.port(), address, accepting, seen, connections, hosts, gate }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -137,6 +141,11 @@ impl Web {
         *self.connections.lock().expect("no panic")
     }
 
+    /// Lets those answers end that are held back.
+    pub fn release(&self) {
+        self.gate.open();
+    }
+
     /// What a guest sees of the answer to a request.
     pub fn answer(method: &str, path: &str, body: &str) -> String {
         format!("200 {:016x}", Oracle::hash(text(method, path, body).as_bytes()))
@@ -162,13 +171,19 @@ fn serve_tls(
     }
     hosts.lock().expect("no panic").push(connection.server_name().map(str::to_owned));
     // A client that did not like the certificate has said so; one that did goes on.
-    serve(StreamOwned::new(connection, stream), notes);
+    serve(StreamOwned::new(connection, stream), notes, &Gate::default());
 }
 
-fn serve(stream: impl Read + Write, notes: &watch::Sender<Vec<Seen>>) {
+fn serve(stream: impl Read + Write, notes: &watch::Sender<Vec<Seen>>, gate: &Gate) {
     let mut reader = BufReader::new(stream);
     while let Some(seen) = request(&mut reader) {
+        let before = notes.borrow().iter().filter(|note| note.path == seen.path).count();
         notes.send_modify(|notes| notes.push(seen.clone()));
+        match streamed::answer(&seen, before, gate, reader.get_mut()) {
+            Some(Ok(())) => continue,
+            Some(Err(_)) => return,
+            None => {}
+        }
         let mut parts = seen.path.split('/').skip(1);
         match parts.next() {
             Some("never") => loop {

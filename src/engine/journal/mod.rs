@@ -8,5 +8,6 @@ pub(super) mod divergence;
 pub(super) mod last_lines;
 pub(super) mod log_tail;
 pub(super) mod ops;
+pub(super) mod pieces;
 pub(super) mod prefix;
 pub(super) mod records;

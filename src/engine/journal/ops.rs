@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::pieces::piece_of;
 use crate::engine::rows;
 use crate::engine::rows::Payload;
 use crate::store::{Snapshot, Space, StoreError};
@@ -75,10 +76,18 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// Those of one epoch, as they are on disk.
+    /// Those of one epoch, as they are on disk. Their pieces are counted alone, and read when they are wanted.
     pub fn read(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Self, StoreError> {
-        let mut ops = Self::default();
-        for (number, row) in read_rows(snapshot, task, epoch)? {
+        let (mut own, mut pieces) = (Vec::new(), 0);
+        scan_rows(snapshot, task, epoch, |number, key, row| {
+            match piece_of(number) {
+                Some(_) => pieces += row.len() as u64,
+                None => own.push((number, rows::decode::<OpRow>(Space::Op, key, row)?)),
+            }
+            Ok(())
+        })?;
+        let mut ops = Self { bytes: pieces, ..Self::default() };
+        for (number, row) in own {
             let (hash, sends) = (row.hash, row.sends);
             let op = match &row.state {
                 OpState::Intent => Op::Intent { hash, sends },
@@ -101,6 +110,11 @@ impl Ops {
         if let Some(old) = self.known.insert(number, op) {
             self.bytes -= old.bytes();
         }
+    }
+
+    /// A piece of one of them was written. It is not held.
+    pub fn add_piece(&mut self, row_bytes: u64) {
+        self.bytes += row_bytes;
     }
 
     pub fn get(&self, number: u64) -> Option<&Op> {
@@ -135,18 +149,43 @@ impl Ops {
     }
 }
 
-/// The rows of one epoch, by number.
+/// The rows of one epoch, by number, without those of pieces.
 pub fn read_rows(snapshot: &Snapshot<'_>, task: TaskId, epoch: u32) -> Result<Vec<(u64, OpRow)>, StoreError> {
-    let (mut found, mut fault) = (Vec::new(), None);
-    snapshot.scan_prefix(Space::Op, &rows::journal_prefix(task, epoch), false, |key, row| {
-        match (rows::trailing_number(key), rows::decode(Space::Op, key, row)) {
-            (Some(number), Ok(row)) => found.push((number, row)),
-            (None, _) => fault = Some(StoreError::damaged_row(Space::Op, key, "the key is no operation's")),
-            (_, Err(error)) => fault = Some(error),
+    let mut found = Vec::new();
+    visit_rows(snapshot, task, epoch, |number, row| {
+        if piece_of(number).is_none() {
+            found.push((number, row));
         }
-        if fault.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        Ok(())
     })?;
-    fault.map_or(Ok(found), Err)
+    Ok(found)
+}
+
+/// Visits the rows of one epoch, by number: those of pieces, of which there may be many, come last.
+pub fn visit_rows(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    epoch: u32,
+    mut visit: impl FnMut(u64, OpRow) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    scan_rows(snapshot, task, epoch, |number, key, row| visit(number, rows::decode(Space::Op, key, row)?))
+}
+
+fn scan_rows(
+    snapshot: &Snapshot<'_>,
+    task: TaskId,
+    epoch: u32,
+    mut visit: impl FnMut(u64, &[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut visited = Ok(());
+    snapshot.scan_prefix(Space::Op, &rows::journal_prefix(task, epoch), false, |key, row| {
+        visited = match rows::trailing_number(key) {
+            Some(number) => visit(number, key, row),
+            None => Err(StoreError::damaged_row(Space::Op, key, "the key is no operation's")),
+        };
+        if visited.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    visited
 }
 
 /// The row of one operation.

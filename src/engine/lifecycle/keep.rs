@@ -7,6 +7,7 @@ use crate::engine::change::value::RowWrite;
 use crate::engine::error::EngineError;
 use crate::engine::family::messages;
 use crate::engine::journal::checkpoint::CheckpointRow;
+use crate::engine::journal::pieces::piece_of;
 use crate::engine::journal::prefix::read_records;
 use crate::engine::journal::records::{KIND_OUTPUT, Record, Segment};
 use crate::engine::journal::{checkpoint, ops, records};
@@ -54,13 +55,16 @@ pub fn keep(
     cut_outputs(snapshot, id, status, &outputs, &mut writes)?;
     cut_log(snapshot, id, checkpoint.as_ref(), &mut writes)?;
     messages::give_back(snapshot, id, status.retry, step, &mut writes)?;
-    for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
+    ops::visit_rows(snapshot, id, status.epoch, |number, row| {
         if row.at >= step {
             let key = rows::journal_key(id, status.epoch, number).to_vec();
             writes.push(RowWrite::Delete(Space::Op, key));
-            writes.push(RowWrite::Delete(Space::Child, tree::pointer_key(id, status.epoch, number)));
+            if piece_of(number).is_none() {
+                writes.push(RowWrite::Delete(Space::Child, tree::pointer_key(id, status.epoch, number)));
+            }
         }
-    }
+        Ok(())
+    })?;
     // Replay makes the reports again, under the same numbers.
     writes.push(RowWrite::DeleteAll(Space::Report));
     Ok(Ok(Kept {

@@ -69,9 +69,10 @@ pub(super) fn read(
     let (awake_nanos, logical_nanos) =
         journal.end.or(saved.as_ref().map(|row| (row.awake_nanos, row.logical))).unwrap_or_default();
     let mut packed_ops = Vec::new();
-    for (number, row) in ops::read_rows(snapshot, id, status.epoch)? {
+    ops::visit_rows(snapshot, id, status.epoch, |number, row| {
         packed_ops.push(packed_op(snapshot, number, row)?);
-    }
+        Ok(())
+    })?;
     let checkpoint = match saved {
         Some(row) => Some(PackedCheckpoint {
             state: rows::read_payload(snapshot, &row.state)?.to_vec(),

@@ -10,6 +10,7 @@ use crate::authority::{Grant, Principal};
 use crate::catalog::Component;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
+use crate::engine::journal::pieces::piece_of;
 use crate::engine::probe::Difference;
 use crate::engine::rows;
 use crate::engine::runner::Runner;
@@ -232,6 +233,7 @@ impl Exported {
 
     fn known_ops(&self) -> Vec<(u64, u64, bool)> {
         let is_done = |state: &PackedState| matches!(state, PackedState::Done(_) | PackedState::Abandoned);
-        self.ops.iter().map(|op| (op.number, op.hash, is_done(&op.state))).collect()
+        let own = self.ops.iter().filter(|op| piece_of(op.number).is_none());
+        own.map(|op| (op.number, op.hash, is_done(&op.state))).collect()
     }
 }

@@ -9,6 +9,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::journal::checkpoint::CheckpointRow;
 use crate::engine::journal::ops::{OpRow, OpState};
+use crate::engine::journal::pieces::piece_of;
 use crate::engine::journal::records::{Segment, take_record};
 use crate::engine::questions::op_key;
 use crate::engine::rows;
@@ -51,7 +52,10 @@ pub(super) fn check(exported: &Exported) -> Result<Checked, PackError> {
     let of_checkpoint = exported.checkpoint.iter().flat_map(|saved| {
         [saved.log_position, saved.reports, saved.logical, saved.records, saved.awake_nanos]
     });
-    let of_ops = exported.ops.iter().flat_map(|op| [op.number, op.at]);
+    let of_ops = exported.ops.iter().flat_map(|op| {
+        let (number, place) = piece_of(op.number).unwrap_or((op.number, 0));
+        [number, place, op.at]
+    });
     let of_questions = task.asked_by.iter().flat_map(|(op, number)| [*op, *number]);
     let log_end = task.log_end.map_or(0, |(end, _)| end);
     let numbers = of_checkpoint.chain(of_ops).chain(of_questions).chain([task.asked, task.reports, log_end]);
@@ -228,7 +232,7 @@ mod tests {
             change(&mut whole);
             assert!(check(&whole).is_err());
         };
-        damaged(&|whole| whole.ops[0].number = u64::MAX);
+        damaged(&|whole| whole.ops[0].number = MAX_NUMBER + 1);
         damaged(&|whole| whole.task.asked = u64::MAX);
         damaged(&|whole| whole.task.log_end = Some((u64::MAX, [0; 8])));
         damaged(&|whole| whole.task.awake_nanos = u64::MAX);

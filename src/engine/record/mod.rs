@@ -7,6 +7,7 @@ pub(super) mod checkpoint;
 pub(super) mod error;
 pub(super) mod ops;
 pub(super) mod output;
+pub(super) mod pieces;
 mod powers;
 pub(super) mod recorder;
 pub(super) mod refused;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Notify;
 
 use super::address::is_public;
 use super::failure::Failure;
 use super::machine::Listeners;
+use super::opened::{Opened, opened};
 use super::target::Target;
 use crate::engine::BoxFuture;
 use crate::limits;
@@ -105,13 +105,13 @@ impl Connector {
         &self.listeners
     }
 
-    /// The request must be granted. Redirects are left to the guest.
-    pub async fn exchange(
+    /// Until there is an answer's head. The request must be granted. Redirects are left to the guest.
+    pub async fn head(
         &self,
         request: Outgoing,
         timeouts: Timeouts,
         timer: &dyn Timer,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Head, Failure> {
         let resolving = self.addresses(&request.target);
         let addresses = within(timer, timeouts.connect, resolving, Failure::ConnectTimeout).await?;
         let connected = Arc::new(Notify::new());
@@ -125,26 +125,26 @@ impl Connector {
             }
         };
         let head = within(timer, timeouts.connect, connecting, Failure::ConnectTimeout).await?;
-        let Head { status, headers, mut body } = match head {
+        let head = match head {
             Some(head) => head,
             None => within(timer, timeouts.first_byte, sending, Failure::AnswerTimeout).await?,
         };
-        let header_bytes: usize =
-            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let lines = head.headers.iter();
+        let header_bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if header_bytes > limits::MAX_ANSWER_HEADER_BYTES {
             return Err(Failure::HeadersTooLarge);
         }
-        let mut whole = Vec::new();
-        loop {
-            let next = body.next().map(|piece| piece.transpose());
-            match within(timer, timeouts.between_bytes, next, Failure::AnswerTimeout).await? {
-                None => return Ok(Answer { status, headers, body: whole.into() }),
-                Some(piece) if whole.len() + piece.len() > limits::MAX_ANSWER_BODY_BYTES => {
-                    return Err(Failure::BodyTooLarge);
-                }
-                Some(piece) => whole.extend_from_slice(&piece),
-            }
-        }
+        Ok(head)
+    }
+
+    /// The answer: whole where it is short and comes at once.
+    pub async fn open(
+        &self,
+        request: Outgoing,
+        timeouts: Timeouts,
+        timer: &dyn Timer,
+    ) -> Result<Opened, Failure> {
+        opened(self.head(request, timeouts, timer).await?, timeouts.between_bytes, timer).await
     }
 
     /// Looked up once, and judged all together: a name that leads to one wrong address is not dialled at all.
@@ -191,7 +191,7 @@ fn unknown_machine(error: std::io::Error) -> Failure {
     Failure::Other(format!("this machine does not tell its own addresses: {error}"))
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     timer: &dyn Timer,
     time: Duration,
     future: impl Future<Output = Result<T, Failure>>,
@@ -208,6 +208,7 @@ async fn within<T>(
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use futures::{FutureExt, StreamExt};
     use parking_lot::Mutex;
 
     use super::*;
@@ -298,10 +299,17 @@ mod tests {
         exchange_in(notes, authority, &Elapsed(Duration::ZERO)).await
     }
 
+    fn whole(opened: Result<Opened, Failure>) -> Result<Answer, Failure> {
+        match opened? {
+            Opened::Whole(answer) => Ok(answer),
+            Opened::Streams { .. } => panic!("a short answer streams"),
+        }
+    }
+
     async fn exchange_in(notes: &Arc<Notes>, authority: &str, time: &Elapsed) -> Result<Answer, Failure> {
         let target = Target::of("http", authority, "/").unwrap();
         let request = Outgoing { method: Method::GET, target, headers: HeaderMap::new(), body: None };
-        Connector::new(notes.clone()).exchange(request, TIMEOUTS, time).await
+        whole(Connector::new(notes.clone()).open(request, TIMEOUTS, time).await)
     }
 
     #[tokio::test]
@@ -391,7 +399,7 @@ mod tests {
             let request = Outgoing { method: Method::GET, target, headers: HeaderMap::new(), body: None };
             let connector = Connector::new(notes.clone());
             connector.listeners().add(listener.parse().unwrap());
-            let answer = connector.exchange(request, TIMEOUTS, &Elapsed(Duration::ZERO)).await;
+            let answer = whole(connector.open(request, TIMEOUTS, &Elapsed(Duration::ZERO)).await);
             assert_eq!(answer.is_ok(), reached, "{listener} by {authority}");
             assert_eq!(notes.dialled.lock().is_empty(), !reached, "{listener} by {authority}");
         }

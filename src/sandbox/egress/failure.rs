@@ -28,7 +28,7 @@ pub enum Failure {
     AnswerTimeout,
     /// The connection broke before the answer was complete.
     Incomplete,
-    /// The answer's body is larger than [`limits::MAX_ANSWER_BODY_BYTES`].
+    /// The answer's body was larger than was taken when bodies were held whole. Journals of that time have it.
     BodyTooLarge,
     /// Its headers are larger than [`limits::MAX_ANSWER_HEADER_BYTES`].
     HeadersTooLarge,
@@ -39,6 +39,8 @@ pub enum Failure {
     Other(String),
     /// The task was given the power for it, and has lost it since.
     NotAllowed(String),
+    /// The answer, asked for again after its connection was lost, is not the one of which a part was read.
+    Differs,
 }
 
 impl Failure {
@@ -104,6 +106,9 @@ impl std::fmt::Display for Failure {
             }
             Self::Protocol => f.write_str("what came back is not HTTP"),
             Self::Settled => f.write_str("the task's owner said that it failed"),
+            Self::Differs => f.write_str(
+                "the connection was lost within the answer, and the answer to the same request now begins otherwise",
+            ),
             Self::Other(why) | Self::NotAllowed(why) => f.write_str(why),
         }
     }

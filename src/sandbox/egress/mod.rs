@@ -7,11 +7,16 @@ mod client;
 mod connector;
 mod failure;
 mod machine;
+mod masking;
+mod opened;
 mod secrets;
+mod stream;
 mod target;
 
 pub use self::client::Client;
 pub use self::connector::{Answer, Connector, Dialler, Head, Outgoing, Route, Timeouts, Timer};
 pub use self::failure::Failure;
+pub use self::opened::Opened;
 pub use self::secrets::put_in;
+pub use self::stream::Stream;
 pub use self::target::Target;

@@ -5,12 +5,10 @@ use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 
 use super::connector::{Answer, Outgoing};
 use super::failure::Failure;
+use super::masking::{MASK, Masker};
 use super::target::Target;
 use crate::authority::{Secret, SecretGrant};
 use crate::secrets::{SecretSource, Secrets};
-
-/// What stands for each byte of a secret that came back.
-const MASK: u8 = b'*';
 
 /// The secrets of one request.
 pub struct PutIn(Vec<Secret>);
@@ -80,14 +78,24 @@ impl PutIn {
     /// Masks them where the answer has them as they were sent. That is for accidents: a server that gives back what it gets
     /// in a form of its guest's choice gives its secret away, and should be granted none.
     pub fn masked(&self, mut answer: Answer) -> Answer {
+        self.mask_headers(&mut answer.headers);
         for secret in &self.0 {
-            let secret = secret.expose().as_bytes();
-            mask_headers(&mut answer.headers, secret);
-            if let Some(masked) = masked(&answer.body, secret) {
+            if let Some(masked) = masked(&answer.body, secret.expose().as_bytes()) {
                 answer.body = masked.into();
             }
         }
         answer
+    }
+
+    pub fn mask_headers(&self, headers: &mut HeaderMap) {
+        for secret in &self.0 {
+            mask_headers(headers, secret.expose().as_bytes());
+        }
+    }
+
+    /// The same for a body that comes piece by piece.
+    pub fn masker(self) -> Masker {
+        Masker::new(self.0)
     }
 }
 

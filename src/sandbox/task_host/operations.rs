@@ -2,7 +2,7 @@
 
 use super::port::{Recorded, TaskHost};
 use crate::authority::HttpPattern;
-use crate::engine::{InLog, Op, OpHandle, StepKind};
+use crate::engine::{InLog, Op, OpHandle, PlaceOfPiece, StepKind};
 use crate::sandbox::wire::{OpWire, Request};
 
 impl TaskHost {
@@ -47,6 +47,20 @@ impl TaskHost {
         match self {
             Self::Here(recorder) => recorder.op_done(op, hash, outcome),
             Self::There(remote) => remote.ask(Request::OpDone { op, hash, outcome: &outcome }),
+        }
+    }
+
+    pub fn put_piece(&self, op: OpHandle, hash: u64, at: PlaceOfPiece, piece: &[u8]) -> Recorded<bool> {
+        match self {
+            Self::Here(recorder) => recorder.put_piece(op, hash, at, piece),
+            Self::There(remote) => remote.ask(Request::PutPiece { op, hash, at, piece }),
+        }
+    }
+
+    pub async fn pieces(&self, op: OpHandle, from: PlaceOfPiece) -> Recorded<Vec<Vec<u8>>> {
+        match self {
+            Self::Here(recorder) => recorder.pieces(op, from).await,
+            Self::There(remote) => remote.call(Request::Pieces { op, from }).await,
         }
     }
 

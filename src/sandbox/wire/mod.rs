@@ -7,7 +7,7 @@ mod remote;
 mod values;
 mod wait;
 
-pub use protocol::{ExchangeWire, Request};
+pub use protocol::{ExchangeWire, ExchangedWire, Request};
 pub use remote::{Link, Remote};
 pub use values::{EndWire, ErrorWire, OpWire, bound_named};
 pub use wait::RemoteWait;

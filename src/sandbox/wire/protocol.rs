@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::values::{AskWire, EndWire, OpWire};
 use crate::authority::{Grant, HttpPattern};
 use crate::engine::{
-    Addressee, ChildCall, InLog, InspectError, OpHandle, OutputOp, StateQuery, StateWrite, StepKind,
-    Suspension,
+    Addressee, ChildCall, InLog, InspectError, OpHandle, OutputOp, PlaceOfPiece, StateQuery, StateWrite,
+    StepKind, Suspension,
 };
 use crate::files::Call;
 use crate::limits;
@@ -136,6 +136,10 @@ pub enum Request<'a> {
     MayReach { url: &'a str },
     Exchange(#[serde(borrow)] Box<ExchangeWire<'a>>),
     Folder { folder: u32, call: Call },
+    NextOfStream { stream: u64 },
+    DropStream { stream: u64 },
+    PutPiece { op: OpHandle, hash: u64, at: PlaceOfPiece, piece: &'a [u8] },
+    Pieces { op: OpHandle, from: PlaceOfPiece },
 
     Ask { op: OpHandle, hash: u64, question: Box<AskWire> },
     Asked { op: OpHandle, known: OpWire },
@@ -205,6 +209,14 @@ pub struct ExchangeWire<'a> {
     pub connect: Duration,
     pub first_byte: Duration,
     pub between_bytes: Duration,
+}
+
+/// What came back to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ExchangedWire {
+    pub outcome: Vec<u8>,
+    /// Its body is on its way, under this number.
+    pub stream: Option<u64>,
 }
 
 const LENGTH_BYTES: usize = 4;

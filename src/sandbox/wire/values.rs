@@ -128,7 +128,7 @@ impl From<Outcome> for EndWire {
 }
 
 /// Bounds that end an attempt, by their names in the manifest or in `limits`.
-const BOUNDS: [&str; 14] = [
+const BOUNDS: [&str; 16] = [
     "memory_mib",
     "run_seconds",
     "journal_mib",
@@ -138,6 +138,8 @@ const BOUNDS: [&str; 14] = [
     "MAX_OPEN_TICKETS",
     "MAX_INSPECTION_MS",
     "MAX_HANDLES",
+    "MAX_OPEN_STREAMS",
+    "MAX_PIECES",
     "MAX_HOSTCALL_BYTES",
     "MAX_CORE_INSTANCES",
     "MAX_TABLES",
@@ -186,6 +188,8 @@ mod tests {
             include_str!("../world/tickets.rs"),
             include_str!("../world/journal.rs"),
             include_str!("../world/files/mod.rs"),
+            include_str!("../world/http/exchanges/pump.rs"),
+            include_str!("../../engine/record/pieces.rs"),
             include_str!("../../engine/record/recorder.rs"),
         ];
         let mut named = 0;

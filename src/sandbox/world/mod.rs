@@ -10,7 +10,7 @@
 //! | `cli/environment`                  | no variables, no arguments but the program's name, no directory  |
 //! | `filesystem/*`                     | the granted folders; what a call came to is on disk: `files/`    |
 //! | `sockets/*`                        | denied                                                           |
-//! | `http/*`                           | each exchange is an operation with its outcome on disk: `http/`  |
+//! | `http/*`                           | each exchange is an operation with its outcome on disk, and what streams is there before it shows: `http/` |
 //!
 //! Handles (streams, pollables, futures) are not virtual: replay makes them again by the same calls.
 

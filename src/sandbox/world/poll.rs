@@ -10,6 +10,7 @@ use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use super::clocks::Timers;
 use super::files::Files;
+use super::http::in_wait;
 use super::journal::{Call, Journal, Kind, WaitOn};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::threads::Meter;
@@ -44,7 +45,7 @@ impl poll::Host for Polling<'_> {
             return Ok(ready);
         }
         let (on, awake) = (self.wait_on(&pollables), self.awake());
-        let ready = self.journal.wait(poll::Host::poll(self.table, pollables), on, awake).await??;
+        let ready = self.journal.wait(in_wait(poll::Host::poll(self.table, pollables)), on, awake).await??;
         let payload = postcard::to_stdvec(&ready)?;
         self.journal.record(call, &payload)?;
         Ok(ready)
@@ -58,7 +59,8 @@ impl poll::HostPollable for Polling<'_> {
             return self.force(&pollable).await;
         }
         let (on, awake) = (self.wait_on(std::slice::from_ref(&pollable)), self.awake());
-        self.journal.wait(poll::HostPollable::block(self.table, pollable), on, awake).await??;
+        let blocking = in_wait(poll::HostPollable::block(self.table, pollable));
+        self.journal.wait(blocking, on, awake).await??;
         self.journal.record(BLOCK, &[])?;
         Ok(())
     }
@@ -72,7 +74,7 @@ impl poll::HostPollable for Polling<'_> {
             }
             return Ok(ready);
         }
-        let ready = poll::HostPollable::ready(self.table, pollable);
+        let ready = in_wait(poll::HostPollable::ready(self.table, pollable));
         let ready = self.journal.wait(ready, WaitOn::Process, Duration::ZERO).await??;
         self.journal.record(READY, &[u8::from(ready)])?;
         Ok(ready)
@@ -92,7 +94,7 @@ impl Polling<'_> {
             return Ok(());
         }
         let pollable = Resource::new_borrow(pollable.rep());
-        self.journal.forced(poll::HostPollable::block(self.table, pollable)).await?
+        self.journal.forced(in_wait(poll::HostPollable::block(self.table, pollable))).await?
     }
 
     fn wait_on(&self, pollables: &[Resource<DynPollable>]) -> WaitOn {

@@ -4,6 +4,7 @@
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{Fields, FutureIncomingResponse, IncomingResponse, OutgoingRequest, Scheme};
 use wasip2::io::poll;
+use wasip2::io::streams::StreamError;
 
 wit_bindgen::generate!({ world: "web-digest", path: "wit" });
 
@@ -79,11 +80,15 @@ fn read(response: &IncomingResponse) -> Result<Vec<u8>, String> {
     let body = response.consume().map_err(gone)?;
     let stream = body.stream().map_err(gone)?;
     let mut bytes = Vec::new();
-    // It ends with `closed`: bodies arrive whole.
-    while let Ok(piece) = stream.blocking_read(64 * 1024) {
-        bytes.extend(piece);
+    loop {
+        match stream.blocking_read(64 * 1024) {
+            Ok(piece) => bytes.extend(piece),
+            Err(StreamError::Closed) => return Ok(bytes),
+            Err(StreamError::LastOperationFailed(error)) => {
+                return Err(format!("the answer broke off: {}", error.to_debug_string()));
+            }
+        }
     }
-    Ok(bytes)
 }
 
 fn digest(status: u16, bytes: &[u8]) -> Digest {

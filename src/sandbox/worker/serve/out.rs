@@ -10,12 +10,12 @@ use super::answer::{Served, known, later, not_allowed, now};
 use super::asks;
 use crate::engine::RecorderError;
 use crate::limits;
-use crate::sandbox::egress::{Answer, Failure, Outgoing, Target, Timeouts};
+use crate::sandbox::egress::{Outgoing, Target, Timeouts};
 use crate::sandbox::wire::OpWire;
-use crate::sandbox::wire::protocol::{ExchangeWire, Request};
+use crate::sandbox::wire::protocol::{ExchangeWire, ExchangedWire, Request};
 use crate::sandbox::worker::guest::Guest;
 use crate::sandbox::world::files::perform;
-use crate::sandbox::world::http::{check_way, encode_outcome, exchange_from_here};
+use crate::sandbox::world::http::{Exchanged, Outcome, check_way, encode_outcome, exchange_from_here};
 
 pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
     let recorder = &guest.recorder;
@@ -49,6 +49,19 @@ pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
                 perform(&guest.recorder, &guest.task.grant.files, &guest.folders, folder, call).await
             })
         }
+        Request::NextOfStream { stream } => next_of(guest, stream),
+        Request::DropStream { stream } => {
+            guest.drop_stream(stream);
+            known(())
+        }
+        Request::PutPiece { piece, .. } if piece.len() > limits::MAX_INLINE_PAYLOAD_BYTES => {
+            not_allowed("a piece past its bound")
+        }
+        Request::PutPiece { op, hash, at, piece } => now(recorder.put_piece(op, hash, at, piece)),
+        Request::Pieces { op, from } => {
+            let recorder = recorder.clone();
+            later(async move { recorder.pieces(op, from).await })
+        }
         request => asks::serve(guest, request),
     }
 }
@@ -72,14 +85,34 @@ fn exchanged(guest: &Arc<Guest>, wire: &ExchangeWire<'_>) -> Served {
     later(async move {
         let _place = place;
         if let Err(failure) = check_way(&guest.recorder, &outgoing.target)? {
-            return encoded(&Err(failure));
+            return over(Outcome::Failed(failure));
         }
-        encoded(&exchange_from_here(&guest.recorder, &guest.connector, outgoing, timeouts).await?)
+        match exchange_from_here(&guest.recorder, &guest.connector, outgoing, timeouts).await? {
+            Exchanged::Over(Ok(answer)) => over(Outcome::Whole(answer)),
+            Exchanged::Over(Err(failure)) => over(Outcome::Failed(failure)),
+            Exchanged::Streams(head, flow) => {
+                let outcome = encode_outcome(&Outcome::Begun(head)).map_err(RecorderError::Fault)?;
+                let stream = guest.keep_stream(*flow).ok_or_else(|| RecorderError::Limit {
+                    bound: "MAX_OPEN_STREAMS",
+                    message: "more answers stream to the tool than it may have at once".to_owned(),
+                })?;
+                Ok(ExchangedWire { outcome, stream: Some(stream) })
+            }
+        }
     })
 }
 
-fn encoded(outcome: &Result<Answer, Failure>) -> Result<Vec<u8>, RecorderError> {
-    encode_outcome(outcome).map_err(RecorderError::Fault)
+fn over(outcome: Outcome) -> Result<ExchangedWire, RecorderError> {
+    let outcome = encode_outcome(&outcome).map_err(RecorderError::Fault)?;
+    Ok(ExchangedWire { outcome, stream: None })
+}
+
+fn next_of(guest: &Arc<Guest>, stream: u64) -> Served {
+    let Some(stream) = guest.stream(stream) else { return not_allowed("a stream that is not open") };
+    later(async move {
+        let next = stream.lock().await.next().await?;
+        Ok(next.map(|next| next.map(|bytes| bytes.to_vec())))
+    })
 }
 
 /// The request as it may leave.

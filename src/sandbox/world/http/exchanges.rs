@@ -4,31 +4,40 @@
 //! replay, until the guest waits for the first time beyond its end: only there is it sure that the guest still
 //! wants it. Until then the guest may let it go, as it did the first time, and it is never sent again.
 
+mod pump;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
-use http::header::{self, HeaderValue};
-use http::{HeaderName, Method, request};
+use bytes::Bytes;
+use http::request;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::way_out::WayOut;
+use self::pump::{Asked, Source};
+use super::outcome::{Head, Outcome};
+use super::request::{Request, may_resend};
+use super::shown::Streamed;
+use super::way_out::{Came, Flow, WayOut};
 use super::{body, outcome};
 use crate::authority::Grant;
-use crate::engine::{Divergence, NamedHosts, Op, OpHandle, RecorderError, StepKind, call_hash};
-use crate::limits;
-use crate::sandbox::egress::{Answer, Failure, Outgoing, Target, Timeouts};
+use crate::engine::{Divergence, NamedHosts, Op, OpHandle, RecorderError, StepKind};
+use crate::sandbox::egress::{Answer, Target};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::task_host::TaskHost;
-use crate::task::{Effects, UnknownOutcome};
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use crate::task::Effects;
 
 /// The answer, or the error that the guest gets.
-pub type Answered = Result<Answer, Error>;
+pub type Answered = Result<Given, Error>;
+
+/// An answer as the guest gets it.
+pub enum Given {
+    Whole(Answer),
+    Streams(Head, Streamed),
+}
 
 /// What a task's exchanges need of the world outside. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +63,10 @@ struct Shared {
     changed: Notify,
     /// Exchanges of which something is on disk, and that were not held against it yet.
     comparing: watch::Sender<usize>,
+    /// Bodies on their way.
+    pumps: AtomicUsize,
+    /// Bodies that stream and that the guest has, or may yet get.
+    bodies: Arc<AtomicUsize>,
 }
 
 /// One of them, until it was.
@@ -116,6 +129,8 @@ impl Exchanges {
             stopped: Notify::new(),
             changed: Notify::new(),
             comparing: watch::Sender::new(0),
+            pumps: AtomicUsize::new(0),
+            bodies: Arc::default(),
         }))
     }
 
@@ -231,9 +246,9 @@ impl Exchanges {
         Ok(())
     }
 
-    /// Whether any has no outcome yet, so that the instance must stay.
+    /// Whether any has no outcome yet, or a body on its way, so that the instance must stay.
     pub fn under_way(&self) -> bool {
-        self.0.lock().held.values().flatten().any(|exchange| exchange.is_under_way())
+        self.is_pumping() || self.0.lock().held.values().flatten().any(|exchange| exchange.is_under_way())
     }
 
     /// Ends when all that was begun, and of which something is on disk, was held against that.
@@ -272,7 +287,7 @@ impl Exchanges {
 
     async fn run(
         &self,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         known: Option<(Op, Comparing)>,
         request: Request,
         body: WasiBody,
@@ -300,10 +315,10 @@ impl Exchanges {
     /// `None`: the guest let it go.
     async fn perform(
         &self,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         (known, comparing): (Option<Op>, &mut Option<Comparing>),
         request: Request,
-        body: Result<bytes::Bytes, Error>,
+        body: Result<Bytes, Error>,
     ) -> Result<Option<Answered>, Stop> {
         let (recorder, op) = (&self.0.recorder, exchange.op);
         let body = match body {
@@ -322,11 +337,20 @@ impl Exchanges {
         let sends = match known {
             None => 0,
             Some(Op::Done { outcome, .. }) => {
+                let pumping = self.pumping();
                 exchange.step(Phase::Over, || Ok(()))?;
                 let outcome = outcome::decode(&outcome).ok_or_else(|| {
                     Stop::HostFault(format!("the recorded outcome of {} is unreadable", exchange.what))
                 })?;
-                return Ok(Some(outcome.map_err(outcome::error)));
+                return Ok(Some(match outcome {
+                    Outcome::Whole(answer) => Ok(Given::Whole(answer)),
+                    Outcome::Failed(failure) => Err(outcome::error(failure)),
+                    Outcome::Begun(head) => {
+                        let asked = Asked { request, body, status: head.status };
+                        let body = self.stream(exchange, hash, Source::Disk(Box::new(asked)), pumping)?;
+                        Ok(Given::Streams(head, body))
+                    }
+                }));
             }
             Some(Op::Abandoned { .. }) => {
                 // The guest lets it go before it waits for anything that is not in its journal.
@@ -338,7 +362,7 @@ impl Exchanges {
         self.is_live().await;
         let way_out = &self.0.egress.way_out;
         if let Err(failure) = way_out.check(&request.target).await? {
-            return self.over(exchange, hash, Err(failure)).await;
+            return self.over(exchange, hash, Outcome::Failed(failure)).await;
         }
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
@@ -352,25 +376,51 @@ impl Exchanges {
             recorder.barrier().await?;
             crate::crash_point!("op_intent");
         }
-        let outcome = way_out.exchange(outgoing, timeouts).await?;
-        self.over(exchange, hash, outcome).await
+        match way_out.exchange(outgoing, timeouts).await? {
+            Came::Over(Ok(answer)) => self.over(exchange, hash, Outcome::Whole(answer)).await,
+            Came::Over(Err(failure)) => self.over(exchange, hash, Outcome::Failed(failure)).await,
+            Came::Streams(head, flow) => self.begun(exchange, hash, head, flow).await,
+        }
     }
 
     /// Puts the outcome on disk, and then shows it to the guest. `None`: the guest let it go.
-    async fn over(
-        &self,
-        exchange: &Exchange,
-        hash: u64,
-        outcome: Result<Answer, Failure>,
-    ) -> Result<Option<Answered>, Stop> {
-        let recorder = &self.0.recorder;
-        let stored = outcome::encode(&outcome).map_err(Stop::HostFault)?;
-        if !exchange.step(Phase::Over, || recorder.op_done(exchange.op, hash, stored))? {
+    async fn over(&self, exchange: &Exchange, hash: u64, outcome: Outcome) -> Result<Option<Answered>, Stop> {
+        if !self.settle(exchange, hash, &outcome).await? {
             return Ok(None);
+        }
+        Ok(match outcome {
+            Outcome::Whole(answer) => Some(Ok(Given::Whole(answer))),
+            Outcome::Failed(failure) => Some(Err(outcome::error(failure))),
+            Outcome::Begun(_) => None,
+        })
+    }
+
+    /// The same for an answer whose body is on its way.
+    async fn begun(
+        &self,
+        exchange: &Arc<Exchange>,
+        hash: u64,
+        head: Head,
+        flow: Flow,
+    ) -> Result<Option<Answered>, Stop> {
+        // From before it counts as answered: were the instance to leave in between, the body would be lost.
+        let pumping = self.pumping();
+        if !self.settle(exchange, hash, &Outcome::Begun(head.clone())).await? {
+            return Ok(None);
+        }
+        let body = self.stream(exchange, hash, Source::Open(flow), pumping)?;
+        Ok(Some(Ok(Given::Streams(head, body))))
+    }
+
+    async fn settle(&self, exchange: &Exchange, hash: u64, outcome: &Outcome) -> Result<bool, Stop> {
+        let recorder = &self.0.recorder;
+        let stored = outcome::encode(outcome).map_err(Stop::HostFault)?;
+        if !exchange.step(Phase::Over, || recorder.op_done(exchange.op, hash, stored))? {
+            return Ok(false);
         }
         crate::crash_point!("op_done");
         recorder.barrier().await?;
-        Ok(Some(outcome.map_err(outcome::error)))
+        Ok(true)
     }
 }
 
@@ -419,70 +469,6 @@ impl Exchange {
         *phase = next;
         Ok(true)
     }
-}
-
-/// A request without its body.
-struct Request {
-    parts: request::Parts,
-    target: Target,
-    options: Option<RequestOptions>,
-}
-
-impl Request {
-    /// Stands for all that leaves.
-    fn hash(&self, body: &[u8]) -> u64 {
-        let mut headers: Vec<(&str, &[u8])> =
-            self.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        // Stable, so that values of one name keep their order.
-        headers.sort_by_key(|(name, _)| *name);
-        let count = headers.len().to_le_bytes();
-        let mut pieces: Vec<&[u8]> =
-            vec![self.parts.method.as_str().as_bytes(), self.target.url().as_str().as_bytes(), &count];
-        pieces.extend(headers.iter().flat_map(|(name, value)| [name.as_bytes(), value]));
-        pieces.push(body);
-        call_hash("http", &pieces)
-    }
-
-    fn timeouts(&self) -> Timeouts {
-        let options = self.options.unwrap_or_default();
-        let given = |wanted: Option<Duration>, most_ms: u64| {
-            let most = Duration::from_millis(most_ms);
-            wanted.map_or(most, |wanted| wanted.min(most))
-        };
-        Timeouts {
-            connect: given(options.connect_timeout, limits::HTTP_CONNECT_MS),
-            first_byte: given(options.first_byte_timeout, limits::HTTP_ANSWER_MS),
-            between_bytes: given(options.between_bytes_timeout, limits::HTTP_ANSWER_MS),
-        }
-    }
-
-    fn outgoing(self, body: bytes::Bytes, key: &str) -> Outgoing {
-        let Self { parts, target, .. } = self;
-        let request::Parts { method, mut headers, .. } = parts;
-        // The client sets them from what it sends.
-        headers.remove(header::HOST);
-        headers.remove(header::CONTENT_LENGTH);
-        if !method.is_safe()
-            && !headers.contains_key(IDEMPOTENCY_KEY)
-            && let Ok(key) = HeaderValue::from_str(key)
-        {
-            headers.insert(IDEMPOTENCY_KEY, key);
-        }
-        // The client would set it.
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        let body = (!method.is_safe() || !body.is_empty()).then_some(body);
-        Outgoing { method, target, headers, body }
-    }
-}
-
-/// Whether a request that left and perhaps arrived may leave once more.
-fn may_resend(effects: &Effects, method: &Method, target: &Target) -> bool {
-    let with_port = format!("{}:{}", target.host(), target.port());
-    let honours_keys =
-        |host: &String| host.eq_ignore_ascii_case(target.host()) || host.eq_ignore_ascii_case(&with_port);
-    method.is_idempotent()
-        || effects.unknown_outcome == UnknownOutcome::Retry
-        || effects.idempotent_hosts.iter().any(honours_keys)
 }
 
 fn diverged(exchange: &Exchange, expected: &str, was: u64, is: u64) -> Stop {

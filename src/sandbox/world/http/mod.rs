@@ -1,5 +1,6 @@
-//! `wasi:http`: exchanges with the outside, whole bodies at a time. What comes back is an operation with its
-//! outcome on disk before the guest sees it, an error no less than an answer.
+//! `wasi:http`: exchanges with the outside. What comes back is an operation with its outcome on disk before the guest sees it,
+//! an error no less than an answer. The body of a request is whole before it leaves. That of an answer is whole where it is
+//! short and comes at once; else it streams, and each piece is on disk before the guest sees it.
 //!
 //! A request that is not safe bears an `Idempotency-Key` that stays the same however often it is sent; where the
 //! guest sets one itself, that one is sent: it follows from the guest's own doings and so stays the same too.
@@ -8,6 +9,9 @@ mod body;
 mod exchanges;
 mod outcome;
 pub mod overrides;
+mod pieces;
+mod request;
+mod shown;
 mod way_out;
 
 use std::future::Future;
@@ -16,9 +20,12 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use self::exchanges::Given;
 pub use self::exchanges::{Egress, Exchanges};
-pub use self::outcome::{decode as outcome, encode as encode_outcome, settled};
-pub use self::way_out::{WayOut, check as check_way, exchange as exchange_from_here};
+use self::outcome::Head;
+pub use self::outcome::{Outcome, decode as outcome, encode as encode_outcome, settled};
+pub use self::shown::in_wait;
+pub use self::way_out::{Exchanged, FlowHere, WayOut, check as check_way, exchange as exchange_from_here};
 use crate::authority::Grant;
 use crate::limits;
 use crate::sandbox::egress::{Answer, Target};
@@ -126,9 +133,15 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-fn response(answer: Answer) -> (Response<WasiBody>, Transmission) {
-    let Answer { status, headers, body } = answer;
-    let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
+fn response(given: Given) -> (Response<WasiBody>, Transmission) {
+    let (Head { status, headers }, body) = match given {
+        Given::Whole(Answer { status, headers, body }) => {
+            let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+            (Head { status, headers }, body)
+        }
+        Given::Streams(head, body) => (head, body.boxed_unsync()),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     (response, Box::new(async { Ok(()) }))

@@ -7,49 +7,90 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::p2::bindings::http::types::{DnsErrorPayload, ErrorCode};
 
 use crate::limits;
 use crate::sandbox::egress::{Answer, Failure};
 
-/// Its first byte on disk.
+/// Its first byte on disk: of an answer that is there whole, or a failure.
 const VERSION: u8 = 1;
+/// Of an answer whose body stands behind it in pieces.
+const VERSION_OF_BEGUN: u8 = 2;
 
-#[derive(Serialize, Deserialize)]
-enum Stored {
-    Answered { status: u16, headers: Vec<(String, Vec<u8>)>, body: Vec<u8> },
+/// An answer without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+/// What an exchange came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Whole(Answer),
+    /// Its body comes piece by piece.
+    Begun(Head),
     Failed(Failure),
 }
 
-pub fn encode(outcome: &Result<Answer, Failure>) -> Result<Vec<u8>, String> {
-    let stored = match outcome {
-        Err(failure) => Stored::Failed(failure.clone()),
-        Ok(Answer { status, headers, body }) => Stored::Answered {
-            status: status.as_u16(),
-            headers: headers
-                .iter()
-                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-                .collect(),
-            body: body.to_vec(),
-        },
+type StoredHeaders = Vec<(String, Vec<u8>)>;
+
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    Answered { status: u16, headers: StoredHeaders, body: Vec<u8> },
+    Failed(Failure),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredHead {
+    status: u16,
+    headers: StoredHeaders,
+}
+
+pub fn encode(outcome: &Outcome) -> Result<Vec<u8>, String> {
+    let encoded = match outcome {
+        Outcome::Failed(failure) => postcard::to_extend(&Stored::Failed(failure.clone()), vec![VERSION]),
+        Outcome::Whole(Answer { status, headers, body }) => {
+            let (status, headers) = (status.as_u16(), stored(headers));
+            postcard::to_extend(&Stored::Answered { status, headers, body: body.to_vec() }, vec![VERSION])
+        }
+        Outcome::Begun(Head { status, headers }) => {
+            let head = StoredHead { status: status.as_u16(), headers: stored(headers) };
+            postcard::to_extend(&head, vec![VERSION_OF_BEGUN])
+        }
     };
-    postcard::to_extend(&stored, vec![VERSION]).map_err(|error| error.to_string())
+    encoded.map_err(|error| error.to_string())
 }
 
 /// `None` where the bytes are no outcome.
-pub fn decode(bytes: &[u8]) -> Option<Result<Answer, Failure>> {
+pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let (version, rest) = bytes.split_first()?;
-    if *version != VERSION {
-        return None;
+    match *version {
+        VERSION => Some(match postcard::from_bytes(rest).ok()? {
+            Stored::Failed(failure) => Outcome::Failed(failure),
+            Stored::Answered { status, headers, body } => {
+                let Head { status, headers } = head(status, &headers)?;
+                Outcome::Whole(Answer { status, headers, body: body.into() })
+            }
+        }),
+        VERSION_OF_BEGUN => {
+            let StoredHead { status, headers } = postcard::from_bytes(rest).ok()?;
+            Some(Outcome::Begun(head(status, &headers)?))
+        }
+        _ => None,
     }
-    let (status, stored, body) = match postcard::from_bytes(rest).ok()? {
-        Stored::Failed(failure) => return Some(Err(failure)),
-        Stored::Answered { status, headers, body } => (status, headers, body),
-    };
+}
+
+fn stored(headers: &HeaderMap) -> StoredHeaders {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn head(status: u16, stored: &StoredHeaders) -> Option<Head> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &stored {
+    for (name, value) in stored {
         headers.append(header_name(name)?, HeaderValue::from_bytes(value).ok()?);
     }
-    Some(Ok(Answer { status: StatusCode::from_u16(status).ok()?, headers, body: body.into() }))
+    Some(Head { status: StatusCode::from_u16(status).ok()?, headers })
 }
 
 /// The outcome as a task's owner tells it: `{"status": 200, "headers": {"name": "value" | ["value", …]},
@@ -65,7 +106,7 @@ pub fn settled(given: Option<Value>) -> Result<Vec<u8>, String> {
         body: Option<String>,
         body_base64: Option<String>,
     }
-    let Some(given) = given else { return encode(&Err(Failure::Settled)) };
+    let Some(given) = given else { return encode(&Outcome::Failed(Failure::Settled)) };
     const SHAPE: &str = "an answer is {\"status\": 200, \"headers\": {…}, \"body\": \"text\"} (or body_base64), status alone being needed";
     let given: GivenOutcome = serde_json::from_value(given).map_err(|error| format!("{error}; {SHAPE}"))?;
     let status =
@@ -95,7 +136,7 @@ pub fn settled(given: Option<Value>) -> Result<Vec<u8>, String> {
     if body.len() > limits::MAX_ANSWER_BODY_BYTES {
         return Err(format!("a body has at most {} bytes", limits::MAX_ANSWER_BODY_BYTES));
     }
-    encode(&Ok(Answer { status, headers, body: Bytes::from(body) }))
+    encode(&Outcome::Whole(Answer { status, headers, body: Bytes::from(body) }))
 }
 
 /// How `wasi:http` names it.
@@ -117,9 +158,30 @@ pub fn error(failure: Failure) -> Error {
             Error::HttpResponseHeaderSectionSize(u32::try_from(limits::MAX_ANSWER_HEADER_BYTES).ok())
         }
         Failure::Protocol => Error::HttpProtocolError,
-        Failure::Settled => Error::InternalError(Some(Failure::Settled.to_string())),
+        failure @ (Failure::Settled | Failure::Differs) => Error::InternalError(Some(failure.to_string())),
         Failure::Other(why) => Error::InternalError(Some(why)),
         Failure::NotAllowed(_) => Error::HttpRequestDenied,
+    }
+}
+
+/// The same for the guest that asks for the code of a stream's error: only a code is found there.
+pub fn code(error: Error) -> ErrorCode {
+    match error {
+        Error::DnsError { .. } => ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }),
+        Error::DestinationIpProhibited => ErrorCode::DestinationIpProhibited,
+        Error::ConnectionRefused => ErrorCode::ConnectionRefused,
+        Error::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        Error::DestinationUnavailable => ErrorCode::DestinationUnavailable,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
+        Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::HttpResponseTimeout => ErrorCode::HttpResponseTimeout,
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        Error::HttpResponseHeaderSectionSize(most) => ErrorCode::HttpResponseHeaderSectionSize(most),
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        Error::HttpRequestDenied => ErrorCode::HttpRequestDenied,
+        Error::InternalError(why) => ErrorCode::InternalError(why),
+        other => ErrorCode::InternalError(Some(other.to_string())),
     }
 }
 
@@ -139,7 +201,9 @@ mod tests {
         headers.append("x-one", HeaderValue::from_static("1"));
         headers.append("x-one", HeaderValue::from_bytes(b"\xff2").unwrap());
         let answer = Answer { status: StatusCode::IM_A_TEAPOT, headers, body: Bytes::from_static(b"\0tea") };
-        for outcome in [Ok(answer), Err(Failure::Incomplete), Err(Failure::Name("no".into()))] {
+        let begun = Outcome::Begun(Head { status: answer.status, headers: answer.headers.clone() });
+        let failed = [Failure::Incomplete, Failure::Name("no".into()), Failure::Differs].map(Outcome::Failed);
+        for outcome in [Outcome::Whole(answer), begun].into_iter().chain(failed) {
             assert_eq!(decode(&encode(&outcome).unwrap()), Some(outcome));
         }
         assert_eq!(decode(&[]), None);
@@ -148,12 +212,15 @@ mod tests {
 
     #[test]
     fn an_owner_tells_an_answer_as_json() {
-        let seen = |json: Value| decode(&settled(Some(json)).unwrap()).unwrap().unwrap();
+        let seen = |json: Value| match decode(&settled(Some(json)).unwrap()) {
+            Some(Outcome::Whole(answer)) => answer,
+            other => panic!("no answer: {other:?}"),
+        };
         let answer = seen(json!({"status": 201, "headers": {"X-A": ["1", "2"], "b": "3"}, "body": "done"}));
         assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (201, &b"done"[..]));
         assert_eq!(answer.headers.get_all("x-a").iter().count(), 2);
         assert_eq!(seen(json!({"status": 200, "body_base64": "AAE="})).body.as_ref(), [0, 1]);
-        assert_eq!(decode(&settled(None).unwrap()), Some(Err(Failure::Settled)));
+        assert_eq!(decode(&settled(None).unwrap()), Some(Outcome::Failed(Failure::Settled)));
         for wrong in [
             json!({}),
             json!({"status": 99}),

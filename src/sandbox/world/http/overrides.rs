@@ -1,17 +1,18 @@
-//! Three functions of `wasi:http` in which the host must know what the guest does, at the moment it does it.
+//! Four functions of `wasi:http` in which the host must know what the guest does, at the moment it does it.
 
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut};
-use wasmtime_wasi::p2::DynOutputStream;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     ErrorCode, HostFutureIncomingResponse, HostOutgoingBody as _, RequestOptions,
 };
-use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+use wasmtime_wasi_http::p2::body::{HostIncomingBody, HostOutgoingBody};
 use wasmtime_wasi_http::p2::types::{self, HostOutgoingRequest};
 use wasmtime_wasi_http::{WasiHttpView, p2};
 
 use super::body::Bounded;
+use super::shown::Shown;
 use crate::sandbox::world::World;
 
 const TYPES: &str = "wasi:http/types@0.2.12";
@@ -19,13 +20,14 @@ const HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
 type Handled = Result<Resource<types::HostFutureIncomingResponse>, ErrorCode>;
 
-/// Stock `wasi:http`, with these three in place of its own.
+/// Stock `wasi:http`, with these four in place of its own.
 pub fn add_to_linker(linker: &mut Linker<World>) -> Result<()> {
     p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     linker.instance(HANDLER)?.func_wrap("handle", handle)?;
     let mut interface = linker.instance(TYPES)?;
     interface.func_wrap("[method]outgoing-body.write", write)?;
+    interface.func_wrap("[method]incoming-body.stream", stream)?;
     let future = ResourceType::host::<types::HostFutureIncomingResponse>();
     interface.resource(
         "future-incoming-response",
@@ -62,4 +64,15 @@ fn write(
     let inner = world.table.delete(stream)?;
     let bounded: DynOutputStream = Box::new(Bounded::new(inner));
     Ok((Ok(world.table.push_child(bounded, &body)?),))
+}
+
+fn stream(
+    mut store: StoreContextMut<'_, World>,
+    (body,): (Resource<HostIncomingBody>,),
+) -> Result<(Result<Resource<DynInputStream>, ()>,)> {
+    let world = store.data_mut();
+    let Some(inner) = world.table.get_mut(&body)?.take_stream() else { return Ok((Err(()),)) };
+    let shown = Shown::new(inner, world.journal.clone(), world.meter.clone());
+    let shown: DynInputStream = Box::new(shown);
+    Ok((Ok(world.table.push_child(shown, &body)?),))
 }

@@ -1,9 +1,14 @@
 //! The way out of an attempt's exchanges: judged by what the task may do at the moment, and then through the connector.
 
+use bytes::Bytes;
+
+use super::outcome::{self, Head, Outcome};
 use crate::authority::{Lost, Powers};
 use crate::engine::{BoxFuture, Recorder, RecorderError};
-use crate::sandbox::egress::{Answer, Connector, Failure, Outgoing, Target, Timeouts, Timer, put_in};
-use crate::sandbox::wire::{ExchangeWire, Remote, Request};
+use crate::sandbox::egress::{
+    Answer, Connector, Failure, Opened, Outgoing, Stream, Target, Timeouts, Timer, put_in,
+};
+use crate::sandbox::wire::{ExchangeWire, ExchangedWire, Remote, Request};
 
 /// Where exchanges leave.
 #[derive(Clone)]
@@ -25,20 +30,70 @@ impl WayOut {
     }
 
     /// Sends what [`Self::check`] let pass, and waits for what comes back.
-    pub async fn exchange(
-        &self,
-        outgoing: Outgoing,
-        timeouts: Timeouts,
-    ) -> Result<Result<Answer, Failure>, RecorderError> {
+    pub async fn exchange(&self, outgoing: Outgoing, timeouts: Timeouts) -> Result<Came, RecorderError> {
         match self {
-            Self::Here { recorder, connector } => exchange(recorder, connector, outgoing, timeouts).await,
+            Self::Here { recorder, connector } => {
+                Ok(match exchange(recorder, connector, outgoing, timeouts).await? {
+                    Exchanged::Over(outcome) => Came::Over(outcome),
+                    Exchanged::Streams(head, flow) => Came::Streams(head, Flow::Here(flow)),
+                })
+            }
             Self::There(remote) => {
-                let outcome: Vec<u8> =
+                let ExchangedWire { outcome, stream } =
                     remote.call(Request::Exchange(Box::new(wire(&outgoing, timeouts)))).await?;
-                super::outcome::decode(&outcome)
-                    .ok_or_else(|| RecorderError::Fault("the server's answer is unreadable".to_owned()))
+                match (outcome::decode(&outcome), stream) {
+                    (Some(Outcome::Begun(head)), Some(stream)) => {
+                        Ok(Came::Streams(head, Flow::There(RemoteFlow { remote: remote.clone(), stream })))
+                    }
+                    (Some(Outcome::Whole(answer)), None) => Ok(Came::Over(Ok(answer))),
+                    (Some(Outcome::Failed(failure)), None) => Ok(Came::Over(Err(failure))),
+                    _ => Err(RecorderError::Fault("the server's answer is unreadable".to_owned())),
+                }
             }
         }
+    }
+}
+
+/// What came back.
+pub enum Came {
+    Over(Result<Answer, Failure>),
+    /// The body is still on its way.
+    Streams(Head, Flow),
+}
+
+/// The body of an answer, on its way.
+pub enum Flow {
+    /// It is there.
+    Whole(Option<Bytes>),
+    Here(Box<FlowHere>),
+    There(RemoteFlow),
+}
+
+impl Flow {
+    /// The next bytes, never none; `None` at the end. The inner error is the stream's end, too.
+    pub async fn next(&mut self) -> Result<Result<Option<Bytes>, Failure>, RecorderError> {
+        match self {
+            Self::Whole(body) => Ok(Ok(body.take().filter(|body| !body.is_empty()))),
+            Self::Here(flow) => flow.next().await,
+            Self::There(RemoteFlow { remote, stream }) => {
+                let next: Result<Option<Vec<u8>>, Failure> =
+                    remote.call(Request::NextOfStream { stream: *stream }).await?;
+                Ok(next.map(|next| next.map(Bytes::from)))
+            }
+        }
+    }
+}
+
+/// One that the server has.
+pub struct RemoteFlow {
+    remote: Remote,
+    stream: u64,
+}
+
+impl Drop for RemoteFlow {
+    fn drop(&mut self) {
+        // Not waited for: this may be within what must not stand still.
+        let _ = self.remote.ring(Request::DropStream { stream: self.stream });
     }
 }
 
@@ -62,37 +117,77 @@ pub fn check(recorder: &Recorder, target: &Target) -> Result<Result<(), Failure>
     }
 }
 
+/// What came back to this process.
+pub enum Exchanged {
+    Over(Result<Answer, Failure>),
+    Streams(Head, Box<FlowHere>),
+}
+
 pub async fn exchange(
     recorder: &Recorder,
     connector: &Connector,
     mut outgoing: Outgoing,
     timeouts: Timeouts,
-) -> Result<Result<Answer, Failure>, RecorderError> {
+) -> Result<Exchanged, RecorderError> {
     let (target, is_safe) = (outgoing.target.clone(), outgoing.method.is_safe());
     let what = format!("{} {}", outgoing.method, target.describe());
     let timer = TaskTime(recorder.clone());
     // Behind all that is hashed and recorded of the request.
     let secrets = match put_in(connector.secrets(), &recorder.secrets(), &mut outgoing).await {
         Ok(secrets) => secrets,
-        Err(failure) => return Ok(Err(failure)),
+        Err(failure) => return Ok(Exchanged::Over(Err(failure))),
     };
-    let exchanging = connector.exchange(outgoing, timeouts, &timer);
-    let outcome = tokio::select! {
+    let opening = connector.open(outgoing, timeouts, &timer);
+    let opened = tokio::select! {
         biased;
-        outcome = exchanging => outcome,
+        opened = opening => opened,
         // What changes something may have arrived: only its answer says so, and it is left to come.
         lost = recorder.lost(|powers| may_reach(powers, &target)), if is_safe => {
             Err(refused(recorder, &target, lost)?)
         }
     };
-    if matches!(outcome, Err(Failure::AddressProhibited)) {
+    if matches!(opened, Err(Failure::AddressProhibited)) {
         recorder.refused_by_address(&target.pattern());
     }
-    if let Err(failure @ (Failure::Certificate(_) | Failure::Tls)) = &outcome {
+    if let Err(failure @ (Failure::Certificate(_) | Failure::Tls)) = &opened {
         // The guest gets no reason, and it is the operator who can do something about it.
         tracing::info!(what, "{failure}");
     }
-    Ok(outcome.map(|answer| secrets.masked(answer)))
+    Ok(match opened {
+        Err(failure) => Exchanged::Over(Err(failure)),
+        Ok(Opened::Whole(answer)) => Exchanged::Over(Ok(secrets.masked(answer))),
+        Ok(Opened::Streams { status, mut headers, first, rest }) => {
+            secrets.mask_headers(&mut headers);
+            let stream = Stream::new(first, rest, secrets.masker());
+            Exchanged::Streams(
+                Head { status, headers },
+                Box::new(FlowHere { recorder: recorder.clone(), target, timer, stream }),
+            )
+        }
+    })
+}
+
+/// A body on its way to this process, as long as its task may reach where it comes from.
+pub struct FlowHere {
+    recorder: Recorder,
+    target: Target,
+    timer: TaskTime,
+    stream: Stream,
+}
+
+impl FlowHere {
+    pub async fn next(&mut self) -> Result<Result<Option<Bytes>, Failure>, RecorderError> {
+        let Self { recorder, target, timer, stream } = self;
+        // Also one that never has to be waited for ends.
+        if let Err(failure) = check(recorder, target)? {
+            return Ok(Err(failure));
+        }
+        tokio::select! {
+            biased;
+            next = stream.next(timer) => Ok(next),
+            lost = recorder.lost(|powers| may_reach(powers, target)) => Ok(Err(refused(recorder, target, lost)?)),
+        }
+    }
 }
 
 fn refused(recorder: &Recorder, target: &Target, lost: Lost) -> Result<Failure, RecorderError> {

@@ -2,6 +2,7 @@
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
+use wasip2::io::streams::StreamError;
 
 wit_bindgen::generate!({ world: "fetch", path: "wit" });
 
@@ -34,9 +35,14 @@ impl Guest for Fetch {
         let body = response.consume().map_err(gone)?;
         let stream = body.stream().map_err(gone)?;
         let mut bytes = Vec::new();
-        // It ends with `closed`: bodies arrive whole.
-        while let Ok(piece) = stream.blocking_read(64 * 1024) {
-            bytes.extend(piece);
+        loop {
+            match stream.blocking_read(64 * 1024) {
+                Ok(piece) => bytes.extend(piece),
+                Err(StreamError::Closed) => break,
+                Err(StreamError::LastOperationFailed(error)) => {
+                    return Err(format!("the answer broke off: {}", error.to_debug_string()));
+                }
+            }
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }

@@ -97,11 +97,7 @@ impl Body {
             }
             self.failed = self.stream.blocking_write_and_flush(chunk).err().map(|error| match error {
                 StreamError::Closed => "closed".to_owned(),
-                StreamError::LastOperationFailed(error) => match wasip2::http::types::http_error_code(&error)
-                {
-                    Some(code) => name(&code),
-                    None => "unknown".to_owned(),
-                },
+                StreamError::LastOperationFailed(error) => named(&error),
             });
         }
     }
@@ -166,13 +162,23 @@ fn answer(future: &FutureIncomingResponse) -> Option<String> {
     let mut of_body = HASH_START;
     if let Ok(body) = response.consume() {
         if let Ok(stream) = body.stream() {
-            while let Ok(bytes) = stream.blocking_read(64 * 1024) {
-                of_body = hash(of_body, &bytes);
+            loop {
+                match stream.blocking_read(64 * 1024) {
+                    Ok(bytes) => of_body = hash(of_body, &bytes),
+                    Err(StreamError::Closed) => break,
+                    Err(StreamError::LastOperationFailed(error)) => {
+                        return Some(format!("error {} within {of_body:016x}", named(&error)));
+                    }
+                }
             }
         }
         drop(IncomingBody::finish(body));
     }
     Some(format!("{} {of_body:016x}", response.status()))
+}
+
+fn named(error: &wasip2::io::error::Error) -> String {
+    wasip2::http::types::http_error_code(error).map_or_else(|| "unknown".to_owned(), |code| name(&code))
 }
 
 /// The variant's name without what it carries.

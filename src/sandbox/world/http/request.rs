@@ -1,0 +1,79 @@
+//! A request of a guest's: what stands for it in the journal, how it leaves, and whether it may leave once more.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderName, Method, request};
+use wasmtime_wasi_http::RequestOptions;
+
+use crate::engine::call_hash;
+use crate::limits;
+use crate::sandbox::egress::{Outgoing, Target, Timeouts};
+use crate::task::{Effects, UnknownOutcome};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A request without its body.
+pub struct Request {
+    pub parts: request::Parts,
+    pub target: Target,
+    pub options: Option<RequestOptions>,
+}
+
+impl Request {
+    /// Stands for all that leaves.
+    pub fn hash(&self, body: &[u8]) -> u64 {
+        let mut headers: Vec<(&str, &[u8])> =
+            self.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        // Stable, so that values of one name keep their order.
+        headers.sort_by_key(|(name, _)| *name);
+        let count = headers.len().to_le_bytes();
+        let mut pieces: Vec<&[u8]> =
+            vec![self.parts.method.as_str().as_bytes(), self.target.url().as_str().as_bytes(), &count];
+        pieces.extend(headers.iter().flat_map(|(name, value)| [name.as_bytes(), value]));
+        pieces.push(body);
+        call_hash("http", &pieces)
+    }
+
+    pub fn timeouts(&self) -> Timeouts {
+        let options = self.options.unwrap_or_default();
+        let given = |wanted: Option<Duration>, most_ms: u64| {
+            let most = Duration::from_millis(most_ms);
+            wanted.map_or(most, |wanted| wanted.min(most))
+        };
+        Timeouts {
+            connect: given(options.connect_timeout, limits::HTTP_CONNECT_MS),
+            first_byte: given(options.first_byte_timeout, limits::HTTP_ANSWER_MS),
+            between_bytes: given(options.between_bytes_timeout, limits::HTTP_ANSWER_MS),
+        }
+    }
+
+    pub fn outgoing(self, body: Bytes, key: &str) -> Outgoing {
+        let Self { parts, target, .. } = self;
+        let request::Parts { method, mut headers, .. } = parts;
+        // The client sets them from what it sends.
+        headers.remove(header::HOST);
+        headers.remove(header::CONTENT_LENGTH);
+        if !method.is_safe()
+            && !headers.contains_key(IDEMPOTENCY_KEY)
+            && let Ok(key) = HeaderValue::from_str(key)
+        {
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+        // The client would set it.
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let body = (!method.is_safe() || !body.is_empty()).then_some(body);
+        Outgoing { method, target, headers, body }
+    }
+}
+
+/// Whether a request that left and perhaps arrived may leave once more.
+pub fn may_resend(effects: &Effects, method: &Method, target: &Target) -> bool {
+    let with_port = format!("{}:{}", target.host(), target.port());
+    let honours_keys =
+        |host: &String| host.eq_ignore_ascii_case(target.host()) || host.eq_ignore_ascii_case(&with_port);
+    method.is_idempotent()
+        || effects.unknown_outcome == UnknownOutcome::Retry
+        || effects.idempotent_hosts.iter().any(honours_keys)
+}
