@@ -35,6 +35,7 @@ mod memory;
 mod messages;
 mod model_tools;
 mod models;
+mod models_desk;
 #[cfg(target_os = "linux")]
 mod move_tasks;
 mod neighbours;

@@ -65,6 +65,7 @@ fn lower(asked: &TaskLimits) -> TaskLimits {
         questions: asked.questions.min(most.questions),
         samples: asked.samples.min(most.samples),
         sample_tokens: asked.sample_tokens.min(most.sample_tokens),
+        model_cost_cents: asked.model_cost_cents.min(most.model_cost_cents),
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
 
     const GREEDY: &str = "[limits]\nmemory_mib = 4096\nrun_seconds = 86400\ntotal_seconds = 315619200\n\
         journal_mib = 16384\nresult_kib = 65536\nquestions = 10000\nsamples = 100000\n\
-        sample_tokens = 1000000000\n[retry]\nattempts = 1000\nbackoff = \"1ms\"";
+        sample_tokens = 1000000000\nmodel_cost_cents = 100000000\n[retry]\nattempts = 1000\nbackoff = \"1ms\"";
 
     fn settled(manifest: &str, granted: &str, trusted: bool) -> Bounds {
         let manifest = Manifest::parse(Path::new("a.toml"), manifest).expect("a manifest");

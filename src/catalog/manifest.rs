@@ -122,6 +122,9 @@ pub struct LimitRequest {
     pub samples: Option<u64>,
     #[serde(deserialize_with = "within::<0, { limits::MAX_SAMPLE_TOKENS }, _>")]
     pub sample_tokens: Option<u64>,
+    /// Hundredths of the unit that prices of models are in.
+    #[serde(deserialize_with = "within::<0, { limits::MAX_MODEL_COST_CENTS }, _>")]
+    pub model_cost_cents: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -218,13 +221,14 @@ impl LimitRequest {
             questions: count(self.questions, base.questions),
             samples: count(self.samples, base.samples),
             sample_tokens: self.sample_tokens.unwrap_or(base.sample_tokens),
+            model_cost_cents: self.model_cost_cents.unwrap_or(base.model_cost_cents),
         }
     }
 }
 
 impl LimitRequest {
     /// What is said, in the order of [`TaskLimits::named`].
-    pub fn list_bounds(&self) -> [Option<u64>; 8] {
+    pub fn list_bounds(&self) -> [Option<u64>; 9] {
         [
             self.memory_mib,
             self.run_seconds,
@@ -234,6 +238,7 @@ impl LimitRequest {
             self.questions,
             self.samples,
             self.sample_tokens,
+            self.model_cost_cents,
         ]
     }
 }

@@ -65,6 +65,7 @@ pub use lifecycle::retention::Swept;
 pub use lifecycle::submit::{Submission, Submitted};
 pub use memory::leaving::Wait;
 pub use memory::slot::{GuestMemory, NoRoom};
+pub use memory::spending::{ModelUsage, SpendingBounds};
 pub use memory::task_trees::TreeBounds;
 pub use moving::{Move, Moved, TrialPage};
 pub use next::{Commands, NextAction};

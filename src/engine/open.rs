@@ -24,6 +24,7 @@ use crate::engine::memory::entry::Anchor;
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
+use crate::engine::memory::spending::{ModelUsage, Spending, SpendingBounds, day_of};
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::narrowed;
@@ -55,6 +56,8 @@ pub struct EngineOptions {
     pub sampler: Option<Arc<dyn Sampler>>,
     /// Models that the operator has configured.
     pub models: Option<Arc<dyn Models>>,
+    /// What may be spent on them in a day.
+    pub spending: SpendingBounds,
     /// How far tasks may call tasks.
     pub tree: TreeBounds,
     /// How long rows of the audit are kept; `None` is for ever.
@@ -93,6 +96,7 @@ impl Default for EngineOptions {
             retention: Some(Duration::from_secs(limits::DEFAULT_RETENTION_SECONDS)),
             sampler: None,
             models: None,
+            spending: SpendingBounds::default(),
             tree: TreeBounds::default(),
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
             trace_kib: limits::DEFAULT_TRACE_KIB,
@@ -170,6 +174,8 @@ impl TaskEngine {
         // Before anything is written. Another account was not given to this memory.
         let _ = memory.account.set(options.shares.clone());
         let gates = store.read(move |snapshot| Gates::open(options.tool_bounds, snapshot)).await?;
+        let (bounds, today) = (options.spending, day_of(clock.wall()));
+        let spending = store.read(move |snapshot| Spending::load(bounds, today, snapshot)).await?;
         let shared = Shared {
             memory,
             audit: Audit::new(store.boot(), clock.clone()),
@@ -192,6 +198,7 @@ impl TaskEngine {
             retention: options.retention,
             sampler: options.sampler,
             models: options.models,
+            spending,
             sampling: Turns::new(options.shares.clone(), Pool::Sampling),
             runtime: Handle::current(),
             tree: options.tree,
@@ -293,6 +300,11 @@ impl TaskEngine {
 
     pub fn metrics(&self) -> Metrics {
         metrics::read(&self.shared)
+    }
+
+    /// What each model was asked and cost since the process started, by its name.
+    pub fn model_usage(&self) -> BTreeMap<String, ModelUsage> {
+        self.shared.spending.by_model()
     }
 
     /// On a disk that is full: room for a small file next to the store, from what is kept in reserve.

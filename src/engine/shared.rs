@@ -22,6 +22,7 @@ use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::open_task::OpenTask;
+use crate::engine::memory::spending::Spending;
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::next::{Commands, NextAction};
@@ -82,6 +83,8 @@ pub struct Shared {
     pub sampler: Option<Arc<dyn Sampler>>,
     /// Models that the operator has configured.
     pub models: Option<Arc<dyn Models>>,
+    /// What principals have spent on models today.
+    pub spending: Spending,
     /// Samples of the endpoint at once.
     pub sampling: Arc<Turns>,
     /// Where the engine was opened: guests run on threads of their own.

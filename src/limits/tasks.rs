@@ -16,6 +16,8 @@ pub const DEFAULT_QUESTIONS: u32 = 10;
 pub const DEFAULT_SAMPLES: u32 = 20;
 /// Tokens that all samples of one task may cost.
 pub const DEFAULT_SAMPLE_TOKENS: u64 = 20_000;
+/// What one task may spend on models that have prices, hundredths of the unit that these are in.
+pub const DEFAULT_MODEL_COST_CENTS: u64 = 1_000;
 
 /// What a manifest may ask for at most; beyond, loading it fails. 4 GiB is all a 32-bit memory has.
 pub const MAX_MEMORY_MIB: u64 = 4096;
@@ -32,6 +34,7 @@ pub const MAX_QUESTIONS: u64 = 10_000;
 /// Samples cost their user money.
 pub const MAX_SAMPLES: u64 = 100_000;
 pub const MAX_SAMPLE_TOKENS: u64 = 1_000_000_000;
+pub const MAX_MODEL_COST_CENTS: u64 = 100_000_000;
 /// Tries of one task; with the longest backoff they span months.
 pub const MAX_RETRY_ATTEMPTS: u64 = 1_000;
 /// First wait before a retry, seconds; no later one is longer either.

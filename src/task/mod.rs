@@ -11,6 +11,7 @@ mod question;
 mod record;
 mod result;
 mod retry;
+mod spend;
 mod state;
 mod trace;
 
@@ -26,6 +27,7 @@ pub use record::{
 };
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;
+pub use spend::{NANOS_PER_CENT, Price, Spend, units};
 #[cfg(test)]
 pub(crate) use state::EXAMPLES as STATE_EXAMPLES;
 pub use state::{IllegalTransition, QueuedReason, State, TaskEvent, WaitingReason};

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::spend::Spend;
+
 /// What a task asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,6 +46,21 @@ pub struct OpenQuestion {
     /// Tokens that a sample may cost, held back from the task's budget until it is answered; of a model, for each time
     /// that it was asked this.
     pub reserved_tokens: u64,
+    /// The same of money, billionths of a unit. It stands in a part of the status's row of its own.
+    #[serde(skip)]
+    pub reserved_cost: u64,
+}
+
+impl OpenQuestion {
+    pub fn reserved(&self) -> Spend {
+        Spend { tokens: self.reserved_tokens, cost: self.reserved_cost }
+    }
+
+    /// Holds back so much more.
+    pub fn reserve(&mut self, more: Spend) {
+        let Spend { tokens, cost } = self.reserved().plus(more);
+        (self.reserved_tokens, self.reserved_cost) = (tokens, cost);
+    }
 }
 
 /// What a task has asked so far, and what of its budget that took.
@@ -58,6 +75,9 @@ pub struct Questions {
     pub questions: u32,
     pub samples: u32,
     pub sample_tokens: u64,
+    /// Money, billionths of a unit. It stands in a part of the status's row of its own.
+    #[serde(skip)]
+    pub model_cost: u64,
 }
 
 impl Questions {
@@ -79,8 +99,8 @@ impl Questions {
     /// Nothing answers those that are open any more. What a model was asked is paid for all the same.
     pub fn withdraw_all(&mut self) {
         let asked = self.open.drain(..).filter(|open| open.kind == QuestionKind::Model);
-        let paid = asked.map(|open| open.reserved_tokens).fold(0, u64::saturating_add);
-        self.sample_tokens = self.sample_tokens.saturating_add(paid);
+        let paid = asked.map(|open| open.reserved()).fold(Spend::NOTHING, Spend::plus);
+        self.add_spent(paid);
     }
 
     pub fn find(&self, number: u64) -> Option<&OpenQuestion> {
@@ -96,11 +116,20 @@ impl Questions {
     /// The owner tries again: what was open is withdrawn and the budget is a new one.
     pub fn renew(&mut self) {
         self.open.clear();
-        (self.questions, self.samples, self.sample_tokens) = (0, 0, 0);
+        (self.questions, self.samples, self.sample_tokens, self.model_cost) = (0, 0, 0, 0);
     }
 
-    pub fn reserved_tokens(&self) -> u64 {
-        self.open.iter().map(|open| open.reserved_tokens).fold(0, u64::saturating_add)
+    pub fn reserved(&self) -> Spend {
+        self.open.iter().map(OpenQuestion::reserved).fold(Spend::NOTHING, Spend::plus)
+    }
+
+    pub fn spent(&self) -> Spend {
+        Spend { tokens: self.sample_tokens, cost: self.model_cost }
+    }
+
+    pub fn add_spent(&mut self, more: Spend) {
+        let Spend { tokens, cost } = self.spent().plus(more);
+        (self.sample_tokens, self.model_cost) = (tokens, cost);
     }
 }
 

@@ -88,6 +88,13 @@ pub struct TaskLimits {
     pub questions: u32,
     pub samples: u32,
     pub sample_tokens: u64,
+    /// Hundredths of the unit that prices are in. It stands in a part of the task's row of its own.
+    #[serde(skip, default = "default_cost")]
+    pub model_cost_cents: u64,
+}
+
+fn default_cost() -> u64 {
+    limits::DEFAULT_MODEL_COST_CENTS
 }
 
 impl Default for TaskLimits {
@@ -101,13 +108,14 @@ impl Default for TaskLimits {
             questions: limits::DEFAULT_QUESTIONS,
             samples: limits::DEFAULT_SAMPLES,
             sample_tokens: limits::DEFAULT_SAMPLE_TOKENS,
+            model_cost_cents: limits::DEFAULT_MODEL_COST_CENTS,
         }
     }
 }
 
 impl TaskLimits {
     /// Each under its name in a manifest.
-    pub fn named(&self) -> [(&'static str, u64); 8] {
+    pub fn named(&self) -> [(&'static str, u64); 9] {
         [
             ("memory_mib", self.memory_mib),
             ("run_seconds", self.run_seconds),
@@ -117,6 +125,7 @@ impl TaskLimits {
             ("questions", self.questions.into()),
             ("samples", self.samples.into()),
             ("sample_tokens", self.sample_tokens),
+            ("model_cost_cents", self.model_cost_cents),
         ]
     }
 }

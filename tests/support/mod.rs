@@ -28,7 +28,7 @@ pub use clocks::Clocks;
 pub use disk::on_disk;
 pub use endpoint::{Endpoint, Says};
 pub use guests::guest;
-pub use models::{Reply, Script, stream};
+pub use models::{Reply, Request as Asked, Script, begins, says, stream};
 pub use oracle::Oracle;
 #[cfg(target_os = "linux")]
 pub use processes::{Watched, child_of, launcher_of};

@@ -10,7 +10,7 @@ use super::question::{AnsweredDocument, InputRequest};
 use super::text::{output_uri, shown};
 use crate::clock::rfc3339;
 use crate::engine::TaskView;
-use crate::task::{OutputMeta, Progress, State, TaskId, TraceContext};
+use crate::task::{OutputMeta, Progress, State, TaskId, TraceContext, units};
 
 /// The JSON document of a task. Fields that do not apply are left out; times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,9 @@ pub struct TaskDocument {
     pub input_requests: BTreeMap<String, InputRequest>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions_answered: Vec<AnsweredDocument>,
+    /// What models that have prices have cost it so far, in their unit: a decimal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_cost: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +149,7 @@ impl From<TaskView> for TaskDocument {
             arguments: task.arguments,
             input_requests: questions.map(|question| InputRequest::entry(question, id)).collect(),
             questions_answered: task.answered.into_iter().map(AnsweredDocument::from).collect(),
+            model_cost: (task.model_cost > 0).then(|| units(task.model_cost)),
             outputs: task.outputs.into_iter().map(|output| OutputDocument::of(id, output)).collect(),
             result_uri: (task.state == State::Completed).then(|| format!("{}/result", id.uri())),
             log_uri: format!("{}/log", id.uri()),
@@ -218,6 +222,7 @@ mod tests {
             arguments: None,
             questions: Vec::new(),
             answered: Vec::new(),
+            model_cost: 0,
             outputs: Vec::new(),
             error: None,
             trace: None,

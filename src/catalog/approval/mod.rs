@@ -7,6 +7,7 @@ mod difference;
 mod flags;
 mod lock;
 mod selection;
+mod stated_limits;
 mod statement;
 mod terms;
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub struct Statement {
     pub tools: BTreeMap<String, ToolDefinition>,
     pub requested: Grant,
     pub granted: Grant,
+    #[serde(with = "super::stated_limits")]
     pub limits: TaskLimits,
     /// Bounds that are asked for and not given, in words.
     pub wanted: Vec<String>,

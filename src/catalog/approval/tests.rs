@@ -67,6 +67,10 @@ fn changes() -> Vec<(Statement, &'static str)> {
         ),
         (Statement { granted: granted(), ..base() }, "is granted state trips, which is new"),
         (
+            Statement { limits: TaskLimits { model_cost_cents: 7, ..TaskLimits::default() }, ..base() },
+            "model_cost_cents is 7, and was 1000",
+        ),
+        (
             Statement { limits: TaskLimits { memory_mib: 64, ..TaskLimits::default() }, ..base() },
             "memory_mib is 64, and was 256",
         ),

@@ -51,6 +51,8 @@ pub struct QuestionAnswer {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleAnswer {
+    /// Only of the operator's model of this name.
+    pub model: Option<String>,
     /// Only of a request with these words in it.
     pub contains: Option<String>,
     pub text: Option<String>,
@@ -142,9 +144,12 @@ impl Answers {
         })
     }
 
-    pub fn sample(&self, request: &str) -> Option<&SampleAnswer> {
-        let is_meant =
-            |sample: &&SampleAnswer| sample.contains.as_ref().is_none_or(|words| request.contains(words));
+    /// Of a client's model, or of the operator's of this name.
+    pub fn sample(&self, model: Option<&str>, request: &str) -> Option<&SampleAnswer> {
+        let is_meant = |sample: &&SampleAnswer| {
+            sample.model.as_deref().is_none_or(|meant| model == Some(meant))
+                && sample.contains.as_ref().is_none_or(|words| request.contains(words))
+        };
         self.samples.iter().find(is_meant)
     }
 }
@@ -194,7 +199,10 @@ mod tests {
         for answers in [read("a.toml", toml).expect("TOML"), read("a.json", json).expect("JSON")] {
             assert!(answers.http("GET https://example.com/").is_some());
             assert!(answers.http("GET https://example.com/other").is_none());
-            assert!(answers.sample("about tides").is_some() && answers.sample("about moons").is_none());
+            assert!(
+                answers.sample(None, "about tides").is_some()
+                    && answers.sample(None, "about moons").is_none()
+            );
             assert!(matches!(answers.question("price"), Some(Given::Accept(_))));
             assert!(answers.tools.contains_key("child") && answers.messages.len() == 1);
         }

@@ -37,6 +37,10 @@ pub struct Used {
     pub state: Vec<String>,
     pub questions: u64,
     pub samples: u64,
+    /// Of these, some of a client's model.
+    pub has_sampled: bool,
+    /// Models of the operator's, by name.
+    pub models: Vec<String>,
     /// What it was refused, as lines that would request it.
     pub refused: Vec<String>,
 }
@@ -227,6 +231,8 @@ async fn of_ended(
             state,
             questions,
             samples: play.samples(),
+            has_sampled: play.has_sampled(),
+            models: play.models(),
             refused: probe.refused(),
         },
         was_cut: probe.is_over(),

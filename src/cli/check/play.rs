@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::answers::Answers;
 use crate::catalog::Inspection;
-use crate::engine::questions::{Sampled, Sampler};
+use crate::engine::questions::{ModelAnswer, ModelFault, ModelFlow, ModelTerms, Models, Sampled, Sampler};
 use crate::engine::{Attempt, BoxFuture, InspectError, Outcome, Runner};
 use crate::sandbox::{PlayedRequest, Player, Sandbox};
 use crate::task::{ComponentId, ToolResult};
@@ -41,6 +41,8 @@ struct Seen {
     of_entry: HashMap<usize, usize>,
     tools: BTreeSet<String>,
     samples: u64,
+    has_sampled: bool,
+    models: BTreeSet<String>,
 }
 
 impl Play {
@@ -68,6 +70,29 @@ impl Play {
 
     pub fn samples(&self) -> u64 {
         self.seen.lock().samples
+    }
+
+    pub fn has_sampled(&self) -> bool {
+        self.seen.lock().has_sampled
+    }
+
+    pub fn models(&self) -> Vec<String> {
+        self.seen.lock().models.iter().cloned().collect()
+    }
+
+    fn message(&self, model: Option<&str>, request: &Value) -> Result<Value, String> {
+        self.seen.lock().samples += 1;
+        let Some(answer) = self.answers.sample(model, &request.to_string()) else {
+            self.lacks("[[samples]]\ntext = \"…\"".to_owned());
+            return Err("no answer for this sample".to_owned());
+        };
+        Ok(answer.message.clone().unwrap_or_else(|| {
+            let text = answer.text.clone().unwrap_or_default();
+            json!({
+                "role": "assistant", "content": { "type": "text", "text": text }, "model": "played",
+                "stopReason": "endTurn",
+            })
+        }))
     }
 
     fn tool(&self, name: &str) -> ToolResult {
@@ -127,22 +152,34 @@ pub fn toml_key(name: &str) -> String {
 
 impl Sampler for Play {
     fn sample(&self, request: Value, _key: String) -> BoxFuture<Result<Sampled, String>> {
-        self.seen.lock().samples += 1;
-        let request = request.to_string();
-        let message = match self.answers.sample(&request) {
-            Some(answer) => Ok(answer.message.clone().unwrap_or_else(|| {
-                let text = answer.text.clone().unwrap_or_default();
-                json!({
-                    "role": "assistant", "content": { "type": "text", "text": text }, "model": "played",
-                    "stopReason": "endTurn",
-                })
-            })),
-            None => {
-                self.lacks("[[samples]]\ntext = \"…\"".to_owned());
-                Err("no answer for this sample".to_owned())
-            }
-        };
+        self.seen.lock().has_sampled = true;
+        let message = self.message(None, &request);
         Box::pin(async move { Ok(Sampled { message: message?, tokens: None }) })
+    }
+}
+
+/// Each name is there, and none costs anything.
+impl Models for Play {
+    fn terms(&self, _model: &str) -> Option<ModelTerms> {
+        Some(ModelTerms::default())
+    }
+
+    fn ask(
+        &self,
+        model: String,
+        request: Value,
+        _key: String,
+        flow: Arc<dyn ModelFlow>,
+    ) -> BoxFuture<Result<ModelAnswer, ModelFault>> {
+        let message = self.message(Some(&model), &request);
+        self.seen.lock().models.insert(model);
+        Box::pin(async move {
+            let message = message.map_err(|why| ModelFault::Unavailable { why, may_be_paid: false })?;
+            if let Some(text) = message["content"]["text"].as_str() {
+                flow.said(text.to_owned()).await;
+            }
+            Ok(ModelAnswer { message, input_tokens: None, output_tokens: 0 })
+        })
     }
 }
 

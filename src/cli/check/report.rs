@@ -228,7 +228,8 @@ fn capabilities(requested: &Grant, run: &Run) -> Capabilities {
     used.extend(run.used.tools.iter().map(|name| format!("tool {name}")));
     used.extend(run.used.state.iter().map(|namespace| format!("state {namespace}")));
     used.extend((run.used.questions > 0).then(|| "elicit".to_owned()));
-    used.extend((run.used.samples > 0).then(|| "sample".to_owned()));
+    used.extend(run.used.models.iter().map(|name| format!("model {name}")));
+    used.extend(run.used.has_sampled.then(|| "sample".to_owned()));
     let has = |kind: &str| used.iter().any(|used| used.split(' ').next() == Some(kind));
     let mut unused = Vec::new();
     unused.extend((!requested.http.is_empty() && !has("http")).then(|| "http".to_owned()));
@@ -237,6 +238,8 @@ fn capabilities(requested: &Grant, run: &Run) -> Capabilities {
         requested.tools.iter().filter(|name| !name.contains('*') && !run.used.tools.contains(name));
     unused.extend(uncalled.map(|name| format!("tool {name}")));
     unused.extend((requested.elicit && !has("elicit")).then(|| "elicit".to_owned()));
+    let unasked = requested.models.iter().filter(|name| !run.used.models.contains(name));
+    unused.extend(unasked.map(|name| format!("model {name}")));
     unused.extend((requested.sample && !has("sample")).then(|| "sample".to_owned()));
     Capabilities { used: used.into_iter().collect(), unused, refused: run.used.refused.clone() }
 }

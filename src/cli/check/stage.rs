@@ -116,6 +116,7 @@ impl Stage {
         let probe = Arc::new(Probe::new(plan));
         let options = EngineOptions {
             sampler: Some(play.clone()),
+            models: Some(play.clone()),
             probe: Some(probe.clone()),
             ..self.options(clock.clone())
         };

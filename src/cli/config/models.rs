@@ -40,6 +40,11 @@ pub struct ModelSettings {
     /// At most so many tokens of an answer, whatever a tool asks for.
     #[serde(default, deserialize_with = "read_max_tokens")]
     pub max_tokens: Option<u64>,
+    /// Of a million tokens, in whatever unit all prices are in; thousandths of it here.
+    #[serde(default, rename = "input_price", deserialize_with = "read_price")]
+    pub input_price_millis: u64,
+    #[serde(default, rename = "output_price", deserialize_with = "read_price")]
+    pub output_price_millis: u64,
     #[serde(default = "default_timeout", deserialize_with = "read_timeout")]
     pub timeout_seconds: u64,
 }
@@ -126,6 +131,22 @@ fn read_timeout<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
     in_range(u64::deserialize(input)?, limits::MAX_MODEL_SECONDS).map_err(D::Error::custom)
 }
 
+fn read_price<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+    let price = f64::deserialize(input)?;
+    let millis = price * 1_000.0;
+    let most = limits::MAX_MODEL_PRICE_MILLIS;
+    // Doubles hold such numbers but for their last digits.
+    let is_price = millis >= 0.0 && millis <= most as f64 && (millis - millis.round()).abs() < 1e-3;
+    if !is_price {
+        return Err(D::Error::custom(format!(
+            "{price} is no price of a million tokens: it takes 0 to {} with at most three digits behind the point",
+            most / 1_000
+        )));
+    }
+    // Within the range that was asked for.
+    Ok(millis.round() as u64)
+}
+
 fn in_range(number: u64, most: u64) -> Result<u64, String> {
     if (1..=most).contains(&number) { Ok(number) } else { Err(format!("{number} is not from 1 to {most}")) }
 }
@@ -152,6 +173,9 @@ mod tests {
         let own =
             "api = \"openai-chat\"\nurl = \"http://[::1]:8080/v1\"\nmodel = \"m\"\nheaders = { x-a = \"b\" }";
         assert_eq!(read(own).expect("a model").headers["x-a"], "b");
+        let priced = format!("{own}\ninput_price = 0.15\noutput_price = 3");
+        let priced = read(&priced).expect("a model");
+        assert_eq!((priced.input_price_millis, priced.output_price_millis), (150, 3_000));
         let near = format!("{}\nkey = \"file:keys/one\"", own);
         let model = read(&near).expect("a model").with_whole_path(|path| Path::new("/etc").join(path));
         assert_eq!(model.key, Some(SecretSource::File("/etc/keys/one".into())));
@@ -170,6 +194,9 @@ mod tests {
             ("url = \"https://e.example\"\nheaders = { \"a b\" = \"c\" }", "no header"),
             ("url = \"https://e.example\"\ntimeout_seconds = 0", "not from 1"),
             ("url = \"https://e.example\"\nprice = 1", "unknown field"),
+            ("url = \"https://e.example\"\ninput_price = -1", "no price"),
+            ("url = \"https://e.example\"\ninput_price = 0.0001", "three digits"),
+            ("url = \"https://e.example\"\noutput_price = nan", "no price"),
         ] {
             let error = read(&format!("api = \"openai-chat\"\nmodel = \"m\"\n{line}")).expect_err(line);
             let said = error.lines().last().unwrap_or_default();

@@ -4,9 +4,11 @@ use std::num::NonZeroU64;
 
 use serde::Deserialize;
 
+use crate::engine::SpendingBounds;
 use crate::limits;
 use crate::shares::{Bound, Bounds, Pool};
 use crate::store::DiskBounds;
+use crate::task::{NANOS_PER_CENT, Spend};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -34,6 +36,9 @@ pub struct SharesSettings {
     pub store_mib: Option<NonZeroU64>,
     /// Entries of shared state.
     pub state_entries: Option<NonZeroU64>,
+    /// What may be spent on models in a day of UTC: tokens, and hundredths of the unit that their prices are in.
+    pub model_tokens_per_day: Option<NonZeroU64>,
+    pub model_cost_cents_per_day: Option<NonZeroU64>,
     pub disk: DiskShares,
     pub principal: PrincipalShares,
 }
@@ -54,6 +59,9 @@ pub struct PrincipalShares {
     pub sessions: Option<NonZeroU64>,
     /// Tools that run at once.
     pub instances: Option<NonZeroU64>,
+    /// What it may spend on models in a day.
+    pub model_tokens_per_day: Option<NonZeroU64>,
+    pub model_cost_cents_per_day: Option<NonZeroU64>,
 }
 
 /// `[shares.disk]`: what is kept of the store's disk. What is not set follows from its size.
@@ -99,6 +107,19 @@ impl DiskShares {
 }
 
 impl SharesSettings {
+    /// What may be spent on models in a day; without a line there is no bound but those of tasks.
+    pub fn spending(&self) -> SpendingBounds {
+        let bound = |tokens: Option<NonZeroU64>, cents: Option<NonZeroU64>| Spend {
+            tokens: tokens.map_or(u64::MAX, NonZeroU64::get),
+            cost: cents.map_or(u64::MAX, |cents| cents.get().saturating_mul(NANOS_PER_CENT)),
+        };
+        let one = &self.principal;
+        SpendingBounds {
+            all: bound(self.model_tokens_per_day, self.model_cost_cents_per_day),
+            principal: bound(one.model_tokens_per_day, one.model_cost_cents_per_day),
+        }
+    }
+
     /// With so much memory where none is set, so many instances, no more connections than descriptors bear, and a store
     /// on a disk of so many bytes, where that is known.
     pub fn bounds(&self, memory: u64, instances: usize, connections: u64, disk: Option<u64>) -> Bounds {
@@ -172,6 +193,15 @@ mod tests {
         assert_eq!(stored(&bounds), (100 * MIB, 30 * MIB));
         assert!(toml::from_str::<SharesSettings>("sessions = 0").is_err());
         assert!(toml::from_str::<SharesSettings>("tasks = 1").is_err(), "it stands under principal");
+    }
+
+    #[test]
+    fn what_is_spent_on_models_in_a_day_has_a_bound_where_one_is_written() {
+        let of = |text: &str| toml::from_str::<SharesSettings>(text).expect("what is written").spending();
+        assert_eq!(of(""), SpendingBounds::default());
+        let bounds = of("model_cost_cents_per_day = 500\n[principal]\nmodel_tokens_per_day = 9");
+        assert_eq!(bounds.all, Spend { tokens: u64::MAX, cost: 500 * NANOS_PER_CENT });
+        assert_eq!(bounds.principal, Spend { tokens: 9, cost: u64::MAX });
     }
 
     #[test]

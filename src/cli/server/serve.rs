@@ -172,6 +172,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         trace_kib: context.settings.engine.trace_kib,
         sampler,
         models: models::configured(context)?,
+        spending: context.settings.shares.spending(),
         shares: Account::new(machine::bounds(&context.settings, http::connections(), context.data())),
         tokens_alone: true,
         tool_bounds: context.settings.operator.tool_bounds(),

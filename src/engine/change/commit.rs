@@ -69,7 +69,7 @@ fn commit_change(
         None if state.is_leaving => {
             // Its instance may have lost its lease, and then what memory says is void.
             let key = entry.id.as_bytes().to_vec();
-            let value = rows::encode(&state.status)?.into();
+            let value = rows::encode_status(&state.status)?.into();
             (Commit::new().guard(Guard::Is { space: Space::Status, key, value }), None)
         }
         None => (Commit::new(), None),

@@ -71,7 +71,7 @@ impl EntryState {
         live.trace.draft(id, &live.journal, &mut commit);
         if has_status {
             self.status.steps = live.journal.next_number();
-            commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&self.status)?);
+            commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode_status(&self.status)?);
             commit.changed(ResourceKey::Task(id));
         }
         if parts.is_marked {

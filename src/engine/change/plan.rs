@@ -12,8 +12,8 @@ use crate::engine::link::Link;
 use crate::engine::rows::tree;
 use crate::store::Space;
 use crate::task::{
-    CancelRequest, FailedReason, IllegalTransition, OpenQuestion, OutputMeta, Status, TaskError, TaskEvent,
-    TaskId, WaitingReason, Wake, WakeOn,
+    CancelRequest, FailedReason, IllegalTransition, OpenQuestion, OutputMeta, Spend, Status, TaskError,
+    TaskEvent, TaskId, WaitingReason, Wake, WakeOn,
 };
 
 /// Which task it is: what never changes of it.
@@ -94,12 +94,12 @@ pub enum Event<'a> {
     /// This question of it is answered, which cost so much of its budget.
     Answered {
         number: u64,
-        tokens: u64,
+        spent: Spend,
     },
-    /// A model is asked this once more, which may cost so many tokens on top.
+    /// A model is asked this once more, which may cost so much on top.
     AskedAgain {
         number: u64,
-        tokens: u64,
+        spend: Spend,
     },
     /// What a model says was written into this output, and is so long.
     Streamed {
@@ -176,8 +176,8 @@ pub fn plan(
         Event::Cancelled(request) => plan.cancel(request)?,
         Event::CancelRequested(request) => plan.request_cancellation(request)?,
         Event::Messaged => plan.take_message()?,
-        Event::Answered { number, tokens } => plan.take_answer(number, tokens)?,
-        Event::AskedAgain { number, tokens } => plan.ask_again(number, tokens)?,
+        Event::Answered { number, spent } => plan.take_answer(number, spent)?,
+        Event::AskedAgain { number, spend } => plan.ask_again(number, spend)?,
         Event::Streamed { output, bytes } => plan.grow_output(output, bytes)?,
         Event::ReportsWanted => plan.keep_reports()?,
         Event::Reopened { keep, settled } => plan.reopen(keep, settled)?,
@@ -308,11 +308,11 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn take_answer(&mut self, number: u64, tokens: u64) -> Result<(), IllegalTransition> {
+    fn take_answer(&mut self, number: u64, spent: Spend) -> Result<(), IllegalTransition> {
         self.expect_open()?;
         let questions = &mut self.status.questions;
         questions.close(number);
-        questions.sample_tokens = questions.sample_tokens.saturating_add(tokens);
+        questions.add_spent(spent);
         let is_last = questions.answerable().next().is_none();
         self.touch();
         let id = self.about.id;
@@ -326,11 +326,11 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn ask_again(&mut self, number: u64, tokens: u64) -> Result<(), IllegalTransition> {
+    fn ask_again(&mut self, number: u64, spend: Spend) -> Result<(), IllegalTransition> {
         self.expect_open()?;
         let mut open = self.status.questions.open.iter_mut();
         if let Some(open) = open.find(|open| open.number == number) {
-            open.reserved_tokens = open.reserved_tokens.saturating_add(tokens);
+            open.reserve(spend);
         }
         self.touch();
         Ok(())

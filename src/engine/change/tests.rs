@@ -11,7 +11,8 @@ use crate::engine::journal::ops::{OpRow, OpState};
 use crate::engine::link::Link;
 use crate::task::{
     CancelRequest, FailedReason, OpenQuestion, OutputMeta, QuestionKind, QueuedReason,
-    STATE_EXAMPLES as STATES, State, Status, TaskError, TaskEvent, TaskId, WaitingReason, Wake, WakeOn,
+    STATE_EXAMPLES as STATES, Spend, State, Status, TaskError, TaskEvent, TaskId, WaitingReason, Wake,
+    WakeOn,
 };
 
 const CREATED: u64 = 1_000;
@@ -71,7 +72,7 @@ fn events<'a>(failed: &'a TaskError) -> Vec<(&'static str, Event<'a>)> {
         ("from a step", Event::Reopened { keep: Keep::Before(Kept::default()), settled: None }),
         ("settled", Event::Reopened { keep: all(), settled: settled() }),
         ("messaged", Event::Messaged),
-        ("answered", Event::Answered { number: 1, tokens: 5 }),
+        ("answered", Event::Answered { number: 1, spent: Spend { tokens: 5, cost: 50 } }),
         ("reported", Event::ReportsWanted),
         ("blocked", Event::Blocked { since: 2_000 }),
         ("unblocked", Event::Unblocked { at: 4_500 }),
@@ -267,13 +268,37 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
     }
 }
 
+fn elicited() -> OpenQuestion {
+    let (key, kind) = ("k".to_owned(), QuestionKind::Elicit);
+    OpenQuestion { number: 1, key, kind, reserved_tokens: 0, reserved_cost: 0 }
+}
+
+/// A model that was asked twice.
+fn modelled() -> OpenQuestion {
+    let (key, kind) = ("model:2".to_owned(), QuestionKind::Model);
+    OpenQuestion { number: 2, key, kind, reserved_tokens: 100, reserved_cost: 1_000 }
+}
+
+#[test]
+fn what_a_model_may_have_cost_counts_as_spent_where_its_answer_is_not_waited_for() {
+    let mut running = status(State::Running);
+    running.questions.open = vec![elicited(), modelled()];
+    let ended = plan(about(None), &running, Event::Cancelled(None), facts()).expect("an end").status;
+    assert_eq!(ended.questions.spent(), Spend { tokens: 100, cost: 1_000 });
+    let again = Event::AskedAgain { number: 2, spend: Spend { tokens: 50, cost: 500 } };
+    let again = plan(about(None), &running, again, facts()).expect("asked").status;
+    assert_eq!(again.questions.reserved(), Spend { tokens: 150, cost: 1_500 });
+    let answered = Event::Answered { number: 2, spent: Spend { tokens: 110, cost: 1_100 } };
+    let answered = plan(about(None), &again, answered, facts()).expect("answered").status;
+    assert_eq!((answered.questions.reserved(), answered.questions.spent().cost), (Spend::NOTHING, 1_100));
+}
+
 #[test]
 fn a_child_ends_for_its_parent_unless_another_takes_its_place() {
     let link = Link { parent: id(2), epoch: 0, op: 4, detached: false };
     let of = |link, has_successor| {
         let mut running = status(State::Running);
-        let question =
-            OpenQuestion { number: 1, key: "k".to_owned(), kind: QuestionKind::Elicit, reserved_tokens: 0 };
+        let question = elicited();
         running.questions.open.push(question);
         let meta = OutputMeta { name: "o".to_owned(), mime_type: String::new(), bytes: 1, done: false };
         running.outputs.push(meta);
@@ -314,13 +339,16 @@ fn a_reopened_task_has_its_budgets_and_its_time_back() {
     let mut ended = status(State::Failed(FailedReason::UnknownOutcome));
     ended.error = Some(error(FailedReason::UnknownOutcome));
     (ended.failures, ended.questions.questions, ended.questions.sample_tokens) = (3, 4, 500);
-    let question =
-        OpenQuestion { number: 1, key: "k".to_owned(), kind: QuestionKind::Elicit, reserved_tokens: 0 };
+    ended.questions.model_cost = 5_000;
+    let question = elicited();
     for settled in [None, Some((3, op()))] {
         let keep = Keep::All { questions: vec![question.clone()] };
         let change = plan(about(None), &ended, Event::Reopened { keep, settled }, facts()).expect("reopened");
         let again = change.status;
-        assert_eq!((again.failures, again.questions.questions, again.questions.sample_tokens), (0, 0, 0));
+        assert_eq!(
+            (again.failures, again.questions.questions, again.questions.spent()),
+            (0, 0, Spend::NOTHING)
+        );
         assert_eq!((again.attempt, again.since, again.ended_at), (2, WALL, None));
         assert_eq!((again.error, again.wake), (None, None));
         assert_eq!(again.questions.open, std::slice::from_ref(&question), "what it asked is asked again");

@@ -89,7 +89,7 @@ impl RowWrite {
     fn add_to(&self, id: TaskId, status: &Status, commit: &mut Commit) -> Result<(), StoreError> {
         let key = id.as_bytes().as_slice();
         match self {
-            Self::Status => commit.add_put(Space::Status, key, rows::encode(status)?),
+            Self::Status => commit.add_put(Space::Status, key, rows::encode_status(status)?),
             Self::Open => commit.add_put(Space::Open, key, []),
             Self::NotOpen => commit.add_delete(Space::Open, key),
             Self::Ended(at) => commit.add_put(Space::Ended, rows::ended_key(*at, id), []),

@@ -13,6 +13,13 @@ pub const BYTES: u8 = b'b';
 /// Entries of shared state that a principal wrote last.
 pub const ENTRIES: u8 = b'e';
 
+/// Tokens that a principal spent on models on a day, and what they cost.
+pub const TOKENS: u8 = b'm';
+pub const COST: u8 = b'n';
+
+/// What counts by name.
+pub const KINDS: [u8; 4] = [BYTES, ENTRIES, TOKENS, COST];
+
 /// Who has how much of it, as a pool.
 pub fn pool_of(kind: u8) -> Option<Pool> {
     match kind {
@@ -29,6 +36,14 @@ pub fn bytes_of(principal: Arc<str>) -> Count {
 
 pub fn entries_of(principal: Arc<str>) -> Count {
     Count::Named { kind: ENTRIES, name: principal }
+}
+
+pub fn tokens_of(day: u64, principal: &str) -> Count {
+    Count::Named { kind: TOKENS, name: format!("{day}/{principal}").into() }
+}
+
+pub fn cost_of(day: u64, principal: &str) -> Count {
+    Count::Named { kind: COST, name: format!("{day}/{principal}").into() }
 }
 
 /// What a task is counted with besides its first bytes.

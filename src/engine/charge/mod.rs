@@ -10,6 +10,9 @@ mod cost;
 mod levels;
 mod measure;
 
-pub use cost::{BYTES, ENTRIES, bytes_of, change, entries_of, first, more_of, of_entry, of_row, pool_of};
+pub use cost::{
+    BYTES, COST, ENTRIES, KINDS, TOKENS, bytes_of, change, cost_of, entries_of, first, more_of, of_entry,
+    of_row, pool_of, tokens_of,
+};
 pub use levels::Charge;
 pub use measure::{length, more, of_task, stored};

@@ -7,7 +7,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::link::Link;
 use crate::engine::query::view::TaskView;
-use crate::engine::questions::answer::{AnsweredVia, Given, Giving, Which, give};
+use crate::engine::questions::answer::{AnsweredVia, Given, Giving, Paid, Which, give};
 use crate::engine::questions::below::split;
 use crate::engine::rows;
 use crate::store::Snapshot;
@@ -73,7 +73,7 @@ impl TaskEngine {
             // The same answer again is no error.
             Standing::Ended(_) => self.entry_on_disk(id).await?,
         };
-        let giving = Giving { principal, given, via, tokens: None };
+        let giving = Giving { principal, given, via, tokens: None, paid: Paid::default() };
         give(&self.shared, &entry, which, giving).await?;
         self.task(principal, id).await
     }

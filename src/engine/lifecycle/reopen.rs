@@ -320,7 +320,7 @@ impl Ended {
         let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
         let task = rows::read_task(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
         let row = snapshot.get(Space::Status, id.as_bytes())?.ok_or_else(|| missing(Space::Status))?;
-        let status: Status = rows::decode(Space::Status, id.as_bytes(), &row)?;
+        let status = rows::decode_status(id, &row)?;
         let (keep, settled) = match reopening {
             Reopening::Afresh => match random() {
                 Ok(seed) => (Keep::Nothing { seed }, None),

@@ -60,6 +60,8 @@ pub struct Entry {
     pub open: Mutex<Option<OpenTask>>,
     /// What it asks, on its principal's account: questions, and samples.
     asked: Mutex<[Option<Held>; 2]>,
+    /// Counts changes of what is open of it.
+    pub asking: watch::Sender<u64>,
     /// Its next attempt is the first of a try: it counts for the rate of its tool.
     pub begins: AtomicBool,
     /// Bytes that it needs to get on: an instance found no room for them, and made room for others.
@@ -192,6 +194,7 @@ impl Entry {
             gate: OnceLock::new(),
             open: Mutex::default(),
             asked: Mutex::default(),
+            asking: watch::Sender::new(0),
             begins: AtomicBool::new(begins),
             needs_memory: AtomicU64::new(0),
             past_bytes: AtomicU64::new(0),
@@ -223,6 +226,7 @@ impl Entry {
                 *held = (count > 0).then(|| shares.hold(pool, &self.principal, count));
             }
         }
+        self.asking.send_modify(|changes| *changes += 1);
     }
 
     /// Logical time at which the task's total time is over, nanoseconds.

@@ -21,6 +21,7 @@ pub(super) mod power_changes;
 pub(super) mod ready;
 pub(super) mod samplers;
 pub(super) mod slot;
+pub(super) mod spending;
 pub(super) mod state_writer;
 pub(super) mod task_trees;
 pub(super) mod timers;

@@ -182,7 +182,11 @@ impl TaskEngine {
             commit.add_put(Space::Log, rows::log_key(id, end), hash);
         }
         rows::put_task(&mut commit, &task(exported, as_task))?;
-        commit.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status(packed, created_at))?);
+        commit.add_put(
+            Space::Status,
+            id.as_bytes().as_slice(),
+            rows::encode_status(&status(packed, created_at))?,
+        );
         commit.add_put(Space::Open, id.as_bytes().as_slice(), []);
         self.shared.commit(commit)?.await?;
         Ok(())

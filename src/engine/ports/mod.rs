@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::catalog::RequestText;
 use crate::engine::journal::divergence::Divergence;
-use crate::task::{ProtocolError, ToolResult, WaitingReason, WakeOn};
+use crate::task::{Price, ProtocolError, ToolResult, WaitingReason, WakeOn};
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -105,8 +105,8 @@ pub struct Sampled {
 
 /// Models that the operator has configured, by name. One wing fills it.
 pub trait Models: Send + Sync + 'static {
-    /// Whether one of this name is configured.
-    fn has(&self, model: &str) -> bool;
+    /// What holds for the model of this name; `None` where it is not configured.
+    fn terms(&self, model: &str) -> Option<ModelTerms>;
 
     /// `request` is the parameters of MCP's `sampling/createMessage`. What is said so far goes to `flow`, and each time
     /// that the endpoint is asked once more, `flow` is asked before.
@@ -122,17 +122,26 @@ pub trait Models: Send + Sync + 'static {
 /// The engine's end of one ask.
 pub trait ModelFlow: Send + Sync {
     /// The endpoint is to be asked once more, and its answer begins again. Where it `may_be_paid` for what it was asked
-    /// last, that counts as spent; the error is the bound that does not let it be asked again.
-    fn again(&self, may_be_paid: bool) -> BoxFuture<Result<(), String>>;
+    /// last, that counts as spent, and is on disk when this ends; the error says why it is not to be asked again.
+    fn again(self: Arc<Self>, may_be_paid: bool) -> BoxFuture<Result<(), ModelFault>>;
     /// The next piece of the text; it is on disk when this ends, where it is shown at all.
     fn said(&self, piece: String) -> BoxFuture<()>;
+}
+
+/// What the operator says of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelTerms {
+    pub price: Price,
+    /// At most so many tokens of an answer.
+    pub max_tokens: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelAnswer {
     /// The result of MCP's `sampling/createMessage`.
     pub message: Value,
-    pub input_tokens: u64,
+    /// As its endpoint counted them, where it did.
+    pub input_tokens: Option<u64>,
     pub output_tokens: u64,
 }
 

@@ -163,7 +163,7 @@ fn of_counts(snapshot: &Snapshot<'_>) -> Result<Counts, StoreError> {
     let (mut of_task, mut fault) = (BTreeMap::new(), None);
     snapshot.scan_prefix(Space::Count, &[], false, |key, row| {
         if let Ok(id) = key.try_into()
-            && ![BYTES, ENTRIES].contains(&key[0])
+            && !charge::KINDS.contains(&key[0])
         {
             match read_count(key, row) {
                 Ok(more) => drop(of_task.insert(TaskId::from_bytes(id), more)),

@@ -60,6 +60,8 @@ pub struct TaskView {
     pub questions: Vec<QuestionView>,
     /// What it was answered, oldest first; the last of many. Left out in lists.
     pub answered: Vec<AnsweredView>,
+    /// What models that have prices have cost it, billionths of their unit.
+    pub model_cost: u64,
     pub outputs: Vec<OutputMeta>,
     /// Why it failed.
     pub error: Option<TaskError>,
@@ -105,6 +107,7 @@ impl TaskView {
             arguments: serde_json::from_str(&task.arguments).ok(),
             questions: Vec::new(),
             answered: Vec::new(),
+            model_cost: status.questions.model_cost,
             outputs: status.outputs.clone(),
             error: status.error.clone(),
             trace: task.trace.clone(),

@@ -15,11 +15,12 @@ use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
 use crate::engine::error::{EngineError, QuestionEnd};
 use crate::engine::memory::entry::{Entry, EntryState};
+use crate::engine::memory::spending::Booking;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::{Ack, Snapshot};
-use crate::task::{AnsweredBy, By, QuestionKind, TaskId, canonical};
+use crate::task::{AnsweredBy, By, QuestionKind, Spend, TaskId, canonical};
 
 /// An answer as it is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,17 @@ pub(in crate::engine) struct Giving<'a> {
     pub via: AnsweredVia,
     /// What a sample cost, where that is known.
     pub tokens: Option<u64>,
+    /// Of a model, what the last time that it was asked came to.
+    pub paid: Paid,
+}
+
+/// What the last time that a model was asked came to.
+#[derive(Clone, Copy, Default)]
+pub(in crate::engine) struct Paid {
+    /// Where it is not known, it counts as all that it may have cost.
+    pub spend: Option<Spend>,
+    /// What was taken for it of its principal's day.
+    pub booking: Option<Booking>,
 }
 
 /// Which question is meant.
@@ -187,13 +199,20 @@ fn commit(
     }
     let number = found.number;
     let Some(open) = state.status.questions.find(number).cloned() else { return Ok(None) };
+    let mut more = Commit::new();
+    let mut spent = Spend::NOTHING;
     let (model, tokens) = match (&answer, open.kind) {
         (answer, QuestionKind::Model) => {
             let Ask::Model(ask) = &found.ask else { return Ok(None) };
             // Each earlier time that it was asked counts with all that it may have cost.
-            let before = open.reserved_tokens.saturating_sub(ask.max_tokens);
+            let before = open.reserved().minus(ask.spend());
+            let last = giving.paid.spend.unwrap_or(ask.spend());
+            spent = last.plus(before);
+            if let Some(booking) = giving.paid.booking {
+                shared.spending.settle(&entry.principal, booking, last, &mut more);
+            }
             let said = matches!(answer, Answer::Accept(_)).then(|| ask.model.clone());
-            (said, Some(giving.tokens.unwrap_or(ask.max_tokens).saturating_add(before)))
+            (said, Some(spent.tokens))
         }
         (Answer::Accept(message), QuestionKind::Sample) => {
             let model = serde_json::from_str::<Value>(message)
@@ -205,7 +224,6 @@ fn commit(
         _ => (None, giving.tokens),
     };
     let at = shared.clock.wall();
-    let mut more = Commit::new();
     let said = match &answer {
         Answer::Accept(content) => content.clone(),
         other => format!("{other:?}"),
@@ -217,8 +235,16 @@ fn commit(
         AnsweredBy { principal: giving.principal.name().to_owned(), channel: giving.via.channel.to_owned() };
     let answer = rows::put_payload(&mut more, id, &rows::encode(&answer)?);
     put_answered(&mut more, id, number, found.row, Answered { answer, by, at, model, tokens })?;
-    let event = Event::Answered { number, tokens: tokens.unwrap_or(0) };
-    commit_event(shared, entry, &mut state, event, more).map(Some)
+    spent.tokens = tokens.unwrap_or(0);
+    let ack = commit_event(shared, entry, &mut state, Event::Answered { number, spent }, more)?;
+    if let Ask::Model(ask) = &found.ask {
+        shared.spending.count_spent(&ask.model, spent);
+        if let Some(booking) = giving.paid.booking {
+            let last = giving.paid.spend.unwrap_or(ask.spend());
+            shared.spending.settled(&entry.principal, booking, last);
+        }
+    }
+    Ok(Some(ack))
 }
 
 fn is_same(there: &Answer, given: &Answer) -> bool {

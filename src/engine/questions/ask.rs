@@ -26,7 +26,7 @@ use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::shares::Pool;
 use crate::store::{Space, StoreError};
-use crate::task::{OpenQuestion, QuestionKind, WakeOn};
+use crate::task::{OpenQuestion, QuestionKind, Spend, WakeOn};
 
 /// What became of asking.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,13 +42,12 @@ pub enum Asked {
 impl Recorder {
     /// Asks as operation `op`; both are on disk with the next commit. Past a bound of the task, or without
     /// the power, it is not asked, and that is the operation's outcome.
-    pub fn ask(&self, op: OpHandle, hash: u64, question: Question) -> Result<Asked, RecorderError> {
+    pub fn ask(&self, op: OpHandle, hash: u64, mut question: Question) -> Result<Asked, RecorderError> {
         let kind = question.ask.kind();
-        let tokens = match &question.ask {
-            Ask::Sample { max_tokens, .. } => *max_tokens,
-            Ask::Model(ask) => ask.max_tokens,
-            _ => 0,
-        };
+        if let Ask::Model(ask) = &mut question.ask {
+            models::set_terms(self.shared(), ask);
+        }
+        let spend = question.ask.spend();
         let may = match &question.ask {
             Ask::Form { .. } | Ask::Url { .. } => self.check_power(Capability::Elicit),
             Ask::Sample { .. } => self.check_power(Capability::Sample),
@@ -61,7 +60,7 @@ impl Recorder {
             return Ok(Asked::Lost(why));
         }
         let bounds = self.bounds().clone();
-        if let Some(why) = self.with(|state, _| Ok(past_bound(state.status(), &bounds, kind, tokens)))? {
+        if let Some(why) = self.with(|state, _| Ok(past_bound(state.status(), &bounds, kind, spend)))? {
             self.op_done(op, hash, encoded(&Answer::Refused(why.clone()))?)?;
             return Ok(Asked::Refused(why));
         }
@@ -92,7 +91,14 @@ impl Recorder {
                 questions.keys.push(key.clone());
             }
             let is_first = kind != QuestionKind::Model && questions.answerable().next().is_none();
-            questions.open.push(OpenQuestion { number, key: key.clone(), kind, reserved_tokens: tokens });
+            let (reserved_tokens, reserved_cost) = (spend.tokens, spend.cost);
+            questions.open.push(OpenQuestion {
+                number,
+                key: key.clone(),
+                kind,
+                reserved_tokens,
+                reserved_cost,
+            });
             self.entry().count_questions(&self.shared().shares, state.status());
             let shown = state.status().shown();
             live.trace_begun(op, step_of(kind), &key);
@@ -217,8 +223,7 @@ impl Recorder {
             let questions = &mut state.status_mut().questions;
             let closed = questions.close(number).filter(|open| open.kind == QuestionKind::Model);
             // What a model was asked is paid for, whatever it says.
-            let paid = closed.map_or(0, |open| open.reserved_tokens);
-            questions.sample_tokens = questions.sample_tokens.saturating_add(paid);
+            questions.add_spent(closed.map_or(Spend::NOTHING, |open| open.reserved()));
             self.entry().count_questions(&self.shared().shares, state.status());
             live.changes.push(TaskChange::Questions);
             if state.status().questions.answerable().next().is_none() {

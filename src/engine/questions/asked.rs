@@ -8,7 +8,7 @@ use crate::clock::UnixNanos;
 use crate::engine::rows;
 use crate::engine::rows::Payload;
 use crate::store::{Batch, Snapshot, Space, StoreError};
-use crate::task::{AnsweredBy, By, OpenQuestion, QuestionKind, Status, TaskId};
+use crate::task::{AnsweredBy, By, OpenQuestion, Price, QuestionKind, Spend, Status, TaskId};
 
 /// A question as a guest asks it. Its texts are checked before.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,12 +49,37 @@ pub struct ModelAsk {
     pub model: String,
     /// The parameters of MCP's `sampling/createMessage`.
     pub request: String,
+    /// What is likely, and what is allowed.
+    pub input_tokens: u64,
     pub max_tokens: u64,
+    /// As it was when it was asked.
+    pub price: Price,
     /// The output of the task into which the text is written as it comes.
     pub output: Option<String>,
 }
 
+impl ModelAsk {
+    /// What it may cost is said where it is asked.
+    pub fn new(model: String, request: String, max_tokens: u64, output: Option<String>) -> Self {
+        Self { model, request, input_tokens: 0, max_tokens, price: Price::default(), output }
+    }
+
+    /// What it may cost each time that it is asked.
+    pub fn spend(&self) -> Spend {
+        self.price.of(self.input_tokens, self.max_tokens)
+    }
+}
+
 impl Ask {
+    /// What a budget holds back for it.
+    pub fn spend(&self) -> Spend {
+        match self {
+            Self::Sample { max_tokens, .. } => Spend { tokens: *max_tokens, cost: 0 },
+            Self::Model(ask) => ask.spend(),
+            Self::Form { .. } | Self::Url { .. } | Self::Roots => Spend::NOTHING,
+        }
+    }
+
     pub fn kind(&self) -> QuestionKind {
         match self {
             Self::Form { .. } | Self::Url { .. } => QuestionKind::Elicit,
@@ -127,11 +152,12 @@ pub fn reopened(
         let of_op = snapshot.get(Space::Question, &op_key(task, row.epoch, row.op))?;
         let waits = crate::engine::journal::ops::is_intent(snapshot, task, row.epoch, row.op)?;
         if waits && of_op.as_deref().and_then(rows::trailing_number) == Some(number) {
-            let reserved_tokens = match read_ask(snapshot, &row)? {
-                Ask::Model(ask) => ask.max_tokens,
-                _ => 0,
+            let reserved = match read_ask(snapshot, &row)? {
+                Ask::Model(ask) => ask.spend(),
+                _ => Spend::NOTHING,
             };
-            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens });
+            let (reserved_tokens, reserved_cost) = (reserved.tokens, reserved.cost);
+            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens, reserved_cost });
         }
     }
     Ok(open)

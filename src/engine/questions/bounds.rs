@@ -1,10 +1,10 @@
 //! How much a task may ask.
 
 use crate::limits;
-use crate::task::{QuestionKind, Status, TaskLimits};
+use crate::task::{NANOS_PER_CENT, QuestionKind, Spend, Status, TaskLimits, units};
 
 /// Why one more may not be asked.
-pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, tokens: u64) -> Option<String> {
+pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, spend: Spend) -> Option<String> {
     let questions = &status.questions;
     if questions.open.len() >= limits::MAX_OPEN_QUESTIONS {
         let bound = limits::MAX_OPEN_QUESTIONS;
@@ -21,20 +21,30 @@ pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, toke
             "the task has asked for {} samples, which is what its limit 'samples' allows",
             questions.samples
         )),
-        QuestionKind::Sample | QuestionKind::Model => past_tokens(status, bounds, tokens),
+        QuestionKind::Sample | QuestionKind::Model => past_budget(status, bounds, spend),
         QuestionKind::Elicit | QuestionKind::Roots => None,
     }
 }
 
-/// The same of the tokens alone.
-pub fn past_tokens(status: &Status, bounds: &TaskLimits, tokens: u64) -> Option<String> {
-    let questions = &status.questions;
-    let taken = questions.sample_tokens.saturating_add(questions.reserved_tokens());
-    (taken.saturating_add(tokens) > bounds.sample_tokens).then(|| {
+/// The same of the tokens and the money alone.
+pub fn past_budget(status: &Status, bounds: &TaskLimits, spend: Spend) -> Option<String> {
+    let taken = status.questions.spent().plus(status.questions.reserved());
+    let sum = taken.plus(spend);
+    if sum.tokens > bounds.sample_tokens {
+        return Some(format!(
+            "the task has used or reserved {} of the {} tokens that its limit 'sample_tokens' allows, and this sample may \
+             cost {}; its operator can raise 'sample_tokens' in the limits of its grant",
+            taken.tokens, bounds.sample_tokens, spend.tokens
+        ));
+    }
+    let most = bounds.model_cost_cents.saturating_mul(NANOS_PER_CENT);
+    (sum.cost > most).then(|| {
         format!(
-            "the task has used or reserved {taken} of the {} tokens that its limit 'sample_tokens' allows, and this \
-             sample may cost {tokens}; its operator can raise 'sample_tokens' in the limits of its grant",
-            bounds.sample_tokens
+            "the task has used or reserved {} of the {} that its limit 'model_cost_cents' allows, and this request may cost \
+             {}; its operator can raise 'model_cost_cents' in the limits of its grant",
+            units(taken.cost),
+            units(most),
+            units(spend.cost)
         )
     })
 }

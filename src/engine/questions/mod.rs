@@ -17,6 +17,8 @@ pub(super) mod ask;
 pub(super) mod asked;
 pub(super) mod below;
 pub(super) mod bounds;
+pub(super) mod estimate;
+pub(super) mod flow;
 pub(super) mod form;
 pub(super) mod models;
 pub(super) mod resume;
@@ -33,4 +35,4 @@ pub use models::{KIND_MODELS, USAGE_META, not_configured};
 pub use sampler::{SamplerGuard, wants_tools};
 pub use view::{AnsweredView, QuestionView};
 
-pub use super::ports::{ModelAnswer, ModelFault, ModelFlow, Models, Sampled, Sampler};
+pub use super::ports::{ModelAnswer, ModelFault, ModelFlow, ModelTerms, Models, Sampled, Sampler};

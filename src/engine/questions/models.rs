@@ -4,27 +4,23 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::answer::{AnsweredVia, Given, Giving, MODEL_CHANNEL, Which, give};
+use super::answer::{AnsweredVia, Given, Giving, MODEL_CHANNEL, Paid, Which, give};
 use super::asked::{Ask, ModelAsk, read, read_ask};
-use super::bounds::past_tokens;
+use super::estimate::input_tokens;
+use super::flow::{Flow, Turn};
 use super::sampler::{arrives, keep_extending_deadline, sample_key};
 use super::streamed::Streamed;
 use crate::authority::{Capability, Principal};
-use crate::engine::change::commit::commit_event;
-use crate::engine::change::plan::Event;
-use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
 use crate::engine::journal::records::Next;
 use crate::engine::memory::entry::Entry;
-use crate::engine::ports::{BoxFuture, ModelFault, ModelFlow};
+use crate::engine::ports::{ModelAnswer, ModelFault};
 use crate::engine::record::error::RecorderError;
 use crate::engine::record::output::call_hash;
 use crate::engine::record::recorder::Recorder;
-use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::Snapshot;
+use crate::task::Spend;
 
 /// The record of the models that a task could ask.
 pub const KIND_MODELS: u8 = 213;
@@ -41,7 +37,7 @@ impl Recorder {
         let powers = self.powers_of(&task);
         let may = |name: &str| powers.check(Capability::Model { name }).is_ok();
         let models = self.shared().models.as_ref();
-        let has = |name: &str| models.is_some_and(|models| models.has(name));
+        let has = |name: &str| models.is_some_and(|models| models.terms(name).is_some());
         let granted: Vec<_> =
             task.grant.models.iter().filter(|name| may(name) && has(name)).cloned().collect();
         self.record(KIND_MODELS, hash, &postcard::to_stdvec(&granted).map_err(unreadable)?)?;
@@ -51,6 +47,14 @@ impl Recorder {
 
 fn unreadable(error: postcard::Error) -> RecorderError {
     RecorderError::Fault(format!("the record of the granted models: {error}"))
+}
+
+/// What an ask may cost, as the operator has it now. What a guest's process says of that does not count.
+pub(super) fn set_terms(shared: &Shared, ask: &mut ModelAsk) {
+    let terms = shared.models.as_ref().and_then(|models| models.terms(&ask.model)).unwrap_or_default();
+    ask.price = terms.price;
+    ask.max_tokens = ask.max_tokens.min(terms.max_tokens.unwrap_or(u64::MAX));
+    ask.input_tokens = serde_json::from_str(&ask.request).map_or(0, |request| input_tokens(&request));
 }
 
 /// A model was asked.
@@ -72,13 +76,6 @@ pub(super) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64) {
     shared.runtime.spawn(work(shared.clone(), entry.clone(), number, Turn::Resumed));
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    First,
-    /// It may have been asked before, with an answer that is lost.
-    Resumed,
-}
-
 async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64, turn: Turn) {
     let mut stop = entry.stop.subscribe();
     let mut running = shared.memory.running.subscribe();
@@ -86,17 +83,19 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64, turn: Turn) {
     if running.wait_for(|running| *running).await.is_err() {
         return;
     }
+    // Whatever ends this first drops the request that is on its way.
     let answered = tokio::select! {
         answered = ask(&shared, &entry, number, turn) => answered,
+        () = until_closed(&entry, number) => None,
         _ = stop.changed() => None,
         _ = running.wait_for(|running| !running) => None,
     };
-    let Some((given, tokens)) = answered else { return };
+    let Some((given, paid)) = answered else { return };
     crate::crash_point!("model_answered");
     let via = AnsweredVia { channel: MODEL_CHANNEL, is_person: false };
     let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(via.channel.into()));
     loop {
-        let giving = Giving { principal: &principal, given: given.clone(), via, tokens };
+        let giving = Giving { principal: &principal, given: given.clone(), via, tokens: None, paid };
         match give(&shared, &entry, Which::Number(number), giving).await {
             Ok(()) => return,
             // It was paid for: it is given again after a moment.
@@ -112,64 +111,72 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64, turn: Turn) {
     }
 }
 
-/// What is answered, and what the last time that it was asked cost; `None` where the question is not there.
-async fn ask(
-    shared: &Arc<Shared>,
-    entry: &Arc<Entry>,
-    number: u64,
-    turn: Turn,
-) -> Option<(Given, Option<u64>)> {
+/// Its guest has given it up, or its task has ended: no answer of it is of use.
+async fn until_closed(entry: &Entry, number: u64) {
+    let mut asking = entry.asking.subscribe();
+    loop {
+        asking.mark_unchanged();
+        let is_open = entry.lock().status.questions.find(number).is_some();
+        if !is_open || asking.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is answered, and what the last time that it was asked came to; `None` where the question is not there.
+async fn ask(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64, turn: Turn) -> Option<(Given, Paid)> {
     let id = entry.id;
     let asked = move |snapshot: &Snapshot<'_>| {
         let Some(row) = read(snapshot, id, number)? else { return Ok(None) };
         Ok(Some((read_ask(snapshot, &row)?, row.epoch)))
     };
     let Ok(Some((Ask::Model(ask), epoch))) = shared.store.read(asked).await else { return None };
-    let request = serde_json::from_str(&ask.request).ok()?;
+    let mut request: serde_json::Value = serde_json::from_str(&ask.request).ok()?;
+    // What was held back for it is all that it may cost.
+    request["maxTokens"] = ask.max_tokens.into();
+    let free = Paid { spend: Some(Spend::NOTHING), booking: None };
     let Some(models) = shared.models.clone() else {
-        return Some((Given::Unavailable(not_configured(&ask.model)), Some(0)));
+        return Some((Given::Unavailable(not_configured(&ask.model)), free));
     };
     let streamed = match &ask.output {
         Some(name) => Some(Streamed::open(shared, entry, number, name).await?),
         None => None,
     };
-    let model = ask.model.clone();
-    let flow = Arc::new(Flow {
-        shared: shared.clone(),
-        entry: entry.clone(),
-        number,
-        ask,
-        streamed: Mutex::new(streamed),
-    });
-    if turn == Turn::Resumed
-        && let Err(why) = flow.reserve()
-    {
-        return Some((Given::Refused(why), None));
-    }
+    let flow = Arc::new(Flow::new(shared, entry, number, (ask, streamed)));
+    let model = flow.model().to_owned();
     let asking = async {
         let _turn = shared.sampling.wait(&entry.principal).await;
-        models.ask(model, request, sample_key(id, epoch, number), flow.clone()).await
+        flow.book(turn).await.map_err(|fault| (fault, turn == Turn::First))?;
+        let key = sample_key(id, epoch, number);
+        let answer = models.ask(model, request, key, flow.clone()).await;
+        answer.map_err(|fault| (fault, false))
     };
     let lost = shared.memory.powers.until(|| shared.standing(&entry.principal).check_any().err());
     let answer = tokio::select! {
         biased;
-        lost = lost => return Some((Given::Unavailable(lost.to_string()), None)),
+        lost = lost => return Some((Given::Unavailable(lost.to_string()), flow.cut_off(turn))),
         answer = keep_extending_deadline(shared, entry, number, asking) => answer,
     };
     Some(match answer {
-        Ok(answer) => {
-            let mut message = answer.message;
-            message["_meta"] = serde_json::json!({ USAGE_META: {
-                "inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens,
-            } });
-            let tokens = answer.input_tokens.saturating_add(answer.output_tokens);
-            (Given::Accept(message), Some(tokens))
+        Ok(answer) => said(answer, &flow),
+        Err((ModelFault::Unavailable { why, may_be_paid }, has_not_left)) => {
+            let is_free = has_not_left || !may_be_paid;
+            (Given::Unavailable(why), flow.paid(is_free.then_some(Spend::NOTHING)))
         }
-        Err(ModelFault::Unavailable { why, may_be_paid }) => {
-            (Given::Unavailable(why), (!may_be_paid).then_some(0))
+        Err((ModelFault::Limit(why), has_not_left)) => {
+            (Given::Refused(why), flow.paid(has_not_left.then_some(Spend::NOTHING)))
         }
-        Err(ModelFault::Limit(why)) => (Given::Refused(why), None),
     })
+}
+
+fn said(answer: ModelAnswer, flow: &Flow) -> (Given, Paid) {
+    let ModelAnswer { mut message, input_tokens, output_tokens } = answer;
+    let input_tokens = input_tokens.unwrap_or(flow.likely_input());
+    message["_meta"] = serde_json::json!({ USAGE_META: {
+        "inputTokens": input_tokens, "outputTokens": output_tokens,
+    } });
+    let spend = flow.price().of(input_tokens, output_tokens);
+    (Given::Accept(message), flow.paid(Some(spend)))
 }
 
 /// Where the message of an answer says what it cost.
@@ -181,61 +188,4 @@ pub fn not_configured(model: &str) -> String {
         "no model '{model}' is configured. The operator can write in longhaul.toml:\n\n    [models.{model}]\n    api = \
          \"openai-chat\"\n    url = \"https://api.openai.com/v1\"\n    model = \"NAME\"\n    key = \"env:NAME\"\n"
     )
-}
-
-struct Flow {
-    shared: Arc<Shared>,
-    entry: Arc<Entry>,
-    number: u64,
-    ask: ModelAsk,
-    streamed: Mutex<Option<Streamed>>,
-}
-
-impl Flow {
-    /// Keeps as much for the next time as for the first one, or says which bound does not allow it.
-    fn reserve(&self) -> Result<(), String> {
-        let tokens = self.ask.max_tokens;
-        let mut state = self.entry.lock();
-        let limits = state.task.as_ref().map(|task| task.limits.clone());
-        let limits = match limits {
-            Some(limits) => limits,
-            // A sleeper's task is on disk alone.
-            None => {
-                let id = self.entry.id;
-                let task = self.shared.store.read_held(id, |snapshot| rows::read_task(snapshot, id));
-                let task = task.map_err(|error| error.to_string())?;
-                task.ok_or_else(|| "the task is gone".to_owned())?.limits
-            }
-        };
-        if let Some(why) = past_tokens(&state.status, &limits, tokens) {
-            return Err(why);
-        }
-        let event = Event::AskedAgain { number: self.number, tokens };
-        let queued = commit_event(&self.shared, &self.entry, &mut state, event, Commit::new());
-        queued.map(drop).map_err(|error| error.to_string())
-    }
-}
-
-impl ModelFlow for Flow {
-    fn again(&self, may_be_paid: bool) -> BoxFuture<Result<(), String>> {
-        let reserved = if may_be_paid { self.reserve() } else { Ok(()) };
-        if let Some(streamed) = self.streamed.lock().as_mut() {
-            streamed.begin_again();
-        }
-        Box::pin(std::future::ready(reserved))
-    }
-
-    fn said(&self, piece: String) -> BoxFuture<()> {
-        let written = self
-            .streamed
-            .lock()
-            .as_mut()
-            .and_then(|streamed| streamed.add(&self.shared, &self.entry, &piece));
-        Box::pin(async move {
-            if let Some(written) = written {
-                // A store that takes no more has said so elsewhere: the answer does not depend on the output.
-                drop(written.await);
-            }
-        })
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::answer::{AnsweredVia, Given, Giving, Which, give};
+use super::answer::{AnsweredVia, Given, Giving, Paid, Which, give};
 use super::asked::{Ask, read, read_ask};
 use super::below;
 use crate::authority::Principal;
@@ -170,7 +170,8 @@ pub(super) async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let via = AnsweredVia { channel: "endpoint", is_person: false };
     let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(via.channel.into()));
     loop {
-        let giving = Giving { principal: &principal, given: given.clone(), via, tokens };
+        let giving =
+            Giving { principal: &principal, given: given.clone(), via, tokens, paid: Paid::default() };
         match give(&shared, &entry, Which::Number(number), giving).await {
             Ok(()) => return,
             // It was paid for: it is given again after a moment.

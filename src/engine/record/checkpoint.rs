@@ -50,7 +50,7 @@ pub fn save(
     status.seed = *blake3::keyed_hash(&status.seed, b"next epoch").as_bytes();
     status.steps = records;
     let mut more = Commit::new();
-    more.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode(&status).map_err(fault)?);
+    more.add_put(Space::Status, id.as_bytes().as_slice(), rows::encode_status(&status).map_err(fault)?);
     more.changed(ResourceKey::Task(id));
     let payload = rows::put_payload(&mut more, id, saved);
     let outputs = status.outputs.clone();

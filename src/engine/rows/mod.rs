@@ -1,6 +1,9 @@
 //! Keys of the engine's rows in the store, and small rows that are no type of `task`.
 
+mod status;
 pub(super) mod tree;
+
+pub use status::{decode_status, encode_status};
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::authority::StatePattern;
 use crate::limits;
 use crate::store::{Batch, Snapshot, Space, StoreError, codec};
-use crate::task::{ComponentId, Status, Task, TaskId, ToolResult, Variable};
+use crate::task::{ComponentId, Status, Task, TaskId, TaskLimits, ToolResult, Variable};
 
 /// Version of every row that this module writes; a change of shape gets a new one next to the old.
 pub const ROW_VERSION: u8 = 1;
@@ -63,6 +66,16 @@ struct EnvironmentTaskRow {
 
 /// Version of the row of a task that sees an environment.
 const ENVIRONMENT_ROW_VERSION: u8 = 2;
+
+/// The same of one with a bound of money that is not everybody's.
+#[derive(Serialize, Deserialize)]
+struct BoundedTaskRow {
+    row: EnvironmentTaskRow,
+    model_cost_cents: u64,
+}
+
+/// Version of the row of such a task.
+const BOUNDED_ROW_VERSION: u8 = 3;
 
 /// `id | epoch BE`, the prefix of one journal.
 pub fn journal_prefix(task: TaskId, epoch: u32) -> Vec<u8> {
@@ -151,7 +164,8 @@ pub fn decode<T: for<'a> Deserialize<'a>>(space: Space, key: &[u8], row: &[u8]) 
 }
 
 pub fn read_status(snapshot: &Snapshot<'_>, task: TaskId) -> Result<Option<Status>, StoreError> {
-    read_row(snapshot, Space::Status, task.as_bytes())
+    let row = snapshot.get(Space::Status, task.as_bytes())?;
+    row.map(|row| decode_status(task, &row)).transpose()
 }
 
 pub fn read_row<T: for<'a> Deserialize<'a>>(
@@ -170,11 +184,15 @@ pub fn put_task(batch: &mut Batch, task: &Task) -> Result<(), StoreError> {
     let id = task.id;
     let arguments = put_payload(batch, id, task.arguments.as_bytes());
     let row = TaskRow { task: Task { arguments: String::new(), ..task.clone() }, arguments };
-    let row = match task.environment.is_empty() {
-        true => encode(&row)?,
-        false => {
-            let environment = task.environment.clone();
+    let environment = task.environment.clone();
+    let row = match task.limits.model_cost_cents {
+        limits::DEFAULT_MODEL_COST_CENTS if environment.is_empty() => encode(&row)?,
+        limits::DEFAULT_MODEL_COST_CENTS => {
             codec::encode(ENVIRONMENT_ROW_VERSION, &EnvironmentTaskRow { row, environment })?
+        }
+        model_cost_cents => {
+            let row = EnvironmentTaskRow { row, environment };
+            codec::encode(BOUNDED_ROW_VERSION, &BoundedTaskRow { row, model_cost_cents })?
         }
     };
     batch.add_put(Space::Task, id.as_bytes().as_slice(), row);
@@ -185,13 +203,22 @@ pub fn put_task(batch: &mut Batch, task: &Task) -> Result<(), StoreError> {
 pub fn read_task_row(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<(Task, Payload)>, StoreError> {
     let (space, key) = (Space::Task, id.as_bytes());
     let Some(row) = snapshot.get(space, key)? else { return Ok(None) };
-    if codec::version(space, key, &row)? == ENVIRONMENT_ROW_VERSION {
-        let EnvironmentTaskRow { row, environment } =
-            codec::decode(ENVIRONMENT_ROW_VERSION, space, key, &row)?;
-        return Ok(Some((Task { environment, ..row.task }, row.arguments)));
-    }
-    let row: TaskRow = decode(space, key, &row)?;
-    Ok(Some((row.task, row.arguments)))
+    let (EnvironmentTaskRow { row, environment }, cents) = match codec::version(space, key, &row)? {
+        BOUNDED_ROW_VERSION => {
+            let BoundedTaskRow { row, model_cost_cents } =
+                codec::decode(BOUNDED_ROW_VERSION, space, key, &row)?;
+            (row, model_cost_cents)
+        }
+        ENVIRONMENT_ROW_VERSION => {
+            (codec::decode(ENVIRONMENT_ROW_VERSION, space, key, &row)?, limits::DEFAULT_MODEL_COST_CENTS)
+        }
+        _ => {
+            let row: TaskRow = decode(space, key, &row)?;
+            (EnvironmentTaskRow { row, environment: Vec::new() }, limits::DEFAULT_MODEL_COST_CENTS)
+        }
+    };
+    let limits = TaskLimits { model_cost_cents: cents, ..row.task.limits };
+    Ok(Some((Task { environment, limits, ..row.task }, row.arguments)))
 }
 
 pub fn read_task(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<Task>, StoreError> {

@@ -1,5 +1,6 @@
 //! MCP over HTTP: what is mounted at `/mcp`, and a server that has nothing but it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::early_head;
 use super::listening;
 use super::task_ids;
 use super::well_formed::{set_by_address, well_formed};
-use crate::engine::TaskEngine;
+use crate::engine::{ModelUsage, TaskEngine};
 use crate::http::{self as server, Backend, Bearer, Body, Caller, Metrics, Mount, Options, Request};
 use crate::limits;
 use crate::mcp::sessions::{self, SessionError, Sessions};
@@ -183,12 +184,35 @@ impl Backend for TaskEngine {
         metrics.gauge("live_instances", "Instances in memory.", &[("", m.live_instances)]);
         metrics.gauge("timers", "Waits that are due at a time.", &[("", m.timers)]);
         metrics.gauge("subscribers", "Subscribers of changes.", &[("", m.subscribers)]);
+        measure_models(&self.model_usage(), metrics);
         if let Some(disk) = self.usage().ok().and_then(|usage| usage.disk) {
             measure_disk(&disk, metrics);
         }
         let latched = u64::from(self.latched().is_some());
         metrics.gauge("store_latched", "1 once the store takes nothing any more.", &[("", latched)]);
     }
+}
+
+/// By the names of the operator, which are safe in a label.
+fn measure_models(usage: &BTreeMap<String, ModelUsage>, metrics: &mut Metrics) {
+    if usage.is_empty() {
+        return;
+    }
+    let labels: Vec<String> = usage.keys().map(|model| format!("{{model=\"{model}\"}}")).collect();
+    let of = |what: fn(&ModelUsage) -> u64| {
+        labels.iter().map(String::as_str).zip(usage.values().map(what)).collect::<Vec<_>>()
+    };
+    metrics.counter("model_calls_total", "Requests to models since the start.", &of(|usage| usage.calls));
+    metrics.counter(
+        "model_tokens_total",
+        "Tokens that models answered with, or may have, since the start.",
+        &of(|usage| usage.spent.tokens),
+    );
+    metrics.counter(
+        "model_cost_nanos_total",
+        "What that cost, billionths of the unit of prices.",
+        &of(|usage| usage.spent.cost),
+    );
 }
 
 fn measure_disk(disk: &DiskUsage, metrics: &mut Metrics) {

@@ -51,7 +51,7 @@ impl models::Host for World {
         }
         let deadline = self.due_after(AT_HAND_MS)?;
         let parts = [model.clone(), request.clone(), output.clone().unwrap_or_default()];
-        let ask = Ask::Model(ModelAsk { model, request, max_tokens, output: output.clone() });
+        let ask = Ask::Model(ModelAsk::new(model, request, max_tokens, output.clone()));
         let question = Question { key: None, by: By::Any, ask, deadline };
         let [model, request, into] = &parts;
         let parts = [model.as_bytes(), request.as_bytes(), into.as_bytes()];

@@ -179,6 +179,6 @@ pub fn answer(model: &str, whole: &Value) -> Result<Answer, Fault> {
     let message = message(model, content, reason)?;
     let usage = &whole["usage"];
     let parts = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
-    let input: u64 = parts.iter().filter_map(|part| usage[part].as_u64()).fold(0, u64::saturating_add);
+    let input = parts.iter().filter_map(|part| usage[part].as_u64()).reduce(u64::saturating_add);
     Ok(settle(message, &json!(input), &usage["output_tokens"]))
 }

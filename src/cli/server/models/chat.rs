@@ -6,8 +6,13 @@ use super::fault::Fault;
 use super::message::{Answer, settle};
 use crate::cli::server::sampler::{completion_request, sampled};
 
-pub fn request(model: &str, request: &Value) -> Value {
+/// Some models want the bound under another name, which others do not know.
+pub fn request(model: &str, request: &Value, wants_completion_tokens: bool) -> Value {
     let mut body = completion_request(model, request);
+    if wants_completion_tokens && let Some(body) = body.as_object_mut() {
+        let most = body.remove("max_tokens");
+        body.extend(most.map(|most| ("max_completion_tokens".to_owned(), most)));
+    }
     body["stream"] = json!(true);
     body["stream_options"] = json!({ "include_usage": true });
     body

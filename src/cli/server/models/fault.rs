@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::masked::masked;
 use crate::authority::Secret;
 use crate::limits;
 
@@ -13,35 +14,34 @@ pub struct Fault {
     pub again: Option<Option<Duration>>,
     /// The endpoint may have worked on it, and then wants to be paid.
     pub may_be_paid: bool,
+    /// It asks for `max_completion_tokens` in place of `max_tokens`.
+    pub wants_completion_tokens: bool,
 }
 
 impl Fault {
     /// It does not get better by asking again, and was paid for.
     pub fn answer(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: None, may_be_paid: true }
+        Self { why: why.into(), again: None, may_be_paid: true, wants_completion_tokens: false }
     }
 
     /// The request is not one that this endpoint takes: nothing left.
     pub fn request(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: None, may_be_paid: false }
+        Self { why: why.into(), again: None, may_be_paid: false, wants_completion_tokens: false }
     }
 
     /// It began, and did not come to its end.
     pub fn cut(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: Some(None), may_be_paid: true }
+        Self { why: why.into(), again: Some(None), may_be_paid: true, wants_completion_tokens: false }
     }
 
     /// It has no room now.
     pub fn busy(why: impl Into<String>) -> Self {
-        Self { why: why.into(), again: Some(None), may_be_paid: false }
+        Self { why: why.into(), again: Some(None), may_be_paid: false, wants_completion_tokens: false }
     }
 
     /// The same with the endpoint's own words of it, short, on one line and without the key.
     pub fn saying(mut self, said: &str, key: Option<&Secret>) -> Self {
-        let said = match key {
-            Some(key) => said.replace(key.expose(), "[key]"),
-            None => said.to_owned(),
-        };
+        let said = masked(said, key);
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         let said: String = said.chars().take(limits::MAX_VIOLATION_CHARS).map(plain).collect();
         if !said.is_empty() {
@@ -60,7 +60,7 @@ mod tests {
         let key = Secret::new("sk-canary".to_owned());
         let said = format!("no such key sk-canary\n{}", "x".repeat(10_000));
         let fault = Fault::request("status 401").saying(&said, Some(&key));
-        assert!(fault.why.starts_with("status 401: no such key [key] xxx"), "{}", fault.why);
+        assert!(fault.why.starts_with("status 401: no such key ********* xxx"), "{}", fault.why);
         assert!(fault.why.len() < limits::MAX_VIOLATION_CHARS + 50 && !fault.why.contains("canary"));
     }
 }

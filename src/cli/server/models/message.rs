@@ -32,5 +32,5 @@ pub fn message(model: &str, mut content: Vec<Value>, reason: Option<&str>) -> Re
 pub fn settle(message: Value, input: &Value, output: &Value) -> Answer {
     let likely = || (message["content"].to_string().len() as u64).div_ceil(limits::BYTES_PER_TOKEN);
     let output_tokens = output.as_u64().unwrap_or_else(likely);
-    Answer { input_tokens: input.as_u64().unwrap_or(0), output_tokens, message }
+    Answer { input_tokens: input.as_u64(), output_tokens, message }
 }

@@ -3,15 +3,17 @@
 mod anthropic;
 mod chat;
 mod fault;
+mod masked;
 mod message;
 mod responses;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::fault::Fault;
 use self::message::Answer;
@@ -21,8 +23,9 @@ use crate::cli::config::{ModelApi, ModelSettings};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::engine::BoxFuture;
-use crate::engine::questions::{ModelAnswer, ModelFault, ModelFlow, Models, not_configured};
+use crate::engine::questions::{ModelAnswer, ModelFault, ModelFlow, ModelTerms, Models, not_configured};
 use crate::secrets::Secrets;
+use crate::task::Price;
 use crate::{clock, limits};
 
 /// Waits before each further try, where the endpoint names none.
@@ -39,6 +42,8 @@ struct Endpoint {
     url: String,
     http: reqwest::Client,
     secrets: Secrets,
+    /// It has said that it takes `max_completion_tokens` and not `max_tokens`.
+    completion_tokens: AtomicBool,
 }
 
 impl Endpoints {
@@ -66,8 +71,11 @@ pub fn configured(context: &Context) -> Result<Option<Arc<dyn Models>>> {
 }
 
 impl Models for Endpoints {
-    fn has(&self, model: &str) -> bool {
-        self.by_name.contains_key(model)
+    fn terms(&self, model: &str) -> Option<ModelTerms> {
+        let settings = &self.by_name.get(model)?.settings;
+        // A thousandth of a unit for a million tokens is a billionth for one.
+        let price = Price { input: settings.input_price_millis, output: settings.output_price_millis };
+        Some(ModelTerms { price, max_tokens: settings.max_tokens })
     }
 
     fn ask(
@@ -80,7 +88,7 @@ impl Models for Endpoints {
         let endpoint = self.by_name.get(&model).cloned();
         Box::pin(async move {
             match endpoint {
-                Some(endpoint) => endpoint.ask(request, &idempotency_key, &*flow).await,
+                Some(endpoint) => endpoint.ask(&request, &idempotency_key, &flow).await,
                 None => Err(ModelFault::Unavailable { why: not_configured(&model), may_be_paid: false }),
             }
         })
@@ -113,32 +121,33 @@ impl Endpoint {
             ModelApi::Anthropic => "messages",
         };
         let url = format!("{}/{path}", settings.url.trim_end_matches('/'));
-        Ok(Self { name: name.to_owned(), settings: settings.clone(), url, http, secrets })
+        let completion_tokens = AtomicBool::new(false);
+        Ok(Self { name: name.to_owned(), settings: settings.clone(), url, http, secrets, completion_tokens })
     }
 
     async fn ask(
         &self,
-        mut request: Value,
+        request: &Value,
         key: &str,
-        flow: &dyn ModelFlow,
+        flow: &Arc<dyn ModelFlow>,
     ) -> Result<ModelAnswer, ModelFault> {
-        if let (Some(most), Some(asked)) = (self.settings.max_tokens, request["maxTokens"].as_u64()) {
-            request["maxTokens"] = json!(asked.min(most));
-        }
         let unavailable = |fault: Fault| {
             let why = format!("the model '{}': {}", self.name, fault.why);
             ModelFault::Unavailable { why, may_be_paid: fault.may_be_paid }
         };
-        let body = self.body(&request).map_err(unavailable)?;
         let most = Duration::from_secs(self.settings.timeout_seconds);
         let mut waits = TRY_AGAIN_AFTER.into_iter();
         loop {
-            let tried = clock::timeout(most, self.send(&body, key, flow)).await;
+            let body = self.body(request).map_err(unavailable)?;
+            let tried = clock::timeout(most, self.send(&body, key, &**flow)).await;
             let fault = match tried {
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(fault)) => fault,
                 None => Fault::cut(format!("it did not answer within {} s", most.as_secs())),
             };
+            if fault.wants_completion_tokens && !self.completion_tokens.swap(true, Ordering::Relaxed) {
+                continue;
+            }
             let (Some(named), Some(wait)) = (fault.again, waits.next()) else {
                 return Err(unavailable(fault));
             };
@@ -149,14 +158,16 @@ impl Endpoint {
             }
             tracing::info!(model = %self.name, why = %fault.why, "a model is asked again");
             clock::sleep(wait).await;
-            flow.again(fault.may_be_paid).await.map_err(ModelFault::Limit)?;
+            flow.clone().again(fault.may_be_paid).await?;
         }
     }
 
     fn body(&self, request: &Value) -> Result<String, Fault> {
         let model = &self.settings.model;
         let body = match self.settings.api {
-            ModelApi::OpenAiChat => chat::request(model, request),
+            ModelApi::OpenAiChat => {
+                chat::request(model, request, self.completion_tokens.load(Ordering::Relaxed))
+            }
             ModelApi::OpenAiResponses => responses::request(model, request)?,
             ModelApi::Anthropic => anthropic::request(model, request)?,
         };

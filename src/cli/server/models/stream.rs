@@ -7,6 +7,7 @@ use serde_json::Value;
 use sse_stream::SseStream;
 
 use super::fault::Fault;
+use super::masked::{Masked, mask};
 use super::message::Answer;
 use super::{anthropic, chat, responses};
 use crate::authority::Secret;
@@ -41,11 +42,12 @@ fn understand(api: ModelApi, model: &str, whole: &Value, key: Option<&Secret>) -
     if let Some(fault) = failed(whole, key) {
         return Err(fault);
     }
-    let answer = match api {
+    let mut answer = match api {
         ModelApi::OpenAiChat => chat::answer(model, whole),
         ModelApi::OpenAiResponses => responses::answer(model, whole),
         ModelApi::Anthropic => anthropic::answer(model, whole),
     }?;
+    mask(&mut answer.message, key);
     let bytes = answer.message.to_string().len();
     if bytes > limits::MAX_ANSWER_BYTES {
         return Err(too_large(limits::MAX_ANSWER_BYTES));
@@ -70,7 +72,9 @@ async fn refused(answer: reqwest::Response, key: Option<&Secret>) -> Fault {
         429 | 500..=599 => Fault { again: Some(seconds.map(Duration::from_secs)), ..Fault::busy(why) },
         _ => Fault::request(why),
     };
-    fault.saying(body["error"]["message"].as_str().unwrap_or_default(), key)
+    let said = body["error"]["message"].as_str().unwrap_or_default();
+    let wants_completion_tokens = status == 400 && said.contains("max_completion_tokens");
+    Fault { wants_completion_tokens, ..fault }.saying(said, key)
 }
 
 async fn document(mut answer: reqwest::Response) -> Result<Value, Fault> {
@@ -134,7 +138,7 @@ async fn events(
     });
     let mut stream = Box::pin(SseStream::from_bytes_stream(bytes));
     let mut assembly = Assembly::of(api);
-    let mut text = 0;
+    let (mut text, mut hidden) = (0, Masked::new(key));
     while let Some(event) = stream.next().await {
         let data = match event {
             Ok(event) => event.data.unwrap_or_default(),
@@ -156,9 +160,14 @@ async fn events(
         if text > limits::MAX_ANSWER_BYTES {
             return Err(too_large(limits::MAX_ANSWER_BYTES));
         }
+        let piece = hidden.take(&piece);
         if !piece.is_empty() {
             flow.said(piece).await;
         }
+    }
+    let rest = hidden.rest();
+    if !rest.is_empty() {
+        flow.said(rest).await;
     }
     assembly.whole().unwrap_or_else(|| Err(Fault::cut("its stream was cut before the end")))
 }

@@ -107,7 +107,7 @@ impl Bench {
             lives += usize::from(is_live);
             let row = &rows.tasks[id].1;
             let may_differ = lost || is_live && state.has_pending();
-            if !may_differ && rows::encode(&state.status).ok() != rows::encode(row).ok() {
+            if !may_differ && rows::encode_status(&state.status).ok() != rows::encode_status(row).ok() {
                 seen.push(format!(
                     "{name}: {:?} in memory, {:?} on disk{}",
                     state.status.state,

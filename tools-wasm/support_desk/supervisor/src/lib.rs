@@ -11,7 +11,7 @@ use longhaul_guest::{Output, Tool, ToolResult, Value, export_tools, json, log, p
 use serde::Deserialize;
 use support_common::{Request, request_schema};
 
-use plan::{Plan, Planner};
+use plan::{Plan, Planner, ask};
 
 #[derive(Deserialize)]
 struct Arguments {
@@ -152,7 +152,8 @@ impl Case {
                 "Sum up for the customer's file, in two sentences: {facts} Analysis: {}",
                 self.analysis
             );
-            sample::prompt(prompt, SUMMARY_TOKENS).wait().map_or(facts, |answer| answer.text())
+            let answer = ask(["fast", "smart"], &sample::prompt(prompt, SUMMARY_TOKENS));
+            answer.ok().flatten().map_or(facts, |answer| answer.text())
         } else {
             facts
         };

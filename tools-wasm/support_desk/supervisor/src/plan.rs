@@ -1,9 +1,10 @@
 //! The plan: the model's, if there is one and it keeps to the tools that are granted; else the fixed one.
 
 use longhaul_guest::calls::Definition;
-use longhaul_guest::{Failure, HostError, Value, json, log, sample, serde_json};
+use longhaul_guest::sample::{self, Response};
+use longhaul_guest::{Failure, HostError, Value, json, log, models, serde_json};
 use serde::Deserialize;
-use support_common::Request;
+use support_common::Request as Ticket;
 
 const ANALYSTS: [&str; 4] = ["sentiment_agent", "category_agent", "priority_agent", "history_agent"];
 const SPECIALISTS: [&str; 2] = ["billing", "tech_support"];
@@ -34,26 +35,22 @@ struct Draft {
 }
 
 impl Plan {
-    pub fn make(planner: Planner, request: &Request, granted: &[Definition]) -> Result<Self, Failure> {
+    pub fn make(planner: Planner, ticket: &Ticket, granted: &[Definition]) -> Result<Self, Failure> {
         if planner == Planner::Fixed {
             return Ok(Self::fixed(granted));
         }
         let prompt = format!(
             "Plan how to handle a support ticket with these tools:\n{}\nThe ticket {}: {}\nAnswer with JSON alone: {}",
             described(granted),
-            request.ticket_id,
-            request.message,
+            ticket.ticket_id,
+            ticket.message,
             json!({ "analysts": ANALYSTS, "specialist": "billing, tech_support or null: as the analysts find" }),
         );
         let system =
             "You lead a support desk. You plan with the tools that you are given, and with no others.";
-        let answer = match sample::prompt(prompt, PLAN_TOKENS).system(system).wait() {
-            Ok(answer) => answer,
-            Err(HostError::Unavailable(_) | HostError::NotGranted(_)) => {
-                log::info("no model is at hand: the plan is the fixed one");
-                return Ok(Self::fixed(granted));
-            }
-            Err(error) => return Err(error.into()),
+        let Some(answer) = ask(["smart", "fast"], &sample::prompt(prompt, PLAN_TOKENS).system(system))? else {
+            log::info("no model is at hand: the plan is the fixed one");
+            return Ok(Self::fixed(granted));
         };
         let text = answer.text();
         Ok(Self::checked(&text, answer.model, granted).unwrap_or_else(|| {
@@ -87,6 +84,23 @@ impl Plan {
         let mut analysts = draft.analysts;
         analysts.dedup();
         fits.then_some(Self { made_by, analysts, specialist: draft.specialist })
+    }
+}
+
+/// Asks the first of these models that is granted and can answer, else the client's; `None` where there is neither.
+pub fn ask(names: [&str; 2], request: &sample::Request) -> Result<Option<Response>, HostError> {
+    let granted = models::granted();
+    for name in names.into_iter().filter(|name| granted.iter().any(|granted| granted == name)) {
+        match models::wait(name, request) {
+            Ok(answer) => return Ok(Some(answer.response)),
+            Err(HostError::Unavailable(why)) => log::warning(format!("the model {name} did not answer: {why}")),
+            Err(error) => return Err(error),
+        }
+    }
+    match request.wait() {
+        Ok(answer) => Ok(Some(answer)),
+        Err(HostError::Unavailable(_) | HostError::NotGranted(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
