@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, copy_folder, guest};
+use crate::support::{Server, command, copy_folder, guest};
 
 struct House {
     root: tempfile::TempDir,
@@ -281,6 +281,65 @@ async fn a_slot_without_a_folder_is_said_with_the_lines_that_bind_one() {
         let line = "files = [{ slot = \"in\", at = \"/in\", access = \"read\", path = \"FOLDER\" }]";
         assert!(said.contains(&format!("[grants.files_program]\n{line}")), "{said}");
     }
+}
+
+/// The configuration has nothing of it: a person binds the folders while the server runs, and they are what it gets then,
+/// and after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_that_are_bound_at_an_approval_are_there_at_once() {
+    let house = House::new("process");
+    let room = house.room("fresh");
+    let asked =
+        |slot: &str, access: &str| format!("{{ slot = {slot:?}, at = \"/{slot}\", access = {access:?} }}");
+    let manifest = format!("[capabilities]\nfiles = [{}, {}]\n", asked("in", "read"), asked("out", "write"));
+    fs::write(house.path("tools/files_program.toml"), manifest).expect("written");
+    let config = "[engine]\nisolate = \"process\"\n[cli]\nanswer_without_terminal = true\n";
+    fs::write(&room.config, config).expect("written");
+    // What a person binds is kept where the server cannot write.
+    let home = house.path("config");
+    let variables = [("XDG_CONFIG_HOME", home.to_str().expect("a text"))];
+    let server = house.start(&room, &variables);
+    let approve = |words: &[&str]| {
+        let config = room.config.to_str().expect("a text");
+        let words = [&["--config", config, "tool", "approve", "files_program"], words].concat();
+        let output = command(&room.data, &words).envs(variables).output().expect("longhaul runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let bind = |slot: &str, folder: &Path| format!("{slot}={}", folder.display());
+    let (input, out) = (bind("in", &room.input), bind("out", &room.out));
+    let (_, said) = approve(&["--bind", &input, "--bind", &out]);
+    let digest = said.rsplit_once("--digest ").unwrap_or_else(|| panic!("{said}")).1.trim().to_owned();
+    for (folder, why) in [
+        (room.data.clone(), "bind another folder"),
+        (house.root.path().to_owned(), "bind another folder"),
+        (room.config.clone(), "is no folder"),
+    ] {
+        let (done, said) = approve(&["--digest", &digest, "--bind", &bind("in", &folder)]);
+        assert!(!done && said.contains(why), "{said}");
+    }
+    let (done, said) = approve(&["--digest", &digest, "--bind", &input, "--bind", &out]);
+    assert!(done && said.contains("it may use: files:in files:out"), "{said}");
+    let ends = async |server: &Server| {
+        let client = server.client();
+        let id = client.start("files_program", json!({}), None).await.expect("a task");
+        client.ended(&id).await.expect("an end")
+    };
+    let document = ends(&server).await;
+    assert_eq!(document["state"], "completed", "{document} {}", server.said());
+    let written = files(&room.out);
+    assert_eq!(written["count"], b"3");
+    server.kill();
+    fs::remove_dir_all(&room.out).expect("removed");
+    fs::create_dir(&room.out).expect("made");
+    let server = house.start(&room, &variables);
+    assert_eq!(ends(&server).await["state"], "completed", "{}", server.said());
+    assert_eq!(files(&room.out), written);
+
+    // What is in the file no more is not held, whatever the server has in its store.
+    server.kill();
+    fs::remove_file(home.join("longhaul/bindings.toml")).expect("it was written");
+    let server = house.start(&room, &variables);
+    is_failed(&ends(&server).await, "refused", "longhaul tool approve NAME --bind");
 }
 
 /// What is read of folders is bounded over the whole task.

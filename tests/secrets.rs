@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Authority, Client, Server, Tls, VALID, Web, command, config_home, guest};
+use crate::support::{Authority, Client, Server, Tls, VALID, Web, command, guest};
 
 const CANARY: &str = "canary-7f3a~9Q/secret+of=ours";
 
@@ -276,12 +276,15 @@ async fn a_source_that_is_bound_at_an_approval_is_used_at_once_and_after_a_resta
     let (config, data) = (house.path("bound.toml"), house.path("bound-data"));
     let text = "[engine]\nisolate = \"process\"\n[cli]\nanswer_without_terminal = true\n";
     fs::write(&config, text).expect("a configuration");
-    let start = || Server::start_granted_with(&data, &[house.path("tools")], &config, &[]);
+    // What a person binds is kept where the server cannot write.
+    let home = house.path("config");
+    let variables = [("XDG_CONFIG_HOME", home.to_str().expect("a text"))];
+    let start = || Server::start_granted_with(&data, &[house.path("tools")], &config, &variables);
     let server = start();
     let approve = |words: &[&str]| {
         let config = config.to_str().expect("a text");
         let words = [&["--config", config, "tool", "approve", "fetch"], words].concat();
-        let output = command(&data, &words).output().expect("longhaul runs");
+        let output = command(&data, &words).envs(variables).output().expect("longhaul runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), said)
     };
@@ -302,7 +305,7 @@ async fn a_source_that_is_bound_at_an_approval_is_used_at_once_and_after_a_resta
     check_hidden("what approve says", said.as_bytes());
 
     // What no person has bound on this machine is not read, though the server asks for it.
-    let bindings = config_home(&data).join("longhaul/bindings.toml");
+    let bindings = home.join("longhaul/bindings.toml");
     let without = fs::read_to_string(&bindings).expect("written").replace("/key\"", "/elsewhere\"");
     server.kill();
     fs::write(&bindings, without).expect("written");

@@ -168,7 +168,7 @@ async fn first_event(isolate: &str) {
     let mut follower = Follower::new(&web, isolate);
     let server = follower.start_new(&[]);
     let client = server.client();
-    let id = begun(&client, &web.url("/held/one")).await.expect("a task");
+    let id = begun(&client, &web.url("/gated/one")).await.expect("a task");
     let until = tokio::time::Instant::now() + Duration::from_secs(60);
     let mut log = String::new();
     while !log.contains("data: 0") {

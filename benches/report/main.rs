@@ -35,6 +35,7 @@ mod secrets;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
 mod state;
+#[cfg(feature = "cli")]
 mod streams;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod submit_to_link;
@@ -67,6 +68,7 @@ const QUESTIONS: &[Question] = &[
     ("secrets", secrets::run),
     #[cfg(feature = "cli")]
     ("files", files::run),
+    #[cfg(feature = "cli")]
     ("streams", streams::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -32,12 +30,12 @@ pub struct ToolApprove {
     /// Until when: a time such as 2027-01-01T00:00:00Z, or so long from now: 90s, 30m, 2h, 7d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// Folders of the server's machine for its slots, each by its whole path.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub bind: BTreeMap<String, String>,
-    /// Where its secrets come from: env:NAME, file:PATH or keyring:SERVICE/ACCOUNT.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub secret: BTreeMap<String, String>,
+    /// Folders of the server's machine for its slots, as SLOT=PATH with the whole path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bind: Vec<String>,
+    /// Where its secrets come from, as NAME=SOURCE: env:NAME, file:PATH or keyring:SERVICE/ACCOUNT.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<String>,
 }
 
 /// Take a component's approval back: it is not served any more, and its tasks lose what they were granted.
@@ -167,7 +165,7 @@ impl ToolApprove {
         };
         let selection = Selection { only: selected(&self.only)?, without: selected(&self.without)? };
         let expires_at = self.expires.map(|text| expiry(&text, now)).transpose()?;
-        let bindings = Bindings { folders: self.bind, secrets: self.secret };
+        let bindings = Bindings::of_pairs(&self.bind, &self.secret).map_err(|error| error.to_string())?;
         Ok(Approving { name: self.name, digest: self.digest, selection, expires_at, bindings })
     }
 }

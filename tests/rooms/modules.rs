@@ -61,6 +61,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
             &["programs"],
             &["context"],
             &["server"],
+            &["projects"],
             &["backup", "check"],
             &["client"],
             &["install"],

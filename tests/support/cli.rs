@@ -1,6 +1,6 @@
 //! `longhaul` as a person types it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -8,13 +8,8 @@ use serde_json::Value;
 /// `longhaul … --json` on this data folder, without the configuration of the person who runs the tests.
 pub fn command(data: &Path, words: &[&str]) -> Command {
     let mut command = longhaul(words);
-    command.arg("--data").arg(data).env("XDG_CONFIG_HOME", config_home(data));
+    command.arg("--data").arg(data).env("XDG_CONFIG_HOME", data);
     command
-}
-
-/// Next to the data folder, since a server cannot be let write its own configuration.
-pub fn config_home(data: &Path) -> PathBuf {
-    data.with_extension("config")
 }
 
 fn longhaul(words: &[&str]) -> Command {

@@ -141,7 +141,10 @@ impl Client {
 
     /// Waits until the task's document fits: reads it whenever the server tells that it changed.
     pub async fn until(&self, id: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        tokio::time::timeout(PATIENCE, self.changes(id, fits)).await.expect("the task never came to that")
+        match tokio::time::timeout(PATIENCE, self.changes(id, fits)).await {
+            Ok(document) => document,
+            Err(_) => panic!("the task never came to that: {:?}", self.task(id).await),
+        }
     }
 
     /// The stream of what is told of these.

@@ -21,7 +21,7 @@ mod wat;
 mod web;
 
 pub use ballast::ballast;
-pub use cli::{answer_of, command, config_home};
+pub use cli::{answer_of, command};
 pub use client::{Client, RpcError, said};
 #[cfg(target_os = "linux")]
 pub use clocks::Clocks;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::cli::{answer_of, command, config_home};
+use super::cli::{answer_of, command};
 use super::client::Client;
 
 /// `longhaul serve` as a child process. Killed when dropped.
@@ -110,7 +110,7 @@ impl Server {
             command.arg("--tools").arg(tool);
         }
         // No configuration of the machine's owner.
-        command.env("XDG_CONFIG_HOME", config_home(data)).current_dir(std::env::temp_dir());
+        command.env("XDG_CONFIG_HOME", data).current_dir(std::env::temp_dir());
         command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::create(&log).map_err(|error| error.to_string())?);

@@ -41,7 +41,7 @@ fn text(kib: usize, first: usize) -> Vec<u8> {
 /// - `/turning/KIB/MS/…`: the same, and another text each time
 /// - `/cut/KIB/…`: as much again is announced, and the connection ends
 /// - `/events/N/…`: server-sent events, one by one
-/// - `/held/…`: an event, and a second one when the gate opens
+/// - `/gated/…`: an event, and a second one when the gate opens
 /// - `/drip/…`: an event with the `Authorization` that it got, in two bits
 pub fn answer(seen: &Seen, before: usize, gate: &Gate, to: &mut impl Write) -> Option<Result<()>> {
     let mut parts = seen.path.split('/').skip(1);
@@ -55,7 +55,7 @@ pub fn answer(seen: &Seen, before: usize, gate: &Gate, to: &mut impl Write) -> O
             let events: Vec<String> = (0..number()).map(|event| format!("data: {event}\n\n")).collect();
             chunked(to, &events, |_| {})
         }
-        "held" => {
+        "gated" => {
             let hold = |sent| {
                 if sent == 1 {
                     gate.wait();

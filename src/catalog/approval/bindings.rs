@@ -34,6 +34,10 @@ pub enum BindingError {
     NotAbsolute { slot: String, path: String },
     #[error("'{}' is bound to no source: {source}", .name.escape_debug())]
     Source { name: String, source: SourceError },
+    #[error("{0}")]
+    NotPairs(&'static str),
+    #[error("'{}' is bound twice", .0.escape_debug())]
+    Twice(String),
     #[error("more is bound than {} folders and secrets", limits::MAX_BINDINGS)]
     TooMany,
 }
@@ -47,6 +51,22 @@ fn among(names: &[String]) -> String {
 }
 
 impl Bindings {
+    /// Of `SLOT=PATH` and `NAME=SOURCE`. What is no pair is not repeated: it may be the secret itself.
+    pub fn of_pairs(folders: &[String], secrets: &[String]) -> Result<Self, BindingError> {
+        Ok(Self {
+            folders: pairs(folders, "a folder is bound as SLOT=PATH, such as docs=/srv/docs")?,
+            secrets: pairs(secrets, "a secret is bound as NAME=SOURCE, such as key=env:API_KEY")?,
+        })
+    }
+
+    /// As they are written: what [`Bindings::of_pairs`] reads.
+    pub fn to_pairs(&self) -> (Vec<String>, Vec<String>) {
+        let written = |map: &BTreeMap<String, String>| {
+            map.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        (written(&self.folders), written(&self.secrets))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.folders.is_empty() && self.secrets.is_empty()
     }
@@ -98,6 +118,18 @@ impl Bindings {
         }
         grant
     }
+}
+
+fn pairs(texts: &[String], form: &'static str) -> Result<BTreeMap<String, String>, BindingError> {
+    let mut pairs = BTreeMap::new();
+    for text in texts {
+        let pair = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty());
+        let (name, value) = pair.ok_or(BindingError::NotPairs(form))?;
+        if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(BindingError::Twice(name.to_owned()));
+        }
+    }
+    Ok(pairs)
 }
 
 fn requested(kind: &'static str, name: &str, there: &[String]) -> Result<(), BindingError> {

@@ -112,7 +112,7 @@ async fn with(
         bind::let_open(&bindings, &seen.bindable, context)?;
     }
     let Asked { name, only, without, expires, .. } = asked;
-    let Bindings { folders: bind, secrets: secret } = bindings;
+    let (bind, secret) = bindings.to_pairs();
     let approving = ToolApprove { name, digest, only, without, expires, bind, secret };
     let approved = access.run(approving).await?;
     lock_file::note_approved(&approved, server, context)?;

@@ -1,6 +1,5 @@
 //! What `--bind` and `--secret` of `longhaul tool approve` say, and what they let be opened on this machine.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::authority::Access;
@@ -14,34 +13,17 @@ use crate::secrets::SecretSource;
 
 /// `is_here` says that the server is one of this machine, so that its folders can be looked at.
 pub fn parse(bind: &[String], secret: &[String], is_here: bool) -> Result<Bindings> {
-    let mut bindings = Bindings::default();
-    for text in bind {
-        let (slot, path) = pair(text).ok_or_else(|| {
-            CliError::usage(format_args!("--bind: '{}' is no SLOT=PATH", escape(text)))
-                .next("such as --bind docs=/srv/docs")
-        })?;
-        let path = if is_here { folder(slot, path)? } else { path.to_owned() };
-        put(&mut bindings.folders, "--bind", slot, path)?;
+    let mut bindings = Bindings::of_pairs(bind, secret).map_err(CliError::usage)?;
+    if is_here {
+        bindings
+            .folders
+            .iter_mut()
+            .try_for_each(|(slot, path)| folder(slot, path).map(|whole| *path = whole))?;
     }
-    for text in secret {
-        // What stands there may be the secret itself, so it is not repeated.
-        let (name, source) = pair(text).ok_or_else(|| {
-            CliError::usage("--secret takes NAME=SOURCE").next("such as --secret key=env:API_KEY")
-        })?;
-        put(&mut bindings.secrets, "--secret", name, whole_source(name, source, is_here)?)?;
+    for (name, source) in &mut bindings.secrets {
+        *source = whole_source(name, source, is_here)?;
     }
     Ok(bindings)
-}
-
-fn pair(text: &str) -> Option<(&str, &str)> {
-    text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty())
-}
-
-fn put(map: &mut BTreeMap<String, String>, option: &str, name: &str, value: String) -> Result<()> {
-    match map.insert(name.to_owned(), value) {
-        None => Ok(()),
-        Some(_) => Err(CliError::usage(format_args!("{option} binds '{}' twice", escape(name)))),
-    }
 }
 
 /// Its whole path, without a link on the way, as it is held.
@@ -121,12 +103,12 @@ mod tests {
         let there = parse(&[], &["key=file:Cargo.toml".to_owned()], true).expect("bound");
         assert!(there.secrets["key"].starts_with("file:/"), "{there:?}");
         for (bind, secret, why) in [
-            (Some("docs".to_owned()), None, "no SLOT=PATH"),
-            (Some("=/srv".to_owned()), None, "no SLOT=PATH"),
+            (Some("docs".to_owned()), None, "bound as SLOT=PATH"),
+            (Some("=/srv".to_owned()), None, "bound as SLOT=PATH"),
             (Some(at("docs", "file")), None, "is no folder"),
             (Some(at("docs", "none")), None, "cannot be bound"),
             (None, Some("key=sk-canary"), "a secret comes from"),
-            (None, Some("sk-canary"), "NAME=SOURCE"),
+            (None, Some("sk-canary"), "bound as NAME=SOURCE"),
         ] {
             let secrets: Vec<String> = secret.into_iter().map(str::to_owned).collect();
             let error = parse(&Vec::from_iter(bind), &secrets, true).expect_err(why).message;

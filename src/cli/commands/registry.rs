@@ -165,7 +165,7 @@ async fn copy(access: &mut Access, name: &str) -> Result<(Arc<[u8]>, RequestText
 /// A place with the digest that it has, short enough for a table.
 pub fn in_short(from: &str) -> String {
     match from.split_once("@sha256:") {
-        Some((place, digest)) => format!("{place}@sha256:{:.12}…", digest),
+        Some((place, digest)) => format!("{place}@sha256:{digest:.12}…"),
         None => from.to_owned(),
     }
 }

@@ -51,6 +51,7 @@ const RUST: &[File] = &[
     ("longhaul-guest/src/calls.rs", kit!("rust/calls.rs")),
     ("longhaul-guest/src/durable.rs", kit!("rust/durable.rs")),
     ("longhaul-guest/src/elicit.rs", kit!("rust/elicit.rs")),
+    ("longhaul-guest/src/files.rs", kit!("rust/files.rs")),
     ("longhaul-guest/src/lib.rs", kit!("rust/lib.rs")),
     ("longhaul-guest/src/messages.rs", kit!("rust/messages.rs")),
     ("longhaul-guest/src/models.rs", kit!("rust/models.rs")),

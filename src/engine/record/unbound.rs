@@ -16,7 +16,10 @@ impl Recorder {
         // The first one alone: a message is short.
         let FileGrant { slot, at, .. } = &missing[0];
         let words = format!("no folder is bound to the slot {slot}, so that {at} is not there");
-        let message = format!("{words}; bind one by files in [grants.{component}] of longhaul.toml");
+        let message = format!(
+            "{words}; bind one by longhaul tool approve {component} --bind {slot}=PATH, or by files in [grants.{component}] of \
+             longhaul.toml"
+        );
         // Of an attempt that is over nothing is said.
         let _ = self.with(|state, _| {
             state.status_mut().message.get_or_insert(message);

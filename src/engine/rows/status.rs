@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ROW_VERSION, decode, encode};
 use crate::store::{Space, StoreError, codec};
 use crate::task::{Status, TaskId};
 
+/// Version of the row of any other task.
+const PLAIN_ROW_VERSION: u8 = 1;
 /// Version of the row of a task that has spent money, or holds some back.
 const SPENDING_ROW_VERSION: u8 = 2;
 
@@ -28,15 +29,15 @@ pub fn encode_status(status: &Status) -> Result<Vec<u8>, StoreError> {
     let model_cost = status.questions.model_cost;
     let reserved: Vec<u64> = status.questions.open.iter().map(|open| open.reserved_cost).collect();
     if model_cost == 0 && reserved.iter().all(|cost| *cost == 0) {
-        return encode(status);
+        return codec::encode(PLAIN_ROW_VERSION, status);
     }
     codec::encode(SPENDING_ROW_VERSION, &SpendingRow { status, model_cost, reserved })
 }
 
 pub fn decode_status(task: TaskId, row: &[u8]) -> Result<Status, StoreError> {
     let (space, key) = (Space::Status, task.as_bytes());
-    if codec::version(space, key, row)? == ROW_VERSION {
-        return decode(space, key, row);
+    if codec::version(space, key, row)? == PLAIN_ROW_VERSION {
+        return codec::decode(PLAIN_ROW_VERSION, space, key, row);
     }
     let ReadSpendingRow { mut status, model_cost, reserved } =
         codec::decode(SPENDING_ROW_VERSION, space, key, row)?;
@@ -57,7 +58,7 @@ mod tests {
         let id = TaskId::from_bytes([7; 16]);
         let mut status = Status::new(5, [1; 32]);
         let plain = encode_status(&status).expect("a row");
-        assert_eq!(plain, encode(&status).expect("a row"));
+        assert_eq!(plain, codec::encode(PLAIN_ROW_VERSION, &status).expect("a row"));
         assert_eq!(decode_status(id, &plain).expect("a status"), status);
         let key = "model:1".to_owned();
         let open = |number, reserved_cost| OpenQuestion {

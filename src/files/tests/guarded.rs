@@ -58,7 +58,7 @@ pub struct Start {
     pub guard: Guard,
     /// A folder that it never holds.
     pub apart: PathBuf,
-    /// All walls are required, on a system that has no Landlock.
+    /// As on a system that has no Landlock.
     pub without_landlock: bool,
     /// It is killed by the write that would make a file longer.
     pub dies_behind: Option<u64>,
@@ -106,10 +106,9 @@ impl Start {
 fn a_folder_is_held_where_a_test_asks_for_it() {
     let Ok(name) = std::env::var(GUARD) else { return };
     let guard = Guard::ALL.into_iter().find(|guard| format!("{guard:?}") == name).expect("a guard");
-    let (mut wanted, first) = guard.manner();
+    let (wanted, first) = guard.manner();
     if std::env::var_os(WITHOUT_LANDLOCK).is_some() {
         walls::take_landlock_away();
-        wanted = if guard == Guard::Second { Wanted::Required } else { wanted };
     }
     if let Ok(bytes) = std::env::var(DIES_BEHIND) {
         let most = Some(bytes.parse().expect("a number"));

@@ -11,7 +11,8 @@ use reqwest::Certificate;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::util::MapFutureLayer;
 
-use super::connector::{Dialler, Head, Outgoing, Route};
+use super::answer::Head;
+use super::connector::{Dialler, Outgoing, Route};
 use super::failure::Failure;
 use super::machine;
 use crate::engine::BoxFuture;

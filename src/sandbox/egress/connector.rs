@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use tokio::sync::Notify;
 
 use super::address::is_public;
+use super::answer::{Head, Timer, within};
 use super::failure::Failure;
 use super::machine::Listeners;
 use super::opened::{Opened, opened};
@@ -26,20 +26,6 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// `None` where the guest gave it none, not even an empty one.
     pub body: Option<Bytes>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-/// The begin of an answer; its body is still on its way.
-pub struct Head {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: BoxStream<'static, Result<Bytes, Failure>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +56,6 @@ pub trait Dialler: Send + Sync + 'static {
 
     /// Sends the request to one of `route.addresses`, and to nothing else.
     fn send(&self, request: Outgoing, route: Route) -> BoxFuture<Result<Head, Failure>>;
-}
-
-/// Time as the task has it.
-pub trait Timer: Send + Sync {
-    fn sleep(&self, time: Duration) -> BoxFuture<()>;
 }
 
 #[derive(Clone)]
@@ -191,26 +172,15 @@ fn unknown_machine(error: std::io::Error) -> Failure {
     Failure::Other(format!("this machine does not tell its own addresses: {error}"))
 }
 
-pub(super) async fn within<T>(
-    timer: &dyn Timer,
-    time: Duration,
-    future: impl Future<Output = Result<T, Failure>>,
-    late: Failure,
-) -> Result<T, Failure> {
-    tokio::select! {
-        biased;
-        output = future => output,
-        () = timer.sleep(time) => Err(late),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::{FutureExt, StreamExt};
+    use http::StatusCode;
     use parking_lot::Mutex;
 
+    use super::super::answer::Answer;
     use super::*;
 
     /// Answers each lookup with the next list, and notes what it would have dialled.

@@ -3,6 +3,7 @@
 //! Read first: `connector.rs`, then `address.rs`.
 
 mod address;
+mod answer;
 mod client;
 mod connector;
 mod failure;
@@ -13,8 +14,9 @@ mod secrets;
 mod stream;
 mod target;
 
+pub use self::answer::{Answer, Head, Timer};
 pub use self::client::Client;
-pub use self::connector::{Answer, Connector, Dialler, Head, Outgoing, Route, Timeouts, Timer};
+pub use self::connector::{Connector, Dialler, Outgoing, Route, Timeouts};
 pub use self::failure::Failure;
 pub use self::opened::Opened;
 pub use self::secrets::put_in;

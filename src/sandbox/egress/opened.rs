@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use http::{HeaderMap, StatusCode};
 
-use super::connector::{Answer, Head, Timer, within};
+use super::answer::{Answer, Head, Timer, within};
 use super::failure::Failure;
 use crate::limits;
 

@@ -3,7 +3,8 @@
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 
-use super::connector::{Answer, Outgoing};
+use super::answer::Answer;
+use super::connector::Outgoing;
 use super::failure::Failure;
 use super::masking::{MASK, Masker};
 use super::target::Target;

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use futures::FutureExt;
 
-use super::connector::Timer;
+use super::answer::Timer;
 use super::failure::Failure;
 use super::masking::Masker;
 use super::opened::Rest;
@@ -69,7 +69,7 @@ mod tests {
     use futures::StreamExt;
     use http::{HeaderMap, StatusCode};
 
-    use super::super::connector::Head;
+    use super::super::answer::Head;
     use super::super::opened::{Opened, opened};
     use super::*;
     use crate::authority::Secret;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::files::recorded;
-use super::http::Exchanges;
+use super::http::exchanges::Exchanges;
 use crate::engine::{Next, StepKind, Suspension};
 use crate::limits;
 use crate::sandbox::stop::Stop;

@@ -93,8 +93,9 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_are_named_with_their_place() {
-        let of = |text: &str| refused(&[("package.json", text), ("tool.js", "")]);
-        assert!(of("{").contains("package.json: EOF"));
+        let of = |text: &str| refused(&[("words.toml", ""), ("package.json", text), ("tool.js", "")]);
+        let said = of("{");
+        assert!(said.contains("package.json") && said.contains("EOF"), "{said}");
         assert!(of("{\"longhaul\": {\"engine\": \"v8\"}}").contains("unknown variant `v8`"));
         assert!(of("{\"longhaul\": {\"engines\": \"quickjs\"}}").contains("unknown field `engines`"));
         assert!(of("{}").contains("neither @bytecodealliance/componentize-js nor componentize-qjs"));

@@ -138,14 +138,17 @@ impl Endpoint {
         let most = Duration::from_secs(self.settings.timeout_seconds);
         let mut waits = TRY_AGAIN_AFTER.into_iter();
         loop {
-            let body = self.body(request).map_err(unavailable)?;
+            let has_said = self.completion_tokens.load(Ordering::Relaxed);
+            let body = self.body(request, has_said).map_err(unavailable)?;
             let tried = clock::timeout(most, self.send(&body, key, &**flow)).await;
             let fault = match tried {
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(fault)) => fault,
                 None => Fault::cut(format!("it did not answer within {} s", most.as_secs())),
             };
-            if fault.wants_completion_tokens && !self.completion_tokens.swap(true, Ordering::Relaxed) {
+            if fault.wants_completion_tokens && !has_said {
+                self.completion_tokens.store(true, Ordering::Relaxed);
+                flow.clone().again(fault.may_be_paid).await?;
                 continue;
             }
             let (Some(named), Some(wait)) = (fault.again, waits.next()) else {
@@ -162,12 +165,10 @@ impl Endpoint {
         }
     }
 
-    fn body(&self, request: &Value) -> Result<String, Fault> {
+    fn body(&self, request: &Value, wants_completion_tokens: bool) -> Result<String, Fault> {
         let model = &self.settings.model;
         let body = match self.settings.api {
-            ModelApi::OpenAiChat => {
-                chat::request(model, request, self.completion_tokens.load(Ordering::Relaxed))
-            }
+            ModelApi::OpenAiChat => chat::request(model, request, wants_completion_tokens),
             ModelApi::OpenAiResponses => responses::request(model, request)?,
             ModelApi::Anthropic => anthropic::request(model, request)?,
         };

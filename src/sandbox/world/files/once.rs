@@ -212,8 +212,8 @@ fn outcome_of(outcome: &[u8]) -> Done<Answer> {
             Recorded::Hashed { .. } => Err(unreadable()),
         },
         _ => match http::outcome(outcome) {
-            Some(Ok(_)) => Ok(Ok(Answer::Done)),
-            Some(Err(_)) => Ok(Err(FileError::Io)),
+            Some(http::Outcome::Whole(_) | http::Outcome::Begun(_)) => Ok(Ok(Answer::Done)),
+            Some(http::Outcome::Failed(_)) => Ok(Err(FileError::Io)),
             None => Err(unreadable()),
         },
     }

@@ -5,6 +5,7 @@
 //! wants it. Until then the guest may let it go, as it did the first time, and it is never sent again.
 
 mod pump;
+mod source;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use self::pump::{Asked, Source};
+use self::source::{Asked, Source};
 use super::outcome::{Head, Outcome};
 use super::request::{Request, may_resend};
-use super::shown::Streamed;
+use super::streamed::Streamed;
 use super::way_out::{Came, Flow, WayOut};
 use super::{body, outcome};
 use crate::authority::Grant;

@@ -6,12 +6,13 @@
 //! guest sets one itself, that one is sent: it follows from the guest's own doings and so stays the same too.
 
 mod body;
-mod exchanges;
+pub mod exchanges;
 mod outcome;
 pub mod overrides;
 mod pieces;
 mod request;
 mod shown;
+mod streamed;
 mod way_out;
 
 use std::future::Future;
@@ -24,7 +25,7 @@ use self::exchanges::Given;
 pub use self::exchanges::{Egress, Exchanges};
 use self::outcome::Head;
 pub use self::outcome::{Outcome, decode as outcome, encode as encode_outcome, settled};
-pub use self::shown::in_wait;
+pub use self::streamed::in_wait;
 pub use self::way_out::{Exchanged, FlowHere, WayOut, check as check_way, exchange as exchange_from_here};
 use crate::authority::Grant;
 use crate::limits;

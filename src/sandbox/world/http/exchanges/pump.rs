@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::StatusCode;
 use tokio::sync::mpsc;
 
+use super::source::{Asked, Source};
 use super::{Exchange, Exchanges, Shared};
 use crate::engine::{OpHandle, PlaceOfPiece};
 use crate::limits;
@@ -18,24 +18,9 @@ use crate::sandbox::egress::Failure;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::http::outcome;
 use crate::sandbox::world::http::pieces::{Again, Differs, Piece, Read};
-use crate::sandbox::world::http::request::{Request, may_resend};
-use crate::sandbox::world::http::shown::{Held, Next, Streamed};
+use crate::sandbox::world::http::request::may_resend;
+use crate::sandbox::world::http::streamed::{Held, Next, Streamed};
 use crate::sandbox::world::http::way_out::{Came, Flow};
-
-/// Where a body comes from.
-pub(super) enum Source {
-    /// From its server, for the first time.
-    Open(Flow),
-    /// From disk, and what is not there from its server once more.
-    Disk(Box<Asked>),
-}
-
-/// A request that was answered.
-pub(super) struct Asked {
-    pub request: Request,
-    pub body: Bytes,
-    pub status: StatusCode,
-}
 
 struct Pump {
     exchanges: Exchanges,

@@ -1,0 +1,20 @@
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::sandbox::world::http::request::Request;
+use crate::sandbox::world::http::way_out::Flow;
+
+/// Where a body comes from.
+pub(super) enum Source {
+    /// From its server, for the first time.
+    Open(Flow),
+    /// From disk, and what is not there from its server once more.
+    Disk(Box<Asked>),
+}
+
+/// A request that was answered.
+pub(super) struct Asked {
+    pub request: Request,
+    pub body: Bytes,
+    pub status: StatusCode,
+}
