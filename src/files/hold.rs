@@ -18,6 +18,8 @@ pub struct Manner {
     pub wanted: Wanted,
     pub may: MayHold,
     pub first: First,
+    /// The process does nothing else, so that it gets bounds of its own for good.
+    pub has_process: bool,
 }
 
 /// Until the pipe ends.
@@ -36,7 +38,9 @@ pub fn serve(mut from: impl Read, mut to: impl Write, manner: &Manner) -> io::Re
 
 fn begin(root: &Root, manner: &Manner) -> Result<Folder, String> {
     let folder = Folder::open(root, &manner.may)?.with(manner.first);
-    bound().map_err(|error| format!("the bounds of its process cannot be set: {error}"))?;
+    if manner.has_process {
+        bound().map_err(|error| format!("the bounds of its process cannot be set: {error}"))?;
+    }
     if manner.wanted == Wanted::Off {
         return Ok(folder);
     }

@@ -65,7 +65,10 @@ impl MayHold {
             let in_it = path.starts_with(real(own));
             // Who can write a folder on the way to it can put something else in its place.
             if in_it || steps(own).iter().any(|step| step.starts_with(path)) {
-                return Err(format!("{} is in it, or it is in that; bind another folder", own.display()));
+                return refused(
+                    "the server's data folder, its configuration or its lock file is in it, or it is in one of these; bind \
+                     another folder",
+                );
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ fn serve(wanted: Wanted, may: &MayHold) -> io::Result<()> {
     use super::first::First;
     use super::hold::{Manner, serve};
 
-    let manner = Manner { wanted, may: may.clone(), first: First::Stands };
+    let manner = Manner { wanted, may: may.clone(), first: First::Stands, has_process: true };
     serve(io::stdin().lock(), io::stdout().lock(), &manner)
 }
 

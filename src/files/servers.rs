@@ -63,7 +63,7 @@ impl Default for FolderServers {
 }
 
 impl FolderServers {
-    /// In processes that are started as [`Role::Folder`].
+    /// In processes that are started in the role of a folder's holder.
     pub fn launched(launch: Launch) -> Self {
         Self::of(Some(launch))
     }

@@ -130,6 +130,8 @@ const DENIED_TO_FOLDER: &[i64] = &[
     libc::SYS_sendto,
     libc::SYS_kill,
     libc::SYS_pidfd_open,
+    // By a path, which Landlock judges from Linux 6.2 on.
+    libc::SYS_truncate,
     libc::SYS_mknodat,
     libc::SYS_symlinkat,
     libc::SYS_fchmod,

@@ -46,6 +46,12 @@ impl Watched {
     /// Waits for its end; it does not come within a minute where this is false.
     pub fn ends(&self) -> bool {
         let at_most = rustix::time::Timespec { tv_sec: 60, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&at_most)).expect("it is watched") == 1
+        loop {
+            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&at_most)) {
+                // A child of the tests has ended meanwhile.
+                Err(rustix::io::Errno::INTR) => {}
+                polled => return polled.expect("it is watched") == 1,
+            }
+        }
     }
 }

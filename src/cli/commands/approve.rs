@@ -108,13 +108,18 @@ async fn with(
         Some(digest) => digest.clone(),
         None => confirmed(&seen, &asked)?,
     };
-    if is_here {
-        bind::let_open(&bindings, &seen.bindable, context)?;
-    }
+    let written = if is_here { bind::let_open(&bindings, &seen.bindable, context)? } else { None };
     let Asked { name, only, without, expires, .. } = asked;
     let (bind, secret) = bindings.to_pairs();
     let approving = ToolApprove { name, digest, only, without, expires, bind, secret };
-    let approved = access.run(approving).await?;
+    let approved = access.run(approving).await.inspect_err(|_| {
+        if let Some(file) = &written {
+            eprintln!(
+                "it was bound in {} before that: take it out there, or approve it again",
+                file.display()
+            );
+        }
+    })?;
     lock_file::note_approved(&approved, server, context)?;
     if context.output.json {
         return context.output.json(&approved);

@@ -52,8 +52,8 @@ fn whole_source(name: &str, source: &str, is_here: bool) -> Result<String> {
     })
 }
 
-/// Writes down what the processes outside of the server's walls may open for it.
-pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -> Result<()> {
+/// Writes down what the processes outside of the server's walls may open for it. The file, where that is new in it.
+pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -> Result<Option<PathBuf>> {
     let folder = |(slot, path): (&String, &String)| {
         let asked = bindable.iter().find(|one| one.slot() == Some(slot))?;
         Some((PathBuf::from(path), asked.access.unwrap_or(Access::Read)))
@@ -69,7 +69,7 @@ pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -
     // A server has its own environment within its walls.
     let secrets: Vec<_> = sources.filter(|source| !matches!(source, SecretSource::Env(_))).collect();
     if folders.is_empty() && secrets.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let file = context.settings.bindings.as_deref().ok_or_else(|| {
         CliError::failed("there is no folder for this user's configuration, where bindings are kept")
@@ -82,7 +82,7 @@ pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -
     if written {
         eprintln!("written: {}", file.display());
     }
-    Ok(())
+    Ok(written.then(|| file.to_owned()))
 }
 
 #[cfg(test)]

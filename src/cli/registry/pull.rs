@@ -30,7 +30,7 @@ pub struct Pulled {
 impl Registry {
     /// Looks at a tag or a digest.
     pub async fn resolve(&mut self, version: Version<'_>) -> Result<Resolved, RegistryError> {
-        let (url, bytes, said) = self.manifest(version).await?;
+        let (url, bytes, said) = self.manifest(version, Purpose::Pull).await?;
         let digest = Digest::of(&bytes);
         // One that was asked for by its digest is that or nothing; one that was asked for by a tag is at least what
         // the registry says that it gives.
@@ -48,7 +48,8 @@ impl Registry {
 
     /// What a tag stands for now, without a look at what that is; none where there is no such tag.
     pub(super) async fn digest_of(&mut self, version: Version<'_>) -> Result<Option<Digest>, RegistryError> {
-        match self.manifest(version).await {
+        // The token is for what is to come.
+        match self.manifest(version, Purpose::Push).await {
             Ok((_, bytes, _)) => Ok(Some(Digest::of(&bytes))),
             Err(RegistryError::Missing { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -58,14 +59,14 @@ impl Registry {
     async fn manifest(
         &mut self,
         version: Version<'_>,
+        purpose: Purpose,
     ) -> Result<(Url, Vec<u8>, Option<Digest>), RegistryError> {
         let url = match version {
             Version::Tag(tag) => self.url(&format!("manifests/{tag}"))?,
             Version::Digest(digest) => self.url(&format!("manifests/{digest}"))?,
         };
-        let answer = self
-            .send(Purpose::Pull, Method::GET, &url, |request| request.header(ACCEPT, MANIFEST_TYPE))
-            .await?;
+        let answer =
+            self.send(purpose, Method::GET, &url, |request| request.header(ACCEPT, MANIFEST_TYPE)).await?;
         let answer = successful(&url, answer).await?;
         let said = said_digest(&answer);
         let bytes = body(&url, answer, limits::MAX_REGISTRY_MANIFEST_BYTES).await?;

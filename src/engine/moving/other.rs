@@ -38,10 +38,13 @@ impl TaskEngine {
 
     /// The version that calls get.
     pub async fn served_version(&self, name: &str) -> Result<Other, EngineError> {
-        let Some(component) = self.catalog().component(name).cloned() else {
-            let why = "no component of that name is served; one that waits is approved first".to_owned();
-            return Err(EngineError::NotMovable { name: shortened(name), why });
-        };
+        let catalog = self.catalog();
+        let refused = |why: &str| EngineError::NotMovable { name: shortened(name), why: why.to_owned() };
+        if catalog.unapproved().any(|waiting| waiting.component.name == name) {
+            return Err(refused("its other version waits for a person, and is approved first"));
+        }
+        let component = catalog.component(name).cloned();
+        let component = component.ok_or_else(|| refused("no component of that name is served"))?;
         let bytes = self.component_bytes(&component.id).await?;
         Ok(Other { component, bytes, offered: None })
     }

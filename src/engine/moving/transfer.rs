@@ -19,6 +19,7 @@ use crate::engine::lifecycle::attempt::interruption;
 use crate::engine::lifecycle::block;
 use crate::engine::memory::entry::{Entry, EntryState, Live};
 use crate::engine::packed::{Other, Tried};
+use crate::engine::questions::resume::resume;
 use crate::engine::rows;
 use crate::engine::runner::Runner;
 use crate::engine::shared::Shared;
@@ -110,6 +111,7 @@ impl TaskEngine {
                 handed => break handed?,
             }
         };
+        let was_stopped = matches!(handed, Handed::WithInstance(_));
         let is_there = match handed {
             Handed::Not(put) => return Ok(put),
             Handed::WithInstance(ack) => lease::has_arrived(shared, &entry, ack).await?,
@@ -126,6 +128,9 @@ impl TaskEngine {
         if shared.is_running() && entry.lock().status.state.blocked().is_some() {
             // The version that it had may be blocked alone.
             block::settle_one(shared, &entry).await?;
+        } else if was_stopped {
+            // What a model or an endpoint was asked was left alone with the instance.
+            resume(shared, &entry);
         }
         Ok(Put::Done)
     }

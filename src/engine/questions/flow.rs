@@ -8,6 +8,7 @@ use super::answer::Paid;
 use super::asked::ModelAsk;
 use super::bounds::past_budget;
 use super::streamed::Streamed;
+use crate::authority::{Capability, Lost};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
 use crate::engine::change::plan::Event;
@@ -19,7 +20,7 @@ use crate::engine::ports::{BoxFuture, ModelFault, ModelFlow};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::Ack;
-use crate::task::{Price, Spend, TaskLimits};
+use crate::task::{Price, Spend, Task, TaskLimits};
 
 /// Which time it is that an endpoint is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,11 +118,13 @@ impl Flow {
     fn try_book(&self, turn: Turn) -> Result<(Ack, Booking), Unbooked> {
         let (spend, who) = (self.ask.spend(), &self.entry.principal);
         let mut state = self.entry.lock();
-        if turn != Turn::First {
-            let limits = self.limits(&state).map_err(Unbooked::Fault)?;
-            if let Some(why) = past_budget(&state.status, &limits, spend) {
-                return Err(Unbooked::Limit(why));
-            }
+        let (limits, may) = self.terms(&state).map_err(Unbooked::Fault)?;
+        // An approval may have been taken back since it asked.
+        may.map_err(|lost| Unbooked::Limit(lost.to_string()))?;
+        if turn != Turn::First
+            && let Some(why) = past_budget(&state.status, &limits, spend)
+        {
+            return Err(Unbooked::Limit(why));
         }
         let (spending, mut commit) = (&self.shared.spending, Commit::new());
         let day = day_of(self.shared.clock.wall());
@@ -137,14 +140,19 @@ impl Flow {
         Ok((ack, booking))
     }
 
-    fn limits(&self, state: &EntryState) -> Result<TaskLimits, EngineError> {
+    /// What bounds the task, and whether it may ask the model now.
+    fn terms(&self, state: &EntryState) -> Result<(TaskLimits, Result<(), Lost>), EngineError> {
+        let of = |task: &Task| {
+            let may = self.shared.powers(task).check(Capability::Model { name: &self.ask.model });
+            (task.limits.clone(), may)
+        };
         if let Some(task) = &state.task {
-            return Ok(task.limits.clone());
+            return Ok(of(task));
         }
         // A sleeper's task is on disk alone.
         let id = self.entry.id;
         let task = self.shared.store.read_held(id, |snapshot| rows::read_task_row(snapshot, id))?;
-        task.map(|(task, _)| task.limits).ok_or(EngineError::NoSuchTask(id))
+        task.map(|(task, _)| of(&task)).ok_or(EngineError::NoSuchTask(id))
     }
 }
 

@@ -139,7 +139,8 @@ async fn ask(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64, turn: Turn) 
         return Some((Given::Unavailable(not_configured(&ask.model)), free));
     };
     let streamed = match &ask.output {
-        Some(name) => Some(Streamed::open(shared, entry, number, name).await?),
+        // Where it cannot be written to any more, the model is asked all the same.
+        Some(name) => Streamed::open(shared, entry, number, name).await,
         None => None,
     };
     let flow = Arc::new(Flow::new(shared, entry, number, (ask, streamed)));

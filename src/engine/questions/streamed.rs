@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::plan::Event;
 use crate::engine::commit::Commit;
+use crate::engine::error::EngineError;
 use crate::engine::memory::entry::Entry;
 use crate::engine::rows;
 use crate::engine::shared::Shared;
@@ -71,6 +72,7 @@ impl Streamed {
 
     /// Writes what is new; the commit, where there is one.
     pub fn add(&mut self, shared: &Arc<Shared>, entry: &Arc<Entry>, piece: &str) -> Option<Ack> {
+        let before = self.shown.clone();
         let new = self.take(piece);
         if new.is_empty() || self.is_full {
             return None;
@@ -91,6 +93,11 @@ impl Streamed {
         let event = Event::Streamed { output: &self.name, bytes };
         match commit_event(shared, entry, &mut state, event, more) {
             Ok(ack) => Some(ack),
+            // The next piece brings this one along.
+            Err(EngineError::Store(why)) if why.passes() => {
+                self.shown = before;
+                None
+            }
             Err(why) => {
                 // What is missing in the middle would be worse than an end.
                 tracing::info!(task = %entry.id, %why, "a model's answer is not shown any further as it comes");

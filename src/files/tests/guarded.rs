@@ -119,7 +119,7 @@ fn a_folder_is_held_where_a_test_asks_for_it() {
     let may = MayHold { apart, ..MayHold::anything() };
     let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().expect("stdin"));
     let to = OpenOptions::new().write(true).open("/proc/self/fd/3").expect("the pipe");
-    let held = serve(stdin, to, &Manner { wanted, may, first });
+    let held = serve(stdin, to, &Manner { wanted, may, first, has_process: true });
     std::process::exit(i32::from(held.is_err()));
 }
 

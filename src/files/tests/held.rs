@@ -19,7 +19,7 @@ use crate::walls::{Wanted, tried};
 const MIB: usize = 1024 * 1024;
 
 fn manner(wanted: Wanted) -> Manner {
-    Manner { wanted, may: MayHold::anything(), first: First::Stands }
+    Manner { wanted, may: MayHold::anything(), first: First::Stands, has_process: false }
 }
 
 /// The process of this test's own that holds the folder.

@@ -28,7 +28,7 @@ pub enum Compile {
     Here,
     /// In a child process, one at a time.
     Child(CompilerProgram),
-    /// The same, in one that is started as [`Role::Compiler`].
+    /// The same, in one that is started as the compiler.
     Launched(Launch, CompilerBounds),
 }
 

@@ -39,9 +39,14 @@ impl Masker {
     }
 
     /// What was held back, where nothing comes after it: the begin of a secret is none.
-    pub fn rest(mut self) -> Vec<u8> {
-        self.held[..self.covered].fill(MASK);
-        self.held
+    pub fn rest(self) -> Vec<u8> {
+        let mut shown = self.held.clone();
+        shown[..self.covered].fill(MASK);
+        // One secret may be within what could have become another.
+        for secret in &self.secrets {
+            mask(&self.held, secret.expose().as_bytes(), &mut shown, 0);
+        }
+        shown
     }
 
     /// Where the longest end begins that may be the begin of a secret.
@@ -107,6 +112,7 @@ mod tests {
             assert_eq!(passed(&["345", "1234"], &pieces), "x*****y", "{pieces:?}");
             assert_eq!(passed(&["12345678", "45"], &pieces), "x123**y", "{pieces:?}");
         }
+        assert_eq!(passed(&["12345678", "45"], &["x12345"]), "x123**", "it ends where it could become one");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Isolate {
     None,
     /// Those of components that are not their operator's own in a worker, one for each component.
     Process(WorkerProgram),
-    /// The same, in one that is started as [`Role::Worker`](crate::launch::Role::Worker).
+    /// The same, in one that is started as a worker.
     Launched(Launch, WorkerBounds),
     /// On a thread that is spoken to as a worker is.
     #[cfg(test)]

@@ -51,6 +51,19 @@ impl Fault {
     }
 }
 
+/// With what is behind it, such as a certificate that is not known: by itself it says no more than that sending failed.
+pub fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut deepest: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    while let Some(deeper) = deepest.and_then(|cause| cause.source()) {
+        deepest = Some(deeper);
+    }
+    match deepest {
+        Some(deepest) => format!("{error}: {deepest}"),
+        None => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::fault::Fault;
+use self::fault::{Fault, cause};
 use self::message::Answer;
 use super::secrets::secrets;
 use crate::authority::Secret;
@@ -204,7 +204,7 @@ impl Endpoint {
         let answer = post.send().await.map_err(|error| {
             let may_be_paid = !error.is_connect();
             // The URL may hold a secret.
-            Fault { may_be_paid, ..Fault::cut(error.without_url().to_string()) }
+            Fault { may_be_paid, ..Fault::cut(cause(error)) }
         })?;
         stream::read(self.settings.api, &self.settings.model, answer, key.as_ref(), flow).await
     }

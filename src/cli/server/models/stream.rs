@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use sse_stream::SseStream;
 
-use super::fault::Fault;
+use super::fault::{Fault, cause};
 use super::masked::{Masked, mask};
 use super::message::Answer;
 use super::{anthropic, chat, responses};
@@ -80,7 +80,7 @@ async fn refused(answer: reqwest::Response, key: Option<&Secret>) -> Fault {
 async fn document(mut answer: reqwest::Response) -> Result<Value, Fault> {
     let mut bytes = Vec::new();
     loop {
-        let chunk = answer.chunk().await.map_err(|error| Fault::cut(error.without_url().to_string()))?;
+        let chunk = answer.chunk().await.map_err(|error| Fault::cut(cause(error)))?;
         let Some(chunk) = chunk else { break };
         if bytes.len() + chunk.len() > limits::MAX_ANSWER_BYTES {
             return Err(too_large(limits::MAX_ANSWER_BYTES));
@@ -133,7 +133,7 @@ async fn events(
 ) -> Result<Value, Fault> {
     let mut counter = Counter::default();
     let bytes = answer.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(|error| Broken::Cut(error.without_url().to_string()))?;
+        let chunk = chunk.map_err(|error| Broken::Cut(cause(error)))?;
         counter.take(&chunk).map(|()| chunk)
     });
     let mut stream = Box::pin(SseStream::from_bytes_stream(bytes));

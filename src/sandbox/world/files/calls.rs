@@ -107,6 +107,21 @@ impl Files {
             Recorded::Failed(error) => Err(error),
             recorded @ Recorded::Hashed { .. } => {
                 let again = self.live(folder, call).await?;
+                match &again {
+                    Ok(_) => {}
+                    // It had been read, so that something else is in the way now.
+                    Err(FileError::NotPermitted) => {
+                        let file = self.shown(folder, call);
+                        return Err(Stop::Refused(format!(
+                            "{file} is to be read again, and the folder is not granted any more: grant it, then retry the task"
+                        )));
+                    }
+                    Err(error @ (FileError::Io | FileError::Access)) => {
+                        let file = self.shown(folder, call);
+                        return Err(Stop::HostFault(format!("{file} cannot be read again: {error:?}")));
+                    }
+                    Err(_) => {}
+                }
                 if Recorded::of(&again) != recorded {
                     return Err(self.differs(folder, call, "reads otherwise than when it was read first"));
                 }

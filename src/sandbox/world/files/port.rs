@@ -58,9 +58,16 @@ pub async fn perform(
     let root = Root { path: PathBuf::from(path), may_write };
     match servers.call(&root, call).await {
         Ok(done) => Ok(done),
-        Err(FolderError::Gone { .. }) => Ok(Err(FileError::Unanswered)),
-        Err(error @ FolderError::Unopened { .. }) => {
-            Err(RecorderError::Refused(format!("{error}; then retry the task")))
+        Err(error @ FolderError::Gone { .. }) => {
+            tracing::warn!("{error}");
+            Ok(Err(FileError::Unanswered))
+        }
+        Err(FolderError::Unopened { path, why }) => {
+            // Where folders are is the operator's to know, and not who calls.
+            tracing::warn!("the folder {path} cannot be held: {why}");
+            let (slot, why) = (&grant.slot, why.replace(path.as_str(), "PATH"));
+            let message = format!("the folder of the slot {slot} cannot be held: {why}; then retry the task");
+            Err(RecorderError::Refused(message))
         }
         Err(error @ FolderError::Busy { .. }) => Err(RecorderError::Fault(error.to_string())),
     }

@@ -347,7 +347,7 @@ impl Exchanges {
                     Outcome::Whole(answer) => Ok(Given::Whole(answer)),
                     Outcome::Failed(failure) => Err(outcome::error(failure)),
                     Outcome::Begun(head) => {
-                        let asked = Asked { request, body, status: head.status };
+                        let asked = Asked { request, body, head: head.clone() };
                         let body = self.stream(exchange, hash, Source::Disk(Box::new(asked)), pumping)?;
                         Ok(Given::Streams(head, body))
                     }

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +23,20 @@ const VERSION_OF_BEGUN: u8 = 2;
 pub struct Head {
     pub status: StatusCode,
     pub headers: HeaderMap,
+}
+
+/// What tells one version of an answer from another, where a server says it.
+const VALIDATORS: [HeaderName; 4] = [ETAG, LAST_MODIFIED, CONTENT_LENGTH, CONTENT_ENCODING];
+
+impl Head {
+    /// Whether an answer that was asked for again may be the one that this began, as far as heads say it.
+    pub fn is_of_same(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        let agrees = |name: &HeaderName| match (self.headers.get(name), headers.get(name)) {
+            (Some(then), Some(now)) => then == now,
+            _ => true,
+        };
+        self.status == status && VALIDATORS.iter().all(agrees)
+    }
 }
 
 /// What an exchange came to.

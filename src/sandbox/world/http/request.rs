@@ -70,10 +70,20 @@ impl Request {
 
 /// Whether a request that left and perhaps arrived may leave once more.
 pub fn may_resend(effects: &Effects, method: &Method, target: &Target) -> bool {
-    let with_port = format!("{}:{}", target.host(), target.port());
-    let honours_keys =
-        |host: &String| host.eq_ignore_ascii_case(target.host()) || host.eq_ignore_ascii_case(&with_port);
     method.is_idempotent()
         || effects.unknown_outcome == UnknownOutcome::Retry
-        || effects.idempotent_hosts.iter().any(honours_keys)
+        || honours_keys(effects, target)
+}
+
+/// Whether a request that was answered may be sent once more, for the rest of its answer alone: what another program did
+/// since must not be undone by it.
+pub fn may_read_on(effects: &Effects, method: &Method, target: &Target) -> bool {
+    method.is_safe() || honours_keys(effects, target)
+}
+
+fn honours_keys(effects: &Effects, target: &Target) -> bool {
+    let with_port = format!("{}:{}", target.host(), target.port());
+    let is_it =
+        |host: &String| host.eq_ignore_ascii_case(target.host()) || host.eq_ignore_ascii_case(&with_port);
+    effects.idempotent_hosts.iter().any(is_it)
 }

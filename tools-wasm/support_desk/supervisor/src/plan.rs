@@ -48,7 +48,8 @@ impl Plan {
         );
         let system =
             "You lead a support desk. You plan with the tools that you are given, and with no others.";
-        let Some(answer) = ask(["smart", "fast"], &sample::prompt(prompt, PLAN_TOKENS).system(system))? else {
+        let Some(answer) = ask(["smart", "fast"], &sample::prompt(prompt, PLAN_TOKENS).system(system))?
+        else {
             log::info("no model is at hand: the plan is the fixed one");
             return Ok(Self::fixed(granted));
         };
@@ -93,7 +94,9 @@ pub fn ask(names: [&str; 2], request: &sample::Request) -> Result<Option<Respons
     for name in names.into_iter().filter(|name| granted.iter().any(|granted| granted == name)) {
         match models::wait(name, request) {
             Ok(answer) => return Ok(Some(answer.response)),
-            Err(HostError::Unavailable(why)) => log::warning(format!("the model {name} did not answer: {why}")),
+            Err(HostError::Unavailable(why)) => {
+                log::warning(format!("the model {name} did not answer: {why}"))
+            }
             Err(error) => return Err(error),
         }
     }

@@ -18,7 +18,7 @@ use crate::sandbox::egress::Failure;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::http::outcome;
 use crate::sandbox::world::http::pieces::{Again, Differs, Piece, Read};
-use crate::sandbox::world::http::request::may_resend;
+use crate::sandbox::world::http::request::may_read_on;
 use crate::sandbox::world::http::streamed::{Held, Next, Streamed};
 use crate::sandbox::world::http::way_out::{Came, Flow};
 
@@ -150,9 +150,9 @@ impl Pump {
 
     /// Sends the request once more, with the key that it had. The inner error is the stream's end.
     async fn ask_again(&self, asked: Asked) -> Result<Result<Flow, Failure>, Stop> {
-        let Asked { request, body, status } = asked;
+        let Asked { request, body, head } = asked;
         let (recorder, egress) = (&self.exchanges.0.recorder, &self.exchanges.0.egress);
-        if !may_resend(&egress.effects, &request.parts.method, &request.target) {
+        if !may_read_on(&egress.effects, &request.parts.method, &request.target) {
             return Ok(Err(Failure::Incomplete));
         }
         if let Err(failure) = egress.way_out.check(&request.target).await? {
@@ -162,8 +162,10 @@ impl Pump {
         let came = egress.way_out.exchange(request.outgoing(body, &key), timeouts).await?;
         Ok(match came {
             Came::Over(Err(failure)) => Err(failure),
-            Came::Over(Ok(answer)) if answer.status == status => Ok(Flow::Whole(Some(answer.body))),
-            Came::Streams(head, flow) if head.status == status => Ok(flow),
+            Came::Over(Ok(answer)) if head.is_of_same(answer.status, &answer.headers) => {
+                Ok(Flow::Whole(Some(answer.body)))
+            }
+            Came::Streams(now, flow) if head.is_of_same(now.status, &now.headers) => Ok(flow),
             Came::Over(Ok(_)) | Came::Streams(..) => Err(Failure::Differs),
         })
     }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
-use http::StatusCode;
 
+use crate::sandbox::world::http::outcome::Head;
 use crate::sandbox::world::http::request::Request;
 use crate::sandbox::world::http::way_out::Flow;
 
@@ -16,5 +16,6 @@ pub(super) enum Source {
 pub(super) struct Asked {
     pub request: Request,
     pub body: Bytes,
-    pub status: StatusCode,
+    /// As the guest has it.
+    pub head: Head,
 }
