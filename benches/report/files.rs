@@ -2,18 +2,14 @@
 //! seventeen, next to a call with one plain step. A read by `std` is an open, a look at its size, the bytes and the end.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::Call;
-use crate::clients::closed_loop;
-use crate::measure::{Row, Sample, median, shown};
+use crate::measure::Row;
 use crate::program::Program;
 use crate::server::component;
+use crate::turns::{Kind, compare};
 
-const ROUNDS: usize = 10;
-const SPAN: Duration = Duration::from_secs(1);
 const FILE: [u8; 4_096] = [b'x'; 4_096];
 const MORE: usize = 16;
 
@@ -42,28 +38,9 @@ pub fn run(folder: &Path) -> Vec<Row> {
         ("a program that reads one file of 4 KiB", &one, "file_read", json!({}), "read 1"),
         ("a program that reads 17 files of 4 KiB", &many, "file_read", json!({}), "read 17"),
     ];
-    let mut samples: Vec<Vec<Sample>> = kinds.iter().map(|_| Vec::new()).collect();
-    for _ in 0..ROUNDS {
-        for ((_, server, tool, arguments, says), samples) in kinds.iter().zip(&mut samples) {
-            let call = Call::new(server.address(), tool, arguments.clone(), "inline");
-            samples.push(closed_loop(server.address(), 1, &call, says, SPAN));
-        }
-    }
-    let to_step = |kind: usize| {
-        let ratios = samples[kind].iter().zip(&samples[0]).map(|(this, first)| this.p50() / first.p50());
-        median(ratios)
-    };
-    let ratios: Vec<f64> = (0..kinds.len()).map(to_step).collect();
+    let kinds = kinds.map(|(of, server, tool, arguments, says)| Kind { of, server, tool, arguments, says });
+    let (mut rows, ratios) = compare(&kinds);
     let each = (ratios[2] - ratios[1]) / MORE as f64;
-    let rows = kinds.iter().zip(samples.into_iter().zip(&ratios)).map(|((kind, ..), (samples, ratio))| {
-        let sample = Sample::merged(samples);
-        Row::new(
-            format!("a call of {kind}"),
-            format!("p50 {}, p99 {}", shown(sample.p50()), shown(sample.p99())),
-            format!("p50 {ratio:.2} times that of one step"),
-        )
-    });
-    let mut rows: Vec<Row> = rows.collect();
     rows.push(Row::new(
         "one more file read".to_owned(),
         format!("{each:.3} of a call of one step"),

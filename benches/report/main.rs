@@ -42,6 +42,8 @@ mod submit_to_link;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod throughput;
 #[cfg(feature = "cli")]
+mod turns;
+#[cfg(feature = "cli")]
 mod walls;
 
 use std::path::Path;

@@ -4,18 +4,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::Call;
-use crate::clients::closed_loop;
-use crate::measure::{Row, Sample, median, shown};
+use crate::measure::Row;
 use crate::program::Program;
 use crate::server::component;
-
-const ROUNDS: usize = 10;
-const SPAN: Duration = Duration::from_secs(1);
+use crate::turns::{Kind, compare};
 
 pub fn run(folder: &Path) -> Vec<Row> {
     let scratch = tempfile::tempdir_in(folder).expect("a folder");
@@ -47,26 +42,14 @@ pub fn run(folder: &Path) -> Vec<Row> {
     ];
     let servers: Vec<Program> =
         kinds.iter().map(|(_, grants, _)| Program::start(folder, scratch.path(), grants, &[])).collect();
-    let mut samples: Vec<Vec<Sample>> = kinds.iter().map(|_| Vec::new()).collect();
-    for _ in 0..ROUNDS {
-        for ((server, (_, _, program)), samples) in servers.iter().zip(&kinds).zip(&mut samples) {
-            let call = Call::new(server.address(), "run_program", json!({ "program": program }), "inline");
-            samples.push(closed_loop(server.address(), 1, &call, "\"ops\":1", SPAN));
-        }
-    }
-    let ratios: Vec<f64> = samples
-        .iter()
-        .map(|kind| median(kind.iter().zip(&samples[0]).map(|(this, first)| this.p50() / first.p50())))
-        .collect();
-    let rows = kinds.iter().zip(samples.into_iter().zip(ratios)).map(|((kind, _, _), (samples, ratio))| {
-        let sample = Sample::merged(samples);
-        Row::new(
-            format!("a call of {kind}"),
-            format!("p50 {}, p99 {}", shown(sample.p50()), shown(sample.p99())),
-            format!("p50 {ratio:.2} times that of one step"),
-        )
+    let kinds = servers.iter().zip(&kinds).map(|(server, (of, _, program))| Kind {
+        of,
+        server,
+        tool: "run_program",
+        arguments: json!({ "program": program }),
+        says: "\"ops\":1",
     });
-    rows.collect()
+    compare(&Vec::from_iter(kinds)).0
 }
 
 /// A server that answers every request alike, until the bench ends; its port.

@@ -45,7 +45,7 @@ impl MayHold {
         steps(file).iter().any(|step| step.starts_with(real(&self.data)))
     }
 
-    /// What is refused whoever binds it, by its path alone: that has no link on it once it is opened.
+    /// What is refused however it is bound, by its path alone: that has no link on it once it is opened.
     pub fn check_apart(&self, path: &Path) -> Result<(), String> {
         let refused = |why: &str| Err(why.to_owned());
         let mut parts = path.components();

@@ -107,7 +107,7 @@ pub const MAX_OPEN_EXCHANGES: usize = 64;
 pub const MAX_SENT_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Writes that make up one such body: each costs bookkeeping of the host's, however short it is.
 pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
-/// Body of one answer that a task's owner tells in the place of the server's, bytes. What comes over the network streams, and
+/// Body of one answer that a task's owner gives in the place of the server's, bytes. What comes over the network streams, and
 /// counts in `journal_mib`.
 pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Body of an answer that is one record, bytes, where it has come whole so soon after its head; milliseconds. A longer or

@@ -14,7 +14,7 @@ pub struct ClientArgs {
 pub struct CallArgs {
     /// Name of the tool; TOOL@2 is the one of the second server
     pub tool: String,
-    /// Arguments, typed by the tool's schema; a word without '=' is a further tool, which is called beside it
+    /// Arguments, typed by the tool's schema; a word without '=' is a further tool, which is called as well
     #[arg(value_name = "KEY=VALUE")]
     pub words: Vec<String>,
     /// All arguments of a single call as one JSON object, or - for stdin; KEY=VALUE stands on top of it

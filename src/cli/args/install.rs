@@ -32,7 +32,7 @@ pub struct InstallArgs {
     /// The host sends the server's key: for a host in another container, user or system than the server
     #[arg(long, conflicts_with_all = ["stdio", "tools"])]
     pub with_key: bool,
-    /// Address of that server's MCP endpoint; elsewhere than on this machine, the host is told to send the token in
+    /// Address of that server's MCP endpoint; elsewhere than on this machine, the host sends the token in
     /// LONGHAUL_TOKEN [default: as the server's settings have it]
     #[arg(long)]
     pub url: Option<String>,

@@ -52,7 +52,7 @@ pub fn try_any(request: &Request) -> Result<Option<Response>, Failure> {
     request.try_wait()
 }
 
-/// An agent's loop: asks a model, does with `act` what it wants done, and tells it, until it has its answer. Each turn is
+/// An agent's loop: asks a model, does with `act` what it wants done, and says what came of it, until it has its answer. Each turn is
 /// a step of its own, so that a restart goes on where the loop was. After `turns` it ends with what was said last.
 pub fn converse(
     model: &str,

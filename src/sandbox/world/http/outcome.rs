@@ -25,7 +25,7 @@ pub struct Head {
     pub headers: HeaderMap,
 }
 
-/// What tells one version of an answer from another, where a server says it.
+/// What two versions of an answer differ in, where a server says it.
 const VALIDATORS: [HeaderName; 4] = [ETAG, LAST_MODIFIED, CONTENT_LENGTH, CONTENT_ENCODING];
 
 impl Head {
@@ -223,6 +223,27 @@ mod tests {
         }
         assert_eq!(decode(&[]), None);
         assert_eq!(decode(&[9, 1, 2]), None);
+    }
+
+    #[test]
+    fn an_answer_is_read_on_where_it_is_the_same_version() {
+        let of = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
+            let line = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            lines.iter().map(line).collect()
+        };
+        let head = Head { status: StatusCode::OK, headers: of(&[("etag", "\"1\""), ("date", "then")]) };
+        for (status, headers, is_same) in [
+            (200, of(&[("etag", "\"1\""), ("date", "now"), ("content-length", "5")]), true),
+            // A server that says it no more has said nothing else.
+            (200, of(&[]), true),
+            (200, of(&[("etag", "\"2\"")]), false),
+            (206, of(&[("etag", "\"1\"")]), false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(head.is_of_same(status, &headers), is_same, "{status} {headers:?}");
+        }
     }
 
     #[test]

@@ -87,3 +87,29 @@ fn honours_keys(effects: &Effects, target: &Target) -> bool {
         |host: &String| host.eq_ignore_ascii_case(target.host()) || host.eq_ignore_ascii_case(&with_port);
     effects.idempotent_hosts.iter().any(is_it)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_answered_is_sent_again_only_where_that_changes_nothing() {
+        let target = |authority| Target::of("https", authority, "/").expect("a target");
+        let effects = Effects {
+            unknown_outcome: UnknownOutcome::Retry,
+            idempotent_hosts: vec!["keys.example".to_owned()],
+        };
+        for (method, authority, reads_on) in [
+            (Method::GET, "a.example", true),
+            (Method::HEAD, "a.example", true),
+            (Method::PUT, "a.example", false),
+            (Method::DELETE, "a.example", false),
+            (Method::POST, "a.example", false),
+            (Method::POST, "keys.example", true),
+        ] {
+            let target = target(authority);
+            assert_eq!(may_read_on(&effects, &method, &target), reads_on, "{method} {authority}");
+            assert!(may_resend(&effects, &method, &target), "its outcome is unknown, and may be");
+        }
+    }
+}
