@@ -222,16 +222,20 @@ async fn what_cannot_be_read_on_ends_with_an_error() {
 async fn an_answer_that_is_cut_is_an_error_and_stays_one() {
     let web = Web::start();
     let mut place = place(&web, "none", "");
-    let program = [get(&web.url("/cut/200")), json!({"op": "step", "name": "end"})];
+    let program = [get(&web.url("/cut/200")), get(&web.url("/long/1/0"))];
     let run = place.undisturbed(&program).await;
-    let expected = format!("error HttpResponseIncomplete within {:016x}", Oracle::hash(&long(200)));
-    assert_eq!(words(&run, "http"), [expected.as_str()], "{}", run.document);
-    let records = run.document["steps"].as_u64().expect("a number");
+    let expected = [
+        format!("error HttpResponseIncomplete within {:016x}", Oracle::hash(&long(200))),
+        format!("200 {:016x}", Oracle::hash(&long(1))),
+    ];
+    assert_eq!(words(&run, "http"), expected, "{}", run.document);
     web.forget();
-    let (data, id) = place.crashed(&program, &format!("record:{records}")).await.expect("killed");
+    // How many pieces, and so how many records, there are is the network's: the second answer is behind all of them.
+    let (data, id) = place.crashed(&program, "op_done:2").await.expect("killed");
     let run = place.resumed(&data, &id, &program).await;
-    assert_eq!(words(&run, "http"), [expected.as_str()], "{}", run.document);
-    assert_eq!(web.seen().len(), 1, "its end is on disk");
+    assert_eq!(words(&run, "http"), expected, "{}", run.document);
+    let cut = web.seen().iter().filter(|seen| seen.path == "/cut/200").count();
+    assert_eq!(cut, 1, "its end is on disk");
 }
 
 /// Far more than is held, next to a task that is answered meanwhile.
