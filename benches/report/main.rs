@@ -45,6 +45,7 @@ mod throughput;
 mod turns;
 #[cfg(feature = "cli")]
 mod walls;
+mod web;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! What it costs to put a secret into a request: a call with one request, with its secret from the environment and from a
 //! file, next to a call with one plain step.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::json;
@@ -11,13 +9,14 @@ use crate::measure::Row;
 use crate::program::Program;
 use crate::server::component;
 use crate::turns::{Kind, compare};
+use crate::web;
 
 pub fn run(folder: &Path) -> Vec<Row> {
     let scratch = tempfile::tempdir_in(folder).expect("a folder");
     std::fs::write(scratch.path().join("interpreter.wasm"), component("interpreter")).expect("written");
     let key = folder.join("key");
     std::fs::write(&key, "of-the-bench-alone\n").expect("written");
-    let web = listening();
+    let web = web::listening();
     let granted = |from: Option<String>| {
         let secret = from.map(|from| {
             format!("secrets = [{{ name = \"key\", host = \"127.0.0.1\", header = \"X-Key\", from = {from:?} }}]\n")
@@ -50,25 +49,4 @@ pub fn run(folder: &Path) -> Vec<Row> {
         says: "\"ops\":1",
     });
     compare(&Vec::from_iter(kinds)).0
-}
-
-/// A server that answers every request alike, until the bench ends; its port.
-fn listening() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            std::thread::spawn(move || drop(answer(connection)));
-        }
-    });
-    port
-}
-
-fn answer(connection: TcpStream) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection);
-    let mut line = String::new();
-    while reader.read_line(&mut line)? > 2 {
-        line.clear();
-    }
-    reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
 }

@@ -1,8 +1,6 @@
 //! What a megabyte costs that streams into a guest: a call with one such answer, and with one that is short, next to a call with
 //! one plain step.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::json;
@@ -11,13 +9,12 @@ use crate::measure::Row;
 use crate::program::Program;
 use crate::server::component;
 use crate::turns::{Kind, compare};
-
-const MEGABYTE: usize = 1024 * 1024;
+use crate::web;
 
 pub fn run(folder: &Path) -> Vec<Row> {
     let scratch = tempfile::tempdir_in(folder).expect("a folder");
     std::fs::write(scratch.path().join("interpreter.wasm"), component("interpreter")).expect("written");
-    let web = listening();
+    let web = web::listening();
     let grants = format!("[grants.interpreter]\nhttp = [\"http://127.0.0.1:{web}\"]\n");
     let request = |path: &str| {
         let url = format!("http://127.0.0.1:{web}{path}");
@@ -39,29 +36,4 @@ pub fn run(folder: &Path) -> Vec<Row> {
         says: "\"ops\":1",
     });
     compare(&Vec::from_iter(kinds)).0
-}
-
-/// A server that answers by the path alone, until the bench ends; its port.
-fn listening() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            std::thread::spawn(move || drop(answer(connection)));
-        }
-    });
-    port
-}
-
-fn answer(connection: TcpStream) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let length = if line.contains("/long") { MEGABYTE } else { 2 };
-    line.clear();
-    while reader.read_line(&mut line)? > 2 {
-        line.clear();
-    }
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
-    reader.get_mut().write_all(&[head.as_bytes(), &vec![b'x'; length]].concat())
 }

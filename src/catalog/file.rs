@@ -69,6 +69,21 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     })
 }
 
+/// What stands next to a component as minisign puts it; `None` where it is not signed.
+pub fn read_signature(component: &Path) -> Result<Option<String>, FileError> {
+    let mut path = component.as_os_str().to_owned();
+    path.push(".minisig");
+    let path = PathBuf::from(path);
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        _ => read_text(&path, limits::MAX_SIGNATURE_BYTES).map(Some),
+    }
+}
+
+pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|there| there.eq_ignore_ascii_case(ending))
+}
+
 /// A TOML file of at most `MAX_CONFIG_BYTES`.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
     parse_toml(path, &read_text(path, limits::MAX_CONFIG_BYTES)?)

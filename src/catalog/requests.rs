@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{FileError, read_text};
+use super::file::{FileError, has_ending, read_signature, read_text};
 use super::manifest::Manifest;
-use super::signature;
-use super::source::has_ending;
 use super::wassette;
 use crate::limits;
 
@@ -46,7 +44,7 @@ impl RequestText {
     /// What stands next to a component: `NAME.toml`, or else a policy, `NAME.policy.yaml` or, where no other component is
     /// in the folder, `policy.yaml`.
     pub fn next_to(component: &Path) -> Result<Self, FileError> {
-        let signature = signature::next_to(component)?;
+        let signature = read_signature(component)?;
         Ok(Self { signature, ..Self::unsigned(component)? })
     }
 

@@ -4,15 +4,13 @@
 //! `version=VERSION` and `manifest=blake3:HEX`, where they are there, must be true of the component.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use minisign_verify::{Error, PublicKey, Signature};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-use super::file::{FileError, is_component_name, read_text};
+use super::file::is_component_name;
 use super::requests::RequestText;
-use crate::limits;
 
 /// The keys that the operator trusts, and whether there must be a signature. The default knows none and wants none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,17 +53,6 @@ pub enum SignatureError {
     OfAnotherFile(String),
     #[error("its signature by {signer} is of {what} {signed}, and this is {is}")]
     OfAnother { signer: String, what: &'static str, signed: String, is: String },
-}
-
-/// Next to the component, as minisign puts it.
-pub fn next_to(component: &Path) -> Result<Option<String>, FileError> {
-    let mut path = component.as_os_str().to_owned();
-    path.push(".minisig");
-    let path = PathBuf::from(path);
-    match path.symlink_metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        _ => read_text(&path, limits::MAX_SIGNATURE_BYTES).map(Some),
-    }
 }
 
 impl Signers {

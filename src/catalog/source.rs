@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::{FileError, read_file};
+use super::file::{FileError, has_ending, read_file};
 use super::requests::RequestText;
 use crate::limits;
 
@@ -79,10 +79,6 @@ impl ComponentFile {
     pub fn requests(&self) -> Result<RequestText, FileError> {
         RequestText::next_to(&self.path)
     }
-}
-
-pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|there| there.eq_ignore_ascii_case(ending))
 }
 
 #[cfg(test)]
