@@ -3,8 +3,8 @@
 #
 # Both make a component of the same JavaScript, which exports `draw`, and both keep a snapshot of the engine that was begun at
 # the build. In each new instance of the one that componentize-qjs makes, `Math.random()` gives the same numbers: what seeds
-# it is in the snapshot. The one of componentize-js seeds it when the instance begins, and gives others each time. Neither
-# README has a word on it. What is drawn by `wasi:random` is new each time in both.
+# it is in the snapshot. The one of componentize-js seeds it when the instance begins, and gives others each time. The
+# README of componentize-qjs has no word on it.
 #
 # Seen, of three processes each: quickjs: 1 of 3 differ; starlingmonkey: 3 of 3 differ
 #
