@@ -19,6 +19,7 @@ import * as hostCheckpoint from "longhaul:tool/checkpoint@0.1.0";
 import * as hostElicitation from "longhaul:tool/elicitation@0.1.0";
 import * as hostLog from "longhaul:tool/log@0.1.0";
 import * as hostMessages from "longhaul:tool/messages@0.1.0";
+import * as hostModels from "longhaul:tool/models@0.1.0";
 import * as hostOutputs from "longhaul:tool/outputs@0.1.0";
 import * as hostProgress from "longhaul:tool/progress@0.1.0";
 import * as hostRoots from "longhaul:tool/roots@0.1.0";
@@ -119,6 +120,13 @@ export class Output {
 
     andLink(uri, name, { title, description, mimeType } = {}) {
         this.content.push({ tag: "link", val: { uri, name, title, description, mimeType } });
+        return this;
+    }
+
+    /** A resource that stands in the result: a text, or bytes. */
+    andEmbedded(uri, body, mimeType) {
+        const held = { tag: typeof body === "string" ? "text" : "data", val: body };
+        this.content.push({ tag: "embedded", val: { uri, mimeType, body: held } });
         return this;
     }
 
@@ -311,48 +319,131 @@ export const elicit = {
     },
 };
 
-function sampled({ model, content, stopReason, raw }) {
+function sampled({ model, content, stopReason, raw }, usage) {
     const of = (kind) => content.filter(({ tag }) => tag === kind).map(({ val }) => val);
     const toolUses = of("tool-use").map(({ id, name, input }) => ({ id, name, input: JSON.parse(input) }));
-    return { model, stopReason, raw: JSON.parse(raw), text: texts(of("content")), toolUses, parts: content };
+    return { model, stopReason, raw: JSON.parse(raw), text: texts(of("content")), toolUses, parts: content, usage };
+}
+
+const pairsOf = (prompt) => (typeof prompt === "string" ? [["user", prompt]] : prompt);
+
+function requestOf(prompt, maxTokens, { system, temperature, stop = [], tools, toolChoice, preferences } = {}) {
+    const content = (text) => [{ tag: "content", val: { tag: "text", val: text } }];
+    return {
+        messages: pairsOf(prompt).map((one) => (Array.isArray(one) ? { role: one[0], content: content(one[1]) } : one)),
+        systemPrompt: system,
+        maxTokens,
+        temperature,
+        stopSequences: stop,
+        modelPreferences: json(preferences),
+        tools: json(tools),
+        toolChoice: json(toolChoice),
+    };
+}
+
+/** What it comes to, or undefined where there is no model. */
+function ifThere(work) {
+    try {
+        return work();
+    } catch (error) {
+        if (error instanceof HostError && error.kind === "unavailable") {
+            return undefined;
+        }
+        throw error;
+    }
 }
 
 /** Help from the client's model, or from the one that the operator has configured. */
 export const sample = {
-    /** A ticket. `prompt` is a text, or a list of messages: `["user", text]`, `["assistant", text]`, and of `wentOn`. */
-    ask(prompt, maxTokens, { system, temperature, stop = [], tools, toolChoice, preferences } = {}) {
-        const pairs = typeof prompt === "string" ? [["user", prompt]] : prompt;
-        const content = (text) => [{ tag: "content", val: { tag: "text", val: text } }];
-        const request = {
-            messages: pairs.map((one) => (Array.isArray(one) ? { role: one[0], content: content(one[1]) } : one)),
-            systemPrompt: system,
-            maxTokens,
-            temperature,
-            stopSequences: stop,
-            modelPreferences: json(preferences),
-            tools: json(tools),
-            toolChoice: json(toolChoice),
-        };
-        return Number(ask(() => hostSampling.ask(request)));
-    },
+    /**
+     * A ticket. `prompt` is a text, or a list of messages: `["user", text]`, `["assistant", text]`, and of `wentOn`.
+     * Options: system, temperature, stop, and MCP's tools, toolChoice and preferences as they are.
+     */
+    ask: (prompt, maxTokens, options) => Number(ask(() => hostSampling.ask(requestOf(prompt, maxTokens, options)))),
     /** Its text, toolUses, model, stopReason, and raw, the whole message as MCP has it. */
     take: (ticket) => sampled(ask(() => hostSampling.take(wide(ticket)))),
     /** Asks and waits; a HostError of the kind unavailable says that there is no model. */
     wait: (prompt, maxTokens, options) => sample.take(sample.ask(prompt, maxTokens, options)),
-    /** Two messages more: what the model said, and what its tool uses came to, by their ids. */
+    /** The same, for a tool that can do without: undefined where there is no model. */
+    tryWait: (prompt, maxTokens, options) => ifThere(() => sample.wait(prompt, maxTokens, options)),
+    /**
+     * Two messages more: what the model said, and what its tool uses came to, by their ids: a text, or a ToolError where
+     * one failed.
+     */
     wentOn(said, results) {
-        const parts = Object.entries(results).map(([toolUseId, text]) => ({
-            tag: "tool-result",
-            val: { toolUseId, content: [{ tag: "text", val: text }], structured: undefined, isError: false },
-        }));
+        const parts = Object.entries(results).map(([toolUseId, came]) => {
+            const isError = came instanceof ToolError;
+            const content = [{ tag: "text", val: isError ? came.message : String(came) }];
+            return { tag: "tool-result", val: { toolUseId, content, structured: undefined, isError } };
+        });
         return [{ role: "assistant", content: said.parts }, { role: "user", content: parts }];
     },
 };
 
+/**
+ * Models that the operator has configured and granted by name: asked by the server itself, without any client. What a prompt
+ * is, and the options, are those of `sample`.
+ */
+export const models = {
+    /** The names of those that are granted and configured. */
+    granted: () => hostModels.granted(),
+    /** A ticket. `output`, among the options, names a new output, which the text is written into as it comes. */
+    ask(model, prompt, maxTokens, { output, ...options } = {}) {
+        return Number(ask(() => hostModels.ask(model, requestOf(prompt, maxTokens, options), output)));
+    },
+    /** What it said, and as `usage` what that cost: inputTokens and outputTokens. */
+    take(ticket) {
+        const { response, usage } = ask(() => hostModels.take(wide(ticket)));
+        return sampled(response, { inputTokens: Number(usage.inputTokens), outputTokens: Number(usage.outputTokens) });
+    },
+    /** Asks and waits. */
+    wait: (model, prompt, maxTokens, options) => models.take(models.ask(model, prompt, maxTokens, options)),
+    /** The first of the granted ones that can answer, else the client's model; undefined where there is neither. */
+    tryAny(prompt, maxTokens, options) {
+        for (const model of models.granted()) {
+            const said = ifThere(() => models.wait(model, prompt, maxTokens, options));
+            if (said !== undefined) {
+                return said;
+            }
+        }
+        return sample.tryWait(prompt, maxTokens, options);
+    },
+    /**
+     * An agent's loop: asks, has `act` do each tool use (its id, name and input) and says what it returned, or that it
+     * failed where it threw a ToolError, until the model has its answer. Each turn is a step of its own, so that a restart
+     * goes on where the loop was. After `turns` it ends with what was said last.
+     */
+    converse(model, prompt, maxTokens, turns, act, options) {
+        let said = models.wait(model, prompt, maxTokens, options);
+        let conversation = pairsOf(prompt);
+        for (let turn = 1; turn < turns && said.toolUses.length > 0; turn += 1) {
+            const results = Object.fromEntries(said.toolUses.map((use) => [use.id, acted(act, use)]));
+            conversation = [...conversation, ...sample.wentOn(said, results)];
+            said = models.wait(model, conversation, maxTokens, options);
+        }
+        return said;
+    },
+};
+
+function acted(act, use) {
+    try {
+        return act(use);
+    } catch (error) {
+        if (error instanceof ToolError) {
+            return error;
+        }
+        throw error;
+    }
+}
+
 /** The client's root folders, as names. */
 export const roots = {
+    /** A ticket. */
+    ask: () => Number(ask(() => hostRoots.ask())),
     /** Each with its uri and, where it has one, its name. */
-    get: () => ask(() => hostRoots.take(hostRoots.ask())),
+    take: (ticket) => ask(() => hostRoots.take(wide(ticket))),
+    /** Asks and waits. */
+    get: () => roots.take(roots.ask()),
 };
 
 const entry = ({ key, value, version }) => ({ key, value: JSON.parse(value), version: Number(version) });
@@ -406,6 +497,15 @@ export const state = {
     },
     /** A ticket that is ready when the entry has another version. */
     watch: (namespace, key, version) => Number(ask(() => hostState.watch(namespace, key, whole(version)))),
+    /** Waits until the entry has another version; whether it has. */
+    changed(namespace, key, version, timeout) {
+        const ticket = state.watch(namespace, key, version);
+        if (waits.any([ticket], timeout).length > 0) {
+            return true;
+        }
+        waits.abandon(ticket);
+        return false;
+    },
 };
 
 function callError({ tag, val }) {
@@ -420,6 +520,17 @@ function callError({ tag, val }) {
     }
     const output = answer(val.val);
     return new CallError("tool", output.text(), { answer: output });
+}
+
+function endOf(child) {
+    try {
+        return child.join();
+    } catch (error) {
+        if (error instanceof CallError || error instanceof HostError) {
+            return error;
+        }
+        throw error;
+    }
 }
 
 /** A call under way. */
@@ -456,17 +567,16 @@ export const calls = {
         return ask(() => hostCalls.start(wanted)).map((child) => new Child(child));
     },
     /** What each came to, in their order: an `Output`, or the error in its place. */
-    joinAll: (children) =>
-        children.map((child) => {
-            try {
-                return child.join();
-            } catch (error) {
-                if (error instanceof CallError || error instanceof HostError) {
-                    return error;
-                }
-                throw error;
-            }
-        }),
+    joinAll: (children) => children.map(endOf),
+    /** Waits for the first and takes it out of the array: `[child, end]`; undefined when the time is over. */
+    joinAny(children, timeout) {
+        const [ready] = children.length > 0 ? waits.any(children.map(({ ticket }) => ticket), timeout) : [];
+        if (ready === undefined) {
+            return undefined;
+        }
+        const [child] = children.splice(children.findIndex(({ ticket }) => ticket === ready), 1);
+        return [child, endOf(child)];
+    },
     /** The tools that it may call, each with its name, description and schema. */
     granted: () =>
         ask(() => hostCalls.granted()).map(({ name, description, inputSchema }) => {

@@ -16,6 +16,7 @@ Times are seconds. A call needs its interface in the world of `wit/`; what the w
 import importlib
 import json
 import math
+import os
 
 from componentize_py_types import Err
 
@@ -75,7 +76,7 @@ _types, _tools = _interface("types"), _interface("tools")
 _hosts = {
     name: _interface(name)
     for name in (
-        "progress log outputs waits timers checkpoint cancellation messages elicitation sampling roots state calls"
+        "progress log outputs waits timers checkpoint cancellation messages elicitation sampling models roots state calls"
     ).split()
 }
 
@@ -142,6 +143,12 @@ class Output:
 
     def and_link(self, uri, name, title=None, description=None, mime_type=None):
         self.content.append(_types.Content_Link(_types.Link(uri, name, title, description, mime_type)))
+        return self
+
+    def and_embedded(self, uri, body, mime_type=None):
+        """A resource that stands in the result: a text, or bytes."""
+        kind = _types.EmbeddedBody_Text if isinstance(body, str) else _types.EmbeddedBody_Data
+        self.content.append(_types.Content_Embedded(_types.Embedded(uri, mime_type, kind(body))))
         return self
 
     def text(self):
@@ -406,9 +413,10 @@ class elicit:
 
 class Sampled:
     """What a model said: `text`, `tool_uses` as dicts with id, name and input, `model`, `stop_reason`, and `raw`, the
-    whole message as MCP has it."""
+    whole message as MCP has it. `usage` has what an answer of `models` cost, as input_tokens and output_tokens."""
 
-    def __init__(self, response):
+    def __init__(self, response, usage=None):
+        self.usage = usage
         parts, self.parts = response.content, response.content
         host = _hosts["sampling"]
         self.model, self.stop_reason, self.raw = response.model, response.stop_reason, json.loads(response.raw)
@@ -418,19 +426,36 @@ class Sampled:
         self.tool_uses = [{"id": use.id, "name": use.name, "input": json.loads(use.input)} for use in used]
 
 
+def _pairs(prompt):
+    return [("user", prompt)] if isinstance(prompt, str) else list(prompt)
+
+
+def _request(prompt, max_tokens, *, system=None, temperature=None, stop=(), tools=None, tool_choice=None, preferences=None):
+    host = _hosts["sampling"]
+    said = [pair if isinstance(pair, host.Message) else host.Message(
+        host.Role[pair[0].upper()], [host.Part_Content(_types.Content_Text(pair[1]))]) for pair in _pairs(prompt)]
+    return host.Request(said, system, max_tokens, temperature, list(stop), _maybe_json(preferences), _maybe_json(tools),
+                        _maybe_json(tool_choice))
+
+
+def _is_there(work):
+    """What it comes to, or None where there is no model."""
+    try:
+        return work()
+    except HostError as error:
+        if error.kind != "unavailable":
+            raise
+        return None
+
+
 class sample:
     """Help from the client's model, or from the one that the operator has configured."""
 
     @staticmethod
-    def ask(prompt, max_tokens, *, system=None, temperature=None, stop=(), tools=None, tool_choice=None, preferences=None):
-        """A ticket. `prompt` is a text, or a list of messages: pairs of user or assistant and a text, and of `went_on`."""
-        host = _hosts["sampling"]
-        pairs = [("user", prompt)] if isinstance(prompt, str) else prompt
-        said = [pair if isinstance(pair, host.Message) else host.Message(
-            host.Role[pair[0].upper()], [host.Part_Content(_types.Content_Text(pair[1]))]) for pair in pairs]
-        return _ask("sampling", "ask", host.Request(
-            said, system, max_tokens, temperature, list(stop), _maybe_json(preferences), _maybe_json(tools),
-            _maybe_json(tool_choice)))
+    def ask(prompt, max_tokens, **options):
+        """A ticket. `prompt` is a text, or a list of messages: pairs of user or assistant and a text, and of `went_on`.
+        Options: system, temperature, stop, and MCP's tools, tool_choice and preferences as they are."""
+        return _ask("sampling", "ask", _request(prompt, max_tokens, **options))
 
     @staticmethod
     def take(ticket):
@@ -442,21 +467,110 @@ class sample:
         return sample.take(sample.ask(prompt, max_tokens, **options))
 
     @staticmethod
+    def try_wait(prompt, max_tokens, **options):
+        """The same, for a tool that can do without: None where there is no model."""
+        return _is_there(lambda: sample.wait(prompt, max_tokens, **options))
+
+    @staticmethod
     def went_on(said, results):
-        """Two messages more: what the model said, and what its tool uses came to, by their ids."""
+        """Two messages more: what the model said, and what its tool uses came to, by their ids: a text, or a ToolError
+        where one failed."""
         host = _hosts["sampling"]
-        parts = [host.Part_ToolResult(host.ToolResult(use, [_types.Content_Text(text)], None, False))
+        parts = [host.Part_ToolResult(host.ToolResult(use, [_types.Content_Text(str(text))], None, isinstance(text, ToolError)))
                  for use, text in results.items()]
         return [host.Message(host.Role.ASSISTANT, said.parts), host.Message(host.Role.USER, parts)]
+
+
+class models:
+    """Models that the operator has configured and granted by name: asked by the server itself, without any client. What a
+    prompt is, and the options, are those of `sample`."""
+
+    @staticmethod
+    def granted():
+        """The names of those that are granted and configured."""
+        return _ask("models", "granted")
+
+    @staticmethod
+    def ask(model, prompt, max_tokens, *, output=None, **options):
+        """A ticket. `output` names a new output, which the text is written into as it comes."""
+        return _ask("models", "ask", model, _request(prompt, max_tokens, **options), output)
+
+    @staticmethod
+    def take(ticket):
+        """What it said, and what that cost."""
+        answer = _ask("models", "take", ticket)
+        usage = {"input_tokens": answer.usage.input_tokens, "output_tokens": answer.usage.output_tokens}
+        return Sampled(answer.response, usage)
+
+    @staticmethod
+    def wait(model, prompt, max_tokens, **options):
+        """Asks and waits."""
+        return models.take(models.ask(model, prompt, max_tokens, **options))
+
+    @staticmethod
+    def try_any(prompt, max_tokens, **options):
+        """The first of the granted ones that can answer, else the client's model; None where there is neither."""
+        for model in models.granted():
+            said = _is_there(lambda: models.wait(model, prompt, max_tokens, **options))
+            if said is not None:
+                return said
+        return sample.try_wait(prompt, max_tokens, **options)
+
+    @staticmethod
+    def converse(model, prompt, max_tokens, turns, act, **options):
+        """An agent's loop: asks, has `act` do each tool use (a dict with id, name and input) and says what it returned, or
+        that it failed where it raised a ToolError, until the model has its answer. Each turn is a step of its own, so that a
+        restart goes on where the loop was. After `turns` it ends with what was said last."""
+        said = models.wait(model, prompt, max_tokens, **options)
+        messages = _pairs(prompt)
+        for _ in range(1, turns):
+            if not said.tool_uses:
+                break
+            messages += sample.went_on(said, {use["id"]: _acted(act, use) for use in said.tool_uses})
+            said = models.wait(model, messages, max_tokens, **options)
+        return said
+
+
+def _acted(act, use):
+    try:
+        return act(use)
+    except ToolError as error:
+        return error
+
+
+class files:
+    """Files of the folders that are granted are Python's own: open, os and pathlib."""
+
+    @staticmethod
+    def write_once(path, data):
+        """Puts a whole file in place, over one that is there: no reader sees a part of it, and no crash leaves one. It is
+        written as `.NAME.part` in the same folder, and renamed once it is on disk."""
+        folder, name = os.path.split(path)
+        part = os.path.join(folder, f".{name}.part")
+        with open(part, "wb") as file:
+            file.write(_bytes(data))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
 
 
 class roots:
     """The client's root folders, as names."""
 
     @staticmethod
-    def get():
+    def ask():
+        """A ticket."""
+        return _ask("roots", "ask")
+
+    @staticmethod
+    def take(ticket):
         """Pairs of a URI and a name, which may be None."""
-        return [(root.uri, root.name) for root in _ask("roots", "take", _ask("roots", "ask"))]
+        return [(root.uri, root.name) for root in _ask("roots", "take", ticket)]
+
+    @staticmethod
+    def get():
+        """Asks and waits."""
+        return roots.take(roots.ask())
 
 
 class Entry:
@@ -525,6 +639,15 @@ class state:
         """A ticket that is ready when the entry has another version."""
         return _ask("state", "watch", namespace, key, version)
 
+    @staticmethod
+    def changed(namespace, key, version, timeout=None):
+        """Waits until the entry has another version; whether it has."""
+        ticket = state.watch(namespace, key, version)
+        ready = waits.any([ticket], timeout)
+        if not ready:
+            waits.abandon(ticket)
+        return bool(ready)
+
 
 class Child:
     """A call under way."""
@@ -541,6 +664,13 @@ class Child:
 
     def cancel(self):
         waits.abandon(self.ticket)
+
+
+def _end(child):
+    try:
+        return child.join()
+    except (CallError, HostError) as error:
+        return error
 
 
 def _call_error(error):
@@ -583,11 +713,18 @@ class calls:
         """What each came to, in their order: an `Output`, or the error in its place."""
         ends = []
         for child in children:
-            try:
-                ends.append(child.join())
-            except (CallError, HostError) as error:
-                ends.append(error)
+            ends.append(_end(child))
         return ends
+
+    @staticmethod
+    def join_any(children, timeout=None):
+        """Waits for the first and takes it out of the list: a pair of it and what it came to; None when the time is over."""
+        ready = waits.any([child.ticket for child in children], timeout) if children else []
+        if not ready:
+            return None
+        child = next(child for child in children if child.ticket == ready[0])
+        children.remove(child)
+        return child, _end(child)
 
     @staticmethod
     def granted():

@@ -1,6 +1,7 @@
 //! `tool new` and `tool build`, as an author meets them; what needs compilers of other languages is in tests/languages.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -58,4 +59,30 @@ fn a_project_says_what_it_lacks_and_installs_nothing() {
     assert_eq!(fs::read_dir(root.path().join("word_count")).expect("a folder").count(), there);
     let again = longhaul(root.path(), &["tool", "new", "word_count", "--lang", "python"]);
     assert_eq!(again.status.code(), Some(4), "{}", said(&again));
+}
+
+#[test]
+fn a_project_in_c_names_the_packages_that_it_is_built_with() {
+    let root = tempfile::tempdir().expect("a folder");
+    let made = longhaul(root.path(), &["tool", "new", "word_count", "--lang", "c"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let programs = root.path().join("bin");
+    fs::create_dir(&programs).expect("a folder");
+    let build = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command.args(["tool", "build", "word_count"]).current_dir(root.path()).env("PATH", &programs);
+        let refused = command.env_remove("WASI_SDK_PATH").output().expect("longhaul runs");
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains("apt-get install clang lld wasi-libc"), "{}", said(&refused));
+        assert!(!root.path().join("word_count/build").exists());
+        said(&refused)
+    };
+    let words = build();
+    assert!(words.contains("there is no clang"), "{words}");
+    // One that has no library for the target answers with the file's name alone.
+    let clang = programs.join("clang");
+    fs::write(&clang, "#!/bin/sh\necho crt1-reactor.o\n").expect("written");
+    fs::set_permissions(&clang, fs::Permissions::from_mode(0o755)).expect("a program");
+    let words = build();
+    assert!(words.contains("there is no wasi-libc"), "{words}");
 }

@@ -46,6 +46,10 @@ const FOREIGN: &[(&str, &str)] = &[
     ("jsonc_parser", "cli"),
     ("toml_edit", "cli"),
     ("indicatif", "cli"),
+    ("wit_bindgen_c", "cli"),
+    ("wit_component", "cli"),
+    ("wit_parser", "cli"),
+    ("wasi_preview1_component_adapter_provider", "cli"),
 ];
 
 /// Macros that `#[macro_export]` puts at the root of the crate, and the rooms that they are from.

@@ -1,10 +1,13 @@
-"""Tools that are made with the kits: every call once in `tool check`, and a server that is killed at every record."""
+"""Tools that are made with the kits: every call once in `tool check`, and a server that is killed at every record; a model that
+they ask answers on this machine."""
 
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 binary, built, kits, *engines = sys.argv[1:]
@@ -26,6 +29,40 @@ def longhaul(*words):
     return json.loads(last or "null"), done
 
 
+class Endpoint(ThreadingHTTPServer):
+    """A stand-in for a model's endpoint, which streams one answer. `keys` has the keys that each question came under."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.keys = {}
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def configuration(self):
+        url = f"http://127.0.0.1:{self.server_port}/v1"
+        return f'[models.fast]\napi = "openai-chat"\nurl = "{url}"\nmodel = "m"\n'
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        question = json.dumps(body["messages"][-1]["content"])
+        self.server.keys.setdefault(question, set()).add(self.headers["idempotency-key"])
+        pieces = [{"model": "m-1", "choices": [{"index": 0, "delta": {"content": piece}}]} for piece in ("far ", "away")]
+        events = [*pieces, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+                  {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}]
+        said = "".join(f"data: {event}\n\n" for event in [*map(json.dumps, events), "[DONE]"]).encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_):
+        pass
+
+
 def every_call(engine, component):
     expected = json.dumps(json.loads(Path(kits, "expected.json").read_text()))
     words = ["--tool", "every_call", "--answers", Path(kits, "answers.toml"), "--args", expected]
@@ -37,7 +74,8 @@ def every_call(engine, component):
 
 
 def serve(component, data, **variables):
-    command = [binary, "serve", "--http", "127.0.0.1:0", "--json", "--trust", "--data", data, "--tools", component]
+    command = [binary, "serve", "--http", "127.0.0.1:0", "--json", "--trust", "--data", data, "--tools", component,
+               "--config", configuration]
     environment = os.environ | variables
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     said = json.loads(server.stdout.readline() or "{}")
@@ -104,14 +142,21 @@ def killed(engine, component):
         check(f"{engine}: killed at record {record}, counted once", seen == {"counted": 11}, done)
         task, _ = longhaul("task", "list", "--url", url)
         ids = [one["id"] for one in task["tasks"] if one["tool"] == "counted"]
-        text = subprocess.run(
-            [binary, "task", "output", ids[0], "lines", "--url", url], capture_output=True, text=True, timeout=60)
-        check(f"{engine}: each line once", text.stdout == "line 1 ü\nline 2 ü\n", text)
+        for output, expected in (("lines", "line 1 ü\nline 2 ü\n"), ("said", "far away")):
+            text = subprocess.run(
+                [binary, "task", "output", ids[0], output, "--url", url], capture_output=True, text=True, timeout=60)
+            check(f"{engine}: each piece of {output} once", text.stdout == expected, text)
         end(server)
     check(f"{engine}: it ends before the last kill", 5 < kills < MANY - 1, kills)
+    check(f"{engine}: each question was asked under one key", {len(keys) for keys in endpoint.keys.values()} == {1},
+          endpoint.keys)
+    endpoint.keys.clear()
     print(f"{engine}: killed at {kills} records")
 
 
+endpoint = Endpoint()
+configuration = Path(built, "longhaul.toml")
+configuration.write_text(endpoint.configuration())
 for engine in engines:
     component = Path(built, engine, "exercise.wasm")
     every_call(engine, component)

@@ -12,8 +12,8 @@ pub const BUILD_HELP: &str = "Examples:\n  \
     longhaul tool build .\n  \
     longhaul tool build tools-wasm -p book_agent\n\n\
     What is built is seen by what is in the folder: a Cargo.toml (Rust, for wasm32-wasip2), a package.json (JavaScript, by \
-    componentize-js or componentize-qjs) or a requirements.txt (Python, by componentize-py). The last two \
-    make build/NAME.wasm, and copy the manifest NAME.toml next to it. What is missing is named with the command that installs it.";
+    componentize-js or componentize-qjs), a requirements.txt (Python, by componentize-py) or files of C (clang with wasi-libc). \
+    All but the first make build/NAME.wasm, and copy the manifest NAME.toml next to it. What is missing is named with the command that installs it.";
 
 #[derive(Clone, Debug, Args)]
 pub struct NewArgs {
@@ -31,6 +31,7 @@ pub enum Language {
     Python,
     #[value(name = "js", alias = "javascript")]
     JavaScript,
+    C,
 }
 
 #[derive(Clone, Debug, Args)]

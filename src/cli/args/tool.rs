@@ -155,7 +155,7 @@ pub enum ToolCommand {
     /// Print the package longhaul:tool (WIT), which tools of every language are made for
     #[command(after_help = WIT_HELP)]
     Wit(WitArgs),
-    /// Make a project for a tool in Rust, Python or JavaScript
+    /// Make a project for a tool in Python, JavaScript, C or Rust
     #[command(after_help = NEW_HELP)]
     New(NewArgs),
     /// Build a project, or a Cargo workspace of guests

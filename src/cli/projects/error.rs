@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::files::INSTALL_C;
 use crate::cli::exit::CliError;
 use crate::cli::show::render::shell_word;
 
@@ -16,7 +17,7 @@ pub enum ProjectError {
     IsThere(PathBuf),
     #[error(
         "{} has nothing that is built: a Cargo.toml, or a package.json that names componentize-js or componentize-qjs, or a \
-         requirements.txt that names componentize-py",
+         requirements.txt that names componentize-py, or files of C",
         .0.display()
     )]
     Nothing(PathBuf),
@@ -24,6 +25,10 @@ pub enum ProjectError {
     Missing { what: String, folder: PathBuf, install: String },
     #[error("there is no node, which makes components of JavaScript")]
     NoNode,
+    #[error("there is no {0} on this machine, which C is built with")]
+    NoCompiler(&'static str),
+    #[error("what clang made is no component of the world in {}: {wrong}", .path.display())]
+    NoComponent { path: PathBuf, wrong: String },
     #[error("which file of {} is {what}? There is {seen}", .folder.display())]
     Which { what: &'static str, folder: PathBuf, seen: String, next: &'static str },
     #[error("{}: {wrong}", .path.display())]
@@ -62,6 +67,12 @@ impl From<ProjectError> for CliError {
             }
             ProjectError::NoNode => Self::failed(said).next(
                 "install Node.js 20 or later: https://nodejs.org, or your distribution's nodejs and npm",
+            ),
+            ProjectError::NoCompiler(_) => Self::failed(said).next(format!(
+                "{INSTALL_C}, or set WASI_SDK_PATH to the folder of https://github.com/WebAssembly/wasi-sdk"
+            )),
+            ProjectError::NoComponent { .. } => Self::failed(said).next(
+                "define each function that the world exports, as build/bindings has it declared, and build again",
             ),
             ProjectError::Which { next, .. } => Self::usage(said).next(next),
             ProjectError::Setting { .. } => Self::usage(said),

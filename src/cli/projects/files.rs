@@ -29,6 +29,20 @@ const PYTHON: &[File] = &[
     ("longhaul.py", kit!("longhaul.py")),
 ];
 
+const C_WORLD: &[File] =
+    &[("wit/world.wit", kit!("c/world.wit")), ("wit/deps/longhaul-tool/tool.wit", TOOL_WIT)];
+
+const C: &[File] = &[
+    ("README.md", kit!("new/c/README.md")),
+    (".gitignore", kit!("new/c/gitignore")),
+    ("tool.c", kit!("new/c/tool.c")),
+    ("words.c", kit!("new/c/words.c")),
+    ("words.h", kit!("new/c/words.h")),
+    ("test_words.c", kit!("new/c/test_words.c")),
+    ("longhaul.h", kit!("c/longhaul.h")),
+    ("longhaul.c", kit!("c/longhaul.c")),
+];
+
 const JAVASCRIPT: &[File] = &[
     ("README.md", kit!("new/javascript/README.md")),
     (".gitignore", kit!("new/javascript/gitignore")),
@@ -67,6 +81,7 @@ pub fn of(language: Language) -> impl Iterator<Item = File> {
     let parts: [&[File]; 3] = match language {
         Language::Python => [COMMON, WORLD, PYTHON],
         Language::JavaScript => [COMMON, WORLD, JAVASCRIPT],
+        Language::C => [COMMON, C_WORLD, C],
         Language::Rust => [COMMON, &[], RUST],
     };
     parts.into_iter().flatten().copied()
@@ -77,11 +92,13 @@ pub fn install(language: Language) -> Option<&'static str> {
     match language {
         Language::Python => Some(INSTALL_PYTHON),
         Language::JavaScript => Some(INSTALL_JAVASCRIPT),
+        Language::C => Some(INSTALL_C),
         Language::Rust => None,
     }
 }
 
 pub const INSTALL_PYTHON: &str = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
+pub const INSTALL_C: &str = "sudo apt-get install clang lld wasi-libc libclang-rt-dev-wasm32";
 pub const INSTALL_JAVASCRIPT: &str = "npm install";
 
 #[cfg(test)]
@@ -111,6 +128,7 @@ mod tests {
         let templates = [
             (Language::Python, "new/python"),
             (Language::JavaScript, "new/javascript"),
+            (Language::C, "new/c"),
             (Language::Rust, "new/rust"),
         ];
         for (language, folder) in templates {

@@ -1,7 +1,7 @@
 // Every call of the kit once; `counted` is what the server is killed in. The same as exercise.py.
 import {
-    calls, cancellation, checkpoint, elicit, HostError, log, messages, Output, outputs, progress, ProtocolError, sample,
-    state, timers, tool, ToolError, waits,
+    calls, cancellation, checkpoint, elicit, HostError, log, messages, models, Output, outputs, progress, ProtocolError,
+    sample, state, timers, tool, ToolError, waits,
 } from "./longhaul.js";
 
 export { tools } from "./longhaul.js";
@@ -17,6 +17,10 @@ tool("counted", { description: "Counts its calls, each once.", properties: key, 
         checkpoint.save({ counted: entry.value, text: "ü" });
     }
     const saved = checkpoint.restore();
+    const said = models.wait("fast", `How far is ${key}?`, 50, { output: "said" });
+    if (said.text !== "far away" || said.usage.inputTokens !== 7 || said.usage.outputTokens !== 5) {
+        throw new ToolError(`${said.text}, ${JSON.stringify(said.usage)}`);
+    }
     outputs.open("lines", "text/plain");
     for (const at of [1, 2]) {
         outputs.append("lines", `line ${at} ü\n`);
@@ -39,6 +43,25 @@ function refused(work) {
         throw error;
     }
     throw new Error("it was not refused");
+}
+
+function askModels(seen) {
+    seen.push(models.granted());
+    const said = models.take(models.ask("fast", "Say something about tides.", 100, { output: "said" }));
+    seen.push(said.text, said.usage.outputTokens);
+    seen.push(models.tryAny("Say something about tides.", 100, { system: "Be brief." }).text);
+    const asked = [];
+    const measure = ({ input }) => {
+        asked.push(input.what);
+        if (input.what === "moon") {
+            throw new ToolError("too far");
+        }
+        return "three metres";
+    };
+    const tools = [{ name: "measure", inputSchema: { type: "object" } }];
+    seen.push(models.converse("fast", "How high is it?", 100, 3, measure, { tools }).text);
+    seen.push(asked);
+    seen.push(refused(() => models.wait("slow", "Say something.", 100)).kind);
 }
 
 const expected = { expected: { type: "array" } };
@@ -67,13 +90,16 @@ tool("every_call", { description: "Calls what the kit has.", properties: expecte
     seen.push(said.text);
     const [wentOn] = sample.wentOn(said, {});
     seen.push(sample.wait([["user", "hello"], wentOn, ["user", "tides again"]], 100).text);
+    askModels(seen);
 
     const conflict = refused(() => state.put("kits", "a", { deep: [1, "ü"] }, { ifVersion: 7 }));
     seen.push([conflict.kind, conflict.version]);
     seen.push(state.put("kits", "a", { deep: [1, "ü"] }, { ifVersion: 0, ttl: 60_000 }) > 0);
-    seen.push(state.putAll("kits", [{ key: "b", value: 1 }, { key: "c", value: null }]).length);
+    const versions = state.putAll("kits", [{ key: "b", value: 1 }, { key: "c", value: null }]);
+    seen.push(versions.length);
     seen.push(state.list("kits").map(({ key, value }) => [key, value]));
     seen.push(waits.any([state.watch("kits", "b", 0)], 1000).length > 0);
+    seen.push(state.changed("kits", "b", versions[0], 0));
     seen.push(state.delete("kits", "b") > 0);
     seen.push(state.get("kits", "b") ?? null);
     seen.push(refused(() => state.get("others", "a")).kind);
@@ -83,6 +109,9 @@ tool("every_call", { description: "Calls what the kit has.", properties: expecte
     const children = calls.spawnAll(["helper", "failing"].map((tool) => ({ tool, args: { n: 2 } })));
     const [good, bad] = calls.joinAll(children);
     seen.push([good.structured, bad.kind, bad.message]);
+    const started = [calls.spawn("failing", { n: 2 })];
+    const [, end] = calls.joinAny(started);
+    seen.push([end.kind, started.length, calls.joinAny(started) ?? null]);
     seen.push(refused(() => calls.call("other", {})).kind);
     for (let at = 0; at < Math.max(seen.length, expected.length); at += 1) {
         const [one, other] = [seen[at], expected[at]].map((value) => JSON.stringify(value));

@@ -13,6 +13,9 @@ def counted(key):
         entry = longhaul.state.update("kits", key, lambda value: (value or 0) + 1)
         longhaul.checkpoint.save({"counted": entry.value, "text": "ü"})
     saved = longhaul.checkpoint.restore()
+    said = longhaul.models.wait("fast", f"How far is {key}?", 50, output="said")
+    if [said.text, said.usage] != ["far away", {"input_tokens": 7, "output_tokens": 5}]:
+        raise longhaul.ToolError(f"{said.text}, {said.usage}")
     longhaul.outputs.open("lines", "text/plain")
     for at in (1, 2):
         longhaul.outputs.append("lines", f"line {at} ü\n")
@@ -21,6 +24,28 @@ def counted(key):
     longhaul.outputs.close("lines")
     entry = longhaul.state.update("kits", key, lambda value: value + 10)
     return longhaul.Output("done", {"counted": entry.value})
+
+
+def models(seen):
+    seen.append(longhaul.models.granted())
+    said = longhaul.models.take(longhaul.models.ask("fast", "Say something about tides.", 100, output="said"))
+    seen.extend([said.text, said.usage["output_tokens"]])
+    seen.append(longhaul.models.try_any("Say something about tides.", 100, system="Be brief.").text)
+    asked = []
+
+    def measure(use):
+        asked.append(use["input"]["what"])
+        if use["input"]["what"] == "moon":
+            raise longhaul.ToolError("too far")
+        return "three metres"
+
+    tools = [{"name": "measure", "inputSchema": {"type": "object"}}]
+    seen.append(longhaul.models.converse("fast", "How high is it?", 100, 3, measure, tools=tools).text)
+    seen.append(asked)
+    try:
+        longhaul.models.wait("slow", "Say something.", 100)
+    except longhaul.HostError as error:
+        seen.append(error.kind)
 
 
 @longhaul.tool("every_call", "Calls what the kit has.", {"expected": {"type": "array"}})
@@ -47,6 +72,7 @@ def every_call(expected):
     seen.append(said.text)
     went_on = longhaul.sample.went_on(said, {})[:1]
     seen.append(longhaul.sample.wait(["user hello".split(" "), *went_on, ("user", "tides again")], 100).text)
+    models(seen)
 
     try:
         longhaul.state.put("kits", "a", {"deep": [1, "ü"]}, if_version=7)
@@ -57,6 +83,7 @@ def every_call(expected):
     seen.append(len(versions))
     seen.append([[entry.key, entry.value] for entry in longhaul.state.list("kits")])
     seen.append(longhaul.waits.any([longhaul.state.watch("kits", "b", 0)], 1) != [])
+    seen.append(longhaul.state.changed("kits", "b", versions[0], 0))
     seen.append(longhaul.state.delete("kits", "b") > 0)
     seen.append(longhaul.state.get("kits", "b"))
     try:
@@ -69,6 +96,9 @@ def every_call(expected):
     requests = [longhaul.calls.request(tool, {"n": 2}) for tool in ("helper", "failing")]
     good, bad = longhaul.calls.join_all(longhaul.calls.spawn_all(requests))
     seen.append([good.structured, bad.kind, str(bad)])
+    started = [longhaul.calls.spawn("failing", {"n": 2})]
+    _, end = longhaul.calls.join_any(started)
+    seen.append([end.kind, len(started), longhaul.calls.join_any(started)])
     try:
         longhaul.calls.call("other", {})
     except longhaul.HostError as error:

@@ -3,10 +3,12 @@
 //! May import: the files of `kits/`, how programs are found. Never here: cargo.
 //! Read first: this file, then `python.rs`.
 
+mod c;
 mod javascript;
 mod project;
 mod python;
 mod run;
+mod world;
 
 use std::fs;
 use std::path::Path;
@@ -23,6 +25,9 @@ pub fn build(folder: &Path, tell: &dyn Fn(&str)) -> Result<BuiltGuest, ProjectEr
     }
     if folder.join("requirements.txt").is_file() {
         return made(&project, |out| python::build(&project, out, tell));
+    }
+    if !project.files(|name| name.ends_with(".c"))?.is_empty() {
+        return made(&project, |out| c::build(&project, out, tell));
     }
     Err(ProjectError::Nothing(folder.to_owned()))
 }
@@ -88,7 +93,12 @@ mod tests {
         ]);
         assert!(said.contains("componentize-qjs") && said.contains("&& npm install"), "{said}");
         let said = refused(&[manifest]);
-        assert!(said.contains("has nothing that is built") && said.contains("longhaul tool new"), "{said}");
+        assert!(
+            said.contains("has nothing that is built")
+                && said.contains("files of C")
+                && said.contains("longhaul tool new"),
+            "{said}"
+        );
     }
 
     #[test]

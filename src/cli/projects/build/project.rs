@@ -45,6 +45,11 @@ impl Project {
         self.folder.join("build")
     }
 
+    /// Its files whose names fit, in their order.
+    pub fn files(&self, fits: impl Fn(&str) -> bool) -> Result<Vec<String>, ProjectError> {
+        named(&self.folder, fits)
+    }
+
     /// The file that is the tool: `tool.EXT`, or the only one that is left.
     pub fn source(
         &self,
