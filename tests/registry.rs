@@ -164,6 +164,12 @@ fn a_registry_that_lies_is_refused_with_words() {
         ),
         ("it sends on to file://", manifest(), Answer::redirect("file:///etc/passwd")),
         ("it was sent on too often", manifest(), Answer::redirect("/v2/a/number/again")),
+        (
+            "status 429: too many requests (TOOMANYREQUESTS)",
+            Answer::of(r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}"#)
+                .status(429),
+            blob(),
+        ),
         ("status 500: out of order", Answer::of("out of order").status(500), blob()),
         (
             "the registry wants other credentials",
@@ -195,6 +201,27 @@ fn a_registry_that_lies_is_refused_with_words() {
     assert!(stderr(&nowhere).contains("cannot be reached"), "{}", stderr(&nowhere));
     let wrong = run(&data, &["tool", "add", "oci://registry.invalid/a/NUMBER"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+}
+
+#[test]
+fn a_push_to_where_nothing_can_be_pushed_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let component = component(folder.path(), 7);
+    let refused = |address: &str| {
+        let place = format!("oci://{address}/a/number:1");
+        let done = run(&data, &["tool", "push", component.to_str().expect("text"), &place]);
+        assert!(!done.status.success());
+        stderr(&done)
+    };
+    let unknown = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known"}]}"#;
+    let nowhere = Liar::start(Answer::of("").status(404), Answer::of(unknown).status(404));
+    let said = refused(&nowhere.address().to_string());
+    let words = "takes no push to it: repository name not known (NAME_UNKNOWN); look at its name";
+    assert!(said.contains("/blobs/uploads/") && said.contains(words), "{said}");
+    let Some(registry) = DebianRegistry::read_only(folder.path()) else { return };
+    let said = refused(registry.address());
+    assert!(said.contains("takes no push to it: Method not allowed; look at"), "{said}");
 }
 
 /// With this configuration.

@@ -12,10 +12,20 @@ pub struct DebianRegistry {
 impl DebianRegistry {
     /// None where the program is not installed, which is said.
     pub fn start(folder: &Path) -> Option<Self> {
+        Self::serve(folder, "")
+    }
+
+    /// One that takes no push.
+    pub fn read_only(folder: &Path) -> Option<Self> {
+        Self::serve(folder, "  maintenance:\n    readonly:\n      enabled: true\n")
+    }
+
+    /// With these lines for its storage.
+    fn serve(folder: &Path, storage: &str) -> Option<Self> {
         let config = folder.join("registry.yml");
         let files = folder.join("registry");
         let text = format!(
-            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:0\n",
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n{storage}http:\n  addr: 127.0.0.1:0\n",
             files.display()
         );
         fs::write(&config, text).expect("written");

@@ -32,8 +32,21 @@ struct Token {
 impl Challenge {
     pub(super) fn of(url: &Url, headers: &HeaderMap) -> Result<Self, RegistryError> {
         let wrong = |why: &str| RegistryError::Challenge { url: shown(url), why: why.to_owned() };
-        let text = headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        let text = text.ok_or_else(|| wrong("it does not say which"))?;
+        // Some offer more than one way.
+        let offered = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let mut first = Err(wrong("it does not say which"));
+        for (number, text) in offered.enumerate() {
+            match Self::read(url, text) {
+                Ok(challenge) => return Ok(challenge),
+                Err(error) if number == 0 => first = Err(error),
+                Err(_) => {}
+            }
+        }
+        first
+    }
+
+    fn read(url: &Url, text: &str) -> Result<Self, RegistryError> {
+        let wrong = |why: &str| RegistryError::Challenge { url: shown(url), why: why.to_owned() };
         let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
         if scheme.eq_ignore_ascii_case("basic") {
             return Ok(Self::Basic);
@@ -101,7 +114,8 @@ pub(super) fn bearer(url: &Url, answer: &[u8]) -> Result<HeaderValue, RegistryEr
     let wrong = |why: &str| RegistryError::Challenge { url: shown(url), why: why.to_owned() };
     let Token { token, access_token } =
         serde_json::from_slice(answer).map_err(|_| wrong("what it gives is no token in JSON"))?;
-    let token = token.or(access_token).ok_or_else(|| wrong("it gives no token"))?;
+    let named = [token, access_token].into_iter().flatten().find(|token| !token.is_empty());
+    let token = named.ok_or_else(|| wrong("it gives no token"))?;
     secret(url, format!("Bearer {token}"))
 }
 
@@ -137,6 +151,16 @@ mod tests {
             Ok(Challenge::Bearer { realm, service: None })
         );
         assert_eq!(challenge(r#"Basic realm="r""#), Ok(Challenge::Basic));
+        let mut two = HeaderMap::new();
+        for text in ["Negotiate", r#"Basic realm="r""#] {
+            two.append(WWW_AUTHENTICATE, HeaderValue::from_static(text));
+        }
+        let url = Url::parse("https://registry.example/v2/").expect("an address");
+        assert_eq!(Challenge::of(&url, &two).expect("the second is known"), Challenge::Basic);
+        assert!(
+            bearer(&url, br#"{"token": "", "access_token": "t"}"#).is_ok_and(|value| value == "Bearer t")
+        );
+        assert!(bearer(&url, br#"{"token": ""}"#).is_err());
         assert!(challenge("Digest realm=x").is_err_and(|error| error.contains("neither Basic nor Bearer")));
         assert!(challenge("Bearer service=x").is_err_and(|error| error.contains("where tokens are given")));
         assert!(challenge(r#"Bearer realm="nowhere"#).is_err_and(|error| error.contains("is no address")));

@@ -14,6 +14,10 @@ pub enum RegistryError {
     Cut { url: String, why: String },
     #[error("{url}: there is no such artifact; look at the repository and the tag")]
     Missing { url: String },
+    #[error(
+        "{url}: the registry knows no such repository, or takes no push to it{words}; look at its name, and whether it has to be made there first"
+    )]
+    NotPushable { url: String, words: String },
     #[error("{url}: the registry wants other credentials{words}")]
     Unauthorized { url: String, words: String },
     #[error("{url}: the registry wants credentials in a way that is not known: {why}")]

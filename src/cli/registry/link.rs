@@ -221,15 +221,36 @@ pub(super) async fn successful(url: &Url, answer: Response) -> Result<Response, 
     if status == StatusCode::NOT_FOUND {
         return Err(RegistryError::Missing { url: url_text });
     }
-    // What it says is a help and no more: where it cannot be read, the status says enough.
-    let said = body(url, answer, limits::MAX_REGISTRY_ANSWER_BYTES).await.unwrap_or_default();
-    let words = words(&String::from_utf8_lossy(&said));
+    let words = said(url, answer).await;
     Err(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             RegistryError::Unauthorized { url: url_text, words }
         }
         _ => RegistryError::Status { url: url_text, status: status.as_u16(), words },
     })
+}
+
+/// The same of what is pushed: where there is nothing to push to, no artifact is missing.
+pub(super) async fn taken(url: &Url, answer: Response) -> Result<Response, RegistryError> {
+    match answer.status() {
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            Err(RegistryError::NotPushable { url: shown(url), words: said(url, answer).await })
+        }
+        _ => successful(url, answer).await,
+    }
+}
+
+/// What it says in the place of an answer, which is a help and no more: where it cannot be read, the status says enough.
+async fn said(url: &Url, answer: Response) -> String {
+    let said = body(url, answer, limits::MAX_REGISTRY_ANSWER_BYTES).await.unwrap_or_default();
+    words(&plain(&said).unwrap_or_else(|| String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// The words of an error as registries have it.
+fn plain(said: &[u8]) -> Option<String> {
+    let said: serde_json::Value = serde_json::from_slice(said).ok()?;
+    let error = &said["errors"][0];
+    Some(format!("{} ({})", error["message"].as_str()?, error["code"].as_str()?))
 }
 
 /// The whole of an answer, up to `limit` bytes.

@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 
 use super::error::{RegistryError, shown};
 use super::form::{self, BOUNDS, Carried, MANIFEST_TYPE};
-use super::link::{Purpose, Registry, successful};
+use super::link::{Purpose, Registry, taken};
 use super::pull::said_digest;
 use super::reference::{Digest, Version};
 use crate::limits;
@@ -67,7 +67,7 @@ impl Registry {
                 request.header(CONTENT_TYPE, MANIFEST_TYPE).body(text.clone())
             })
             .await?;
-        let answer = successful(&url, answer).await?;
+        let answer = taken(&url, answer).await?;
         if let Some(found) = said_digest(&answer).filter(|said| *said != digest) {
             return Err(RegistryError::Digest { url: shown(&url), wanted: digest, found });
         }
@@ -84,7 +84,7 @@ impl Registry {
         let url = self.url("blobs/uploads/")?;
         let begun =
             self.send(Purpose::Push, Method::POST, &url, |request| request.body(Bytes::new())).await?;
-        let begun = successful(&url, begun).await?;
+        let begun = taken(&url, begun).await?;
         let mut upload = self.own_location(&url, begun.headers())?;
         upload.query_pairs_mut().append_pair("digest", &digest.to_string());
         let done = self
@@ -92,7 +92,7 @@ impl Registry {
                 request.header(CONTENT_TYPE, "application/octet-stream").body(bytes.clone())
             })
             .await?;
-        successful(&upload, done).await?;
+        taken(&upload, done).await?;
         Ok(())
     }
 }
