@@ -96,6 +96,12 @@ impl TaskEngine {
         self.shared.store.refuse(is_full.then_some((1, crate::store::No::Space)));
     }
 
+    /// Nothing is committed before what is returned goes.
+    #[cfg(all(test, feature = "mcp"))]
+    pub(crate) fn hold_commits(&self) -> impl Sized + use<> {
+        self.shared.store.hold(crate::store::Moment::BeforeCommit)
+    }
+
     /// A small durable value, such as a key.
     pub async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, EngineError> {
         let name = name.to_owned();

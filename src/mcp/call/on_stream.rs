@@ -78,7 +78,11 @@ impl Handler {
             .await
             .map_err(error::refusal)?;
         let call = call(submitted.id, from, submitted.existing);
-        stream.slot.bind(call.clone());
+        if !stream.slot.bind(call.clone())
+            && let Err(error) = stream.session.end_call(stream.slot.stream, &call).await
+        {
+            tracing::warn!(task = %call.task, %error, "a call that was given up could not be ended");
+        }
         self.wait_on_stream(stream, &call, follower, !submitted.existing, context).await;
         Ok(CallToolResult::success(Vec::new()).into())
     }

@@ -250,8 +250,19 @@ impl Session {
         let Some(slot) = slot.filter(|slot| !slot.is_answered()) else { return Ok(()) };
         let call = slot.give_up();
         self.close_slot(slot.stream);
-        let Some(call) = call.filter(|call| call.reply != CallReply::Link) else { return Ok(()) };
-        let key = rows::call_key(&self.id, slot.stream);
+        match call {
+            Some(call) => self.end_call(slot.stream, &call).await,
+            // Its task may be about to be there.
+            None => Ok(()),
+        }
+    }
+
+    /// A call that the client has given up: its task is cancelled, where that call alone waits for it.
+    pub async fn end_call(&self, stream: u64, call: &CallRow) -> Result<(), EngineError> {
+        if call.reply == CallReply::Link {
+            return Ok(());
+        }
+        let key = rows::call_key(&self.id, stream);
         self.server.engine().put_wing_rows(vec![WingWrite::Delete(WingSpace::Event, key)]).await?;
         if call.keyed {
             return Ok(());

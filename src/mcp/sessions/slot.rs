@@ -140,10 +140,16 @@ impl Slot {
         self.changed.send_replace(());
     }
 
-    /// The call made this task. What its stream gets from here on follows from the row and the task.
-    pub fn bind(&self, call: CallRow) {
-        self.state().call = Some(Arc::new(call));
+    /// The call made this task. What its stream gets from here on follows from the row and the task. False where the client
+    /// gave the call up before: it is for the caller to end it.
+    pub fn bind(&self, call: CallRow) -> bool {
+        let given_up = {
+            let mut state = self.state();
+            state.call = Some(Arc::new(call));
+            state.given_up
+        };
         self.changed.send_replace(());
+        !given_up
     }
 
     /// The call waits no longer once this is dropped.

@@ -76,6 +76,34 @@ async fn an_id_in_use_is_refused_and_the_first_request_goes_on() {
     assert_eq!(given_up.rest().await, (Vec::new(), None));
 }
 
+/// The client hears of its call before the call's task is there.
+#[tokio::test]
+async fn a_call_that_is_given_up_while_its_task_is_made_ends_that_task() {
+    let world = World::new().await;
+    let raw = Raw::new(&world);
+    let session = raw.session().await;
+    let mut watcher = world.engine.feed().watch().expect("room");
+    watcher.add(ResourceKey::Tasks("local".to_owned()));
+    let held = world.engine.hold_commits();
+    let mut call =
+        Events::of(session.send_as(json!(5), "tools/call", inline("stages", json!({"stages": 1}))).await);
+    call.next().await.expect("an event");
+    session.notify("notifications/cancelled", json!({"requestId": 5})).await;
+    drop(held);
+    let made = async {
+        loop {
+            let page = world.engine.tasks(&Principal::local(), &Default::default()).await.expect("a page");
+            if let Some(task) = page.tasks.first() {
+                return task.id.to_string();
+            }
+            watcher.next().await;
+        }
+    };
+    let task = in_time(made).await;
+    assert_eq!(world.until(&task, TaskDocument::is_terminal).await.state, "cancelled");
+    assert_eq!(call.rest().await, (Vec::new(), None));
+}
+
 #[tokio::test]
 async fn of_two_at_once_each_gets_its_own_answer_or_is_refused() {
     let world = World::new().await;
