@@ -40,8 +40,7 @@ fn moody(api: &'static str, text: &'static str) -> Script {
 }
 
 fn key_of(request: &Asked) -> String {
-    let key = request.head.split("idempotency-key: ").nth(1).and_then(|rest| rest.lines().next());
-    key.expect("a key").to_owned()
+    request.key().to_owned()
 }
 
 fn configure(data: &Path, smart: &Script, fast: &Script) {

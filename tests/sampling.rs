@@ -232,7 +232,10 @@ impl Place {
             "{point}: what was told before is a part of what is told in the end"
         );
         let seen = endpoint.seen();
-        assert!(seen.iter().all(|one| one.key.is_some() && *one == seen[0]), "{point}: one key, one request");
+        assert!(
+            seen.iter().all(|one| !one.key().is_empty() && *one == seen[0]),
+            "{point}: one key, one request"
+        );
         let behind = self.asked(&caller, &endpoint) - before;
         Some(Killed { before, was_answered, behind })
     }

@@ -13,11 +13,25 @@ pub struct Script {
     dropped: watch::Sender<usize>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub path: String,
+    /// In small letters.
     pub head: String,
     pub body: Value,
+}
+
+impl Request {
+    /// A header's value, by its name in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    /// Under which it was asked, and is asked again.
+    pub fn key(&self) -> &str {
+        self.header("idempotency-key").expect("a key")
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -211,7 +211,7 @@ fn serve(stream: impl Read + Write, notes: &watch::Sender<Vec<Seen>>, gate: &Gat
 }
 
 /// `None` where the connection ends first.
-pub(super) fn request(reader: &mut impl BufRead) -> Option<Seen> {
+fn request(reader: &mut impl BufRead) -> Option<Seen> {
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|length| *length > 0)?;

@@ -9,7 +9,6 @@ use super::sampling::{AT_HAND_MS, params, response};
 use crate::authority::Capability;
 use crate::engine::OutputOp;
 use crate::engine::questions::{Answer, Ask, ModelAsk, Question, USAGE_META};
-use crate::limits;
 use crate::sandbox::world::World;
 use crate::task::By;
 
@@ -33,16 +32,9 @@ impl models::Host for World {
         }
         let max_tokens = u64::from(request.max_tokens);
         let request = match params(request) {
-            Ok(request) => request.to_string(),
-            Err(why) => return Ok(Err(Error::Invalid(why))),
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
         };
-        let limit = limits::MAX_SAMPLE_REQUEST_BYTES;
-        if request.len() > limit {
-            let bytes = request.len();
-            return Ok(Err(Error::Limit(format!(
-                "a request to a model is at most {limit} bytes, not {bytes}"
-            ))));
-        }
         if let Some(name) = &output {
             let open = OutputOp::Open { name, mime_type: STREAMED_AS };
             if let Err(error) = perform(&self.journal, open).await? {

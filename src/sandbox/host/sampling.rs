@@ -26,16 +26,9 @@ impl sampling::Host for World {
         }
         let max_tokens = u64::from(request.max_tokens);
         let request = match params(request) {
-            Ok(request) => request.to_string(),
-            Err(why) => return Ok(Err(Error::Invalid(why))),
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
         };
-        let limit = limits::MAX_SAMPLE_REQUEST_BYTES;
-        if request.len() > limit {
-            let bytes = request.len();
-            return Ok(Err(Error::Limit(format!(
-                "a sample's request is at most {limit} bytes, not {bytes}"
-            ))));
-        }
         let deadline = self.due_after(AT_HAND_MS)?;
         let parts = request.clone();
         let ask = Ask::Sample { request, max_tokens };
@@ -53,8 +46,17 @@ impl sampling::Host for World {
     }
 }
 
-/// As MCP's `sampling/createMessage` has it.
-pub(super) fn params(request: Request) -> Result<Value, String> {
+/// The text of a request to a model, be it a client's or the operator's, as MCP's `sampling/createMessage` has it.
+pub(super) fn params(request: Request) -> Result<String, Error> {
+    let text = document(request).map_err(Error::Invalid)?.to_string();
+    let (limit, bytes) = (limits::MAX_SAMPLE_REQUEST_BYTES, text.len());
+    if bytes > limit {
+        return Err(Error::Limit(format!("a request to a model is at most {limit} bytes, not {bytes}")));
+    }
+    Ok(text)
+}
+
+fn document(request: Request) -> Result<Value, String> {
     if request.messages.is_empty() || request.max_tokens == 0 {
         return Err("a sample needs a message and at least one token".to_owned());
     }
@@ -245,7 +247,7 @@ mod tests {
     }
 
     fn encode_messages(messages: Vec<Message>) -> Result<Value, String> {
-        params(Request {
+        document(Request {
             messages,
             system_prompt: None,
             max_tokens: 9,
