@@ -281,6 +281,8 @@ async fn an_endpoint_that_is_busy_cut_or_wrong_comes_to_one_answer() {
     let (document, _) = end(&server, &given_up).await;
     assert_eq!(document["state"], "cancelled", "{document}");
     assert_ne!(document["model_cost"], json!(null), "it may be paid: {document}");
+    let metrics = metrics(&server).await;
+    assert!(metrics.contains("longhaul_model_cost_nanos_total{model=\"m11\"}"), "{metrics}");
     assert!(server.stop().success());
     place.assert_no_key();
 }
@@ -307,8 +309,7 @@ async fn a_model_that_was_asked_when_the_server_was_killed_is_asked_again_and_pa
     let expected = 0.057 + 0.5 + (lost - 50) as f64 / 1_000.0;
     assert!((cost - expected).abs() < 1e-9, "{cost} {expected}");
     let seen = script.seen();
-    let key = |head: &str| head.split("idempotency-key: ").nth(1).map(|rest| rest[..32].to_owned());
-    assert_eq!((seen.len(), key(&seen[0].head)), (2, key(&seen[1].head)));
+    assert_eq!((seen.len(), seen[0].key()), (2, seen[1].key()));
     assert!(server.stop().success());
     place.assert_no_key();
 }
@@ -339,6 +340,28 @@ async fn each_budget_is_kept_across_a_kill() {
         assert_eq!(text.contains("model_tokens_per_day"), !shares.is_empty(), "{name}: {text}");
         assert!(server.stop().success());
     }
+}
+
+/// Killed behind the ask, before a request has left: the bounds allow one, and that one is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_not_left_when_the_server_was_killed_is_asked_within_the_same_budget() {
+    let script = Script::start(vec![says("openai-chat", &["It is fine."])]);
+    let place = Place::with_fast("openai-chat", &script, "sample_tokens = 110\nmodel_cost_cents = 60");
+    let mut server = place.serve(Some("model_asking:1"));
+    let submit = async |server: &Server| {
+        server.client().start("run_program", json!({"program": [asks(false)]}), Some("k")).await
+    };
+    // The link may have come before the kill.
+    let before = submit(&server).await.ok();
+    server.died().expect("killed behind the ask");
+    assert_eq!(script.seen().len(), 0);
+    let server = place.serve(None);
+    let id = submit(&server).await.expect("a link");
+    assert!(before.is_none_or(|before| before == id), "the same call is the same task");
+    let (document, text) = end(&server, &id).await;
+    assert!(text.contains("It is fine. (7 + 5)"), "{text}");
+    assert_eq!((script.seen().len(), &document["model_cost"]), (1, &json!("0.057")), "{document}");
+    assert!(server.stop().success());
 }
 
 /// In no file of the server's but the one that the configuration names: store, journal, audit, log.

@@ -2,6 +2,7 @@
 //! others are named with the step that differs and stay.
 
 mod killed;
+mod models;
 mod served;
 
 use std::collections::BTreeSet;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::link::Link;
 use crate::engine::rows::{BlockRow, TokenRow};
-use crate::task::TaskId;
+use crate::task::{OpenQuestion, Spend, TaskId};
 
 /// Version of the effects as they are encoded; a change of shape gets a new one.
 const VERSION: u8 = 1;
@@ -17,6 +17,12 @@ impl Effect {
     /// The task with this link asks something else than before: the tasks above it hear of it, unless it was detached.
     pub fn notify_ancestors(link: Option<Link>) -> Option<Self> {
         link.filter(|link| !link.detached).map(|link| Self::AskedBelow { parent: link.parent })
+    }
+
+    /// So much was spent on what this question asked a model.
+    pub fn paid(open: &OpenQuestion, spend: Spend) -> Option<Self> {
+        let model = open.model.as_ref().filter(|_| spend != Spend::NOTHING)?.name.clone();
+        Some(Self::ModelPaid { model, spend })
     }
 }
 
@@ -76,6 +82,11 @@ pub enum Effect {
         row: BlockRow,
     },
     ComponentUnblocked(String),
+    /// So much was spent on a model, or may have been.
+    ModelPaid {
+        model: String,
+        spend: Spend,
+    },
 }
 
 impl Effects {
@@ -164,6 +175,7 @@ mod tests {
                 row: BlockRow { at: 6, components: vec![ComponentId::of_closures("c", "1")] },
             },
             Effect::ComponentUnblocked("c".to_owned()),
+            Effect::ModelPaid { model: "fast".to_owned(), spend: Spend { tokens: 3, cost: 4 } },
         ];
         every_key(id).into_iter().chain(rest).collect()
     }
@@ -178,8 +190,8 @@ mod tests {
         let effects = Effects::new(3, every_effect());
         let mut variants: Vec<u8> = effects.list.iter().map(variant).collect();
         variants.dedup();
-        assert_eq!(variants, (0..15).collect::<Vec<_>>(), "each is here");
-        assert!(postcard::from_bytes::<Effect>(&[15; 64]).is_err(), "a variant is missing in this test");
+        assert_eq!(variants, (0..16).collect::<Vec<_>>(), "each is here");
+        assert!(postcard::from_bytes::<Effect>(&[16; 64]).is_err(), "a variant is missing in this test");
         let bytes = postcard::to_stdvec(&effects).expect("encoded");
         assert_eq!(bytes[0], VERSION);
         assert_eq!(postcard::from_bytes::<Effects>(&bytes).expect("decoded"), effects);

@@ -20,11 +20,12 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::lifecycle::{orphans, recovery, retention};
 use crate::engine::memory::Memory;
+use crate::engine::memory::counters::ModelUsage;
 use crate::engine::memory::entry::Anchor;
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
-use crate::engine::memory::spending::{ModelUsage, Spending, SpendingBounds, day_of};
+use crate::engine::memory::spending::{Spending, SpendingBounds, day_of};
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
 use crate::engine::narrowed;
@@ -304,7 +305,7 @@ impl TaskEngine {
 
     /// What each model was asked and cost since the process started, by its name.
     pub fn model_usage(&self) -> BTreeMap<String, ModelUsage> {
-        self.shared.spending.by_model()
+        self.shared.memory.models.by_name()
     }
 
     /// On a disk that is full: room for a small file next to the store, from what is kept in reserve.

@@ -13,6 +13,7 @@ mod ends;
 mod images;
 mod library;
 mod memory;
+mod models;
 mod outcomes;
 mod powers;
 mod probed;

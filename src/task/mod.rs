@@ -20,7 +20,7 @@ pub use effects::{Effects, UnknownOutcome};
 pub use error::{FailedReason, TaskError};
 pub use id::{ComponentId, ParseTaskIdError, TaskId};
 pub use log::{LogLevel, log_lines};
-pub use question::{By, OpenQuestion, QuestionKind, Questions};
+pub use question::{AskedModel, By, OpenQuestion, QuestionKind, Questions};
 pub use record::{
     AnsweredBy, Called, CancelRequest, OutputMeta, Progress, Report, Status, Task, TaskLimits, Variable,
     Wake, WakeOn,

@@ -36,6 +36,15 @@ pub enum By {
     Any,
 }
 
+/// Of a model that is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedModel {
+    /// As the configuration names it.
+    pub name: String,
+    /// No request has left for its endpoint so far: there is nothing to be paid.
+    pub is_unsent: bool,
+}
+
 /// A question that waits for its answer; what it says stands in a row of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenQuestion {
@@ -49,6 +58,9 @@ pub struct OpenQuestion {
     /// The same of money, billionths of a unit. It stands in a part of the status's row of its own.
     #[serde(skip)]
     pub reserved_cost: u64,
+    /// It stands there too. Rows of before do not have it: what they ask may have left.
+    #[serde(skip)]
+    pub model: Option<AskedModel>,
 }
 
 impl OpenQuestion {
@@ -56,10 +68,28 @@ impl OpenQuestion {
         Spend { tokens: self.reserved_tokens, cost: self.reserved_cost }
     }
 
-    /// Holds back so much more.
-    pub fn reserve(&mut self, more: Spend) {
-        let Spend { tokens, cost } = self.reserved().plus(more);
+    /// Of a model: no request has left for its endpoint so far.
+    pub fn is_unsent(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| model.is_unsent)
+    }
+
+    /// A request leaves for the model's endpoint. What it may cost was held back when it was asked; what each further one
+    /// may cost is held back on top.
+    pub fn send(&mut self, spend: Spend) {
+        if let Some(model) = self.model.as_mut().filter(|model| model.is_unsent) {
+            model.is_unsent = false;
+            return;
+        }
+        let Spend { tokens, cost } = self.reserved().plus(spend);
         (self.reserved_tokens, self.reserved_cost) = (tokens, cost);
+    }
+
+    /// What is to be paid for it where its answer is not waited for: all that a model's requests may have cost.
+    pub fn may_have_cost(&self) -> Spend {
+        match self.kind {
+            QuestionKind::Model if !self.is_unsent() => self.reserved(),
+            _ => Spend::NOTHING,
+        }
     }
 }
 
@@ -97,10 +127,12 @@ impl Questions {
     }
 
     /// Nothing answers those that are open any more. What a model was asked is paid for all the same.
-    pub fn withdraw_all(&mut self) {
-        let asked = self.open.drain(..).filter(|open| open.kind == QuestionKind::Model);
-        let paid = asked.map(|open| open.reserved()).fold(Spend::NOTHING, Spend::plus);
-        self.add_spent(paid);
+    pub fn withdraw_all(&mut self) -> Vec<OpenQuestion> {
+        let withdrawn = std::mem::take(&mut self.open);
+        for open in &withdrawn {
+            self.add_spent(open.may_have_cost());
+        }
+        withdrawn
     }
 
     pub fn find(&self, number: u64) -> Option<&OpenQuestion> {

@@ -17,12 +17,16 @@ pub struct Place {
 
 impl Place {
     pub fn new(grant: &str) -> Self {
+        Self::asking_for(MANIFEST, grant)
+    }
+
+    pub fn asking_for(manifest: &str, grant: &str) -> Self {
         let place = Self { root: tempfile::tempdir().expect("a folder") };
         let text = format!("{grant}\n[cli]\nanswer_without_terminal = true\n");
         fs::write(place.config(), text).expect("a configuration");
         for folder in ["tools", "next", "other", "header"] {
             fs::create_dir(place.root.path().join(folder)).expect("a folder");
-            fs::write(place.root.path().join(folder).join("interpreter.toml"), MANIFEST).expect("written");
+            fs::write(place.root.path().join(folder).join("interpreter.toml"), manifest).expect("written");
         }
         let built = guest("interpreter");
         changed(&built, &place.file("tools"), <[u8]>::to_vec);

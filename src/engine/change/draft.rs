@@ -83,6 +83,9 @@ impl EntryState {
                 commit.changed(ResourceKey::Output(id, name.clone()));
             }
         }
+        for effect in &live.effects {
+            commit.add_effect(effect.clone());
+        }
         let has_asked = changes.contains(&TaskChange::Questions);
         if !changes.is_empty() {
             commit.add_effect(Effect::Happened(id, changes));
@@ -111,6 +114,7 @@ impl EntryState {
         live.trace.mark_queued();
         live.writes.clear();
         live.changes.clear();
+        live.effects.clear();
         live.report_bytes = 0;
         live.enqueued += 1;
         if queued.parts.has_status {

@@ -96,8 +96,9 @@ pub enum Event<'a> {
         number: u64,
         spent: Spend,
     },
-    /// A model is asked this once more, which may cost so much on top.
-    AskedAgain {
+    /// A request leaves for a model's endpoint with this question: the first one, whose cost is held back already, or a
+    /// further one, which may cost so much on top.
+    ModelAsked {
         number: u64,
         spend: Spend,
     },
@@ -177,7 +178,7 @@ pub fn plan(
         Event::CancelRequested(request) => plan.request_cancellation(request)?,
         Event::Messaged => plan.take_message()?,
         Event::Answered { number, spent } => plan.take_answer(number, spent)?,
-        Event::AskedAgain { number, spend } => plan.ask_again(number, spend)?,
+        Event::ModelAsked { number, spend } => plan.ask_model(number, spend)?,
         Event::Streamed { output, bytes } => plan.grow_output(output, bytes)?,
         Event::ReportsWanted => plan.keep_reports()?,
         Event::Reopened { keep, settled } => plan.reopen(keep, settled)?,
@@ -311,7 +312,7 @@ impl<'a> Plan<'a> {
     fn take_answer(&mut self, number: u64, spent: Spend) -> Result<(), IllegalTransition> {
         self.expect_open()?;
         let questions = &mut self.status.questions;
-        questions.close(number);
+        let closed = questions.close(number);
         questions.add_spent(spent);
         let is_last = questions.answerable().next().is_none();
         self.touch();
@@ -323,14 +324,15 @@ impl<'a> Plan<'a> {
         }
         self.effects.extend(Effect::notify_ancestors(self.about.link));
         self.effects.push(Effect::Wake(id));
+        self.effects.extend(closed.and_then(|open| Effect::paid(&open, spent)));
         Ok(())
     }
 
-    fn ask_again(&mut self, number: u64, spend: Spend) -> Result<(), IllegalTransition> {
+    fn ask_model(&mut self, number: u64, spend: Spend) -> Result<(), IllegalTransition> {
         self.expect_open()?;
         let mut open = self.status.questions.open.iter_mut();
         if let Some(open) = open.find(|open| open.number == number) {
-            open.reserve(spend);
+            open.send(spend);
         }
         self.touch();
         Ok(())
@@ -368,7 +370,7 @@ impl<'a> Plan<'a> {
         self.take_leave(instance);
         // An answer is of no use any more.
         let has_asked = !self.status.questions.open.is_empty();
-        self.status.questions.withdraw_all();
+        self.withdraw_questions();
         self.touch();
         self.rows.extend([RowWrite::NotOpen, RowWrite::Ended(at)]);
         self.orphan_children();
@@ -444,7 +446,13 @@ impl<'a> Plan<'a> {
         (status.reports, status.steps, status.awake_nanos, status.log_bytes) = (0, 0, 0, 0);
         (status.progress, status.message) = (None, None);
         status.outputs.clear();
-        status.questions.withdraw_all();
+        self.withdraw_questions();
+    }
+
+    fn withdraw_questions(&mut self) {
+        let withdrawn = self.status.questions.withdraw_all();
+        let paid = withdrawn.iter().filter_map(|open| Effect::paid(open, open.may_have_cost()));
+        self.effects.extend(paid);
     }
 
     fn keep_beginning(&mut self, kept: Kept) {

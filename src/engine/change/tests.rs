@@ -10,7 +10,7 @@ use crate::engine::feed::{ResourceKey, TaskChange};
 use crate::engine::journal::ops::{OpRow, OpState};
 use crate::engine::link::Link;
 use crate::task::{
-    CancelRequest, FailedReason, OpenQuestion, OutputMeta, QuestionKind, QueuedReason,
+    AskedModel, CancelRequest, FailedReason, OpenQuestion, OutputMeta, QuestionKind, QueuedReason,
     STATE_EXAMPLES as STATES, Spend, State, Status, TaskError, TaskEvent, TaskId, WaitingReason, Wake,
     WakeOn,
 };
@@ -270,27 +270,55 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
 
 fn elicited() -> OpenQuestion {
     let (key, kind) = ("k".to_owned(), QuestionKind::Elicit);
-    OpenQuestion { number: 1, key, kind, reserved_tokens: 0, reserved_cost: 0 }
+    OpenQuestion { number: 1, key, kind, reserved_tokens: 0, reserved_cost: 0, model: None }
 }
 
-/// A model that was asked twice.
-fn modelled() -> OpenQuestion {
+/// Of a model, with what two requests may cost; none of them may have left.
+fn modelled(is_unsent: bool) -> OpenQuestion {
     let (key, kind) = ("model:2".to_owned(), QuestionKind::Model);
-    OpenQuestion { number: 2, key, kind, reserved_tokens: 100, reserved_cost: 1_000 }
+    let model = Some(AskedModel { name: "fast".to_owned(), is_unsent });
+    OpenQuestion { number: 2, key, kind, reserved_tokens: 100, reserved_cost: 1_000, model }
+}
+
+/// What a change says of models to those who count.
+fn paid(change: &Change) -> Vec<&Effect> {
+    change.effects.iter().filter(|effect| matches!(effect, Effect::ModelPaid { .. })).collect()
 }
 
 #[test]
 fn what_a_model_may_have_cost_counts_as_spent_where_its_answer_is_not_waited_for() {
     let mut running = status(State::Running);
-    running.questions.open = vec![elicited(), modelled()];
-    let ended = plan(about(None), &running, Event::Cancelled(None), facts()).expect("an end").status;
-    assert_eq!(ended.questions.spent(), Spend { tokens: 100, cost: 1_000 });
-    let again = Event::AskedAgain { number: 2, spend: Spend { tokens: 50, cost: 500 } };
-    let again = plan(about(None), &running, again, facts()).expect("asked").status;
+    running.questions.open = vec![elicited(), modelled(true)];
+    let end = |from: &Status| plan(about(None), from, Event::Cancelled(None), facts()).expect("an end");
+    let ended = end(&running);
+    assert_eq!((ended.status.questions.spent(), paid(&ended)), (Spend::NOTHING, Vec::new()), "it never left");
+
+    let asked = || Event::ModelAsked { number: 2, spend: Spend { tokens: 50, cost: 500 } };
+    let sent = plan(about(None), &running, asked(), facts()).expect("asked").status;
+    let both = Spend { tokens: 100, cost: 1_000 };
+    assert_eq!(sent.questions.reserved(), both, "held back already");
+    let says = |spend| Effect::ModelPaid { model: "fast".to_owned(), spend };
+    for ended in [
+        end(&sent),
+        plan(
+            about(None),
+            &sent,
+            Event::RetryScheduled { delay: Duration::ZERO, afresh: Some([3; 32]) },
+            facts(),
+        )
+        .expect("a retry"),
+    ] {
+        assert_eq!((ended.status.questions.spent(), paid(&ended)), (both, vec![&says(both)]));
+    }
+
+    let again = plan(about(None), &sent, asked(), facts()).expect("asked").status;
     assert_eq!(again.questions.reserved(), Spend { tokens: 150, cost: 1_500 });
-    let answered = Event::Answered { number: 2, spent: Spend { tokens: 110, cost: 1_100 } };
-    let answered = plan(about(None), &again, answered, facts()).expect("answered").status;
-    assert_eq!((answered.questions.reserved(), answered.questions.spent().cost), (Spend::NOTHING, 1_100));
+    let spent = Spend { tokens: 110, cost: 1_100 };
+    let answered = Event::Answered { number: 2, spent };
+    let answered = plan(about(None), &again, answered, facts()).expect("answered");
+    assert_eq!(paid(&answered), [&says(spent)]);
+    let questions = answered.status.questions;
+    assert_eq!((questions.reserved(), questions.spent()), (Spend::NOTHING, spent));
 }
 
 #[test]

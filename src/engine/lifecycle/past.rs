@@ -161,6 +161,7 @@ impl Past {
             log: LogTail::new(log_start, self.log_durable, self.log_hash),
             reports,
             changes: Vec::new(),
+            effects: Vec::new(),
             writes: Vec::new(),
             report_bytes: 0,
             ops: self.ops,

@@ -84,6 +84,7 @@ impl Memory {
                 }
                 Effect::ComponentBlocked { name, row } => self.blocks.insert(name, row),
                 Effect::ComponentUnblocked(name) => self.blocks.remove(&name),
+                Effect::ModelPaid { model, spend } => self.models.count_spent(&model, spend),
                 Effect::TokenRevoked(hash) => {
                     self.tokens.remove(&hash);
                     self.powers.note();
@@ -114,7 +115,8 @@ impl Memory {
                 | Effect::TokenAdded { .. }
                 | Effect::TokenRevoked(_)
                 | Effect::ComponentBlocked { .. }
-                | Effect::ComponentUnblocked(_) => {}
+                | Effect::ComponentUnblocked(_)
+                | Effect::ModelPaid { .. } => {}
             }
         }
     }

@@ -14,6 +14,7 @@ use super::open_task::OpenTask;
 use super::samplers::{Extensions, Models};
 use crate::clock::{Clock, UnixNanos};
 use crate::engine::charge::Charge;
+use crate::engine::effect::Effect;
 use crate::engine::feed::TaskChange;
 use crate::engine::journal::log_tail::LogTail;
 use crate::engine::journal::ops::{Op, Ops};
@@ -125,6 +126,8 @@ pub struct Live {
     pub reports: u64,
     /// Published after the next commit.
     pub changes: Vec<TaskChange>,
+    /// Follow from the next commit too.
+    pub effects: Vec<Effect>,
     /// Writes that belong to the next commit.
     pub writes: Vec<(Space, Vec<u8>, Vec<u8>)>,
     /// Bytes of kept reports among them.
@@ -303,6 +306,7 @@ pub struct Place {
     journal: records::Place,
     writes: usize,
     changes: usize,
+    effects: usize,
     ops: Vec<(u64, Option<Op>)>,
     trace: trace::Place,
 }
@@ -314,6 +318,7 @@ impl Live {
             journal: self.journal.place(),
             writes: self.writes.len(),
             changes: self.changes.len(),
+            effects: self.effects.len(),
             ops: ops.iter().map(|number| (*number, self.ops.get(*number).cloned())).collect(),
             trace: self.trace.place(),
         }
@@ -324,6 +329,7 @@ impl Live {
         self.journal.return_to(&place.journal);
         self.writes.truncate(place.writes);
         self.changes.truncate(place.changes);
+        self.effects.truncate(place.effects);
         self.trace.return_to(place.trace);
         for (number, op) in place.ops {
             self.ops.restore(number, op);

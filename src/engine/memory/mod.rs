@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::engine::feed::Feed;
 use crate::engine::memory::blocks::Blocks;
-use crate::engine::memory::counters::Counters;
+use crate::engine::memory::counters::{Counters, ModelCounters};
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::leaving::Leavers;
 use crate::engine::memory::parked::Parked;
@@ -66,6 +66,7 @@ pub struct Memory {
     pub blocks: Blocks,
     pub powers: PowerChanges,
     pub counters: Counters,
+    pub models: ModelCounters,
     /// Where it is shown what the store's counts come to.
     pub account: OnceLock<Arc<Account>>,
     /// False until it is started, true while it dispatches.
@@ -92,6 +93,7 @@ impl Memory {
             blocks: Blocks::default(),
             powers: PowerChanges::default(),
             counters: Counters::default(),
+            models: ModelCounters::default(),
             account: OnceLock::new(),
             running: watch::Sender::new(false),
             open: Mutex::default(),

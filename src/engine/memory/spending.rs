@@ -35,20 +35,10 @@ pub struct Booking {
     pub spend: Spend,
 }
 
-/// Of one model, since the process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ModelUsage {
-    /// Requests that left, repeated ones included.
-    pub calls: u64,
-    /// What its answers cost, and what may have been paid for answers that were lost.
-    pub spent: Spend,
-}
-
 #[derive(Default)]
 pub struct Spending {
     bounds: SpendingBounds,
     today: Mutex<Today>,
-    by_model: Mutex<BTreeMap<String, ModelUsage>>,
 }
 
 #[derive(Default)]
@@ -80,7 +70,7 @@ impl Spending {
             })?;
             fault.map_or(Ok(()), Err)?;
         }
-        Ok(Self { bounds, today: Mutex::new(today), by_model: Mutex::default() })
+        Ok(Self { bounds, today: Mutex::new(today) })
     }
 
     /// Takes so much of a principal's day and of all others' too, and adds to the batch what makes it lasting. The error is
@@ -120,6 +110,11 @@ impl Spending {
         self.change(who, booking, spent);
     }
 
+    /// That commit is not made: what was taken is taken as before.
+    pub fn unsettled(&self, who: &str, booking: Booking, spent: Spend) {
+        self.change(who, Booking { spend: spent, ..booking }, booking.spend);
+    }
+
     fn change(&self, who: &str, booking: Booking, spent: Spend) {
         let mut today = self.today.lock();
         if today.day == booking.day
@@ -134,21 +129,6 @@ impl Spending {
         let of_one = today.of.get(who).copied().unwrap_or_default();
         let share = (who != LOCAL).then(|| past(of_one, spend, self.bounds.principal, "shares.principal"));
         share.flatten().or_else(|| past(all, spend, self.bounds.all, "shares"))
-    }
-
-    /// A request to a model leaves.
-    pub fn count_call(&self, model: &str) {
-        self.by_model.lock().entry(model.to_owned()).or_default().calls += 1;
-    }
-
-    pub fn count_spent(&self, model: &str, spend: Spend) {
-        let mut by_model = self.by_model.lock();
-        let usage = by_model.entry(model.to_owned()).or_default();
-        usage.spent = usage.spent.plus(spend);
-    }
-
-    pub fn by_model(&self) -> BTreeMap<String, ModelUsage> {
-        self.by_model.lock().clone()
     }
 }
 
@@ -242,6 +222,9 @@ mod tests {
         let spending = spending();
         let booking = take(&spending, 1, "ann", 50, 500).expect("there is room");
         take(&spending, 1, "ann", 11, 0).expect_err("it is held back");
+        spending.settled("ann", booking, spend(10, 100));
+        spending.unsettled("ann", booking, spend(10, 100));
+        take(&spending, 1, "ann", 11, 0).expect_err("it is held back again");
         spending.settled("ann", booking, spend(10, 100));
         let booking = take(&spending, 1, "ann", 50, 900).expect("the rest is free again");
         spending.give_back("ann", booking);

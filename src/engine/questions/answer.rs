@@ -66,6 +66,14 @@ pub(in crate::engine) struct Paid {
     pub booking: Option<Booking>,
 }
 
+impl Paid {
+    /// What stands in its principal's day in place of what was taken.
+    fn settled(&self) -> Option<(Booking, Spend)> {
+        let booking = self.booking?;
+        Some((booking, self.spend.unwrap_or(booking.spend)))
+    }
+}
+
 /// Which question is meant.
 #[derive(Clone, Copy)]
 pub(in crate::engine) enum Which<'a> {
@@ -112,6 +120,9 @@ pub(in crate::engine) async fn give(
         crate::crash_point!("answering");
         if let Some(ack) = commit(shared, entry, found, answer, &giving)? {
             if !lease::has_arrived(shared, entry, ack).await? {
+                if let Some((booking, last)) = giving.paid.settled() {
+                    shared.spending.unsettled(&entry.principal, booking, last);
+                }
                 continue;
             }
             crate::crash_point!("answered");
@@ -208,7 +219,7 @@ fn commit(
             let before = open.reserved().minus(ask.spend());
             let last = giving.paid.spend.unwrap_or(ask.spend());
             spent = last.plus(before);
-            if let Some(booking) = giving.paid.booking {
+            if let Some((booking, last)) = giving.paid.settled() {
                 shared.spending.settle(&entry.principal, booking, last, &mut more);
             }
             let said = matches!(answer, Answer::Accept(_)).then(|| ask.model.clone());
@@ -237,12 +248,8 @@ fn commit(
     put_answered(&mut more, id, number, found.row, Answered { answer, by, at, model, tokens })?;
     spent.tokens = tokens.unwrap_or(0);
     let ack = commit_event(shared, entry, &mut state, Event::Answered { number, spent }, more)?;
-    if let Ask::Model(ask) = &found.ask {
-        shared.spending.count_spent(&ask.model, spent);
-        if let Some(booking) = giving.paid.booking {
-            let last = giving.paid.spend.unwrap_or(ask.spend());
-            shared.spending.settled(&entry.principal, booking, last);
-        }
+    if let Some((booking, last)) = giving.paid.settled() {
+        shared.spending.settled(&entry.principal, booking, last);
     }
     Ok(Some(ack))
 }
@@ -275,7 +282,11 @@ fn check(found: &Found, given: &Given) -> Result<Answer, String> {
         Ask::Sample { .. } | Ask::Model(_) => message(content)?.to_string(),
         Ask::Roots => roots(content)?.to_string(),
     };
-    let limit = limits::MAX_ANSWER_BYTES;
+    let limit = match &found.ask {
+        // What it cost was added to it here.
+        Ask::Model(_) => limits::MAX_ANSWER_BYTES + limits::MODEL_USAGE_BYTES,
+        _ => limits::MAX_ANSWER_BYTES,
+    };
     if content.len() > limit {
         return Err(format!("it is {} bytes of JSON; at most {limit} are taken", content.len()));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{Capability, Grant, Lost, Powers, Regranted};
+use crate::engine::effect::Effect;
 use crate::engine::feed::TaskChange;
 use crate::engine::journal::ops::Op;
 use crate::engine::memory::entry::{Entry, Live};
@@ -26,7 +27,7 @@ use crate::engine::trace::StepKind;
 use crate::limits;
 use crate::shares::Pool;
 use crate::store::{Space, StoreError};
-use crate::task::{OpenQuestion, QuestionKind, Spend, WakeOn};
+use crate::task::{AskedModel, OpenQuestion, QuestionKind, WakeOn};
 
 /// What became of asking.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +73,10 @@ impl Recorder {
             return Ok(Asked::Refused(why));
         }
         let (task, asked_at) = (self.task_id(), self.shared().clock.wall());
+        let model = match &question.ask {
+            Ask::Model(ask) => Some(AskedModel { name: ask.model.clone(), is_unsent: true }),
+            Ask::Form { .. } | Ask::Url { .. } | Ask::Sample { .. } | Ask::Roots => None,
+        };
         let ask = self.large_payload(&encoded(&question.ask)?)?;
         let number = self.with(|state, live| {
             let epoch = state.epoch();
@@ -98,6 +103,7 @@ impl Recorder {
                 kind,
                 reserved_tokens,
                 reserved_cost,
+                model,
             });
             self.entry().count_questions(&self.shared().shares, state.status());
             let shown = state.status().shown();
@@ -221,9 +227,12 @@ impl Recorder {
                 return Ok(None);
             };
             let questions = &mut state.status_mut().questions;
-            let closed = questions.close(number).filter(|open| open.kind == QuestionKind::Model);
             // What a model was asked is paid for, whatever it says.
-            questions.add_spent(closed.map_or(Spend::NOTHING, |open| open.reserved()));
+            if let Some(closed) = questions.close(number) {
+                let spent = closed.may_have_cost();
+                questions.add_spent(spent);
+                live.effects.extend(Effect::paid(&closed, spent));
+            }
             self.entry().count_questions(&self.shared().shares, state.status());
             live.changes.push(TaskChange::Questions);
             if state.status().questions.answerable().next().is_none() {

@@ -8,7 +8,7 @@ use crate::clock::UnixNanos;
 use crate::engine::rows;
 use crate::engine::rows::Payload;
 use crate::store::{Batch, Snapshot, Space, StoreError};
-use crate::task::{AnsweredBy, By, OpenQuestion, Price, QuestionKind, Spend, Status, TaskId};
+use crate::task::{AnsweredBy, AskedModel, By, OpenQuestion, Price, QuestionKind, Spend, Status, TaskId};
 
 /// A question as a guest asks it. Its texts are checked before.
 #[derive(Debug, Serialize, Deserialize)]
@@ -152,12 +152,14 @@ pub fn reopened(
         let of_op = snapshot.get(Space::Question, &op_key(task, row.epoch, row.op))?;
         let waits = crate::engine::journal::ops::is_intent(snapshot, task, row.epoch, row.op)?;
         if waits && of_op.as_deref().and_then(rows::trailing_number) == Some(number) {
-            let reserved = match read_ask(snapshot, &row)? {
-                Ask::Model(ask) => ask.spend(),
-                _ => Spend::NOTHING,
+            let (reserved, model) = match read_ask(snapshot, &row)? {
+                // What it cost before counted in a budget of before.
+                Ask::Model(ask) => (ask.spend(), Some(AskedModel { name: ask.model, is_unsent: true })),
+                _ => (Spend::NOTHING, None),
             };
             let (reserved_tokens, reserved_cost) = (reserved.tokens, reserved.cost);
-            open.push(OpenQuestion { number, key: row.key, kind: row.kind, reserved_tokens, reserved_cost });
+            let (key, kind) = (row.key, row.kind);
+            open.push(OpenQuestion { number, key, kind, reserved_tokens, reserved_cost, model });
         }
     }
     Ok(open)

@@ -20,16 +20,7 @@ use crate::engine::ports::{BoxFuture, ModelFault, ModelFlow};
 use crate::engine::rows;
 use crate::engine::shared::Shared;
 use crate::store::Ack;
-use crate::task::{Price, Spend, Task, TaskLimits};
-
-/// Which time it is that an endpoint is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// What it may cost was held back of the task's budget when the task asked.
-    First,
-    /// It may have been asked before, with an answer that is lost.
-    Resumed,
-}
+use crate::task::{Price, QuestionKind, Spend, Task, TaskLimits};
 
 pub struct Flow {
     shared: Arc<Shared>,
@@ -76,21 +67,26 @@ impl Flow {
     }
 
     /// The same where it is given up on its way, or before.
-    pub fn cut_off(&self, turn: Turn) -> Paid {
-        let has_left = turn == Turn::Resumed || self.booking.lock().is_some();
-        self.paid((!has_left).then_some(Spend::NOTHING))
+    pub fn cut_off(&self) -> Paid {
+        self.paid((!self.has_left()).then_some(Spend::NOTHING))
     }
 
-    /// Holds back what one more time may cost, of the task's budget and of its principal's day. That is on disk when this
-    /// ends; the error is the bound that does not allow it, or says that the store takes nothing.
-    pub async fn book(&self, turn: Turn) -> Result<(), ModelFault> {
+    /// Whether a request may have left, in this life or an earlier one.
+    fn has_left(&self) -> bool {
+        let state = self.entry.lock();
+        state.status.questions.find(self.number).is_none_or(|open| !open.is_unsent())
+    }
+
+    /// Holds back what one more request may cost, of the task's budget and of its principal's day. That is on disk when this
+    /// ends, and that it leaves; the error is the bound that does not allow it, or says that the store takes nothing.
+    pub async fn book(&self) -> Result<(), ModelFault> {
         let unavailable = |error: EngineError| ModelFault::Unavailable {
             why: error.to_string(),
-            // The time before that.
-            may_be_paid: turn == Turn::Resumed,
+            // The request before that.
+            may_be_paid: self.has_left(),
         };
         loop {
-            let (ack, booking) = match self.try_book(turn) {
+            let (ack, booking) = match self.try_book() {
                 Ok(queued) => queued,
                 Err(Unbooked::Limit(why)) => return Err(ModelFault::Limit(why)),
                 // It is busy for a moment, which is no bound of the task's.
@@ -103,7 +99,7 @@ impl Flow {
             match lease::has_arrived(&self.shared, &self.entry, ack).await {
                 Ok(true) => {
                     *self.booking.lock() = Some(booking);
-                    self.shared.spending.count_call(&self.ask.model);
+                    self.shared.memory.models.count_call(&self.ask.model);
                     return Ok(());
                 }
                 Ok(false) => self.shared.spending.give_back(&self.entry.principal, booking),
@@ -115,13 +111,26 @@ impl Flow {
         }
     }
 
-    fn try_book(&self, turn: Turn) -> Result<(Ack, Booking), Unbooked> {
+    /// Whether it may be asked again without anything more being held back.
+    fn check_again(&self) -> Result<(), ModelFault> {
+        self.check_power(&self.entry.lock()).map(drop).map_err(|unbooked| {
+            let why = match unbooked {
+                Unbooked::Limit(why) => why,
+                Unbooked::Fault(error) => error.to_string(),
+            };
+            ModelFault::Unavailable { why, may_be_paid: false }
+        })
+    }
+
+    fn try_book(&self) -> Result<(Ack, Booking), Unbooked> {
         let (spend, who) = (self.ask.spend(), &self.entry.principal);
         let mut state = self.entry.lock();
-        let (limits, may) = self.terms(&state).map_err(Unbooked::Fault)?;
-        // An approval may have been taken back since it asked.
-        may.map_err(|lost| Unbooked::Limit(lost.to_string()))?;
-        if turn != Turn::First
+        let limits = self.check_power(&state)?;
+        let Some(open) = state.status.questions.find(self.number) else {
+            return Err(Unbooked::Fault(self.not_open()));
+        };
+        // What the first one may cost was held back when the task asked.
+        if !open.is_unsent()
             && let Some(why) = past_budget(&state.status, &limits, spend)
         {
             return Err(Unbooked::Limit(why));
@@ -129,15 +138,21 @@ impl Flow {
         let (spending, mut commit) = (&self.shared.spending, Commit::new());
         let day = day_of(self.shared.clock.wall());
         let booking = spending.take(day, who, spend, &mut commit).map_err(Unbooked::Limit)?;
-        let queued = match turn {
-            Turn::First => self.shared.commit(commit).map_err(EngineError::from),
-            Turn::Resumed => {
-                let event = Event::AskedAgain { number: self.number, spend };
-                commit_event(&self.shared, &self.entry, &mut state, event, commit)
-            }
-        };
+        let event = Event::ModelAsked { number: self.number, spend };
+        let queued = commit_event(&self.shared, &self.entry, &mut state, event, commit);
         let ack = queued.inspect_err(|_| spending.give_back(who, booking)).map_err(Unbooked::Fault)?;
         Ok((ack, booking))
+    }
+
+    fn not_open(&self) -> EngineError {
+        let key = format!("{}:{}", QuestionKind::Model.as_str(), self.number);
+        EngineError::NoSuchQuestion { task: self.entry.id, key, open: Vec::new() }
+    }
+
+    /// An approval may have been taken back since it asked; what bounds the task where it was not.
+    fn check_power(&self, state: &EntryState) -> Result<TaskLimits, Unbooked> {
+        let (limits, may) = self.terms(state).map_err(Unbooked::Fault)?;
+        may.map(|()| limits).map_err(|lost| Unbooked::Limit(lost.to_string()))
     }
 
     /// What bounds the task, and whether it may ask the model now.
@@ -160,9 +175,11 @@ impl ModelFlow for Flow {
     fn again(self: Arc<Self>, may_be_paid: bool) -> BoxFuture<Result<(), ModelFault>> {
         Box::pin(async move {
             if may_be_paid {
-                self.book(Turn::Resumed).await?;
+                self.book().await?;
             } else {
-                self.shared.spending.count_call(&self.ask.model);
+                // What was held back for the last one is held back for this one.
+                self.check_again()?;
+                self.shared.memory.models.count_call(&self.ask.model);
             }
             if let Some(streamed) = self.streamed.lock().as_mut() {
                 streamed.begin_again();

@@ -17,6 +17,7 @@ pub(super) mod ask;
 pub(super) mod asked;
 pub(super) mod below;
 pub(super) mod bounds;
+pub(super) mod deliver;
 pub(super) mod estimate;
 pub(super) mod flow;
 pub(super) mod form;

@@ -1,17 +1,18 @@
 //! What a task asks of a model that the operator has configured. The question's row is the intent, its answer the outcome.
 //! An endpoint that was asked and whose answer is not on disk is asked again, under the same key; what it may have cost the
-//! first time stays reserved, and counts as spent in the end.
+//! first time stays reserved, and counts as spent in the end. The task's status says whether a request has left: that is on
+//! disk before it does.
 
 use std::sync::Arc;
 
-use super::answer::{AnsweredVia, Given, Giving, MODEL_CHANNEL, Paid, Which, give};
+use super::answer::{Given, MODEL_CHANNEL, Paid};
 use super::asked::{Ask, ModelAsk, read, read_ask};
+use super::deliver::deliver;
 use super::estimate::input_tokens;
-use super::flow::{Flow, Turn};
+use super::flow::Flow;
 use super::sampler::{arrives, keep_extending_deadline, sample_key};
 use super::streamed::Streamed;
-use crate::authority::{Capability, Principal};
-use crate::engine::error::EngineError;
+use crate::authority::Capability;
 use crate::engine::journal::records::Next;
 use crate::engine::memory::entry::Entry;
 use crate::engine::ports::{ModelAnswer, ModelFault};
@@ -67,16 +68,17 @@ pub(super) fn serve(recorder: Recorder, number: u64) {
             return;
         }
         drop(recorder);
-        work(shared, entry, number, Turn::First).await;
+        crate::crash_point!("model_asking");
+        work(shared, entry, number).await;
     });
 }
 
 /// Takes up one that is open: at a start, and where a task goes on that stood still.
 pub(super) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64) {
-    shared.runtime.spawn(work(shared.clone(), entry.clone(), number, Turn::Resumed));
+    shared.runtime.spawn(work(shared.clone(), entry.clone(), number));
 }
 
-async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64, turn: Turn) {
+async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
     let mut stop = entry.stop.subscribe();
     let mut running = shared.memory.running.subscribe();
     // A start takes up what is open before it dispatches.
@@ -85,30 +87,14 @@ async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64, turn: Turn) {
     }
     // Whatever ends this first drops the request that is on its way.
     let answered = tokio::select! {
-        answered = ask(&shared, &entry, number, turn) => answered,
+        answered = ask(&shared, &entry, number) => answered,
         () = until_closed(&entry, number) => None,
         _ = stop.changed() => None,
         _ = running.wait_for(|running| !running) => None,
     };
     let Some((given, paid)) = answered else { return };
     crate::crash_point!("model_answered");
-    let via = AnsweredVia { channel: MODEL_CHANNEL, is_person: false };
-    let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(via.channel.into()));
-    loop {
-        let giving = Giving { principal: &principal, given: given.clone(), via, tokens: None, paid };
-        match give(&shared, &entry, Which::Number(number), giving).await {
-            Ok(()) => return,
-            // It was paid for: it is given again after a moment.
-            Err(EngineError::Store(why)) if why.passes() => {
-                let again = shared.clock.elapsed() + why.pause();
-                shared.clock.sleep_until(again).await;
-            }
-            Err(error) => {
-                tracing::warn!(task = %entry.id, %error, "the answer of a model was not taken");
-                return;
-            }
-        }
-    }
+    deliver(&shared, &entry, (number, MODEL_CHANNEL), (given, None, paid)).await;
 }
 
 /// Its guest has given it up, or its task has ended: no answer of it is of use.
@@ -124,7 +110,7 @@ async fn until_closed(entry: &Entry, number: u64) {
 }
 
 /// What is answered, and what the last time that it was asked came to; `None` where the question is not there.
-async fn ask(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64, turn: Turn) -> Option<(Given, Paid)> {
+async fn ask(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64) -> Option<(Given, Paid)> {
     let id = entry.id;
     let asked = move |snapshot: &Snapshot<'_>| {
         let Some(row) = read(snapshot, id, number)? else { return Ok(None) };
@@ -134,10 +120,6 @@ async fn ask(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64, turn: Turn) 
     let mut request: serde_json::Value = serde_json::from_str(&ask.request).ok()?;
     // What was held back for it is all that it may cost.
     request["maxTokens"] = ask.max_tokens.into();
-    let free = Paid { spend: Some(Spend::NOTHING), booking: None };
-    let Some(models) = shared.models.clone() else {
-        return Some((Given::Unavailable(not_configured(&ask.model)), free));
-    };
     let streamed = match &ask.output {
         // Where it cannot be written to any more, the model is asked all the same.
         Some(name) => Streamed::open(shared, entry, number, name).await,
@@ -145,28 +127,28 @@ async fn ask(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64, turn: Turn) 
     };
     let flow = Arc::new(Flow::new(shared, entry, number, (ask, streamed)));
     let model = flow.model().to_owned();
+    // Its table may have gone since an earlier life asked it.
+    let models = shared.models.clone().filter(|models| models.terms(&model).is_some());
+    let Some(models) = models else {
+        return Some((Given::Unavailable(not_configured(&model)), flow.cut_off()));
+    };
     let asking = async {
         let _turn = shared.sampling.wait(&entry.principal).await;
-        flow.book(turn).await.map_err(|fault| (fault, turn == Turn::First))?;
-        let key = sample_key(id, epoch, number);
-        let answer = models.ask(model, request, key, flow.clone()).await;
-        answer.map_err(|fault| (fault, false))
+        flow.book().await?;
+        models.ask(model, request, sample_key(id, epoch, number), flow.clone()).await
     };
     let lost = shared.memory.powers.until(|| shared.standing(&entry.principal).check_any().err());
     let answer = tokio::select! {
         biased;
-        lost = lost => return Some((Given::Unavailable(lost.to_string()), flow.cut_off(turn))),
+        lost = lost => return Some((Given::Unavailable(lost.to_string()), flow.cut_off())),
         answer = keep_extending_deadline(shared, entry, number, asking) => answer,
     };
     Some(match answer {
         Ok(answer) => said(answer, &flow),
-        Err((ModelFault::Unavailable { why, may_be_paid }, has_not_left)) => {
-            let is_free = has_not_left || !may_be_paid;
-            (Given::Unavailable(why), flow.paid(is_free.then_some(Spend::NOTHING)))
+        Err(ModelFault::Unavailable { why, may_be_paid }) => {
+            (Given::Unavailable(why), flow.paid((!may_be_paid).then_some(Spend::NOTHING)))
         }
-        Err((ModelFault::Limit(why), has_not_left)) => {
-            (Given::Refused(why), flow.paid(has_not_left.then_some(Spend::NOTHING)))
-        }
+        Err(ModelFault::Limit(why)) => (Given::Refused(why), flow.cut_off()),
     })
 }
 

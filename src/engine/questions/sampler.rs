@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::answer::{AnsweredVia, Given, Giving, Paid, Which, give};
+use super::answer::{Given, Paid};
 use super::asked::{Ask, read, read_ask};
 use super::below;
-use crate::authority::Principal;
+use super::deliver::deliver;
 use crate::engine::commit::Commit;
-use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
 use crate::engine::record::recorder::Recorder;
@@ -167,24 +166,7 @@ pub(super) async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
         Ok(sampled) => (Given::Accept(sampled.message), sampled.tokens),
         Err(why) => (Given::Unavailable(why), None),
     };
-    let via = AnsweredVia { channel: "endpoint", is_person: false };
-    let principal = Principal::new(entry.principal.clone(), Vec::new()).through(Some(via.channel.into()));
-    loop {
-        let giving =
-            Giving { principal: &principal, given: given.clone(), via, tokens, paid: Paid::default() };
-        match give(&shared, &entry, Which::Number(number), giving).await {
-            Ok(()) => return,
-            // It was paid for: it is given again after a moment.
-            Err(EngineError::Store(why)) if why.passes() => {
-                let again = shared.clock.elapsed() + why.pause();
-                shared.clock.sleep_until(again).await;
-            }
-            Err(error) => {
-                tracing::warn!(task = %entry.id, %error, "a sample of the endpoint was not taken");
-                return;
-            }
-        }
-    }
+    deliver(&shared, &entry, (number, "endpoint"), (given, tokens, Paid::default())).await;
 }
 
 /// Follows from the question alone; another try of the task asks another one.

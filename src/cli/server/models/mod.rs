@@ -216,3 +216,6 @@ fn sensitive(key: &Secret) -> Result<reqwest::header::HeaderValue, Fault> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests;
