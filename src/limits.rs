@@ -57,7 +57,7 @@ const _: () = {
     assert!(DEFAULT_INLINE_WAIT_SECONDS <= MAX_INLINE_WAIT_SECONDS);
     assert!(DEFAULT_MEMORY_MIB <= MAX_MEMORY_MIB);
     assert!(MAX_RESULT_KIB * 1024 < MAX_WORKER_FRAME_BYTES as u64, "a result fits a message of a worker");
-    assert!(MAX_OPEN_EXCHANGES * 4 < MAX_WORKER_CALLS);
+    assert!(MAX_OPEN_EXCHANGES * 5 < MAX_WORKER_CALLS);
     assert!(MAX_RECORDED_READ_BYTES <= MAX_FILE_CALL_BYTES);
     assert!(MAX_FILE_CALL_BYTES + 4 * MAX_FILE_PATH_BYTES < MAX_FOLDER_FRAME_BYTES, "a call fits a message");
     assert!(MAX_LISTED_ENTRIES * 300 < MAX_FOLDER_FRAME_BYTES, "a list of the longest names fits a message");

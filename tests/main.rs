@@ -63,6 +63,7 @@ mod streams;
 mod suspend;
 mod tls;
 mod tokens;
+mod uploads;
 #[cfg(target_os = "linux")]
 mod walls;
 mod watch;

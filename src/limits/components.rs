@@ -103,10 +103,19 @@ pub const MAX_HOSTCALL_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_LISTED_RESULT_BYTES: usize = 256 * 1024 * 1024;
 /// HTTP exchanges of one guest: answers that it waits for or has not dropped the handles of.
 pub const MAX_OPEN_EXCHANGES: usize = 64;
-/// Body of one request that a guest sends, bytes; it is held in memory until it is complete.
+/// Body of a request that is held in memory until it is complete, bytes; one that grows beyond it streams out.
 pub const MAX_SENT_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Writes that make up one such body: each costs bookkeeping of the host's, however short it is.
 pub const MAX_SENT_BODY_CHUNKS: usize = 65_536;
+/// Body of a request that streams out, bytes: after a kill it may be written and sent again from its begin.
+pub const MAX_STREAMED_BODY_BYTES: u64 = 1024 * 1024 * 1024;
+/// What of it a guest writes, and what leaves, at a time, bytes; short writes leave together.
+pub const MAX_SENT_PIECE_BYTES: usize = 64 * 1024;
+/// Pieces of one body on their way from a worker.
+pub const MAX_HELD_SENT_PIECES: usize = 2;
+/// A body that its guest has not finished when it has waited so long for other things streams out: it may wait for the answer.
+/// Milliseconds.
+pub const UNFINISHED_BODY_MS: u64 = 1_000;
 /// Body of one answer that a task's owner gives in the place of the server's, bytes. What comes over the network streams, and
 /// counts in `journal_mib`.
 pub const MAX_ANSWER_BODY_BYTES: usize = 8 * 1024 * 1024;

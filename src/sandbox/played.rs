@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use serde_json::Value;
 
-use super::egress::{Answer, Dialler, Failure, Head, Outgoing, Route};
+use super::egress::{Answer, Dialler, Failure, Head, Outgoing, Route, Sending};
 use super::run::{Sandbox, SandboxError, SandboxOptions};
 use super::world::http;
 use crate::engine::BoxFuture;
@@ -16,6 +16,7 @@ use crate::engine::BoxFuture;
 pub struct PlayedRequest {
     pub method: String,
     pub url: String,
+    /// Of one that streams its BLAKE3.
     pub body: Vec<u8>,
     /// Of one that is not safe.
     pub idempotency_key: Option<String>,
@@ -56,6 +57,20 @@ impl Player for Silence {
     }
 }
 
+/// A body as it is played.
+async fn written(body: Option<Sending>) -> Result<Vec<u8>, Failure> {
+    let upload = match body {
+        None => return Ok(Vec::new()),
+        Some(Sending::Whole(body)) => return Ok(body.to_vec()),
+        Some(Sending::Streams(upload)) => upload,
+    };
+    let (mut hasher, mut pieces) = (blake3::Hasher::new(), upload.pieces());
+    while let Some(piece) = pieces.next().await {
+        hasher.update(&piece?);
+    }
+    Ok(hasher.finalize().as_bytes().to_vec())
+}
+
 struct Played(Arc<dyn Player>);
 
 /// Stands for every name, so that the grant alone decides. It is never dialled.
@@ -73,14 +88,15 @@ impl Dialler for Played {
 
     fn send(&self, request: Outgoing, _: Route) -> BoxFuture<Result<Head, Failure>> {
         let key = request.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-        let asked = PlayedRequest {
+        let mut asked = PlayedRequest {
             method: request.method.to_string(),
             url: request.target.url().to_string(),
-            body: request.body.as_deref().unwrap_or_default().to_vec(),
+            body: Vec::new(),
             idempotency_key: key.map(str::to_owned),
         };
         let player = self.0.clone();
         Box::pin(async move {
+            asked.body = written(request.body).await?;
             let answer = player.answer(asked).await.map_err(Failure::Other)?;
             let encoded = http::settled(Some(answer)).map_err(Failure::Other)?;
             let Some(http::Outcome::Whole(Answer { status, headers, body })) = http::outcome(&encoded) else {

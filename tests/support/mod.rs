@@ -17,6 +17,7 @@ mod session;
 mod streamed;
 mod timing;
 mod tls;
+mod uploads;
 mod wat;
 mod web;
 
@@ -37,6 +38,7 @@ pub use session::Session;
 pub use streamed::long;
 pub use timing::Timing;
 pub use tls::{Authority, EXPIRED, VALID};
+pub use uploads::{Sink, Taken};
 pub use wat::{export, install};
 pub use web::{Seen, Tls, Web};
 

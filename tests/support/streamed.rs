@@ -20,7 +20,7 @@ impl Gate {
         self.opened.notify_all();
     }
 
-    fn wait(&self) {
+    pub fn wait(&self) {
         let is_open = self.is_open.lock().expect("no panic");
         drop(self.opened.wait_while(is_open, |is_open| !*is_open).expect("no panic"));
     }

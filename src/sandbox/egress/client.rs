@@ -15,6 +15,7 @@ use super::answer::Head;
 use super::connector::{Dialler, Outgoing, Route};
 use super::failure::Failure;
 use super::machine;
+use super::upload::Sending;
 use crate::engine::BoxFuture;
 use crate::limits;
 
@@ -91,9 +92,11 @@ impl Dialler for Client {
         Box::pin(async move {
             let mut sending = client?.request(request.method, request.target.url().clone());
             sending = sending.headers(request.headers);
-            if let Some(body) = request.body {
-                sending = sending.body(body);
-            }
+            sending = match request.body {
+                None => sending,
+                Some(Sending::Whole(body)) => sending.body(body),
+                Some(Sending::Streams(upload)) => sending.body(reqwest::Body::wrap_stream(upload.pieces())),
+            };
             let failed = |error| Failure::of_client(error, false);
             let response = ROUTE.scope(route, sending.send()).await.map_err(failed)?;
             let (status, headers) = (response.status(), response.headers().clone());

@@ -4,35 +4,35 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::sync::Notify;
 
 use super::address::is_public;
-use super::answer::{Head, Timer, within};
+use super::answer::{Head, Timer, within, within_moves};
 use super::failure::Failure;
 use super::machine::Listeners;
 use super::opened::{Opened, opened};
 use super::target::Target;
+use super::upload::Sending;
 use crate::engine::BoxFuture;
 use crate::limits;
 use crate::secrets::Secrets;
 
 /// A request that is ready to go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Outgoing {
     pub method: Method,
     pub target: Target,
     pub headers: HeaderMap,
     /// `None` where the guest gave it none, not even an empty one.
-    pub body: Option<Bytes>,
+    pub body: Option<Sending>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// For the name lookup and the connection (TLS included), each.
     pub connect: Duration,
-    /// From the connection to the answer's head.
+    /// From the connection to the answer's head; of a body that streams, from the last piece that was taken of it.
     pub first_byte: Duration,
     /// Between two pieces of its body.
     pub between_bytes: Duration,
@@ -95,6 +95,7 @@ impl Connector {
     ) -> Result<Head, Failure> {
         let resolving = self.addresses(&request.target);
         let addresses = within(timer, timeouts.connect, resolving, Failure::ConnectTimeout).await?;
+        let moves = request.body.as_ref().and_then(Sending::moves);
         let connected = Arc::new(Notify::new());
         let route = Route { addresses, connected: connected.clone() };
         let mut sending = self.dialler.send(request, route);
@@ -108,7 +109,7 @@ impl Connector {
         let head = within(timer, timeouts.connect, connecting, Failure::ConnectTimeout).await?;
         let head = match head {
             Some(head) => head,
-            None => within(timer, timeouts.first_byte, sending, Failure::AnswerTimeout).await?,
+            None => within_moves(timer, timeouts.first_byte, sending, moves, Failure::AnswerTimeout).await?,
         };
         let lines = head.headers.iter();
         let header_bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -176,6 +177,7 @@ fn unknown_machine(error: std::io::Error) -> Failure {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use bytes::Bytes;
     use futures::{FutureExt, StreamExt};
     use http::StatusCode;
     use parking_lot::Mutex;

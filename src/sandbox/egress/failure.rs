@@ -41,6 +41,10 @@ pub enum Failure {
     NotAllowed(String),
     /// The answer, asked for again after its connection was lost, is not the one of which a part was read.
     Differs,
+    /// The guest dropped the request's body, of which a part had left, before it was complete.
+    Unfinished,
+    /// The guest wrote more of the request's body than [`limits::MAX_STREAMED_BODY_BYTES`].
+    SentTooLarge,
 }
 
 impl Failure {
@@ -109,6 +113,10 @@ impl std::fmt::Display for Failure {
             Self::Differs => f.write_str(
                 "the connection was lost within the answer, and the answer to the same request now begins otherwise",
             ),
+            Self::Unfinished => f.write_str("the request's body was dropped before it was complete"),
+            Self::SentTooLarge => {
+                write!(f, "the request's body has more than {} bytes", limits::MAX_STREAMED_BODY_BYTES)
+            }
             Self::Other(why) | Self::NotAllowed(why) => f.write_str(why),
         }
     }

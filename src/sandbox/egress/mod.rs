@@ -13,6 +13,7 @@ mod opened;
 mod secrets;
 mod stream;
 mod target;
+mod upload;
 
 pub use self::answer::{Answer, Head, Timer};
 pub use self::client::Client;
@@ -22,3 +23,4 @@ pub use self::opened::Opened;
 pub use self::secrets::put_in;
 pub use self::stream::Stream;
 pub use self::target::Target;
+pub use self::upload::{Sending, Upload};

@@ -11,6 +11,7 @@ use crate::engine::{GuestMemory, Recorder};
 use crate::files::FolderServers;
 use crate::limits;
 use crate::sandbox::egress::Connector;
+use crate::sandbox::worker::uploads::Uploads;
 use crate::sandbox::world::http::FlowHere;
 use crate::task::Task;
 
@@ -22,6 +23,7 @@ pub struct Guest {
     pub folders: FolderServers,
     exchanges: Arc<Semaphore>,
     streams: Streams,
+    pub uploads: Uploads,
 }
 
 /// Bodies on their way to it.
@@ -38,7 +40,8 @@ impl Guest {
     pub fn new(recorder: Recorder, memory: GuestMemory, task: Arc<Task>, connector: Connector) -> Self {
         let exchanges = Arc::new(Semaphore::new(limits::MAX_OPEN_EXCHANGES));
         let (folders, streams) = (FolderServers::default(), Streams::default());
-        Self { recorder, memory, task, connector, folders, exchanges, streams }
+        let uploads = Uploads::default();
+        Self { recorder, memory, task, connector, folders, exchanges, streams, uploads }
     }
 
     #[must_use]

@@ -16,6 +16,7 @@ mod process;
 mod program;
 mod running;
 mod serve;
+mod uploads;
 mod visit;
 mod waits;
 

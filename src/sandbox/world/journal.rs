@@ -251,6 +251,7 @@ impl Journal {
         if let Poll::Ready(output) = futures::poll!(future.as_mut()) {
             return Ok(output);
         }
+        let mut are_bodies_awaited = matches!(on, WaitOn::Process);
         let idles = match &on {
             WaitOn::Durable(suspension) => Some(suspension.clone()),
             WaitOn::Process => None,
@@ -263,6 +264,7 @@ impl Journal {
         };
         let began = Instant::now();
         let (mut is_flushed, mut leave_now) = (false, false);
+        let unfinished_leave_at = began + Duration::from_millis(limits::UNFINISHED_BODY_MS);
         let mut wait: Option<LeaveWait> = None;
         loop {
             let under_way = exchanges.under_way();
@@ -301,6 +303,10 @@ impl Journal {
                 output = future.as_mut() => return Ok(output),
                 stop = exchanges.stopped() => return Err(stop),
                 () = exchanges.changed(), if under_way => {}
+                () = tokio::time::sleep_until(unfinished_leave_at), if under_way && are_bodies_awaited => {
+                    exchanges.leave_unfinished();
+                    are_bodies_awaited = false;
+                }
                 // Another task waits for an instance, perhaps the very child that this one waits for.
                 () = room_wanted, if !under_way => leave_now = true,
                 () = tokio::time::sleep_until(leave_at.unwrap_or(began)), if leave_at.is_some() => {}
@@ -340,7 +346,7 @@ impl Journal {
             biased;
             output = future => Ok(output),
             stop = exchanges.stopped() => Err(stop),
-            () = tokio::time::sleep(Duration::from_secs(limits::MAX_FORCED_WAIT_SECONDS)) => {
+            () = overdue(exchanges) => {
                 Err(Stop::HostFault("what was ready when the journal was written is not ready now".to_owned()))
             }
         }
@@ -373,6 +379,14 @@ impl Drop for Idling<'_> {
         if let Some(recorder) = &self.0.recorder {
             recorder.idles(None);
         }
+    }
+}
+
+/// Ends when what is forced should have come long ago. A server that takes a body once more has the time-outs of its exchange.
+async fn overdue(exchanges: &Exchanges) {
+    tokio::time::sleep(Duration::from_secs(limits::MAX_FORCED_WAIT_SECONDS)).await;
+    while exchanges.is_resending() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

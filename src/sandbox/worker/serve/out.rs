@@ -10,7 +10,7 @@ use super::answer::{Served, known, later, not_allowed, now};
 use super::asks;
 use crate::engine::RecorderError;
 use crate::limits;
-use crate::sandbox::egress::{Outgoing, Target, Timeouts};
+use crate::sandbox::egress::{Outgoing, Sending, Target, Timeouts};
 use crate::sandbox::wire::OpWire;
 use crate::sandbox::wire::protocol::{ExchangeWire, ExchangedWire, Request};
 use crate::sandbox::worker::guest::Guest;
@@ -48,6 +48,13 @@ pub fn serve(guest: &Arc<Guest>, request: Request<'_>) -> Served {
             later(async move {
                 perform(&guest.recorder, &guest.task.grant.files, &guest.folders, folder, call).await
             })
+        }
+        Request::OpenUpload => open_upload(guest),
+        Request::PutUpload { upload, piece } => put_upload(guest, upload, piece),
+        Request::EndUpload { upload, is_complete } => end_upload(guest, upload, is_complete),
+        Request::LeaveUpload { upload } => {
+            guest.uploads.leave(upload);
+            known(())
         }
         Request::NextOfStream { stream } => next_of(guest, stream),
         Request::DropStream { stream } => {
@@ -115,6 +122,39 @@ fn next_of(guest: &Arc<Guest>, stream: u64) -> Served {
     })
 }
 
+fn open_upload(guest: &Arc<Guest>) -> Served {
+    let guest = guest.clone();
+    later(async move {
+        let place = guest.uploads.places().acquire_owned().await;
+        let place = place.map_err(|_| RecorderError::Fault("there is no place for a body".to_owned()))?;
+        Ok(guest.uploads.open(place))
+    })
+}
+
+/// Whether more of it is wanted.
+fn put_upload(guest: &Arc<Guest>, upload: u64, piece: &[u8]) -> Served {
+    let Some(to) = guest.uploads.next(upload, piece.len()) else {
+        return not_allowed("a body past its bound");
+    };
+    let (guest, piece) = (guest.clone(), bytes::Bytes::copy_from_slice(piece));
+    later(async move {
+        let is_wanted = to.send(Some(piece)).await.is_ok();
+        if !is_wanted {
+            guest.uploads.end(upload);
+        }
+        Ok(is_wanted)
+    })
+}
+
+fn end_upload(guest: &Guest, upload: u64, is_complete: bool) -> Served {
+    let Some(to) = guest.uploads.end(upload).filter(|_| is_complete) else { return known(()) };
+    later(async move {
+        // Nothing may want it any more.
+        let _ = to.send(None).await;
+        Ok(())
+    })
+}
+
 /// The request as it may leave.
 fn outgoing(guest: &Guest, wire: &ExchangeWire<'_>) -> Result<(Outgoing, Timeouts), &'static str> {
     let target = granted(guest, wire.url).ok_or("a way that is not granted")?;
@@ -136,6 +176,14 @@ fn outgoing(guest: &Guest, wire: &ExchangeWire<'_>) -> Result<(Outgoing, Timeout
         first_byte: most(wire.first_byte, limits::HTTP_ANSWER_MS),
         between_bytes: most(wire.between_bytes, limits::HTTP_ANSWER_MS),
     };
-    let body = wire.body.map(bytes::Bytes::copy_from_slice);
+    let body = match (wire.body, wire.upload) {
+        (Some(_), Some(_)) => return Err("two bodies of one request"),
+        (Some(body), None) => Some(Sending::Whole(bytes::Bytes::copy_from_slice(body))),
+        (None, Some(upload)) => {
+            let upload = guest.uploads.take(upload).ok_or("a body that is not open")?;
+            Some(Sending::Streams(upload))
+        }
+        (None, None) => None,
+    };
     Ok((Outgoing { method, target, headers, body }, timeouts))
 }

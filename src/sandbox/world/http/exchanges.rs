@@ -4,12 +4,14 @@
 //! replay, until the guest waits for the first time beyond its end: only there is it sure that the guest still
 //! wants it. Until then the guest may let it go, as it did the first time, and it is never sent again.
 
+mod outcomes;
 mod pump;
+mod sending;
 mod source;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::request;
@@ -18,15 +20,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use self::source::{Asked, Source};
+use super::body::{Body, Gathered};
+use super::held::Held;
+use super::outcome;
 use super::outcome::{Head, Outcome};
 use super::request::{Request, may_resend};
 use super::streamed::Streamed;
-use super::way_out::{Came, Flow, WayOut};
-use super::{body, outcome};
+use super::way_out::WayOut;
 use crate::authority::Grant;
 use crate::engine::{Divergence, NamedHosts, Op, OpHandle, RecorderError, StepKind};
-use crate::sandbox::egress::{Answer, Target};
+use crate::sandbox::egress::{Answer, Sending, Target};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::task_host::TaskHost;
 use crate::task::Effects;
@@ -66,6 +69,8 @@ struct Shared {
     comparing: watch::Sender<usize>,
     /// Bodies on their way.
     pumps: AtomicUsize,
+    /// Requests that a guest in replay sends once more, while it writes their bodies again.
+    resending: AtomicUsize,
     /// Bodies that stream and that the guest has, or may yet get.
     bodies: Arc<AtomicUsize>,
 }
@@ -106,6 +111,8 @@ struct Exchange {
     unknown: bool,
     phase: Mutex<Phase>,
     let_go: Notify,
+    /// Its body is not waited for any more: it streams out.
+    leaves: Notify,
 }
 
 #[derive(Clone, Copy)]
@@ -131,6 +138,7 @@ impl Exchanges {
             changed: Notify::new(),
             comparing: watch::Sender::new(0),
             pumps: AtomicUsize::new(0),
+            resending: AtomicUsize::new(0),
             bodies: Arc::default(),
         }))
     }
@@ -141,10 +149,11 @@ impl Exchanges {
         &self,
         parts: request::Parts,
         target: Target,
-        body: WasiBody,
+        (body, held): (WasiBody, Option<Arc<Held>>),
         options: Option<RequestOptions>,
     ) -> Result<oneshot::Receiver<Answered>, RecorderError> {
         let shared = &self.0;
+        let body = Body::new(body, held, shared.egress.runtime.clone());
         let op = shared.recorder.begin_op()?;
         let known = shared.recorder.op(op)?;
         let intent = match &known {
@@ -163,6 +172,7 @@ impl Exchanges {
             unknown: matches!(known, Some(Op::Intent { .. })) && !resent,
             phase: Mutex::new(Phase::UnderWay { intent }),
             let_go: Notify::new(),
+            leaves: Notify::new(),
         });
         {
             let mut state = shared.lock();
@@ -252,6 +262,19 @@ impl Exchanges {
         self.is_pumping() || self.0.lock().held.values().flatten().any(|exchange| exchange.is_under_way())
     }
 
+    /// The guest waits, and no longer for its own: bodies that it has not finished stream out, for it may be their answers that it
+    /// waits for.
+    pub fn leave_unfinished(&self) {
+        for exchange in self.0.lock().held.values().flatten() {
+            exchange.leaves.notify_one();
+        }
+    }
+
+    /// Whether replay waits for a server to take a body once more.
+    pub fn is_resending(&self) -> bool {
+        self.0.resending.load(Ordering::SeqCst) > 0
+    }
+
     /// Ends when all that was begun, and of which something is on disk, was held against that.
     pub async fn compared(&self) {
         // The sender lives as long as this does.
@@ -291,18 +314,33 @@ impl Exchanges {
         exchange: &Arc<Exchange>,
         known: Option<(Op, Comparing)>,
         request: Request,
-        body: WasiBody,
+        body: Body,
         sender: oneshot::Sender<Answered>,
     ) {
         let (known, mut comparing) = known.unzip();
-        // Whatever becomes of the exchange.
-        let body = body::drain(body).await;
+        let gathered = match &known {
+            Some(known) if known.hash() == request.hash_of_streamed() => Gathered::Grows(body),
+            // It left whole.
+            Some(_) => body.gather(std::future::pending()).await,
+            None => body.gather(exchange.leaves.notified()).await,
+        };
         let mut cut = self.0.cut.subscribe();
         let answered = tokio::select! {
             biased;
             _ = cut.wait_for(|cut| *cut) => return,
             () = exchange.let_go.notified() => return,
-            answered = self.perform(exchange, (known, &mut comparing), request, body) => answered,
+            answered = async {
+                let known = (known, &mut comparing);
+                match gathered {
+                    Gathered::Whole(body) => self.perform(exchange, known, request, body).await,
+                    Gathered::Grows(body) => self.perform_streamed(exchange, known, request, body).await,
+                    // It follows from what the guest wrote: there is nothing to record.
+                    Gathered::Broken(failure) => {
+                        let is_wanted = exchange.step(Phase::Over, || Ok(()));
+                        Ok(is_wanted?.then_some(Err(outcome::error(failure))))
+                    }
+                }
+            } => answered,
         };
         match answered {
             // The guest may have dropped its handle just now.
@@ -319,18 +357,13 @@ impl Exchanges {
         exchange: &Arc<Exchange>,
         (known, comparing): (Option<Op>, &mut Option<Comparing>),
         request: Request,
-        body: Result<Bytes, Error>,
+        body: Bytes,
     ) -> Result<Option<Answered>, Stop> {
         let (recorder, op) = (&self.0.recorder, exchange.op);
-        let body = match body {
-            Ok(body) => body,
-            // It follows from what the guest wrote: there is nothing to record.
-            Err(error) => return Ok(exchange.step(Phase::Over, || Ok(()))?.then_some(Err(error))),
-        };
         let hash = request.hash(&body);
         if let Some(known) = &known {
             if known.hash() != hash {
-                return Err(diverged(exchange, "the request", known.hash(), hash));
+                return Err(diverged_in_hash(exchange, "the request", known.hash(), hash));
             }
             recorder.op_met(op);
             drop(comparing.take());
@@ -338,37 +371,25 @@ impl Exchanges {
         let sends = match known {
             None => 0,
             Some(Op::Done { outcome, .. }) => {
-                let pumping = self.pumping();
-                exchange.step(Phase::Over, || Ok(()))?;
-                let outcome = outcome::decode(&outcome).ok_or_else(|| {
-                    Stop::HostFault(format!("the recorded outcome of {} is unreadable", exchange.what))
-                })?;
-                return Ok(Some(match outcome {
-                    Outcome::Whole(answer) => Ok(Given::Whole(answer)),
-                    Outcome::Failed(failure) => Err(outcome::error(failure)),
-                    Outcome::Begun(head) => {
-                        let asked = Asked { request, body, head: head.clone() };
-                        let body = self.stream(exchange, hash, Source::Disk(Box::new(asked)), pumping)?;
-                        Ok(Given::Streams(head, body))
-                    }
-                }));
+                let outcome = outcome::decode(&outcome).ok_or_else(|| unreadable(exchange))?;
+                return self.recorded(exchange, hash, outcome, (request, Some(body))).map(Some);
             }
             Some(Op::Abandoned { .. }) => {
                 // The guest lets it go before it waits for anything that is not in its journal.
                 self.is_live().await;
-                return Err(diverged(exchange, "to let go of", hash, hash));
+                return Err(diverged_in_hash(exchange, "to let go of", hash, hash));
             }
             Some(Op::Intent { sends, .. } | Op::Resend { sends, .. }) => sends,
         };
         self.is_live().await;
         let way_out = &self.0.egress.way_out;
         if let Err(failure) = way_out.check(&request.target).await? {
-            return self.over(exchange, hash, Outcome::Failed(failure)).await;
+            return self.over(exchange, hash, None, Outcome::Failed(failure)).await;
         }
         let is_safe = request.parts.method.is_safe();
         let key = recorder.op_key(op, hash);
         let timeouts = request.timeouts();
-        let outgoing = request.outgoing(body, &key);
+        let outgoing = request.outgoing(Sending::Whole(body), &key);
         if !is_safe {
             let intent = || recorder.op_intent(op, hash, sends.saturating_add(1));
             if !exchange.step(Phase::UnderWay { intent: Some(hash) }, intent)? {
@@ -377,51 +398,8 @@ impl Exchanges {
             recorder.barrier().await?;
             crate::crash_point!("op_intent");
         }
-        match way_out.exchange(outgoing, timeouts).await? {
-            Came::Over(Ok(answer)) => self.over(exchange, hash, Outcome::Whole(answer)).await,
-            Came::Over(Err(failure)) => self.over(exchange, hash, Outcome::Failed(failure)).await,
-            Came::Streams(head, flow) => self.begun(exchange, hash, head, flow).await,
-        }
-    }
-
-    /// Puts the outcome on disk, and then shows it to the guest. `None`: the guest let it go.
-    async fn over(&self, exchange: &Exchange, hash: u64, outcome: Outcome) -> Result<Option<Answered>, Stop> {
-        if !self.settle(exchange, hash, &outcome).await? {
-            return Ok(None);
-        }
-        Ok(match outcome {
-            Outcome::Whole(answer) => Some(Ok(Given::Whole(answer))),
-            Outcome::Failed(failure) => Some(Err(outcome::error(failure))),
-            Outcome::Begun(_) => None,
-        })
-    }
-
-    /// The same for an answer whose body is on its way.
-    async fn begun(
-        &self,
-        exchange: &Arc<Exchange>,
-        hash: u64,
-        head: Head,
-        flow: Flow,
-    ) -> Result<Option<Answered>, Stop> {
-        // From before it counts as answered: were the instance to leave in between, the body would be lost.
-        let pumping = self.pumping();
-        if !self.settle(exchange, hash, &Outcome::Begun(head.clone())).await? {
-            return Ok(None);
-        }
-        let body = self.stream(exchange, hash, Source::Open(flow), pumping)?;
-        Ok(Some(Ok(Given::Streams(head, body))))
-    }
-
-    async fn settle(&self, exchange: &Exchange, hash: u64, outcome: &Outcome) -> Result<bool, Stop> {
-        let recorder = &self.0.recorder;
-        let stored = outcome::encode(outcome).map_err(Stop::HostFault)?;
-        if !exchange.step(Phase::Over, || recorder.op_done(exchange.op, hash, stored))? {
-            return Ok(false);
-        }
-        crate::crash_point!("op_done");
-        recorder.barrier().await?;
-        Ok(true)
+        let came = way_out.exchange(outgoing, timeouts).await?;
+        self.came(exchange, hash, None, came).await
     }
 }
 
@@ -472,11 +450,19 @@ impl Exchange {
     }
 }
 
-fn diverged(exchange: &Exchange, expected: &str, was: u64, is: u64) -> Stop {
+fn diverged_in_hash(exchange: &Exchange, expected: &str, was: u64, is: u64) -> Stop {
+    diverged(exchange, &format!("{expected} {was:016x}"), &format!("{is:016x}"))
+}
+
+fn diverged(exchange: &Exchange, expected: &str, actual: &str) -> Stop {
     let Exchange { op, what, .. } = exchange;
     Stop::Diverged(Divergence {
         record: op.at(),
-        expected: format!("operation {}: {expected} {was:016x}", op.number),
-        actual: format!("{what} ({is:016x})"),
+        expected: format!("operation {}: {expected}", op.number),
+        actual: format!("{what} ({actual})"),
     })
+}
+
+fn unreadable(exchange: &Exchange) -> Stop {
+    Stop::HostFault(format!("the recorded outcome of {} is unreadable", exchange.what))
 }

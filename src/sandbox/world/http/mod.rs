@@ -1,28 +1,37 @@
 //! `wasi:http`: exchanges with the outside. What comes back is an operation with its outcome on disk before the guest sees it,
-//! an error no less than an answer. The body of a request is whole before it leaves. That of an answer is whole where it is
-//! short and comes at once; else it streams, and each piece is on disk before the guest sees it.
+//! an error no less than an answer. The body of a request is whole before it leaves where it is short; else it streams out, and
+//! what is on disk of it is its hash: its guest writes it again. That of an answer is whole where it is short and comes at once;
+//! else it streams, and each piece is on disk before the guest sees it.
 //!
 //! A request that is not safe bears an `Idempotency-Key` that stays the same however often it is sent; where the
 //! guest sets one itself, that one is sent: it follows from the guest's own doings and so stays the same too.
 
 mod body;
+mod bounded;
 pub mod exchanges;
+mod held;
 mod outcome;
 pub mod overrides;
 mod pieces;
 mod request;
+mod sent;
 mod shown;
 mod streamed;
 mod way_out;
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use tokio::runtime::Handle;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use self::body::Body;
 use self::exchanges::Given;
 pub use self::exchanges::{Egress, Exchanges};
+use self::held::Held;
 use self::outcome::Head;
 pub use self::outcome::{Outcome, decode as outcome, encode as encode_outcome, settled};
 pub use self::streamed::in_wait;
@@ -30,9 +39,6 @@ pub use self::way_out::{Exchanged, FlowHere, WayOut, check as check_way, exchang
 use crate::authority::Grant;
 use crate::limits;
 use crate::sandbox::egress::{Answer, Target};
-
-/// Bytes that a guest writes to a request's body at once.
-const BODY_CHUNK_BYTES: usize = 64 * 1024;
 
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Exchange = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send>;
@@ -42,11 +48,41 @@ pub struct Hooks {
     /// `None` while a component is only inspected: then every request is refused.
     exchanges: Option<Exchanges>,
     grant: Grant,
+    /// Of bodies by the numbers of their handles, and of requests that were not sent yet by those of theirs. One that its guest
+    /// drops stays until its number is given again.
+    bodies: HashMap<u32, Arc<Held>>,
+    requests: HashMap<u32, Arc<Held>>,
+    /// Of the request that the guest's present call sends.
+    sending: Option<Arc<Held>>,
 }
 
 impl Hooks {
     pub fn new(exchanges: Option<Exchanges>, grant: Grant) -> Self {
-        Self { exchanges, grant }
+        let (bodies, requests) = (HashMap::new(), HashMap::new());
+        Self { exchanges, grant, bodies, requests, sending: None }
+    }
+
+    /// The guest made this body for this request.
+    fn made(&mut self, request: u32, body: u32) {
+        let held = Held::new();
+        self.requests.insert(request, held.clone());
+        self.bodies.insert(body, held);
+    }
+
+    /// What is held of this body.
+    fn held(&mut self, body: u32) -> Arc<Held> {
+        // Also of an answer, which a guest may make and cannot give to anyone.
+        self.bodies.entry(body).or_default().clone()
+    }
+
+    fn finishes(&mut self, body: u32) {
+        if let Some(held) = self.bodies.remove(&body) {
+            held.mark_finished();
+        }
+    }
+
+    fn sends(&mut self, request: u32) {
+        self.sending = self.requests.remove(&request);
     }
 
     fn hold(&self, handle: u32) {
@@ -93,13 +129,13 @@ impl Drop for Hooks {
 }
 
 impl WasiHttpHooks for Hooks {
-    /// A body must fit whole: how fast the host takes it off may not show.
+    /// All that may be held of a body must fit: how fast the host takes it off may not show.
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
         limits::MAX_SENT_BODY_CHUNKS + 1
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK_BYTES
+        limits::MAX_SENT_PIECE_BYTES
     }
 
     /// Called inside the guest's `outgoing-handler.handle`, in the guest's own order.
@@ -109,17 +145,21 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _transmission: Transmission,
     ) -> Exchange {
+        let held = self.sending.take();
+        if let Some(held) = &held {
+            held.mark_sent();
+        }
         let judged = self.judge(&request).map(|(exchanges, target)| (exchanges.clone(), target));
         let (parts, body) = request.into_parts();
         let (exchanges, target) = match judged {
             Ok(judged) => judged,
             Err(error) => {
-                // From its next call on the guest may write.
-                tokio::spawn(body::drain(body));
+                // From its next call on the guest may write, and it is thrown away.
+                drop(Body::new(body, held, Handle::current()));
                 return Box::new(async { Err(error) });
             }
         };
-        let answered = exchanges.begin(parts, target, body, options);
+        let answered = exchanges.begin(parts, target, (body, held), options);
         Box::new(async move {
             match answered {
                 Ok(receiver) => match receiver.await {

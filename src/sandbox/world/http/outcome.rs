@@ -10,6 +10,7 @@ use serde_json::Value;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p2::bindings::http::types::{DnsErrorPayload, ErrorCode};
 
+use super::sent::Sent;
 use crate::limits;
 use crate::sandbox::egress::{Answer, Failure};
 
@@ -17,6 +18,8 @@ use crate::sandbox::egress::{Answer, Failure};
 const VERSION: u8 = 1;
 /// Of an answer whose body stands behind it in pieces.
 const VERSION_OF_BEGUN: u8 = 2;
+/// Of one of these behind what was sent of a body that streamed.
+const VERSION_OF_STREAMED: u8 = 3;
 
 /// An answer without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +80,32 @@ pub fn encode(outcome: &Outcome) -> Result<Vec<u8>, String> {
     encoded.map_err(|error| error.to_string())
 }
 
+/// The outcome of a request whose body streamed, of which this much was sent by then.
+pub fn encode_streamed(sent: &Sent, outcome: &Outcome) -> Result<Vec<u8>, String> {
+    let mut encoded = vec![VERSION_OF_STREAMED];
+    sent.encode(&mut encoded);
+    encoded.extend(encode(outcome)?);
+    Ok(encoded)
+}
+
+/// What was sent of a body that streamed, and the outcome. Where the task's owner has said the outcome, what was sent is not
+/// known.
+pub fn decode_streamed(bytes: &[u8]) -> Option<(Option<Sent>, Outcome)> {
+    match bytes.split_first()? {
+        (&VERSION_OF_STREAMED, rest) => {
+            let (sent, rest) = Sent::decode(rest)?;
+            Some((Some(sent), decode_plain(rest)?))
+        }
+        _ => Some((None, decode_plain(bytes)?)),
+    }
+}
+
 /// `None` where the bytes are no outcome.
 pub fn decode(bytes: &[u8]) -> Option<Outcome> {
+    decode_streamed(bytes).map(|(_, outcome)| outcome)
+}
+
+fn decode_plain(bytes: &[u8]) -> Option<Outcome> {
     let (version, rest) = bytes.split_first()?;
     match *version {
         VERSION => Some(match postcard::from_bytes(rest).ok()? {
@@ -173,6 +200,8 @@ pub fn error(failure: Failure) -> Error {
             Error::HttpResponseHeaderSectionSize(u32::try_from(limits::MAX_ANSWER_HEADER_BYTES).ok())
         }
         Failure::Protocol => Error::HttpProtocolError,
+        Failure::Unfinished => Error::HttpProtocolError,
+        Failure::SentTooLarge => Error::HttpRequestBodySize(Some(limits::MAX_STREAMED_BODY_BYTES)),
         failure @ (Failure::Settled | Failure::Differs) => Error::InternalError(Some(failure.to_string())),
         Failure::Other(why) => Error::InternalError(Some(why)),
         Failure::NotAllowed(_) => Error::HttpRequestDenied,
@@ -223,6 +252,22 @@ mod tests {
         }
         assert_eq!(decode(&[]), None);
         assert_eq!(decode(&[9, 1, 2]), None);
+    }
+
+    #[test]
+    fn what_was_sent_comes_back_with_the_outcome() {
+        let sent = Sent { bytes: 5 << 30, hash: blake3::hash(b"a body") };
+        let outcome = Outcome::Failed(Failure::Unfinished);
+        let encoded = encode_streamed(&sent, &outcome).unwrap();
+        assert_eq!(decode(&encoded), Some(Outcome::Failed(Failure::Unfinished)));
+        assert_eq!(decode_streamed(&encoded), Some((Some(sent), outcome)));
+        for length in 0..encoded.len() {
+            assert_eq!(decode_streamed(&encoded[..length]), None, "{length} bytes");
+        }
+        let settled = settled(None).unwrap();
+        assert_eq!(decode_streamed(&settled), Some((None, Outcome::Failed(Failure::Settled))));
+        let twice = [&encoded[..41], &encoded[..]].concat();
+        assert_eq!(decode_streamed(&twice), None);
     }
 
     #[test]

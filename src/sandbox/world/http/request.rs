@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderName, Method, request};
 use wasmtime_wasi_http::RequestOptions;
 
 use crate::engine::call_hash;
 use crate::limits;
-use crate::sandbox::egress::{Outgoing, Target, Timeouts};
+use crate::sandbox::egress::{Outgoing, Sending, Target, Timeouts};
 use crate::task::{Effects, UnknownOutcome};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -24,6 +23,15 @@ pub struct Request {
 impl Request {
     /// Stands for all that leaves.
     pub fn hash(&self, body: &[u8]) -> u64 {
+        self.hash_as("http", Some(body))
+    }
+
+    /// Stands for a request whose body streams: what is known of it when it leaves.
+    pub fn hash_of_streamed(&self) -> u64 {
+        self.hash_as("http, its body streams", None)
+    }
+
+    fn hash_as(&self, what: &str, body: Option<&[u8]>) -> u64 {
         let mut headers: Vec<(&str, &[u8])> =
             self.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         // Stable, so that values of one name keep their order.
@@ -32,8 +40,8 @@ impl Request {
         let mut pieces: Vec<&[u8]> =
             vec![self.parts.method.as_str().as_bytes(), self.target.url().as_str().as_bytes(), &count];
         pieces.extend(headers.iter().flat_map(|(name, value)| [name.as_bytes(), value]));
-        pieces.push(body);
-        call_hash("http", &pieces)
+        pieces.extend(body);
+        call_hash(what, &pieces)
     }
 
     pub fn timeouts(&self) -> Timeouts {
@@ -49,12 +57,18 @@ impl Request {
         }
     }
 
-    pub fn outgoing(self, body: Bytes, key: &str) -> Outgoing {
+    pub fn outgoing(self, body: Sending, key: &str) -> Outgoing {
         let Self { parts, target, .. } = self;
         let request::Parts { method, mut headers, .. } = parts;
-        // The client sets them from what it sends.
+        // The client sets them from what it sends. The length of what streams is the guest's word, which it is held to.
         headers.remove(header::HOST);
-        headers.remove(header::CONTENT_LENGTH);
+        let is_nothing = match &body {
+            Sending::Whole(body) => {
+                headers.remove(header::CONTENT_LENGTH);
+                body.is_empty()
+            }
+            Sending::Streams(_) => false,
+        };
         if !method.is_safe()
             && !headers.contains_key(IDEMPOTENCY_KEY)
             && let Ok(key) = HeaderValue::from_str(key)
@@ -63,7 +77,7 @@ impl Request {
         }
         // The client would set it.
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        let body = (!method.is_safe() || !body.is_empty()).then_some(body);
+        let body = (!method.is_safe() || !is_nothing).then_some(body);
         Outgoing { method, target, headers, body }
     }
 }

@@ -29,16 +29,16 @@ impl Shown {
     pub fn new(inner: HostIncomingBodyStream, journal: Journal, meter: Arc<Meter>) -> Self {
         Self { inner, journal, meter }
     }
+}
 
-    /// Waits for the next piece as `pollable.block` would.
-    async fn wait(&mut self) -> Result<(), Stop> {
-        if self.journal.replayed(BLOCK).await?.is_some() {
-            return self.journal.forced(in_wait(self.inner.ready())).await;
-        }
-        let awake = self.meter.total();
-        self.journal.wait(in_wait(self.inner.ready()), WaitOn::Process, awake).await?;
-        self.journal.record(BLOCK, &[])
+/// Waits as `pollable.block` would.
+pub async fn block(journal: &Journal, meter: &Meter, ready: impl Future<Output = ()>) -> Result<(), Stop> {
+    if journal.replayed(BLOCK).await?.is_some() {
+        return journal.forced(in_wait(ready)).await;
     }
+    let awake = meter.total();
+    journal.wait(in_wait(ready), WaitOn::Process, awake).await?;
+    journal.record(BLOCK, &[])
 }
 
 #[wasmtime_wasi::async_trait]
@@ -59,7 +59,8 @@ impl InputStream for Shown {
         if !at_once.is_empty() || size == 0 {
             return Ok(at_once);
         }
-        self.wait().await.map_err(|stop| StreamError::Trap(stop.into()))?;
+        let (journal, meter) = (self.journal.clone(), self.meter.clone());
+        block(&journal, &meter, self.inner.ready()).await.map_err(|stop| StreamError::Trap(stop.into()))?;
         self.read(size)
     }
 }

@@ -1,12 +1,14 @@
 //! The way out of an attempt's exchanges: judged by what the task may do at the moment, and then through the connector.
 
 use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::watch;
 
 use super::outcome::{self, Head, Outcome};
 use crate::authority::{Lost, Powers};
 use crate::engine::{BoxFuture, Recorder, RecorderError};
 use crate::sandbox::egress::{
-    Answer, Connector, Failure, Opened, Outgoing, Stream, Target, Timeouts, Timer, put_in,
+    Answer, Connector, Failure, Opened, Outgoing, Sending, Stream, Target, Timeouts, Timer, Upload, put_in,
 };
 use crate::sandbox::wire::{ExchangeWire, ExchangedWire, Remote, Request};
 
@@ -30,7 +32,7 @@ impl WayOut {
     }
 
     /// Sends what [`Self::check`] let pass, and waits for what comes back.
-    pub async fn exchange(&self, outgoing: Outgoing, timeouts: Timeouts) -> Result<Came, RecorderError> {
+    pub async fn exchange(&self, mut outgoing: Outgoing, timeouts: Timeouts) -> Result<Came, RecorderError> {
         match self {
             Self::Here { recorder, connector } => {
                 Ok(match exchange(recorder, connector, outgoing, timeouts).await? {
@@ -39,8 +41,16 @@ impl WayOut {
                 })
             }
             Self::There(remote) => {
+                let upload = match outgoing.body.take_if(|body| matches!(body, Sending::Streams(_))) {
+                    Some(Sending::Streams(upload)) => Some(RemoteUpload::open(remote, upload).await?),
+                    _ => None,
+                };
+                let exchange = ExchangeWire {
+                    upload: upload.as_ref().map(|upload| upload.number),
+                    ..wire(&outgoing, timeouts)
+                };
                 let ExchangedWire { outcome, stream } =
-                    remote.call(Request::Exchange(Box::new(wire(&outgoing, timeouts)))).await?;
+                    remote.call(Request::Exchange(Box::new(exchange))).await?;
                 match (outcome::decode(&outcome), stream) {
                     (Some(Outcome::Begun(head)), Some(stream)) => {
                         Ok(Came::Streams(head, Flow::There(RemoteFlow { remote: remote.clone(), stream })))
@@ -97,13 +107,53 @@ impl Drop for RemoteFlow {
     }
 }
 
+/// A body that goes to the server piece by piece, on and on after an answer has begun.
+struct RemoteUpload {
+    remote: Remote,
+    number: u64,
+}
+
+impl RemoteUpload {
+    async fn open(remote: &Remote, upload: Upload) -> Result<Self, RecorderError> {
+        let number: u64 = remote.call(Request::OpenUpload).await?;
+        let opened = Self { remote: remote.clone(), number };
+        let (remote, mut pieces) = (remote.clone(), upload.pieces());
+        tokio::spawn(async move {
+            // Where the attempt has ended, so has this.
+            while let Some(next) = pieces.next().await {
+                let Ok(piece) = next else {
+                    let _ = remote.ring(Request::EndUpload { upload: number, is_complete: false });
+                    return;
+                };
+                match remote.call::<bool>(Request::PutUpload { upload: number, piece: &piece }).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return,
+                }
+            }
+            let _ = remote.ring(Request::EndUpload { upload: number, is_complete: true });
+        });
+        Ok(opened)
+    }
+}
+
+impl Drop for RemoteUpload {
+    fn drop(&mut self) {
+        // Where its exchange did not come to take it, nothing would. Not waited for, as above.
+        let _ = self.remote.ring(Request::LeaveUpload { upload: self.number });
+    }
+}
+
 fn wire(outgoing: &Outgoing, timeouts: Timeouts) -> ExchangeWire<'_> {
     let headers = outgoing.headers.iter();
     ExchangeWire {
         method: outgoing.method.as_str(),
         url: outgoing.target.url().as_str(),
         headers: headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect(),
-        body: outgoing.body.as_deref(),
+        body: match &outgoing.body {
+            Some(Sending::Whole(body)) => Some(body),
+            Some(Sending::Streams(_)) | None => None,
+        },
+        upload: None,
         connect: timeouts.connect,
         first_byte: timeouts.first_byte,
         between_bytes: timeouts.between_bytes,
@@ -130,6 +180,7 @@ pub async fn exchange(
     timeouts: Timeouts,
 ) -> Result<Exchanged, RecorderError> {
     let (target, is_safe) = (outgoing.target.clone(), outgoing.method.is_safe());
+    let moves = outgoing.body.as_ref().and_then(Sending::moves);
     let what = format!("{} {}", outgoing.method, target.describe());
     let timer = TaskTime(recorder.clone());
     // Behind all that is hashed and recorded of the request.
@@ -138,13 +189,15 @@ pub async fn exchange(
         Err(failure) => return Ok(Exchanged::Over(Err(failure))),
     };
     let opening = connector.open(outgoing, timeouts, &timer);
+    let lost = async {
+        let lost = recorder.lost(|powers| may_reach(powers, &target)).await;
+        // What changes something may have arrived, once its body has left: only its answer says so, and it is left to come.
+        if is_safe || moves.as_ref().is_some_and(is_going) { lost } else { std::future::pending().await }
+    };
     let opened = tokio::select! {
         biased;
         opened = opening => opened,
-        // What changes something may have arrived: only its answer says so, and it is left to come.
-        lost = recorder.lost(|powers| may_reach(powers, &target)), if is_safe => {
-            Err(refused(recorder, &target, lost)?)
-        }
+        lost = lost, if is_safe || moves.is_some() => Err(refused(recorder, &target, lost)?),
     };
     if matches!(opened, Err(Failure::AddressProhibited)) {
         recorder.refused_by_address(&target.pattern());
@@ -165,6 +218,11 @@ pub async fn exchange(
             )
         }
     })
+}
+
+/// Whether there is more of a body that streams out.
+fn is_going(moves: &watch::Receiver<u64>) -> bool {
+    moves.has_changed().is_ok()
 }
 
 /// A body on its way to this process, as long as its task may reach where it comes from.

@@ -22,10 +22,28 @@ pub struct Request {
     body: String,
     /// A body of that many `x` instead.
     body_bytes: Option<u64>,
+    /// A body of that many KiB of changing text instead.
+    body_kib: Option<u64>,
+    #[serde(default)]
+    ends: Ends,
     /// The guest's own `Idempotency-Key`.
     key: Option<String>,
     /// Given to the host as the time to the first byte.
     first_byte_ms: Option<u64>,
+}
+
+/// How the writing of a body ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ends {
+    #[default]
+    Finished,
+    /// It is finished once there is an answer.
+    BehindAnswer,
+    /// It is left where the answer comes first.
+    AtAnswer,
+    /// It is dropped before it is finished.
+    Unfinished,
 }
 
 impl Request {
@@ -43,25 +61,41 @@ pub fn send_all(requests: &[Request], timeout_ms: Option<u64>) -> Vec<String> {
     for (index, request) in requests.iter().enumerate() {
         match send(request, request.body_bytes.unwrap_or(0)) {
             Ok((future, body)) => {
-                // What a write came to is the exchange's error, too.
-                let _ = body.finish();
-                open.push((index, future));
+                let kept = match request.ends {
+                    Ends::BehindAnswer => Some(body),
+                    Ends::Finished | Ends::AtAnswer if body.is_whole => {
+                        // What a write came to is the exchange's error, too.
+                        let _ = body.finish();
+                        None
+                    }
+                    _ => {
+                        body.leave();
+                        None
+                    }
+                };
+                open.push((index, future, kept));
             }
             Err(error) => results[index] = error,
         }
     }
     while !open.is_empty() {
-        let pollables: Vec<_> = open.iter().map(|(_, future)| future.subscribe()).collect();
+        let pollables: Vec<_> = open.iter().map(|(_, future, _)| future.subscribe()).collect();
         let ready = poll::poll(&pollables.iter().chain(&timer).collect::<Vec<_>>());
         let is_over = ready.contains(&(pollables.len() as u32));
         drop(pollables);
-        open.retain(|(index, future)| match answer(future) {
+        open.retain_mut(|(index, future, kept)| match answer(future) {
             Some(answer) => {
                 results[*index] = answer;
+                if let Some(body) = kept.take() {
+                    let _ = body.finish();
+                }
                 false
             }
             None if is_over => {
                 results[*index] = "timeout".to_owned();
+                if let Some(body) = kept.take() {
+                    body.leave();
+                }
                 false
             }
             None => true,
@@ -87,6 +121,16 @@ struct Body {
     body: OutgoingBody,
     stream: wasip2::io::streams::OutputStream,
     failed: Option<String>,
+    is_whole: bool,
+}
+
+/// So much text, bit by bit.
+fn text(kib: u64) -> impl Iterator<Item = Vec<u8>> {
+    let bits = (0..kib * 1024).step_by(16 * 1024);
+    bits.map(move |from| {
+        let to = (from + 16 * 1024).min(kib * 1024);
+        (from..to).map(|at| b'a' + ((at * 7 + at / 1000) % 26) as u8).collect()
+    })
 }
 
 impl Body {
@@ -102,9 +146,46 @@ impl Body {
         }
     }
 
+    /// The text of `tests/support/streamed.rs`.
+    fn write_text(&mut self, kib: u64) {
+        for piece in text(kib) {
+            self.write(&piece);
+        }
+    }
+
+    /// Writes what there is room for, and waits for room or the answer. Whether all was written.
+    fn write_until_answer(&mut self, kib: u64, future: &FutureIncomingResponse) -> bool {
+        let (room, answered) = (self.stream.subscribe(), future.subscribe());
+        for piece in text(kib) {
+            let mut left = &piece[..];
+            while !left.is_empty() {
+                match self.stream.check_write() {
+                    Ok(0) if poll::poll(&[&room, &answered]).contains(&1) => return false,
+                    Ok(0) => {}
+                    Ok(most) => {
+                        let (now, later) = left.split_at(left.len().min(most as usize));
+                        left = later;
+                        if self.stream.write(now).is_err() {
+                            return false;
+                        }
+                    }
+                    Err(_) => return false,
+                }
+            }
+        }
+        true
+    }
+
+    /// Without an end.
+    fn leave(self) {
+        let Self { body, stream, .. } = self;
+        drop(stream);
+        drop(body);
+    }
+
     /// What the writes came to.
     fn finish(self) -> String {
-        let Self { body, stream, failed } = self;
+        let Self { body, stream, failed, .. } = self;
         drop(stream);
         match (failed, OutgoingBody::finish(body, None)) {
             (Some(error), _) => format!("error {error}"),
@@ -144,10 +225,14 @@ fn send(request: &Request, first_bytes: u64) -> Result<(FutureIncomingResponse, 
     }
     let future =
         outgoing_handler::handle(outgoing, Some(options)).map_err(|code| format!("error {}", name(&code)))?;
-    let mut body = Body { body, stream, failed: None };
-    match request.body_bytes {
-        Some(_) => body.write(&vec![b'x'; first_bytes as usize]),
-        None => body.write(request.body.as_bytes()),
+    let mut body = Body { body, stream, failed: None, is_whole: true };
+    match (request.body_bytes, request.body_kib) {
+        (Some(_), _) => body.write(&vec![b'x'; first_bytes as usize]),
+        (None, Some(kib)) if request.ends == Ends::AtAnswer => {
+            body.is_whole = body.write_until_answer(kib, &future);
+        }
+        (None, Some(kib)) => body.write_text(kib),
+        (None, None) => body.write(request.body.as_bytes()),
     }
     Ok((future, body))
 }

@@ -23,7 +23,7 @@
 //! | `timer` | `ms` | starts a timer and waits for its ticket | `ms` |
 //! | `wait_many` | `ms` (list), `timeout_ms?` | starts all timers, then waits until each is ready; prints their positions in the order in which they came. Where no timer comes within `timeout_ms`, prints `timeout` and abandons the others | length of `ms` |
 //! | `environment` | | prints the variables that it sees | 0 |
-//! | `http` | `request`, `timeout_ms?` | sends it and prints what it came to, see below | hash of the URL |
+//! | `http` | `request`, `timeout_ms?` | sends it (its body may be text, so many bytes or so many KiB, and `ends` says how it is written) and prints what it came to, see below | hash of the URL |
 //! | `http_many` | `requests` (list), `timeout_ms?` | sends all at once and waits for all in one poll; prints what each came to, in the order given | length of `requests` |
 //! | `http_clock` | `request` | reads the time twice and sends both as the body; prints both and what it came to | hash of the URL |
 //! | `http_drop` | `request` | writes half of the body, drops the answer, writes the rest; prints what the writes came to | hash of the URL |

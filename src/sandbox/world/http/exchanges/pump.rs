@@ -14,7 +14,7 @@ use super::source::{Asked, Source};
 use super::{Exchange, Exchanges, Shared};
 use crate::engine::{OpHandle, PlaceOfPiece};
 use crate::limits;
-use crate::sandbox::egress::Failure;
+use crate::sandbox::egress::{Failure, Sending};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::world::http::outcome;
 use crate::sandbox::world::http::pieces::{Again, Differs, Piece, Read};
@@ -152,6 +152,7 @@ impl Pump {
     async fn ask_again(&self, asked: Asked) -> Result<Result<Flow, Failure>, Stop> {
         let Asked { request, body, head } = asked;
         let (recorder, egress) = (&self.exchanges.0.recorder, &self.exchanges.0.egress);
+        let Some(body) = body else { return Ok(Err(Failure::Incomplete)) };
         if !may_read_on(&egress.effects, &request.parts.method, &request.target) {
             return Ok(Err(Failure::Incomplete));
         }
@@ -159,7 +160,7 @@ impl Pump {
             return Ok(Err(failure));
         }
         let (key, timeouts) = (recorder.op_key(self.op, self.hash), request.timeouts());
-        let came = egress.way_out.exchange(request.outgoing(body, &key), timeouts).await?;
+        let came = egress.way_out.exchange(request.outgoing(Sending::Whole(body), &key), timeouts).await?;
         Ok(match came {
             Came::Over(Err(failure)) => Err(failure),
             Came::Over(Ok(answer)) if head.is_of_same(answer.status, &answer.headers) => {

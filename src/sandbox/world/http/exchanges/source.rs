@@ -15,7 +15,8 @@ pub(super) enum Source {
 /// A request that was answered.
 pub(super) struct Asked {
     pub request: Request,
-    pub body: Bytes,
+    /// `None` where it streamed: it is there no more.
+    pub body: Option<Bytes>,
     /// As the guest has it.
     pub head: Head,
 }
