@@ -2,6 +2,7 @@
 //! of every operation. What is there in the end is what an undisturbed run leaves.
 
 mod holder;
+mod replayed;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -382,10 +383,12 @@ async fn killed_everywhere(isolate: &'static str, record_step: usize) {
     assert_eq!(undisturbed.files["once"], b"1");
     assert_eq!(undisturbed.files["count"], b"3");
     assert_eq!(undisturbed.files["made/whole"], b"S*ME WORDS");
-    assert_eq!(undisturbed.files.len(), 4, "{:?}", undisturbed.files.keys());
+    let long: Vec<u8> = (0..150_000u32).rev().map(|number| (number % 251) as u8).collect();
+    assert!(undisturbed.files["long"] == long, "it is written back in reverse");
+    assert_eq!(undisturbed.files.len(), 5, "{:?}", undisturbed.files.keys());
     for line in [
         "input: some words",
-        "out: [\"count\", \"log\", \"made\", \"once\"]",
+        "out: [\"count\", \"log\", \"long\", \"made\", \"once\"]",
         "read-only: Err(ReadOnlyFilesystem)",
         "out of it: true",
         "again: Err(AlreadyExists)",

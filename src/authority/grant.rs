@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::pattern::{HttpPattern, StatePattern, glob_matches};
@@ -246,6 +248,22 @@ impl Grant {
     pub fn bound(mut self) -> Self {
         self.files.retain(|file| file.path.is_some());
         self.secrets.retain(|secret| secret.from.is_some());
+        self
+    }
+
+    /// The same without what secrets come from.
+    pub fn without_sources(mut self) -> Self {
+        self.secrets.iter_mut().for_each(|secret| secret.from = None);
+        self
+    }
+
+    /// The same with folders for slots of these names, in the place of what they were bound to.
+    pub fn with_folders(mut self, folders: &BTreeMap<String, String>) -> Self {
+        for file in &mut self.files {
+            if let Some(path) = folders.get(&file.slot) {
+                file.path = Some(path.clone());
+            }
+        }
         self
     }
 

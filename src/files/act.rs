@@ -4,8 +4,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fsync, ftruncate,
-    futimens, linkat, mkdirat, openat2, readlinkat, renameat, unlinkat, utimensat,
+    AtFlags, Dir, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps, UTIME_OMIT, fstat, fsync,
+    ftruncate, futimens, linkat, mkdirat, openat2, readlinkat, renameat, statx, unlinkat, utimensat,
 };
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
@@ -46,7 +46,7 @@ impl Folder {
             return Err(FileError::ReadOnly);
         }
         match call {
-            Call::Look { at, follow } => self.look(&at, follow).map(Answer::Seen),
+            Call::Look { at, follow } => self.look(&at, follow),
             Call::Open { path, how } => self.open_as(&path, how).map(Answer::Seen),
             Call::Read { file, offset, length } => self.read(&file, offset, length).map(Answer::Bytes),
             Call::Write { file, offset, bytes } => {
@@ -131,8 +131,12 @@ impl Folder {
         Ok((place, stat))
     }
 
-    fn look(&self, at: &Named, follow: bool) -> Done<Stat> {
-        Ok(self.place(at, follow)?.1)
+    fn look(&self, at: &Named, follow: bool) -> Done<Answer> {
+        let (place, stat) = self.place(at, follow)?;
+        Ok(match born(&place) {
+            Some(since) => Answer::SeenSince(stat, since),
+            None => Answer::Seen(stat),
+        })
     }
 
     /// A regular file, open, and never one that waits for another program, as a fifo does.
@@ -337,9 +341,7 @@ fn write_at(file: &OwnedFd, offset: u64, bytes: &[u8]) -> Done<()> {
 
 fn stat(file: impl AsFd) -> Done<Stat> {
     let stat = fstat(file)?;
-    let time = |seconds: i64, nanos: u64| -> Time {
-        (u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0))
-    };
+    let time = |seconds, nanos: u64| at_time(seconds, u32::try_from(nanos).unwrap_or(0));
     Ok(Stat {
         identity: Identity { device: stat.st_dev, inode: stat.st_ino },
         kind: kind(FileType::from_raw_mode(stat.st_mode)),
@@ -349,6 +351,17 @@ fn stat(file: impl AsFd) -> Done<Stat> {
         modified: time(stat.st_mtime, stat.st_mtime_nsec),
         changed: time(stat.st_ctime, stat.st_ctime_nsec),
     })
+}
+
+/// When it was made: a file under an inode that was free again has the inode of the one before, and not this.
+fn born(file: &OwnedFd) -> Option<Time> {
+    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+    let is_known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+    is_known.then(|| at_time(found.stx_btime.tv_sec, found.stx_btime.tv_nsec))
+}
+
+fn at_time(seconds: i64, nanos: u32) -> Time {
+    (u64::try_from(seconds).unwrap_or(0), nanos)
 }
 
 /// A number whose width differs from one kind of processor to the next.

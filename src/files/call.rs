@@ -119,6 +119,18 @@ pub enum Answer {
     Text(String),
     /// Sorted by name.
     Entries(Vec<Entry>),
+    /// What is there, and since when, of a file system that keeps that. The order is a format on disk: add at the end.
+    SeenSince(Stat, Time),
+}
+
+impl Answer {
+    /// What is there.
+    pub fn stat(&self) -> Option<Stat> {
+        match self {
+            Self::Seen(stat) | Self::SeenSince(stat, _) => Some(*stat),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod tree;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use super::act::Folder;
 use super::call::{Answer, Call, FileError, FileKind, How, Named, Root};
@@ -190,6 +191,21 @@ fn files_are_made_written_and_moved_within_a_folder() {
     assert_eq!((kind("sub"), kind("good")), (Some(FileKind::Folder), Some(FileKind::Link)));
     assert_eq!(folder.act(Call::ReadLink { path: "good".into() }), Ok(Answer::Text("in".into())));
     assert_eq!(folder.act(Call::ReadLink { path: "absolute".into() }), Err(FileError::NotPermitted));
+}
+
+#[test]
+fn a_look_says_since_when_a_file_is_there() {
+    let place = Place::new();
+    let created = place.root().join("in").metadata().expect("there").created();
+    let seen = place.open(false).act(Call::Look { at: at("in"), follow: false });
+    match created.map(|created| created.duration_since(UNIX_EPOCH).expect("a time")) {
+        Ok(since) => {
+            let Ok(Answer::SeenSince(_, at)) = seen else { panic!("{seen:?}") };
+            assert_eq!(at, (since.as_secs(), since.subsec_nanos()));
+        }
+        // Of a file system that does not keep it.
+        Err(_) => assert!(matches!(seen, Ok(Answer::Seen(_))), "{seen:?}"),
+    }
 }
 
 #[test]

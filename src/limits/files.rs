@@ -4,7 +4,8 @@
 pub const MAX_FILE_PATH_BYTES: usize = 4_096;
 /// Bytes that one call reads or writes at most; a guest that asks for more gets as many, and asks again.
 pub const MAX_FILE_CALL_BYTES: usize = 1024 * 1024;
-/// A read of up to so many bytes stands in the journal whole; of a longer one its length and its hash do.
+/// A read of up to so many bytes stands in the journal whole; of a longer one its length and its hash do. In a folder that a task
+/// may write, one read gives no more.
 pub const MAX_RECORDED_READ_BYTES: usize = 64 * 1024;
 /// Bytes that one task reads from folders, since its beginning or its last checkpoint: replay may read them again.
 pub const MAX_FILE_READ_BYTES: u64 = 256 * 1024 * 1024;

@@ -183,7 +183,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         longhaul task export ID -o failed.task\n  \
         longhaul replay failed.task\n  \
-        longhaul replay failed.task --until 12 --json\n\n\
+        longhaul replay failed.task --until 12 --json\n  \
+        longhaul replay failed.task --bind docs=/srv/docs\n\n\
         The component in the file runs in a sandbox from which nothing leaves, and does nothing but what its journal says.\n\n\
         Exit status: 0 where it does as its journal says, 1 where it differs, 2 where the file is none.")]
     Replay(ReplayArgs),

@@ -9,4 +9,7 @@ pub struct ReplayArgs {
     /// Stop once so many records are replayed
     #[arg(long, value_name = "STEP")]
     pub until: Option<u64>,
+    /// A folder of this machine for one of its slots, of which is read again what is too long for a journal; repeat it for more
+    #[arg(long, value_name = "SLOT=PATH")]
+    pub bind: Vec<String>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::bind;
 use crate::cli::args::ReplayArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Exit, Result};
@@ -18,12 +19,13 @@ use crate::sandbox::Silence;
 
 pub async fn run(args: ReplayArgs, context: &Context) -> Result<Exit> {
     let exported = tokio::task::spawn_blocking(move || read(args.file)).await.map_err(CliError::failed)??;
-    let sandbox = open::played_sandbox(context, Arc::new(Silence))?;
+    let bound = bind::parse(&args.bind, &[], true)?;
+    let sandbox = open::replaying_sandbox(context, Arc::new(Silence))?;
     let scratch = Scratch::new("replay")
         .map_err(|error| CliError::failed(format_args!("cannot make a scratch folder: {error}")))?;
     let folder = scratch.path().join("store");
     let replayed = tokio::select! {
-        replayed = exported.replay(&folder, sandbox, args.until) => replayed,
+        replayed = exported.replay_in(&folder, sandbox, args.until, bound.folders) => replayed,
         _ = tokio::signal::ctrl_c() => return Err(CliError::failed("interrupted; its scratch folder is gone")),
     };
     let replayed = replayed.map_err(|error| {

@@ -43,6 +43,12 @@ pub fn played_sandbox(context: &Context, player: Arc<dyn Player>) -> Result<Arc<
     Ok(Arc::new(Sandbox::played(sandbox_options(context), player).map_err(CliError::failed)?))
 }
 
+/// The same for what only replays: folders that its operator names are read by this process itself.
+pub fn replaying_sandbox(context: &Context, player: Arc<dyn Player>) -> Result<Arc<Sandbox>> {
+    let options = SandboxOptions { folders: FolderServers::default(), ..sandbox_options(context) };
+    Ok(Arc::new(Sandbox::played(options, player).map_err(CliError::failed)?))
+}
+
 fn sandbox_options(context: &Context) -> SandboxOptions {
     SandboxOptions {
         suspend_grace: context.settings.engine.suspend_grace,

@@ -1,6 +1,7 @@
 //! An exported task is replayed in a scratch engine: nothing new is done, and what the guest does is held against what its
 //! journal says.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl ReplayEnd {
 }
 
 /// Reasons of which no journal says anything.
-const NOT_THE_GUEST: [&str; 3] = ["host_fault", "missing_component", "damaged"];
+const NOT_THE_GUEST: [&str; 4] = ["host_fault", "missing_component", "damaged", "refused"];
 
 /// What is replayed, where it is not the exported component itself.
 pub(super) struct Instead<'a> {
@@ -86,6 +87,9 @@ pub(super) struct Stage<'a> {
     /// Up to this record.
     pub until: Option<u64>,
     pub at_most: Duration,
+    /// Folders of this machine for slots of an export, by their names: what was read of one in pieces too long for the journal is
+    /// read there again.
+    pub folders: BTreeMap<String, String>,
 }
 
 impl Exported {
@@ -100,8 +104,33 @@ impl Exported {
         runner: Arc<dyn Runner>,
         until: Option<u64>,
     ) -> Result<Replayed, EngineError> {
+        self.replay_in(folder, runner, until, BTreeMap::new()).await
+    }
+
+    /// The same with folders of this machine for slots of the task's, by their names. They are read alone, and of them what the
+    /// task has read.
+    ///
+    /// # Errors
+    /// [`EngineError::Packed`] also where the task has no such slot.
+    pub async fn replay_in(
+        &self,
+        folder: &Path,
+        runner: Arc<dyn Runner>,
+        until: Option<u64>,
+        folders: BTreeMap<String, String>,
+    ) -> Result<Replayed, EngineError> {
+        let slots: Vec<&str> = self.task.grant.files.iter().map(|file| file.slot.as_str()).collect();
+        if let Some(unknown) = folders.keys().find(|slot| !slots.contains(&slot.as_str())) {
+            let has = if slots.is_empty() {
+                "none".to_owned()
+            } else {
+                slots.join(", ").escape_debug().to_string()
+            };
+            let words = format!("it has no slot '{}' for a folder; it has: {has}", unknown.escape_debug());
+            return Err(EngineError::Packed(words));
+        }
         let at_most = Duration::from_secs(limits::MAX_REPLAY_SECONDS);
-        self.replay_with(Stage { folder: Some(folder), until, at_most }, runner, None).await
+        self.replay_with(Stage { folder: Some(folder), until, at_most, folders }, runner, None).await
     }
 
     pub(super) async fn replay_with(
@@ -110,7 +139,7 @@ impl Exported {
         runner: Arc<dyn Runner>,
         instead: Option<Instead<'_>>,
     ) -> Result<Replayed, EngineError> {
-        let Stage { folder, until, at_most } = stage;
+        let Stage { folder, until, at_most, folders } = stage;
         let bad = |error: PackError| EngineError::Packed(error.to_string());
         let owner_state = match &instead {
             Some(instead) => instead.owner_state.to_vec(),
@@ -126,10 +155,14 @@ impl Exported {
             None => self.component.as_slice().into(),
         };
         let mut exported = self.clone();
-        if let Some(instead) = &instead {
-            exported.task.binding = instead.binding.to_owned();
-            exported.task.grant = instead.grant.clone().without_bindings();
-        }
+        exported.task.grant = match &instead {
+            Some(instead) => {
+                exported.task.binding = instead.binding.to_owned();
+                instead.grant.clone().without_sources()
+            }
+            // Who wrote the file does not say which folders of this machine are read.
+            None => exported.task.grant.without_bindings().with_folders(&folders),
+        };
         let probe = Arc::new(Probe::new(Plan::ReplayAlone { until }));
         // It stands still: the guest's time is what its journal says.
         let clock = Arc::new(ManualClock::starting_at(self.head.created_at.min(limits::LAST_WALL_NANOS)));

@@ -1,5 +1,6 @@
 //! Whether an open task would go on with another component: its journal is replayed with it, without effects.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,7 +190,7 @@ impl Found {
             owner_state: &instead.owner_state,
         };
         let at_most = Duration::from_secs(limits::MAX_TRIAL_SECONDS);
-        let stage = Stage { folder: None, until: None, at_most };
+        let stage = Stage { folder: None, until: None, at_most, folders: BTreeMap::new() };
         let verdict = match self.exported.replay_with(stage, runner.clone(), Some(of_other)).await {
             Ok(replayed) => verdict_of(replayed),
             Err(EngineError::Packed(words)) => Verdict::NotTried { words },
@@ -210,7 +211,9 @@ fn verdict_of(replayed: Replayed) -> Verdict {
         (ReplayEnd::Trapped { message, .. }, None) => {
             Verdict::Fails { words: format!("it traps: {message}") }
         }
-        (ReplayEnd::Failed { reason: "host_fault", message }, None) => Verdict::NotTried { words: message },
+        (ReplayEnd::Failed { reason: "host_fault" | "refused", message }, None) => {
+            Verdict::NotTried { words: message }
+        }
         (ReplayEnd::Failed { reason, message }, None) => {
             Verdict::Fails { words: format!("it ends as {reason}: {message}") }
         }

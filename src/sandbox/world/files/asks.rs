@@ -10,7 +10,6 @@ use super::descriptor::Descriptor;
 use super::fault::Done;
 use super::view::FilesView;
 use super::writer::Writer;
-use crate::authority::Access;
 use crate::files::{Answer, Call, FileError, Named, Stat, Time};
 
 type Fd = Resource<Descriptor>;
@@ -20,12 +19,8 @@ impl FilesView<'_> {
         Ok(self.table.get(fd)?)
     }
 
-    /// Whether anything in its folder may be changed: it follows from the grant, and is no call.
     pub(super) fn check_written(&self, folder: u32) -> Done<()> {
-        match self.files.0.granted.get(folder as usize) {
-            Some(grant) if grant.access == Access::Write => Ok(()),
-            _ => Err(FileError::ReadOnly.into()),
-        }
+        if self.files.may_write(folder) { Ok(()) } else { Err(FileError::ReadOnly.into()) }
     }
 
     pub(super) async fn seen(&mut self, folder: u32, call: Call) -> Done<Answer> {
@@ -34,10 +29,8 @@ impl FilesView<'_> {
     }
 
     pub(super) async fn stat_of(&mut self, folder: u32, at: Named, follow: bool) -> Done<Stat> {
-        match self.seen(folder, Call::Look { at, follow }).await? {
-            Answer::Seen(stat) => Ok(stat),
-            _ => Err(FileError::Io.into()),
-        }
+        let seen = self.seen(folder, Call::Look { at, follow }).await?;
+        Ok(seen.stat().ok_or(FileError::Io)?)
     }
 
     /// Where `path` of this descriptor is.

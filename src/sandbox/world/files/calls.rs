@@ -1,5 +1,6 @@
 //! The calls of one instance: each is replayed, or done and recorded.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -9,7 +10,7 @@ use super::descriptor::{Place, Places};
 use super::pending::Pending;
 use super::port::FolderPort;
 use super::recorded::{self, Recorded};
-use crate::authority::FileGrant;
+use crate::authority::{Access, FileGrant};
 use crate::engine::{Divergence, Next, call_hash};
 use crate::files::{Answer, Call, FileError, Identity};
 use crate::limits;
@@ -67,12 +68,34 @@ impl Files {
             // writes one higher in its place would else be read again.
             self.0.journal.task(Kind::Files.name())?.barrier().await?;
         }
-        let answered = self.live(folder, &call).await?;
+        let answered = self.live(folder, &self.kept_whole(folder, &call)).await?;
         let recorded = Recorded::of(&answered);
         self.0.journal.record(of_journal, &recorded.encode()?)?;
         self.0.journal.flush_if_full().await?;
         self.count(&answered)?;
         Ok(answered)
+    }
+
+    /// Whether anything in it may be changed: it follows from the grant, and is no call.
+    pub(super) fn may_write(&self, folder: u32) -> bool {
+        self.0.granted.get(folder as usize).is_some_and(|grant| grant.access == Access::Write)
+    }
+
+    /// So many bytes one read in this folder brings at most. What the task may change itself is kept whole, since replay would
+    /// find it changed.
+    pub(super) fn most_read(&self, folder: u32) -> usize {
+        if self.may_write(folder) { limits::MAX_RECORDED_READ_BYTES } else { limits::MAX_FILE_CALL_BYTES }
+    }
+
+    /// The call as the folder is asked, of one that is recorded as the guest made it.
+    fn kept_whole<'a>(&self, folder: u32, call: &'a Call) -> Cow<'a, Call> {
+        let most = u32::try_from(self.most_read(folder)).unwrap_or(u32::MAX);
+        match call {
+            Call::Read { file, offset, length } if *length > most => {
+                Cow::Owned(Call::Read { file: file.clone(), offset: *offset, length: most })
+            }
+            call => Cow::Borrowed(call),
+        }
     }
 
     /// The same where nothing may wait: `answer` is what there is so far, live.

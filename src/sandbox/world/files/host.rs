@@ -124,7 +124,9 @@ impl types::HostDescriptor for FilesView<'_> {
         let call = Call::Read { file: place.named(), offset, length };
         match self.seen(place.folder, call).await? {
             Answer::Bytes(bytes) => {
-                let is_end = (bytes.len() as u64) < wanted;
+                let read = bytes.len();
+                // One as long as any may be says nothing of the end.
+                let is_end = (read as u64) < wanted && read != self.files.most_read(place.folder);
                 Ok((bytes, is_end))
             }
             _ => Err(FileError::Io.into()),
@@ -224,9 +226,9 @@ impl types::HostDescriptor for FilesView<'_> {
             false => self.files.seen(folder, call).await??,
         };
         // One that a person says was created, is looked at.
-        let stat = match opened {
-            Answer::Seen(stat) => stat,
-            _ => self.stat_of(folder, Named { path: path.clone(), identity: None }, how.follow).await?,
+        let stat = match opened.stat() {
+            Some(stat) => stat,
+            None => self.stat_of(folder, Named { path: path.clone(), identity: None }, how.follow).await?,
         };
         let place = self.files.place(folder, path, Some(stat.identity));
         let is_folder = stat.kind == FileKind::Folder;

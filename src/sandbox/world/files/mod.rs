@@ -3,7 +3,8 @@
 //!
 //! | call                                           | on disk                                                            |
 //! |------------------------------------------------|--------------------------------------------------------------------|
-//! | read, up to 64 KiB                             | a record with the bytes                                            |
+//! | read, up to 64 KiB, and where it may write,    | a record with the bytes                                            |
+//! | where none is longer                           |                                                                    |
 //! | read, beyond                                   | a record with length and hash; replay reads again and compares     |
 //! | stat, list, readlink, sync                     | a record with the answer                                           |
 //! | write at an offset, set size or times, open    | a record with the answer, and before it all that the guest has     |

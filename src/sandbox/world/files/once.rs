@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::calls::{Done, Files};
 use super::recorded::{Recorded, unreadable};
 use crate::engine::{Op, OpHandle, call_hash};
-use crate::files::{Answer, Call, FileError, FileKind, How, Named, Stat};
+use crate::files::{Answer, Call, FileError, FileKind, How, Named, Stat, Time};
 use crate::limits;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::task_host::TaskHost;
@@ -20,8 +20,40 @@ const OUTCOME: u8 = 0xf1;
 /// What was there before.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Before {
-    from: Option<Stat>,
-    to: Option<Stat>,
+    from: Option<There>,
+    to: Option<There>,
+}
+
+/// As it is hashed it is the same as before there was `since`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct There {
+    stat: Stat,
+    /// When it was made, where that is known.
+    #[serde(skip)]
+    since: Option<Time>,
+}
+
+impl There {
+    fn of(answer: &Answer) -> Option<Self> {
+        let since = match answer {
+            Answer::SeenSince(_, since) => Some(*since),
+            _ => None,
+        };
+        Some(Self { stat: answer.stat()?, since })
+    }
+
+    /// The same file, whatever was done to it; as far as is known, for an inode that is free may be another file's next.
+    fn is(&self, other: &Self) -> bool {
+        let is_as_old = self.since.zip(other.since).is_none_or(|(one, other)| one == other);
+        self.stat.identity == other.stat.identity && is_as_old
+    }
+
+    /// The same file for certain: where it is not known when it was made, nothing was done to it either.
+    fn is_still(&self, other: &Self) -> bool {
+        let is_old = self.since.is_some() && other.since.is_some();
+        self.is(other) && (is_old || self.stat.changed == other.stat.changed)
+    }
 }
 
 /// What became of an operation that a crash cut off.
@@ -95,20 +127,19 @@ impl Files {
         let mut before = Before { from: None, to: None };
         for (path, stat) in [(from, &mut before.from), (to, &mut before.to)] {
             if let Some(at) = path
-                && let Ok(Answer::Seen(seen)) = self.seen(folder, Call::Look { at, follow: false }).await?
+                && let Ok(seen) = self.seen(folder, Call::Look { at, follow: false }).await?
             {
-                *stat = Some(seen);
+                *stat = There::of(&seen);
             }
         }
         Ok(before)
     }
 
     /// What is there; an error where that cannot be seen, so that it is not taken for gone.
-    async fn now(&self, folder: u32, at: Option<Named>) -> Done<Option<Stat>> {
+    async fn now(&self, folder: u32, at: Option<Named>) -> Done<Option<There>> {
         let Some(at) = at else { return Ok(Ok(None)) };
         Ok(match self.live(folder, &Call::Look { at, follow: false }).await? {
-            Ok(Answer::Seen(stat)) => Ok(Some(stat)),
-            Ok(_) => Err(FileError::Invalid),
+            Ok(seen) => There::of(&seen).map(Some).ok_or(FileError::Invalid),
             Err(FileError::NoEntry | FileError::NotDirectory) => Ok(None),
             Err(error) => Err(error),
         })
@@ -122,11 +153,14 @@ impl Files {
         let now = Before { from, to };
         let Call::Append { file, bytes } = call else { return Ok(found(call, before, &now)) };
         let (Some(was), Some(is)) = (before.from, now.from) else { return Ok(Found::Unknown) };
-        if is.size == was.size {
+        if !was.is(&is) {
+            return Ok(Found::Unknown);
+        }
+        if is.stat.size == was.stat.size {
             return Ok(Found::NotDone);
         }
         let Ok(length) = u32::try_from(bytes.len()) else { return Ok(Found::Unknown) };
-        let read = Call::Read { file: file.clone(), offset: was.size, length };
+        let read = Call::Read { file: file.clone(), offset: was.stat.size, length };
         match self.live(folder, &read).await? {
             Ok(Answer::Bytes(there)) if there == *bytes => Ok(Found::Done),
             _ => Ok(Found::Unknown),
@@ -147,28 +181,30 @@ impl Files {
 
 /// By names and identities alone.
 fn found(call: &Call, before: &Before, now: &Before) -> Found {
-    let same = |one: &Option<Stat>, other: &Option<Stat>| match (one, other) {
-        (Some(one), Some(other)) => one.identity == other.identity,
-        _ => false,
+    let both = |one: &Option<There>, other: &Option<There>, are: fn(&There, &There) -> bool| {
+        one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| are(one, other))
     };
+    let same = |one, other| both(one, other, There::is);
+    // What would be taken away again must be the very one that was to be.
+    let is_still_there = both(&before.from, &now.from, There::is_still);
     match call {
         Call::MakeFolder { .. } => match (&before.to, &now.to) {
             (Some(_), _) | (None, None) => Found::NotDone,
-            (None, Some(made)) if made.kind == FileKind::Folder => Found::Done,
+            (None, Some(made)) if made.stat.kind == FileKind::Folder => Found::Done,
             (None, Some(_)) => Found::Unknown,
         },
         Call::Open { .. } => match (&before.to, &now.to) {
             (Some(_), _) | (None, None) => Found::NotDone,
-            (None, Some(made)) if made.kind == FileKind::File && made.size == 0 => Found::Done,
+            (None, Some(made)) if made.stat.kind == FileKind::File && made.stat.size == 0 => Found::Done,
             (None, Some(_)) => Found::Unknown,
         },
         Call::RemoveFolder { .. } | Call::RemoveFile { .. } => match (&before.from, &now.from) {
             (None, _) => Found::NotDone,
             (Some(_), None) => Found::Done,
-            _ if same(&before.from, &now.from) => Found::NotDone,
+            _ if is_still_there => Found::NotDone,
             _ => Found::Unknown,
         },
-        Call::Rename { .. } if before.from.is_none() || same(&before.from, &now.from) => Found::NotDone,
+        Call::Rename { .. } if before.from.is_none() || is_still_there => Found::NotDone,
         Call::Rename { .. } if now.from.is_none() && same(&before.from, &now.to) => Found::Done,
         Call::Link { .. } if before.from.is_none() || before.to.is_some() || now.to.is_none() => {
             Found::NotDone
@@ -243,13 +279,22 @@ mod tests {
     use super::*;
     use crate::files::Identity;
 
-    fn stat(inode: u64, kind: FileKind, size: u64) -> Option<Stat> {
+    fn stat(inode: u64, kind: FileKind, size: u64) -> Option<There> {
         let time = (1, 0);
         let identity = Identity { device: 1, inode };
-        Some(Stat { identity, kind, size, links: 1, accessed: time, modified: time, changed: time })
+        let stat = Stat { identity, kind, size, links: 1, accessed: time, modified: time, changed: time };
+        Some(There { stat, since: Some(time) })
     }
 
-    fn of(from: Option<Stat>, to: Option<Stat>) -> Before {
+    fn made(there: Option<There>, since: Option<Time>) -> Option<There> {
+        there.map(|there| There { since, ..there })
+    }
+
+    fn changed(there: Option<There>) -> Option<There> {
+        there.map(|there| There { stat: Stat { changed: (2, 0), ..there.stat }, ..there })
+    }
+
+    fn of(from: Option<There>, to: Option<There>) -> Before {
         Before { from, to }
     }
 
@@ -284,5 +329,49 @@ mod tests {
         ] {
             assert_eq!(found(call, &before, &now), expected, "{call:?} {before:?} {now:?}");
         }
+    }
+
+    /// An inode that a file has left is free, and the next file that is made may have it.
+    #[test]
+    fn a_new_file_under_the_old_ones_inode_is_not_taken_away() {
+        let file = stat(1, FileKind::File, 3);
+        let (newer, unsaid) = (made(file, Some((2, 0))), made(file, None));
+        let remove = Call::RemoveFile { path: "a".into() };
+        let folder = Call::RemoveFolder { path: "a".into() };
+        let rename = Call::Rename { from: "a".into(), to: "b".into() };
+        for call in [remove, folder, rename] {
+            for (before, now, expected) in [
+                (file, file, Found::NotDone),
+                // Another program has written to it: it is the same.
+                (file, changed(file), Found::NotDone),
+                (file, newer, Found::Unknown),
+                // What is not known of one of them is found by when it was changed last.
+                (unsaid, unsaid, Found::NotDone),
+                (unsaid, file, Found::NotDone),
+                (unsaid, changed(file), Found::Unknown),
+                (unsaid, changed(unsaid), Found::Unknown),
+            ] {
+                let found = found(&call, &of(before, None), &of(now, None));
+                assert_eq!(found, expected, "{call:?} {before:?} {now:?}");
+            }
+        }
+        let rename = Call::Rename { from: "a".into(), to: "b".into() };
+        for (now, expected) in [
+            // A rename changes it.
+            (changed(file), Found::Done),
+            (changed(unsaid), Found::Done),
+            (newer, Found::Unknown),
+        ] {
+            assert_eq!(found(&rename, &of(file, None), &of(None, now)), expected, "{now:?}");
+        }
+    }
+
+    /// The hash of an operation on disk is made of it.
+    #[test]
+    fn what_was_there_before_is_hashed_as_it_ever_was() {
+        let (file, newer) = (stat(1, FileKind::File, 3), made(stat(1, FileKind::File, 3), Some((2, 0))));
+        let bytes = postcard::to_stdvec(&of(file, None)).expect("bytes");
+        assert_eq!(postcard::to_stdvec(&(file.map(|there| there.stat), None::<Stat>)), Ok(bytes.clone()));
+        assert_eq!(postcard::to_stdvec(&of(newer, None)), Ok(bytes));
     }
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
+use super::recorded;
 use crate::authority::{Access, FileGrant, Lost, Powers};
 use crate::engine::{Recorder, RecorderError};
 use crate::files::{Answer, Call, FileError, FolderError, FolderServers, Root};
+use crate::limits;
 use crate::sandbox::wire::{Remote, Request};
 
 #[derive(Clone)]
@@ -41,14 +43,18 @@ pub async fn perform(
     folder: u32,
     call: Call,
 ) -> Result<Result<Answer, FileError>, RecorderError> {
-    let found = granted.get(folder as usize);
-    let Some((grant, path)) = found.and_then(|grant| Some((grant, grant.path.as_ref()?))) else {
+    let Some(grant) = granted.get(folder as usize) else {
         return Err(RecorderError::Fault("a folder that the task was not granted".to_owned()));
     };
+    let replays_alone = recorder.replays_alone();
+    if replays_alone && !matches!(call, Call::Read { .. }) {
+        return Err(RecorderError::Fault("a replay asks a folder for more than to be read again".to_owned()));
+    }
+    let Some(path) = &grant.path else { return Err(RecorderError::Refused(unbound(grant, &call))) };
     if !call.is_bounded() {
         return Err(RecorderError::Fault("a call in a folder that is larger than any guest's".to_owned()));
     }
-    let may_write = grant.access == Access::Write;
+    let may_write = grant.access == Access::Write && !replays_alone;
     if call.changes() && !may_write {
         return Ok(Err(FileError::ReadOnly));
     }
@@ -71,6 +77,16 @@ pub async fn perform(
         }
         Err(error @ FolderError::Busy { .. }) => Err(RecorderError::Fault(error.to_string())),
     }
+}
+
+/// Only an exported task has such a folder: what the server grants is bound.
+fn unbound(grant: &FileGrant, call: &Call) -> String {
+    let (slot, at, path) = (&grant.slot, grant.at.trim_end_matches('/'), recorded::path(call));
+    format!(
+        "of {at}/{path} more than {} bytes were read at once, so that the journal has their hash alone, and they are to be read \
+         again; where the file is as it was, replay it with --bind {slot}=FOLDER",
+        limits::MAX_RECORDED_READ_BYTES
+    )
 }
 
 /// The folder that the task began with, as long as its component is granted it.

@@ -49,7 +49,7 @@ pub fn describe(payload: &[u8]) -> Option<String> {
         Recorded::Hashed { length, .. } => format!("{length} bytes, by their hash"),
         Recorded::Answered(answer) => match answer {
             Answer::Done => "done".to_owned(),
-            Answer::Seen(stat) => format!("there, {} bytes", stat.size),
+            Answer::Seen(stat) | Answer::SeenSince(stat, _) => format!("there, {} bytes", stat.size),
             Answer::Bytes(bytes) => format!("{} bytes", bytes.len()),
             Answer::Text(_) => "a link".to_owned(),
             Answer::Entries(entries) => format!("{} entries", entries.len()),

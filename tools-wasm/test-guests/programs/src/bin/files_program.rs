@@ -4,6 +4,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+const LONG: usize = 150_000;
+
 fn main() -> io::Result<()> {
     let input = fs::read_to_string("/in/input")?;
     println!("input: {input}");
@@ -43,6 +45,13 @@ fn main() -> io::Result<()> {
         count.seek(SeekFrom::Start(0))?;
         count.write_all(next.to_string().as_bytes())?;
     }
+
+    // More than a journal keeps of one read elsewhere, read and put in its own place.
+    fs::write("/out/long", &big[..LONG])?;
+    let mut long = vec![0; LONG];
+    File::open("/out/long")?.read_exact(&mut long)?;
+    long.reverse();
+    fs::write("/out/long", &long)?;
 
     if let Ok(mut huge) = File::open("/in/huge") {
         let mut piece = vec![0; 1024 * 1024];
