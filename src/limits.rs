@@ -61,6 +61,7 @@ const _: () = {
     assert!(MAX_RECORDED_READ_BYTES <= MAX_FILE_CALL_BYTES);
     assert!(MAX_FILE_CALL_BYTES + 4 * MAX_FILE_PATH_BYTES < MAX_FOLDER_FRAME_BYTES, "a call fits a message");
     assert!(MAX_LISTED_ENTRIES * 300 < MAX_FOLDER_FRAME_BYTES, "a list of the longest names fits a message");
+    assert!(MAX_LISTED_ENTRIES * 300 < MAX_OPEN_LISTS_BYTES, "a list of the longest names may be open");
     assert!(MIN_TRACE_KIB / TRACE_BLOCK_KIB > 1, "the block that is written and one before it");
     assert!(MIN_TRACE_KIB <= DEFAULT_TRACE_KIB && DEFAULT_TRACE_KIB <= MAX_TRACE_KIB);
     assert!(MAX_TRACE_LABEL_BYTES < 256, "its length is one byte");

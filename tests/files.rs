@@ -3,6 +3,7 @@
 
 mod holder;
 mod replayed;
+mod unflushed;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -318,6 +319,10 @@ async fn folders_that_are_bound_at_an_approval_are_there_at_once() {
         let (done, said) = approve(&["--digest", &digest, "--bind", &bind("in", &folder)]);
         assert!(!done && said.contains(why), "{said}");
     }
+    let bindings = home.join("longhaul/bindings.toml");
+    let stale = "0".repeat(digest.len());
+    let (done, said) = approve(&["--digest", &stale, "--bind", &input, "--bind", &out]);
+    assert!(!done && said.contains("taken out") && !bindings.exists(), "{said}");
     let (done, said) = approve(&["--digest", &digest, "--bind", &input, "--bind", &out]);
     assert!(done && said.contains("it may use: files:in files:out"), "{said}");
     let ends = async |server: &Server| {
@@ -338,7 +343,7 @@ async fn folders_that_are_bound_at_an_approval_are_there_at_once() {
 
     // What is in the file no more is not held, whatever the server has in its store.
     server.kill();
-    fs::remove_file(home.join("longhaul/bindings.toml")).expect("it was written");
+    fs::remove_file(bindings).expect("it was written");
     let server = house.start(&room, &variables);
     is_failed(&ends(&server).await, "refused", "longhaul tool approve NAME --bind");
 }

@@ -13,13 +13,14 @@ use super::call::{Answer, Call, FileError, Root};
 #[cfg(target_os = "linux")]
 use super::may_hold::MayHold;
 use super::pipe;
-use crate::launch::{Launch, Role, Running, Started};
+use crate::launch::{Launch, Role, Running, Started, Stop};
 use crate::limits;
 
 #[cfg(not(target_os = "linux"))]
 pub(super) const NOT_HERE: &str = "folders are offered on Linux alone";
 
 const CALL_TIME: Duration = Duration::from_secs(limits::FOLDER_CALL_SECONDS);
+const STOP_TIME: Duration = Duration::from_secs(limits::FOLDER_STOP_SECONDS);
 const IDLE_TIME: Duration = Duration::from_secs(limits::FOLDER_IDLE_SECONDS);
 
 /// The folder itself cannot be used. What a call in it comes to is no such error.
@@ -46,6 +47,8 @@ pub struct FolderServers {
 struct Shared {
     /// Without one, all is done in this process, within the first wall alone.
     launch: Option<Launch>,
+    /// How long one call may take.
+    call_time: Duration,
     folders: Mutex<HashMap<Root, mpsc::Sender<Job>>>,
 }
 
@@ -58,18 +61,24 @@ struct Job {
 impl Default for FolderServers {
     /// In this process.
     fn default() -> Self {
-        Self::of(None)
+        Self::of(None, CALL_TIME)
     }
 }
 
 impl FolderServers {
     /// In processes that are started in the role of a folder's holder.
     pub fn launched(launch: Launch) -> Self {
-        Self::of(Some(launch))
+        Self::of(Some(launch), CALL_TIME)
     }
 
-    fn of(launch: Option<Launch>) -> Self {
-        Self { shared: Arc::new(Shared { launch, folders: Mutex::default() }) }
+    /// The same with less patience, for tests.
+    #[cfg(test)]
+    pub(super) fn launched_with(launch: Launch, call_time: Duration) -> Self {
+        Self::of(Some(launch), call_time)
+    }
+
+    fn of(launch: Option<Launch>, call_time: Duration) -> Self {
+        Self { shared: Arc::new(Shared { launch, call_time, folders: Mutex::default() }) }
     }
 
     /// To be called within a runtime.
@@ -104,11 +113,13 @@ impl FolderServers {
 
 /// One folder, as long as anything is asked of it.
 async fn serve(shared: Arc<Shared>, launch: Launch, root: Root, mut jobs: mpsc::Receiver<Job>) {
-    let mut process: Option<Process> = None;
+    let mut holder = Holder { launch, root: root.clone(), call_time: shared.call_time, state: State::None };
     loop {
         let job = match tokio::time::timeout(IDLE_TIME, jobs.recv()).await {
             Ok(Some(job)) => job,
             Ok(None) => return,
+            // What is to end stays known until it has.
+            Err(_) if !holder.is_rid().await => continue,
             Err(_) => {
                 let mut folders = shared.folders.lock();
                 match jobs.try_recv() {
@@ -120,27 +131,73 @@ async fn serve(shared: Arc<Shared>, launch: Launch, root: Root, mut jobs: mpsc::
                 }
             }
         };
-        let done = answered(&launch, &root, &mut process, &job.call).await;
-        if done.is_err() {
-            // Dropped, it is killed.
-            process = None;
-        }
+        let done = holder.answer(&job.call).await;
         // Who asked may be gone.
         let _ = job.done.send(done);
     }
 }
 
-async fn answered(launch: &Launch, root: &Root, process: &mut Option<Process>, call: &Call) -> Done {
-    let answered = async {
-        let process = match process {
-            Some(process) => process,
-            none => none.insert(Process::start(launch, root).await?),
+/// The process of one folder: there is one at a time, so that nothing is still under way when the next one is asked what became
+/// of it.
+struct Holder {
+    launch: Launch,
+    root: Root,
+    call_time: Duration,
+    state: State,
+}
+
+enum State {
+    None,
+    Holds(Process),
+    /// Killed, and not known to have ended.
+    Ends(Running),
+}
+
+impl Holder {
+    async fn answer(&mut self, call: &Call) -> Done {
+        if !self.is_rid().await {
+            return Err(FolderError::Busy {
+                path: shown(&self.root),
+                why: "its last process was killed and has not ended (FOLDER_STOP_SECONDS), as where a network's file system \
+                      does not answer",
+            });
+        }
+        let done = match tokio::time::timeout(self.call_time, self.answered(call)).await {
+            Ok(done) => done,
+            Err(_) => Err(gone(&self.root, "a call took longer than FOLDER_CALL_SECONDS")),
         };
-        process.ask(call).await.map_err(|error| gone(root, &error.to_string()))
-    };
-    match tokio::time::timeout(CALL_TIME, answered).await {
-        Ok(done) => done,
-        Err(_) => Err(gone(root, "a call took longer than FOLDER_CALL_SECONDS")),
+        if done.is_err() {
+            self.end();
+            self.is_rid().await;
+        }
+        done
+    }
+
+    async fn answered(&mut self, call: &Call) -> Done {
+        if !matches!(self.state, State::Holds(_)) {
+            let started = Process::start(&self.launch, &self.root).await?;
+            self.state = State::Holds(started);
+        }
+        let State::Holds(process) = &mut self.state else { return Err(gone(&self.root, "it is not there")) };
+        process.ask(call).await.map_err(|error| gone(&self.root, &error.to_string()))
+    }
+
+    fn end(&mut self) {
+        if let State::Holds(Process { mut running, .. }) = std::mem::replace(&mut self.state, State::None) {
+            running.stop(Stop::Kill);
+            self.state = State::Ends(running);
+        }
+    }
+
+    /// Whether no process is left that was to end; waits for it some time.
+    async fn is_rid(&mut self) -> bool {
+        let State::Ends(running) = &mut self.state else { return true };
+        // An error is the launcher's end, with which all ends that it has started.
+        let has_ended = tokio::time::timeout(STOP_TIME, running.ended()).await.is_ok();
+        if has_ended {
+            self.state = State::None;
+        }
+        has_ended
     }
 }
 
@@ -148,7 +205,7 @@ async fn answered(launch: &Launch, root: &Root, process: &mut Option<Process>, c
 struct Process {
     stdin: tokio::net::unix::pipe::Sender,
     stdout: tokio::net::unix::pipe::Receiver,
-    _running: Running,
+    running: Running,
 }
 
 impl Process {
@@ -156,7 +213,7 @@ impl Process {
         let unopened = |why: String| FolderError::Unopened { path: shown(root), why };
         let started = launch.start(&Role::Folder).await.map_err(|error| gone(root, &error.to_string()))?;
         let Started { stdin, stdout, running, .. } = started;
-        let mut process = Self { stdin, stdout, _running: running };
+        let mut process = Self { stdin, stdout, running };
         let opened: Result<(), String> =
             process.exchange(root).await.map_err(|error| gone(root, &error.to_string()))?;
         opened.map(|()| process).map_err(unopened)

@@ -13,6 +13,9 @@ pub const MAX_FILE_READ_BYTES: u64 = 256 * 1024 * 1024;
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 /// Entries of one folder that is listed: the list stands in the journal.
 pub const MAX_LISTED_ENTRIES: usize = 16_384;
+/// Lists that one guest has open at once, and what they take, bytes: they are in the host's memory. The longest fits.
+pub const MAX_OPEN_LISTS: usize = 64;
+pub const MAX_OPEN_LISTS_BYTES: usize = 16 * 1024 * 1024;
 /// One message between a server and a process that holds a folder, bytes: a call with what it writes, or a list.
 pub const MAX_FOLDER_FRAME_BYTES: usize = 8 * 1024 * 1024;
 /// Folders whose processes run at once.
@@ -27,6 +30,8 @@ pub const MAX_FOLDER_CALLS: usize = 1_024;
 pub const FOLDER_IDLE_SECONDS: u64 = 30;
 /// One call: a process that is stuck longer, as on a network's file system, is killed, seconds.
 pub const FOLDER_CALL_SECONDS: u64 = 30;
+/// A process that is killed since it does not answer is waited for so long, seconds; before it has ended there is no other.
+pub const FOLDER_STOP_SECONDS: u64 = 10;
 /// A path that is resolved while another program moves what is on it is tried so often.
 pub const MAX_RESOLVE_TRIES: u32 = 8;
 /// A call that may be done twice is tried so often where the process that holds its folder ends.

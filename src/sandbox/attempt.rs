@@ -68,7 +68,10 @@ pub(super) async fn run(
         let guest = async {
             let instance = pre.instantiate_async(&mut store).await?;
             stage = Stage::Called;
-            instance::call(&mut store, &instance, job.binding, job.arguments, &capture).await
+            let returned =
+                instance::call(&mut store, &instance, job.binding, job.arguments, &capture).await?;
+            store.data().write_pending().await?;
+            Ok(returned)
         };
         let returned = Metered::new(ticker, meter.clone(), guest).await;
         let spent = host.spent(meter.take());

@@ -147,6 +147,11 @@ const OF_FOLDER: &[Row] = &[
         let flags = rustix::fs::XattrFlags::empty();
         Ok(rustix::fs::setxattr(&at.own, "user.longhaul", b"x", flags)?)
     }),
+    ("folder: cut off by a path", By::Seccomp, |at| cut_off(&at.own.join("cut"))),
+    ("folder: cut off outside", By::Landlock, |at| {
+        fs::OpenOptions::new().write(true).open(at.outside.join("cut"))?.set_len(0)
+    }),
+    ("folder: cut off outside by a path", By::Seccomp, |at| cut_off(&at.outside.join("cut"))),
     ("folder: have a socket", By::Seccomp, |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
     ("folder: start a program", By::Seccomp, |_| Command::new("/bin/true").status().map(drop)),
     ("folder: make, write, cut off, move and remove", By::Nothing, |at| {
@@ -162,6 +167,7 @@ const OF_FOLDER: &[Row] = &[
     ("reader: cut off", By::Landlock, |at| {
         fs::OpenOptions::new().write(true).truncate(true).open(at.read.join("there")).map(drop)
     }),
+    ("reader: cut off by a path", By::Seccomp, |at| cut_off(&at.read.join("there"))),
     ("reader: set times", By::Seccomp, |at| {
         fs::File::open(at.read.join("there"))?.set_modified(std::time::UNIX_EPOCH)
     }),
@@ -172,6 +178,11 @@ const OF_FOLDER: &[Row] = &[
         fs::read_dir(&at.read).map(drop)
     }),
 ];
+
+/// A file is cut off that is not opened for it.
+fn cut_off(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::truncate(path, 0)?)
+}
 
 #[test]
 fn what_a_process_has_no_use_for_is_refused_behind_its_walls_and_what_it_needs_is_not() {
@@ -210,7 +221,8 @@ fn said(name: &str, behind: bool) -> String {
     for inner in ["own", "outside", "read"] {
         fs::create_dir(folder.path().join(inner)).expect("a folder");
     }
-    for file in ["outside/secret", "outside/cut", "outside/removed", "outside/moved", "read/there"] {
+    for file in ["own/cut", "outside/secret", "outside/cut", "outside/removed", "outside/moved", "read/there"]
+    {
         fs::write(folder.path().join(file), "x").expect("written");
     }
     let _listener = UnixListener::bind_addr(&name_in(folder.path())).expect("a socket");

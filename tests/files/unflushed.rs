@@ -22,8 +22,7 @@ async fn what_a_stream_has_taken_is_written_before_a_wait_a_checkpoint_and_the_e
             path("out")
         );
         fs::write(path("longhaul.toml"), config).expect("a configuration");
-        let server =
-            Server::start_granted_with(&path("data"), &[path("tools")], &path("longhaul.toml"), &[]);
+        let server = Server::start_granted_with(&path("data"), &[path("tools")], &path("longhaul.toml"), &[]);
         let client = server.client();
         let written = |name: &str| fs::read_to_string(path("out").join(name)).unwrap_or_default();
 

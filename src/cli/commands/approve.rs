@@ -112,14 +112,17 @@ async fn with(
     let Asked { name, only, without, expires, .. } = asked;
     let (bind, secret) = bindings.to_pairs();
     let approving = ToolApprove { name, digest, only, without, expires, bind, secret };
-    let approved = access.run(approving).await.inspect_err(|_| {
-        if let Some(file) = &written {
-            eprintln!(
-                "it was bound in {} before that: take it out there, or approve it again",
-                file.display()
-            );
+    let approved = match access.run(approving).await {
+        Ok(approved) => approved,
+        Err(error) => {
+            if let Some(written) = written {
+                bind::take_out(written);
+            }
+            return Err(error);
         }
-    })?;
+    };
+    // From here on another command may write it.
+    drop(written);
     lock_file::note_approved(&approved, server, context)?;
     if context.output.json {
         return context.output.json(&approved);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::authority::Access;
 use crate::catalog::{Bindable, Bindings};
-use crate::cli::config::bindings::add;
+use crate::cli::config::bindings::{Added, add};
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
 use crate::cli::programs;
@@ -52,8 +52,8 @@ fn whole_source(name: &str, source: &str, is_here: bool) -> Result<String> {
     })
 }
 
-/// Writes down what the processes outside of the server's walls may open for it. The file, where that is new in it.
-pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -> Result<Option<PathBuf>> {
+/// Writes down what the processes outside of the server's walls may open for it. What is new, where any is.
+pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -> Result<Option<Added>> {
     let folder = |(slot, path): (&String, &String)| {
         let asked = bindable.iter().find(|one| one.slot() == Some(slot))?;
         Some((PathBuf::from(path), asked.access.unwrap_or(Access::Read)))
@@ -79,10 +79,21 @@ pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -
         CliError::failed(format_args!("{} cannot be written: {error}", file.display()))
             .next("mend that, or bind it in [grants.NAME] of longhaul.toml")
     })?;
-    if written {
+    if written.is_some() {
         eprintln!("written: {}", file.display());
     }
-    Ok(written.then(|| file.to_owned()))
+    Ok(written)
+}
+
+/// What was bound for an approval that came to nothing is taken out again.
+pub fn take_out(added: Added) {
+    let file = added.path().display().to_string();
+    match added.undo() {
+        Ok(()) => eprintln!("what was bound for it is taken out of {file} again"),
+        Err(error) => {
+            eprintln!("it was bound in {file} before that ({error}): take it out there, or approve it again")
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A server within its walls cannot write it, and the processes that hold a folder or read a secret for one ask it what
 //! they may. So something that has taken a server over is given nothing that no person has bound.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -98,13 +98,36 @@ impl BindingsFile {
     }
 }
 
-/// Lets these be opened for the server of a data folder. `Ok(false)` where the file says so already.
+/// Something was written into the file. As long as this is there, no other command writes it.
+#[derive(Debug)]
+pub struct Added {
+    path: PathBuf,
+    /// What the file said before; `None` where there was none.
+    before: Option<String>,
+    _alone: File,
+}
+
+impl Added {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes it out again.
+    pub fn undo(self) -> io::Result<()> {
+        match &self.before {
+            Some(text) => replace(&self.path, text, MODE),
+            None => fs::remove_file(&self.path),
+        }
+    }
+}
+
+/// Lets these be opened for the server of a data folder. `Ok(None)` where the file says so already.
 pub fn add(
     path: &Path,
     data: &Path,
     folders: &[(PathBuf, Access)],
     secrets: &[SecretSource],
-) -> io::Result<bool> {
+) -> io::Result<Option<Added>> {
     let data = whole(data);
     if path.starts_with(&data) {
         return Err(io::Error::other(
@@ -115,10 +138,14 @@ pub fn add(
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let _alone = hold(path)?;
+    let alone = hold(path)?;
+    let before = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?),
+    };
     let mut file = BindingsFile::read(path).map_err(io::Error::other)?;
     if !file.take(&data, folders, secrets) {
-        return Ok(false);
+        return Ok(None);
     }
     let text = toml::to_string(&file).map_err(io::Error::other)?;
     if text.len() as u64 > limits::MAX_CONFIG_BYTES {
@@ -129,7 +156,7 @@ pub fn add(
     let head = "# What may be opened for the components of this user's servers, besides what longhaul.toml grants: written by\n\
                 # `longhaul tool approve --bind` and `--secret`. Without its line here, a folder or secret is not opened.\n";
     replace(path, &format!("{head}\n{text}"), MODE)?;
-    Ok(true)
+    Ok(Some(Added { path: path.to_owned(), before, _alone: alone }))
 }
 
 /// By whatever way it is named, a data folder is the same.
@@ -153,7 +180,8 @@ mod tests {
         let docs = |access| [(PathBuf::from("/srv/docs"), access)];
         assert_eq!(BindingsFile::read(&file), Ok(BindingsFile::default()));
         let add = |access| {
-            add(&file, &base.join("link"), &docs(access), std::slice::from_ref(&source)).expect("written")
+            let added = add(&file, &base.join("link"), &docs(access), std::slice::from_ref(&source));
+            added.expect("written").is_some()
         };
         assert!(add(Access::Read) && !add(Access::Read));
         let read = || BindingsFile::read(&file).expect("read");
@@ -163,6 +191,28 @@ mod tests {
         assert_eq!(access(&mine), [Access::Write]);
         assert!(read().has_secret(&mine, &source) && !read().has_secret(&others, &source));
         assert!(!read().has_secret(&mine, &"file:/srv/other".parse().expect("a source")));
+    }
+
+    #[test]
+    fn what_was_added_is_taken_out_again_and_nothing_else() {
+        let base = tempfile::tempdir().expect("a folder");
+        let base = base.path().canonicalize().expect("a path");
+        let (file, data) = (base.join("config/bindings.toml"), base.join("data"));
+        let add = |path: &str, access| {
+            let folders = [(PathBuf::from(path), access)];
+            add(&file, &data, &folders, &[]).expect("written").expect("it is new")
+        };
+        add("/srv/a", Access::Read).undo().expect("taken out");
+        assert!(!file.exists(), "there was none before");
+        drop(add("/srv/a", Access::Read));
+        let text = || fs::read_to_string(&file).expect("read");
+        let before = text();
+        for (path, access) in [("/srv/b", Access::Read), ("/srv/a", Access::Write)] {
+            let added = add(path, access);
+            assert_ne!(text(), before);
+            added.undo().expect("taken out");
+            assert_eq!(text(), before, "{path}");
+        }
     }
 
     #[test]

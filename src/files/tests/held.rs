@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -11,9 +12,10 @@ use super::super::first::First;
 use super::super::hold::{Manner, serve};
 use super::super::may_hold::MayHold;
 use super::super::pipe;
-use super::super::servers::FolderError;
+use super::super::servers::{FolderError, FolderServers};
 use super::guarded::{Guard, Guarded, Start};
-use super::tree::{Tree, at, read};
+use super::tree::{Tree, append, at, read};
+use crate::launch::{Environment, Launch, Program, Role, Stderr};
 use crate::walls::{Wanted, tried};
 
 const MIB: usize = 1024 * 1024;
@@ -72,6 +74,31 @@ async fn what_dies_in_the_middle_of_a_write_is_gone_and_the_same_write_again_mak
     let again = Guarded::new(Guard::Both, &tree.at("in"), true).try_call(call()).await;
     assert_eq!(again, Ok(Ok(Answer::Done)));
     assert_eq!(fs::read(&path).expect("read"), [vec![b'o'; MIB / 2], whole].concat());
+}
+
+/// What it was asked might be under way still, and what comes after it find it done later: an append would be done twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_does_not_answer_has_ended_before_that_is_said() {
+    let tree = Tree::new();
+    let pid = tree.at("outside/pid");
+    // It says that it holds the folder, and nothing more.
+    let script = r#"echo $$ > "$0"; printf '\001\000\000\000\000'; exec sleep 600"#;
+    let program = Program {
+        program: "sh".into(),
+        arguments: vec!["-c".into(), script.into(), pid.clone().into()],
+        environment: Environment::Stated(Vec::new()),
+        folder: Some("/".into()),
+        stderr: Stderr::Inherited,
+    };
+    let launch = Launch::here([(Role::Folder, program)].into());
+    let servers = FolderServers::launched_with(launch, Duration::from_secs(3));
+    let gone = servers.call(&Root { path: tree.at("in"), may_write: true }, append("file")).await;
+    assert!(
+        matches!(&gone, Err(FolderError::Gone { why, .. }) if why.contains("FOLDER_CALL_SECONDS")),
+        "{gone:?}"
+    );
+    let pid = fs::read_to_string(&pid).expect("it has begun");
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "{pid} is there still");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,7 @@ impl checkpoint::Host for World {
                  them first"
             ))));
         }
+        self.write_pending().await?;
         // Nothing to shorten. It also lets a guest save first and look for what to do after.
         if self.journal.restored().is_some_and(|restored| *restored == *state) {
             return Ok(Ok(()));

@@ -14,6 +14,7 @@ impl timers::Host for World {
     }
 
     async fn sleep(&mut self, ms: u64) -> Result<()> {
+        self.write_pending().await?;
         let due = self.due_after(ms)?;
         let call = Call { kind: Kind::Sleep, hash: ms };
         if self.journal.replayed(call).await?.is_none() {

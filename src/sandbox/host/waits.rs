@@ -18,6 +18,7 @@ impl waits::Host for World {
             Ok(set) => set,
             Err(error) => return Ok(Err(error)),
         };
+        self.write_pending().await?;
         let timeout = match timeout_ms {
             Some(ms) => Some(self.due_after(ms)?),
             None => None,

@@ -39,6 +39,7 @@ use self::random::{Purpose, SeededRandom};
 use self::stdio::{Capture, LogStream, Stream};
 use self::tickets::Tickets;
 use super::limiter::Limiter;
+use super::stop::Stop;
 use super::threads::Meter;
 use crate::authority::Grant;
 use crate::limits;
@@ -116,6 +117,13 @@ impl World {
     pub fn with_folders(self, access: FolderAccess) -> Self {
         let files = Files::new(self.journal.clone(), self.grant.files.clone(), Some(access));
         Self { files, ..self }
+    }
+
+    /// Writes what the guest's streams into files have taken and not written yet. To be called before what another program sees,
+    /// before a wait, and before what the instance does not outlive.
+    pub fn write_pending(&self) -> impl Future<Output = Result<(), Stop>> + Send + use<> {
+        let files = self.files.clone();
+        async move { files.write_pending().await }
     }
 
     /// Exchanges whose answers the guest has not been shown yet: a checkpoint would lose them.

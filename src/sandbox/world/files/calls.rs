@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::descriptor::{Place, Places};
+use super::descriptor::{Lists, Place, Places};
 use super::pending::Pending;
 use super::port::FolderPort;
 use super::recorded::{self, Recorded};
@@ -39,6 +39,9 @@ pub(super) struct Shared {
     pub(super) read: AtomicU64,
     /// Streams that took bytes which are not written yet, in the guest's order.
     pub(super) unwritten: Mutex<Vec<Weak<Pending>>>,
+    /// Why the guest is to end, found where nothing could end it.
+    stop: Mutex<Option<Stop>>,
+    pub(super) lists: Arc<Lists>,
 }
 
 pub(super) type Done<T> = std::result::Result<std::result::Result<T, FileError>, Stop>;
@@ -52,6 +55,8 @@ impl Files {
             places: Mutex::default(),
             read: AtomicU64::new(0),
             unwritten: Mutex::default(),
+            stop: Mutex::default(),
+            lists: Arc::default(),
         };
         Self(Arc::new(shared))
     }
@@ -221,6 +226,9 @@ impl Files {
 
     /// Writes what streams have taken: before anything else is done, in the guest's own order.
     pub async fn write_pending(&self) -> std::result::Result<(), Stop> {
+        if let Some(stop) = self.0.stop.lock().take() {
+            return Err(stop);
+        }
         let unwritten = std::mem::take(&mut *self.0.unwritten.lock());
         for stream in unwritten.iter().filter_map(Weak::upgrade) {
             let Some((offset, bytes)) = stream.take() else { continue };
@@ -233,6 +241,13 @@ impl Files {
             stream.wrote(written.map(|_| length));
         }
         Ok(())
+    }
+
+    /// The same for a stream that ends, and cannot end its guest: what comes next does.
+    pub(super) async fn write_last(&self) {
+        if let Err(stop) = self.write_pending().await {
+            *self.0.stop.lock() = Some(stop);
+        }
     }
 }
 

@@ -101,8 +101,50 @@ impl Places {
     }
 }
 
-/// A list of a folder, with what was read of it.
-pub struct Listing(pub std::vec::IntoIter<Entry>);
+/// What all lists that a guest has open take.
+#[derive(Debug, Default)]
+pub struct Lists(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    lists: usize,
+    bytes: usize,
+}
+
+/// A list of a folder, with what is left to read of it.
+#[derive(Debug)]
+pub struct Listing {
+    rest: std::vec::IntoIter<Entry>,
+    bytes: usize,
+    of: Arc<Lists>,
+}
+
+impl Listing {
+    /// Or why the guest may not have it open besides those that it has.
+    pub fn open(of: &Arc<Lists>, entries: Vec<Entry>) -> Result<Self, FileError> {
+        let bytes = entries.iter().map(|entry| size_of::<Entry>() + entry.name.len()).sum();
+        let mut taken = of.0.lock();
+        let is_full = taken.lists >= limits::MAX_OPEN_LISTS
+            || taken.bytes.saturating_add(bytes) > limits::MAX_OPEN_LISTS_BYTES;
+        if is_full {
+            return Err(FileError::Overflow);
+        }
+        (taken.lists, taken.bytes) = (taken.lists + 1, taken.bytes + bytes);
+        drop(taken);
+        Ok(Self { rest: entries.into_iter(), bytes, of: of.clone() })
+    }
+
+    pub fn next_entry(&mut self) -> Option<Entry> {
+        self.rest.next()
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let mut taken = self.of.0.lock();
+        (taken.lists, taken.bytes) = (taken.lists - 1, taken.bytes - self.bytes);
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +169,32 @@ mod tests {
                 assert!(matches!(descriptor.within(path), Err(Fault::Code(_))), "{path:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_lists_take_is_bounded_until_they_are_dropped() {
+        let lists = Arc::default();
+        let entries = |count: usize, length: usize| {
+            vec![Entry { name: "x".repeat(length), kind: FileKind::File }; count]
+        };
+        let mut open: Vec<Listing> = (0..limits::MAX_OPEN_LISTS)
+            .map(|_| Listing::open(&lists, entries(1, 1)).expect("it has room"))
+            .collect();
+        assert_eq!(Listing::open(&lists, entries(0, 0)).err(), Some(FileError::Overflow));
+        open.pop();
+        assert!(Listing::open(&lists, entries(0, 0)).is_ok(), "and dropped again");
+        open.clear();
+
+        let longest = || entries(limits::MAX_LISTED_ENTRIES, 255);
+        let mut long: Vec<Listing> = std::iter::from_fn(|| Listing::open(&lists, longest()).ok()).collect();
+        assert!((1..limits::MAX_OPEN_LISTS).contains(&long.len()), "{}", long.len());
+        let taken: usize = long.iter().map(|list| list.bytes).sum();
+        assert!(taken <= limits::MAX_OPEN_LISTS_BYTES);
+        assert_eq!(long[0].next_entry().map(|entry| entry.name.len()), Some(255));
+        // What was read of it takes its room still.
+        assert_eq!(Listing::open(&lists, longest()).err(), Some(FileError::Overflow));
+        long.pop();
+        assert!(Listing::open(&lists, longest()).is_ok());
     }
 
     #[test]

@@ -149,7 +149,10 @@ impl types::HostDescriptor for FilesView<'_> {
     async fn read_directory(&mut self, fd: Fd) -> Done<Resource<Listing>> {
         let place = self.descriptor(&fd)?.folder()?.clone();
         match self.seen(place.folder, Call::List { folder: place.named() }).await? {
-            Answer::Entries(entries) => Ok(self.table.push(Listing(entries.into_iter()))?),
+            Answer::Entries(entries) => {
+                let listing = Listing::open(&self.files.0.lists, entries)?;
+                Ok(self.table.push(listing)?)
+            }
             _ => Err(FileError::Io.into()),
         }
     }
@@ -292,7 +295,7 @@ impl types::HostDescriptor for FilesView<'_> {
 
 impl types::HostDirectoryEntryStream for FilesView<'_> {
     fn read_directory_entry(&mut self, listing: Resource<Listing>) -> Done<Option<DirectoryEntry>> {
-        let next = self.table.get_mut(&listing)?.0.next();
+        let next = self.table.get_mut(&listing)?.next_entry();
         Ok(next.map(|entry| DirectoryEntry { type_: kind(entry.kind), name: entry.name }))
     }
 

@@ -71,7 +71,7 @@ impl OutputStream for Writer {
     }
 
     async fn cancel(&mut self) {
-        // A stream that ends has written what it took; a reason to end the guest is found again by its next call.
-        let _ = self.write_out().await;
+        // A stream that ends has written what it took.
+        self.files.write_last().await;
     }
 }
