@@ -45,6 +45,7 @@ mod throughput;
 mod turns;
 #[cfg(feature = "cli")]
 mod walls;
+#[cfg(feature = "cli")]
 mod web;
 
 use std::path::Path;

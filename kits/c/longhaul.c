@@ -1,10 +1,13 @@
 // What longhaul.h promises, over the bindings of wit/ (guest.h, which `longhaul tool build` makes).
 #include "longhaul.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "guest.h"
 
@@ -193,6 +196,32 @@ bool longhaul_output_close(const char *name) {
     guest_string_t called = lent(name);
     longhaul_tool_types_error_t error;
     return longhaul_tool_outputs_close(&called, &error) || refused(&error);
+}
+
+// Files
+
+static bool write_all(int file, const char *data, size_t length) {
+    while (length) {
+        ssize_t written = write(file, data, length);
+        if (written < 0) return false;
+        data += written;
+        length -= (size_t)written;
+    }
+    return fsync(file) == 0;
+}
+
+bool longhaul_write_once(const char *path, const void *data, size_t length) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *part = longhaul_format("%.*s.%s.part", (int)(name - path), path, name);
+    int file = open(part, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    bool whole = file >= 0 && write_all(file, data, length);
+    int why = errno;
+    if (file >= 0 && close(file) != 0 && whole) {
+        whole = false;
+        why = errno;
+    }
+    if (whole && rename(part, path) == 0) return true;
+    return failed(LONGHAUL_FILE, longhaul_format("%s: %s", path, strerror(whole ? errno : why)));
 }
 
 // Timers and waits

@@ -61,6 +61,7 @@ typedef enum {
     LONGHAUL_NOT_GRANTED, LONGHAUL_INVALID, LONGHAUL_LIMIT, LONGHAUL_NOT_FOUND, LONGHAUL_UNAVAILABLE,
     LONGHAUL_CONFLICT, // an entry has another version
     LONGHAUL_CALL,     // a called tool brought nothing
+    LONGHAUL_FILE,     // a file could not be written
 } longhaul_kind;
 longhaul_kind longhaul_error_kind(void);
 
@@ -77,6 +78,10 @@ bool longhaul_output_write(const char *name, const char *mime_type, const void *
 bool longhaul_output_open(const char *name, const char *mime_type);
 bool longhaul_output_append(const char *name, const char *text);
 bool longhaul_output_close(const char *name);
+
+// Puts a whole file in place in a folder that is granted, over one that is there: no reader sees a part of it, and no crash
+// leaves one. It is written as `.NAME.part` in the same folder, and renamed once it is on disk. Other files are those of C.
+bool longhaul_write_once(const char *path, const void *data, size_t length);
 
 // Durable: a restart does not begin them again. A timer is a ticket that is ready after this time.
 void longhaul_sleep(uint64_t ms);

@@ -3,6 +3,7 @@ they ask answers on this machine."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,8 @@ binary, built, kits, *engines = sys.argv[1:]
 passed, failed = 0, 0
 # More records than a call of `counted` has.
 MANY = 40
+# JavaScript's engines have no calls for files.
+WRITES_FILES = ("python", "c")
 
 
 def check(what, condition, seen):
@@ -120,12 +123,29 @@ def failures(engine, url):
     check(f"{engine}: a trap says why", done.returncode == 1 and "a trap" in done.stdout, done)
 
 
+def folders(engine, url):
+    roots = {"roots": [{"uri": "file:///a", "name": "a"}, {"uri": "file:///b"}]}
+    started, _ = longhaul("call", "folders", "--detach", "--url", url)
+    task = started["task"]["id"]
+    with subprocess.Popen([binary, "task", "watch", task, "--url", url, "--json"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as watch:
+        next(line for line in watch.stderr if "waiting (input)" in line)
+        _, done = longhaul("task", "answer", task, "--args", json.dumps(roots), "--url", url)
+        watch.wait(timeout=60)
+    result, again = longhaul("task", "result", task, "--url", url)
+    expected = {"folders": [["file:///a", "a"], ["file:///b", None]]}
+    check(f"{engine}: root folders", result and result.get("structuredContent") == expected, [started, done, again])
+
+
 def killed(engine, component):
     data = Path(built, engine, "data")
     server, url = serve(component, data)
     seen, done = counted(url, "undisturbed")
     check(f"{engine}: undisturbed", seen == {"counted": 11}, done)
     failures(engine, url)
+    # The kits of these languages alone have them.
+    if engine != "c":
+        folders(engine, url)
     end(server)
     kills = 0
     for record in range(1, MANY):
@@ -146,17 +166,34 @@ def killed(engine, component):
             text = subprocess.run(
                 [binary, "task", "output", ids[0], output, "--url", url], capture_output=True, text=True, timeout=60)
             check(f"{engine}: each piece of {output} once", text.stdout == expected, text)
+        if engine in WRITES_FILES:
+            check(f"{engine}: the file of record {record}", (notes / key).read_text() == "ü", list(notes.iterdir()))
         end(server)
     check(f"{engine}: it ends before the last kill", 5 < kills < MANY - 1, kills)
     check(f"{engine}: each question was asked under one key", {len(keys) for keys in endpoint.keys.values()} == {1},
           endpoint.keys)
     endpoint.keys.clear()
+    left = [path.name for path in notes.iterdir() if path.name.startswith(".")]
+    check(f"{engine}: no part of a file is left", left == [], left)
+    shutil.rmtree(notes)
+    notes.mkdir()
     print(f"{engine}: killed at {kills} records")
 
 
 endpoint = Endpoint()
 configuration = Path(built, "longhaul.toml")
-configuration.write_text(endpoint.configuration())
+notes = Path(built, "notes").resolve()
+notes.mkdir()
+configuration.write_text(f"""[cli]
+answer_without_terminal = true
+
+[grants.exercise]
+files = [{{ slot = "notes", at = "/notes", access = "write", path = "{notes}" }}]
+state = ["kits"]
+elicit = true
+models = ["fast"]
+
+{endpoint.configuration()}""")
 for engine in engines:
     component = Path(built, engine, "exercise.wasm")
     every_call(engine, component)

@@ -26,6 +26,7 @@ static longhaul_result counted(const char *arguments) {
     const char *text = longhaul_json_text(longhaul_restored(), "text");
     MUST(longhaul_model("fast", longhaul_format("How far is %s?", key), 50, "said", &value));
     SAME(value, "far away");
+    MUST(longhaul_write_once(longhaul_format("/notes/%s", key), text, strlen(text)));
     MUST(longhaul_output_open("lines", "text/plain"));
     for (unsigned at = 1; at <= 2; at++) {
         MUST(longhaul_output_append("lines", longhaul_format("line %u %s\n", at, text)));
@@ -116,6 +117,7 @@ static longhaul_result state(void) {
     MUST(longhaul_state_delete("kits", "a"));
     MUST(longhaul_state_get("kits", "a", &value, &version));
     if (value || version) return longhaul_tool_error("deleted");
+    REFUSED(longhaul_write_once("/nowhere/a", "a", 1), LONGHAUL_FILE);
     REFUSED(longhaul_state_get("others", "a", &value, &version), LONGHAUL_NOT_GRANTED);
     return longhaul_done("ok", NULL);
 }

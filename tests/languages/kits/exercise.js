@@ -1,7 +1,7 @@
 // Every call of the kit once; `counted` is what the server is killed in. The same as exercise.py.
 import {
     calls, cancellation, checkpoint, elicit, HostError, log, messages, models, Output, outputs, progress, ProtocolError,
-    sample, state, timers, tool, ToolError, waits,
+    roots, sample, state, timers, tool, ToolError, waits,
 } from "./longhaul.js";
 
 export { tools } from "./longhaul.js";
@@ -119,7 +119,12 @@ tool("every_call", { description: "Calls what the kit has.", properties: expecte
             throw new Error(`number ${at} is ${one}, not ${other}`);
         }
     }
-    return { seen };
+    const blocks = new Output("ok", { seen }).andEmbedded("note:1", "text", "text/plain");
+    return blocks.andEmbedded("note:2", new Uint8Array([0])).andImage(new Uint8Array([137]), "image/png").andLink("note:3", "a note");
+});
+
+tool("folders", { description: "The client's root folders." }, () => {
+    return { folders: roots.get().map(({ uri, name }) => [uri, name ?? null]) };
 });
 
 tool("wrong", { description: "Fails as it is asked.", properties: { how: { type: "string" } } }, ({ how }) => {

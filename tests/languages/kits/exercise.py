@@ -16,6 +16,7 @@ def counted(key):
     said = longhaul.models.wait("fast", f"How far is {key}?", 50, output="said")
     if [said.text, said.usage] != ["far away", {"input_tokens": 7, "output_tokens": 5}]:
         raise longhaul.ToolError(f"{said.text}, {said.usage}")
+    longhaul.files.write_once(f"/notes/{key}", saved["text"])
     longhaul.outputs.open("lines", "text/plain")
     for at in (1, 2):
         longhaul.outputs.append("lines", f"line {at} ü\n")
@@ -106,7 +107,13 @@ def every_call(expected):
     for at, (one, other) in enumerate(zip(seen, expected, strict=True)):
         if one != other:
             raise ValueError(f"number {at} is {one!r}, not {other!r}")
-    return {"seen": seen}
+    blocks = longhaul.Output("ok", {"seen": seen}).and_embedded("note:1", "text", "text/plain")
+    return blocks.and_embedded("note:2", b"\x00").and_image(b"\x89", "image/png").and_link("note:3", "a note")
+
+
+@longhaul.tool("folders", "The client's root folders.")
+def folders():
+    return {"folders": longhaul.roots.get()}
 
 
 @longhaul.tool("wrong", "Fails as it is asked.", {"how": {"type": "string"}})
