@@ -11,7 +11,8 @@
 //
 // A tool returns a text, a JSON value or an `Output`. `ToolError` is an error that a model can read, `ProtocolError`
 // refuses the call itself; a `HostError` that is not caught is a tool error too. Any other error ends the attempt as a
-// trap. Times are milliseconds. Functions of the host wait by themselves: there is nothing to await.
+// trap. Times are milliseconds. Functions of the host wait by themselves: there is nothing to await. A tool may be async all the
+// same on StarlingMonkey, which has `fetch`.
 
 import * as hostCalls from "longhaul:tool/calls@0.1.0";
 import * as hostCancellation from "longhaul:tool/cancellation@0.1.0";
@@ -87,7 +88,8 @@ const json = (value) => (value === undefined ? undefined : JSON.stringify(value)
 const isNone = (value) => value === undefined || value === null;
 const parsed = (text) => (isNone(text) ? undefined : JSON.parse(text));
 // `wit` is a name of componentize-qjs.
-const wide = typeof globalThis.wit === "undefined" ? BigInt : Number;
+const isQuickJs = typeof globalThis.wit !== "undefined";
+const wide = isQuickJs ? Number : BigInt;
 const whole = (number) => (isNone(number) ? undefined : wide(Math.ceil(number)));
 const seconds = (ms) => (isNone(ms) ? undefined : wide(Math.max(1, Math.ceil(ms / 1000))));
 const numbers = (values) => Array.from(values, Number);
@@ -193,19 +195,35 @@ export const tools = {
             if (!registered.has(name)) {
                 throw new ProtocolError(INVALID_PARAMS, `this component has no tool \`${name}\``);
             }
-            return wire(registered.get(name).run(JSON.parse(args)));
+            const value = registered.get(name).run(JSON.parse(args));
+            return typeof value?.then === "function" ? awaited(name, value) : wire(value);
         } catch (error) {
-            if (error instanceof ProtocolError) {
-                const { code, message, data } = error;
-                throw { tag: "protocol", val: { code, message, data: json(data) } };
-            }
-            if (error instanceof ToolError || error instanceof HostError || error instanceof CallError) {
-                throw { tag: "tool", val: wire(new Output(error.message, error.structured)) };
-            }
-            throw error;
+            throw failure(error);
         }
     },
 };
+
+/** StarlingMonkey waits for what a tool awaits; QuickJS, as it is built, has nothing that could. */
+function awaited(name, promise) {
+    if (isQuickJs) {
+        throw new Error(`the tool \`${name}\` is async, which wants StarlingMonkey: write "engine": "starlingmonkey" into package.json`);
+    }
+    return promise.then(wire).catch((error) => {
+        throw failure(error);
+    });
+}
+
+/** As the host has it; what is no failure of a tool stays as it is, and ends the attempt as a trap. */
+function failure(error) {
+    if (error instanceof ProtocolError) {
+        const { code, message, data } = error;
+        return { tag: "protocol", val: { code, message, data: json(data) } };
+    }
+    if (error instanceof ToolError || error instanceof HostError || error instanceof CallError) {
+        return { tag: "tool", val: wire(new Output(error.message, error.structured)) };
+    }
+    return error;
+}
 
 /** Watchers see it once it is on disk. */
 export const progress = {

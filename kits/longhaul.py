@@ -17,6 +17,7 @@ import importlib
 import json
 import math
 import os
+from urllib.parse import urlsplit
 
 from componentize_py_types import Err
 
@@ -57,19 +58,21 @@ class CallError(Exception):
 class _Absent:
     """An interface that the component's world does not import."""
 
-    def __init__(self, name):
-        self._name = name
+    def __init__(self, name, line):
+        self._name, self._line = name, line
 
     def __getattr__(self, _):
-        line = f"import longhaul:tool/{self._name}@0.1.0;"
-        raise RuntimeError(f"the component's world has no {self._name}: write `{line}` into wit/world.wit and build again")
+        raise RuntimeError(f"the component's world has no {self._name}: write `{self._line}` into wit/world.wit and build again")
 
 
-def _interface(name):
-    try:
-        return importlib.import_module(f"wit_world.imports.{name}")
-    except ModuleNotFoundError:
-        return _Absent(name)
+def _interface(name, package="longhaul_tool", line=None):
+    # Where the world has two of a name, as `types` of longhaul:tool and of wasi:http, both have those of their packages in front.
+    for module in (f"{package}_{name}", name):
+        try:
+            return importlib.import_module(f"wit_world.imports.{module}")
+        except ModuleNotFoundError:
+            pass
+    return _Absent(name, line or f"import longhaul:tool/{name}@0.1.0;")
 
 
 _types, _tools = _interface("types"), _interface("tools")
@@ -79,6 +82,11 @@ _hosts = {
         "progress log outputs waits timers checkpoint cancellation messages elicitation sampling models roots state calls"
     ).split()
 }
+
+
+_handler, _http, _streams = (
+    _interface(name, package, "import wasi:http/outgoing-handler@0.2.1;")
+    for package, name in (("wasi_http", "outgoing_handler"), ("wasi_http", "types"), ("wasi_io", "streams")))
 
 
 def _kind(variant):
@@ -552,6 +560,91 @@ class files:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+
+
+class Response:
+    """The answer to a request: `status`, `headers` as a dict with names in lower case, and `body`, bytes that have come whole."""
+
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def text(self):
+        return self.body.decode()
+
+    def json(self):
+        return json.loads(self.body)
+
+
+# Of a request's body, in one write; of an answer's, in one read.
+_WRITE_BYTES, _READ_BYTES = 4096, 65536
+
+
+class http:
+    """Requests to what the tool's manifest asks for as `http`. The world needs `import wasi:http/outgoing-handler@0.2.1;`."""
+
+    @staticmethod
+    def request(method, url, body=None, headers=None):
+        """A `Response`; a HostError of the kind unavailable where there is none, or it is not complete."""
+        name = method.upper()
+        try:
+            request, whole = _outgoing(name, url, headers or {})
+            with _handler.handle(request, None) as future:
+                _send(whole, body)
+                with future.subscribe() as ready:
+                    ready.block()
+                came = future.get().value
+            if isinstance(came, Err):
+                raise came
+            with came.value as response:
+                return _whole(response)
+        except Err as error:
+            why = _kind(error.value) if error.value is not None else "it is no request"
+            more = getattr(error.value, "value", None)
+            words = f"{why} ({more})" if isinstance(more, str) else why
+            raise HostError("unavailable", f"{name} {url}: {words}") from None
+
+    @staticmethod
+    def get(url, headers=None):
+        return http.request("GET", url, None, headers)
+
+    @staticmethod
+    def post(url, body, headers=None):
+        return http.request("POST", url, body, headers)
+
+
+def _outgoing(method, url, headers):
+    parts = urlsplit(url)
+    fields = _http.Fields.from_list([(name, _bytes(value)) for name, value in headers.items()])
+    request = _http.OutgoingRequest(fields)
+    known = getattr(_http, f"Method_{method.capitalize()}", None)
+    request.set_method(known() if known else _http.Method_Other(method))
+    request.set_scheme(_http.Scheme_Http() if parts.scheme == "http" else _http.Scheme_Https())
+    request.set_authority(parts.netloc)
+    request.set_path_with_query((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    return request, request.body()
+
+
+def _send(whole, body):
+    if body:
+        data = _bytes(body)
+        with whole.write() as stream:
+            for at in range(0, len(data), _WRITE_BYTES):
+                stream.blocking_write_and_flush(data[at : at + _WRITE_BYTES])
+    _http.OutgoingBody.finish(whole, None)
+
+
+def _whole(response):
+    with response.headers() as fields:
+        headers = {name.lower(): value.decode(errors="replace") for name, value in fields.entries()}
+    pieces = []
+    with response.consume() as body, body.stream() as stream:
+        while True:
+            try:
+                pieces.append(stream.blocking_read(_READ_BYTES))
+            except Err as error:
+                if isinstance(error.value, _streams.StreamError_Closed):
+                    return Response(response.status(), headers, b"".join(pieces))
+                raise HostError("unavailable", "the answer is not complete") from None
 
 
 class roots:

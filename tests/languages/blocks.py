@@ -1,5 +1,5 @@
 """The programs of docs/plugin-authors.md that are made with the kits: each is put in the place of a new project's tool, built and
-tried, killed at every record."""
+tried, killed at every record. What they fetch is played."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 binary, scratch, document, *languages = sys.argv[1:]
 SECTION = "## Kits for Python, JavaScript and C"
 FENCES = {"python": ("```python", "tool.py"), "js": ("```js", "tool.js"), "c": ("```c", "tool.c")}
+PROGRAMS = {"python": 2, "js": 2, "c": 1}
 passed, failed = 0, 0
 
 
@@ -20,11 +21,47 @@ def check(what, condition, seen):
         print(f"FAILED: {what}: {seen}")
 
 
-def program(fence):
-    """The one block of the section that begins so."""
+def programs(fence):
+    """The blocks of the section that begin so."""
     section = Path(document).read_text().split(SECTION + "\n")[1].split("\n## ")[0]
-    [block] = [part.split("\n```")[0] for part in section.split(fence + "\n")[1:]]
-    return block + "\n"
+    return [part.split("\n```")[0] + "\n" for part in section.split(fence + "\n")[1:]]
+
+
+def sends_requests(project):
+    """As the section says that a tool does which sends requests."""
+    with open(project / "words.toml", "a") as manifest:
+        manifest.write('http = ["https://api.example.com"]\n')
+    world = project / "wit/world.wit"
+    if (project / "requirements.txt").exists():
+        line = "    import wasi:http/outgoing-handler@0.2.1;\n"
+        world.write_text(world.read_text().replace("    export", f"{line}    export", 1))
+    if (project / "package.json").exists():
+        package = json.loads((project / "package.json").read_text())
+        package["longhaul"]["fetch"] = True
+        (project / "package.json").write_text(json.dumps(package))
+    (project / "answers.json").write_text(json.dumps({"http": [
+        {"request": "GET https://api.example.com/tides", "answer": {"status": 200, "body": "They come and go."}}]}))
+
+
+def tried(language, number, text):
+    what = f"{language} {number}"
+    folder = Path(scratch, f"{language}-{number}")
+    folder.mkdir(parents=True)
+    status, _, said = longhaul(folder, "tool", "new", "words", "--lang", language)
+    check(f"{what}: a project", status == 0, said)
+    project = folder / "words"
+    (project / FENCES[language][1]).write_text(text)
+    words = ["--args", json.dumps({"text": "one two\nthree"})]
+    if "api.example.com" in text:
+        sends_requests(project)
+        words = ["--args", json.dumps({"path": "tides"}), "--answers", "answers.json"]
+    status, _, said = longhaul(project, "tool", "build", ".")
+    check(f"{what}: it is built", status == 0, said)
+    status, out, said = longhaul(project, "tool", "check", "build/words.wasm", *words, "--json")
+    report = json.loads(out or "null")
+    ran = report and report["undisturbed"]
+    check(f"{what}: it ends well", status == 0 and report["ok"] and not ran["is_error"], said)
+    check(f"{what}: killed at every record", ran and report["interruptions"]["resumed"] >= ran["records"] > 1, said)
 
 
 def longhaul(folder, *words):
@@ -34,19 +71,9 @@ def longhaul(folder, *words):
 
 
 for language in languages:
-    fence, file = FENCES[language]
-    folder = Path(scratch, language)
-    folder.mkdir(parents=True)
-    status, _, said = longhaul(folder, "tool", "new", "words", "--lang", language)
-    check(f"{language}: a project", status == 0, said)
-    Path(folder, "words", file).write_text(program(fence))
-    status, _, said = longhaul(folder, "tool", "build", "words")
-    check(f"{language}: it is built", status == 0, said)
-    arguments = json.dumps({"text": "one two\nthree"})
-    status, out, said = longhaul(folder, "tool", "check", "words/build/words.wasm", "--args", arguments, "--json")
-    report = json.loads(out or "null")
-    ran = report and report["undisturbed"]
-    check(f"{language}: it ends well", status == 0 and report["ok"] and not ran["is_error"], said)
-    check(f"{language}: killed at every record", ran and report["interruptions"]["resumed"] == ran["records"] > 2, said)
+    found = programs(FENCES[language][0])
+    check(f"{language}: programs", len(found) == PROGRAMS[language], found)
+    for number, text in enumerate(found, 1):
+        tried(language, number, text)
 print(f"{passed} passed, {failed} failed")
 sys.exit(bool(failed))

@@ -49,15 +49,24 @@ class Endpoint(ThreadingHTTPServer):
 
 class Answer(BaseHTTPRequestHandler):
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        length = int(self.headers["content-length"] or 0)
+        if self.path == "/page":
+            return self.say(json.dumps({"bytes": len(self.rfile.read(length)), "way": self.headers["x-way"]}))
+        body = json.loads(self.rfile.read(length))
         question = json.dumps(body["messages"][-1]["content"])
         self.server.keys.setdefault(question, set()).add(self.headers["idempotency-key"])
         pieces = [{"model": "m-1", "choices": [{"index": 0, "delta": {"content": piece}}]} for piece in ("far ", "away")]
         events = [*pieces, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
                   {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}]
-        said = "".join(f"data: {event}\n\n" for event in [*map(json.dumps, events), "[DONE]"]).encode()
+        self.say("".join(f"data: {event}\n\n" for event in [*map(json.dumps, events), "[DONE]"]), "text/event-stream")
+
+    def do_GET(self):
+        self.say("a page ü")
+
+    def say(self, text, kind="text/plain"):
+        said = text.encode()
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(said)))
         self.end_headers()
         self.wfile.write(said)
@@ -137,6 +146,20 @@ def folders(engine, url):
     check(f"{engine}: root folders", result and result.get("structuredContent") == expected, [started, done, again])
 
 
+def fetches(engine, url):
+    """Requests; in JavaScript by async functions and `fetch`, which QuickJS does not have."""
+    page = f"http://127.0.0.1:{endpoint.server_port}/page"
+    seen, done = longhaul("call", "fetched", f"url={page}", "--url", url)
+    if engine == "quickjs":
+        check(f"{engine}: async tools are refused in words", "wants StarlingMonkey" in done.stdout, done)
+        return
+    text = seen and seen.get("result", {}).get("structuredContent")
+    sent = {"sent": {"bytes": 10000, "way": "there"}} if engine == "python" else {}
+    check(f"{engine}: a tool fetches", text == {"status": 200, "text": "a page ü"} | sent, done)
+    seen, done = longhaul("call", "fetched", "url=", "--url", url)
+    check(f"{engine}: an own error of a tool that fetches", done.returncode == 1 and "no address" in done.stdout, done)
+
+
 def killed(engine, component):
     data = Path(built, engine, "data")
     server, url = serve(component, data)
@@ -146,6 +169,7 @@ def killed(engine, component):
     # The kits of these languages alone have them.
     if engine != "c":
         folders(engine, url)
+        fetches(engine, url)
     end(server)
     kills = 0
     for record in range(1, MANY):
@@ -192,6 +216,7 @@ files = [{{ slot = "notes", at = "/notes", access = "write", path = "{notes}" }}
 state = ["kits"]
 elicit = true
 models = ["fast"]
+http = ["http://127.0.0.1:{endpoint.server_port}"]
 
 {endpoint.configuration()}""")
 for engine in engines:

@@ -19,6 +19,10 @@ const COMMON: &[File] = &[("my_tool.toml", kit!("new/my_tool.toml"))];
 
 const WORLD: &[File] = &[("wit/world.wit", kit!("world.wit")), ("wit/deps/longhaul-tool/tool.wit", TOOL_WIT)];
 
+/// For a world that sends requests.
+const HTTP: &[File] =
+    &[("wit/deps/wasi-io.wit", kit!("io.wit")), ("wit/deps/wasi-http.wit", kit!("http.wit"))];
+
 const PYTHON: &[File] = &[
     ("README.md", kit!("new/python/README.md")),
     (".gitignore", kit!("new/python/gitignore")),
@@ -78,11 +82,11 @@ const RUST: &[File] = &[
 
 /// All files of a project.
 pub fn of(language: Language) -> impl Iterator<Item = File> {
-    let parts: [&[File]; 3] = match language {
-        Language::Python => [COMMON, WORLD, PYTHON],
-        Language::JavaScript => [COMMON, WORLD, JAVASCRIPT],
-        Language::C => [COMMON, C_WORLD, C],
-        Language::Rust => [COMMON, &[], RUST],
+    let parts: [&[File]; 4] = match language {
+        Language::Python => [COMMON, WORLD, HTTP, PYTHON],
+        Language::JavaScript => [COMMON, WORLD, &[], JAVASCRIPT],
+        Language::C => [COMMON, C_WORLD, HTTP, C],
+        Language::Rust => [COMMON, &[], &[], RUST],
     };
     parts.into_iter().flatten().copied()
 }

@@ -6,6 +6,7 @@ const { component } = await componentize({
     sourcePath: "exercise.js",
     witPath: "wit",
     worldName: "guest",
-    disableFeatures: ["http", "fetch-event"],
+    // With `fetch`.
+    disableFeatures: [],
 });
 await writeFile(process.argv[2], component);

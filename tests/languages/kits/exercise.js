@@ -123,6 +123,15 @@ tool("every_call", { description: "Calls what the kit has.", properties: expecte
     return blocks.andEmbedded("note:2", new Uint8Array([0])).andImage(new Uint8Array([137]), "image/png").andLink("note:3", "a note");
 });
 
+tool("fetched", { description: "Fetches a page.", properties: { url: { type: "string" } } }, async ({ url }) => {
+    if (url === "") {
+        throw new ToolError("no address", { why: 1 });
+    }
+    const answer = await fetch(url);
+    timers.sleep(10);
+    return { status: answer.status, text: await answer.text() };
+});
+
 tool("folders", { description: "The client's root folders." }, () => {
     return { folders: roots.get().map(({ uri, name }) => [uri, name ?? null]) };
 });

@@ -111,6 +111,15 @@ def every_call(expected):
     return blocks.and_embedded("note:2", b"\x00").and_image(b"\x89", "image/png").and_link("note:3", "a note")
 
 
+@longhaul.tool("fetched", "Fetches a page.", {"url": {"type": "string"}})
+def fetched(url):
+    if url == "":
+        raise longhaul.ToolError("no address", {"why": 1})
+    sent = longhaul.http.post(url, "ü" * 5000, {"X-Way": "there"})
+    answer = longhaul.http.get(url + "?way=back")
+    return {"status": answer.status, "text": answer.text(), "sent": sent.json()}
+
+
 @longhaul.tool("folders", "The client's root folders.")
 def folders():
     return {"folders": longhaul.roots.get()}
