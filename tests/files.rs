@@ -317,8 +317,11 @@ async fn folders_that_are_bound_at_an_approval_are_there_at_once() {
         (room.config.clone(), "is no folder"),
     ] {
         let (done, said) = approve(&["--digest", &digest, "--bind", &bind("in", &folder)]);
-        assert!(!done && said.contains(why), "{said}");
+        assert!(!done && said.contains(why) && !said.contains("bound:"), "{said}");
     }
+    let (done, said) = approve(&["--bind", &bind("nope", &room.out)]);
+    let is_refused_at_once = said.contains("no slot 'nope'") && !said.contains("bound:");
+    assert!(!done && is_refused_at_once, "{said}");
     let bindings = home.join("longhaul/bindings.toml");
     let stale = "0".repeat(digest.len());
     let (done, said) = approve(&["--digest", &stale, "--bind", &input, "--bind", &out]);

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Server, guest};
+use crate::support::{Server, Web, guest};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_has_taken_is_written_before_a_wait_a_checkpoint_and_the_end() {
@@ -16,9 +16,11 @@ async fn what_a_stream_has_taken_is_written_before_a_wait_a_checkpoint_and_the_e
             fs::create_dir(path(folder)).expect("a folder");
         }
         fs::copy(guest("unflushed"), path("tools/unflushed.wasm")).expect("a copy");
+        let web = Web::start();
         let config = format!(
-            "[engine]\nisolate = {isolate:?}\n[grants.unflushed]\n\
+            "[engine]\nisolate = {isolate:?}\n[grants.unflushed]\nhttp = [{:?}]\n\
              files = [{{ slot = \"out\", at = \"/out\", access = \"write\", path = {:?} }}]\n",
+            web.url(""),
             path("out")
         );
         fs::write(path("longhaul.toml"), config).expect("a configuration");
@@ -37,5 +39,12 @@ async fn what_a_stream_has_taken_is_written_before_a_wait_a_checkpoint_and_the_e
         for name in ["slept", "saved", "ended"] {
             assert_eq!(written(name), name, "{isolate}");
         }
+
+        let sends_to = format!("127.0.0.1:{}", web.port);
+        let arguments = json!({ "nap_ms": 0, "sends_to": sends_to });
+        let id = client.start("unflushed", arguments, None).await.expect("a task");
+        let document = client.ended(&id).await.expect("an end");
+        assert_eq!(document["reason"], "trap", "{isolate}: {document}");
+        assert_eq!(written("sent"), "sent", "{isolate}");
     }
 }

@@ -108,6 +108,23 @@ impl Bindings {
         Ok(())
     }
 
+    /// Whether all of it is for what a person may bind; of a component with nothing to bind, the server says why.
+    pub fn check_among(&self, bindable: &[Bindable]) -> Result<(), BindingError> {
+        if bindable.is_empty() {
+            return Ok(());
+        }
+        let (mut slots, mut secrets) = (Vec::new(), Vec::new());
+        for one in bindable {
+            match &one.capability {
+                NamedCapability::Files(slot) => slots.push(slot.clone()),
+                NamedCapability::Secrets(name) => secrets.push(name.clone()),
+                _ => {}
+            }
+        }
+        self.folders.keys().try_for_each(|slot| requested("slot", slot, &slots))?;
+        self.secrets.keys().try_for_each(|name| requested("secret", name, &secrets))
+    }
+
     /// The grant with each folder and secret that it has no path or source for bound as is said here.
     pub(super) fn on(&self, mut grant: Grant) -> Grant {
         for file in grant.files.iter_mut().filter(|file| file.path.is_none()) {

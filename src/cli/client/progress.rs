@@ -207,10 +207,14 @@ fn wording(task: &TaskDocument) -> String {
         (Some(reason), _) if reason != "live" => format!("{} ({reason})", task.state),
         _ => task.state.clone(),
     };
-    match &task.message {
-        Some(message) if state == "running" => escape(message),
-        Some(message) => format!("{state}: {}", escape(message)),
-        None => state,
+    // Why it ended stands before what was said of it last, which may have nothing to do with that.
+    let why = task.error.as_ref().and_then(|error| error.message.lines().next());
+    match (why, task.message.as_deref()) {
+        (None, Some(message)) if state == "running" => escape(message),
+        (None, Some(message)) | (Some(message), None) => format!("{state}: {}", escape(message)),
+        (Some(why), Some(message)) if why == message => format!("{state}: {}", escape(why)),
+        (Some(why), Some(message)) => format!("{state}: {}; before that: {}", escape(why), escape(message)),
+        (None, None) => state,
     }
 }
 
@@ -246,6 +250,11 @@ mod tests {
         assert_eq!(line(progress), "[3/12] step\\u{1b}[1m");
         let replaying = json!({ "reason": "replaying", "progress": { "done": 3 }, "message": "m" });
         assert_eq!(line(replaying), "[3] running (replaying): m");
+        let failed = json!({
+            "state": "failed", "reason": "trap", "message": "no folder is bound",
+            "error": { "reason": "trap", "message": "wasm trap: unreachable\n  at main" },
+        });
+        assert_eq!(line(failed), "failed (trap): wasm trap: unreachable; before that: no folder is bound");
         let waiting = json!({ "state": "waiting", "reason": "timer", "wake_at": "2026-01-01T00:00:00Z" });
         assert_eq!(line(waiting), "waiting (timer) until 2026-01-01T00:00:00Z");
     }

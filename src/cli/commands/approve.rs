@@ -99,6 +99,10 @@ async fn with(
     // The folders of another machine cannot be looked at from here.
     let is_here = server.url().is_none();
     let bindings = bind::parse(&asked.bind, &asked.secret, is_here)?;
+    bindings.check_among(&seen.bindable).map_err(CliError::refused)?;
+    if is_here {
+        bind::check_apart(&bindings, context)?;
+    }
     seen.show();
     seen.show_given(&asked, &bindings)?;
     if seen.is_waiting {

@@ -52,6 +52,16 @@ fn whole_source(name: &str, source: &str, is_here: bool) -> Result<String> {
     })
 }
 
+/// Whether each folder is one that may be held at all, wherever that is stated.
+pub fn check_apart(bindings: &Bindings, context: &Context) -> Result<()> {
+    let may_hold = programs::may_hold(&context.settings);
+    bindings.folders.values().try_for_each(|path| {
+        may_hold
+            .check_apart(Path::new(path))
+            .map_err(|why| CliError::refused(format_args!("{} cannot be held: {why}", escape(path))))
+    })
+}
+
 /// Writes down what the processes outside of the server's walls may open for it. What is new, where any is.
 pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -> Result<Option<Added>> {
     let folder = |(slot, path): (&String, &String)| {
@@ -59,12 +69,6 @@ pub fn let_open(bindings: &Bindings, bindable: &[Bindable], context: &Context) -
         Some((PathBuf::from(path), asked.access.unwrap_or(Access::Read)))
     };
     let folders: Vec<_> = bindings.folders.iter().filter_map(folder).collect();
-    let may_hold = programs::may_hold(&context.settings);
-    for (path, _) in &folders {
-        may_hold
-            .check_apart(path)
-            .map_err(|why| CliError::refused(format_args!("{} cannot be held: {why}", path.display())))?;
-    }
     let sources = bindings.secrets.values().filter_map(|source| source.parse().ok());
     // A server has its own environment within its walls.
     let secrets: Vec<_> = sources.filter(|source| !matches!(source, SecretSource::Env(_))).collect();

@@ -25,7 +25,9 @@ type Handled = Result<Resource<types::HostFutureIncomingResponse>, ErrorCode>;
 pub fn add_to_linker(linker: &mut Linker<World>) -> Result<()> {
     p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
-    linker.instance(HANDLER)?.func_wrap("handle", handle)?;
+    linker
+        .instance(HANDLER)?
+        .func_wrap_async("handle", |store, arguments| Box::new(handle(store, arguments)))?;
     let mut interface = linker.instance(TYPES)?;
     interface.func_wrap("[method]outgoing-request.body", body)?;
     interface.func_wrap("[method]outgoing-body.write", write)?;
@@ -45,10 +47,11 @@ pub fn add_to_linker(linker: &mut Linker<World>) -> Result<()> {
     Ok(())
 }
 
-fn handle(
+async fn handle(
     mut store: StoreContextMut<'_, World>,
     (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>),
 ) -> Result<(Handled,)> {
+    store.data().write_pending().await?;
     let world = store.data_mut();
     world.http_hooks.sends(request.rep());
     let future = match world.http().handle(request, options) {

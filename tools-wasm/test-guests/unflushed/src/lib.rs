@@ -1,5 +1,5 @@
-//! `unflushed {nap_ms}`: streams into files have taken bytes and nothing has asked for them to be written, before a sleep, a
-//! checkpoint and the end.
+//! `unflushed {nap_ms, sends_to}`: streams into files have taken bytes and nothing has asked for them to be written, before a
+//! sleep, a checkpoint and the end; and before a request, behind which it traps.
 
 use std::time::Duration;
 
@@ -7,13 +7,20 @@ use longhaul_guest::{Output, Tool, ToolResult, checkpoint, export_tools, json, t
 use serde::Deserialize;
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{Fields, OutgoingRequest, Scheme};
 
 #[derive(Deserialize)]
 struct Arguments {
     nap_ms: u64,
+    sends_to: Option<String>,
 }
 
 fn run(arguments: Arguments) -> ToolResult {
+    if let Some(authority) = &arguments.sends_to {
+        stream("sent")?;
+        send(authority);
+    }
     if checkpoint::restore::<bool>()?.is_none() {
         stream("slept")?;
         timers::sleep(Duration::from_millis(arguments.nap_ms));
@@ -22,6 +29,15 @@ fn run(arguments: Arguments) -> ToolResult {
     }
     stream("ended")?;
     Ok(Output::text("done"))
+}
+
+/// Does not wait for the answer, and never comes back.
+fn send(authority: &str) {
+    let request = OutgoingRequest::new(Fields::new());
+    request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
+    request.set_authority(Some(authority)).expect("an authority");
+    let answer = outgoing_handler::handle(request, None);
+    panic!("it is on its way: {}", answer.is_ok());
 }
 
 /// The file's own name, into it.
@@ -40,7 +56,7 @@ fn stream(name: &str) -> Result<(), ErrorCode> {
 fn tools() -> Vec<Tool> {
     let input = json!({
         "type": "object",
-        "properties": { "nap_ms": { "type": "integer", "minimum": 0 } },
+        "properties": { "nap_ms": { "type": "integer", "minimum": 0 }, "sends_to": { "type": "string" } },
         "required": ["nap_ms"],
     });
     vec![Tool::new("unflushed", "Writes files by streams that nothing flushes.", input, run)]
