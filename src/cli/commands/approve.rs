@@ -101,7 +101,7 @@ async fn with(
     let bindings = bind::parse(&asked.bind, &asked.secret, is_here)?;
     bindings.check_among(&seen.bindable).map_err(CliError::refused)?;
     if is_here {
-        bind::check_apart(&bindings, context)?;
+        bind::check_apart(&bindings, &seen.bindable, context)?;
     }
     seen.show();
     seen.show_given(&asked, &bindings)?;

@@ -52,10 +52,12 @@ fn whole_source(name: &str, source: &str, is_here: bool) -> Result<String> {
     })
 }
 
-/// Whether each folder is one that may be held at all, wherever that is stated.
-pub fn check_apart(bindings: &Bindings, context: &Context) -> Result<()> {
+/// Whether each folder for a slot that is requested is one that may be held at all, wherever that is stated.
+pub fn check_apart(bindings: &Bindings, bindable: &[Bindable], context: &Context) -> Result<()> {
     let may_hold = programs::may_hold(&context.settings);
-    bindings.folders.values().try_for_each(|path| {
+    let is_requested = |slot: &String| bindable.iter().any(|one| one.slot() == Some(slot));
+    let mut requested = bindings.folders.iter().filter(|(slot, _)| is_requested(slot));
+    requested.try_for_each(|(_, path)| {
         may_hold
             .check_apart(Path::new(path))
             .map_err(|why| CliError::refused(format_args!("{} cannot be held: {why}", escape(path))))
