@@ -27,7 +27,7 @@ impl Failed {
         let web = Web::start();
         let root = tempfile::tempdir().expect("a folder");
         let component = root.path().join("interpreter.wasm");
-        std::fs::copy(guest("interpreter"), &component).expect("a copy");
+        std::fs::write(&component, padded(&guest("interpreter"))).expect("a copy");
         let manifest = format!("name = \"interpreter\"\n[capabilities]\nhttp = [{:?}]\n", web.url(""));
         std::fs::write(root.path().join("interpreter.toml"), manifest).expect("a manifest");
         let (data, tools) = (root.path().join("data"), vec![component]);
@@ -55,6 +55,15 @@ impl Failed {
         assert_eq!(answer["bytes"].as_u64(), std::fs::metadata(&file).ok().map(|file| file.len()));
         file
     }
+}
+
+/// A component with a section that means nothing, so that what holds it comes in more than one piece.
+fn padded(component: &Path) -> Vec<u8> {
+    const PADDING: u32 = 5 * 1024 * 1024;
+    let mut bytes = std::fs::read(component).expect("read");
+    let section = wasm_encoder::CustomSection { name: "pad".into(), data: vec![0; PADDING as usize].into() };
+    wasm_encoder::ComponentSection::append_to_component(&section, &mut bytes);
+    bytes
 }
 
 fn text(path: &Path) -> &str {

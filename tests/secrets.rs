@@ -272,7 +272,7 @@ async fn a_source_that_is_bound_at_an_approval_is_used_at_once_and_after_a_resta
         "[capabilities]\nhttp = [{:?}]\nsecrets = [{{ name = \"key\", host = \"127.0.0.1\", header = \"Authorization: Bearer\" }}]\n",
         house.web.url("")
     );
-    fs::write(house.path("tools/fetch.toml"), manifest).expect("a manifest");
+    fs::write(house.path("tools/fetch.toml"), &manifest).expect("a manifest");
     let (config, data) = (house.path("bound.toml"), house.path("bound-data"));
     let text = "[engine]\nisolate = \"process\"\n[cli]\nanswer_without_terminal = true\n";
     fs::write(&config, text).expect("a configuration");
@@ -303,6 +303,16 @@ async fn a_source_that_is_bound_at_an_approval_is_used_at_once_and_after_a_resta
     let hidden = format!("Bearer {}", "*".repeat(CANARY.len()));
     assert_eq!(fetched(&server.client(), &echo).await, hidden);
     check_hidden("what approve says", said.as_bytes());
+
+    // Another version that asks for it in the same words has it once a person approves that.
+    server.kill();
+    fs::write(house.path("tools/fetch.toml"), format!("version = \"2\"\n{manifest}")).expect("a manifest");
+    let server = start();
+    let (_, said) = approve(&[]);
+    assert!(said.contains("bound as before: secrets:key to file:"), "{said}");
+    let digest = said.rsplit_once("--digest ").expect("a command").1.trim().to_owned();
+    approve(&["--digest", &digest]);
+    assert_eq!(fetched(&server.client(), &echo).await, hidden);
 
     // What no person has bound on this machine is not read, though the server asks for it.
     let bindings = home.join("longhaul/bindings.toml");

@@ -24,6 +24,9 @@ pub struct TaskExport {
     /// Bytes.
     #[serde(default)]
     pub offset: u64,
+    /// Of the first piece, for those that follow: the file says when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_at: Option<u64>,
 }
 
 /// A piece of the file. Pieces with one digest are of one file: a task that goes on may be exported otherwise later.
@@ -33,6 +36,9 @@ pub struct ExportPiece {
     // Of the whole.
     pub bytes: u64,
     pub digest: String,
+    /// Nanoseconds since 1970.
+    #[serde(default)]
+    pub exported_at: Option<u64>,
 }
 
 shown_as_it_is!(ExportPiece);
@@ -48,8 +54,9 @@ impl Operation for TaskExport {
     const AUDIENCE: Audience = Audience::Person;
 
     async fn run(self, engine: &TaskEngine, caller: &Caller<'_>) -> Result<ExportPiece, ApiError> {
-        let Self { task_id, redact, offset } = self;
-        let file = engine.export_file(&caller.overseer(), task_id, redact).await?;
+        let Self { task_id, redact, offset, exported_at } = self;
+        let exported_at = exported_at.unwrap_or_else(|| engine.now());
+        let file = engine.export_file(&caller.overseer(), task_id, (redact, exported_at)).await?;
         if file.len() > limits::MAX_SERVED_EXPORT_BYTES {
             return Err(EngineError::Packed(format!(
                 "the export of task {task_id} has {} bytes, and a server gives at most {}: stop the server and export it \
@@ -65,6 +72,7 @@ impl Operation for TaskExport {
             base64: BASE64.encode(&file[from..to]),
             bytes: file.len() as u64,
             digest: blake3::hash(&file).to_hex().to_string(),
+            exported_at: Some(exported_at),
         })
     }
 }

@@ -61,9 +61,9 @@ pub struct UnapprovedDocument {
     pub since: Since,
     /// Why it waits, in words that quote the component.
     pub reasons: Vec<String>,
-    /// The most that an approval gives it that binds nothing.
+    /// The most that an approval gives it that binds nothing new.
     pub offered: Vec<NamedCapability>,
-    /// Folders and secrets that it asks for, which an approval binds.
+    /// Folders and secrets that it asks for, which an approval binds, and what they stay bound to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bindable: Vec<Bindable>,
 }

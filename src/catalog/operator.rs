@@ -142,11 +142,14 @@ pub struct ComponentTable {
 impl Operator {
     /// Tables that speak of nothing that is there, such as `[grants.travl]`: most likely misspelt.
     pub fn unused(&self, catalog: &Catalog) -> Vec<String> {
-        let no_component = |name: &&String| catalog.component(name).is_none();
+        // What waits for a person may wait for what these tables give it.
+        let waits = |name: &str| catalog.unapproved().any(|waiting| waiting.component.name == name);
+        let no_component = |name: &&String| catalog.component(name).is_none() && !waits(name);
         let grants = self.grants.keys().filter(no_component).map(|name| format!("[grants.{}]", key(name)));
         let components =
             self.components.keys().filter(no_component).map(|name| format!("[components.{}]", key(name)));
-        let tools = self.tools.keys().filter(|name| catalog.tool(name).is_none());
+        let has_tool = |name: &str| catalog.unapproved().any(|waiting| waiting.has_tool(name));
+        let tools = self.tools.keys().filter(|name| catalog.tool(name).is_none() && !has_tool(name));
         grants.chain(components).chain(tools.map(|name| format!("[tools.{}]", key(name)))).collect()
     }
 }

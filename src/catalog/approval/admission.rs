@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bindings::Bindings;
 use super::flags::Flag;
 use super::lock::Locked;
 use super::statement::Statement;
@@ -29,11 +30,14 @@ pub struct Reasons {
     pub kept: Kept,
 }
 
-/// What the tasks of a component that waits may do still, as far as they were given it. The default is nothing.
+/// What of an earlier approval counts while a component waits. The default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
+    /// What its tasks may do still, as far as they were given it.
     pub grant: Grant,
     pub until: Option<UnixNanos>,
+    /// What the next approval binds where the person says nothing else.
+    pub bindings: Bindings,
 }
 
 impl Reasons {
@@ -185,15 +189,16 @@ impl Approved<'_> {
         if !self.statement.granted.is_empty() || !now.granted.is_empty() {
             return Kept { until: self.terms.expires_at, ..Kept::of_operator(now) };
         }
+        let bindings = self.terms.bindings.where_asked_alike(&self.statement.requested, &now.requested);
         let approval = Approval::new(self.statement.clone(), self.terms.clone());
         let grant = approval.map(|approval| approval.grant).unwrap_or_default();
-        Kept { grant, until: self.terms.expires_at }
+        Kept { grant, until: self.terms.expires_at, bindings }
     }
 }
 
 impl Kept {
     fn of_operator(now: &Statement) -> Self {
-        Self { grant: now.granted.clone(), until: None }
+        Self { grant: now.granted.clone(), ..Self::default() }
     }
 }
 

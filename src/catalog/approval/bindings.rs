@@ -82,6 +82,25 @@ impl Bindings {
         self
     }
 
+    /// What of it was bound for something that is requested `now` in the words of `before`: a secret for another host, or a
+    /// folder that may be changed too, is for a person to bind.
+    pub fn where_asked_alike(&self, before: &Grant, now: &Grant) -> Self {
+        let mut alike = self.clone();
+        alike.folders.retain(|slot, _| {
+            let of = |grant: &Grant| -> Vec<_> {
+                grant.files.iter().filter(|file| file.slot == *slot).cloned().collect()
+            };
+            !of(now).is_empty() && of(now) == of(before)
+        });
+        alike.secrets.retain(|name, _| {
+            let of = |grant: &Grant| -> Vec<_> {
+                grant.secrets.iter().filter(|secret| secret.name == *name).cloned().collect()
+            };
+            !of(now).is_empty() && of(now) == of(before)
+        });
+        alike
+    }
+
     /// Whether all of this can be bound for the component of the statement.
     pub fn check(&self, statement: &Statement) -> Result<(), BindingError> {
         if self.folders.len() + self.secrets.len() > limits::MAX_BINDINGS {

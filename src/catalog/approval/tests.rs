@@ -4,7 +4,7 @@ use super::{
     Admission, Approval, Approved, Bindings, FirstSight, Flag, Kept, Locked, SeenAt, Since, Statement, Terms,
     admit, flags,
 };
-use crate::authority::{Grant, HttpPattern, NamedCapability, StatePattern};
+use crate::authority::{Access, FileGrant, Grant, HttpPattern, NamedCapability, SecretGrant, StatePattern};
 use crate::catalog::ToolDefinition;
 use crate::task::{ComponentId, Effects, RetryPolicy, TaskLimits, UnknownOutcome};
 
@@ -286,12 +286,49 @@ fn tasks_of_a_changed_component_keep_what_still_counts() {
     };
     let by_approval = requesting();
     let until = Some(2 * DAY);
-    assert_eq!(kept(&by_approval, &by_approval), Kept { grant: by_approval.requested.clone(), until });
+    assert_eq!(
+        kept(&by_approval, &by_approval),
+        Kept { grant: by_approval.requested.clone(), until, ..Kept::default() }
+    );
     // The operator's own word is the last one, as soon as there is one.
     let written = Statement { granted: granted(), ..requesting() };
-    assert_eq!(kept(&by_approval, &written), Kept { grant: granted(), until });
-    assert_eq!(kept(&written, &written), Kept { grant: granted(), until });
-    assert_eq!(kept(&written, &by_approval), Kept { grant: Grant::default(), until });
+    assert_eq!(kept(&by_approval, &written), Kept { grant: granted(), until, ..Kept::default() });
+    assert_eq!(kept(&written, &written), Kept { grant: granted(), until, ..Kept::default() });
+    assert_eq!(kept(&written, &by_approval), Kept { until, ..Kept::default() });
+}
+
+#[test]
+fn what_is_bound_stays_bound_where_it_is_asked_for_in_the_same_words() {
+    let file =
+        |slot: &str, access| FileGrant { slot: slot.to_owned(), at: "/in".to_owned(), access, path: None };
+    let secret = |name: &str, host: &str| SecretGrant {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        header: "x-key".to_owned(),
+        from: None,
+    };
+    let grant =
+        |files: Vec<FileGrant>, secrets: Vec<SecretGrant>| Grant { files, secrets, ..Grant::default() };
+    let before = grant(
+        vec![file("same", Access::Read), file("more", Access::Read), file("gone", Access::Read)],
+        vec![secret("same", "a.example"), secret("other", "a.example"), secret("also", "a.example")],
+    );
+    let now = grant(
+        vec![file("same", Access::Read), file("more", Access::Write)],
+        vec![
+            secret("same", "a.example"),
+            secret("other", "b.example"),
+            secret("also", "a.example"),
+            secret("also", "b.example"),
+        ],
+    );
+    let pairs = |names: [&str; 3], to: &str| names.map(|name| format!("{name}={to}"));
+    let bound = Bindings::of_pairs(
+        &pairs(["same", "more", "gone"], "/x"),
+        &pairs(["same", "other", "also"], "env:X"),
+    );
+    let kept = bound.expect("bindings").where_asked_alike(&before, &now).to_pairs();
+    assert_eq!(kept, (vec!["same=/x".to_owned()], vec!["same=env:X".to_owned()]));
 }
 
 /// What the lock file has of what requests two things and may use one.

@@ -226,6 +226,11 @@ impl Seen {
         eprintln!("  approved, it may use: {}", escape(&in_words(&given, "nothing")));
         let bound = bindings.folders.iter().chain(&bindings.secrets);
         bound.for_each(|(name, to)| eprintln!("  bound: {} to {}", escape(name), escape(to)));
+        for (kept, to) in self.bindable.iter().filter_map(|one| Some((one, one.to.as_deref()?))) {
+            if given.contains(&kept.capability) && !is_bound_by(bindings, &kept.capability) {
+                eprintln!("  bound as before: {} to {}", escape(&kept.capability.to_string()), escape(to));
+            }
+        }
         let left: Vec<_> = offered.iter().filter(|one| !given.contains(one)).cloned().collect();
         if !left.is_empty() {
             eprintln!("  and not: {}", escape(&in_words(&left, "nothing")));
@@ -241,16 +246,20 @@ impl Seen {
     }
 
     fn offered_with(&self, bindings: &Bindings) -> Vec<NamedCapability> {
-        let is_bound = |one: &&Bindable| match &one.capability {
-            NamedCapability::Files(slot) => bindings.folders.contains_key(slot),
-            NamedCapability::Secrets(name) => bindings.secrets.contains_key(name),
-            _ => false,
-        };
+        let is_bound = |one: &&Bindable| is_bound_by(bindings, &one.capability);
         let bound = self.bindable.iter().filter(is_bound).map(|one| one.capability.clone());
         let mut offered: Vec<_> = self.offered.iter().cloned().chain(bound).collect();
         offered.sort_by_cached_key(ToString::to_string);
         offered.dedup();
         offered
+    }
+}
+
+fn is_bound_by(bindings: &Bindings, capability: &NamedCapability) -> bool {
+    match capability {
+        NamedCapability::Files(slot) => bindings.folders.contains_key(slot),
+        NamedCapability::Secrets(name) => bindings.secrets.contains_key(name),
+        _ => false,
     }
 }
 

@@ -33,7 +33,9 @@ pub async fn run(
     }
     let file = match access {
         Access::Server(remote) => from_server(remote, id, redact).await?,
-        Access::Store(engine) => engine.export_file(&Principal::local().overseeing(), id, redact).await?,
+        Access::Store(engine) => {
+            engine.export_file(&Principal::local().overseeing(), id, (redact, engine.now())).await?
+        }
     };
     let Some(path) = to else { return context.output.raw(&file) };
     write(&path, &file)?;
@@ -74,9 +76,11 @@ async fn from_server(remote: &Remote, task_id: TaskId, redact: bool) -> Result<V
 
 /// `None` where the task went on meanwhile.
 async fn whole(remote: &Remote, task_id: TaskId, redact: bool) -> Result<Option<Vec<u8>>> {
-    let (mut file, mut digest) = (Vec::new(), None);
+    let (mut file, mut digest, mut exported_at) = (Vec::new(), None, None);
     loop {
-        let piece = remote.run(&TaskExport { task_id, redact, offset: file.len() as u64 }, true).await?;
+        let asked = TaskExport { task_id, redact, offset: file.len() as u64, exported_at };
+        let piece = remote.run(&asked, true).await?;
+        exported_at = piece.exported_at;
         if digest.get_or_insert_with(|| piece.digest.clone()) != &piece.digest {
             return Ok(None);
         }

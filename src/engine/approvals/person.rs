@@ -24,9 +24,9 @@ pub struct UnapprovedView {
     pub digest: String,
     pub tools: Vec<String>,
     pub reasons: Reasons,
-    /// The most that an approval gives it that binds nothing.
+    /// The most that an approval gives it that binds nothing new.
     pub offered: Vec<NamedCapability>,
-    /// Folders and secrets that it asks for, which an approval binds.
+    /// Folders and secrets that it asks for, which an approval binds, and what they stay bound to.
     pub bindable: Vec<Bindable>,
 }
 
@@ -65,7 +65,7 @@ pub struct Approving {
     /// Of what it may be given.
     pub selection: Selection,
     pub expires_at: Option<UnixNanos>,
-    /// On top of what is bound already, where it is served.
+    /// On top of what is bound already.
     pub bindings: Bindings,
 }
 
@@ -101,7 +101,9 @@ impl TaskEngine {
         let catalog = self.catalog();
         let waiting = catalog.unapproved().find(|waiting| waiting.component.name == name);
         let (component, statement, bindings) = match waiting {
-            Some(waiting) => (&waiting.component, &waiting.statement, bindings),
+            Some(waiting) => {
+                (&waiting.component, &waiting.statement, bindings.over(&waiting.reasons.kept.bindings))
+            }
             None => {
                 let served = catalog.component(&name).ok_or_else(missing)?;
                 let approval = served.approval.as_ref().ok_or_else(missing)?;
@@ -181,8 +183,8 @@ fn view(name: &str, statement: &Statement, reasons: &Reasons) -> UnapprovedView 
         digest: statement.digest(),
         tools: statement.tools.keys().cloned().collect(),
         reasons: reasons.clone(),
-        offered: statement.offered(&Bindings::default()).named(),
-        bindable: statement.bindable(&Bindings::default()),
+        offered: statement.offered(&reasons.kept.bindings).named(),
+        bindable: statement.bindable(&reasons.kept.bindings),
     }
 }
 

@@ -6,6 +6,7 @@ use super::task::{
     Exported, ExportedError, ExportedHead, PackedCheckpoint, PackedOp, PackedState, PackedTask,
 };
 use crate::authority::Principal;
+use crate::clock::UnixNanos;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::journal::log_tail::split_log_row;
@@ -39,16 +40,17 @@ impl TaskEngine {
         Ok(exported)
     }
 
-    /// The same as the bytes of a file.
+    /// The same as the bytes of a file, which says that it was made at this time.
     pub async fn export_file(
         &self,
         principal: &Principal,
         id: TaskId,
-        is_redacted: bool,
+        (is_redacted, exported_at): (bool, UnixNanos),
     ) -> Result<Vec<u8>, EngineError> {
         // One may be large; several at once are many.
         let _alone = self.shared.exporting.lock().await;
-        let exported = self.export(principal, id).await?;
+        let mut exported = self.export(principal, id).await?;
+        exported.head.exported_at = exported_at;
         let exported = if is_redacted { exported.redacted() } else { exported };
         let packed = exported.to_bytes();
         packed.map_err(|error| EngineError::Packed(format!("task {id} is not exported: {error}")))
