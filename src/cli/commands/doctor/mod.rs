@@ -22,7 +22,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
         settings::shares(context),
         settings::isolation(context),
         settings::secrets(context),
-        settings::models(context),
+        settings::models(&context.settings.models),
         folder::data_folder(context.data()),
         folder::disk(context.data(), context.settings.shares.disk.bounds()),
     ];

@@ -1,5 +1,7 @@
 //! What the configuration says.
 
+use std::collections::BTreeMap;
+
 use super::check::Check;
 use super::machine::{connections_of, limit_of_descriptors};
 use crate::cli::config::{Isolation, ModelSettings};
@@ -42,29 +44,35 @@ pub fn secrets(context: &Context) -> Check {
 }
 
 /// Which are configured, and whether their keys are there; no endpoint is asked.
-pub fn models(context: &Context) -> Check {
+pub fn models(models: &BTreeMap<String, ModelSettings>) -> Check {
     const WHAT: &str = "models";
-    let found = |(name, model): (&String, &ModelSettings)| {
-        let key = match &model.key {
-            None => "no key".to_owned(),
-            Some(source) => match read_here(source) {
-                Ok(_) => format!("key from {source}"),
-                Err(_) => return Err(format!("{name}: its key is not there: {source}")),
-            },
-        };
-        Ok(format!("{name} ({}, {key})", model.model.escape_debug()))
-    };
-    let found: Result<Vec<String>, String> = context.settings.models.iter().map(found).collect();
-    match found {
-        Ok(models) if models.is_empty() => Check::ok(WHAT, "none"),
-        Ok(models) => Check::ok(WHAT, models.join(", ")),
-        Err(missing) => Check::warn(
-            WHAT,
-            missing,
-            "what asks that model is answered that it is unavailable; what a server was started with, this command \
-             does not see",
-        ),
+    if models.is_empty() {
+        return Check::ok(WHAT, "none");
     }
+    let mut missing = Vec::new();
+    let found: Vec<String> = models
+        .iter()
+        .map(|(name, model)| {
+            let key = match &model.key {
+                None => "no key".to_owned(),
+                Some(source) if read_here(source).is_ok() => format!("key from {source}"),
+                Some(source) => {
+                    missing.push(name.as_str());
+                    format!("its key is not there: {source}")
+                }
+            };
+            format!("{name} ({}, {key})", model.model.escape_debug())
+        })
+        .collect();
+    let found = found.join(", ");
+    if missing.is_empty() {
+        return Check::ok(WHAT, found);
+    }
+    let advice = format!(
+        "what asks {} is answered that it is unavailable; what a server was started with, this command does not see",
+        missing.join(", ")
+    );
+    Check::warn(WHAT, found, advice)
 }
 
 /// What there is of each thing, for all callers and for one principal with tokens.
@@ -97,5 +105,26 @@ pub fn isolation(context: &Context) -> Check {
             WHAT,
             "in the server's process; isolate = \"process\" under [engine] in longhaul.toml gives each a worker",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_model_is_shown_with_its_key() {
+        let lines = "[a]\napi = \"openai-chat\"\nurl = \"http://127.0.0.1:1/v1\"\nmodel = \"one\"\nkey = \"env:NO_SUCH_KEY\"\n\
+                     [b]\napi = \"anthropic\"\nurl = \"http://127.0.0.1:1/v1\"\nmodel = \"two\"\n\
+                     [c]\napi = \"anthropic\"\nurl = \"http://127.0.0.1:1/v1\"\nmodel = \"three\"\nkey = \"env:PATH\"\n";
+        let mut settings: BTreeMap<String, ModelSettings> = toml::from_str(lines).expect("settings");
+        let check = models(&settings);
+        let found =
+            "a (one, its key is not there: env:NO_SUCH_KEY), b (two, no key), c (three, key from env:PATH)";
+        assert_eq!((check.ok, check.found.as_str()), (false, found));
+        assert!(check.advice.is_some_and(|advice| advice.starts_with("what asks a is")), "and no other");
+        settings.remove("a");
+        assert!(models(&settings).ok);
+        assert_eq!(models(&BTreeMap::new()).found, "none");
     }
 }

@@ -110,7 +110,7 @@ pub async fn server_and_store(context: &Context) -> Vec<Check> {
                 }
                 Ok(remote) => {
                     let by_itself = match serves {
-                        Some(Serves::Background) => "; in the background, until nobody needs it",
+                        Some(Serves::Background) => "; in the background, as long as it is needed",
                         _ => "",
                     };
                     Check::ok(SERVER, format!("answers at {}{by_itself}", remote.url()))
