@@ -145,7 +145,7 @@ fn past(spent: Spend, more: Spend, bound: Spend, table: &str) -> Option<String> 
     }
     (sum.cost > bound.cost).then(|| {
         format!(
-            "[{table}] model_cost_cents_per_day allows {}, of which {} is spent or reserved today, and this request may \
+            "[{table}] model_cost_cents_per_day allows {} (it is in hundredths), of which {} is spent or reserved today, and this request may \
              cost {}: {until}",
             units(bound.cost),
             units(spent.cost),

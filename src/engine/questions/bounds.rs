@@ -40,7 +40,7 @@ pub fn past_budget(status: &Status, bounds: &TaskLimits, spend: Spend) -> Option
     let most = bounds.model_cost_cents.saturating_mul(NANOS_PER_CENT);
     (sum.cost > most).then(|| {
         format!(
-            "the task has used or reserved {} of the {} that its limit 'model_cost_cents' allows, and this request may cost \
+            "the task has used or reserved {} of the {} that its limit 'model_cost_cents' (in hundredths) allows, and this request may cost \
              {}; its operator can raise 'model_cost_cents' in the limits of its grant",
             units(taken.cost),
             units(most),

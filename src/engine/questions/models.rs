@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::answer::{Given, MODEL_CHANNEL, Paid};
 use super::asked::{Ask, ModelAsk, read, read_ask};
 use super::deliver::deliver;
@@ -61,6 +63,8 @@ pub(super) fn set_terms(shared: &Shared, ask: &mut ModelAsk) {
 /// A model was asked.
 pub(super) fn serve(recorder: Recorder, number: u64) {
     let runtime = recorder.shared().runtime.clone();
+    // From here on: a task that is stopped before its intent is on disk asks nothing, and what goes on with it does.
+    let stop = recorder.entry().stop.subscribe();
     runtime.spawn(async move {
         let (shared, entry) = (recorder.shared().clone(), recorder.entry().clone());
         // Nothing leaves before the intent is on disk.
@@ -69,17 +73,17 @@ pub(super) fn serve(recorder: Recorder, number: u64) {
         }
         drop(recorder);
         crate::crash_point!("model_asking");
-        work(shared, entry, number).await;
+        work(shared, entry, number, stop).await;
     });
 }
 
 /// Takes up one that is open: at a start, and where a task goes on that stood still.
 pub(super) fn resume(shared: &Arc<Shared>, entry: &Arc<Entry>, number: u64) {
-    shared.runtime.spawn(work(shared.clone(), entry.clone(), number));
+    let stop = entry.stop.subscribe();
+    shared.runtime.spawn(work(shared.clone(), entry.clone(), number, stop));
 }
 
-async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64) {
-    let mut stop = entry.stop.subscribe();
+async fn work(shared: Arc<Shared>, entry: Arc<Entry>, number: u64, mut stop: watch::Receiver<u64>) {
     let mut running = shared.memory.running.subscribe();
     // A start takes up what is open before it dispatches.
     if running.wait_for(|running| *running).await.is_err() {
