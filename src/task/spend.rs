@@ -56,6 +56,11 @@ pub fn units(nanos: u64) -> String {
     }
 }
 
+/// Hundredths of a unit, in which bounds of money are written.
+pub fn cents(nanos: u64) -> String {
+    units(nanos.saturating_mul(100))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +73,8 @@ mod tests {
         assert_eq!((spend.tokens, units(spend.cost).as_str()), (1_500_000, "0.45"));
         assert_eq!(units(Price { input: 1, output: 0 }.of(1, 0).cost), "0.000000001");
         assert_eq!(units(2 * NANOS_PER_UNIT), "2");
+        assert_eq!(cents(3 * NANOS_PER_CENT), "3");
+        assert_eq!(cents(1_000), "0.0001");
     }
 
     #[test]

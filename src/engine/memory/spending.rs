@@ -11,7 +11,7 @@ use crate::authority::LOCAL;
 use crate::clock::UnixNanos;
 use crate::engine::charge::{COST, TOKENS, change, cost_of, tokens_of};
 use crate::store::{Batch, Count, Snapshot, Space, StoreError, read_count};
-use crate::task::{Spend, units};
+use crate::task::{Spend, cents};
 
 /// What may be spent on models in a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,11 +145,11 @@ fn past(spent: Spend, more: Spend, bound: Spend, table: &str) -> Option<String> 
     }
     (sum.cost > bound.cost).then(|| {
         format!(
-            "[{table}] model_cost_cents_per_day allows {} (it is in hundredths), of which {} is spent or reserved today, and this request may \
-             cost {}: {until}",
-            units(bound.cost),
-            units(spent.cost),
-            units(more.cost)
+            "[{table}] model_cost_cents_per_day allows {}, of which {} are spent or reserved today, and this request may cost {}: \
+             {until}",
+            cents(bound.cost),
+            cents(spent.cost),
+            cents(more.cost)
         )
     })
 }
@@ -210,7 +210,7 @@ mod tests {
         let refused = take(&spending, 1, "ann", 1, 0).expect_err("she has no more");
         assert!(refused.contains("[shares.principal] model_tokens_per_day allows 60 tokens"), "{refused}");
         let refused = take(&spending, 1, "bob", 1, 1_001).expect_err("it costs too much");
-        assert!(refused.contains("model_cost_cents_per_day allows 0.000001"), "{refused}");
+        assert!(refused.contains("model_cost_cents_per_day allows 0.0001,"), "{refused}");
         take(&spending, 1, LOCAL, 40, 5_000).expect("the owner has no share");
         let refused = take(&spending, 1, "bob", 1, 0).expect_err("all is spent");
         assert!(refused.contains("[shares] model_tokens_per_day") && !refused.contains("ann"), "{refused}");

@@ -1,7 +1,7 @@
 //! How much a task may ask.
 
 use crate::limits;
-use crate::task::{NANOS_PER_CENT, QuestionKind, Spend, Status, TaskLimits, units};
+use crate::task::{NANOS_PER_CENT, QuestionKind, Spend, Status, TaskLimits, cents};
 
 /// Why one more may not be asked.
 pub fn past_bound(status: &Status, bounds: &TaskLimits, kind: QuestionKind, spend: Spend) -> Option<String> {
@@ -40,11 +40,11 @@ pub fn past_budget(status: &Status, bounds: &TaskLimits, spend: Spend) -> Option
     let most = bounds.model_cost_cents.saturating_mul(NANOS_PER_CENT);
     (sum.cost > most).then(|| {
         format!(
-            "the task has used or reserved {} of the {} that its limit 'model_cost_cents' (in hundredths) allows, and this request may cost \
+            "the task has used or reserved {} of the {} that its limit 'model_cost_cents' allows, and this request may cost \
              {}; its operator can raise 'model_cost_cents' in the limits of its grant",
-            units(taken.cost),
-            units(most),
-            units(spend.cost)
+            cents(taken.cost),
+            cents(most),
+            cents(spend.cost)
         )
     })
 }
