@@ -98,7 +98,7 @@ async fn what_is_pushed_is_added_by_its_tag_pinned_and_looked_at_again() {
     assert_eq!(number(&server).await, 7);
     approve(&data, &config);
     assert_eq!(number(&server).await, 8);
-    let by_name = format!("oci://{}/team/copy:1", registry.address());
+    let by_name = format!("oci://{}/copies/number:1", registry.address());
     let copied = answer_of(command(&data, &["tool", "push", "number", &by_name]));
     let digest = |place: &str| place.rsplit_once('@').expect("pinned").1.to_owned();
     let copied = digest(copied["pushed"].as_str().expect("a text"));
@@ -222,6 +222,32 @@ fn a_push_to_where_nothing_can_be_pushed_says_so() {
     let Some(registry) = DebianRegistry::read_only(folder.path()) else { return };
     let said = refused(registry.address());
     assert!(said.contains("takes no push to it: Method not allowed; look at"), "{said}");
+}
+
+/// Grants go by a component's name, so that no artifact names itself.
+#[test]
+fn a_manifest_that_names_another_component_is_neither_pushed_nor_added() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let component = component(folder.path(), 7);
+    let wasm = fs::read(&component).expect("a component");
+    let push = |place: &str| run(&data, &["tool", "push", component.to_str().expect("text"), place]);
+    let done = push("oci://127.0.0.1:1/a/other-number:1");
+    let said = stderr(&done);
+    assert_eq!(done.status.code(), Some(4), "{said}");
+    assert!(said.contains("is named other_number") && said.contains("says name = \"number\""), "{said}");
+    assert!(said.contains("a repository that ends with number"), "{said}");
+    // It is alike.
+    assert!(stderr(&push("oci://127.0.0.1:1/a/number:1")).contains("cannot be reached"));
+
+    let mut artifact = liar::manifest(&wasm);
+    artifact["annotations"] = json!({"dev.longhaul.manifest": "name = \"mailer\"\n"});
+    let liar = Liar::start(Answer::of(artifact.to_string()), Answer::of(wasm));
+    let done = run(&data, &["tool", "add", &format!("oci://{}/a/number:1", liar.address())]);
+    let said = stderr(&done);
+    assert_eq!(done.status.code(), Some(4), "{said}");
+    assert!(said.contains("is named number") && said.contains("says name = \"mailer\""), "{said}");
+    assert!(said.contains("its author can push it") && !said.contains("rename"), "{said}");
 }
 
 /// With this configuration.

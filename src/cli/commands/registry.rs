@@ -11,7 +11,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::add;
 use crate::api::{AddedDocument, CopyPiece, ToolAdd, ToolAdded, ToolCopy, ToolUpdate};
-use crate::catalog::{ComponentFile, RequestForm, RequestText, is_component_name, read_text};
+use crate::catalog::{
+    ComponentFile, Manifest, RequestForm, RequestText, folded, is_component_name, read_text,
+};
 use crate::cli::args::{AddArgs, PushArgs, ServerArgs};
 use crate::cli::client::access::Access;
 use crate::cli::context::Context;
@@ -113,7 +115,14 @@ pub async fn push(args: PushArgs, context: &Context) -> Result<Exit> {
         ));
     }
     // An error in it is found here rather than by those who pull it.
-    requests.parse().map_err(CliError::usage)?;
+    let manifest = requests.parse().map_err(CliError::usage)?.manifest;
+    let name = component_name(&reference)?;
+    if let Some(other) = manifest.name.filter(|other| folded(other) != folded(&name)) {
+        return Err(named_otherwise(&reference, &name, &other).next(format!(
+            "push it to a repository that ends with {}, or write name = \"{name}\" in the manifest",
+            escape(&other)
+        )));
+    }
     let names = sandbox::extern_names(&bytes);
     let carried = Carried {
         manifest: Some(requests.text).filter(|text| !text.is_empty()),
@@ -223,6 +232,7 @@ async fn fetch_unless(
     let pinned = reference.pinned(resolved.digest);
     eprintln!("{pinned}");
     let mut pulled = registry.pull(resolved).await.map_err(failed)?;
+    let is_its_own = manifest.is_none();
     match (manifest, &pulled.carried.manifest) {
         (Some(_), Some(_)) => {
             return Err(CliError::usage(format_args!("{pinned} has a manifest with it"))
@@ -231,10 +241,31 @@ async fn fetch_unless(
         (Some(manifest), None) => pulled.carried.manifest = Some(manifest),
         (None, _) => {}
     }
+    let says = pulled.carried.manifest.as_deref().and_then(named_by);
+    if let Some(other) = says.filter(|other| folded(other) != folded(name)) {
+        let next = match is_its_own {
+            true => format!("its author can push it to a repository that ends with {}", escape(&other)),
+            false => format!("write name = \"{name}\" in it"),
+        };
+        return Err(named_otherwise(&pinned, name, &other).next(next));
+    }
     let folder = Scratch::new("pull").map_err(CliError::failed)?;
     let path = folder.path().join(format!("{name}.wasm"));
     write(&path, pulled).map_err(CliError::failed)?;
     Ok(Some(Fetched { _folder: folder, path, pinned }))
+}
+
+/// The name in a manifest; where it cannot be read, what reads it as a file says why.
+fn named_by(manifest: &str) -> Option<String> {
+    Manifest::parse(Path::new("manifest"), manifest).ok()?.name
+}
+
+fn named_otherwise(reference: &Reference, name: &str, other: &str) -> CliError {
+    CliError::refused(format_args!(
+        "what is added from {reference} is named {name}, as its repository ends, since grants go by that name; the \
+         manifest says name = \"{}\"",
+        escape(other)
+    ))
 }
 
 fn write(path: &Path, pulled: Pulled) -> std::io::Result<()> {

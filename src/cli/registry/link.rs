@@ -66,7 +66,7 @@ impl Registry {
         let Access { credentials, tls, certificates, patience } = access;
         let is_loopback = reference.is_loopback();
         let scheme = if is_loopback && !tls { "http" } else { "https" };
-        let text = format!("{scheme}://{}/v2/{}/", reference.authority(), reference.repository());
+        let text = format!("{scheme}://{}/v2/{}/", reference.served_at(), reference.repository());
         let failed = |why: String| RegistryError::Unreachable { url: text.clone(), why };
         let base = Url::parse(&text).map_err(|error| failed(error.to_string()))?;
         let mut builder = Client::builder()
@@ -347,6 +347,19 @@ mod tests {
         tokio::select! {
             resolved = registry.resolve(Version::Tag("1")) => resolved.map(drop),
             () = serves => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn each_registry_is_asked_where_it_serves() {
+        for (place, url) in [
+            ("oci://docker.io/a/b:1", "https://registry-1.docker.io/v2/a/b/tags"),
+            ("oci://docker.io:5000/a/b:1", "https://docker.io:5000/v2/a/b/tags"),
+            ("oci://localhost:5000/a/b:1", "http://localhost:5000/v2/a/b/tags"),
+        ] {
+            let reference = place.parse().expect("a reference");
+            let registry = Registry::open(&reference, Access::default()).expect("a client");
+            assert_eq!(registry.url("tags").expect("an address").as_str(), url);
         }
     }
 

@@ -57,6 +57,14 @@ impl Reference {
         self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
+    /// Where it is asked. Docker's own is named otherwise than where it serves.
+    pub(super) fn served_at(&self) -> String {
+        match self.authority().as_str() {
+            "docker.io" => "registry-1.docker.io".to_owned(),
+            authority => authority.to_owned(),
+        }
+    }
+
     pub fn repository(&self) -> &str {
         &self.repository
     }
