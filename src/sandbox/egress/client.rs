@@ -92,17 +92,26 @@ impl Dialler for Client {
         Box::pin(async move {
             let mut sending = client?.request(request.method, request.target.url().clone());
             sending = sending.headers(request.headers);
+            let mut cut = None;
             sending = match request.body {
                 None => sending,
                 Some(Sending::Whole(body)) => sending.body(body),
-                Some(Sending::Streams(upload)) => sending.body(reqwest::Body::wrap_stream(upload.pieces())),
+                Some(Sending::Streams(upload)) => {
+                    let (pieces, cuts) = upload.pieces_until_cut();
+                    cut = Some(cuts);
+                    sending.body(reqwest::Body::wrap_stream(pieces))
+                }
             };
             let failed = |error| Failure::of_client(error, false);
             let response = ROUTE.scope(route, sending.send()).await.map_err(failed)?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = response.bytes_stream();
-            let body = body.map(|piece| piece.map_err(|error| Failure::of_client(error, true))).boxed();
-            Ok(Head { status, headers, body })
+            // A body goes on behind the answer's head, for as long as the answer is taken.
+            let body = body.map(move |piece| {
+                let _until_then = &cut;
+                piece.map_err(|error| Failure::of_client(error, true))
+            });
+            Ok(Head { status, headers, body: body.boxed() })
         })
     }
 }
