@@ -50,6 +50,9 @@ impl Client {
             true => builder.tls_certs_only([]),
             false => builder.tls_certs_merge(self.certificates.clone()),
         };
+        // By itself it ends a connection whose server takes nothing for 30 s: how long one waits is the exchange's to say.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(None::<Duration>);
         let client = builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
