@@ -209,6 +209,44 @@ fn what_the_file_lacks_is_refused_by_the_entry_to_write_and_nothing_leaves() {
     assert_eq!(web.connections(), 0);
 }
 
+/// A plain program that reads one folder and changes another one.
+#[test]
+fn each_run_has_folders_of_its_own() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (component, given) = (root.path().join("files_program.wasm"), root.path().join("given"));
+    std::fs::copy(guest("files_program"), &component).expect("a copy");
+    let manifest = "name = \"files_program\"\n[capabilities]\nfiles = [\n\
+                    { slot = \"in\", at = \"/in\", access = \"read\" },\n\
+                    { slot = \"out\", at = \"/out\", access = \"write\" },\n]\n";
+    std::fs::write(component.with_extension("toml"), manifest).expect("a manifest");
+    std::fs::create_dir(&given).expect("a folder");
+    std::fs::write(given.join("input"), "some words").expect("written");
+    std::fs::write(given.join("big"), vec![7; 200_000]).expect("written");
+    let check = |bind: &[String]| {
+        let mut command = command(root.path(), &words(&component, "{}", None));
+        for bind in bind {
+            command.args(["--bind", bind]);
+        }
+        let output = run(command);
+        let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), said)
+    };
+    let bind = |slot: &str| format!("{slot}={}", given.display());
+    let (exit, report, said) = check(&[bind("in")]);
+    assert_eq!(exit, Some(0), "{said}");
+    assert_eq!(report["undisturbed"]["state"], "completed");
+    assert!(report["interruptions"]["tried"].as_u64() > Some(20), "{report}");
+    // It changes the copy alone.
+    let (exit, _, said) = check(&[bind("in"), bind("out")]);
+    assert_eq!(exit, Some(0), "{said}");
+    assert_eq!(std::fs::read_dir(&given).expect("listed").count(), 2);
+    let (exit, report, said) = check(&[]);
+    assert_eq!(exit, Some(0), "{said}");
+    assert_eq!(report["undisturbed"]["is_error"], true, "it finds nothing to read: {said}");
+    let (exit, _, said) = check(&[bind("nope")]);
+    assert!(exit == Some(2) && said.contains("no slot 'nope': it requests in, out"), "{said}");
+}
+
 /// What the manifest does not request is not granted, and the tool hears so.
 #[test]
 fn only_what_the_manifest_requests_is_granted() {

@@ -138,14 +138,20 @@ impl Component {
 
     /// The same with what this approval gives it, and nothing else.
     #[must_use]
-    pub fn approved_as(mut self, approval: Approval) -> Self {
+    pub fn approved_as(self, approval: Approval) -> Self {
+        let granted = self.granted(approval.grant.clone());
+        Self { approval: Some(Arc::new(approval)), ..granted }
+    }
+
+    /// The same with this grant in the place of its own.
+    #[must_use]
+    pub fn granted(mut self, grant: Grant) -> Self {
         for entry in &mut self.tools {
-            let tool = Tool { grant: approval.grant.clone(), ..entry.tool.clone() };
+            let tool = Tool { grant: grant.clone(), ..entry.tool.clone() };
             *entry = Arc::new(ToolEntry { tool, ..ToolEntry::clone(entry) });
         }
-        self.holdings.denied = self.holdings.requested.beyond(&approval.grant);
-        self.holdings.grant = approval.grant.clone();
-        self.approval = Some(Arc::new(approval));
+        self.holdings.denied = self.holdings.requested.beyond(&grant);
+        self.holdings.grant = grant;
         self
     }
 }

@@ -10,6 +10,9 @@ pub const CHECK_PATIENCE_MS: u64 = 250;
 pub const MAX_CHECK_SLEEPS: u64 = 100_000;
 /// A file of answers, bytes: it holds what models and servers say.
 pub const MAX_ANSWERS_BYTES: u64 = 32 * 1024 * 1024;
+/// Entries and bytes of a folder that is bound in a check: each run gets a copy.
+pub const MAX_CHECK_FILES: usize = 10_000;
+pub const MAX_CHECK_FILES_BYTES: u64 = 256 * 1024 * 1024;
 /// What went wrong that a check says in words; its JSON has all.
 pub const MAX_PROBLEMS_SHOWN: usize = 8;
 /// Of a bound more than this part is near it, percent.

@@ -35,6 +35,8 @@ pub enum Kind {
     Result,
     Log,
     Output,
+    /// Its folders hold something else.
+    Files,
     Journal,
     Requests,
 }
@@ -104,7 +106,10 @@ fn content(undisturbed: &Run, other: &Run) -> Option<(Kind, String)> {
         let name = meta.map(|(meta, _)| meta.name.as_str()).unwrap_or_default();
         return Some((Kind::Output, format!("the output '{name}' is another one")));
     }
-    None
+    let (was, is) = (&undisturbed.left, &other.left);
+    let mut names = was.keys().chain(is.keys());
+    let differs = names.find(|name| was.get(*name) != is.get(*name));
+    differs.map(|name| (Kind::Files, format!("{name} in its folders is another one, or is not there")))
 }
 
 fn first_other(one: &[u8], other: &[u8]) -> usize {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::answers::Answers;
+use super::folders::Left;
 use super::play::{Play, SentRequest, toml_key};
 use crate::authority::Principal;
 use crate::cli::exit::{CliError, Result};
@@ -25,6 +26,8 @@ pub struct Run {
     pub requests: Vec<SentRequest>,
     pub taken: Taken,
     pub used: Used,
+    /// What is in its folders.
+    pub left: Left,
     /// Its attempt was interrupted.
     pub was_cut: bool,
 }
@@ -235,6 +238,7 @@ async fn of_ended(
             models: play.models(),
             refused: probe.refused(),
         },
+        left: Left::new(),
         was_cut: probe.is_over(),
         view,
     })

@@ -6,6 +6,7 @@
 mod answers;
 mod compare;
 mod drive;
+mod folders;
 mod play;
 mod report;
 mod stage;
@@ -18,12 +19,14 @@ use serde_json::Value;
 use self::answers::Answers;
 use self::compare::{At, Problem, differs, sent_again};
 use self::drive::Run;
+use self::folders::Folders;
 use self::play::Switch;
 use self::report::Report;
 use self::stage::{Cut, Stage};
 use super::args::CheckArgs;
 use super::context::Context;
 use super::exit::{CliError, Exit, Result};
+use super::scratch::Scratch;
 use super::server::load::{self, Loaded};
 use super::server::open;
 use super::show::render::escape;
@@ -38,9 +41,14 @@ pub async fn run(args: CheckArgs, context: &Context) -> Result<Exit> {
         None => Answers::default(),
     };
     let switch = Arc::new(Switch::new());
-    let sandbox = open::played_sandbox(context, switch.clone())?;
+    let scratch = Scratch::new("check")
+        .map_err(|error| CliError::failed(format_args!("cannot make a scratch folder: {error}")))?;
+    let folders = Folders::below(scratch.path())?;
+    let sandbox = open::played_sandbox(context, switch.clone(), folders.root())?;
     let (loaded, tool) = find(args.path, args.tool.as_deref(), &sandbox).await?;
-    let stage = Stage::set(&loaded, (&tool, arguments), answers, (sandbox, switch)).await?;
+    let folders = folders.bound(&loaded.component.holdings.requested.files, &args.bind)?;
+    let stage =
+        Stage::set((&loaded, &tool, arguments), (scratch, folders), answers, (sandbox, switch)).await?;
     let report = tokio::select! {
         report = check(&stage, &loaded, &tool) => report?,
         _ = tokio::signal::ctrl_c() => return Err(CliError::failed("interrupted; its scratch folder is gone")),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::answers::Answers;
 use super::drive::{Run, drive};
+use super::folders::Folders;
 use super::play::{Play, PlayedRunner, Switch, played_component};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, Component, Tool, ToolDefinition, ToolEntry};
@@ -31,6 +32,7 @@ pub struct Stage {
     switch: Arc<Switch>,
     catalog: Arc<Catalog>,
     answers: Arc<Answers>,
+    folders: Folders,
     pub id: TaskId,
     /// When every run begins.
     begins: UnixNanos,
@@ -38,6 +40,9 @@ pub struct Stage {
 
 /// Records of waits, by the runner's names.
 const IS_LOOK: [&str; 4] = ["poll.poll", "pollable.ready", "pollable.block", "waits.wait"];
+
+/// Calls in folders, likewise.
+const OF_FILES: &str = "filesystem";
 
 /// Where a run is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +56,22 @@ pub enum Cut {
 
 impl Stage {
     pub async fn set(
-        loaded: &Loaded,
-        (tool, arguments): (&str, Value),
+        (loaded, tool, arguments): (&Loaded, &str, Value),
+        (scratch, folders): (Scratch, Folders),
         answers: Answers,
         (sandbox, switch): (Arc<Sandbox>, Arc<Switch>),
     ) -> Result<Self> {
-        let failed =
-            |error: io::Error| CliError::failed(format_args!("cannot make a scratch folder: {error}"));
-        let scratch = Scratch::new("check").map_err(failed)?;
+        let holdings = &loaded.component.holdings;
+        let grant = folders.on(holdings.grant.clone(), &holdings.requested.files);
+        let component = loaded.component.clone().granted(grant);
         let answers = Arc::new(answers);
         let mut stage = Self {
             scratch,
             runner: Arc::new(PlayedRunner { sandbox, switch: switch.clone() }),
             switch,
-            catalog: Arc::new(catalog(&loaded.component, &answers)?),
+            catalog: Arc::new(catalog(component, &answers)?),
             answers,
+            folders,
             id: TaskId::from_bytes([0; 16]),
             begins: SystemClock::default().wall(),
         };
@@ -105,6 +111,7 @@ impl Stage {
     pub async fn run(&self, cut: Cut) -> Result<Run> {
         let folder = self.scratch.path().join("run");
         copy(&self.template(), &folder)?;
+        self.folders.lay_out()?;
         let (plan, cut_at) = match cut {
             Cut::Never => (Plan::Watch, None),
             Cut::Record(after) => (Plan::InterruptAfter(after), None),
@@ -131,9 +138,15 @@ impl Stage {
         if let Ok(run) = &mut run {
             // How often it looked, and what was ready then, is no doing of its own.
             run.calls.retain(|(kind, _)| !IS_LOOK.contains(&self.runner.describe(*kind, &[]).0));
+            // Which file it is counts in the hash, and each run has files of its own.
+            let is_of_files = |kind: u8| self.runner.describe(kind, &[]).0 == OF_FILES;
+            run.calls.iter_mut().filter(|(kind, _)| is_of_files(*kind)).for_each(|(_, hash)| *hash = 0);
         }
         engine.shutdown().await;
         drop(engine);
+        if let Ok(run) = &mut run {
+            run.left = self.folders.left()?;
+        }
         fs::remove_dir_all(&folder).map_err(|error| unusable(&folder, &error))?;
         run
     }
@@ -166,7 +179,7 @@ fn usage(error: EngineError) -> CliError {
 }
 
 /// The component's own tools for its caller; those that it may call, played, for itself.
-fn catalog(component: &Component, answers: &Answers) -> Result<Catalog> {
+fn catalog(component: Component, answers: &Answers) -> Result<Catalog> {
     let own: Vec<&str> = component.tools.iter().map(|entry| entry.tool.definition.name.as_str()).collect();
     let requested = component.holdings.grant.tools.iter().filter(|name| !name.contains('*'));
     let mut names: Vec<&String> = answers.tools.keys().chain(requested).collect();
@@ -180,7 +193,7 @@ fn catalog(component: &Component, answers: &Answers) -> Result<Catalog> {
         entry.map_err(|error| CliError::usage(format_args!("[tools.{name}]: {error}")))
     });
     let played = played.collect::<Result<Vec<_>>>()?;
-    let served = Catalog::default().with(component.clone()).map_err(CliError::usage)?;
+    let served = Catalog::default().with(component).map_err(CliError::usage)?;
     Ok(served.with_reachable(played))
 }
 

@@ -88,13 +88,14 @@ pub async fn update(
         }
         return Ok(Some(Exit::Done));
     };
-    eprintln!("{}: was {pinned}", escape(name));
-    eprintln!("{}: is  {}", escape(name), fetched.pinned);
     let mut access = Access::open(server.url(), context).await?;
     let update = ToolUpdate { what: fetched.path(), from: Some(fetched.pinned.to_string()) };
     let updated: Result<AddedDocument> = access.run(update).await;
     access.close().await;
-    add::say(&updated?, "updated", context)?;
+    let updated = updated?;
+    eprintln!("{}: was {pinned}", escape(name));
+    eprintln!("{}: is  {}", escape(name), fetched.pinned);
+    add::say(&updated, "updated", context)?;
     Ok(Some(Exit::Done))
 }
 

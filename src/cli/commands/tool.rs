@@ -204,10 +204,7 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
     let component = served_with(&components, name);
     let isolated = component.is_some_and(|component| component.isolated);
     remote.close().await;
-    let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| {
-        CliError::not_found(format_args!("{name} is neither a file nor a tool of the server"))
-            .next("longhaul tool list")
-    })?;
+    let tool = listed.iter().find(|tool| tool.name == name).ok_or_else(|| not_served(name, &approvals))?;
     let output = context.output;
     let approved = approval_of(&approvals, name);
     if output.json {
@@ -235,6 +232,24 @@ async fn inspect_served(name: &str, server: &ServerArgs, context: &Context) -> R
     output.foreign_text(&tool.description)?;
     schema(output, "arguments", &tool.input_schema)?;
     tool.output_schema.as_ref().map_or(Ok(()), |result| schema(output, "result", result))
+}
+
+fn not_served(name: &str, approvals: &ApprovalsListed) -> CliError {
+    let waits =
+        approvals.waiting.iter().find(|it| it.name == name || it.tools.iter().any(|tool| tool == name));
+    match waits {
+        Some(waiting) => CliError::not_found(format_args!(
+            "{name} is not served: the component {} waits for a person, since {}",
+            escape(&waiting.name),
+            waiting.since.words()
+        ))
+        .next(format!(
+            "longhaul tool approve {}, which shows what it asks for before it is approved",
+            escape(&waiting.name)
+        )),
+        None => CliError::not_found(format_args!("{name} is neither a file nor a tool of the server"))
+            .next("longhaul tool list"),
+    }
 }
 
 fn wire(tool: &ToolInfo) -> Value {

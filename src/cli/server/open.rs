@@ -10,8 +10,10 @@ use crate::cli::config::Isolation;
 use crate::cli::config::servers;
 use crate::cli::context::Context;
 use crate::cli::exit::{CliError, Result};
+use crate::cli::programs;
 use crate::engine::{EngineError, EngineOptions, Remotes, Runner, TaskEngine};
 use crate::files::FolderServers;
+use crate::launch::Launch;
 use crate::sandbox::{Compile, CompilerBounds, Isolate, Player, Sandbox, SandboxOptions, WorkerBounds};
 use crate::store::{StoreError, StoreOptions};
 
@@ -38,9 +40,13 @@ pub fn sandbox(context: &Context) -> Result<Arc<Sandbox>> {
     Ok(Arc::new(Sandbox::new(sandbox_options(context)).map_err(CliError::failed)?))
 }
 
-/// The same without a network: `player` answers what guests ask over HTTP.
-pub fn played_sandbox(context: &Context, player: Arc<dyn Player>) -> Result<Arc<Sandbox>> {
-    Ok(Arc::new(Sandbox::played(sandbox_options(context), player).map_err(CliError::failed)?))
+/// The same without a network: `player` answers what guests ask over HTTP, and the folders that are held are all in one.
+pub fn played_sandbox(context: &Context, player: Arc<dyn Player>, within: &Path) -> Result<Arc<Sandbox>> {
+    let mut settings = context.settings.clone();
+    settings.folders.within = vec![within.to_owned()];
+    let folders = FolderServers::launched(Launch::here(programs::stated(&settings)?));
+    let options = SandboxOptions { folders, ..sandbox_options(context) };
+    Ok(Arc::new(Sandbox::played(options, player).map_err(CliError::failed)?))
 }
 
 /// The same for what only replays: folders that its operator names are read by this process itself.

@@ -90,6 +90,9 @@ pub fn task(output: Output, task: &TaskDocument) -> Result<()> {
         }
         field("answered", &words);
     }
+    if let Some(cost) = &task.model_cost {
+        field("model cost", cost);
+    }
     field("attempt", &task.attempt.to_string());
     field("steps", &task.steps.to_string());
     field("created", &task.created_at);
