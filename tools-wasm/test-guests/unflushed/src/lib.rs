@@ -34,10 +34,9 @@ fn run(arguments: Arguments) -> ToolResult {
 /// Does not wait for the answer, and never comes back.
 fn send(authority: &str) {
     let request = OutgoingRequest::new(Fields::new());
-    request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
-    request.set_authority(Some(authority)).expect("an authority");
-    let answer = outgoing_handler::handle(request, None);
-    panic!("it is on its way: {}", answer.is_ok());
+    let named = request.set_scheme(Some(&Scheme::Http)).and_then(|()| request.set_authority(Some(authority)));
+    let answer = named.map(|()| outgoing_handler::handle(request, None));
+    panic!("it is on its way: {}", matches!(answer, Ok(Ok(_))));
 }
 
 /// The file's own name, into it.
