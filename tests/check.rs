@@ -235,6 +235,7 @@ fn each_run_has_folders_of_its_own() {
     let (exit, report, said) = check(&[bind("in")]);
     assert_eq!(exit, Some(0), "{said}");
     assert_eq!(report["undisturbed"]["state"], "completed");
+    assert_eq!(report["capabilities"]["used"], json!(["files"]));
     assert!(report["interruptions"]["tried"].as_u64() > Some(20), "{report}");
     // It changes the copy alone.
     let (exit, _, said) = check(&[bind("in"), bind("out")]);

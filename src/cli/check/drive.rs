@@ -44,6 +44,8 @@ pub struct Used {
     pub has_sampled: bool,
     /// Models of the operator's, by name.
     pub models: Vec<String>,
+    /// It called for something in its folders.
+    pub has_files: bool,
     /// What it was refused, as lines that would request it.
     pub refused: Vec<String>,
 }
@@ -236,6 +238,7 @@ async fn of_ended(
             samples: play.samples(),
             has_sampled: play.has_sampled(),
             models: play.models(),
+            has_files: false,
             refused: probe.refused(),
         },
         left: Left::new(),

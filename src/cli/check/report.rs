@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::compare::{Kind, Problem};
 use super::drive::Run;
-use crate::authority::Grant;
-use crate::catalog::Component;
+use crate::catalog::{Component, Holdings};
 use crate::cli::exit::{Exit, Result};
 use crate::cli::show::render::{Output, bytes, escape};
 use crate::limits;
@@ -103,7 +102,7 @@ impl Report {
             },
             interruptions: Interruptions::default(),
             problems: Vec::new(),
-            capabilities: capabilities(&component.holdings.grant, undisturbed),
+            capabilities: capabilities(&component.holdings, undisturbed),
             bounds: bounds(&component.holdings.limits, undisturbed),
             resumption: Resumption {
                 computes_ms: millis(taken.longest_replay),
@@ -218,7 +217,8 @@ fn shown(amount: u64, unit: &str) -> String {
     }
 }
 
-fn capabilities(requested: &Grant, run: &Run) -> Capabilities {
+fn capabilities(holdings: &Holdings, run: &Run) -> Capabilities {
+    let requested = &holdings.grant;
     let origin = |line: &str| {
         let url = line.split_once(' ').and_then(|(_, url)| reqwest::Url::parse(url).ok())?;
         Some(format!("http {}", url.origin().ascii_serialization()))
@@ -227,12 +227,14 @@ fn capabilities(requested: &Grant, run: &Run) -> Capabilities {
         run.requests.iter().filter_map(|request| origin(&request.line)).collect();
     used.extend(run.used.tools.iter().map(|name| format!("tool {name}")));
     used.extend(run.used.state.iter().map(|namespace| format!("state {namespace}")));
+    used.extend(run.used.has_files.then(|| "files".to_owned()));
     used.extend((run.used.questions > 0).then(|| "elicit".to_owned()));
     used.extend(run.used.models.iter().map(|name| format!("model {name}")));
     used.extend(run.used.has_sampled.then(|| "sample".to_owned()));
     let has = |kind: &str| used.iter().any(|used| used.split(' ').next() == Some(kind));
     let mut unused = Vec::new();
     unused.extend((!requested.http.is_empty() && !has("http")).then(|| "http".to_owned()));
+    unused.extend((!holdings.requested.files.is_empty() && !has("files")).then(|| "files".to_owned()));
     unused.extend((!requested.state.is_empty() && !has("state")).then(|| "state".to_owned()));
     let uncalled =
         requested.tools.iter().filter(|name| !name.contains('*') && !run.used.tools.contains(name));

@@ -140,7 +140,10 @@ impl Stage {
             run.calls.retain(|(kind, _)| !IS_LOOK.contains(&self.runner.describe(*kind, &[]).0));
             // Which file it is counts in the hash, and each run has files of its own.
             let is_of_files = |kind: u8| self.runner.describe(kind, &[]).0 == OF_FILES;
-            run.calls.iter_mut().filter(|(kind, _)| is_of_files(*kind)).for_each(|(_, hash)| *hash = 0);
+            for (_, hash) in run.calls.iter_mut().filter(|(kind, _)| is_of_files(*kind)) {
+                *hash = 0;
+                run.used.has_files = true;
+            }
         }
         engine.shutdown().await;
         drop(engine);
