@@ -1,8 +1,11 @@
 //! A server answers at once, whatever it has to compile first, serves each component as soon as it is compiled, and
 //! compiles in a process of its own.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -120,9 +123,19 @@ async fn the_first_answer_comes_while_twenty_components_are_compiled_and_each_is
     let ready: Vec<_> = states(&data).into_iter().filter(|(_, state)| state == "ready").collect();
     assert_eq!(ready.len(), 20, "{ready:?}");
     drop(server);
-    // Now that they are compiled, all are there when it listens.
-    let again = Starting::of(&data, &tools);
+    let code = code_of(&data);
+    assert_eq!(code.len(), 20);
+    // Now that they are compiled, none is again.
+    let mut again = Starting::of(&data, &tools);
+    again.until_loaded();
     assert_eq!(again.status("/readyz").await, 200);
+    assert_eq!(code_of(&data), code);
+}
+
+/// What is compiled: files, and the file that each is.
+fn code_of(data: &Path) -> BTreeMap<OsString, u64> {
+    let files = fs::read_dir(data.join("compiled")).expect("listed").map(|file| file.expect("a file"));
+    files.map(|file| (file.file_name(), file.metadata().expect("there").ino())).collect()
 }
 
 #[tokio::test]
