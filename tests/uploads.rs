@@ -12,7 +12,7 @@ fn send(method: &str, url: &str, kib: usize) -> Value {
     json!({"op": "http", "request": {"method": method, "url": url, "body_kib": kib}})
 }
 
-/// With these beside the body.
+/// With these keys besides that of the body.
 fn send_with(method: &str, url: &str, kib: usize, with: &[(&str, Value)]) -> Value {
     let mut op = send(method, url, kib);
     for (name, value) in with {

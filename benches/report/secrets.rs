@@ -41,12 +41,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
     ];
     let servers: Vec<Program> =
         kinds.iter().map(|(_, grants, _)| Program::start(folder, scratch.path(), grants, &[])).collect();
-    let kinds = servers.iter().zip(&kinds).map(|(server, (of, _, program))| Kind {
-        of,
-        server,
-        tool: "run_program",
-        arguments: json!({ "program": program }),
-        says: "\"ops\":1",
-    });
+    let kinds = servers.iter().zip(&kinds);
+    let kinds = kinds.map(|(server, (of, _, program))| Kind::of_program(of, server, program));
     compare(&Vec::from_iter(kinds)).0
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::Call;
 use crate::clients::closed_loop;
@@ -20,6 +20,14 @@ pub struct Kind<'a> {
     pub arguments: Value,
     /// Stands in each answer.
     pub says: &'a str,
+}
+
+impl<'a> Kind<'a> {
+    /// Of the interpreter, with a program of one op.
+    pub fn of_program(of: &'a str, server: &'a Program, program: &Value) -> Self {
+        let arguments = json!({ "program": program });
+        Self { of, server, tool: "run_program", arguments, says: "\"ops\":1" }
+    }
 }
 
 /// A row for each kind, and how many times the p50 of the first one its own is.

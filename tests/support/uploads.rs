@@ -24,7 +24,7 @@ pub struct Taken {
     pub method: String,
     pub path: String,
     pub key: Option<String>,
-    /// Of the body, where it was told before.
+    /// Of the body, where a `content-length` says it.
     pub length: Option<u64>,
     pub authorization: Option<String>,
     pub bytes: u64,

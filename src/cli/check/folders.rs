@@ -176,6 +176,6 @@ fn look(folder: &Path, name: &str, left: &mut Left) -> io::Result<()> {
     Ok(())
 }
 
-fn unusable(folder: &Path, error: &io::Error) -> CliError {
+pub fn unusable(folder: &Path, error: &io::Error) -> CliError {
     CliError::failed(format_args!("the scratch folder {} cannot be used: {error}", folder.display()))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::answers::Answers;
 use super::drive::{Run, drive};
-use super::folders::Folders;
+use super::folders::{Folders, unusable};
 use super::play::{Play, PlayedRunner, Switch, played_component};
 use crate::authority::Principal;
 use crate::catalog::{Catalog, Component, Tool, ToolDefinition, ToolEntry};
@@ -213,8 +213,4 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         Ok(())
     };
     copied().map_err(|error: io::Error| unusable(to, &error))
-}
-
-fn unusable(folder: &Path, error: &io::Error) -> CliError {
-    CliError::failed(format_args!("the scratch folder {} cannot be used: {error}", folder.display()))
 }
