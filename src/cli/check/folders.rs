@@ -27,6 +27,11 @@ impl Folders {
     /// None yet.
     pub fn below(scratch: &Path) -> Result<Self> {
         let scratch = scratch.canonicalize().map_err(|error| unusable(scratch, &error))?;
+        // A grant names its folders by texts.
+        if scratch.to_str().is_none() {
+            return Err(CliError::failed(format_args!("{} has a name that is no text", scratch.display()))
+                .next("set TMPDIR to a folder whose name is UTF-8"));
+        }
         Ok(Self { root: scratch.join("folders"), given: scratch.join("given"), slots: Vec::new() })
     }
 
