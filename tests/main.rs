@@ -41,6 +41,7 @@ mod move_tasks;
 mod neighbours;
 mod partial_results;
 mod patterns;
+mod polling;
 mod projects;
 mod question_kills;
 mod questions;

@@ -13,30 +13,43 @@ pub struct Call {
     bytes: Vec<u8>,
 }
 
+const VERSION: &str = "2026-07-28";
+
 impl Call {
     /// `reply` is `link` or `inline`.
     pub fn new(address: SocketAddr, tool: &str, arguments: Value, reply: &str) -> Self {
-        let version = "2026-07-28";
-        let body = json!({
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "tools/call",
-            "params": {
-                "name": tool,
-                "arguments": arguments,
-                "_meta": {
-                    "io.modelcontextprotocol/protocolVersion": version,
-                    "io.modelcontextprotocol/clientInfo": { "name": "bench", "version": "1" },
-                    "io.modelcontextprotocol/clientCapabilities": {},
-                    "longhaul/reply": reply,
-                },
-            },
-        })
-        .to_string();
+        let params = json!({"name": tool, "arguments": arguments, "_meta": {"longhaul/reply": reply}});
+        Self::request(address, "tools/call", tool, json!({}), params)
+    }
+
+    /// `tasks/get`, of a client that takes tasks.
+    #[cfg(feature = "cli")]
+    pub fn get_task(address: SocketAddr, id: &str) -> Self {
+        let takes = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+        Self::request(address, "tasks/get", id, takes, json!({"taskId": id}))
+    }
+
+    /// A page next to MCP.
+    #[cfg(feature = "cli")]
+    pub fn page(address: SocketAddr, path: &str) -> Self {
+        Self { bytes: format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes() }
+    }
+
+    fn request(
+        address: SocketAddr,
+        method: &str,
+        name: &str,
+        capabilities: Value,
+        mut params: Value,
+    ) -> Self {
+        params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(VERSION);
+        params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": "bench", "version": "1" });
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let head = format!(
             "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {version}\r\n\
-             Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\nContent-Length: {}\r\n\r\n",
+             Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {VERSION}\r\n\
+             Mcp-Method: {method}\r\nMcp-Name: {name}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         Self { bytes: [head, body].concat().into_bytes() }

@@ -1,5 +1,5 @@
 //! Every bench in one report, with the machine's facts and, next to each figure, what it is compared with in the
-//! same run: `cargo bench --bench report`. About three minutes, once built; loopback only.
+//! same run: `cargo bench --bench report`. About ten minutes, once built; loopback only.
 //!
 //! `-- journal restart` runs only those. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set
 //! the sizes of the stores. Without default features the benches that need no WASM and no HTTP are left.
@@ -24,8 +24,12 @@ mod instantiate;
 mod journal;
 mod machine;
 mod measure;
+#[cfg(feature = "cli")]
+mod model;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod neighbours;
+#[cfg(feature = "cli")]
+mod polling;
 #[cfg(feature = "cli")]
 mod program;
 mod questions;
@@ -43,6 +47,8 @@ mod submit_to_link;
 mod throughput;
 #[cfg(feature = "cli")]
 mod turns;
+#[cfg(feature = "cli")]
+mod usage;
 #[cfg(feature = "cli")]
 mod walls;
 #[cfg(feature = "cli")]
@@ -74,6 +80,8 @@ const QUESTIONS: &[Question] = &[
     ("files", files::run),
     #[cfg(feature = "cli")]
     ("streams", streams::run),
+    #[cfg(feature = "cli")]
+    ("polling", polling::run),
     #[cfg(feature = "mcp")]
     ("fan_out", fan_out::run),
     ("journal", journal::run),
@@ -89,6 +97,10 @@ fn main() {
     #[cfg(feature = "mcp")]
     if arguments.first().is_some_and(|first| first == fan_out::CHILD) {
         return fan_out::child();
+    }
+    #[cfg(feature = "cli")]
+    if arguments.first().is_some_and(|first| first == model::CHILD) {
+        return model::child();
     }
     if let Some((restart::CHILD, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
     {

@@ -42,6 +42,10 @@ impl Program {
         self.address
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A command of its owner's, to its end.
     pub fn ask(&self, words: &[&str]) {
         let asked = Command::new(PROGRAM).args(words).arg("--data").arg(data(&self.scratch)).output();

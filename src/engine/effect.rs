@@ -87,6 +87,8 @@ pub enum Effect {
         model: String,
         spend: Spend,
     },
+    /// Something of the task was written that its readers see, and that subscribers are not notified of.
+    Rewritten(TaskId),
 }
 
 impl Effects {
@@ -176,6 +178,7 @@ mod tests {
             },
             Effect::ComponentUnblocked("c".to_owned()),
             Effect::ModelPaid { model: "fast".to_owned(), spend: Spend { tokens: 3, cost: 4 } },
+            Effect::Rewritten(id),
         ];
         every_key(id).into_iter().chain(rest).collect()
     }
@@ -190,8 +193,8 @@ mod tests {
         let effects = Effects::new(3, every_effect());
         let mut variants: Vec<u8> = effects.list.iter().map(variant).collect();
         variants.dedup();
-        assert_eq!(variants, (0..16).collect::<Vec<_>>(), "each is here");
-        assert!(postcard::from_bytes::<Effect>(&[16; 64]).is_err(), "a variant is missing in this test");
+        assert_eq!(variants, (0..17).collect::<Vec<_>>(), "each is here");
+        assert!(postcard::from_bytes::<Effect>(&[17; 64]).is_err(), "a variant is missing in this test");
         let bytes = postcard::to_stdvec(&effects).expect("encoded");
         assert_eq!(bytes[0], VERSION);
         assert_eq!(postcard::from_bytes::<Effects>(&bytes).expect("decoded"), effects);

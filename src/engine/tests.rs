@@ -15,6 +15,7 @@ mod library;
 mod memory;
 mod models;
 mod outcomes;
+mod polls;
 mod powers;
 mod probed;
 mod questions;

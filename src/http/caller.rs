@@ -31,6 +31,8 @@ use crate::shares::{Account, Refusal};
 pub struct Caller {
     pub principal: Principal,
     known_by: KnownBy,
+    /// Where its requests are counted, if they are.
+    rates: Option<Arc<Rates>>,
 }
 
 /// What a caller is known by.
@@ -51,12 +53,12 @@ tokio::task_local! {
 impl Caller {
     /// The owner, by what only the owner of the data folder has.
     pub fn of_folder() -> Self {
-        Self { principal: Principal::local(), known_by: KnownBy::Folder }
+        Self { principal: Principal::local(), known_by: KnownBy::Folder, rates: None }
     }
 
     /// The owner, by the connection alone.
     fn of_connection() -> Self {
-        Self { principal: Principal::local(), known_by: KnownBy::Connection }
+        Self { principal: Principal::local(), known_by: KnownBy::Connection, rates: None }
     }
 
     /// Whether it may do what the owner alone does: make tokens, read the audit, answer as a person by the command
@@ -85,6 +87,18 @@ impl Caller {
             KnownBy::Token(token) => format!("{name}#{}", URL_SAFE_NO_PAD.encode(token.fingerprint)),
             KnownBy::Folder => format!("{name}#key"),
             KnownBy::Connection => name.to_owned(),
+        }
+    }
+
+    /// Whether its requests are counted.
+    pub fn is_counted(&self) -> bool {
+        self.rates.is_some()
+    }
+
+    /// A request of it that was counted is not to count.
+    pub fn give_back(&self) {
+        if let Some(rates) = &self.rates {
+            rates.of_caller(self.principal.name()).give_back();
         }
     }
 
@@ -126,7 +140,8 @@ impl Door {
             return Ok(Caller::of_folder());
         }
         let bearer = self.backend.bearer(token).ok_or(Unknown::BadToken)?;
-        Ok(Caller { principal: bearer.principal.clone(), known_by: KnownBy::Token(bearer) })
+        let rates = Some(self.rates.clone());
+        Ok(Caller { principal: bearer.principal.clone(), known_by: KnownBy::Token(bearer), rates })
     }
 }
 

@@ -22,11 +22,19 @@ pub struct Rates {
     refused: Arc<Refused>,
 }
 
+impl std::fmt::Debug for Rates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rates").finish_non_exhaustive()
+    }
+}
+
 /// How often one principal asks.
 pub struct OfCaller {
     principal: Arc<str>,
     each_second: u64,
     limiter: DefaultDirectRateLimiter,
+    /// Counted requests that are not to count: the next ones are taken from these.
+    given_back: AtomicU64,
     refused: Arc<Refused>,
 }
 
@@ -79,6 +87,7 @@ impl Rates {
             principal: principal.clone(),
             each_second,
             limiter: RateLimiter::direct(quota(each_second)),
+            given_back: AtomicU64::new(0),
             refused: self.refused.clone(),
         });
         let mut callers = self.callers.write();
@@ -107,8 +116,21 @@ impl OfCaller {
         }
     }
 
+    /// One request that was counted is not to count. No more are given back than may come at once.
+    pub fn give_back(&self) {
+        let most = burst(self.each_second);
+        let more = |given_back| Some(given_back + 1).filter(|given_back| *given_back <= most);
+        // Where there are as many, the others are as good as used.
+        let _ = self.given_back.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
     fn count(&self, units: u64) -> Result<(), Refusal> {
-        let units = number(units.min(burst(self.each_second)));
+        let units = units.min(burst(self.each_second));
+        let less = |given_back: u64| given_back.checked_sub(units);
+        if self.given_back.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            return Ok(());
+        }
+        let units = number(units);
         match self.limiter.check_n(units) {
             Ok(counted) => {
                 counted.map_err(|until| self.refused.refuse(&until, self.principal.clone(), self.each_second))
@@ -183,6 +205,20 @@ mod tests {
         assert!(byte_by_byte.into_iter().all(|counted| counted.is_ok()), "not one unit in all");
         assert!(dan.count_request(u64::MAX).is_ok());
         assert!(dan.count_more(limits::REQUEST_UNIT_BYTES - 1, 1).is_err());
+    }
+
+    #[test]
+    fn what_is_given_back_does_not_count_and_is_no_more_than_may_come_at_once() {
+        let rates = Rates::new(Account::new(Bounds::default()));
+        let ann = rates.of_caller("ann");
+        for _ in 0..10_000 {
+            ann.count_request(0).expect("the one before was given back");
+            ann.give_back();
+        }
+        let at_once = super::burst(u64::from(limits::DEFAULT_REQUESTS_PER_SECOND)) as usize;
+        (0..10_000).for_each(|_| ann.give_back());
+        let all = burst(|| ann.count_request(0));
+        assert!((2 * at_once - 1..3 * at_once).contains(&all), "{all} of {at_once}");
     }
 
     #[test]

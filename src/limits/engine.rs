@@ -68,6 +68,34 @@ pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 pub const MAX_OPEN_QUESTIONS: usize = 32;
 /// Open questions that a task's document shows, those of the tasks below it after its own: enough for a person.
 pub const MAX_SHOWN_QUESTIONS: usize = 64;
+/// A client does well to ask for a task again after so long at the least, also where it runs. Milliseconds.
+pub const POLL_LEAST_MS: u64 = 1_000;
+/// And after so long at the most where the task waits for a time alone: it can be cancelled before. Milliseconds.
+pub const POLL_TIMER_MOST_MS: u64 = 60_000;
+/// Of the time that is left, or that has gone by, one part in so many goes by from one look to the next.
+pub const POLL_PART: u64 = 10;
+/// Between two looks at a task that waits for a person, or for a message: when it has just begun to wait. Milliseconds.
+pub const POLL_PERSON_LEAST_MS: u64 = 5_000;
+/// The same once it has waited for long. Milliseconds.
+pub const POLL_PERSON_MOST_MS: u64 = 30_000;
+/// Between two looks at a task that waits for what programs do, models and other tasks, for long. Milliseconds.
+pub const POLL_PROGRAM_MOST_MS: u64 = 5_000;
+/// For each place in the queue of instances the looks of a task are so much further apart. Milliseconds.
+pub const POLL_PLACE_MS: u64 = 100;
+/// But no further than this. Milliseconds.
+pub const POLL_QUEUED_MOST_MS: u64 = 10_000;
+/// What was read of tasks and has not changed is kept, so that a poll of it reads nothing: so many bytes, of which one
+/// that waits takes about one and a half thousand.
+pub const MAX_KNOWN_BYTES: usize = 32 * 1024 * 1024;
+/// One task with more is read each time. Bytes.
+pub const MAX_KNOWN_TASK_BYTES: usize = 64 * 1024;
+/// Tasks of which is remembered when they may be asked for again, for callers whose requests are counted; a poll of one
+/// more counts as any request does.
+pub const MAX_POLL_TIMES: usize = 100_000;
+/// A poll may come sooner than its task said by one part in so many of the time.
+pub const POLL_TOLERANCE_PART: u32 = 10;
+/// Tasks that changed while others were being read and are remembered one by one; beyond, what is being read is not kept.
+pub const MAX_NOTED_CHANGES: usize = 4_096;
 /// Answered questions that a task's document shows, the newest.
 pub const MAX_SHOWN_ANSWERS: usize = 100;
 /// Time to answer a question unless it says otherwise; people look once a day. Seconds.

@@ -71,9 +71,6 @@ pub const UNWATCHED_LOOK_MS: u64 = 1_000;
 pub const DISCOVER_TTL_MS: u64 = 3_600_000;
 /// What clients may keep of `tools/list` without asking again. Milliseconds.
 pub const TOOLS_TTL_MS: u64 = 10_000;
-/// How often a client should ask for a task's status: each asks for one row, and who wants it sooner listens.
-/// Milliseconds.
-pub const TASK_POLL_INTERVAL_MS: u64 = 1_000;
 /// What clients may keep of a completed task's result, which never changes. Milliseconds.
 pub const RESULT_TTL_MS: u64 = 86_400_000;
 

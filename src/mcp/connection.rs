@@ -194,6 +194,17 @@ impl Handler {
         self.server.engine().task(&self.connection.principal, id).await.map(TaskDocument::from)
     }
 
+    /// This request was a poll of a task, which says when it is due again. One that was due does not count for its caller's
+    /// rate.
+    pub(in crate::mcp) fn polled(&self, id: TaskId, interval_ms: Option<u64>) {
+        let caller = &self.connection.caller;
+        if let Some(interval) = interval_ms.map(Duration::from_millis).filter(|_| caller.is_counted())
+            && self.server.engine().is_due_poll(id, interval)
+        {
+            caller.give_back();
+        }
+    }
+
     /// Whether a request is a person's own doing by the command line: it says so, which no model can, and comes by what
     /// only the owner of the data folder has.
     pub(in crate::mcp) fn is_by_person(&self, context: &RequestContext<RoleServer>) -> bool {

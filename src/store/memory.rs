@@ -215,6 +215,7 @@ impl Shared {
                 LeaseChange::End { task } => leases.remove(task),
             };
         }
+        self.sink.showing();
         let (lsn, counts) = self.rows.0.write().apply(&batch)?;
         for (count, sum) in counts.iter() {
             self.sink.counted(count, sum);
@@ -225,6 +226,7 @@ impl Shared {
         if let Some(effects) = batch.effects {
             self.sink.applied(effects);
         }
+        self.sink.shown();
         Ok(lsn)
     }
 

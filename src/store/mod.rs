@@ -22,6 +22,7 @@ mod visit;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::executor::block_on;
 use tokio::sync::watch;
@@ -58,6 +59,8 @@ pub struct Store {
 
 struct Inner {
     kind: Kind,
+    /// Reads so far.
+    reads: AtomicU64,
 }
 
 /// What a store is kept in.
@@ -142,11 +145,20 @@ impl Store {
 
     #[cfg(test)]
     fn of_memory(memory: Memory) -> Self {
-        Self { inner: Arc::new(Inner { kind: Kind::Memory(memory) }) }
+        Self::of(Kind::Memory(memory))
     }
 
     fn of_file(file: File) -> Self {
-        Self { inner: Arc::new(Inner { kind: Kind::File(file) }) }
+        Self::of(Kind::File(file))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { inner: Arc::new(Inner { kind, reads: AtomicU64::new(0) }) }
+    }
+
+    /// How often it was read since it was opened.
+    pub fn reads(&self) -> u64 {
+        self.inner.reads.load(Ordering::Relaxed)
     }
 
     /// Counts the openings of this store. Whatever names an older one is from before a restart.
@@ -244,6 +256,7 @@ impl Store {
         &self,
         read: impl FnOnce(Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.inner.reads.fetch_add(1, Ordering::Relaxed);
         match &self.inner.kind {
             Kind::File(file) => read(Snapshot::of_file(file.state().snapshot()?)),
             #[cfg(test)]

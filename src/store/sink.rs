@@ -15,6 +15,12 @@ pub trait Sink: Send + Sync {
     /// over, before that sees the error.
     fn withdrawn(&self, effects: Effects, why: &StoreError);
 
+    /// From now on a read may see commits whose effects this has not got yet. Called on the writer thread.
+    fn showing(&self) {}
+
+    /// This has got the effects of all that a read may see. Called on the writer thread.
+    fn shown(&self) {}
+
     /// So much does a count that batches of the last commit changed come to. Called as `applied` is, before the effects
     /// of those batches.
     fn counted(&self, _: &Count, _: u64) {}

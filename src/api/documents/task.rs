@@ -40,6 +40,9 @@ pub struct TaskDocument {
     /// Where it waits for an instance and finds none: how many are given one before it at the latest, and 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_place: Option<u64>,
+    /// How long a client that asks for it again does well to wait; left out where it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll_interval_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +143,9 @@ impl From<TaskView> for TaskDocument {
             ended_at: task.ended_at.map(rfc3339),
             wake_at: task.wake_at.map(rfc3339),
             queue_place: task.queue_place,
+            poll_interval_ms: task
+                .poll_after
+                .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             parent: task.parent.map(|parent| parent.to_string()),
             root: (task.root != id).then(|| task.root.to_string()),
             children: task.children.iter().map(ToString::to_string).collect(),
@@ -188,6 +194,8 @@ impl OutputDocument {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -213,6 +221,7 @@ mod tests {
             ended_at: None,
             wake_at: None,
             queue_place: None,
+            poll_after: Some(Duration::from_secs(1)),
             parent: None,
             root: id,
             children: Vec::new(),
@@ -240,7 +249,7 @@ mod tests {
         let running = json!({
             "id": id.to_string(), "uri": uri, "tool": "travel", "component": "travel@1", "state": "running",
             "reason": "live", "attempt": 1, "steps": 2, "created_at": noon, "updated_at": noon,
-            "log_uri": format!("{uri}/log"),
+            "log_uri": format!("{uri}/log"), "poll_interval_ms": 1_000,
         });
         assert_eq!(document(task(State::Running)), running);
         let replaying = document(TaskView { is_replaying: true, ..task(State::Running) });

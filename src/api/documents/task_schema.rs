@@ -37,6 +37,7 @@ impl JsonSchema for TaskDocument {
                 "steps": { "type": "integer" },
                 "created_at": { "type": "string" },
                 "updated_at": { "type": "string" },
+                "poll_interval_ms": { "type": "integer", "description": "Ask again after so long, not sooner." },
                 "input_requests": {
                     "type": "object",
                     "properties": {},

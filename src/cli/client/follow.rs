@@ -16,7 +16,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// Waits between two tries to reach it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// A task is read at least this often, should a notification be lost on the way.
+/// A task is read at least this often, should a notification be lost on the way, unless its server says that it need not.
 const READ_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Hears how a task goes on.
@@ -122,10 +122,15 @@ async fn read_on(
             continue;
         }
         // A timeout is no fault: read again.
-        if let Ok(changed) = tokio::time::timeout(READ_AT_LEAST_EVERY, changes.next()).await {
+        if let Ok(changed) = tokio::time::timeout(until_next_look(&task), changes.next()).await {
             changed?;
         }
     }
+}
+
+/// Notifications say what changes; this is for those that are lost.
+fn until_next_look(task: &TaskDocument) -> Duration {
+    task.poll_interval_ms.map_or(READ_AT_LEAST_EVERY, Duration::from_millis).max(READ_AT_LEAST_EVERY)
 }
 
 /// Asks the person at the terminal, until they have answered or another client has.
@@ -188,7 +193,24 @@ pub fn answer_command(id: impl std::fmt::Display, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_task_whose_server_says_so_is_read_less_often() {
+        let look = |interval: Option<u64>| {
+            let mut task = json!({
+                "id": "1", "uri": "task://1", "tool": "t", "component": "t@1", "state": "waiting", "attempt": 1,
+                "steps": 0, "created_at": "", "updated_at": "", "log_uri": "task://1/log",
+            });
+            if let Some(interval) = interval {
+                task["poll_interval_ms"] = interval.into();
+            }
+            until_next_look(&serde_json::from_value(task).expect("a document")).as_secs()
+        };
+        assert_eq!([look(None), look(Some(1_000)), look(Some(60_000))], [5, 5, 60]);
+    }
 
     #[tokio::test]
     async fn a_server_that_comes_back_is_found_again_and_a_refusal_is_not_repeated() {

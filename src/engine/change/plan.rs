@@ -304,7 +304,7 @@ impl<'a> Plan<'a> {
     fn take_message(&mut self) -> Result<(), IllegalTransition> {
         self.expect_open()?;
         self.status.messages += 1;
-        self.touch();
+        self.touch_unnoticed();
         self.effects.push(Effect::Wake(self.about.id));
         Ok(())
     }
@@ -334,7 +334,7 @@ impl<'a> Plan<'a> {
         if let Some(open) = open.find(|open| open.number == number) {
             open.send(spend);
         }
-        self.touch();
+        self.touch_unnoticed();
         Ok(())
     }
 
@@ -354,7 +354,7 @@ impl<'a> Plan<'a> {
     fn keep_reports(&mut self) -> Result<(), IllegalTransition> {
         self.expect_open()?;
         self.status.kept_reports.get_or_insert(0);
-        self.touch();
+        self.touch_unnoticed();
         Ok(())
     }
 
@@ -482,6 +482,12 @@ impl<'a> Plan<'a> {
     fn touch(&mut self) {
         self.status.updated_at = self.facts.wall;
         self.rows.push(RowWrite::Status);
+    }
+
+    /// The same where nothing of it is news to subscribers.
+    fn touch_unnoticed(&mut self) {
+        self.touch();
+        self.effects.push(Effect::Rewritten(self.about.id));
     }
 
     /// The status is written, and its state shown.

@@ -116,6 +116,7 @@ fn effect(effect: &Effect) -> String {
         Effect::Orphaned(children) => format!("orphaned {}", children.len()),
         Effect::RootEnded(_) => "root".to_owned(),
         Effect::AskedBelow { .. } => "asked below".to_owned(),
+        Effect::Rewritten(_) => "rewritten".to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -216,13 +217,13 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
              [orphaned 2, root, ended, #Cancelled, task, result, tasks, =cancelled]"
                 .to_owned(),
         ),
-        (running, "messaged", "running [Status] [wake]".to_owned()),
+        (running, "messaged", "running [Status] [rewritten, wake]".to_owned()),
         (
             waiting,
             "answered",
             "waiting (input) [Status] [task, [Questions], =waiting (input), wake]".to_owned(),
         ),
-        (running, "reported", "running [Status] []".to_owned()),
+        (running, "reported", "running [Status] [rewritten]".to_owned()),
         (
             waiting,
             "cancelled",

@@ -2,7 +2,8 @@
 
 use crate::clock::UnixNanos;
 use crate::engine::commit::Commit;
-use crate::engine::effect::Effect;
+use crate::engine::effect::{Counter, Effect};
+use crate::engine::feed::ResourceKey;
 use crate::engine::journal::ops::OpRow;
 use crate::engine::rows;
 use crate::store::{Space, StoreError};
@@ -75,6 +76,10 @@ impl Change {
 
     /// Adds the rows and the effects to a commit.
     pub fn add_to(&self, id: TaskId, commit: &mut Commit) -> Result<(), StoreError> {
+        debug_assert!(
+            self.is_noticed(id),
+            "a status is written, and who knows the one before goes on with it"
+        );
         for row in &self.rows {
             row.add_to(id, &self.status, commit)?;
         }
@@ -82,6 +87,17 @@ impl Change {
             commit.add_effect(effect.clone());
         }
         Ok(())
+    }
+}
+
+impl Change {
+    /// Whether what was read of the task is forgotten where its status is written. Nothing was read of a new one.
+    fn is_noticed(&self, id: TaskId) -> bool {
+        !self.rows.contains(&RowWrite::Status)
+            || self.effects.iter().any(|effect| match effect {
+                Effect::Changed(ResourceKey::Task(task)) | Effect::Rewritten(task) => *task == id,
+                effect => *effect == Effect::Counted(Counter::Submitted),
+            })
     }
 }
 

@@ -323,6 +323,10 @@ fn tell_of(commit: &mut Commit, task: Option<&Task>, status: &Status, id: TaskId
     for key in of_task.into_iter().chain(outputs).chain(list) {
         commit.add_effect(Effect::Changed(key));
     }
+    // Which lists it no more.
+    if let Some(parent) = task.and_then(|task| task.parent) {
+        commit.add_effect(Effect::Rewritten(parent));
+    }
 }
 
 /// The idempotency rows that stand for this task.

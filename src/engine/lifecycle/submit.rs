@@ -20,6 +20,7 @@ use crate::engine::feed::Follower;
 use crate::engine::handle::TaskEngine;
 use crate::engine::memory::entry::Entry;
 use crate::engine::memory::open_task::OpenTask;
+use crate::engine::query::poll::{Stands, poll_after};
 use crate::engine::query::view::TaskView;
 use crate::engine::random::random;
 use crate::engine::rows::IdempotencyRow;
@@ -238,7 +239,8 @@ impl TaskEngine {
             });
             commit.add_put(Space::Idempotency, claim.key.as_slice(), rows::encode(&row)?);
         }
-        let view = TaskView::new(&task, &change.status, 0, None);
+        let mut view = TaskView::new(&task, &change.status, 0);
+        view.poll_after = poll_after(Stands::of(&view), created_at);
         shared.shares.admit(Pool::StoredBytes, by.name(), charge::first(task.arguments.len()))?;
         let open = OpenTask::take(&shared.shares, by.name())?;
         admit(shared, &mut commit, task, change, by, arguments, open)?;

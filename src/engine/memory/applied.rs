@@ -15,6 +15,14 @@ impl Sink for Memory {
         }
     }
 
+    fn showing(&self) {
+        self.known.fall_behind();
+    }
+
+    fn shown(&self) {
+        self.known.catch_up();
+    }
+
     fn counted(&self, count: &Count, sum: u64) {
         if let (Count::Named { kind, name }, Some(account)) = (count, self.account.get())
             && let Some(pool) = pool_of(*kind)
@@ -44,7 +52,13 @@ impl Memory {
         let mut changed = Vec::new();
         for effect in effects.list {
             match effect {
-                Effect::Changed(key) => changed.push(key),
+                Effect::Changed(key) => {
+                    if let ResourceKey::Task(task) = key {
+                        self.known.forget(task);
+                    }
+                    changed.push(key);
+                }
+                Effect::Rewritten(task) => self.known.forget(task),
                 Effect::Happened(task, changes) => self.feed.happened(task, &changes),
                 Effect::Counted(counter) => self.counters.count(counter),
                 Effect::Opened { task, after } => {
@@ -104,6 +118,7 @@ impl Memory {
                 Effect::StateWritten { number, .. } => self.state.settle(*number),
                 // Nothing was done for these before the commit.
                 Effect::Changed(_)
+                | Effect::Rewritten(_)
                 | Effect::Happened(..)
                 | Effect::Counted(_)
                 | Effect::Ended(_)

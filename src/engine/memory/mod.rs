@@ -14,9 +14,11 @@ pub(super) mod entry;
 pub(super) mod flush;
 pub(super) mod gates;
 pub(super) mod hosts;
+pub(super) mod known;
 pub(super) mod leaving;
 pub(super) mod open_task;
 pub(super) mod parked;
+pub(super) mod poll_times;
 pub(super) mod power_changes;
 pub(super) mod ready;
 pub(super) mod samplers;
@@ -42,8 +44,10 @@ use crate::engine::feed::Feed;
 use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::{Counters, ModelCounters};
 use crate::engine::memory::entry::Entry;
+use crate::engine::memory::known::KnownTasks;
 use crate::engine::memory::leaving::Leavers;
 use crate::engine::memory::parked::Parked;
+use crate::engine::memory::poll_times::PollTimes;
 use crate::engine::memory::power_changes::PowerChanges;
 use crate::engine::memory::ready::Ready;
 use crate::engine::memory::state_writer::StateWriter;
@@ -65,6 +69,8 @@ pub struct Memory {
     pub tokens: Tokens,
     pub blocks: Blocks,
     pub powers: PowerChanges,
+    pub known: KnownTasks,
+    pub poll_times: PollTimes,
     pub counters: Counters,
     pub models: ModelCounters,
     /// Where it is shown what the store's counts come to.
@@ -92,6 +98,8 @@ impl Memory {
             tokens: Tokens::default(),
             blocks: Blocks::default(),
             powers: PowerChanges::default(),
+            known: KnownTasks::default(),
+            poll_times: PollTimes::default(),
             counters: Counters::default(),
             models: ModelCounters::default(),
             account: OnceLock::new(),

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub live_instances: u64,
     pub timers: u64,
     pub subscribers: u64,
+    /// Reads of the store since it was opened.
+    pub store_reads: u64,
 }
 
 pub fn read(shared: &Shared) -> Metrics {
@@ -35,6 +37,7 @@ pub fn read(shared: &Shared) -> Metrics {
         live_instances: (shared.live_bound - shared.live.available_permits().min(shared.live_bound)) as u64,
         timers: shared.memory.timers.len() as u64,
         subscribers: shared.memory.feed.subscribers() as u64,
+        store_reads: shared.store.reads(),
         ..Metrics::default()
     };
     for entry in shared.open_tasks().values() {

@@ -5,10 +5,12 @@
 
 pub(super) mod audit;
 mod backup;
+mod current;
 pub(super) mod journal;
 pub(super) mod metrics;
 pub(super) mod open_questions;
 pub(super) mod outputs;
+pub(super) mod poll;
 pub(super) mod recount;
 pub(super) mod steps;
 pub(super) mod tasks;

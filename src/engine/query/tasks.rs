@@ -3,6 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
+use super::poll::{Stands, poll_after};
 use super::view::TaskView;
 use crate::authority::Principal;
 use crate::engine::cursor::{filter, open_cursor, seal_cursor};
@@ -10,10 +11,11 @@ use crate::engine::error::EngineError;
 use crate::engine::feed::ResourceKey;
 use crate::engine::handle::TaskEngine;
 use crate::engine::journal::records::Segment;
-use crate::engine::memory::entry::EntryState;
+use crate::engine::memory::entry::{EntryState, Live};
+use crate::engine::memory::known::Stamp;
 use crate::engine::questions::below::Patience;
 use crate::engine::rows;
-use crate::engine::rows::{read_result, tree};
+use crate::engine::rows::tree;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{QueuedReason, State, Status, Task, TaskError, TaskEvent, TaskId, ToolResult};
 use crate::{clock, limits};
@@ -61,22 +63,6 @@ pub enum TaskEnd {
 }
 
 impl TaskEngine {
-    /// A task of this principal, as it is on disk.
-    pub async fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskView, EngineError> {
-        let held = self.held(id);
-        let (engine, principal) = (self.clone(), principal.clone());
-        let read = move |snapshot: &Snapshot<'_>| {
-            let Some((mut view, ..)) = engine.view(snapshot, &principal, id, held)? else {
-                return Ok(None);
-            };
-            let children = tree::list(snapshot, id, limits::MAX_PAGE_ROWS, |_| true)?;
-            view.children = children;
-            Ok(Some(view))
-        };
-        let found = self.shared.store.read(read).await?;
-        found.ok_or(EngineError::NoSuchTask(id))
-    }
-
     /// How long after its creation a task goes, as far as that is known now; `None` is never. One that has
     /// not ended is kept for the whole retention after its end.
     pub fn kept_for(&self, task: &TaskView) -> Option<Duration> {
@@ -155,25 +141,6 @@ impl TaskEngine {
             if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         Ok(open)
-    }
-
-    /// What a task came to.
-    pub async fn result(&self, principal: &Principal, id: TaskId) -> Result<TaskEnd, EngineError> {
-        let held = self.held(id);
-        let (engine, principal) = (self.clone(), principal.clone());
-        let read = move |snapshot: &Snapshot<'_>| {
-            let Some((view, _, status)) = engine.view(snapshot, &principal, id, held)? else {
-                return Ok(None);
-            };
-            Ok(Some(match (status.state, status.error) {
-                (State::Completed, _) => TaskEnd::Completed(read_result(snapshot, id)?),
-                (State::Failed(_), Some(error)) => TaskEnd::Failed(view, error),
-                (State::Cancelled, _) => TaskEnd::Cancelled(view),
-                _ => TaskEnd::NotYet(view),
-            }))
-        };
-        let found = self.shared.store.read(read).await?;
-        found.ok_or(EngineError::NoSuchTask(id))
     }
 
     /// Waits until a task has ended, at most so long; the task as it is then.
@@ -277,11 +244,17 @@ impl TaskEngine {
     }
 
     /// Waits for the locks of tasks: not within a read of the store.
-    fn held(&self, id: TaskId) -> Held {
+    pub(in crate::engine) fn held(&self, id: TaskId) -> Held {
         let entry = self.shared.entry(id);
         let place = entry.as_ref().and_then(|entry| self.shared.queue_place(entry));
-        let replaying = entry.and_then(|entry| replaying(&entry.lock()));
-        Held { replaying, place, asking: self.shared.asking_below(id, Patience::Waits) }
+        let (replaying, live, is_settled) = entry.map_or((None, None, true), |entry| {
+            let state = entry.lock();
+            let live = state.live.as_ref();
+            let is_settled = live.is_none_or(Live::is_settled);
+            (replaying(&state), live.map(|live| (state.lease, live.enqueued)), is_settled)
+        });
+        let stamp = Stamp { live, asking: self.shared.asking_below(id, Patience::Waits) };
+        Held { replaying, place, stamp, is_settled }
     }
 
     /// The same as far as nothing has to be waited for, within a read of the store.
@@ -293,7 +266,8 @@ impl TaskEngine {
             // A task that is being changed runs, once any does.
             None => self.shared.is_running().then_some(false),
         });
-        Held { replaying, place, asking: self.shared.asking_below(id, Patience::None) }
+        let stamp = Stamp { live: None, asking: self.shared.asking_below(id, Patience::None) };
+        Held { replaying, place, stamp, is_settled: false }
     }
 
     /// `None` for another principal's task as for one that does not exist.
@@ -302,8 +276,9 @@ impl TaskEngine {
         snapshot: &Snapshot<'_>,
         principal: &Principal,
         id: TaskId,
-        Held { replaying, place, asking }: Held,
+        held: Held,
     ) -> Result<Option<(TaskView, Task, Status)>, StoreError> {
+        let replaying = held.replaying;
         let Some((task, mut status)) = own(snapshot, principal, id)? else { return Ok(None) };
         // A start takes up all that ran before it dispatches anything. From then on a running row without an
         // instance is only older than the instance's end, whose commit is on its way.
@@ -311,11 +286,18 @@ impl TaskEngine {
             status.state = self.as_a_start_finds_it(&task, &status, replaying);
         }
         let steps = if status.state.is_terminal() { status.steps } else { steps(snapshot, &status, id)? };
-        let mut view = TaskView::new(&task, &status, steps, replaying);
-        view.queue_place = place.filter(|_| !status.state.is_terminal());
+        let view = TaskView::new(&task, &status, steps);
         let view = view.with_questions(snapshot, &task, &status)?;
-        let view = view.with_questions_below(snapshot, &asking)?;
-        Ok(Some((view, task, status)))
+        let view = view.with_questions_below(snapshot, &held.stamp.asking)?;
+        Ok(Some((self.as_held(view, &held), task, status)))
+    }
+
+    /// Adds what memory alone says, at this moment.
+    pub(in crate::engine) fn as_held(&self, mut view: TaskView, held: &Held) -> TaskView {
+        view.is_replaying = held.replaying == Some(true);
+        view.queue_place = held.place.filter(|_| !view.state.is_terminal());
+        view.poll_after = poll_after(Stands::of(&view), self.shared.clock.wall());
+        view
     }
 }
 
@@ -342,8 +324,9 @@ pub(in crate::engine) struct Held {
     replaying: Option<bool>,
     /// Its place among those that wait for an instance.
     place: Option<u64>,
-    /// The tasks below that may have questions.
-    asking: Vec<TaskId>,
+    pub stamp: Stamp,
+    /// All that its instance has handed over is on disk.
+    pub is_settled: bool,
 }
 
 /// The rows of a task that this principal sees.

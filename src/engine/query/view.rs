@@ -1,5 +1,7 @@
 //! A task in types, as a program sees it: what is made of it for people and clients is made above the engine.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::clock::UnixNanos;
@@ -41,6 +43,8 @@ pub struct TaskView {
     pub wake_at: Option<UnixNanos>,
     /// Where it waits for an instance and finds none: how many are given one before it at the latest, and 1.
     pub queue_place: Option<u64>,
+    /// How long a client that asks for it again does well to wait; `None` where nothing more happens to it by itself.
+    pub poll_after: Option<Duration>,
     /// The task that called it.
     pub parent: Option<TaskId>,
     /// The task at the top of the tree; itself, where no task called it.
@@ -70,9 +74,8 @@ pub struct TaskView {
 }
 
 impl TaskView {
-    /// The task of these rows, without what it asks and without its children. `replaying` is what its instance does, if
-    /// it has one.
-    pub(in crate::engine) fn new(task: &Task, status: &Status, steps: u64, replaying: Option<bool>) -> Self {
+    /// The task of these rows, without what it asks, its children, and what memory alone says of it.
+    pub(in crate::engine) fn new(task: &Task, status: &Status, steps: u64) -> Self {
         let wake = status.wake.as_ref();
         Self {
             id: task.id,
@@ -80,7 +83,7 @@ impl TaskView {
             tool: task.tool.clone(),
             component: task.component.clone(),
             state: status.shown(),
-            is_replaying: replaying == Some(true),
+            is_replaying: false,
             message: match status.state.blocked() {
                 Some(_) => Some(STANDS_STILL.to_owned()),
                 None => status.message.clone(),
@@ -93,6 +96,7 @@ impl TaskView {
             ended_at: status.ended_at,
             wake_at: wake.and_then(|wake| wake.due),
             queue_place: None,
+            poll_after: None,
             parent: task.parent,
             root: task.root,
             children: Vec::new(),
@@ -125,6 +129,39 @@ impl TaskView {
         }
     }
 
+    /// About what it takes in memory.
+    pub(in crate::engine) fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let json = |json: &Option<Value>| json.as_ref().map_or(0, bytes_of);
+        let asked = self.questions.iter().map(|asked| {
+            let texts = asked.key.len() + asked.tool.len() + text(&asked.message) + text(&asked.url);
+            size_of::<QuestionView>() + texts + json(&asked.schema) + json(&asked.request)
+        });
+        let answered = self
+            .answered
+            .iter()
+            .map(|answered| size_of::<AnsweredView>() + answered.key.len() + text(&answered.model));
+        let outputs = self
+            .outputs
+            .iter()
+            .map(|output| size_of::<OutputMeta>() + output.name.len() + output.mime_type.len());
+        let error = self.error.as_ref().map_or(0, |error| {
+            let protocol = error.protocol.as_ref();
+            let protocol = protocol.map_or(0, |error| error.message.len() + text(&error.data));
+            error.message.len() + text(&error.detail) + protocol
+        });
+        let trace = self
+            .trace
+            .as_ref()
+            .map_or(0, |trace| text(&trace.traceparent) + text(&trace.tracestate) + text(&trace.baggage));
+        let texts =
+            self.principal.len() + self.tool.len() + text(&self.message) + text(&self.idempotency_key);
+        let reason = self.cancel.as_ref().map_or(0, |cancel| text(&cancel.reason));
+        let children = self.children.len() * size_of::<TaskId>();
+        let lists = asked.sum::<usize>() + answered.sum::<usize>() + outputs.sum::<usize>() + children;
+        size_of::<Self>() + texts + reason + lists + error + trace + json(&self.arguments)
+    }
+
     /// As lists have it: without what can be large.
     pub(in crate::engine) fn shortened(mut self) -> Self {
         (self.arguments, self.trace) = (None, None);
@@ -134,4 +171,18 @@ impl TaskView {
         }
         self
     }
+}
+
+/// About what it takes in memory: the members of an object stand in nodes of a tree, which are half empty at worst.
+fn bytes_of(json: &Value) -> usize {
+    size_of::<Value>()
+        + match json {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(bytes_of).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| 2 * size_of::<String>() + name.len() + 2 * bytes_of(value))
+                .sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }

@@ -11,7 +11,7 @@ use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 
 use super::follow::{Asking, Followed};
-use crate::api::{Answer, Audience, Caller, Ended, Operation as _, TaskWait, Waiting};
+use crate::api::{Answer, Audience, Caller, Ended, Operation as _, TaskStatus, TaskWait, Waiting};
 use crate::engine::{EngineError, TaskEnd};
 use crate::mcp::connection::Handler;
 use crate::mcp::own::tools::OwnTool;
@@ -48,7 +48,14 @@ impl Handler {
         let caller = Caller { principal, channel, is_person, waiting: Some(&following) };
         let done = own.operation.run(arguments, self.server.engine(), &caller).await;
         match done.map_err(not_done)? {
-            Answer::Task(task) => Ok(structured(self.form(context).document(&task))),
+            Answer::Task(task) => {
+                if own.operation.name == TaskStatus::NAME
+                    && let Ok(id) = task.id.parse()
+                {
+                    self.polled(id, task.poll_interval_ms);
+                }
+                Ok(structured(self.form(context).document(&task)))
+            }
             Answer::End(ended) => self.task_result(*ended, context),
             Answer::Waited(ended) => Ok(self.waited(*ended, context)),
             // What an owner gets is for a program, and may be a secret.

@@ -52,7 +52,10 @@ impl Handler {
         id: &str,
         context: &RequestContext<RoleServer>,
     ) -> Result<DetailedTask, ErrorData> {
-        self.detailed(parse(id)?, AskCapabilities::of(context), self.links(context)).await
+        let id = parse(id)?;
+        let task = self.detailed(id, AskCapabilities::of(context), self.links(context)).await?;
+        self.polled(id, task.task.poll_interval_ms);
+        Ok(task)
     }
 
     /// `tasks/update`. Answers to what was not asked are ignored, as is everything that comes after the end.
@@ -202,7 +205,8 @@ impl Handler {
         let mut wire = Task::new(&task.id, status, &task.created_at, &task.updated_at);
         wire.status_message = message(self.server.names(), task, status);
         wire.ttl_ms = kept.map(|kept| u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
-        wire.with_poll_interval_ms(limits::TASK_POLL_INTERVAL_MS)
+        wire.poll_interval_ms = task.poll_interval_ms;
+        wire
     }
 }
 

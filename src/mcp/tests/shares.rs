@@ -147,3 +147,35 @@ async fn a_message_of_too_many_values_is_refused_before_any_is_built() {
     let answer = messages(session.send("tools/call", body["params"].clone()).await).await;
     assert_eq!(answer[0]["result"]["structuredContent"]["result"], json!(8), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_poll_that_is_due_does_not_count_for_its_callers_rate() {
+    let rate = 2;
+    let world = World::sharing(bounds(Pool::Rate, u64::MAX, rate)).await;
+    let raw = Raw::with_token(&world, &world.token("ann", &["*"]).await);
+    let poll = async |id: &str| {
+        let declared = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+        let meta = json!({"io.modelcontextprotocol/clientCapabilities": declared});
+        let answer = raw.modern("tasks/get", json!({"taskId": id}), meta).send().await.expect("an answer");
+        answer.status().as_u16()
+    };
+    let mut ids = Vec::new();
+    for _ in 0..5 * rate * limits::REQUEST_BURST_SECONDS {
+        let submission = Submission {
+            tool: "stages".to_owned(),
+            arguments: json!({"stages": 1}),
+            principal: Principal::new("ann", vec!["*".to_owned()]),
+            idempotency_key: None,
+            trace: None,
+        };
+        ids.push(world.engine.submit(submission).await.expect("a task").id.to_string());
+    }
+    for id in &ids {
+        assert_eq!(poll(id).await, 200, "as often as each says");
+    }
+    let mut early = Vec::new();
+    for _ in 0..20 {
+        early.push(poll(&ids[0]).await);
+    }
+    assert!(early.contains(&429), "{early:?}");
+}

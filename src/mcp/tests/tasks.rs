@@ -43,7 +43,7 @@ async fn a_declaring_client_gets_a_task_and_its_result_by_polling() {
     let (id, created) = raw.create(2).await;
     let retention = crate::limits::DEFAULT_RETENTION_SECONDS * 1_000;
     assert_eq!((&created["resultType"], &created["status"]), (&json!("task"), &json!("working")));
-    assert_eq!(created["pollIntervalMs"], crate::limits::TASK_POLL_INTERVAL_MS);
+    assert_eq!(created["pollIntervalMs"], crate::limits::POLL_LEAST_MS);
     assert!(created["ttlMs"].as_u64() >= Some(retention), "{created}");
     let meta = &created["_meta"];
     assert_eq!(

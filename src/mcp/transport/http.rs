@@ -184,6 +184,8 @@ impl Backend for TaskEngine {
         metrics.gauge("live_instances", "Instances in memory.", &[("", m.live_instances)]);
         metrics.gauge("timers", "Waits that are due at a time.", &[("", m.timers)]);
         metrics.gauge("subscribers", "Subscribers of changes.", &[("", m.subscribers)]);
+        let reads = m.store_reads;
+        metrics.counter("store_reads_total", "Reads of the store since the start.", &[("", reads)]);
         measure_models(&self.model_usage(), metrics);
         if let Some(disk) = self.usage().ok().and_then(|usage| usage.disk) {
             measure_disk(&disk, metrics);

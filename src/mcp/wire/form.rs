@@ -126,7 +126,11 @@ impl Form<'_> {
 }
 
 fn link_value(task: &TaskDocument, next: &str) -> Value {
-    json!({ "task_id": task.id, "uri": task.uri, "state": task.state, "next": next })
+    let mut link = json!({ "task_id": task.id, "uri": task.uri, "state": task.state, "next": next });
+    if let Some(interval) = task.poll_interval_ms {
+        link["poll_interval_ms"] = interval.into();
+    }
+    link
 }
 
 /// A value as text, which stands for it where a client takes no structure.

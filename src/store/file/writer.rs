@@ -221,9 +221,11 @@ impl Writer {
                 // Readers must not see a large value before the rest of its batch.
                 let mut state = shared.write_state();
                 self.commit(transaction)?;
+                shared.sink.showing();
                 self.apply(&mut state, slice, Some(&row))?;
             } else {
                 self.commit(transaction)?;
+                shared.sink.showing();
                 self.apply(&mut shared.write_state(), slice, Some(&row))?;
             }
             self.is_dirty = true;
@@ -232,6 +234,7 @@ impl Writer {
         #[cfg(test)]
         self.shared.refusing.reach(Moment::BeforeTelling);
         self.tell(first_lsn);
+        self.shared.sink.shown();
         Ok(())
     }
 
