@@ -57,6 +57,36 @@ pub fn check_folder(folder: &Path, purpose: Purpose) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Whether there is a file of an installed program, which its user or root put there. One that is there no other user can
+/// change or swap, or it is an error. Groups are left to who set them up, as on the way to the data folder.
+#[cfg_attr(not(feature = "cli"), allow(dead_code))]
+pub fn check_installed(file: &Path) -> io::Result<bool> {
+    let (place, there) = match resolve(file) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if !there.is_file() {
+        return Err(not_private(format!("{} is no plain file", shown(&place)), "remove it"));
+    }
+    if is_read_only(&place) {
+        return Ok(true);
+    }
+    if !is_trusted(there.uid()) {
+        return Err(not_private(
+            format!("{} belongs to {}", shown(&place), user(there.uid())),
+            "install the program again as this user or as root",
+        ));
+    }
+    if there.mode() & OTHERS_WRITE != 0 {
+        return Err(not_private(
+            format!("every user may write {} (mode {:o})", shown(&place), there.mode() & 0o7777),
+            format!("chmod o-w {}, if you know what is in it", quoted(&place)),
+        ));
+    }
+    Ok(true)
+}
+
 /// Makes a folder that is not there, readable by its owner alone. One that is there, even since a moment ago, is
 /// this user's alone or an error.
 pub fn make_folder(folder: &Path) -> io::Result<Made> {

@@ -9,6 +9,7 @@ mod client;
 mod commands;
 pub mod config;
 mod context;
+mod examples;
 mod exit;
 mod install;
 mod logging;

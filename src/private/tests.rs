@@ -90,6 +90,25 @@ fn what_belongs_to_another_user_is_refused() {
 }
 
 #[test]
+fn what_another_user_can_change_is_no_file_of_an_installed_program() {
+    let root = tempfile::tempdir().expect("a folder");
+    let file = root.path().join("share/file");
+    assert!(!check_installed(&file).expect("nothing there"));
+    fs::create_dir(root.path().join("share")).expect("made");
+    fs::write(&file, "").expect("written");
+    set_mode(&file, 0o664);
+    assert!(check_installed(&file).expect("of this user and its group"));
+    assert!(check_installed(&root.path().join("share")).is_err(), "a folder");
+    set_mode(&file, 0o646);
+    assert!(check_installed(&file).is_err(), "every user may write it");
+    set_mode(&file, 0o644);
+    if give_away(&file) {
+        let error = check_installed(&file).expect_err("another's");
+        assert!(error.to_string().contains("belongs to user 12345"), "{error}");
+    }
+}
+
+#[test]
 fn a_path_may_lead_over_links_that_no_one_else_can_turn() {
     let root = tempfile::tempdir().expect("a folder");
     let disk = root.path().join("disk/data");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// What needs more than cargo, or more time: what it is, the file it stands in, its command.
-const OTHERS: [(&str, &str, &str); 13] = [
+const OTHERS: [(&str, &str, &str); 14] = [
     (
         "stock MCP clients (Python)",
         "tests/clients/run",
@@ -25,6 +25,11 @@ const OTHERS: [(&str, &str, &str); 13] = [
         "tools in Python and JavaScript",
         "tests/languages/run",
         "cargo build && tests/languages/run target/debug/longhaul",
+    ),
+    (
+        "packages, as their users install them (Python; Node for one of them)",
+        "packaging/try",
+        "cargo build && packaging/build --fast --binary target/debug/longhaul /tmp/packages && packaging/try /tmp/packages",
     ),
     (
         "a thousand random kills",

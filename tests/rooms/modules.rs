@@ -57,6 +57,7 @@ const INNER_FLOORS: &[(&str, &[&[&str]])] = &[
         "cli",
         &[
             &["exit", "registry", "scratch"],
+            &["examples"],
             &["args", "config", "logging", "show"],
             &["programs"],
             &["context"],

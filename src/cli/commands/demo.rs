@@ -13,6 +13,7 @@ use crate::api::{TaskDocument, TaskOutput};
 use crate::cli::client::access::look_at;
 use crate::cli::client::remote::{Remote, RemoteError};
 use crate::cli::context::Context;
+use crate::cli::examples;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::scratch::Scratch;
 use crate::cli::server::guests;
@@ -44,15 +45,7 @@ async fn show_it(context: &Context) -> Result<Exit> {
     let say = Narrator { output };
     say.line("Longhaul demo: a task that survives kill -9.")?;
 
-    let workspace = find_workspace()?;
-    say.line(format!(
-        "\n1. Build the tool {TOOL} ({}). A cold build takes about a minute, later ones a second.",
-        workspace.display()
-    ))?;
-    let began = Instant::now();
-    let component = build(workspace).await?;
-    say.line(format!("   built in {:.1} s: {}", began.elapsed().as_secs_f64(), component.display()))?;
-
+    let component = find_component(say).await?;
     let scratch =
         Scratch::new("demo").map_err(|e| CliError::failed(format_args!("no scratch folder: {e}")))?;
     let mut server = Server::start(scratch.path(), &component).await?;
@@ -105,6 +98,9 @@ async fn show_it(context: &Context) -> Result<Exit> {
         output.json(
             &json!({ "task": ended, "result": result, "steps_before_kill": done(&kept), "claims": claims }),
         )?;
+    }
+    if let Some(folder) = examples::folder() {
+        say.line(format!("\nServe this tool and its like: longhaul serve --tools {}", folder.display()))?;
     }
     match claims.iter().find(|(_, holds)| !holds) {
         None => Ok(Exit::Done),
@@ -304,9 +300,32 @@ impl Server {
     }
 }
 
+/// What came with this program, or else what its sources make.
+async fn find_component(say: Narrator) -> Result<PathBuf> {
+    if let Some(component) = examples::component(TOOL)? {
+        say.line(format!("\n1. The tool {TOOL} came with this program: {}", component.display()))?;
+        return Ok(component);
+    }
+    let workspace = find_workspace()?;
+    say.line(format!(
+        "\n1. Build the tool {TOOL} ({}). A cold build takes about a minute, later ones a second.",
+        workspace.display()
+    ))?;
+    let began = Instant::now();
+    let component = build(workspace).await?;
+    say.line(format!("   built in {:.1} s: {}", began.elapsed().as_secs_f64(), component.display()))?;
+    Ok(component)
+}
+
 /// The example tools next to the source that this binary was built from. Not those of the working folder: building runs
 /// what is in a workspace, and whose that is has not been said.
 fn find_workspace() -> Result<PathBuf> {
+    if examples::of_a_package() {
+        return Err(CliError::not_found(
+            "the example tools of this program's package are not where it put them",
+        )
+        .next("unpack or install the whole package: bin/longhaul looks in ../share/longhaul-examples"));
+    }
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools-wasm");
     if guests::is_workspace(&place) && place.join(TOOL).is_dir() {
         return Ok(place);

@@ -25,6 +25,7 @@ use super::{models, secrets};
 use crate::authority::Principal;
 use crate::cli::args::ServeArgs;
 use crate::cli::context::Context;
+use crate::cli::examples;
 use crate::cli::exit::{CliError, Exit, Result};
 use crate::cli::show::render::escape_text;
 use crate::engine::questions::Sampler;
@@ -250,6 +251,9 @@ async fn set_up(
     let catalog = engine.catalog();
     if catalog.tools().len() == 0 && catalog.unapproved().len() == 0 {
         eprintln!("no tools are served: name some with --tools PATH");
+        if let Some(folder) = examples::folder() {
+            eprintln!("those that came with this program: --tools {}", folder.display());
+        }
     }
     for table in settings.operator.unused(&catalog) {
         tracing::warn!("{table} in longhaul.toml speaks of nothing that is served: is it misspelt?");

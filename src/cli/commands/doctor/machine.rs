@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::check::Check;
 use crate::cli::config::{SharesSettings, WallsWanted};
 use crate::cli::context::Context;
-use crate::cli::server::guests;
+use crate::cli::examples;
+use crate::cli::server::guests::{self, GuestError};
 use crate::cli::server::machine::Memory;
 use crate::cli::server::server_file::{ServerInfo, is_running};
 use crate::cli::show::render::bytes;
@@ -31,7 +32,25 @@ pub fn target(context: &Context) -> Check {
             format!("rustc without {}", guests::TARGET),
             format!("rustup target add {}, if you build guests here", guests::TARGET),
         ),
+        // A program from a package serves what others built.
+        Err(GuestError::CannotRun { .. }) if workspace.is_none() => {
+            Check::ok(WHAT, "none; only building guests needs one (https://rustup.rs)")
+        }
         Err(error) => Check::warn(WHAT, error.to_string(), "https://rustup.rs, if you build guests here"),
+    }
+}
+
+/// What came with this program that can be served at once.
+pub fn examples() -> Check {
+    const WHAT: &str = "example tools";
+    match examples::folder() {
+        Some(folder) => Check::ok(WHAT, format!("{} (serve --tools)", folder.display())),
+        None if examples::of_a_package() => Check::warn(
+            WHAT,
+            "not where this program's package put them",
+            "unpack or install the whole package, if you want `longhaul demo`",
+        ),
+        None => Check::ok(WHAT, "none came with this program; its sources have them"),
     }
 }
 

@@ -15,6 +15,7 @@ pub async fn run(context: &Context, check: bool) -> Result<Exit> {
     let mut checks = vec![
         settings::configuration(context),
         machine::target(context),
+        machine::examples(),
         machine::map_limit(context),
         machine::walls(context),
         machine::descriptors(machine::limit_of_descriptors(context.data())),
