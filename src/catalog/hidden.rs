@@ -23,6 +23,9 @@ pub struct HiddenChar {
 /// The first character of a text that could hide something from the person who approves a tool but not from
 /// the model that reads it, or that could steer a terminal. Line feed and tab are allowed.
 pub fn find_hidden(text: &str) -> Option<HiddenChar> {
+    if is_plain(text) {
+        return None;
+    }
     text.char_indices().find_map(|(at, character)| Some(HiddenChar { character, at, kind: kind(character)? }))
 }
 
@@ -50,7 +53,7 @@ pub fn show_in_json(json: &str) -> Cow<'_, str> {
 
 /// Text that may be JSON, which programs read: as JSON where it is, so that its value stays, and else as text.
 pub fn show_text(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| kind(c).is_some()) {
+    if !is_hiding(text) {
         return Cow::Borrowed(text);
     }
     let is_json =
@@ -74,8 +77,20 @@ pub fn show_value(value: Value) -> Value {
     }
 }
 
+/// Whether there is any character of the list in it.
+fn is_hiding(text: &str) -> bool {
+    !is_plain(text) && text.chars().any(|c| kind(c).is_some())
+}
+
+/// Whether it is nothing but visible ASCII, spaces, line ends and tabs, as most texts are: many bytes are looked at at
+/// once, where a character at a time costs more than all else that is done with a text.
+fn is_plain(text: &str) -> bool {
+    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    text.as_bytes().chunks(64).all(|bytes| bytes.iter().fold(true, |all, byte| all & is_visible(byte)))
+}
+
 fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    if !text.chars().any(|c| kind(c).is_some()) {
+    if !is_hiding(text) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -219,6 +234,16 @@ fn kind(character: char) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_for_plain_hides_nothing() {
+        for c in (0..=0x2ff).filter_map(char::from_u32) {
+            for text in [c.to_string(), format!("{}{c}", "a".repeat(100))] {
+                assert_eq!(is_plain(&text), c.is_ascii() && kind(c).is_none(), "{c:?}");
+                assert_eq!(is_hiding(&text), kind(c).is_some(), "{c:?}");
+            }
+        }
+    }
 
     #[test]
     fn visible_text_of_any_script_passes() {
