@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt;
 use futures::future::Either;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::body::Body as _;
 
 use super::backend::{Backend, Bearer};
@@ -179,8 +179,19 @@ const OF_PROXIES_BEGIN: [&str; 12] = [
     "x-proxy",
 ];
 
+/// What nearly all requests have, which none of them adds: it is not compared with all of the above.
+const OF_CLIENTS: [HeaderName; 7] = [
+    header::HOST,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+];
+
 fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
+    headers.keys().filter(|name| !OF_CLIENTS.contains(name)).any(|name| {
         let name = with_hyphens(name.as_str());
         name == "via"
             || OF_PROXIES.iter().any(|part| name.contains(part))

@@ -40,6 +40,9 @@ impl Hosts {
 
 /// Lets requests through that call this server by a name of its own.
 pub async fn known_host(hosts: Arc<Hosts>, request: Request, next: Next) -> Response {
+    if request.headers().get(header::HOST).is_some_and(|host| is_plain_loopback(host.as_bytes())) {
+        return next.run(request).await;
+    }
     match called_host(request.headers(), request.uri()) {
         Some(host) if hosts.know(&host) => next.run(request).await,
         host => {
@@ -50,6 +53,16 @@ pub async fn known_host(hosts: Arc<Hosts>, request: Request, next: Next) -> Resp
             )
         }
     }
+}
+
+/// Whether a Host is loopback's as most programs write it. Every server is called so: it needs no parser.
+fn is_plain_loopback(host: &[u8]) -> bool {
+    let is_port = |port: &[u8]| (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
+    ["127.0.0.1", "localhost"].iter().any(|name| match host.strip_prefix(name.as_bytes()) {
+        Some([]) => true,
+        Some([b':', port @ ..]) => is_port(port),
+        _ => false,
+    })
 }
 
 fn called_host(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
@@ -84,6 +97,30 @@ fn bare(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_for_loopback_unparsed_is_known_when_it_is_parsed() {
+        let hosts = Hosts::new(Vec::new(), false);
+        for host in ["localhost", "127.0.0.1", "localhost:1", "127.0.0.1:65535"] {
+            assert!(is_plain_loopback(host.as_bytes()), "{host}");
+            assert!(hosts.know(&host.parse().expect("an authority")), "{host}");
+        }
+        for host in [
+            "",
+            "localhost:",
+            "localhost:x",
+            "localhost:+1",
+            "localhost:123456",
+            "localhost:1@evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.0.0.12",
+            "evil.example",
+            "[::1]",
+        ] {
+            assert!(!is_plain_loopback(host.as_bytes()), "{host}");
+        }
+    }
 
     #[test]
     fn a_host_is_known_by_its_name_and_its_port_where_one_is_given() {
