@@ -66,7 +66,7 @@ pub struct Connection {
     /// Its tasks are named by resources of their own, see `pipe_task_ids.rs`.
     pub over_pipes: AtomicBool,
     /// Its ends, of which only pipes tell: over HTTP each response has its own.
-    pub ends: Ends,
+    pub ends: OnceLock<Ends>,
     /// What a legacy client asked for with `logging/setLevel`.
     log_level: Mutex<LoggingLevel>,
     /// Calls that an explicit `notifications/cancelled` ends.
@@ -89,7 +89,7 @@ impl Connection {
             legacy: AtomicBool::new(false),
             task_ids,
             over_pipes: AtomicBool::new(false),
-            ends: Ends::default(),
+            ends: OnceLock::new(),
             log_level: Mutex::new(DEFAULT_LOG_LEVEL),
             calls: Mutex::default(),
             handoff: Handoff::of_this_request(),
@@ -126,6 +126,16 @@ impl Connection {
         self.actor.get_or_init(|| self.principal.clone().through(Some(client_name(client))));
     }
 
+    /// Ends once there is no reader any more, where something tells of that.
+    pub async fn gone(&self) {
+        cancelled(self.ends.get().map(|ends| &ends.gone)).await;
+    }
+
+    /// Ends once the client says nothing more, where something tells of that.
+    pub async fn silent(&self) {
+        cancelled(self.ends.get().map(|ends| &ends.silent)).await;
+    }
+
     pub fn log_level(&self) -> LoggingLevel {
         *self.log_level.lock()
     }
@@ -151,6 +161,13 @@ impl Connection {
     pub fn given_up(&self, request: &RequestId) -> GivenUp<'_> {
         let token = self.calls.lock().entry(request.clone()).or_default().clone();
         GivenUp { connection: self, request: request.clone(), token }
+    }
+}
+
+async fn cancelled(token: Option<&CancellationToken>) {
+    match token {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

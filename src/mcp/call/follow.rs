@@ -91,7 +91,7 @@ impl Handler {
         let mut sampler_guard = (takes.sampling && is_client)
             .then(|| self.server.engine().register_sampler(id, takes.sampling_tools));
         let mut countdown = Countdown::new(at_most);
-        let ends = &self.connection.ends;
+        let connection = &self.connection;
         let given_up = self.given_up(context);
         tokio::pin!(given_up);
         // It may have ended before anyone followed it, and what it reported so far is in its document.
@@ -136,8 +136,8 @@ impl Handler {
                 },
                 () = offers.next(), if !offers.is_empty() => look = true,
                 () = self.server.stopping().cancelled() => return Ok(Stopped::Stopping),
-                () = ends.gone.cancelled() => return Ok(Stopped::Stopping),
-                () = ends.silent.cancelled(), if !offers.is_closed() => {
+                () = connection.gone() => return Ok(Stopped::Stopping),
+                () = connection.silent(), if !offers.is_closed() => {
                     // What was piped in, and nothing after it, still wants its answer; its questions find no answer.
                     offers.close();
                     drop(sampler_guard.take());
@@ -148,7 +148,7 @@ impl Handler {
                     look = true;
                 }
                 // Its answer is cut off, which is no cancellation either.
-                () = self.connection.caller.revoked() => return Ok(Stopped::Stopping),
+                () = connection.caller.revoked() => return Ok(Stopped::Stopping),
                 stopped = &mut given_up => return Ok(stopped),
                 () = countdown.over() => return Ok(Stopped::TimeOver),
             }

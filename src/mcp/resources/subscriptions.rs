@@ -117,7 +117,7 @@ impl Handler {
             () = context.cancelled() => {}
             () = self.server.stopping().cancelled() => {}
             // It would be the one request without an answer.
-            () = self.connection.ends.silent.cancelled() => {}
+            () = self.connection.silent() => {}
         }
         Ok(())
     }

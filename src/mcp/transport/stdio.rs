@@ -13,6 +13,7 @@ use super::pipe_questions::{Answers, WithQuestions};
 use super::reader::Reader;
 use crate::http::Caller;
 use crate::limits;
+use crate::mcp::connection::Ends;
 use crate::mcp::questions::respondent::Respondent;
 use crate::mcp::shared::McpServer;
 
@@ -47,7 +48,7 @@ where
     let handler = server.handler(Caller::of_folder(), None);
     let connection = CancellationToken::new();
     handler.connection.over_pipes.store(true, Ordering::Relaxed);
-    let ends = handler.connection.ends.clone();
+    let ends = handler.connection.ends.get_or_init(Ends::default).clone();
     let seal = server.seal().await.map_err(|error| StdioError::Failed(error.to_string()))?;
     let respondent = Arc::new(Respondent::over_pipes(seal, &handler.connection.principal));
     let answers = Answers::new(server.clone(), handler.connection.clone(), respondent.clone());

@@ -1,6 +1,8 @@
 //! What 2026-07-28 wants to be said of results, and the protocols with sessions do not know: who answered, and how
 //! long the answer may be kept.
 
+use std::sync::LazyLock;
+
 use rmcp::RoleServer;
 use rmcp::model::*;
 use rmcp::service::RequestContext;
@@ -10,6 +12,9 @@ use crate::mcp::era::is_modern;
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
+/// As it stands in results: written once.
+static INFO: LazyLock<Option<Value>> = LazyLock::new(|| serde_json::to_value(server_info()).ok());
+
 pub fn server_info() -> Implementation {
     Implementation::new("longhaul", env!("CARGO_PKG_VERSION"))
         .with_title("Longhaul")
@@ -18,8 +23,8 @@ pub fn server_info() -> Implementation {
 
 /// Says who answered.
 pub fn stamp(meta: &mut Option<MetaObject>) {
-    if let Ok(info) = serde_json::to_value(server_info()) {
-        meta.get_or_insert_default().insert(SERVER_INFO.to_owned(), info);
+    if let Some(info) = &*INFO {
+        meta.get_or_insert_default().insert(SERVER_INFO.to_owned(), info.clone());
     }
 }
 
