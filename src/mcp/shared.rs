@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rmcp::model::{RequestStateCodec, Tool};
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -72,9 +73,12 @@ struct Inner {
     seal: tokio::sync::OnceCell<Arc<Seal>>,
 }
 
+#[derive(Clone)]
 struct Listed {
     of: Arc<Catalog>,
     tools: Arc<Vec<Tool>>,
+    /// The names of those that want arguments repeated in headers of a request.
+    in_headers: Arc<[String]>,
 }
 
 impl McpServer {
@@ -145,10 +149,19 @@ impl McpServer {
 
     /// All tools as clients see them, sorted by name; made again only when the catalog is another.
     pub(in crate::mcp) fn listed(&self) -> Arc<Vec<Tool>> {
+        self.of_catalog().tools
+    }
+
+    /// Whether a call of this tool has to repeat arguments in its head.
+    pub(in crate::mcp) fn has_param_headers(&self, tool: &str) -> bool {
+        self.of_catalog().in_headers.iter().any(|name| name == tool)
+    }
+
+    fn of_catalog(&self) -> Listed {
         let catalog = self.inner.engine.catalog();
         let mut listed = self.inner.listed.lock();
         if let Some(listed) = listed.as_ref().filter(|listed| Arc::ptr_eq(&listed.of, &catalog)) {
-            return listed.tools.clone();
+            return listed.clone();
         }
         // Where a catalog reserves no names, one of ours is ours.
         let served = catalog.tools().map(|entry| &entry.tool.definition);
@@ -162,9 +175,11 @@ impl McpServer {
         }
         tools.extend(self.fixtures().into_iter().flat_map(Fixtures::tools));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
-        let tools = Arc::new(tools);
-        *listed = Some(Listed { of: catalog, tools: tools.clone() });
-        tools
+        let in_headers = tools.iter().filter(|tool| tool.input_schema.iter().any(is_in_header));
+        let in_headers = in_headers.map(|tool| tool.name.to_string()).collect();
+        let made = Listed { of: catalog, tools: Arc::new(tools), in_headers };
+        *listed = Some(made.clone());
+        made
     }
 
     pub(in crate::mcp) fn request_state(&self) -> &tokio::sync::OnceCell<RequestStateCodec> {
@@ -184,6 +199,18 @@ impl McpServer {
     pub(in crate::mcp) fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
     }
+}
+
+/// Whether an entry of a schema, or one within it, wants a value repeated in a header.
+fn is_in_header((key, value): (&String, &Value)) -> bool {
+    let within = match value {
+        Value::Object(entries) => entries.iter().any(is_in_header),
+        Value::Array(values) => {
+            values.iter().filter_map(Value::as_object).any(|entries| entries.iter().any(is_in_header))
+        }
+        _ => false,
+    };
+    key == "x-mcp-header" || within
 }
 
 fn instructions(names: &OwnNames) -> String {

@@ -3,6 +3,7 @@
 mod bridge;
 mod calls;
 mod cursors;
+mod direct;
 mod fan_out;
 mod hidden;
 mod http;

@@ -1,7 +1,7 @@
 //! Whether a client accepts what it may be answered with. rmcp knows no wildcards, and takes a request without `Accept` for one
 //! that accepts nothing.
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use rmcp::ErrorData;
 use serde_json::Value;
 
@@ -11,6 +11,11 @@ use crate::mcp::wire::error;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
+
+/// Whether a client accepts whatever a request may be answered with.
+pub fn is_of_all(headers: &HeaderMap) -> bool {
+    accepts(headers, JSON) && accepts(headers, EVENTS)
+}
 
 /// Lets requests through whose client accepts what they may be answered with, and says so in rmcp's words.
 pub async fn check(mut request: Request, next: Next) -> Response {

@@ -44,7 +44,12 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// A comment goes out after so much `silence`.
 fn ahead_of(answer: Answer, silence: Duration) -> Response {
-    let mut response = Response::new(Body::from_stream(answer_stream(answer, silence)));
+    stream_of(Body::from_stream(answer_stream(answer, silence)))
+}
+
+/// A response of these events.
+pub fn stream_of(events: Body) -> Response {
+    let mut response = Response::new(events);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

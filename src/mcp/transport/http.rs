@@ -9,6 +9,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 
 use super::accept;
+use super::direct::{self, Direct};
 use super::early_head;
 use super::listening;
 use super::task_ids;
@@ -108,6 +109,7 @@ fn mount(server: &McpServer, sessions: Arc<Sessions>) -> Mount {
     tokio::spawn(sessions::sweep(sessions.clone(), cut.clone()));
     let (guarded, counted) = (sessions.clone(), sessions);
     let account = server.engine().shares().clone();
+    let direct = Arc::new(Direct::new(server.clone(), cut.clone()));
     Mount::new("MCP", PATH, move |request: Request| {
         let mcp = mcp.clone();
         async move { mcp.handle(request).await.map(Body::new) }
@@ -115,6 +117,7 @@ fn mount(server: &McpServer, sessions: Arc<Sessions>) -> Mount {
     .filter(accept::check)
     .filter(task_ids::read)
     .filter(move |request, next| listening::serve(account.clone(), request, next))
+    .filter(move |request, next| direct::answer(direct.clone(), request, next))
     .filter(early_head::send)
     .filter(move |request, next| sessions::guard(guarded.clone(), request, next))
     .filter(set_by_address)

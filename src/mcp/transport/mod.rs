@@ -4,6 +4,7 @@
 //! Read first: `http.rs`, `stdio.rs`.
 
 pub mod accept;
+pub mod direct;
 pub mod early_head;
 pub mod http;
 pub mod listening;
