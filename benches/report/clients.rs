@@ -18,11 +18,16 @@ pub fn closed_loop(
     span: Duration,
 ) -> Sample {
     let (call, expected) = (call.clone(), expected.to_owned());
-    let measuring = std::thread::spawn(move || {
+    on_a_thread(until_over(address, clients, call, expected, span))
+}
+
+/// Clients have a thread of their own, as they have a process of their own in life.
+pub fn on_a_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let working = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(until_over(address, clients, call, expected, span))
+        runtime.expect("a runtime").block_on(work)
     });
-    measuring.join().expect("the clients")
+    working.join().expect("the clients")
 }
 
 async fn until_over(

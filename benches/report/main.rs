@@ -1,8 +1,10 @@
 //! Every bench in one report, with the machine's facts and, next to each figure, what it is compared with in the
 //! same run: `cargo bench --bench report`. About ten minutes, once built; loopback only.
 //!
-//! `-- journal restart` runs only those. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set
-//! the sizes of the stores. Without default features the benches that need no WASM and no HTTP are left.
+//! `-- journal restart` runs only those, and `-- growth` how cost grows, which is not among what runs unnamed: with
+//! `LONGHAUL_LONG=1` up to a million tasks, and with `LONGHAUL_BENCH_WRITE=1` into docs/speed.md.
+//! `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set the sizes of the stores. Without default
+//! features the benches that need no WASM and no HTTP are left.
 // What a bench cannot set up, it may die of.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -13,11 +15,15 @@ mod client;
 mod clients;
 #[cfg(feature = "cli")]
 mod compiling;
+#[cfg(feature = "cli")]
+mod crowds;
 #[cfg(feature = "mcp")]
 mod fan_out;
 #[cfg(feature = "cli")]
 mod files;
 mod filler;
+#[cfg(feature = "cli")]
+mod growth;
 mod history;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod instantiate;
@@ -29,7 +35,11 @@ mod model;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod neighbours;
 #[cfg(feature = "cli")]
+mod plot;
+#[cfg(feature = "cli")]
 mod polling;
+#[cfg(feature = "cli")]
+mod processor;
 #[cfg(feature = "cli")]
 mod program;
 mod questions;
@@ -66,6 +76,8 @@ const QUESTIONS: &[Question] = &[
     ("submit_to_link", submit_to_link::run),
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
     ("throughput", throughput::run),
+    #[cfg(feature = "cli")]
+    ("processor", processor::run),
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
     ("instantiate", instantiate::run),
     #[cfg(all(feature = "sandbox", feature = "mcp"))]
@@ -92,6 +104,12 @@ const QUESTIONS: &[Question] = &[
     ("history", history::run),
 ];
 
+/// What is run only where it is named.
+const NAMED: &[Question] = &[
+    #[cfg(feature = "cli")]
+    ("growth", growth::run),
+];
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     #[cfg(feature = "mcp")]
@@ -106,8 +124,9 @@ fn main() {
     {
         return restart::child(rest);
     }
-    if let Some(unknown) = arguments.iter().find(|word| QUESTIONS.iter().all(|(name, _)| name != word)) {
-        let names: Vec<&str> = QUESTIONS.iter().map(|(name, _)| *name).collect();
+    let questions = || QUESTIONS.iter().chain(NAMED);
+    if let Some(unknown) = arguments.iter().find(|word| questions().all(|(name, _)| name != word)) {
+        let names: Vec<&str> = questions().map(|(name, _)| *name).collect();
         eprintln!("there is no bench '{unknown}'; there are: {}", names.join(", "));
         std::process::exit(2);
     }
@@ -124,8 +143,9 @@ fn main() {
     }
     println!();
     println!("{:<58} {:<42} {:<60} goal", "question", "measured", "compared with");
-    for (name, run) in QUESTIONS {
-        if arguments.is_empty() || arguments.iter().any(|word| word == name) {
+    let all = if arguments.is_empty() { QUESTIONS.len() } else { 0 };
+    for (number, (name, run)) in questions().enumerate() {
+        if number < all || arguments.iter().any(|word| word == name) {
             for row in run(folder) {
                 tell(&row);
             }

@@ -84,6 +84,12 @@ impl Sample {
         self.at(1.0)
     }
 
+    /// How many operations.
+    #[cfg(feature = "cli")]
+    pub fn count(&self) -> usize {
+        self.micros.len()
+    }
+
     pub fn per_second(&self) -> f64 {
         self.micros.len() as f64 / self.seconds
     }

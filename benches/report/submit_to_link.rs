@@ -32,7 +32,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
         format!("p50 {}, p99 {}", shown(link.p50()), shown(link.p99())),
         format!("{ratio:.1} fdatasyncs of p50 {}", shown(control.p50())),
     )
-    .at_most(ratio, 10.0);
+    .at_most(ratio, 2.5);
 
     // The tasks that the calls begin run at the same time, to their end.
     let crowd = Sample::merged(

@@ -41,7 +41,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
             format!("p50 {}, p99 {}", shown(task.p50()), shown(task.p99())),
             format!("{ratio:.1} fdatasyncs of p50 {}", shown(control.p50())),
         )
-        .at_most(ratio, 40.0),
+        .at_most(ratio, 17.0),
     ];
     let mut many = |what: String, clients, call, done, goal: Option<f64>| {
         let sample =
