@@ -56,11 +56,12 @@ mod schemas;
 mod secrets;
 mod servers;
 mod signatures;
+#[cfg(target_os = "linux")]
+mod sleepers;
 mod start;
 mod state;
 mod steps;
 mod streams;
-#[cfg(target_os = "linux")]
 mod suspend;
 mod tls;
 mod tokens;

@@ -48,6 +48,8 @@ mod restart;
 mod secrets;
 #[cfg(all(feature = "sandbox", feature = "mcp"))]
 mod server;
+#[cfg(feature = "cli")]
+mod sleepers;
 mod state;
 #[cfg(feature = "cli")]
 mod streams;
@@ -101,6 +103,8 @@ const QUESTIONS: &[Question] = &[
     ("children", children::run),
     ("questions", questions::run),
     ("restart", restart::run),
+    #[cfg(feature = "cli")]
+    ("sleepers", sleepers::run),
     ("history", history::run),
 ];
 

@@ -18,7 +18,7 @@ use crate::engine::commit::Commit;
 use crate::engine::dispatch::{due, flush, instances};
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::engine::lifecycle::{orphans, recovery, retention};
+use crate::engine::lifecycle::{orphans, recovery, rest, retention};
 use crate::engine::memory::Memory;
 use crate::engine::memory::counters::ModelUsage;
 use crate::engine::memory::entry::Anchor;
@@ -232,6 +232,10 @@ impl TaskEngine {
             tokio::spawn(expiry::run(shared.clone()));
             tokio::spawn(approvals::expiry::run(shared.clone()));
             tokio::spawn(flush::run(shared.clone()));
+            // What looks at a task keeps it in memory.
+            if shared.probe.is_none() {
+                tokio::spawn(rest::run(shared.clone()));
+            }
             retention::start(&engine);
         });
         Ok(())
@@ -245,6 +249,7 @@ impl TaskEngine {
         self.shared.memory.timers.wake.notify_one();
         self.shared.dirty.wake.notify_one();
         self.shared.memory.trees.wake.notify_one();
+        self.shared.memory.settles.notify_one();
         self.shared.memory.state.expiry.notify_one();
         let all = u32::try_from(self.shared.live_bound).unwrap_or(u32::MAX);
         let grace = Duration::from_secs(limits::SHUTDOWN_GRACE_SECONDS);

@@ -1,6 +1,6 @@
 //! What all parts of one engine share, and the one way from the engine to the disk.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +22,7 @@ use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
 use crate::engine::memory::hosts::ToldHosts;
 use crate::engine::memory::open_task::OpenTask;
+use crate::engine::memory::resting::OpenTasks;
 use crate::engine::memory::spending::Spending;
 use crate::engine::memory::task_trees::TreeBounds;
 use crate::engine::memory::turns::Turns;
@@ -29,8 +30,9 @@ use crate::engine::next::{Commands, NextAction};
 use crate::engine::ports::remote::Remotes;
 use crate::engine::ports::{Models, Reader, Sampler};
 use crate::engine::probe::Probe;
+use crate::engine::rows;
 use crate::shares::{Account, Pool};
-use crate::store::{Ack, Batch, Store, StoreError};
+use crate::store::{Ack, Batch, Space, Store, StoreError};
 use crate::task::{ComponentId, Status, Task, TaskId};
 
 /// What all parts of one engine share.
@@ -95,23 +97,64 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
+    pub fn open_tasks(&self) -> MutexGuard<'_, OpenTasks> {
         self.memory.open_tasks()
     }
 
+    /// The entry of an open task, loaded where the task rests. Not within a read of the store, and not from what a commit
+    /// brings about: both have `memory.entry`.
     pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
-        self.memory.entry(id)
+        self.load(id).unwrap_or_else(|error| {
+            tracing::error!(task = %id, %error, "a task that waits cannot be read");
+            None
+        })
     }
 
-    /// The entry of a task that is open, or will be; `open` is its place among those of its principal.
-    pub fn open_entry(&self, task: &Task, status: Status, open: OpenTask) -> Arc<Entry> {
+    /// The same, with what was wrong with the rows of one that rests.
+    pub fn load(&self, id: TaskId) -> Result<Option<Arc<Entry>>, StoreError> {
+        loop {
+            let number = {
+                let open = self.open_tasks();
+                match (open.get(id), open.resting(id)) {
+                    (Some(entry), _) => return Ok(Some(entry)),
+                    (None, Some(resting)) => resting.number,
+                    (None, None) => return Ok(None),
+                }
+            };
+            // As long as it rests nothing is written of it, and all that was written is there.
+            let missing = |space| StoreError::damaged_row(space, id.as_bytes(), "the row is missing");
+            let (task, status) = self.store.read_held(id, |snapshot| {
+                let (task, _) = rows::read_task_row(snapshot, id)?.ok_or_else(|| missing(Space::Task))?;
+                let status = rows::read_status(snapshot, id)?.ok_or_else(|| missing(Space::Status))?;
+                Ok((task, status))
+            })?;
+            let entry = self.new_entry(&task, status);
+            let mut open = self.open_tasks();
+            // Another one may have loaded it meanwhile, and it may rest again.
+            let Some((resting, held, questions)) = open.take_resting(id, Some(number)) else { continue };
+            resting.take_up(&entry);
+            entry.put_held(held, questions);
+            open.insert(entry.clone());
+            drop(open);
+            self.memory.settles.notify_one();
+            return Ok(Some(entry));
+        }
+    }
+
+    fn new_entry(&self, task: &Task, status: Status) -> Arc<Entry> {
         let entry = Entry::of(task, status);
-        entry.count_questions(&self.shares, &entry.lock().status);
-        *entry.open.lock() = Some(open);
         if let Some(gate) = self.gates.of(&task.tool) {
             // It is new: nothing else has set it.
             let _ = entry.gate.set(gate.clone());
         }
+        entry
+    }
+
+    /// The entry of a task that is open, or will be; `open` is its place among those of its principal.
+    pub fn open_entry(&self, task: &Task, status: Status, open: OpenTask) -> Arc<Entry> {
+        let entry = self.new_entry(task, status);
+        entry.count_questions(&self.shares, &entry.lock().status);
+        *entry.open.lock() = Some(open);
         entry
     }
 

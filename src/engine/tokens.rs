@@ -149,7 +149,7 @@ impl TaskEngine {
             error => error.into(),
         })?;
         // A task that asked what it may do before has handed its step over once its lock is free.
-        let open: Vec<_> = self.shared.open_tasks().values().cloned().collect();
+        let open = self.shared.open_tasks().entries();
         open.iter().filter(|entry| entry.principal == name).for_each(|entry| drop(entry.lock()));
         Ok(())
     }

@@ -19,6 +19,14 @@ pub const GUEST_MEMORY_STEP_BYTES: u64 = 1024 * 1024;
 pub const MAX_RATE_PERIOD_SECONDS: u64 = 31 * 86_400;
 /// What an open task takes of memory whatever it waits for, bytes: its status, its places in queues, short arguments.
 pub const OPEN_TASK_BYTES: u64 = 2 * 1024;
+/// What an open task takes of memory that waits and of which memory has only what it waits for, bytes: with its timer, and
+/// room to spare.
+pub const RESTING_TASK_BYTES: u64 = 512;
+/// A task that waits and has no instance leaves memory but for that so long after nothing has to do with it any more, and
+/// within as much again. Milliseconds.
+pub const REST_AFTER_MS: u64 = 250;
+/// Tasks that leave memory at once: others wait meanwhile.
+pub const REST_SLICE_TASKS: usize = 1_024;
 /// Arguments that stay in memory while their task waits for its first instance, bytes; longer ones are read again then.
 pub const MAX_KEPT_ARGUMENTS_BYTES: usize = 1024;
 /// What an attempt reads before it begins and is not counted, bytes: as long as it is no more, its first step of memory

@@ -383,6 +383,19 @@ impl Held {
         self.amount += by;
     }
 
+    /// Takes over what the same principal holds of the same pool.
+    pub fn merge(&mut self, mut other: Self) {
+        debug_assert!(self.pool == other.pool && self.who == other.who, "of another pool, or another's");
+        self.amount += std::mem::take(&mut other.amount);
+    }
+
+    /// So much of it, or all that there is, held apart.
+    pub fn split(&mut self, amount: u64) -> Self {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Self { account: self.account.clone(), pool: self.pool, who: self.who.clone(), amount }
+    }
+
     /// Gives back what is more than `amount`.
     pub fn shrink_to(&mut self, amount: u64) {
         let less = self.amount.saturating_sub(amount);
@@ -395,7 +408,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.account.release(self.pool, &self.who, self.amount);
+        if self.amount > 0 {
+            self.account.release(self.pool, &self.who, self.amount);
+        }
     }
 }
 

@@ -181,6 +181,13 @@ impl Server {
         self.kib_of("VmHWM:")
     }
 
+    /// Memory that is no file's, KiB.
+    // As above.
+    #[allow(dead_code)]
+    pub fn own_kib(&self) -> u64 {
+        self.kib_of("RssAnon:")
+    }
+
     fn kib_of(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

@@ -10,9 +10,11 @@ use crate::engine::audit::{AuditAction, Subject};
 use crate::engine::charge::{self, Charge};
 use crate::engine::commit::Commit;
 use crate::engine::error::EngineError;
+use crate::engine::link::Link;
 use crate::engine::memory::entry::{Anchor, arguments_in_memory};
 use crate::engine::memory::open_task::OpenTask;
 use crate::engine::rows;
+use crate::engine::rows::open::Listed;
 use crate::engine::shared::Shared;
 use crate::limits;
 use crate::store::Space;
@@ -31,7 +33,7 @@ pub fn admit(
 ) -> Result<(), EngineError> {
     let id = task.id;
     rows::put_task(commit, &task)?;
-    change.add_to(id, commit)?;
+    change.add_to(id, listed(&task), commit)?;
     commit.add_put(Space::ByPrincipal, rows::by_principal_key(&task.principal, id), []);
     let subject = Subject::of_task(AuditAction::Call, id).tool(&task.tool, &task.component).hash(arguments);
     shared.audit.record_admitted(commit, by, subject)?;
@@ -51,6 +53,17 @@ pub fn admit(
     }
     commit.stage(entry);
     Ok(())
+}
+
+/// What the list of open tasks says of this one besides where it stands.
+pub fn listed(task: &Task) -> Listed<'_> {
+    Listed {
+        principal: &task.principal,
+        created_at: task.created_at,
+        link: Link::of(task),
+        total_seconds: task.limits.total_seconds,
+        past_bytes: arguments_in_memory(task.arguments.len() as u64),
+    }
 }
 
 /// A text of JSON in the form in which all that say the same are one.

@@ -16,6 +16,7 @@ use crate::engine::feed::ResourceKey;
 use crate::engine::link::Link;
 use crate::engine::memory::entry::{Entry, EntryState, begins};
 use crate::engine::rows;
+use crate::engine::rows::open::Listed;
 use crate::engine::shared::Shared;
 use crate::store::{Ack, Guard, Need, Space, StoreError};
 use crate::task::Task;
@@ -77,7 +78,10 @@ fn commit_change(
     if goes {
         commit = commit.end_lease(entry.id);
     }
-    change.add_to(entry.id, &mut commit)?;
+    let past_bytes = if goes { state.past_bytes() } else { entry.listed().past_bytes };
+    let listed = Listed { past_bytes, ..entry.listed() };
+    change.list_anew(listed, &state.status);
+    change.add_to(entry.id, listed, &mut commit)?;
     commit.add_need(need_of(&change));
     let mut commit = commit.and(more);
     let is_over = change.status.state.is_terminal();

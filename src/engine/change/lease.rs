@@ -101,7 +101,7 @@ async fn go_back_in_tree(shared: &Shared, entry: &Entry) -> Result<(), StoreErro
         // The tasks of the tree are counted again when the number is asked for.
         shared.memory.trees.forget(task.root);
     }
-    entry.children().extend(wanted.into_iter().filter(|(child, _)| shared.entry(*child).is_some()));
+    entry.children().extend(wanted.into_iter().filter(|(child, _)| shared.memory.is_open(*child)));
     if let Some((link, parent)) = entry.link.and_then(|link| Some((link, shared.entry(link.parent)?))) {
         let mut siblings = parent.children();
         // Nothing took its place.

@@ -324,7 +324,7 @@ fn what_a_model_may_have_cost_counts_as_spent_where_its_answer_is_not_waited_for
 
 #[test]
 fn a_child_ends_for_its_parent_unless_another_takes_its_place() {
-    let link = Link { parent: id(2), epoch: 0, op: 4, detached: false };
+    let link = Link { root: id(2), parent: id(2), epoch: 0, op: 4, detached: false };
     let of = |link, has_successor| {
         let mut running = status(State::Running);
         let question = elicited();
@@ -406,7 +406,7 @@ fn a_blocked_tasks_total_time_stands_still_and_its_wait_is_kept() {
 
 #[test]
 fn a_task_begins_queued_and_a_delayed_one_has_its_time() {
-    let link = Link { parent: id(2), epoch: 0, op: 4, detached: false };
+    let link = Link { root: id(2), parent: id(2), epoch: 0, op: 4, detached: false };
     let now = plan_new(about(None), [5; 32], Duration::ZERO);
     assert_eq!(draw(&now), "queued (new) [Status Open] [#Submitted, opened+0, tasks]");
     assert_eq!((now.status.wake, now.status.seed), (None, [5; 32]));

@@ -6,6 +6,7 @@ use crate::engine::effect::{Counter, Effect};
 use crate::engine::feed::ResourceKey;
 use crate::engine::journal::ops::OpRow;
 use crate::engine::rows;
+use crate::engine::rows::open::{Listed, OpenRow, encode_open};
 use crate::store::{Space, StoreError};
 use crate::task::{Status, TaskId};
 
@@ -38,7 +39,7 @@ pub enum Instance {
 pub enum RowWrite {
     /// The status of the change.
     Status,
-    /// The task is among the open ones.
+    /// The task is among the open ones, with what it waits for by the status of the change.
     Open,
     NotOpen,
     /// The task is among those that ended, at this time.
@@ -74,14 +75,23 @@ impl Change {
         })
     }
 
+    /// The list of open tasks is to say something else than it says of a task that stands at `before`.
+    pub fn list_anew(&mut self, listed: Listed<'_>, before: &Status) {
+        let is_written = self.rows.iter().any(|row| matches!(row, RowWrite::Open | RowWrite::NotOpen));
+        let waits = before.wake.is_some() || self.status.wake.is_some();
+        if !is_written && waits && OpenRow::of(listed, before) != OpenRow::of(listed, &self.status) {
+            self.rows.push(RowWrite::Open);
+        }
+    }
+
     /// Adds the rows and the effects to a commit.
-    pub fn add_to(&self, id: TaskId, commit: &mut Commit) -> Result<(), StoreError> {
+    pub fn add_to(&self, id: TaskId, listed: Listed<'_>, commit: &mut Commit) -> Result<(), StoreError> {
         debug_assert!(
             self.is_noticed(id),
             "a status is written, and who knows the one before goes on with it"
         );
         for row in &self.rows {
-            row.add_to(id, &self.status, commit)?;
+            row.add_to(id, listed, &self.status, commit)?;
         }
         for effect in &self.effects {
             commit.add_effect(effect.clone());
@@ -102,11 +112,17 @@ impl Change {
 }
 
 impl RowWrite {
-    fn add_to(&self, id: TaskId, status: &Status, commit: &mut Commit) -> Result<(), StoreError> {
+    fn add_to(
+        &self,
+        id: TaskId,
+        listed: Listed<'_>,
+        status: &Status,
+        commit: &mut Commit,
+    ) -> Result<(), StoreError> {
         let key = id.as_bytes().as_slice();
         match self {
             Self::Status => commit.add_put(Space::Status, key, rows::encode_status(status)?),
-            Self::Open => commit.add_put(Space::Open, key, []),
+            Self::Open => commit.add_put(Space::Open, key, encode_open(listed, status)?),
             Self::NotOpen => commit.add_delete(Space::Open, key),
             Self::Ended(at) => commit.add_put(Space::Ended, rows::ended_key(*at, id), []),
             Self::NotEnded(at) => commit.add_delete(Space::Ended, rows::ended_key(*at, id)),

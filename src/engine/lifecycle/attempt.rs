@@ -99,11 +99,12 @@ pub(in crate::engine) fn release(shared: &Arc<Shared>, entry: &Arc<Entry>, goes_
     }
     if state.status.wake.is_some() {
         due::arm(shared, entry, &state);
+        shared.memory.settles.notify_one();
         return;
     }
     drop(state);
     // It lost its lease, and begins again, unless it was reopened as another entry.
-    if shared.entry(entry.id).is_some_and(|there| Arc::ptr_eq(&there, entry)) {
+    if shared.memory.entry(entry.id).is_some_and(|there| Arc::ptr_eq(&there, entry)) {
         shared.memory.ready.push(entry.clone());
     }
 }

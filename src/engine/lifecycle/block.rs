@@ -153,10 +153,11 @@ async fn settle_all(shared: &Arc<Shared>) -> Result<(), EngineError> {
     if !shared.is_running() {
         return Ok(());
     }
-    let open: Vec<Arc<Entry>> = shared.open_tasks().values().cloned().collect();
-    // Those of a slice share the disk's time.
+    let open = shared.open_tasks().ids();
+    // Those of a slice share the disk's time; those that rest do so again when it is done.
     for some in open.chunks(limits::MAX_GROUP_BATCHES) {
-        futures::future::try_join_all(some.iter().map(|entry| settle_one(shared, entry))).await?;
+        let entries: Vec<Arc<Entry>> = some.iter().filter_map(|id| shared.entry(*id)).collect();
+        futures::future::try_join_all(entries.iter().map(|entry| settle_one(shared, entry))).await?;
     }
     Ok(())
 }

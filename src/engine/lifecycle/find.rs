@@ -30,7 +30,7 @@ impl TaskEngine {
     ) -> Result<Standing, EngineError> {
         for _ in 0..limits::MAX_LOOKS {
             let view = self.task(principal, id).await?;
-            let entry = self.shared.entry(id);
+            let entry = self.shared.load(id)?;
             let is_over = |entry: &Arc<Entry>| entry.lock().status.state.is_terminal();
             match (entry, view.state.is_terminal()) {
                 (Some(entry), false) if !is_over(&entry) => return Ok(Standing::Open(entry)),

@@ -20,6 +20,7 @@ mod past;
 pub(super) mod recovery;
 pub(super) mod reopen;
 pub(super) mod reports;
+pub(super) mod rest;
 pub(super) mod retention;
 mod revoke;
 pub(super) mod send;

@@ -62,18 +62,20 @@ async fn give_up(shared: &Arc<Shared>, id: TaskId) -> Result<(), EngineError> {
 
 /// A start: joins open children to their open parents, and cancels those that lost theirs while no engine ran.
 pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
-    let entries: Vec<Arc<Entry>> =
-        shared.open_tasks().values().filter(|entry| entry.link.is_some()).cloned().collect();
+    let open = {
+        let open = shared.open_tasks();
+        let link = |entry: Arc<Entry>| entry.link.map(|link| (entry.id, link));
+        open.entries().into_iter().filter_map(link).chain(open.resting_children()).collect::<Vec<_>>()
+    };
     let mut unwanted = Vec::new();
-    for entry in entries {
-        let Some(link) = entry.link else { continue };
+    for (id, link) in open {
         let parent = shared.entry(link.parent);
         let pointed_at =
             shared.store.read(move |snapshot| current(snapshot, link.parent, link.epoch, link.op)).await?;
-        if !link.detached && (parent.is_none() || pointed_at != Some(entry.id)) {
-            unwanted.push(entry);
+        if !link.detached && (parent.is_none() || pointed_at != Some(id)) {
+            unwanted.extend(shared.entry(id));
         } else if let Some(parent) = parent {
-            parent.children().insert(entry.id, link);
+            parent.children().insert(id, link);
         }
     }
     let acks = unwanted.iter().map(|entry| cancel_unwanted(shared, entry));

@@ -11,6 +11,7 @@ use super::keep;
 use crate::authority::{Capability, Principal};
 use crate::clock::UnixNanos;
 use crate::engine::audit::{AuditAction, Subject};
+use crate::engine::change::admit::listed;
 use crate::engine::change::charge::{self, Bounded};
 use crate::engine::change::commit::commit_event;
 use crate::engine::change::lease;
@@ -217,7 +218,7 @@ impl TaskEngine {
             state: status.state.to_string(),
             hint: NOT_ENDED,
         })?;
-        change.add_to(id, &mut commit)?;
+        change.add_to(id, listed(&task), &mut commit)?;
         shared.audit.record_admitted(&mut commit, by, subject_of(&task, action, reopening))?;
 
         shared.shares.admit(Pool::StoredBytes, &task.principal, limits::CHARGE_STEP_BYTES)?;
@@ -261,7 +262,7 @@ impl TaskEngine {
             }
             Err(error) => {
                 // Another one who took it up before is the parent's child with good reason.
-                if let Some(parent) = parent.filter(|_| shared.entry(id).is_none()) {
+                if let Some(parent) = parent.filter(|_| !shared.memory.is_open(id)) {
                     parent.children().remove(&id);
                 }
                 Err(match error {

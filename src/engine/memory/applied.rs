@@ -63,12 +63,12 @@ impl Memory {
                 Effect::Counted(counter) => self.counters.count(counter),
                 Effect::Opened { task, after } => {
                     if let Some(entry) = self.unstage(staged, task) {
-                        self.open_tasks().insert(task, entry.clone());
+                        self.open_tasks().insert(entry.clone());
                         self.start_after(entry, after);
                     }
                 }
                 Effect::Ended(task) => {
-                    let ended = self.open_tasks().remove(&task);
+                    let ended = self.open_tasks().remove(task);
                     // An attempt may hold the entry for a while.
                     drop(ended.and_then(|entry| entry.open.lock().take()));
                     self.timers.clear(task);

@@ -22,16 +22,19 @@ use crate::engine::journal::records;
 use crate::engine::journal::records::Journal;
 use crate::engine::link::{Children, Link};
 use crate::engine::probe::Probe;
+use crate::engine::rows::open::{Listed, asks};
 use crate::engine::trace::{self, LiveTrace};
 use crate::limits;
 use crate::shares::{Account, Held, Pool};
 use crate::store::Space;
-use crate::task::{QuestionKind, QueuedReason, State, Status, Task, TaskId};
+use crate::task::{QueuedReason, State, Status, Task, TaskId};
 
 pub struct Entry {
     pub id: TaskId,
     pub principal: String,
     pub created_at: UnixNanos,
+    /// Its total time, without what passed before the last retry by its owner.
+    limit_seconds: u64,
     /// Seconds from creation to the end of its total time.
     total_seconds: AtomicU64,
     state: Mutex<EntryState>,
@@ -70,6 +73,8 @@ pub struct Entry {
     /// Bytes of memory that its next attempt takes before it begins, as far as that is known: for its arguments, and for
     /// what it replays.
     pub past_bytes: AtomicU64,
+    /// Counts those who found it.
+    found: AtomicU64,
 }
 
 pub struct EntryState {
@@ -162,11 +167,13 @@ impl Entry {
         link: Option<Link>,
     ) -> Arc<Self> {
         let begins = begins(&status);
+        let limit_seconds = total_seconds.saturating_sub(seconds_between(created_at, status.since));
         let cancelling = status.cancel.is_some() && !status.state.is_terminal();
         Arc::new(Self {
             id,
             principal,
             created_at,
+            limit_seconds,
             total_seconds: AtomicU64::new(total_seconds),
             state: Mutex::new(EntryState {
                 status,
@@ -201,6 +208,7 @@ impl Entry {
             begins: AtomicBool::new(begins),
             needs_memory: AtomicU64::new(0),
             past_bytes: AtomicU64::new(0),
+            found: AtomicU64::new(0),
         })
     }
 
@@ -218,12 +226,8 @@ impl Entry {
 
     /// Counts what the task asks by this status. Whether there is room was asked before.
     pub fn count_questions(&self, shares: &Arc<Account>, status: &Status) {
-        let open = &status.questions.open;
-        let samples = open
-            .iter()
-            .filter(|question| matches!(question.kind, QuestionKind::Sample | QuestionKind::Model))
-            .count() as u64;
-        let counts = [(Pool::Questions, open.len() as u64 - samples), (Pool::Samples, samples)];
+        let [questions, samples] = asks(status);
+        let counts = [(Pool::Questions, questions), (Pool::Samples, samples)];
         for (held, (pool, count)) in self.asked.lock().iter_mut().zip(counts) {
             if held.as_ref().map_or(0, Held::amount) != count {
                 *held = (count > 0).then(|| shares.hold(pool, &self.principal, count));
@@ -247,6 +251,52 @@ impl Entry {
         let added = passed(now).saturating_sub(passed(before));
         let total = self.total_seconds().saturating_add(added);
         self.total_seconds.store(total, Ordering::Relaxed);
+    }
+
+    /// What the list of open tasks says of it besides where it stands.
+    pub fn listed(&self) -> Listed<'_> {
+        Listed {
+            principal: &self.principal,
+            created_at: self.created_at,
+            link: self.link,
+            total_seconds: self.limit_seconds,
+            past_bytes: self.past_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Somebody has it from here on.
+    pub fn note_found(&self) {
+        self.found.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it was found so far.
+    pub fn found(&self) -> u64 {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything waits for news of it.
+    pub fn has_listeners(&self) -> bool {
+        let counts = [
+            self.cancel.receiver_count(),
+            self.stop.receiver_count(),
+            self.news.receiver_count(),
+            self.models.receiver_count(),
+            self.asking.receiver_count(),
+        ];
+        counts.iter().any(|count| *count > 0)
+    }
+
+    /// What it holds of its principal's account, which it holds no more.
+    pub fn take_held(&self) -> Option<(OpenTask, Option<Held>)> {
+        let open = self.open.lock().take()?;
+        let [questions, _] = std::mem::take(&mut *self.asked.lock());
+        Some((open, questions))
+    }
+
+    /// It holds this of its principal's account: its place, and its open questions to people.
+    pub fn put_held(&self, open: OpenTask, questions: Option<Held>) {
+        *self.open.lock() = Some(open);
+        self.asked.lock()[0] = questions;
     }
 
     /// Its open children that are wanted. May be locked under any task's own lock. Of two tasks, the

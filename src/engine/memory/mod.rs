@@ -21,6 +21,7 @@ pub(super) mod parked;
 pub(super) mod poll_times;
 pub(super) mod power_changes;
 pub(super) mod ready;
+pub(super) mod resting;
 pub(super) mod samplers;
 pub(super) mod slot;
 pub(super) mod spending;
@@ -37,10 +38,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::engine::feed::Feed;
+use crate::engine::link::Link;
 use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::{Counters, ModelCounters};
 use crate::engine::memory::entry::Entry;
@@ -50,6 +52,7 @@ use crate::engine::memory::parked::Parked;
 use crate::engine::memory::poll_times::PollTimes;
 use crate::engine::memory::power_changes::PowerChanges;
 use crate::engine::memory::ready::Ready;
+use crate::engine::memory::resting::OpenTasks;
 use crate::engine::memory::state_writer::StateWriter;
 use crate::engine::memory::task_trees::TaskTrees;
 use crate::engine::memory::timers::Timers;
@@ -77,7 +80,9 @@ pub struct Memory {
     pub account: OnceLock<Arc<Account>>,
     /// False until it is started, true while it dispatches.
     pub running: watch::Sender<bool>,
-    open: Mutex<HashMap<TaskId, Arc<Entry>>>,
+    open: Mutex<OpenTasks>,
+    /// A task has an entry that could rest soon.
+    pub settles: Notify,
     /// Entries that are open once their commit is applied, by its number.
     staged: Mutex<HashMap<(u64, TaskId), Arc<Entry>>>,
     commits: AtomicU64,
@@ -105,6 +110,7 @@ impl Memory {
             account: OnceLock::new(),
             running: watch::Sender::new(false),
             open: Mutex::default(),
+            settles: Notify::new(),
             staged: Mutex::default(),
             commits: AtomicU64::new(1),
         }
@@ -114,12 +120,27 @@ impl Memory {
         *self.running.borrow()
     }
 
-    pub fn open_tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Entry>>> {
+    pub fn open_tasks(&self) -> MutexGuard<'_, OpenTasks> {
         self.open.lock()
     }
 
+    /// The task's entry, where it is in memory: a task that rests has none. See `Shared::entry`.
     pub fn entry(&self, id: TaskId) -> Option<Arc<Entry>> {
-        self.open_tasks().get(&id).cloned()
+        self.open_tasks().get(id)
+    }
+
+    /// The call that a task came from that rests.
+    pub fn link_of_resting(&self, id: TaskId) -> Option<Link> {
+        self.open_tasks().resting(id)?.link.as_deref().copied()
+    }
+
+    /// Whether a task that rests has asked something.
+    pub fn has_resting_asked(&self, id: TaskId) -> bool {
+        self.open_tasks().resting(id).is_some_and(|resting| resting.has_asked)
+    }
+
+    pub fn is_open(&self, id: TaskId) -> bool {
+        self.open_tasks().contains(id)
     }
 
     /// Keeps the entries that a commit opens until it is known what became of it; the number that finds them, 0 for

@@ -17,13 +17,18 @@ impl Memory {
             self.ready.push(entry);
         } else {
             self.timers.set(entry.id, self.clock.elapsed() + delay);
+            self.settles.notify_one();
         }
     }
 
     /// Something was committed that this task may wait for. Takes no task's lock: the writer thread calls it.
     pub fn nudge(&self, task: TaskId) {
-        let Some(entry) = self.entry(task) else { return };
-        entry.news.send_modify(|count| *count += 1);
+        match self.entry(task) {
+            Some(entry) => entry.news.send_modify(|count| *count += 1),
+            // One that rests is looked at when its timer fires.
+            None if self.is_open(task) => {}
+            None => return,
+        }
         if self.is_running() {
             self.timers.set(task, self.clock.elapsed());
         }

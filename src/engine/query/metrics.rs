@@ -18,6 +18,8 @@ pub struct Metrics {
     pub queued: u64,
     pub running: u64,
     pub waiting: u64,
+    /// Of the open ones, those of which only what they wait for is in memory.
+    pub resting: u64,
     pub live_instances: u64,
     pub timers: u64,
     pub subscribers: u64,
@@ -40,7 +42,13 @@ pub fn read(shared: &Shared) -> Metrics {
         store_reads: shared.store.reads(),
         ..Metrics::default()
     };
-    for entry in shared.open_tasks().values() {
+    let (entries, (resting, queued)) = {
+        let open = shared.open_tasks();
+        (open.entries(), open.resting_counts())
+    };
+    metrics.resting = resting;
+    (metrics.open, metrics.queued, metrics.waiting) = (resting, queued, resting - queued);
+    for entry in entries {
         metrics.open += 1;
         match entry.lock().status.shown() {
             State::Queued(_) => metrics.queued += 1,

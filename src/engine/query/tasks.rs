@@ -135,7 +135,7 @@ impl TaskEngine {
         let prefix = rows::by_principal_prefix(principal.name());
         let (mut open, mut scanned) = (Vec::new(), 0);
         snapshot.scan_prefix(Space::ByPrincipal, &prefix, true, |key, _| {
-            open.extend(rows::trailing_id(key).filter(|id| self.shared.entry(*id).is_some()));
+            open.extend(rows::trailing_id(key).filter(|id| self.shared.memory.is_open(*id)));
             scanned += 1;
             let is_enough = open.len() == limits::MAX_LISTED_TASKS || scanned == limits::MAX_PAGE_SCAN_ROWS;
             if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -245,7 +245,7 @@ impl TaskEngine {
 
     /// Waits for the locks of tasks: not within a read of the store.
     pub(in crate::engine) fn held(&self, id: TaskId) -> Held {
-        let entry = self.shared.entry(id);
+        let entry = self.shared.memory.entry(id);
         let place = entry.as_ref().and_then(|entry| self.shared.queue_place(entry));
         let (replaying, live, is_settled) = entry.map_or((None, None, true), |entry| {
             let state = entry.lock();
@@ -259,7 +259,7 @@ impl TaskEngine {
 
     /// The same as far as nothing has to be waited for, within a read of the store.
     pub(in crate::engine) fn held_if_free(&self, id: TaskId) -> Held {
-        let entry = self.shared.entry(id);
+        let entry = self.shared.memory.entry(id);
         let place = entry.as_ref().and_then(|entry| self.shared.queue_place(entry));
         let replaying = entry.and_then(|entry| match entry.try_lock() {
             Some(state) => replaying(&state),

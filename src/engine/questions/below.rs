@@ -2,18 +2,20 @@
 //! the caller of a task is asked what its children ask. No guest's key has a colon, so that one is distinguished from the
 //! other. A child that was detached asks for itself.
 
-use std::sync::Arc;
-
-use crate::engine::memory::entry::Entry;
 use crate::engine::shared::Shared;
 use crate::task::TaskId;
 
 impl Shared {
-    /// The open tasks below that go with this one.
-    fn below(&self, id: TaskId, patience: Patience) -> Vec<Arc<Entry>> {
+    /// The open tasks below that have asked something and go with this one. Within a read of the store nothing may be
+    /// waited for: there what is being changed counts as one that may have asked, and its children are passed over.
+    pub(in crate::engine) fn asking_below(&self, id: TaskId, patience: Patience) -> Vec<TaskId> {
         let (mut found, mut left) = (Vec::new(), vec![id]);
-        while let Some(id) = left.pop() {
-            let Some(entry) = self.entry(id) else { continue };
+        while let Some(next) = left.pop() {
+            let Some(entry) = self.memory.entry(next) else {
+                // One that rests has no open children.
+                found.extend(self.memory.has_resting_asked(next).then_some(next));
+                continue;
+            };
             let children = match patience {
                 Patience::Waits => Some(entry.children()),
                 Patience::None => entry.try_children(),
@@ -21,20 +23,15 @@ impl Shared {
             let going = children.iter().flat_map(|children| children.iter().rev());
             left.extend(going.filter(|(_, link)| !link.detached).map(|(child, _)| *child));
             drop(children);
-            found.push(entry);
+            let has_asked = match patience {
+                Patience::Waits => entry.lock().status.questions.asked > 0,
+                Patience::None => entry.try_lock().is_none_or(|state| state.status.questions.asked > 0),
+            };
+            found.extend(has_asked.then_some(next));
         }
-        // The first is the task itself.
-        found.split_off(1.min(found.len()))
-    }
-
-    /// Those below that have asked something. Within a read of the store nothing may be waited for: there what is being
-    /// changed counts as one that may have asked, and its children are passed over.
-    pub(in crate::engine) fn asking_below(&self, id: TaskId, patience: Patience) -> Vec<TaskId> {
-        let has_asked = |entry: &Arc<Entry>| match patience {
-            Patience::Waits => entry.lock().status.questions.asked > 0,
-            Patience::None => entry.try_lock().is_none_or(|state| state.status.questions.asked > 0),
-        };
-        self.below(id, patience).iter().filter(|entry| has_asked(entry)).map(|entry| entry.id).collect()
+        // Its own are no other's.
+        found.retain(|asking| *asking != id);
+        found
     }
 }
 

@@ -48,15 +48,19 @@ impl TaskEngine {
     /// Whether a sample of this task is served by the endpoint of the configuration, or by a client that is at hand for
     /// it or for a task above.
     pub fn can_sample(&self, id: TaskId, wants_tools: bool) -> bool {
-        let Some(entry) = self.shared.entry(id) else { return self.has_sampler() };
-        let mut above = self.shared.memory.above(entry.link).into_iter();
+        let memory = &self.shared.memory;
         let can = |entry: &Entry| entry.models.borrow().can(wants_tools);
-        self.has_sampler() || can(&entry) || above.any(|above| can(&above))
+        let (own, link) = match memory.entry(id) {
+            Some(entry) => (can(&entry), entry.link),
+            // No client is there for one that rests.
+            None => (false, memory.link_of_resting(id)),
+        };
+        self.has_sampler() || own || memory.above(link).iter().any(|above| can(above))
     }
 
     /// Whether the task's guest is at work and may come to further questions before it waits for an answer.
     pub fn may_ask_more(&self, id: TaskId) -> bool {
-        let Some(entry) = self.shared.entry(id) else { return false };
+        let Some(entry) = self.shared.memory.entry(id) else { return false };
         let state = entry.lock();
         state.live.as_ref().is_some_and(|live| !live.is_waiting)
     }

@@ -1,5 +1,6 @@
 //! Keys of the engine's rows in the store, and small rows that are no type of `task`.
 
+pub(super) mod open;
 mod status;
 pub(super) mod tree;
 

@@ -29,7 +29,7 @@ async fn an_entry_is_open_once_its_commit_is_applied_and_never_without_it() {
     ack.await.expect("applied");
     assert!(memory.entry(id()).is_some() && !memory.has_staged());
 
-    memory.open_tasks().clear();
+    memory.open_tasks().remove(id()).expect("it is open");
     let refused = engine.shared.commit(opens()).expect("queued").await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert!(memory.entry(id()).is_none() && !memory.has_staged());

@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures::StreamExt;
 
 use super::*;
+use crate::shares::Pool;
 
 const SLEEPERS: usize = 10_000;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -52,10 +53,15 @@ async fn ten_thousand_sleepers_have_no_instances_and_all_wake_after_a_restart() 
         .await;
     all_asleep(&engine).await;
     let (asleep, grown) = (begun.elapsed(), resident_kib().saturating_sub(before));
-    for entry in engine.shared.open_tasks().values() {
-        let state = entry.lock();
-        assert!(state.live.is_none() && state.task.is_none(), "what it was asked for is on disk alone");
-    }
+    let rest = async {
+        while engine.metrics().resting as usize != SLEEPERS {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), rest).await.expect("all leave memory");
+    let shares = engine.shares();
+    let held = [Pool::OpenTasks, Pool::TaskMemory].map(|pool| shares.used(pool));
+    assert_eq!(held, [SLEEPERS as u64, SLEEPERS as u64 * limits::RESTING_TASK_BYTES]);
     engine.shutdown().await;
     drop(engine);
 
@@ -64,6 +70,10 @@ async fn ten_thousand_sleepers_have_no_instances_and_all_wake_after_a_restart() 
     let (started, again) = (begun.elapsed(), resident_kib().saturating_sub(before));
     let metrics = engine.metrics();
     assert_eq!((metrics.open as usize, metrics.live_instances), (SLEEPERS, 0), "a start wakes nobody");
+    assert!(engine.shared.open_tasks().entries().is_empty(), "and reads none of them");
+    let shares = engine.shares();
+    let held_again = [Pool::OpenTasks, Pool::TaskMemory].map(|pool| shares.used(pool));
+    assert_eq!(held_again, held);
     let begun = Instant::now();
     world.clock.advance(HOUR);
     for (number, id) in ids.iter().enumerate() {

@@ -185,6 +185,11 @@ impl Backend for TaskEngine {
             ],
         );
         metrics.gauge("live_instances", "Instances in memory.", &[("", m.live_instances)]);
+        metrics.gauge(
+            "tasks_resting",
+            "Open tasks of which memory has only what they wait for.",
+            &[("", m.resting)],
+        );
         metrics.gauge("timers", "Waits that are due at a time.", &[("", m.timers)]);
         metrics.gauge("subscribers", "Subscribers of changes.", &[("", m.subscribers)]);
         let reads = m.store_reads;

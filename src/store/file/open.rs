@@ -22,7 +22,7 @@ use crate::store::frame;
 use crate::store::space::Space;
 
 /// The store format that this code writes, and the newest that it reads.
-pub(in crate::store) const FORMAT: u32 = 2;
+pub(in crate::store) const FORMAT: u32 = 3;
 pub(super) const FILE_NAME: &str = "longhaul.redb";
 
 /// A page holds about two thirds of itself in rows, where they come and go.

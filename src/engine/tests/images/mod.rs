@@ -150,7 +150,7 @@ async fn goes_on(story: &Story, drive: Drive, wall: u64) -> Result<(), String> {
         give_what_is_waited_for(&bench.engine).await;
         bench.rest().await?;
     }
-    let open: Vec<TaskId> = bench.engine.shared.open_tasks().keys().copied().collect();
+    let open: Vec<TaskId> = bench.engine.shared.open_tasks().ids();
     for id in open {
         // Its parent's end may have taken it along.
         let _ = bench.engine.cancel(&Principal::local(), id, None).await;

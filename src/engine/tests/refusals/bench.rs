@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::*;
 use super::guest::{Gates, Guests, Model};
+use crate::engine::lifecycle::rest;
 use crate::engine::memory::Memory;
 use crate::engine::questions::answer::AnsweredVia;
 use crate::engine::questions::answer::Given;
@@ -238,6 +239,10 @@ impl Bench {
             if begun.elapsed() > PATIENCE {
                 return Err(format!("{lives} instances live, of which {held} are held: it does not end"));
             }
+        }
+        if shared.is_running() {
+            // What waits leaves memory, so that whatever comes next finds it on disk.
+            rest::let_go(shared).await;
         }
         Ok(())
     }

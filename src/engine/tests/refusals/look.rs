@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 
 use super::super::*;
 use super::bench::Bench;
+use crate::engine::change::admit::listed;
 use crate::engine::link::Link;
 use crate::engine::rows;
+use crate::engine::rows::open::{Listed, OpenRow, decode_open};
 use crate::engine::rows::tree;
 use crate::store::{Snapshot, Space, StoreError};
 use crate::task::{Status, Task};
@@ -18,6 +20,30 @@ struct Rows {
     /// The children that are wanted, of each open task.
     children: BTreeMap<TaskId, BTreeSet<TaskId>>,
     tokens: BTreeSet<String>,
+    /// Tasks of which the list of open ones says otherwise than their own rows.
+    listed_otherwise: BTreeSet<TaskId>,
+}
+
+/// What the list of open tasks says of them otherwise than their own rows.
+fn listed_otherwise(
+    snapshot: &Snapshot<'_>,
+    tasks: &BTreeMap<TaskId, (Task, Status)>,
+) -> Result<BTreeSet<TaskId>, StoreError> {
+    let mut found = BTreeSet::new();
+    let mut fault = None;
+    snapshot.scan(Space::Open, .., false, |key, row| {
+        match (decode_open(key, row), rows::trailing_id(key).and_then(|id| Some((id, tasks.get(&id)?)))) {
+            (Ok(row), Some((id, (task, status)))) => {
+                let past_bytes = row.as_ref().map_or(0, |row| row.past_bytes);
+                let listed = Listed { past_bytes, ..listed(task) };
+                found.extend((row != OpenRow::of(listed, status)).then_some(id));
+            }
+            (Ok(_), None) => {}
+            (Err(error), _) => fault = Some(error),
+        }
+        ControlFlow::Continue(())
+    })?;
+    fault.map_or(Ok(found), Err)
 }
 
 fn ids(snapshot: &Snapshot<'_>, space: Space) -> Result<BTreeSet<TaskId>, StoreError> {
@@ -49,7 +75,8 @@ impl Rows {
             tokens.insert(String::from_utf8_lossy(key).into_owned());
             ControlFlow::Continue(())
         })?;
-        Ok(Self { tasks, open, children, tokens })
+        let listed_otherwise = listed_otherwise(snapshot, &tasks)?;
+        Ok(Self { tasks, open, children, tokens, listed_otherwise })
     }
 }
 
@@ -71,8 +98,13 @@ impl Bench {
             let counted = self.store().read_blocking(crate::engine::query::recount::contradictions);
             seen.extend(counted.expect("counts"));
         }
+        for id in &rows.listed_otherwise {
+            seen.push(format!("{}: the list of open tasks says otherwise", Self::name(&rows, *id)));
+        }
+        // Those that rest are loaded, and come to the same.
+        let known = shared.memory.open_tasks().ids();
         let entries: BTreeMap<_, _> =
-            shared.memory.open_tasks().iter().map(|(id, entry)| (*id, entry.clone())).collect();
+            known.into_iter().filter_map(|id| Some((id, shared.entry(id)?))).collect();
         for (id, (_, status)) in &rows.tasks {
             if rows.open.contains(id) == status.state.is_terminal() {
                 seen.push(format!(
