@@ -1,9 +1,10 @@
 //! What do tasks that wait cost while their clients poll them as often as each says, and while they wait for a model?
 //!
 //! 10,000 tasks wait, half for a time and half for a person, and eight connections poll each of them when it is due. Each is
-//! polled at more and more distance, so it is measured for a minute once the questions have been open for five
-//! (`LONGHAUL_BENCH_ASKED_SECONDS`). Then 1,000 tasks wait for two calls of 2 s each of a model. Server and model are
-//! processes of their own: what they use is what the kernel says of them.
+//! polled at more and more distance, so it is measured for a minute once the questions have been open for five. Then 1,000
+//! tasks wait for two calls of 2 s each of a model. Server and model are processes of their own: what they use is what the
+//! kernel says of them. `LONGHAUL_BENCH_POLLED_TASKS` and `LONGHAUL_BENCH_ASKED_SECONDS` set how many tasks, and how long
+//! before.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,7 +22,7 @@ use crate::program::Program;
 use crate::server::component;
 use crate::usage::Usage;
 
-const TASKS: usize = 10_000;
+const TASKS: u64 = 10_000;
 const CONNECTIONS: usize = 8;
 const ASKED_SECONDS: u64 = 300;
 const SPAN: Duration = Duration::from_secs(60);
@@ -41,7 +42,9 @@ async fn polled(folder: &Path) -> Vec<Row> {
     let tools = tools(folder, "elicit = true");
     let program = Program::start(folder, tools.path(), "", &["--trust"]);
     let ops = [json!({"op": "sleep", "ms": DAY_MS}), json!({"op": "ask", "key": "q"})];
-    let ids = start(program.address(), TASKS, |number| json!([ops[number % 2]])).await;
+    let tasks =
+        usize::try_from(crate::number("LONGHAUL_BENCH_POLLED_TASKS").unwrap_or(TASKS)).expect("a count");
+    let ids = start(program.address(), tasks, |number| json!([ops[number % 2]])).await;
     let mut pollers = Pollers::of(program.address(), &ids).await;
     let asked = Duration::from_secs(crate::number("LONGHAUL_BENCH_ASKED_SECONDS").unwrap_or(ASKED_SECONDS));
     pollers.poll_for(asked).await;
@@ -55,7 +58,7 @@ async fn polled(folder: &Path) -> Vec<Row> {
     let each = 1e6 * used.processor.as_secs_f64() / polls.max(1) as f64;
     vec![
         Row::new(
-            format!("{TASKS} waiting tasks, polled as each says"),
+            format!("{tasks} waiting tasks, polled as each says"),
             format!("{share:.1} % of a processor"),
             format!("{polls} polls in {seconds:.0} s, {each:.0} us each"),
         )
