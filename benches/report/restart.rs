@@ -11,7 +11,7 @@
 //! where it has to, and commits one row. How long the opening alone took stands next to it.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,6 +58,7 @@ pub fn run(folder: &Path) -> Vec<Row> {
             if attempt == 0 || left != Left::CleanStop {
                 copy(&filled, &engine);
                 copy(&filled, &redb);
+                keep_redb_alone(&redb.join(FILE_NAME));
             }
             for of_engine in [attempt % 2 == 0, attempt % 2 != 0] {
                 if of_engine {
@@ -174,6 +175,22 @@ pub fn copy(from: &Path, to: &Path) {
             File::open(target).and_then(|file| file.sync_all()).expect("synced");
         }
     }
+}
+
+/// Leaves of a store's file what is redb's: behind the header's page and the ring, whose size stands in the header.
+fn keep_redb_alone(path: &Path) {
+    const PAGE_BYTES: u64 = 4096;
+    const RING_BYTES_AT: u64 = 24;
+    let mut size = [0; 8];
+    let mut file = File::open(path).expect("the store");
+    file.seek(SeekFrom::Start(RING_BYTES_AT)).expect("its header");
+    file.read_exact(&mut size).expect("its header");
+    file.seek(SeekFrom::Start(PAGE_BYTES + u64::from_le_bytes(size))).expect("redb's part");
+    let part = path.with_extension("part");
+    let mut alone = File::create(&part).expect("a file");
+    io::copy(&mut file, &mut alone).expect("copied");
+    alone.sync_all().expect("synced");
+    fs::rename(part, path).expect("named");
 }
 
 /// How long redb takes to open the file, and until one row more is durable in it.

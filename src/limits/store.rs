@@ -15,6 +15,21 @@ pub const MAX_GROUP_BYTES: usize = 1024 * 1024;
 pub const MAX_COPIED_FRAME_BYTES: usize = 16 * 1024;
 /// Bytes of the unfolded end of the log; start-up reads this much at most (twice, while folding).
 pub const MAX_UNFOLDED_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of the ring in a store's file that commits are written to: as much as may be unfolded, twice over, since a
+/// short row takes a sector.
+pub const RING_BYTES: u64 = 64 * 1024 * 1024;
+/// On a small disk the ring is this part of it.
+pub const RING_PART_OF_DISK: u64 = 64;
+/// And no less than this, bytes: room for the largest usual group.
+pub const MIN_RING_BYTES: u64 = 2 * 1024 * 1024;
+/// A file that says that its ring has more is damaged, bytes.
+pub const MAX_RING_BYTES: u64 = 1024 * 1024 * 1024;
+/// A commit at a place of the ring that was never written to takes the disk's blocks up to the next multiple of this,
+/// bytes: so most commits find theirs, and need no sync of the file system's own books.
+pub const RING_FILL_BYTES: u64 = 256 * 1024;
+/// So much of the ring is searched at a start after a crash for commits behind one that is broken, bytes: that takes a
+/// thousandth of a second. `doctor --check` searches all of it, and so does a reader.
+pub const MAX_SEARCHED_RING_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of it that are left unfolded when the store is idle: so much is read in no time, and a slow trickle of
 /// tasks need not pay for folding each row as it comes.
 pub const MAX_IDLE_UNFOLDED_BYTES: usize = 64 * 1024;

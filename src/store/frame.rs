@@ -112,12 +112,6 @@ pub(super) fn read_own_row(row: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Res
     read_body(&row[..row.len().saturating_sub(CHECK_BYTES)], &mut visit)
 }
 
-/// The number of batches in a row, as it says itself; 0 if it does not.
-pub(super) fn batches(row: &[u8]) -> u64 {
-    let mut input = Input(row.get(1..).unwrap_or_default());
-    input.varint().unwrap_or(0)
-}
-
 /// Reads the ops of one batch.
 pub(super) fn read_ops(frame: &[u8], mut visit: impl FnMut(Logged<'_>)) -> Result<(), String> {
     let mut input = Input(frame);

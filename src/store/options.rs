@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::limits::{
     FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_RESERVE_BYTES, MAX_UNFOLDED_BYTES, MAX_WATERMARK_BYTES,
-    RESERVE_PART_OF_DISK, STORE_CACHE_BYTES, WATERMARK_PART_OF_DISK,
+    RESERVE_PART_OF_DISK, RING_BYTES, STORE_CACHE_BYTES, WATERMARK_PART_OF_DISK,
 };
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
@@ -19,6 +19,8 @@ pub struct StoreOptions {
     pub disk: DiskBounds,
     /// Bytes of the log that start-up may have to read.
     pub(crate) max_unfolded_bytes: usize,
+    /// Of a new file, how much of it is the ring of the log, at most; 0 for none.
+    pub(crate) ring_bytes: u64,
     /// Rows that a commit folds along the way.
     pub(crate) fold_slice_rows: usize,
     /// How long without a commit counts as idle.
@@ -103,6 +105,7 @@ impl Default for StoreOptions {
             cache_bytes: STORE_CACHE_BYTES,
             disk: DiskBounds::default(),
             max_unfolded_bytes: MAX_UNFOLDED_BYTES,
+            ring_bytes: RING_BYTES,
             fold_slice_rows: FOLD_SLICE_ROWS,
             idle: Duration::from_millis(IDLE_QUICK_REPAIR_MS),
         }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::File;
+use super::tests::SMALL_RING_BYTES;
 use super::tests::disk::{Disk, Fault};
+use super::{File, layout};
 use crate::store::{Kind, Lsn, Sink, Space, Store, StoreError, StoreOptions};
 
 /// A clone is the same drive.
@@ -34,9 +35,9 @@ pub(super) struct Group {
 
 impl Drive {
     /// Holds a new file, and knows what becomes of it. A file is complete when it gets its name.
-    pub fn recording() -> Result<Self, redb::DatabaseError> {
+    pub fn recording() -> Result<Self, StoreError> {
         let disk = Disk::default();
-        drop(redb::Builder::new().create_with_backend(disk.clone())?);
+        layout::make(disk.clone(), Path::new("(a test's drive)"), SMALL_RING_BYTES)?;
         Ok(Self::of(Disk::recording(disk.bytes())))
     }
 

@@ -21,6 +21,8 @@ use crate::store::space::Space;
 pub(super) struct Fold {
     /// The last commit whose rows the frozen layer holds.
     pub through: u64,
+    /// Where in the ring the rows behind those begin.
+    pub ring_until: u64,
     pub log_bytes: usize,
     pub log_rows: u64,
     /// Weight of the layer when it was frozen.

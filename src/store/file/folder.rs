@@ -5,17 +5,19 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use redb::Builder;
 use redb::backends::FileBackend;
+use rustix::fs::fstatvfs;
 
+use super::layout;
 use super::names::Names;
 use super::open::FILE_NAME;
+use crate::limits::{MIN_RING_BYTES, RING_PART_OF_DISK};
 use crate::store::error::StoreError;
 
 const NEW_FILE_NAME: &str = "longhaul.redb.new";
 
 /// The file in `folder`, made if there is none, readable by its owner alone.
-pub(super) fn open_file(names: &Names, folder: &Path) -> Result<File, StoreError> {
+pub(super) fn open_file(names: &Names, folder: &Path, ring_bytes: u64) -> Result<File, StoreError> {
     let path = folder.join(FILE_NAME);
     names.make_folder(folder).map_err(|error| match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -32,7 +34,7 @@ pub(super) fn open_file(names: &Names, folder: &Path) -> Result<File, StoreError
             }
             Ok(file)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_file(names, folder, &path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_file(names, folder, &path, ring_bytes),
         Err(error) if is_read_only(&error) => {
             Err(StoreError::ReadOnly { path, why: error.to_string().into() })
         }
@@ -40,14 +42,17 @@ pub(super) fn open_file(names: &Names, folder: &Path) -> Result<File, StoreError
     }
 }
 
-fn make_file(names: &Names, folder: &Path, path: &Path) -> Result<File, StoreError> {
+fn make_file(names: &Names, folder: &Path, path: &Path, ring_bytes: u64) -> Result<File, StoreError> {
     names.sync_above(folder).map_err(|error| failed("syncing the folders above", folder, &error))?;
     // Made complete under another name: a crash half way leaves no file that looks like a damaged store.
     let new_path = folder.join(NEW_FILE_NAME);
     let file = names.create(&new_path).map_err(|error| failed("making", &new_path, &error))?;
     let copy = file.try_clone().map_err(|error| failed("making", &new_path, &error))?;
-    let made = FileBackend::new(copy).and_then(|backend| Builder::new().create_with_backend(backend));
-    drop(made.map_err(|error| StoreError::of_redb(format!("making {}", new_path.display()), error))?);
+    let ring_bytes = ring_on(&copy, ring_bytes).map_err(|error| failed("making", &new_path, &error))?;
+    let backend = FileBackend::new(copy);
+    let backend =
+        backend.map_err(|error| StoreError::of_redb(format!("making {}", new_path.display()), error))?;
+    layout::make(backend, &new_path, ring_bytes)?;
     names.sync_file(&file).map_err(|error| failed("syncing", &new_path, &error))?;
     let renamed = names.rename(&new_path, path);
     // Another process may have done the same at the same time; the one whose file has the name has won.
@@ -57,6 +62,13 @@ fn make_file(names: &Names, folder: &Path, path: &Path) -> Result<File, StoreErr
         return Err(StoreError::Locked { path: path.to_owned() });
     }
     Ok(file)
+}
+
+/// How large a ring of at most so many bytes is on the disk of a file.
+pub(super) fn ring_on(file: &File, most: u64) -> io::Result<u64> {
+    let there = fstatvfs(file)?;
+    let total = there.f_blocks.saturating_mul(there.f_frsize);
+    Ok(most.min((total / RING_PART_OF_DISK).max(MIN_RING_BYTES)))
 }
 
 /// The file's name is safe from here on. A file that was closed as it should be had one that was.

@@ -3,10 +3,13 @@
 //! said was safe. Where it ends right before it, that row is a commit that was torn, as any crash may leave it.
 
 use std::io;
+use std::path::Path;
 
 use redb::StorageBackend;
 
-use crate::limits::{MAX_BATCH_LOG_BYTES, MAX_GROUP_BYTES};
+use super::ring::{Ring, SECTOR_BYTES};
+use crate::limits::{MAX_BATCH_LOG_BYTES, MAX_GROUP_BYTES, MAX_SEARCHED_BYTES, MAX_SEARCHED_RING_BYTES};
+use crate::store::error::StoreError;
 use crate::store::frame;
 use crate::store::options::Lsn;
 
@@ -22,6 +25,64 @@ const LEAF: u8 = 1;
 const HEADER_BYTES: usize = 4;
 const END_BYTES: usize = 4;
 const KEY_BYTES: usize = 8;
+
+/// How much of a file's parts is searched for what the disk has lost, bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Searched {
+    /// Of redb's part; one that is larger is not searched at all.
+    redb: u64,
+    /// Of the ring, behind the end of the log.
+    ring: u64,
+}
+
+impl Searched {
+    pub const AT_START: Self = Self { redb: MAX_SEARCHED_BYTES, ring: MAX_SEARCHED_RING_BYTES };
+    const AFTER_A_CLOSE: Self = Self { redb: 0, ring: SECTOR_BYTES as u64 };
+    pub const TO_READ: Self = Self { redb: 0, ring: u64::MAX };
+    pub const ALL: Self = Self { redb: u64::MAX, ring: u64::MAX };
+}
+
+/// Where a log ends.
+#[derive(Clone, Copy)]
+pub(super) struct LogEnd {
+    /// The last opening that wrote ended as it should.
+    pub was_closed: bool,
+    pub last_lsn: Lsn,
+    /// Position in the ring.
+    pub head: u64,
+}
+
+/// After a crash: that the file holds no row of the log which was written after commits that are not there. That is
+/// proof of a disk that says of a write that it is safe before it is.
+pub(super) fn none_is_lost(
+    end: LogEnd,
+    file: &impl StorageBackend,
+    ring: Option<&Ring>,
+    path: &Path,
+    searched: Searched,
+) -> Result<(), StoreError> {
+    let last = end.last_lsn;
+    // Where redb's part shows the end of an opening, the next one's records would begin at the end of the log.
+    let searched = if end.was_closed { Searched::AFTER_A_CLOSE } else { searched };
+    let search = || {
+        let in_ring = ring.map(|ring| ring.newest_behind(end.head, last, searched.ring)).transpose()?;
+        if let Some(newest) = in_ring.flatten() {
+            return Ok(Some(newest));
+        }
+        if file.len()? <= searched.redb { newest_row(file, last) } else { Ok(None) }
+    };
+    let newest = search().map_err(|error| StoreError::io(format!("opening {}", path.display()), &error))?;
+    newest.map_or(Ok(()), |newest| {
+        let lost = format!(
+            "the commits {} to {} were acknowledged and are gone, since the file has parts of commit {newest}, which \
+             was begun after them. The disk, its controller or the machine's host said that they were safe before \
+             they were: see \"A disk that lies\" in docs/operators.md",
+            last + 1,
+            newest - 1,
+        );
+        Err(StoreError::damaged(path.display(), lost))
+    })
+}
 
 /// The highest number of a whole row behind `last` and the one that may follow it, if the file has one.
 pub(super) fn newest_row(file: &impl StorageBackend, last: Lsn) -> io::Result<Option<Lsn>> {

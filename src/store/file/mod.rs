@@ -15,8 +15,11 @@ mod folder;
 mod gate;
 mod judge;
 mod key;
+mod lane;
 mod later;
 mod layer;
+mod layout;
+mod log;
 #[cfg(feature = "cli")]
 mod look;
 mod names;
@@ -29,11 +32,13 @@ mod read;
 mod refusing;
 mod request;
 mod reserve;
+mod ring;
 mod room;
 mod run;
 mod shared;
 mod snapshot;
 mod volume;
+mod whole;
 mod writer;
 
 #[cfg(test)]
@@ -59,9 +64,9 @@ pub use backup::{BackupError, BackupSummary};
 pub(super) use backup::{restore, verify};
 #[cfg(test)]
 pub(crate) use drive::Drive;
+pub(super) use layout::FORMAT;
 #[cfg(feature = "cli")]
 pub(super) use look::disk_of;
-pub(super) use open::FORMAT;
 #[cfg(test)]
 pub(crate) use past::{AfterLie, Past};
 pub use presence::Presence;
@@ -87,9 +92,8 @@ use request::Request;
 use reserve::{Reserve, Reserved};
 use room::{Owed, Room};
 use shared::{Shared, State};
-use snapshot::Overlay;
 use volume::FolderVolume;
-use writer::Writer;
+use writer::{Begun, Writer};
 
 /// A store in one file, or in what stands for one.
 pub(super) struct File {
@@ -111,15 +115,14 @@ impl File {
     ) -> Result<Self, StoreError> {
         let path = folder.join(open::FILE_NAME);
         let open = move |runtime| {
-            let file = folder::open_file(&names, path.parent().unwrap_or(Path::new(".")))?;
-            let what = || format!("opening {}", path.display());
             let folder = path.parent().unwrap_or(Path::new("."));
+            let file = folder::open_file(&names, folder, options.ring_bytes)?;
+            let what = || format!("opening {}", path.display());
             let volume = FolderVolume::new(folder, &file);
             let reserve = Reserve::on(volume.map_err(|error| StoreError::io(what(), &error))?);
             let backend = FileBackend::new(file).map_err(|error| StoreError::of_redb(what(), error))?;
             let backend = Reserved::new(backend, reserve.clone());
-            let opened =
-                open::open(backend, &path, options.cache_bytes, is_disk_full(&reserve, options.disk))?;
+            let opened = open::open(backend, &path, options, is_disk_full(&reserve, options.disk))?;
             if !opened.was_closed {
                 folder::sync_name(&names, &path)?;
             }
@@ -132,7 +135,9 @@ impl File {
     pub async fn open_in_memory(options: StoreOptions, sink: Arc<dyn Sink>) -> Result<Self, StoreError> {
         let path = PathBuf::from("(in memory)");
         Self::on_a_thread(move |runtime| {
-            let opened = open::open(InMemoryBackend::new(), &path, options.cache_bytes, false)?;
+            // Nothing is to be synced, and a ring would take its memory.
+            let options = StoreOptions { ring_bytes: 0, ..options };
+            let opened = open::open(InMemoryBackend::new(), &path, options, false)?;
             Ok(writer(opened, path, options, sink, runtime, Reserve::none()))
         })
         .await
@@ -146,8 +151,9 @@ impl File {
         sink: Arc<dyn Sink>,
     ) -> Result<Self, StoreError> {
         let path = path.to_owned();
+        let options = tests::with_small_ring(options);
         block_on(Self::on_a_thread(move |runtime| {
-            let opened = open::open(backend, &path, options.cache_bytes, false)?;
+            let opened = open::open(backend, &path, options, false)?;
             Ok(writer(opened, path, options, sink, runtime, Reserve::none()))
         }))
     }
@@ -161,9 +167,10 @@ impl File {
         sink: Arc<dyn Sink>,
     ) -> Result<Self, StoreError> {
         let (path, disk) = (path.to_owned(), disk.clone());
+        let options = tests::with_small_ring(options);
         block_on(Self::on_a_thread(move |runtime| {
             let reserve = Reserve::on(disk.clone());
-            let opened = open::open(Reserved::new(disk, reserve.clone()), &path, options.cache_bytes, false)?;
+            let opened = open::open(Reserved::new(disk, reserve.clone()), &path, options, false)?;
             Ok(writer(opened, path, options, sink, runtime, reserve))
         }))
     }
@@ -243,13 +250,16 @@ impl File {
         let meters = &self.shared.meters;
         let file_bytes = std::fs::metadata(&self.shared.path).map_or(0, |there| open::occupied(&there));
         let unfolded_bytes = meters.unfolded_bytes.load(Ordering::Relaxed);
-        let live_bytes = meters.base_bytes.load(Ordering::Relaxed) + unfolded_bytes;
+        let base_bytes = meters.base_bytes.load(Ordering::Relaxed);
+        let live_bytes = base_bytes + unfolded_bytes;
+        // Where the log has a ring, its rows are there.
+        let log_bytes = meters.ring_bytes.load(Ordering::Relaxed).max(unfolded_bytes);
         let disk = self.shared.disk_usage();
         let queue = self.shared.queue();
         Usage {
             file_bytes,
             live_bytes,
-            free_bytes: file_bytes.saturating_sub(live_bytes),
+            free_bytes: file_bytes.saturating_sub(base_bytes + log_bytes),
             unfolded_bytes,
             unfolded_rows: meters.unfolded_rows.load(Ordering::Relaxed),
             queued_batches: queue.waiting.len() + queue.taken,
@@ -282,9 +292,8 @@ fn writer(
     runtime: Option<Handle>,
     reserve: Arc<Reserve>,
 ) -> Writer {
-    let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
-    let state = State { db: Some(opened.db), overlay };
-    let shared = Arc::new(Shared::new(path, options, opened.boot, state, sink, reserve));
-    let (bytes, rows) = (opened.unfolded_bytes, opened.unfolded_rows);
-    Writer::new(shared, runtime, opened.position, opened.last_lsn, bytes, rows)
+    let begun = Begun::of(&opened, options.durability);
+    let boot = opened.boot;
+    let shared = Arc::new(Shared::new(path, options, boot, State::new(opened), sink, reserve));
+    Writer::new(shared, runtime, begun)
 }

@@ -1,4 +1,4 @@
-//! Opening the file: lock, format version, repair, boot number, the unfolded end of the log.
+//! Opening the file: its parts, lock, format version, repair, boot number, the unfolded end of the log.
 
 use std::fs::Metadata;
 use std::io;
@@ -8,21 +8,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
-    StorageBackend, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageBackend,
+    TableError, WriteTransaction,
 };
 
 use super::base::{Base, LOG, META, guarded};
 use super::gate::Gated;
-use super::later::newest_row;
+use super::later::{LogEnd, Searched, none_is_lost};
 use super::layer::Layer;
-use crate::limits::{MAX_SEARCHED_BYTES, MIN_COMPACT_BYTES};
+use super::layout::{FORMAT, HEADER_BYTES, Layout, RINGLESS_FORMAT};
+use super::log::read_log;
+use super::ring::{Ring, RingRows};
+use crate::limits::MIN_COMPACT_BYTES;
 use crate::store::error::StoreError;
 use crate::store::frame;
+use crate::store::options::{Lsn, StoreOptions};
 use crate::store::space::Space;
 
-/// The store format that this code writes, and the newest that it reads.
-pub(in crate::store) const FORMAT: u32 = 3;
 pub(super) const FILE_NAME: &str = "longhaul.redb";
 
 /// A page holds about two thirds of itself in rows, where they come and go.
@@ -34,6 +36,8 @@ const META_FOLDED: &str = "folded";
 const META_BASE_BYTES: &str = "base-bytes";
 const META_COMPACTED: &str = "compacted";
 const META_CLOSED: &str = "closed";
+const META_RING: &str = "ring";
+const META_RING_FILLED: &str = "ring-filled";
 
 /// What start-up found.
 pub(super) struct Opened {
@@ -42,15 +46,30 @@ pub(super) struct Opened {
     /// The last opening ended as it should.
     pub was_closed: bool,
     pub position: Position,
-    /// The rows of the log that are not folded.
-    pub unfolded: Layer,
-    pub unfolded_bytes: usize,
-    pub unfolded_rows: u64,
+    pub ring: Option<Arc<Ring>>,
+    pub log: Unfolded,
+}
+
+/// The rows of the log that are not folded.
+#[derive(Default)]
+pub(super) struct Unfolded {
+    pub layer: Layer,
+    pub bytes: usize,
+    pub rows: u64,
     /// The last commit's number, 0 if there is none.
-    pub last_lsn: u64,
+    pub last_lsn: Lsn,
+    /// Where in the ring they end.
+    pub head: u64,
+}
+
+impl Unfolded {
+    fn end(&self, meta: &Meta) -> LogEnd {
+        LogEnd { was_closed: meta.was_closed(), last_lsn: self.last_lsn, head: self.head }
+    }
 }
 
 /// The numbers of the table `meta`, 0 where there is none yet.
+#[derive(Default)]
 pub(super) struct Meta {
     pub boot: u64,
     /// The last opening that ended as it should.
@@ -66,31 +85,43 @@ pub(super) struct Position {
     pub folded: u64,
     /// Bytes of keys and values in the base tables.
     pub base_bytes: u64,
+    /// Where in the ring the rows behind `folded` begin.
+    pub ring: u64,
+    /// How much of the ring had its blocks of the disk by then.
+    pub ring_filled: u64,
 }
 
 /// Opens the store on a file, or on what stands for one. On a disk that is full it gives back more of what it does not use.
 pub(super) fn open<B: StorageBackend>(
     file: B,
     path: &Path,
-    cache_bytes: usize,
+    options: StoreOptions,
     is_disk_full: bool,
 ) -> Result<Opened, StoreError> {
-    let gated = Gated::new(file);
-    let mut db = database(gated.clone(), path, cache_bytes)?;
+    let Layout { redb, ring } = Layout::of(file, path, options.ring_bytes)?;
+    let gated = Gated::new(redb);
+    let mut db = database(gated.clone(), path, options.cache_bytes)?;
     let what = format!("opening {}", path.display());
+    let failed = |error| StoreError::io(&what, &error);
     guarded("the file", || {
-        let found = known_format(&db, path)?;
-        none_is_lost(&db, found, gated.file(), path, MAX_SEARCHED_BYTES)?;
-        gated.open().map_err(|error| StoreError::io(&what, &error))?;
-        if found.is_none() {
-            make_tables(&db).map_err(|error| StoreError::of_redb(&what, error))?;
+        let is_new = known_format(&db, ring.as_deref(), path)?.is_none();
+        let meta = if is_new { Meta::default() } else { Meta::read(&db, &what)? };
+        let log = if is_new { Unfolded::default() } else { replay(&db, ring.as_deref(), &meta, &what)? };
+        none_is_lost(log.end(&meta), gated.file(), ring.as_deref(), path, Searched::AT_START)?;
+        gated.open().map_err(failed)?;
+        if is_new {
+            make_tables(&db, ring.as_deref()).map_err(|error| StoreError::of_redb(&what, error))?;
         }
-        let meta = Meta::read(&db, &what)?;
+        match &ring {
+            // What the process before wrote and did not sync is shown from here on.
+            Some(ring) if log.rows > 0 => ring.sync().map_err(failed)?,
+            _ => {}
+        }
         // A crashed file ends in room that redb gives back by itself; and who starts after a crash waits.
         if meta.was_closed() {
-            compact_if_worthwhile(&mut db, &gated, path, &meta, is_disk_full)?;
+            compact_if_worthwhile(&mut db, &gated, ring.as_deref(), path, &meta, is_disk_full)?;
         }
-        take_up(db, &meta, &what)
+        Ok(Opened::new(db, ring, &meta, log))
     })
 }
 
@@ -100,14 +131,18 @@ pub(super) fn open_to_read(
     path: &Path,
     cache_bytes: usize,
 ) -> Result<Opened, StoreError> {
-    let db = database(Gated::new(file), path, cache_bytes)?;
+    let Layout { redb, ring } = Layout::of(file, path, 0)?;
+    let gated = Gated::new(redb);
+    let db = database(gated.clone(), path, cache_bytes)?;
     let what = format!("opening {}", path.display());
     guarded("the file", || {
-        if known_format(&db, path)?.is_none() {
-            make_tables(&db).map_err(|error| StoreError::of_redb(&what, error))?;
+        if known_format(&db, ring.as_deref(), path)?.is_none() {
+            make_tables(&db, ring.as_deref()).map_err(|error| StoreError::of_redb(&what, error))?;
         }
         let meta = Meta::read(&db, &what)?;
-        take_up(db, &meta, &what)
+        let log = replay(&db, ring.as_deref(), &meta, &what)?;
+        none_is_lost(log.end(&meta), gated.file(), ring.as_deref(), path, Searched::TO_READ)?;
+        Ok(Opened::new(db, ring, &meta, log))
     })
 }
 
@@ -118,15 +153,21 @@ pub(super) fn check(
     path: &Path,
     cache_bytes: usize,
 ) -> Result<(u64, u64), StoreError> {
-    let gated = Gated::new(file);
+    let Layout { redb, ring } = Layout::of(file, path, 0)?;
+    let gated = Gated::new(redb);
     let mut db = database(gated.clone(), path, cache_bytes)?;
     let what = format!("checking {}", path.display());
     guarded("the file", || {
-        let found = known_format(&db, path)?;
-        let lost = none_is_lost(&db, found, gated.file(), path, u64::MAX);
-        if found.is_none() {
-            return lost.map(|()| (0, 0));
+        let is_new = known_format(&db, ring.as_deref(), path)?.is_none();
+        let search = |meta: &Meta, log: &Unfolded| {
+            none_is_lost(log.end(meta), gated.file(), ring.as_deref(), path, Searched::ALL)
+        };
+        if is_new {
+            return search(&Meta::default(), &Unfolded::default()).map(|()| (0, 0));
         }
+        let meta = Meta::read(&db, &what)?;
+        let log = replay(&db, ring.as_deref(), &meta, &what)?;
+        let lost = search(&meta, &log);
         match db.check_integrity() {
             Ok(true) => {}
             Ok(false) => {
@@ -135,9 +176,7 @@ pub(super) fn check(
             Err(error) => return Err(StoreError::of_redb(&what, error)),
         }
         lost?;
-        let meta = Meta::read(&db, &what)?;
-        let opened = take_up(db, &meta, &what)?;
-        let base = Base::new(&opened.db);
+        let base = Base::new(&db);
         let mut count = 0;
         for &space in Space::ALL {
             let mut rows = base.rows(space, (Bound::Unbounded, Bound::Unbounded), false)?;
@@ -146,7 +185,7 @@ pub(super) fn check(
                 rows.advance()?;
             }
         }
-        Ok((count, opened.unfolded_rows))
+        Ok((count, log.rows))
     })
 }
 
@@ -164,19 +203,16 @@ fn database(file: impl StorageBackend, path: &Path, cache_bytes: usize) -> Resul
     })
 }
 
-fn take_up(db: Database, meta: &Meta, what: &str) -> Result<Opened, StoreError> {
-    let mut opened = Opened {
-        db,
-        boot: meta.boot + 1,
-        was_closed: meta.was_closed(),
-        position: meta.position,
-        unfolded: Layer::default(),
-        unfolded_bytes: 0,
-        unfolded_rows: 0,
-        last_lsn: meta.position.folded,
-    };
-    replay(&mut opened, what)?;
-    Ok(opened)
+impl Opened {
+    fn new(db: Database, ring: Option<Arc<Ring>>, meta: &Meta, log: Unfolded) -> Self {
+        let (was_closed, position) = (meta.was_closed(), meta.position);
+        Self { db, boot: meta.boot + 1, was_closed, position, ring, log }
+    }
+}
+
+/// The format that a store with such a ring has, or without one.
+pub(super) fn format_of(ring: Option<&Ring>) -> u32 {
+    if ring.is_some() { FORMAT } else { RINGLESS_FORMAT }
 }
 
 /// Writes the format, in a file that is to be a store.
@@ -187,8 +223,8 @@ pub(super) fn write_format(transaction: &WriteTransaction, format: u32) -> Resul
 
 /// Writes the number of this opening, in its first commit, and with it the format: what an older program may read is
 /// read by this one, and from here on no older one may.
-pub(super) fn write_boot(transaction: &WriteTransaction, boot: u64) -> Result<(), redb::Error> {
-    write_format(transaction, FORMAT)?;
+pub(super) fn write_boot(transaction: &WriteTransaction, boot: u64, format: u32) -> Result<(), redb::Error> {
+    write_format(transaction, format)?;
     transaction.open_table(META)?.insert(META_BOOT, &boot.to_le_bytes()[..])?;
     Ok(())
 }
@@ -204,53 +240,21 @@ pub(super) fn write_position(transaction: &WriteTransaction, position: Position)
     let mut meta = transaction.open_table(META)?;
     meta.insert(META_FOLDED, &position.folded.to_le_bytes()[..])?;
     meta.insert(META_BASE_BYTES, &position.base_bytes.to_le_bytes()[..])?;
+    if position.ring > 0 || position.ring_filled > 0 {
+        meta.insert(META_RING, &position.ring.to_le_bytes()[..])?;
+        meta.insert(META_RING_FILLED, &position.ring_filled.to_le_bytes()[..])?;
+    }
     Ok(())
 }
 
-/// After a crash: that the file holds no row of the log which was written after commits that are not there. That is
-/// proof of a disk that says of a write that it is safe before it is.
-fn none_is_lost(
-    db: &Database,
-    format: Option<u32>,
-    file: &impl StorageBackend,
-    path: &Path,
-    most_bytes: u64,
-) -> Result<(), StoreError> {
-    let what = format!("opening {}", path.display());
-    let mut last = 0;
-    if format.is_some() {
-        let meta = Meta::read(db, &what)?;
-        let bytes = file.len().map_err(|error| StoreError::io(&what, &error))?;
-        if meta.was_closed() || bytes > most_bytes {
-            return Ok(());
-        }
-        last = last_lsn(db, meta.position).map_err(|error| StoreError::of_redb(&what, error))?;
-    }
-    let newest = newest_row(file, last).map_err(|error| StoreError::io(&what, &error))?;
-    newest.map_or(Ok(()), |newest| {
-        let lost = format!(
-            "the commits {} to {} were acknowledged and are gone, since the file has parts of commit {newest}, which \
-             was begun after them. The disk, its controller or the machine's host said that they were safe before \
-             they were: see \"A disk that lies\" in docs/operators.md",
-            last + 1,
-            newest - 1,
-        );
-        Err(StoreError::damaged(path.display(), lost))
-    })
-}
-
-/// The last commit that the log reaches, or the base tables.
-fn last_lsn(db: &Database, position: Position) -> Result<u64, redb::Error> {
-    let log = db.begin_read()?.open_table(LOG)?;
-    let last = log.last()?.map(|(lsn, row)| (lsn.value(), frame::batches(row.value())));
-    Ok(last.map_or(0, |(lsn, batches)| lsn + batches.saturating_sub(1)).max(position.folded))
-}
-
 /// `None` for a file that holds nothing yet.
-fn known_format(db: &Database, path: &Path) -> Result<Option<u32>, StoreError> {
+fn known_format(db: &Database, ring: Option<&Ring>, path: &Path) -> Result<Option<u32>, StoreError> {
     match read_format(db)? {
         Some(found) if found > FORMAT => {
             Err(StoreError::NewerFormat { path: path.to_path_buf(), found, supported: FORMAT })
+        }
+        Some(found) if found > RINGLESS_FORMAT && ring.is_none() => {
+            Err(StoreError::damaged(path.display(), "its header and the newest part of its log are missing"))
         }
         found => Ok(found),
     }
@@ -279,10 +283,10 @@ fn read_format(db: &Database) -> Result<Option<u32>, StoreError> {
         .ok_or_else(|| StoreError::damaged("meta row format", "it is missing"))
 }
 
-fn make_tables(db: &Database) -> Result<(), redb::Error> {
+fn make_tables(db: &Database, ring: Option<&Ring>) -> Result<(), redb::Error> {
     let mut transaction = db.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
-    write_format(&transaction, FORMAT)?;
+    write_format(&transaction, format_of(ring))?;
     transaction.open_table(LOG)?;
     transaction.commit()?;
     Ok(())
@@ -311,46 +315,49 @@ impl Meta {
             boot: number(META_BOOT)?,
             closed: number(META_CLOSED)?,
             compacted: number(META_COMPACTED)?,
-            position: Position { folded: number(META_FOLDED)?, base_bytes: number(META_BASE_BYTES)? },
+            position: Position {
+                folded: number(META_FOLDED)?,
+                base_bytes: number(META_BASE_BYTES)?,
+                ring: number(META_RING)?,
+                ring_filled: number(META_RING_FILLED)?,
+            },
         })
     }
 }
 
 /// Reads the unfolded rows of the log into memory. Their number and bytes are bounded by the pace of folding.
-fn replay(opened: &mut Opened, what: &str) -> Result<(), StoreError> {
+fn replay(db: &Database, ring: Option<&Ring>, meta: &Meta, what: &str) -> Result<Unfolded, StoreError> {
     let failed = |error: redb::Error| StoreError::of_redb(what, error);
-    let transaction = opened.db.begin_read().map_err(|error| failed(error.into()))?;
-    let log = transaction.open_table(LOG).map_err(|error| failed(error.into()))?;
-    let mut next = opened.position.folded + 1;
-    for row in log.range(next..).map_err(|error| failed(error.into()))? {
-        let (lsn, row) = row.map_err(|error| failed(error.into()))?;
-        let (lsn, row) = (lsn.value(), row.value());
-        let damaged = |why: String| StoreError::damaged(format!("log row {lsn}"), why);
-        if lsn != next {
-            return Err(damaged(format!("log row {next} should come first and is missing")));
-        }
+    let transaction = db.begin_read().map_err(|error| failed(error.into()))?;
+    let table = transaction.open_table(LOG).map_err(|error| failed(error.into()))?;
+    let mut log = Unfolded::default();
+    let mut in_ring = RingRows { ring, at: meta.position.ring, end: None };
+    log.last_lsn = read_log(&table, &mut in_ring, meta.position.folded, |lsn, row| {
         let row = Arc::new(row.to_vec());
-        let batches = frame::read_row(lsn, &row, |op| opened.unfolded.apply(&row, op)).map_err(damaged)?;
-        next += batches;
-        opened.unfolded_bytes += row.len();
-        opened.unfolded_rows += 1;
-    }
-    opened.last_lsn = next - 1;
-    Ok(())
+        let batches = frame::read_row(lsn, &row, |op| log.layer.apply(&row, op))
+            .map_err(|why| StoreError::damaged(format_args!("log row {lsn}"), why))?;
+        log.bytes += row.len();
+        log.rows += 1;
+        Ok(batches)
+    })?;
+    log.head = in_ring.at;
+    Ok(log)
 }
 
 /// Space that earlier rows left behind is given back only here, where no commit waits.
 fn compact_if_worthwhile(
     db: &mut Database,
     file: &impl StorageBackend,
+    ring: Option<&Ring>,
     path: &Path,
     meta: &Meta,
     is_disk_full: bool,
 ) -> Result<(), StoreError> {
     let what = format!("compacting {}", path.display());
     let failed = |error: redb::Error| StoreError::of_redb(&what, error);
+    let log_bytes = ring.map_or(0, |ring| HEADER_BYTES + meta.position.ring_filled.min(ring.bytes()));
     let length = || match std::fs::metadata(path) {
-        Ok(there) => Ok(occupied(&there)),
+        Ok(there) => Ok(occupied(&there).saturating_sub(log_bytes)),
         Err(_) => file.len().map_err(|error| StoreError::io(&what, &error)),
     };
     let (room, stored) = ROOM_PER_STORED;

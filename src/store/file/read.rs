@@ -12,7 +12,6 @@ use redb::{BackendError, StorageBackend};
 use super::open;
 use super::reserve::Reserve;
 use super::shared::{Shared, State};
-use super::snapshot::Overlay;
 use crate::limits::STORE_CACHE_BYTES;
 use crate::private::{self, Purpose};
 use crate::store::error::StoreError;
@@ -27,13 +26,13 @@ pub(super) fn open_to_read(
 ) -> Result<Shared, StoreError> {
     let path = folder.join(open::FILE_NAME);
     let opened = open::open_to_read(backend(folder)?, &path, options.cache_bytes)?;
-    let overlay = Overlay { active: opened.unfolded, ..Overlay::default() };
-    let state = State { db: Some(opened.db), overlay };
-    let shared = Shared::new(path.clone(), options, opened.boot, state, sink, Reserve::none());
+    let (boot, position) = (opened.boot, opened.position);
+    let (bytes, rows, last_lsn) = (opened.log.bytes as u64, opened.log.rows, opened.log.last_lsn);
+    let ring = opened.ring.as_ref().map_or(0, |ring| position.ring_filled.min(ring.bytes()));
+    let shared = Shared::new(path.clone(), options, boot, State::new(opened), sink, Reserve::none());
     let why = "this process only reads it".into();
     shared.queue().refusal = Some(StoreError::ReadOnly { path, why });
-    let bytes = opened.unfolded_bytes as u64;
-    shared.meters.set(bytes, opened.unfolded_rows, opened.position, opened.last_lsn);
+    shared.meters.set(bytes, rows, ring, position, last_lsn);
     Ok(shared)
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Owed {
     /// In base tables.
     pub base: u64,
     pub unfolded: u64,
+    /// What the ring has of the file, which is for the log alone.
+    pub ring: u64,
     /// Batches that wait for the writer.
     pub queued: u64,
 }
@@ -51,7 +53,7 @@ impl Room {
     pub fn of(disk: Measured, owed: Owed, bounds: DiskBounds) -> Self {
         let (reserve, watermark) = bounds.on(disk.total);
         let stored = owed.base.saturating_add(owed.unfolded).saturating_mul(FILE_PER_STORED);
-        let reusable = disk.file.saturating_sub(stored);
+        let reusable = disk.file.saturating_sub(owed.ring).saturating_sub(stored);
         let certain = disk.free.saturating_add(disk.held);
         let unwritten = owed.unfolded * COST_PER_UNFOLDED + owed.queued * COST_PER_LOGGED;
         Self {

@@ -11,9 +11,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWri
 use redb::Database;
 use tokio::sync::watch;
 
-use super::open::Position;
+use super::open::{Opened, Position};
 use super::request::Request;
 use super::reserve::{Measured, Reserve};
+use super::ring::Ring;
 use super::room::{Owed, Room};
 use super::snapshot::{Overlay, Snapshot};
 use crate::limits::{
@@ -66,7 +67,16 @@ pub(super) struct Queue {
 pub(in crate::store) struct State {
     /// `None` once closed.
     pub(super) db: Option<Database>,
+    pub(super) ring: Option<Arc<Ring>>,
+    pub(super) ring_span: RingSpan,
     pub(super) overlay: Overlay,
+}
+
+/// Positions of the ring between which are the rows that are not folded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RingSpan {
+    pub tail: u64,
+    pub head: u64,
 }
 
 /// What the writer last reported.
@@ -75,6 +85,8 @@ pub(super) struct Meters {
     pub unfolded_bytes: AtomicU64,
     pub unfolded_rows: AtomicU64,
     pub base_bytes: AtomicU64,
+    /// What the ring has of the disk.
+    pub ring_bytes: AtomicU64,
     pub last_lsn: AtomicU64,
     /// Batches that the disk had no room for.
     pub without_room: AtomicU64,
@@ -160,6 +172,7 @@ impl Shared {
         let owed = Owed {
             base: self.meters.base_bytes.load(Ordering::Relaxed),
             unfolded: self.meters.unfolded_bytes.load(Ordering::Relaxed),
+            ring: self.meters.ring_bytes.load(Ordering::Relaxed),
             queued: queue.bytes as u64,
         };
         queue.room = Room::of(disk, owed, self.options.disk);
@@ -303,6 +316,12 @@ impl Drop for State {
 }
 
 impl State {
+    pub(super) fn new(opened: Opened) -> Self {
+        let overlay = Overlay { active: opened.log.layer, ..Overlay::default() };
+        let ring_span = RingSpan { tail: opened.position.ring, head: opened.log.head };
+        Self { db: Some(opened.db), ring: opened.ring, ring_span, overlay }
+    }
+
     pub fn db(&self) -> Result<&Database, StoreError> {
         self.db.as_ref().ok_or(StoreError::Closed)
     }
@@ -313,7 +332,15 @@ impl State {
 }
 
 impl Meters {
-    pub fn set(&self, unfolded_bytes: u64, unfolded_rows: u64, position: Position, last_lsn: u64) {
+    pub fn set(
+        &self,
+        unfolded_bytes: u64,
+        unfolded_rows: u64,
+        ring_bytes: u64,
+        position: Position,
+        last_lsn: u64,
+    ) {
+        self.ring_bytes.store(ring_bytes, Ordering::Relaxed);
         self.unfolded_bytes.store(unfolded_bytes, Ordering::Relaxed);
         self.unfolded_rows.store(unfolded_rows, Ordering::Relaxed);
         self.base_bytes.store(position.base_bytes, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The one thread that writes: it takes what is queued, checks the guards, commits it as one log row, applies
-//! it to memory, tells, acknowledges.
+//! The one thread that writes: it takes what is queued, checks the guards, commits it as one log row, in the ring or in
+//! redb's table, applies it to memory, tells, acknowledges, and folds what is due.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,12 +15,14 @@ use super::backlog::Backlog;
 use super::base::LOG;
 use super::fold::{Budget, Fold, Slice, Target, fold_slice};
 use super::judge::{bit, holds, note};
+use super::lane::Lane;
 use super::layer::Layer;
-use super::open::{Position, write_boot, write_closed, write_position};
+use super::layout::{FORMAT, RINGLESS_FORMAT};
+use super::open::{Opened, Position, write_boot, write_closed, write_position};
 #[cfg(test)]
 use super::refusing::Moment;
 use super::request::Request;
-use super::shared::{Shared, State};
+use super::shared::{RingSpan, Shared, State};
 use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
 use crate::store::batch::{Guard, LeaseChange};
 use crate::store::counts::{self, Counts, read_count};
@@ -45,6 +47,8 @@ pub(super) struct Writer {
     counts: Counts,
     last_lsn: u64,
     position: Position,
+    /// The way into the ring, where the file has one.
+    lane: Option<Lane>,
     fold: Option<Fold>,
     active_bytes: usize,
     active_rows: u64,
@@ -58,6 +62,28 @@ pub(super) struct Writer {
     folded_at: Option<Instant>,
 }
 
+/// Where an opening begins to write.
+pub(super) struct Begun {
+    pub position: Position,
+    pub last_lsn: u64,
+    pub lane: Option<Lane>,
+    /// Of the log's rows that are not folded.
+    pub bytes: usize,
+    pub rows: u64,
+}
+
+impl Begun {
+    pub fn of(opened: &Opened, durability: Durability) -> Self {
+        let Opened { position, ring, log, .. } = opened;
+        // A strict commit is synced before anything points to it, which redb's are.
+        let is_taking = durability == Durability::Standard;
+        let lane = ring
+            .clone()
+            .map(|ring| Lane::new(ring, is_taking, position.ring, log.head, position.ring_filled));
+        Self { position: *position, last_lsn: log.last_lsn, lane, bytes: log.bytes, rows: log.rows }
+    }
+}
+
 enum Work {
     Group,
     Idle,
@@ -65,14 +91,7 @@ enum Work {
 }
 
 impl Writer {
-    pub fn new(
-        shared: Arc<Shared>,
-        runtime: Option<Handle>,
-        position: Position,
-        last_lsn: u64,
-        bytes: usize,
-        rows: u64,
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, runtime: Option<Handle>, begun: Begun) -> Self {
         let writer = Self {
             shared,
             runtime,
@@ -80,11 +99,12 @@ impl Writer {
             refusals: Vec::new(),
             leases: HashMap::new(),
             counts: Counts::default(),
-            last_lsn,
-            position,
+            last_lsn: begun.last_lsn,
+            position: begun.position,
+            lane: begun.lane,
             fold: None,
-            active_bytes: bytes,
-            active_rows: rows,
+            active_bytes: begun.bytes,
+            active_rows: begun.rows,
             is_trimming: true,
             is_dirty: true,
             is_boot_written: false,
@@ -117,6 +137,7 @@ impl Writer {
             match self.next() {
                 Work::Group => {
                     self.commit_group()?;
+                    self.fold_between()?;
                     // What was deleted makes room once it is folded, also where callers leave no pause for it.
                     if self.is_dirty && self.shared.is_refusing() && self.is_fold_due() {
                         self.commit_idle()?;
@@ -125,7 +146,12 @@ impl Writer {
                 Work::Idle => self.commit_idle()?,
                 Work::Close => {
                     self.commit_last()?;
-                    let db = self.shared.write_state().db.take();
+                    self.lane = None;
+                    let db = {
+                        let mut state = self.shared.write_state();
+                        state.ring = None;
+                        state.db.take()
+                    };
                     let closed = db.map_or(Ok(()), |db| db.close());
                     return closed.map_err(|error| self.failed(error.into()));
                 }
@@ -209,24 +235,14 @@ impl Writer {
                 drive.written(first_lsn, &row, large.cloned().collect());
             }
 
-            let shared = self.shared.clone();
-            let transaction = self.begin()?;
             self.active_bytes += row.len();
             self.active_rows += 1;
-            let slice = self.fold_some(&transaction, self.due())?;
-            self.write_direct(&transaction, slice.as_ref())?;
-            self.write_log(&transaction, Some((first_lsn, &row)), LOG_TRIM_ROWS)?;
-            let row = Arc::new(row);
-            if has_direct {
-                // Readers must not see a large value before the rest of its batch.
-                let mut state = shared.write_state();
-                self.commit(transaction)?;
-                shared.sink.showing();
-                self.apply(&mut state, slice, Some(&row))?;
+            // The first commit of an opening writes its number, in redb's part.
+            let has_room = self.lane.as_ref().is_some_and(|lane| lane.takes(row.len()));
+            if has_room && !has_direct && self.is_boot_written {
+                self.commit_to_ring(first_lsn, Arc::new(row))?;
             } else {
-                self.commit(transaction)?;
-                shared.sink.showing();
-                self.apply(&mut shared.write_state(), slice, Some(&row))?;
+                self.commit_to_table(first_lsn, Arc::new(row), has_direct)?;
             }
             self.is_dirty = true;
         }
@@ -236,6 +252,57 @@ impl Writer {
         self.tell(first_lsn);
         self.shared.sink.shown();
         Ok(())
+    }
+
+    /// One write behind the last one, and one sync.
+    fn commit_to_ring(&mut self, first_lsn: u64, row: Arc<Vec<u8>>) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        if let Some(lane) = &mut self.lane {
+            let written = lane.append(first_lsn, &row, !shared.is_refusing());
+            let what = || format!("writing {}", shared.path.display());
+            written.map_err(|error| StoreError::io(what(), &error))?;
+        }
+        shared.sink.showing();
+        self.apply(&mut shared.write_state(), None, Some(&row))
+    }
+
+    /// A transaction of redb, with the large values of the group.
+    fn commit_to_table(
+        &mut self,
+        first_lsn: u64,
+        row: Arc<Vec<u8>>,
+        has_direct: bool,
+    ) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let transaction = self.begin()?;
+        let due = if self.has_lane() { None } else { self.due() };
+        let slice = self.fold_some(&transaction, due)?;
+        self.write_direct(&transaction, slice.as_ref())?;
+        self.write_log(&transaction, Some((first_lsn, &row)), LOG_TRIM_ROWS)?;
+        if has_direct {
+            // Readers must not see a large value before the rest of its batch.
+            let mut state = shared.write_state();
+            self.commit(transaction)?;
+            shared.sink.showing();
+            self.apply(&mut state, slice, Some(&row))
+        } else {
+            self.commit(transaction)?;
+            shared.sink.showing();
+            self.apply(&mut shared.write_state(), slice, Some(&row))
+        }
+    }
+
+    /// Where commits go to the ring, what is due is folded between them, once they are answered.
+    fn fold_between(&mut self) -> Result<(), StoreError> {
+        if let Some(budget) = self.due().filter(|_| self.has_lane()) {
+            let transaction = self.begin()?;
+            self.commit_fold(transaction, budget, LOG_TRIM_ROWS)?;
+        }
+        Ok(())
+    }
+
+    fn has_lane(&self) -> bool {
+        self.lane.as_ref().is_some_and(|lane| lane.is_taking)
     }
 
     /// What the group's counts come to, as ops that write their rows.
@@ -315,8 +382,12 @@ impl Writer {
             let mut transaction = db.begin_write()?;
             transaction.set_durability(Redb::Immediate)?;
             transaction.set_two_phase_commit(self.shared.options.durability == Durability::Strict);
+            // These are few where there is a ring: each leaves a file that opens fast after a crash, and no commit in
+            // the ring hangs on one that could look torn.
+            transaction.set_quick_repair(self.has_lane());
             if !self.is_boot_written {
-                write_boot(&transaction, self.shared.boot)?;
+                let format = if self.lane.is_some() { FORMAT } else { RINGLESS_FORMAT };
+                write_boot(&transaction, self.shared.boot, format)?;
             }
             Ok(transaction)
         };
@@ -339,11 +410,14 @@ impl Writer {
         let fold = self.fold.as_ref()?;
         let left = self.shared.read_state().overlay.frozen.weight;
         let room = self.shared.options.max_unfolded_bytes.saturating_sub(fold.log_bytes);
-        if self.active_bytes >= room {
+        let (ring_used, ring_room) = self.lane.as_ref().map_or((0, 1), |lane| lane.pace(fold));
+        if self.active_bytes >= room || ring_used >= ring_room {
             return Some(Budget::ALL);
         }
         // In proportion: as much of the layer is folded as the room for new rows is used up.
-        let target = (fold.weight as u128 * self.active_bytes as u128 / room as u128) as usize;
+        let part = |used: u128, room: u128| (fold.weight as u128 * used / room) as usize;
+        let in_ring = part(ring_used.into(), ring_room.into());
+        let target = part(self.active_bytes as u128, room as u128).max(in_ring);
         let weight = target.saturating_sub(fold.weight.saturating_sub(left));
         let rows = self.shared.options.fold_slice_rows;
         (weight > 0).then_some(Budget { weight, rows, bytes: FOLD_SLICE_BYTES })
@@ -374,11 +448,14 @@ impl Writer {
             lost += target.lost;
         }
         let finished = slice.is_some_and(|slice| slice.finished);
-        let through = self.fold.as_ref().map_or(0, |fold| fold.through);
-        let position = Position {
-            folded: if finished { through } else { self.position.folded },
+        let mut position = Position {
             base_bytes: (self.position.base_bytes + gained).saturating_sub(lost),
+            ring_filled: self.lane.as_ref().map_or(0, |lane| lane.filled),
+            ..self.position
         };
+        if let Some(fold) = self.fold.as_ref().filter(|_| finished) {
+            (position.folded, position.ring) = (fold.through, fold.ring_until);
+        }
         if position != self.position {
             write_position(transaction, position).map_err(|error| self.failed(error))?;
             self.position = position;
@@ -426,6 +503,10 @@ impl Writer {
             let batches = frame::read_own_row(row, |op| state.overlay.active.apply(row, op));
             self.last_lsn += batches.map_err(|why| StoreError::damaged("a row in memory", why))?;
         }
+        if let Some(lane) = &mut self.lane {
+            lane.tail = self.position.ring;
+            state.ring_span = RingSpan { tail: lane.tail, head: lane.head };
+        }
         let Some(slice) = slice else { return Ok(()) };
         for (space, prefixes, entries) in slice.done {
             state.overlay.frozen.drop_prefixes(space, prefixes);
@@ -441,7 +522,9 @@ impl Writer {
 
     /// Under load, one layer gathers new rows while the one before it is folded.
     fn freeze_when_full(&mut self) {
-        self.freeze_from(self.shared.options.max_unfolded_bytes / 8 * FULL_EIGHTHS);
+        let is_ring_filling = self.lane.as_ref().is_some_and(Lane::is_filling);
+        let bytes = self.shared.options.max_unfolded_bytes / 8 * FULL_EIGHTHS;
+        self.freeze_from(if is_ring_filling { 0 } else { bytes });
     }
 
     /// When the active layer has so many bytes of log rows, and at least one, and the frozen one is gone, it
@@ -453,8 +536,13 @@ impl Writer {
         let mut state = self.shared.write_state();
         let overlay = &mut state.overlay;
         overlay.frozen = std::mem::take(&mut overlay.active);
+        let ring_until = self.lane.as_mut().map_or(0, |lane| {
+            lane.active = lane.head;
+            lane.head
+        });
         self.fold = Some(Fold {
             through: self.last_lsn,
+            ring_until,
             log_bytes: std::mem::take(&mut self.active_bytes),
             log_rows: std::mem::take(&mut self.active_rows),
             weight: overlay.frozen.weight,
@@ -519,6 +607,11 @@ impl Writer {
         let (rows, most) = (self.shared.options.fold_slice_rows, self.shared.options.max_unfolded_bytes);
         let worth_folding = MAX_IDLE_UNFOLDED_BYTES.min(most / 8);
         self.freeze_from(worth_folding);
+        if self.has_lane() && self.is_boot_written && self.fold.is_none() && !self.is_trimming {
+            // Redb's part is as the last transaction left it, and opens fast.
+            self.is_dirty = false;
+            return Ok(());
+        }
         let budget =
             Budget { weight: 1, rows: IDLE_FOLD_SLICES * rows, bytes: IDLE_FOLD_SLICES * FOLD_SLICE_BYTES };
         let mut transaction = self.begin()?;
@@ -583,6 +676,7 @@ impl Writer {
         let fold = self.fold.as_ref();
         let bytes = self.active_bytes + fold.map_or(0, |fold| fold.log_bytes);
         let rows = self.active_rows + fold.map_or(0, |fold| fold.log_rows);
-        self.shared.meters.set(bytes as u64, rows, self.position, self.last_lsn);
+        let ring_bytes = self.lane.as_ref().map_or(0, Lane::occupied);
+        self.shared.meters.set(bytes as u64, rows, ring_bytes, self.position, self.last_lsn);
     }
 }

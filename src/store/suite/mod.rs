@@ -100,10 +100,11 @@ pub(super) fn call(call: impl FnOnce(Result<(), &StoreError>) + Send + 'static) 
     Box::new(call)
 }
 
-/// Folds early and in small slices, and is never idle.
+/// Folds early and in small slices, goes round its ring, and is never idle.
 pub(super) fn small() -> StoreOptions {
     StoreOptions {
         max_unfolded_bytes: 4 * 1024,
+        ring_bytes: 16 * 1024,
         fold_slice_rows: 4,
         idle: Duration::from_secs(3600),
         cache_bytes: 1024 * 1024,

@@ -61,7 +61,9 @@ fn a_disk_that_lies_is_an_error_wherever_the_file_shows_it() {
             Lie::All => assert_eq!((errors, mixed), (0, 0), "{name}"),
             // Sometimes next to nothing of it is there.
             Lie::Sectors | Lie::Writes => assert!(unseen * 2 < errors, "{lie:?}, {name}"),
-            Lie::Headers | Lie::AllButHeaders => assert!(unseen * 10 < errors, "{lie:?}, {name}"),
+            Lie::Headers => assert!(unseen * 10 < errors, "{lie:?}, {name}"),
+            // Most commits go into the ring: where no header was written meanwhile, all of it is gone together.
+            Lie::AllButHeaders => assert!(unseen * 3 < errors, "{lie:?}, {name}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::super::open::FORMAT;
+use super::super::layout::FORMAT;
 use super::super::run::Rows;
 use super::error::BackupError;
 use super::stream::{Counts, END, HEAD, Head, Input, LOG, RUN, UNFINISHED, unfinished};

@@ -8,14 +8,15 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, WriteTransaction};
 
 use super::super::base::{self, LOG, guarded};
-use super::super::folder::sync_name;
+use super::super::folder::{ring_on, sync_name};
+use super::super::layout::{FORMAT, Layout};
 use super::super::names::Names;
 use super::super::open::{self, FILE_NAME, Position};
 use super::error::BackupError;
 use super::read::{Record, read};
 use super::stream::Head;
 use super::summary::BackupSummary;
-use crate::limits::{RESTORE_COMMIT_BYTES, RESTORED_BOOT_GAP, STORE_CACHE_BYTES};
+use crate::limits::{RESTORE_COMMIT_BYTES, RESTORED_BOOT_GAP, RING_BYTES, STORE_CACHE_BYTES};
 use crate::store::error::StoreError;
 
 const UNFINISHED_NAME: &str = "longhaul.redb.restoring";
@@ -106,7 +107,11 @@ impl Drop for Unfinished {
 }
 
 fn fill(unfinished: &Unfinished, input: impl Read, draw: u64) -> Result<BackupSummary, BackupError> {
-    let made = Builder::new().set_cache_size(STORE_CACHE_BYTES).create_with_backend(unfinished.backend()?);
+    let ring_bytes = ring_on(&unfinished.file, RING_BYTES);
+    let ring_bytes =
+        ring_bytes.map_err(|error| StoreError::io("looking at the disk of the restored store", &error))?;
+    let layout = Layout::of(unfinished.backend()?, &unfinished.path, ring_bytes)?;
+    let made = Builder::new().set_cache_size(STORE_CACHE_BYTES).create_with_backend(layout.redb);
     let db = made.map_err(|error| failed(error.into()))?;
     let mut rows = Rows { db: &db, transaction: None, bytes: 0 };
     let mut head = None;
@@ -168,9 +173,8 @@ impl Rows<'_> {
             None => begin(self.db)?,
         };
         transaction.open_table(LOG)?;
-        open::write_format(&transaction, head.format)?;
-        open::write_boot(&transaction, boot)?;
-        let position = Position { folded: head.folded, base_bytes: head.base_bytes };
+        open::write_boot(&transaction, boot, FORMAT)?;
+        let position = Position { folded: head.folded, base_bytes: head.base_bytes, ..Position::default() };
         open::write_position(&transaction, position)?;
         Ok(transaction.commit()?)
     }

@@ -20,6 +20,7 @@ type Contents = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 fn small() -> StoreOptions {
     StoreOptions {
         max_unfolded_bytes: 16 * 1024,
+        ring_bytes: 32 * 1024,
         fold_slice_rows: 4,
         idle: Duration::from_secs(3600),
         cache_bytes: 1024 * 1024,
@@ -235,8 +236,8 @@ fn damage_is_told_and_not_passed_on() {
     store.close_blocking().unwrap();
     let path = from.path().join("longhaul.redb");
     let mut bytes = fs::read(&path).unwrap();
-    // The bytes of one row, in a page that no start reads.
-    let at = bytes.windows(100).position(|window| *window == [33; 100]).expect("the row's bytes");
+    // The bytes of one row, in a page that no start reads, behind the ring.
+    let at = bytes.windows(100).rposition(|window| *window == [33; 100]).expect("the row's bytes");
     bytes[at] ^= 1;
     fs::write(&path, bytes).unwrap();
     let store = Store::open_to_read(from.path(), small(), Arc::new(NoSink)).unwrap();

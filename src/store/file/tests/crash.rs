@@ -90,19 +90,23 @@ fn go_on(disk: Disk, mut states: Vec<Contents>, options: StoreOptions, seed: u64
     Run { disk, states, committed, opened }
 }
 
+fn numbered(found: &Contents) -> usize {
+    found.get(&counter()).map_or(0, |bytes| u64::from_le_bytes(bytes[..].try_into().unwrap()) as usize)
+}
+
 /// Opens what a power cut left; the contents must be those after some batch at or behind the last
 /// acknowledged one, and the store must go on from there. Gives the number of that batch.
 fn check(run: &Run, disk: &Disk, acknowledged: usize, options: StoreOptions) -> usize {
     let store = open(disk, options).unwrap();
     let mut found = contents(&store).unwrap();
-    let batches = found.get(&counter()).map_or(0, |bytes| u64::from_le_bytes(bytes[..].try_into().unwrap()));
-    assert!(batches as usize >= acknowledged, "{acknowledged} were acknowledged, {batches} are there");
+    let batches = numbered(&found);
+    assert!(batches >= acknowledged, "{acknowledged} were acknowledged, {batches} are there");
     found.remove(&extra());
-    assert!(found == run.states[batches as usize], "the contents are those of no batch");
+    assert!(found == run.states[batches], "the contents are those of no batch");
     let (space, key) = extra();
     let answer = store.enqueue(Batch::new().put(space, key, b"v"));
-    assert!(answer.unwrap().wait_blocking().unwrap() > batches);
-    batches as usize
+    assert!(answer.unwrap().wait_blocking().unwrap() > batches as u64);
+    batches
 }
 
 fn cut_anywhere(options: StoreOptions, seed: u64) {
@@ -140,6 +144,38 @@ fn a_power_cut_loses_nothing_acknowledged_and_halves_nothing() {
 }
 
 #[test]
+fn nor_does_one_of_a_store_without_a_ring() {
+    cut_anywhere(ringless(), 10);
+    cut_anywhere(StoreOptions { idle: Duration::from_micros(20), fold_slice_rows: 1, ..ringless() }, 11);
+}
+
+#[test]
+fn nor_does_one_where_the_ring_has_room_for_few() {
+    cut_anywhere(StoreOptions { ring_bytes: 4 * 1024, ..small() }, 12);
+}
+
+#[test]
+fn nor_do_several_one_after_the_other() {
+    for seed in 20..20 + 2 * scale() as u64 {
+        let mut run = run(small(), seed, 20);
+        let mut dice = Dice(!seed);
+        for turn in 0..8 {
+            let cut = run.opened + dice.below(run.disk.changes() + 1 - run.opened);
+            let acknowledged = run.committed.iter().take_while(|at| **at <= cut).count();
+            let disk = Disk::recording(run.disk.images().cut(cut, &mut dice));
+            let store = open(&disk, small()).unwrap();
+            let batches = numbered(&contents(&store).unwrap());
+            assert!(batches >= acknowledged, "seed {seed}, turn {turn}: {batches} of {acknowledged}");
+            // Its process dies too, before it has written anything.
+            let image = Disk::recording(disk.bytes());
+            drop(store);
+            let before = run.states[..=batches].to_vec();
+            run = go_on(image, before, small(), seed * 100 + turn, 20);
+        }
+    }
+}
+
+#[test]
 fn nor_does_one_under_two_phase_commits() {
     cut_anywhere(StoreOptions { durability: Durability::Strict, ..small() }, 2);
 }
@@ -152,7 +188,7 @@ fn nor_does_one_while_idle_work_goes_on() {
 #[test]
 fn nor_does_one_while_the_store_is_closing() {
     // All of the log is still to be folded then.
-    let options = StoreOptions { max_unfolded_bytes: 1024 * 1024, ..small() };
+    let options = StoreOptions { max_unfolded_bytes: 1024 * 1024, ring_bytes: 1024 * 1024, ..small() };
     let run = run(options, 4, 60);
     let closing = run.committed.last().copied().unwrap();
     assert!(run.disk.changes() - closing > 20, "closing is to change the disk");

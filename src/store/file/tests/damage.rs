@@ -45,7 +45,7 @@ fn a_file_without_a_byte_is_no_new_store() {
 #[test]
 fn a_store_that_was_half_made_is_made_again() {
     let disk = Disk::recording(Vec::new());
-    drop(redb::Builder::new().create_with_backend(disk.clone()).unwrap());
+    layout::make(disk.clone(), Path::new("test.redb"), SMALL_RING_BYTES).unwrap();
     let (mut dice, mut images) = (Dice(31), disk.images());
     for cut in 0..=disk.changes() {
         let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ fn a_store_that_was_half_made_is_made_again() {
 
 #[test]
 fn what_the_file_has_behind_the_end_of_its_log_is_proof_of_a_loss() {
-    let (disk, _) = filled(false, small());
+    let (disk, _) = filled(false, ringless());
     let last = super::super::later::newest_row(&disk, 0).unwrap();
     assert_eq!(last, Some(BATCHES.into()), "the rows themselves, and no others");
     assert_eq!(super::super::later::newest_row(&disk, u64::from(BATCHES) - 1).unwrap(), None);
@@ -87,7 +87,7 @@ fn filled(is_closed: bool, options: StoreOptions) -> (Disk, Contents) {
 
 /// Raise the format version, as a later longhaul would.
 fn made_newer(disk: &Disk) {
-    let db = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+    let db = redb_of(disk);
     let transaction = db.begin_write().unwrap();
     let newer = (FORMAT + 1).to_le_bytes();
     transaction.open_table(base::META).unwrap().insert("format", &newer[..]).unwrap();
@@ -101,7 +101,7 @@ fn a_newer_format_is_refused_and_the_file_left_as_it_is() {
     let closed = disk.bytes();
     // As a crash of the newer version would leave it: redb has to repair it before it can be read.
     let crashed = {
-        let db = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
+        let db = redb_of(&disk);
         let transaction = db.begin_write().unwrap();
         transaction.open_table(base::META).unwrap().insert("later", &[1u8][..]).unwrap();
         transaction.commit().unwrap();
@@ -264,13 +264,36 @@ fn a_flipped_bit_in_a_closed_store_shows_no_wrong_row() {
 
 #[test]
 fn a_flipped_bit_in_a_crashed_store_costs_the_last_commit_at_most() {
-    let (disk, rows) = filled(false, small());
+    let (disk, rows) = filled(false, ringless());
     let mut without_last = rows.clone();
     without_last.retain(|_, value| value[0] != BATCHES as u8 - 1);
     for found in flip_bits(&disk, &rows, 12) {
         // One sync a commit: damage in the last commit's pages looks like a commit that was torn.
         assert!(found == without_last, "{} of {} rows", found.len(), rows.len());
     }
+}
+
+/// The log's newest end is in the ring then, and redb's part as after a clean close.
+#[test]
+fn a_flipped_bit_in_header_or_ring_costs_the_last_commit_at_most() {
+    let options = StoreOptions { ring_bytes: 256 * 1024, max_unfolded_bytes: 1024 * 1024, ..small() };
+    let (disk, rows) = filled(false, options);
+    let bytes = disk.bytes();
+    let mut without_last = rows.clone();
+    without_last.retain(|_, value| value[0] != BATCHES as u8 - 1);
+    let written = (layout::HEADER_BYTES as usize + BATCHES as usize * 512) * 8;
+    let (mut dice, mut refused) = (Dice(14), 0);
+    for _ in 0..FLIPS {
+        let bit = dice.below(written);
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        match read_damaged(&Disk::holding(damaged), &rows) {
+            Ok(found) => assert!(found == rows || found == without_last, "bit {bit}: {} rows", found.len()),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > FLIPS / 4, "{refused}");
+    flip_bits(&disk, &rows, 15);
 }
 
 #[test]

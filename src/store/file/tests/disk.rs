@@ -10,6 +10,8 @@ use crate::store::file::reserve::{Measured, Volume};
 
 const SECTOR_BYTES: usize = 512;
 const PAGE_BYTES: usize = 4096;
+/// Redb's header begins with it.
+const REDB_MARK: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
 /// A disk in memory that remembers every change, and fails when set to. A clone is the same disk.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +78,7 @@ pub(crate) enum Lie {
     Sectors,
     /// Any writes as a whole.
     Writes,
-    /// All but the writes of the file's header.
+    /// All but the writes of redb's header.
     Headers,
     /// The header's writes alone.
     AllButHeaders,
@@ -281,7 +283,7 @@ impl Images {
         let mut image = self.durable.clone();
         let odds = [1, 8, 15, 16][dice.below(4)];
         for change in &self.changes[since..cut] {
-            let is_header = matches!(change, Change::Write(0, data) if data.len() <= SECTOR_BYTES);
+            let is_header = matches!(change, Change::Write(_, data) if data.starts_with(REDB_MARK));
             let is_there = match lie {
                 Lie::All => false,
                 Lie::Headers => !is_header,

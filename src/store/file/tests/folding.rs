@@ -39,7 +39,12 @@ fn what_shares_a_group_shares_a_row_of_the_log() {
 #[test]
 fn folding_under_load_keeps_the_unfolded_end_bounded() {
     let disk = Disk::default();
-    let options = StoreOptions { max_unfolded_bytes: 64 * 1024, fold_slice_rows: 16, ..small() };
+    let options = StoreOptions {
+        max_unfolded_bytes: 64 * 1024,
+        ring_bytes: 256 * 1024,
+        fold_slice_rows: 16,
+        ..small()
+    };
     let store = open(&disk, options).unwrap();
     let mut most = 0;
     for round in 0..200u32 {
@@ -123,11 +128,11 @@ fn idle_time_finishes_what_was_begun() {
 #[test]
 fn the_folded_part_of_the_log_is_removed() {
     let disk = Disk::default();
-    let store = open(&disk, small()).unwrap();
+    let store = open(&disk, ringless()).unwrap();
     (0..2_000u16).for_each(|number| put(&store, Space::Journal, (number % 50).to_be_bytes(), vec![1; 50]));
     let usage = store.usage().unwrap();
     store.close_blocking().unwrap();
-    let db = redb::Builder::new().create_with_backend(Disk::holding(disk.bytes())).unwrap();
+    let db = redb_of(&Disk::holding(disk.bytes()));
     let log = redb::ReadableDatabase::begin_read(&db).unwrap().open_table(base::LOG).unwrap();
     let rows = redb::ReadableTableMetadata::len(&log).unwrap();
     assert!(rows < usage.unfolded_rows + 64, "{rows} rows for {} unfolded ones", usage.unfolded_rows);
@@ -139,7 +144,8 @@ fn log_rows(disk: &Disk) -> (u64, bool) {
     let seen = repaired.clone();
     let mut builder = redb::Builder::new();
     builder.set_repair_callback(move |_| seen.store(true, Ordering::Relaxed));
-    let db = builder.create_with_backend(Disk::holding(disk.bytes())).unwrap();
+    let layout = Layout::of(Disk::holding(disk.bytes()), Path::new("test.redb"), 0).unwrap();
+    let db = builder.create_with_backend(layout.redb).unwrap();
     let log = redb::ReadableDatabase::begin_read(&db).unwrap().open_table(base::LOG).unwrap();
     let rows = redb::ReadableTableMetadata::len(&log).unwrap();
     (rows, repaired.load(Ordering::Relaxed))
@@ -148,7 +154,7 @@ fn log_rows(disk: &Disk) -> (u64, bool) {
 #[test]
 fn a_closed_store_has_no_log_to_read_and_nothing_to_repair() {
     let disk = Disk::default();
-    let options = StoreOptions { max_unfolded_bytes: 1024 * 1024, ..small() };
+    let options = StoreOptions { max_unfolded_bytes: 1024 * 1024, ..ringless() };
     let store = open(&disk, options).unwrap();
     (0..200u8).for_each(|number| put(&store, Space::Journal, [number], vec![number; 1_000]));
     store.enqueue(Batch::new().delete_prefix(Space::Journal, [7])).unwrap().wait_blocking().unwrap();
@@ -169,11 +175,8 @@ fn a_closed_store_has_no_log_to_read_and_nothing_to_repair() {
 #[test]
 fn a_crash_while_idle_leaves_little_log_to_read_and_nothing_to_repair() {
     let disk = Disk::default();
-    let options = StoreOptions {
-        max_unfolded_bytes: 1024 * 1024,
-        idle: Duration::from_millis(1),
-        ..StoreOptions::default()
-    };
+    let options =
+        StoreOptions { max_unfolded_bytes: 1024 * 1024, idle: Duration::from_millis(1), ..ringless() };
     let store = open(&disk, options).unwrap();
     for round in 0..3u8 {
         (0..200u8).for_each(|number| put(&store, Space::Journal, [round, number], vec![number; 1_000]));

@@ -8,6 +8,7 @@ mod faults;
 mod folding;
 mod names;
 mod reading;
+mod ring;
 mod room;
 
 use std::path::Path;
@@ -15,14 +16,34 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::open::{self as opening, FORMAT};
-use super::{File, base, gate};
+use super::layout::{FORMAT, Layout};
+use super::open as opening;
+use super::{File, base, gate, layout};
 use crate::store::ack::Ack;
 use crate::store::suite::{Contents, Place, as_one_group, call, contents, put, scale, small};
 use crate::store::{
     Batch, Durability, Guard, Kind, NoSink, Snapshot, Space, Store, StoreError, StoreOptions,
 };
 use disk::Disk;
+
+/// Of a disk in memory, whose images are many.
+pub(crate) const SMALL_RING_BYTES: u64 = 16 * 1024;
+
+/// A file in memory has a small ring, which many of its tests go round.
+pub(in crate::store) fn with_small_ring(options: StoreOptions) -> StoreOptions {
+    StoreOptions { ring_bytes: options.ring_bytes.min(64 * SMALL_RING_BYTES), ..options }
+}
+
+/// As an earlier longhaul made its file.
+fn ringless() -> StoreOptions {
+    StoreOptions { ring_bytes: 0, ..small() }
+}
+
+/// Redb's part of what a disk holds.
+fn redb_of(disk: &Disk) -> redb::Database {
+    let layout = Layout::of(disk.clone(), Path::new("test.redb"), 0).unwrap();
+    redb::Builder::new().create_with_backend(layout.redb).unwrap()
+}
 
 fn open(disk: &Disk, options: StoreOptions) -> Result<Store, StoreError> {
     disk.open(options)
