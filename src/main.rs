@@ -1,8 +1,7 @@
 //! The `longhaul` binary; everything is in the library's `cli`.
 #![forbid(unsafe_code)]
 
-/// musl's own has one lock for all threads.
-#[cfg(target_env = "musl")]
+/// What one thread allocates of a task another often frees, which the allocators of C libraries are slow at, musl's most.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -4,6 +4,8 @@
 pub const MAX_QUEUED_BATCHES: usize = 65_536;
 /// Batches that share one fsync.
 pub const MAX_GROUP_BATCHES: usize = 4_096;
+/// How long a batch that is in no hurry waits for one to share its commit with. Milliseconds.
+pub const PATIENT_BATCH_MS: u64 = 10;
 /// A commit with fewer answers wakes whom they concern from the writer's own thread.
 pub const MIN_SPREAD_ANSWERS: usize = 32;
 /// Answers that one task of the runtime gives: as many as fit a worker's own queue, and several workers share them.

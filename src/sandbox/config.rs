@@ -2,7 +2,9 @@
 
 use std::hash::{Hash, Hasher};
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
+};
 
 use crate::limits;
 
@@ -82,6 +84,12 @@ fn pool() -> PoolingAllocationConfig {
         .max_tables_per_module(limits::MAX_TABLES as u32)
         .table_elements(limits::MAX_TABLE_ELEMENTS)
         .max_memory_size((limits::MAX_MEMORY_MIB << 20) as usize);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        // Only with the kernel's word on what was written: guests begin to write far above address 0.
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(limits::KEPT_GUEST_MEMORY_BYTES)
+            .table_keep_resident(limits::KEPT_GUEST_MEMORY_BYTES);
+    }
     pool
 }
 

@@ -26,6 +26,7 @@ pub struct Batch {
     pub(super) direct_bytes: usize,
     pub(super) longest_key: usize,
     pub(super) need: Need,
+    pub(super) is_patient: bool,
 }
 
 /// What a batch may have of a disk that is nearly full.
@@ -169,6 +170,11 @@ impl Batch {
         self.need = self.need.max(need);
     }
 
+    /// Nothing waits for it: it shares the commit of the next batch, or has one of its own after `PATIENT_BATCH_MS`.
+    pub fn be_patient(&mut self) {
+        self.is_patient = true;
+    }
+
     /// Once the batch is applied, before the sink gets its effects, `mark` holds `number`: the cheapest way to know.
     pub fn add_mark(&mut self, mark: Arc<AtomicU64>, number: u64) {
         self.marks.push((mark, number));
@@ -182,7 +188,8 @@ impl Batch {
         }
     }
 
-    /// Both as one: this one's changes, then the other's. What follows from either is added to both at once.
+    /// Both as one: this one's changes, then the other's. What follows from either is added to both at once. It is as
+    /// patient as this one.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.guards.extend(other.guards);

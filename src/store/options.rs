@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::limits::{
     FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_RESERVE_BYTES, MAX_UNFOLDED_BYTES, MAX_WATERMARK_BYTES,
-    RESERVE_PART_OF_DISK, RING_BYTES, STORE_CACHE_BYTES, WATERMARK_PART_OF_DISK,
+    PATIENT_BATCH_MS, RESERVE_PART_OF_DISK, RING_BYTES, STORE_CACHE_BYTES, WATERMARK_PART_OF_DISK,
 };
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
@@ -25,6 +25,8 @@ pub struct StoreOptions {
     pub(crate) fold_slice_rows: usize,
     /// How long without a commit counts as idle.
     pub(crate) idle: Duration,
+    /// How long a patient batch waits for another, if it is less than that.
+    pub(crate) patience: Duration,
 }
 
 /// What is kept of the store's disk, in bytes. What is not set follows from the size of the disk.
@@ -108,6 +110,7 @@ impl Default for StoreOptions {
             ring_bytes: RING_BYTES,
             fold_slice_rows: FOLD_SLICE_ROWS,
             idle: Duration::from_millis(IDLE_QUICK_REPAIR_MS),
+            patience: Duration::from_millis(PATIENT_BATCH_MS),
         }
     }
 }

@@ -84,6 +84,10 @@ fn commit_change(
     change.add_to(entry.id, listed, &mut commit)?;
     commit.add_need(need_of(&change));
     let mut commit = commit.and(more);
+    if change.instance == Instance::Begins {
+        // What the guest does next is written soon, and comes after it.
+        commit.be_patient();
+    }
     let is_over = change.status.state.is_terminal();
     let charge = charge::add(shared, entry, state, &mut commit, Bounded::Nothing, is_over)?;
     let ack = shared.commit(commit)?;

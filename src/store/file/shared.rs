@@ -55,13 +55,25 @@ pub(super) struct Queue {
     pub taken: usize,
     /// Bytes of both.
     pub bytes: usize,
-    pub is_writer_parked: bool,
+    pub writer: Waits,
+    /// One of those that wait is in a hurry.
+    pub is_hurried: bool,
     pub is_closing: bool,
     /// Why nothing is queued any more.
     pub refusal: Option<StoreError>,
     /// What the disk has room for.
     pub room: Room,
     pub disk_looked_at: Option<Instant>,
+}
+
+/// Whether the writer waits, and for what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Waits {
+    #[default]
+    No,
+    /// It looks again soon, and then takes what is patient.
+    Briefly,
+    UntilRung,
 }
 
 pub(in crate::store) struct State {
@@ -141,7 +153,7 @@ impl Shared {
             drop(queue);
             return Err(self.not_taken(request.batch, refusal));
         }
-        if queue.is_writer_parked && queue.is_look_due() {
+        if queue.writer != Waits::No && queue.is_look_due() {
             // While nothing was written, others may have filled the disk.
             self.look_at_disk(&mut queue);
         }
@@ -154,12 +166,19 @@ impl Shared {
             frame = std::mem::take(&mut request.batch.frame);
             queue.frames.extend_from_slice(&frame);
         }
+        let is_rung = match queue.writer {
+            Waits::No => false,
+            Waits::Briefly => !request.batch.is_patient,
+            Waits::UntilRung => true,
+        };
+        queue.is_hurried |= !request.batch.is_patient;
         queue.waiting.push_back(request);
-        if std::mem::take(&mut queue.is_writer_parked) {
-            drop(queue);
+        if is_rung {
+            queue.writer = Waits::No;
+        }
+        drop(queue);
+        if is_rung {
             self.bell.notify_one();
-        } else {
-            drop(queue);
         }
         drop(frame);
         Ok(())
@@ -254,6 +273,7 @@ impl Shared {
             let mut queue = self.queue();
             queue.refusal = Some(refusal.clone());
             queue.frames = Vec::new();
+            queue.is_hurried = false;
             std::mem::take(&mut queue.waiting)
         };
         self.latch.send_replace(Some(words));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::runtime::Handle;
 
@@ -22,7 +23,7 @@ use super::open::{Opened, Position, write_boot, write_closed, write_position};
 #[cfg(test)]
 use super::refusing::Moment;
 use super::request::Request;
-use super::shared::{RingSpan, Shared, State};
+use super::shared::{Queue, RingSpan, Shared, State, Waits};
 use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
 use crate::store::batch::{Guard, LeaseChange};
 use crate::store::counts::{self, Counts, read_count};
@@ -161,24 +162,14 @@ impl Writer {
 
     /// Waits for work, and puts a group together: what is queued, up to the bounds, and at least one batch.
     fn next(&mut self) -> Work {
-        let idle = self.shared.options.idle;
         {
             let mut queue = self.shared.queue();
-            while self.backlog.is_empty() && queue.waiting.is_empty() {
-                if queue.is_closing {
-                    return Work::Close;
-                }
-                queue.is_writer_parked = true;
-                if self.is_dirty {
-                    let waited = self.shared.bell.wait_for(&mut queue, idle);
-                    if waited.timed_out() && queue.waiting.is_empty() && !queue.is_closing {
-                        return Work::Idle;
-                    }
-                } else {
-                    self.shared.bell.wait(&mut queue);
-                }
+            if self.backlog.is_empty()
+                && let Some(work) = self.wait(&mut queue)
+            {
+                return work;
             }
-            queue.is_writer_parked = false;
+            queue.writer = Waits::No;
             self.backlog.refill(&mut queue);
         }
         // What the others wait for is held no longer than it takes.
@@ -198,6 +189,38 @@ impl Writer {
             self.shared.reserve.fit(bytes);
         }
         Work::Group
+    }
+
+    /// Until something is queued that is in a hurry, or has been patient for long enough; else what there is to do
+    /// instead.
+    fn wait(&self, queue: &mut MutexGuard<'_, Queue>) -> Option<Work> {
+        let idle = self.shared.options.idle;
+        let patience = self.shared.options.patience.min(idle);
+        while !queue.is_hurried {
+            if queue.is_closing {
+                return queue.waiting.is_empty().then_some(Work::Close);
+            }
+            queue.writer = Waits::Briefly;
+            let is_over = self.shared.bell.wait_for(queue, patience).timed_out();
+            // It may have been rung as the time was over.
+            if !is_over || queue.is_hurried || queue.is_closing {
+                continue;
+            }
+            if !queue.waiting.is_empty() {
+                return None;
+            }
+            queue.writer = Waits::UntilRung;
+            if !self.is_dirty {
+                self.shared.bell.wait(queue);
+            } else if self.shared.bell.wait_for(queue, idle - patience).timed_out()
+                && queue.waiting.is_empty()
+                && !queue.is_closing
+            {
+                queue.writer = Waits::No;
+                return Some(Work::Idle);
+            }
+        }
+        None
     }
 
     /// The requests of the group that are written.

@@ -1,6 +1,8 @@
 //! Who learns of a commit that many share.
 
 use super::*;
+use crate::store::Lsn;
+use crate::store::file::drive::Drive;
 
 /// More than are answered from the writer's own thread.
 const MANY: usize = 1_000;
@@ -49,6 +51,42 @@ fn a_runtime_that_has_ended_keeps_nobody_waiting() {
     for (number, ack) in acks.into_iter().enumerate() {
         assert_eq!(ack.wait_blocking(), Ok(number as u64 + 1));
     }
+}
+
+/// The groups that a drive got, as the number of the first batch of each.
+fn groups(drive: &Drive) -> Vec<Lsn> {
+    drive.history().groups.iter().map(|group| group.first_lsn).collect()
+}
+
+fn patient(number: usize) -> Batch {
+    let mut batch = put(number);
+    batch.be_patient();
+    batch
+}
+
+#[test]
+fn a_patient_batch_goes_along_with_the_next() {
+    let drive = Drive::recording().unwrap();
+    let options = StoreOptions { patience: Duration::from_secs(3600), ..small() };
+    let store = Store::open_on(&drive, options, Arc::new(NoSink)).unwrap();
+    let first = store.commit_blocking(put(0)).unwrap();
+    let waiting = store.enqueue(patient(1)).unwrap();
+    let next = store.commit_blocking(put(2)).unwrap();
+    assert_eq!((waiting.wait_blocking(), next), (Ok(first + 1), first + 2));
+    assert_eq!(groups(&drive), [first, first + 1], "the two are one commit");
+}
+
+#[test]
+fn a_patient_batch_that_stays_alone_is_committed_all_the_same() {
+    let drive = Drive::recording().unwrap();
+    let store = Store::open_on(&drive, small(), Arc::new(NoSink)).unwrap();
+    for number in 0..3 {
+        assert_eq!(store.enqueue(patient(number)).unwrap().wait_blocking(), Ok(number as u64 + 1));
+    }
+    let waiting = store.enqueue(patient(3)).unwrap();
+    store.close_blocking().unwrap();
+    assert_eq!(waiting.wait_blocking(), Ok(4), "closing waits for it");
+    assert_eq!(groups(&drive), [1, 2, 3, 4]);
 }
 
 /// A sweep waits with every other thread of the runtime waiting for it: no task could give it the answer.
