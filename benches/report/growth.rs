@@ -18,9 +18,9 @@ use crate::program::Program;
 use crate::usage::Usage;
 use crate::{filler, machine, plot, restart};
 
-const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
-/// With LONGHAUL_LONG=1.
-const LONG: u64 = 1_000_000;
+/// Up to LONGHAUL_BENCH_TASKS.
+const SIZES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+const MOST: u64 = 100_000;
 /// One task in so many waits.
 const WAITING_PART: u64 = 50;
 const CLIENTS: [usize; 5] = [1, 4, 16, 64, 256];
@@ -106,8 +106,8 @@ fn row_of_clients(of: &OfClients) -> Row {
 
 /// In turns, so that what else the machine does falls on all.
 fn by_tasks(scratch: &Path, guests: &Path) -> Vec<OfTasks> {
-    let long = (crate::number("LONGHAUL_LONG") == Some(1)).then_some(LONG);
-    let sizes: Vec<u64> = SIZES.into_iter().chain(long).collect();
+    let most = crate::number("LONGHAUL_BENCH_TASKS").unwrap_or(MOST).max(SIZES[0]);
+    let sizes: Vec<u64> = SIZES.into_iter().filter(|tasks| *tasks <= most).collect();
     let stores: Vec<PathBuf> = sizes.iter().map(|tasks| scratch.join(format!("{tasks}"))).collect();
     for (tasks, store) in sizes.iter().zip(&stores) {
         fill(store, scratch, guests, *tasks);

@@ -1,10 +1,9 @@
 //! Every bench in one report, with the machine's facts and, next to each figure, what it is compared with in the
 //! same run: `cargo bench --bench report`. About ten minutes, once built; loopback only.
 //!
-//! `-- journal restart` runs only those, and `-- growth` how cost grows, which is not among what runs unnamed: with
-//! `LONGHAUL_LONG=1` up to a million tasks, and with `LONGHAUL_BENCH_WRITE=1` into docs/speed.md.
-//! `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set the sizes of the stores. Without default
-//! features the benches that need no WASM and no HTTP are left.
+//! `-- journal restart` runs only those, and `-- growth` how cost grows, which is not among what runs unnamed and is written
+//! into docs/speed.md with `LONGHAUL_BENCH_WRITE=1`. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set
+//! the sizes of the stores. Without default features the benches that need no WASM and no HTTP are left.
 // What a bench cannot set up, it may die of.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
