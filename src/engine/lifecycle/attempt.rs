@@ -223,9 +223,9 @@ fn start(
         );
         let attempt = state.status.attempt;
         let probe = shared.probe_of(entry).cloned();
-        state.live = Some(past.into_live(probe, |tracer, journal| {
+        state.live = Some(Box::new(past.into_live(probe, |tracer, journal| {
             LiveTrace::begin(tracer, time, attempt, journal, was_dropped)
-        }));
+        })));
         state.status.clone()
     };
     let recorder = Recorder::new(shared.clone(), entry.clone(), lease, task.limits.clone());

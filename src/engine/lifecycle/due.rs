@@ -8,12 +8,15 @@ use super::wake;
 use crate::engine::error::EngineError;
 use crate::engine::family::children;
 use crate::engine::memory::entry::{Anchor, Entry, EntryState};
+use crate::engine::rows;
+use crate::engine::rows::open::decode_open;
 use crate::engine::shared::Shared;
+use crate::store::Space;
 use crate::task::{TaskId, WakeOn};
 
 /// A timer of this task has fired.
 pub async fn due(shared: &Arc<Shared>, id: TaskId) {
-    let Some(entry) = shared.entry(id) else { return };
+    let Some(entry) = awakened(shared, id).await else { return };
     match due_now(shared, &entry) {
         Due::Nothing => {}
         Due::TotalTime => match end_overdue(shared, &entry).await {
@@ -33,6 +36,44 @@ pub async fn due(shared: &Arc<Shared>, id: TaskId) {
             }
         }
     }
+}
+
+/// The entry of a task whose timer has fired; `None` where it goes on resting, or has ended.
+async fn awakened(shared: &Arc<Shared>, id: TaskId) -> Option<Arc<Entry>> {
+    match shared.memory.entry(id) {
+        Some(entry) => Some(entry),
+        None if rests_on(shared, id).await.unwrap_or(false) => {
+            // It may have been loaded and have ended meanwhile.
+            if !shared.memory.is_open(id) {
+                shared.memory.timers.clear(id);
+                shared.memory.state.watchers.forget(id);
+            }
+            None
+        }
+        None => shared.entry(id),
+    }
+}
+
+/// Whether what a resting task waits for is not there, by its rows; where that cannot be told it is looked at as others are.
+async fn rests_on(shared: &Arc<Shared>, id: TaskId) -> Option<bool> {
+    let anchor = shared.memory.anchor_of_resting(id)?;
+    let read = shared.store.read(move |snapshot| {
+        let row = snapshot.get(Space::Open, id.as_bytes())?;
+        let row = row.map(|row| decode_open(id.as_bytes(), &row)).transpose()?.flatten();
+        Ok(row.zip(rows::read_status(snapshot, id)?))
+    });
+    let (row, status) = read.await.ok()??;
+    let on = status.wake?.on;
+    let due = row.due_after();
+    if anchor.now(&*shared.clock) >= due {
+        return Some(false);
+    }
+    // As in `due_now`: what comes after the question sets the timer again.
+    shared.memory.state.watchers.set(id, &on);
+    shared.memory.timers.set(id, anchor.moment(due));
+    let date = shared.date();
+    let met = shared.store.read(move |snapshot| wake::any_met(snapshot, id, &on, date)).await;
+    Some(!met.ok()?)
 }
 
 /// What is to be done for a task whose timer has fired.

@@ -69,13 +69,13 @@ pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
     };
     let mut unwanted = Vec::new();
     for (id, link) in open {
-        let parent = shared.entry(link.parent);
+        let has_parent = shared.memory.is_open(link.parent);
         let pointed_at =
             shared.store.read(move |snapshot| current(snapshot, link.parent, link.epoch, link.op)).await?;
-        if !link.detached && (parent.is_none() || pointed_at != Some(id)) {
+        if !link.detached && (!has_parent || pointed_at != Some(id)) {
             unwanted.extend(shared.entry(id));
-        } else if let Some(parent) = parent {
-            parent.children().insert(id, link);
+        } else {
+            shared.memory.adopt(link.parent, id, link);
         }
     }
     let acks = unwanted.iter().map(|entry| cancel_unwanted(shared, entry));

@@ -207,9 +207,7 @@ impl Listed {
     fn take(&mut self, id: TaskId, row: OpenRow, start: Start) {
         let logical = logical_time(start.wall, row.created_at, row.due, row.remaining_nanos);
         let anchor = Anchor { elapsed: start.elapsed, logical };
-        let total = row.total_seconds.saturating_mul(1_000_000_000);
-        let due = row.due.map_or(total, |due| due.saturating_sub(row.created_at).min(total));
-        let at = if row.looks { start.elapsed } else { anchor.moment(due) };
+        let at = if row.looks { start.elapsed } else { anchor.moment(row.due_after()) };
         let principal = match self.counts.get_key_value(row.principal.as_str()) {
             Some((name, _)) => name.clone(),
             None => row.principal.into(),
@@ -222,6 +220,7 @@ impl Listed {
             principal,
             anchor: Some(anchor),
             link: row.link.map(Box::new),
+            children: None,
             past_bytes: row.past_bytes,
             questions,
             has_asked: row.has_asked,

@@ -9,24 +9,29 @@ use crate::engine::link::Link;
 use crate::task::TaskId;
 
 impl Memory {
-    /// The open tasks above, nearest first, up to one that was detached.
+    /// The open tasks above that have an entry, nearest first, up to one that was detached.
     pub fn above(&self, link: Option<Link>) -> Vec<Arc<Entry>> {
-        self.upwards(self.parent(link)).collect()
+        self.upwards(parent(link)).filter_map(|id| self.entry(id)).collect()
     }
 
     /// What is asked below `parent` has changed: its followers are notified, and those of the tasks above it.
     pub fn notify_ancestors(&self, parent: TaskId) {
-        for entry in self.upwards(self.entry(parent)) {
-            self.feed.changed(&[ResourceKey::Task(entry.id)]);
-            self.feed.happened(entry.id, &[TaskChange::Questions]);
+        for id in self.upwards(Some(parent)) {
+            self.feed.changed(&[ResourceKey::Task(id)]);
+            self.feed.happened(id, &[TaskChange::Questions]);
         }
     }
 
-    fn upwards(&self, first: Option<Arc<Entry>>) -> impl Iterator<Item = Arc<Entry>> {
-        std::iter::successors(first, |entry| self.parent(entry.link))
+    /// Those that are open, from this one on.
+    fn upwards(&self, first: Option<TaskId>) -> impl Iterator<Item = TaskId> {
+        let open = |id: &TaskId| self.is_open(*id);
+        std::iter::successors(first.filter(open), move |id| {
+            let link = self.open_tasks().link(*id);
+            parent(link).filter(open)
+        })
     }
+}
 
-    fn parent(&self, link: Option<Link>) -> Option<Arc<Entry>> {
-        link.filter(|link| !link.detached).and_then(|link| self.entry(link.parent))
-    }
+fn parent(link: Option<Link>) -> Option<TaskId> {
+    link.filter(|link| !link.detached).map(|link| link.parent)
 }

@@ -82,7 +82,7 @@ pub struct EntryState {
     /// The status differs from its row.
     pub status_dirty: bool,
     pub anchor: Option<Anchor>,
-    pub live: Option<Live>,
+    pub live: Option<Box<Live>>,
     /// An attempt is prepared, lives, or is on its way out: until that is on disk no other one may read what is.
     pub is_driven: bool,
     /// Its instance has left memory, and it is not known yet whether that is on disk: what is changed on top of it is

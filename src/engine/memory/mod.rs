@@ -42,10 +42,10 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::engine::feed::Feed;
-use crate::engine::link::Link;
+use crate::engine::link::{Children, Link};
 use crate::engine::memory::blocks::Blocks;
 use crate::engine::memory::counters::{Counters, ModelCounters};
-use crate::engine::memory::entry::Entry;
+use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::known::KnownTasks;
 use crate::engine::memory::leaving::Leavers;
 use crate::engine::memory::parked::Parked;
@@ -129,14 +129,25 @@ impl Memory {
         self.open_tasks().get(id)
     }
 
-    /// The call that a task came from that rests.
-    pub fn link_of_resting(&self, id: TaskId) -> Option<Link> {
-        self.open_tasks().resting(id)?.link.as_deref().copied()
+    /// Where the time of a task stands that rests.
+    pub fn anchor_of_resting(&self, id: TaskId) -> Option<Anchor> {
+        self.open_tasks().resting(id)?.anchor
     }
 
-    /// Whether a task that rests has asked something.
-    pub fn has_resting_asked(&self, id: TaskId) -> bool {
-        self.open_tasks().resting(id).is_some_and(|resting| resting.has_asked)
+    /// Of a task that rests, whether it has asked something, and its children.
+    pub fn family_of_resting(&self, id: TaskId) -> Option<(bool, Children)> {
+        let open = self.open_tasks();
+        let resting = open.resting(id)?;
+        Some((resting.has_asked, resting.children.as_deref().cloned().unwrap_or_default()))
+    }
+
+    /// A start finds that an open task has this child.
+    pub fn adopt(&self, parent: TaskId, child: TaskId, link: Link) {
+        let rests = self.open_tasks().add_child(parent, child, link);
+        // Not under the lock of all: whoever has that of the children may come to it.
+        if let Some(entry) = self.entry(parent).filter(|_| !rests) {
+            entry.children().insert(child, link);
+        }
     }
 
     pub fn is_open(&self, id: TaskId) -> bool {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::entry::{Anchor, Entry};
 use super::open_task::{OpenTask, RestingTasks};
-use crate::engine::link::Link;
+use crate::engine::link::{Children, Link};
 use crate::engine::rows::open::{asks, waits};
 use crate::limits;
 use crate::shares::{Account, Held};
@@ -21,6 +21,8 @@ pub struct Resting {
     pub anchor: Option<Anchor>,
     /// The call that it came from.
     pub link: Option<Box<Link>>,
+    /// Its open children that are wanted.
+    pub children: Option<Box<Children>>,
     pub past_bytes: u64,
     /// Open ones to people.
     pub questions: u32,
@@ -39,7 +41,7 @@ impl Resting {
         let [questions, samples] = asks(&state.status);
         let is_on_disk = !has_instance && !state.status_dirty && waits(&state.status) && samples == 0;
         let is_alone = !entry.has_listeners() && !entry.is_queued.load(Ordering::Acquire);
-        if !is_on_disk || !is_alone || !entry.try_children()?.is_empty() {
+        if !is_on_disk || !is_alone {
             return None;
         }
         Some(Self {
@@ -47,6 +49,7 @@ impl Resting {
             principal: entry.open.try_lock()?.as_ref()?.principal(),
             anchor: state.anchor,
             link: entry.link.map(Box::new),
+            children: None,
             past_bytes: entry.past_bytes.load(Ordering::Relaxed),
             questions: u32::try_from(questions).ok()?,
             has_asked: state.status.questions.asked > 0,
@@ -60,6 +63,9 @@ impl Resting {
         entry.past_bytes.store(self.past_bytes, Ordering::Relaxed);
         entry.joined.store(self.is_joined, Ordering::Relaxed);
         entry.lock().anchor = self.anchor;
+        if let Some(children) = self.children {
+            *entry.children() = *children;
+        }
     }
 }
 
@@ -93,6 +99,20 @@ impl OpenTasks {
 
     pub fn resting(&self, id: TaskId) -> Option<&Resting> {
         self.resting.get(&id)
+    }
+
+    /// The call that an open task came from.
+    pub fn link(&self, id: TaskId) -> Option<Link> {
+        match self.entries.get(&id) {
+            Some(entry) => entry.link,
+            None => self.resting.get(&id)?.link.as_deref().copied(),
+        }
+    }
+
+    /// A task that rests has this child too; false where it does not rest.
+    pub fn add_child(&mut self, parent: TaskId, child: TaskId, link: Link) -> bool {
+        let resting = self.resting.get_mut(&parent);
+        resting.map(|resting| resting.children.get_or_insert_default().insert(child, link)).is_some()
     }
 
     pub fn contains(&self, id: TaskId) -> bool {
@@ -156,7 +176,9 @@ impl OpenTasks {
         if Arc::strong_count(entry) > 1 || entry.found() != found {
             return None;
         }
-        let resting = Resting::of(entry)?;
+        let mut resting = Resting::of(entry)?;
+        let children = std::mem::take(&mut *entry.try_children()?);
+        resting.children = (!children.is_empty()).then(|| Box::new(children));
         let (open, questions) = entry.take_held()?;
         match self.held.get_mut(&resting.principal) {
             Some(held) => held.add(RestingTasks::of(open, questions)),

@@ -249,7 +249,7 @@ impl TaskEngine {
         let place = entry.as_ref().and_then(|entry| self.shared.queue_place(entry));
         let (replaying, live, is_settled) = entry.map_or((None, None, true), |entry| {
             let state = entry.lock();
-            let live = state.live.as_ref();
+            let live = state.live.as_deref();
             let is_settled = live.is_none_or(Live::is_settled);
             (replaying(&state), live.map(|live| (state.lease, live.enqueued)), is_settled)
         });

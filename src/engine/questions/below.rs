@@ -2,6 +2,8 @@
 //! the caller of a task is asked what its children ask. No guest's key has a colon, so that one is distinguished from the
 //! other. A child that was detached asks for itself.
 
+use crate::engine::link::Children;
+use crate::engine::memory::entry::EntryState;
 use crate::engine::shared::Shared;
 use crate::task::TaskId;
 
@@ -11,27 +13,31 @@ impl Shared {
     pub(in crate::engine) fn asking_below(&self, id: TaskId, patience: Patience) -> Vec<TaskId> {
         let (mut found, mut left) = (Vec::new(), vec![id]);
         while let Some(next) = left.pop() {
-            let Some(entry) = self.memory.entry(next) else {
-                // One that rests has no open children.
-                found.extend(self.memory.has_resting_asked(next).then_some(next));
-                continue;
-            };
-            let children = match patience {
-                Patience::Waits => Some(entry.children()),
-                Patience::None => entry.try_children(),
-            };
-            let going = children.iter().flat_map(|children| children.iter().rev());
-            left.extend(going.filter(|(_, link)| !link.detached).map(|(child, _)| *child));
-            drop(children);
-            let has_asked = match patience {
-                Patience::Waits => entry.lock().status.questions.asked > 0,
-                Patience::None => entry.try_lock().is_none_or(|state| state.status.questions.asked > 0),
-            };
+            let Some((has_asked, children)) = self.family(next, patience) else { continue };
+            let going = children.iter().rev().filter(|(_, link)| !link.detached);
+            left.extend(going.map(|(child, _)| *child));
             found.extend(has_asked.then_some(next));
         }
         // Its own are no other's.
         found.retain(|asking| *asking != id);
         found
+    }
+
+    /// Whether an open task has, or may have, asked something, and its children.
+    fn family(&self, id: TaskId, patience: Patience) -> Option<(bool, Children)> {
+        let Some(entry) = self.memory.entry(id) else { return self.memory.family_of_resting(id) };
+        let asked = |state: &EntryState| state.status.questions.asked > 0;
+        Some(match patience {
+            Patience::Waits => {
+                let children = entry.children().clone();
+                (asked(&entry.lock()), children)
+            }
+            Patience::None => {
+                let children = entry.try_children().map(|children| children.clone());
+                let has_asked = entry.try_lock().is_none_or(|state| asked(&state));
+                (has_asked, children.unwrap_or_default())
+            }
+        })
     }
 }
 

@@ -53,7 +53,7 @@ impl TaskEngine {
         let (own, link) = match memory.entry(id) {
             Some(entry) => (can(&entry), entry.link),
             // No client is there for one that rests.
-            None => (false, memory.link_of_resting(id)),
+            None => (false, memory.open_tasks().link(id)),
         };
         self.has_sampler() || own || memory.above(link).iter().any(|above| can(above))
     }

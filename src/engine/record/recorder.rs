@@ -140,7 +140,7 @@ impl Recorder {
             let queued = {
                 let mut state = self.entry.lock();
                 self.check_lease(&state)?;
-                if !state.has_pending() && state.live.as_ref().is_none_or(Live::is_settled) {
+                if !state.has_pending() && state.live.as_deref().is_none_or(Live::is_settled) {
                     return Ok(());
                 }
                 // Where nothing is pending: what is on its way is committed before this.

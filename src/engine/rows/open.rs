@@ -78,6 +78,14 @@ impl OpenRow {
     }
 }
 
+impl OpenRow {
+    /// When it is to be looked at by its own time, nanoseconds: its wake, or the end of its total time.
+    pub fn due_after(&self) -> u64 {
+        let total = self.total_seconds.saturating_mul(1_000_000_000);
+        self.due.map_or(total, |due| due.saturating_sub(self.created_at).min(total))
+    }
+}
+
 /// Whether it may be there although the status does not say so: others write it.
 fn may_be_there(on: &WakeOn, status: &Status) -> bool {
     match on {
