@@ -54,7 +54,7 @@ async fn awakened(shared: &Arc<Shared>, id: TaskId) -> Option<Arc<Entry>> {
     }
 }
 
-/// Whether what a resting task waits for is not there, by its rows; where that cannot be told it is looked at as others are.
+/// Whether what a resting task waits for is not there, by its rows; where that is not known it is looked at as others are.
 async fn rests_on(shared: &Arc<Shared>, id: TaskId) -> Option<bool> {
     let anchor = shared.memory.anchor_of_resting(id)?;
     let read = shared.store.read(move |snapshot| {

@@ -264,7 +264,7 @@ impl Entry {
         }
     }
 
-    /// Somebody has it from here on.
+    /// It was found, and is had by one more from here on.
     pub fn note_found(&self) {
         self.found.fetch_add(1, Ordering::Relaxed);
     }

@@ -144,7 +144,7 @@ impl Memory {
     /// A start finds that an open task has this child.
     pub fn adopt(&self, parent: TaskId, child: TaskId, link: Link) {
         let rests = self.open_tasks().add_child(parent, child, link);
-        // Not under the lock of all: whoever has that of the children may come to it.
+        // Not under the lock of all: who has that of the children may come to it.
         if let Some(entry) = self.entry(parent).filter(|_| !rests) {
             entry.children().insert(child, link);
         }

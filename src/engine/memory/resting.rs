@@ -1,5 +1,5 @@
 //! The open tasks in memory. One that waits and that nothing has to do with rests: its entry goes, since all of it is on
-//! disk, and a few words stay, which find it again. Whoever wants its entry loads it.
+//! disk, and a few words stay, which find it again. Who wants its entry loads it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -170,7 +170,7 @@ impl OpenTasks {
         idle
     }
 
-    /// The task rests from here on, if nobody has found it since it was idle; its entry, to be dropped without this lock.
+    /// The task rests from here on, if it was not found since it was idle; its entry, to be dropped without this lock.
     pub fn rest(&mut self, id: TaskId, found: u64) -> Option<Arc<Entry>> {
         let entry = self.entries.get(&id)?;
         if Arc::strong_count(entry) > 1 || entry.found() != found {

@@ -72,7 +72,7 @@ async fn a_call_is_answered_the_same_whichever_way_it_takes() {
 }
 
 #[tokio::test]
-async fn a_call_that_wants_to_be_told_something_is_told() {
+async fn a_call_that_asks_for_log_lines_gets_them() {
     let world = World::new().await;
     let raw = Raw::new(&world);
     let seen = raw.ask_modern(

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::stream;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use rmcp::model::{
@@ -24,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{accept, early_head};
-use crate::http::{Body, Caller, Next, Request, Response, collect, content, status};
+use crate::http::{Body, Bytes, Caller, Next, Request, Response, collect, content, status};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::shared::McpServer;
@@ -39,13 +40,13 @@ const JSON: &str = "application/json";
 const CALL: &str = "tools/call";
 /// What rmcp takes for a name in another writing.
 const ENCODED: &str = "=?base64?";
-/// What wants to be told of before the answer.
+/// What asks for notifications before the answer.
 const TELLS: [&str; 2] = ["progressToken", "io.modelcontextprotocol/logLevel"];
 
 /// Answers such calls.
 pub struct Direct {
     server: McpServer,
-    /// Of a connection that has ended. Nothing is told through it: that is what such a call is.
+    /// Of a connection that has ended. Nothing is sent through it: that is what such a call is.
     peer: Peer<RoleServer>,
     cut: CancellationToken,
 }
@@ -176,10 +177,19 @@ fn events(message: &ServerJsonRpcMessage) -> Response {
     match serde_json::to_writer(&mut event, message) {
         Ok(()) => {
             event.extend_from_slice(b"\n\n");
-            early_head::stream_of(Body::from(event))
+            early_head::stream_of(in_place(event))
         }
         Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),
     }
+}
+
+/// A long one says nothing of its length: where its caller has no room for it, it is broken off, as a stream is. A refusal
+/// would invite the client to call again what is done.
+fn in_place(event: Vec<u8>) -> Body {
+    if event.len() <= limits::MAX_CONNECTION_BUFFER_BYTES {
+        return Body::from(event);
+    }
+    Body::from_stream(stream::once(ready(Ok::<_, io::Error>(Bytes::from(event)))))
 }
 
 fn document(status: StatusCode, message: &ServerJsonRpcMessage) -> Response {

@@ -152,7 +152,7 @@ impl Ring {
         let (lsn, rest) = head.split_first_chunk::<8>()?;
         let (row_bytes, check_of_row) = rest.split_first_chunk::<4>()?;
         let (lsn, row_bytes) = (u64::from_le_bytes(*lsn), u32::from_le_bytes(*row_bytes) as usize);
-        // Most of what is no record is told without reckoning.
+        // Most of what is no record is known without reckoning.
         if lsn == 0 || row_bytes > MAX_ROW_BYTES || check(self.seed(at), head) != stated {
             return None;
         }
