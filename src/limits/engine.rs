@@ -25,6 +25,12 @@ pub const RESTING_TASK_BYTES: u64 = 512;
 /// A task that waits and has no instance leaves memory but for that so long after nothing has to do with it any more, and
 /// within as much again. Milliseconds.
 pub const REST_AFTER_MS: u64 = 250;
+/// When a resting task that is due is looked at again, where its principal has no memory for it now. Milliseconds.
+pub const WAKE_RETRY_MS: u64 = 1_000;
+/// The same, where its rows could not be read. Milliseconds.
+pub const UNREADABLE_RETRY_MS: u64 = 10_000;
+/// Tasks that are looked at as they are due before others have their turn on the thread.
+pub const DUE_SLICE_TASKS: usize = 64;
 /// Tasks that leave memory at once: others wait meanwhile.
 pub const REST_SLICE_TASKS: usize = 1_024;
 /// Arguments that stay in memory while their task waits for its first instance, bytes; longer ones are read again then.

@@ -11,6 +11,8 @@ use crate::engine::memory::entry::{Anchor, Entry, EntryState};
 use crate::engine::rows;
 use crate::engine::rows::open::decode_open;
 use crate::engine::shared::Shared;
+use crate::limits;
+use crate::shares::Pool;
 use crate::store::Space;
 use crate::task::{TaskId, WakeOn};
 
@@ -42,6 +44,11 @@ pub async fn due(shared: &Arc<Shared>, id: TaskId) {
 async fn awakened(shared: &Arc<Shared>, id: TaskId) -> Option<Arc<Entry>> {
     match shared.memory.entry(id) {
         Some(entry) => Some(entry),
+        None if !has_room_awake(shared, id) => {
+            let again = Duration::from_millis(limits::WAKE_RETRY_MS);
+            shared.memory.timers.set(id, shared.clock.elapsed() + again);
+            None
+        }
         None if rests_on(shared, id).await.unwrap_or(false) => {
             // It may have been loaded and have ended meanwhile.
             if !shared.memory.is_open(id) {
@@ -50,8 +57,23 @@ async fn awakened(shared: &Arc<Shared>, id: TaskId) -> Option<Arc<Entry>> {
             }
             None
         }
-        None => shared.entry(id),
+        None => shared.load(id).unwrap_or_else(|error| {
+            tracing::error!(task = %id, %error, "a task that is due cannot be read; it is looked at again");
+            let again = Duration::from_millis(limits::UNREADABLE_RETRY_MS);
+            shared.memory.timers.set(id, shared.clock.elapsed() + again);
+            None
+        }),
     }
+}
+
+/// Whether its principal has room for one more task that does not rest. Else the many that are due at once would leave
+/// none for their instances, and all would wait for each other.
+fn has_room_awake(shared: &Shared, id: TaskId) -> bool {
+    let more = limits::OPEN_TASK_BYTES - limits::RESTING_TASK_BYTES;
+    shared
+        .memory
+        .principal_of_resting(id)
+        .is_none_or(|who| shared.shares.check(Pool::TaskMemory, &who, more).is_ok())
 }
 
 /// Whether what a resting task waits for is not there, by its rows; where that is not known it is looked at as others are.

@@ -7,6 +7,7 @@ use super::cancel;
 use crate::engine::change::lease;
 use crate::engine::error::EngineError;
 use crate::engine::family::children::{UNWANTED, on_behalf};
+use crate::engine::link::Link;
 use crate::engine::memory::entry::Entry;
 use crate::engine::rows::tree::current;
 use crate::engine::shared::Shared;
@@ -69,17 +70,29 @@ pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Ack>, EngineError> {
     };
     let mut unwanted = Vec::new();
     for (id, link) in open {
-        let has_parent = shared.memory.is_open(link.parent);
-        let pointed_at =
-            shared.store.read(move |snapshot| current(snapshot, link.parent, link.epoch, link.op)).await?;
-        if !link.detached && (!has_parent || pointed_at != Some(id)) {
-            unwanted.extend(shared.entry(id));
-        } else {
+        if link.detached || is_wanted(shared, id, link).await? {
             shared.memory.adopt(link.parent, id, link);
+        } else {
+            unwanted.extend(shared.entry(id));
         }
     }
-    let acks = unwanted.iter().map(|entry| cancel_unwanted(shared, entry));
+    let acks = unwanted.iter().map(|entry| {
+        let ack = cancel_unwanted(shared, entry);
+        // No nudge counts before the engine runs: its guest is to hear of it by then.
+        shared.memory.timers.set(entry.id, shared.clock.elapsed());
+        ack
+    });
     acks.filter_map(Result::transpose).collect()
+}
+
+/// Whether a child's parent is open and its call still points to the child.
+async fn is_wanted(shared: &Arc<Shared>, child: TaskId, link: Link) -> Result<bool, EngineError> {
+    if !shared.memory.is_open(link.parent) {
+        return Ok(false);
+    }
+    let pointed_at =
+        shared.store.read(move |snapshot| current(snapshot, link.parent, link.epoch, link.op)).await?;
+    Ok(pointed_at == Some(child))
 }
 
 pub fn cancel_unwanted(shared: &Arc<Shared>, entry: &Arc<Entry>) -> Result<Option<Ack>, EngineError> {

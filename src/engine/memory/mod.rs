@@ -60,6 +60,12 @@ use crate::engine::memory::tokens::Tokens;
 use crate::shares::Account;
 use crate::task::TaskId;
 
+/// What an open task has asked and which children it has, or its entry, which says so.
+pub enum Family {
+    Awake(Arc<Entry>),
+    Resting { has_asked: bool, children: Children },
+}
+
 pub struct Memory {
     pub clock: Arc<dyn Clock>,
     pub feed: Feed,
@@ -134,11 +140,20 @@ impl Memory {
         self.open_tasks().resting(id)?.anchor
     }
 
-    /// Of a task that rests, whether it has asked something, and its children.
-    pub fn family_of_resting(&self, id: TaskId) -> Option<(bool, Children)> {
+    /// Whose a task is that rests.
+    pub fn principal_of_resting(&self, id: TaskId) -> Option<Arc<str>> {
+        Some(self.open_tasks().resting(id)?.principal.clone())
+    }
+
+    /// An open task, by one look: it may be loaded at any time.
+    pub fn family(&self, id: TaskId) -> Option<Family> {
         let open = self.open_tasks();
+        if let Some(entry) = open.get(id) {
+            return Some(Family::Awake(entry));
+        }
         let resting = open.resting(id)?;
-        Some((resting.has_asked, resting.children.as_deref().cloned().unwrap_or_default()))
+        let children = resting.children.as_deref().cloned().unwrap_or_default();
+        Some(Family::Resting { has_asked: resting.has_asked, children })
     }
 
     /// A start finds that an open task has this child.

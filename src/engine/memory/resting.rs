@@ -159,7 +159,8 @@ impl OpenTasks {
     pub fn idle(&self) -> Idle {
         let mut idle = Idle::default();
         for (id, entry) in &self.entries {
-            if Resting::of(entry).is_none() {
+            // Of the many that wait for an instance nothing else is looked at.
+            if entry.is_queued.load(Ordering::Acquire) || Resting::of(entry).is_none() {
                 continue;
             }
             match Arc::strong_count(entry) {

@@ -3,6 +3,7 @@
 //! other. A child that was detached asks for itself.
 
 use crate::engine::link::Children;
+use crate::engine::memory::Family;
 use crate::engine::memory::entry::EntryState;
 use crate::engine::shared::Shared;
 use crate::task::TaskId;
@@ -25,7 +26,10 @@ impl Shared {
 
     /// Whether an open task has, or may have, asked something, and its children.
     fn family(&self, id: TaskId, patience: Patience) -> Option<(bool, Children)> {
-        let Some(entry) = self.memory.entry(id) else { return self.memory.family_of_resting(id) };
+        let entry = match self.memory.family(id)? {
+            Family::Awake(entry) => entry,
+            Family::Resting { has_asked, children } => return Some((has_asked, children)),
+        };
         let asked = |state: &EntryState| state.status.questions.asked > 0;
         Some(match patience {
             Patience::Waits => {

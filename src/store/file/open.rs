@@ -60,6 +60,8 @@ pub(super) struct Unfolded {
     pub last_lsn: Lsn,
     /// Where in the ring they end.
     pub head: u64,
+    /// Where the last one in the ring begins.
+    last_record: Option<u64>,
 }
 
 impl Unfolded {
@@ -114,7 +116,12 @@ pub(super) fn open<B: StorageBackend>(
         }
         match &ring {
             // What the process before wrote and did not sync is shown from here on.
-            Some(ring) if log.rows > 0 => ring.sync().map_err(failed)?,
+            Some(ring) if log.rows > 0 => {
+                if let Some(at) = log.last_record {
+                    ring.write_again(at).map_err(failed)?;
+                }
+                ring.sync().map_err(failed)?;
+            }
             _ => {}
         }
         // A crashed file ends in room that redb gives back by itself; and who starts after a crash waits.
@@ -331,7 +338,7 @@ fn replay(db: &Database, ring: Option<&Ring>, meta: &Meta, what: &str) -> Result
     let transaction = db.begin_read().map_err(|error| failed(error.into()))?;
     let table = transaction.open_table(LOG).map_err(|error| failed(error.into()))?;
     let mut log = Unfolded::default();
-    let mut in_ring = RingRows { ring, at: meta.position.ring, end: None };
+    let mut in_ring = RingRows::new(ring, meta.position.ring, None);
     log.last_lsn = read_log(&table, &mut in_ring, meta.position.folded, |lsn, row| {
         let row = Arc::new(row.to_vec());
         let batches = frame::read_row(lsn, &row, |op| log.layer.apply(&row, op))
@@ -340,7 +347,7 @@ fn replay(db: &Database, ring: Option<&Ring>, meta: &Meta, what: &str) -> Result
         log.rows += 1;
         Ok(batches)
     })?;
-    log.head = in_ring.at;
+    (log.head, log.last_record) = (in_ring.at, in_ring.last);
     Ok(log)
 }
 
@@ -376,7 +383,8 @@ fn compact_if_worthwhile(
     let after = length()?;
     tracing::info!(file = %path.display(), before_bytes = found, after_bytes = after, "compacted the store");
     let remember = || {
-        let transaction = db.begin_write()?;
+        let mut transaction = db.begin_write()?;
+        transaction.set_quick_repair(ring.is_some());
         transaction.open_table(META)?.insert(META_COMPACTED, &after.to_le_bytes()[..])?;
         transaction.commit()?;
         Ok(())

@@ -101,6 +101,15 @@ impl Ring {
         if at_start.is_empty() { Ok(()) } else { self.whole.write(self.from, at_start) }
     }
 
+    /// Writes the record at a position once more. After a sync that failed the system may have it in memory alone, as if it
+    /// were on the disk, and would sync nothing.
+    pub fn write_again(&self, at: u64) -> io::Result<()> {
+        let Some((lsn, row)) = self.record(at)? else { return Ok(()) };
+        let mut record = Vec::new();
+        self.encode(at, lsn, &row, &mut record);
+        self.write(at, &record)
+    }
+
     pub fn sync(&self) -> io::Result<()> {
         self.whole.sync()
     }
@@ -123,9 +132,12 @@ impl Ring {
     }
 
     /// The highest number of a record behind `last` and the one that may follow it, if one was begun from `at` on, in
-    /// the first `most` bytes.
+    /// the first `most` bytes behind the one that was begun at `at`, if one was.
     pub fn newest_behind(&self, at: u64, last: Lsn, most: u64) -> io::Result<Option<Lsn>> {
-        let most = most.min(self.bytes);
+        let mut sector = [0; SECTOR_BYTES];
+        self.read(at, &mut sector)?;
+        let begun = self.head(at, &sector).map_or(0, |head| record_bytes(head.row_bytes));
+        let most = most.saturating_add(begun).min(self.bytes);
         let mut newest = None;
         let mut piece = vec![0; PIECE_BYTES.min(most as usize)];
         let mut done = 0;
@@ -179,10 +191,18 @@ impl Ring {
 
 /// The rows in the ring from a position on, in their order, up to the first one that is not whole, or to an end.
 pub(super) struct RingRows<'a> {
-    pub ring: Option<&'a Ring>,
+    ring: Option<&'a Ring>,
     /// Of the next one.
     pub at: u64,
-    pub end: Option<u64>,
+    /// Of the one before.
+    pub last: Option<u64>,
+    end: Option<u64>,
+}
+
+impl<'a> RingRows<'a> {
+    pub fn new(ring: Option<&'a Ring>, at: u64, end: Option<u64>) -> Self {
+        Self { ring, at, last: None, end }
+    }
 }
 
 impl Iterator for RingRows<'_> {
@@ -194,6 +214,7 @@ impl Iterator for RingRows<'_> {
         }
         match self.ring?.record(self.at) {
             Ok(Some((lsn, row))) => {
+                self.last = Some(self.at);
                 self.at += record_bytes(row.len());
                 Some(Ok((lsn, row)))
             }

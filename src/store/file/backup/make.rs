@@ -60,7 +60,7 @@ struct Pinned {
 
 impl Pinned {
     fn rows(self, from: u64) -> Result<Vec<(Lsn, Vec<u8>)>, StoreError> {
-        RingRows { ring: Some(&self.ring), at: from, end: Some(self.head) }.collect()
+        RingRows::new(Some(&self.ring), from, Some(self.head)).collect()
     }
 }
 

@@ -32,7 +32,7 @@ fn crashed(commits: u16) -> Disk {
 /// Position and number of each record in the ring of a store that was never folded.
 fn records(disk: &Disk) -> Vec<(u64, u64)> {
     let layout = Layout::of(disk.clone(), Path::new(PATH), 0).unwrap();
-    let mut rows = RingRows { ring: layout.ring.as_deref(), at: 0, end: None };
+    let mut rows = RingRows::new(layout.ring.as_deref(), 0, None);
     let mut found = Vec::new();
     loop {
         let at = rows.at;
@@ -173,7 +173,7 @@ fn a_reader_keeps_what_it_reads_from_being_written_over() {
         (state.ring.clone().unwrap(), state.ring_span)
     };
     let read = || -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        RingRows { ring: Some(&ring), at: span.tail, end: Some(span.head) }.collect()
+        RingRows::new(Some(&ring), span.tail, Some(span.head)).collect()
     };
     let rows = read().unwrap();
     let pin = ring.pin(span.tail);
