@@ -301,6 +301,24 @@ async fn children_that_lost_their_parent_while_nothing_ran_are_cancelled_by_the_
     assert_eq!(house.ended(leaf).await.state, "cancelled");
 }
 
+/// One that is to clean up first hears of it at once, not when its wait of a day is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_listens_and_lost_its_parent_while_nothing_ran_cleans_up_at_the_next_start() {
+    let house = House::open().await;
+    let listens = json!([{"op": "await_cancel", "timeout_ms": DAY_MS}]);
+    let parent = house.submit(json!([op(call("other", listens))])).await;
+    house.until_waiting(parent).await;
+    let child = id(&house.children(parent).await[0]);
+    house.until_waiting(child).await;
+    let house = house.stopped().await;
+    house.engine.cancel(&Principal::local(), parent, None).await.expect("cancelled");
+    assert_eq!(house.document(child).await.state, "waiting");
+    house.start().await;
+    assert_eq!(house.ended(child).await.state, "cancelled");
+    let outputs = house.document(child).await.outputs;
+    assert!(outputs.iter().any(|output| output.name == "cleanup"), "{outputs:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_is_given_up_or_left_by_a_retry_is_cancelled() {
     let house = House::open().await;

@@ -262,6 +262,7 @@ impl Transport<RoleServer> for Ended {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use hyper::body::Body as _;
     use serde_json::{Value, json};
 
     use super::*;
@@ -334,6 +335,16 @@ mod tests {
         }
         let twice = body().to_string().replacen("\"id\":7", "\"id\":7,\"id\":8", 1);
         assert!(read(&head(), twice.as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_long_answer_says_no_length() {
+        let length = |bytes| in_place(vec![b'x'; bytes]).size_hint().exact();
+        assert_eq!(
+            length(limits::MAX_CONNECTION_BUFFER_BYTES),
+            Some(limits::MAX_CONNECTION_BUFFER_BYTES as u64)
+        );
+        assert_eq!(length(limits::MAX_CONNECTION_BUFFER_BYTES + 1), None);
     }
 
     #[test]
