@@ -1,7 +1,8 @@
 //! The `longhaul` binary; everything is in the library's `cli`.
 #![forbid(unsafe_code)]
 
-/// What one thread allocates of a task another often frees, which the allocators of C libraries are slow at, musl's most.
+/// musl's own has one lock for all threads.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

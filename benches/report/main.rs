@@ -70,11 +70,6 @@ use std::time::{Duration, Instant};
 
 use measure::{Row, fdatasyncs, shown};
 
-/// As the program has it.
-#[cfg(feature = "cli")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Question = (&'static str, fn(&Path) -> Vec<Row>);
 
 const QUESTIONS: &[Question] = &[
