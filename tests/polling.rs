@@ -95,13 +95,6 @@ async fn both_eras_learn_when_to_ask_again_and_a_poll_in_vain_reads_nothing() {
     legacy.call(json!({"name": "task_status", "arguments": {"task_id": id}})).await.expect("called");
     let answer = legacy.next().await.expect("an answer");
     assert_eq!(answer["result"]["structuredContent"]["poll_interval_ms"], 60_000, "{answer}");
-    let mut legacy = Session::begin(&place.server.url, json!({})).await.expect("a session");
-    let params =
-        json!({"name": "run_program", "arguments": {"program": []}, "_meta": {"longhaul/reply": "link"}});
-    legacy.call(params).await.expect("called");
-    let link = legacy.next().await.expect("a link");
-    assert_eq!(link["result"]["structuredContent"]["poll_interval_ms"], 1_000, "{link}");
-
     let by_extension = async || {
         get(&client, &id).await.expect("a task");
     };

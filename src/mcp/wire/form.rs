@@ -126,11 +126,7 @@ impl Form<'_> {
 }
 
 fn link_value(task: &TaskDocument, next: &str) -> Value {
-    let mut link = json!({ "task_id": task.id, "uri": task.uri, "state": task.state, "next": next });
-    if let Some(interval) = task.poll_interval_ms {
-        link["poll_interval_ms"] = interval.into();
-    }
-    link
+    json!({ "task_id": task.id, "uri": task.uri, "state": task.state, "next": next })
 }
 
 /// A value as text, which stands for it where a client takes no structure.

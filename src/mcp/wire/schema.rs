@@ -11,7 +11,6 @@ pub fn link_schema() -> Value {
             "uri": { "type": "string" },
             "state": { "type": "string" },
             "next": { "type": "string" },
-            "poll_interval_ms": { "type": "integer" },
             "asks": { "type": "array", "items": ask_schema() },
             "error": { "type": "object", "properties": {} },
         },
