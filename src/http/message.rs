@@ -1,8 +1,13 @@
 //! Requests and responses as wings see them, so that none has to name the library that carries them.
 
+use std::future::ready;
+use std::io;
+
 use axum::response::IntoResponse;
+use futures::stream;
 use http::{HeaderValue, StatusCode, header};
 
+use crate::limits;
 use crate::shares::Refusal;
 
 pub use axum::body::{Body, BodyDataStream as BodyStream, Bytes};
@@ -66,7 +71,30 @@ pub fn content(status: StatusCode, kind: &'static str, body: impl Into<Body>) ->
     (status, [(header::CONTENT_TYPE, kind)], body.into()).into_response()
 }
 
+/// The body of an answer to what is done by now. A long one says nothing of its length: where its caller has no room for
+/// it, it is broken off as it goes out. A refusal in its place would invite the client to ask for it to be done again.
+pub fn done(bytes: Vec<u8>) -> Body {
+    if bytes.len() <= limits::MAX_CONNECTION_BUFFER_BYTES {
+        return Body::from(bytes);
+    }
+    Body::from_stream(stream::once(ready(Ok::<_, io::Error>(Bytes::from(bytes)))))
+}
+
 /// Whether a response is a stream of events.
 pub fn is_event_stream(response: &Response) -> bool {
     response.headers().get(header::CONTENT_TYPE) == Some(&EVENT_STREAM)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Body as _;
+
+    use super::*;
+
+    #[test]
+    fn a_long_answer_to_what_is_done_says_no_length() {
+        let length = |bytes| done(vec![b'x'; bytes]).size_hint().exact();
+        let most = limits::MAX_CONNECTION_BUFFER_BYTES;
+        assert_eq!((length(most), length(most + 1)), (Some(most as u64), None));
+    }
 }

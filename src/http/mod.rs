@@ -39,7 +39,8 @@ pub use connections::ClosedInOrder;
 pub use descriptors::{connections, connections_of, raise_limit, wanted_descriptors};
 pub use event_stream::EventStream;
 pub use message::{
-    Body, BodyStream, Bytes, CollectError, Request, Response, collect, content, is_event_stream, status, text,
+    Body, BodyStream, Bytes, CollectError, Request, Response, collect, content, done, is_event_stream,
+    status, text,
 };
 pub use metrics::Metrics;
 pub use mount::Mount;

@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::stream;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use rmcp::model::{
@@ -25,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{accept, early_head};
-use crate::http::{Body, Bytes, Caller, Next, Request, Response, collect, content, status};
+use crate::http::{Body, Caller, Next, Request, Response, collect, content, done, status};
 use crate::limits;
 use crate::mcp::connection::Handler;
 use crate::mcp::shared::McpServer;
@@ -177,19 +176,10 @@ fn events(message: &ServerJsonRpcMessage) -> Response {
     match serde_json::to_writer(&mut event, message) {
         Ok(()) => {
             event.extend_from_slice(b"\n\n");
-            early_head::stream_of(in_place(event))
+            early_head::stream_of(done(event))
         }
         Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),
     }
-}
-
-/// A long one says nothing of its length: where its caller has no room for it, it is broken off, as a stream is. A refusal
-/// would invite the client to call again what is done.
-fn in_place(event: Vec<u8>) -> Body {
-    if event.len() <= limits::MAX_CONNECTION_BUFFER_BYTES {
-        return Body::from(event);
-    }
-    Body::from_stream(stream::once(ready(Ok::<_, io::Error>(Bytes::from(event)))))
 }
 
 fn document(status: StatusCode, message: &ServerJsonRpcMessage) -> Response {
@@ -262,7 +252,6 @@ impl Transport<RoleServer> for Ended {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use hyper::body::Body as _;
     use serde_json::{Value, json};
 
     use super::*;
@@ -335,16 +324,6 @@ mod tests {
         }
         let twice = body().to_string().replacen("\"id\":7", "\"id\":7,\"id\":8", 1);
         assert!(read(&head(), twice.as_bytes()).is_none());
-    }
-
-    #[test]
-    fn a_long_answer_says_no_length() {
-        let length = |bytes| in_place(vec![b'x'; bytes]).size_hint().exact();
-        assert_eq!(
-            length(limits::MAX_CONNECTION_BUFFER_BYTES),
-            Some(limits::MAX_CONNECTION_BUFFER_BYTES as u64)
-        );
-        assert_eq!(length(limits::MAX_CONNECTION_BUFFER_BYTES + 1), None);
     }
 
     #[test]
