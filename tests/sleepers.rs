@@ -1,14 +1,13 @@
 //! A thousand tasks that wait, for time, people, messages and shared state: what they take of the server's memory, and that
 //! all of them go on when they are due, also behind a `kill -9`.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Clocks, Server, guest};
+use crate::support::{Client, Clocks, Server};
+use crate::suspend::serve;
 
 /// `LONGHAUL_SLEEPERS` sets another number, a multiple of the kinds.
 const SLEEPERS: u64 = 1_000;
@@ -16,14 +15,6 @@ const HOUR: i64 = 3_600;
 /// What one may take of memory, behind a kill: a few words, and its part of the log, of which the store keeps in memory what is
 /// not folded yet.
 const MOST_KIB_OF_ONE: u64 = 8;
-
-fn serve(folder: &Path, clocks: &Clocks) -> Server {
-    let component = folder.join("interpreter.wasm");
-    fs::copy(guest("interpreter"), &component).expect("a copy");
-    let manifest = "name = \"interpreter\"\n[capabilities]\nelicit = true\nstate = [\"s\"]\n";
-    fs::write(folder.join("interpreter.toml"), manifest).expect("a manifest");
-    Server::start_with(&folder.join("data"), &[component], &clocks.environment()).expect("a server")
-}
 
 /// Ways to wait for an hour.
 fn waits() -> [Value; 4] {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Clocks, Server, guest};
 
-fn serve(folder: &Path, clocks: &Clocks) -> Server {
+/// Its tools are the interpreter, which may ask and write state.
+pub fn serve(folder: &Path, clocks: &Clocks) -> Server {
     let component = folder.join("interpreter.wasm");
     fs::copy(guest("interpreter"), &component).expect("a copy");
     let manifest = "name = \"interpreter\"\n[capabilities]\nelicit = true\nstate = [\"s\"]\n";

@@ -126,12 +126,12 @@ impl Connection {
         self.actor.get_or_init(|| self.principal.clone().through(Some(client_name(client))));
     }
 
-    /// Ends once there is no reader any more, where something tells of that.
+    /// Ends once there is no reader any more, where that is noticed.
     pub async fn gone(&self) {
         cancelled(self.ends.get().map(|ends| &ends.gone)).await;
     }
 
-    /// Ends once the client says nothing more, where something tells of that.
+    /// Ends once the client says nothing more, where that is noticed.
     pub async fn silent(&self) {
         cancelled(self.ends.get().map(|ends| &ends.silent)).await;
     }

@@ -26,7 +26,7 @@ pub(in crate::engine) async fn let_go(shared: &Shared) -> bool {
     if tasks.is_empty() {
         return held == 0;
     }
-    // Whoever had them before has handed over what they had to write, and what follows from that is done by then.
+    // Who had them before has handed over what they had to write, and what follows from that is done by then.
     let is_on_disk = match shared.commit(Commit::new()) {
         Ok(ack) => ack.await.is_ok(),
         Err(_) => false,

@@ -1,6 +1,6 @@
 //! What was read of tasks and has not changed since, so that a poll of it asks nothing of the store. What is kept is the
 //! reader's own; here is decided how long it holds: until a commit writes anything of the task, or of what is shown of the
-//! tasks below it. Whoever asks is judged by the reader, each time.
+//! tasks below it. Who asks is judged by the reader, each time.
 
 use std::any::Any;
 use std::collections::HashMap;

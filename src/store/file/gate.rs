@@ -9,9 +9,9 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 use redb::{BackendError, StorageBackend};
 
-const PAGE_BYTES: u64 = 4096;
-/// Is on the disk as a whole or not at all.
-const SECTOR_BYTES: usize = 512;
+use super::ring::SECTOR_BYTES;
+
+pub(super) const PAGE_BYTES: u64 = 4096;
 
 /// Holds all changes back until `open`. Dropped unopened, it leaves the file as it was. A clone is the same
 /// file.

@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use super::fold::Fold;
+use super::gate::PAGE_BYTES;
 use super::ring::{MAX_ROW_BYTES, Ring, record_bytes};
 use crate::limits::RING_FILL_BYTES;
 use crate::store::options::Lsn;
 
-const PAGE_BYTES: u64 = 4096;
-/// Of the ring, how much the newer rows may take before they are frozen.
-const FULL_EIGHTHS: u64 = 3;
+/// Of the ring, and of what may be unfolded, how much the newer rows may take before they are frozen: two layers of three
+/// eighths leave room to fold what a crash left behind as one layer.
+pub(super) const FULL_EIGHTHS: u64 = 3;
 
 pub(super) struct Lane {
     ring: Arc<Ring>,

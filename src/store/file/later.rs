@@ -7,8 +7,8 @@ use std::path::Path;
 
 use redb::StorageBackend;
 
-use super::ring::{Ring, SECTOR_BYTES};
-use crate::limits::{MAX_BATCH_LOG_BYTES, MAX_GROUP_BYTES, MAX_SEARCHED_BYTES, MAX_SEARCHED_RING_BYTES};
+use super::ring::{MAX_ROW_BYTES, Ring, SECTOR_BYTES};
+use crate::limits::{MAX_SEARCHED_BYTES, MAX_SEARCHED_RING_BYTES};
 use crate::store::error::StoreError;
 use crate::store::frame;
 use crate::store::options::Lsn;
@@ -16,8 +16,6 @@ use crate::store::options::Lsn;
 const PAGE_BYTES: usize = 4096;
 /// Pages that are read at once.
 const PIECE_PAGES: usize = 256;
-/// A group of batches, or one that is larger by itself, with what a row has besides them.
-const MAX_ROW_BYTES: usize = MAX_BATCH_LOG_BYTES + MAX_GROUP_BYTES;
 
 // A leaf of redb's file format 3, of a table from u64 to bytes: a kind, a pad, the number of pairs, the end of each
 // value within the page, the keys, the values.
