@@ -1,6 +1,6 @@
 //! The durable engine inside another program, without WASM and MCP:
 //!
-//!     cargo run --no-default-features --example library
+//!     cargo run --package longhaul --no-default-features --example library
 //!
 //! Interrupt it (Ctrl-C, or `kill -9`) while the task sleeps and run it again: it goes on with the same task, and
 //! the step that was done is not done again. Remove the folder that it names to begin again.

@@ -51,7 +51,8 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// Another clock whose wall clock says at most what can be counted on from.
-pub(crate) struct Bounded(pub Arc<dyn Clock>);
+#[doc(hidden)]
+pub struct Bounded(pub Arc<dyn Clock>);
 
 impl Clock for Bounded {
     fn wall(&self) -> UnixNanos {

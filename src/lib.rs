@@ -12,37 +12,38 @@
 //! ground   task   shares   authority   clock   limits   private   launch   walls
 //! ```
 //!
+//! Each floor is a crate, so that a change compiles only what stands on it: `longhaul-ground` (with the catalog),
+//! `longhaul-engine` (with the store and `api`), `longhaul-http`, one for each wing, and this one, the roof.
+//!
 //! Features are walls: without `sandbox` nothing here can name wasmtime, without `mcp` nothing can name
 //! rmcp. `--no-default-features` leaves the durable engine alone, for programs that embed it.
 #![deny(unsafe_code)]
 
-pub mod api;
-pub mod authority;
-pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod clock;
+
+#[doc(inline)]
+pub use longhaul_engine::{api, engine};
 #[doc(hidden)]
-pub mod crash;
-pub mod engine;
+pub use longhaul_ground::crash;
+#[doc(inline)]
+pub use longhaul_ground::{authority, catalog, clock, limits, secrets, shares, task};
 #[cfg(feature = "sandbox")]
-pub mod files;
+#[doc(inline)]
+pub use longhaul_ground::{files, walls};
 #[cfg(feature = "http")]
-pub mod http;
-#[cfg(any(feature = "sandbox", feature = "mcp"))]
-mod launch;
-pub mod limits;
+#[doc(inline)]
+pub use longhaul_http::http;
 #[cfg(feature = "mcp")]
-pub mod mcp;
-mod private;
+#[doc(inline)]
+pub use longhaul_mcp::mcp;
 #[cfg(feature = "sandbox")]
-pub mod sandbox;
-pub mod secrets;
-pub mod shares;
-mod store;
-pub mod task;
-#[cfg(feature = "sandbox")]
-pub mod walls;
+#[doc(inline)]
+pub use longhaul_sandbox::sandbox;
+
+use longhaul_engine::store;
+#[cfg(feature = "cli")]
+use longhaul_ground::{launch, private};
 
 pub use authority::Principal;
 pub use catalog::{Catalog, ToolDefinition};

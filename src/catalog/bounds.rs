@@ -1,7 +1,7 @@
 //! The bounds of a component's tasks: the defaults, what its manifest makes of them, and the operator's word.
 //!
 //! A manifest without approval asks for itself. So it may lower a bound and not raise one, whatever
-//! `limits.rs` allows at most. Retries are bounds as well: each has a fresh journal, and with it computes, asks and
+//! `limits` allows at most. Retries are bounds as well: each has a fresh journal, and with it computes, asks and
 //! samples again. How long a call waits for its result is none: it holds a connection, which the client can end.
 
 use std::fmt;

@@ -17,8 +17,8 @@ mod requests;
 mod schema;
 mod signature;
 mod source;
-#[cfg(test)]
-pub(crate) mod testing;
+#[doc(hidden)]
+pub mod testing;
 mod tool_bounds;
 mod wassette;
 

@@ -267,8 +267,8 @@ impl EngineError {
     }
 
     /// Who can do something about it, where the same request may be sent again later.
-    #[cfg(feature = "mcp")]
-    pub(crate) fn refusal_kind(&self) -> Option<shares::RefusalKind> {
+    #[doc(hidden)]
+    pub fn refusal_kind(&self) -> Option<shares::RefusalKind> {
         match self {
             Self::Share(refusal) => Some(refusal.kind()),
             Self::Store(StoreError::NoSpace { .. }) => Some(shares::RefusalKind::Process),

@@ -91,14 +91,16 @@ impl TaskEngine {
     }
 
     /// From now on the store has no room for new work, or has some again.
-    #[cfg(all(test, feature = "mcp"))]
-    pub(crate) fn set_full(&self, is_full: bool) {
+    #[cfg(debug_assertions)]
+    #[doc(hidden)]
+    pub fn set_full(&self, is_full: bool) {
         self.shared.store.refuse(is_full.then_some((1, crate::store::No::Space)));
     }
 
     /// Nothing is committed before what is returned goes.
-    #[cfg(all(test, feature = "mcp"))]
-    pub(crate) fn hold_commits(&self) -> impl Sized + use<> {
+    #[cfg(debug_assertions)]
+    #[doc(hidden)]
+    pub fn hold_commits(&self) -> impl Sized + use<> {
         self.shared.store.hold(crate::store::Moment::BeforeCommit)
     }
 

@@ -35,7 +35,7 @@ impl Limiter {
         self.memory_bytes as u64
     }
 
-    /// The bound that was in the way last, by its name in the manifest or in `limits.rs`.
+    /// The bound that was in the way last, by its name in the manifest or in `limits`.
     pub fn denied(&self) -> Option<&'static str> {
         self.denied
     }

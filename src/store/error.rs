@@ -29,7 +29,7 @@ pub enum StoreError {
     /// The share of whom the batch is for is used up; nothing was queued. The store itself knows no shares.
     #[error("{0}")]
     NoShare(Arc<str>),
-    /// The batch is over a bound of `limits.rs`; nothing was queued.
+    /// The batch is over a bound of `limits`; nothing was queued.
     #[error("{what} has {found} bytes and may have {limit}")]
     TooLarge { what: &'static str, found: usize, limit: usize },
     /// A commit failed before; nothing is written any more, and nothing unacknowledged may be relied on.

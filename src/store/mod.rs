@@ -30,15 +30,14 @@ use tokio::sync::watch;
 pub use ack::Ack;
 pub use batch::{Batch, Count, Effects, Guard, Need};
 pub use counts::read_count;
-#[cfg(feature = "cli")]
-pub use error::is_disk_full;
-pub use error::{NotPrivate, Refusal, StoreError};
+pub use error::{NotPrivate, Refusal, StoreError, is_disk_full};
 #[cfg(test)]
-pub(crate) use file::{AfterLie, Dice, Drive, Fault, Lie, Moment, No, Past};
+pub(crate) use file::{AfterLie, Dice, Drive, Fault, Lie, Past};
 pub use file::{BackupError, BackupSummary, Presence};
-#[cfg(feature = "mcp")]
-pub use options::DiskUsage;
-pub use options::{Checked, DiskBounds, Durability, Lsn, StoreOptions, Usage};
+#[cfg(any(test, debug_assertions))]
+#[doc(hidden)]
+pub use file::{Moment, No};
+pub use options::{Checked, DiskBounds, DiskUsage, Durability, Lsn, StoreOptions, Usage};
 pub use sink::{NoSink, Sink};
 pub use snapshot::Snapshot;
 pub use space::Space;
@@ -117,7 +116,6 @@ impl Store {
 
     /// How the disk of `folder` stands; the store need not be open, nor there. Whether new work is refused is said as
     /// if the store's file had no free pages.
-    #[cfg(feature = "cli")]
     pub fn disk(folder: &Path, bounds: DiskBounds) -> std::io::Result<DiskUsage> {
         file::disk_of(folder, bounds)
     }

@@ -28,7 +28,7 @@ pub use record::{
 pub use result::{Content, EmbeddedBody, ProtocolError, ToolResult};
 pub use retry::RetryPolicy;
 pub use spend::{NANOS_PER_CENT, Price, Spend, cents, units};
-#[cfg(test)]
-pub(crate) use state::EXAMPLES as STATE_EXAMPLES;
+#[doc(hidden)]
+pub use state::EXAMPLES as STATE_EXAMPLES;
 pub use state::{IllegalTransition, QueuedReason, State, TaskEvent, WaitingReason};
 pub use trace::TraceContext;

@@ -206,8 +206,8 @@ impl std::fmt::Display for State {
 }
 
 /// One of each kind that events tell apart, for tables.
-#[cfg(test)]
-pub(crate) const EXAMPLES: [State; 9] = [
+#[doc(hidden)]
+pub const EXAMPLES: [State; 9] = [
     State::Queued(QueuedReason::New),
     State::Running,
     State::Waiting(WaitingReason::Timer),

@@ -144,6 +144,10 @@ fn the_reader_of_modules_sees_what_it_must() {
     assert_eq!(seen("#[cfg(test)] mod tests { use crate::e; } use crate::a::d::X;", "a::b"), ["a::d"]);
     assert_eq!(seen("#[cfg(test)] #[cfg(unix)] mod tests; use crate::a::d::X;", "a::b"), ["a::d"]);
     assert_eq!(seen("struct S { #[cfg(test)] x: crate::e::X, y: crate::a::d::Y }", "a::b"), ["a::d"]);
+    assert_eq!(
+        seen("#[cfg(any(test, debug_assertions))] use crate::e::X; use crate::a::d::X;", "a::b"),
+        ["a::d"]
+    );
     assert_eq!(test_modules(&tokens("#[cfg(test)] mod tests; mod b; #[cfg(test)] mod c {}")), ["tests"]);
     let circle = [("a", "a::b"), ("a::b", "a::d"), ("a::d", "a::b"), ("a::d", "e")];
     let mut arrows = Arrows::new();
@@ -298,8 +302,11 @@ fn child(module: &Module, name: &str) -> Module {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
+/// Also what debug builds have for the tests of other crates.
 fn is_for_tests(tokens: &[String]) -> bool {
-    tokens.len() > 3 && tokens[..4] == ["cfg", "(", "test", ")"]
+    let begins = |with: &[&str]| tokens.len() >= with.len() && tokens[..with.len()] == *with;
+    begins(&["cfg", "(", "test", ")"])
+        || begins(&["cfg", "(", "any", "(", "test", ",", "debug_assertions", ")", ")"])
 }
 
 /// How long the item or field is that begins with this attribute.

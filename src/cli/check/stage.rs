@@ -164,7 +164,8 @@ impl Stage {
 
     fn options(&self, clock: Arc<ManualClock>) -> EngineOptions {
         let disk = DiskBounds { reserve: Some(0), watermark: Some(0) };
-        let store = StoreOptions { disk, ..StoreOptions::default() };
+        let mut store = StoreOptions::default();
+        store.disk = disk;
         EngineOptions { store, clock, retention: None, audit_retention: None, ..EngineOptions::default() }
     }
 

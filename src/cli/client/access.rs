@@ -219,9 +219,7 @@ impl From<EngineError> for CliError {
             EngineError::Token(token) => match token {
                 TokenError::Missing(_) => Self::not_found(words),
                 TokenError::Exists(_) | TokenError::TooMany(_) => Self::refused(words),
-                TokenError::BadName(_) | TokenError::BadTools(_) | TokenError::BadState(_) => {
-                    Self::usage(words)
-                }
+                _ => Self::usage(words),
             },
             EngineError::State(StateError::Invalid(_) | StateError::Limit(_)) => Self::usage(words),
             EngineError::Remote(_) => Self::not_found(words),

@@ -101,7 +101,7 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// The bounds of one tree of tasks; the defaults are those of `limits.rs`.
+/// The bounds of one tree of tasks; the defaults are those of `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeBounds {
     /// Generations under the root.

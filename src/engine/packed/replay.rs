@@ -39,7 +39,6 @@ pub struct Replayed {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum ReplayEnd {
     /// All was replayed: what the guest does next is new.
     Live,

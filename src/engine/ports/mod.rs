@@ -47,7 +47,7 @@ pub enum Outcome {
     Trap { message: String, backtrace: Option<String> },
     /// Replay did something else than the journal says.
     Diverged(Divergence),
-    /// A bound struck; `bound` is its name in the manifest or in `limits.rs`.
+    /// A bound struck; `bound` is its name in the manifest or in `limits`.
     Limit { bound: &'static str, message: String },
     /// It needed what it is not granted, and could not hear so otherwise.
     Refused { message: String },
@@ -76,7 +76,6 @@ pub struct Suspension {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
 pub enum InspectError {
     #[error("{0}")]
     NotAComponent(String),

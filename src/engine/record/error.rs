@@ -4,7 +4,6 @@ use crate::engine::journal::divergence::Divergence;
 
 /// Why the recorder cannot go on; the runner ends the attempt with the outcome of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum RecorderError {
     #[error(transparent)]
     Diverged(#[from] Divergence),

@@ -33,7 +33,6 @@ pub enum OutputOp<'a> {
 
 /// Why it was not done; for the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
 pub enum OutputError {
     #[error("{0}")]
     Invalid(String),

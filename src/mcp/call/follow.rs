@@ -131,8 +131,8 @@ impl Handler {
                         }
                         look = true;
                     }
-                    // No such change comes to a call.
-                    TaskChange::State(_) | TaskChange::Output { .. } | TaskChange::Log => {}
+                    // No other change comes to a call.
+                    _ => {}
                 },
                 () = offers.next(), if !offers.is_empty() => look = true,
                 () = self.server.stopping().cancelled() => return Ok(Stopped::Stopping),

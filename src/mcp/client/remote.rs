@@ -22,7 +22,6 @@ use crate::catalog::Annotations;
 use crate::launch::{Launch, Role};
 use crate::limits;
 use crate::mcp::socket_path::connect_socket;
-#[cfg(feature = "cli")]
 use crate::mcp::wire::meta::PERSON_META;
 
 /// Of the URL of a socket.
@@ -199,8 +198,8 @@ impl Client {
     }
 
     /// The same as a person's own doing by the command line.
-    #[cfg(feature = "cli")]
-    pub(crate) async fn read_by_person(&self, uri: &str) -> Result<ResourceBody, ClientError> {
+    #[doc(hidden)]
+    pub async fn read_by_person(&self, uri: &str) -> Result<ResourceBody, ClientError> {
         let mut meta = RequestMetaObject::new();
         meta.insert(PERSON_META.to_owned(), true.into());
         self.read_with(uri, meta).await

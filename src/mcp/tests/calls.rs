@@ -165,7 +165,6 @@ async fn the_trace_of_a_call_is_kept_with_its_task() {
 }
 
 /// Needs the subscriber that the command line brings.
-#[cfg(feature = "cli")]
 #[tokio::test]
 async fn what_is_logged_of_an_attempt_bears_the_trace_of_its_call() {
     #[derive(Clone, Default)]

@@ -77,6 +77,7 @@ async fn an_id_in_use_is_refused_and_the_first_request_goes_on() {
 }
 
 /// The client hears of its call before the call's task is there.
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_call_that_is_given_up_while_its_task_is_made_ends_that_task() {
     let world = World::new().await;

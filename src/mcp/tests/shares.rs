@@ -94,6 +94,7 @@ async fn one_principal_leaves_listeners_for_the_others_and_its_own_end_makes_roo
 }
 
 /// A client's answer to a question has no answer of the protocol's.
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn an_answer_that_a_full_disk_has_no_room_for_is_refused_with_the_time_to_wait() {
     let world = World::new().await;

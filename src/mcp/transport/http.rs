@@ -47,7 +47,7 @@ pub struct HttpServer {
 impl HttpServer {
     pub async fn bind(server: McpServer, options: Options) -> Result<Self, HttpError> {
         let sessions = Arc::new(Sessions::open(server.clone()).await?);
-        let backend = Arc::new(server.engine().clone());
+        let backend = Arc::new(Engine(server.engine().clone()));
         let mount = mount(&server, sessions.clone());
         let server = server::Server::bind(options, backend, vec![mount]).await?;
         Ok(Self {
@@ -132,9 +132,11 @@ fn mount(server: &McpServer, sessions: Arc<Sessions>) -> Mount {
 }
 
 /// What the listener asks of the engine. No word of it is MCP's: where another wing is mounted, it is the same.
-impl Backend for TaskEngine {
+struct Engine(TaskEngine);
+
+impl Backend for Engine {
     fn bearer(&self, token: &str) -> Option<Bearer> {
-        let bearer = TaskEngine::bearer(self, token)?;
+        let bearer = self.0.bearer(token)?;
         let (principal, fingerprint) = (bearer.principal.clone(), bearer.fingerprint);
         Some(Bearer::new(principal, fingerprint, move || {
             let mut bearer = bearer.clone();
@@ -143,27 +145,27 @@ impl Backend for TaskEngine {
     }
 
     fn has_tokens(&self) -> bool {
-        TaskEngine::has_tokens(self)
+        self.0.has_tokens()
     }
 
     fn shares(&self) -> &Arc<Account> {
-        TaskEngine::shares(self)
+        self.0.shares()
     }
 
     fn audit_unauthenticated(&self, why: &'static str) {
-        TaskEngine::audit_unauthenticated(self, why);
+        self.0.audit_unauthenticated(why);
     }
 
     fn failure(&self) -> Option<Arc<str>> {
-        self.latched()
+        self.0.latched()
     }
 
     fn is_loading(&self) -> bool {
-        self.catalog().is_loading()
+        self.0.catalog().is_loading()
     }
 
     fn measure(&self, metrics: &mut Metrics) {
-        let m = self.metrics();
+        let m = self.0.metrics();
         metrics.counter("tasks_submitted_total", "Tasks made since the start.", &[("", m.submitted)]);
         metrics.counter(
             "tasks_ended_total",
@@ -194,11 +196,11 @@ impl Backend for TaskEngine {
         metrics.gauge("subscribers", "Subscribers of changes.", &[("", m.subscribers)]);
         let reads = m.store_reads;
         metrics.counter("store_reads_total", "Reads of the store since the start.", &[("", reads)]);
-        measure_models(&self.model_usage(), metrics);
-        if let Some(disk) = self.usage().ok().and_then(|usage| usage.disk) {
+        measure_models(&self.0.model_usage(), metrics);
+        if let Some(disk) = self.0.usage().ok().and_then(|usage| usage.disk) {
             measure_disk(&disk, metrics);
         }
-        let latched = u64::from(self.latched().is_some());
+        let latched = u64::from(self.0.latched().is_some());
         metrics.gauge("store_latched", "1 once the store takes nothing any more.", &[("", latched)]);
     }
 }

@@ -92,20 +92,11 @@ fn blame(error: &EngineError) -> Blame {
         EngineError::NoSuchTool { .. }
         | EngineError::IdempotencyConflict { .. }
         | EngineError::BadIdempotencyKey { .. } => Blame::Client,
-        EngineError::Share(_) | EngineError::NotLoaded { .. } | EngineError::Store(StoreError::NoSpace { .. }) => {
-            Blame::Busy
-        }
-        EngineError::Store(_)
-        | EngineError::NoSuchComponent(_)
-        | EngineError::ShuttingDown
-        | EngineError::Random(_)
-        | EngineError::Transition(_)
-        // What only a program that embeds the engine can bring about.
-        | EngineError::Catalog(_)
-        | EngineError::Unencodable(_)
-        | EngineError::NotCompleted { .. }
-        | EngineError::NoValue { .. }
-        | EngineError::Internal(_) => Blame::Server,
+        EngineError::Share(_)
+        | EngineError::NotLoaded { .. }
+        | EngineError::Store(StoreError::NoSpace { .. }) => Blame::Busy,
+        // Also what only a program that embeds the engine can bring about.
+        _ => Blame::Server,
     }
 }
 

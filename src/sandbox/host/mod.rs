@@ -26,7 +26,7 @@ use super::world::World;
 /// Generated from the WIT package.
 pub mod bindings {
     wasmtime::component::bindgen!({
-        path: "src/sandbox/wit",
+        path: "wit",
         world: "longhaul:tool/tool",
         imports: {
             "longhaul:tool/calls.granted": async | trappable,

@@ -119,6 +119,6 @@ fn error_of(error: StateError) -> Error {
         StateError::Limit(text) => Error::Limit(text),
         StateError::Lost(text) => Error::NotGranted(text),
         error @ StateError::NotGranted { .. } => Error::NotGranted(words(&error.into())),
-        conflict @ StateError::Conflict { .. } => Error::Invalid(conflict.to_string()),
+        other => Error::Invalid(other.to_string()),
     }
 }

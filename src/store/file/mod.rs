@@ -20,7 +20,6 @@ mod later;
 mod layer;
 mod layout;
 mod log;
-#[cfg(feature = "cli")]
 mod look;
 mod names;
 mod open;
@@ -28,7 +27,7 @@ mod open;
 mod past;
 mod presence;
 mod read;
-#[cfg(test)]
+#[cfg(any(test, debug_assertions))]
 mod refusing;
 mod request;
 mod reserve;
@@ -65,15 +64,14 @@ pub(super) use backup::{restore, verify};
 #[cfg(test)]
 pub(crate) use drive::Drive;
 pub(super) use layout::FORMAT;
-#[cfg(feature = "cli")]
 pub(super) use look::disk_of;
 #[cfg(test)]
 pub(crate) use past::{AfterLie, Past};
 pub use presence::Presence;
 pub(super) use presence::presence;
 pub(super) use read::check;
-#[cfg(test)]
-pub(crate) use refusing::{Moment, No};
+#[cfg(any(test, debug_assertions))]
+pub use refusing::{Moment, No};
 pub(super) use snapshot::Snapshot;
 #[cfg(test)]
 pub(crate) use tests::{
@@ -214,7 +212,7 @@ impl File {
 
     /// Queue a batch. It is answered by the writer itself if its owner waits for it `at_once`.
     pub fn enqueue(&self, batch: Batch, at_once: bool) -> Result<Ack, StoreError> {
-        #[cfg(test)]
+        #[cfg(any(test, debug_assertions))]
         let batch = self.shared.refusing.pass(&self.shared, batch)?;
         let (ack, answer) = oneshot::channel();
         self.shared.enqueue(Request::new(batch, ack, at_once))?;

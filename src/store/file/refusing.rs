@@ -1,3 +1,5 @@
+//! In builds with debug assertions alone, as crash points are, so that the tests of other crates have it too.
+//!
 //! A store for tests that says no: to the n-th batch that is handed over from now on, in each of the ways in which a
 //! store does. Batches that write nothing are not counted: whether one is needed depends on the writer's pace.
 //! And one whose writer is held at a moment, so that a test sees what others see then.
@@ -12,7 +14,7 @@ use crate::store::{Batch, Guard, Kind, Need, Space, Store, StoreError};
 
 /// A way to say no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum No {
+pub enum No {
     /// At once, and to this batch alone.
     Busy,
     /// At once, and for good.
@@ -22,13 +24,12 @@ pub(crate) enum No {
     /// In the answer: another process has the task's lease, from this batch on.
     Lease,
     /// At once, and to all from this batch on that are new work.
-    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "the sessions of a wing are tested with it"))]
     Space,
 }
 
 /// A moment at which the writer can be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
     /// A group is queued, and nothing of it is on disk.
     BeforeCommit,
     /// A group is on disk and can be read, and neither the sink nor its owners know.
@@ -43,7 +44,7 @@ pub(super) struct Refusing {
 }
 
 /// A store's writer is held as long as this is there.
-pub(crate) struct Hold(Store);
+pub struct Hold(Store);
 
 impl Drop for Hold {
     fn drop(&mut self) {
@@ -54,6 +55,8 @@ impl Drop for Hold {
 
 #[derive(Default)]
 struct Orders {
+    /// In tests of this crate always.
+    is_counting: bool,
     /// One a batch since counting began: the ways to refuse it that fit.
     seen: Vec<Vec<No>>,
     refuse: Option<(usize, No)>,
@@ -62,7 +65,8 @@ struct Orders {
 impl Refusing {
     /// The batch as it is handed on, unless it is refused at once.
     pub fn pass(&self, shared: &Shared, mut batch: Batch) -> Result<Batch, StoreError> {
-        if batch.is_empty() {
+        let is_counted = cfg!(test) || self.orders().is_counting;
+        if batch.is_empty() || !is_counted {
             return Ok(batch);
         }
         let lease = batch.guards.iter().find_map(|guard| match guard {
@@ -127,24 +131,25 @@ impl Refusing {
 
 impl Store {
     /// Counts from here on, and refuses one batch, counted from 1.
-    pub(crate) fn refuse(&self, refuse: Option<(usize, No)>) {
-        *self.refusing().orders() = Orders { seen: Vec::new(), refuse };
+    pub fn refuse(&self, refuse: Option<(usize, No)>) {
+        *self.refusing().orders() = Orders { is_counting: true, seen: Vec::new(), refuse };
     }
 
     /// From now on the writer is held when it comes to this moment, until what is returned goes.
-    pub(crate) fn hold(&self, at: Moment) -> Hold {
+    pub fn hold(&self, at: Moment) -> Hold {
         *self.refusing().held() = Some(at);
         Hold(self.clone())
     }
 
     /// Of each batch since then, in order: the ways to refuse it that fit.
-    pub(crate) fn handed_over(&self) -> Vec<Vec<No>> {
+    pub fn handed_over(&self) -> Vec<Vec<No>> {
         self.refusing().orders().seen.clone()
     }
 
     fn refusing(&self) -> &Refusing {
         match &self.inner.kind {
             Kind::File(file) => &file.shared.refusing,
+            #[cfg(test)]
             Kind::Memory(_) => panic!("only a store on a drive refuses"),
         }
     }

@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub reserve: Arc<Reserve>,
     /// Something was refused for want of room since there was some.
     is_refusing: AtomicBool,
-    #[cfg(test)]
+    #[cfg(any(test, debug_assertions))]
     pub refusing: super::refusing::Refusing,
     /// What is written, and when it is answered, goes down there.
     #[cfg(test)]
@@ -125,7 +125,7 @@ impl Shared {
             meters: Meters::default(),
             reserve,
             is_refusing: AtomicBool::new(false),
-            #[cfg(test)]
+            #[cfg(any(test, debug_assertions))]
             refusing: super::refusing::Refusing::default(),
             #[cfg(test)]
             drive: std::sync::OnceLock::new(),

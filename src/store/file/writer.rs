@@ -21,7 +21,7 @@ use super::fold::{Fold, Slice, Target};
 use super::lane::Lane;
 use super::layout::{FORMAT, RINGLESS_FORMAT};
 use super::open::{Opened, Position, write_boot, write_position};
-#[cfg(test)]
+#[cfg(any(test, debug_assertions))]
 use super::refusing::Moment;
 use super::request::Request;
 use super::shared::{RingSpan, Shared, State};
@@ -166,7 +166,7 @@ impl Writer {
     }
 
     fn commit_group(&mut self) -> Result<(), StoreError> {
-        #[cfg(test)]
+        #[cfg(any(test, debug_assertions))]
         self.shared.refusing.reach(Moment::BeforeCommit);
         self.judge()?;
         let first_lsn = self.last_lsn + 1;
@@ -203,7 +203,7 @@ impl Writer {
             self.is_dirty = true;
         }
         self.freeze_when_full();
-        #[cfg(test)]
+        #[cfg(any(test, debug_assertions))]
         self.shared.refusing.reach(Moment::BeforeTelling);
         self.tell(first_lsn);
         self.shared.sink.shown();

@@ -4,7 +4,7 @@ use std::path::Path;
 /// Fails where `text` is not what the file says, and shows from where on.
 pub fn compare(name: &str, text: &str) {
     const AROUND: usize = 3;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name);
     if std::env::var_os("LONGHAUL_UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         fs::write(&path, text).expect("written");
         return;

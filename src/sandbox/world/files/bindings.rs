@@ -1,7 +1,7 @@
 //! Generated from WASI's own package; streams and errors are those of the rest of the world.
 
 wasmtime::component::bindgen!({
-    path: "src/sandbox/world/files/wit",
+    path: "world/files/wit",
     world: "longhaul:host/files",
     with: {
         "wasi:io": wasmtime_wasi_io::bindings::wasi::io,

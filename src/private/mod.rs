@@ -59,7 +59,6 @@ pub fn check_folder(folder: &Path, purpose: Purpose) -> io::Result<bool> {
 
 /// Whether there is a file of an installed program, which its user or root put there. One that is there no other user can
 /// change or swap, or it is an error. Groups are left to who set them up, as on the way to the data folder.
-#[cfg_attr(not(feature = "cli"), allow(dead_code))]
 pub fn check_installed(file: &Path) -> io::Result<bool> {
     let (place, there) = match resolve(file) {
         Ok(found) => found,
@@ -168,7 +167,6 @@ pub fn no_link(path: &Path) -> io::Result<()> {
 }
 
 /// For the wing that listens there. An error where something other than a socket of this user lies at `path`; a name that is free is fine.
-#[cfg_attr(not(feature = "mcp"), allow(dead_code))]
 pub fn only_socket(path: &Path) -> io::Result<()> {
     no_link(path)?;
     match path.symlink_metadata() {
