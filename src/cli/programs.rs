@@ -23,7 +23,7 @@ pub fn stated(settings: &Settings) -> Result<Programs> {
     let mut programs = Programs::from([(Role::Compiler, compiler), (Role::Worker, worker)]);
     programs.extend(servers::programs(&settings.servers));
     programs.insert(Role::Folder, folder_program(settings)?);
-    programs.insert(Role::Reader, own(READ_COMPONENT, &[], Environment::empty())?);
+    programs.insert(Role::Reader, own(READ_COMPONENT, &[], Environment::ours())?);
     // Its own environment a server reads itself.
     for source in secret_sources(settings).iter().filter(|source| !matches!(source, SecretSource::Env(_))) {
         programs.insert(Role::Secret(source.to_string()), secret_program(source)?);
@@ -61,7 +61,7 @@ fn lock_file(settings: &Settings) -> Lock {
 
 /// Which folder it holds, its server says; which it may hold, and behind which walls, stands from the start.
 fn folder_program(settings: &Settings) -> Result<Program> {
-    let mut program = own(HOLD_FOLDER, &[], Environment::empty())?;
+    let mut program = own(HOLD_FOLDER, &[], Environment::ours())?;
     program.arguments.extend(folder_words(
         settings.engine.walls,
         &may_hold(settings),
@@ -98,7 +98,7 @@ pub fn may_hold(settings: &Settings) -> MayHold {
 fn secret_program(source: &SecretSource) -> Result<Program> {
     let environment = match source {
         SecretSource::Keyring { .. } => Environment::Inherited,
-        SecretSource::Env(_) | SecretSource::File(_) => Environment::empty(),
+        SecretSource::Env(_) | SecretSource::File(_) => Environment::ours(),
     };
     let source = source.to_string();
     own(READ_SECRET, &[OsStr::new(&source)], environment)

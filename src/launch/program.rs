@@ -5,6 +5,8 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::OWN_ARENA_KIB;
+
 /// What a program is there for. A request names a role; only who states the programs says what stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
@@ -51,8 +53,11 @@ pub enum Environment {
 }
 
 impl Environment {
-    pub fn empty() -> Self {
-        Self::Stated(Vec::new())
+    /// For a program of ours: nothing of its starter's. The addresses that its allocator reserves count for the bounds that it
+    /// puts on its own memory, so it takes them in small pieces, and only what it uses can be written.
+    pub fn ours() -> Self {
+        let allocator = [("MIMALLOC_ARENA_RESERVE", OWN_ARENA_KIB.to_string()), ("MIMALLOC_ARENA_EAGER_COMMIT", "0".into())];
+        Self::Stated(allocator.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 

@@ -13,3 +13,6 @@ pub const MAX_ERRAND_WORDS_BYTES: u64 = 1024 * 1024;
 /// A program that is asked to end, by the end of its input or by a signal, gets this long each time before the next
 /// measure, milliseconds.
 pub const LAUNCHED_GRACE_MS: u64 = 3_000;
+
+/// The addresses that the allocator of a program of ours reserves at a time: the least that it heeds.
+pub const OWN_ARENA_KIB: u64 = 32 * 1024;

@@ -182,7 +182,7 @@ mod tests {
             let program = Program {
                 program: "cat".into(),
                 arguments: vec![folder.path().join("said").into()],
-                environment: Environment::empty(),
+                environment: Environment::ours(),
                 folder: None,
                 stderr: Stderr::Inherited,
             };

@@ -44,7 +44,7 @@ impl Default for CompilerBounds {
 
 /// What starts it: nothing of the environment, and no folder of a project.
 pub fn compiler_program(program: PathBuf, arguments: Vec<OsString>) -> Program {
-    let environment = Environment::empty();
+    let environment = Environment::ours();
     let folder = Some("/".into());
     Program { program: program.into(), arguments, environment, folder, stderr: Stderr::Piped }
 }
