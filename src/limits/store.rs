@@ -6,8 +6,9 @@ pub const MAX_QUEUED_BATCHES: usize = 65_536;
 pub const MAX_GROUP_BATCHES: usize = 4_096;
 /// How long a batch that is in no hurry waits for one to share its commit with. Milliseconds.
 pub const PATIENT_BATCH_MS: u64 = 10;
-/// A commit with fewer answers wakes whom they concern from the writer's own thread.
-pub const MIN_SPREAD_ANSWERS: usize = 32;
+/// A commit with fewer answers wakes whom they concern from the writer's own thread: most of them are guests, to whose
+/// threads a task of the runtime is as foreign.
+pub const MIN_SPREAD_ANSWERS: usize = 256;
 /// Answers that one task of the runtime gives: as many as fit a worker's own queue, and several workers share them.
 pub const ANSWERS_PER_TASK: usize = 128;
 /// Bytes that share one fsync; a commit of more is one big row, and latency grows with it.

@@ -3,18 +3,17 @@
 
 mod folding;
 mod judging;
+mod telling;
 mod waiting;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use redb::{Durability as Redb, ReadableTable, WriteTransaction};
 use tokio::runtime::Handle;
 
-use super::answers::Answers;
 use super::backlog::Backlog;
 use super::base::LOG;
 use super::fold::{Fold, Slice, Target};
@@ -206,7 +205,6 @@ impl Writer {
         #[cfg(any(test, debug_assertions))]
         self.shared.refusing.reach(Moment::BeforeTelling);
         self.tell(first_lsn);
-        self.shared.sink.shown();
         Ok(())
     }
 
@@ -366,52 +364,6 @@ impl Writer {
             fold.cursor = slice.cursor;
         }
         Ok(())
-    }
-
-    /// Commits, then hands the effects to the sink and answers: in the order of commits.
-    fn tell(&mut self, first_lsn: u64) {
-        for (count, sum) in self.counts.iter() {
-            self.shared.sink.counted(count, sum);
-        }
-        self.counts.clear();
-        let mut lsn = first_lsn - 1;
-        let mut refusals = std::mem::take(&mut self.refusals);
-        let mut answers = Answers::new(self.runtime.as_ref(), self.backlog.group_len());
-        // Taken one by one: if the sink panics, those behind it are still in the backlog.
-        for refusal in refusals.drain(..) {
-            let Some(mut request) = self.backlog.pop() else { break };
-            let effects = request.batch.effects.take();
-            let answer = match refusal {
-                Some(refusal) => {
-                    let refused = StoreError::Refused(refusal);
-                    if let Some(effects) = effects {
-                        self.shared.sink.withdrawn(effects, &refused);
-                    }
-                    Err(refused)
-                }
-                None => {
-                    lsn += u64::from(!request.batch.is_empty());
-                    #[cfg(test)]
-                    if let Some(drive) = self.shared.drive.get() {
-                        drive.acknowledge(lsn);
-                    }
-                    for (mark, number) in &request.batch.marks {
-                        mark.store(*number, Ordering::Release);
-                    }
-                    if let Some(effects) = effects {
-                        self.shared.sink.applied(effects);
-                    }
-                    Ok(lsn)
-                }
-            };
-            if request.at_once {
-                request.answer(answer);
-            } else {
-                answers.give(request.ack, answer);
-            }
-        }
-        answers.finish();
-        self.refusals = refusals;
     }
 
     fn report(&self) {

@@ -83,7 +83,7 @@ use on_every_kind;
 /// The effects of a batch, in a store that tests opened: called with what became of it.
 type Call = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
 
-struct Calls;
+pub(super) struct Calls;
 
 impl Sink for Calls {
     fn applied(&self, effects: Effects) {
@@ -140,7 +140,7 @@ pub(super) fn as_one_group(store: &Store, batches: Vec<Batch>) -> Vec<Result<Lsn
 }
 
 /// Nothing is committed until what this gives is dropped.
-fn hold_up(store: &Store) -> mpsc::Sender<()> {
+pub(super) fn hold_up(store: &Store) -> mpsc::Sender<()> {
     let (go, wait) = mpsc::channel::<()>();
     let (park, is_parked) = mpsc::channel::<()>();
     let hold = Batch::new().effects(call(move |_| {

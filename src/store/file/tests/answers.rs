@@ -1,8 +1,13 @@
 //! Who learns of a commit that many share.
 
+use std::sync::mpsc;
+
+use futures::FutureExt;
+
 use super::*;
 use crate::store::Lsn;
 use crate::store::file::drive::Drive;
+use crate::store::suite::hold_up;
 
 /// More than are answered from the writer's own thread.
 const MANY: usize = 1_000;
@@ -40,6 +45,35 @@ fn all_who_share_a_commit_are_answered_each_with_its_own() {
             }
         }
     });
+}
+
+/// Of the first and the last of so many that share a commit.
+fn effects_come_before_any_answer(among: usize) {
+    let runtime = many_threads(2);
+    let store = open_within(&runtime);
+    let (tell, seen) = mpsc::channel();
+    let go = hold_up(&store);
+    let mut first = store.enqueue(put(0)).unwrap();
+    let between: Vec<_> = (1..among).map(|number| store.enqueue(put(number)).unwrap()).collect();
+    let effects = call(move |_| {
+        let answer = (&mut first).now_or_never();
+        tell.send((answer, first)).unwrap();
+    });
+    let last = store.enqueue(put(among).effects(effects)).unwrap();
+    drop(go);
+    let (before, first) = seen.recv().unwrap();
+    assert_eq!(before, None, "an answer came before the effects of all");
+    assert_eq!(first.wait_blocking(), Ok(1));
+    assert_eq!(last.wait_blocking(), Ok(among as u64 + 1));
+    for (number, ack) in between.into_iter().enumerate() {
+        assert_eq!(ack.wait_blocking(), Ok(number as u64 + 2));
+    }
+}
+
+#[test]
+fn no_answer_comes_before_the_effects_of_all_who_share_its_commit() {
+    effects_come_before_any_answer(1);
+    effects_come_before_any_answer(MANY);
 }
 
 #[test]
