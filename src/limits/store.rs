@@ -6,6 +6,13 @@ pub const MAX_QUEUED_BATCHES: usize = 65_536;
 pub const MAX_GROUP_BATCHES: usize = 4_096;
 /// How long a batch that is in no hurry waits for one to share its commit with. Milliseconds.
 pub const PATIENT_BATCH_MS: u64 = 10;
+/// After a commit that so many batches waited for, the writer waits for the half of them to come again: what comes
+/// meanwhile shares a sync that the first of them would else have for itself. A single client never waits for others.
+pub const MIN_GATHERED_ANSWERS: usize = 4;
+/// It waits no longer than this, microseconds: about what a guest computes from one step to the next.
+pub const GATHER_MICROS: u64 = 100;
+/// How much later than asked for the system may wake the writer, nanoseconds: else half as much again as it gathers for.
+pub const WRITER_TIMER_SLACK_NANOS: u64 = 1_000;
 /// A commit with fewer answers wakes whom they concern from the writer's own thread: most of them are guests, to whose
 /// threads a task of the runtime is as foreign.
 pub const MIN_SPREAD_ANSWERS: usize = 256;

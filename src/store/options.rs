@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::limits::{
-    FOLD_SLICE_ROWS, IDLE_QUICK_REPAIR_MS, MAX_RESERVE_BYTES, MAX_UNFOLDED_BYTES, MAX_WATERMARK_BYTES,
-    PATIENT_BATCH_MS, RESERVE_PART_OF_DISK, RING_BYTES, STORE_CACHE_BYTES, WATERMARK_PART_OF_DISK,
+    FOLD_SLICE_ROWS, GATHER_MICROS, IDLE_QUICK_REPAIR_MS, MAX_RESERVE_BYTES, MAX_UNFOLDED_BYTES,
+    MAX_WATERMARK_BYTES, PATIENT_BATCH_MS, RESERVE_PART_OF_DISK, RING_BYTES, STORE_CACHE_BYTES,
+    WATERMARK_PART_OF_DISK,
 };
 
 /// Number of an applied batch; they count up in the order of commits, across restarts.
@@ -27,6 +28,9 @@ pub struct StoreOptions {
     pub(crate) idle: Duration,
     /// How long a patient batch waits for another, if it is less than that.
     pub(crate) patience: Duration,
+    /// How long the writer waits, after a commit that several waited for, for the half of them to come again; zero for
+    /// not at all.
+    pub(crate) gather: Duration,
 }
 
 /// What is kept of the store's disk, in bytes. What is not set follows from the size of the disk.
@@ -111,6 +115,7 @@ impl Default for StoreOptions {
             fold_slice_rows: FOLD_SLICE_ROWS,
             idle: Duration::from_millis(IDLE_QUICK_REPAIR_MS),
             patience: Duration::from_millis(PATIENT_BATCH_MS),
+            gather: Duration::from_micros(GATHER_MICROS),
         }
     }
 }

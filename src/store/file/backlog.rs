@@ -30,7 +30,7 @@ impl Backlog {
             self.frames.shrink_to(MAX_GROUP_BYTES);
             self.frames_at = 0;
             std::mem::swap(&mut self.frames, &mut queue.frames);
-            queue.is_hurried = false;
+            (queue.hurried, queue.has_at_once) = (0, false);
         }
         queue.taken = self.requests.len();
     }

@@ -34,6 +34,11 @@ impl Request {
         self.frame_bytes - self.batch.frame.len()
     }
 
+    /// Whether its owner goes on once it is answered.
+    pub fn is_awaited(&self) -> bool {
+        !self.batch.is_patient && !self.ack.is_closed()
+    }
+
     /// There may be no waiter, which is no harm.
     pub fn answer(self, answer: Answer) {
         let _ = self.ack.send(answer);

@@ -18,7 +18,8 @@ use super::ring::Ring;
 use super::room::{Owed, Room};
 use super::snapshot::{Overlay, Snapshot};
 use crate::limits::{
-    DISK_LOOK_MS, FULL_DISK_LOOK_MS, MAX_COPIED_FRAME_BYTES, MAX_QUEUED_BATCHES, MAX_QUEUED_BYTES,
+    DISK_LOOK_MS, FULL_DISK_LOOK_MS, MAX_COPIED_FRAME_BYTES, MAX_GROUP_BYTES, MAX_QUEUED_BATCHES,
+    MAX_QUEUED_BYTES,
 };
 use crate::store::batch::{Batch, Need};
 use crate::store::error::StoreError;
@@ -56,8 +57,10 @@ pub(super) struct Queue {
     /// Bytes of both.
     pub bytes: usize,
     pub writer: Waits,
-    /// One of those that wait is in a hurry.
-    pub is_hurried: bool,
+    /// How many of those that wait are in a hurry.
+    pub hurried: usize,
+    /// The owner of one of them blocks a thread.
+    pub has_at_once: bool,
     pub is_closing: bool,
     /// Why nothing is queued any more.
     pub refusal: Option<StoreError>,
@@ -74,6 +77,8 @@ pub(super) enum Waits {
     /// It looks again soon, and then takes what is patient.
     Briefly,
     UntilRung,
+    /// Until so many in a hurry are there, or there is no use in waiting for them.
+    Gathering(usize),
 }
 
 pub(in crate::store) struct State {
@@ -166,13 +171,16 @@ impl Shared {
             frame = std::mem::take(&mut request.batch.frame);
             queue.frames.extend_from_slice(&frame);
         }
+        let is_hurried = !request.batch.is_patient;
+        queue.hurried += usize::from(is_hurried);
+        queue.has_at_once |= request.at_once;
+        queue.waiting.push_back(request);
         let is_rung = match queue.writer {
             Waits::No => false,
-            Waits::Briefly => !request.batch.is_patient,
+            Waits::Briefly => is_hurried,
             Waits::UntilRung => true,
+            Waits::Gathering(wanted) => queue.has_gathered(wanted),
         };
-        queue.is_hurried |= !request.batch.is_patient;
-        queue.waiting.push_back(request);
         if is_rung {
             queue.writer = Waits::No;
         }
@@ -273,7 +281,7 @@ impl Shared {
             let mut queue = self.queue();
             queue.refusal = Some(refusal.clone());
             queue.frames = Vec::new();
-            queue.is_hurried = false;
+            (queue.hurried, queue.has_at_once) = (0, false);
             std::mem::take(&mut queue.waiting)
         };
         self.latch.send_replace(Some(words));
@@ -309,6 +317,11 @@ impl Queue {
     pub fn is_look_due(&self) -> bool {
         let due = Duration::from_millis(DISK_LOOK_MS);
         self.disk_looked_at.is_none_or(|at| at.elapsed() >= due)
+    }
+
+    /// Whether so many in a hurry are there, or enough to commit without them, or one that others must not keep waiting.
+    pub fn has_gathered(&self, wanted: usize) -> bool {
+        self.hurried >= wanted || self.bytes >= MAX_GROUP_BYTES || self.has_at_once || self.is_closing
     }
 
     /// Whether the disk has room for the request, which has it from then on. One that writes nothing needs none.

@@ -56,6 +56,7 @@ pub(super) struct Writer {
     is_boot_written: bool,
     /// When it was last folded out of turn.
     folded_at: Option<Instant>,
+    expected: Option<Expected>,
 }
 
 /// Where an opening begins to write.
@@ -78,6 +79,13 @@ impl Begun {
             .map(|ring| Lane::new(ring, is_taking, position.ring, log.head, position.ring_filled));
         Self { position: *position, last_lsn: log.last_lsn, lane, bytes: log.bytes, rows: log.rows }
     }
+}
+
+/// Owners of the last group that may come again at any moment.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    wanted: usize,
+    until: Instant,
 }
 
 enum Work {
@@ -105,6 +113,7 @@ impl Writer {
             is_dirty: true,
             is_boot_written: false,
             folded_at: None,
+            expected: None,
         };
         // Also a store that nothing is written to tells its sizes.
         writer.report();
@@ -114,6 +123,7 @@ impl Writer {
 
     /// Until the store is closed or fails.
     pub fn run(mut self) {
+        Self::be_woken_in_time();
         let served = catch_unwind(AssertUnwindSafe(|| self.serve()));
         let cause = match served {
             Ok(Ok(())) => return,

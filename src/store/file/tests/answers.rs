@@ -4,8 +4,8 @@ use std::sync::mpsc;
 
 use futures::FutureExt;
 
+use super::gathering::{groups, put};
 use super::*;
-use crate::store::Lsn;
 use crate::store::file::drive::Drive;
 use crate::store::suite::hold_up;
 
@@ -14,10 +14,6 @@ const MANY: usize = 1_000;
 
 fn many_threads(workers: usize) -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build().unwrap()
-}
-
-fn put(number: usize) -> Batch {
-    Batch::new().put(Space::Task, number.to_be_bytes(), b"row")
 }
 
 /// Opened within the runtime, whose tasks then give the answers.
@@ -85,11 +81,6 @@ fn a_runtime_that_has_ended_keeps_nobody_waiting() {
     for (number, ack) in acks.into_iter().enumerate() {
         assert_eq!(ack.wait_blocking(), Ok(number as u64 + 1));
     }
-}
-
-/// The groups that a drive got, as the number of the first batch of each.
-fn groups(drive: &Drive) -> Vec<Lsn> {
-    drive.history().groups.iter().map(|group| group.first_lsn).collect()
 }
 
 fn patient(number: usize) -> Batch {

@@ -6,6 +6,7 @@ mod damage;
 pub(in crate::store) mod disk;
 mod faults;
 mod folding;
+mod gathering;
 mod names;
 mod reading;
 mod ring;

@@ -17,6 +17,7 @@ impl Writer {
         self.counts.clear();
         let mut lsn = first_lsn - 1;
         let mut refusals = std::mem::take(&mut self.refusals);
+        let mut awaited = 0;
         let mut answers = Answers::new(self.backlog.group_len());
         // Taken one by one: if the sink panics, those behind it are still in the backlog.
         for refusal in refusals.drain(..) {
@@ -33,10 +34,12 @@ impl Writer {
                     Ok(lsn)
                 }
             };
+            awaited += usize::from(request.is_awaited());
             answers.add(request, answer);
         }
         self.shared.sink.shown();
         answers.give(self.runtime.as_ref());
+        self.expect_back(awaited);
         self.refusals = refusals;
     }
 
