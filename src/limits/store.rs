@@ -47,6 +47,11 @@ pub const MAX_IDLE_UNFOLDED_BYTES: usize = 64 * 1024;
 pub const FOLD_SLICE_ROWS: usize = 256;
 /// Bytes that one commit folds along the way, about; rows may be large.
 pub const FOLD_SLICE_BYTES: usize = 512 * 1024;
+/// Slices that are folded between two commits, where that takes a transaction of its own: its two syncs and its pages
+/// cost the same however many rows it folds.
+pub const BETWEEN_FOLD_SLICES: usize = 4;
+/// While batches wait, this part of what is to be folded may be overdue.
+pub const OVERDUE_FOLD_PART: usize = 64;
 /// Slices that a commit folds when nothing waits for it.
 pub const IDLE_FOLD_SLICES: usize = 16;
 /// Folded log rows that one commit removes, and so many times `IDLE_FOLD_SLICES` when nothing waits. More than one, or the log would never get shorter.

@@ -1,5 +1,7 @@
 //! Rows on their way into the base tables.
 
+use std::sync::mpsc;
+
 use super::*;
 
 /// Rows of the base table, whatever lies over them.
@@ -67,6 +69,58 @@ fn folding_under_load_keeps_the_unfolded_end_bounded() {
     assert_eq!(rows.len(), 4_000);
     store.close_blocking().unwrap();
     assert!(contents(&open(&disk, options).unwrap()).unwrap() == rows);
+}
+
+/// Rows that are frozen and not folded yet.
+fn frozen_rows(store: &Store) -> usize {
+    file(store).state().overlay.frozen.space(Space::Journal).entries.len()
+}
+
+/// How many folds such numbers show, one after the other, and of how many rows.
+fn folds(frozen: &[usize]) -> (usize, usize) {
+    let folds = frozen.windows(2).map(|pair| pair[0].saturating_sub(pair[1])).filter(|rows| *rows > 0);
+    folds.fold((0, 0), |(count, all), rows| (count + 1, all + rows))
+}
+
+#[test]
+fn a_fold_between_commits_has_several_slices() {
+    let options =
+        StoreOptions { max_unfolded_bytes: 64 * 1024, ring_bytes: 256 * 1024, fold_slice_rows: 4, ..small() };
+    let store = open(&Disk::default(), options).unwrap();
+    let frozen = (0..1_000u16).map(|number| {
+        put(&store, Space::Journal, number.to_be_bytes(), vec![1; 150]);
+        frozen_rows(&store)
+    });
+    let (count, rows) = folds(&frozen.collect::<Vec<_>>());
+    assert!(rows > 500 && rows >= 10 * count, "{count} folds of {rows} rows");
+}
+
+/// Its effects, which see how many rows are frozen, queue the next one: so the writer always finds one that waits.
+fn enqueue_and_go_on(store: Store, number: u16, see: mpsc::Sender<usize>) {
+    let next = store.clone();
+    let effects = call(move |_| {
+        see.send(frozen_rows(&next)).unwrap();
+        if number > 0 {
+            enqueue_and_go_on(next, number - 1, see);
+        }
+    });
+    let batch = Batch::new().put(Space::Journal, number.to_be_bytes(), vec![1; 150]);
+    drop(store.enqueue(batch.effects(effects)).unwrap());
+}
+
+#[test]
+fn while_batches_wait_few_rows_are_not_worth_a_fold() {
+    let options = StoreOptions {
+        max_unfolded_bytes: 1024 * 1024,
+        ring_bytes: 1024 * 1024,
+        fold_slice_rows: 1,
+        ..small()
+    };
+    let store = open(&Disk::default(), options).unwrap();
+    let (see, seen) = mpsc::channel();
+    enqueue_and_go_on(store.clone(), 3_000, see);
+    let (count, rows) = folds(&seen.iter().collect::<Vec<_>>());
+    assert!(rows > 1_000 && rows >= 10 * count, "{count} folds of {rows} rows");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::time::Instant;
 use redb::WriteTransaction;
 
 use super::Writer;
-use crate::limits::{FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES};
+use crate::limits::{
+    BETWEEN_FOLD_SLICES, FOLD_SLICE_BYTES, IDLE_FOLD_SLICES, LOG_TRIM_ROWS, MAX_IDLE_UNFOLDED_BYTES,
+    OVERDUE_FOLD_PART,
+};
 use crate::store::error::StoreError;
 use crate::store::file::fold::{Budget, Fold, Slice, fold_slice};
 use crate::store::file::lane::{FULL_EIGHTHS, Lane};
@@ -14,11 +17,20 @@ use crate::store::file::open::write_closed;
 impl Writer {
     /// Where commits go to the ring, what is due is folded between them, once they are answered.
     pub(super) fn fold_between(&mut self) -> Result<(), StoreError> {
-        if let Some(budget) = self.due().filter(|_| self.has_lane()) {
-            let transaction = self.begin()?;
-            self.commit_fold(transaction, budget, LOG_TRIM_ROWS)?;
+        if !self.has_lane() {
+            return Ok(());
         }
-        Ok(())
+        let Some(budget) = self.due().filter(|due| !self.is_put_off(due)) else { return Ok(()) };
+        let rows = budget.rows.saturating_mul(BETWEEN_FOLD_SLICES);
+        let transaction = self.begin()?;
+        self.commit_fold(transaction, Budget { rows, ..budget }, LOG_TRIM_ROWS)
+    }
+
+    /// Whether batches wait for the writer, and what is due can wait for them.
+    fn is_put_off(&self, due: &Budget) -> bool {
+        let layer = self.fold.as_ref().map_or(0, |fold| fold.weight);
+        let is_awaited = || !self.backlog.is_empty() || self.shared.queue().hurried > 0;
+        due.weight < layer / OVERDUE_FOLD_PART && is_awaited()
     }
 
     /// What this commit must fold so that the frozen layer is gone before the bound is reached.
