@@ -11,7 +11,7 @@ use crate::store::frame::{Logged, range_within};
 use crate::store::space::Space;
 
 /// What memory an entry takes besides its key and value, about. Only paces folding.
-const ENTRY_BYTES: usize = 64;
+const ENTRY_BYTES: usize = 72;
 
 /// A layer's verdict on a key.
 pub(super) enum Found<'a> {
