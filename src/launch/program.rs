@@ -56,7 +56,10 @@ impl Environment {
     /// For a program of ours: nothing of its starter's. The addresses that its allocator reserves count for the bounds that it
     /// puts on its own memory, so it takes them in small pieces, and only what it uses can be written.
     pub fn ours() -> Self {
-        let allocator = [("MIMALLOC_ARENA_RESERVE", OWN_ARENA_KIB.to_string()), ("MIMALLOC_ARENA_EAGER_COMMIT", "0".into())];
+        let allocator = [
+            ("MIMALLOC_ARENA_RESERVE", OWN_ARENA_KIB.to_string()),
+            ("MIMALLOC_ARENA_EAGER_COMMIT", "0".into()),
+        ];
         Self::Stated(allocator.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
