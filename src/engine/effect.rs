@@ -125,7 +125,7 @@ mod tests {
         let keys = [
             ResourceKey::Task(id),
             ResourceKey::Result(id),
-            ResourceKey::Output(id, name()),
+            ResourceKey::Output(id, name().into()),
             ResourceKey::Log(id),
             ResourceKey::Tasks(name()),
             ResourceKey::Tools,
@@ -140,7 +140,7 @@ mod tests {
             TaskChange::State(State::Queued(QueuedReason::Retry)),
             TaskChange::Progress { number: 1, progress, message: Some("half".to_owned()) },
             TaskChange::Line { number: 2, level: LogLevel::Warning, text: "a line".to_owned() },
-            TaskChange::Output { name: "out".to_owned() },
+            TaskChange::Output { name: "out".into() },
             TaskChange::Log,
             TaskChange::Questions,
             TaskChange::Lagged(3),

@@ -18,7 +18,7 @@ use crate::task::{LogLevel, Progress, State, TaskId, WaitingReason};
 pub enum ResourceKey {
     Task(TaskId),
     Result(TaskId),
-    Output(TaskId, String),
+    Output(TaskId, Arc<str>),
     Log(TaskId),
     /// The list of a principal's tasks.
     Tasks(String),
@@ -46,7 +46,7 @@ pub enum TaskChange {
         text: String,
     },
     Output {
-        name: String,
+        name: Arc<str>,
     },
     Log,
     /// Other questions are open than before.
@@ -371,7 +371,7 @@ mod tests {
         let feed = Feed::default();
         let task = TaskId::from_bytes([1; 16]);
         let (call, all) = (feed.follow_call(task).expect("room"), feed.follow(task).expect("room"));
-        let output = TaskChange::Output { name: "o".to_owned() };
+        let output = TaskChange::Output { name: "o".into() };
         feed.happened(task, &[TaskChange::State(State::Running), TaskChange::Log, output]);
         assert!(futures::FutureExt::now_or_never(call.next()).is_none());
         assert_eq!(all.next().await, TaskChange::State(State::Running));

@@ -137,6 +137,11 @@ impl Batch {
         self.add_put_in_parts(space, key, &[value.as_ref()]);
     }
 
+    /// So many bytes of keys and values are about to be added.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.frame.reserve(bytes);
+    }
+
     /// The value is these parts, one behind the other.
     pub fn add_put_in_parts(&mut self, space: Space, key: impl AsRef<[u8]>, value: &[&[u8]]) {
         let key = key.as_ref();

@@ -7,7 +7,8 @@ use super::error::StoreError;
 use super::space::Space;
 
 pub fn encode<T: Serialize + ?Sized>(version: u8, row: &T) -> Result<Vec<u8>, StoreError> {
-    let mut out = Vec::with_capacity(64);
+    // Most rows fit, that of where a task stands among them.
+    let mut out = Vec::with_capacity(256);
     out.push(version);
     postcard::to_extend(row, out).map_err(|error| StoreError::Encode(error.to_string().into()))
 }

@@ -26,7 +26,7 @@ pub fn admit(
     shared: &Shared,
     commit: &mut Commit,
     task: Task,
-    change: Change,
+    mut change: Change,
     by: &Principal,
     arguments: [u8; 32],
     open: OpenTask,

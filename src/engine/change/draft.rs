@@ -36,6 +36,9 @@ pub struct Queued {
     pub parts: Parts,
 }
 
+/// What the rows of a step take, about: memory for them is asked for once.
+const USUAL_BYTES: usize = 1024;
+
 impl EntryState {
     /// What is not committed yet, as one commit; `None` if there is nothing. Nothing changes by it but the count of
     /// steps in the status: what was drafted is pending until [`Self::queued`], under the same lock.
@@ -51,6 +54,7 @@ impl EntryState {
             return Ok(None);
         }
         let mut commit = Commit::under_lease(id, self.lease);
+        commit.reserve(USUAL_BYTES);
         let mut journal_bytes = 0;
         if let Some(flush) = flush {
             let awake = u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX);

@@ -1,6 +1,7 @@
 //! The life of a task as a table: an event turns a status into the next one and says which rows are written and what
 //! follows from them. Pure: times, random bytes and what others know of the task are arguments.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::value::{Change, Instance, RowWrite};
@@ -346,8 +347,9 @@ impl<'a> Plan<'a> {
         self.touch();
         let id = self.about.id;
         self.change(ResourceKey::Task(id));
-        self.change(ResourceKey::Output(id, name.to_owned()));
-        self.effects.push(Effect::Happened(id, vec![TaskChange::Output { name: name.to_owned() }]));
+        let name: Arc<str> = name.into();
+        self.change(ResourceKey::Output(id, name.clone()));
+        self.effects.push(Effect::Happened(id, vec![TaskChange::Output { name }]));
         Ok(())
     }
 
@@ -387,7 +389,7 @@ impl<'a> Plan<'a> {
         self.change(ResourceKey::Tasks(self.about.principal.to_owned()));
         // Readers of an output see that it will not grow any more.
         let outputs = self.status.outputs.iter();
-        let keys = outputs.map(|output| Effect::Changed(ResourceKey::Output(id, output.name.clone())));
+        let keys = outputs.map(|output| Effect::Changed(ResourceKey::Output(id, output.name.as_str().into())));
         self.effects.extend(keys);
         self.effects.push(Effect::Happened(id, vec![TaskChange::State(self.status.state)]));
         if has_asked {

@@ -84,8 +84,8 @@ impl Change {
         }
     }
 
-    /// Adds the rows and the effects to a commit.
-    pub fn add_to(&self, id: TaskId, listed: Listed<'_>, commit: &mut Commit) -> Result<(), StoreError> {
+    /// Adds the rows to a commit, and moves the effects there.
+    pub fn add_to(&mut self, id: TaskId, listed: Listed<'_>, commit: &mut Commit) -> Result<(), StoreError> {
         debug_assert!(
             self.is_noticed(id),
             "a status is written, and who knows the one before goes on with it"
@@ -93,9 +93,7 @@ impl Change {
         for row in &self.rows {
             row.add_to(id, listed, &self.status, commit)?;
         }
-        for effect in &self.effects {
-            commit.add_effect(effect.clone());
-        }
+        commit.effects.append(&mut self.effects);
         Ok(())
     }
 }

@@ -100,7 +100,7 @@ pub fn cut_outputs(
 ) -> Result<(), StoreError> {
     for number in 0..status.outputs.len() {
         let Some(output) = kept.get(number) else {
-            writes.push(RowWrite::DeletePrefix(Space::Output, rows::output_prefix(id, number)));
+            writes.push(RowWrite::DeletePrefix(Space::Output, rows::output_prefix(id, number).to_vec()));
             continue;
         };
         snapshot.scan_prefix(Space::Output, &rows::output_prefix(id, number), true, |key, _| {

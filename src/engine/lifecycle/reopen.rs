@@ -213,7 +213,7 @@ impl TaskEngine {
         reopening.trace(tracer, (id, &status), wall, &mut commit);
         let facts = Facts { wall, ..Facts::default() };
         let event = Event::Reopened { keep, settled };
-        let change = plan(about, &status, event, facts).map_err(|_| EngineError::WrongState {
+        let mut change = plan(about, &status, event, facts).map_err(|_| EngineError::WrongState {
             task: id,
             state: status.state.to_string(),
             hint: NOT_ENDED,

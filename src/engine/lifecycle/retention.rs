@@ -317,7 +317,7 @@ fn delete_task(
 
 /// Who is subscribed to what is gone looks again, and finds nothing.
 fn tell_of(commit: &mut Commit, task: Option<&Task>, status: &Status, id: TaskId) {
-    let outputs = status.outputs.iter().map(|output| ResourceKey::Output(id, output.name.clone()));
+    let outputs = status.outputs.iter().map(|output| ResourceKey::Output(id, output.name.as_str().into()));
     let of_task = [ResourceKey::Task(id), ResourceKey::Result(id), ResourceKey::Log(id)];
     let list = task.map(|task| ResourceKey::Tasks(task.principal.clone()));
     for key in of_task.into_iter().chain(outputs).chain(list) {

@@ -2,6 +2,8 @@
 //! others wait for the store, one of them by threads that hold a task's lock: they take no task's own lock, and ask
 //! nothing of the store.
 
+use smallvec::SmallVec;
+
 use super::Memory;
 use crate::engine::charge::pool_of;
 use crate::engine::effect::{Effect, Effects};
@@ -49,7 +51,7 @@ impl Memory {
     /// The commit is on disk.
     fn applied(&self, effects: Effects) {
         let staged = effects.staged;
-        let mut changed = Vec::new();
+        let mut changed: SmallVec<[ResourceKey; 4]> = SmallVec::new();
         for effect in effects.list {
             match effect {
                 Effect::Changed(key) => {

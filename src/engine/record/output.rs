@@ -1,6 +1,7 @@
 //! Named outputs: partial results that only grow.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::engine::journal::records::put_varint;
 use crate::engine::memory::entry::Live;
@@ -52,6 +53,19 @@ pub struct OutputRecord {
     answer: Result<(), OutputError>,
 }
 
+/// The same where it is written: its texts stand elsewhere. Field by field as [`OutputRecord`], whose bytes these are.
+#[derive(Serialize)]
+struct OutputRecordRef<'a> {
+    name: &'a str,
+    mime_type: &'a str,
+    bytes: u64,
+    done: bool,
+    answer: &'a Result<(), OutputError>,
+}
+
+/// A record's payload, of which most are short.
+pub(in crate::engine) type RecordBytes = SmallVec<[u8; 128]>;
+
 impl OutputRecord {
     /// Whether it changed the output.
     pub fn is_done_well(&self) -> bool {
@@ -79,14 +93,15 @@ impl OutputOp<'_> {
         format!("{verb} output {:?}", self.name())
     }
 
-    pub(in crate::engine) fn hash(&self) -> u64 {
+    /// `what` is how it is described.
+    pub(in crate::engine) fn hash(&self, what: &str) -> u64 {
         let parts: [&[u8]; 3] = match self {
             Self::Write { name, mime_type, data } => [name.as_bytes(), mime_type.as_bytes(), data],
             Self::Open { name, mime_type } => [name.as_bytes(), mime_type.as_bytes(), b""],
             Self::Append { name, data } => [name.as_bytes(), b"", data],
             Self::Close { name } => [name.as_bytes(), b"", b""],
         };
-        call_hash(&self.describe(), &parts)
+        call_hash(what, &parts)
     }
 }
 
@@ -94,15 +109,14 @@ impl OutputOp<'_> {
 pub fn call_hash(what: &str, parts: &[&[u8]]) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(what.as_bytes());
-    let mut length = Vec::with_capacity(10);
+    let mut length: SmallVec<[u8; 16]> = SmallVec::new();
     for part in parts {
         length.clear();
         put_varint(&mut length, part.len() as u64);
         hasher.update(&length).update(part);
     }
-    let mut hash = [0; 8];
-    hasher.finalize_xof().fill(&mut hash);
-    u64::from_le_bytes(hash)
+    let hash = hasher.finalize();
+    hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 /// Changes the status and adds the bytes to what the next commit writes.
@@ -139,16 +153,16 @@ pub(in crate::engine) fn record(
     op: &OutputOp<'_>,
     status: &Status,
     answer: &Result<(), OutputError>,
-) -> Vec<u8> {
+) -> RecordBytes {
     let meta = status.outputs.iter().find(|output| output.name == op.name());
-    let record = OutputRecord {
-        name: op.name().to_owned(),
-        mime_type: meta.map_or_else(String::new, |meta| meta.mime_type.clone()),
+    let record = OutputRecordRef {
+        name: op.name(),
+        mime_type: meta.map_or("", |meta| meta.mime_type.as_str()),
         bytes: meta.map_or(0, |meta| meta.bytes),
         done: meta.is_some_and(|meta| meta.done),
-        answer: answer.clone(),
+        answer,
     };
-    postcard::to_stdvec(&record).unwrap_or_default()
+    postcard::to_extend(&record, RecordBytes::new()).unwrap_or_default()
 }
 
 pub(in crate::engine) fn decode(payload: &[u8]) -> Option<OutputRecord> {
@@ -215,6 +229,43 @@ fn grow(id: TaskId, status: &mut Status, live: &mut Live, number: usize, data: &
         return;
     }
     let meta = &mut status.outputs[number];
-    live.writes.push((Space::Output, rows::output_key(id, number, meta.bytes), data.to_vec()));
+    live.writes.push((Space::Output, rows::output_key(id, number, meta.bytes).to_vec(), data.to_vec()));
     meta.bytes += data.len() as u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_as_it_is_read() {
+        let name = "n".repeat(200);
+        let answers = [Ok(()), Err(OutputError::Limit("too much".to_owned()))];
+        for (name, answer) in [("out", &answers[0]), (name.as_str(), &answers[1])] {
+            let mut status = Status::new(0, [0; 32]);
+            let mime_type = "text/plain".to_owned();
+            status.outputs.push(OutputMeta { name: name.to_owned(), mime_type, bytes: 300, done: true });
+            let written = record(&OutputOp::Close { name }, &status, answer);
+            let read = decode(&written).expect("a record");
+            assert_eq!(written.as_slice(), postcard::to_stdvec(&read).expect("encoded"));
+            assert_eq!((read.name.as_str(), read.mime_type.as_str()), (name, "text/plain"));
+            assert_eq!((read.bytes, read.done, &read.answer), (300, true, answer));
+        }
+    }
+
+    /// Journals on disk have them.
+    #[test]
+    fn hashes_of_calls_are_what_they_were() {
+        let op = OutputOp::Write { name: "out", mime_type: "text/plain", data: &[7; 300] };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"write output \"out\"\x03out\x0atext/plain\xac\x02").update(&[7; 300]);
+        let mut first = [0; 8];
+        hasher.finalize_xof().fill(&mut first);
+        assert_eq!(op.hash(&op.describe()), u64::from_le_bytes(first));
+        assert_eq!(call_hash("wait", &[]), u64::from_le_bytes(first_bytes(b"wait")));
+    }
+
+    fn first_bytes(of: &[u8]) -> [u8; 8] {
+        blake3::hash(of).as_bytes()[..8].try_into().expect("eight bytes")
+    }
 }

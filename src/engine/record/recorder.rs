@@ -136,23 +136,35 @@ impl Recorder {
 
     /// All that was recorded and reported so far is on disk when this returns.
     pub async fn barrier(&self) -> Result<(), RecorderError> {
+        let queued = self.enqueue(&mut *self.lock_live()?);
+        self.wait_for(queued).await
+    }
+
+    /// Hands over what is pending, under the lock of this attempt: what is to be waited for, and which batch that is.
+    /// `None` where all is on disk.
+    fn enqueue(&self, state: &mut EntryState) -> Result<Option<(Ack, u64)>, StoreError> {
+        if !state.has_pending() && state.live.as_deref().is_none_or(Live::is_settled) {
+            return Ok(None);
+        }
+        // Where nothing is pending: what is on its way is committed before this.
+        let ack = commit_pending(&self.shared, &self.entry, state, Parts::ALL, Commit::new())?;
+        Ok(Some((ack, state.live.as_ref().map_or(0, |live| live.enqueued))))
+    }
+
+    /// What was handed over is on disk when this returns. What the store did not take is handed over once it does.
+    async fn wait_for(
+        &self,
+        mut queued: Result<Option<(Ack, u64)>, StoreError>,
+    ) -> Result<(), RecorderError> {
         let (ack, number) = loop {
-            let queued = {
-                let mut state = self.entry.lock();
-                self.check_lease(&state)?;
-                if !state.has_pending() && state.live.as_deref().is_none_or(Live::is_settled) {
-                    return Ok(());
-                }
-                // Where nothing is pending: what is on its way is committed before this.
-                commit_pending(&self.shared, &self.entry, &mut state, Parts::ALL, Commit::new())
-                    .map(|ack| (ack, state.live.as_ref().map_or(0, |live| live.enqueued)))
-            };
             match queued {
-                Ok(queued) => break queued,
+                Ok(None) => return Ok(()),
+                Ok(Some(queued)) => break queued,
                 // It stays pending, and the guest waits.
                 Err(why) if why.passes() => self.shared.pause(&why).await,
                 Err(error) => return Err(fault(error)),
             }
+            queued = self.enqueue(&mut *self.lock_live()?);
         };
         self.settled(ack.await).await?;
         let mut state = self.entry.lock();
@@ -240,10 +252,10 @@ impl Recorder {
     /// One step: an output is opened, grows, or is closed. Durable when this returns; the inner error is the
     /// guest's.
     pub async fn output(&self, op: OutputOp<'_>) -> Result<Result<(), OutputError>, RecorderError> {
-        let (hash, what) = (op.hash(), op.describe());
-        let answer = {
-            let mut state = self.entry.lock();
-            self.check_lease(&state)?;
+        let what = op.describe();
+        let hash = op.hash(&what);
+        let (answer, queued) = {
+            let mut state = self.lock_live()?;
             let state = &mut *state;
             let Some(live) = state.live.as_mut() else { return Err(lease_lost()) };
             match live.next(Some((StepKind::Output, &what)), (KIND_OUTPUT, hash), &what)? {
@@ -259,11 +271,11 @@ impl Recorder {
             if answer.is_ok() {
                 state.status_dirty = true;
                 state.status.updated_at = self.shared.clock.wall();
-                live.changes.push(TaskChange::Output { name: op.name().to_owned() });
+                live.changes.push(TaskChange::Output { name: op.name().into() });
             }
-            answer
+            (answer, self.enqueue(state))
         };
-        self.barrier().await?;
+        self.wait_for(queued).await?;
         Ok(answer)
     }
 

@@ -95,17 +95,19 @@ pub fn journal_key(task: TaskId, epoch: u32, first: u64) -> [u8; 28] {
 }
 
 /// `id | number of the output BE`, the prefix of its pieces.
-pub fn output_prefix(task: TaskId, number: usize) -> Vec<u8> {
-    let mut key = task.as_bytes().to_vec();
+pub fn output_prefix(task: TaskId, number: usize) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..16].copy_from_slice(task.as_bytes());
     // MAX_OUTPUTS fits by far.
-    key.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+    key[16..].copy_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
     key
 }
 
 /// `id | number of the output BE | offset BE`
-pub fn output_key(task: TaskId, number: usize, offset: u64) -> Vec<u8> {
-    let mut key = output_prefix(task, number);
-    key.extend_from_slice(&offset.to_be_bytes());
+pub fn output_key(task: TaskId, number: usize, offset: u64) -> [u8; 28] {
+    let mut key = [0; 28];
+    key[..20].copy_from_slice(&output_prefix(task, number));
+    key[20..].copy_from_slice(&offset.to_be_bytes());
     key
 }
 

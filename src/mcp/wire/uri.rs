@@ -68,7 +68,7 @@ impl ResourceUri {
             // A journal grows with its task's steps, and so does what is kept of their times.
             Self::Task(id) | Self::Journal(id) | Self::Steps(id) => ResourceKey::Task(*id),
             Self::Result(id) => ResourceKey::Result(*id),
-            Self::Output(id, name) => ResourceKey::Output(*id, name.clone()),
+            Self::Output(id, name) => ResourceKey::Output(*id, name.as_str().into()),
             Self::Log(id) => ResourceKey::Log(*id),
             Self::State(namespace, key) => ResourceKey::State(namespace.clone(), key.clone()),
         }
