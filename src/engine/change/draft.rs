@@ -130,7 +130,9 @@ impl EntryState {
     pub fn left(&mut self) -> Option<Left> {
         let live = self.live.as_mut()?;
         live.journal.mark_reads();
+        let is_first = (self.status.attempt, self.status.retry, self.status.epoch) == (1, 0, 0);
         Some(Left {
+            has_journal_alone: is_first && live.restored.is_none() && live.ops.are_none(),
             steps: live.journal.next_number(),
             awake_nanos: u64::try_from(live.awake.as_nanos()).unwrap_or(u64::MAX),
             log_bytes: live.log.position().max(live.log.durable()),

@@ -49,6 +49,9 @@ pub struct Left {
     pub steps: u64,
     pub awake_nanos: u64,
     pub log_bytes: u64,
+    /// Of the rows that a completed task is rid of there is the journal at most: the first attempt has no operation behind
+    /// it, and nothing of an earlier epoch.
+    pub has_journal_alone: bool,
 }
 
 /// A fact that changes a task.
@@ -273,7 +276,11 @@ impl<'a> Plan<'a> {
     fn complete(&mut self, result: &[u8]) -> Result<(), IllegalTransition> {
         self.end(TaskEvent::Completed, Instance::GoesUnrecorded)?;
         self.rows.push(RowWrite::Result(result.to_vec()));
-        self.rows.extend([Space::Journal, Space::Op, Space::Checkpoint].map(RowWrite::DeleteAll));
+        self.rows.push(RowWrite::DeleteAll(Space::Journal));
+        // What is not there is not deleted: that would be looked for when the log is folded.
+        if !self.facts.left.is_some_and(|left| left.has_journal_alone) {
+            self.rows.extend([Space::Op, Space::Checkpoint].map(RowWrite::DeleteAll));
+        }
         Ok(())
     }
 
@@ -389,7 +396,8 @@ impl<'a> Plan<'a> {
         self.change(ResourceKey::Tasks(self.about.principal.to_owned()));
         // Readers of an output see that it will not grow any more.
         let outputs = self.status.outputs.iter();
-        let keys = outputs.map(|output| Effect::Changed(ResourceKey::Output(id, output.name.as_str().into())));
+        let keys =
+            outputs.map(|output| Effect::Changed(ResourceKey::Output(id, output.name.as_str().into())));
         self.effects.extend(keys);
         self.effects.push(Effect::Happened(id, vec![TaskChange::State(self.status.state)]));
         if has_asked {

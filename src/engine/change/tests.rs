@@ -37,7 +37,7 @@ fn facts() -> Facts<'static> {
 }
 
 fn left() -> Option<Left> {
-    Some(Left { steps: 7, awake_nanos: 70, log_bytes: 700 })
+    Some(Left { steps: 7, awake_nanos: 70, log_bytes: 700, has_journal_alone: false })
 }
 
 fn error(reason: FailedReason) -> TaskError {
@@ -267,6 +267,18 @@ fn each_event_writes_and_leads_to_what_this_table_says() {
         assert_eq!(draw(&change), expected, "{state}, {name}");
         assert_eq!(change.status.updated_at, WALL, "{name}");
     }
+}
+
+/// Each delete is looked for, row by row, when the log is folded.
+#[test]
+fn a_first_attempt_without_operations_has_its_journal_alone_deleted() {
+    let left = left().map(|left| Left { has_journal_alone: true, ..left });
+    let facts = Facts { left, ..facts() };
+    let change =
+        plan(about(None), &status(State::Running), Event::Completed(b"result"), facts).expect("an end");
+    let rows: Vec<String> = change.rows.iter().map(row).collect();
+    assert_eq!(rows.join(" "), "Status -Open Ended@5000 Result:result -journal*");
+    assert!(change.rewrites_past());
 }
 
 fn elicited() -> OpenQuestion {

@@ -105,6 +105,11 @@ impl Ops {
         self.bytes
     }
 
+    /// Whether there never was one in this epoch.
+    pub fn are_none(&self) -> bool {
+        self.begun == 0 && self.bytes == 0 && self.known.is_empty()
+    }
+
     pub fn insert(&mut self, number: u64, op: Op) {
         self.bytes += op.bytes();
         if let Some(old) = self.known.insert(number, op) {

@@ -229,3 +229,75 @@ async fn what_was_kept_long_enough_is_swept() {
     assert!(engine.tasks(&local, &TaskQuery::default()).await.expect("a page").tasks.is_empty());
     assert_eq!(rows_left(&engine), [], "nothing is left of them");
 }
+
+/// Does what its argument says, and completes.
+struct Recording;
+
+impl Recording {
+    async fn play(attempt: Attempt) -> Result<Outcome, RecorderError> {
+        let recorder = &attempt.recorder;
+        let does: Value = serde_json::from_str(&attempt.task.arguments).expect("arguments");
+        let does = does["does"].as_str().expect("a text");
+        if recorder.is_replaying() {
+            return Ok(Outcome::Completed(ToolResult::text("")));
+        }
+        recorder.record(1, 7, b"a record")?;
+        if does.starts_with("op") {
+            let op = recorder.begin_op()?;
+            recorder.op_intent(op, 7, 1)?;
+            recorder.op_done(op, 7, b"an outcome".to_vec())?;
+        }
+        if does == "checkpoint" {
+            recorder.checkpoint(b"a state".to_vec()).await?;
+        }
+        recorder.barrier().await?;
+        Ok(match does {
+            "op and a wait" => {
+                let until = Some(u64::try_from(DAY.as_nanos()).expect("a day"));
+                Outcome::Suspended(Suspension { reason: WaitingReason::Timer, until, on: Vec::new() })
+            }
+            "op and a fault" => Outcome::HostFault { message: "once".to_owned() },
+            _ => Outcome::Completed(ToolResult::text("")),
+        })
+    }
+}
+
+impl Runner for Recording {
+    fn inspect(&self, _component: Arc<[u8]>) -> BoxFuture<Result<Inspection, InspectError>> {
+        Box::pin(std::future::ready(Err(InspectError::Unsupported("a test".to_owned()))))
+    }
+
+    fn run(&self, attempt: Attempt) -> BoxFuture<Outcome> {
+        Box::pin(async move {
+            let played = Self::play(attempt).await;
+            played.unwrap_or_else(|error| Outcome::Trap { message: error.to_string(), backtrace: None })
+        })
+    }
+}
+
+/// Whatever it recorded, and in which attempt, epoch or instance.
+#[tokio::test]
+async fn a_completed_task_leaves_nothing_of_what_it_would_go_on_from() {
+    let world = World::new();
+    let options = EngineOptions { clock: Arc::new(world.clock.clone()), ..EngineOptions::default() };
+    let engine = TaskEngine::open(world.path(), Arc::new(Recording), options).await.expect("an engine");
+    let tool = definition("recording");
+    let closures = Closures::new().tool(tool, "1", |_, _| async { Ok(ToolResult::default()) });
+    engine.set_catalog(Arc::new(closures.catalog().expect("a catalog")));
+    engine.start().await.expect("a start");
+    for does in ["record", "op", "checkpoint", "op and a wait", "op and a fault"] {
+        let id = submit(&engine, "recording", json!({"does": does})).await;
+        if does.contains("and") {
+            until(&engine, id, |document| document.wake_at.is_some()).await;
+            let kept = rows_left(&engine).into_iter().filter(|(space, _)| *space == Space::Op).count();
+            assert_eq!(kept, 1, "{does}");
+            world.clock.advance(2 * DAY);
+        }
+        let document = ended(&engine, id).await;
+        assert_eq!(document.state, State::Completed, "{does}: {:?}", document.error);
+        let mut left = rows_left(&engine);
+        left.retain(|(space, _)| matches!(space, Space::Journal | Space::Op | Space::Checkpoint));
+        assert_eq!(left, Vec::new(), "{does}");
+    }
+    engine.shutdown().await;
+}
