@@ -8,7 +8,7 @@ use super::view::TaskView;
 use crate::authority::Principal;
 use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
-use crate::engine::rows::{read_result, tree};
+use crate::engine::rows::{find_result, read_result, tree};
 use crate::limits;
 use crate::store::Snapshot;
 use crate::task::{State, TaskId, ToolResult};
@@ -46,6 +46,24 @@ impl TaskEngine {
             (State::Cancelled, None) => TaskEnd::Cancelled(view),
             _ => TaskEnd::NotYet(view),
         })
+    }
+
+    /// What a task returns of which a follower heard that it completed. Whose it is the given view says: of what is on
+    /// disk the result alone is read.
+    pub async fn result_of_completed(
+        &self,
+        principal: &Principal,
+        task: &TaskView,
+    ) -> Result<TaskEnd, EngineError> {
+        let id = task.id;
+        if !principal.sees(&task.principal) {
+            return Err(EngineError::NoSuchTask(id));
+        }
+        match self.shared.store.read(move |snapshot| find_result(snapshot, id)).await? {
+            Some(result) => Ok(TaskEnd::Completed(result)),
+            // It was deleted meanwhile, or has not completed: its other rows say so.
+            None => self.result(principal, id).await,
+        }
     }
 
     /// Whether a poll of the task came no sooner than the one before was asked to be followed. `after` is when the next

@@ -333,7 +333,13 @@ pub fn ended_key(at: u64, id: TaskId) -> Vec<u8> {
 
 pub fn read_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<ToolResult, StoreError> {
     let missing = || StoreError::damaged_row(Space::Result, id.as_bytes(), "the row is missing");
-    let payload: Payload = read_row(snapshot, Space::Result, id.as_bytes())?.ok_or_else(missing)?;
+    find_result(snapshot, id)?.ok_or_else(missing)
+}
+
+/// The same, `None` where it is not there, or not any more.
+pub fn find_result(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Option<ToolResult>, StoreError> {
+    let (space, key) = (Space::Result, id.as_bytes());
+    let Some(payload) = read_row::<Payload>(snapshot, space, key)? else { return Ok(None) };
     let bytes = read_payload(snapshot, &payload)?;
-    codec::decode(ROW_VERSION, Space::Result, id.as_bytes(), &bytes)
+    codec::decode(ROW_VERSION, space, key, &bytes).map(Some)
 }

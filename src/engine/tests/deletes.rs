@@ -113,3 +113,27 @@ async fn a_child_goes_alone_and_a_task_that_is_tried_again_stays() {
     assert_eq!(refused_for(engine.delete(&local, parent).await), parent);
     engine.shutdown().await;
 }
+
+/// Of what completed, its submitter reads the result alone.
+#[tokio::test]
+async fn the_result_of_what_completed_is_its_owners_and_goes_with_the_task() {
+    let world = World::new();
+    let engine = world.start(family()).await;
+    let (local, bob) = (Principal::local(), Principal::new("bob", vec!["*".to_owned()]));
+    let large = engine.submit(call("large")).await.expect("a task").id;
+    let task = ended(&engine, large).await;
+    let reads = engine.shared.store.reads();
+    let end = engine.result_of_completed(&local, &task).await.expect("an end");
+    assert_eq!(engine.shared.store.reads() - reads, 1);
+    assert_eq!(text(end).len(), limits::MAX_INLINE_PAYLOAD_BYTES + 1);
+    let others = engine.result_of_completed(&bob, &task).await;
+    assert!(matches!(others, Err(EngineError::NoSuchTask(id)) if id == large));
+
+    let slow = engine.submit(call("slow")).await.expect("a task");
+    let not_yet = engine.result_of_completed(&local, &slow.task).await.expect("a task");
+    assert!(matches!(not_yet, TaskEnd::NotYet(view) if view.id == slow.id));
+    engine.delete(&local, large).await.expect("deleted");
+    let gone = engine.result_of_completed(&local, &task).await;
+    assert!(matches!(gone, Err(EngineError::NoSuchTask(id)) if id == large));
+    engine.shutdown().await;
+}

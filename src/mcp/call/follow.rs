@@ -45,6 +45,8 @@ pub enum Asking {
 /// Why following a task stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
+    /// The task said that it completed.
+    Completed,
     /// It ended, or it asks what only others can answer.
     Ended,
     /// It asks what this client can be asked in the next round of its call.
@@ -120,6 +122,7 @@ impl Handler {
                     TaskChange::Line { level, text, .. } => {
                         reports.tell(&Report::Line { level, text }).await;
                     }
+                    TaskChange::State(State::Completed) => return Ok(Stopped::Completed),
                     TaskChange::State(state) if state.is_terminal() => return Ok(Stopped::Ended),
                     TaskChange::Questions | TaskChange::State(State::Waiting(WaitingReason::Input)) => look = true,
                     TaskChange::Lagged(_) => {

@@ -114,6 +114,7 @@ impl Handler {
         if !matches!(stopped, Ok(Stopped::Stopping)) {
             stream.slot.end_questions();
         }
+        // What has completed is answered with its result.
         if matches!(stopped, Ok(Stopped::Ended | Stopped::Asks | Stopped::TimeOver)) {
             self.note_waited(stream, call).await;
         }

@@ -185,9 +185,20 @@ impl Handler {
                     return Ok(round.into());
                 }
             }
-            Stopped::Ended | Stopped::TimeOver | Stopped::GivenUp | Stopped::Lost | Stopped::Stopping => {}
+            Stopped::Completed
+            | Stopped::Ended
+            | Stopped::TimeOver
+            | Stopped::GivenUp
+            | Stopped::Lost
+            | Stopped::Stopping => {}
         }
-        let end = engine.result(principal, id).await.map_err(error::refusal)?;
+        let end = match stopped {
+            Stopped::Completed if !submitted.existing => {
+                engine.result_of_completed(principal, &submitted.task).await
+            }
+            _ => engine.result(principal, id).await,
+        };
+        let end = end.map_err(error::refusal)?;
         match self.form(context).ended(end, entry.map(Arc::as_ref), id) {
             Some(answer) => answer.map(CallToolResponse::Complete),
             None => {
