@@ -1,4 +1,4 @@
-//! What runs in the compiler's process: it bounds itself before it reads a byte of the component, and ends when its parent
+//! What runs in the compiler's process: it bounds itself before it compiles a byte of the component, and ends when its parent
 //! does.
 
 use std::io::{self, BufReader, Read, Stdin, Write};
@@ -31,8 +31,9 @@ fn answer(mut from: BufReader<Stdin>, to: &mut impl Write) -> io::Result<()> {
     // What this system has of them; its server says which that is.
     let _ = walls::raise_around_nothing();
     let (request, component) = protocol::read_request(&mut from)?;
-    bound(&request)?;
+    // Before the bound: a thread that cannot be had is an error of the system's, memory that cannot is a bound's.
     thread::Builder::new().name("parent".to_owned()).spawn(move || end_with_parent(from))?;
+    bound(&request)?;
     let compiled = compile(&request, &component);
     match compiled {
         Ok(code) => protocol::write_reply(to, Ok(code.as_bytes())),
