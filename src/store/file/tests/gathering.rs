@@ -1,9 +1,12 @@
 //! When the writer waits for those whom it has answered, and when it does not.
 
+use futures::FutureExt;
+
 use super::*;
 use crate::limits::{MAX_GROUP_BYTES, MIN_GATHERED_ANSWERS};
 use crate::store::Lsn;
 use crate::store::file::drive::Drive;
+use crate::store::file::shared::Waits;
 use crate::store::suite::{Calls, hold_up};
 
 /// More than enough to be waited for.
@@ -40,14 +43,29 @@ fn gathering() -> (Drive, Store) {
     (drive, store)
 }
 
+/// Queues a batch, and comes back when the writer waits for others to come with it.
+fn enqueue_first(store: &Store) -> Ack {
+    let mut first = store.enqueue(put(0)).unwrap();
+    let is_gathering = || {
+        let queue = file(store).shared.queue();
+        matches!(queue.writer, Waits::Gathering(_)) && queue.hurried == 1
+    };
+    while !is_gathering() {
+        assert_eq!((&mut first).now_or_never(), None, "the first had a commit for itself");
+        std::thread::yield_now();
+    }
+    first
+}
+
 const FIRST: Lsn = 1;
 const SECOND: Lsn = FIRST + MANY as Lsn;
 
 #[test]
 fn after_many_answers_the_half_of_them_share_the_next_commit() {
     let (drive, store) = gathering();
-    let acks: Vec<_> = (0..MANY / 2).map(|number| store.enqueue(put(number)).unwrap()).collect();
-    for (number, ack) in acks.into_iter().enumerate() {
+    let first = enqueue_first(&store);
+    let others: Vec<_> = (1..MANY / 2).map(|number| store.enqueue(put(number)).unwrap()).collect();
+    for (number, ack) in [first].into_iter().chain(others).enumerate() {
         assert_eq!(ack.wait_blocking(), Ok(SECOND + number as Lsn));
     }
     assert_eq!(groups(&drive), [FIRST, SECOND]);
@@ -100,25 +118,28 @@ fn the_wait_is_over_after_its_time() {
 #[test]
 fn an_owner_that_blocks_a_thread_ends_the_wait() {
     let (drive, store) = gathering();
-    let before = store.enqueue(put(0)).unwrap();
+    let first = enqueue_first(&store);
     assert_eq!(store.commit_blocking(put(1)), Ok(SECOND + 1));
-    assert_eq!(before.wait_blocking(), Ok(SECOND));
+    assert_eq!(first.wait_blocking(), Ok(SECOND));
     assert_eq!(groups(&drive), [FIRST, SECOND]);
 }
 
 #[test]
 fn as_much_as_a_group_holds_ends_the_wait() {
     let (drive, store) = gathering();
+    let first = enqueue_first(&store);
     let large = Batch::new().put(Space::Blob, b"large", vec![1; MAX_GROUP_BYTES]);
-    assert_eq!(store.enqueue(large).unwrap().wait_blocking(), Ok(SECOND));
-    assert_eq!(groups(&drive), [FIRST, SECOND]);
+    // Both are more than a group holds.
+    assert_eq!(store.enqueue(large).unwrap().wait_blocking(), Ok(SECOND + 1));
+    assert_eq!(first.wait_blocking(), Ok(SECOND));
+    assert_eq!(groups(&drive), [FIRST, SECOND, SECOND + 1]);
 }
 
 #[test]
 fn closing_ends_the_wait() {
     let (drive, store) = gathering();
-    let last = store.enqueue(put(0)).unwrap();
+    let first = enqueue_first(&store);
     store.close_blocking().unwrap();
-    assert_eq!(last.wait_blocking(), Ok(SECOND));
+    assert_eq!(first.wait_blocking(), Ok(SECOND));
     assert_eq!(groups(&drive), [FIRST, SECOND]);
 }
