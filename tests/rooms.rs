@@ -29,6 +29,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("wasmparser", "sandbox"),
     ("wasm_encoder", "sandbox"),
     ("if_addrs", "sandbox"),
+    ("async_task", "sandbox"),
     ("unicode_properties", "catalog"),
     ("unicode_script", "catalog"),
     ("unicode_security", "catalog"),

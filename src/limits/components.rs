@@ -162,6 +162,9 @@ pub const MAX_WASM_STACK_BYTES: usize = 1024 * 1024;
 /// A spinning guest gives way after one tick, and its limits are checked: so long may a neighbour's call wait
 /// behind it. Milliseconds.
 pub const EPOCH_TICK_MS: u64 = 2;
+/// Guests that something woke run before those that gave way, so many of them until one of the others has its turn: a
+/// step takes some ten microseconds, a turn a tick.
+pub const MAX_WOKEN_IN_A_ROW: u32 = 64;
 /// Nesting of a JSON value that becomes a component value, or the other way.
 pub const MAX_JSON_DEPTH: usize = 64;
 /// The signature next to a component, bytes: minisign's have some 300 and a comment.

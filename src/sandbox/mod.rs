@@ -14,6 +14,7 @@ mod describe;
 mod documentation;
 mod egress;
 mod end;
+mod executor;
 mod host;
 pub mod inspect;
 mod instance;

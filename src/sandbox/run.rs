@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use wasmtime::component::InstancePre;
 
 use super::asynchronous::Asynchronous;
@@ -138,11 +139,8 @@ impl Sandbox {
         times: usize,
     ) -> Result<Vec<Duration>, InspectError> {
         let instances = instances(self.inner.clone(), component, times);
-        self.inner
-            .threads
-            .spawn(instances)
-            .await
-            .unwrap_or_else(|message| Err(InspectError::HostFault(message)))
+        let made = self.inner.threads.spawn(&Handle::current(), instances);
+        made.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
     }
 }
 
@@ -163,8 +161,8 @@ impl Runner for Sandbox {
         if self.inner.workers.is_some() && !attempt.is_operators_own {
             return Box::pin(isolated(self.inner.clone(), attempt));
         }
-        let runtime = tokio::runtime::Handle::current();
-        let run = self.inner.threads.spawn(run(self.inner.clone(), attempt, runtime));
+        let runtime = Handle::current();
+        let run = self.inner.threads.spawn(&runtime, run(self.inner.clone(), attempt, runtime.clone()));
         Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
     }
 
@@ -187,7 +185,7 @@ impl Runner for Sandbox {
     }
 }
 
-async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: tokio::runtime::Handle) -> Outcome {
+async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: Handle) -> Outcome {
     let Attempt { task, component, recorder, memory, .. } = attempt;
     let binding: Binding = match task.binding.parse() {
         Ok(binding) => binding,
@@ -253,7 +251,8 @@ async fn loaded(
     bytes: impl FnOnce() -> Result<Arc<[u8]>, String> + Send + 'static,
 ) -> Result<InstancePre<World>, InspectError> {
     let (cache, id) = (inner.cache.clone(), id.clone());
-    let loading = inner.threads.spawn(async move { cache.load(&id, bytes).await });
+    let load = async move { cache.load(&id, bytes).await };
+    let loading = inner.threads.spawn(&Handle::current(), load);
     loading.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
 }
 
@@ -311,7 +310,8 @@ async fn inspected(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection
         Some(_) => described_apart(&inner, component.clone()).await?,
         None => None,
     };
-    let inspection = inner.threads.spawn(inspection(inner.clone(), component, described));
+    let inspection = inspection(inner.clone(), component, described);
+    let inspection = inner.threads.spawn(&Handle::current(), inspection);
     inspection.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
 }
 

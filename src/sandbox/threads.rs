@@ -9,11 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinHandle;
 use wasmtime::Engine;
 
+use super::executor::Executor;
 use crate::limits;
 
 /// How much nicer guests are than the threads that serve clients and write the store. Spinning guests at
@@ -71,43 +71,31 @@ impl Compilers {
     }
 }
 
-/// The guests' runtime. Dropping it ends every guest at its next yield.
+/// The guests' executor. Dropping it ends every guest at its next yield.
 pub(super) struct GuestThreads {
-    runtime: Option<Runtime>,
+    executor: Executor,
     ticker: Arc<Ticker>,
 }
 
 impl GuestThreads {
-    /// `threads` is the number of worker threads.
     pub fn start(engine: &Engine, threads: usize) -> std::io::Result<Self> {
-        let threads = threads.max(1);
-        let number = AtomicUsize::new(0);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .max_blocking_threads(threads)
-            .thread_name_fn(move || format!("guest-{}", number.fetch_add(1, Ordering::Relaxed)))
-            // Who is new runs before the spinners that have just given way, not after some turns of theirs.
-            .global_queue_interval(1)
-            .on_thread_start(give_way)
-            .enable_all()
-            .build()?;
+        let executor = Executor::start(threads.max(1), "guest", give_way)?;
         let ticker = Ticker::start(engine.clone())?;
-        Ok(Self { runtime: Some(runtime), ticker })
+        Ok(Self { executor, ticker })
     }
 
-    /// Runs the future to its end on the guests' threads; dropping what is returned ends it.
-    pub fn spawn<F>(&self, future: F) -> impl Future<Output = Result<F::Output, String>> + Send + 'static
+    /// Runs the future to its end on the guests' threads; dropping what is returned ends it. `runtime` has its timers and
+    /// sockets, and runs what it spawns.
+    pub fn spawn<F>(
+        &self,
+        runtime: &Handle,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, String>> + Send + use<F>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let handle = self.runtime.as_ref().map(|runtime| AbortOnDrop(runtime.spawn(future)));
-        async move {
-            match handle {
-                Some(mut handle) => (&mut handle.0).await.map_err(|error| error.to_string()),
-                None => Err("the guests' threads have ended".to_owned()),
-            }
-        }
+        self.executor.spawn(runtime, future)
     }
 
     pub fn ticker(&self) -> &Arc<Ticker> {
@@ -118,18 +106,6 @@ impl GuestThreads {
 impl Drop for GuestThreads {
     fn drop(&mut self) {
         self.ticker.stop();
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting here would block, and may not be done inside another runtime.
-            runtime.shutdown_background();
-        }
-    }
-}
-
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

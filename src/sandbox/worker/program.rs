@@ -103,7 +103,7 @@ struct Worker {
     link: Arc<Link>,
     pre: Arc<InstancePre<World>>,
     threads: GuestThreads,
-    /// Exchanges run there and not on the guests' threads.
+    /// Exchanges run there and not on the guests' threads, whose timers it has.
     exchanges: Runtime,
     guests: Arc<Mutex<HashMap<u64, Guest>>>,
 }
@@ -206,7 +206,7 @@ impl Worker {
         let (runs, stopped) = oneshot::channel();
         self.guests.lock().insert(number, Guest { news, _runs: runs });
         let farewell = Farewell { link: self.link.clone(), guests: self.guests.clone(), number, end: None };
-        let running = self.threads.spawn(async move {
+        let running = self.threads.spawn(self.exchanges.handle(), async move {
             let mut farewell = farewell;
             let outcome = playing.await;
             farewell.end = Some(outcome.into());
@@ -221,7 +221,8 @@ impl Worker {
 
     fn describe(&self, guest: u64) {
         let (pre, ticker, link) = (self.pre.clone(), self.threads.ticker().clone(), self.link.clone());
-        let described = self.threads.spawn(async move { describe(&ticker, &pre).await });
+        let describing = async move { describe(&ticker, &pre).await };
+        let described = self.threads.spawn(self.exchanges.handle(), describing);
         self.exchanges.spawn(async move {
             let described = described.await.unwrap_or_else(|fault| Err(InspectError::HostFault(fault)));
             let tools = described.and_then(|tools| {
