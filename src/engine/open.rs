@@ -20,6 +20,7 @@ use crate::engine::error::EngineError;
 use crate::engine::handle::TaskEngine;
 use crate::engine::lifecycle::{orphans, recovery, rest, retention};
 use crate::engine::memory::Memory;
+use crate::engine::memory::components::StoredComponents;
 use crate::engine::memory::counters::ModelUsage;
 use crate::engine::memory::entry::Anchor;
 use crate::engine::memory::flush::Dirty;
@@ -195,6 +196,7 @@ impl TaskEngine {
             trying: Semaphore::new(limits::MAX_TRIALS_AT_ONCE),
             exporting: tokio::sync::Mutex::default(),
             stored_here: Mutex::default(),
+            stored_components: StoredComponents::default(),
             sweeping: RwLock::default(),
             retention: options.retention,
             sampler: options.sampler,

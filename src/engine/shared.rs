@@ -17,6 +17,7 @@ use crate::engine::commit::Commit;
 use crate::engine::effect::Effects;
 use crate::engine::feed::ResourceKey;
 use crate::engine::memory::Memory;
+use crate::engine::memory::components::StoredComponents;
 use crate::engine::memory::entry::{Anchor, Entry};
 use crate::engine::memory::flush::Dirty;
 use crate::engine::memory::gates::Gates;
@@ -79,6 +80,8 @@ pub struct Shared {
     /// Components that this process stored. Their catalog may be set later: only the end of a task's retention, as
     /// ever, takes those that nothing names.
     pub stored_here: Mutex<BTreeSet<ComponentId>>,
+    /// Components that attempts have found in the store.
+    pub stored_components: StoredComponents,
     /// Held by a sweep while it looks whether anybody else needs a blob and says that it goes: nothing may be
     /// enqueued in between that refers to it.
     pub sweeping: RwLock<()>,

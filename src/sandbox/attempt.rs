@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::component::InstancePre;
-
 use super::binding::Binding;
 use super::end::{self, End, Stage};
-use super::instance;
+use super::instance::{self, Callee};
 use super::limiter::Limiter;
+use super::prepared::Prepared;
 use super::task_host::{MemoryAccount, TaskHost};
 use super::threads::{Metered, Ticker};
 use super::world::World;
@@ -19,8 +18,6 @@ use super::world::stdio::Capture;
 use crate::authority::Grant;
 use crate::engine::Outcome;
 use crate::task::{TaskLimits, Variable};
-
-const CANCELLATION_INTERFACE: &str = "longhaul:tool/cancellation";
 
 /// What is called, and within what bounds.
 pub(super) struct Job<'a> {
@@ -43,13 +40,14 @@ pub(super) struct Means {
 /// To be called on the guests' threads.
 pub(super) async fn run(
     ticker: &Arc<Ticker>,
-    pre: &InstancePre<World>,
+    prepared: &Prepared<World>,
     job: Job<'_>,
     means: Means,
 ) -> Outcome {
     let Means { host, memory, egress, folders, suspend_grace } = means;
     let folders = FolderAccess { port: folders, unknown_outcome: egress.effects.unknown_outcome };
-    if instance::imports(pre.component(), pre.engine(), CANCELLATION_INTERFACE) {
+    let pre = &prepared.pre;
+    if prepared.handles_cancellation {
         host.handles_cancellation();
     }
     loop {
@@ -68,8 +66,8 @@ pub(super) async fn run(
         let guest = async {
             let instance = pre.instantiate_async(&mut store).await?;
             stage = Stage::Called;
-            let returned =
-                instance::call(&mut store, &instance, job.binding, job.arguments, &capture).await?;
+            let callee = Callee { instance: &instance, tool: prepared.tool.as_ref() };
+            let returned = instance::call(&mut store, callee, job.binding, job.arguments, &capture).await?;
             store.data().write_pending().await?;
             Ok(returned)
         };

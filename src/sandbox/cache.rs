@@ -10,13 +10,14 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Linker};
 
 use super::admit;
 use super::artifact::{self, Code, Identity};
 use super::compile::{Compile, Compiler};
 use super::config;
 use super::kept;
+use super::prepared::Prepared;
 use super::threads::aside;
 use crate::engine::InspectError;
 use crate::limits;
@@ -45,7 +46,7 @@ struct Loaded<T: 'static> {
 }
 
 struct Entry<T: 'static> {
-    cell: Arc<OnceCell<InstancePre<T>>>,
+    cell: Arc<OnceCell<Arc<Prepared<T>>>>,
     used: u64,
 }
 
@@ -76,7 +77,11 @@ impl<T: Send + 'static> Cache<T> {
 
     /// The component, ready to be instantiated. `bytes` is called where it is not in memory, and must give
     /// what `id` names; its error is a host fault. To be called on the guests' threads.
-    pub async fn load<F>(self: &Arc<Self>, id: &ComponentId, bytes: F) -> Result<InstancePre<T>, InspectError>
+    pub async fn load<F>(
+        self: &Arc<Self>,
+        id: &ComponentId,
+        bytes: F,
+    ) -> Result<Arc<Prepared<T>>, InspectError>
     where
         F: FnOnce() -> Result<Arc<[u8]>, String> + Send + 'static,
     {
@@ -114,14 +119,14 @@ impl<T: Send + 'static> Cache<T> {
     }
 
     /// From the folder, where it is there.
-    async fn kept(self: Arc<Self>, id: &ComponentId) -> Result<Option<InstancePre<T>>, InspectError> {
+    async fn kept(self: Arc<Self>, id: &ComponentId) -> Result<Option<Arc<Prepared<T>>>, InspectError> {
         let id = id.clone();
         let load = move || self.kept_code(&id).map(|component| self.linked(&component)).transpose();
         aside("guest-loader", load).await.map_err(InspectError::HostFault)?
     }
 
     /// What was just compiled.
-    async fn taken(self: Arc<Self>, id: &ComponentId, code: Code) -> Result<InstancePre<T>, InspectError> {
+    async fn taken(self: Arc<Self>, id: &ComponentId, code: Code) -> Result<Arc<Prepared<T>>, InspectError> {
         let id = id.clone();
         let take = move || {
             let component = code.load(&self.engine).map_err(|error| admit::exceeds_a_bound(&error))?;
@@ -132,8 +137,9 @@ impl<T: Send + 'static> Cache<T> {
         aside("guest-loader", take).await.map_err(InspectError::HostFault)?
     }
 
-    fn linked(&self, component: &Component) -> Result<InstancePre<T>, InspectError> {
-        self.linker.instantiate_pre(component).map_err(|error| admit::missing_import(&error))
+    fn linked(&self, component: &Component) -> Result<Arc<Prepared<T>>, InspectError> {
+        let pre = self.linker.instantiate_pre(component).map_err(|error| admit::missing_import(&error))?;
+        Ok(Arc::new(Prepared::new(pre)))
     }
 
     fn kept_code(&self, id: &ComponentId) -> Option<Component> {
@@ -184,7 +190,7 @@ impl<T: Send + 'static> Cache<T> {
 }
 
 impl<T> Loaded<T> {
-    fn cell(&mut self, id: &ComponentId) -> Arc<OnceCell<InstancePre<T>>> {
+    fn cell(&mut self, id: &ComponentId) -> Arc<OnceCell<Arc<Prepared<T>>>> {
         self.clock += 1;
         let used = self.clock;
         if let Some(entry) = self.components.get_mut(id) {

@@ -6,7 +6,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::binding::Binding;
 use super::host::bindings::exports::longhaul::tool::tools;
-use super::host::bindings::{Tool, longhaul};
+use super::host::bindings::{Tool, ToolIndices, longhaul};
 use super::inspect::SelfDescribed;
 use super::stop::Stop;
 use super::values;
@@ -38,16 +38,25 @@ pub(super) fn store(engine: &Engine, world: World) -> Store<World> {
     store
 }
 
+/// Whose tool is called.
+#[derive(Clone, Copy)]
+pub(super) struct Callee<'a> {
+    pub instance: &'a Instance,
+    /// Where the exports of its component are, if it is of the world `longhaul:tool`.
+    pub tool: Option<&'a ToolIndices>,
+}
+
 /// Calls the tool. `capture` is what the store's world prints to.
 pub(super) async fn call(
     store: &mut Store<World>,
-    instance: &Instance,
+    callee: Callee<'_>,
     binding: &Binding,
     arguments: &str,
     capture: &Capture,
 ) -> Result<Returned> {
+    let instance = callee.instance;
     match binding {
-        Binding::Tool { name } => call_tool(store, instance, name, arguments).await,
+        Binding::Tool { name } => call_tool(store, callee, name, arguments).await,
         Binding::Export { interface, function } => {
             let export = (interface.as_deref(), function.as_str());
             call_export(store, instance, export, arguments, capture.bound_bytes()).await
@@ -74,11 +83,15 @@ pub(super) fn imports(component: &Component, engine: &Engine, interface: &str) -
 
 async fn call_tool(
     store: &mut Store<World>,
-    instance: &Instance,
+    Callee { instance, tool }: Callee<'_>,
     name: &str,
     arguments: &str,
 ) -> Result<Returned> {
-    let tool = Tool::new(&mut *store, instance)?;
+    let tool = match tool {
+        Some(indices) => indices.load(&mut *store, instance)?,
+        // The error names what it does not export.
+        None => Tool::new(&mut *store, instance)?,
+    };
     Ok(match tool.longhaul_tool_tools().call_call(store, name, &arguments.to_owned()).await? {
         Ok(output) => Returned::Result(result(output, false)),
         Err(tools::Failure::Tool(output)) => Returned::Result(result(output, true)),

@@ -22,6 +22,7 @@ mod kept;
 mod limiter;
 mod names;
 mod played;
+mod prepared;
 mod run;
 mod stop;
 mod synchronous;

@@ -191,8 +191,8 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: Handle) -> Outcome {
         Ok(binding) => binding,
         Err(error) => return Outcome::MissingComponent { message: format!("{error}") },
     };
-    let pre = match inner.cache.load(&task.component, move || component.load()).await {
-        Ok(pre) => pre,
+    let prepared = match inner.cache.load(&task.component, move || component.load()).await {
+        Ok(prepared) => prepared,
         Err(error) => return not_loaded(error),
     };
     let way_out = WayOut::Here { recorder: recorder.clone(), connector: inner.connector.clone() };
@@ -216,7 +216,7 @@ async fn run(inner: Arc<Inner>, attempt: Attempt, runtime: Handle) -> Outcome {
         grant: &task.grant,
         environment: &task.environment,
     };
-    attempt::run(inner.threads.ticker(), &pre, job, means).await
+    attempt::run(inner.threads.ticker(), &prepared, job, means).await
 }
 
 /// The same in a worker.
@@ -251,7 +251,7 @@ async fn loaded(
     bytes: impl FnOnce() -> Result<Arc<[u8]>, String> + Send + 'static,
 ) -> Result<InstancePre<World>, InspectError> {
     let (cache, id) = (inner.cache.clone(), id.clone());
-    let load = async move { cache.load(&id, bytes).await };
+    let load = async move { cache.load(&id, bytes).await.map(|prepared| prepared.pre.clone()) };
     let loading = inner.threads.spawn(&Handle::current(), load);
     loading.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
 }
@@ -285,7 +285,7 @@ async fn instances(
     times: usize,
 ) -> Result<Vec<Duration>, InspectError> {
     let id = ComponentId::of_bytes(&component);
-    let pre = inner.cache.load(&id, move || Ok(component)).await?;
+    let pre = inner.cache.load(&id, move || Ok(component)).await?.pre.clone();
     let mut taken = Vec::with_capacity(times);
     for _ in 0..times {
         let began = Instant::now();
@@ -341,7 +341,7 @@ async fn inspection(
 ) -> Result<Inspection, InspectError> {
     let id = ComponentId::of_bytes(&component);
     let bytes = component.clone();
-    let pre = inner.cache.load(&id, move || Ok(component)).await?;
+    let pre = inner.cache.load(&id, move || Ok(component)).await?.pre.clone();
     let described = match described {
         Some(described) => described,
         None if inspect::describes_itself(pre.engine(), pre.component()) => {

@@ -30,7 +30,6 @@ pub(super) struct Past {
     log_hash: Option<[u8; 8]>,
     ops: Ops,
     checkpoint: Option<(checkpoint::CheckpointRow, Arc<[u8]>)>,
-    has_component: bool,
     trace: Tracer,
 }
 
@@ -52,23 +51,19 @@ pub(super) async fn read_past(
         shared.commit(Commit::new())?.await?;
     }
     let past = match cached {
-        Some(task) if fresh => {
-            let blocks = shared.trace_blocks;
-            shared.store.read(move |snapshot| Past::none(snapshot, task, blocks)).await?
-        }
+        Some(task) if fresh => Past::none(task, shared.trace_blocks),
         None if fresh => {
-            let (id, blocks) = (entry.id, shared.trace_blocks);
-            let read = move |snapshot: &Snapshot<'_>| Past::none(snapshot, task_of(snapshot, id)?, blocks);
-            shared.store.read_long(read).await?
+            let id = entry.id;
+            let task = shared.store.read_long(move |snapshot| task_of(snapshot, id)).await?;
+            Past::none(task, shared.trace_blocks)
         }
         cached => {
             let (id, blocks) = (entry.id, shared.trace_blocks);
             shared.store.read_long(move |snapshot| Past::read(snapshot, id, cached, epoch, blocks)).await?
         }
     };
-    if !past.has_component {
-        let id = past.task.component.clone();
-        return Err(EngineError::NoSuchComponent(id));
+    if !has_component(shared, &past.task.component).await? {
+        return Err(EngineError::NoSuchComponent(past.task.component.clone()));
     }
     Ok(Some((past, rewritten)))
 }
@@ -79,9 +74,8 @@ fn task_of(snapshot: &Snapshot<'_>, id: TaskId) -> Result<Arc<Task>, StoreError>
 }
 
 impl Past {
-    fn none(snapshot: &Snapshot<'_>, task: Arc<Task>, trace_blocks: u32) -> Result<Self, StoreError> {
-        Ok(Self {
-            has_component: has_component(snapshot, &task.component)?,
+    fn none(task: Arc<Task>, trace_blocks: u32) -> Self {
+        Self {
             task,
             records: Vec::new(),
             journal_bytes: 0,
@@ -92,7 +86,7 @@ impl Past {
             ops: Ops::default(),
             checkpoint: None,
             trace: Tracer::new(trace_blocks),
-        })
+        }
     }
 
     fn read(
@@ -106,7 +100,7 @@ impl Past {
             Some(task) => task,
             None => task_of(snapshot, id)?,
         };
-        let mut past = Self::none(snapshot, task, trace_blocks)?;
+        let mut past = Self::none(task, trace_blocks);
         if let Some(row) = checkpoint::read(snapshot, id)? {
             let bytes = rows::read_payload(snapshot, &row.state)?;
             (past.awake_nanos, past.logical) = (row.awake_nanos, row.logical);
@@ -181,12 +175,19 @@ impl Past {
     }
 }
 
-fn has_component(snapshot: &Snapshot<'_>, component: &ComponentId) -> Result<bool, StoreError> {
+/// Whether the store has the component. That of an open task stays.
+async fn has_component(shared: &Shared, component: &ComponentId) -> Result<bool, StoreError> {
     // Closures are the runner's own; it says so itself if it does not know them.
     if !component.as_str().starts_with("blake3:") {
         return Ok(true);
     }
-    Ok(snapshot.get(Space::Component, component.as_str().as_bytes())?.is_some())
+    let Err(missed) = shared.stored_components.find(component) else { return Ok(true) };
+    let key = component.as_str().as_bytes().to_vec();
+    let is_there = shared.store.read(move |snapshot| snapshot.contains(Space::Component, &key)).await?;
+    if is_there {
+        shared.stored_components.note(component.clone(), missed);
+    }
+    Ok(is_there)
 }
 
 pub(super) fn component_source(shared: Arc<Shared>, component: ComponentId) -> ComponentSource {

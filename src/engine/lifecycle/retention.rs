@@ -160,6 +160,7 @@ impl TaskEngine {
                 .delete(Space::BlobRef, rows::blob_reference(digest, b"component"))
                 .delete(Space::Blob, digest.as_slice());
             self.shared.commit(commit)?.await?;
+            self.shared.stored_components.forget_all();
             self.runner.forget(&component);
             count += 1;
         }

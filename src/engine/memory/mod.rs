@@ -9,6 +9,7 @@
 mod ancestors;
 mod applied;
 pub(super) mod blocks;
+pub(super) mod components;
 pub(super) mod counters;
 pub(super) mod entry;
 pub(super) mod flush;

@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
-use wasmtime::component::InstancePre;
 
 use crate::engine::{InspectError, Outcome};
 use crate::limits;
@@ -20,6 +19,7 @@ use crate::sandbox::artifact::Code;
 use crate::sandbox::attempt::{self, Job, Means};
 use crate::sandbox::config;
 use crate::sandbox::describe::describe;
+use crate::sandbox::prepared::Prepared;
 use crate::sandbox::task_host::{MemoryAccount, TaskHost};
 use crate::sandbox::threads::GuestThreads;
 use crate::sandbox::wire::EndWire;
@@ -101,7 +101,7 @@ pub fn serve(from: impl Read, to: Box<dyn Write + Send>, place: Place) -> io::Re
 
 struct Worker {
     link: Arc<Link>,
-    pre: Arc<InstancePre<World>>,
+    prepared: Arc<Prepared<World>>,
     threads: GuestThreads,
     /// Exchanges run there and not on the guests' threads, whose timers it has.
     exchanges: Runtime,
@@ -140,7 +140,7 @@ impl Worker {
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { link, pre: Arc::new(pre), threads, exchanges, guests: Arc::default() })
+        Ok(Self { link, prepared: Arc::new(Prepared::new(pre)), threads, exchanges, guests: Arc::default() })
     }
 
     fn take(&self, message: ToWorker<'_>) {
@@ -179,7 +179,7 @@ impl Worker {
             folders: FolderPort::There(remote),
             suspend_grace,
         };
-        let (pre, ticker) = (self.pre.clone(), self.threads.ticker().clone());
+        let (prepared, ticker) = (self.prepared.clone(), self.threads.ticker().clone());
         self.run(guest, news, async move {
             let binding = match binding.parse() {
                 Ok(binding) => binding,
@@ -192,7 +192,7 @@ impl Worker {
                 grant: &grant,
                 environment: &environment,
             };
-            attempt::run(&ticker, &pre, job, means).await
+            attempt::run(&ticker, &prepared, job, means).await
         });
     }
 
@@ -220,8 +220,9 @@ impl Worker {
     }
 
     fn describe(&self, guest: u64) {
-        let (pre, ticker, link) = (self.pre.clone(), self.threads.ticker().clone(), self.link.clone());
-        let describing = async move { describe(&ticker, &pre).await };
+        let (prepared, ticker, link) =
+            (self.prepared.clone(), self.threads.ticker().clone(), self.link.clone());
+        let describing = async move { describe(&ticker, &prepared.pre).await };
         let described = self.threads.spawn(self.exchanges.handle(), describing);
         self.exchanges.spawn(async move {
             let described = described.await.unwrap_or_else(|fault| Err(InspectError::HostFault(fault)));
