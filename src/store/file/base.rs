@@ -2,8 +2,9 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::thread;
 
 use redb::{
     AccessGuard, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, TableError,
@@ -35,6 +36,19 @@ pub(super) fn guarded<T>(
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
         Err(StoreError::damaged(what, format!("it cannot be read ({words})")))
     })
+}
+
+/// Gives up a database that is damaged, or was only read, without the commit with which redb ends one. Where its account of
+/// free pages is wrong, redb panics in that commit, and once more while it unwinds, which would end the process.
+pub(super) fn abandon(db: Database) {
+    // After a write transaction that a panic drops, redb leaves the file to the next opening.
+    let marked: thread::Result<()> = catch_unwind(AssertUnwindSafe(|| {
+        let _transaction = db.begin_write();
+        resume_unwind(Box::new(()))
+    }));
+    // An earlier panic has left locks with which it panics here; not while it unwinds.
+    let dropped = catch_unwind(AssertUnwindSafe(move || drop(db)));
+    drop((marked, dropped));
 }
 
 /// The base tables as of one moment. Nothing is opened before the first question.

@@ -46,12 +46,14 @@ pub(super) struct LogEnd {
     /// The last opening that wrote ended as it should.
     pub was_closed: bool,
     pub last_lsn: Lsn,
+    /// Where it ended at the least when the base tables were last changed.
+    pub reached: Lsn,
     /// Position in the ring.
     pub head: u64,
 }
 
-/// After a crash: that the file holds no row of the log which was written after commits that are not there. That is
-/// proof of a disk that says of a write that it is safe before it is.
+/// After a crash: that the file holds no row of the log, and no change of a base table, which was written after commits that
+/// are not there. That is proof of a disk that says of a write that it is safe before it is.
 pub(super) fn none_is_lost(
     end: LogEnd,
     file: &impl StorageBackend,
@@ -70,13 +72,21 @@ pub(super) fn none_is_lost(
         if file.len()? <= searched.redb { newest_row(file, last) } else { Ok(None) }
     };
     let newest = search().map_err(|error| StoreError::io(format!("opening {}", path.display()), &error))?;
-    newest.map_or(Ok(()), |newest| {
+    let proof = match newest {
+        Some(newest) => {
+            let proof = format!("the file has parts of commit {newest}, which was begun after them");
+            Some((end.reached.max(newest - 1), proof))
+        }
+        None if end.reached > last => {
+            Some((end.reached, "its tables have what followed from them".to_owned()))
+        }
+        None => None,
+    };
+    proof.map_or(Ok(()), |(until, proof)| {
         let lost = format!(
-            "the commits {} to {} were acknowledged and are gone, since the file has parts of commit {newest}, which \
-             was begun after them. The disk, its controller or the machine's host said that they were safe before \
-             they were: see \"A disk that lies\" in docs/operators.md",
+            "the commits {} to {until} were acknowledged and are gone, since {proof}. The disk, its controller or the \
+             machine's host said that they were safe before they were: see \"A disk that lies\" in docs/operators.md",
             last + 1,
-            newest - 1,
         );
         Err(StoreError::damaged(path.display(), lost))
     })

@@ -12,7 +12,7 @@ use redb::{
     TableError, WriteTransaction,
 };
 
-use super::base::{Base, LOG, META, guarded};
+use super::base::{Base, LOG, META, abandon, guarded};
 use super::gate::Gated;
 use super::later::{LogEnd, Searched, none_is_lost};
 use super::layer::Layer;
@@ -38,6 +38,7 @@ const META_COMPACTED: &str = "compacted";
 const META_CLOSED: &str = "closed";
 const META_RING: &str = "ring";
 const META_RING_FILLED: &str = "ring-filled";
+const META_REACHED: &str = "reached";
 
 /// What start-up found.
 pub(super) struct Opened {
@@ -66,7 +67,8 @@ pub(super) struct Unfolded {
 
 impl Unfolded {
     fn end(&self, meta: &Meta) -> LogEnd {
-        LogEnd { was_closed: meta.was_closed(), last_lsn: self.last_lsn, head: self.head }
+        let reached = meta.position.reached;
+        LogEnd { was_closed: meta.was_closed(), last_lsn: self.last_lsn, reached, head: self.head }
     }
 }
 
@@ -91,6 +93,8 @@ pub(super) struct Position {
     pub ring: u64,
     /// How much of the ring had its blocks of the disk by then.
     pub ring_filled: u64,
+    /// The log had its rows up to this number by then, on the disk: the base tables may hold any of them.
+    pub reached: u64,
 }
 
 /// Opens the store on a file, or on what stands for one. On a disk that is full it gives back more of what it does not use.
@@ -105,7 +109,7 @@ pub(super) fn open<B: StorageBackend>(
     let mut db = database(gated.clone(), path, options.cache_bytes)?;
     let what = format!("opening {}", path.display());
     let failed = |error| StoreError::io(&what, &error);
-    guarded("the file", || {
+    let looked = guarded("the file", || {
         let is_new = known_format(&db, ring.as_deref(), path)?.is_none();
         let meta = if is_new { Meta::default() } else { Meta::read(&db, &what)? };
         let log = if is_new { Unfolded::default() } else { replay(&db, ring.as_deref(), &meta, &what)? };
@@ -128,8 +132,9 @@ pub(super) fn open<B: StorageBackend>(
         if meta.was_closed() {
             compact_if_worthwhile(&mut db, &gated, ring.as_deref(), path, &meta, is_disk_full)?;
         }
-        Ok(Opened::new(db, ring, &meta, log))
-    })
+        Ok((meta, log))
+    });
+    Opened::of(db, ring, looked)
 }
 
 /// Opens a store to read it. The file is left as it is: whatever redb writes or repairs stays in memory.
@@ -142,15 +147,16 @@ pub(super) fn open_to_read(
     let gated = Gated::new(redb);
     let db = database(gated.clone(), path, cache_bytes)?;
     let what = format!("opening {}", path.display());
-    guarded("the file", || {
+    let looked = guarded("the file", || {
         if known_format(&db, ring.as_deref(), path)?.is_none() {
             make_tables(&db, ring.as_deref()).map_err(|error| StoreError::of_redb(&what, error))?;
         }
         let meta = Meta::read(&db, &what)?;
         let log = replay(&db, ring.as_deref(), &meta, &what)?;
         none_is_lost(log.end(&meta), gated.file(), ring.as_deref(), path, Searched::TO_READ)?;
-        Ok(Opened::new(db, ring, &meta, log))
-    })
+        Ok((meta, log))
+    });
+    Opened::of(db, ring, looked)
 }
 
 /// Reads all of a store and verifies every checksum. What redb would write or repair stays in memory. Gives the
@@ -164,7 +170,7 @@ pub(super) fn check(
     let gated = Gated::new(redb);
     let mut db = database(gated.clone(), path, cache_bytes)?;
     let what = format!("checking {}", path.display());
-    guarded("the file", || {
+    let checked = guarded("the file", || {
         let is_new = known_format(&db, ring.as_deref(), path)?.is_none();
         let search = |meta: &Meta, log: &Unfolded| {
             none_is_lost(log.end(meta), gated.file(), ring.as_deref(), path, Searched::ALL)
@@ -193,7 +199,9 @@ pub(super) fn check(
             }
         }
         Ok((count, log.rows))
-    })
+    });
+    abandon(db);
+    checked
 }
 
 fn database(file: impl StorageBackend, path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
@@ -211,9 +219,21 @@ fn database(file: impl StorageBackend, path: &Path, cache_bytes: usize) -> Resul
 }
 
 impl Opened {
-    fn new(db: Database, ring: Option<Arc<Ring>>, meta: &Meta, log: Unfolded) -> Self {
-        let (was_closed, position) = (meta.was_closed(), meta.position);
-        Self { db, boot: meta.boot + 1, was_closed, position, ring, log }
+    fn of(
+        db: Database,
+        ring: Option<Arc<Ring>>,
+        looked: Result<(Meta, Unfolded), StoreError>,
+    ) -> Result<Self, StoreError> {
+        match looked {
+            Ok((meta, log)) => {
+                let (was_closed, position) = (meta.was_closed(), meta.position);
+                Ok(Self { db, boot: meta.boot + 1, was_closed, position, ring, log })
+            }
+            Err(error) => {
+                abandon(db);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -250,6 +270,9 @@ pub(super) fn write_position(transaction: &WriteTransaction, position: Position)
     if position.ring > 0 || position.ring_filled > 0 {
         meta.insert(META_RING, &position.ring.to_le_bytes()[..])?;
         meta.insert(META_RING_FILLED, &position.ring_filled.to_le_bytes()[..])?;
+    }
+    if position.reached > 0 {
+        meta.insert(META_REACHED, &position.reached.to_le_bytes()[..])?;
     }
     Ok(())
 }
@@ -327,6 +350,7 @@ impl Meta {
                 base_bytes: number(META_BASE_BYTES)?,
                 ring: number(META_RING)?,
                 ring_filled: number(META_RING_FILLED)?,
+                reached: number(META_REACHED)?,
             },
         })
     }

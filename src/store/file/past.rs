@@ -8,11 +8,11 @@ use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
 use super::drive::{Drive, Group};
-use super::open;
-use super::tests::Dice;
 use super::tests::disk::{Disk, Images, Lie};
+use super::tests::{Dice, with_small_ring};
+use super::{open, shared};
 use crate::store::frame::{Logged, read_row};
-use crate::store::{Batch, Lsn, NoSink, Space, Store, StoreError, StoreOptions};
+use crate::store::{Batch, Lsn, NoSink, Snapshot, Space, Store, StoreError, StoreOptions};
 
 /// Of each image, one in so many is cut again while it recovers.
 const AGAIN: usize = 4;
@@ -140,16 +140,12 @@ impl Past {
         Image { drive, acknowledged: self.acknowledged_by(cut) }
     }
 
-    /// What the store says of an image of a disk that lied.
+    /// What the store says of an image of a disk that lied, to a start and to who reads all of it.
     pub fn after_a_lie(&self, image: &Image, options: StoreOptions) -> AfterLie {
         let before = image.drive.disk.bytes();
-        let store = match Store::open_on(&image.drive, options, Arc::new(NoSink)) {
-            Ok(store) => store,
+        let (found, lsn) = match started(&image.drive, options) {
+            Ok(found) => found,
             Err(error) => return AfterLie::Error(error.to_string()),
-        };
-        let (found, lsn) = match (read(&store), usage_lsn(&store)) {
-            (Ok((found, _)), Ok(lsn)) => (found, lsn),
-            (Err(words), _) | (_, Err(words)) => return AfterLie::Error(words),
         };
         match self.states.get(&lsn) {
             Some(expected) if *expected == found && lsn >= image.acknowledged => AfterLie::Whole,
@@ -215,6 +211,17 @@ fn opened(drive: &Drive, options: StoreOptions) -> Result<Store, String> {
     Store::open_on(drive, options, Arc::new(NoSink)).map_err(|error| format!("opened: {error}"))
 }
 
+/// Opens as a start does, and reads. Nothing is committed: where redb's account of free pages is wrong and no opening
+/// sees it, it panics in a commit, and once more while it unwinds.
+fn started(drive: &Drive, options: StoreOptions) -> Result<(State, Lsn), StoreError> {
+    let path = Path::new("(a test's drive)");
+    let opened = open::open(drive.disk.clone(), path, with_small_ring(options), false)?;
+    let lsn = opened.log.last_lsn;
+    let held = shared::State::new(opened);
+    let (found, _) = read_all(&Snapshot::of_file(held.snapshot()?))?;
+    Ok((found, lsn))
+}
+
 fn check(drive: &Drive) -> Result<(), String> {
     let path = Path::new("(a test's drive)");
     let checked = open::check(drive.disk.clone(), path, CHECK_CACHE_BYTES);
@@ -225,23 +232,24 @@ fn usage_lsn(store: &Store) -> Result<Lsn, String> {
     Ok(store.usage().map_err(words)?.last_lsn)
 }
 
-/// All rows but the extra one, and whether that is there.
 fn read(store: &Store) -> Result<(State, bool), String> {
+    store.read_blocking(read_all).map_err(words)
+}
+
+/// All rows but the extra one, and whether that is there.
+fn read_all(snapshot: &Snapshot<'_>) -> Result<(State, bool), StoreError> {
     let (mut state, mut has_extra) = (State::default(), false);
-    let read = store.read_blocking(|snapshot| {
-        for &space in Space::ALL {
-            snapshot.scan(space, .., false, |key, value| {
-                if (space, key) == extra() {
-                    has_extra = true;
-                } else {
-                    state.add(space, key, value);
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(())
-    });
-    read.map_err(words).map(|()| (state, has_extra))
+    for &space in Space::ALL {
+        snapshot.scan(space, .., false, |key, value| {
+            if (space, key) == extra() {
+                has_extra = true;
+            } else {
+                state.add(space, key, value);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok((state, has_extra))
 }
 
 impl State {

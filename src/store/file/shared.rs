@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWri
 use redb::Database;
 use tokio::sync::watch;
 
+use super::base::abandon;
 use super::open::{Opened, Position};
 use super::request::Request;
 use super::reserve::{Measured, Reserve};
@@ -341,10 +342,11 @@ impl Queue {
 }
 
 impl Drop for State {
-    /// A writer that panicked has left redb in a state in which it panics again when it is dropped.
+    /// What is still there was not closed: it was only read, or its writer failed.
     fn drop(&mut self) {
-        let db = self.db.take();
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
+        if let Some(db) = self.db.take() {
+            abandon(db);
+        }
     }
 }
 

@@ -312,7 +312,8 @@ impl Writer {
         if let Some(fold) = self.fold.as_ref().filter(|_| finished) {
             (position.folded, position.ring) = (fold.through, fold.ring_until);
         }
-        if position != self.position {
+        if slice.is_some() || position != self.position {
+            position.reached = self.last_lsn;
             write_position(transaction, position).map_err(|error| self.failed(error))?;
             self.position = position;
             self.is_trimming |= finished;

@@ -175,6 +175,22 @@ fn the_sync_of_the_header_comes_with_the_next_one_and_before_another_length() {
 }
 
 #[test]
+fn a_database_that_is_given_up_writes_nothing_and_lets_its_file_go() {
+    let (disk, rows) = filled(true, small());
+    let db = redb_of(&disk);
+    let bytes = disk.bytes();
+    base::abandon(db);
+    assert!(disk.bytes() == bytes, "it was ended by a commit");
+    assert_eq!(contents(&open(&disk, small()).unwrap()).unwrap(), rows);
+    // A reader of a file that is refused holds no lock of it any more.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("longhaul.redb");
+    let db = || redb::Database::create(&path);
+    base::abandon(db().unwrap());
+    drop(db().unwrap());
+}
+
+#[test]
 fn a_foreign_file_is_refused() {
     for bytes in [vec![0; 100], b"not a store".to_vec(), vec![0xff; 10_000]] {
         let error = open(&Disk::holding(bytes), small()).unwrap_err();

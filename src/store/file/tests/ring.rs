@@ -112,6 +112,50 @@ fn records_that_are_gone_with_those_before_them_are_damage() {
     assert!(words.contains("log row 1 should come first and is missing"), "{words}");
 }
 
+/// All records from one on are gone, and nothing behind them is there to show it. While the log is folded, the base tables
+/// have a part of what those records said.
+#[test]
+fn what_is_folded_proves_the_records_that_it_came_from() {
+    let options = StoreOptions { max_unfolded_bytes: 32 * 1024, ..roomy() };
+    let disk = Disk::default();
+    let store = open(&disk, options).unwrap();
+    let (mut refused, mut mixed) = (0, 0);
+    for commits in 1..=60 {
+        put_rows(&store, commits - 1..commits);
+        if commits % 4 > 0 {
+            continue;
+        }
+        let made = Disk::holding(disk.bytes());
+        let (folded, folded_rows) = folded(&made);
+        for (at, lsn) in records(&made).into_iter().filter(|(_, lsn)| *lsn > folded) {
+            let disk = Disk::holding(made.bytes());
+            let rest = layout::HEADER_BYTES + at..layout::HEADER_BYTES + 256 * 1024;
+            disk.write(rest.start, &vec![0; (rest.end - rest.start) as usize]).unwrap();
+            let checked = opening::check(disk.clone(), Path::new(PATH), 1024 * 1024);
+            match rows(&disk) {
+                Ok(rows) => assert_eq!((rows as u64, checked.is_ok()), (lsn - 1, true), "of {commits}"),
+                Err(error) => {
+                    let words = error.to_string();
+                    let lost = format!("the commits {lsn} to ");
+                    assert!(words.contains(&lost) && words.contains("acknowledged and are gone"), "{words}");
+                    assert_eq!(checked.unwrap_err(), error);
+                    refused += 1;
+                    mixed += usize::from(folded_rows >= lsn);
+                }
+            }
+        }
+    }
+    assert!(refused > 100 && mixed > 30, "{refused} were refused, {mixed} would show rows of later commits");
+}
+
+/// Up to which commit the base tables hold everything, and how many rows they have by now.
+fn folded(made: &Disk) -> (u64, u64) {
+    let rows = opening::check(made.clone(), Path::new(PATH), 1024 * 1024).unwrap().0;
+    let db = redb_of(&Disk::holding(made.bytes()));
+    let transaction = redb::ReadableDatabase::begin_read(&db).unwrap();
+    (opening::Meta::of(&transaction).unwrap().position.folded, rows)
+}
+
 #[test]
 fn bytes_that_a_caller_wrote_pass_for_no_record() {
     let disk = Disk::default();
