@@ -139,7 +139,7 @@ impl Sandbox {
         times: usize,
     ) -> Result<Vec<Duration>, InspectError> {
         let instances = instances(self.inner.clone(), component, times);
-        let made = self.inner.threads.spawn(&Handle::current(), instances);
+        let made = self.inner.threads.executor.spawn(&Handle::current(), instances);
         made.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
     }
 }
@@ -162,7 +162,8 @@ impl Runner for Sandbox {
             return Box::pin(isolated(self.inner.clone(), attempt));
         }
         let runtime = Handle::current();
-        let run = self.inner.threads.spawn(&runtime, run(self.inner.clone(), attempt, runtime.clone()));
+        let run =
+            self.inner.threads.executor.spawn(&runtime, run(self.inner.clone(), attempt, runtime.clone()));
         Box::pin(async move { run.await.unwrap_or_else(|message| Outcome::HostFault { message }) })
     }
 
@@ -252,7 +253,7 @@ async fn loaded(
 ) -> Result<InstancePre<World>, InspectError> {
     let (cache, id) = (inner.cache.clone(), id.clone());
     let load = async move { cache.load(&id, bytes).await.map(|prepared| prepared.pre.clone()) };
-    let loading = inner.threads.spawn(&Handle::current(), load);
+    let loading = inner.threads.executor.spawn(&Handle::current(), load);
     loading.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
 }
 
@@ -311,7 +312,7 @@ async fn inspected(inner: Arc<Inner>, component: Arc<[u8]>) -> Result<Inspection
         None => None,
     };
     let inspection = inspection(inner.clone(), component, described);
-    let inspection = inner.threads.spawn(&Handle::current(), inspection);
+    let inspection = inner.threads.executor.spawn(&Handle::current(), inspection);
     inspection.await.unwrap_or_else(|message| Err(InspectError::HostFault(message)))
 }
 

@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use wasmtime::Engine;
 
@@ -73,7 +72,7 @@ impl Compilers {
 
 /// The guests' executor. Dropping it ends every guest at its next yield.
 pub(super) struct GuestThreads {
-    executor: Executor,
+    pub executor: Executor,
     ticker: Arc<Ticker>,
 }
 
@@ -82,20 +81,6 @@ impl GuestThreads {
         let executor = Executor::start(threads.max(1), "guest", give_way)?;
         let ticker = Ticker::start(engine.clone())?;
         Ok(Self { executor, ticker })
-    }
-
-    /// Runs the future to its end on the guests' threads; dropping what is returned ends it. `runtime` has its timers and
-    /// sockets, and runs what it spawns.
-    pub fn spawn<F>(
-        &self,
-        runtime: &Handle,
-        future: F,
-    ) -> impl Future<Output = Result<F::Output, String>> + Send + use<F>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.executor.spawn(runtime, future)
     }
 
     pub fn ticker(&self) -> &Arc<Ticker> {

@@ -206,7 +206,7 @@ impl Worker {
         let (runs, stopped) = oneshot::channel();
         self.guests.lock().insert(number, Guest { news, _runs: runs });
         let farewell = Farewell { link: self.link.clone(), guests: self.guests.clone(), number, end: None };
-        let running = self.threads.spawn(self.exchanges.handle(), async move {
+        let running = self.threads.executor.spawn(self.exchanges.handle(), async move {
             let mut farewell = farewell;
             let outcome = playing.await;
             farewell.end = Some(outcome.into());
@@ -223,7 +223,7 @@ impl Worker {
         let (prepared, ticker, link) =
             (self.prepared.clone(), self.threads.ticker().clone(), self.link.clone());
         let describing = async move { describe(&ticker, &prepared.pre).await };
-        let described = self.threads.spawn(self.exchanges.handle(), describing);
+        let described = self.threads.executor.spawn(self.exchanges.handle(), describing);
         self.exchanges.spawn(async move {
             let described = described.await.unwrap_or_else(|fault| Err(InspectError::HostFault(fault)));
             let tools = described.and_then(|tools| {
