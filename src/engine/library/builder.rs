@@ -19,6 +19,8 @@ use crate::store::Durability;
 /// has it.
 ///
 /// ```
+/// # // Programs see these names in the crate that shows all floors, which this one cannot import.
+/// # mod longhaul { pub use longhaul_engine::engine::{closures::*, *}; }
 /// # async fn program(folder: &std::path::Path) -> Result<(), longhaul::EngineError> {
 /// use std::time::Duration;
 /// use longhaul::{Closures, TaskEngine};

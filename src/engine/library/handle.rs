@@ -37,6 +37,8 @@ impl TaskEngine {
     /// local owner, unless [`Call::principal`] says otherwise.
     ///
     /// ```
+    /// # // Programs see these names in the crate that shows all floors, which this one cannot import.
+    /// # mod longhaul { pub use longhaul_engine::engine::{closures::*, *}; }
     /// # async fn program(folder: &std::path::Path) -> Result<(), longhaul::EngineError> {
     /// use longhaul::{Closures, StepError, Steps, TaskEngine};
     ///
