@@ -42,7 +42,7 @@ use crate::engine::shared::Shared;
 use crate::engine::state::expiry;
 use crate::engine::trace;
 use crate::limits;
-use crate::shares::{Account, Bounds, Pool};
+use crate::shares::{Account, Bound, Bounds, Pool};
 use crate::store::{Snapshot, Space, Store, StoreOptions, Usage};
 use crate::task::ComponentId;
 
@@ -66,8 +66,9 @@ pub struct EngineOptions {
     pub audit_retention: Option<Duration>,
     /// What is kept of each task's steps, from [`limits::MIN_TRACE_KIB`] to [`limits::MAX_TRACE_KIB`]; 0 is nothing.
     pub trace_kib: u64,
-    /// What there is of each thing, and who has how much of it; one for a process, which its wings share.
-    pub shares: Arc<Account>,
+    /// What there is of each thing, and who has how much of it; one for a process, which its wings share. `None` is one by
+    /// the limits, with room for `live_instances`.
+    pub shares: Option<Arc<Account>>,
     /// Every principal but `local` is known by a token: the tasks of one without do nothing more in its name. By default
     /// a program may have principals of its own.
     pub tokens_alone: bool,
@@ -102,7 +103,7 @@ impl Default for EngineOptions {
             tree: TreeBounds::default(),
             audit_retention: Some(Duration::from_secs(limits::DEFAULT_AUDIT_RETENTION_SECONDS)),
             trace_kib: limits::DEFAULT_TRACE_KIB,
-            shares: Account::new(Bounds::default()),
+            shares: None,
             tokens_alone: false,
             tool_bounds: BTreeMap::new(),
             operator: Operator::default(),
@@ -164,8 +165,9 @@ impl TaskEngine {
         options: EngineOptions,
     ) -> Result<Self, EngineError> {
         let clock: Arc<dyn Clock> = Arc::new(Bounded(options.clock));
+        let shares = options.shares.unwrap_or_else(|| account_for(options.live_instances));
         memory.tokens.are_needed.store(options.tokens_alone, Ordering::Relaxed);
-        let (loaded, account) = (memory.clone(), options.shares.clone());
+        let (loaded, account) = (memory.clone(), shares.clone());
         let load = move |snapshot: &Snapshot<'_>| {
             loaded.tokens.load(snapshot)?;
             loaded.blocks.load(snapshot)?;
@@ -174,7 +176,7 @@ impl TaskEngine {
         };
         store.read(load).await?;
         // Before anything is written. Another account was not given to this memory.
-        let _ = memory.account.set(options.shares.clone());
+        let _ = memory.account.set(shares.clone());
         let gates = store.read(move |snapshot| Gates::open(options.tool_bounds, snapshot)).await?;
         let (bounds, today) = (options.spending, day_of(clock.wall()));
         let spending = store.read(move |snapshot| Spending::load(bounds, today, snapshot)).await?;
@@ -202,12 +204,12 @@ impl TaskEngine {
             sampler: options.sampler,
             models: options.models,
             spending,
-            sampling: Turns::new(options.shares.clone(), Pool::Sampling),
+            sampling: Turns::new(shares.clone(), Pool::Sampling),
             runtime: Handle::current(),
             tree: options.tree,
             audit_retention: options.audit_retention,
             trace_blocks: trace::blocks_of(options.trace_kib),
-            shares: options.shares,
+            shares,
             operator: options.operator,
             trusts_all: options.trusts_all,
             lock_file: options.lock_file,
@@ -329,4 +331,11 @@ impl TaskEngine {
 async fn write_audit(shared: Arc<Shared>) {
     let running = shared.memory.running.subscribe();
     shared.audit.run(&shared.store, running, |commit| shared.commit(commit)).await;
+}
+
+/// Where a program gives no account, the number that it asks for is what its owner gets.
+fn account_for(live_instances: usize) -> Arc<Account> {
+    let mut bounds = Bounds::default();
+    bounds[Pool::Instances] = Bound::for_owner(live_instances as u64);
+    Account::new(bounds)
 }

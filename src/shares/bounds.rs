@@ -23,6 +23,17 @@ impl Bound {
         Self { process, share: process.div_ceil(limits::PRINCIPALS_PART), reserve }
     }
 
+    /// Divided, and yet the owner may have all of `count`: what it would leave to others is on top, and others have none
+    /// of that. More than `count` has to be refused elsewhere.
+    pub const fn for_owner(count: u64) -> Self {
+        let within = Self::divided(count);
+        if count < 2 {
+            return within;
+        }
+        let on_top = count.div_ceil(limits::OWNERS_PART - 1);
+        Self { process: count + on_top, reserve: within.reserve + on_top, ..within }
+    }
+
     /// Bytes in a store on a disk of so many.
     pub const fn of_disk(bytes: u64) -> Self {
         Self::of_store(bytes / 4 * 3)

@@ -19,6 +19,18 @@ fn account(process: u64, share: u64, reserve: u64) -> std::sync::Arc<Account> {
 }
 
 #[test]
+fn an_owner_that_leaves_nothing_has_all_of_a_count_and_others_have_what_they_would() {
+    for count in [1, 2, 7, 8, 9, 512, 612, 100_000] {
+        let (mut bounds, divided) = (Bounds::default(), Bound::divided(count));
+        bounds[Pool::Instances] = Bound::for_owner(count);
+        let account = Account::new(bounds);
+        assert_eq!(account.share(Pool::Instances, LOCAL), count);
+        assert_eq!(account.share(Pool::Instances, "ann"), divided.share);
+        assert_eq!(account.most(Pool::Instances, "ann"), divided.of_others(), "{count}");
+    }
+}
+
+#[test]
 fn a_principal_has_its_share_all_have_the_bound_and_the_owner_the_rest() {
     let account = account(10, 4, 2);
     let take = |who: &str, amount| account.take(Pool::Sessions, who, amount);

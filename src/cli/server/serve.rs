@@ -174,7 +174,7 @@ async fn open_engine(runner: Arc<dyn Runner>, context: &Context) -> Result<TaskE
         sampler,
         models: models::configured(context)?,
         spending: context.settings.shares.spending(),
-        shares: Account::new(machine::bounds(&context.settings, http::connections(), context.data())),
+        shares: Some(Account::new(machine::bounds(&context.settings, http::connections(), context.data()))),
         tokens_alone: true,
         tool_bounds: context.settings.operator.tool_bounds(),
         operator: context.settings.operator.clone(),

@@ -93,7 +93,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How many attempts live at once; see [`limits::MAX_LIVE_INSTANCES`](crate::limits::MAX_LIVE_INSTANCES).
+    /// How many attempts live at once, all of them the owner's where no one else has any; see
+    /// [`limits::MAX_LIVE_INSTANCES`](crate::limits::MAX_LIVE_INSTANCES), which is what a sandbox has room for.
     pub fn live_instances(mut self, instances: usize) -> Self {
         self.options.live_instances = instances;
         self

@@ -1,14 +1,18 @@
 //! What a program that embeds the engine sees: the builder, handles, typed closures and kinds of errors.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Barrier;
 
 use crate::authority::Principal;
 use crate::engine::closures::{Closures, StepError, Steps};
 use crate::engine::{EngineError, ErrorKind, NextAction, TaskEngine, TaskHandle};
+use crate::limits;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct Sum {
@@ -136,4 +140,42 @@ async fn a_handle_waits_cancels_and_is_found_again_under_its_key() {
     assert!(error.to_string().ends_with("was cancelled: enough"), "{error}");
     assert_eq!(error.next(), Some(NextAction::RetryTask(task.id())));
     engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_owner_runs_as_many_at_once_as_the_program_asks_for_and_no_more() {
+    for count in [1, 2, 8, limits::MAX_LIVE_INSTANCES + 100] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let meeting = Arc::new(Barrier::new(count + 1));
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let meet = {
+            let (meeting, running, most) = (meeting.clone(), running.clone(), most.clone());
+            move |_: Steps, _: Sum| {
+                let (meeting, running, most) = (meeting.clone(), running.clone(), most.clone());
+                async move {
+                    most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    meeting.wait().await;
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    Ok::<(), StepError>(())
+                }
+            }
+        };
+        let closures = Closures::new().typed("meet", "1", "Waits for as many.", meet);
+        let builder = TaskEngine::builder(folder.path()).closures(closures).live_instances(count);
+        let engine = builder.start().await.expect("an engine");
+        // Twice as many as may run: those of the second half come when the first have met.
+        let mut tasks = Vec::new();
+        for _ in 0..2 * count {
+            tasks.push(call(&engine, "meet", &[]).await);
+        }
+        for half in ["first", "second"] {
+            let met = tokio::time::timeout(Duration::from_secs(60), meeting.wait()).await;
+            met.unwrap_or_else(|_| panic!("{count} of the {half} half do not run at once"));
+        }
+        for task in tasks {
+            task.value::<()>().await.expect("it has met");
+        }
+        assert_eq!(most.load(Ordering::Relaxed), count);
+        engine.shutdown().await;
+    }
 }

@@ -35,7 +35,7 @@ impl Place {
         let catalog = Arc::new(closures.catalog().expect("a catalog"));
         let options = EngineOptions {
             live_instances: 1,
-            shares: Account::new(self.bounds.clone()),
+            shares: Some(Account::new(self.bounds.clone())),
             ..self.world.options()
         };
         let engine =

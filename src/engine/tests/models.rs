@@ -108,7 +108,7 @@ impl Desk {
         bounds[Pool::Sampling] = Bound { process: at_once as u64, share: at_once as u64, reserve: 0 };
         let spending = SpendingBounds { all: self.day, ..SpendingBounds::default() };
         let models = models.map(|models| Arc::new(models.clone()) as Arc<dyn Models>);
-        let shares = Account::new(bounds);
+        let shares = Some(Account::new(bounds));
         let options = EngineOptions { models, shares, spending, ..self.world.options() };
         let engine =
             TaskEngine::open(self.world.path(), Arc::new(closures), options).await.expect("an engine");

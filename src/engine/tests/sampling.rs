@@ -41,8 +41,11 @@ async fn the_endpoint_is_asked_next_for_the_principal_that_it_works_least_for() 
     let catalog = Arc::new(closures.catalog().expect("a catalog"));
     let mut bounds = Bounds::default();
     bounds[Pool::Sampling] = Bound { process: 3, share: 2, reserve: 0 };
-    let options =
-        EngineOptions { sampler: Some(endpoint.clone()), shares: Account::new(bounds), ..world.options() };
+    let options = EngineOptions {
+        sampler: Some(endpoint.clone()),
+        shares: Some(Account::new(bounds)),
+        ..world.options()
+    };
     let engine = TaskEngine::open(world.path(), Arc::new(closures), options).await.expect("an engine");
     engine.set_catalog(catalog);
     engine.start().await.expect("a start");

@@ -84,7 +84,7 @@ impl Place {
         let catalog = Arc::new(closures.catalog().expect("a catalog"));
         let options = EngineOptions {
             live_instances: self.live,
-            shares: Account::new(self.bounds.clone()),
+            shares: Some(Account::new(self.bounds.clone())),
             tool_bounds: self.tools.clone(),
             ..self.world.options()
         };

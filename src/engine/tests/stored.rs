@@ -68,7 +68,8 @@ impl Place {
     async fn start(&self) -> TaskEngine {
         let closures = tools(&self.gate);
         let catalog = Arc::new(closures.catalog().expect("a catalog"));
-        let options = EngineOptions { shares: Account::new(self.bounds.clone()), ..self.world.options() };
+        let options =
+            EngineOptions { shares: Some(Account::new(self.bounds.clone())), ..self.world.options() };
         let engine =
             TaskEngine::open(self.world.path(), Arc::new(closures), options).await.expect("an engine");
         engine.set_catalog(catalog);

@@ -15,7 +15,7 @@ impl World {
     async fn sharing(bounds: Bounds) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let gate = Arc::new(Semaphore::new(0));
-        let options = EngineOptions { shares: Account::new(bounds), ..EngineOptions::default() };
+        let options = EngineOptions { shares: Some(Account::new(bounds)), ..EngineOptions::default() };
         let engine = engine_with(folder.path(), &gate, options).await;
         let server = McpServer::new(engine.clone(), McpOptions::default());
         let http = HttpServer::bind(server, keyed(Options::new(loopback()))).await.expect("a server");

@@ -40,7 +40,7 @@ fn shared(process: u64, share: u64, reserve: u64) -> EngineOptions {
     let of = |mib: u64| Bound { process: process * mib, share: share * mib, reserve: reserve * mib };
     // Of the memory some is left to requests.
     (bounds[Pool::Memory], bounds[Pool::GuestMemory]) = (of(2 * MIB), of(MIB));
-    EngineOptions { shares: Account::new(bounds), ..EngineOptions::default() }
+    EngineOptions { shares: Some(Account::new(bounds)), ..EngineOptions::default() }
 }
 
 async fn open(options: EngineOptions) -> House {
@@ -87,7 +87,7 @@ async fn those_that_wait_leave_their_instances_to_those_that_have_none() {
     for live in [1, 2, 3] {
         let mut bounds = Bounds::default();
         bounds[Pool::Instances] = Bound::divided(live as u64);
-        let shares = Account::new(bounds);
+        let shares = Some(Account::new(bounds));
         let house = open(EngineOptions { live_instances: live, shares, ..EngineOptions::default() }).await;
         let as_one = |name: &str| Principal::new(name, vec!["*".to_owned()]);
         // All that there are, and more, are taken by some that wait and do not leave by themselves.
