@@ -136,10 +136,14 @@ class Longhaul(Peer):
         "ten": mcp_call("run_program", {"program": steps}, '"ops":10', reply="inline"),
     }
 
+    def __init__(self, cache, scratch, load, program=None):
+        super().__init__(cache, scratch, load)
+        self.program = program or os.environ["LONGHAUL_PROGRAM"]
+
     def start(self):
         # Its own configuration, so that the user's is not read.
         (self.scratch / "longhaul.toml").touch()
-        words = [os.environ["LONGHAUL_PROGRAM"], "serve", "--json", "--trust", "--http", "127.0.0.1:0"]
+        words = [self.program, "serve", "--json", "--trust", "--http", "127.0.0.1:0"]
         words += ["--config", self.scratch / "longhaul.toml", "--data", self.scratch / "data"]
         words += ["--tools", os.environ["LONGHAUL_TOOLS_FOLDER"]]
         server = self.spawn(words, stdout=subprocess.PIPE)
