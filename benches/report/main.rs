@@ -1,5 +1,5 @@
 //! Every bench in one report, with the machine's facts and, next to each figure, what it is compared with in the
-//! same run: `cargo bench --bench report`. About ten minutes, once built; loopback only.
+//! same run: `cargo bench --bench report`. About an hour, of which `sleepers` is half; loopback only.
 //!
 //! `-- journal restart` runs only those, and `-- growth` how cost grows, which is not among what runs unnamed and is written
 //! into docs/speed.md with `LONGHAUL_BENCH_WRITE=1`. `LONGHAUL_BENCH_STORE_MIB=1024` and `LONGHAUL_BENCH_TASKS=1000000` set
